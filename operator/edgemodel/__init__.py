@@ -1,0 +1,1 @@
+"""The words that operator, compressor and inference server share. Standard library only."""

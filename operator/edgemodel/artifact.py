@@ -1,0 +1,105 @@
+"""The artifact manifest: ``manifest.json`` beside the model file in every artifact image.
+
+Written by the compressor, read by the inference server (what to load, what to check at start) and by
+people (what came out, against what went in). Keys are camelCase, sizes bytes, times milliseconds.
+Only what the server needs is typed here; the rest is evidence and stays a plain dictionary.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = "edgemodel.io/artifact/v1alpha1"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A declared input or output: ``datatype`` in Open Inference Protocol words (FP32, INT64, …), -1 for an open dimension."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """The golden set: ``golden.npz`` holds ``input.<name>`` and ``output.<name>`` arrays, first axis the items.
+
+    ``agreement`` is Argmax (class of the first output) or Close (every output within ``tolerance``,
+    relative to the largest absolute value of the recorded output).
+    """
+
+    items: int
+    agreement: str
+    tolerance: float
+    min_percent: str
+    """At least this share of items must agree on the node, a decimal string in 0..100."""
+
+
+@dataclass(frozen=True)
+class ArtifactManifest:
+    model: str
+    fingerprint: str
+    variant: str
+    source_digest: str
+    artifact_digest: str
+    """Of ``model.onnx``: the server checks it before it loads the file."""
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    golden: Golden | None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """source, artifact, steps, datasets, libraries, evaluation, budget, hardware: for the report."""
+
+    def encode(self) -> bytes:
+        golden = self.golden
+        value = {
+            "schema": SCHEMA,
+            "model": self.model,
+            "fingerprint": self.fingerprint,
+            "variant": self.variant,
+            "sourceDigest": self.source_digest,
+            "artifactDigest": self.artifact_digest,
+            "inputs": [_tensor_json(tensor) for tensor in self.inputs],
+            "outputs": [_tensor_json(tensor) for tensor in self.outputs],
+            "golden": golden
+            and {
+                "items": golden.items,
+                "agreement": golden.agreement,
+                "tolerance": golden.tolerance,
+                "minPercent": golden.min_percent,
+            },
+            **self.evidence,
+        }
+        return json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes) -> "ArtifactManifest":
+        """Raises ValueError when ``data`` is not an artifact manifest of SCHEMA."""
+        value = json.loads(data)
+        try:
+            if value["schema"] != SCHEMA:
+                raise ValueError(f"artifact manifest has schema {value['schema']!r}, want {SCHEMA!r}")
+            golden = value["golden"]
+            known = {"schema", "model", "fingerprint", "variant", "sourceDigest", "artifactDigest"}
+            return cls(
+                model=value["model"],
+                fingerprint=value["fingerprint"],
+                variant=value["variant"],
+                source_digest=value["sourceDigest"],
+                artifact_digest=value["artifactDigest"],
+                inputs=tuple(_tensor(item) for item in value["inputs"]),
+                outputs=tuple(_tensor(item) for item in value["outputs"]),
+                golden=golden
+                and Golden(golden["items"], golden["agreement"], golden["tolerance"], golden["minPercent"]),
+                evidence={key: value[key] for key in value.keys() - known - {"inputs", "outputs", "golden"}},
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"artifact manifest lacks {error}") from error
+
+
+def _tensor_json(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+
+
+def _tensor(value: dict[str, Any]) -> Tensor:
+    return Tensor(value["name"], value["datatype"], tuple(value["shape"]))

@@ -1,0 +1,41 @@
+"""Digests of bytes that exist, in the form ``sha256:<64 hex digits>``; and canonical JSON to hash."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NewType
+
+Digest = NewType("Digest", str)
+
+_PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class DigestMismatch(Exception):
+    """The bytes are not those that were named. Carries both digests in its message."""
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(f"{what}: expected {expected}, got {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+def parse_digest(text: str) -> Digest:
+    """``text`` as a Digest. Raises ValueError when it is not ``sha256:`` and 64 lower-case hex digits."""
+    if not _PATTERN.fullmatch(text):
+        raise ValueError(f"not a digest: {text!r} (want sha256: and 64 lower-case hexadecimal digits)")
+    return Digest(text)
+
+
+def digest_of(data: bytes) -> Digest:
+    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def digest_of_file(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def canonical_json(value: Any) -> bytes:
+    """The same bytes for equal values: sorted keys, no spaces, UTF-8. Raises ValueError on NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,61 @@
+"""Every name that more than one program, or a user's manifest, has to spell the same way.
+
+Kubernetes limits: an object name that ends up in a label value has at most 63 characters, and so has
+the part of a label key after the slash.
+"""
+
+import hashlib
+
+GROUP = "edgemodel.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER = "edgemodel-operator"
+
+LABEL_MODEL = f"{GROUP}/model"
+LABEL_REVISION = f"{GROUP}/revision"
+LABEL_VARIANT = f"{GROUP}/variant"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "edgemodel-operator"
+COMPONENT_COMPRESSOR = "compressor"
+COMPONENT_SERVER = "server"
+
+ANNOTATION_APPLIED = f"{GROUP}/applied"
+"""Hash of what the operator last applied, so that an unchanged object costs no write."""
+ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
+"""How often a compression was tried for this Job name, from 1."""
+
+PIN_PREFIX = "pin.edgemodel.node-restriction.kubernetes.io/"
+"""The API server keeps kubelets from setting labels under ``*.node-restriction.kubernetes.io``."""
+
+DEFAULT_VARIANT = "default"
+"""The variant of nodes that no entry of ``spec.variants`` matches."""
+
+MODEL_NAME_MAX = 40
+"""Longest EdgeModel name: room is left for ``-`` + revision hash + ``-`` + variant in 63 characters."""
+VARIANT_NAME_MAX = 10
+
+REGISTRY_AUDIENCE = "edgemodel-registry"
+
+# Inside an artifact image, below MODEL_DIRECTORY.
+MODEL_DIRECTORY = "/model"
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+GOLDEN_FILE = "golden.npz"
+REPORT_FILE = "report.md"
+
+
+def short_hash(text: str, length: int = 10) -> str:
+    """The first ``length`` hexadecimal digits of the SHA-256 of ``text``."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def pin_key(namespace: str, model: str, revision: str, variant: str) -> str:
+    """The node label that makes a node run ``variant`` of ``revision``; its value is ``"true"``."""
+    return PIN_PREFIX + short_hash(f"{namespace}/{model}/{revision}/{variant}", 40)
+
+
+def daemonset_name(revision: str, variant: str) -> str:
+    """One immutable DaemonSet per (revision, variant); at most 63 characters by the limits above."""
+    return f"{revision}-{variant}"

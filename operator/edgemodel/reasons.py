@@ -1,0 +1,58 @@
+"""Every reason that a condition, an event or a report can carry, with its meaning.
+
+``kubectl describe`` shows the word; a search for the word ends here. The comment of each says what a
+user does about it.
+"""
+
+from typing import Final
+
+# --- the compression Job's report: a person must act ---
+SOURCE_NOT_FOUND: Final = "SourceNotFound"  # the URI names nothing: correct spec.source.uri
+SOURCE_UNAUTHORIZED: Final = "SourceUnauthorized"  # wrong or missing secretRef
+SOURCE_REFUSED: Final = "SourceRefused"  # scheme or host is not on the allow-list, or a path leaves its folder
+DIGEST_MISMATCH: Final = "DigestMismatch"  # the bytes are not those named: correct the digest, or distrust the host
+SOURCE_INVALID: Final = "SourceInvalid"  # not a model that can be loaded
+DATASET_INVALID: Final = "DatasetInvalid"  # arrays missing, of other length, dtype or shape than the model's inputs
+DATASET_EMPTY: Final = "DatasetEmpty"  # no samples
+STEP_FAILED: Final = "StepFailed"  # a step cannot be applied to this model: the message names step and cure
+BUDGET_EXCEEDED: Final = "BudgetExceeded"  # the gate failed: relax the budget or change the steps
+EVALUATION_INCONCLUSIVE: Final = "EvaluationInconclusive"  # too few samples for the margin: the message says how many
+ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push for good
+OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds
+COMPRESSION_FAILED: Final = "CompressionFailed"  # an unexpected error in the compressor: its log tells
+
+# --- the compression Job's report: time may heal ---
+SOURCE_UNREACHABLE: Final = "SourceUnreachable"
+REGISTRY_UNREACHABLE: Final = "RegistryUnreachable"
+
+# --- the operator: while things go on ---
+COMPRESSING: Final = "Compressing"
+ROLLING_OUT: Final = "RollingOut"
+SOAKING: Final = "Soaking"
+BAKING: Final = "Baking"
+ROLLING_BACK: Final = "RollingBack"
+PUBLISHED: Final = "Published"
+
+# --- the operator: at rest ---
+SERVING: Final = "Serving"
+NOT_SERVING: Final = "NotServing"
+NODES_OFFLINE: Final = "NodesOffline"
+NODES_CATCHING_UP: Final = "NodesCatchingUp"
+ALL_NODES_UP_TO_DATE: Final = "AllNodesUpToDate"
+
+# --- the operator: a person must act ---
+ROLLED_BACK: Final = "RolledBack"  # a candidate failed on a node; the message has node and cause
+NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects no node
+UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
+HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
+INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
+
+# --- why a node failed ---
+GOLDEN_MISMATCH: Final = "GoldenMismatch"  # the artifact answers otherwise on this hardware
+MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
+CRASH_LOOP: Final = "CrashLoop"
+IMAGE_PULL_FAILED: Final = "ImagePullFailed"
+UNSCHEDULABLE: Final = "Unschedulable"
+NODE_DEADLINE_EXCEEDED: Final = "NodeDeadlineExceeded"
+NODE_LOST: Final = "NodeLost"  # offline after its switch

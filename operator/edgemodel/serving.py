@@ -1,0 +1,31 @@
+"""What the operator tells an inference server, by environment variables; and how a server says why it ended."""
+
+import json
+from typing import Final
+
+NAMESPACE: Final = "EDGEMODEL_NAMESPACE"
+MODEL: Final = "EDGEMODEL_MODEL"
+REVISION: Final = "EDGEMODEL_REVISION"
+VARIANT: Final = "EDGEMODEL_VARIANT"
+NODE: Final = "EDGEMODEL_NODE"
+PORT: Final = "EDGEMODEL_PORT"
+MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
+LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
+"""Optional: a histogram bucket edge is put there."""
+
+EXIT_MODEL: Final = 3
+"""The server ended because of its model (it cannot be loaded, or its golden set disagrees): restarting will not help."""
+
+
+def ending(reason: str, message: str) -> bytes:
+    """The termination message of a server that ends for a reason that a user should be told."""
+    return json.dumps({"reason": reason, "message": message[:1000]}).encode()
+
+
+def parse_ending(message: str) -> tuple[str, str] | None:
+    """(reason, message) of ``ending``, or None when it is something else."""
+    try:
+        value = json.loads(message)
+        return str(value["reason"]), str(value["message"])
+    except (ValueError, KeyError, TypeError):
+        return None

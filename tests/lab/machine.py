@@ -1,0 +1,79 @@
+"""What the lab needs of the machine: root, and a few Debian packages."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .layout import LOGS
+from .progress import LabError, run_long, say
+
+# A file that tells whether the package is there, and the package. The last three are not for the lab itself:
+# images are made from them, and with mmdebstrap.
+PACKAGES = {
+    "/usr/bin/containerd": "containerd",
+    "/usr/sbin/runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "/usr/bin/etcd": "etcd-server",
+    "/usr/sbin/iptables": "iptables",
+    "/usr/sbin/conntrack": "conntrack",
+    "/usr/bin/ip": "iproute2",
+    "/usr/bin/nsenter": "util-linux",
+    "/usr/bin/openssl": "openssl",
+    "/usr/bin/docker-registry": "docker-registry",
+    "/usr/bin/prometheus": "prometheus",
+    "/usr/bin/mmdebstrap": "mmdebstrap",
+}
+SERVICES = ("containerd", "etcd", "docker-registry", "prometheus")
+_POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def require_root() -> None:
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and cgroups: run it as root")
+
+
+def require_packages() -> None:
+    """Installs what is missing, and says what; LabError where that cannot be done."""
+    missing = [package for file, package in PACKAGES.items() if not _is_there(file)]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        raise LabError(f"install these first (Debian's names): {' '.join(missing)}")
+    if platform.machine() != "x86_64":
+        say(f"note: the pinned helm and kubectl are for x86_64, this machine is {platform.machine()}")
+    say(f"installing with apt: {' '.join(missing)}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with _no_services(set(missing)):
+        run_long("apt-get update", ["apt-get", "update", "-q"], log=LOGS / "apt.log", env=env)
+        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
+        run_long("apt-get install", install, log=LOGS / "apt.log", env=env)
+    still = [package for file, package in PACKAGES.items() if not _is_there(file)]
+    if still:
+        raise LabError(f"installed, yet not where the lab looks for them: {' '.join(still)}")
+
+
+def _is_there(file: str) -> bool:
+    return Path(file).exists() or shutil.which(Path(file).name) is not None
+
+
+@contextmanager
+def _no_services(packages: set[str]) -> Iterator[None]:
+    """Packages start their daemons when they are installed, unless policy-rc.d says no."""
+    ours = not _POLICY.exists()
+    if ours:
+        _POLICY.write_text("#!/bin/sh\nexit 101\n")
+        _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            _POLICY.unlink()
+    if Path("/run/systemd/system").is_dir():  # or they would start with the machine
+        units = [unit for unit in SERVICES if unit in packages or f"{unit}-server" in packages]
+        subprocess.run(["systemctl", "disable", "--now", *units], capture_output=True, check=False)

@@ -1,0 +1,79 @@
+"""Certificates and kubeconfigs of one lab; new ones with every ``up`` from nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .layout import API_PORT, API_SERVICE_ADDRESS, CONTROL_PLANE_ADDRESS, KUBECONFIG, NODES, PKI
+from .progress import run
+
+_INSIDE = f"https://{CONTROL_PLANE_ADDRESS}:{API_PORT}"
+_OUTSIDE = f"https://127.0.0.1:{API_PORT}"
+_API_NAMES = ["localhost", "kubernetes", *(f"kubernetes.default{tail}" for tail in ("", ".svc", ".svc.cluster.local"))]
+_API_ADDRESSES = ["127.0.0.1", CONTROL_PLANE_ADDRESS, API_SERVICE_ADDRESS]
+
+
+def make() -> None:
+    PKI.mkdir(parents=True, exist_ok=True)
+    PKI.chmod(0o700)
+    _authority()
+    run(["openssl", "genrsa", "-out", PKI / "sa.key", "2048"])
+    run(["openssl", "rsa", "-in", PKI / "sa.key", "-pubout", "-out", PKI / "sa.pub"])
+    _certificate("apiserver", "/CN=kube-apiserver", names=_API_NAMES, addresses=_API_ADDRESSES)
+    _certificate("apiserver-kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client")
+    clients = {
+        "admin": "/O=system:masters/CN=admin",
+        "controller-manager": "/CN=system:kube-controller-manager",
+        "scheduler": "/CN=system:kube-scheduler",
+        "proxy": "/CN=system:kube-proxy",
+    }
+    for name, subject in clients.items():
+        _certificate(name, subject)
+        _kubeconfig(PKI / f"{name}.kubeconfig", name, server=_INSIDE)
+    for node in NODES:
+        _certificate(
+            node.name, f"/O=system:nodes/CN=system:node:{node.name}", names=[node.name], addresses=[node.address]
+        )
+        _kubeconfig(node.kubeconfig, node.name, server=_INSIDE)
+    _kubeconfig(KUBECONFIG, "admin", server=_OUTSIDE)
+
+
+def _authority() -> None:
+    key, certificate = PKI / "ca.key", PKI / "ca.crt"
+    argv = ["openssl", "req", "-x509", "-nodes", "-days", "365", "-subj", "/CN=edgemodel-lab"]
+    run([*argv, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key, "-out", certificate])
+
+
+def _certificate(name: str, subject: str, *, names: list[str] | None = None, addresses: list[str] | None = None) -> None:
+    """For client and server use; a kubelet needs one that is both."""
+    alternatives = [f"DNS:{item}" for item in names or []] + [f"IP:{item}" for item in addresses or []]
+    extensions = ["keyUsage=digitalSignature,keyEncipherment", "extendedKeyUsage=clientAuth,serverAuth"]
+    if alternatives:
+        extensions.append(f"subjectAltName={','.join(alternatives)}")
+    (PKI / f"{name}.ext").write_text("\n".join(extensions) + "\n")
+    argv = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject]
+    request = run([*argv, "-keyout", PKI / f"{name}.key"])
+    argv = ["openssl", "x509", "-req", "-days", "365", "-CA", PKI / "ca.crt", "-CAkey", PKI / "ca.key"]
+    run([*argv, "-CAcreateserial", "-extfile", PKI / f"{name}.ext", "-out", PKI / f"{name}.crt"], stdin=request)
+
+
+def _kubeconfig(path: Path, user: str, *, server: str) -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority": str(PKI / "ca.crt")}}],
+        "users": [
+            {
+                "name": user,
+                "user": {
+                    "client-certificate": str(PKI / f"{user}.crt"),
+                    "client-key": str(PKI / f"{user}.key"),
+                },
+            }
+        ],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
+        "current-context": "lab",
+    }
+    path.write_text(json.dumps(config, indent=1))
+    path.chmod(0o600)

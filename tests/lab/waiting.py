@@ -1,0 +1,31 @@
+"""Waiting for a condition with a deadline. Tests and the lab wait with this, never for a fixed time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_for(what: str, probe: Callable[[], T], *, timeout_s: float = 30.0, interval_s: float = 0.2) -> T:
+    """The first truthy answer of ``probe``; an exception of it counts as not yet.
+
+    Raises TimeoutError with ``what`` and the last answer or exception. The probe is asked at least once.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while True:
+        last: object
+        try:
+            answer = probe()
+            if answer:
+                return answer
+            last = answer
+        except Exception as error:  # a probe of something half-started may fail in any way
+            last = error
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s:g} s; last seen: {last!r}")
+        pause.wait(interval_s)
