@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -59,21 +60,17 @@ def _certificate(name: str, subject: str, *, names: list[str] | None = None, add
 
 
 def _kubeconfig(path: Path, user: str, *, server: str) -> None:
+    """All credentials inside, so that the one file can be handed on."""
+    files = {"ca": PKI / "ca.crt", "certificate": PKI / f"{user}.crt", "key": PKI / f"{user}.key"}
+    data = {name: base64.b64encode(file.read_bytes()).decode() for name, file in files.items()}
+    credentials = {"client-certificate-data": data["certificate"], "client-key-data": data["key"]}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority": str(PKI / "ca.crt")}}],
-        "users": [
-            {
-                "name": user,
-                "user": {
-                    "client-certificate": str(PKI / f"{user}.crt"),
-                    "client-key": str(PKI / f"{user}.key"),
-                },
-            }
-        ],
+        "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority-data": data["ca"]}}],
+        "users": [{"name": user, "user": credentials}],
         "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
         "current-context": "lab",
     }
+    path.touch(mode=0o600)
     path.write_text(json.dumps(config, indent=1))
-    path.chmod(0o600)

@@ -1,0 +1,49 @@
+"""A real edge cluster on one Linux machine; README.md beside this file tells what it is and how it works."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import cluster, nodes
+from .addons import kubectl
+from .layout import FILES, KUBECONFIG, NODES, REGISTRY, Node, node_named
+from .progress import LabError
+from .waiting import wait_for
+
+__all__ = [
+    "FILES",
+    "KUBECONFIG",
+    "NODES",
+    "REGISTRY",
+    "LabError",
+    "Node",
+    "cut",
+    "down",
+    "join",
+    "kubectl",
+    "node_exec",
+    "node_named",
+    "status",
+    "up",
+    "wait_for",
+]
+
+up, down, status = cluster.up, cluster.down, cluster.status
+
+
+def cut(node: str) -> None:
+    """Takes the link of the node away."""
+    cluster.cut(node_named(node))
+
+
+def join(node: str) -> None:
+    """Gives the node its link back."""
+    cluster.join(node_named(node))
+
+
+def node_exec(node: str, argv: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a program of this machine in the node's network namespace; ``options`` go to subprocess.run."""
+    return nodes.node_exec(node_named(node), argv, **options)

@@ -1,0 +1,96 @@
+"""The lab's cgroups, on hosts with version 1 (a folder in every controller) and version 2 (one folder).
+
+    edgemodel-lab/control-plane      etcd, API server, …
+    edgemodel-lab/<node>/system      the node's containerd, shims, kubelet, kube-proxy
+    edgemodel-lab/<node>/kubepods    made by the kubelet: the pods
+
+Everything that the lab starts is born in one of these, so that membership alone tells what must end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from .layout import CGROUP
+from .waiting import wait_for
+
+_ROOT = Path("/sys/fs/cgroup")
+_CONTROLLERS_V2 = ("cpu", "cpuset", "io", "memory", "pids")
+
+
+def is_v2() -> bool:
+    return (_ROOT / "cgroup.controllers").exists()
+
+
+def make(path: str) -> None:
+    """``path`` is relative to the lab's cgroup. Every level gets its controllers or its processors."""
+    for hierarchy in _hierarchies():
+        directory = hierarchy
+        for level in (CGROUP, *path.split("/")):
+            if is_v2():
+                _delegate(directory)
+            directory = directory / level
+            directory.mkdir(exist_ok=True)
+            if hierarchy.name == "cpuset" and not is_v2():
+                for file in ("cpuset.cpus", "cpuset.mems"):  # a new one is empty, and an empty one admits no process
+                    (directory / file).write_text((directory.parent / file).read_text())
+
+
+def process_files(path: str) -> list[Path]:
+    """The files to write a process id to, to make that process a member."""
+    return [hierarchy / CGROUP / path / "cgroup.procs" for hierarchy in _hierarchies()]
+
+
+def members() -> set[int]:
+    """Every process in any cgroup of the lab."""
+    found: set[int] = set()
+    for hierarchy in _hierarchies():
+        for directory in _deepest_first(hierarchy / CGROUP):
+            with suppress(OSError):
+                found.update(int(line) for line in (directory / "cgroup.procs").read_text().split())
+    return found
+
+
+def kill_members() -> None:
+    """Ends every process of the lab, also those that are born meanwhile."""
+
+    def all_gone() -> bool:
+        for pid in members():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not members()
+
+    wait_for("the lab's processes to end", all_gone, timeout_s=30, interval_s=0.05)
+
+
+def remove() -> None:
+    def all_removed() -> bool:
+        left = [path for hierarchy in _hierarchies() for path in _deepest_first(hierarchy / CGROUP)]
+        for directory in left:
+            with suppress(OSError):  # busy for a moment after its last process died
+                directory.rmdir()
+        return not any((hierarchy / CGROUP).exists() for hierarchy in _hierarchies())
+
+    wait_for("the lab's cgroups to go", all_removed, timeout_s=30, interval_s=0.05)
+
+
+def _hierarchies() -> list[Path]:
+    if is_v2():
+        return [_ROOT]
+    return [path for path in sorted(_ROOT.iterdir()) if path.name != "unified" and not path.is_symlink()]
+
+
+def _deepest_first(directory: Path) -> Iterator[Path]:
+    for parent, _, _ in os.walk(directory, topdown=False):
+        yield Path(parent)
+
+
+def _delegate(directory: Path) -> None:
+    have = (directory / "cgroup.controllers").read_text().split()
+    for controller in _CONTROLLERS_V2:
+        if controller in have:
+            (directory / "cgroup.subtree_control").write_text(f"+{controller}")

@@ -1,0 +1,203 @@
+"""The lab as a whole: up, down, status, cut, join."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import addons, api, build, cgroups, control_plane, images, machine, network, nodes, pki, processes, tools
+from .layout import (
+    API_PORT,
+    COREDNS_IMAGE,
+    FILES,
+    IMAGES,
+    KUBECONFIG,
+    LOCK,
+    LOGS,
+    NODES,
+    PAUSE_IMAGE,
+    PKI,
+    REGISTRY,
+    REGISTRY_PORT,
+    STATE,
+    Node,
+)
+from .progress import LabError, run, say, step
+from .waiting import wait_for
+
+
+@dataclass(frozen=True)
+class Status:
+    """What of the lab runs. ``components`` and ``nodes`` say True for running and Ready."""
+
+    components: dict[str, bool]
+    nodes: dict[str, bool]
+    cut: list[str]
+    kubeconfig: str = str(KUBECONFIG)
+    api: str = f"https://127.0.0.1:{API_PORT}"
+    registry_for_host: str = f"127.0.0.1:{REGISTRY_PORT}"
+    registry_for_nodes_and_pods: str = REGISTRY
+    files: str = str(FILES)
+    files_for_pods: str = "http://files.lab:8000/"
+
+    @property
+    def healthy(self) -> bool:
+        return all(self.components.values()) and all(self.nodes.values()) and not self.cut
+
+    def as_dict(self) -> dict[str, object]:
+        return {"healthy": self.healthy, **asdict(self)}
+
+
+def status() -> Status:
+    daemons = [*control_plane.COMPONENTS]
+    daemons += [nodes.component(node, name) for node in NODES for name in nodes.COMPONENTS]
+    components = {name: processes.pid_of(name) is not None for name in daemons}
+    ready: dict[str, bool] = {}
+    components["API answers"] = api.ready()
+    components["registry answers"] = api.registry_ready()
+    if components["API answers"]:
+        ready = api.nodes_ready()
+    components["CoreDNS"] = components["API answers"] and api.coredns_ready()
+    alive = {node.name: ready.get(node.name, False) for node in NODES}
+    is_there = set(network.present())
+    cut = [node.name for node in NODES if node.namespace in is_there and network.is_cut(node)]
+    return Status(components, alive, cut)
+
+
+def up() -> None:
+    """A healthy lab: this one if it is, rejoined if only links are cut, otherwise a new one."""
+    machine.require_root()
+    with _locked():
+        now = status()
+        if now.healthy:
+            say("the lab is up")
+            return
+        if all(now.components.values()) and _rejoined(now):
+            return
+        if _anything_left():
+            say("an earlier lab is not whole: taking it down")
+            _down()
+        try:
+            _up()
+        except BaseException:
+            say("not up: taking down what was started (the logs stay)")
+            _down()
+            raise
+
+
+def down() -> None:
+    """No process, mount, namespace or cgroup of the lab stays; logs do."""
+    machine.require_root()
+    with _locked():
+        _down()
+
+
+def cut(node: Node) -> None:
+    """Takes the node's link away. The API server calls it NotReady some 12 s later; its pods run on."""
+    machine.require_root()
+    network.cut(node)
+
+
+def join(node: Node) -> None:
+    machine.require_root()
+    network.join(node)
+
+
+def _up() -> None:
+    machine.require_packages()
+    tools.bin_dir()
+    binaries = build.kubernetes_dir()
+    coredns = build.coredns_dir()
+    with step("images, certificates, network"):
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        images.write_image(IMAGES / "pause.tar", name=PAUSE_IMAGE, program=binaries / "pause")
+        images.write_image(IMAGES / "coredns.tar", name=COREDNS_IMAGE, program=coredns / "coredns")
+        pki.make()
+        network.make()
+    with step("API server and container runtimes"), ThreadPoolExecutor(len(NODES)) as pool:
+        control_plane.start_api(binaries)
+        runtimes = [pool.submit(nodes.start_runtime, node) for node in NODES]
+        control_plane.wait_for_api()
+        control_plane.start_controllers(binaries)
+        for runtime in runtimes:
+            runtime.result()
+    with step(f"{len(NODES)} nodes Ready"):
+        for node in NODES:
+            nodes.start_kubelet(node, binaries)
+        _wait("nodes to be Ready", _all_ready)
+    with step("CoreDNS and volumes"):
+        addons.apply()
+        _wait("CoreDNS to be Available", api.coredns_ready)
+
+
+def _down() -> None:
+    with step("processes"):
+        cgroups.kill_members()
+        processes.forget_all()
+    with step("namespaces, cgroups, files"):
+        network.remove()
+        cgroups.remove()
+        _unmount_leftovers()
+        for folder in ("nodes", "etcd", "registry", "files", "pki", "images"):
+            shutil.rmtree(STATE / folder, ignore_errors=True)
+        KUBECONFIG.unlink(missing_ok=True)
+
+
+def _anything_left() -> bool:
+    return bool(cgroups.members() or network.present() or processes.recorded() or PKI.exists())
+
+
+def _rejoined(now: Status) -> bool:
+    for name in now.cut:
+        say(f"joining {name}")
+        network.join(next(node for node in NODES if node.name == name))
+    with step("waiting for the nodes that were cut off"):
+        try:
+            wait_for("nodes to be Ready", _all_ready, timeout_s=30)
+        except TimeoutError:
+            return False
+    return True
+
+
+def _all_ready() -> bool:
+    ready = api.nodes_ready()
+    return all(ready.get(node.name) for node in NODES)
+
+
+def _wait(what: str, probe: Callable[[], bool]) -> None:
+    """Fails at once when a daemon ends: the rest of the time would be waited in vain."""
+    ended: list[str] = []
+
+    def reached() -> bool:
+        ended.extend(name for name in processes.recorded() if processes.pid_of(name) is None)
+        return bool(ended) or probe()
+
+    try:
+        wait_for(what, reached, timeout_s=90)
+    except TimeoutError as error:
+        raise LabError(f"{error}; the logs are in {LOGS}") from error
+    processes.require_alive(ended)
+
+
+def _unmount_leftovers() -> None:
+    """Mounts of nodes are in namespaces that ended with their processes; this is for what a crash let out."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for target in sorted((m for m in mounts if m.startswith(f"{STATE}/")), reverse=True):
+        run(["umount", "--lazy", target])
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another `up` or `down` on this machine")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,91 @@
+"""Daemons of the lab: started in a session, a cgroup and namespaces of their own, recorded, and found again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import cgroups
+from .layout import LOGS, RECORDS, STATE
+from .progress import LabError
+
+# Nothing of the caller's environment: a proxy setting, for one, would send the API server's calls away.
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(STATE)}
+_JOIN_CGROUP = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"'
+
+
+def start(
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    cgroup: str,
+    enter: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
+) -> int:
+    """Starts ``argv`` behind ``enter`` (an nsenter command) and records it. Returns its process id, which stays.
+
+    Output goes to <state>/log/<name>.log, begun anew: what the run before left is in <name>.log.1.
+    """
+    log = log_of(name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    join = ["sh", "-c", _JOIN_CGROUP, "lab", *map(str, cgroups.process_files(cgroup)), "--"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*join, *enter, *map(str, argv)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+            env=_ENVIRONMENT,
+            pass_fds=pass_fds,
+        )
+    record = {"pid": process.pid, "started": _start_time(process.pid), "argv": [str(word) for word in argv]}
+    (RECORDS / f"{name}.json").write_text(json.dumps(record))
+    return process.pid
+
+
+def log_of(name: str) -> Path:
+    return LOGS / f"{name}.log"
+
+
+def recorded() -> list[str]:
+    return sorted(path.stem for path in RECORDS.glob("*.json"))
+
+
+def pid_of(name: str) -> int | None:
+    """The process id, or None if it ended; a later process with the same id is not taken for it."""
+    try:
+        record = json.loads((RECORDS / f"{name}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    pid = int(record["pid"])
+    return pid if record["started"] is not None and _start_time(pid) == record["started"] else None
+
+
+def require_alive(names: Sequence[str]) -> None:
+    """LabError with the end of the log of the first that ended."""
+    for name in names:
+        if pid_of(name) is None:
+            tail = "\n".join(log_of(name).read_text(errors="replace").splitlines()[-15:])
+            raise LabError(f"{name} ended; {log_of(name)} ends with\n{tail}")
+
+
+def forget_all() -> None:
+    shutil.rmtree(RECORDS, ignore_errors=True)
+
+
+def _start_time(pid: int) -> int | None:
+    """In clock ticks since the machine started; None if there is no such process, or only its zombie."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if after_name[0] == "Z" else int(after_name[19])
+
