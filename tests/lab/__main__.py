@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import subprocess
 import sys
 
-from . import cluster, network, processes, tools
+from . import cluster, nodes, processes, tools
 from .layout import FILES, KUBECONFIG, LOGS, NODES, REGISTRY, REGISTRY_PORT, node_named
 from .machine import require_root
 from .progress import LabError, say
@@ -63,8 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not words:
         raise LabError("exec: what is to be run? python -m tests.lab exec NODE -- COMMAND …")
-    command = [*network.enter(node_named(arguments.node).namespace), *words]
-    os.execvp(command[0], command)
+    return nodes.node_exec(node_named(arguments.node), words).returncode
 
 
 def logs(arguments: argparse.Namespace) -> int:
@@ -76,7 +75,7 @@ def logs(arguments: argparse.Namespace) -> int:
     if not path.exists():
         raise LabError(f"no log {arguments.name!r}; `logs` without a name lists them")
     follow = ["-f"] if arguments.follow else []
-    os.execvp("tail", ["tail", f"--lines={arguments.lines}", *follow, str(path)])
+    return subprocess.call(["tail", f"--lines={arguments.lines}", *follow, str(path)])
 
 
 def show_tools(_: argparse.Namespace) -> int:

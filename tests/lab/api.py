@@ -34,8 +34,12 @@ def registry_ready() -> bool:
 
 
 def nodes_ready() -> dict[str, bool]:
-    """Node name -> whether its condition Ready is True."""
-    return {node["metadata"]["name"]: _condition(node, "Ready") for node in get("/api/v1/nodes")["items"]}
+    """Node name -> whether its condition Ready is True; empty when the API server does not answer."""
+    try:
+        nodes = get("/api/v1/nodes")["items"]
+    except OSError:
+        return {}
+    return {node["metadata"]["name"]: _condition(node, "Ready") for node in nodes}
 
 
 def coredns_ready() -> bool:

@@ -32,21 +32,22 @@ _LDFLAGS = "-s -w " + " ".join(
 
 
 def kubernetes_dir() -> Path:
-    """A folder with the five programs and ``pause``; compiled (minutes) when it is not there."""
+    """A folder with the five programs, ``pause`` and ``probe``; compiled (minutes) when it is not there."""
     go = _go()
     sources = [path for path in sorted(MODULE.rglob("*")) if path.suffix in {".go", ".mod", ".sum"}]
-    inputs = [b"kubernetes", _LDFLAGS, run([go, "version"]), *(path.read_bytes() for path in sources)]
+    inputs: list[bytes | str] = ["kubernetes", _LDFLAGS, run([go, "version"]), *(path.read_bytes() for path in sources)]
+
+    def compile_to(target: Path, package: str, ldflags: str, text: str) -> None:
+        argv: list[str | Path] = [go, "build", "-trimpath", "-mod=readonly", "-buildvcs=false", "-ldflags", ldflags]
+        log = CACHE / f"build-{target.name}.log"
+        run_long(text, [*argv, "-o", target, package], log=log, env=_go_env(), cwd=MODULE)
 
     def make(home: Path) -> None:
-        flags = ["build", "-trimpath", "-mod=readonly", "-buildvcs=false"]
-        env = _go_env()
-        log = CACHE / "build-kubernetes.log"
-        argv = [go, *flags, "-ldflags", _LDFLAGS, "-o", home / "kubernetes", "."]
-        run_long(f"compiling Kubernetes {KUBERNETES} (4 to 10 minutes)", argv, log=log, env=env, cwd=MODULE)
+        compile_to(home / "kubernetes", ".", _LDFLAGS, f"compiling Kubernetes {KUBERNETES} (4 to 10 minutes)")
         for program in PROGRAMS:
             (home / program).symlink_to("kubernetes")
-        argv = [go, *flags, "-ldflags", "-s -w", "-o", home / "pause", "./pause"]
-        run_long("compiling pause", argv, log=log, env=env, cwd=MODULE)
+        for program in ("pause", "probe"):
+            compile_to(home / program, f"./{program}", "-s -w", f"compiling {program}")
 
     return cached(inputs, make)
 
@@ -58,8 +59,8 @@ def coredns_dir() -> Path:
     def make(home: Path) -> None:
         argv = [go, "install", "-trimpath", "-ldflags", "-s -w", f"github.com/coredns/coredns@{COREDNS}"]
         env = _go_env() | {"GOBIN": str(home)}
-        log = CACHE / "build-coredns.log"
-        run_long(f"compiling CoreDNS {COREDNS} (2 to 4 minutes)", argv, log=log, env=env, cwd=CACHE)
+        text, log = f"compiling CoreDNS {COREDNS} (2 to 4 minutes)", CACHE / "build-coredns.log"
+        run_long(text, argv, log=log, env=env, cwd=CACHE)  # not in a module: coredns is built by its own go.sum
 
     return cached(["coredns", COREDNS, run([go, "version"])], make)
 

@@ -81,7 +81,7 @@ def remove() -> None:
 def _hierarchies() -> list[Path]:
     if is_v2():
         return [_ROOT]
-    return [path for path in sorted(_ROOT.iterdir()) if path.name != "unified" and not path.is_symlink()]
+    return [path for path in sorted(_ROOT.iterdir()) if path.is_dir() and not path.is_symlink()]
 
 
 def _deepest_first(directory: Path) -> Iterator[Path]:

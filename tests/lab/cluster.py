@@ -6,7 +6,7 @@ import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,13 +22,17 @@ from .layout import (
     NODES,
     PAUSE_IMAGE,
     PKI,
+    PROBE_IMAGE,
     REGISTRY,
     REGISTRY_PORT,
     STATE,
     Node,
+    node_named,
 )
 from .progress import LabError, run, say, step
 from .waiting import wait_for
+
+_ANSWERS = {"API answers": api.ready, "registry answers": api.registry_ready, "CoreDNS": api.coredns_ready}
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Status:
     files_for_pods: str = "http://files.lab:8000/"
 
     @property
+    def has_all_daemons(self) -> bool:
+        """Every process runs, whether or not it is ready to work."""
+        return all(running for name, running in self.components.items() if name not in _ANSWERS)
+
+    @property
     def healthy(self) -> bool:
         return all(self.components.values()) and all(self.nodes.values()) and not self.cut
 
@@ -57,12 +66,8 @@ def status() -> Status:
     daemons = [*control_plane.COMPONENTS]
     daemons += [nodes.component(node, name) for node in NODES for name in nodes.COMPONENTS]
     components = {name: processes.pid_of(name) is not None for name in daemons}
-    ready: dict[str, bool] = {}
-    components["API answers"] = api.ready()
-    components["registry answers"] = api.registry_ready()
-    if components["API answers"]:
-        ready = api.nodes_ready()
-    components["CoreDNS"] = components["API answers"] and api.coredns_ready()
+    components |= {name: answers() for name, answers in _ANSWERS.items()}
+    ready = api.nodes_ready()
     alive = {node.name: ready.get(node.name, False) for node in NODES}
     is_there = set(network.present())
     cut = [node.name for node in NODES if node.namespace in is_there and network.is_cut(node)]
@@ -77,7 +82,7 @@ def up() -> None:
         if now.healthy:
             say("the lab is up")
             return
-        if all(now.components.values()) and _rejoined(now):
+        if now.has_all_daemons and _recovers(now):
             return
         if _anything_left():
             say("an earlier lab is not whole: taking it down")
@@ -116,6 +121,7 @@ def _up() -> None:
     with step("images, certificates, network"):
         IMAGES.mkdir(parents=True, exist_ok=True)
         images.write_image(IMAGES / "pause.tar", name=PAUSE_IMAGE, program=binaries / "pause")
+        images.write_image(IMAGES / "probe.tar", name=PROBE_IMAGE, program=binaries / "probe")
         images.write_image(IMAGES / "coredns.tar", name=COREDNS_IMAGE, program=coredns / "coredns")
         pki.make()
         network.make()
@@ -152,16 +158,14 @@ def _anything_left() -> bool:
     return bool(cgroups.members() or network.present() or processes.recorded() or PKI.exists())
 
 
-def _rejoined(now: Status) -> bool:
+def _recovers(now: Status) -> bool:
+    """Gives a lab whose daemons all run the time to become Ready, with its links restored."""
     for name in now.cut:
         say(f"joining {name}")
-        network.join(next(node for node in NODES if node.name == name))
-    with step("waiting for the nodes that were cut off"):
-        try:
-            wait_for("nodes to be Ready", _all_ready, timeout_s=30)
-        except TimeoutError:
-            return False
-    return True
+        network.join(node_named(name))
+    with step("waiting for the lab to recover"), suppress(TimeoutError):
+        return wait_for("the lab to be healthy", lambda: status().healthy, timeout_s=30)
+    return False
 
 
 def _all_ready() -> bool:

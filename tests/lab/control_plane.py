@@ -44,11 +44,11 @@ def start_api(binaries: Path) -> None:
     FILES.mkdir(parents=True, exist_ok=True)
     (STATE / "registry.yaml").write_text(_REGISTRY_CONFIG)
     _start_forward()
-    _start("etcd", ["/usr/bin/etcd", *_etcd_flags()])
+    _start("etcd", ["etcd", *_etcd_flags()])
     _start("apiserver", [binaries / "kube-apiserver", *_apiserver_flags()])
-    _start("registry", ["/usr/bin/docker-registry", "serve", STATE / "registry.yaml"])
-    server = [sys.executable, "-I", "-m", "http.server", "--bind", CONTROL_PLANE_ADDRESS, "--directory", FILES]
-    _start("files", [*server, str(FILES_PORT)])
+    _start("registry", ["docker-registry", "serve", STATE / "registry.yaml"])
+    server = [sys.executable, "-I", "-m", "http.server", str(FILES_PORT)]
+    _start("files", [*server, "--bind", CONTROL_PLANE_ADDRESS, "--directory", FILES])
 
 
 def wait_for_api() -> None:
@@ -64,12 +64,10 @@ def wait_for_api() -> None:
 
 
 def start_controllers(binaries: Path) -> None:
-    for component, own_flags in (
-        ("controller-manager", _controller_manager_flags()),
-        ("scheduler", []),
-    ):
+    own: dict[str, list[str]] = {"controller-manager": _controller_manager_flags(), "scheduler": []}
+    for component, own_flags in own.items():
         credentials = PKI / f"{component}.kubeconfig"
-        flags = [
+        flags: list[str | Path] = [
             *(f"--{prefix}kubeconfig={credentials}" for prefix in ("", "authentication-", "authorization-")),
             "--leader-elect=false",
             "--bind-address=127.0.0.1",

@@ -35,6 +35,7 @@ FILES_PORT = 8000
 REGISTRY = f"registry.lab:{REGISTRY_PORT}"
 
 PAUSE_IMAGE = "localhost/edgemodel-lab/pause:1"
+PROBE_IMAGE = "localhost/edgemodel-lab/probe:1"  # on every node: `/probe serve ADDRESS`, `/probe get URL`
 COREDNS_IMAGE = "localhost/edgemodel-lab/coredns:1"
 
 

@@ -38,8 +38,7 @@ def component(node: Node, name: str) -> str:
 
 def start_runtime(node: Node) -> None:
     """Namespaces, containerd, and the images that cannot come from a registry."""
-    for level in ("system", "kubepods"):
-        cgroups.make(f"{node.name}/{level}")
+    cgroups.make(f"{node.name}/system")
     _write_configuration(node)
     outside = [*network.enter(node.namespace), "unshare", "--mount", "--uts", "--propagation", "private"]
     _start(node, "machine", ["sh", "-ec", _machine_script(node)], enter=outside)

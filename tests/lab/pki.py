@@ -46,17 +46,35 @@ def _authority() -> None:
     run([*argv, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key, "-out", certificate])
 
 
-def _certificate(name: str, subject: str, *, names: list[str] | None = None, addresses: list[str] | None = None) -> None:
+def _certificate(
+    name: str, subject: str, *, names: list[str] | None = None, addresses: list[str] | None = None
+) -> None:
     """For client and server use; a kubelet needs one that is both."""
     alternatives = [f"DNS:{item}" for item in names or []] + [f"IP:{item}" for item in addresses or []]
     extensions = ["keyUsage=digitalSignature,keyEncipherment", "extendedKeyUsage=clientAuth,serverAuth"]
     if alternatives:
         extensions.append(f"subjectAltName={','.join(alternatives)}")
     (PKI / f"{name}.ext").write_text("\n".join(extensions) + "\n")
-    argv = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject]
-    request = run([*argv, "-keyout", PKI / f"{name}.key"])
-    argv = ["openssl", "x509", "-req", "-days", "365", "-CA", PKI / "ca.crt", "-CAkey", PKI / "ca.key"]
-    run([*argv, "-CAcreateserial", "-extfile", PKI / f"{name}.ext", "-out", PKI / f"{name}.crt"], stdin=request)
+    key: list[str | Path] = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        PKI / f"{name}.key",
+    ]
+    request = run(["openssl", "req", *key, "-subj", subject])
+    signer: list[str | Path] = [
+        "-CA",
+        PKI / "ca.crt",
+        "-CAkey",
+        PKI / "ca.key",
+        "-CAcreateserial",
+        "-extfile",
+        PKI / f"{name}.ext",
+    ]
+    run(["openssl", "x509", "-req", "-days", "365", *signer, "-out", PKI / f"{name}.crt"], stdin=request)
 
 
 def _kubeconfig(path: Path, user: str, *, server: str) -> None:

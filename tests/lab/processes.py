@@ -88,4 +88,3 @@ def _start_time(pid: int) -> int | None:
     except OSError:
         return None
     return None if after_name[0] == "Z" else int(after_name[19])
-
