@@ -1,0 +1,94 @@
+"""A client of OCI registries over urllib3; imports nothing of the rest of the project.
+
+registries = Registries(credentials=DockerConfig.from_file(path))
+where = parse_reference("registry.example/models/defects:v1")
+pull_file(registries.repository(where), where.version, Path("model.onnx"))
+"""
+
+from .artifacts import files_of, pull_artifact, pull_file, push_artifact
+from .blobs import copy_blob, has_blob, mount_blob, pull_blob, push_blob, read_blob
+from .client import Registries, Repository
+from .credentials import Anonymous, Credentials, DockerConfig, FirstOf, Login, StaticLogin, TokenFile
+from .descriptors import Descriptor, canonical_json, digest_of, digest_of_file
+from .errors import (
+    Denied,
+    DigestMismatch,
+    InvalidContent,
+    InvalidCredentials,
+    InvalidReference,
+    NoSuchHost,
+    NotFound,
+    OciError,
+    RegistryError,
+    TooLarge,
+    Unauthorized,
+    Unreachable,
+    UntrustedCertificate,
+)
+from .images import LayeredSettings, Platform, PushedImage, platforms_of, push_image, push_index, push_layered
+from .layers import Directory, Entry, File, Layer, Symlink, tree, write_layer
+from .manifests import Manifest, delete_manifest, get_manifest, list_tags, put_manifest, resolve
+from .references import Reference, parse_reference
+from .transport import Patience
+
+__all__ = [
+    "Anonymous",
+    "Credentials",
+    "Denied",
+    "Descriptor",
+    "DigestMismatch",
+    "Directory",
+    "DockerConfig",
+    "Entry",
+    "File",
+    "FirstOf",
+    "InvalidContent",
+    "InvalidCredentials",
+    "InvalidReference",
+    "Layer",
+    "LayeredSettings",
+    "Login",
+    "Manifest",
+    "NoSuchHost",
+    "NotFound",
+    "OciError",
+    "Patience",
+    "Platform",
+    "PushedImage",
+    "Reference",
+    "Registries",
+    "RegistryError",
+    "Repository",
+    "StaticLogin",
+    "Symlink",
+    "TokenFile",
+    "TooLarge",
+    "Unauthorized",
+    "Unreachable",
+    "UntrustedCertificate",
+    "canonical_json",
+    "copy_blob",
+    "delete_manifest",
+    "digest_of",
+    "digest_of_file",
+    "files_of",
+    "get_manifest",
+    "has_blob",
+    "list_tags",
+    "mount_blob",
+    "parse_reference",
+    "platforms_of",
+    "pull_artifact",
+    "pull_blob",
+    "pull_file",
+    "push_artifact",
+    "push_blob",
+    "push_image",
+    "push_index",
+    "push_layered",
+    "put_manifest",
+    "read_blob",
+    "resolve",
+    "tree",
+    "write_layer",
+]

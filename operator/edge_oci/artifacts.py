@@ -1,0 +1,92 @@
+"""Models and data sets in a registry: OCI 1.1 artifacts, one blob a file, named by its title."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .blobs import pull_blob, push_blob
+from .client import Repository
+from .descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor
+from .errors import InvalidContent, TooLarge
+from .manifests import get_manifest, put_manifest
+
+_NOTHING = b"{}"
+
+
+def push_artifact(
+    repository: Repository,
+    files: Mapping[str, Path],
+    *,
+    artifact_type: str,
+    media_type: str = OCTETS,
+    annotations: Mapping[str, str] | None = None,
+    tag: str | None = None,
+) -> Descriptor:
+    """Pushes ``files`` (title -> where it is) as one artifact; the answer's digest names it for ever.
+
+    Equal files give an equal digest. Raises as ``push_blob`` and ``put_manifest``.
+    """
+    config = push_blob(repository, _NOTHING, media_type=EMPTY_CONFIG)
+    layers = [
+        push_blob(repository, files[title], media_type=media_type).to_json() | {"annotations": {TITLE: title}}
+        for title in sorted(files)
+    ]
+    content = {
+        "schemaVersion": 2,
+        "mediaType": IMAGE_MANIFEST,
+        "artifactType": artifact_type,
+        "config": config.to_json(),
+        "layers": layers,
+    }
+    return put_manifest(repository, content | ({"annotations": dict(annotations)} if annotations else {}), tag=tag)
+
+
+def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
+    """The files of an artifact by title, a plain file name.
+
+    Raises InvalidContent for an index, and for a title that is a path.
+    """
+    manifest = get_manifest(repository, version)
+    if manifest.is_index:
+        raise InvalidContent(
+            f"{repository} {version} is an index of images, not an artifact: name the artifact's digest"
+        )
+    blobs = [Descriptor.from_json(entry) for entry in manifest.content.get("layers") or []]
+    files = {blob.annotations.get(TITLE, blob.digest.replace(":", "-")): blob for blob in blobs}
+    bad = next((title for title in files if Path(title).name != title or title in {".", ".."}), None)
+    if bad is not None:
+        raise InvalidContent(f"{repository} {version} has a file whose name is no plain file name: {bad!r}")
+    return files
+
+
+def pull_artifact(
+    repository: Repository, version: str, directory: Path, *, max_bytes: int | None = None
+) -> dict[str, Path]:
+    """Every file of the artifact below ``directory``, verified; title -> path.
+
+    ``max_bytes`` limits the sum, as announced (None: no limit); TooLarge is raised before a byte is pulled.
+    Raises as ``files_of`` and ``pull_blob``.
+    """
+    files = files_of(repository, version)
+    _limit(repository, version, sum(blob.size for blob in files.values()), max_bytes)
+    for title, blob in files.items():
+        pull_blob(repository, blob, directory / title)
+    return {title: directory / title for title in files}
+
+
+def pull_file(repository: Repository, version: str, path: Path, *, max_bytes: int | None = None) -> Descriptor:
+    """The one file of an artifact at ``path``, verified; a broken pull is resumed. The answer describes the file.
+
+    Raises InvalidContent when the artifact has not exactly one file, TooLarge, and as ``pull_blob``.
+    """
+    files = files_of(repository, version)
+    if len(files) != 1:
+        raise InvalidContent(f"{repository} {version} has {len(files)} files ({', '.join(files)}), want exactly one")
+    (blob,) = files.values()
+    _limit(repository, version, blob.size, max_bytes)
+    pull_blob(repository, blob, path)
+    return blob
+
+
+def _limit(repository: Repository, version: str, size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise TooLarge(f"{repository} {version} has {size} bytes, limit {max_bytes}")

@@ -1,0 +1,147 @@
+"""Who we are at which registry.
+
+Two sources: a Docker ``config.json`` (what a Secret of type kubernetes.io/dockerconfigjson holds), and a
+file with a token that somebody renews (a projected service-account token).
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from .errors import InvalidCredentials
+
+
+@dataclass(frozen=True)
+class Login:
+    username: str
+    password: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The value of an Authorization header."""
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+
+class Credentials(Protocol):
+    def login(self, host: str, repository: str) -> Login | None:
+        """For ``host`` (with its port, if it has one) and ``repository``; None: speak anonymously."""
+
+
+class Anonymous:
+    def login(self, host: str, repository: str) -> Login | None:
+        return None
+
+
+@dataclass(frozen=True)
+class StaticLogin:
+    """The same user name and password at each of ``hosts``."""
+
+    hosts: frozenset[str]
+    user: Login
+
+    def login(self, host: str, repository: str) -> Login | None:
+        return self.user if host in self.hosts else None
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """The contents of ``path`` as the password of user ``token``; read at every sign-in, since the file is renewed.
+
+    The registry's token realm changes it for a short-lived token of its own. Sent only where one of
+    ``hosts`` (with port) asks for it.
+    """
+
+    path: Path
+    hosts: frozenset[str]
+    username: str = "token"
+
+    def login(self, host: str, repository: str) -> Login | None:
+        """Raises InvalidCredentials when the file cannot be read or is empty."""
+        if host not in self.hosts:
+            return None
+        try:
+            token = self.path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidCredentials(f"the token for {host} cannot be read: {error}") from None
+        if not token:
+            raise InvalidCredentials(f"the token for {host} is empty: {self.path}")
+        return Login(self.username, token)
+
+
+class DockerConfig:
+    """``auths`` of a Docker config.json, in both forms: ``auth`` (base64), or ``username`` and ``password``.
+
+    Keys are hosts, with an optional scheme and path; the longest that fits wins. Credential helpers are
+    programs, which no Secret can hold: they are not run.
+    """
+
+    def __init__(self, value: Any, *, origin: str = "config.json") -> None:
+        """Raises InvalidCredentials when ``value`` has not the form of a Docker config.json."""
+        auths = value.get("auths") if isinstance(value, dict) else None
+        if not isinstance(auths, dict):
+            raise InvalidCredentials(f'{origin}: want an object {{"auths": {{"registry.example": {{…}}}}}}')
+        self._logins: dict[tuple[str, str], Login] = {}
+        for key, entry in auths.items():
+            login = _login(entry, f"{origin}, {key}")
+            if login is not None:
+                self._logins[_host_and_path(key)] = login
+
+    @classmethod
+    def from_file(cls, path: Path) -> "DockerConfig":
+        """Raises InvalidCredentials when the file cannot be read or has not that form."""
+        try:
+            value = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise InvalidCredentials(f"{path}: not a Docker config.json that can be read: {error}") from None
+        return cls(value, origin=str(path))
+
+    def login(self, host: str, repository: str) -> Login | None:
+        wanted = _DOCKER_HUB.get(host, host)
+        fitting = [
+            (len(path), login)
+            for (own, path), login in self._logins.items()
+            if own == wanted and (not path or f"{repository}/".startswith(f"{path}/"))
+        ]
+        return max(fitting, key=lambda item: item[0])[1] if fitting else None
+
+
+class FirstOf:
+    """The first of several sources that knows the host."""
+
+    def __init__(self, sources: Collection[Credentials]) -> None:
+        self._sources = tuple(sources)
+
+    def login(self, host: str, repository: str) -> Login | None:
+        return next((login for source in self._sources if (login := source.login(host, repository))), None)
+
+
+_DOCKER_HUB = dict.fromkeys(("docker.io", "index.docker.io", "registry-1.docker.io"), "docker.io")
+
+
+def _host_and_path(key: str) -> tuple[str, str]:
+    bare = key.removeprefix("https://").removeprefix("http://")
+    host, _, path = bare.partition("/")
+    path = path.strip("/")
+    if path in {"v1", "v2"}:  # API versions that old tools wrote, not repositories
+        path = ""
+    return _DOCKER_HUB.get(host, host), path
+
+
+def _login(entry: Any, origin: str) -> Login | None:
+    if not isinstance(entry, dict):
+        raise InvalidCredentials(f"{origin}: want an object")
+    if entry.get("auth"):
+        try:
+            username, colon, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        except (binascii.Error, TypeError, ValueError):
+            raise InvalidCredentials(f"{origin}: 'auth' is not base64 of user:password") from None
+        if not colon:
+            raise InvalidCredentials(f"{origin}: 'auth' is not base64 of user:password")
+        return Login(username, password.rstrip("\0"))
+    if entry.get("username"):
+        return Login(str(entry["username"]), str(entry.get("password", "")))
+    return None

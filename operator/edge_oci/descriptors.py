@@ -1,0 +1,83 @@
+"""Digests, descriptors and media types: how OCI names bytes."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidContent
+
+IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
+IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
+OCTETS = "application/octet-stream"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+INDEXES = frozenset({IMAGE_INDEX, DOCKER_LIST})
+MANIFESTS = frozenset({IMAGE_MANIFEST, DOCKER_MANIFEST})
+
+TITLE = "org.opencontainers.image.title"
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What OCI calls a descriptor: bytes by type, digest and size in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    annotations: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def to_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        return value | ({"annotations": self.annotations} if self.annotations else {})
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Descriptor":
+        """Raises InvalidContent when ``value`` is no descriptor with a sha256 digest."""
+        try:
+            media_type, digest, size = str(value["mediaType"]), str(value["digest"]), int(value["size"])
+            annotations = {str(key): str(text) for key, text in (value.get("annotations") or {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise InvalidContent(f"not a descriptor: {str(value)[:200]}") from None
+        if size < 0 or not is_digest(digest):
+            raise InvalidContent(f"descriptor without a sha256 digest or with a negative size: {str(value)[:200]}")
+        return cls(media_type, digest, size, annotations)
+
+
+def is_digest(text: str) -> bool:
+    return _DIGEST.fullmatch(text) is not None
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """The same bytes for equal values, so that equal manifests have equal digests."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_json(data: bytes, what: str) -> dict[str, Any]:
+    """``data`` as a JSON object. Raises InvalidContent."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        raise InvalidContent(f"{what} is not JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidContent(f"{what} is not a JSON object")
+    return value

@@ -1,0 +1,127 @@
+"""Manifests and indexes: resolved, pulled with their digest checked, pushed, listed."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+from urllib3.exceptions import HTTPError
+
+from .client import Repository
+from .descriptors import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    IMAGE_INDEX,
+    IMAGE_MANIFEST,
+    INDEXES,
+    MANIFESTS,
+    Descriptor,
+    canonical_json,
+    digest_of,
+    is_digest,
+    parse_json,
+)
+from .errors import DigestMismatch, InvalidContent, NotFound, TooLarge, Unreachable
+
+MAX_MANIFEST_BYTES = 4 << 20
+"""What Distribution accepts at most."""
+
+_ACCEPT = {"Accept": ", ".join((IMAGE_INDEX, IMAGE_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest or an index, as the registry holds it."""
+
+    descriptor: Descriptor
+    content: dict[str, Any]
+
+    @property
+    def is_index(self) -> bool:
+        return self.descriptor.media_type in INDEXES
+
+
+def resolve(repository: Repository, version: str) -> Descriptor:
+    """The descriptor of a tag or digest. Raises NotFound, and as ``Repository.request``."""
+    answer = repository.request("HEAD", f"manifests/{version}", headers=_ACCEPT)
+    digest = answer.headers.get("Docker-Content-Digest", "")
+    size = answer.headers.get("Content-Length", "")
+    if not is_digest(digest) or not size.isdigit():  # an old registry: the bytes themselves tell
+        return get_manifest(repository, version).descriptor
+    if is_digest(version) and digest != version:
+        raise DigestMismatch(f"{repository}: manifest", version, digest)
+    return Descriptor(_media_type(answer.headers.get("Content-Type", "")), digest, int(size))
+
+
+def get_manifest(repository: Repository, version: str) -> Manifest:
+    """The manifest or index of a tag or digest; checked against its digest, or the registry's word for a tag.
+
+    Raises NotFound, DigestMismatch, TooLarge, InvalidContent, and as ``Repository.request``.
+    """
+    name = f"{repository}@{version}" if is_digest(version) else f"{repository}:{version}"
+    answer = repository.request("GET", f"manifests/{version}", headers=_ACCEPT, stream=True)
+    try:
+        data = answer.read(MAX_MANIFEST_BYTES + 1)
+    except HTTPError as error:
+        raise Unreachable(f"{name}: {error}") from error
+    finally:
+        answer.close()
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise TooLarge(f"{name}: the manifest has more than {MAX_MANIFEST_BYTES} bytes")
+    expected = version if is_digest(version) else answer.headers.get("Docker-Content-Digest")
+    actual = digest_of(data)
+    if expected is not None and expected != actual:
+        raise DigestMismatch(f"{name}: manifest", expected, actual)
+    content = parse_json(data, f"the manifest of {name}")
+    media_type = str(content.get("mediaType") or _media_type(answer.headers.get("Content-Type", "")))
+    if media_type not in INDEXES | MANIFESTS:
+        raise InvalidContent(f"{name} is neither a manifest nor an index: {media_type!r}")
+    return Manifest(Descriptor(media_type, actual, len(data)), content)
+
+
+def put_manifest(repository: Repository, content: dict[str, Any], *, tag: str | None = None) -> Descriptor:
+    """Pushes a manifest or index (its ``mediaType`` says which), under ``tag`` if given.
+
+    Raises DigestMismatch when the registry stored other bytes, and as ``Repository.request``.
+    """
+    data = canonical_json(content)
+    sent = Descriptor(content["mediaType"], digest_of(data), len(data))
+    answer = repository.request(
+        "PUT",
+        f"manifests/{tag or sent.digest}",
+        push=True,
+        headers={"Content-Type": sent.media_type},
+        body=data,
+        expect=(201,),
+    )
+    stored = answer.headers.get("Docker-Content-Digest", sent.digest)
+    if stored != sent.digest:
+        raise DigestMismatch(f"{repository}: stored manifest", sent.digest, stored)
+    return sent
+
+
+def list_tags(repository: Repository) -> list[str]:
+    """All tags, in the registry's order; empty for a repository that does not exist."""
+    tags: list[str] = []
+    path: str | None = "tags/list?n=500"
+    while path:
+        try:
+            answer = repository.request("GET", path)
+        except NotFound:
+            return tags
+        tags += parse_json(answer.data, f"the tags of {repository}").get("tags") or []
+        following = re.search(r"<([^>]+)>\s*;\s*rel=\"?next", answer.headers.get("Link", ""))
+        path = urljoin(repository.host.url, following[1]) if following else None
+    return tags
+
+
+def delete_manifest(repository: Repository, digest: str) -> None:
+    """Deletes a manifest and with it every tag of it; silent when it is gone. Raises as ``Repository.request``."""
+    try:
+        repository.request("DELETE", f"manifests/{digest}", push=True, expect=(202,))
+    except NotFound:
+        return
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip()

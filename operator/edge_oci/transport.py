@@ -1,0 +1,211 @@
+"""One HTTP request, tried a bounded number of times. Knows nothing of registries.
+
+Answers 408, 425, 429 and 5xx and broken connections are tried again, after the time that Retry-After
+says or an exponential back-off. Certificate and DNS errors are not: waiting mends neither.
+"""
+
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
+
+from .errors import (
+    Denied,
+    InvalidCredentials,
+    NoSuchHost,
+    NotFound,
+    RegistryError,
+    Unauthorized,
+    Unreachable,
+    UntrustedCertificate,
+)
+
+Response = urllib3.BaseHTTPResponse
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+_MOST_ERROR_BYTES = 2048
+_BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied, 404: NotFound}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to go on: ``tries`` in all, with pauses of about 0.5, 1, 2, 4 s."""
+
+    tries: int = 5
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 30.0
+    longest_retry_after_seconds: float = 120.0
+    """A registry that asks for a longer pause is reported at once."""
+    sleep: Callable[[float], None] = time.sleep
+
+    def pause(self, failures: int) -> None:
+        """Sleeps after the ``failures``-th failure (from 1)."""
+        spread = 0.5 + random.random()  # noqa: S311 - so that many nodes do not come back in step
+        self.sleep(min(self.longest_pause_seconds, self.first_pause_seconds * 2 ** (failures - 1) * spread))
+
+
+class Transport:
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        plain_http_hosts: Collection[str] = (),
+        patience: Patience | None = None,
+        connect_timeout_seconds: float = 10.0,
+        read_timeout_seconds: float = 60.0,
+    ) -> None:
+        """``ca_file`` (PEM) is trusted besides the system's. Raises InvalidCredentials when it cannot be read."""
+        self.patience = patience or Patience()
+        self.plain_http_hosts = frozenset(plain_http_hosts)
+        context = ssl.create_default_context()
+        if ca_file is not None:
+            try:
+                context.load_verify_locations(cafile=ca_file)
+            except OSError as error:
+                raise InvalidCredentials(f"{ca_file}: not a file of PEM certificates: {error}") from None
+        timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=8, ssl_context=context)
+
+    def scheme(self, host: str) -> str:
+        return "http" if host in self.plain_http_hosts else "https"
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        expect: Collection[int] = (200,),
+        stream: bool = False,
+        tries: int | None = None,
+    ) -> Response:
+        """The answer, with one of the ``expect``-ed statuses.
+
+        ``stream`` leaves its body unread; the caller reads and releases it. Raises RegistryError (by status:
+        Unauthorized, Denied, NotFound), Unreachable, UntrustedCertificate.
+        """
+        most = self.patience.tries if tries is None else tries
+        failures = 0
+        while True:
+            try:
+                answer = self._follow(method, url, headers, body)
+                if answer.status in expect:
+                    return answer if stream else _read_whole(answer, method, url)
+            except Unreachable as error:
+                failures += 1
+                if failures >= most or not error.worth_a_retry:
+                    raise
+                self.patience.pause(failures)
+                continue
+            failures += 1
+            refusal = _refusal(answer.status, method, url, _error_text(answer))
+            if not refusal.transient or failures >= most:
+                raise refusal
+            self._pause_as_asked(answer, failures, refusal)
+
+    def _pause_as_asked(self, answer: Response, failures: int, refusal: RegistryError) -> None:
+        asked = _retry_after_seconds(answer.headers.get("Retry-After"))
+        if asked is None:
+            self.patience.pause(failures)
+        elif asked > self.patience.longest_retry_after_seconds:
+            raise refusal
+        else:
+            self.patience.sleep(asked)
+
+    def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
+        """One try. A redirect to another host (a registry's object store) does not get the credentials."""
+        sent = dict(headers)
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self._once(method, url, sent, body)
+            target = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or method not in {"GET", "HEAD"} or not target:
+                return answer
+            answer.drain_conn()
+            answer.release_conn()
+            following = urljoin(url, target)
+            if urlsplit(following).netloc != urlsplit(url).netloc:
+                sent.pop("Authorization", None)
+            self.check_scheme(url, following)
+            url = following
+        raise Unreachable(f"{_what(method, url)}: more than {_MOST_REDIRECTS} redirects", transient=False)
+
+    def check_scheme(self, url: str, following: str) -> None:
+        """Raises Unreachable where an https registry leads to plain HTTP that the caller has not named."""
+        there = urlsplit(following)
+        if urlsplit(url).scheme == "https" and there.scheme != "https" and there.netloc not in self.plain_http_hosts:
+            raise Unreachable(
+                f"{urlsplit(url).netloc} leads from https to {there.scheme}://{there.netloc}", transient=False
+            )
+
+    def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
+        try:
+            return self._pool.urlopen(
+                method, url, headers=dict(headers), body=body, redirect=False, retries=False, preload_content=False
+            )
+        except SSLError as error:
+            if isinstance(error.args[0], ssl.SSLEOFError | ssl.SSLZeroReturnError):
+                raise Unreachable(f"{_what(method, url)}: {error}") from error
+            raise UntrustedCertificate(
+                f"{urlsplit(url).netloc}: {error}; name the certificate authority that signed it, "
+                "or, if the registry speaks plain HTTP, name the host as one that does"
+            ) from error
+        except NameResolutionError as error:
+            passing = isinstance(error.__cause__, socket.gaierror) and error.__cause__.errno == socket.EAI_AGAIN
+            raise NoSuchHost(f"no address for {urlsplit(url).hostname}: {error}", transient=passing) from error
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{_what(method, url)}: {error}") from error
+
+
+def _read_whole(answer: Response, method: str, url: str) -> Response:
+    try:
+        answer.read(cache_content=True)
+    except HTTPError as error:
+        raise Unreachable(f"{_what(method, url)}: {error}") from error
+    return answer
+
+
+def _error_text(answer: Response) -> str:
+    try:
+        return answer.read(_MOST_ERROR_BYTES).decode(errors="replace").strip()
+    except HTTPError:
+        return ""
+    finally:
+        answer.close()
+
+
+def _refusal(status: int, method: str, url: str, text: str) -> RegistryError:
+    return _BY_STATUS.get(status, RegistryError)(
+        status, f"{_what(method, url)}: the registry answered {status}: {text}"
+    )
+
+
+def _what(method: str, url: str) -> str:
+    """Without the query, which may hold an upload's state or a signature."""
+    parts = urlsplit(url)
+    return f"{method} {parts.netloc}{parts.path}"
+
+
+def _retry_after_seconds(text: str | None) -> float | None:
+    """Both forms of the header: seconds, or a date. None when absent or in neither."""
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
