@@ -22,6 +22,7 @@ __all__ = [
     "Node",
     "cut",
     "down",
+    "import_image",
     "join",
     "kubectl",
     "node_exec",
@@ -42,6 +43,12 @@ def cut(node: str) -> None:
 def join(node: str) -> None:
     """Gives the node its link back."""
     cluster.join(node_named(node))
+
+
+def import_image(archive: Path) -> None:
+    """Puts an image archive (Docker's or OCI's layout) into the containerd of every node, without a registry."""
+    for node in NODES:
+        nodes.import_image(node, archive)
 
 
 def node_exec(node: str, argv: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:

@@ -35,16 +35,18 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 def require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("the lab makes network namespaces and cgroups: run it as root")
+        missing = " ".join(_missing())
+        install = f" (and have these installed, by their Debian names: {missing})" if missing else ""
+        raise LabError(f"the lab makes network namespaces and cgroups: run it as root{install}")
 
 
 def require_packages() -> None:
     """Installs what is missing, and says what; LabError where that cannot be done."""
-    missing = [package for file, package in PACKAGES.items() if not _is_there(file)]
+    missing = _missing()
     if not missing:
         return
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise LabError(f"install these first (Debian's names): {' '.join(missing)}")
+    if shutil.which("apt-get") is None:
+        raise LabError(f"apt-get is missing; install these first (Debian's names): {' '.join(missing)}")
     if platform.machine() != "x86_64":
         say(f"note: the pinned helm and kubectl are for x86_64, this machine is {platform.machine()}")
     say(f"installing with apt: {' '.join(missing)}")
@@ -53,9 +55,12 @@ def require_packages() -> None:
         run_long("apt-get update", ["apt-get", "update", "-q"], log=LOGS / "apt.log", env=env)
         install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing]
         run_long("apt-get install", install, log=LOGS / "apt.log", env=env)
-    still = [package for file, package in PACKAGES.items() if not _is_there(file)]
-    if still:
-        raise LabError(f"installed, yet not where the lab looks for them: {' '.join(still)}")
+    if _missing():
+        raise LabError(f"installed, yet not where the lab looks for them: {' '.join(_missing())}")
+
+
+def _missing() -> list[str]:
+    return [package for file, package in PACKAGES.items() if not _is_there(file)]
 
 
 def _is_there(file: str) -> bool:

@@ -51,7 +51,12 @@ def start_runtime(node: Node) -> None:
         processes.require_alive([component(node, "containerd")])
         raise LabError(str(error)) from error
     for archive in sorted(IMAGES.glob("*.tar")):
-        run([*inside, "ctr", "--namespace=k8s.io", "images", "import", archive])
+        import_image(node, archive)
+
+
+def import_image(node: Node, archive: Path) -> None:
+    """As an air-gapped K3s takes it from its images folder: the pods' pull policy must not be Always."""
+    run([*_enter(node), "ctr", "--namespace=k8s.io", "images", "import", archive.resolve()])
 
 
 def start_kubelet(node: Node, binaries: Path) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import lab
-from tests.lab import cgroups, cluster, images, network, processes, tools
-from tests.lab.layout import CGROUP, FILES, KUBECONFIG, PROBE_IMAGE, REGISTRY, STATE
+from tests.lab import cluster, images, processes, tools
+from tests.lab.layout import FILES, PROBE_IMAGE, REGISTRY, STATE
 from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.lab
@@ -169,28 +165,3 @@ def test_up_on_a_healthy_lab_changes_nothing() -> None:
     cluster.up()
     assert time.monotonic() - begun < 5
     assert {name: processes.pid_of(name) for name in processes.recorded()} == before
-
-
-@pytest.mark.lab_lifecycle
-def test_up_repairs_what_a_crash_left_and_down_leaves_nothing() -> None:
-    apiserver = processes.pid_of("apiserver")
-    assert apiserver is not None
-    os.kill(apiserver, signal.SIGKILL)
-    wait_for("the API server to end", lambda: processes.pid_of("apiserver") is None)
-    cluster.up()
-    assert cluster.status().healthy
-
-    cluster.down()
-    try:
-        assert not network.present()
-        assert not cgroups.members()
-        assert not list(Path("/sys/fs/cgroup").glob(f"*/{CGROUP}"))
-        assert not processes.recorded()
-        assert not KUBECONFIG.exists()
-        assert str(STATE) not in Path("/proc/mounts").read_text()
-        assert (
-            str(STATE) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        )
-    finally:
-        cluster.up()
-    assert cluster.status().healthy
