@@ -1,0 +1,94 @@
+{{/* A name that starts with the release's; at most 63 characters with any suffix that the chart has. */}}
+{{- define "edgemodel.name" -}}
+{{ .Release.Name | trunc 48 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "edgemodel.selector" -}}
+app.kubernetes.io/name: edgemodel
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "edgemodel.labels" -}}
+{{ include "edgemodel.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* repository@digest, or repository:tag; our own images default to the chart's appVersion. */}}
+{{- define "edgemodel.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
+{{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "edgemodel.host" -}}
+{{ include "edgemodel.name" .root }}-{{ .service }}.{{ .root.Release.Namespace }}.svc
+{{- end }}
+
+{{- define "edgemodel.registryPushHost" -}}
+{{- if .Values.registry.external.host -}}
+{{ .Values.registry.external.host }}
+{{- else -}}
+{{ include "edgemodel.host" (dict "root" . "service" "registry-push") }}:5000
+{{- end -}}
+{{- end }}
+
+{{- define "edgemodel.registryPullHost" -}}
+{{ .Values.registry.external.host | default (printf "localhost:%d" (int .Values.registry.nodePort)) }}
+{{- end }}
+
+{{- define "edgemodel.plainHTTPHosts" -}}
+{{- $hosts := .Values.operator.plainHTTPHosts -}}
+{{- if or (not .Values.registry.external.host) .Values.registry.external.plainHTTP -}}
+{{- $hosts = prepend $hosts (include "edgemodel.registryPushHost" .) -}}
+{{- end -}}
+{{ join "," $hosts }}
+{{- end }}
+
+{{- define "edgemodel.prometheusURL" -}}
+{{ .Values.prometheus.url | default (printf "http://%s:9090" (include "edgemodel.host" (dict "root" . "service" "prometheus"))) }}
+{{- end }}
+
+{{/* What the Pod Security Standard "restricted" asks of a pod; fsGroup makes volumes writable for the user. */}}
+{{- define "edgemodel.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "edgemodel.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The values that each of the three pods takes. */}}
+{{- define "edgemodel.scheduling" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
