@@ -1,4 +1,4 @@
-"""What K3s brings with it and upstream does not: CoreDNS and a default StorageClass with a few volumes."""
+"""What K3s brings with it and upstream does not: CoreDNS and a default StorageClass."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from string import Template
 
 from . import tools
 from .layout import CONTROL_PLANE_ADDRESS, COREDNS_IMAGE, DNS_SERVICE_ADDRESS, HERE, KUBECONFIG, NODES
-from .nodes import VOLUMES
 from .progress import run
+from .volumes import PROVISIONER
 
-VOLUME_NODE = NODES[0]
 _HOSTS = [f"{CONTROL_PLANE_ADDRESS} registry.lab files.lab", *(f"{node.address} {node.name}" for node in NODES)]
 
 
@@ -20,25 +19,10 @@ def kubectl(*arguments: str | Path, stdin: str | None = None) -> str:
 
 
 def apply() -> None:
-    volumes = [
-        _manifest(
-            "volume",
-            name=f"{VOLUME_NODE.name}-{number}",
-            node=VOLUME_NODE.name,
-            path=str(VOLUME_NODE.directory / f"volumes/{number}"),
-        )
-        for number in range(1, VOLUMES + 1)
-    ]
-    _create(
-        _manifest("coredns", image=COREDNS_IMAGE, address=DNS_SERVICE_ADDRESS, hosts="\n    ".join(_HOSTS)),
-        _manifest("storage-class"),
-        *volumes,
-    )
+    coredns = _manifest("coredns", image=COREDNS_IMAGE, address=DNS_SERVICE_ADDRESS, hosts="\n    ".join(_HOSTS))
+    storage_class = _manifest("storage-class", provisioner=PROVISIONER)
+    kubectl("create", "--filename=-", stdin=f"{coredns}\n---\n{storage_class}")
 
 
 def _manifest(file: str, /, **values: str) -> str:
     return Template((HERE / f"manifests/{file}.yaml").read_text()).substitute(values)
-
-
-def _create(*manifests: str) -> None:
-    kubectl("create", "--filename=-", stdin="\n---\n".join(manifests))

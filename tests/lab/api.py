@@ -11,13 +11,22 @@ from .layout import API_PORT, PKI, REGISTRY_PORT
 
 
 def get(path: str) -> Any:
-    """The JSON at ``path``, as admin. OSError when the server does not answer, or answers anything but 200."""
-    return json.loads(_get(path))
+    """The JSON at ``path``, as admin. OSError when the server does not answer, or refuses."""
+    return json.loads(_call("GET", path))
+
+
+def post(path: str, thing: dict[str, Any]) -> Any:
+    """Creates ``thing`` and returns it as it is stored; a conflict is an OSError as any other refusal."""
+    return json.loads(_call("POST", path, thing))
+
+
+def delete(path: str) -> None:
+    _call("DELETE", path)
 
 
 def ready() -> bool:
     try:
-        return _get("/readyz") == b"ok"
+        return _call("GET", "/readyz") == b"ok"
     except OSError:
         return False
 
@@ -53,18 +62,19 @@ def _condition(thing: Any, kind: str) -> bool:
     return any(c["type"] == kind and c["status"] == "True" for c in thing["status"].get("conditions", []))
 
 
-def _get(path: str) -> bytes:
+def _call(method: str, path: str, thing: dict[str, Any] | None = None) -> bytes:
     context = ssl.create_default_context(cafile=str(PKI / "ca.crt"))
     context.load_cert_chain(PKI / "admin.crt", PKI / "admin.key")
     connection = http.client.HTTPSConnection("127.0.0.1", API_PORT, context=context, timeout=5)
     try:
-        connection.request("GET", path)
+        body = None if thing is None else json.dumps(thing)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        body = answer.read()
+        text = answer.read()
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error
     finally:
         connection.close()
-    if answer.status != 200:
-        raise ConnectionError(f"GET {path}: {answer.status} {body[:200].decode(errors='replace')}")
-    return body
+    if answer.status not in (200, 201):
+        raise ConnectionError(f"{method} {path}: {answer.status} {text[:300].decode(errors='replace')}")
+    return text

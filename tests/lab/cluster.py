@@ -136,7 +136,7 @@ def _up() -> None:
         for node in NODES:
             nodes.start_kubelet(node, binaries)
         _wait("nodes to be Ready", _all_ready)
-    with step("CoreDNS and volumes"):
+    with step("CoreDNS"):
         addons.apply()
         _wait("CoreDNS to be Available", api.coredns_ready)
 

@@ -23,7 +23,7 @@ from .layout import (
 from .progress import LabError
 from .waiting import wait_for
 
-COMPONENTS = ("etcd", "apiserver", "controller-manager", "scheduler", "registry", "files", "forward")
+COMPONENTS = ("etcd", "apiserver", "controller-manager", "scheduler", "registry", "files", "volumes", "forward")
 _CGROUP = "control-plane"
 _REGISTRY_CONFIG = f"""\
 version: 0.1
@@ -64,6 +64,7 @@ def wait_for_api() -> None:
 
 
 def start_controllers(binaries: Path) -> None:
+    """Kubernetes' own, and the one that makes volumes. The API server has to be ready."""
     own: dict[str, list[str]] = {"controller-manager": _controller_manager_flags(), "scheduler": []}
     for component, own_flags in own.items():
         credentials = PKI / f"{component}.kubeconfig"
@@ -77,6 +78,9 @@ def start_controllers(binaries: Path) -> None:
             "--v=1",
         ]
         _start(component, [binaries / f"kube-{component}", *flags, *own_flags])
+
+    provisioner = ["env", f"PYTHONPATH={HERE.parents[1]}", f"EDGEMODEL_LAB_DIR={STATE}", sys.executable]
+    processes.start("volumes", [*provisioner, "-c", f"from {__package__}.volumes import main; main()"], cgroup=_CGROUP)
 
 
 def _etcd_flags() -> list[str]:

@@ -29,7 +29,6 @@ from .progress import LabError, run
 from .waiting import wait_for
 
 COMPONENTS = ("machine", "containerd", "kubelet", "kube-proxy")
-VOLUMES = 3  # prepared on every node; addons.py says which become PersistentVolumes
 
 
 def component(node: Node, name: str) -> str:
@@ -123,11 +122,8 @@ exec sleep infinity
 
 def _write_configuration(node: Node) -> None:
     d = node.directory
-    volumes = [f"volumes/{number}" for number in range(1, VOLUMES + 1)]
-    for folder in ("kubelet", "cni", "cni.d", "log", "containerd", f"certs.d/{REGISTRY}", *volumes):
+    for folder in ("kubelet", "cni", "cni.d", "log", "containerd", "volumes", f"certs.d/{REGISTRY}"):
         (d / folder).mkdir(parents=True, exist_ok=True)
-    for folder in volumes:
-        (d / folder).chmod(0o777)  # as K3s' local-path makes them
     for mount_point in ("/var/lib/kubelet", "/var/lib/cni"):
         Path(mount_point).mkdir(exist_ok=True)
     (d / "resolv.conf").write_text(f"nameserver {DNS_SERVICE_ADDRESS}\n")

@@ -115,7 +115,7 @@ def test_nodes_pull_from_the_public_registry() -> None:
     wait_until("condition=Ready", "pod/pulled")
 
 
-def test_a_claim_binds_to_a_volume_of_the_default_class() -> None:
+def test_a_claim_gets_a_folder_on_the_node_of_its_pod_and_gives_it_back() -> None:
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -124,9 +124,12 @@ def test_a_claim_binds_to_a_volume_of_the_default_class() -> None:
     }
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
     mount = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
-    create(claim, pod("claims", "serve", ":8080", node="camera-1", container=mount, volumes=[volume]))
+    create(claim, pod("claims", "serve", ":8080", node="gateway-1", container=mount, volumes=[volume]))
     wait_until("condition=Ready", "pod/claims")
-    wait_until("jsonpath={.status.phase}=Bound", "pvc/data")
+    folders = lab.node_named("gateway-1").directory / "volumes"
+    assert len(list(folders.glob(f"*_{NAMESPACE}_data"))) == 1
+    lab.kubectl("delete", "pod/claims", "pvc/data", f"--namespace={NAMESPACE}")
+    wait_for("the folder to go", lambda: not list(folders.glob(f"*_{NAMESPACE}_data")))
 
 
 def test_a_kubelet_cannot_pin_its_node() -> None:
