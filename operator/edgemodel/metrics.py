@@ -27,6 +27,12 @@ FEEDBACK_TOTAL = "edgemodel_feedback_total"
 MODEL_INFO = "edgemodel_model_info"
 """Gauge, always 1, with ``artifact_digest`` and ``source_digest``."""
 
+MEMORY_BYTES = "edgemodel_memory_bytes"
+"""Gauge of the resident memory of the server."""
+
+THREADS = "edgemodel_threads"
+"""Gauge of the threads of the server."""
+
 
 def duration_buckets(objective_seconds: float | None) -> tuple[float, ...]:
     """Bucket edges in seconds, ascending, with one at the objective, so that it needs no interpolation."""
