@@ -1,0 +1,113 @@
+"""``python -m inference_server``: listen, load and test the model, serve until a signal."""
+
+import os
+import sys
+from pathlib import Path
+from threading import Thread
+from typing import NoReturn
+
+from edgemodel import serving
+from edgemodel.artifact import ArtifactManifest
+
+from inference_server import logs, settings
+from inference_server.app import App
+from inference_server.boot import Ending, Ready, prepare, read_manifest
+from inference_server.metrics import Identity, Metrics
+from inference_server.server import Server, listen
+from inference_server.workers import Workers
+
+
+class Program:
+    """The server and, beside it while it already answers probes, the thread that loads the model."""
+
+    def __init__(self, options: settings.Settings, manifest: ArtifactManifest) -> None:
+        self._options = options
+        self._manifest = manifest
+        self._identity = _identity(options, manifest)
+        self._metrics = Metrics(self._identity, manifest, options.latency_objective_seconds)
+        workers = Workers(options.threads, options.queue, self._metrics.waited)
+        self._app = App(self._identity, self._metrics, workers, options.max_body_bytes)
+        self._server = Server(self._app, options.drain_seconds, self._load_in_background)
+        self._ending: Ending | None = None
+
+    def run(self) -> Ending | None:
+        """Until a signal (None), or until the model turns out unfit."""
+        listener = listen(self._options.host, self._options.port)
+        logs.event("listening", port=listener.getsockname()[1])
+        self._server.run(sockets=[listener])
+        return self._ending
+
+    def _load_in_background(self) -> None:
+        Thread(target=self._load, name="load", daemon=True).start()
+
+    def _load(self) -> None:
+        outcome = prepare(self._options.model_directory, self._manifest)
+        if isinstance(outcome, Ending):
+            self._ending = outcome
+            self._server.stop()
+            return
+        if outcome.golden is not None:
+            self._metrics.golden(agree=outcome.golden.agree, disagree=outcome.golden.items - outcome.golden.agree)
+        self._app.model = outcome.model
+        self._log_ready(outcome)
+
+    def _log_ready(self, ready: Ready) -> None:
+        logs.event(
+            "ready",
+            model=self._identity.model,
+            revision=self._identity.revision,
+            variant=self._identity.variant,
+            digest=self._manifest.artifact_digest,
+            load_seconds=round(ready.load_seconds, 3),
+            golden=str(ready.golden or "the artifact has no golden set"),
+            golden_seconds=round(ready.golden_seconds, 3),
+        )
+
+
+def main() -> int:
+    """The exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the port cannot be taken."""
+    options = settings.parse(sys.argv[1:], os.environ)
+    logs.configure()
+    manifest = read_manifest(options.model_directory)
+    if isinstance(manifest, Ending):
+        return _end_for(manifest, options.termination_log)
+    try:
+        ending = Program(options, manifest).run()
+    except OSError as error:
+        logs.failure("cannot listen", port=options.port, error=str(error))
+        return 1
+    if ending is not None:
+        return _end_for(ending, options.termination_log)
+    logs.event("ended")
+    return 0
+
+
+def _identity(options: settings.Settings, manifest: ArtifactManifest) -> Identity:
+    return Identity(
+        namespace=options.namespace,
+        model=options.model or manifest.model,
+        revision=options.revision or manifest.fingerprint,
+        variant=options.variant or manifest.variant,
+        node=options.node,
+    )
+
+
+def _end_for(ending: Ending, termination_log: Path) -> int:
+    logs.failure("the model cannot be served", reason=ending.reason, error=ending.message)
+    if termination_log.exists():
+        try:
+            termination_log.write_bytes(serving.ending(ending.reason, ending.message))
+        except OSError as error:
+            logs.failure("cannot write the termination log", path=termination_log, error=str(error))
+    return serving.EXIT_MODEL
+
+
+def _exit(status: int) -> NoReturn:
+    """Without the interpreter's clean-up, which would crash while a thread is inside the runtime's native code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    _exit(main())

@@ -1,0 +1,65 @@
+"""From an artifact's directory to a model that may serve, or to the reason why it may not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from edgemodel import names, reasons
+from edgemodel.artifact import ArtifactManifest, Golden
+from edgemodel.digest import digest_of_file
+
+from inference_server.selftest import GoldenInvalid, GoldenResult, run_golden
+from inference_server.session import Model
+
+
+@dataclass(frozen=True)
+class Ready:
+    model: Model
+    golden: GoldenResult | None
+    """None when the artifact has no golden set."""
+    load_seconds: float
+    golden_seconds: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The model must not serve here, and a restart would not help; ``reason`` is one of ``edgemodel.reasons``."""
+
+    reason: str
+    message: str
+
+
+def read_manifest(directory: Path) -> ArtifactManifest | Ending:
+    path = directory / names.MANIFEST_FILE
+    try:
+        return ArtifactManifest.decode(path.read_bytes())
+    except (OSError, ValueError, AttributeError) as error:
+        return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+
+
+def prepare(directory: Path, manifest: ArtifactManifest) -> Ready | Ending:
+    """Verify the digest, load, run the golden set: in this order, so that nothing unverified is parsed."""
+    started = perf_counter()
+    path = directory / names.MODEL_FILE
+    try:
+        actual = digest_of_file(path)
+        if actual != manifest.artifact_digest:
+            return Ending(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
+        model = Model(path)
+    except Exception as error:
+        return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+    loaded = perf_counter()
+    golden = None if manifest.golden is None else _test(model, directory, manifest.golden)
+    if isinstance(golden, Ending):
+        return golden
+    return Ready(model, golden, loaded - started, perf_counter() - loaded)
+
+
+def _test(model: Model, directory: Path, golden: Golden) -> GoldenResult | Ending:
+    try:
+        result = run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
+    except GoldenInvalid as error:
+        return Ending(reasons.MODEL_LOAD_FAILED, str(error))
+    except Exception as error:
+        return Ending(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {error}")
+    return result if result.passed else Ending(reasons.GOLDEN_MISMATCH, str(result))

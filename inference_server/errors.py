@@ -1,0 +1,61 @@
+"""What a request can be answered with instead of a result. ``app`` turns each into ``{"error": …}``, in one place."""
+
+
+class RequestError(Exception):
+    """Base of all: ``status`` is the HTTP status, the message is for the caller."""
+
+    status = 400
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class InvalidRequest(RequestError):
+    """The request does not fit the protocol or the model; the message says what was given and what is wanted."""
+
+
+class ModelNotReady(RequestError):
+    """The model is named rightly but cannot answer yet (400, as the protocol has it for a model that is not ready)."""
+
+
+class NotReady(RequestError):
+    """The answer of the readiness probe while the model is loading."""
+
+    status = 503
+
+
+class NotFound(RequestError):
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+
+    def __init__(self, method: str, path: str, allowed: str) -> None:
+        super().__init__(f"{path} does not take {method}, it takes {allowed}")
+        self.headers = ((b"allow", allowed.encode()),)
+
+
+class TooLarge(RequestError):
+    """The body, as sent or expanded, is over the limit."""
+
+    status = 413
+
+    def closing(self) -> "TooLarge":
+        """The same, for a body that was not read to its end: the connection cannot be used again."""
+        self.headers = ((b"connection", b"close"),)
+        return self
+
+
+class UnsupportedCoding(RequestError):
+    status = 415
+    headers = ((b"accept-encoding", b"gzip, deflate"),)
+
+
+class Busy(RequestError):
+    """The queue is full: the caller should come again."""
+
+    status = 503
+    headers = ((b"retry-after", b"1"),)
+
+
+class Disconnected(RequestError):
+    """The caller went away before its request was complete; nobody reads the answer."""

@@ -1,0 +1,219 @@
+"""Open Inference Protocol v2: infer requests and replies, as JSON and with the binary tensor data extension. Pure.
+
+In a request with binary data, a header says how long the JSON is; behind it lie the tensors in the
+order of the inputs, each as long as its ``binary_data_size``. Replies are built alike.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from edgemodel.artifact import Tensor
+
+from inference_server import raw_request, tensors
+from inference_server.datatypes import DATATYPES
+from inference_server.errors import InvalidRequest
+from inference_server.tensors import Array
+
+HEADER_LENGTH = b"inference-header-content-length"
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the loaded model takes and gives."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One output of the reply, and its form."""
+
+    tensor: Tensor
+    binary: bool
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A valid request: every input of the model is there, with the datatype and a shape that it declares."""
+
+    id: str | None
+    feeds: dict[str, Array]
+    wanted: tuple[Wanted, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: msgspec.Raw = msgspec.Raw(b"")  # empty: absent
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class _Request(msgspec.Struct):
+    inputs: list[_Input]
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    outputs: list[_Output] = []
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(body: bytes, header_length: bytes | None, signature: Signature) -> Inference:
+    """``header_length`` is the value of HEADER_LENGTH, None when absent. Raises InvalidRequest."""
+    split = _split_at(header_length, len(body))
+    if split == 0:
+        name, array = raw_request.decode(memoryview(body), signature.inputs)
+        return Inference(None, {name: array}, tuple(Wanted(output, True) for output in signature.outputs.values()))
+    try:
+        request = _decode_request(memoryview(body)[:split])
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the request is not an inference request: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the request is not JSON: {error}") from error
+    blobs = None if split is None else memoryview(body)[split:]
+    return Inference(request.id, _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature.outputs))
+
+
+def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
+    """``arrays`` belong to ``inference.wanted``, in its order."""
+    outputs: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for wanted, array in zip(inference.wanted, arrays, strict=True):
+        tensor = wanted.tensor
+        datatype = DATATYPES[tensor.datatype]
+        output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": array.shape}
+        if wanted.binary:
+            blobs.append(tensors.to_bytes(datatype, array))
+            output["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            output["data"] = tensors.to_json(tensor.name, datatype, array)
+        outputs.append(output)
+    echo = {} if inference.id is None else {"id": inference.id}
+    head = _encode({"model_name": model, "model_version": version, **echo, "outputs": outputs})
+    if not blobs:
+        return Reply(head, ((b"content-type", b"application/json"),))
+    headers = ((b"content-type", b"application/octet-stream"), (HEADER_LENGTH, str(len(head)).encode()))
+    return Reply(b"".join((head, *blobs)), headers)
+
+
+def _split_at(header_length: bytes | None, size: int) -> int | None:
+    """Where the JSON ends; None when there is no binary data."""
+    if header_length is None:
+        return None
+    if not _LENGTH.fullmatch(header_length):
+        raise InvalidRequest(
+            f"Inference-Header-Content-Length is {header_length.decode('latin-1')!r}, want a length in bytes"
+        )
+    split = int(header_length)
+    if split > size:
+        raise InvalidRequest(f"Inference-Header-Content-Length is {split}, the body has only {size} bytes")
+    return split
+
+
+def _feeds(inputs: list[_Input], blobs: memoryview | None, declared: Mapping[str, Tensor]) -> dict[str, Array]:
+    feeds: dict[str, Array] = {}
+    at = 0
+    for given in inputs:
+        if given.name not in declared:
+            raise InvalidRequest(f"input {given.name!r} is unknown, the model has {_names(declared)}")
+        if given.name in feeds:
+            raise InvalidRequest(f"input {given.name!r} is given twice")
+        blob, at = _next_blob(given, blobs, at)
+        feeds[given.name] = _feed(given, blob, declared[given.name])
+    if missing := declared.keys() - feeds.keys():
+        raise InvalidRequest(f"input {min(missing)!r} is missing, the model wants {_names(declared)}")
+    if blobs is not None and at != len(blobs):
+        raise InvalidRequest(f"{len(blobs)} bytes of binary data, the inputs name {at} by binary_data_size")
+    return feeds
+
+
+def _feed(given: _Input, blob: memoryview | None, declared: Tensor) -> Array:
+    if given.datatype != declared.datatype:
+        raise InvalidRequest(f"input {given.name!r}: datatype {given.datatype}, want {declared.datatype}")
+    tensors.check_shape(given.name, given.shape, declared.shape)
+    datatype = DATATYPES[declared.datatype]
+    if blob is not None:
+        return tensors.from_bytes(given.name, datatype, given.shape, blob)
+    return tensors.from_json(given.name, datatype, given.shape, given.data)
+
+
+def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memoryview | None, int]:
+    """The binary data of ``given``, None when its data is in the JSON; and where the next one begins."""
+    name = given.name
+    if "shared_memory_region" in given.parameters:
+        raise InvalidRequest(f"input {name!r}: shared memory is not supported")
+    size = given.parameters.get("binary_data_size")
+    if size is None:
+        if not len(given.data):
+            raise InvalidRequest(f"input {name!r} has neither data nor the parameter binary_data_size")
+        return None, at
+    if len(given.data):
+        raise InvalidRequest(f"input {name!r} has both data and the parameter binary_data_size")
+    if type(size) is not int or size < 0:
+        raise InvalidRequest(f"input {name!r}: binary_data_size is {size!r}, want a number of bytes")
+    if blobs is None:
+        raise InvalidRequest(
+            f"input {name!r} has binary_data_size, but the header Inference-Header-Content-Length is missing"
+        )
+    if at + size > len(blobs):
+        raise InvalidRequest(
+            f"input {name!r}: binary_data_size is {size}, only {len(blobs) - at} bytes are left in the body"
+        )
+    return blobs[at : at + size], at + size
+
+
+def _wanted(request: _Request, declared: Mapping[str, Tensor]) -> tuple[Wanted, ...]:
+    """No ``outputs``, or an empty list, is all outputs of the model."""
+    binary = _flag(request.parameters, "binary_data_output", False, "the request")
+    if not request.outputs:
+        wanted = [Wanted(tensor, binary) for tensor in declared.values()]
+    else:
+        wanted = [_wanted_output(output, binary, declared) for output in request.outputs]
+    names = [one.tensor.name for one in wanted]
+    for one in wanted:
+        name = one.tensor.name
+        if names.count(name) > 1:
+            raise InvalidRequest(f"output {name!r} is asked for twice")
+        if not one.binary and DATATYPES[one.tensor.datatype].json is None:
+            raise InvalidRequest(
+                f"output {name!r}: {one.tensor.datatype} has no JSON form, ask for it with binary_data"
+            )
+    return tuple(wanted)
+
+
+def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]) -> Wanted:
+    if output.name not in declared:
+        raise InvalidRequest(f"output {output.name!r} is unknown, the model has {_names(declared)}")
+    for refused in ("classification", "shared_memory_region"):
+        if refused in output.parameters:
+            raise InvalidRequest(f"output {output.name!r}: {refused} is not supported")
+    return Wanted(declared[output.name], _flag(output.parameters, "binary_data", binary, f"output {output.name!r}"))
+
+
+def _flag(parameters: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
+    value = parameters.get(key, default)
+    if type(value) is not bool:
+        raise InvalidRequest(f"{where}: {key} is {value!r}, want true or false")
+    return value
+
+
+def _names(declared: Mapping[str, Tensor]) -> str:
+    return ", ".join(map(repr, declared))

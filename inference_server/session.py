@@ -1,0 +1,89 @@
+"""One ONNX Runtime session: what it declares, and how it runs.
+
+A request runs on one thread: several requests at a time use the cores better than several threads
+for one. Memory that a burst of large requests took is given back after the run.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from ctypes import string_at
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from edgemodel.artifact import Tensor
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+from inference_server.datatypes import BY_ONNX_TYPE
+from inference_server.errors import InvalidRequest
+from inference_server.protocol import Signature
+from inference_server.tensors import Array
+
+_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+_LOG_ERRORS = 3
+
+
+class Model:
+    def __init__(self, path: Path) -> None:
+        """Loads from the path, not from bytes: those would stay in memory beside the session.
+
+        Raises whatever ONNX Runtime raises, ValueError for an input or output that is not a tensor.
+        """
+        self._session = ort.InferenceSession(str(path), _session_options(), providers=["CPUExecutionProvider"])
+        self._run_options = ort.RunOptions()
+        self._run_options.log_severity_level = _LOG_ERRORS
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.signature = Signature(_declared(self._session.get_inputs()), _declared(self._session.get_outputs()))
+        tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
+        self._has_bfloat16 = any(tensor.datatype == "BF16" for tensor in tensors)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """One array for each name in ``outputs``; safe to call from several threads.
+
+        Raises InvalidRequest when the model finds the values unfit (an index out of its table, say).
+        """
+        try:
+            if self._has_bfloat16:
+                return self._run_values(feeds, outputs)
+            arrays: list[Array] = self._session.run(outputs, feeds, self._run_options)
+        except InvalidArgument as error:
+            raise InvalidRequest(f"the model refuses the inputs: {error}") from error
+        return arrays
+
+    def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """The way for BF16, which numpy does not have: the values go in and out as the uint16 that hold them."""
+        values = {
+            name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _BFLOAT16)
+            if self.signature.inputs[name].datatype == "BF16"
+            else ort.OrtValue.ortvalue_from_numpy(array)
+            for name, array in feeds.items()
+        }
+        return [_array(value) for value in self._session.run_with_ort_values(outputs, values, self._run_options)]
+
+
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_ERRORS
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+def _declared(arguments: Iterable[Any]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for argument in arguments:
+        if argument.type not in BY_ONNX_TYPE:
+            raise ValueError(f"{argument.name!r} is a {argument.type}, which the protocol cannot carry")
+        shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
+        tensors[argument.name] = Tensor(argument.name, BY_ONNX_TYPE[argument.type].name, shape)
+    return tensors
+
+
+def _array(value: Any) -> Array:
+    if value.element_type() != _BFLOAT16:
+        array: Array = value.numpy()
+        return array
+    data = string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(data, "<u2").reshape(value.shape())

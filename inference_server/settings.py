@@ -1,0 +1,113 @@
+"""The settings of the server: from the environment that the operator sets, or from flags outside a cluster."""
+
+import argparse
+import math
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemodel import names, serving
+
+DEFAULT_PORT = 8080
+DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
+DEFAULT_QUEUE = 256
+DEFAULT_DRAIN_SECONDS = 20
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True)
+class Settings:
+    namespace: str
+    model: str | None
+    """None: the name in the artifact manifest; so for ``revision`` (its fingerprint) and ``variant``."""
+    revision: str | None
+    variant: str | None
+    node: str
+    host: str
+    port: int
+    model_directory: Path
+    latency_objective_seconds: float | None
+    threads: int
+    queue: int
+    max_body_bytes: int
+    drain_seconds: int
+    termination_log: Path
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """A flag wins over its variable; an empty variable counts as unset. Exits with 2 and a message on a wrong value."""
+    given = vars(_parser(environment).parse_args(arguments))
+    objective = given.pop("latency_objective_milliseconds")
+    return Settings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inference_server",
+        description="Serves the ONNX model of an artifact directory over the Open Inference Protocol v2.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+    def variable(flag: str, name: str, default: object, text: str, parse: Callable[[str], object] = str) -> None:
+        value = environment.get(name) or default
+        parser.add_argument(flag, type=parse, default=value, help=f"{text}; the variable {name}")
+
+    variable("--namespace", serving.NAMESPACE, "default", "namespace of the EdgeModel")
+    variable("--model", serving.MODEL, None, "name of the EdgeModel, as in the manifest if not given")
+    variable("--revision", serving.REVISION, None, "name of the revision, the artifact's fingerprint if not given")
+    variable("--variant", serving.VARIANT, None, "name of the variant, as in the manifest if not given")
+    variable("--node", serving.NODE, socket.gethostname(), "name of the node")
+    variable("--port", serving.PORT, DEFAULT_PORT, "TCP port, 0 for any free one", _between(0, 65535))
+    variable("--model-directory", serving.MODEL_DIRECTORY, names.MODEL_DIRECTORY, "directory of the artifact", Path)
+    variable(
+        "--latency-objective-milliseconds",
+        serving.LATENCY_OBJECTIVE_MILLISECONDS,
+        None,
+        "a bucket of the duration histogram ends there",
+        _milliseconds,
+    )
+    add = parser.add_argument
+    add("--host", default="", help="address to listen on; every one if empty")
+    add("--threads", type=_between(1, 1024), default=len(os.sched_getaffinity(0)), help="requests in work at a time")
+    add(
+        "--queue",
+        type=_between(0, 1_000_000),
+        default=DEFAULT_QUEUE,
+        help="requests that may wait; more are answered 503",
+    )
+    add(
+        "--max-body-bytes",
+        type=_between(1, 2**40),
+        default=DEFAULT_MAX_BODY_BYTES,
+        help="of a request, as sent and expanded",
+    )
+    add(
+        "--drain-seconds", type=_between(0, 3600), default=DEFAULT_DRAIN_SECONDS, help="for requests in work at the end"
+    )
+    add("--termination-log", type=Path, default=TERMINATION_LOG, help="file for the reason of an end, if it exists")
+    return parser
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of milliseconds above 0")
+    return value

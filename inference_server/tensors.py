@@ -1,0 +1,151 @@
+"""Tensor data between its forms: JSON values, bytes on the wire, numpy arrays. Pure.
+
+Every function raises InvalidRequest; ``name`` is only for its message.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inference_server.datatypes import Datatype
+from inference_server.errors import InvalidRequest
+
+Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the image leaves it out
+
+MAX_ELEMENTS = 2**31 - 1
+"""Largest product of a shape, an empty dimension counted as 1: no arithmetic on shapes overflows below it."""
+
+_OPENING_BRACKETS = re.compile(rb"[\s\[]*")
+_LENGTH_BYTES = 4  # of the unsigned little-endian length before each BYTES element
+
+
+def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> None:
+    """``declared`` has -1 for an open dimension; any size from 0 on fits there."""
+    if any(size < 0 for size in shape):
+        raise InvalidRequest(f"input {name!r}: shape {list(shape)} has a negative dimension, want sizes from 0 on")
+    if prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
+        raise InvalidRequest(f"input {name!r}: shape {list(shape)} is too large, limit {MAX_ELEMENTS} elements")
+    fits = len(shape) == len(declared) and all(want in (-1, size) for size, want in zip(shape, declared, strict=True))
+    if not fits:
+        raise InvalidRequest(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
+
+
+def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec.Raw) -> Array:
+    """``data`` is a flat list in row-major order, lists nested like ``shape``, or the bare value of a scalar."""
+    if datatype.json is None:
+        raise InvalidRequest(f"input {name!r}: {datatype.name} has no JSON form, send it as binary data")
+    opening = _OPENING_BRACKETS.match(data)
+    depth = opening.group().count(b"[") if opening else 0
+    if depth != 1 and depth != len(shape):
+        raise InvalidRequest(
+            f"input {name!r}: data is nested {depth} deep, want 1 or {len(shape)}, as shape {list(shape)}"
+        )
+    try:
+        values = _decoder(datatype.json, depth).decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"input {name!r}: data is not {datatype.name}: {error}") from error
+    flat = _flatten(name, [values] if depth == 0 else values, shape if depth > 1 else None)
+    if len(flat) != prod(shape):
+        raise InvalidRequest(
+            f"input {name!r}: data has {len(flat)} elements, want {prod(shape)} for the shape {list(shape)}"
+        )
+    return _array(name, datatype, flat).reshape(shape)
+
+
+def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memoryview) -> Array:
+    """Without a copy where the bytes are aligned; the array is read-only then."""
+    if datatype.name == "BYTES":
+        return _strings(name, prod(shape), data).reshape(shape)
+    wanted = prod(shape) * datatype.numpy.itemsize
+    if len(data) != wanted:
+        raise InvalidRequest(
+            f"input {name!r}: {len(data)} bytes of data, want {wanted} for {datatype.name} of shape {list(shape)}"
+        )
+    if datatype.name == "BOOL" and np.any(np.frombuffer(data, np.uint8) > 1):
+        raise InvalidRequest(f"input {name!r}: a BOOL byte is neither 0 nor 1")
+    array: Array = np.frombuffer(data, datatype.numpy).reshape(shape)
+    return array if array.flags.aligned else array.copy()
+
+
+def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
+    """Flat, in row-major order. JSON has no NaN and no Infinity: they become null; as binary data they are exact."""
+    if datatype.json is None:
+        raise InvalidRequest(f"output {name!r}: {datatype.name} has no JSON form, ask for it with binary_data")
+    flat: list[Any] = array.ravel().tolist()
+    return flat
+
+
+def to_bytes(datatype: Datatype, array: Array) -> bytes:
+    if datatype.name != "BYTES":
+        return np.ascontiguousarray(array, datatype.numpy).tobytes()
+    elements = [text.encode() for text in array.ravel().tolist()]
+    return b"".join(len(element).to_bytes(_LENGTH_BYTES, "little") + element for element in elements)
+
+
+@cache
+def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
+    wanted = element
+    for _ in range(depth):
+        wanted = list.__class_getitem__(wanted)
+    return msgspec.json.Decoder(wanted)
+
+
+def _flatten(name: str, values: list[Any], shape: Sequence[int] | None) -> list[Any]:
+    """The elements of ``values``, nested like ``shape``; None means that ``values`` is flat already."""
+    if shape is None:
+        return values
+    if len(values) != shape[0]:
+        raise _misshapen(name, 0, len(values), shape)
+    for axis, size in enumerate(shape[1:], start=1):
+        for row in values:
+            if len(row) != size:
+                raise _misshapen(name, axis, len(row), shape)
+        values = list(chain.from_iterable(values))
+    return values
+
+
+def _misshapen(name: str, axis: int, size: int, shape: Sequence[int]) -> InvalidRequest:
+    given = f"data has a list of {size} in dimension {axis}"
+    return InvalidRequest(f"input {name!r}: {given}, want {shape[axis]}, as shape {list(shape)}")
+
+
+def _array(name: str, datatype: Datatype, flat: list[Any]) -> Array:
+    try:
+        with np.errstate(over="ignore"):
+            array: Array = np.array(flat, datatype.numpy)
+    except OverflowError as error:
+        raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}: {error}") from error
+    if datatype.json is float and not np.isfinite(array).all():
+        raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}")
+    return array
+
+
+def _strings(name: str, count: int, data: memoryview) -> Array:
+    """``count`` elements of BYTES, each after its length."""
+    elements: list[str] = []
+    at = 0
+    while at < len(data):
+        start = at + _LENGTH_BYTES
+        at = start + int.from_bytes(data[at:start], "little")
+        if start > len(data) or at > len(data):
+            raise InvalidRequest(
+                f"input {name!r}: BYTES element {len(elements)} ends beyond its {len(data)} bytes of data"
+            )
+        elements.append(text(name, len(elements), data[start:at]))
+    if len(elements) != count:
+        raise InvalidRequest(f"input {name!r}: {len(elements)} BYTES elements, want {count}")
+    return np.array(elements, object)
+
+
+def text(name: str, index: int, data: memoryview) -> str:
+    """One BYTES element; ONNX strings are UTF-8."""
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"input {name!r}: BYTES element {index} is not UTF-8: {error}") from error
