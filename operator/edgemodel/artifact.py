@@ -14,7 +14,7 @@ SCHEMA = "edgemodel.io/artifact/v1alpha1"
 
 @dataclass(frozen=True)
 class Tensor:
-    """A declared input or output: ``datatype`` in Open Inference Protocol words (FP32, INT64, …), -1 for an open dimension."""
+    """An input or output: ``datatype`` in Open Inference Protocol words (FP32, …), -1 for an open dimension."""
 
     name: str
     datatype: str

@@ -79,7 +79,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Failed:
-    """``reason`` is a word of ``edgemodel.reasons``; ``transient`` says that another try may succeed (exit code 4, else 3)."""
+    """``reason`` is a word of ``edgemodel.reasons``; ``transient``: another try may succeed (exit code 4, else 3)."""
 
     reason: str
     message: str

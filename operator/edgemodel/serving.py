@@ -14,7 +14,7 @@ LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECOND
 """Optional: a histogram bucket edge is put there."""
 
 EXIT_MODEL: Final = 3
-"""The server ended because of its model (it cannot be loaded, or its golden set disagrees): restarting will not help."""
+"""The server ended because of its model (not loadable, or its golden set disagrees): restarting will not help."""
 
 
 def ending(reason: str, message: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 class Verdict(StrEnum):
     """No data is never good or bad: it is Inconclusive."""
 
-    PASS = "Pass"
+    PASS = "Pass"  # noqa: S105 - not a password
     FAIL = "Fail"
     INCONCLUSIVE = "Inconclusive"
 

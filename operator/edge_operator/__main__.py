@@ -1,0 +1,97 @@
+"""``python3 -m edge_operator``: takes the lease, sees the world, and works until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+from edgemodel.errors import EdgeModelError
+
+from edge_operator import endpoints, logs, settings
+from edge_operator.cluster import Cluster
+from edge_operator.cluster.lease import Leadership, LeaseLost
+from edge_operator.handlers import watch
+from edge_operator.metrics import Metrics
+from edge_operator.reconcile import Reconciler, every
+from edge_operator.settings import OperatorSettings
+from edge_operator.work_queue import WorkQueue
+from edge_operator.world import Key, World
+
+log = logging.getLogger("edge_operator")
+
+WORKERS = 4
+RELIST_SECONDS = 300
+SWEEP_SECONDS = 30
+
+
+async def run(config: OperatorSettings) -> None:
+    """Raises LeaseLost, or what a part of the operator died of."""
+    queue: WorkQueue[Key] = WorkQueue()
+    world = World(config.decisions, queue.add)
+    metrics = Metrics()
+    metrics.queue_depth.set_function(lambda: len(queue))
+    watching = asyncio.Event()
+    synced = asyncio.Event()
+    app = endpoints.application(world, metrics, live=lambda: True, ready=synced.is_set)
+    runners = [await endpoints.serve(app, config.http_port)]
+    async with await Cluster.connect() as cluster:
+        metrics.watch_writes(cluster.writes)
+        runners += await _token_endpoint(cluster, config)
+        leadership = Leadership(cluster, config.namespace, config.identity)
+        await leadership.acquire()
+        reconciler = Reconciler(cluster, world, queue, metrics)
+        await reconciler.relist()
+        log.info("synced: %d EdgeModels, %d nodes", len(world.models), len(world.nodes))
+        synced.set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(watch(world, watching), name="watch")
+                tasks.create_task(leadership.keep(), name="lease")
+                tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
+                tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
+                for number in range(WORKERS):
+                    tasks.create_task(reconciler.work(), name=f"worker-{number}")
+        finally:
+            await leadership.release()
+            for runner in runners:
+                await runner.cleanup()
+
+
+async def _token_endpoint(cluster: Cluster, config: OperatorSettings) -> list[endpoints.web.AppRunner]:
+    """The realm of the embedded registry, where there is one."""
+    if not config.decisions.registry_embedded:
+        return []
+    from edge_operator.cluster import registry_access
+
+    app = await registry_access.application(cluster, config.namespace)
+    return [await endpoints.serve(app, config.token_port)]
+
+
+async def _main(config: OperatorSettings) -> int:
+    task = asyncio.ensure_future(run(config))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except* asyncio.CancelledError:
+        log.info("told to stop")
+    except* LeaseLost as lost:
+        log.error("%s", lost.exceptions[0])
+    else:
+        log.error("a part of the operator ended by itself")
+    return 0 if task.cancelled() else 1
+
+
+def main() -> int:
+    try:
+        config = settings.from_environment()
+    except EdgeModelError as error:
+        print(f"edge_operator: {error}", file=sys.stderr)
+        return error.exit_code
+    logs.configure(config.json_logs)
+    return asyncio.run(_main(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

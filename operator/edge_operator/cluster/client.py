@@ -1,0 +1,171 @@
+"""The only speaker to the API server: raw dictionaries over ``kubernetes.aio``, which keeps memory small."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from edgemodel.names import FIELD_MANAGER
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+Object = dict[str, Any]
+
+_PLURALS = {
+    "Node": "nodes",
+    "Pod": "pods",
+    "Service": "services",
+    "Secret": "secrets",
+    "Event": "events",
+    "Job": "jobs",
+    "DaemonSet": "daemonsets",
+    "Lease": "leases",
+    "NetworkPolicy": "networkpolicies",
+    "TokenReview": "tokenreviews",
+    "EdgeModel": "edgemodels",
+    "EdgeModelRevision": "edgemodelrevisions",
+}
+PAGE = 500
+TIMEOUT_SECONDS = 30
+
+
+class ApiError(Exception):
+    """The API server refused, or could not be reached (``status`` 0)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"API server answered {status}: {message}" if status else f"API server: {message}")
+        self.status = status
+
+
+class Cluster:
+    """Use as ``async with await Cluster.connect() as cluster``."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+        self.writes: dict[str, int] = {}
+        """Writes so far by ``<verb> <kind>``."""
+
+    @classmethod
+    async def connect(cls) -> "Cluster":
+        """In a pod by its service account, elsewhere by KUBECONFIG."""
+        settings = client.Configuration()
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            await config.load_kube_config(client_configuration=settings)
+        settings.connection_pool_maxsize = 64
+        return cls(client.ApiClient(settings))
+
+    async def __aenter__(self) -> "Cluster":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.close()
+
+    async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """The object, or None when there is none."""
+        try:
+            return await self._request("GET", _path(api_version, kind, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, api_version: str, kind: str, selector: str = "") -> AsyncIterator[Object]:
+        """All objects of a kind in all namespaces, PAGE at a time."""
+        query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
+        while True:
+            page = await self._request("GET", _path(api_version, kind), query=query)
+            for item in page["items"]:
+                yield item
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def apply(self, body: Object) -> Object:
+        """Server-side apply: creates or updates, and takes back fields that others changed."""
+        meta = body["metadata"]
+        path = _path(body["apiVersion"], body["kind"], meta.get("namespace", ""), meta["name"])
+        self._count("apply", body["kind"])
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._request("PATCH", path, body, "application/apply-patch+yaml", query)
+
+    async def create(self, body: Object) -> Object:
+        self._count("create", body["kind"])
+        return await self._request(
+            "POST", _path(body["apiVersion"], body["kind"], body["metadata"].get("namespace", "")), body
+        )
+
+    async def merge(
+        self, api_version: str, kind: str, namespace: str, name: str, body: Object, part: str = ""
+    ) -> Object:
+        """JSON merge patch: None removes a field. ``part`` may be ``status``."""
+        self._count("patch", kind + (f"/{part}" if part else ""))
+        path = _path(api_version, kind, namespace, name) + (f"/{part}" if part else "")
+        return await self._request("PATCH", path, body, "application/merge-patch+json", {"fieldManager": FIELD_MANAGER})
+
+    async def replace(self, body: Object) -> Object:
+        """PUT with the resourceVersion in ``body``: 409 when somebody else wrote in between."""
+        meta = body["metadata"]
+        self._count("update", body["kind"])
+        return await self._request(
+            "PUT", _path(body["apiVersion"], body["kind"], meta["namespace"], meta["name"]), body
+        )
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
+        """In the background: what it owns goes after it. Silent when it is gone already."""
+        self._count("delete", kind)
+        try:
+            await self._request(
+                "DELETE", _path(api_version, kind, namespace, name), {"propagationPolicy": "Background"}
+            )
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def _count(self, verb: str, kind: str) -> None:
+        key = f"{verb} {kind}"
+        self.writes[key] = self.writes.get(key, 0) + 1
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> Object:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self._api.configuration.host + path
+        if query:
+            url += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
+        try:
+            response = await self._api.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+            )
+            data = await response.read()
+        except ApiException as error:
+            raise ApiError(error.status or 0, _message(error.body or str(error.reason))) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, f"{type(error).__name__}: {error}") from error
+        if response.status >= 300:
+            raise ApiError(response.status, _message(data.decode(errors="replace")))
+        value: Object = json.loads(data)
+        return value
+
+
+def _path(api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{place}/{_PLURALS[kind]}" + (f"/{name}" if name else "")
+
+
+def _message(body: str) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:500]

@@ -1,0 +1,80 @@
+"""One operator at a time: a Lease, taken before the first pass and renewed while the process lives."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+from edge_operator.cluster.client import ApiError, Cluster, Object
+
+NAME = "edgemodel-operator"
+DURATION = timedelta(seconds=15)
+RENEW = timedelta(seconds=5)
+
+log = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """Somebody else leads, or it could not be renewed in time: this process must end."""
+
+
+class Leadership:
+    def __init__(self, cluster: Cluster, namespace: str, identity: str) -> None:
+        self._cluster, self._namespace, self._identity = cluster, namespace, identity
+        self._renewed = datetime.min.replace(tzinfo=UTC)
+
+    async def acquire(self) -> None:
+        """Waits until this process leads."""
+        while not await self._try():  # noqa: ASYNC110 - what is awaited happens in another process
+            await asyncio.sleep(2)
+        log.info("leading as %s", self._identity)
+
+    async def keep(self) -> None:
+        """Renews for ever. Raises LeaseLost."""
+        while True:
+            await asyncio.sleep(RENEW.total_seconds())
+            try:
+                if not await self._try():
+                    raise LeaseLost("another operator took the lease")
+            except ApiError as error:
+                if datetime.now(UTC) - self._renewed > DURATION:
+                    raise LeaseLost(f"the lease could not be renewed for {DURATION.total_seconds():.0f} s") from error
+
+    async def release(self) -> None:
+        """Lets a successor start at once."""
+        lease = await self._cluster.get("coordination.k8s.io/v1", "Lease", NAME, self._namespace)
+        if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+            lease["spec"]["holderIdentity"] = ""
+            await self._cluster.replace(lease)
+
+    async def _try(self) -> bool:
+        now = datetime.now(UTC)
+        lease = await self._cluster.get("coordination.k8s.io/v1", "Lease", NAME, self._namespace)
+        try:
+            if lease is None:
+                await self._cluster.create(self._fill({"metadata": {"name": NAME, "namespace": self._namespace}}, now))
+            else:
+                if not self._may_take(lease, now):
+                    return False
+                await self._cluster.replace(self._fill(lease, now))
+        except ApiError as error:
+            if error.status == 409:
+                return False
+            raise
+        self._renewed = now
+        return True
+
+    def _may_take(self, lease: Object, now: datetime) -> bool:
+        spec = lease["spec"]
+        if spec.get("holderIdentity") in ("", None, self._identity):
+            return True
+        renewed = datetime.fromisoformat(spec["renewTime"])
+        return now > renewed + timedelta(seconds=spec.get("leaseDurationSeconds", 15))
+
+    def _fill(self, lease: Object, now: datetime) -> Object:
+        spec = {
+            **lease.get("spec", {}),
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": int(DURATION.total_seconds()),
+            "renewTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease, "spec": spec}

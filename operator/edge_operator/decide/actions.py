@@ -1,0 +1,79 @@
+"""What a pass may do to the cluster. Each is one write, idempotent, with a deterministic name."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgemodel.spec import EdgeModelSpec
+
+from edge_operator.decide.observation import Revision
+
+
+@dataclass(frozen=True)
+class StartJob:
+    name: str
+    attempt: int
+    spec: EdgeModelSpec
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    name: str
+
+
+@dataclass(frozen=True)
+class RecordRevision:
+    """Create the immutable EdgeModelRevision ``name``."""
+
+    name: str
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DeleteRevision:
+    """Its DaemonSets go with it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class EnsureDaemonSet:
+    revision: Revision
+    variant: str
+    tolerations: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class DeleteDaemonSet:
+    name: str
+
+
+@dataclass(frozen=True)
+class EnsureService:
+    port: int
+
+
+@dataclass(frozen=True)
+class EnsureNetworkPolicies:
+    port: int
+
+
+@dataclass(frozen=True)
+class SetPins:
+    """One patch of one node's labels."""
+
+    node: str
+    add: frozenset[str] = field(default_factory=frozenset)
+    remove: frozenset[str] = field(default_factory=frozenset)
+
+
+Action = (
+    StartJob
+    | DeleteJob
+    | RecordRevision
+    | DeleteRevision
+    | EnsureDaemonSet
+    | DeleteDaemonSet
+    | EnsureService
+    | EnsureNetworkPolicies
+    | SetPins
+)

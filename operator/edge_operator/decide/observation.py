@@ -1,0 +1,112 @@
+"""What one pass sees of the world: the input of ``decide``, made of plain values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from edgemodel.report import Report
+from edgemodel.spec import EdgeModelSpec
+
+
+@dataclass(frozen=True)
+class Node:
+    name: str
+    uid: str
+    labels: dict[str, str]
+    pins: frozenset[str]
+    """Label keys under PIN_PREFIX."""
+    online: bool
+    """The Ready condition is True."""
+    architecture: str
+    unschedulable: bool = False
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A server pod. ``trouble`` is (reason, message) of what keeps it from being ready, where that is known."""
+
+    name: str
+    node: str
+    revision: str
+    variant: str
+    ready: bool
+    ready_since: datetime | None
+    created: datetime
+    terminating: bool
+    restarts: int
+    trouble: tuple[str, str] | None
+    ip: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """``ended``: None while it runs. ``report`` is what its container said, or None when it said nothing usable."""
+
+    name: str
+    attempt: int
+    ended: datetime | None
+    succeeded: bool
+    report: Report | None
+    trouble: tuple[str, str] | None
+    """(reason, message) when it failed without a report: killed for memory, past its deadline."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class Revision:
+    """An EdgeModelRevision; ``spec`` as the operator wrote it."""
+
+    name: str
+    uid: str
+    fingerprint: str
+    created: datetime
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A DaemonSet or Service of this EdgeModel; ``applied`` is the hash of what was last applied."""
+
+    kind: str
+    name: str
+    applied: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the chart sets, as far as decisions and objects depend on it."""
+
+    server_image: str
+    compressor_image: str
+    registry_push: str
+    registry_pull: str
+    registry_embedded: bool = True
+    plain_http_hosts: tuple[str, ...] = ()
+    allowed_source_hosts: tuple[str, ...] = ()
+    image_pull_secrets: tuple[str, ...] = ()
+    registry_push_secret: str = ""
+    registry_pull_secret: str = ""
+    supported_architectures: tuple[str, ...] = ("amd64", "arm64")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that one EdgeModel's pass decides from."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: EdgeModelSpec
+    status: dict[str, Any]
+    settings: Settings
+    revisions: tuple[Revision, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    applied: tuple[Applied, ...] = ()
+    host_port_rivals: tuple[str, ...] = ()
+    """``namespace/name`` of older EdgeModels with the same serving.hostPort whose nodes overlap with ours."""
+
+    def revision(self, name: str | None) -> Revision | None:
+        return next((revision for revision in self.revisions if revision.name == name), None)

@@ -1,0 +1,50 @@
+"""Which nodes an EdgeModel is for, which variant each gets, and in which order they switch."""
+
+import hashlib
+from dataclasses import dataclass
+
+from edgemodel.spec import Variant
+
+from edge_operator.decide.observation import Node, Observation
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A selected node and the variant that it runs."""
+
+    node: Node
+    variant: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    placed: tuple[Placed, ...]
+    """In the order of ``switch_order`` for the target revision."""
+    unsupported: tuple[Node, ...]
+    """Selected, but there is no image for their architecture."""
+
+
+def place(observation: Observation, target: str) -> Placement:
+    """The nodes that ``spec.placement`` selects, those without an image for them set aside."""
+    spec = observation.spec
+    selected = [node for node in observation.nodes if matches(spec.node_selector, node.labels)]
+    supported = [n for n in selected if n.architecture in observation.settings.supported_architectures]
+    ordered = sorted(supported, key=lambda node: switch_order(node.uid, observation.uid, target))
+    return Placement(
+        placed=tuple(Placed(node, variant_of(node, spec.variants)) for node in ordered),
+        unsupported=tuple(n for n in selected if n not in supported),
+    )
+
+
+def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def variant_of(node: Node, variants: tuple[Variant, ...]) -> str:
+    """The name of the first variant that matches; the last one, the default, matches every node."""
+    return next(variant.name for variant in variants if matches(variant.node_selector, node.labels))
+
+
+def switch_order(node_uid: str, model_uid: str, revision: str) -> str:
+    """Repeatable within one revision, and another order in the next: not the same victim every time."""
+    return hashlib.sha256(f"{node_uid}/{model_uid}/{revision}".encode()).hexdigest()

@@ -1,0 +1,264 @@
+"""The move: which node runs which revision next. Promotion and rollback are decided here and nowhere else.
+
+The pin is the only truth of what a node should run, so where a rollout stands is read off the pins and
+the pods; status remembers only which revisions are stable and rejected and when the wave started.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from edgemodel import reasons
+from edgemodel.names import pin_key
+
+from edge_operator.decide.actions import SetPins
+from edge_operator.decide.node_health import NodeFailure, deadline_of, failure, serving_pod
+from edge_operator.decide.observation import Node, Observation, Pod
+from edge_operator.decide.placement import Placed, Placement
+from edge_operator.decide.waves import plan_waves
+
+
+class Move(StrEnum):
+    HOLD = "Hold"
+    ADVANCE = "Advance"
+    PROMOTE = "Promote"
+    ROLL_BACK = "RollBack"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One move with its reason, the pins it changes and, while a candidate is on trial, the wave it is in."""
+
+    move: Move
+    reason: str
+    message: str
+    pins: tuple[SetPins, ...] = ()
+    wave: int = 0
+    wave_started: datetime | None = None
+    wake_at: datetime | None = None
+    failures: tuple[NodeFailure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The placed nodes of one EdgeModel, with answers about what each runs."""
+
+    observation: Observation
+    placement: Placement
+    stable: str | None
+    rejected: frozenset[str]
+    known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
+
+    @classmethod
+    def of(
+        cls, observation: Observation, placement: Placement, stable: str | None, rejected: frozenset[str]
+    ) -> "Fleet":
+        names = {revision.name for revision in observation.revisions} | rejected
+        variants = {variant.name for variant in observation.spec.variants}
+        for revision in observation.revisions:
+            variants |= {variant["name"] for variant in revision.spec["variants"]}
+        known = {
+            pin_key(observation.namespace, observation.name, name, variant): (name, variant)
+            for name in names | ({stable} if stable else set())
+            for variant in variants
+        }
+        return cls(observation, placement, stable, rejected, known)
+
+    def pin(self, revision: str, placed: Placed) -> str:
+        return pin_key(self.observation.namespace, self.observation.name, revision, placed.variant)
+
+    def pinned(self, revision: str, placed: Placed) -> bool:
+        return self.pin(revision, placed) in placed.node.pins
+
+    def pod(self, revision: str, placed: Placed) -> Pod | None:
+        return serving_pod(self.observation.pods, placed.node.name, revision, placed.variant)
+
+    def ours(self, node: Node) -> frozenset[str]:
+        """This EdgeModel's pins on ``node``."""
+        return node.pins & self.known_pins.keys()
+
+    def pinned_to_rejected(self, placed: Placed) -> bool:
+        return any(self.known_pins[pin][0] in self.rejected for pin in self.ours(placed.node))
+
+
+def settle(fleet: Fleet, revision: str) -> tuple[SetPins, ...]:
+    """Pins that bring every placed node to ``revision`` when no candidate is on trial.
+
+    A node moves forward only while it is seen online; away from a rejected revision it moves at once.
+    """
+    changes = [switch_node(fleet, placed, revision) for placed in fleet.placement.placed]
+    return tuple(change for change in changes if change is not None)
+
+
+def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
+    """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
+
+    Surge: the pin is added, and the others go once the new pod serves. Recreate, and a way back from a
+    rejected revision: the pins change places in one patch.
+    """
+    node, pin = placed.node, fleet.pin(revision, placed)
+    others = fleet.ours(node) - {pin}
+    if pin not in node.pins:
+        at_once = fleet.pinned_to_rejected(placed)
+        if not node.online and not at_once:
+            return None
+        swap = at_once or fleet.observation.spec.serving.strategy == "Recreate"
+        return SetPins(node.name, frozenset({pin}), others if swap else frozenset())
+    rejected = frozenset(other for other in others if fleet.known_pins[other][0] in fleet.rejected)
+    if others and fleet.pod(revision, placed) is not None:
+        return SetPins(node.name, remove=others)
+    return SetPins(node.name, remove=rejected) if rejected else None
+
+
+def roll_back(fleet: Fleet, rejected: str) -> tuple[SetPins, ...]:
+    """Takes ``rejected`` off every node, offline ones included, and gives them the stable revision, if there is one."""
+    changes = []
+    for placed in fleet.placement.placed:
+        bad = frozenset(pin for pin in fleet.ours(placed.node) if fleet.known_pins[pin][0] == rejected)
+        if not bad:
+            continue
+        back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable else ()) - placed.node.pins
+        changes.append(SetPins(placed.node.name, back, bad))
+    return tuple(changes)
+
+
+def unplace(fleet: Fleet) -> tuple[SetPins, ...]:
+    """Takes this EdgeModel's pins off nodes that it no longer selects."""
+    placed = {item.node.name for item in fleet.placement.placed}
+    strays = [node for node in fleet.observation.nodes if node.name not in placed and fleet.ours(node)]
+    return tuple(SetPins(node.name, remove=fleet.ours(node)) for node in strays)
+
+
+def decide_rollout(fleet: Fleet, candidate: str, now: datetime) -> Step:
+    """The next move of ``candidate``, which is recorded, not stable and not rejected."""
+    observation, rollout = fleet.observation, fleet.observation.spec.rollout
+    memory: dict[str, Any] = observation.status.get("rollout") or {}
+    if observation.status.get("candidateRevision") != candidate:
+        memory = {}
+    wave = min(memory.get("wave", 0), len(rollout.waves) - 1)
+    started = _time(memory.get("waveStartedAt")) or now
+
+    switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p)]
+    ready_next = [p for p in fleet.placement.placed if p not in switched and _may_switch(fleet, p)]
+    failures = _failures(fleet, candidate, switched, started, now)
+    if len(failures) > rollout.max_failed_nodes:
+        cause = failures[0]
+        message = f"{cause.message}; {len(failures)} of {len(switched)} nodes failed, limit {rollout.max_failed_nodes}"
+        return Step(Move.ROLL_BACK, cause.reason, message, wave=wave, wave_started=started, failures=failures)
+
+    plan = plan_waves(rollout.waves, len(switched) + len(ready_next))
+    failed = {item.node for item in failures}
+    good = [p for p in switched if p.node.name not in failed]
+    return _advance(fleet, candidate, now, _Trial(wave, started, plan, good, ready_next, failures))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    wave: int
+    started: datetime
+    plan: tuple[int, ...]
+    switched: list[Placed]
+    """Without failed nodes."""
+    next_nodes: list[Placed]
+    failures: tuple[NodeFailure, ...]
+
+
+def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step:
+    """Holds in this wave, goes to the next, or promotes."""
+    rollout = fleet.observation.spec.rollout
+    wave, started = trial.wave, trial.started
+    done = len(trial.switched) + len(trial.failures)
+    finishing = [change for p in trial.switched if (change := switch_node(fleet, p, candidate)) is not None]
+    stable = fleet.stable
+    keep = [] if stable is None else _keep_stable(fleet, candidate, stable)
+    while True:
+        name = rollout.waves[wave].name
+        where = f"wave {name} ({wave + 1} of {len(rollout.waves)})"
+        missing = trial.plan[wave] - done
+        entering = trial.next_nodes[: max(missing, 0)]
+        if entering:
+            changes = [c for p in entering if (c := switch_node(fleet, p, candidate)) is not None]
+            text = f"{where}: {candidate} goes to {trial.plan[wave]} of {len(trial.next_nodes) + done} nodes"
+            return Step(
+                Move.ADVANCE,
+                reasons.ROLLING_OUT,
+                text,
+                (*changes, *finishing, *keep),
+                wave,
+                started,
+                None,
+                trial.failures,
+            )
+
+        def hold(
+            reason: str, text: str, until: datetime | None = None, wave: int = wave, started: datetime = started
+        ) -> Step:
+            return Step(Move.HOLD, reason, text, (*finishing, *keep), wave, started, until, trial.failures)
+
+        if not trial.switched:
+            return hold(reasons.NODES_OFFLINE, f"{where}: no node is online to take {candidate}")
+        pods = [fleet.pod(candidate, p) for p in trial.switched]
+        ready = [pod for pod in pods if pod is not None]
+        if len(ready) < len(pods) or finishing:
+            text = f"{where}: {trial.plan[wave]} nodes switch to {candidate}"
+            return hold(reasons.ROLLING_OUT, text, _next_deadline(fleet, candidate, trial.switched))
+        served_since = max(pod.ready_since or pod.created for pod in ready)
+        last = wave + 1 == len(rollout.waves)
+        until = max(served_since, started) + (rollout.bake if last else rollout.soak)
+        if now < until:
+            reason = reasons.BAKING if last else reasons.SOAKING
+            return hold(reason, f"{where}: {len(ready)} nodes serve {candidate}", until)
+        if last:
+            return Step(
+                Move.PROMOTE,
+                reasons.SERVING,
+                f"{candidate} serves on {len(ready)} nodes after all waves",
+                tuple(keep),
+                wave,
+                started,
+                None,
+                trial.failures,
+            )
+        wave += 1
+        started = now if trial.plan[wave] > done else started
+
+
+def _keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
+    """Nodes that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
+    rest = [p for p in fleet.placement.placed if not fleet.pinned(candidate, p)]
+    return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
+
+
+def _may_switch(fleet: Fleet, placed: Placed) -> bool:
+    """Online, and, where there is a stable revision, on it: serving, or in trouble that the candidate may cure."""
+    if not placed.node.online:
+        return False
+    if fleet.stable is None:
+        return True
+    if not fleet.pinned(fleet.stable, placed):
+        return False
+    return fleet.pod(fleet.stable, placed) is not None or any(
+        pod.node == placed.node.name and pod.revision == fleet.stable and pod.trouble is not None
+        for pod in fleet.observation.pods
+    )
+
+
+def _failures(
+    fleet: Fleet, candidate: str, switched: list[Placed], started: datetime, now: datetime
+) -> tuple[NodeFailure, ...]:
+    pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
+    found = [failure(p.node, pods, candidate, p.variant, started, deadline, now) for p in switched]
+    return tuple(item for item in found if item is not None)
+
+
+def _next_deadline(fleet: Fleet, candidate: str, switched: list[Placed]) -> datetime | None:
+    deadline = fleet.observation.spec.rollout.node_deadline
+    pods = fleet.observation.pods
+    times = [deadline_of(pods, p.node.name, candidate, p.variant, deadline) for p in switched]
+    return min((time for time in times if time is not None), default=None)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

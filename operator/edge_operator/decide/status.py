@@ -1,0 +1,86 @@
+"""The whole status of an EdgeModel from one pass. Conditions follow kstatus.
+
+``Ready`` is always there; ``Reconciling`` and ``Stalled`` only while True and never together. Nothing that
+changes by itself (elapsed time) is in it: it is written when its meaning changes, for SD cards wear out.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+MAX_REJECTED = 10
+MAX_SAMPLES = 20
+MESSAGE_MAX = 1000
+
+
+@dataclass(frozen=True)
+class Condition:
+    type: str
+    true: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class NodeCounts:
+    """Of the selected nodes; ``samples`` names at most MAX_SAMPLES that are offline or failed."""
+
+    selected: int
+    stable: int
+    candidate: int
+    offline: int
+    failed: int
+    unmatched: int
+    samples: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "selected": self.selected,
+            "stable": self.stable,
+            "candidate": self.candidate,
+            "offline": self.offline,
+            "failed": self.failed,
+            "unmatched": self.unmatched,
+            "summary": f"{self.stable + self.candidate}/{self.selected}",
+            "samples": list(self.samples[:MAX_SAMPLES]),
+        }
+
+
+def ready(reason: str, message: str) -> list[Condition]:
+    return [Condition("Ready", True, reason, message)]
+
+
+def reconciling(reason: str, message: str) -> list[Condition]:
+    return [Condition("Ready", False, reason, message), Condition("Reconciling", True, reason, message)]
+
+
+def stalled(reason: str, message: str) -> list[Condition]:
+    return [Condition("Ready", False, reason, message), Condition("Stalled", True, reason, message)]
+
+
+def merge_conditions(
+    previous: list[dict[str, Any]], conditions: list[Condition], generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """``conditions`` as Kubernetes has them; the transition time is kept while ``status`` stays what it was."""
+    before = {item["type"]: item for item in previous}
+    merged = []
+    for condition in conditions:
+        status = "True" if condition.true else "False"
+        old = before.get(condition.type)
+        since = old["lastTransitionTime"] if old and old["status"] == status else timestamp(now)
+        merged.append(
+            {
+                "type": condition.type,
+                "status": status,
+                "reason": condition.reason,
+                "message": condition.message[:MESSAGE_MAX],
+                "observedGeneration": generation,
+                "lastTransitionTime": since,
+            }
+        )
+    return merged
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with whole seconds, as the API server writes times."""
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,56 @@
+"""What the operator answers over HTTP: probes, metrics, and the scrape targets for Prometheus."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from edge_operator.metrics import Metrics
+from edge_operator.world import World
+
+
+def application(world: World, metrics: Metrics, live: Callable[[], bool], ready: Callable[[], bool]) -> web.Application:
+    async def livez(_: web.Request) -> web.Response:
+        return _answer(live())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _answer(ready())
+
+    async def scrape(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def targets(_: web.Request) -> web.Response:
+        return web.json_response(scrape_targets(world))
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/livez", livez),
+            web.get("/readyz", readyz),
+            web.get("/metrics", scrape),
+            web.get("/targets", targets),
+        ]
+    )
+    return app
+
+
+def scrape_targets(world: World) -> list[dict[str, object]]:
+    """Prometheus' ``http_sd`` format: every server pod that has an address."""
+    return [
+        {"targets": [f"{pod.ip}:{model.spec.serving.port}"], "labels": {"job": "edgemodel-servers", "pod": pod.name}}
+        for key, model in world.models.items()
+        for pod in world.owned[key].pods.values()
+        if pod.ip and not pod.terminating
+    ]
+
+
+def _answer(good: bool) -> web.Response:
+    return web.Response(status=200 if good else 503, text="ok\n" if good else "not yet\n")
+
+
+async def serve(app: web.Application, port: int) -> web.AppRunner:
+    """Starts serving on all addresses; call ``cleanup`` on what is returned."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=port).start()
+    return runner

@@ -1,0 +1,40 @@
+"""The operator's own metrics."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.queue_depth = Gauge(
+            "edgemodel_operator_queue_depth", "EdgeModels that wait for a pass.", registry=self.registry
+        )
+        self.pass_seconds = Histogram("edgemodel_operator_pass_seconds", "Duration of a pass.", registry=self.registry)
+        self.moves = Counter(
+            "edgemodel_operator_moves", "Changes of an EdgeModel's Ready condition.", ["reason"], registry=self.registry
+        )
+        self.api_errors = Counter(
+            "edgemodel_operator_api_errors",
+            "Requests that the API server refused or did not answer.",
+            ["status"],
+            registry=self.registry,
+        )
+
+    def watch_writes(self, writes: dict[str, int]) -> None:
+        """Exports the counts that ``writes`` holds at each scrape."""
+        self.registry.register(_Writes(writes))
+
+
+class _Writes(Collector):
+    def __init__(self, writes: dict[str, int]) -> None:
+        self._writes = writes
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily("edgemodel_operator_api_writes", "Writes to the API server.", labels=["write"])
+        for write, count in sorted(self._writes.items()):
+            family.add_metric([write], count)
+        yield family

@@ -1,0 +1,48 @@
+"""What every object of the operator carries, and the security context of every pod."""
+
+from typing import Any
+
+from edgemodel.names import API_VERSION, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_MODEL, MANAGED_BY
+
+Object = dict[str, Any]
+
+RESTRICTED_CONTAINER: Object = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+RESTRICTED_POD: Object = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "runAsGroup": 65532,
+    "fsGroup": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def metadata(namespace: str, name: str, model: str, component: str, **labels: str) -> Object:
+    return {
+        "namespace": namespace,
+        "name": name,
+        "labels": {
+            "app.kubernetes.io/name": "edgemodel",
+            LABEL_MANAGED_BY: MANAGED_BY,
+            LABEL_COMPONENT: component,
+            LABEL_MODEL: model,
+            **labels,
+        },
+    }
+
+
+def owned_by(kind: str, name: str, uid: str) -> list[Object]:
+    """Garbage collection follows the owner: deleting an EdgeModel needs no finalizer."""
+    return [
+        {
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "name": name,
+            "uid": uid,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]

@@ -1,0 +1,99 @@
+"""One immutable DaemonSet per (revision, variant), bound to nodes by the revision's pin."""
+
+from typing import Any
+
+from edgemodel import serving
+from edgemodel.names import (
+    COMPONENT_SERVER,
+    LABEL_MODEL,
+    LABEL_REVISION,
+    LABEL_VARIANT,
+    daemonset_name,
+    pin_key,
+)
+
+from edge_operator.decide.observation import Observation, Revision
+from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
+
+DEFAULT_RESOURCES: Object = {
+    "requests": {"cpu": "50m", "memory": "96Mi"},
+    "limits": {"memory": "512Mi"},
+}
+PRE_STOP_SECONDS = 5
+"""An old pod still gets new connections for up to about two seconds after its pin is gone."""
+GRACE_SECONDS = 30
+START_SECONDS = 300
+"""How long loading and the golden set may take before the kubelet restarts the container."""
+
+
+def daemonset(
+    observation: Observation, revision: Revision, variant: str, tolerations: tuple[dict[str, Any], ...]
+) -> Object:
+    """Pods stay when their node is not ready or unreachable: DaemonSet pods tolerate that without limit."""
+    labels = {LABEL_REVISION: revision.name, LABEL_VARIANT: variant}
+    meta = metadata(
+        observation.namespace, daemonset_name(revision.name, variant), observation.name, COMPONENT_SERVER, **labels
+    )
+    pin = pin_key(observation.namespace, observation.name, revision.name, variant)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {**meta, "ownerReferences": owned_by("EdgeModelRevision", revision.name, revision.uid)},
+        "spec": {
+            "revisionHistoryLimit": 1,
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": {LABEL_MODEL: observation.name, **labels}},
+            "template": {
+                "metadata": {
+                    "labels": meta["labels"],
+                    "annotations": {"kubectl.kubernetes.io/default-container": "server"},
+                },
+                "spec": {
+                    "nodeSelector": {pin: "true"},
+                    "tolerations": list(tolerations),
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": GRACE_SECONDS,
+                    "securityContext": RESTRICTED_POD,
+                    "imagePullSecrets": _pull_secrets(observation),
+                    "containers": [_server(observation, revision, variant)],
+                },
+            },
+        },
+    }
+
+
+def _server(observation: Observation, revision: Revision, variant: str) -> Object:
+    spec = revision.spec
+    mine = next(item for item in spec["variants"] if item["name"] == variant)
+    port: Object = {"name": "http", "containerPort": spec["serving"]["port"], "protocol": "TCP"}
+    if "hostPort" in spec["serving"]:
+        port["hostPort"] = spec["serving"]["hostPort"]
+    ready = {"path": "/v2/health/ready", "port": "http"}
+    live = {"path": "/v2/health/live", "port": "http"}
+    return {
+        "name": "server",
+        "image": f"{observation.settings.registry_pull}/{mine['image']}",
+        "imagePullPolicy": "IfNotPresent",
+        "ports": [port],
+        "env": [
+            {"name": serving.NAMESPACE, "value": observation.namespace},
+            {"name": serving.MODEL, "value": observation.name},
+            {"name": serving.REVISION, "value": revision.name},
+            {"name": serving.VARIANT, "value": variant},
+            {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": serving.PORT, "value": str(spec["serving"]["port"])},
+        ],
+        "resources": mine.get("resources") or DEFAULT_RESOURCES,
+        "securityContext": RESTRICTED_CONTAINER,
+        "startupProbe": {"httpGet": live, "periodSeconds": 1, "failureThreshold": START_SECONDS},
+        "readinessProbe": {"httpGet": ready, "periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 2},
+        "livenessProbe": {"httpGet": live, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+    }
+
+
+def _pull_secrets(observation: Observation) -> list[Object]:
+    settings = observation.settings
+    names = [*settings.image_pull_secrets, *([settings.registry_pull_secret] if settings.registry_pull_secret else [])]
+    return [{"name": name} for name in names]

@@ -1,0 +1,53 @@
+"""One Service per EdgeModel, by which an application asks its own node; and who may talk to whom."""
+
+from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL
+
+from edge_operator.decide.observation import Observation
+from edge_operator.objects.common import Object, metadata, owned_by
+
+
+def service(observation: Observation, port: int) -> Object:
+    """``internalTrafficPolicy: Local``: a client reaches the server of its own node, whichever revision that runs."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            **metadata(observation.namespace, observation.name, observation.name, COMPONENT_SERVER),
+            "ownerReferences": owned_by("EdgeModel", observation.name, observation.uid),
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "internalTrafficPolicy": "Local",
+            "selector": {LABEL_MODEL: observation.name, LABEL_COMPONENT: COMPONENT_SERVER},
+            "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def network_policies(observation: Observation, port: int) -> list[Object]:
+    """Servers answer and never call; compressors call and never answer."""
+    return [
+        _policy(
+            observation, "server", COMPONENT_SERVER, ingress=[{"ports": [{"port": port, "protocol": "TCP"}]}], egress=[]
+        ),
+        _policy(observation, "compressor", COMPONENT_COMPRESSOR, ingress=[], egress=[{}]),
+    ]
+
+
+def _policy(
+    observation: Observation, suffix: str, component: str, ingress: list[Object], egress: list[Object]
+) -> Object:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            **metadata(observation.namespace, f"{observation.name}-{suffix}", observation.name, component),
+            "ownerReferences": owned_by("EdgeModel", observation.name, observation.uid),
+        },
+        "spec": {
+            "podSelector": {"matchLabels": {LABEL_MODEL: observation.name, LABEL_COMPONENT: component}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": ingress,
+            "egress": egress,
+        },
+    }

@@ -1,0 +1,228 @@
+"""One pass: observe, decide, report, act. Killed at any call, the next pass goes on rightly.
+
+The status that explains an action is written before the action is taken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from edgemodel.digest import canonical_json
+from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
+
+from edge_operator import objects
+from edge_operator.cluster import ApiError, Cluster
+from edge_operator.decide import Decision, decide
+from edge_operator.decide.actions import (
+    Action,
+    DeleteDaemonSet,
+    DeleteJob,
+    DeleteRevision,
+    EnsureDaemonSet,
+    EnsureNetworkPolicies,
+    EnsureService,
+    RecordRevision,
+    SetPins,
+    StartJob,
+)
+from edge_operator.decide.observation import Observation
+from edge_operator.decide.status import timestamp
+from edge_operator.metrics import Metrics
+from edge_operator.work_queue import WorkQueue
+from edge_operator.world import WATCHED, Key, World
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_SECONDS = 1.0
+RETRY_LONGEST_SECONDS = 60.0
+PATCHES_IN_FLIGHT = 48
+
+
+class Reconciler:
+    def __init__(self, cluster: Cluster, world: World, queue: WorkQueue[Key], metrics: Metrics) -> None:
+        self._cluster, self._world, self._queue, self._metrics = cluster, world, queue, metrics
+        self._failures: dict[Key, int] = {}
+        self._nodes = asyncio.Semaphore(PATCHES_IN_FLIGHT)
+
+    async def work(self) -> None:
+        """Takes keys for ever; several of these may run side by side."""
+        while True:
+            key = await self._queue.get()
+            try:
+                with self._metrics.pass_seconds.time():
+                    await self.run_pass(key)
+                self._failures.pop(key, None)
+            except ApiError as error:
+                self._retry(key, error)
+            except Exception:
+                log.exception("pass of %s/%s failed", *key)
+                self._retry(key, None)
+            finally:
+                self._queue.done(key)
+
+    async def run_pass(self, key: Key) -> None:
+        observation = self._world.observe(key)
+        if observation is None:
+            await self.sweep_pins()
+            return
+        now = datetime.now(UTC)
+        decision = decide(observation, now)
+        await self._report(observation, decision, now)
+        pins = [action for action in decision.actions if isinstance(action, SetPins)]
+        for action in decision.actions:
+            if not isinstance(action, SetPins):
+                await self._act(observation, action)
+        await asyncio.gather(*(self._set_pins(action) for action in pins))
+        if decision.wake_at is not None:
+            self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)
+
+    async def sweep_pins(self) -> None:
+        """Removes pins of models that are gone."""
+        valid = self._world.valid_pins()
+        strays = [(node.name, node.pins - valid) for node in self._world.nodes.values() if node.pins - valid]
+        await asyncio.gather(*(self._set_pins(SetPins(name, remove=pins)) for name, pins in strays))
+
+    async def relist(self) -> None:
+        """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
+        for api_version, kind, selector in WATCHED:
+            seen = []
+            async for raw in self._cluster.list(api_version, kind, selector):
+                raw = {"apiVersion": api_version, "kind": kind, **raw}
+                seen.append({"kind": kind, "metadata": raw["metadata"]})
+                self._world.see(raw)
+            self._world.prune(kind, seen)
+
+    # --- report ---
+
+    async def _report(self, observation: Observation, decision: Decision, now: datetime) -> None:
+        before, after = observation.status, decision.status
+        changes = {key: value for key, value in after.items() if before.get(key) != value}
+        if not changes:
+            return
+        answer = await self._cluster.merge(
+            API_VERSION, "EdgeModel", observation.namespace, observation.name, {"status": changes}, "status"
+        )
+        self._world.see(answer)
+        for reason, message, warning in _news(before, after):
+            log.info("%s/%s: %s: %s", observation.namespace, observation.name, reason, message)
+            self._metrics.moves.labels(reason).inc()
+            await self._cluster.create(_event(observation, reason, message, warning, now))
+
+    # --- act ---
+
+    async def _act(self, observation: Observation, action: Action) -> None:
+        namespace = observation.namespace
+        match action:
+            case StartJob(name, attempt, spec):
+                await self._create_once(objects.job(observation, name, attempt, spec))
+            case RecordRevision(name, spec):
+                await self._create_once(objects.revision(observation, name, spec))
+            case EnsureDaemonSet(revision, variant, tolerations):
+                await self._create_once(objects.daemonset(observation, revision, variant, tolerations))
+            case EnsureService(port):
+                await self._apply(observation, objects.service(observation, port))
+            case EnsureNetworkPolicies(port):
+                for policy in objects.network_policies(observation, port):
+                    await self._apply(observation, policy)
+            case DeleteJob(name):
+                await self._cluster.delete("batch/v1", "Job", namespace, name)
+            case DeleteDaemonSet(name):
+                await self._cluster.delete("apps/v1", "DaemonSet", namespace, name)
+            case DeleteRevision(name):
+                await self._cluster.delete(API_VERSION, "EdgeModelRevision", namespace, name)
+
+    async def _create_once(self, body: dict[str, Any]) -> None:
+        """For what is immutable: one that exists already is what an earlier, interrupted pass made."""
+        try:
+            answer = await self._cluster.create(body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            meta = body["metadata"]
+            found = await self._cluster.get(body["apiVersion"], body["kind"], meta["name"], meta["namespace"])
+            if found is None:
+                raise
+            answer = found
+        self._world.see(answer)
+
+    async def _apply(self, observation: Observation, body: dict[str, Any]) -> None:
+        """Server-side apply, unless the same was applied before."""
+        digest = short_hash(canonical_json(body).decode(), 16)
+        if any(
+            a.kind == body["kind"] and a.name == body["metadata"]["name"] and a.applied == digest
+            for a in observation.applied
+        ):
+            return
+        meta = {**body["metadata"], "annotations": {ANNOTATION_APPLIED: digest}}
+        self._world.see(await self._cluster.apply({**body, "metadata": meta}))
+
+    async def _set_pins(self, action: SetPins) -> None:
+        if not action.add and not action.remove:
+            return
+        labels: dict[str, str | None] = {**dict.fromkeys(action.remove), **dict.fromkeys(action.add, "true")}
+        async with self._nodes:
+            try:
+                answer = await self._cluster.merge("v1", "Node", "", action.node, {"metadata": {"labels": labels}})
+            except ApiError as error:
+                if error.status == 404:
+                    return
+                raise
+        self._world.see(answer)
+
+    def _retry(self, key: Key, error: ApiError | None) -> None:
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(RETRY_FIRST_SECONDS * 2 ** (count - 1), RETRY_LONGEST_SECONDS)
+        if error is not None:
+            self._metrics.api_errors.labels(str(error.status)).inc()
+            log.warning("pass of %s/%s: %s; again in %.0f s", *key, error, delay)
+        self._queue.add_after(key, delay)
+
+
+async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:
+    """Calls ``what`` for ever; an API error is logged and waits for the next time."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await what()
+        except ApiError as error:
+            log.warning("%s", error)
+
+
+def _news(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """(reason, message, warning) of what a person would want to be told: each new Ready reason or message, once."""
+    old = _ready(before)
+    new = _ready(after)
+    if new is None or (old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"])):
+        return []
+    stalled = any(item["type"] == "Stalled" for item in after["conditions"])
+    return [(new["reason"], new["message"], stalled)]
+
+
+def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), None)
+    return found
+
+
+def _event(observation: Observation, reason: str, message: str, warning: bool, now: datetime) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{observation.name}.", "namespace": observation.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": "EdgeModel",
+            "namespace": observation.namespace,
+            "name": observation.name,
+            "uid": observation.uid,
+        },
+        "reason": reason,
+        "message": message[:1000],
+        "type": "Warning" if warning else "Normal",
+        "firstTimestamp": timestamp(now),
+        "lastTimestamp": timestamp(now),
+        "count": 1,
+        "source": {"component": "edgemodel-operator"},
+        "reportingComponent": "edgemodel-operator",
+    }

@@ -1,0 +1,51 @@
+"""What the operator is told by its environment. The chart sets every variable."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgemodel.errors import Stalled
+from edgemodel.reasons import INVALID_SPEC
+
+from edge_operator.decide.observation import Settings
+
+
+@dataclass(frozen=True)
+class OperatorSettings:
+    namespace: str
+    identity: str
+    decisions: Settings
+    json_logs: bool
+    http_port: int = 8080
+    token_port: int = 8082
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
+    """Raises Stalled naming the variable that is missing."""
+
+    def need(name: str) -> str:
+        value = environment.get(name, "")
+        if not value:
+            raise Stalled(INVALID_SPEC, f"environment variable {name} is not set; the chart sets it")
+        return value
+
+    def names(name: str) -> tuple[str, ...]:
+        return tuple(item.strip() for item in environment.get(name, "").split(",") if item.strip())
+
+    return OperatorSettings(
+        namespace=need("EDGEMODEL_OPERATOR_NAMESPACE"),
+        identity=environment.get("HOSTNAME", "edgemodel-operator"),
+        decisions=Settings(
+            server_image=need("EDGEMODEL_SERVER_IMAGE"),
+            compressor_image=need("EDGEMODEL_COMPRESSOR_IMAGE"),
+            registry_push=need("EDGEMODEL_REGISTRY_PUSH"),
+            registry_pull=need("EDGEMODEL_REGISTRY_PULL"),
+            registry_embedded=environment.get("EDGEMODEL_REGISTRY_EMBEDDED", "true") == "true",
+            plain_http_hosts=names("EDGEMODEL_PLAIN_HTTP_HOSTS"),
+            allowed_source_hosts=names("EDGEMODEL_ALLOWED_SOURCE_HOSTS"),
+            image_pull_secrets=names("EDGEMODEL_IMAGE_PULL_SECRETS"),
+            registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
+            registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),
+        ),
+        json_logs=environment.get("EDGEMODEL_LOG_FORMAT", "text") == "json",
+    )

@@ -1,0 +1,152 @@
+"""From raw objects of the API to the plain values that decisions see. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from edgemodel import reasons
+from edgemodel.names import ANNOTATION_APPLIED, ANNOTATION_ATTEMPT, LABEL_REVISION, LABEL_VARIANT, PIN_PREFIX
+from edgemodel.report import decode
+from edgemodel.serving import parse_ending
+
+from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision
+
+Raw = dict[str, Any]
+
+_PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+
+
+def node_view(raw: Raw) -> Node:
+    labels = raw["metadata"].get("labels") or {}
+    status = raw.get("status") or {}
+    return Node(
+        name=raw["metadata"]["name"],
+        uid=raw["metadata"]["uid"],
+        labels={key: value for key, value in labels.items() if not key.startswith(PIN_PREFIX)},
+        pins=frozenset(key for key in labels if key.startswith(PIN_PREFIX)),
+        online=_condition(raw, "Ready") == "True",
+        architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
+        unschedulable=bool((raw.get("spec") or {}).get("unschedulable")),
+    )
+
+
+def pod_view(raw: Raw) -> Pod:
+    """A server pod."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    container: Raw = next(iter(status.get("containerStatuses") or ()), {})
+    ready = _find(raw, "Ready")
+    is_ready = ready is not None and ready["status"] == "True"
+    return Pod(
+        name=meta["name"],
+        node=(raw.get("spec") or {}).get("nodeName") or _wanted_node(raw),
+        revision=meta["labels"].get(LABEL_REVISION, ""),
+        variant=meta["labels"].get(LABEL_VARIANT, ""),
+        ready=is_ready,
+        ready_since=_time(ready["lastTransitionTime"]) if ready is not None and is_ready else None,
+        created=_time(meta["creationTimestamp"]),
+        terminating="deletionTimestamp" in meta,
+        restarts=container.get("restartCount", 0),
+        trouble=None if is_ready else _server_trouble(raw, container),
+        ip=status.get("podIP", ""),
+    )
+
+
+def job_view(raw: Raw, pod: Raw | None) -> Job:
+    """``pod`` is the Job's newest pod, when it is still there."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    complete, failed = _find(raw, "Complete"), _find(raw, "Failed")
+    end = next((item for item in (complete, failed) if item is not None and item["status"] == "True"), None)
+    terminated = _terminated(pod)
+    return Job(
+        name=meta["name"],
+        attempt=int((meta.get("annotations") or {}).get(ANNOTATION_ATTEMPT, "1")),
+        ended=_time(end["lastTransitionTime"]) if end is not None else None,
+        succeeded=end is not None and end is complete,
+        report=decode(terminated.get("message", "")) if terminated else None,
+        trouble=_job_trouble(pod, terminated, status) if end is not None else None,
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def revision_view(raw: Raw) -> Revision:
+    meta = raw["metadata"]
+    return Revision(
+        meta["name"], meta["uid"], raw["spec"]["fingerprint"], _time(meta["creationTimestamp"]), raw["spec"]
+    )
+
+
+def applied_view(raw: Raw) -> Applied:
+    annotations = raw["metadata"].get("annotations") or {}
+    return Applied(raw["kind"], raw["metadata"]["name"], annotations.get(ANNOTATION_APPLIED, ""))
+
+
+def _server_trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") in _PULL_PROBLEMS:
+        return reasons.IMAGE_PULL_FAILED, f"{waiting['reason']}: {waiting.get('message', '')}".strip()
+    ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated")
+    if ended:
+        told = parse_ending(ended.get("message", ""))
+        if told is not None:
+            return told
+        count = container.get("restartCount", 0)
+        why = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
+        return (
+            reasons.CRASH_LOOP,
+            f"the server ended {count + bool(container.get('state', {}).get('terminated'))} times ({why})",
+        )
+    scheduled = _find(raw, "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        return reasons.UNSCHEDULABLE, scheduled.get("message", "")
+    if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        return waiting["reason"], waiting.get("message", "")
+    return None
+
+
+def _job_trouble(pod: Raw | None, terminated: Raw | None, status: Raw) -> tuple[str, str] | None:
+    if pod is not None and (pod.get("status") or {}).get("reason") == "DeadlineExceeded":
+        deadline = pod["spec"].get("activeDeadlineSeconds")
+        return (
+            reasons.DEADLINE_EXCEEDED,
+            f"compression took longer than spec.compression.deadlineSeconds ({deadline} s)",
+        )
+    if terminated and terminated.get("reason") == "OOMKilled":
+        limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}) if pod else {}
+        limit = limits.get("memory", "the node's memory")
+        return (
+            reasons.OUT_OF_MEMORY,
+            f"compression was killed at {limit} of memory; raise spec.compression.resources.limits.memory",
+        )
+    return None
+
+
+def _terminated(pod: Raw | None) -> Raw | None:
+    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
+    container: Raw = next(iter(statuses), {})
+    terminated: Raw | None = (container.get("state") or {}).get("terminated")
+    return terminated
+
+
+def _wanted_node(raw: Raw) -> str:
+    """The node that the DaemonSet controller made the pod for, while no scheduler has bound it."""
+    affinity = ((raw.get("spec") or {}).get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    for term in required.get("nodeSelectorTerms") or ():
+        for field in term.get("matchFields") or ():
+            if field.get("key") == "metadata.name":
+                return str(field["values"][0])
+    return ""
+
+
+def _find(raw: Raw, kind: str) -> Raw | None:
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    found: Raw | None = next((item for item in conditions if item["type"] == kind), None)
+    return found
+
+
+def _condition(raw: Raw, kind: str) -> str:
+    found = _find(raw, kind)
+    return found["status"] if found is not None else "Unknown"
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

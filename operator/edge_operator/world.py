@@ -1,0 +1,249 @@
+"""Slim stores of what the operator watches, and the observation of one EdgeModel made from them.
+
+Events of the watch and answers to our own writes go through the same door, so that a pass never runs on
+a state older than its own last write.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgemodel.names import API_VERSION, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL, pin_key
+from edgemodel.spec import EdgeModelSpec, parse_spec
+
+from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
+from edge_operator.decide.placement import matches
+from edge_operator.views import Raw, applied_view, job_view, node_view, pod_view, revision_view
+
+Key = tuple[str, str]
+"""(namespace, name) of an EdgeModel."""
+
+WATCHED = (
+    ("v1", "Node", ""),
+    (API_VERSION, "EdgeModel", ""),
+    (API_VERSION, "EdgeModelRevision", ""),
+    ("batch/v1", "Job", LABEL_MODEL),
+    ("apps/v1", "DaemonSet", LABEL_MODEL),
+    ("v1", "Service", LABEL_MODEL),
+    ("networking.k8s.io/v1", "NetworkPolicy", LABEL_MODEL),
+    ("v1", "Pod", LABEL_MODEL),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is kept of an EdgeModel."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: str
+    spec: EdgeModelSpec
+    status: dict[str, Any]
+    deleting: bool = False
+
+
+@dataclass
+class Owned:
+    """What belongs to one EdgeModel, by name."""
+
+    revisions: dict[str, Revision] = field(default_factory=dict)
+    jobs: dict[str, Raw] = field(default_factory=dict)
+    job_pods: dict[str, Raw] = field(default_factory=dict)
+    pods: dict[str, Pod] = field(default_factory=dict)
+    applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
+
+
+class World:
+    def __init__(self, settings: Settings, changed: Callable[[Key], None]) -> None:
+        self.settings = settings
+        self.models: dict[Key, Model] = {}
+        self.nodes: dict[str, Node] = {}
+        self.owned: defaultdict[Key, Owned] = defaultdict(Owned)
+        self._changed = changed
+        self._versions: dict[tuple[str, str, str], int] = {}
+
+    # --- in ---
+
+    def see(self, raw: Raw) -> None:
+        """An object as it is now. One older than what is known is ignored."""
+        identity = _identity(raw)
+        version = int(raw["metadata"]["resourceVersion"])
+        if version < self._versions.get(identity, 0):
+            return
+        self._versions[identity] = version
+        self._store(raw)
+
+    def forget(self, raw: Raw) -> None:
+        """An object is gone."""
+        kind, namespace, name = identity = _identity(raw)
+        self._versions.pop(identity, None)
+        if kind == "Node":
+            if self.nodes.pop(name, None) is not None:
+                self._all_changed()
+        elif kind == "EdgeModel":
+            self.models.pop((namespace, name), None)
+            self._all_changed()
+            self._changed((namespace, name))
+        else:
+            key = _owner(raw)
+            owned = self.owned[key]
+            if kind == "EdgeModelRevision":
+                owned.revisions.pop(name, None)
+            elif kind == "Job":
+                owned.jobs.pop(name, None)
+            elif kind == "Pod":
+                owned.pods.pop(name, None)
+                owned.job_pods.pop(name, None)
+            else:
+                owned.applied.pop((kind, name), None)
+            self._changed(key)
+
+    def prune(self, kind: str, seen: Iterable[Raw]) -> None:
+        """Forgets objects of ``kind`` that a complete listing did not have: a watch gap hid their end."""
+        alive = {_identity(raw) for raw in seen}
+        for identity in [i for i in self._versions if i[0] == kind and i not in alive]:
+            labels = {LABEL_MODEL: self._model_of(identity)}
+            meta = {"namespace": identity[1], "name": identity[2], "labels": labels}
+            self.forget({"kind": kind, "metadata": meta})
+
+    # --- out ---
+
+    def observe(self, key: Key) -> Observation | None:
+        """None when the EdgeModel is gone or going."""
+        model = self.models.get(key)
+        if model is None or model.deleting:
+            return None
+        owned = self.owned[key]
+        return Observation(
+            namespace=model.namespace,
+            name=model.name,
+            uid=model.uid,
+            generation=model.generation,
+            spec=model.spec,
+            status=model.status,
+            settings=self.settings,
+            revisions=tuple(owned.revisions.values()),
+            jobs=tuple(self._job(owned, raw) for raw in owned.jobs.values()),
+            pods=tuple(owned.pods.values()),
+            nodes=tuple(self.nodes.values()),
+            applied=tuple(owned.applied.values()),
+            host_port_rivals=self._rivals(model),
+        )
+
+    def valid_pins(self) -> frozenset[str]:
+        """Every pin that a known EdgeModel could have set."""
+        pins = set()
+        for key, model in self.models.items():
+            status = model.status
+            names = {revision.name for revision in self.owned[key].revisions.values()}
+            names |= {name for name in (status.get("stableRevision"), status.get("candidateRevision")) if name}
+            names |= {item["name"] for item in status.get("rejectedRevisions") or ()}
+            variants = {variant.name for variant in model.spec.variants}
+            for revision in self.owned[key].revisions.values():
+                variants |= {variant["name"] for variant in revision.spec["variants"]}
+            pins |= {pin_key(*key, name, variant) for name in names for variant in variants}
+        return frozenset(pins)
+
+    # --- inside ---
+
+    def _store(self, raw: Raw) -> None:
+        kind, namespace, name = _identity(raw)
+        if kind == "Node":
+            view = node_view(raw)
+            if self.nodes.get(name) != view:
+                self.nodes[name] = view
+                self._all_changed()
+        elif kind == "EdgeModel":
+            self.models[namespace, name] = _model(raw)
+            self._changed((namespace, name))
+        else:
+            key = _owner(raw)
+            if self._store_owned(self.owned[key], kind, name, raw):
+                self._changed(key)
+
+    def _store_owned(self, owned: Owned, kind: str, name: str, raw: Raw) -> bool:
+        """True when what is kept of it changed."""
+        if kind == "EdgeModelRevision":
+            return _put(owned.revisions, name, revision_view(raw))
+        if kind == "Job":
+            return _put(owned.jobs, name, raw)
+        if kind == "Pod":
+            if raw["metadata"]["labels"].get(LABEL_COMPONENT) == COMPONENT_SERVER:
+                return _put(owned.pods, name, pod_view(raw))
+            return _put(owned.job_pods, name, raw)
+        return _put(owned.applied, (kind, name), applied_view(raw))
+
+    def _job(self, owned: Owned, raw: Raw) -> Job:
+        uid = raw["metadata"]["uid"]
+        pods = [
+            pod
+            for pod in owned.job_pods.values()
+            if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or ())
+        ]
+        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+        return job_view(raw, newest)
+
+    def _rivals(self, model: Model) -> tuple[str, ...]:
+        port = model.spec.serving.host_port
+        if port is None:
+            return ()
+        mine = {node.name for node in self.nodes.values() if matches(model.spec.node_selector, node.labels)}
+        return tuple(
+            f"{other.namespace}/{other.name}"
+            for other in self.models.values()
+            if other.spec.serving.host_port == port
+            and (other.created, other.uid) < (model.created, model.uid)
+            and any(
+                node.name in mine and matches(other.spec.node_selector, node.labels) for node in self.nodes.values()
+            )
+        )
+
+    def _model_of(self, identity: tuple[str, str, str]) -> str:
+        kind, namespace, name = identity
+        for key, owned in self.owned.items():
+            if key[0] == namespace and (
+                name in owned.revisions
+                or name in owned.jobs
+                or name in owned.pods
+                or name in owned.job_pods
+                or (kind, name) in owned.applied
+            ):
+                return key[1]
+        return ""
+
+    def _all_changed(self) -> None:
+        for key in self.models:
+            self._changed(key)
+
+
+def _put(store: dict[Any, Any], key: Any, value: Any) -> bool:
+    changed = bool(store.get(key) != value)
+    store[key] = value
+    return changed
+
+
+def _identity(raw: Raw) -> tuple[str, str, str]:
+    meta = raw["metadata"]
+    return raw["kind"], meta.get("namespace", ""), meta["name"]
+
+
+def _owner(raw: Raw) -> Key:
+    meta = raw["metadata"]
+    return meta["namespace"], (meta.get("labels") or {}).get(LABEL_MODEL, "")
+
+
+def _model(raw: Raw) -> Model:
+    meta = raw["metadata"]
+    return Model(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta["generation"],
+        created=meta["creationTimestamp"],
+        spec=parse_spec(raw["spec"]),
+        status=raw.get("status") or {},
+        deleting="deletionTimestamp" in meta,
+    )

@@ -1,0 +1,204 @@
+"""An EdgeModel's spec as types, and what is derived from it before anything runs.
+
+The schema in ``crds/`` validates and fills in defaults; the defaults here are the same, for callers
+that have no API server (the command line, tests).
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from edgemodel.digest import canonical_json
+from edgemodel.names import DEFAULT_VARIANT, short_hash
+from edgemodel.task import Location, Recipe
+
+
+@dataclass(frozen=True)
+class Source:
+    uri: str
+    digest: str | None = None
+    format: str = "ONNX"
+    secret: str | None = None
+
+    @property
+    def location(self) -> Location:
+        return Location(self.uri, self.digest)
+
+
+@dataclass(frozen=True)
+class Compression:
+    steps: tuple[dict[str, Any], ...] = ()
+    budget: dict[str, Any] = field(default_factory=dict)
+    resources: dict[str, Any] = field(default_factory=dict)
+    deadline: timedelta = timedelta(seconds=3600)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Nodes of one kind: the first variant whose ``node_selector`` matches a node is the node's."""
+
+    name: str
+    node_selector: dict[str, str]
+    steps: tuple[dict[str, Any], ...]
+    resources: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Serving:
+    port: int = 8080
+    host_port: int | None = None
+    resources: dict[str, Any] = field(default_factory=dict)
+    strategy: str = "Surge"
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Nodes that switch together: ``nodes`` of them or ``percent`` of those that can, the waves before included."""
+
+    name: str
+    nodes: int | None = None
+    percent: int | None = None
+
+
+DEFAULT_WAVES = (Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all", percent=100))
+
+
+@dataclass(frozen=True)
+class Rollout:
+    waves: tuple[Wave, ...] = DEFAULT_WAVES
+    soak: timedelta = timedelta(seconds=300)
+    node_deadline: timedelta = timedelta(seconds=600)
+    max_failed_nodes: int = 0
+    bake: timedelta = timedelta(seconds=1800)
+    retry_token: str = ""
+
+
+@dataclass(frozen=True)
+class EdgeModelSpec:
+    source: Source
+    node_selector: dict[str, str]
+    tolerations: tuple[dict[str, Any], ...] = ()
+    calibration: Source | None = None
+    evaluation: Source | None = None
+    compression: Compression = Compression()
+    variants: tuple[Variant, ...] = ()
+    """Ends with the default variant, which matches every node."""
+    serving: Serving = Serving()
+    rollout: Rollout = Rollout()
+    revision_history_limit: int = 5
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        return tuple(Recipe(variant.name, variant.steps) for variant in self.variants)
+
+    def fingerprint(self) -> str:
+        """Hash of what determines the artifacts before they exist: source, data sets and every variant's steps."""
+        return short_hash(canonical_json(self._artifact_inputs()).decode(), 16)
+
+    def revision_hash(self) -> str:
+        """Hash of what a node runs: the fingerprint's inputs and the serving template.
+
+        Waves, limits and selectors are not in it, so that tuning them starts nothing. The retry token is:
+        changing it makes a rejected revision a new one.
+        """
+        serving = {
+            "port": self.serving.port,
+            "hostPort": self.serving.host_port,
+            "resources": {variant.name: variant.resources for variant in self.variants},
+            "strategy": self.serving.strategy,
+            "retryToken": self.rollout.retry_token,
+        }
+        return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
+
+    def attempt_hash(self) -> str:
+        """Hash of what a compression Job does: a missed budget that is relaxed is judged anew."""
+        compression = self.compression
+        what = [
+            self._artifact_inputs(),
+            compression.budget,
+            compression.resources,
+            compression.deadline.total_seconds(),
+            self.rollout.retry_token,
+        ]
+        return short_hash(canonical_json(what).decode(), 10)
+
+    def _artifact_inputs(self) -> dict[str, Any]:
+        def place(source: Source | None) -> list[str | None] | None:
+            return [source.uri, source.digest] if source is not None else None
+
+        return {
+            "source": place(self.source),
+            "format": self.source.format,
+            "calibration": place(self.calibration),
+            "evaluation": place(self.evaluation),
+            "recipes": {recipe.variant: list(recipe.steps) for recipe in self.recipes},
+        }
+
+
+def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
+    """``spec`` of a manifest that the schema has let through. Raises KeyError when it has not."""
+    datasets = spec.get("datasets") or {}
+    compression = spec.get("compression") or {}
+    placement = spec.get("placement") or {}
+    serving = spec.get("serving") or {}
+    steps = tuple(compression.get("steps") or ())
+    resources = serving.get("resources") or {}
+    return EdgeModelSpec(
+        source=_source(spec["source"]),
+        node_selector=dict(placement.get("nodeSelector") or {}),
+        tolerations=tuple(placement.get("tolerations") or ()),
+        calibration=_source(datasets["calibration"]) if "calibration" in datasets else None,
+        evaluation=_source(datasets["evaluation"]) if "evaluation" in datasets else None,
+        compression=Compression(
+            steps=steps,
+            budget=dict(compression.get("budget") or {}),
+            resources=dict(compression.get("resources") or {}),
+            deadline=timedelta(seconds=compression.get("deadlineSeconds", 3600)),
+        ),
+        variants=(
+            *(_variant(item, steps, resources) for item in spec.get("variants") or ()),
+            Variant(DEFAULT_VARIANT, {}, steps, resources),
+        ),
+        serving=Serving(
+            port=serving.get("port", 8080),
+            host_port=serving.get("hostPort"),
+            resources=resources,
+            strategy=serving.get("strategy", "Surge"),
+        ),
+        rollout=_rollout(spec.get("rollout") or {}),
+        revision_history_limit=spec.get("revisionHistoryLimit", 5),
+    )
+
+
+def _source(value: dict[str, Any]) -> Source:
+    return Source(
+        uri=value["uri"],
+        digest=value.get("digest"),
+        format=value.get("format", "ONNX"),
+        secret=(value.get("secretRef") or {}).get("name"),
+    )
+
+
+def _variant(value: dict[str, Any], steps: tuple[dict[str, Any], ...], resources: dict[str, Any]) -> Variant:
+    own = value.get("compression") or {}
+    return Variant(
+        name=value["name"],
+        node_selector=dict(value["nodeSelector"]),
+        steps=tuple(own["steps"]) if "steps" in own else steps,
+        resources=(value.get("serving") or {}).get("resources") or resources,
+    )
+
+
+def _rollout(value: dict[str, Any]) -> Rollout:
+    def seconds(key: str, default: int) -> timedelta:
+        return timedelta(seconds=value.get(key, default))
+
+    waves = tuple(Wave(item["name"], item.get("nodes"), item.get("percent")) for item in value.get("waves") or ())
+    return Rollout(
+        waves=waves or DEFAULT_WAVES,
+        soak=seconds("soakSeconds", 300),
+        node_deadline=seconds("nodeDeadlineSeconds", 600),
+        max_failed_nodes=value.get("maxFailedNodes", 0),
+        bake=seconds("bakeSeconds", 1800),
+        retry_token=value.get("retryToken", ""),
+    )

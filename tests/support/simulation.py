@@ -1,0 +1,258 @@
+"""A cluster in memory for tests of decisions: actions are carried out at once, time moves when told.
+
+Only what decisions can see is simulated: pins make pods, pods become ready after ``start_seconds``
+unless the test says that a revision is in trouble, offline nodes change nothing.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from edge_operator.decide import Decision, decide
+from edge_operator.decide.actions import (
+    DeleteDaemonSet,
+    DeleteJob,
+    DeleteRevision,
+    EnsureDaemonSet,
+    EnsureNetworkPolicies,
+    EnsureService,
+    RecordRevision,
+    SetPins,
+    StartJob,
+)
+from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
+from edgemodel.names import daemonset_name, pin_key
+from edgemodel.report import ArtifactReport, Failed, Published
+from edgemodel.spec import parse_spec
+
+SETTINGS = Settings(
+    server_image="registry.example/server@sha256:" + "0" * 64,
+    compressor_image="registry.example/compressor@sha256:" + "1" * 64,
+    registry_push="registry:5000",
+    registry_pull="localhost:30500",
+)
+DIGEST = "sha256:" + "a" * 64
+
+
+def model_spec(**changes: Any) -> dict[str, Any]:
+    """A spec that the schema would let through; ``changes`` replace its top-level fields."""
+    return {
+        "source": {"uri": f"oci://registry.example/models/m@{DIGEST}", "format": "ONNX"},
+        "compression": {"steps": []},
+        "placement": {"nodeSelector": {"edge": "camera"}},
+        "rollout": {
+            "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
+            "soakSeconds": 30,
+            "bakeSeconds": 60,
+            "nodeDeadlineSeconds": 120,
+        },
+        **changes,
+    }
+
+
+def artifact_report(variant: str) -> ArtifactReport:
+    return ArtifactReport(
+        variant=variant,
+        image=f"vision/m@{DIGEST}",
+        digest=DIGEST,
+        size_bytes=100,
+        transfer_bytes=60,
+        source_size_bytes=400,
+        accuracy="0.9100",
+        source_accuracy="0.9150",
+        sample_count=2000,
+        latency_milliseconds="1.0",
+        source_latency_milliseconds="2.0",
+    )
+
+
+@dataclass
+class Simulation:
+    spec: dict[str, Any] = field(default_factory=model_spec)
+    start_seconds: float = 5
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    pods: dict[tuple[str, str, str], Pod] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    revisions: dict[str, Revision] = field(default_factory=dict)
+    daemonsets: set[str] = field(default_factory=set)
+    status: dict[str, Any] = field(default_factory=dict)
+    generation: int = 1
+    trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Revision -> what keeps its pods from being ready."""
+    job_outcome: Any = None
+    """A Failed report that every Job ends with; None: it publishes."""
+    job_seconds: float = 20
+    rivals: tuple[str, ...] = ()
+    history: list[dict[str, Any]] = field(default_factory=list)
+    pin_log: list[SetPins] = field(default_factory=list)
+    jobs_started: list[str] = field(default_factory=list)
+    _job_ends: dict[str, datetime] = field(default_factory=dict)
+
+    @classmethod
+    def with_nodes(cls, count: int, **fields: Any) -> "Simulation":
+        world = cls(**fields)
+        for number in range(1, count + 1):
+            world.add_node(f"camera-{number}")
+        return world
+
+    # --- what a test does ---
+
+    def add_node(self, name: str, architecture: str = "amd64", **labels: str) -> None:
+        self.nodes[name] = Node(
+            name=name,
+            uid=f"uid-{name}",
+            labels={"edge": "camera", **labels},
+            pins=frozenset(),
+            online=True,
+            architecture=architecture,
+        )
+
+    def cut(self, name: str) -> None:
+        """The node's pods stay, but nobody sees them ready."""
+        self.nodes[name] = replace(self.nodes[name], online=False)
+        for key, pod in self.pods.items():
+            if pod.node == name:
+                self.pods[key] = replace(pod, ready=False, ready_since=None)
+
+    def join(self, name: str) -> None:
+        self.nodes[name] = replace(self.nodes[name], online=True)
+        for key, pod in self.pods.items():
+            if pod.node == name:
+                self.pods[key] = replace(pod, created=self.now)
+
+    def change(self, **changes: Any) -> None:
+        """A new spec is applied."""
+        self.spec = {**self.spec, **changes}
+        self.generation += 1
+
+    def new_source(self, letter: str) -> None:
+        """A spec that makes another revision."""
+        self.change(source={"uri": f"oci://registry.example/models/m@sha256:{letter * 64}", "format": "ONNX"})
+
+    def run(self, seconds: float, tick: float = 1) -> None:
+        """Passes and world events until ``seconds`` are over."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.now < end:
+            self.step()
+            self.now += timedelta(seconds=tick)
+
+    def step(self) -> Decision:
+        """One pass, all of whose actions succeed; then the world reacts."""
+        decision = decide(self.observe(), self.now)
+        self.write(decision)
+        for action in decision.actions:
+            self.act(action)
+        self.react()
+        return decision
+
+    # --- what a test asks ---
+
+    def observe(self) -> Observation:
+        return Observation(
+            namespace="vision",
+            name="m",
+            uid="uid-m",
+            generation=self.generation,
+            spec=parse_spec(self.spec),
+            status=self.status,
+            settings=SETTINGS,
+            revisions=tuple(self.revisions.values()),
+            jobs=tuple(self.jobs.values()),
+            pods=tuple(self.pods.values()),
+            nodes=tuple(self.nodes.values()),
+            applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
+            host_port_rivals=self.rivals,
+        )
+
+    def target(self) -> str:
+        return f"m-{parse_spec(self.spec).revision_hash()}"
+
+    def runs(self, node: str) -> set[str]:
+        """The revisions whose ready pod is on ``node``."""
+        return {revision for (name, revision, _), pod in self.pods.items() if name == node and pod.ready}
+
+    def pinned(self, node: str) -> set[str]:
+        names = {*self.revisions, self.target()} | {r["name"] for r in self.status.get("rejectedRevisions", ())}
+        variants = [variant.name for variant in parse_spec(self.spec).variants]
+        found = set()
+        for name in names:
+            if any(pin_key("vision", "m", name, variant) in self.nodes[node].pins for variant in variants):
+                found.add(name)
+        return found
+
+    def condition(self, kind: str) -> dict[str, Any] | None:
+        return next((item for item in self.status["conditions"] if item["type"] == kind), None)
+
+    def ready_reason(self) -> str:
+        ready = self.condition("Ready")
+        assert ready is not None
+        return str(ready["reason"])
+
+    # --- how it works ---
+
+    def write(self, decision: Decision) -> None:
+        if decision.status != self.status:
+            self.status = decision.status
+            self.history.append(decision.status)
+
+    def act(self, action: Any) -> None:
+        match action:
+            case StartJob(name, attempt, _):
+                self.jobs[name] = Job(name, attempt, None, False, None, None)
+                self.jobs_started.append(name)
+                self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
+            case DeleteJob(name):
+                self.jobs.pop(name, None)
+            case RecordRevision(name, spec):
+                self.revisions.setdefault(name, Revision(name, f"uid-{name}", spec["fingerprint"], self.now, spec))
+            case DeleteRevision(name):
+                self.revisions.pop(name, None)
+            case EnsureDaemonSet(revision, variant, _):
+                self.daemonsets.add(daemonset_name(revision.name, variant))
+            case DeleteDaemonSet(name):
+                self.daemonsets.discard(name)
+            case SetPins(name, add, remove):
+                node = self.nodes[name]
+                self.nodes[name] = replace(node, pins=(node.pins - remove) | add)
+                self.pin_log.append(action)
+            case EnsureService() | EnsureNetworkPolicies():
+                pass
+
+    def react(self) -> None:
+        self._end_jobs()
+        for node in self.nodes.values():
+            if node.online:
+                self._run_pods(node)
+
+    def _end_jobs(self) -> None:
+        for name, job in self.jobs.items():
+            if job.ended is None and self.now >= self._job_ends[name]:
+                if isinstance(self.job_outcome, Failed):
+                    self.jobs[name] = replace(job, ended=self.now, report=self.job_outcome)
+                elif isinstance(self.job_outcome, tuple):
+                    self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)
+                else:
+                    reports = tuple(artifact_report(v.name) for v in parse_spec(self.spec).variants)
+                    self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=Published(DIGEST, reports))
+
+    def _run_pods(self, node: Node) -> None:
+        wanted = {
+            (node.name, revision.name, variant["name"])
+            for revision in self.revisions.values()
+            for variant in revision.spec["variants"]
+            if daemonset_name(revision.name, variant["name"]) in self.daemonsets
+            and pin_key("vision", "m", revision.name, variant["name"]) in node.pins
+        }
+        for key in [key for key in self.pods if key[0] == node.name and key not in wanted]:
+            del self.pods[key]
+        for key in wanted:
+            pod = self.pods.get(key) or Pod(
+                "-".join(key), node.name, key[1], key[2], False, None, self.now, False, 0, None
+            )
+            trouble = self.trouble.get(key[1])
+            if trouble is not None:
+                pod = replace(pod, ready=False, ready_since=None, trouble=trouble, restarts=pod.restarts + 1)
+            elif not pod.ready and self.now >= pod.created + timedelta(seconds=self.start_seconds):
+                pod = replace(pod, ready=True, ready_since=self.now, trouble=None)
+            self.pods[key] = pod

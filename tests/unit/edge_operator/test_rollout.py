@@ -1,0 +1,367 @@
+"""The rules of a rollout, each as a sentence, on a simulated fleet."""
+
+import pytest
+from edgemodel import reasons
+from edgemodel.report import Failed
+
+from tests.support.simulation import Simulation, model_spec
+
+
+def installed(nodes: int = 3, **fields: object) -> Simulation:
+    """A fleet on its first stable revision."""
+    world = Simulation.with_nodes(nodes, **fields)
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+    return world
+
+
+def test_a_first_install_obeys_waves() -> None:
+    world = Simulation.with_nodes(3)
+    world.run(40)
+    assert sum(bool(world.runs(node)) for node in world.nodes) == 1
+    world.run(300)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+    assert world.status["stableRevision"] == world.target()
+
+
+def test_stable_moves_only_after_all_waves_and_the_bake() -> None:
+    world = installed()
+    before = world.status["stableRevision"]
+    world.new_source("b")
+    for _ in range(300):
+        world.step()
+        world.now += world.now.resolution * 1_000_000
+        if world.status["stableRevision"] != before:
+            break
+        everywhere = all(world.runs(node) == {world.target()} for node in world.nodes)
+        if everywhere:
+            assert world.ready_reason() in {reasons.ROLLING_OUT, reasons.BAKING}
+    assert world.status["stableRevision"] == world.target()
+    reasons_seen = {c["reason"] for status in world.history for c in status["conditions"] if c["type"] == "Ready"}
+    assert {reasons.COMPRESSING, reasons.ROLLING_OUT, reasons.SOAKING, reasons.BAKING, reasons.SERVING} <= reasons_seen
+
+
+def test_a_wave_soaks_before_the_next_begins() -> None:
+    world = installed()
+    world.new_source("b")
+    world.run(20 + 5 + 25)
+    assert sum(world.target() in world.pinned(node) for node in world.nodes) == 1
+    world.run(20)
+    assert all(world.target() in world.pinned(node) for node in world.nodes)
+
+
+def test_with_surge_a_node_always_serves_something() -> None:
+    world = installed()
+    world.new_source("b")
+    for _ in range(300):
+        world.step()
+        world.now += world.now.resolution * 1_000_000
+        assert all(world.runs(node) for node in world.nodes)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+
+
+def test_with_recreate_the_pins_change_places_in_one_patch() -> None:
+    spec = model_spec(serving={"strategy": "Recreate"})
+    world = installed(spec=spec)
+    world.new_source("b")
+    world.run(300)
+    swaps = [patch for patch in world.pin_log if patch.remove]
+    assert len(swaps) == 3
+    assert all(len(patch.add) == 1 for patch in swaps)
+
+
+def test_an_offline_node_neither_blocks_nor_condemns_the_candidate() -> None:
+    world = installed()
+    world.cut("camera-2")
+    world.new_source("b")
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+    assert world.status["stableRevision"] == world.target()
+    pending = world.condition("NodesPending")
+    assert pending is not None
+    assert "camera-2" in pending["message"]
+    assert world.target() not in world.pinned("camera-2")
+
+
+def test_a_deferred_node_catches_up_after_promotion() -> None:
+    world = installed()
+    world.cut("camera-2")
+    world.new_source("b")
+    world.run(400)
+    world.join("camera-2")
+    world.run(60)
+    assert world.runs("camera-2") == {world.target()}
+    assert world.condition("NodesPending") is None
+
+
+def test_a_node_lost_after_its_switch_counts_as_failed() -> None:
+    world = installed()
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    world.run(30)
+    (first,) = [node for node in world.nodes if world.target() in world.pinned(node)]
+    world.cut(first)
+    world.run(5)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert world.status["stableRevision"] == stable
+    assert world.pinned(first) == {stable}
+
+
+def test_a_candidate_that_crashes_is_rolled_back_and_stable_is_untouched() -> None:
+    world = installed()
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.CRASH_LOOP, "the server ended 3 times")
+    world.run(60)
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == reasons.ROLLED_BACK
+    assert "the server ended 3 times" in stalled["message"]
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.CRASH_LOOP
+    assert all(world.runs(node) == {stable} for node in world.nodes)
+    assert all(world.pinned(node) == {stable} for node in world.nodes)
+
+
+def test_a_golden_mismatch_condemns_at_once() -> None:
+    world = installed()
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "golden set agrees on 12.5 %, limit 99.5 % (n = 64)")
+    world.run(20 + 4)
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.GOLDEN_MISMATCH
+
+
+def test_an_image_that_cannot_be_pulled_is_given_until_the_node_deadline() -> None:
+    world = installed()
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, "ErrImagePull: connection refused")
+    world.run(100)
+    assert world.ready_reason() == reasons.ROLLING_OUT
+    world.run(60)
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.IMAGE_PULL_FAILED
+
+
+def test_a_failed_first_install_has_nothing_to_fall_back_to() -> None:
+    world = Simulation.with_nodes(2)
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    world.run(60)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert all(not world.nodes[node].pins for node in world.nodes)
+    available = world.condition("Available")
+    assert available is not None
+    assert available["status"] == "False"
+
+
+def test_a_rejected_revision_is_never_entered_again_but_by_a_retry_token() -> None:
+    world = installed()
+    stable_source = world.spec["source"]
+    world.new_source("b")
+    bad = world.target()
+    world.trouble[bad] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    world.run(60)
+    world.change(source=stable_source)
+    world.run(10)
+    assert world.ready_reason() == reasons.SERVING
+    world.new_source("b")
+    world.run(60)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert len([patch for patch in world.pin_log if any(bad in r for r in [world.target()]) and patch.add]) > 0
+    pins = len(world.pin_log)
+    world.run(60)
+    assert len(world.pin_log) == pins
+    world.change(rollout={**world.spec["rollout"], "retryToken": "2"})
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+
+
+def test_a_newer_spec_supersedes_a_candidate_and_its_nodes_return_to_stable() -> None:
+    world = installed()
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    world.run(30)
+    superseded = world.target()
+    assert any(superseded in world.pinned(node) for node in world.nodes)
+    world.new_source("c")
+    world.run(15)
+    assert all(world.runs(node) == {stable} for node in world.nodes)
+    world.run(300)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+    assert world.status["stableRevision"] == world.target()
+
+
+def test_going_back_to_the_stable_spec_ends_a_rollout() -> None:
+    world = installed()
+    source, stable = world.spec["source"], world.status["stableRevision"]
+    world.new_source("b")
+    world.run(30)
+    world.change(source=source)
+    world.run(20)
+    assert world.ready_reason() == reasons.SERVING
+    assert all(world.pinned(node) == {stable} for node in world.nodes)
+
+
+def test_a_new_node_gets_stable_and_not_the_candidate() -> None:
+    world = installed()
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    world.run(30)
+    world.add_node("camera-9")
+    world.run(3)
+    assert world.pinned("camera-9") == {stable}
+
+
+def test_a_node_that_is_no_longer_selected_loses_its_pins() -> None:
+    world = installed()
+    node = world.nodes["camera-1"]
+    world.nodes["camera-1"] = type(node)(**{**node.__dict__, "labels": {"edge": "gateway"}})
+    world.run(3)
+    assert not world.nodes["camera-1"].pins
+    assert world.status["nodes"]["selected"] == 2
+
+
+def test_a_selector_that_matches_nothing_is_said_so() -> None:
+    world = Simulation.with_nodes(0)
+    world.run(60)
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == reasons.NO_MATCHING_NODES
+    assert "edge=camera" in stalled["message"]
+
+
+def test_a_32_bit_node_is_set_aside_and_counted() -> None:
+    world = Simulation.with_nodes(1)
+    world.add_node("old", architecture="arm")
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+    assert world.status["nodes"]["unmatched"] == 1
+    assert not world.nodes["old"].pins
+
+
+def test_only_32_bit_nodes_stall() -> None:
+    world = Simulation.with_nodes(0)
+    world.add_node("old", architecture="arm")
+    world.run(60)
+    assert world.ready_reason() == reasons.UNSUPPORTED_ARCHITECTURE
+
+
+def test_the_younger_of_two_models_on_one_host_port_waits() -> None:
+    world = Simulation.with_nodes(2, spec=model_spec(serving={"hostPort": 9000, "strategy": "Recreate"}))
+    world.rivals = ("vision/older",)
+    world.run(60)
+    assert world.ready_reason() == reasons.HOST_PORT_CONFLICT
+    assert not any(node.pins for node in world.nodes.values())
+    world.rivals = ()
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+
+
+def test_each_variant_gets_its_own_pods() -> None:
+    variants = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
+    world = Simulation.with_nodes(1, spec=model_spec(variants=variants))
+    world.add_node("pi-1", board="pi")
+    world.run(400)
+    assert ("pi-1", world.target(), "pi") in world.pods
+    assert ("camera-1", world.target(), "default") in world.pods
+
+
+def test_a_missed_budget_stalls_and_nothing_moves() -> None:
+    world = installed()
+    stable = world.status["stableRevision"]
+    pins = len(world.pin_log)
+    world.job_outcome = Failed(reasons.BUDGET_EXCEEDED, "accuracy drops 3.0 %, limit 0.5 % (n = 2000)", False)
+    world.new_source("b")
+    world.run(200)
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert (stalled["reason"], stalled["message"]) == (
+        reasons.BUDGET_EXCEEDED,
+        "accuracy drops 3.0 %, limit 0.5 % (n = 2000)",
+    )
+    assert world.status["stableRevision"] == stable
+    assert len(world.pin_log) == pins
+    assert len(world.jobs_started) == 2
+
+
+def test_a_relaxed_budget_is_judged_anew() -> None:
+    world = Simulation.with_nodes(1)
+    world.job_outcome = Failed(reasons.BUDGET_EXCEEDED, "too large", False)
+    world.run(60)
+    world.job_outcome = None
+    world.change(compression={"steps": [], "budget": {"maxSizeBytes": 10**9}})
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+
+
+def test_an_unreachable_source_is_tried_again_with_growing_delays() -> None:
+    world = Simulation.with_nodes(1)
+    world.job_outcome = Failed(reasons.SOURCE_UNREACHABLE, "connection refused", True)
+    world.run(200)
+    assert world.condition("Stalled") is None
+    assert 3 <= len(world.jobs_started) <= 6
+    world.job_outcome = None
+    world.run(600)
+    assert world.ready_reason() == reasons.SERVING
+
+
+def test_a_job_killed_for_memory_stalls() -> None:
+    world = Simulation.with_nodes(1)
+    world.job_outcome = (reasons.OUT_OF_MEMORY, "killed at 64Mi")
+    world.run(100)
+    assert world.ready_reason() == reasons.OUT_OF_MEMORY
+    assert len(world.jobs_started) == 1
+
+
+def test_a_change_of_the_serving_template_makes_a_revision_without_a_second_compression() -> None:
+    world = installed()
+    world.change(serving={"resources": {"limits": {"memory": "1Gi"}}})
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+    assert len(world.jobs_started) == 1
+    assert len(world.revisions) == 2
+
+
+def test_tuning_waves_and_limits_starts_nothing() -> None:
+    world = installed()
+    pins, target = len(world.pin_log), world.target()
+    world.change(rollout={**world.spec["rollout"], "soakSeconds": 1, "maxFailedNodes": 3})
+    world.run(60)
+    assert world.target() == target
+    assert len(world.pin_log) == pins
+    assert len(world.jobs_started) == 1
+
+
+def test_at_rest_nothing_is_written() -> None:
+    world = installed()
+    writes, pins = len(world.history), len(world.pin_log)
+    world.run(600)
+    assert (len(world.history), len(world.pin_log)) == (writes, pins)
+
+
+def test_reconciling_and_stalled_are_never_there_together() -> None:
+    world = installed()
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    world.run(100)
+    for status in world.history:
+        types = [condition["type"] for condition in status["conditions"]]
+        assert "Ready" in types
+        assert not {"Reconciling", "Stalled"} <= set(types)
+        assert all(
+            condition["observedGeneration"] == status["observedGeneration"] for condition in status["conditions"]
+        )
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_every_fleet_size_finishes(count: int) -> None:
+    world = installed(count)
+    world.new_source("b")
+    world.run(400)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+
+
+def test_revisions_beyond_the_history_limit_are_deleted() -> None:
+    world = installed(1, spec=model_spec(revisionHistoryLimit=1))
+    for letter in "bcde":
+        world.new_source(letter)
+        world.run(300)
+    assert len(world.revisions) == 2
+    assert len(world.daemonsets) == 1
