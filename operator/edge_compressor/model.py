@@ -1,0 +1,166 @@
+"""Is this ONNX file one that can be compressed and served? Nothing of it is executed before it passed.
+
+Order matters: size, then structure (operator domains, weights in other files), then onnx's checker, and
+only then onnxruntime, which so never sees an operator outside the standard domains.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgemodel import reasons
+from edgemodel.artifact import Tensor
+from edgemodel.digest import Digest, digest_of_file
+from edgemodel.errors import Stalled
+
+from edge_compressor import runtime
+
+MOST_BYTES: Final = 2**31 - 1
+"""The limit of protobuf, and so of an ONNX file that keeps its weights inside."""
+
+DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model file."""
+
+    path: Path
+    digest: Digest
+    size_bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @property
+    def batch(self) -> int | None:
+        """The fixed first dimension of all inputs; -1 when it is open; None when the inputs share no first dimension."""
+        firsts = {tensor.shape[0] if tensor.shape else None for tensor in self.inputs}
+        return firsts.pop() if len(firsts) == 1 else None
+
+
+def check_model(path: Path, *, what: str = "source") -> Model:
+    """Raises Stalled(SourceInvalid), naming ``what`` it is, unless every check of this module passes."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise _invalid(what, f"{size} bytes, and an ONNX file has at most {MOST_BYTES}")
+    graph = _load(path, what)
+    _check_structure(graph, what)
+    try:
+        onnx.checker.check_model(graph)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise _invalid(what, f"onnx.checker refuses it: {_first_line(error)}") from error
+    del graph
+    try:
+        inputs, outputs = runtime.tensors(runtime.open_session(path, threads=1))
+    except runtime.RUN_ERRORS as error:
+        raise _invalid(what, f"onnxruntime {runtime.ort.__version__} cannot load it: {_first_line(error)}") from error
+    if not outputs:
+        raise _invalid(what, "it has no outputs")
+    return Model(path, digest_of_file(path), size, inputs, outputs)
+
+
+def check_same_interface(source: Model, artifact: Model) -> None:
+    """A step may change everything but what callers see. Raises Stalled(StepFailed)."""
+    for kind, before, after in (
+        ("inputs", source.inputs, artifact.inputs),
+        ("outputs", source.outputs, artifact.outputs),
+    ):
+        if [(tensor.name, tensor.datatype) for tensor in before] != [(tensor.name, tensor.datatype) for tensor in after]:
+            message = f"the steps changed the model's {kind} from {_listed(before)} to {_listed(after)}"
+            raise Stalled(reasons.STEP_FAILED, message)
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node, those of subgraphs (If, Loop, Scan) included."""
+    for node in graph.node:
+        yield node
+        for subgraph in _subgraphs(node):
+            yield from nodes(subgraph)
+
+
+def _load(path: Path, what: str) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, ValueError) as error:
+        raise _invalid(what, "not an ONNX file: it does not parse") from error
+    if not model.opset_import or not model.graph.node:
+        raise _invalid(what, "not an ONNX file: it has no graph")
+    return model
+
+
+def _check_structure(model: onnx.ModelProto, what: str) -> None:
+    own = {function.domain for function in model.functions}
+    bodies = [node for function in model.functions for node in _function_nodes(function)]
+    for node in [*nodes(model.graph), *bodies]:
+        if node.domain not in DOMAINS | own:
+            message = (
+                f"operator {node.op_type} is of domain {node.domain!r}, which needs a custom library; "
+                f"standard are {', '.join(sorted(DOMAINS - {''}))}"
+            )
+            raise _invalid(what, message)
+    for tensor in _stored_tensors(model):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+            message = (
+                f"the weight {tensor.name!r} is kept in another file, {where!r}; "
+                "save the model as one file (onnx.save_model(..., save_as_external_data=False))"
+            )
+            raise _invalid(what, message)
+
+
+def _function_nodes(function: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+    for node in function.node:
+        yield node
+        for subgraph in _subgraphs(node):
+            yield from nodes(subgraph)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _stored_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Initializers and tensor attributes, of subgraphs and functions too."""
+    yield from _graph_tensors(model.graph)
+    for function in model.functions:
+        for node in function.node:
+            yield from _node_tensors(node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        yield from _node_tensors(node)
+
+
+def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        for sparse in (*attribute.sparse_tensors, *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else ())):
+            yield from (sparse.values, sparse.indices)
+    for subgraph in _subgraphs(node):
+        yield from _graph_tensors(subgraph)
+
+
+def _invalid(what: str, message: str) -> Stalled:
+    return Stalled(reasons.SOURCE_INVALID, f"{what}: {message}")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:500] if lines else type(error).__name__
+
+
+def _listed(tensors: tuple[Tensor, ...]) -> str:
+    return ", ".join(f"{tensor.name} ({tensor.datatype})" for tensor in tensors)

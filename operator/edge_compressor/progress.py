@@ -1,0 +1,33 @@
+"""Progress for people: plain lines with elapsed seconds, and no flood of them."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+
+class Progress:
+    """Writes ``[  3.2 s] text``. ``clock`` answers seconds; it need not start at zero."""
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        pause_seconds: float = 3.0,
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._pause_seconds = pause_seconds
+        self._start = clock()
+        self._last_count = self._start
+
+    def say(self, text: str) -> None:
+        now = self._clock()
+        self._last_count = now
+        print(f"[{now - self._start:5.1f} s] {text}", file=self._stream, flush=True)
+
+    def count(self, what: str, done: int, total: int, unit: str = "") -> None:
+        """``what: done of total``, but at most one such line in ``pause_seconds``."""
+        if self._clock() - self._last_count >= self._pause_seconds:
+            self.say(f"{what}: {done} of {total}{f' {unit}' if unit else ''}")

@@ -1,0 +1,161 @@
+"""``type: QuantizeStatic``: weights and activations to int8, by ranges seen on the calibration set.
+
+QDQ form, uint8 activations, int8 weights, 7 bits of them by default (``reduceRange``): without it, x86
+processors that lack VNNI add up to more than 16 bits hold, and answer otherwise than the one it was
+evaluated on. The fastest form for convolutions.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from edge_compressor.datasets import Dataset
+from edge_compressor.progress import Progress
+from edge_compressor.steps.step import Settings, Step, StepContext, check_selection, failed, with_named_nodes
+
+COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""What time is spent on, and what has weights."""
+PASSING: Final = (
+    "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Pad", "Relu",
+    "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+)  # fmt: skip
+"""What lies between. Left in float, each would turn its inputs back to float and its output to int8 again: residual
+nets with float additions run at 0.6 of the speed of those where they are quantized too."""
+DEFAULT_OP_TYPES: Final = (*COMPUTING, *PASSING)
+OP_TYPES: Final = (
+    *DEFAULT_OP_TYPES, "ArgMax", "BatchNormalization", "Gather", "InstanceNormalization", "LayerNormalization",
+    "LeakyRelu", "Sigmoid", "Softmax", "Where",
+)  # fmt: skip
+
+METHODS: Final = {
+    "MinMax": CalibrationMethod.MinMax,
+    "Entropy": CalibrationMethod.Entropy,
+    "Percentile": CalibrationMethod.Percentile,
+}
+
+
+def apply(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when the settings do not fit the model, or nothing is quantized."""
+    if context.calibration is None:
+        raise failed(context.name, "QuantizeStatic needs datasets.calibration: typical inputs, no labels")
+    if settings["calibrationMethod"] not in METHODS:
+        got = settings["calibrationMethod"]
+        raise failed(context.name, f"calibrationMethod is {got!r}, want {', '.join(METHODS)}")
+    prepared, excluded = _prepare(model, settings, context)
+    result = context.folder / "static.onnx"
+    quantize_static(
+        prepared,
+        result,
+        _Reader(context.calibration, settings["calibrationSamples"], context.progress),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibrate_method=METHODS[settings["calibrationMethod"]],
+        op_types_to_quantize=sorted(settings["opTypes"] or DEFAULT_OP_TYPES),
+        nodes_to_exclude=sorted(excluded),
+        per_channel=settings["perChannel"],
+        reduce_range=settings["reduceRange"],
+        # One feed at a time is reduced to ranges: all activations of all samples would not fit memory.
+        extra_options={"CalibStridedMinMax": 1},
+    )
+    quantized = _quantizers(result) > _quantizers(prepared)
+    prepared.unlink()
+    if not quantized:
+        types = ", ".join(settings["opTypes"]) or "operator that can be"
+        raise failed(context.name, f"nothing was quantized: no {types} is left; change opTypes or excludeNodes")
+    return result
+
+
+def _quantizers(model: Path) -> int:
+    return sum(node.op_type == "QuantizeLinear" for node in onnx.load(model).graph.node)
+
+
+def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str]]:
+    """The graph as onnxruntime would fuse it, with shapes; and the names in it of the excluded nodes."""
+    named = with_named_nodes(onnx.load(model))
+    check_selection(named, settings, context, can=OP_TYPES)
+    given, prepared = context.folder / "named.onnx", context.folder / "prepared.onnx"
+    onnx.save(named, given)
+    try:
+        quant_pre_process(given, prepared, skip_symbolic_shape=False)
+    except Exception as error:
+        # Symbolic shape inference raises anything for operators it does not know, and is only a help.
+        context.progress.say(f"step {context.name}: goes on without symbolic shapes ({type(error).__name__})")
+        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+    given.unlink()
+    ready = with_named_nodes(onnx.load(prepared))
+    onnx.save(ready, prepared)
+    fused = set(settings["opTypes"]) - {node.op_type for node in ready.graph.node}
+    if fused:
+        left = ", ".join(sorted({node.op_type for node in ready.graph.node}))
+        message = f"opTypes {', '.join(sorted(fused))} are fused into other operators before they can be quantized"
+        raise failed(context.name, f"{message}; choose from {left}")
+    return prepared, _same_nodes(named.graph.node, list(ready.graph.node), settings["excludeNodes"])
+
+
+def _same_nodes(before: Iterable[onnx.NodeProto], after: list[onnx.NodeProto], names: list[str]) -> set[str]:
+    """The nodes of ``after`` that do what the nodes ``names`` of ``before`` did.
+
+    Fusing drops names: Conv + BatchNormalization becomes one node with the output of the second. So a
+    name that is gone is followed along its outputs to the first tensor that is still made.
+    """
+    kept = {node.name for node in after}
+    makers = {output: node.name for node in after for output in node.output}
+    originals = {node.name: node for node in before}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in originals.values():
+        for tensor in node.input:
+            readers.setdefault(tensor, []).append(node)
+    found = set()
+    for name in names:
+        if name in kept:
+            found.add(name)
+            continue
+        tensors = list(originals[name].output)
+        while tensors and not any(tensor in makers for tensor in tensors):
+            tensors = [output for tensor in tensors for node in readers.get(tensor, []) for output in node.output]
+        found |= {makers[tensor] for tensor in tensors if tensor in makers}
+    return found
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Feeds of evenly spread samples, one ``set_range`` at a time."""
+
+    def __init__(self, dataset: Dataset, samples: int, progress: Progress) -> None:
+        self._dataset, self._progress = dataset, progress
+        self._positions = dataset.spread(samples)
+        self._size = 8 if dataset.batch < 0 else dataset.batch
+        self._range = range(len(self))
+
+    def __len__(self) -> int:
+        return -(-len(self._positions) // self._size)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._range = range(start_index, min(end_index, len(self)))
+        self._progress.count("calibrating", start_index * self._size, len(self._positions), "samples")
+
+    def get_next(self) -> dict[str, Any] | None:
+        if not self._range:
+            return None
+        start, self._range = self._range[0] * self._size, self._range[1:]
+        positions = self._positions[start : start + self._size]
+        return next(feeds for _, feeds in self._dataset.batches(positions))
+
+
+STEP = Step(
+    "QuantizeStatic",
+    {
+        "calibrationSamples": 256,
+        "calibrationMethod": "MinMax",
+        "opTypes": [],
+        "excludeNodes": [],
+        "perChannel": True,
+        "reduceRange": True,
+    },
+    apply,
+    needs_calibration=True,
+)
