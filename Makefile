@@ -1,0 +1,60 @@
+# Two commands do everything: `make demo` and `make test`. Both install what they need and say so first.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := build/venv
+RUN := $(VENV)/bin/python
+PYTEST := $(RUN) -m pytest -q
+
+.PHONY: help demo test lint types imports unit contract e2e lab-up lab-down images lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model compressed and rolled out to them
+	$(RUN) examples/demo.py
+
+test: $(VENV)/ready lint types imports unit contract e2e ## lint, types, import contracts, unit, contract and end-to-end tests
+
+lint: $(VENV)/ready ## ruff: errors, style, security
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/ready ## mypy, strict
+	$(RUN) -m mypy
+
+imports: $(VENV)/ready ## the directions of import
+	$(VENV)/bin/lint-imports
+
+unit: $(VENV)/ready tools ## tests that need no cluster
+	$(PYTEST) -n 2 tests/unit
+
+contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
+	$(PYTEST) tests/contract
+
+e2e: $(VENV)/ready lab-up ## the whole, on the lab: real kubelets, real pods, cut links
+	$(PYTEST) tests/lab -m "not lab_lifecycle"
+	$(PYTEST) tests/e2e
+
+lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
+	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m tests.lab up; fi
+
+lab-down: ## take the lab down: no process, mount, namespace or cgroup is left
+	$(PYTHON) -m tests.lab down
+
+.PHONY: tools
+tools: $(VENV)/ready
+	@$(RUN) -m tests.lab tools >/dev/null
+
+images: $(VENV)/ready ## build every image into build/images
+	$(RUN) charts/images/build.py --output build/images
+
+lock: $(VENV)/ready ## write the lock files anew from pyproject.toml
+	.ci/lock $(VENV)
+
+clean: ## remove what was built here (not the caches, not the lab)
+	rm -rf build
+
+$(VENV)/ready: .ci/locks/dev.txt pyproject.toml .ci/setup
+	.ci/setup $(PYTHON) $(VENV)
+	@touch $@
