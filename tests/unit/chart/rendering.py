@@ -1,0 +1,66 @@
+"""The chart, rendered by the real ``helm``."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.lab import tools
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "edgemodel"
+RELEASE = "em"
+NAMESPACE = "edgemodel-system"
+
+Object = dict[str, Any]
+
+
+class HelmError(Exception):
+    """What helm said on standard error."""
+
+
+def helm(*arguments: str | Path, stdin: str | None = None) -> str:
+    """Standard output of helm. Raises HelmError."""
+    done = subprocess.run(
+        [tools.bin_dir() / "helm", *arguments], input=stdin, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise HelmError(done.stderr)
+    return done.stdout
+
+
+def render(values: dict[str, Any] | None = None, *, release: str = RELEASE) -> list[Object]:
+    """The chart's objects with ``values`` over its defaults. Raises HelmError when the schema refuses them."""
+    text = helm("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", stdin=json.dumps(values or {}))
+    return [item for item in yaml.safe_load_all(text) if item]
+
+
+def named(objects: list[Object], kind: str, name: str) -> Object:
+    """Raises KeyError with what there is."""
+    for item in objects:
+        if item["kind"] == kind and item["metadata"]["name"] == name:
+            return item
+    raise KeyError(f"no {kind}/{name}; there are {[(item['kind'], item['metadata']['name']) for item in objects]}")
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    return [item for item in objects if item["kind"] == kind]
+
+
+def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    """(name, pod specification) of everything that makes pods."""
+    for item in objects:
+        template = item.get("spec", {}).get("template") if item["kind"] != "CustomResourceDefinition" else None
+        if template:
+            yield item["metadata"]["name"], template["spec"]
+
+
+def containers(pod: Object) -> list[Object]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def environment(container: Object) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
