@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled
@@ -96,19 +95,27 @@ def load_dataset(path: Path, model: Model, folder: Path, *, what: str) -> Datase
 
 def check_classes(dataset: Dataset, classes: int) -> None:
     """Labels must be classes of the model's first output. Raises Stalled(DatasetInvalid)."""
-    assert dataset.label is not None  # noqa: S101 - callers ask only about labelled sets
+    assert dataset.label is not None
     highest = int(dataset.label.max())
     if highest >= classes:
         raise _invalid(dataset.what, f"label {highest} is out of range: the model's first output has {classes} classes")
 
 
-def class_scores(output: Array, rows: int, what: str) -> Array:
-    """The first output as (rows, classes). Raises Stalled(DatasetInvalid) when it holds no score for each class."""
-    if output.ndim >= 2 and len(output) >= rows and output.shape[1] >= 2 and output[:1].size == output.shape[1]:
-        return output[:rows].reshape(rows, -1)
+def classes_of(output: Array, rows: int, what: str) -> tuple[Array, int | None]:
+    """The class of each of the first ``rows`` items by the model's first output, and how many classes it knows.
+
+    Floats are scores, (items, classes), and the largest wins (-1 where one is NaN); whole numbers, one an
+    item, are classes themselves, of a number that is not known. Raises Stalled(DatasetInvalid) for others.
+    """
+    items = output[:rows].reshape(rows, -1) if output.ndim and len(output) >= rows else output
+    if output.dtype.kind in "iu" and items.shape == (rows, 1):
+        return items[:, 0].astype(np.int64), None
+    if output.dtype.kind == "f" and output.ndim >= 2 and items.shape == (rows, output.shape[1]) and output.shape[1] > 1:
+        return np.where(np.isnan(items).any(axis=1), -1, items.argmax(axis=1)), items.shape[1]
     message = (
-        f"it has labels, but the model's first output has shape {list(output.shape)} for {rows} samples, "
-        f"want ({rows}, classes) with 2 classes or more; leave {LABEL!r} out to compare with the source only"
+        f"it has labels, but the model's first output is {output.dtype} of shape {list(output.shape)} "
+        f"for {rows} samples, want scores of shape ({rows}, classes) for 2 classes or more; "
+        f"leave {LABEL!r} out to compare with the source only"
     )
     raise _invalid(what, message)
 

@@ -76,7 +76,7 @@ def parse_budget(value: Mapping[str, Any]) -> Budget:
     size = value.get("maxSizeBytes")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise ValueError(f"budget.maxSizeBytes is {size!r}, want a whole number of bytes, at least 1")
-    when = value.get("whenInconclusive") or "Stall"
+    when: Any = value.get("whenInconclusive") or "Stall"
     if when not in ("Stall", "Proceed"):
         raise ValueError(f"budget.whenInconclusive is {when!r}, want Stall or Proceed")
     return Budget(
@@ -114,7 +114,9 @@ def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> Check:
         return Check("maxAccuracyDropPercent", verdict, observed, str(limit_percent), samples, message)
 
     if measured.same_file:
-        return check(Verdict.PASS, "0", f"accuracy drops 0 %, limit {limit_percent} % (the artifact is the source file)")
+        return check(
+            Verdict.PASS, "0", f"accuracy drops 0 %, limit {limit_percent} % (the artifact is the source file)"
+        )
     if answers is None:
         text = f"accuracy is not measured, limit {limit_percent} %: give datasets.evaluation with a label column"
         return check(Verdict.INCONCLUSIVE, "", text)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-from google.protobuf.message import DecodeError
-
+import onnxruntime
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.digest import Digest, digest_of_file
 from edgemodel.errors import Stalled
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package more
 
 from edge_compressor import runtime
 
@@ -37,7 +37,7 @@ class Model:
 
     @property
     def batch(self) -> int | None:
-        """The fixed first dimension of all inputs; -1 when it is open; None when the inputs share no first dimension."""
+        """The fixed first dimension of all inputs; -1: it is open; None: they share none."""
         firsts = {tensor.shape[0] if tensor.shape else None for tensor in self.inputs}
         return firsts.pop() if len(firsts) == 1 else None
 
@@ -57,7 +57,7 @@ def check_model(path: Path, *, what: str = "source") -> Model:
     try:
         inputs, outputs = runtime.tensors(runtime.open_session(path, threads=1))
     except runtime.RUN_ERRORS as error:
-        raise _invalid(what, f"onnxruntime {runtime.ort.__version__} cannot load it: {_first_line(error)}") from error
+        raise _invalid(what, f"onnxruntime {onnxruntime.__version__} cannot load it: {_first_line(error)}") from error
     if not outputs:
         raise _invalid(what, "it has no outputs")
     return Model(path, digest_of_file(path), size, inputs, outputs)
@@ -69,7 +69,9 @@ def check_same_interface(source: Model, artifact: Model) -> None:
         ("inputs", source.inputs, artifact.inputs),
         ("outputs", source.outputs, artifact.outputs),
     ):
-        if [(tensor.name, tensor.datatype) for tensor in before] != [(tensor.name, tensor.datatype) for tensor in after]:
+        if [(tensor.name, tensor.datatype) for tensor in before] != [
+            (tensor.name, tensor.datatype) for tensor in after
+        ]:
             message = f"the steps changed the model's {kind} from {_listed(before)} to {_listed(after)}"
             raise Stalled(reasons.STEP_FAILED, message)
 
@@ -147,7 +149,10 @@ def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
         if attribute.HasField("t"):
             yield attribute.t
         yield from attribute.tensors
-        for sparse in (*attribute.sparse_tensors, *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else ())):
+        for sparse in (
+            *attribute.sparse_tensors,
+            *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else ()),
+        ):
             yield from (sparse.values, sparse.indices)
     for subgraph in _subgraphs(node):
         yield from _graph_tensors(subgraph)

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
-
 from edgemodel.artifact import Tensor
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 

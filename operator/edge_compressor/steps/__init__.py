@@ -36,7 +36,7 @@ def plan(steps: Sequence[Mapping[str, Any]]) -> tuple[PlannedStep, ...]:
     """
     planned: list[PlannedStep] = []
     for position, given in enumerate(steps, 1):
-        kind = given.get("type")
+        kind = str(given.get("type"))
         name = str(given.get("name") or f"{position}")
         if kind not in STEPS:
             raise failed(name, f"type {kind!r} does not exist; types are {', '.join(STEPS)}")

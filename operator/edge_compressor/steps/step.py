@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnx
-
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -89,7 +88,9 @@ def check_selection(model: onnx.ModelProto, settings: Settings, context: StepCon
     """
     types = {node.op_type for node in model.graph.node}
     if foreign := sorted(set(settings["opTypes"]) - set(can)):
-        raise failed(context.name, f"opTypes {', '.join(foreign)} cannot be quantized; it can do {', '.join(sorted(can))}")
+        raise failed(
+            context.name, f"opTypes {', '.join(foreign)} cannot be quantized; it can do {', '.join(sorted(can))}"
+        )
     if absent := sorted(set(settings["opTypes"]) - types):
         message = f"opTypes {', '.join(absent)} match no node; the model has {', '.join(sorted(types))}"
         raise failed(context.name, f"{message}: take them out of opTypes")

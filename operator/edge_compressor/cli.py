@@ -1,0 +1,320 @@
+"""``edgemodel``: the compressor on a desk, and the way of models and data sets into a registry.
+
+Exit codes are those of the Job: 0 done, 2 wrong usage, 3 something has to be changed (the message says
+what), 4 worth another try.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edgemodel import reasons
+from edgemodel.digest import canonical_json, digest_of_file
+from edgemodel.errors import EdgeModelError, Stalled
+from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, MODEL_FILE, REPORT_FILE, short_hash
+from edgemodel.spec import EdgeModelSpec, parse_spec
+from edgemodel.task import Location, Recipe
+
+ARTIFACT_TYPES: Final = {
+    ".onnx": "application/vnd.edgemodel.model.v1",
+    ".npz": "application/vnd.edgemodel.dataset.v1",
+}
+"""What can be pushed, by the ending of its name."""
+
+_EXAMPLES = """\
+examples:
+  edgemodel compress --source defects.onnx --steps steps.yaml --calibration typical.npz \\
+      --evaluation labelled.npz --budget maxAccuracyDropPercent=1.0 --output compressed
+  edgemodel compress -f edgemodel.yaml --output compressed
+  edgemodel push defects.onnx oci://registry.example/models/defects:v1
+
+steps.yaml:
+  - {name: clean, type: CleanGraph}
+  - {name: int8, type: QuantizeStatic, quantizeStatic: {calibrationSamples: 256}}
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
+    try:
+        return int(options.command(options))
+    except EdgeModelError as error:
+        print(f"edgemodel: {error.reason}: {error.message}", file=sys.stderr)
+        return error.exit_code
+    except _Usage as error:
+        print(f"edgemodel: {error}", file=sys.stderr)
+        return 2
+
+
+class _Usage(Exception):
+    """The command line, or a file named on it, is not what it should be."""
+
+
+def compress(options: argparse.Namespace) -> int:
+    """One recipe into a folder. A missed budget leaves only the report there."""
+    from edge_compressor import pipeline  # numpy and onnxruntime take a second, which --help need not
+    from edge_compressor.progress import Progress
+    from edge_compressor.registry import RegistryAccess
+    from edge_compressor.source import Fetcher
+
+    order = _order(options)
+    output: Path = options.output
+    _check_output(output, overwrite=options.overwrite)
+    progress = Progress(sys.stderr)
+    access = RegistryAccess(docker_config=options.config, plain_http_hosts=tuple(options.plain_http))
+    fetcher = Fetcher(access, progress, local_paths=True)
+    with tempfile.TemporaryDirectory(prefix="edgemodel-") as scratch:
+        (result,) = pipeline.run(order, fetcher, Path(scratch) / "work", progress)
+        reason = result.decision.reason
+        if reason is not None:
+            for file in result.folder.iterdir():
+                if file.name != REPORT_FILE:
+                    file.unlink()
+        if output.exists():
+            shutil.rmtree(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(result.folder, output)
+    print((output / REPORT_FILE).read_text())
+    if reason is not None:
+        raise Stalled(reason, f"{result.decision.message} (only {output / REPORT_FILE} was written)")
+    print(f"{output / MODEL_FILE}  {result.manifest.artifact_digest}")
+    return 0
+
+
+def push(options: argparse.Namespace) -> int:
+    """A file into a registry; prints what to write into ``uri``."""
+    from edge_oci.artifacts import push_artifact
+    from edge_oci.errors import InvalidReference
+    from edge_oci.references import parse_reference
+
+    from edge_compressor.registry import RegistryAccess, pushing
+
+    file: Path = options.file
+    _check_file(file)
+    try:
+        reference = parse_reference(options.reference)
+    except InvalidReference as error:
+        raise _Usage(str(error)) from error
+    if not options.reference.startswith("oci://") or reference.digest:
+        raise _Usage(f"want oci://host/repository[:tag] and no digest, got {options.reference}")
+    access = RegistryAccess(
+        docker_config=options.config, plain_http_hosts=(reference.host,) if options.plain_http else ()
+    )
+    tag = reference.tag or digest_of_file(file).removeprefix("sha256:")[:12]
+    with pushing(f"pushing {file}"):
+        repository = access.registries("push").repository(reference)
+        pushed = push_artifact(repository, {file.name: file}, artifact_type=ARTIFACT_TYPES[file.suffix], tag=tag)
+    print(f"oci://{reference.at(pushed.digest)}")
+    return 0
+
+
+def _order(options: argparse.Namespace) -> Any:
+    from edge_compressor.pipeline import Order
+
+    manifest = _read(options.file) if options.file else None
+    spec = _spec(manifest, options.file) if manifest is not None else None
+    source = Location(options.source, options.digest) if options.source else spec and spec.source.location
+    if not source:
+        raise _Usage("name a model: --source, or a manifest with -f")
+    if options.steps:
+        steps, budget = _steps(_read(options.steps), options.steps)
+    elif spec is not None:
+        steps, budget = _variant_steps(spec, options.variant), spec.compression.budget
+    else:
+        raise _Usage("name the steps: --steps, or a manifest with -f")
+    budget = budget | _budget(options.budget)
+    calibration = Location(options.calibration) if options.calibration else _location(spec, "calibration")
+    evaluation = Location(options.evaluation) if options.evaluation else _location(spec, "evaluation")
+    name = options.name or (manifest or {}).get("metadata", {}).get("name") or Path(source.uri).stem or "model"
+    inputs = [source.uri, source.digest, *(place and [place.uri, place.digest] for place in (calibration, evaluation))]
+    return Order(
+        model=name,
+        fingerprint=short_hash(canonical_json([inputs, list(steps)]).decode(), 16),
+        source=source,
+        calibration=calibration,
+        evaluation=evaluation,
+        recipes=(Recipe(options.variant or DEFAULT_VARIANT, tuple(steps)),),
+        budget=budget,
+        golden_items=options.golden_items,
+        source_format=spec.source.format if spec and not options.source else "ONNX",
+    )
+
+
+def _spec(manifest: Any, file: Path) -> EdgeModelSpec:
+    if not isinstance(manifest, dict) or manifest.get("kind") != "EdgeModel":
+        raise _Usage(f"{file}: want a manifest of kind EdgeModel")
+    try:
+        return parse_spec(manifest.get("spec") or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _Usage(f"{file}: spec lacks or has a wrong {error}") from error
+
+
+def _variant_steps(spec: EdgeModelSpec, variant: str | None) -> Sequence[dict[str, Any]]:
+    by_name = {item.name: item.steps for item in spec.variants}
+    wanted = variant or DEFAULT_VARIANT
+    if wanted not in by_name:
+        raise _Usage(f"the manifest has no variant {wanted!r}, it has {', '.join(by_name)}")
+    return by_name[wanted]
+
+
+def _steps(value: Any, file: Path) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+    """A list of steps, or an object with ``steps`` and ``budget`` as under ``spec.compression``."""
+    steps, budget = (value.get("steps"), value.get("budget") or {}) if isinstance(value, dict) else (value, {})
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise _Usage(f"{file}: want a list of steps, or an object with 'steps' and 'budget'")
+    return steps, budget
+
+
+def _location(spec: EdgeModelSpec | None, use: str) -> Location | None:
+    source = getattr(spec, use) if spec else None
+    return source.location if source else None
+
+
+def _budget(entries: Sequence[str]) -> dict[str, Any]:
+    budget: dict[str, Any] = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not equals:
+            raise _Usage(f"--budget {entry}: want KEY=VALUE, e.g. maxAccuracyDropPercent=1.0")
+        budget[key] = int(value) if key == "maxSizeBytes" and value.isdigit() else value
+    return budget
+
+
+def _read(file: Path) -> Any:
+    """A YAML or JSON file. JSON needs nothing but Python."""
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise _Usage(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        import yaml  # not in the compressor's image, where nobody writes YAML
+    except ImportError as error:
+        raise _Usage(f"{file} is not JSON, and reading YAML needs PyYAML: pip install pyyaml") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _Usage(f"{file} is neither JSON nor YAML: {error}") from error
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise _Usage(f"{output} is not a folder")
+    names = {file.name for file in output.iterdir()}
+    if names and not overwrite:
+        raise _Usage(f"{output} is not empty: name another folder, or --overwrite")
+    if names and not names & {MANIFEST_FILE, REPORT_FILE}:
+        raise _Usage(f"{output} holds no artifact, so it is not overwritten")
+
+
+def _check_file(file: Path) -> None:
+    """What is pushed is what the Job can read: better told here than there."""
+    if file.suffix not in ARTIFACT_TYPES:
+        raise _Usage(f"{file}: want a model (.onnx) or a data set (.npz)")
+    if not file.is_file():
+        raise _Usage(f"there is no file {file}")
+    if file.suffix == ".onnx":
+        from edge_compressor.model import check_model
+
+        check_model(file, what=str(file))
+        return
+    import numpy as np
+
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            if not arrays.files:
+                raise Stalled(reasons.DATASET_EMPTY, f"{file}: no arrays")
+    except (OSError, ValueError, EOFError) as error:
+        raise Stalled(reasons.DATASET_INVALID, f"{file}: not an .npz file that can be read: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgemodel",
+        description="Compresses ONNX models, measures what it costs, and pushes models and data sets to a registry.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_compress(commands)
+    _add_push(commands)
+    return parser
+
+
+def _add_compress(commands: Any) -> None:
+    command = commands.add_parser(
+        "compress",
+        help="compress a model into a folder, as the Job would",
+        description="Compresses a model as the Job in the cluster would, into a folder: model.onnx, manifest.json, "
+        "report.md and golden.npz. A missed budget ends with exit code 3 and leaves only report.md.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(command=compress)
+    place = "a file, or oci://, https://, http://"
+    command.add_argument("-f", "--file", type=Path, metavar="MANIFEST", help="an EdgeModel, YAML or JSON; flags win")
+    command.add_argument("--source", metavar="URI_OR_PATH", help=f"the model: {place}")
+    command.add_argument("--digest", metavar="sha256:…", help="of the source; required for http://")
+    command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for none")
+    command.add_argument("--variant", metavar="NAME", help="whose steps to take from MANIFEST")
+    command.add_argument("--calibration", metavar="URI_OR_PATH", help=f".npz of typical inputs: {place}")
+    command.add_argument("--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and label: {place}")
+    command.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="maxAccuracyDropPercent, maxSizeBytes, maxLatencyMilliseconds or whenInconclusive; may be repeated",
+    )
+    command.add_argument("--golden-items", type=int, default=64, metavar="N", help="default: %(default)s")
+    command.add_argument("--name", help="of the model; default: from the manifest or the source's file name")
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="a folder to be made")
+    command.add_argument("--overwrite", action="store_true", help="replace an artifact that is in DIR")
+    command.add_argument(
+        "--plain-http",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="a registry without TLS; may be repeated",
+    )
+    _add_config(command)
+
+
+def _add_push(commands: Any) -> None:
+    command = commands.add_parser(
+        "push",
+        help="put a model or a data set into a registry",
+        description="Puts a model (.onnx) or a data set (.npz) into a registry as an OCI artifact, and prints the "
+        "oci://…@sha256:… to write into an EdgeModel. Without a tag, one is made of the file's digest.",
+    )
+    command.set_defaults(command=push)
+    command.add_argument("file", type=Path, metavar="FILE", help="a model (.onnx) or a data set (.npz)")
+    command.add_argument("reference", metavar="oci://HOST/REPOSITORY[:TAG]")
+    command.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
+    _add_config(command)
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        type=Path,
+        default=Path.home() / ".docker" / "config.json",
+        metavar="FILE",
+        help="credentials of registries; default: %(default)s",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

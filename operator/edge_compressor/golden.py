@@ -1,0 +1,148 @@
+"""The golden set: inputs and the artifact's own answers, which each node has to repeat before it serves.
+
+What it must tell apart: arithmetic that differs in the last bits, which is harmless and happens on every
+other instruction set, and an artifact that answers otherwise (saturating int8, weights in the wrong order).
+
+- With labels the answer is a class (Argmax). A class flips in the last bits only when two scores are almost
+  equal; so items are taken whose best score leads by 5 % of the item's range of scores, evenly over the classes that
+  are predicted. Such an item does not flip by rounding, and *every* one has to agree: 99.5 % of at most 199 items.
+- Without labels the answers are values (Close): within 1 % of the item's largest, some 2.5 steps of an 8-bit
+  output. One step of an inner layer can carry a few items over that, hence 95 %. Values of a permuted
+  artifact agree on next to none.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from edgemodel.artifact import Golden, Tensor
+
+from edge_compressor import runtime
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluate import CLOSE_TOLERANCE
+from edge_compressor.model import Model
+from edge_compressor.runtime import Array
+
+CLEAR_MARGIN: Final = 0.05
+ARGMAX_PERCENT: Final = "99.5"
+CLOSE_PERCENT: Final = "95"
+_CANDIDATES: Final = 4
+"""So many times the wanted items are looked at, evenly over the evaluation set."""
+
+
+def record_golden(artifact: Model, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
+    """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
+
+    None, and no file, when nothing can be recorded: no items wanted, text inputs without a data set, or
+    inputs that share no batch dimension.
+    """
+    group = 1 if artifact.batch == -1 else artifact.batch
+    inputs = _candidates(artifact, dataset, items)
+    if inputs is None or not group:
+        return None
+    outputs = _answers(artifact, inputs, group)
+    if outputs is None:
+        return None
+    first = outputs[artifact.outputs[0].name]
+    labelled = dataset is not None and dataset.label is not None
+    clear = np.flatnonzero(_clear(first)) if labelled and group == 1 else np.empty(0, dtype=np.int64)
+    if len(clear):
+        kind, percent, chosen = "Argmax", ARGMAX_PERCENT, np.sort(_evenly(clear, first, items))
+    else:
+        kind, percent, chosen = "Close", CLOSE_PERCENT, np.arange(min(items, len(first)) // group * group)
+        outputs = {name: array for name, array in outputs.items() if array.dtype.kind != "U"}
+    if not len(chosen) or not outputs:
+        return None
+    arrays = {f"input.{name}": array[chosen] for name, array in inputs.items()}
+    arrays |= {f"output.{name}": array[chosen] for name, array in outputs.items()}
+    np.savez(path, allow_pickle=False, **arrays)
+    return Golden(items=len(chosen), agreement=kind, tolerance=CLOSE_TOLERANCE, min_percent=percent)
+
+
+def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | None:
+    """``count`` items: floats standard normal, whole numbers 0 or 1 (safe as indices), open dimensions 1.
+
+    The same for the same inputs, always. None when an input is text or has no dimension.
+    """
+    random = np.random.default_rng(0)
+    made = {}
+    for tensor in inputs:
+        dtype = runtime.dtype_of(tensor)
+        if dtype.kind == "U" or not tensor.shape:
+            return None
+        shape = (count, *(1 if size < 0 else size for size in tensor.shape[1:]))
+        made[tensor.name] = (
+            random.standard_normal(shape).astype(dtype)
+            if dtype.kind == "f"
+            else random.integers(0, 2, shape).astype(dtype)
+        )
+    return made
+
+
+def sample_feeds(model: Model, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
+    """``count`` feeds of a single sample each (or one batch, where the model fixes its size); None without inputs."""
+    group = 1 if model.batch == -1 else model.batch
+    if not group:
+        return None
+    if dataset is not None:
+        return [dataset.take(np.repeat(position, group)) for position in dataset.spread(count)]
+    made = random_inputs(model.inputs, count * group)
+    if made is None:
+        return None
+    return [_part(made, start, group) for start in range(0, count * group, group)]
+
+
+def _candidates(artifact: Model, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
+    if items < 1:
+        return None
+    if dataset is None:
+        return random_inputs(artifact.inputs, items)
+    return dataset.take(dataset.spread(items * _CANDIDATES if dataset.label is not None else items))
+
+
+def _answers(artifact: Model, inputs: Mapping[str, Array], group: int) -> dict[str, Array] | None:
+    """Each item alone, as the server runs it. None when an output has no axis of items."""
+    session = runtime.open_session(artifact.path, threads=1)
+    count = len(next(iter(inputs.values()))) // group * group
+    rows: list[list[Array]] = []
+    for start in range(0, count, group):
+        try:
+            answers = runtime.run(session, _part(inputs, start, group))
+        except runtime.RUN_ERRORS:  # made-up inputs need not make sense to a model
+            return None
+        if any(not answer.ndim or len(answer) != group for answer in answers):
+            return None
+        rows.append(answers)
+    if not rows or any(len({answer.shape for answer in column}) > 1 for column in zip(*rows, strict=True)):
+        return None
+    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    texts = [column.astype(np.str_) if column.dtype.kind == "O" else column for column in columns]
+    return {tensor.name: column for tensor, column in zip(artifact.outputs, texts, strict=True)}
+
+
+def _part(inputs: Mapping[str, Array], start: int, size: int) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(array[start : start + size]) for name, array in inputs.items()}
+
+
+def _clear(output: Array) -> Array:
+    """Items whose class cannot flip by rounding; a class that is the answer itself is always clear."""
+    flat = output.reshape(len(output), -1)
+    if flat.dtype.kind != "f":
+        return np.full(len(flat), flat.shape[1] == 1)
+    if flat.shape[1] < 2 or not np.isfinite(flat).all():
+        return np.zeros(len(flat), dtype=bool)
+    ordered = np.sort(flat, axis=1)
+    span = ordered[:, -1] - ordered[:, 0]
+    return np.asarray((span > 0) & (ordered[:, -1] - ordered[:, -2] >= CLEAR_MARGIN * span))
+
+
+def _evenly(positions: Array, output: Array, count: int) -> Array:
+    """At most ``count`` of ``positions``, taken by turns from each predicted class, in order."""
+    flat = output.reshape(len(output), -1)[positions]
+    classes: Any = flat.argmax(axis=1) if flat.shape[1] > 1 else flat[:, 0]
+    turn = np.zeros(len(positions), dtype=int)
+    for value in np.unique(classes):
+        of_class = classes == value
+        turn[of_class] = np.arange(of_class.sum())
+    return positions[np.argsort(turn, kind="stable")[:count]]

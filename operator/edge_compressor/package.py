@@ -1,0 +1,72 @@
+"""The artifact: a folder of four files, and that folder as one more layer on the server's image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from edge_oci.images import LayeredSettings, push_layered
+from edge_oci.layers import Compression, Entry, Layer, write_layer
+from edge_oci.references import Reference, parse_reference
+from edgemodel.artifact import ArtifactManifest
+from edgemodel.names import (
+    GOLDEN_FILE,
+    LABEL_MODEL,
+    LABEL_VARIANT,
+    MANIFEST_FILE,
+    MODEL_DIRECTORY,
+    MODEL_FILE,
+    REPORT_FILE,
+)
+from edgemodel.task import Target
+
+from edge_compressor.registry import RegistryAccess, pushing
+from edge_compressor.summary import render
+
+FILES: Final = (GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REPORT_FILE)
+"""All that an artifact can hold; golden.npz may be missing."""
+
+
+@dataclass(frozen=True)
+class PublishedImage:
+    image: str
+    """``<repository>@sha256:…``, the index over architectures, without a host."""
+    layer: Layer
+
+
+def write_notes(folder: Path, manifest: ArtifactManifest) -> None:
+    """``manifest.json`` and ``report.md`` beside the model and the golden set that are in ``folder`` already."""
+    (folder / MANIFEST_FILE).write_bytes(manifest.encode())
+    (folder / REPORT_FILE).write_text(render(manifest))
+
+
+def publish(
+    folder: Path, manifest: ArtifactManifest, target: Target, access: RegistryAccess, scratch: Path
+) -> PublishedImage:
+    """Pushes ``folder`` below MODEL_DIRECTORY on the image ``target.base``, for every platform that has.
+
+    The index, under the tag ``<fingerprint>-<variant>``, is what is pushed last: what broke off before is
+    no image. Equal files give an equal digest. Raises Stalled(ArtifactRejected), Transient(RegistryUnreachable).
+    """
+    entries: dict[str, Entry | Path | bytes] = {
+        f"{MODEL_DIRECTORY}/{name}": folder / name for name in FILES if (folder / name).exists()
+    }
+    layer = write_layer(entries, scratch / "layer", compression=cast(Compression, target.layer_compression))
+    labels = {LABEL_MODEL: manifest.model, LABEL_VARIANT: manifest.variant}
+    digests = {"edgemodel.io/artifact": manifest.artifact_digest, "edgemodel.io/source": manifest.source_digest}
+    tag = f"{manifest.fingerprint}-{manifest.variant}"
+    with pushing(f"publishing {target.repository}:{tag}"):
+        base = parse_reference(target.base)
+        pushed = push_layered(
+            access.registries("base").repository(base),
+            base.version,
+            access.registries("push").repository(Reference(target.registry, target.repository)),
+            layer,
+            settings=LayeredSettings(labels=labels | digests, annotations=digests, created_by="edgemodel compressor"),
+            tag=tag,
+        )
+    layer.path.unlink()
+    return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer)
+
+
+def describe_file(path: Path, digest: str, zstd_bytes: int) -> dict[str, Any]:
+    return {"digest": digest, "sizeBytes": path.stat().st_size, "zstdBytes": zstd_bytes}
