@@ -1,6 +1,7 @@
 """``python -m inference_server``: listen, load and test the model, serve until a signal."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from threading import Thread
@@ -18,7 +19,10 @@ from inference_server.workers import Workers
 
 
 class Program:
-    """The server and, beside it while it already answers probes, the thread that loads the model."""
+    """The server and, beside it while it already answers probes, the thread that loads the model.
+
+    Raises OSError when the port cannot be taken.
+    """
 
     def __init__(self, options: settings.Settings, manifest: ArtifactManifest) -> None:
         self._options = options
@@ -27,17 +31,17 @@ class Program:
         self._metrics = Metrics(self._identity, manifest, options.latency_objective_seconds)
         workers = Workers(options.threads, options.queue, self._metrics.waited)
         self._app = App(self._identity, self._metrics, workers, options.max_body_bytes)
-        self._server = Server(self._app, options.drain_seconds, self._load_in_background)
+        self._server = Server(self._app, options.drain_seconds, self._begin)
+        self._listener = listen(options.host, options.port)
         self._ending: Ending | None = None
 
     def run(self) -> Ending | None:
         """Until a signal (None), or until the model turns out unfit."""
-        listener = listen(self._options.host, self._options.port)
-        logs.event("listening", port=listener.getsockname()[1])
-        self._server.run(sockets=[listener])
+        self._server.run(sockets=[self._listener])
         return self._ending
 
-    def _load_in_background(self) -> None:
+    def _begin(self) -> None:
+        logs.event("listening", port=self._listener.getsockname()[1])
         Thread(target=self._load, name="load", daemon=True).start()
 
     def _load(self) -> None:
@@ -66,6 +70,7 @@ class Program:
 
 def main() -> int:
     """The exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the port cannot be taken."""
+    signal.signal(signal.SIGTERM, lambda *_: _exit(0))  # until the server takes signals; process 1 has no default
     options = settings.parse(sys.argv[1:], os.environ)
     logs.configure()
     manifest = read_manifest(options.model_directory)

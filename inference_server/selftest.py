@@ -3,10 +3,13 @@
 int8 results differ between instruction sets, so only a run on the node can tell.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from edgemodel.artifact import Golden, Tensor
@@ -25,7 +28,8 @@ class GoldenInvalid(Exception):
 class GoldenResult:
     agree: int
     items: int
-    min_percent: str
+    min_percent: Decimal
+    """In 0..100."""
 
     @property
     def passed(self) -> bool:
@@ -33,7 +37,7 @@ class GoldenResult:
 
     def __str__(self) -> str:
         percent = self.agree * 100 / self.items
-        return f"golden set agrees on {percent:.4g} %, limit {self.min_percent} % (n = {self.items})"
+        return f"golden set agrees on {percent:.6g} %, limit {self.min_percent} % (n = {self.items})"
 
 
 def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> GoldenResult:
@@ -43,6 +47,7 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
     """
     inputs, outputs = _load(path, signature, golden.items)
     agrees = _agreement(golden, outputs)
+    min_percent = _percent(golden.min_percent)
     step = _items_a_run(signature.inputs.values(), inputs, golden.items)
     agree = 0
     for start in range(0, golden.items, step):
@@ -51,7 +56,7 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
         for offset in range(step):
             recorded = [array[start + offset] for array in outputs.values()]
             agree += agrees(recorded, [_item(answer, offset, step) for answer in answers])
-    return GoldenResult(agree, golden.items, golden.min_percent)
+    return GoldenResult(agree, golden.items, min_percent)
 
 
 def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -61,7 +66,7 @@ def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise GoldenInvalid(f"{path.name} cannot be read: {error}") from error
     inputs = {name: arrays[f"input.{name}"] for name in signature.inputs if f"input.{name}" in arrays}
     outputs = {name: arrays[f"output.{name}"] for name in signature.outputs if f"output.{name}" in arrays}
@@ -73,6 +78,16 @@ def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array
         if array.shape[:1] != (items,):
             raise GoldenInvalid(f"{path.name}: {name} has shape {list(array.shape)}, want {items} items first")
     return inputs, outputs
+
+
+def _percent(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or not 0 <= value <= 100:
+        raise GoldenInvalid(f"minPercent is {text!r}, want a decimal from 0 to 100")
+    return value
 
 
 def _items_a_run(declared: Iterable[Tensor], inputs: Mapping[str, Array], items: int) -> int:

@@ -27,7 +27,8 @@ class Model:
     def __init__(self, path: Path) -> None:
         """Loads from the path, not from bytes: those would stay in memory beside the session.
 
-        Raises whatever ONNX Runtime raises, ValueError for an input or output that is not a tensor.
+        Raises whatever ONNX Runtime raises, ValueError for an input or output
+        that the protocol or the runtime's Python interface cannot carry.
         """
         self._session = ort.InferenceSession(str(path), _session_options(), providers=["CPUExecutionProvider"])
         self._run_options = ort.RunOptions()
@@ -35,7 +36,12 @@ class Model:
         self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.signature = Signature(_declared(self._session.get_inputs()), _declared(self._session.get_outputs()))
         tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
-        self._has_bfloat16 = any(tensor.datatype == "BF16" for tensor in tensors)
+        datatypes = {tensor.datatype for tensor in tensors}
+        if {"BF16", "BYTES"} <= datatypes:
+            raise ValueError(
+                "the model has both bfloat16 and string tensors, which the runtime's Python interface cannot mix"
+            )
+        self._has_bfloat16 = "BF16" in datatypes
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """One array for each name in ``outputs``; safe to call from several threads.

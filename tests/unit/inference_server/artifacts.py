@@ -1,0 +1,124 @@
+"""Small artifacts as the compressor lays them out: model.onnx, manifest.json, golden.npz."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from edgemodel.artifact import ArtifactManifest, Golden
+from edgemodel.digest import digest_of
+from onnx import TensorProto, helper, numpy_helper
+
+MODEL = "tiny"
+FEATURES, CLASSES = 16, 4
+
+
+def mlp() -> bytes:
+    """FP32 ``x`` [N, 16] -> FP32 ``scores`` [N, 4]."""
+    random = np.random.default_rng(7)
+    weights = {
+        "w1": random.standard_normal((FEATURES, 32), np.float32),
+        "b1": random.standard_normal(32, np.float32),
+        "w2": random.standard_normal((32, CLASSES), np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["xw"]),
+        helper.make_node("Add", ["xw", "b1"], ["xwb"]),
+        helper.make_node("Relu", ["xwb"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "w2"], ["scores"]),
+    ]
+    return _model(
+        nodes,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", FEATURES])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", CLASSES])],
+        weights,
+    )
+
+
+def identities(types: Mapping[str, int], shape: Sequence[int | str] = ("N", "M")) -> bytes:
+    """An output ``<name>.out`` for each input, equal to it."""
+    return _model(
+        [helper.make_node("Identity", [name], [f"{name}.out"]) for name in types],
+        [helper.make_tensor_value_info(name, kind, shape) for name, kind in types.items()],
+        [helper.make_tensor_value_info(f"{name}.out", kind, shape) for name, kind in types.items()],
+    )
+
+
+def lookup() -> bytes:
+    """INT64 ``index`` [N] into a table of 3: any other index fails in the runtime, behind all validation."""
+    return _model(
+        [helper.make_node("Gather", ["table", "index"], ["value"])],
+        [helper.make_tensor_value_info("index", TensorProto.INT64, ["N"])],
+        [helper.make_tensor_value_info("value", TensorProto.FLOAT, ["N"])],
+        {"table": np.array([10, 20, 30], np.float32)},
+    )
+
+
+def slow(steps: int = 60) -> bytes:
+    """FP32 ``x`` [N, 64] through ``steps`` products of 512 x 512: some milliseconds a row on any machine."""
+    weights = {"wide": np.eye(64, 512, dtype=np.float32), "w": np.eye(512, dtype=np.float32)}
+    nodes = [helper.make_node("MatMul", ["x", "wide"], ["h0"])]
+    nodes += [helper.make_node("MatMul", [f"h{step}", "w"], [f"h{step + 1}"]) for step in range(steps)]
+    nodes += [helper.make_node("ReduceSum", [f"h{steps}"], ["y"], keepdims=0)]
+    return _model(
+        nodes,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
+        weights,
+    )
+
+
+def _model(nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: Mapping[str, Any] | None = None) -> bytes:
+    initializers = [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()]
+    graph = helper.make_graph(nodes, "test", inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def samples(items: int, seed: int = 1) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(seed).standard_normal((items, FEATURES), np.float32)
+
+
+def plain_run(model: bytes, feeds: Mapping[str, Any]) -> list[Any]:
+    """What onnxruntime itself answers."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return list(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(None, dict(feeds)))
+
+
+def write(
+    directory: Path,
+    model: bytes,
+    *,
+    golden: Golden | None = None,
+    arrays: Mapping[str, Any] | None = None,
+    artifact_digest: str | None = None,
+) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    manifest = ArtifactManifest(
+        model=MODEL,
+        fingerprint="0123456789",
+        variant="default",
+        source_digest="sha256:" + "5" * 64,
+        artifact_digest=artifact_digest or digest_of(model),
+        inputs=(),
+        outputs=(),
+        golden=golden,
+    )
+    (directory / "model.onnx").write_bytes(model)
+    (directory / "manifest.json").write_bytes(manifest.encode())
+    if arrays is not None:
+        np.savez(directory / "golden.npz", **arrays)
+    return directory
+
+
+def write_mlp(directory: Path, *, items: int = 16, wrong: int = 0, min_percent: str = "99.5") -> Path:
+    """The MLP with a golden set of which ``wrong`` items were recorded with another class."""
+    model, inputs = mlp(), samples(items)
+    (scores,) = plain_run(model, {"x": inputs})
+    scores[:wrong] = -scores[:wrong]
+    golden = Golden(items=items, agreement="Argmax", tolerance=0.0, min_percent=min_percent)
+    return write(directory, model, golden=golden, arrays={"input.x": inputs, "output.scores": scores})

@@ -1,0 +1,39 @@
+from collections.abc import Iterator
+
+import pytest
+from onnx import TensorProto
+
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import ServerProcess, serving_process
+
+ALL_TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
+
+
+@pytest.fixture(scope="session")
+def mlp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Serves ``artifacts.mlp``; shared, so a test must not change or end it."""
+    directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
+    with serving_process(directory, "--max-body-bytes", "1000000") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def types_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """An input ``<DATATYPE>`` and an output ``<DATATYPE>.out`` of each type that numpy has; shared."""
+    directory = artifacts.write(tmp_path_factory.mktemp("types"), artifacts.identities(ALL_TYPES))
+    with serving_process(directory) as server:
+        yield server

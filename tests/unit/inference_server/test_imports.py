@@ -1,0 +1,26 @@
+"""The image leaves parts of the wheels out; the server must not want them."""
+
+import subprocess
+import sys
+
+from tests.unit.inference_server.processes import REPOSITORY
+
+LEFT_OUT = (
+    "onnxruntime.tools",
+    "onnxruntime.transformers",
+    "onnxruntime.quantization",
+    "onnxruntime.datasets",
+    "numpy.typing",
+    "numpy.testing",
+    "numpy.f2py",
+    "torch",
+    "kopf",
+    "kubernetes",
+    "onnx",
+)
+
+
+def test_the_server_starts_without_what_the_image_leaves_out() -> None:
+    program = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT!r})); import inference_server.__main__"
+    path = f"{REPOSITORY / 'operator'}:{REPOSITORY}"
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": path}, timeout=60)

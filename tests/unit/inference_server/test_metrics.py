@@ -1,0 +1,80 @@
+from pathlib import Path
+from typing import Any
+
+from edgemodel import metrics as contract
+from edgemodel import serving
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import ServerProcess, serving_process
+
+IDENTITY = {
+    "namespace": "factory",
+    "model": "tiny",
+    "revision": "tiny-0123456789",
+    "variant": "default",
+    "node": "node-1",
+}
+
+
+def scrape(server: ServerProcess) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Value by (name, labels without the identity); fails when a series lacks an identity label."""
+    answer = server.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = {}
+    for family in text_string_to_metric_families(answer.body.decode()):
+        for sample in family.samples:
+            assert IDENTITY.items() <= sample.labels.items(), sample
+            labels = frozenset(sample.labels.items() - IDENTITY.items())
+            samples[sample.name, labels] = sample.value
+    return samples
+
+
+def value(samples: Any, name: str, **labels: str) -> float:
+    return float(samples[name, frozenset(labels.items())])
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "x", "shape": [1, 16], "datatype": "FP32", "data": [0.5] * 16, **changes}]}
+
+
+def test_every_inference_request_is_counted_once_by_its_outcome(tmp_path: Path) -> None:
+    with serving_process(artifacts.write_mlp(tmp_path)) as server:
+        for _ in range(3):
+            server.infer(request())
+        server.infer(request(shape=[1, 15]))
+        server.infer(request(), model="other")
+        server.request("GET", "/v2/models/tiny/infer")
+        server.get("/v2/models/tiny")
+        samples = scrape(server)
+    outcomes = {outcome: value(samples, contract.REQUESTS_TOTAL, outcome=outcome) for outcome in contract.OUTCOMES}
+    assert outcomes == {"ok": 3, "client_error": 3, "server_error": 0}
+    assert value(samples, contract.DURATION_SECONDS + "_count") == 3
+    assert 0 < value(samples, contract.DURATION_SECONDS + "_sum") < 30
+    assert value(samples, contract.QUEUE_SECONDS + "_count") == 4
+
+
+def test_a_bucket_of_the_durations_ends_at_the_objective(tmp_path: Path) -> None:
+    objective = {serving.LATENCY_OBJECTIVE_MILLISECONDS: "12"}
+    with serving_process(artifacts.write_mlp(tmp_path), environment=objective) as server:
+        server.infer(request())
+        samples = scrape(server)
+    edges = [float(dict(labels)["le"]) for name, labels in samples if name == contract.DURATION_SECONDS + "_bucket"]
+    assert sorted(edges) == [*contract.duration_buckets(0.012), float("inf")]
+
+
+def test_the_golden_result_and_the_artifact_are_told(tmp_path: Path) -> None:
+    with serving_process(artifacts.write_mlp(tmp_path, items=16, wrong=1, min_percent="90")) as server:
+        samples = scrape(server)
+    assert value(samples, contract.GOLDEN_ITEMS, result="agree") == 15
+    assert value(samples, contract.GOLDEN_ITEMS, result="disagree") == 1
+    (info,) = (dict(labels) for name, labels in samples if name == contract.MODEL_INFO)
+    assert info.keys() == {"artifact_digest", "source_digest"}
+    assert info["source_digest"] == "sha256:" + "5" * 64
+    assert 10e6 < value(samples, contract.MEMORY_BYTES) < 1e9
+    assert value(samples, contract.THREADS) > 1
+
+
+def test_without_a_golden_set_there_is_no_golden_series(tmp_path: Path) -> None:
+    with serving_process(artifacts.write(tmp_path, artifacts.mlp())) as server:
+        assert not [name for name, _ in scrape(server) if name == contract.GOLDEN_ITEMS]

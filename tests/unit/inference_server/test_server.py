@@ -1,0 +1,311 @@
+"""The server over HTTP, by plain requests."""
+
+import gzip
+import json
+import math
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import ServerProcess, serving_process, until
+
+VERSION = "tiny-0123456789"
+
+
+def mlp_request(items: int = 1, **more: Any) -> dict[str, Any]:
+    data = artifacts.samples(items)
+    return {"inputs": [{"name": "x", "shape": [items, 16], "datatype": "FP32", "data": data.ravel().tolist()}], **more}
+
+
+def expected_scores(items: int = 1) -> Any:
+    return artifacts.plain_run(artifacts.mlp(), {"x": artifacts.samples(items)})[0]
+
+
+def test_the_server_and_its_health_are_told(mlp_server: ServerProcess) -> None:
+    assert mlp_server.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert mlp_server.get("/v2/health/live").status == 200
+    assert mlp_server.get("/v2/health/ready").status == 200
+    assert mlp_server.request("HEAD", "/v2/health/ready").status == 200
+
+
+@pytest.mark.parametrize("path", ["/v2/models/tiny", f"/v2/models/tiny/versions/{VERSION}"])
+def test_the_model_is_described_with_or_without_its_version(mlp_server: ServerProcess, path: str) -> None:
+    assert mlp_server.get(path).json() == {
+        "name": "tiny",
+        "versions": [VERSION],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 16]}],
+        "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 4]}],
+    }
+    assert mlp_server.get(f"{path}/ready").json() == {"name": "tiny", "ready": True}
+
+
+@pytest.mark.parametrize("path", ["/v2/models/tiny/infer", f"/v2/models/tiny/versions/{VERSION}/infer"])
+def test_the_answer_is_bit_by_bit_that_of_onnxruntime(mlp_server: ServerProcess, path: str) -> None:
+    answer = mlp_server.request("POST", path, mlp_request(5, id="a-1"))
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    value = answer.json()
+    assert (value["model_name"], value["model_version"], value["id"]) == ("tiny", VERSION, "a-1")
+    (output,) = value["outputs"]
+    assert output["shape"] == [5, 4]
+    assert np.array(output["data"], np.float32).tobytes() == expected_scores(5).tobytes()
+
+
+def test_a_raw_binary_request_is_answered_in_binary(mlp_server: ServerProcess) -> None:
+    answer = mlp_server.infer(artifacts.samples(3).tobytes(), {"Inference-Header-Content-Length": "0"})
+    assert answer.headers["content-type"] == "application/octet-stream"
+    split = int(answer.headers["inference-header-content-length"])
+    assert json.loads(answer.body[:split])["outputs"][0]["parameters"] == {"binary_data_size": 48}
+    assert answer.body[split:] == expected_scores(3).tobytes()
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_request_is_taken(mlp_server: ServerProcess, coding: str, pack: Any) -> None:
+    body = pack(json.dumps(mlp_request(2)).encode())
+    answer = mlp_server.infer(body, {"Content-Encoding": coding})
+    assert answer.status == 200
+    assert answer.json()["outputs"][0]["data"] == expected_scores(2).ravel().tolist()
+
+
+def test_a_long_reply_is_compressed_when_the_client_takes_it(mlp_server: ServerProcess) -> None:
+    answer = mlp_server.infer(mlp_request(100), {"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(answer.body))["outputs"][0]["shape"] == [100, 4]
+    assert "content-encoding" not in mlp_server.infer(mlp_request(100)).headers
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
+def test_the_content_type_does_not_matter(mlp_server: ServerProcess, content_type: str) -> None:
+    assert mlp_server.infer(mlp_request(), {"Content-Type": content_type}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/", 404, "there is no /"),
+        ("GET", "/v2/", 404, "there is no /v2/"),
+        ("GET", "/v2/models/tiny/versions", 404, "there is no /v2/models/tiny/versions"),
+        ("GET", "/v2/models/other", 404, "model 'other' is unknown, this server has 'tiny'"),
+        ("GET", "/v2/models/other/ready", 404, "model 'other' is unknown"),
+        ("POST", "/v2/models/other/infer", 404, "model 'other' is unknown"),
+        ("POST", "/v2/models/tiny/versions/7/infer", 404, f"version '7' is unknown, this server has '{VERSION}'"),
+        ("GET", "/v2/models/tiny/infer", 405, "/v2/models/tiny/infer does not take GET, it takes POST"),
+        ("POST", "/v2/health/live", 405, "/v2/health/live does not take POST, it takes GET, HEAD"),
+        ("DELETE", "/metrics", 405, "does not take DELETE"),
+    ],
+)
+def test_a_wrong_path_or_method_is_told(
+    mlp_server: ServerProcess, method: str, path: str, status: int, message: str
+) -> None:
+    answer = mlp_server.request(method, path)
+    assert answer.status == status
+    assert message in answer.error
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "message"),
+    [
+        (b"{", {}, 400, "the request is not JSON"),
+        (b"", {}, 400, "the request is not JSON"),
+        (b"{}", {"Inference-Header-Content-Length": "3"}, 400, "the body has only 2 bytes"),
+        (b"{}", {"Content-Encoding": "br"}, 415, "Content-Encoding is 'br', want gzip or deflate"),
+        (b"{}", {"Content-Encoding": "gzip"}, 400, "the compressed body is damaged"),
+        (
+            gzip.compress(bytes(2_000_000)),
+            {"Content-Encoding": "gzip"},
+            413,
+            "expands to more than the limit of 1000000",
+        ),
+        (bytes(1_000_001), {}, 413, "the body has more bytes than the limit of 1000000"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told(
+    mlp_server: ServerProcess, body: bytes, headers: dict[str, str], status: int, message: str
+) -> None:
+    answer = mlp_server.infer(body, headers)
+    assert (answer.status, message in answer.error) == (status, True), answer
+
+
+def test_what_a_client_sent_is_quoted_up_to_a_limit(mlp_server: ServerProcess) -> None:
+    answer = mlp_server.infer({"inputs": [{"name": "n" * 100_000, "shape": [1], "datatype": "FP32", "data": [1]}]})
+    assert answer.status == 400
+    assert len(answer.error) == 1000
+
+
+def test_a_body_at_the_limit_is_read(mlp_server: ServerProcess) -> None:
+    body = json.dumps(mlp_request()).encode()
+    assert mlp_server.infer(body + b" " * (1_000_000 - len(body))).status == 200
+
+
+def test_every_numeric_type_comes_back_as_it_went(types_server: ServerProcess) -> None:
+    request, head_inputs, blobs, wanted = {}, [], [], []
+    for name, array in sorted(extremes().items()):
+        blobs.append(array.tobytes())
+        parameters = {"binary_data_size": len(blobs[-1])}
+        head_inputs.append({"name": name, "shape": [1, array.size], "datatype": name, "parameters": parameters})
+        wanted.append({"name": f"{name}.out", "parameters": {"binary_data": True}})
+    blobs.append(struct.pack("<I", 3) + "aü".encode())
+    head_inputs.append(
+        {"name": "BYTES", "shape": [1, 1], "datatype": "BYTES", "parameters": {"binary_data_size": len(blobs[-1])}}
+    )
+    wanted.append({"name": "BYTES.out", "parameters": {"binary_data": True}})
+    request = json.dumps({"inputs": head_inputs, "outputs": wanted}).encode()
+    answer = types_server.infer(b"".join((request, *blobs)), {"Inference-Header-Content-Length": str(len(request))})
+    assert answer.status == 200, answer.body
+    split = int(answer.headers["inference-header-content-length"])
+    assert answer.body[split:] == b"".join(blobs)
+
+
+def extremes() -> dict[str, Any]:
+    arrays: dict[str, Any] = {"BOOL": np.array([True, False])}
+    for bits in (8, 16, 32, 64):
+        for kind in ("int", "uint"):
+            info = np.iinfo(f"{kind}{bits}")
+            arrays[f"{kind.upper()}{bits}"] = np.array([info.min, info.max], info.dtype)
+    for bits in (16, 32, 64):
+        finfo = np.finfo(f"float{bits}")
+        values = [finfo.max, finfo.smallest_subnormal, -0.0, math.inf, math.nan]
+        arrays[f"FP{bits}"] = np.array(values, finfo.dtype)
+    return arrays
+
+
+def test_bfloat16_travels_bit_by_bit(tmp_path: Path) -> None:
+    blob = struct.pack("<4H", 0x3F80, 0xC000, 0x7F80, 0x0001)
+    types = {"BF16": TensorProto.BFLOAT16, "FP32": TensorProto.FLOAT}
+    directory = artifacts.write(tmp_path, artifacts.identities(types))
+    inputs = [
+        {"name": "BF16", "shape": [2, 2], "datatype": "BF16", "parameters": {"binary_data_size": 8}},
+        {"name": "FP32", "shape": [1, 1], "datatype": "FP32", "data": [1.5]},
+    ]
+    outputs = [{"name": "BF16.out", "parameters": {"binary_data": True}}, {"name": "FP32.out"}]
+    head = json.dumps({"inputs": inputs, "outputs": outputs}).encode()
+    with serving_process(directory) as server:
+        answer = server.infer(head + blob, {"Inference-Header-Content-Length": str(len(head))})
+    assert answer.status == 200, answer.body
+    assert answer.body.endswith(blob)
+    assert b'"data":[1.5]' in answer.body
+
+
+def test_an_index_out_of_the_models_table_is_the_clients_error(tmp_path: Path) -> None:
+    def request(index: int) -> dict[str, Any]:
+        return {"inputs": [{"name": "index", "shape": [1], "datatype": "INT64", "data": [index]}]}
+
+    with serving_process(artifacts.write(tmp_path, artifacts.lookup())) as server:
+        assert server.infer(request(2)).json()["outputs"][0]["data"] == [30]
+        answer = server.infer(request(3))
+    assert answer.status == 400
+    assert "the model refuses the inputs" in answer.error
+
+
+def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None:
+    directory = artifacts.write(tmp_path, artifacts.slow())
+    body = artifacts.samples(1)[:, :1].repeat(64 * 400).tobytes()
+    with serving_process(directory, "--threads", "1", "--queue", "1") as server:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: server.infer(body, {"Inference-Header-Content-Length": "0"}), range(8)))
+        assert server.get("/v2/health/live").status == 200
+        statuses = {answer.status for answer in answers}
+        assert statuses == {200, 503}
+        refused = next(answer for answer in answers if answer.status == 503)
+        assert refused.headers["retry-after"] == "1"
+        assert "limit 2" in refused.error
+        assert server.infer(body, {"Inference-Header-Content-Length": "0"}).status == 200
+
+
+# --- connections, by raw sockets ---
+
+
+def read_response(connection: Any) -> tuple[bytes, bytes]:
+    """Head and body of one response with a content length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        received = connection.recv(65536)
+        assert received, f"the connection ended within {data!r}"
+        data += received
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head, body
+
+
+def raw_infer(body: bytes, *headers: bytes, length: int | None = None) -> bytes:
+    announced = b"Content-Length: %d" % (len(body) if length is None else length)
+    lines = [b"POST /v2/models/tiny/infer HTTP/1.1", b"Host: x", announced, *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def test_pipelined_requests_are_answered_in_their_order(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(b"".join(raw_infer(json.dumps(mlp_request(id=str(n))).encode()) for n in range(5)))
+        stream = connection.makefile("rb")
+        for n in range(5):
+            headers = list(iter(stream.readline, b"\r\n"))
+            length = next(int(line.split(b":")[1]) for line in headers if line.startswith(b"content-length"))
+            assert json.loads(stream.read(length))["id"] == str(n)
+
+
+def test_a_body_in_single_bytes_is_put_together(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        for byte in raw_infer(json.dumps(mlp_request()).encode()):
+            connection.sendall(bytes([byte]))
+        assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
+
+
+def test_a_chunked_body_is_taken(mlp_server: ServerProcess) -> None:
+    body = json.dumps(mlp_request()).encode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"
+    head = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with mlp_server.connect() as connection:
+        connection.sendall(head + chunks)
+        assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_asks_first_is_told_to_continue(mlp_server: ServerProcess) -> None:
+    body = json.dumps(mlp_request()).encode()
+    request = raw_infer(body, b"Expect: 100-continue")
+    with mlp_server.connect() as connection:
+        connection.sendall(request[: -len(body)])
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_asks_first_with_too_much_is_refused_before_it_sends(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(raw_infer(b"", b"Expect: 100-continue", length=10_000_000))
+        head, body = read_response(connection)
+        assert head.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in head
+        assert b"limit of 1000000" in body
+        assert connection.recv(1) == b""
+
+
+def test_a_connection_serves_on_after_a_body_that_was_too_large(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(raw_infer(bytes(1_500_000)))
+        assert read_response(connection)[0].startswith(b"HTTP/1.1 413")
+        connection.sendall(raw_infer(json.dumps(mlp_request()).encode()))
+        assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
+
+
+def test_a_client_that_goes_away_half_way_harms_nobody(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(raw_infer(b"{", length=100))
+    until(lambda: mlp_server.infer(mlp_request()).status == 200, "an answer to another client")
+
+
+def test_connection_close_is_honoured(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(raw_infer(json.dumps(mlp_request()).encode(), b"Connection: close"))
+        assert b"connection: close" in read_response(connection)[0]
+        assert connection.recv(1) == b""
