@@ -1,0 +1,383 @@
+"""What holds for the chart whatever its values, and what single values do."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.chart import kubernetes_schemas
+from tests.unit.chart.rendering import (
+    CHART,
+    NAMESPACE,
+    HelmError,
+    Object,
+    containers,
+    environment,
+    helm,
+    named,
+    of_kind,
+    pods,
+    render,
+)
+
+PROMETHEUS_OPERATOR = "monitoring.coreos.com/v1"  # on request only
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    said = helm("lint", "--strict", CHART)
+    assert "WARNING" not in said
+    assert "0 chart(s) failed" in said
+
+
+@pytest.mark.parametrize("version", kubernetes_schemas.VERSIONS)
+def test_every_object_is_valid_in_every_supported_kubernetes(objects: list[Object], version: str) -> None:
+    for item in objects:
+        if item["apiVersion"] != PROMETHEUS_OPERATOR:
+            assert kubernetes_schemas.problems(item, version) == [], item["metadata"]["name"]
+
+
+def test_the_schemas_find_what_kubernetes_would_refuse() -> None:
+    service = named(render(), "Service", "em-operator")
+    service["spec"]["prots"] = []
+    service["spec"]["ports"][0]["port"] = "http"
+    assert kubernetes_schemas.problems(service, "1.33") == [
+        "$.spec.ports[0].port: 'http' is not of type 'integer'",
+        "$.spec: Additional properties are not allowed ('prots' was unexpected)",
+    ]
+
+
+def test_rendering_twice_gives_the_same(values: dict[str, Any], objects: list[Object]) -> None:
+    assert render(values) == objects
+
+
+def test_no_two_objects_have_one_name(objects: list[Object]) -> None:
+    names = [(item["kind"], item["metadata"]["name"]) for item in objects]
+    assert len(names) == len(set(names))
+
+
+def test_names_fit_with_the_longest_release_name() -> None:
+    for item in render(release="r" * 53):
+        if item["kind"] != "CustomResourceDefinition":
+            assert len(item["metadata"]["name"]) <= 63
+
+
+def test_every_namespaced_object_says_its_namespace(objects: list[Object]) -> None:
+    """``helm template`` for GitOps has nobody else to say it."""
+    cluster_wide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    for item in objects:
+        expected = None if item["kind"] in cluster_wide else NAMESPACE
+        assert item["metadata"].get("namespace") == expected
+
+
+# --- the restricted profile ---
+
+
+def test_every_pod_fits_the_restricted_profile(objects: list[Object]) -> None:
+    for name, pod in pods(objects):
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True, name
+        assert security["runAsUser"] > 0, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
+        kinds = {kind for volume in pod["volumes"] for kind in volume if kind != "name"}
+        assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}, name
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, (name, container["name"])
+            assert not any("hostPort" in port for port in container.get("ports", []))
+
+
+def test_only_the_operator_has_a_token_of_the_api_server(objects: list[Object]) -> None:
+    with_token = [name for name, pod in pods(objects) if pod.get("automountServiceAccountToken") is not False]
+    assert with_token == ["em-operator"]
+
+
+def test_every_emptydir_has_a_limit(objects: list[Object]) -> None:
+    for name, pod in pods(objects):
+        for volume in pod["volumes"]:
+            assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": ""}), (name, volume["name"])
+
+
+# --- images ---
+
+
+def test_every_image_has_a_digest_or_a_tag_other_than_latest(objects: list[Object]) -> None:
+    for _, pod in pods(objects):
+        for container in containers(pod):
+            images = [container["image"]]
+            images += [value for name, value in environment(container).items() if name.endswith("_IMAGE")]
+            for image in images:
+                assert re.fullmatch(r"[^@\s]+(:[\w.-]+|@sha256:[0-9a-f]{64})", image), image
+                assert not image.endswith(":latest")
+
+
+def test_a_digest_stands_in_for_the_tag() -> None:
+    digest = "sha256:" + "a" * 64
+    objects = render({"server": {"image": {"tag": "1.2.3", "digest": digest}}})
+    assert operator_environment(objects)["EDGEMODEL_SERVER_IMAGE"] == f"docker.io/edgemodel/server@{digest}"
+
+
+# --- small nodes, K3s ---
+
+
+def test_requests_fit_a_node_of_one_gigabyte() -> None:
+    requested = limited = 0
+    for _, pod in pods(render()):
+        for container in pod["containers"]:
+            requested += mebibytes(container["resources"]["requests"]["memory"])
+            limited += mebibytes(container["resources"]["limits"]["memory"])
+    assert requested <= 256
+    assert limited <= 768
+
+
+def test_no_load_balancer_and_no_port_that_traefik_has(objects: list[Object]) -> None:
+    for service in of_kind(objects, "Service"):
+        assert service["spec"].get("type", "ClusterIP") in {"ClusterIP", "NodePort"}
+        for port in service["spec"]["ports"]:
+            assert not {port["port"], port.get("nodePort")} & {80, 443}
+
+
+def test_nothing_of_a_nodes_runtime_is_named(objects: list[Object]) -> None:
+    assert "containerd" not in yaml.safe_dump([item for item in objects if item["kind"] != "CustomResourceDefinition"])
+
+
+# --- rights ---
+
+
+def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Object]) -> None:
+    (role,) = of_kind(objects, "ClusterRole")
+    watch = {"get", "list", "watch"}
+    make = {*watch, "create", "patch", "delete"}
+    assert rights(role) == {
+        "edgemodel.io/edgemodels": watch,
+        "edgemodel.io/edgemodels/status": {"patch"},
+        "edgemodel.io/edgemodelrevisions": make,
+        "edgemodel.io/edgemodelrevisions/status": {"patch"},
+        "batch/jobs": make,
+        "apps/daemonsets": make,
+        "/services": make,
+        "networking.k8s.io/networkpolicies": make,
+        "/pods": watch,
+        "/nodes": {*watch, "patch"},
+        "/events": {"create", "patch"},
+        "authentication.k8s.io/tokenreviews": {"create"},
+        "/namespaces": watch,
+        "apiextensions.k8s.io/customresourcedefinitions": watch,
+    }
+
+
+def test_the_operator_reads_no_secret_but_its_own_keys(objects: list[Object], values: dict[str, Any]) -> None:
+    (role,) = of_kind(objects, "Role")
+    secrets = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
+    embedded = not values.get("registry", {}).get("external")
+    named_secret = {"resourceNames": ["edgemodel-registry-keys"], "verbs": ["get"]}
+    expected = [{"verbs": ["create"]}, named_secret] if embedded else []
+    assert [{key: rule[key] for key in rule.keys() & {"verbs", "resourceNames"}} for rule in secrets] == expected
+
+
+# --- the parts find each other ---
+
+
+def test_every_service_selects_one_workload_that_has_its_ports(objects: list[Object]) -> None:
+    for service in of_kind(objects, "Service"):
+        selected = [item for item in of_kind(objects, "Deployment") if matches(item, service["spec"]["selector"])]
+        assert len(selected) == 1, service["metadata"]["name"]
+        offered = port_names(selected[0])
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= offered
+
+
+def test_every_host_of_this_release_is_a_service_with_that_port(objects: list[Object]) -> None:
+    ports = {
+        (service["metadata"]["name"], port["port"])
+        for service in of_kind(objects, "Service")
+        for port in service["spec"]["ports"]
+    }
+    workloads = [item for item in objects if item["kind"] in {"ConfigMap", "Deployment"}]
+    hosts = re.findall(rf"([\w-]+)\.{NAMESPACE}\.svc:(\d+)", yaml.safe_dump(workloads, width=1000))
+    assert {(name, int(port)) for name, port in hosts} <= ports
+
+
+def test_every_volume_is_there_or_made_by_the_operator(objects: list[Object], values: dict[str, Any]) -> None:
+    claims = {item["metadata"]["name"] for item in of_kind(objects, "PersistentVolumeClaim")} | {"models"}
+    maps = {item["metadata"]["name"] for item in of_kind(objects, "ConfigMap")}
+    for _, pod in pods(objects):
+        for volume in pod["volumes"]:
+            assert volume.get("configMap", {}).get("name") in {None, *maps}
+            assert volume.get("persistentVolumeClaim", {}).get("claimName") in {None, *claims}
+            assert volume.get("secret", {}).get("secretName") in {None, "edgemodel-registry-keys"}
+
+
+def test_network_policies_name_ports_that_the_pods_have(objects: list[Object]) -> None:
+    deployments = of_kind(objects, "Deployment")
+    offered = {name for item in deployments for name in port_names(item)}
+    for policy in of_kind(objects, "NetworkPolicy"):
+        selector = policy["spec"]["podSelector"]["matchLabels"]
+        selected = [item for item in deployments if matches(item, selector)]
+        assert selected, policy["metadata"]["name"]
+        for rule in policy["spec"].get("ingress", []):
+            assert {port["port"] for port in rule["ports"]} <= port_names(*selected)
+        for rule in policy["spec"].get("egress", []):
+            assert {port["port"] for port in rule.get("ports", []) if isinstance(port["port"], str)} <= offered
+
+
+def test_every_pod_is_under_the_default_deny(objects: list[Object], values: dict[str, Any]) -> None:
+    if not values.get("networkPolicy", {}).get("enabled", True):
+        assert of_kind(objects, "NetworkPolicy") == []
+        return
+    policy = named(objects, "NetworkPolicy", "em-default-deny")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & policy.keys()
+    assert all(matches(item, policy["podSelector"]["matchLabels"]) for item in of_kind(objects, "Deployment"))
+
+
+def test_a_changed_configuration_restarts_its_pods() -> None:
+    def checksum(values: dict[str, Any]) -> str:
+        deployment = named(render(values), "Deployment", "em-prometheus")
+        return str(deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum({}) != checksum({"prometheus": {"scrapeIntervalSeconds": 5}})
+
+
+# --- what the operator is told ---
+
+
+def test_the_operator_is_told_of_the_embedded_parts() -> None:
+    told = operator_environment(render())
+    assert told == {
+        "EDGEMODEL_SERVER_IMAGE": "docker.io/edgemodel/server:0.1.0",
+        "EDGEMODEL_COMPRESSOR_IMAGE": "docker.io/edgemodel/compressor:0.1.0",
+        "EDGEMODEL_REGISTRY_PUSH": "em-registry-push.edgemodel-system.svc:5000",
+        "EDGEMODEL_REGISTRY_PULL": "localhost:30500",
+        "EDGEMODEL_REGISTRY_EMBEDDED": "true",
+        "EDGEMODEL_REGISTRY_PUSH_SECRET": "",
+        "EDGEMODEL_REGISTRY_PULL_SECRET": "",
+        "EDGEMODEL_IMAGE_PULL_SECRETS": "",
+        "EDGEMODEL_PLAIN_HTTP_HOSTS": "em-registry-push.edgemodel-system.svc:5000",
+        "EDGEMODEL_ALLOWED_SOURCE_HOSTS": "",
+        "EDGEMODEL_PROMETHEUS_URL": "http://em-prometheus.edgemodel-system.svc:9090",
+        "EDGEMODEL_LOG_FORMAT": "text",
+    }
+
+
+def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() -> None:
+    objects = render(
+        {
+            "imagePullSecrets": ["a", "b"],
+            "operator": {"plainHTTPHosts": ["files.example:8000"]},
+            "registry": {
+                "external": {
+                    "host": "registry.example:5000",
+                    "pushSecret": "push",
+                    "pullSecret": "pull",
+                    "plainHTTP": True,
+                }
+            },
+            "prometheus": {"url": "https://prometheus.example"},
+        }
+    )
+    assert [item["metadata"]["name"] for item in of_kind(objects, "Deployment")] == ["em-operator"]
+    told = operator_environment(objects)
+    assert told["EDGEMODEL_REGISTRY_PUSH"] == told["EDGEMODEL_REGISTRY_PULL"] == "registry.example:5000"
+    assert told["EDGEMODEL_REGISTRY_EMBEDDED"] == "false"
+    assert told["EDGEMODEL_REGISTRY_PUSH_SECRET"] == "push"
+    assert told["EDGEMODEL_REGISTRY_PULL_SECRET"] == "pull"
+    assert told["EDGEMODEL_IMAGE_PULL_SECRETS"] == "a,b"
+    assert told["EDGEMODEL_PLAIN_HTTP_HOSTS"] == "registry.example:5000,files.example:8000"
+    assert told["EDGEMODEL_PROMETHEUS_URL"] == "https://prometheus.example"
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("https://prometheus.example", 443),
+        ("http://prometheus.example/base", 80),
+        ("http://prometheus.monitoring.svc:9091", 9091),
+    ],
+)
+def test_the_operator_may_reach_the_users_prometheus(url: str, port: int) -> None:
+    policy = named(render({"prometheus": {"url": url}}), "NetworkPolicy", "em-operator")
+    assert {"ports": [{"port": port}]} in policy["spec"]["egress"]
+
+
+def test_the_registrys_volume_outlives_the_release() -> None:
+    claim = named(render(), "PersistentVolumeClaim", "em-registry")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_an_own_claim_is_used_and_none_is_made() -> None:
+    objects = render({"registry": {"storage": {"existingClaim": "models"}}})
+    assert of_kind(objects, "PersistentVolumeClaim") == []
+    volumes = named(objects, "Deployment", "em-registry")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": "models"}} in volumes
+
+
+def test_what_nodes_pull_from_cannot_write() -> None:
+    pod = named(render(), "Deployment", "em-registry")["spec"]["template"]["spec"]
+    mounts = {container["name"]: container["volumeMounts"] for container in pod["containers"]}
+    assert {"name": "data", "mountPath": "/var/lib/registry", "readOnly": True} in mounts["pull"]
+    assert "keys" not in {mount["name"] for mount in mounts["pull"]}
+
+
+def test_the_key_that_signs_stays_out_of_the_registrys_pod() -> None:
+    pod = named(render(), "Deployment", "em-registry")["spec"]["template"]["spec"]
+    (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    assert secret == {"secretName": "edgemodel-registry-keys", "items": [{"key": "tls.crt", "path": "tls.crt"}]}
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"operator": {"image": {"tag": "latest"}}}, "/operator/image/tag"),
+        ({"operator": {"image": {"digest": "sha256:12"}}}, "/operator/image/digest"),
+        ({"operator": {"logFormat": "xml"}}, "/operator/logFormat"),
+        ({"registry": {"nodePort": 80}}, "/registry/nodePort"),
+        ({"registry": {"storage": {"type": "HostPath"}}}, "/registry/storage/type"),
+        ({"registry": {"external": {"host": "https://registry.example"}}}, "/registry/external/host"),
+        ({"prometheus": {"url": "prometheus:9090"}}, "/prometheus/url"),
+        ({"operator": {"replicas": 2}}, "replicas"),
+        ({"promtheus": {}}, "promtheus"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(HelmError, match=re.escape(complaint)):
+        render(values)
+
+
+# --- helpers ---
+
+
+def operator_environment(objects: list[Object]) -> dict[str, str]:
+    (container,) = named(objects, "Deployment", "em-operator")["spec"]["template"]["spec"]["containers"]
+    return environment(container)
+
+
+def matches(deployment: Object, selector: dict[str, str]) -> bool:
+    labels: dict[str, str] = deployment["spec"]["template"]["metadata"]["labels"]
+    return selector.items() <= labels.items()
+
+
+def port_names(*deployments: Object) -> set[str]:
+    return {
+        port["name"]
+        for deployment in deployments
+        for container in deployment["spec"]["template"]["spec"]["containers"]
+        for port in container.get("ports", [])
+    }
+
+
+def rights(role: Object) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault(f"{group}/{resource}", set()).update(rule["verbs"])
+    return found
+
+
+def mebibytes(quantity: str) -> int:
+    assert quantity.endswith("Mi")
+    return int(quantity[:-2])

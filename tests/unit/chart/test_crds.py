@@ -1,0 +1,164 @@
+"""The schemas of the custom resources: bounded, described, and the same wherever they say the same."""
+
+import copy
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from tests.unit.chart.rendering import ROOT, named, of_kind, render
+
+CRDS = {path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
+
+
+def schema(plural: str) -> dict[str, Any]:
+    (version,) = CRDS[plural]["spec"]["versions"]
+    return dict(version["schema"]["openAPIV3Schema"])
+
+
+def at(plural: str, path: str) -> dict[str, Any]:
+    """The schema at a path such as ``spec.compression.steps``; a list stands for its items."""
+    node = schema(plural)
+    for key in path.split("."):
+        node = node.get("items", node)["properties"][key]
+    return node
+
+
+def nodes(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, node
+    for key, below in node.get("properties", {}).items():
+        yield from nodes(below, f"{path}.{key}")
+    if "items" in node:
+        yield from nodes(node["items"], f"{path}[]")
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from nodes(node["additionalProperties"], f"{path}{{}}")
+
+
+def without(node: Any, *keywords: str) -> Any:
+    """The same schema without some of its keywords (but with all its fields, whatever they are called)."""
+    if isinstance(node, list):
+        return [without(item, *keywords) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {}
+    for key, value in node.items():
+        if key == "properties":
+            kept[key] = {name: without(below, *keywords) for name, below in value.items()}
+        elif key not in keywords:
+            kept[key] = without(value, *keywords)
+    return kept
+
+
+FIELDS = [
+    (path, node)
+    for plural in CRDS
+    for path, node in nodes(schema(plural), plural)
+    if not path.endswith(("s.metadata", "s.apiVersion", "s.kind"))
+]
+
+
+def bounded(node: dict[str, Any]) -> bool:
+    """Whether the largest value that fits is known."""
+    match node.get("type"):
+        case "array":
+            return "maxItems" in node and node["x-kubernetes-list-type"] in {"map", "set", "atomic"}
+        case "integer":
+            return "minimum" in node and node["format"] in {"int32", "int64"}
+        case "string":
+            return "maxLength" in node or "enum" in node or node.get("format") == "date-time"
+        case "object":
+            return "maxProperties" in node or "additionalProperties" not in node
+        case other:
+            return other == "boolean" or "x-kubernetes-int-or-string" in node
+
+
+def default_is_said(node: dict[str, Any]) -> bool:
+    default = node.get("default")
+    if not isinstance(default, bool | int | str):
+        return True
+    said = re.search(r"Default: (\w+)", node["description"])
+    return bool(said and said[1] == {"True": "true", "": "empty"}.get(str(default), str(default)))
+
+
+def test_every_field_is_described() -> None:
+    assert [
+        path for path, node in FIELDS if not re.fullmatch(r".*[.\")]", node.get("description", ""), re.DOTALL)
+    ] == []
+
+
+def test_every_field_is_bounded() -> None:
+    """Rules are priced by the largest value that fits, and an object of 1.5 MB helps nobody."""
+    assert [path for path, node in FIELDS if not bounded(node)] == []
+
+
+def test_nothing_unknown_is_let_through() -> None:
+    assert [path for path, node in FIELDS if "x-kubernetes-preserve-unknown-fields" in node] == []
+
+
+def test_every_default_is_said_in_the_description() -> None:
+    assert [path for path, node in FIELDS if not default_is_said(node)] == []
+
+
+def test_enums_are_pascal_case() -> None:
+    words = {(path, word) for path, node in FIELDS for word in node.get("enum", [])}
+    assert {item for item in words if not re.fullmatch(r"([A-Z][a-z0-9]*)+|ONNX", item[1])} == set()
+
+
+def test_a_variants_steps_are_those_of_the_model() -> None:
+    model, variant = at("edgemodels", "spec.compression.steps"), at("edgemodels", "spec.variants.compression.steps")
+    assert variant["items"] == model["items"]
+    assert variant["maxItems"] == model["maxItems"]
+
+
+def test_a_revision_takes_every_step_that_a_model_can_have() -> None:
+    model, revision = at("edgemodels", "spec.compression.steps"), at("edgemodelrevisions", "spec.variants.steps")
+    assert revision["items"] == without(copy.deepcopy(model["items"]), "default")
+
+
+def test_a_revision_has_no_defaults() -> None:
+    """It says what was; a default would change what it says when the default changes."""
+    spec = at("edgemodelrevisions", "spec")
+    assert [path for path, node in nodes(spec, "spec") if "default" in node] == []
+
+
+def test_the_resources_have_one_schema() -> None:
+    places = ["spec.compression.resources", "spec.serving.resources", "spec.variants.serving.resources"]
+    first, *others = [without(at("edgemodels", place), "description") for place in places]
+    assert all(other == first for other in others)
+
+
+def test_calibration_and_evaluation_have_one_schema() -> None:
+    calibration, evaluation = (
+        without(at("edgemodels", f"spec.datasets.{name}"), "description") for name in ("calibration", "evaluation")
+    )
+    assert calibration == evaluation
+
+
+def test_the_status_says_that_nobody_has_seen_the_object_yet() -> None:
+    assert at("edgemodels", "status")["default"] == {"observedGeneration": -1}
+
+
+def test_the_revision_is_in_no_category() -> None:
+    """A category ``edgemodel`` of two kinds would make ``kubectl get edgemodel NAME`` ask for both."""
+    assert CRDS["edgemodels"]["spec"]["names"]["categories"] == ["edgemodel"]
+    assert "categories" not in CRDS["edgemodelrevisions"]["spec"]["names"]
+
+
+# --- the chart's copy ---
+
+
+def test_the_chart_carries_the_same_definitions_and_keeps_them() -> None:
+    objects = render()
+    assert len(of_kind(objects, "CustomResourceDefinition")) == len(CRDS)
+    for crd in CRDS.values():
+        copied = named(objects, "CustomResourceDefinition", crd["metadata"]["name"])
+        assert copied["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert copied == crd
+
+
+def test_the_copy_is_up_to_date() -> None:
+    done = subprocess.run([sys.executable, ROOT / "crds" / "sync.py", "--check"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

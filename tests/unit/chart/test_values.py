@@ -1,0 +1,58 @@
+"""The schema of the chart's values refuses what the chart does not know, at every level."""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from tests.unit.chart.rendering import CHART
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+FREE = {"nodeSelector", "podAnnotations", "labels", "requests", "limits"}
+"""Maps of the user's own keys."""
+
+
+def maps(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of all maps in the default values but those in FREE."""
+    if isinstance(value, dict):
+        yield path
+        for key, item in value.items():
+            if key not in FREE:
+                yield from maps(item, (*path, key))
+
+
+def test_the_defaults_are_valid() -> None:
+    Draft7Validator.check_schema(SCHEMA)
+    assert list(Draft7Validator(SCHEMA).iter_errors(DEFAULTS)) == []
+
+
+@pytest.mark.parametrize("path", list(maps(DEFAULTS)), ids=".".join)
+def test_an_unknown_value_is_refused(path: tuple[str, ...]) -> None:
+    values = copy.deepcopy(DEFAULTS)
+    at = values
+    for key in path:
+        at = at[key]
+    at["tpyo"] = 1
+    messages = [error.message for error in Draft7Validator(SCHEMA).iter_errors(values)]
+    assert messages == ["Additional properties are not allowed ('tpyo' was unexpected)"]
+
+
+def test_every_value_of_the_schema_has_a_default_to_be_found_by() -> None:
+    """values.yaml is the documentation of the values: what is not in it does not exist for a user."""
+    missing = []
+
+    def compare(schema: Any, value: Any, path: str) -> None:
+        schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+        for key, below in schema.get("properties", {}).items():
+            if not isinstance(value, dict) or key not in value:
+                missing.append(f"{path}{key}")
+            else:
+                compare(below, value[key], f"{path}{key}.")
+
+    compare(SCHEMA, DEFAULTS, "")
+    assert [name for name in missing if not name.rpartition(".")[0].endswith("affinity")] == ["global"]
