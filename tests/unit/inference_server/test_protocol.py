@@ -250,7 +250,7 @@ def test_binary_data_of_another_length_is_refused(size: Any, blob: bytes, messag
 
 @pytest.mark.parametrize("header", [b"-1", b"1e3", b"", b"x", b"+5", b" 5", b"9" * 5000, "²".encode("latin-1")])
 def test_a_header_length_that_is_no_length_is_refused(header: bytes) -> None:
-    with pytest.raises(InvalidRequest, match="Inference-Header-Content-Length is '.*', want a length in bytes"):
+    with pytest.raises(InvalidRequest, match=r"Inference-Header-Content-Length is '.*', want a length in bytes"):
         decode(json.dumps(one_input()).encode(), header, signature())
 
 

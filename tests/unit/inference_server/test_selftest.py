@@ -40,9 +40,13 @@ def run_test(
     declared: Signature | None = None,
 ) -> GoldenResult:
     items = len(recorded)
-    np.savez(tmp_path / "golden.npz", **{"input.x": numbered(items), "output.y": recorded})
+    save(tmp_path, {"input.x": numbered(items), "output.y": recorded})
     golden = Golden(items, agreement, tolerance, min_percent)
     return run_golden(replay(answers), declared or signature(), golden, tmp_path / "golden.npz")
+
+
+def save(directory: Path, arrays: Mapping[str, Any]) -> None:
+    np.savez(directory / "golden.npz", **arrays)
 
 
 def numbered(items: int) -> Array:
@@ -103,7 +107,7 @@ def test_a_model_without_a_batch_dimension_takes_one_item(tmp_path: Path) -> Non
         assert feeds["x"].shape == (2,)
         return [SCORES[int(feeds["x"][0])]]
 
-    np.savez(tmp_path / "golden.npz", **{"input.x": numbered(4), "output.y": SCORES})
+    save(tmp_path, {"input.x": numbered(4), "output.y": SCORES})
     result = run_golden(run, signature((2,), (3,)), Golden(4, "Argmax", 0.0, "100"), tmp_path / "golden.npz")
     assert result.agree == 4
 
@@ -124,7 +128,7 @@ def test_one_score_an_item_tells_no_class(tmp_path: Path) -> None:
     ],
 )
 def test_a_golden_set_that_does_not_fit_says_how(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
-    np.savez(tmp_path / "golden.npz", **arrays)
+    save(tmp_path, arrays)
     with pytest.raises(GoldenInvalid, match=message):
         run_golden(replay(SCORES), signature(), Golden(4, "Argmax", 0.0, "100"), tmp_path / "golden.npz")
 
