@@ -5,10 +5,11 @@ import logging
 import signal
 import sys
 
+from aiohttp.web import AppRunner
 from edgemodel.errors import EdgeModelError
 
 from edge_operator import endpoints, logs, settings
-from edge_operator.cluster import Cluster
+from edge_operator.cluster import Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
@@ -30,7 +31,6 @@ async def run(config: OperatorSettings) -> None:
     world = World(config.decisions, queue.add)
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
-    watching = asyncio.Event()
     synced = asyncio.Event()
     app = endpoints.application(world, metrics, live=lambda: True, ready=synced.is_set)
     runners = [await endpoints.serve(app, config.http_port)]
@@ -45,7 +45,7 @@ async def run(config: OperatorSettings) -> None:
         synced.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(watch(world, watching), name="watch")
+                tasks.create_task(_watch(world), name="watch")
                 tasks.create_task(leadership.keep(), name="lease")
                 tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
                 tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
@@ -57,30 +57,37 @@ async def run(config: OperatorSettings) -> None:
                 await runner.cleanup()
 
 
-async def _token_endpoint(cluster: Cluster, config: OperatorSettings) -> list[endpoints.web.AppRunner]:
+class _ToldToStop(Exception):
+    """kopf takes over the signals, and returns when one came."""
+
+
+async def _watch(world: World) -> None:
+    await watch(world)
+    raise _ToldToStop
+
+
+async def _token_endpoint(cluster: Cluster, config: OperatorSettings) -> list[AppRunner]:
     """The realm of the embedded registry, where there is one."""
     if not config.decisions.registry_embedded:
         return []
-    from edge_operator.cluster import registry_access
-
     app = await registry_access.application(cluster, config.namespace)
     return [await endpoints.serve(app, config.token_port)]
 
 
 async def _main(config: OperatorSettings) -> int:
+    return_code = 0
     task = asyncio.ensure_future(run(config))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     try:
         await task
-    except* asyncio.CancelledError:
+    except* (asyncio.CancelledError, _ToldToStop):
         log.info("told to stop")
     except* LeaseLost as lost:
         log.error("%s", lost.exceptions[0])
-    else:
-        log.error("a part of the operator ended by itself")
-    return 0 if task.cancelled() else 1
+        return_code = 1
+    return return_code
 
 
 def main() -> int:

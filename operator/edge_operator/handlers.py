@@ -4,7 +4,6 @@ Only ``on.event`` handlers: they keep no state on the objects and set no finaliz
 kopf offers loses updates, adds finalizers or does not scale to an edge fleet.
 """
 
-import asyncio
 from typing import Any
 
 import kopf
@@ -16,8 +15,8 @@ WATCH_PAGE = 500
 IDLE_SECONDS = 0.5
 
 
-async def watch(world: World, ready: asyncio.Event) -> None:
-    """Feeds ``world`` from watches until cancelled; ``ready`` is set once kopf runs. Raises what kopf raises."""
+async def watch(world: World) -> None:
+    """Feeds ``world`` from watches until SIGTERM or SIGINT, whose handling kopf takes over. Raises what kopf raises."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login)
     for api_version, kind, label in WATCHED:
@@ -30,7 +29,7 @@ async def watch(world: World, ready: asyncio.Event) -> None:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 30
     settings.queueing.idle_timeout = IDLE_SECONDS
-    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True, ready_flag=ready)
+    await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True)
 
 
 def _watch_kind(registry: Any, world: World, api_version: str, kind: str, label: str) -> None:

@@ -62,7 +62,7 @@ def _compress(observation: Observation, name: str, now: datetime) -> Artifact:
         return Artifact(None, reasons.COMPRESSING, why, actions=(*others, job, *older))
 
     if not ours:
-        return start(1, "compression Job starts")
+        return start(1, f"Job {prefix}1 runs (attempt 1)")
     job = ours[-1]
     if job.ended is None:
         return Artifact(None, reasons.COMPRESSING, f"Job {job.name} runs (attempt {job.attempt})", actions=others)

@@ -1,0 +1,58 @@
+"""The embedded registry's token endpoint on this cluster: its keys in a Secret, its reviews by the API server."""
+
+import asyncio
+import base64
+import logging
+
+from aiohttp import web
+from edgemodel.errors import Transient
+from edgemodel.reasons import REGISTRY_UNREACHABLE
+
+from edge_operator.cluster.client import ApiError, Cluster
+from edge_operator.registry_tokens import (
+    KEYS_SECRET,
+    Signer,
+    make_keys,
+    reviewed_namespace,
+    token_handler,
+    token_review,
+)
+
+log = logging.getLogger(__name__)
+
+
+async def application(cluster: Cluster, namespace: str) -> web.Application:
+    """``GET /token``. Makes the registry's keys when nobody has yet: the registry's pod waits for their Secret."""
+
+    async def review(token: str) -> str | None:
+        try:
+            return reviewed_namespace(await cluster.create(token_review(token)))
+        except ApiError as error:
+            raise Transient(REGISTRY_UNREACHABLE, str(error)) from error
+
+    app = web.Application()
+    app.add_routes([web.get("/token", token_handler(await _signer(cluster, namespace), review))])
+    return app
+
+
+async def _signer(cluster: Cluster, namespace: str) -> Signer:
+    while True:
+        secret = await cluster.get("v1", "Secret", KEYS_SECRET, namespace)
+        if secret is not None:
+            data = {key: base64.b64decode(value) for key, value in secret["data"].items()}
+            return Signer(data["tls.key"], data["tls.crt"])
+        key, certificate = make_keys()
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": KEYS_SECRET, "namespace": namespace},
+            "type": "kubernetes.io/tls",
+            "stringData": {"tls.key": key.decode(), "tls.crt": certificate.decode()},
+        }
+        try:
+            await cluster.create(body)
+            log.info("made the embedded registry's keys: Secret %s/%s", namespace, KEYS_SECRET)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            await asyncio.sleep(1)
