@@ -56,7 +56,7 @@ FIELDS = [
     (path, node)
     for plural in CRDS
     for path, node in nodes(schema(plural), plural)
-    if not path.endswith(("s.metadata", "s.apiVersion", "s.kind"))
+    if not re.search(r"s\.(metadata|apiVersion|kind)\b", path)
 ]
 
 
