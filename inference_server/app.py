@@ -62,7 +62,8 @@ class App:
             response = _error(HTTPStatus.INTERNAL_SERVER_ERROR, f"inference failed: {error}")
         if route is not None and route.endpoint == "infer":
             self._metrics.answered(response.status, perf_counter() - started)
-        await self._send(response, send)
+        last = self.draining or (response.status >= 400 and _asks_first(scope))
+        await self._send(response, last, send)
 
     async def _answer(self, route: routes.Route | None, scope: Scope, receive: Receive) -> Response:
         path, method = scope["path"], scope["method"]
@@ -131,12 +132,17 @@ class App:
             self._logged_at = now
             _log.error("a request failed", exc_info=error)
 
-    async def _send(self, response: Response, send: Send) -> None:
+    async def _send(self, response: Response, last: bool, send: Send) -> None:
         headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
-        if self.draining:
+        if last:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
+
+
+def _asks_first(scope: Scope) -> bool:
+    """``Expect: 100-continue``: after a refusal, nobody knows whether the body will follow."""
+    return any(name == b"expect" for name, _ in scope["headers"])
 
 
 def _json(value: Any) -> Response:

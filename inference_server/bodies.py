@@ -13,7 +13,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -
     announced = int(headers.get(b"content-length", b"0"))
     too_large = TooLarge(f"the body has more bytes than the limit of {limit}")
     if announced > limit and b"expect" in headers:
-        raise too_large.closing()
+        raise too_large
     chunks: list[bytes] = []
     size = 0
     more = True

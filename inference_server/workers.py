@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from time import perf_counter
@@ -51,7 +52,8 @@ class Workers:
                 result = job.work()
             except Exception as raised:
                 error = raised
-            job.loop.call_soon_threadsafe(self._finish, job.future, result, error)
+            with suppress(RuntimeError):  # the loop is closed: the server ended before the job did
+                job.loop.call_soon_threadsafe(self._finish, job.future, result, error)
 
     def _finish(self, future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
         self._unfinished -= 1

@@ -10,7 +10,7 @@ from edgemodel import reasons, serving
 from edgemodel.artifact import Golden
 
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess
+from tests.unit.inference_server.processes import ServerProcess, serving_process
 
 
 def ending(directory: Path, tmp_path: Path) -> tuple[str, str]:
@@ -143,13 +143,14 @@ def test_a_signal_while_it_loads_ends_it_with_0(loading_server: tuple[ServerProc
         server.kill()
 
 
-def test_it_runs_without_any_place_to_write(tmp_path: Path) -> None:
-    """No more than the interpreter: a read-only directory, an empty environment, /dev/null as termination log."""
+def test_it_needs_no_place_to_write_and_writes_nowhere(tmp_path: Path) -> None:
+    """onnxruntime itself would keep a data base of telemetry in the home directory."""
     directory = artifacts.write_mlp(tmp_path / "model")
-    directory.chmod(0o555)
-    server = ServerProcess(
-        directory, "--termination-log", "/dev/null", environment={"TMPDIR": "/nowhere", "HOME": "/nowhere"}
-    )
+    (tmp_path / "home").mkdir()
+    with serving_process(directory, environment={"HOME": str(tmp_path / "home")}):
+        assert list((tmp_path / "home").iterdir()) == []
+    nowhere = {"TMPDIR": "/nowhere", "HOME": "/nowhere"}
+    server = ServerProcess(directory, "--termination-log", "/dev/null", environment=nowhere)
     try:
         server.wait_ready()
         assert server.get("/v2/health/ready").status == 200

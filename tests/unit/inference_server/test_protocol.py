@@ -1,7 +1,9 @@
 """What the protocol module takes and what it refuses: no server, no model."""
 
+import contextlib
 import json
 import struct
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -378,3 +380,23 @@ def test_a_binary_reply_has_its_blobs_in_the_order_of_the_outputs() -> None:
 
 def test_every_datatype_is_little_endian_on_the_wire() -> None:
     assert all(datatype.numpy.newbyteorder("<") == datatype.numpy for datatype in DATATYPES.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_request_is_taken_or_refused_and_nothing_else_happens(seed: int) -> None:
+    random = Random(seed)
+    declared = signature(Tensor("x", "FP32", (-1, 2)), Tensor("s", "BYTES", (-1,)), Tensor("n", "INT64", ()))
+    text = {"name": "s", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": 10}}
+    number = {"name": "n", "shape": [], "datatype": "INT64", "data": 7}
+    value = {"id": "1", "inputs": [*one_input(data=[[1, 2]])["inputs"], text, number], "outputs": [{"name": "y"}]}
+    head = json.dumps(value).encode()
+    valid = head + b"\1\0\0\0a\1\0\0\0b"
+    pieces = [b"[", b"]", b"{", b"}", b'"', b",", b"-", b"null", b"1e999", b"9" * 20, b"\\ud800", b"\xff", b'"data":[]']
+    for _ in range(2000):
+        damaged = bytearray(valid)
+        for _ in range(random.randint(1, 3)):
+            at = random.randrange(len(damaged))
+            damaged[at : at + random.randint(0, 6)] = random.choice([*pieces, random.randbytes(2), b""])
+        header = random.choice([str(len(damaged) - 10), str(len(head)), "0", str(random.randrange(300))])
+        with contextlib.suppress(InvalidRequest):
+            decode(bytes(damaged), header.encode(), declared)

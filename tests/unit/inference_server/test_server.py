@@ -1,12 +1,16 @@
 """The server over HTTP, by plain requests."""
 
+import contextlib
+import errno
 import gzip
 import json
 import math
+import socket
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -290,6 +294,54 @@ def test_a_client_that_asks_first_with_too_much_is_refused_before_it_sends(mlp_s
         assert b"connection: close" in head
         assert b"limit of 1000000" in body
         assert connection.recv(1) == b""
+
+
+def test_a_refusal_of_a_client_that_asks_first_ends_the_connection(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(raw_infer(b"", b"Expect: 100-continue", length=100).replace(b"/tiny/", b"/other/"))
+        head, _ = read_response(connection)
+        assert head.startswith(b"HTTP/1.1 404")
+        assert b"connection: close" in head
+
+
+def test_a_body_far_beyond_the_limit_ends_the_connection(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(raw_infer(b"", length=10_000_000))
+        for _ in range(21):
+            connection.sendall(bytes(100_000))
+        head, _ = read_response(connection)
+        assert head.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in head
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_ends_no_server(mlp_server: ServerProcess, seed: int) -> None:
+    random = Random(seed)
+    valid = raw_infer(json.dumps(mlp_request()).encode())
+    for _ in range(50):
+        damaged = bytearray(valid)
+        for _ in range(random.randint(1, 5)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        with mlp_server.connect() as connection:
+            connection.sendall(damaged)
+            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                while connection.recv(65536):
+                    pass
+    assert mlp_server.infer(mlp_request()).status == 200
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_ipv6_is_served_too(mlp_server: ServerProcess) -> None:
+    try:
+        connection = socket.create_connection(("::1", mlp_server.port), timeout=5)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            pytest.skip("this machine has no ::1")
+        raise
+    with connection:
+        connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
 def test_a_connection_serves_on_after_a_body_that_was_too_large(mlp_server: ServerProcess) -> None:
