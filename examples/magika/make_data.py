@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Writes evaluation.npz and calibration.npz for magika, of files made up by samples.py.
+
+The labels of the evaluation set are the source model's own answers. What is measured with them is agreement
+with the source, not accuracy: a compressed model cannot be better than the source here, only alike.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import samples
+
+INPUT = "bytes"
+HALF = 1024
+"""The model sees this many bytes of a file's beginning and as many of its end."""
+BLOCK = 4096
+"""White space is looked for, and left out, within so many bytes of either end."""
+PADDING = 256
+
+
+def features(file: bytes) -> np.ndarray:
+    """``file`` as the model takes it, int32 [2048]: beginning and end without white space, padded between."""
+    beginning = file[:BLOCK].lstrip()[:HALF]
+    end = file[-BLOCK:].rstrip()[-HALF:]
+    padding = [PADDING] * (2 * HALF - len(beginning) - len(end))
+    return np.array([*beginning, *padding, *end], np.int32)
+
+
+def answers(model: Path, inputs: np.ndarray) -> np.ndarray:
+    """The class that ``model`` gives each of ``inputs``, int64 [N]."""
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    batches = np.array_split(inputs, max(1, len(inputs) // 32))
+    return np.concatenate([session.run(None, {INPUT: batch})[0].argmax(1) for batch in batches]).astype(np.int64)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="model.onnx that fetch.py has written")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to (%(default)s)")
+    parser.add_argument("--evaluation", type=int, default=1000, help="number of files (%(default)s)")
+    parser.add_argument("--calibration", type=int, default=128, help="number of other files (%(default)s)")
+    options = parser.parse_args()
+
+    inputs = np.stack([features(file) for file in samples.make(options.evaluation, seed=1)])
+    np.savez_compressed(options.output / "evaluation.npz", bytes=inputs, label=answers(options.model, inputs))
+    inputs = np.stack([features(file) for file in samples.make(options.calibration, seed=2)])
+    np.savez_compressed(options.output / "calibration.npz", bytes=inputs)
+
+
+if __name__ == "__main__":
+    main()

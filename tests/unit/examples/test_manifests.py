@@ -1,0 +1,95 @@
+"""The manifests of the examples are valid, and name the files that lie beside them."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from edge_compressor import cli, steps
+from edge_oci import artifacts
+from edge_oci.descriptors import Descriptor, canonical_json, digest_of
+from edgemodel.digest import digest_of_file
+
+from .conftest import EXAMPLES
+
+MANIFESTS = sorted(EXAMPLES.glob("*/*.yaml"))
+CRD = EXAMPLES.parent / "crds" / "edgemodels.edgemodel.io.yaml"
+FILES = sorted(file for suffix in cli.ARTIFACT_TYPES for file in EXAMPLES.glob(f"*/*{suffix}"))
+
+each_manifest = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+
+
+def uris(manifest: dict[str, Any]) -> list[str]:
+    datasets = manifest["spec"].get("datasets", {})
+    return [manifest["spec"]["source"]["uri"], *(dataset["uri"] for dataset in datasets.values())]
+
+
+@each_manifest
+def test_the_schema_accepts_the_manifest(path: Path) -> None:
+    schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+
+
+@each_manifest
+def test_the_manifest_has_no_key_that_the_api_server_would_drop(path: Path) -> None:
+    schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert unknown_keys(yaml.safe_load(path.read_text())["spec"], schema["properties"]["spec"]) == []
+
+
+@each_manifest
+def test_the_compressor_understands_the_steps(path: Path) -> None:
+    compression = yaml.safe_load(path.read_text())["spec"]["compression"]
+    assert len(steps.plan(compression["steps"])) == len(compression["steps"])
+
+
+@each_manifest
+def test_the_digests_in_the_uris_are_those_of_the_files(
+    path: Path, write_digests: ModuleType, fetch: ModuleType
+) -> None:
+    fetched = write_digests.pushed_digest("model.onnx", fetch.DIGEST, fetch.SIZE_BYTES)
+    for uri in uris(yaml.safe_load(path.read_text())):
+        name, digest = re.fullmatch(
+            r"oci://registry\.example/examples/[a-z-]+/([a-z]+)@(sha256:[0-9a-f]{64})", uri
+        ).groups()
+        files = [file for suffix in cli.ARTIFACT_TYPES if (file := path.parent / f"{name}{suffix}").exists()]
+        if not files:
+            assert (path.parent.name, name, digest) == ("magika", "model", fetched)
+            continue
+        (file,) = files
+        assert digest == write_digests.pushed_digest(file.name, digest_of_file(file), file.stat().st_size)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_a_push_gives_the_digest_that_was_told_before(
+    file: Path, write_digests: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(artifacts, "push_blob", stored_blob)
+    monkeypatch.setattr(artifacts, "put_manifest", stored_manifest)
+    assert cli.main(["push", str(file), "oci://registry.example/examples/file"]) == 0
+    expected = write_digests.pushed_digest(file.name, digest_of_file(file), file.stat().st_size)
+    assert capsys.readouterr().out.strip().endswith(f"/examples/file@{expected}")
+
+
+def stored_blob(_: object, content: bytes | Path, *, media_type: str) -> Descriptor:
+    data = content if isinstance(content, bytes) else content.read_bytes()
+    return Descriptor(media_type, digest_of(data), len(data))
+
+
+def stored_manifest(_: object, content: dict[str, Any], *, tag: str | None = None) -> Descriptor:
+    data = canonical_json(content)
+    return Descriptor(content["mediaType"], digest_of(data), len(data))
+
+
+def unknown_keys(value: Any, schema: dict[str, Any], where: str = "spec") -> list[str]:
+    if isinstance(value, list):
+        return [key for item in value for key in unknown_keys(item, schema["items"], f"{where}[]")]
+    if not isinstance(value, dict) or "properties" not in schema:
+        return []
+    found = []
+    for key, item in value.items():
+        known = schema["properties"].get(key)
+        found += [f"{where}.{key}"] if known is None else unknown_keys(item, known, f"{where}.{key}")
+    return found
