@@ -3,8 +3,6 @@
 ``transient`` tells the two kinds apart: True where a later try may succeed with nothing changed.
 """
 
-# ruff: noqa: N818 - the names are read where they are caught: `except NotFound`
-
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 

@@ -16,6 +16,7 @@ from .descriptors import (
     LAYER_TAR,
     Descriptor,
     canonical_json,
+    digest_of,
     parse_json,
 )
 from .errors import InvalidContent
@@ -132,16 +133,12 @@ def push_image(
     *,
     annotations: Mapping[str, str] | None = None,
 ) -> Descriptor:
-    """One image of ``layers``, lowest first. ``config`` is an OCI image configuration without rootfs and history."""
+    """Pushes the image that ``compose_image`` makes of the same arguments."""
     for layer in layers:
         push_blob(repository, layer.path, digest=layer.digest)
-    full = {
-        "created": EPOCH,
-        **config,
-        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-        "history": [{"created": EPOCH, "created_by": "edge_oci"} for _ in layers],
-    }
-    return _push_manifest(repository, full, [layer.descriptor for layer in layers], annotations or {})
+    full, manifest = compose_image(config, layers, annotations=annotations)
+    push_blob(repository, full, media_type=IMAGE_CONFIG)
+    return put_manifest(repository, manifest)
 
 
 def push_index(
@@ -151,10 +148,35 @@ def push_index(
     annotations: Mapping[str, str] | None = None,
     tag: str | None = None,
 ) -> Descriptor:
-    """An index over images that are in ``repository`` already, sorted by platform."""
+    """An index over images that are in ``repository`` already."""
+    return put_manifest(repository, compose_index(images, annotations=annotations), tag=tag)
+
+
+def compose_image(
+    config: Mapping[str, Any], layers: Sequence[Layer], *, annotations: Mapping[str, str] | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """The configuration, as bytes, and the manifest of an image of ``layers``, lowest first.
+
+    ``config`` is an OCI image configuration without rootfs and history.
+    """
+    full = canonical_json(
+        {
+            "created": EPOCH,
+            **config,
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+            "history": [{"created": EPOCH, "created_by": "edge_oci"} for _ in layers],
+        }
+    )
+    return full, _manifest(full, [layer.descriptor for layer in layers], annotations or {})
+
+
+def compose_index(
+    images: Mapping[Platform, Descriptor], *, annotations: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """An index, sorted by platform."""
     entries = [images[platform].to_json() | {"platform": platform.to_json()} for platform in sorted(images, key=str)]
     content = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": entries}
-    return put_manifest(repository, content | _unless_empty(annotations or {}), tag=tag)
+    return content | _unless_empty(annotations or {})
 
 
 def platforms_of(repository: Repository, version: str) -> dict[Platform, Descriptor]:
@@ -199,7 +221,9 @@ def _push_on_top(
     config = _extend(_config(source, base.manifest), layer, settings, f"{source}@{base.manifest.descriptor.digest}")
     rewritten = [Descriptor(_TO_OCI.get(blob.media_type, blob.media_type), blob.digest, blob.size) for blob in below]
     origin = {BASE_NAME: str(source), BASE_DIGEST: base.manifest.descriptor.digest}
-    return _push_manifest(target, config, [*rewritten, layer.descriptor], {**settings.annotations, **origin})
+    pushed = canonical_json(config)
+    push_blob(target, pushed, media_type=IMAGE_CONFIG)
+    return put_manifest(target, _manifest(pushed, [*rewritten, layer.descriptor], {**settings.annotations, **origin}))
 
 
 def _extend(base: dict[str, Any], layer: Layer, settings: LayeredSettings, name: str) -> dict[str, Any]:
@@ -220,17 +244,14 @@ def _extend(base: dict[str, Any], layer: Layer, settings: LayeredSettings, name:
     }
 
 
-def _push_manifest(
-    repository: Repository, config: Mapping[str, Any], layers: Sequence[Descriptor], annotations: Mapping[str, str]
-) -> Descriptor:
-    pushed = push_blob(repository, canonical_json(config), media_type=IMAGE_CONFIG)
+def _manifest(config: bytes, layers: Sequence[Descriptor], annotations: Mapping[str, str]) -> dict[str, Any]:
     content = {
         "schemaVersion": 2,
         "mediaType": IMAGE_MANIFEST,
-        "config": pushed.to_json(),
+        "config": Descriptor(IMAGE_CONFIG, digest_of(config), len(config)).to_json(),
         "layers": [layer.to_json() for layer in layers],
     }
-    return put_manifest(repository, content | _unless_empty(annotations))
+    return content | _unless_empty(annotations)
 
 
 def _unless_empty(values: Mapping[str, str], key: str = "annotations") -> dict[str, Any]:

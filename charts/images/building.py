@@ -1,0 +1,145 @@
+"""From the catalogue to layers, configurations and pushed images."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_oci import layers as layer_format
+from edge_oci.client import Repository
+from edge_oci.images import Platform, PushedImage, push_image, push_index
+from edge_oci.layers import Layer
+
+from . import bytecode, debian, own_code, pruning, wheels
+from .cache import cached_layer, key_of
+from .catalogue import Image
+from .debian import Debian
+from .progress import step
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = ROOT / ".ci/locks"
+
+_ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
+}
+_PYTHON_ENVIRONMENT = {
+    "PYTHONPATH": own_code.DIRECTORY,
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """The layers of an image for each of its platforms, lowest first, and what it says of itself."""
+
+    image: Image
+    layers: Mapping[Platform, Sequence[Layer]]
+
+    def gzip_bytes(self, platform: Platform) -> int:
+        """As the registry stores it, without manifest and configuration."""
+        return sum(layer.size for layer in self.layers[platform])
+
+
+def build(image: Image, platforms: Sequence[str], *, fresh: bool = False) -> BuiltImage:
+    """Makes, or takes from the cache, each layer of ``image`` for those of ``platforms`` that it is made for.
+
+    ``fresh`` unpacks Debian anew, and so takes its security updates in. Raises BuildError.
+    """
+    wanted = [platform for platform in platforms if platform in image.platforms]
+    return BuiltImage(
+        image, {Platform.parse(text): _layers(image, Platform.parse(text).architecture, fresh) for text in wanted}
+    )
+
+
+def push(built: BuiltImage, repository: Repository, *, tag: str) -> PushedImage:
+    """Pushes every platform and an index over them, under ``tag``. Raises edge_oci.OciError."""
+    image = built.image
+    made = {
+        platform: push_image(repository, config(image, platform), layers, annotations=labels(image))
+        for platform, layers in built.layers.items()
+    }
+    return PushedImage(repository, push_index(repository, made, annotations=labels(image), tag=tag), made)
+
+
+def config(image: Image, platform: Platform) -> dict[str, Any]:
+    """The OCI image configuration, without layers: nothing in it depends on when or where it was made."""
+    environment = _ENVIRONMENT | (_PYTHON_ENVIRONMENT if image.code else {}) | dict(image.environment)
+    return {
+        **platform.to_json(),
+        "config": {
+            "User": f"{debian.USER}:{debian.USER}",
+            "WorkingDir": "/",
+            "Env": [f"{name}={value}" for name, value in environment.items()],
+            "Entrypoint": list(image.entrypoint),
+            **({"Cmd": list(image.command)} if image.command else {}),
+            "Labels": labels(image),
+        },
+    }
+
+
+def version() -> str:
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def labels(image: Image) -> dict[str, str]:
+    prefix = "org.opencontainers.image"
+    return {
+        f"{prefix}.title": f"edgemodel-{image.name}",
+        f"{prefix}.description": image.description,
+        f"{prefix}.version": version(),
+        **({f"{prefix}.licenses": "Apache-2.0"} if image.code else {}),
+    }
+
+
+def _layers(image: Image, architecture: str, fresh: bool) -> list[Layer]:
+    made = [_debian_layer(image.base, architecture, fresh)]
+    if image.wheels is not None:
+        made.append(_wheels_layer(image, architecture))
+    if image.code:
+        made.append(_code_layer(image))
+    return made
+
+
+_REFRESHED: set[str] = set()
+
+
+def _debian_layer(base: Debian, architecture: str, fresh: bool) -> Layer:
+    key = key_of(["debian", repr(base), architecture, *_makers(debian)])
+    anew = fresh and key not in _REFRESHED  # several images share a base: once a run is enough
+    _REFRESHED.add(key)
+    with step(f"{architecture}: Debian layer of {base.packages[-1]}"):
+        return cached_layer(
+            key, lambda path, scratch: debian.write_debian_layer(base, architecture, path, scratch), fresh=anew
+        )
+
+
+def _wheels_layer(image: Image, architecture: str) -> Layer:
+    assert image.wheels is not None
+    what = image.wheels
+    lock = LOCKS / f"{what.lock}.txt"
+    key = key_of(["wheels", repr(what), lock, architecture, str(wheels.stripper(architecture)), *_makers(wheels)])
+    with step(f"{architecture}: Python packages of {image.name}"):
+        return cached_layer(
+            key,
+            lambda path, scratch: wheels.write_wheels_layer(
+                lock, architecture, what.dropped, what.pruned, what.emptied, what.compiled, path, scratch
+            ),
+        )
+
+
+def _code_layer(image: Image) -> Layer:
+    files = own_code.sources(ROOT, image.code)
+    named = [item for name, path in files.items() for item in (name, path)]
+    key = key_of(["code", *named, *_makers(own_code)])
+    return cached_layer(key, lambda path, scratch: own_code.write_code_layer(files, path, scratch))
+
+
+def _makers(module: Any) -> list[Path]:
+    """The source of what makes a layer: a change of it makes the layer anew."""
+    return [Path(str(each.__file__)) for each in (module, bytecode, pruning, layer_format)]

@@ -1,0 +1,66 @@
+"""Layers that are made already: ``${XDG_CACHE_HOME:-~/.cache}/edgemodel-images/<sha256 of the inputs>/``.
+
+A layer is built beside and moved in, so an interrupted build leaves nothing that a later one could take for whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from edge_oci.layers import Layer
+
+_RECORD = "layer.json"
+_BLOB = "layer.tar.gz"
+
+Writer = Callable[[Path, Path], Layer]
+"""Writes a layer to the first path; the second is an empty folder to work in."""
+
+
+def directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-images"
+
+
+def key_of(inputs: Iterable[bytes | str | Path]) -> str:
+    """SHA-256 over the inputs in order; a Path stands for the bytes of that file."""
+    digest = hashlib.sha256()
+    for item in inputs:
+        data = item.read_bytes() if isinstance(item, Path) else item.encode() if isinstance(item, str) else item
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def cached_layer(key: str, write: Writer, *, fresh: bool = False) -> Layer:
+    """The layer that ``write`` made for ``key``, now or earlier; ``fresh``: now."""
+    home = directory() / key
+    if fresh:
+        shutil.rmtree(home, ignore_errors=True)
+    if not home.is_dir():
+        _make(home, write)
+    record = json.loads((home / _RECORD).read_text())
+    return Layer(**record | {"path": home / _BLOB})
+
+
+def _make(home: Path, write: Writer) -> None:
+    home.parent.mkdir(parents=True, exist_ok=True)
+    # mmdebstrap's user "_apt" and a chroot look into it.
+    beside = Path(tempfile.mkdtemp(prefix="making-", dir=home.parent))
+    try:
+        scratch, made = beside / "scratch", beside / "made"
+        scratch.mkdir()
+        made.mkdir()
+        layer = write(made / _BLOB, scratch)
+        (made / _RECORD).write_text(json.dumps(asdict(layer) | {"path": _BLOB}))
+        try:
+            made.rename(home)
+        except OSError:
+            if not home.is_dir():  # otherwise someone else was faster
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,164 @@
+"""What images there are, and what is in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from . import debian
+from .debian import Debian
+
+BOTH = ("linux/amd64", "linux/arm64")
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """The Python packages of an image: ``.ci/locks/<lock>.txt`` less what its program never imports."""
+
+    lock: str
+    dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Why -> packages of the lock that are not installed."""
+    pruned: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Why -> patterns of files that go."""
+    emptied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Why -> files that stay, with nothing in them."""
+    compiled: bool = True
+    """Bytecode instead of sources: starts faster, and is larger."""
+
+
+@dataclass(frozen=True)
+class Image:
+    name: str
+    description: str
+    base: Debian
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    wheels: Wheels | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Besides what every image has."""
+    code: tuple[str, ...] = ()
+    """Our own packages, as folders of the repository; they end up below /app."""
+    platforms: tuple[str, ...] = BOTH
+    released: bool = True
+    """False: for the lab only."""
+
+
+_NUMPY = {
+    "numpy: for compiling against it and for Fortran": [
+        "numpy/f2py", "numpy/distutils", "numpy/_core/include", "numpy/_core/lib", "numpy/random/lib",
+        "numpy/random/_examples",
+    ],
+    "numpy: for its own tests": [
+        "numpy/_core/_simd*.so", "numpy/_core/_*_tests*.so", "numpy/_pyinstaller", "numpy/ma/testutils.py",
+    ],
+}  # fmt: skip
+_ONNXRUNTIME = {
+    "a second copy of the runtime: the Python module does not link it": ["onnxruntime/capi/libonnxruntime.so*"],
+    "model zoo, samples, other languages' back end": ["onnxruntime/backend", "onnxruntime/datasets"],
+}
+
+_NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+"""onnxruntime would tell its makers about the machine and the model; on Linux too."""
+
+SERVER = Image(
+    name="server",
+    description="Serves one ONNX model by the Open Inference Protocol",
+    base=debian.PYTHON,
+    wheels=Wheels(
+        lock="server",
+        dropped={"onnxruntime imports these only to convert and quantize": ["flatbuffers", "packaging", "protobuf"]},
+        pruned={
+            **_NUMPY,
+            **_ONNXRUNTIME,
+            "tools that change models; the compressor has them": [
+                "onnxruntime/tools",
+                "onnxruntime/transformers",
+                "onnxruntime/quantization",
+            ],
+            "numpy: types for type checkers": ["numpy/typing"],
+            "numpy: loaded on demand, and no request demands them": [
+                "numpy/random",
+                "numpy/fft",
+                "numpy/ma",
+                "numpy/polynomial",
+            ],
+        },
+    ),
+    environment=_NO_TELEMETRY,
+    code=("inference_server", "operator/edgemodel"),
+    entrypoint=("/usr/bin/python3", "-m", "inference_server"),
+)
+
+OPERATOR = Image(
+    name="operator",
+    description="Rolls compressed models out to edge nodes",
+    base=debian.PYTHON,
+    wheels=Wheels(
+        lock="operator",
+        dropped={
+            "only the synchronous half of kubernetes imports them": [
+                "charset-normalizer", "durationpy", "oauthlib", "requests", "requests-oauthlib", "websocket-client",
+            ],
+            "edge_oci takes the system's certificates": ["certifi"],
+            "needed to build cffi's users, not to run them": ["pycparser"],
+        },
+        pruned={
+            "the synchronous half of kubernetes: the operator imports kubernetes.aio": [
+                f"kubernetes/{name}"
+                for name in ("client", "config", "dynamic", "informer", "leaderelection", "stream", "utils", "watch")
+            ],
+            "pydantic: its former version": ["pydantic/v1", "pydantic/mypy.py"],
+            "typed APIs and models, which load on demand: the operator speaks raw dictionaries": [
+                "kubernetes/aio/client/api/*_api.py",
+                "kubernetes/aio/client/models/*[!_].py",
+            ],
+        },
+        emptied={"it imports the synchronous half": ["kubernetes/__init__.py"]},
+    ),
+    code=("operator/edge_operator", "operator/edge_oci", "operator/edgemodel"),
+    entrypoint=("/usr/bin/python3", "-m", "edge_operator"),
+)  # fmt: skip
+
+COMPRESSOR = Image(
+    name="compressor",
+    description="Compresses a model, judges it and publishes it as an image",
+    base=debian.PYTHON,
+    wheels=Wheels(
+        lock="compressor",
+        compiled=False,  # a Job of minutes: 8 MB less to pull is worth more than a second of start
+        dropped={"colours for Windows": ["colorama"]},
+        pruned={
+            **_NUMPY,
+            **_ONNXRUNTIME,
+            "tools for phones and for training; quantization needs the shape inference": [
+                "onnxruntime/tools/[!_s]*",
+            ],
+            "sympy: shape inference asks no physics": ["sympy/physics"],
+        },
+    ),
+    environment=_NO_TELEMETRY,
+    code=("operator/edge_compressor", "operator/edge_oci", "operator/edgemodel"),
+    entrypoint=("/usr/bin/python3", "-m", "edge_compressor"),
+)
+
+REGISTRY = Image(
+    name="registry",
+    description="CNCF Distribution, for the lab",
+    base=debian.program("docker-registry", "usr/bin/docker-registry", "registry"),
+    entrypoint=("/bin/registry",),
+    command=("serve", "/etc/docker/registry/config.yml"),
+    platforms=("linux/amd64",),
+    released=False,
+)
+
+PROMETHEUS = Image(
+    name="prometheus",
+    description="Prometheus, for the lab",
+    base=debian.program("prometheus", "usr/bin/prometheus", "prometheus"),
+    entrypoint=("/bin/prometheus",),
+    command=("--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"),
+    platforms=("linux/amd64",),
+    released=False,
+)
+
+IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, REGISTRY, PROMETHEUS)}

@@ -1,0 +1,42 @@
+"""Running other programs, and saying how far the build is. The only place that prints while it runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+BEGUN = time.monotonic()
+
+
+class BuildError(Exception):
+    """Something that a person must put right; the message says what."""
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """A line when the step begins, and one with its own duration when it is done."""
+    say(f"{text} …")
+    begun = time.monotonic()
+    yield
+    say(f"{text}: done ({time.monotonic() - begun:.1f} s)")
+
+
+def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:
+    """The standard output of a command. Raises BuildError with the end of its output if it fails or is missing."""
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=env, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        raise BuildError(f"{words[0]} is missing: install the package that has it") from None
+    if done.returncode != 0:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
+        raise BuildError(f"{' '.join(words)}: exit {done.returncode}\n{tail}")
+    return done.stdout

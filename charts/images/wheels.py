@@ -1,0 +1,149 @@
+"""The middle layer: the Python packages of one program, from its lock file, pruned and stripped."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import struct
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edge_oci.layers import Layer, tree, write_layer
+
+from .bytecode import PYTHON, compile_instead, compiler
+from .progress import BuildError, run, say, step
+from .pruning import drop_empty_directories, prune
+
+DIRECTORY = "/usr/local/lib/python3.11/dist-packages"
+"""On Debian's sys.path, so that nothing has to be told."""
+
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_NEWEST_GLIBC_MINOR = 36  # Debian 12's 2.36
+_ELF = b"\x7fELF"
+_LOAD = 1
+
+COMMON: Mapping[str, Sequence[str]] = {
+    "scripts, and lists of files that are true no more": ["bin", "*.dist-info/RECORD", "*.dist-info/INSTALLER"],
+    "tests": ["**/tests", "**/test", "**/*_test.py", "numpy/testing", "numpy/conftest.py"],
+    "sources and type stubs": [
+        f"**/*.{suffix}" for suffix in ("pyi", "pxd", "pyx", "pxi", "c", "h", "cpp", "hpp", "a")
+    ],
+}
+
+
+def write_wheels_layer(
+    lock: Path,
+    architecture: str,
+    dropped: Mapping[str, Sequence[str]],
+    pruned: Mapping[str, Sequence[str]],
+    emptied: Mapping[str, Sequence[str]],
+    compiled: bool,
+    path: Path,
+    scratch: Path,
+) -> Layer:
+    """Installs ``lock`` for ``architecture`` without running anything, prunes, strips and writes it as a gzip layer.
+
+    ``dropped``: why -> packages that are not installed; ``pruned``: why -> patterns; ``emptied``: why -> files
+    that stay with no content; ``compiled``: bytecode instead of sources. Raises BuildError.
+    """
+    root = scratch / "packages"
+    wanted = scratch / "wanted.txt"
+    wanted.write_text(without(lock.read_text(), [name for names in dropped.values() for name in names]))
+    with step(f"{architecture}: installing {lock.name}"):
+        run([*_pip(), "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes",
+             *_platforms(architecture), "--target", root, "--requirement", wanted])  # fmt: skip
+    prune(root, COMMON)
+    prune(root, pruned)
+    for files in emptied.values():
+        for name in files:
+            (root / name).write_text("")
+    _strip(root, architecture)
+    drop_empty_directories(root)
+    if compiled:
+        compile_instead(root, DIRECTORY)
+    return write_layer(tree(root, DIRECTORY), path, compression="gzip")
+
+
+def without(lock: str, dropped: Sequence[str]) -> str:
+    """The lock file's text without the requirements named. Raises ValueError for a name that is not in it."""
+    kept: list[str] = []
+    missing = set(dropped)
+    skipping = False
+    for line in lock.splitlines(keepends=True):
+        if not line.startswith((" ", "\t")):
+            name = line.partition("==")[0].strip()
+            skipping = name in dropped
+            missing.discard(name)
+        if not skipping:
+            kept.append(line)
+    if missing:
+        raise ValueError(f"not in the lock file, so they need not be dropped: {', '.join(sorted(missing))}")
+    return "".join(kept)
+
+
+def stripper(architecture: str) -> list[str] | None:
+    """The program that takes debug symbols off this architecture's libraries; None when there is none here."""
+    machine = _MACHINES[architecture]
+    if platform.machine() == machine and shutil.which("strip"):
+        return ["strip", "--strip-unneeded"]
+    for name in (f"{machine}-linux-gnu-strip", "llvm-strip"):
+        if shutil.which(name):
+            return [name, "--strip-unneeded"]
+    return None
+
+
+def _strip(root: Path, architecture: str) -> None:
+    argv = stripper(architecture)
+    if argv is None:
+        say(f"{architecture}: no strip for it here (install llvm): libraries keep their symbols, the image is larger")
+        return
+    for library in sorted(root.rglob("*.so*")):
+        if library.is_symlink() or not library.is_file() or library.read_bytes()[:4] != _ELF:
+            continue
+        slim = library.with_name(f"{library.name}.slim")
+        run([*argv, "-o", slim, library])
+        if loads(slim.read_bytes()):
+            slim.replace(library)
+        else:
+            slim.unlink()
+
+
+def loads(library: bytes) -> bool:
+    """Whether each segment of a 64-bit little-endian ELF file lies as its alignment wants.
+
+    strip breaks this in libraries that patchelf has changed, as it has those that a wheel brings along.
+    """
+    (offset,) = struct.unpack_from("<Q", library, 32)
+    size, count = struct.unpack_from("<HH", library, 54)
+    for at in range(offset, offset + size * count, size):
+        kind, _, file_offset, address, _, _, _, alignment = struct.unpack_from("<IIQQQQQQ", library, at)
+        if kind == _LOAD and (address - file_offset) % max(alignment, 1):
+            return False
+    return True
+
+
+def _pip() -> list[str]:
+    """A pip that runs in the images' Python version: markers in a lock file are judged by the Python that runs pip."""
+    python = compiler()
+    options = ["--disable-pip-version-check", "--no-input"]
+    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+        return [python, "-m", "pip", *options]
+    other = shutil.which("pip3") or shutil.which("pip")
+    if other is None:
+        raise BuildError("pip is missing: install python3-pip")
+    return [other, "--python", python, *options]
+
+
+def _platforms(architecture: str) -> list[str]:
+    machine = _MACHINES[architecture]
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_NEWEST_GLIBC_MINOR, 16, -1)]
+    every = [*tags, f"manylinux2014_{machine}", f"linux_{machine}"]
+    version = f"{PYTHON[0]}.{PYTHON[1]}"
+    return [
+        "--python-version",
+        version,
+        "--implementation",
+        "cp",
+        *(word for tag in every for word in ("--platform", tag)),
+    ]
