@@ -137,6 +137,7 @@ def token_review(token: str) -> dict[str, Any]:
     return {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",
+        "metadata": {},
         "spec": {"token": token, "audiences": [REGISTRY_AUDIENCE]},
     }
 

@@ -151,14 +151,14 @@ STATUS: Object = {
         "samples": ["camera-1"],
     },
     "rollout": {
-        "wave": 1,
+        "wave": 0,
         "waveName": "canary",
         "waves": 3,
         "startedAt": NOW,
         "waveStartedAt": NOW,
         "reason": "Soaking",
     },
-    "checks": [CHECK],
+    "checks": [CHECK, CHECK],
     "conditions": [condition("Ready", "False", "RollingOut"), condition("Reconciling", "True", "RollingOut")],
 }
 
