@@ -141,13 +141,11 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, 
 
 def _map(file: Path, name: str, what: str) -> Array:
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        return np.lib.format.open_memmap(file, mode="r")
     except ValueError as error:
-        if "object" in str(error).lower() or "pickle" in str(error).lower():
+        if "Python objects" in str(error):
             message = f"array {name} holds Python objects, which are pickled; store numbers or fixed-length text"
             raise _invalid(what, message) from error
-        if "mmap" in str(error).lower() or "empty" in str(error).lower():  # an array without elements cannot be mapped
-            return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]
         raise _invalid(what, f"array {name} cannot be read: {error}") from error
 
 

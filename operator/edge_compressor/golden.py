@@ -27,6 +27,11 @@ from edge_compressor.runtime import Array
 CLEAR_MARGIN: Final = 0.05
 ARGMAX_PERCENT: Final = "99.5"
 CLOSE_PERCENT: Final = "95"
+FEWEST_ITEMS: Final = 8
+MOST_BYTES: Final = 1 << 20
+"""Golden items travel to every node: beyond this size, or a quarter of the model's if that is more, there are fewer
+of them, down to FEWEST_ITEMS."""
+
 _CANDIDATES: Final = 4
 """So many times the wanted items are looked at, evenly over the evaluation set."""
 
@@ -34,15 +39,19 @@ _CANDIDATES: Final = 4
 def record_golden(artifact: Model, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
     """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
 
+    Fewer when they are large (MOST_BYTES) or when few have a clear answer.
     None, and no file, when nothing can be recorded: no items wanted, text inputs without a data set, or
     inputs that share no batch dimension.
     """
     group = 1 if artifact.batch == -1 else artifact.batch
-    inputs = _candidates(artifact, dataset, items)
-    if inputs is None or not group:
+    one = _candidates(artifact, dataset, 1)
+    if one is None or not group or items < 1:
         return None
-    outputs = _answers(artifact, inputs, group)
-    if outputs is None:
+    item_bytes = max(1, sum(array[:1].nbytes for array in one.values()))
+    items = min(items, max(FEWEST_ITEMS, max(MOST_BYTES, artifact.size_bytes // 4) // item_bytes))
+    inputs = _candidates(artifact, dataset, items)
+    outputs = _answers(artifact, inputs, group) if inputs else None
+    if inputs is None or outputs is None:
         return None
     first = outputs[artifact.outputs[0].name]
     labelled = dataset is not None and dataset.label is not None
@@ -94,8 +103,6 @@ def sample_feeds(model: Model, dataset: Dataset | None, count: int) -> list[dict
 
 
 def _candidates(artifact: Model, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
-    if items < 1:
-        return None
     if dataset is None:
         return random_inputs(artifact.inputs, items)
     return dataset.take(dataset.spread(items * _CANDIDATES if dataset.label is not None else items))

@@ -19,6 +19,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     except SystemExit as error:  # what it does when its own check fails
         raise failed(context.name, f"onnxslim gave up on this graph (exit {error.code}): leave the step out") from error
     del slim.metadata_props[:]
+    del slim.graph.value_info[:]  # shapes between nodes, which every reader infers again
     for part in (slim.graph, *slim.graph.node):
         del part.metadata_props[:]
         part.doc_string = ""

@@ -1,0 +1,251 @@
+"""``edgemodel`` as people call it: a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_compressor import cli
+from edge_oci.artifacts import files_of
+from edge_oci.client import Registries
+from edge_oci.references import parse_reference
+from edgemodel.artifact import ArtifactManifest
+from edgemodel.digest import digest_of_file
+
+from tests.unit.edge_compressor import models
+from tests.unit.edge_compressor.conftest import Files
+from tests.unit.edge_compressor.servers import RegistryProgram
+
+STEPS = """
+- {name: clean, type: CleanGraph}
+- {name: int8, type: QuantizeStatic, quantizeStatic: {calibrationSamples: 32}}
+"""
+
+
+def edgemodel(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path("operator").resolve()), "HOME": str(folder)}
+    command = [sys.executable, "-m", "edge_compressor.cli", *map(str, arguments)]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+
+
+def test_a_model_is_compressed_end_to_end(residual: Files, tmp_path: Path) -> None:
+    (tmp_path / "steps.yaml").write_text(STEPS)
+    done = edgemodel(
+        "compress",
+        *("--source", residual.model, "--steps", "steps.yaml"),
+        *("--calibration", residual.calibration, "--evaluation", residual.evaluation),
+        *("--budget", "maxAccuracyDropPercent=10", "--budget", "maxSizeBytes=13000", "--output", "out"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    assert sorted(file.name for file in out.iterdir()) == ["golden.npz", "manifest.json", "model.onnx", "report.md"]
+    manifest = ArtifactManifest.decode((out / "manifest.json").read_bytes())
+    assert manifest.artifact_digest == digest_of_file(out / "model.onnx")
+    assert manifest.model == "residual"
+    assert manifest.evidence["evaluation"]["artifact"]["accuracy"] >= 0.85
+    assert "| Pass | maxAccuracyDropPercent | accuracy drops" in done.stdout
+    assert "s] step int8 done" in done.stderr
+
+
+def test_no_steps_give_the_source_back_bit_for_bit(residual: Files, tmp_path: Path) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    done = edgemodel(
+        "compress", "--source", residual.model, "--steps", "steps.json", "--output", "out", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def manifest_file(folder: Path, files: Files) -> Path:
+    spec = {
+        "source": {"uri": str(files.model), "digest": digest_of_file(files.model)},
+        "datasets": {"calibration": {"uri": str(files.calibration)}, "evaluation": {"uri": str(files.evaluation)}},
+        "compression": {
+            "steps": [{"name": "int8", "type": "QuantizeStatic"}],
+            "budget": {"maxAccuracyDropPercent": "10"},
+        },
+        "variants": [{"name": "plain", "nodeSelector": {"a": "b"}, "compression": {"steps": []}}],
+    }
+    manifest = {
+        "apiVersion": "edgemodel.io/v1alpha1",
+        "kind": "EdgeModel",
+        "metadata": {"name": "defects"},
+        "spec": spec,
+    }
+    (folder / "edgemodel.json").write_text(json.dumps(manifest))
+    return folder / "edgemodel.json"
+
+
+def test_a_manifest_says_it_all_and_a_variant_has_its_own_steps(residual: Files, tmp_path: Path) -> None:
+    file = manifest_file(tmp_path, residual)
+    assert run("compress", "-f", file, "--output", tmp_path / "int8") == 0
+    assert run("compress", "-f", file, "--variant", "plain", "--output", tmp_path / "plain") == 0
+    manifests = [
+        ArtifactManifest.decode((tmp_path / name / "manifest.json").read_bytes()) for name in ("int8", "plain")
+    ]
+    assert [(manifest.model, manifest.variant) for manifest in manifests] == [
+        ("defects", "default"),
+        ("defects", "plain"),
+    ]
+    assert [len(manifest.evidence["steps"]) for manifest in manifests] == [1, 0]
+    assert run("compress", "-f", file, "--variant", "other", "--output", tmp_path / "other") == 2
+
+
+def test_a_missed_budget_leaves_the_report_and_no_model(
+    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = manifest_file(tmp_path, residual)
+    assert run("compress", "-f", file, "--budget", "maxSizeBytes=100", "--output", tmp_path / "out") == 3
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.md"]
+    assert "BudgetExceeded: size " in capsys.readouterr().err
+
+
+def test_a_folder_with_something_in_it_is_not_overwritten_unasked(residual: Files, tmp_path: Path) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
+    assert run(*order) == 0
+    assert run(*order) == 2
+    assert run(*order, "--overwrite") == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    assert run(*order[:-1], tmp_path / "mine", "--overwrite") == 2
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--steps", "steps.json"), "name a model"),
+        (("--source", "m.onnx"), "name the steps"),
+        (("--source", "m.onnx", "--steps", "gone.yaml"), "cannot be read"),
+        (("--source", "m.onnx", "--steps", "text.yaml"), "want a list of steps"),
+        (("--source", "m.onnx", "--steps", "broken.yaml"), "neither JSON nor YAML"),
+        (("--source", "m.onnx", "--steps", "steps.json", "--budget", "5"), "want KEY=VALUE"),
+        (("-f", "steps.json"), "want a manifest of kind EdgeModel"),
+    ],
+)
+def test_wrong_usage_is_told_with_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("steps.json", "[]"), ("text.yaml", "hello"), ("broken.yaml", "{a: [")):
+        Path(name).write_text(text)
+    assert run("compress", *arguments, "--output", "out") == 2
+    assert told in capsys.readouterr().err
+
+
+def test_yaml_without_pyyaml_is_told_and_json_still_works(
+    residual: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "steps.yaml").write_text(STEPS)
+    order = ("compress", "--source", residual.model, "--output", tmp_path / "out", "--steps")
+    assert run(*order, tmp_path / "steps.yaml") == 2
+    assert "pip install pyyaml" in capsys.readouterr().err
+    (tmp_path / "steps.json").write_text("[]")
+    assert run(*order, tmp_path / "steps.json") == 0
+
+
+def test_a_pushed_model_is_printed_as_what_to_write_into_the_manifest(
+    residual: Files, registry: RegistryProgram, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("push", residual.model, f"oci://{registry.host}/desk/model:v1", "--plain-http") == 0
+    uri = capsys.readouterr().out.strip()
+    assert uri.startswith(f"oci://{registry.host}/desk/model@sha256:")
+    (tmp_path / "steps.json").write_text("[]")
+    order = ("compress", "--source", uri, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
+    assert run(*order, "--plain-http", registry.host) == 0
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
+
+
+def test_a_pushed_set_has_a_tag_of_its_bytes_when_none_is_given(residual: Files, registry: RegistryProgram) -> None:
+    assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set", "--plain-http") == 0
+    tag = digest_of_file(residual.evaluation)[7:19]
+    reference = parse_reference(f"{registry.host}/desk/set:{tag}")
+    files = files_of(Registries(plain_http_hosts=(registry.host,)).repository(reference), tag)
+    assert files["evaluation.npz"].digest == digest_of_file(residual.evaluation)
+
+
+def test_credentials_of_docker_open_a_locked_registry(
+    residual: Files, locked_registry: RegistryProgram, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = locked_registry.host
+    order = (
+        "push",
+        residual.model,
+        f"oci://{host}/desk/model:v1",
+        "--plain-http",
+        "--config",
+        tmp_path / "config.json",
+    )
+    assert run(*order) == 3
+    assert "ArtifactRejected" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": "YW5uOnNlY3JldA=="}}}))
+    assert run(*order) == 0
+
+
+def test_a_registry_that_is_down_is_worth_another_try(residual: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_oci.transport.Patience.pause", lambda self, failures: None)
+    assert run("push", residual.model, "oci://127.0.0.1:1/desk/model", "--plain-http") == 4
+
+
+def test_what_the_job_could_not_read_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(name: str, code: int) -> str:
+        assert run("push", tmp_path / name, "oci://registry.example/a:b") == code
+        return capsys.readouterr().err
+
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "bad.onnx").write_text("hello")
+    (tmp_path / "bad.npz").write_text("hello")
+    assert "want a model (.onnx) or a data set (.npz)" in refused("notes.txt", 2)
+    assert "SourceInvalid" in refused("bad.onnx", 3)
+    assert "DatasetInvalid" in refused("bad.npz", 3)
+    assert "there is no file" in refused("gone.onnx", 2)
+
+
+@pytest.mark.parametrize(
+    "reference", ["registry.example/a:b", "oci://model", f"oci://registry.example/a@sha256:{'0' * 64}"]
+)
+def test_a_reference_that_cannot_be_pushed_to_is_wrong_usage(residual: Files, reference: str) -> None:
+    assert run("push", residual.model, reference) == 2
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help")])
+def test_help_needs_no_runtime_and_shows_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = edgemodel(*arguments, folder=tmp_path)
+    assert done.returncode == 0
+    assert "oci://" in done.stdout
+    probe = "import sys, edge_compressor.cli; sys.exit('onnxruntime' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], env=os.environ | {"PYTHONPATH": "operator"}).returncode == 0
+
+
+def test_a_digest_on_the_command_line_is_checked(
+    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    wrong = "sha256:" + "0" * 64
+    order = ("compress", "--source", residual.model, "--digest", wrong, "--steps", tmp_path / "steps.json")
+    assert run(*order, "--output", tmp_path / "out") == 3
+    assert "DigestMismatch" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_perceptron_is_quantized_dynamically_without_data(perceptron: Files, tmp_path: Path) -> None:
+    (tmp_path / "steps.json").write_text('{"steps": [{"name": "d", "type": "QuantizeDynamic"}], "budget": {}}')
+    order = ("compress", "--source", perceptron.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
+    assert run(*order) == 0
+    x = models.inputs_for(perceptron.model, 100)
+    before, after = models.answers(perceptron.model, x), models.answers(tmp_path / "out" / "model.onnx", x)
+    assert float((np.argmax(before, 1) == np.argmax(after, 1)).mean()) >= 0.95

@@ -1,0 +1,141 @@
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_compressor.datasets import Dataset, check_classes, classes_of, load_dataset
+from edge_compressor.model import Model, check_model
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+
+from tests.unit.edge_compressor import models
+from tests.unit.edge_compressor.conftest import Files
+
+
+@pytest.fixture
+def model(perceptron: Files) -> Model:
+    return check_model(perceptron.model)
+
+
+def load(model: Model, folder: Path, **arrays: Any) -> Dataset:
+    np.savez(folder / "set.npz", **arrays)
+    return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set")
+
+
+def refusal(model: Model, folder: Path, **arrays: Any) -> Stalled:
+    with pytest.raises(Stalled) as caught:
+        load(model, folder, **arrays)
+    assert caught.value.message.startswith("evaluation set: ")
+    return caught.value
+
+
+def x(count: int, features: int = 16) -> Any:
+    return np.arange(count * features, dtype=np.float32).reshape(count, features)
+
+
+def test_inputs_and_label_are_taken_by_name_and_others_left_alone(model: Model, tmp_path: Path) -> None:
+    dataset = load(model, tmp_path, x=x(5), label=np.arange(5), camera=np.arange(3))
+    assert (dataset.size, list(dataset.inputs), dataset.label is not None) == (5, ["x"], True)
+    np.testing.assert_array_equal(dataset.inputs["x"], x(5))
+
+
+def test_arrays_are_mapped_from_files_not_held(model: Model, tmp_path: Path) -> None:
+    assert isinstance(load(model, tmp_path, x=x(5)).inputs["x"], np.memmap)
+
+
+def test_an_empty_set_is_told_from_an_invalid_one(model: Model, tmp_path: Path) -> None:
+    error = refusal(model, tmp_path, x=x(0), label=np.empty(0, dtype=np.int64))
+    assert error.reason == reasons.DATASET_EMPTY
+    assert "no samples in x, label" in error.message
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"y": x(5)}, "no array for the model's input x"),
+        ({"x": x(5), "label": np.arange(4)}, "label 4, x 5"),
+        ({"x": x(5).astype(np.float64)}, "holds float64, the model's input wants float32"),
+        ({"x": x(5, 15)}, "shape [5, 15], the model's input wants [samples, 16]"),
+        ({"x": x(5)[:, :, None]}, "shape [5, 16, 1]"),
+        ({"x": x(5), "label": np.arange(5.0)}, "float64, want [samples] of whole numbers"),
+        ({"x": x(5), "label": np.zeros((5, 2), dtype=np.int64)}, "shape [5, 2]"),
+        ({"x": x(5), "label": np.array([0, 1, -1, 2, 3])}, "label -1 is out of range"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_with_both_sides(
+    model: Model, tmp_path: Path, arrays: dict[str, Any], told: str
+) -> None:
+    error = refusal(model, tmp_path, **arrays)
+    assert error.reason == reasons.DATASET_INVALID
+    assert told in error.message
+
+
+def test_pickled_objects_are_refused_unread(model: Model, tmp_path: Path) -> None:
+    error = refusal(model, tmp_path, x=np.array([{"a": 1}] * 3, dtype=object))
+    assert error.reason == reasons.DATASET_INVALID
+    assert "pickled" in error.message
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut", b"no zip"])
+def test_a_file_that_is_no_npz_is_refused(model: Model, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "set.npz").write_bytes(data)
+    with pytest.raises(Stalled, match=r"not an \.npz file"):
+        load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+
+
+def test_a_member_that_is_no_array_is_refused(model: Model, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("x.npy", b"hello")
+    with pytest.raises(Stalled, match=r"x\.npy cannot be read"):
+        load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+
+
+def test_a_set_that_expands_beyond_the_limit_is_refused_before_it_does(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_compressor.datasets.MOST_UNPACKED_BYTES", 1000)
+    np.savez_compressed(tmp_path / "set.npz", x=np.zeros((100, 16), dtype=np.float32))
+    with pytest.raises(Stalled, match="bytes unpacked, limit 1000 bytes"):
+        load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+    assert not list((tmp_path / "arrays").iterdir())
+
+
+def test_batches_hold_every_sample_once_in_order(model: Model, tmp_path: Path) -> None:
+    dataset = load(model, tmp_path, x=x(70))
+    seen = np.concatenate([positions for positions, _ in dataset.batches()])
+    np.testing.assert_array_equal(seen, np.arange(70))
+    assert all(len(feeds["x"]) == len(positions) for positions, feeds in dataset.batches())
+
+
+def test_a_fixed_batch_is_filled_up_with_copies_of_the_last_sample(tmp_path: Path) -> None:
+    four = check_model(models.perceptron(tmp_path / "four.onnx", batch=4))
+    batches = list(load(four, tmp_path, x=x(6)).batches())
+    assert [len(positions) for positions, _ in batches] == [4, 2]
+    np.testing.assert_array_equal(batches[1][1]["x"], x(6)[[4, 5, 5, 5]])
+
+
+def test_a_part_of_the_samples_is_spread_over_all_of_them(model: Model, tmp_path: Path) -> None:
+    dataset = load(model, tmp_path, x=x(100))
+    assert dataset.spread(4).tolist() == [0, 25, 50, 75]
+    assert dataset.spread(1000).tolist() == list(range(100))
+
+
+def test_a_label_beyond_the_classes_of_the_model_is_refused(model: Model, tmp_path: Path) -> None:
+    dataset = load(model, tmp_path, x=x(3), label=np.array([0, 9, 10]))
+    with pytest.raises(Stalled, match="label 10 is out of range: the model's first output has 10 classes"):
+        check_classes(dataset, 10)
+
+
+def test_the_class_is_the_largest_score_or_the_whole_number_itself() -> None:
+    scores = np.array([[0.1, 0.9, 0.0], [3.0, 2.0, 1.0], [0.0, np.nan, 1.0]], dtype=np.float32)
+    classes, count = classes_of(scores, 3, "evaluation set")
+    assert (classes.tolist(), count) == ([1, 0, -1], 3)
+    classes, count = classes_of(np.array([7, 3]), 2, "evaluation set")
+    assert (classes.tolist(), count) == ([7, 3], None)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3,), (3, 5, 4), (2, 4)])
+def test_outputs_without_a_score_for_each_class_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(Stalled, match="want scores of shape"):
+        classes_of(np.zeros(shape, dtype=np.float32), 3, "evaluation set")
