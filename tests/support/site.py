@@ -1,0 +1,155 @@
+"""The cluster that the demo and the end-to-end tests use, with this checkout installed in it.
+
+Without KUBECONFIG it is the lab. With it, that cluster, and REGISTRY names the place that images are
+pushed to and that its nodes pull from (``host:port/prefix``; REGISTRY_PLAIN_HTTP=1 where it has no TLS).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests import lab
+from tests.lab.tools import bin_dir
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+SYSTEM_NAMESPACE = "edgemodel-system"
+RELEASE = "edgemodel"
+
+
+T = TypeVar("T")
+
+
+class SiteError(Exception):
+    """Something is missing or failed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Site:
+    kubeconfig: str
+    tools: str
+    """Folder with kubectl and helm, or empty: they are on PATH."""
+    push_to: str
+    """``host:port/prefix`` that this machine pushes to."""
+    pull_from: str
+    """The same place by the name that nodes and pods know."""
+    plain_http: bool
+    is_lab: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = f"{self.tools}:{os.environ['PATH']}" if self.tools else os.environ["PATH"]
+        return {**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": path}
+
+    def run(self, *command: str, stdin: str | None = None, timeout: float = 300) -> str:
+        """The standard output of a program. Raises SiteError with what it wrote when it fails."""
+        done = subprocess.run(
+            command, input=stdin, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
+        )
+        if done.returncode != 0:
+            raise SiteError(f"{' '.join(command)[:300]} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> str:
+        return self.run("kubectl", *arguments, stdin=stdin, timeout=timeout)
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+
+def find_site() -> Site:
+    """Raises SiteError when there is neither a lab nor a KUBECONFIG with REGISTRY."""
+    kubeconfig = os.environ.get("KUBECONFIG", "")
+    if kubeconfig and kubeconfig != str(lab.KUBECONFIG):
+        registry = os.environ.get("REGISTRY", "")
+        if not registry:
+            raise SiteError(
+                "KUBECONFIG is set: name the registry that its nodes can pull from, REGISTRY=host:port/prefix"
+            )
+        plain = os.environ.get("REGISTRY_PLAIN_HTTP") == "1"
+        return Site(kubeconfig, "", registry, os.environ.get("REGISTRY_FROM_CLUSTER", registry), plain, is_lab=False)
+    if not lab.status().healthy:
+        raise SiteError("there is no healthy lab: bring it up with `make lab-up`, or set KUBECONFIG and REGISTRY")
+    return Site(
+        str(lab.KUBECONFIG), str(bin_dir()), "127.0.0.1:5000/edgemodel", "registry.lab:5000/edgemodel", True, True
+    )
+
+
+def build_images(site: Site) -> dict[str, str]:
+    """Image name -> reference with digest, pushed to the site's registry."""
+    digests = BUILD / "images.json"
+    BUILD.mkdir(exist_ok=True)
+    command = [sys.executable, "charts/images/build.py", "--push", site.push_to, "--name-as", site.pull_from]
+    command += ["--digests", str(digests), *(["--plain-http"] if site.plain_http else [])]
+    done = subprocess.run(command, cwd=ROOT)
+    if done.returncode != 0:
+        raise SiteError(f"building the images failed: {' '.join(command)}")
+    images: dict[str, str] = json.loads(digests.read_text())
+    return images
+
+
+def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
+    """Helm values that install exactly the images of this checkout."""
+
+    def image(name: str) -> dict[str, str]:
+        repository, digest = images[name].split("@")
+        return {"repository": repository, "digest": digest}
+
+    registry = site.pull_from.split("/")[0]
+    return {
+        "operator": {"image": image("operator"), "plainHTTPHosts": [registry] if site.plain_http else []},
+        "server": {"image": image("server")},
+        "compressor": {"image": image("compressor")},
+        "registry": {"image": image("registry")},
+        "prometheus": {"image": image("prometheus"), "scrapeIntervalSeconds": 5},
+    }
+
+
+def install_chart(site: Site, images: dict[str, str]) -> None:
+    """Installs or upgrades, and waits until every Deployment is available."""
+    values = BUILD / "values.json"
+    values.write_text(json.dumps(chart_values(site, images), indent=2))
+    command = [
+        "upgrade",
+        "--install",
+        RELEASE,
+        "charts/edgemodel",
+        "--namespace",
+        SYSTEM_NAMESPACE,
+        "--create-namespace",
+    ]
+    site.run("helm", *command, "--values", str(values), "--wait", "--timeout", "5m", timeout=330)
+
+
+def push_example(site: Site, folder: str, *files: Path) -> dict[str, str]:
+    """File stem -> ``oci://`` URI with digest, as the cluster names it."""
+    found = {}
+    for file in files:
+        target = f"oci://{site.push_to.split('/')[0]}/examples/{folder}/{file.stem}"
+        edgemodel = str(Path(sys.executable).with_name("edgemodel"))
+        uri = site.run(edgemodel, "push", str(file), target, *(["--plain-http"] if site.plain_http else []))
+        found[file.stem] = uri.strip().replace(site.push_to.split("/")[0], site.pull_from.split("/")[0], 1)
+    return found
+
+
+def example_manifest(site: Site, path: Path) -> str:
+    """The manifest of the tree with this site's registry in the place of ``registry.example``."""
+    return path.read_text().replace("oci://registry.example/", f"oci://{site.pull_from.split('/')[0]}/")
+
+
+def wait_until(what: str, probe: Callable[[], T | None], seconds: float, every: float = 0.3) -> T:
+    """What ``probe`` answers once that is neither None nor False. Raises SiteError after ``seconds``."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer is not None and answer is not False:
+            return answer
+        if time.monotonic() > end:
+            raise SiteError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(every)  # the one place that polls; every caller names an event and a deadline
