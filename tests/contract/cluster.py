@@ -69,10 +69,9 @@ class Cluster:
         """Strictly: an unknown field is an error."""
         return self.call("POST", self.collection(item), item, fieldValidation="Strict", **query)
 
-    def apply(self, item: Object, manager: str, subresource: str = "", **query: str) -> Object:
-        path = self.path(item) + (f"/{subresource}" if subresource else "")
+    def apply(self, item: Object, manager: str, **query: str) -> Object:
         strictly = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict"}
-        return self.call("PATCH", path, item, APPLY, **{**strictly, **query})
+        return self.call("PATCH", self.path(item), item, APPLY, **{**strictly, **query})
 
     def delete(self, item: Object) -> None:
         self.call("DELETE", self.path(item))

@@ -39,9 +39,16 @@ def revision(cluster: Cluster, namespace: str) -> Iterator[Object]:
     cluster.delete(item)
 
 
-def only_names(item: Object) -> Object:
-    metadata = {key: item["metadata"][key] for key in ("name", "namespace")}
-    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata}
+def write_status(cluster: Cluster, item: Object, status: Object, accept: str = "application/json") -> Object:
+    """The answer to writing the whole of ``status``, whatever an operator that runs here has written before."""
+    for _ in range(10):
+        current = cluster.get(item)
+        try:
+            return cluster.call("PUT", f"{cluster.path(item)}/status", {**current, "status": status}, accept=accept)
+        except Refused as refusal:
+            if refusal.status["code"] != 409:
+                raise
+    raise AssertionError("somebody else writes this status without end")
 
 
 def test_the_definitions_are_established(definitions: list[Object]) -> None:
@@ -164,7 +171,7 @@ STATUS: Object = {
 
 
 def test_the_operator_can_write_all_of_a_status(cluster: Cluster, model: Object) -> None:
-    written = cluster.apply({**only_names(model), "status": STATUS}, OPERATOR, "status")
+    written = write_status(cluster, model, STATUS)
     assert written["status"] == STATUS
     assert written["metadata"]["generation"] == model["metadata"]["generation"]
 
@@ -173,13 +180,12 @@ def test_a_number_that_was_not_measured_may_be_null(cluster: Cluster, model: Obj
     status = copy.deepcopy(STATUS)
     for name in ("accuracy", "sourceAccuracy", "latencyMilliseconds", "sourceLatencyMilliseconds"):
         status["artifacts"][0][name] = None
-    written = cluster.apply({**only_names(model), "status": status}, OPERATOR, "status")
+    written = write_status(cluster, model, status)
     assert written["status"]["artifacts"] == status["artifacts"]
 
 
 def test_the_columns_of_an_edgemodel(cluster: Cluster, model: Object) -> None:
-    cluster.apply({**only_names(model), "status": STATUS}, OPERATOR, "status")
-    shown = columns(cluster, model)
+    shown = columns(cluster, model, STATUS)
     assert shown.pop("Age")
     assert shown == {
         "Name": "tiny",
@@ -195,16 +201,15 @@ def test_the_columns_of_an_edgemodel(cluster: Cluster, model: Object) -> None:
 def test_the_columns_of_a_revision(cluster: Cluster, revision: Object) -> None:
     verdict = {"verdict": "Pass", "reason": "Serving", "message": "became stable"}
     status = {**verdict, "conditions": [condition("Ready", "True", "Serving")]}
-    written = cluster.apply({**only_names(revision), "status": status}, OPERATOR, "status")
-    assert written["status"] == status
-    shown = columns(cluster, revision)
+    assert write_status(cluster, revision, status)["status"] == status
+    shown = columns(cluster, revision, status)
     assert shown.pop("Age")
     assert shown == {"Name": "tiny-5f1c", "Model": "tiny", "Verdict": "Pass", "Size": 1000}
 
 
-def columns(cluster: Cluster, item: Object) -> dict[str, Any]:
-    """What ``kubectl get`` shows of it."""
-    table = cluster.get(item, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+def columns(cluster: Cluster, item: Object, status: Object) -> dict[str, Any]:
+    """What ``kubectl get`` shows of it with this status."""
+    table = write_status(cluster, item, status, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
     names = [column["name"] for column in table["columnDefinitions"]]
     return dict(zip(names, table["rows"][0]["cells"], strict=True))
 
