@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from edgemodel.spec import parse_spec
 
 from tests.contract.cluster import Cluster, Object, Refused
 
@@ -80,6 +81,12 @@ def test_defaults(model: Object) -> None:
         "revisionHistoryLimit": 5,
     }
     assert model["status"] == {"observedGeneration": -1}
+
+
+@pytest.mark.parametrize("name", ["minimal", "full", "variants-four", "serving-host-port", "waves-one"])
+def test_the_operators_own_defaults_are_those_of_the_schema(cluster: Cluster, namespace: str, name: str) -> None:
+    item = manifest(name, namespace)
+    assert parse_spec(item["spec"]) == parse_spec(cluster.create(item, dryRun="All")["spec"])
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,15 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- with .values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
+affinity:
+{{- if .values.affinity }}
+{{- toYaml .values.affinity | nindent 2 }}
+{{- else }}
+  nodeAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        preference:
+          matchExpressions: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]
 {{- end }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}

@@ -134,6 +134,17 @@ def test_requests_fit_a_node_of_one_gigabyte() -> None:
     assert limited <= 768
 
 
+def test_pods_prefer_servers_to_agents_unless_told_otherwise() -> None:
+    """An agent may go offline for days, and a volume of local-path stays where it was made."""
+    for _, pod in pods(render()):
+        (preferred,) = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        expression = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
+        assert preferred["preference"]["matchExpressions"] == [expression]
+    own: dict[str, Any] = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}
+    registry = named(render({"registry": {"affinity": own}}), "Deployment", "em-registry")
+    assert registry["spec"]["template"]["spec"]["affinity"] == own
+
+
 def test_no_load_balancer_and_no_port_that_traefik_has(objects: list[Object]) -> None:
     for service in of_kind(objects, "Service"):
         assert service["spec"].get("type", "ClusterIP") in {"ClusterIP", "NodePort"}
