@@ -52,7 +52,9 @@ def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
         )
     blobs = [Descriptor.from_json(entry) for entry in manifest.content.get("layers") or []]
     files = {blob.annotations.get(TITLE, blob.digest.replace(":", "-")): blob for blob in blobs}
-    bad = next((title for title in files if Path(title).name != title or title in {".", ".."}), None)
+    if len(files) != len(blobs):
+        raise InvalidContent(f"{repository} {version} has two files of the same name")
+    bad = next((title for title in files if Path(title).name != title or title in {"", ".", ".."}), None)
     if bad is not None:
         raise InvalidContent(f"{repository} {version} has a file whose name is no plain file name: {bad!r}")
     return files

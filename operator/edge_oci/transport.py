@@ -185,9 +185,8 @@ def _error_text(answer: Response) -> str:
 
 
 def _refusal(status: int, method: str, url: str, text: str) -> RegistryError:
-    return _BY_STATUS.get(status, RegistryError)(
-        status, f"{_what(method, url)}: the registry answered {status}: {text}"
-    )
+    said = f": {text}" if text else ""
+    return _BY_STATUS.get(status, RegistryError)(status, f"{_what(method, url)}: the registry answered {status}{said}")
 
 
 def _what(method: str, url: str) -> str:
