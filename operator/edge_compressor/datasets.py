@@ -4,6 +4,7 @@ First axis: the samples. The arrays are unpacked to files one after the other an
 that a data set never has to fit it. Nothing is ever unpickled.
 """
 
+import hashlib
 import shutil
 import zipfile
 import zlib
@@ -91,6 +92,19 @@ def load_dataset(path: Path, model: Model, folder: Path, *, what: str) -> Datase
         _check_label(label, what)
     inputs = {tensor.name: arrays[tensor.name] for tensor in model.inputs}
     return Dataset(what, inputs, label, next(iter(sizes.values())), batch)
+
+
+def shared_samples(one: Dataset, other: Dataset) -> int:
+    """How many samples of ``other`` are in ``one`` too, by the bytes of all inputs."""
+
+    def digests(dataset: Dataset) -> Iterator[bytes]:
+        names = sorted(dataset.inputs)
+        for position in range(dataset.size):
+            rows = (np.ascontiguousarray(dataset.inputs[name][position]).tobytes() for name in names)
+            yield hashlib.sha256(b"".join(rows)).digest()
+
+    known = set(digests(one))
+    return sum(digest in known for digest in digests(other))
 
 
 def check_classes(dataset: Dataset, classes: int) -> None:

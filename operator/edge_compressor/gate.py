@@ -149,6 +149,19 @@ def judge_latency(measured: Measurements, limit: Decimal) -> Check:
     return Check("maxLatencyMilliseconds", verdict, f"{observed:.4g}", str(limit), measured.latency_runs, text)
 
 
+def drop_json(answers: PairedAnswers) -> dict[str, Any]:
+    """The drop of accuracy with its interval, for the manifest; what was counted, so that others can judge anew."""
+    interval = score_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
+    return {
+        "percent": round(answers.drop * 100, 4),
+        "lowerPercent": round(interval.lower * 100, 4),
+        "upperPercent": round(interval.upper * 100, 4),
+        "confidencePercent": 90,
+        "onlySourceRight": answers.only_source_right,
+        "onlyArtifactRight": answers.only_artifact_right,
+    }
+
+
 def samples_to_decide(answers: PairedAnswers, limit: float) -> int | None:
     """About how many samples would decide, were source and artifact to differ on the same shares of them.
 

@@ -28,8 +28,8 @@ CLEAR_MARGIN: Final = 0.05
 ARGMAX_PERCENT: Final = "99.5"
 CLOSE_PERCENT: Final = "95"
 FEWEST_ITEMS: Final = 8
-MOST_BYTES: Final = 1 << 20
-"""Golden items travel to every node: beyond this size, or a quarter of the model's if that is more, there are fewer
+MOST_BYTES: Final = 64 << 10
+"""Golden items travel to every node: beyond this size, or an eighth of the model's if that is more, there are fewer
 of them, down to FEWEST_ITEMS."""
 
 _CANDIDATES: Final = 4
@@ -48,7 +48,7 @@ def record_golden(artifact: Model, dataset: Dataset | None, items: int, path: Pa
     if one is None or not group or items < 1:
         return None
     item_bytes = max(1, sum(array[:1].nbytes for array in one.values()))
-    items = min(items, max(FEWEST_ITEMS, max(MOST_BYTES, artifact.size_bytes // 4) // item_bytes))
+    items = min(items, max(FEWEST_ITEMS, max(MOST_BYTES, artifact.size_bytes // 8) // item_bytes))
     inputs = _candidates(artifact, dataset, items)
     outputs = _answers(artifact, inputs, group) if inputs else None
     if inputs is None or outputs is None:

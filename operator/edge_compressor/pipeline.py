@@ -23,8 +23,8 @@ from edgemodel.names import GOLDEN_FILE, MODEL_FILE
 from edgemodel.task import Location, Recipe
 
 from edge_compressor import evaluate, runtime
-from edge_compressor.datasets import Dataset, describe, load_dataset
-from edge_compressor.gate import Budget, Decision, Measurements, judge, parse_budget
+from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
+from edge_compressor.gate import Budget, Decision, Measurements, drop_json, judge, parse_budget
 from edge_compressor.golden import record_golden, sample_feeds
 from edge_compressor.model import Model, check_model, check_same_interface
 from edge_compressor.package import describe_file, write_notes
@@ -269,9 +269,12 @@ class _Bench:
         return {name: item.to_json() for name, item in given.items() if item is not None}
 
     def _notes(self) -> list[str]:
-        if self.calibration and self.evaluation and self.calibration.fetched.digest == self.evaluation.fetched.digest:
-            return ["calibration and evaluation set are the same file: the accuracy is rosier than it will be in use"]
-        return []
+        """What a reader should know before believing the figures: sets that should be disjoint and are not."""
+        if not self.calibration or not self.evaluation:
+            return []
+        shared = shared_samples(self.calibration.dataset, self.evaluation.dataset)
+        of = self.evaluation.dataset.size
+        return [f"{shared} of {of} samples of the evaluation set are in the calibration set too"] if shared else []
 
 
 @contextlib.contextmanager
@@ -315,6 +318,7 @@ def _evaluation_json(evaluation: evaluate.Evaluation | None) -> dict[str, Any] |
         "agreementKind": evaluation.agreement_kind,
         "source": evaluation.source.to_json() if evaluation.source else None,
         "artifact": evaluation.artifact.to_json() if evaluation.artifact else None,
+        "accuracyDrop": drop_json(evaluation.answers) if evaluation.answers else None,
     }
 
 

@@ -157,7 +157,7 @@ def _copy(file: Path, to: Path, use: Use) -> None:
         if status.st_size > limit:
             raise Stalled(_too_large(use), f"{WHAT[use]}: {status.st_size} bytes, limit {limit} bytes")
         shutil.copyfile(file, to)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: there is no file {file}") from error
     except PermissionError as error:
         message = f"{WHAT[use]}: {file} cannot be read: make it readable to all users (the Job runs as user 65532)"

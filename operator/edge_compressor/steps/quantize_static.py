@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnx
+import onnx.numpy_helper
+import onnx.version_converter
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -31,6 +33,9 @@ OP_TYPES: Final = (
     "LeakyRelu", "Sigmoid", "Softmax", "Where",
 )  # fmt: skip
 
+PER_CHANNEL_OPSET: Final = 13
+"""The first version of ONNX in which a scale can have an axis."""
+
 METHODS: Final = {
     "MinMax": CalibrationMethod.MinMax,
     "Entropy": CalibrationMethod.Entropy,
@@ -45,7 +50,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     if settings["calibrationMethod"] not in METHODS:
         got = settings["calibrationMethod"]
         raise failed(context.name, f"calibrationMethod is {got!r}, want {', '.join(METHODS)}")
-    prepared, excluded = _prepare(model, settings, context)
+    prepared, types, excluded = _prepare(model, settings, context)
     result = context.folder / "static.onnx"
     quantize_static(
         prepared,
@@ -55,7 +60,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=METHODS[settings["calibrationMethod"]],
-        op_types_to_quantize=sorted(settings["opTypes"] or DEFAULT_OP_TYPES),
+        op_types_to_quantize=sorted(types),
         nodes_to_exclude=sorted(excluded),
         per_channel=settings["perChannel"],
         reduce_range=settings["reduceRange"],
@@ -65,8 +70,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     quantized = _quantizers(result) > _quantizers(prepared)
     prepared.unlink()
     if not quantized:
-        types = ", ".join(settings["opTypes"]) or "operator that can be"
-        raise failed(context.name, f"nothing was quantized: no {types} is left; change opTypes or excludeNodes")
+        wanted = ", ".join(settings["opTypes"]) or "operator that can be"
+        raise failed(context.name, f"nothing was quantized: no {wanted} is left; change opTypes or excludeNodes")
     return result
 
 
@@ -74,9 +79,13 @@ def _quantizers(model: Path) -> int:
     return sum(node.op_type == "QuantizeLinear" for node in onnx.load(model).graph.node)
 
 
-def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str]]:
-    """The graph as onnxruntime would fuse it, with shapes; and the names in it of the excluded nodes."""
+def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str], set[str]]:
+    """The graph as onnxruntime would fuse it, with shapes; operator types to quantize in it, names to exclude."""
     named = with_named_nodes(onnx.load(model))
+    if settings["perChannel"] and any(
+        not item.domain and item.version < PER_CHANNEL_OPSET for item in named.opset_import
+    ):
+        named = onnx.version_converter.convert_version(named, PER_CHANNEL_OPSET)
     check_selection(named, settings, context, can=OP_TYPES)
     given, prepared = context.folder / "named.onnx", context.folder / "prepared.onnx"
     onnx.save(named, given)
@@ -88,13 +97,41 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
         quant_pre_process(given, prepared, skip_symbolic_shape=True)
     given.unlink()
     ready = with_named_nodes(onnx.load(prepared))
+    _flatten_biases(ready.graph)
     onnx.save(ready, prepared)
-    fused = set(settings["opTypes"]) - {node.op_type for node in ready.graph.node}
-    if fused:
-        left = ", ".join(sorted({node.op_type for node in ready.graph.node}))
-        message = f"opTypes {', '.join(sorted(fused))} are fused into other operators before they can be quantized"
-        raise failed(context.name, f"{message}; choose from {left}")
-    return prepared, _same_nodes(named.graph.node, list(ready.graph.node), settings["excludeNodes"])
+    types, excluded = _selection(list(named.graph.node), list(ready.graph.node), settings)
+    return prepared, types, excluded
+
+
+def _selection(
+    before: list[onnx.NodeProto], after: list[onnx.NodeProto], settings: Settings
+) -> tuple[set[str], set[str]]:
+    """What the settings, which are about ``before``, mean for ``after``: (operator types, excluded names).
+
+    MatMul and Add become a Gemm: it is quantized with MatMul, and so are no other Gemms.
+    """
+    types = set(settings["opTypes"] or DEFAULT_OP_TYPES)
+    excluded = _same_nodes(before, after, settings["excludeNodes"])
+    if "MatMul" in types and "Gemm" not in types:
+        gemms = {node.name for node in after if node.op_type == "Gemm"}
+        products = _same_nodes(before, after, [node.name for node in before if node.op_type == "MatMul"])
+        if gemms & products:
+            types.add("Gemm")
+            excluded |= gemms - products
+    return types, excluded
+
+
+def _flatten_biases(graph: onnx.GraphProto) -> None:
+    """Fusing MatMul and Add leaves biases of shape (1, n), which onnxruntime 1.32 cannot quantize by channel."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        bias = stored.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) > 2 else None
+        if bias is not None and len(bias.dims) == 2 and bias.dims[0] == 1:
+            flat = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias)[0], f"{bias.name}_flat")
+            if flat.name not in stored:
+                graph.initializer.append(flat)
+                stored[flat.name] = flat
+            node.input[2] = flat.name
 
 
 def _same_nodes(before: Iterable[onnx.NodeProto], after: list[onnx.NodeProto], names: list[str]) -> set[str]:

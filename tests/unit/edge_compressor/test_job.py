@@ -168,6 +168,9 @@ def test_the_evidence_of_the_manifest_is_whole(order: Task, run: Run, repository
     assert evidence["steps"][0]["settings"]["calibrationMethod"] == "MinMax"
     assert evidence["datasets"]["evaluation"]["samples"] == 400
     assert evidence["evaluation"]["artifact"]["confusion"]
+    drop = evidence["evaluation"]["accuracyDrop"]
+    assert drop["lowerPercent"] < drop["percent"] < drop["upperPercent"]
+    assert evidence["notes"] == []
     assert evidence["budget"]["limits"]["maxAccuracyDropPercent"] == "10"
     assert evidence["latency"]["source"].keys() == {"p50Milliseconds", "p95Milliseconds"}
     assert evidence["hardware"].keys() >= {"processor", "architecture", "instructionSets"}
@@ -176,6 +179,12 @@ def test_the_evidence_of_the_manifest_is_whole(order: Task, run: Run, repository
     text = files["model/report.md"].decode()
     assert "| Pass | maxSizeBytes |" in text
     assert "int8 | QuantizeStatic" in text
+
+
+def test_sets_that_share_samples_are_told_of(order: Task, run: Run, repository: Repository) -> None:
+    outcome = run(replace(order, calibration=order.evaluation)).report
+    files = layer_files(repository, outcome.artifacts[0].image.partition("@")[2], "linux/amd64")
+    assert b"400 of 400 samples of the evaluation set are in the calibration set too" in files["model/report.md"]
 
 
 def test_no_steps_publish_the_source_bit_for_bit(

@@ -144,6 +144,37 @@ def test_dynamic_quantization_leaves_convolutions_alone_unless_they_are_named(re
     assert operators(bench.apply("QuantizeDynamic", residual, opTypes=["Conv"]))["ConvInteger"] == 5
 
 
+def matmul_net(path: Path) -> Path:
+    """MatMul + Add (which onnxruntime fuses to a Gemm with a bias of two dimensions), Relu, Gemm."""
+    net = models.Builder()
+    product = net.node("MatMul", ["x", net.weight("w1", 16, 32)], "product_out")
+    hidden = net.node("Relu", [net.node("Add", [product, net.weight("b1", 1, 32)], "sum_out")], "hidden_out")
+    net.node("Gemm", [hidden, net.weight("w_head", 32, 10), net.weight("b_head", 10)], "y", name="head")
+    return net.save(path, [16])
+
+
+def test_a_product_that_is_fused_to_a_gemm_is_quantized_as_the_product_it_was(bench: Bench, tmp_path: Path) -> None:
+    model = matmul_net(tmp_path / "matmul.onnx")
+    files = Files(model, models.write_calibration(tmp_path / "c.npz", model), tmp_path)
+    assert weights_by_type(bench.apply("QuantizeStatic", files)) == {onnx.TensorProto.INT8: 2}
+    result = bench.apply("QuantizeStatic", files, opTypes=["MatMul"])
+    kept = {tensor.name for tensor in onnx.load(result).graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    assert "w_head" in kept
+    assert "w1" not in kept
+
+
+def test_models_older_than_scales_with_an_axis_are_lifted_to_them(
+    perceptron: Files, bench: Bench, tmp_path: Path
+) -> None:
+    def age(model: onnx.ModelProto) -> None:
+        model.opset_import[0].version = 11
+
+    models.edited(perceptron.model, tmp_path / "old.onnx", age)
+    result = bench.apply("QuantizeStatic", Files(tmp_path / "old.onnx", perceptron.calibration, perceptron.evaluation))
+    check_model(result)
+    assert agreement(perceptron.model, result) >= 0.95
+
+
 def test_nameless_nodes_are_no_obstacle(residual: Files, bench: Bench, tmp_path: Path) -> None:
     def unname(model: onnx.ModelProto) -> None:
         for node in model.graph.node:
