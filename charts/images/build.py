@@ -74,7 +74,8 @@ def _run(options: argparse.Namespace) -> int:
         raise BuildError("--digests needs --push: what is in no registry has no name there")
     names = options.only or [name for name, image in IMAGES.items() if image.released or not options.release]
     platforms = _platforms(options.platform)
-    built = [building.build(IMAGES[name], platforms, fresh=options.fresh) for name in names]
+    images = [IMAGES[name] for name in names if set(platforms) & set(IMAGES[name].platforms)]
+    built = [building.build(image, platforms, fresh=options.fresh) for image in images]
     for image in built:
         if options.check:
             check.check(image)

@@ -158,13 +158,13 @@ def write_debian_layer(what: Debian, architecture: str, path: Path, scratch: Pat
     multiarch = MULTIARCH[architecture]
     root = scratch / "root"
     _unpack(what.packages, architecture, scratch / "unpacked.tar", root)
-    _bundle_certificates(root)
+    bundle_certificates(root)
     if what.pruned is None:
         keep_only(root, what.kept, multiarch=multiarch)
     else:
         prune(root, what.pruned, multiarch=multiarch)
         drop_empty_directories(root)
-    _keep_packages_that_are_there(root)
+    keep_packages_that_are_there(root)
     standard_library = root / "usr/lib/python3.11"
     if standard_library.is_dir():
         compile_instead(standard_library, "/usr/lib/python3.11")
@@ -197,7 +197,7 @@ def _unpack(packages: Sequence[str], architecture: str, archive: Path, root: Pat
     archive.unlink()
 
 
-def _bundle_certificates(root: Path) -> None:
+def bundle_certificates(root: Path) -> None:
     """What update-ca-certificates does: one file of all that Debian trusts."""
     sources = sorted((root / "usr/share/ca-certificates").rglob("*.crt"))
     if sources:
@@ -206,7 +206,7 @@ def _bundle_certificates(root: Path) -> None:
         bundle.write_text("".join(source.read_text() for source in sources))
 
 
-def _keep_packages_that_are_there(root: Path) -> None:
+def keep_packages_that_are_there(root: Path) -> None:
     """Drops the records and licences of packages of which nothing else is left (but for the bundled certificates)."""
     status = root / "var/lib/dpkg/status.d"
     documents = root / "usr/share/doc"
