@@ -55,7 +55,8 @@ class Reconciler:
                     await self.run_pass(key)
                 self._failures.pop(key, None)
             except ApiError as error:
-                self._retry(key, error)
+                if not error.namespace_ends:
+                    self._retry(key, error)
             except Exception:
                 log.exception("pass of %s/%s failed", *key)
                 self._retry(key, None)

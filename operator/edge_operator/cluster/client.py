@@ -37,6 +37,7 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"API server answered {status}: {message}" if status else f"API server: {message}")
         self.status = status
+        self.namespace_ends = status == 403 and "because it is being terminated" in message
 
 
 class Cluster:

@@ -43,8 +43,9 @@ def decide_artifact(observation: Observation, now: datetime) -> Artifact:
     recorded = observation.revision(name)
     if recorded is not None:
         return Artifact(recorded, reasons.PUBLISHED, _published(recorded), actions=_delete_all_jobs(observation))
-    twin = next((r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()), None)
-    if twin is not None:
+    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
+    if twins:
+        twin = max(twins, key=lambda revision: (revision.created, revision.name))
         record = RecordRevision(name, revision_spec(observation, twin.spec["source"]["digest"], twin.spec["variants"]))
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
     return _compress(observation, name, now)

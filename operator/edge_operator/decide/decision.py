@@ -283,7 +283,7 @@ def _live_revisions(fleet: Fleet, memory: _Memory, candidate: str | None) -> lis
 
 
 def _objects(observation: Observation, live: list[str]) -> list[Action]:
-    """What must exist. DaemonSets are immutable: an existing one is left alone, so that an upgrade starts no rollout."""
+    """What must exist. DaemonSets are immutable: one that exists is left alone, so that an upgrade starts no rollout."""
     have = {(item.kind, item.name) for item in observation.applied}
     actions: list[Action] = []
     for name in live:

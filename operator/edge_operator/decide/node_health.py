@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edgemodel import reasons
+from edgemodel.names import daemonset_name
 
 from edge_operator.decide.observation import Node, Pod
 
@@ -45,13 +46,20 @@ def failure(
     waited = f"not ready after {deadline.total_seconds():.0f} s"
     if pod is not None and pod.trouble is not None:
         return NodeFailure(node.name, pod.trouble[0], f"node {node.name}: {waited}: {pod.trouble[1]}")
+    if pod is None:
+        name = daemonset_name(revision, variant)
+        waited += f", no pod was made: kubectl describe daemonset {name} says why"
     return NodeFailure(node.name, reasons.NODE_DEADLINE_EXCEEDED, f"node {node.name}: {waited}")
 
 
-def deadline_of(pods: tuple[Pod, ...], node: str, revision: str, variant: str, deadline: timedelta) -> datetime | None:
-    """When a pod that is not ready yet will have failed; None without such a pod."""
-    waiting = [pod.created + deadline for pod in _pods_of(pods, node, revision, variant) if not pod.ready]
-    return min(waiting, default=None)
+def deadline_of(
+    pods: tuple[Pod, ...], node: str, revision: str, variant: str, since: datetime, deadline: timedelta
+) -> datetime | None:
+    """When ``node`` will have failed unless it serves by then; None while it does."""
+    mine = _pods_of(pods, node, revision, variant)
+    if any(pod.ready for pod in mine):
+        return None
+    return max((pod.created for pod in mine), default=since) + deadline
 
 
 def _pods_of(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -> list[Pod]:

@@ -203,7 +203,7 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
         ready = [pod for pod in pods if pod is not None]
         if len(ready) < len(pods) or finishing:
             text = f"{where}: {trial.plan[wave]} nodes switch to {candidate}"
-            return hold(reasons.ROLLING_OUT, text, _next_deadline(fleet, candidate, trial.switched))
+            return hold(reasons.ROLLING_OUT, text, _next_deadline(fleet, candidate, trial))
         served_since = max(pod.ready_since or pod.created for pod in ready)
         last = wave + 1 == len(rollout.waves)
         until = max(served_since, started) + (rollout.bake if last else rollout.soak)
@@ -253,10 +253,9 @@ def _failures(
     return tuple(item for item in found if item is not None)
 
 
-def _next_deadline(fleet: Fleet, candidate: str, switched: list[Placed]) -> datetime | None:
-    deadline = fleet.observation.spec.rollout.node_deadline
-    pods = fleet.observation.pods
-    times = [deadline_of(pods, p.node.name, candidate, p.variant, deadline) for p in switched]
+def _next_deadline(fleet: Fleet, candidate: str, trial: _Trial) -> datetime | None:
+    pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
+    times = [deadline_of(pods, p.node.name, candidate, p.variant, trial.started, deadline) for p in trial.switched]
     return min((time for time in times if time is not None), default=None)
 
 

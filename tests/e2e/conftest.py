@@ -1,0 +1,43 @@
+"""The site that the tests share (installed by ``make e2e`` before they start) and a namespace for each test."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.edge_models import Workspace
+from tests.support.site import Site, find_site
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    found = find_site()
+    found.kubectl("get", "deployment", "edgemodel-operator", "-n", "edgemodel-system")
+    return found
+
+
+@pytest.fixture
+def work(site: Site, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
+    """Deleted at the end, without waiting; what it held is printed when the test failed."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
+    namespace = f"{words}-{uuid.uuid4().hex[:5]}".removeprefix("test-")
+    site.kubectl("create", "namespace", namespace)
+    site.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    workspace = Workspace(site, namespace, tmp_path)
+    yield workspace
+    report = getattr(request.node, "report", None)
+    if report is not None and report.failed:
+        print(site.kubectl("get", "edgemodels,jobs,pods,daemonsets", "-n", namespace, "-o", "wide"))
+        print(site.kubectl("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"))
+        print(site.kubectl("logs", "-n", "edgemodel-system", "deployment/edgemodel-operator", "--tail=60"))
+    site.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        item.report = report  # type: ignore[attr-defined]
+    return report

@@ -1,0 +1,90 @@
+"""EdgeModels of end-to-end tests: quick rollouts on the lab's nodes."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support import serving
+from tests.support.site import Site, push_example, wait_until
+
+QUICK = {
+    "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
+    "soakSeconds": 1,
+    "bakeSeconds": 1,
+    "nodeDeadlineSeconds": 60,
+}
+JOB_SECONDS = 120
+ROLLOUT_SECONDS = 180
+
+
+@dataclass
+class Workspace:
+    """A namespace of one test, with what it takes to publish and apply there."""
+
+    site: Site
+    namespace: str
+    folder: Path
+    applied: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def publish(self, *files: Path) -> dict[str, str]:
+        """File stem -> ``oci://`` URI in the registry that plays the public one."""
+        return push_example(self.site, self.namespace, *files)
+
+    def apply(self, name: str = "m", **spec: Any) -> None:
+        """Applies an EdgeModel with quick waves on ``edge=camera``; ``spec`` replaces top-level fields."""
+        body = {
+            "apiVersion": "edgemodel.io/v1alpha1",
+            "kind": "EdgeModel",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "compression": {"steps": []},
+                "placement": {"nodeSelector": {"edge": "camera"}},
+                "rollout": QUICK,
+                **self.applied.get(name, {}),
+                **spec,
+            },
+        }
+        self.applied[name] = body["spec"]  # type: ignore[assignment]
+        self.site.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    def get(self, name: str = "m") -> dict[str, Any]:
+        model: dict[str, Any] = self.site.get("edgemodel", name, "-n", self.namespace)
+        return model
+
+    def ready(self, name: str = "m", seconds: float = ROLLOUT_SECONDS) -> dict[str, Any]:
+        return serving.wait_for_condition(self.site, self.namespace, name, "Ready", "", seconds)
+
+    def stalled(self, reason: str, name: str = "m", seconds: float = JOB_SECONDS) -> str:
+        """The message, once the EdgeModel is Stalled with ``reason``."""
+        model = serving.wait_for_condition(self.site, self.namespace, name, "Stalled", reason, seconds)
+        found = serving.condition(model, "Stalled")
+        assert found is not None
+        return str(found["message"])
+
+    def reconciling(self, reason: str, name: str = "m", seconds: float = JOB_SECONDS) -> str:
+        model = serving.wait_for_condition(self.site, self.namespace, name, "Reconciling", reason, seconds)
+        found = serving.condition(model, "Reconciling")
+        assert found is not None
+        return str(found["message"])
+
+    def pods(self, name: str = "m") -> dict[str, dict[str, Any]]:
+        """Node -> ready server pod."""
+        return serving.server_pods(self.site, self.namespace, name)
+
+    def revisions_on_nodes(self, name: str = "m") -> dict[str, str]:
+        return {node: pod["metadata"]["labels"]["edgemodel.io/revision"] for node, pod in self.pods(name).items()}
+
+    def wait(self, what: str, probe: Any, seconds: float = 60) -> Any:
+        return wait_until(what, probe, seconds)
+
+
+def pins_of_nodes(site: Site, names: Iterable[str] = ()) -> dict[str, set[str]]:
+    """Node -> pins."""
+    nodes = site.get("nodes")["items"]
+    return {
+        node["metadata"]["name"]: {key for key in node["metadata"]["labels"] if key.startswith("pin.edgemodel.")}
+        for node in nodes
+        if not names or node["metadata"]["name"] in names
+    }

@@ -1,0 +1,24 @@
+"""``python -m tests.support.install``: this checkout, built, pushed and installed where the tests will run."""
+
+import sys
+import time
+
+from tests.support.site import SiteError, build_images, find_site, install_chart
+
+
+def main() -> int:
+    started = time.monotonic()
+    try:
+        site = find_site()
+        images = build_images(site)
+        print(f"[{time.monotonic() - started:6.1f} s] installing the chart", flush=True)
+        install_chart(site, images)
+    except SiteError as error:
+        print(f"install: {error}", file=sys.stderr)
+        return 1
+    print(f"[{time.monotonic() - started:6.1f} s] installed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
