@@ -31,21 +31,23 @@ def compiler() -> str:
 
 
 def compile_beside(root: Path, inside: str) -> None:
-    """Compiles every file below ``root``, which will be at ``inside`` in the image (it stands in tracebacks)."""
+    """Compiles every file below ``root``, which will be at ``inside`` in the image (it stands in tracebacks).
+
+    Raises BuildError for a file that is no Python.
+    """
     _compile(root, inside)
 
 
 def compile_instead(root: Path, inside: str) -> None:
-    """As ``compile_beside``, but leaves ``x.pyc`` where ``x.py`` was. What does not compile stays as it is."""
+    """As ``compile_beside``, but leaves ``x.pyc`` where ``x.py`` was."""
     _compile(root, inside, "-b")
     for source in root.rglob("*.py"):
-        if source.with_suffix(".pyc").is_file():
-            source.unlink()
+        source.unlink()
 
 
 def _compile(root: Path, inside: str, *options: str) -> None:
     # Hash seed 0 and one process: the order of sets and the sharing of strings show in the bytes.
-    argv: list[str | Path] = [compiler(), "-I", "-m", "compileall", "-q", "-f", "-j", "1", *options]
+    argv: list[str | Path] = [compiler(), "-P", "-m", "compileall", "-q", "-f", "-j", "1", *options]
     paths: list[str | Path] = ["-s", root, "-p", inside, root]
     run(
         [*argv, "--invalidation-mode", "unchecked-hash", *paths],

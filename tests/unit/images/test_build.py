@@ -1,0 +1,110 @@
+"""The command: what it pushes, writes and refuses. Layers are tiny here; real ones take a minute."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from edge_oci import blobs, manifests
+from edge_oci.client import Registries
+from edge_oci.descriptors import Descriptor
+from edge_oci.images import Platform, platforms_of
+from edge_oci.layers import Layer, write_layer
+from edge_oci.references import parse_reference
+
+from charts.images import build, building
+from charts.images.catalogue import IMAGES, Image
+from tests.unit.edge_oci import distribution
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with distribution.running(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+@pytest.fixture(autouse=True)
+def tiny_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def layers(image: Image, architecture: str, fresh: bool) -> list[Layer]:
+        path = tmp_path / f"{image.name}-{architecture}"
+        return [write_layer({"etc/architecture": architecture.encode()}, path, compression="gzip")]
+
+    monkeypatch.setattr(building, "_layers", layers)
+
+
+def test_images_are_pushed_and_named_as_clusters_name_them(
+    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digests = tmp_path / "digests.json"
+    push = ["--push", f"{registry}/test", "--plain-http", "--name-as", "registry.lab:5000/test"]
+    assert build.main([*push, "--digests", str(digests), "--tag", "t1"]) == 0
+    names = json.loads(digests.read_text())
+    assert set(names) == set(IMAGES)
+    for name, text in names.items():
+        assert text.startswith(f"registry.lab:5000/test/{name}@sha256:")
+        where = parse_reference(text.replace("registry.lab:5000", registry))
+        repository = Registries(plain_http_hosts=[registry]).repository(where)
+        assert manifests.resolve(repository, "t1").digest == where.digest
+        assert [str(platform) for platform in platforms_of(repository, "t1")] == list(IMAGES[name].platforms)
+    table = capsys.readouterr().out
+    assert names["server"].rpartition("@")[2] in table
+    assert "linux/arm64" in table
+
+
+def test_a_second_push_gives_the_same_digests(registry: str, tmp_path: Path) -> None:
+    for run in ("one", "two"):
+        push = ["--push", f"{registry}/{run}", "--plain-http", "--name-as", "r.example/x"]
+        build.main([*push, "--only", "server", "--digests", str(tmp_path / run)])
+    assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text()
+
+
+def test_an_archive_holds_what_a_registry_would(registry: str, tmp_path: Path) -> None:
+    digests = tmp_path / "digests.json"
+    push = ["--push", f"{registry}/archive", "--plain-http", "--digests", str(digests)]
+    build.main([*push, "--only", "operator", "--output", str(tmp_path / "out")])
+    with tarfile.open(tmp_path / "out/operator.tar") as archive:
+        top = json.load(archive.extractfile("index.json") or pytest.fail("no index.json"))
+        names = archive.getnames()
+    (entry,) = top["manifests"]
+    assert json.loads(digests.read_text())["operator"].endswith(entry["digest"])
+    assert f"blobs/{entry['digest'].replace(':', '/')}" in names
+    assert entry["annotations"]["io.containerd.image.name"].endswith(f"/operator:{building.version()}")
+    assert len(names) == 2 + 1 + 2 * 3  # layout, top; index; and for each platform manifest, configuration, layer
+
+
+def test_no_image_runs_as_root(registry: str, tmp_path: Path) -> None:
+    repository = Registries(plain_http_hosts=[registry]).repository(parse_reference(f"{registry}/user/server"))
+    pushed = building.push(building.build(IMAGES["server"], ["linux/arm64"]), repository, tag="t")
+    manifest = manifests.get_manifest(repository, pushed.platforms[Platform("linux", "arm64")].digest)
+    config = json.loads(
+        blobs.read_blob(repository, Descriptor.from_json(manifest.content["config"]), max_bytes=1 << 20)
+    )
+    assert config["architecture"] == "arm64"
+    assert config["config"]["User"] == "65532:65532"
+    assert config["config"]["Entrypoint"] == ["/usr/bin/python3", "-m", "inference_server"]
+    assert "PYTHONPATH=/app" in config["config"]["Env"]
+    assert config["created"] == "1970-01-01T00:00:00Z"
+
+
+def test_an_image_that_is_not_made_for_a_platform_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--platform", "linux/arm64"]) == 0
+    table = capsys.readouterr().out
+    assert "server" in table
+    assert "registry" not in table
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--digests", "x.json"], "--digests needs --push"),
+        (["--platform", "linux/s390x"], "no image is made for linux/s390x; there are linux/amd64, linux/arm64"),
+        (["--only", "server", "--push", "edgemodel"], "name the registry's host first"),
+        (["--only", "server", "--push", "r.example/x", "--docker-config", "/missing.json"], "/missing.json: not a"),
+    ],
+)
+def test_a_mistake_is_said_in_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(arguments) == 1
+    assert said in capsys.readouterr().err.splitlines()[-1]

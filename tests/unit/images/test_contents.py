@@ -1,0 +1,86 @@
+"""What goes into layers: the right packages, bytecode that needs no check, libraries that load, our own code."""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charts.images import building, bytecode, own_code, wheels
+from charts.images.catalogue import IMAGES, Image
+
+_WITH_WHEELS = [image for image in IMAGES.values() if image.wheels]
+_OURS = [image for image in IMAGES.values() if image.code]
+
+
+@pytest.mark.parametrize("image", _WITH_WHEELS, ids=lambda image: image.name)
+def test_what_is_dropped_is_in_the_lock_and_gone_from_what_is_installed(image: Image) -> None:
+    assert image.wheels is not None
+    lock = (building.LOCKS / f"{image.wheels.lock}.txt").read_text()
+    dropped = [name for names in image.wheels.dropped.values() for name in names]
+    left = wheels.without(lock, dropped)
+    assert all(f"\n{name}==" in f"\n{lock}" and f"\n{name}==" not in f"\n{left}" for name in dropped)
+    assert lock.count("--hash") > left.count("--hash") > 0
+    assert not left.startswith(" ")
+
+
+def test_a_package_that_is_not_in_the_lock_cannot_be_dropped() -> None:
+    with pytest.raises(ValueError, match="not in the lock file, so they need not be dropped: b"):
+        wheels.without("a==1 \\\n    --hash=x\n", ["b"])
+
+
+@pytest.mark.parametrize("image", _OURS, ids=lambda image: image.name)
+def test_what_an_image_starts_is_in_it(image: Image) -> None:
+    python, option, module = image.entrypoint
+    assert (python, option) == ("/usr/bin/python3", "-m")
+    files = own_code.sources(building.ROOT, image.code)
+    assert f"{module}/__main__.py" in files
+    assert "edgemodel/names.py" in files
+    assert not [name for name in files if "__pycache__" in name or name.startswith("operator/")]
+
+
+@pytest.mark.parametrize("image", [image for image in _OURS if image.name != "operator"], ids=lambda image: image.name)
+def test_onnxruntime_reports_to_nobody(image: Image) -> None:
+    assert image.environment["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_the_code_layer_is_the_same_from_wherever_it_is_built(tmp_path: Path) -> None:
+    layers = []
+    for name in ("one", "another"):
+        root = tmp_path / name
+        (root / "operator/thing/__pycache__").mkdir(parents=True)
+        (root / "operator/thing/__init__.py").write_text("X = {'b', 'a'}\n")
+        (root / "operator/thing/__pycache__/stale.cpython-311.pyc").write_bytes(name.encode())
+        (root / "scratch").mkdir()
+        files = own_code.sources(root, ["operator/thing"])
+        layers.append(own_code.write_code_layer(files, root / "layer", root / "scratch"))
+    assert layers[0].digest == layers[1].digest
+
+
+def test_bytecode_takes_the_place_of_sources_and_is_never_checked(tmp_path: Path) -> None:
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing/__init__.py").write_text("from thing.inner import fail\n")
+    (tmp_path / "thing/inner.py").write_text("def fail():\n    raise RuntimeError('here')\n")
+    bytecode.compile_instead(tmp_path / "thing", "/usr/lib/thing")
+    assert sorted(path.name for path in (tmp_path / "thing").iterdir()) == ["__init__.pyc", "inner.pyc"]
+    magic, flags = struct.unpack_from("<4sI", (tmp_path / "thing/inner.pyc").read_bytes())
+    assert magic == importlib.util.MAGIC_NUMBER
+    assert flags == 0b01  # by hash, unchecked
+    program = "import thing; thing.fail()"
+    failed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 'File "/usr/lib/thing/inner.py", line 2, in fail' in failed.stderr
+
+
+def test_a_library_that_strip_has_broken_is_noticed() -> None:
+    binary = bytearray(Path(sys.executable).read_bytes())
+    assert wheels.loads(bytes(binary))
+    (table,) = struct.unpack_from("<Q", binary, 32)
+    size, count = struct.unpack_from("<HH", binary, 54)
+    first = next(at for at in range(table, table + size * count, size) if struct.unpack_from("<I", binary, at) == (1,))
+    (offset,) = struct.unpack_from("<Q", binary, first + 8)
+    struct.pack_into("<Q", binary, first + 8, offset + 8)
+    assert not wheels.loads(bytes(binary))
