@@ -67,6 +67,12 @@ _PYTHON_PRUNED = {
         "var/lib/apt", "var/lib/pam", "var/lib/dpkg/[!s]*", "var/lib/dpkg/status", "var/cache/*", "var/log/*",
         "var/backups", "var/lib/misc", "boot", "home", "media", "mnt", "srv", "opt", "dev/*",
     ],
+    "the build machine's name and name servers, which mmdebstrap leaves behind": [
+        "etc/hostname", "etc/hosts", "etc/resolv.conf",
+    ],
+    "what a machine needs to boot, and a person to log in": [
+        "lib/systemd", "usr/lib/binfmt.d", "etc/ethertypes", "etc/fstab", "etc/issue*", "etc/rmt", "etc/rpc",
+    ],
     "programs that no Python needs; there is no shell": [
         "bin/*", "sbin/*", "usr/sbin/*", "usr/bin/[!p]*", "usr/bin/pdb3*", "usr/bin/pydoc3*", "usr/bin/pygettext3*",
         "usr/bin/perl*", "usr/share/awk",

@@ -1,4 +1,3 @@
-
 """Cleans, quantizes and runs a small model in every way that the compressor does."""
 
 import tempfile

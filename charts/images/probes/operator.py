@@ -1,4 +1,3 @@
-
 """The libraries that the operator loads late, one signature, and the certificates."""
 
 import ssl

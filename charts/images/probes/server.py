@@ -1,4 +1,3 @@
-
 """One inference, of a model written out by hand: y = Relu(x). There is no onnx in this image to make one."""
 
 import httptools  # noqa: F401

@@ -102,6 +102,16 @@ def test_records_and_licences_go_with_the_last_file_of_a_package(tmp_path: Path)
     assert (documents / "libkept1/copyright").exists()  # by way of "shared"
 
 
+def test_the_build_machine_leaves_no_trace(tmp_path: Path) -> None:
+    for base in {image.base.packages: image.base for image in IMAGES.values()}.values():
+        fill(tmp_path, ["etc/hostname", "etc/hosts", "etc/resolv.conf"])
+        if base.pruned is None:
+            pruning.keep_only(tmp_path, base.kept, multiarch="x86_64-linux-gnu")
+        else:
+            pruning.prune(tmp_path, base.pruned, multiarch="x86_64-linux-gnu")
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_certificates_become_one_file_in_a_fixed_order(tmp_path: Path) -> None:
     fill(tmp_path, ["usr/share/ca-certificates/mozilla/b.crt", "usr/share/ca-certificates/mozilla/a.crt"])
     debian.bundle_certificates(tmp_path)
