@@ -17,7 +17,7 @@ from edge_oci.errors import OciError  # noqa: E402
 from edge_oci.images import Platform  # noqa: E402
 from edge_oci.references import parse_reference  # noqa: E402
 
-from charts.images import archive, building, check  # noqa: E402 - the path is set above
+from charts.images import archive, building, cache, check  # noqa: E402 - the path is set above
 from charts.images.building import BuiltImage  # noqa: E402
 from charts.images.catalogue import BOTH, IMAGES  # noqa: E402
 from charts.images.progress import BuildError, say, step  # noqa: E402
@@ -74,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         raise BuildError("--digests needs --push: what is in no registry has no name there")
     names = options.only or [name for name, image in IMAGES.items() if image.released or not options.release]
     platforms = _platforms(options.platform)
+    cache.drop_unused()
     images = [IMAGES[name] for name in names if set(platforms) & set(IMAGES[name].platforms)]
     built = [building.build(image, platforms, fresh=options.fresh) for image in images]
     for image in built:

@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from edge_oci.layers import Layer
 
 _RECORD = "layer.json"
 _BLOB = "layer.tar.gz"
+_KEPT_SECONDS = 30 * 24 * 3600
 
 Writer = Callable[[Path, Path], Layer]
 """Writes a layer to the first path; the second is an empty folder to work in."""
@@ -43,8 +46,18 @@ def cached_layer(key: str, write: Writer, *, fresh: bool = False) -> Layer:
         shutil.rmtree(home, ignore_errors=True)
     if not home.is_dir():
         _make(home, write)
+    os.utime(home)
     record = json.loads((home / _RECORD).read_text())
     return Layer(**record | {"path": home / _BLOB})
+
+
+def drop_unused() -> None:
+    """Deletes what no build has used for a month, and what a killed build has left."""
+    oldest = time.time() - _KEPT_SECONDS
+    for entry in directory().glob("*"):
+        with suppress(FileNotFoundError):  # another builder was faster
+            if entry.stat().st_mtime < oldest:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _make(home: Path, write: Writer) -> None:

@@ -33,6 +33,7 @@ def tiny_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return [write_layer({"etc/architecture": architecture.encode()}, path, compression="gzip")]
 
     monkeypatch.setattr(building, "_layers", layers)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_images_are_pushed_and_named_as_clusters_name_them(

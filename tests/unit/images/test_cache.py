@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_of_two_builders_the_first_wins_and_both_are_content() -> None:
         return Writer()(path, scratch)
 
     assert cache.cached_layer("key", slower) == cache.cached_layer("key", Writer(b"unused"))
+
+
+def test_what_nobody_used_for_a_month_is_dropped(own_cache: Path) -> None:
+    for key in ("used", "unused"):
+        cache.cached_layer(key, Writer())
+        os.utime(own_cache / key, (0, 0))
+    cache.cached_layer("used", Writer())
+    cache.drop_unused()
+    assert [path.name for path in own_cache.iterdir()] == ["used"]
 
 
 def test_a_key_tells_inputs_apart(tmp_path: Path) -> None:
