@@ -42,38 +42,46 @@ class Model:
         return firsts.pop() if len(firsts) == 1 else None
 
 
-def check_model(path: Path, *, what: str = "source") -> Model:
-    """Raises Stalled(SourceInvalid), naming ``what`` it is, unless every check of this module passes."""
+def check_model(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> Model:
+    """Raises Stalled, with ``reason`` and naming ``what`` it is, unless every check of this module passes."""
+    try:
+        return _checked(path)
+    except _Unsound as error:
+        raise Stalled(reason, f"{what}: {error}") from error
+
+
+class _Unsound(Exception):
+    """What is wrong with the file."""
+
+
+def _checked(path: Path) -> Model:
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise _invalid(what, f"{size} bytes, and an ONNX file has at most {MOST_BYTES}")
-    graph = _load(path, what)
-    _check_structure(graph, what)
+        raise _Unsound(f"{size} bytes, and an ONNX file has at most {MOST_BYTES}")
+    _check_structure(_load(path))
     try:
-        onnx.checker.check_model(graph)
+        onnx.checker.check_model(str(path))  # reads it again, rather than hold it as objects and as bytes at once
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise _invalid(what, f"onnx.checker refuses it: {_first_line(error)}") from error
-    del graph
+        raise _Unsound(f"onnx.checker refuses it: {_first_line(error)}") from error
     try:
         inputs, outputs = runtime.tensors(runtime.open_session(path, threads=1))
     except runtime.RUN_ERRORS as error:
-        raise _invalid(what, f"onnxruntime {onnxruntime.__version__} cannot load it: {_first_line(error)}") from error
+        raise _Unsound(f"onnxruntime {onnxruntime.__version__} cannot load it: {_first_line(error)}") from error
     if not outputs:
-        raise _invalid(what, "it has no outputs")
+        raise _Unsound("it has no outputs")
     return Model(path, digest_of_file(path), size, inputs, outputs)
 
 
 def check_same_interface(source: Model, artifact: Model) -> None:
     """A step may change everything but what callers see. Raises Stalled(StepFailed)."""
-    for kind, before, after in (
-        ("inputs", source.inputs, artifact.inputs),
-        ("outputs", source.outputs, artifact.outputs),
-    ):
-        if [(tensor.name, tensor.datatype) for tensor in before] != [
-            (tensor.name, tensor.datatype) for tensor in after
-        ]:
-            message = f"the steps changed the model's {kind} from {_listed(before)} to {_listed(after)}"
-            raise Stalled(reasons.STEP_FAILED, message)
+    if source.inputs != artifact.inputs:
+        change = f"from {_listed(source.inputs)} to {_listed(artifact.inputs)}"
+        raise Stalled(reasons.STEP_FAILED, f"the steps changed the model's inputs {change}")
+    # Shapes of outputs may be known better after a step than before.
+    names = [[(tensor.name, tensor.datatype) for tensor in model.outputs] for model in (source, artifact)]
+    if names[0] != names[1]:
+        change = f"from {_listed(source.outputs)} to {_listed(artifact.outputs)}"
+        raise Stalled(reasons.STEP_FAILED, f"the steps changed the model's outputs {change}")
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -84,17 +92,17 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
             yield from nodes(subgraph)
 
 
-def _load(path: Path, what: str) -> onnx.ModelProto:
+def _load(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, ValueError) as error:
-        raise _invalid(what, "not an ONNX file: it does not parse") from error
+        raise _Unsound("not an ONNX file: it does not parse") from error
     if not model.opset_import or not model.graph.node:
-        raise _invalid(what, "not an ONNX file: it has no graph")
+        raise _Unsound("not an ONNX file: it has no graph")
     return model
 
 
-def _check_structure(model: onnx.ModelProto, what: str) -> None:
+def _check_structure(model: onnx.ModelProto) -> None:
     own = {function.domain for function in model.functions}
     bodies = [node for function in model.functions for node in _function_nodes(function)]
     for node in [*nodes(model.graph), *bodies]:
@@ -103,7 +111,7 @@ def _check_structure(model: onnx.ModelProto, what: str) -> None:
                 f"operator {node.op_type} is of domain {node.domain!r}, which needs a custom library; "
                 f"standard are {', '.join(sorted(DOMAINS - {''}))}"
             )
-            raise _invalid(what, message)
+            raise _Unsound(message)
     for tensor in _stored_tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
@@ -111,7 +119,7 @@ def _check_structure(model: onnx.ModelProto, what: str) -> None:
                 f"the weight {tensor.name!r} is kept in another file, {where!r}; "
                 "save the model as one file (onnx.save_model(..., save_as_external_data=False))"
             )
-            raise _invalid(what, message)
+            raise _Unsound(message)
 
 
 def _function_nodes(function: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
@@ -158,14 +166,10 @@ def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
         yield from _graph_tensors(subgraph)
 
 
-def _invalid(what: str, message: str) -> Stalled:
-    return Stalled(reasons.SOURCE_INVALID, f"{what}: {message}")
-
-
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:500] if lines else type(error).__name__
 
 
 def _listed(tensors: tuple[Tensor, ...]) -> str:
-    return ", ".join(f"{tensor.name} ({tensor.datatype})" for tensor in tensors)
+    return ", ".join(f"{tensor.name} {tensor.datatype} {list(tensor.shape)}" for tensor in tensors)

@@ -233,7 +233,7 @@ class _Bench:
             own.mkdir()
             context = StepContext(step.name, own, self.calibration.dataset if self.calibration else None, self.progress)
             path = _apply_step(step, current.path, context)
-            current = check_model(path, what=f"what step {step.name} made")
+            current = check_model(path, what=f"step {step.name}: its result", reason=reasons.STEP_FAILED)
             check_same_interface(self.source, current)
             self.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest})

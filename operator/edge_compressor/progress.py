@@ -14,7 +14,7 @@ class Progress:
         stream: TextIO | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        pause_seconds: float = 3.0,
+        pause_seconds: float = 5.0,
     ) -> None:
         self._stream = stream or sys.stderr
         self._clock = clock

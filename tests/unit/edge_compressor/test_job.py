@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import zstandard
 from edge_compressor import job
+from edge_compressor.package import publish
+from edge_compressor.registry import RegistryAccess
 from edge_oci.blobs import read_blob
 from edge_oci.client import Registries, Repository
 from edge_oci.descriptors import Descriptor
@@ -205,6 +208,17 @@ def test_no_data_sets_are_enough_to_publish_without_a_budget(order: Task, run: R
     assert outcome.artifacts[0].latency_milliseconds is not None
 
 
+def test_equal_files_make_an_equal_image(
+    order: Task, run: Run, repository: Repository, registry: RegistryProgram, tmp_path: Path
+) -> None:
+    assert run(order).code == 0
+    folder = tmp_path / "work" / "run" / "artifacts" / "default"
+    manifest = ArtifactManifest.decode((folder / "manifest.json").read_bytes())
+    access = RegistryAccess(plain_http_hosts=(registry.host,))
+    images = {publish(folder, manifest, order.target, access, tmp_path).image for _ in range(2)}
+    assert images == {f"{repository.name}@{get_manifest(repository, 'f00d-default').descriptor.digest}"}
+
+
 def test_every_variant_gets_its_artifact_and_equal_steps_are_done_once(
     order: Task, run: Run, repository: Repository
 ) -> None:
@@ -347,6 +361,31 @@ def test_what_nobody_foresaw_ends_with_1_and_a_message_that_is_no_report(
     ended = run(order)
     assert (ended.code, ended.report) == (1, None)
     assert ended.message == b"CompressionFailed: ZeroDivisionError: oh"
+
+
+def test_a_step_that_makes_a_broken_model_is_told_as_that_step(
+    order: Task, run: Run, monkeypatch: pytest.MonkeyPatch, repository: Repository
+) -> None:
+    def spoil(*_: Any, **__: Any) -> Any:
+        return onnx.ModelProto(graph=onnx.GraphProto(name="empty"))
+
+    monkeypatch.setattr("edge_compressor.steps.clean_graph.onnxslim.slim", spoil)
+    ended = run(replace(order, recipes=(Recipe("default", ({"name": "clean", "type": "CleanGraph"},)),)))
+    assert (ended.code, ended.report.reason) == (3, reasons.STEP_FAILED)
+    assert ended.report.message == "step clean: its result: not an ONNX file: it has no graph"
+    assert list_tags(repository) == []
+
+
+def test_a_library_that_raises_anything_in_a_step_is_told_with_its_words(
+    order: Task, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: Any, **__: Any) -> Any:
+        raise KeyError("axis")
+
+    monkeypatch.setattr("edge_compressor.steps.quantize_static.quantize_static", stumble)
+    ended = run(order)
+    assert (ended.code, ended.report.reason) == (3, reasons.STEP_FAILED)
+    assert ended.report.message == "step int8: QuantizeStatic cannot be applied to this model: KeyError: 'axis'"
 
 
 def test_too_little_memory_is_told_as_that(order: Task, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,5 +124,14 @@ def test_an_artifact_with_another_interface_than_its_source_is_refused(residual:
         model.graph.output[0].name = "z"
 
     other = check_model(models.edited(residual.model, tmp_path / "renamed.onnx", rename))
-    with pytest.raises(Stalled, match=r"outputs from y \(FP32\) to z \(FP32\)"):
+    with pytest.raises(Stalled, match=r"outputs from y FP32 \[-1, 10\] to z FP32"):
+        check_same_interface(check_model(residual.model), other)
+
+
+def test_an_artifact_that_takes_other_shapes_than_its_source_is_refused(residual: Files, tmp_path: Path) -> None:
+    def fix(model: onnx.ModelProto) -> None:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+    other = check_model(models.edited(residual.model, tmp_path / "fixed.onnx", fix))
+    with pytest.raises(Stalled, match=r"inputs from x FP32 \[-1, 1, 12, 12\] to x FP32 \[1, 1, 12, 12\]"):
         check_same_interface(check_model(residual.model), other)
