@@ -24,6 +24,7 @@ from edge_operator.decide.actions import (
     EnsureNetworkPolicies,
     EnsureService,
     RecordRevision,
+    RecordVerdict,
     SetPins,
     StartJob,
 )
@@ -120,6 +121,13 @@ class Reconciler:
                 await self._create_once(objects.job(observation, name, attempt, spec))
             case RecordRevision(name, spec):
                 await self._create_once(objects.revision(observation, name, spec))
+            case RecordVerdict(name, verdict, reason, message):
+                status = {"verdict": verdict.value, "reason": reason, "message": message}
+                self._world.see(
+                    await self._cluster.merge(
+                        API_VERSION, "EdgeModelRevision", namespace, name, {"status": status}, "status"
+                    )
+                )
             case EnsureDaemonSet(revision, variant, tolerations):
                 await self._create_once(objects.daemonset(observation, revision, variant, tolerations))
             case EnsureService(port):

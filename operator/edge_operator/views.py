@@ -70,7 +70,12 @@ def job_view(raw: Raw, pod: Raw | None) -> Job:
 def revision_view(raw: Raw) -> Revision:
     meta = raw["metadata"]
     return Revision(
-        meta["name"], meta["uid"], raw["spec"]["fingerprint"], _time(meta["creationTimestamp"]), raw["spec"]
+        name=meta["name"],
+        uid=meta["uid"],
+        fingerprint=raw["spec"]["fingerprint"],
+        created=_time(meta["creationTimestamp"]),
+        spec=raw["spec"],
+        verdict=(raw.get("status") or {}).get("verdict", ""),
     )
 
 

@@ -40,6 +40,7 @@ NOT_SERVING: Final = "NotServing"
 NODES_OFFLINE: Final = "NodesOffline"
 NODES_CATCHING_UP: Final = "NodesCatchingUp"
 ALL_NODES_UP_TO_DATE: Final = "AllNodesUpToDate"
+PROMOTED: Final = "Promoted"  # of a revision: it went through all waves and became stable
 
 # --- the operator: a person must act ---
 ROLLED_BACK: Final = "RolledBack"  # a candidate failed on a node; the message has node and cause

@@ -17,6 +17,7 @@ from edge_operator.decide.actions import (
     EnsureNetworkPolicies,
     EnsureService,
     RecordRevision,
+    RecordVerdict,
     SetPins,
     StartJob,
 )
@@ -87,6 +88,7 @@ class Simulation:
     history: list[dict[str, Any]] = field(default_factory=list)
     pin_log: list[SetPins] = field(default_factory=list)
     jobs_started: list[str] = field(default_factory=list)
+    verdict_log: list[RecordVerdict] = field(default_factory=list)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
 
     @classmethod
@@ -206,6 +208,9 @@ class Simulation:
                 self.jobs.pop(name, None)
             case RecordRevision(name, spec):
                 self.revisions.setdefault(name, Revision(name, f"uid-{name}", spec["fingerprint"], self.now, spec))
+            case RecordVerdict(name, verdict, _, _):
+                self.revisions[name] = replace(self.revisions[name], verdict=verdict)
+                self.verdict_log.append(action)
             case DeleteRevision(name):
                 self.revisions.pop(name, None)
             case EnsureDaemonSet(revision, variant, _):

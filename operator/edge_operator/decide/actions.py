@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemodel.spec import EdgeModelSpec
+from edgemodel.verdict import Verdict
 
 from edge_operator.decide.observation import Revision
 
@@ -26,6 +27,16 @@ class RecordRevision:
 
     name: str
     spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RecordVerdict:
+    """Say in the status of revision ``name`` what its rollout came to."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,7 @@ Action = (
     StartJob
     | DeleteJob
     | RecordRevision
+    | RecordVerdict
     | DeleteRevision
     | EnsureDaemonSet
     | DeleteDaemonSet

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
+from edgemodel.verdict import Verdict
 
 from edge_operator.decide import status as words
 from edge_operator.decide.actions import (
@@ -15,6 +16,7 @@ from edge_operator.decide.actions import (
     EnsureDaemonSet,
     EnsureNetworkPolicies,
     EnsureService,
+    RecordVerdict,
 )
 from edge_operator.decide.artifact import Artifact, decide_artifact, target_name
 from edge_operator.decide.observation import Observation, Revision
@@ -230,14 +232,28 @@ def _decision(
         ),
     }
     live = _live_revisions(fleet, memory, on_trial)
+    wanted = _wanted_daemonsets(observation, live)
     actions = (
         *artifact.actions,
         *_objects(observation, live),
         *pins,
+        *_verdicts(observation, memory),
         *_garbage(observation, fleet, memory, target, live),
     )
     wakes = [time for time in (artifact.wake_at, step.wake_at if step else None) if time is not None]
     return Decision(status, actions, min(wakes, default=None))
+
+
+def _verdicts(observation: Observation, memory: _Memory) -> list[Action]:
+    """What the rollouts of stable and of the rejected revisions came to, where the revision does not say so yet."""
+    ended = {name: (Verdict.FAIL, str(why["reason"]), str(why["message"])) for name, why in memory.rejected.items()}
+    if memory.stable is not None:
+        ended[memory.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")
+    return [
+        RecordVerdict(revision.name, *ended[revision.name])
+        for revision in observation.revisions
+        if revision.name in ended and revision.verdict != ended[revision.name][0]
+    ]
 
 
 def _available(counts: NodeCounts) -> Condition:

@@ -61,6 +61,8 @@ class Revision:
     fingerprint: str
     created: datetime
     spec: dict[str, Any]
+    verdict: str = ""
+    """``status.verdict``; empty before there is one."""
 
 
 @dataclass(frozen=True)

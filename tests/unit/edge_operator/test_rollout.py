@@ -3,6 +3,7 @@
 import pytest
 from edgemodel import reasons
 from edgemodel.report import Failed
+from edgemodel.verdict import Verdict
 
 from tests.support.simulation import Simulation, model_spec
 
@@ -365,3 +366,31 @@ def test_revisions_beyond_the_history_limit_are_deleted() -> None:
         world.run(300)
     assert len(world.revisions) == 2
     assert len(world.daemonsets) == 1
+
+
+def test_a_revision_is_told_once_what_its_rollout_came_to() -> None:
+    world = installed()
+    good = world.target()
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "golden agreement 97.1 %, limit 99.5 %")
+    world.run(400)
+    passed, failed = world.verdict_log
+    assert (passed.name, passed.verdict, passed.reason) == (good, Verdict.PASS, reasons.PROMOTED)
+    assert (failed.name, failed.verdict, failed.reason) == (world.target(), Verdict.FAIL, reasons.GOLDEN_MISMATCH)
+    assert "golden agreement 97.1 %, limit 99.5 %" in failed.message
+
+
+def test_a_candidate_on_trial_has_no_verdict_yet() -> None:
+    world = Simulation.with_nodes(3)
+    world.run(60)
+    assert world.status["candidateRevision"] == world.target()
+    assert world.verdict_log == []
+
+
+def test_a_superseded_revision_keeps_its_verdict() -> None:
+    world = installed()
+    good = world.target()
+    world.new_source("b")
+    world.run(400)
+    assert world.revisions[good].verdict == Verdict.PASS
+    assert [item.name for item in world.verdict_log] == [good, world.target()]
