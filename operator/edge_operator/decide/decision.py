@@ -232,7 +232,6 @@ def _decision(
         ),
     }
     live = _live_revisions(fleet, memory, on_trial)
-    wanted = _wanted_daemonsets(observation, live)
     actions = (
         *artifact.actions,
         *_objects(observation, live),
