@@ -4,13 +4,13 @@ The pin is the only truth of what a node should run, so where a rollout stands i
 the pods; status remembers only which revisions are stable and rejected and when the wave started.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from edgemodel import reasons
-from edgemodel.names import pin_key, puller_of
+from edgemodel.names import pin_key
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.node_health import NodeFailure, deadline_of, failure, serving_pod
@@ -59,7 +59,6 @@ class Fleet:
         variants = {variant.name for variant in observation.spec.variants}
         for revision in observation.revisions:
             variants |= {variant["name"] for variant in revision.spec["variants"]}
-        variants |= {puller_of(variant) for variant in variants}
         known = {
             pin_key(observation.namespace, observation.name, name, variant): (name, variant)
             for name in names | ({stable} if stable else set())
@@ -96,34 +95,21 @@ def settle(fleet: Fleet, revision: str) -> tuple[SetPins, ...]:
 def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
     """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
 
-    Surge: the pin is added, and the others go once the new pod serves. Recreate, once the image is there, and a
-    way back from a rejected revision: the pins change places in one patch.
+    Surge: the pin is added, and the others go once the new pod serves. Recreate, and a way back from a
+    rejected revision: the pins change places in one patch.
     """
     node, pin = placed.node, fleet.pin(revision, placed)
     others = fleet.ours(node) - {pin}
     if pin not in node.pins:
-        if fleet.pinned_to_rejected(placed):
-            return SetPins(node.name, frozenset({pin}), others)
-        if not node.online:
+        at_once = fleet.pinned_to_rejected(placed)
+        if not node.online and not at_once:
             return None
-        if fleet.observation.spec.serving.strategy == "Recreate":
-            return _recreate(fleet, placed, revision)
-        return SetPins(node.name, frozenset({pin}))
+        swap = at_once or fleet.observation.spec.serving.strategy == "Recreate"
+        return SetPins(node.name, frozenset({pin}), others if swap else frozenset())
     rejected = frozenset(other for other in others if fleet.known_pins[other][0] in fleet.rejected)
     if others and fleet.pod(revision, placed) is not None:
         return SetPins(node.name, remove=others)
     return SetPins(node.name, remove=rejected) if rejected else None
-
-
-def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
-    """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
-    node, pin = placed.node, fleet.pin(revision, placed)
-    puller = replace(placed, variant=puller_of(placed.variant))
-    pull = fleet.pin(revision, puller)
-    others = fleet.ours(node) - {pull}
-    if not others or (pull in node.pins and fleet.pod(revision, puller) is not None):
-        return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
-    return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
 
 
 def roll_back(fleet: Fleet, rejected: str) -> tuple[SetPins, ...]:
