@@ -5,6 +5,8 @@ processors that lack VNNI add up to more than 16 bits hold, and answer otherwise
 evaluated on. The fastest form for convolutions.
 """
 
+import contextlib
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -89,12 +91,14 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
     check_selection(named, settings, context, can=OP_TYPES)
     given, prepared = context.folder / "named.onnx", context.folder / "prepared.onnx"
     onnx.save(named, given)
-    try:
-        quant_pre_process(given, prepared, skip_symbolic_shape=False)
-    except Exception as error:
-        # Symbolic shape inference raises anything for operators it does not know, and is only a help.
-        context.progress.say(f"step {context.name}: goes on without symbolic shapes ({type(error).__name__})")
-        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+    with tempfile.TemporaryDirectory(dir=context.folder) as scratch, contextlib.chdir(scratch):
+        try:
+            quant_pre_process(given, prepared, skip_symbolic_shape=False)
+        except Exception as error:
+            # Symbolic shape inference is only a help. For operators that it does not know it raises anything,
+            # having written the model to the current directory, wherever that is.
+            context.progress.say(f"step {context.name}: goes on without symbolic shapes ({type(error).__name__})")
+            quant_pre_process(given, prepared, skip_symbolic_shape=True)
     given.unlink()
     ready = with_named_nodes(onnx.load(prepared))
     _flatten_biases(ready.graph)

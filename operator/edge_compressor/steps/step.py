@@ -22,7 +22,7 @@ class StepContext:
     name: str
     """Of the step, e.g. ``int8``; it stands in messages."""
     folder: Path
-    """Empty; for the result and all that is made on the way to it."""
+    """Empty, an absolute path; for the result and all that is made on the way to it."""
     calibration: Dataset | None
     progress: Progress
 

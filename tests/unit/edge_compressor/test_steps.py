@@ -12,6 +12,7 @@ from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
+from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -173,6 +174,26 @@ def test_models_older_than_scales_with_an_axis_are_lifted_to_them(
     result = bench.apply("QuantizeStatic", Files(tmp_path / "old.onnx", perceptron.calibration, perceptron.evaluation))
     check_model(result)
     assert agreement(perceptron.model, result) >= 0.95
+
+
+def test_nothing_is_left_in_the_current_directory_when_shapes_cannot_be_inferred(
+    residual: Files, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime's symbolic inference, when it gives up, leaves the model in the current directory."""
+
+    def gives_up(given: Path, prepared: Path, *, skip_symbolic_shape: bool) -> None:
+        if not skip_symbolic_shape:
+            Path("sym_shape_infer_temp.onnx").write_bytes(b"")
+            raise Exception("Incomplete symbolic shape inference")
+        quant_pre_process(given, prepared, skip_symbolic_shape=True)
+
+    monkeypatch.setattr("edge_compressor.steps.quantize_static.quant_pre_process", gives_up)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    result = bench.apply("QuantizeStatic", residual)
+    assert agreement(residual.model, result) >= 0.95
+    assert list((tmp_path / "here").iterdir()) == []
+    assert [file.name for file in result.parent.iterdir()] == ["static.onnx"]
 
 
 def test_nameless_nodes_are_no_obstacle(residual: Files, bench: Bench, tmp_path: Path) -> None:
