@@ -1,6 +1,7 @@
 """``python3 -m edge_operator``: takes the lease, sees the world, and works until it is told to stop."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -9,7 +10,7 @@ from aiohttp.web import AppRunner
 from edgemodel.errors import EdgeModelError
 
 from edge_operator import endpoints, logs, settings
-from edge_operator.cluster import Cluster, registry_access
+from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
@@ -52,7 +53,8 @@ async def run(config: OperatorSettings) -> None:
                 for number in range(WORKERS):
                     tasks.create_task(reconciler.work(), name=f"worker-{number}")
         finally:
-            await leadership.release()
+            with contextlib.suppress(ApiError):
+                await leadership.release()
             for runner in runners:
                 await runner.cleanup()
 

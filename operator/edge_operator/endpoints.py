@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from edgemodel.names import PULLER_PREFIX
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge_operator.metrics import Metrics
@@ -40,7 +41,7 @@ def scrape_targets(world: World) -> list[dict[str, object]]:
         {"targets": [f"{pod.ip}:{model.spec.serving.port}"], "labels": {"job": "edgemodel-servers", "pod": pod.name}}
         for key, model in world.models.items()
         for pod in world.owned[key].pods.values()
-        if pod.ip and not pod.terminating
+        if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
 
 

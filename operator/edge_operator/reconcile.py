@@ -132,8 +132,8 @@ class Reconciler:
                 await self._create_once(objects.daemonset(observation, revision, variant, tolerations))
             case EnsureService(port):
                 await self._apply(observation, objects.service(observation, port))
-            case EnsureNetworkPolicies(port):
-                for policy in objects.network_policies(observation, port):
+            case EnsureNetworkPolicies():
+                for policy in objects.network_policies(observation):
                     await self._apply(observation, policy)
             case DeleteJob(name):
                 await self._cluster.delete("batch/v1", "Job", namespace, name)

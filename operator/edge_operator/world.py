@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgemodel.names import API_VERSION, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL, pin_key
+from edgemodel.names import (
+    API_VERSION,
+    COMPONENT_PULLER,
+    COMPONENT_SERVER,
+    LABEL_COMPONENT,
+    LABEL_MODEL,
+    pin_key,
+    puller_of,
+)
 from edgemodel.spec import EdgeModelSpec, parse_spec
 
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
@@ -144,6 +152,7 @@ class World:
             variants = {variant.name for variant in model.spec.variants}
             for revision in self.owned[key].revisions.values():
                 variants |= {variant["name"] for variant in revision.spec["variants"]}
+            variants |= {puller_of(variant) for variant in variants}
             pins |= {pin_key(*key, name, variant) for name in names for variant in variants}
         return frozenset(pins)
 
@@ -171,7 +180,7 @@ class World:
         if kind == "Job":
             return _put(owned.jobs, name, raw)
         if kind == "Pod":
-            if raw["metadata"]["labels"].get(LABEL_COMPONENT) == COMPONENT_SERVER:
+            if raw["metadata"]["labels"].get(LABEL_COMPONENT) in (COMPONENT_SERVER, COMPONENT_PULLER):
                 return _put(owned.pods, name, pod_view(raw))
             return _put(owned.job_pods, name, raw)
         return _put(owned.applied, (kind, name), applied_view(raw))

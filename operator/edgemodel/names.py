@@ -20,6 +20,7 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "edgemodel-operator"
 COMPONENT_COMPRESSOR = "compressor"
 COMPONENT_SERVER = "server"
+COMPONENT_PULLER = "puller"
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """Hash of what the operator last applied, so that an unchanged object costs no write."""
@@ -31,6 +32,8 @@ PIN_PREFIX = "pin.edgemodel.node-restriction.kubernetes.io/"
 
 DEFAULT_VARIANT = "default"
 """The variant of nodes that no entry of ``spec.variants`` matches."""
+
+PULLER_PREFIX = "pull."
 
 MODEL_NAME_MAX = 40
 """Longest EdgeModel name: room is left for ``-`` + revision hash + ``-`` + variant in 63 characters."""
@@ -58,4 +61,11 @@ def pin_key(namespace: str, model: str, revision: str, variant: str) -> str:
 
 def daemonset_name(revision: str, variant: str) -> str:
     """One immutable DaemonSet per (revision, variant); at most 63 characters by the limits above."""
+    if variant.startswith(PULLER_PREFIX):
+        return f"pull-{short_hash(f'{revision}/{variant}', 20)}"
     return f"{revision}-{variant}"
+
+
+def puller_of(variant: str) -> str:
+    """The stand-in of ``variant`` that only brings its image to a node, before a Recreate takes the old pod away."""
+    return PULLER_PREFIX + variant

@@ -22,7 +22,7 @@ from edge_operator.decide.actions import (
     StartJob,
 )
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
-from edgemodel.names import daemonset_name, pin_key
+from edgemodel.names import PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import parse_spec
 
@@ -172,7 +172,11 @@ class Simulation:
 
     def runs(self, node: str) -> set[str]:
         """The revisions whose ready pod is on ``node``."""
-        return {revision for (name, revision, _), pod in self.pods.items() if name == node and pod.ready}
+        return {
+            revision
+            for (name, revision, variant), pod in self.pods.items()
+            if name == node and pod.ready and not variant.startswith(PULLER_PREFIX)
+        }
 
     def pinned(self, node: str) -> set[str]:
         names = {*self.revisions, self.target()} | {r["name"] for r in self.status.get("rejectedRevisions", ())}
@@ -243,11 +247,12 @@ class Simulation:
 
     def _run_pods(self, node: Node) -> None:
         wanted = {
-            (node.name, revision.name, variant["name"])
+            (node.name, revision.name, variant)
             for revision in self.revisions.values()
-            for variant in revision.spec["variants"]
-            if daemonset_name(revision.name, variant["name"]) in self.daemonsets
-            and pin_key("vision", "m", revision.name, variant["name"]) in node.pins
+            for item in revision.spec["variants"]
+            for variant in (item["name"], puller_of(item["name"]))
+            if daemonset_name(revision.name, variant) in self.daemonsets
+            and pin_key("vision", "m", revision.name, variant) in node.pins
         }
         for key in [key for key in self.pods if key[0] == node.name and key not in wanted]:
             del self.pods[key]

@@ -102,12 +102,14 @@ def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
         return {"repository": repository, "digest": digest}
 
     registry = site.pull_from.split("/")[0]
+    # Tests cut the camera nodes; what the chart itself runs stays on the gateway.
+    where = {"nodeSelector": {"edge": "gateway"}} if site.is_lab else {}
     return {
-        "operator": {"image": image("operator"), "plainHTTPHosts": [registry] if site.plain_http else []},
+        "operator": {"image": image("operator"), "plainHTTPHosts": [registry] if site.plain_http else [], **where},
         "server": {"image": image("server")},
         "compressor": {"image": image("compressor")},
-        "registry": {"image": image("registry")},
-        "prometheus": {"image": image("prometheus"), "scrapeIntervalSeconds": 5},
+        "registry": {"image": image("registry"), **where},
+        "prometheus": {"image": image("prometheus"), "scrapeIntervalSeconds": 5, **where},
     }
 
 

@@ -65,7 +65,7 @@ class EnsureService:
 
 @dataclass(frozen=True)
 class EnsureNetworkPolicies:
-    port: int
+    pass
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from edgemodel import reasons
-from edgemodel.names import daemonset_name
+from edgemodel.names import daemonset_name, puller_of
 from edgemodel.verdict import Verdict
 
 from edge_operator.decide import status as words
@@ -160,11 +160,17 @@ def _resting_conditions(
     serving = [p for p in online if fleet.pod(target, p)]
     settled = all(not (fleet.ours(p.node) - {fleet.pin(target, p)}) for p in online)
     if len(serving) < len(online) or not settled:
-        return words.reconciling(
-            reasons.NODES_CATCHING_UP,
-            f"{target}: {len(online) - len(serving)} of {len(online)} online nodes do not serve it yet",
-        )
+        waiting = len(online) - len(serving)
+        message = f"{target}: {waiting} of {len(online)} online nodes do not serve it yet{_trouble(fleet, target)}"
+        return words.reconciling(reasons.NODES_CATCHING_UP, message)
     return words.ready(reasons.SERVING, f"{target} serves on {len(serving)} nodes")
+
+
+def _trouble(fleet: Fleet, revision: str) -> str:
+    """What keeps one of its pods from being ready, if that is known."""
+    troubled = [pod for pod in fleet.observation.pods if pod.revision == revision and pod.trouble is not None]
+    first = min(troubled, key=lambda pod: pod.node, default=None)
+    return f"; {first.node}: {first.trouble[0]}: {first.trouble[1]}" if first is not None and first.trouble else ""
 
 
 def _nowhere(observation: Observation, fleet: Fleet) -> list[Condition]:
@@ -232,12 +238,13 @@ def _decision(
         ),
     }
     live = _live_revisions(fleet, memory, on_trial)
+    wanted = _wanted_daemonsets(observation, live)
     actions = (
         *artifact.actions,
-        *_objects(observation, live),
+        *_objects(observation, wanted),
         *pins,
         *_verdicts(observation, memory),
-        *_garbage(observation, fleet, memory, target, live),
+        *_garbage(observation, wanted, {*live, target}),
     )
     wakes = [time for time in (artifact.wake_at, step.wake_at if step else None) if time is not None]
     return Decision(status, actions, min(wakes, default=None))
@@ -297,32 +304,35 @@ def _live_revisions(fleet: Fleet, memory: _Memory, candidate: str | None) -> lis
     return sorted({name for name in (memory.stable, candidate, *pinned) if name})
 
 
-def _objects(observation: Observation, live: list[str]) -> list[Action]:
-    """What must exist. DaemonSets are immutable: one that exists is left alone, so that an upgrade starts no rollout."""
-    have = {(item.kind, item.name) for item in observation.applied}
-    actions: list[Action] = []
-    for name in live:
-        revision = observation.revision(name)
-        for variant in revision.spec["variants"] if revision else ():
-            if ("DaemonSet", daemonset_name(name, variant["name"])) not in have:
-                assert revision is not None
-                tolerations = observation.spec.tolerations
-                actions.append(EnsureDaemonSet(revision, variant["name"], tolerations))
-    if live:
+Wanted = dict[str, tuple[Revision, str]]
+"""DaemonSet name -> (revision, variant)."""
+
+
+def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
+    """One for each variant of each live revision; with Recreate a puller beside it."""
+    wanted: Wanted = {}
+    for revision in (found for name in live if (found := observation.revision(name)) is not None):
+        for variant in (item["name"] for item in revision.spec["variants"]):
+            wanted[daemonset_name(revision.name, variant)] = (revision, variant)
+            if observation.spec.serving.strategy == "Recreate":
+                wanted[daemonset_name(revision.name, puller_of(variant))] = (revision, puller_of(variant))
+    return wanted
+
+
+def _objects(observation: Observation, wanted: Wanted) -> list[Action]:
+    """What must exist. DaemonSets are immutable: an existing one is left alone, so an upgrade starts no rollout."""
+    have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
+    tolerations = observation.spec.tolerations
+    missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
+    actions: list[Action] = [EnsureDaemonSet(revision, variant, tolerations) for revision, variant in missing]
+    if wanted:
         actions.append(EnsureService(observation.spec.serving.port))
-    actions.append(EnsureNetworkPolicies(observation.spec.serving.port))
+    actions.append(EnsureNetworkPolicies())
     return actions
 
 
-def _garbage(observation: Observation, fleet: Fleet, memory: _Memory, target: str, live: list[str]) -> list[Action]:
+def _garbage(observation: Observation, wanted: Wanted, keep: set[str]) -> list[Action]:
     """DaemonSets of revisions that nobody runs, and revisions beyond ``revisionHistoryLimit``."""
-    keep = {*live, target}
-    wanted = {
-        daemonset_name(name, variant["name"])
-        for name in live
-        if (revision := observation.revision(name)) is not None
-        for variant in revision.spec["variants"]
-    }
     stale = [a.name for a in observation.applied if a.kind == "DaemonSet" and a.name not in wanted]
     history = sorted((r for r in observation.revisions if r.name not in keep), key=lambda r: r.created, reverse=True)
     beyond = history[observation.spec.revision_history_limit :]

@@ -4,13 +4,13 @@ The pin is the only truth of what a node should run, so where a rollout stands i
 the pods; status remembers only which revisions are stable and rejected and when the wave started.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from edgemodel import reasons
-from edgemodel.names import pin_key
+from edgemodel.names import pin_key, puller_of
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.node_health import NodeFailure, deadline_of, failure, serving_pod
@@ -59,6 +59,7 @@ class Fleet:
         variants = {variant.name for variant in observation.spec.variants}
         for revision in observation.revisions:
             variants |= {variant["name"] for variant in revision.spec["variants"]}
+        variants |= {puller_of(variant) for variant in variants}
         known = {
             pin_key(observation.namespace, observation.name, name, variant): (name, variant)
             for name in names | ({stable} if stable else set())
@@ -71,6 +72,10 @@ class Fleet:
 
     def pinned(self, revision: str, placed: Placed) -> bool:
         return self.pin(revision, placed) in placed.node.pins
+
+    def pulling(self, revision: str, placed: Placed) -> bool:
+        """The node gets the revision's image before its Recreate."""
+        return self.pinned(revision, _puller(placed))
 
     def pod(self, revision: str, placed: Placed) -> Pod | None:
         return serving_pod(self.observation.pods, placed.node.name, revision, placed.variant)
@@ -95,21 +100,38 @@ def settle(fleet: Fleet, revision: str) -> tuple[SetPins, ...]:
 def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
     """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
 
-    Surge: the pin is added, and the others go once the new pod serves. Recreate, and a way back from a
-    rejected revision: the pins change places in one patch.
+    Surge: the pin is added, and the others go once the new pod serves. Recreate, once the image is there, and a
+    way back from a rejected revision: the pins change places in one patch.
     """
     node, pin = placed.node, fleet.pin(revision, placed)
     others = fleet.ours(node) - {pin}
     if pin not in node.pins:
-        at_once = fleet.pinned_to_rejected(placed)
-        if not node.online and not at_once:
+        if fleet.pinned_to_rejected(placed):
+            return SetPins(node.name, frozenset({pin}), others)
+        if not node.online:
             return None
-        swap = at_once or fleet.observation.spec.serving.strategy == "Recreate"
-        return SetPins(node.name, frozenset({pin}), others if swap else frozenset())
+        if fleet.observation.spec.serving.strategy == "Recreate":
+            return _recreate(fleet, placed, revision)
+        return SetPins(node.name, frozenset({pin}))
     rejected = frozenset(other for other in others if fleet.known_pins[other][0] in fleet.rejected)
     if others and fleet.pod(revision, placed) is not None:
         return SetPins(node.name, remove=others)
     return SetPins(node.name, remove=rejected) if rejected else None
+
+
+def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
+    """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
+    node, pin = placed.node, fleet.pin(revision, placed)
+    puller = _puller(placed)
+    pull = fleet.pin(revision, puller)
+    others = fleet.ours(node) - {pull}
+    if not others or (pull in node.pins and fleet.pod(revision, puller) is not None):
+        return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
+    return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
+
+
+def _puller(placed: Placed) -> Placed:
+    return replace(placed, variant=puller_of(placed.variant))
 
 
 def roll_back(fleet: Fleet, rejected: str) -> tuple[SetPins, ...]:
@@ -142,16 +164,18 @@ def decide_rollout(fleet: Fleet, candidate: str, now: datetime) -> Step:
 
     switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p)]
     ready_next = [p for p in fleet.placement.placed if p not in switched and _may_switch(fleet, p)]
-    failures = _failures(fleet, candidate, switched, started, now)
+    pulling = [_puller(p) for p in ready_next if fleet.pulling(candidate, p)]
+    failures = _failures(fleet, candidate, [*switched, *pulling], started, now)
     if len(failures) > rollout.max_failed_nodes:
         cause = failures[0]
-        message = f"{cause.message}; {len(failures)} of {len(switched)} nodes failed, limit {rollout.max_failed_nodes}"
+        tried = len(switched) + len(pulling)
+        message = f"{cause.message}; {len(failures)} of {tried} nodes failed, limit {rollout.max_failed_nodes}"
         return Step(Move.ROLL_BACK, cause.reason, message, wave=wave, wave_started=started, failures=failures)
 
     plan = plan_waves(rollout.waves, len(switched) + len(ready_next))
     failed = {item.node for item in failures}
     good = [p for p in switched if p.node.name not in failed]
-    return _advance(fleet, candidate, now, _Trial(wave, started, plan, good, ready_next, failures))
+    return _advance(fleet, candidate, now, _Trial(wave, started, plan, good, ready_next, failures, len(switched)))
 
 
 @dataclass(frozen=True)
@@ -163,13 +187,15 @@ class _Trial:
     """Without failed nodes."""
     next_nodes: list[Placed]
     failures: tuple[NodeFailure, ...]
+    done: int
+    """Nodes that have switched, failed ones included."""
 
 
 def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step:
     """Holds in this wave, goes to the next, or promotes."""
     rollout = fleet.observation.spec.rollout
     wave, started = trial.wave, trial.started
-    done = len(trial.switched) + len(trial.failures)
+    done = trial.done
     finishing = [change for p in trial.switched if (change := switch_node(fleet, p, candidate)) is not None]
     stable = fleet.stable
     keep = [] if stable is None else _keep_stable(fleet, candidate, stable)
@@ -181,16 +207,9 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
         if entering:
             changes = [c for p in entering if (c := switch_node(fleet, p, candidate)) is not None]
             text = f"{where}: {candidate} goes to {trial.plan[wave]} of {len(trial.next_nodes) + done} nodes"
-            return Step(
-                Move.ADVANCE,
-                reasons.ROLLING_OUT,
-                text,
-                (*changes, *finishing, *keep),
-                wave,
-                started,
-                None,
-                trial.failures,
-            )
+            pins = (*changes, *finishing, *keep)
+            wake = _next_deadline(fleet, candidate, trial)
+            return Step(Move.ADVANCE, reasons.ROLLING_OUT, text, pins, wave, started, wake, trial.failures)
 
         def hold(
             reason: str, text: str, until: datetime | None = None, wave: int = wave, started: datetime = started
@@ -227,7 +246,8 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
 
 def _keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
     """Nodes that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
-    rest = [p for p in fleet.placement.placed if not fleet.pinned(candidate, p)]
+    placed = fleet.placement.placed
+    rest = [p for p in placed if not fleet.pinned(candidate, p) and not fleet.pulling(candidate, p)]
     return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
 
 
@@ -255,7 +275,9 @@ def _failures(
 
 def _next_deadline(fleet: Fleet, candidate: str, trial: _Trial) -> datetime | None:
     pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
-    times = [deadline_of(pods, p.node.name, candidate, p.variant, trial.started, deadline) for p in trial.switched]
+    pulling = [_puller(p) for p in trial.next_nodes if fleet.pulling(candidate, p)]
+    on_trial = [*trial.switched, *pulling]
+    times = [deadline_of(pods, p.node.name, candidate, p.variant, trial.started, deadline) for p in on_trial]
     return min((time for time in times if time is not None), default=None)
 
 

@@ -4,10 +4,12 @@ from typing import Any
 
 from edgemodel import serving
 from edgemodel.names import (
+    COMPONENT_PULLER,
     COMPONENT_SERVER,
     LABEL_MODEL,
     LABEL_REVISION,
     LABEL_VARIANT,
+    PULLER_PREFIX,
     daemonset_name,
     pin_key,
 )
@@ -29,12 +31,17 @@ START_SECONDS = 300
 def daemonset(
     observation: Observation, revision: Revision, variant: str, tolerations: tuple[dict[str, Any], ...]
 ) -> Object:
-    """Pods stay when their node is not ready or unreachable: DaemonSet pods tolerate that without limit."""
+    """``variant`` may be a variant's puller, which holds the image on the node and serves nothing.
+
+    Pods stay when their node is not ready or unreachable: DaemonSet pods tolerate that without limit.
+    """
+    pulls = variant.startswith(PULLER_PREFIX)
+    component = COMPONENT_PULLER if pulls else COMPONENT_SERVER
     labels = {LABEL_REVISION: revision.name, LABEL_VARIANT: variant}
-    meta = metadata(
-        observation.namespace, daemonset_name(revision.name, variant), observation.name, COMPONENT_SERVER, **labels
-    )
+    name = daemonset_name(revision.name, variant)
+    meta = metadata(observation.namespace, name, observation.name, component, **labels)
     pin = pin_key(observation.namespace, observation.name, revision.name, variant)
+    container = _puller if pulls else _server
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -53,19 +60,32 @@ def daemonset(
                     "tolerations": list(tolerations),
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": GRACE_SECONDS,
+                    "terminationGracePeriodSeconds": 1 if pulls else GRACE_SECONDS,
                     "securityContext": RESTRICTED_POD,
                     "imagePullSecrets": _pull_secrets(observation),
-                    "containers": [_server(observation, revision, variant)],
+                    "containers": [container(observation, revision, variant)],
                 },
             },
         },
     }
 
 
+def _puller(observation: Observation, revision: Revision, variant: str) -> Object:
+    """Started from the variant's image, so that the node has it; then it only waits."""
+    wait = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
+    return {
+        "name": "puller",
+        "image": _image(observation, revision, variant.removeprefix(PULLER_PREFIX)),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-c", wait],
+        "resources": {"requests": {"cpu": "1m", "memory": "12Mi"}, "limits": {"memory": "32Mi"}},
+        "securityContext": RESTRICTED_CONTAINER,
+    }
+
+
 def _server(observation: Observation, revision: Revision, variant: str) -> Object:
     spec = revision.spec
-    mine = next(item for item in spec["variants"] if item["name"] == variant)
+    mine = _variant(revision, variant)
     port: Object = {"name": "http", "containerPort": spec["serving"]["port"], "protocol": "TCP"}
     if "hostPort" in spec["serving"]:
         port["hostPort"] = spec["serving"]["hostPort"]
@@ -73,7 +93,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
     live = {"path": "/v2/health/live", "port": "http"}
     return {
         "name": "server",
-        "image": f"{observation.settings.registry_pull}/{mine['image']}",
+        "image": _image(observation, revision, variant),
         "imagePullPolicy": "IfNotPresent",
         "ports": [port],
         "env": [
@@ -91,6 +111,15 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         "livenessProbe": {"httpGet": live, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
     }
+
+
+def _image(observation: Observation, revision: Revision, variant: str) -> str:
+    return f"{observation.settings.registry_pull}/{_variant(revision, variant)['image']}"
+
+
+def _variant(revision: Revision, name: str) -> Object:
+    found: Object = next(item for item in revision.spec["variants"] if item["name"] == name)
+    return found
 
 
 def _pull_secrets(observation: Observation) -> list[Object]:

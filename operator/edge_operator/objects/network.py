@@ -24,12 +24,11 @@ def service(observation: Observation, port: int) -> Object:
     }
 
 
-def network_policies(observation: Observation, port: int) -> list[Object]:
-    """Servers answer and never call; compressors call and never answer."""
+def network_policies(observation: Observation) -> list[Object]:
+    """Servers answer, on their port by its name, and never call; compressors call and never answer."""
+    asked = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     return [
-        _policy(
-            observation, "server", COMPONENT_SERVER, ingress=[{"ports": [{"port": port, "protocol": "TCP"}]}], egress=[]
-        ),
+        _policy(observation, "server", COMPONENT_SERVER, ingress=asked, egress=[]),
         _policy(observation, "compressor", COMPONENT_COMPRESSOR, ingress=[], egress=[{}]),
     ]
 

@@ -269,7 +269,6 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
         "EDGEMODEL_IMAGE_PULL_SECRETS": "",
         "EDGEMODEL_PLAIN_HTTP_HOSTS": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_ALLOWED_SOURCE_HOSTS": "",
-        "EDGEMODEL_PROMETHEUS_URL": "http://em-prometheus.edgemodel-system.svc:9090",
         "EDGEMODEL_LOG_FORMAT": "text",
     }
 
@@ -298,7 +297,6 @@ def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() 
     assert told["EDGEMODEL_REGISTRY_PULL_SECRET"] == "pull"
     assert told["EDGEMODEL_IMAGE_PULL_SECRETS"] == "a,b"
     assert told["EDGEMODEL_PLAIN_HTTP_HOSTS"] == "registry.example:5000,files.example:8000"
-    assert told["EDGEMODEL_PROMETHEUS_URL"] == "https://prometheus.example"
 
 
 @pytest.mark.parametrize(

@@ -61,14 +61,43 @@ def test_with_surge_a_node_always_serves_something() -> None:
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 
 
-def test_with_recreate_the_pins_change_places_in_one_patch() -> None:
-    spec = model_spec(serving={"strategy": "Recreate"})
-    world = installed(spec=spec)
+def test_with_recreate_the_image_is_pulled_first_and_the_pins_change_places_in_one_patch() -> None:
+    world = installed(spec=model_spec(serving={"strategy": "Recreate"}))
+    stable = world.status["stableRevision"]
     world.new_source("b")
+    world.run(23)
+    (pull,) = [patch for patch in world.pin_log[3:] if patch.add]
+    assert not pull.remove
+    assert all(world.runs(node) == {stable} for node in world.nodes)
     world.run(300)
     swaps = [patch for patch in world.pin_log if patch.remove]
     assert len(swaps) == 3
-    assert all(len(patch.add) == 1 for patch in swaps)
+    assert all(len(patch.add) == 1 and len(patch.remove) == 2 for patch in swaps)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+    assert all(len(node.pins) == 1 for node in world.nodes.values())
+
+
+def test_an_image_that_a_puller_cannot_get_is_rolled_back_and_the_old_pod_never_stopped() -> None:
+    world = installed(spec=model_spec(serving={"strategy": "Recreate"}))
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, "ErrImagePull: not found")
+    for _ in range(200):
+        world.step()
+        world.now += world.now.resolution * 1_000_000
+        assert all(world.runs(node) == {stable} for node in world.nodes)
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.IMAGE_PULL_FAILED
+    assert all(len(node.pins) == 1 for node in world.nodes.values())
+
+
+def test_a_superseded_recreate_leaves_no_puller_behind() -> None:
+    world = installed(spec=model_spec(serving={"strategy": "Recreate"}))
+    world.new_source("b")
+    world.run(22)
+    world.new_source("c")
+    world.run(300)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+    assert all(len(node.pins) == 1 for node in world.nodes.values())
 
 
 def test_an_offline_node_neither_blocks_nor_condemns_the_candidate() -> None:
