@@ -263,9 +263,9 @@ def _add_compress(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(command=compress)
-    place = "a file, or oci://, https://, http://"
+    place = "a file, or oci://, https://"
     command.add_argument("-f", "--file", type=Path, metavar="MANIFEST", help="an EdgeModel, YAML or JSON; flags win")
-    command.add_argument("--source", metavar="URI_OR_PATH", help=f"the model: {place}")
+    command.add_argument("--source", metavar="URI_OR_PATH", help=f"the model: {place}, http:// with --digest")
     command.add_argument("--digest", metavar="sha256:…", help="of the source; required for http://")
     command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for none")
     command.add_argument("--variant", metavar="NAME", help="whose steps to take from MANIFEST")
