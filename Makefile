@@ -1,3 +1,6 @@
+# onnxruntime would otherwise report on its use to its maker.
+export ORT_DISABLE_TELEMETRY := 1
+
 # Two commands do everything: `make demo` and `make test`. Both install what they need and say so first.
 
 SHELL := /bin/bash
@@ -33,8 +36,10 @@ contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API se
 	$(PYTEST) tests/contract
 
 e2e: $(VENV)/ready lab-up ## the whole, on the lab: real kubelets, real pods, cut links
-	$(PYTEST) tests/lab -m "not lab_lifecycle"
-	$(PYTEST) tests/e2e
+	$(RUN) -m tests.support.install
+	$(PYTEST) -n 4 tests/e2e -m "not exclusive"
+	$(PYTEST) tests/e2e -m exclusive
+	$(PYTEST) tests/lab
 
 lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
 	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m tests.lab up; fi
