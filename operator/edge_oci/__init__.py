@@ -7,7 +7,7 @@ pull_file(registries.repository(where), where.version, Path("model.onnx"))
 
 from .artifacts import files_of, pull_artifact, pull_file, push_artifact
 from .blobs import copy_blob, has_blob, mount_blob, pull_blob, push_blob, read_blob
-from .client import Registries, Repository
+from .client import Host, Registries, Repository
 from .credentials import Anonymous, Credentials, DockerConfig, FirstOf, Login, StaticLogin, TokenFile
 from .descriptors import Descriptor, canonical_json, digest_of, digest_of_file
 from .errors import (
@@ -27,7 +27,15 @@ from .errors import (
 )
 from .images import LayeredSettings, Platform, PushedImage, platforms_of, push_image, push_index, push_layered
 from .layers import Directory, Entry, File, Layer, Symlink, tree, write_layer
-from .manifests import Manifest, delete_manifest, get_manifest, list_tags, put_manifest, resolve
+from .manifests import (
+    Manifest,
+    delete_manifest,
+    get_manifest,
+    list_repositories,
+    list_tags,
+    put_manifest,
+    resolve,
+)
 from .references import Reference, parse_reference
 from .transport import Patience
 
@@ -42,6 +50,7 @@ __all__ = [
     "Entry",
     "File",
     "FirstOf",
+    "Host",
     "InvalidContent",
     "InvalidCredentials",
     "InvalidReference",
@@ -74,6 +83,7 @@ __all__ = [
     "files_of",
     "get_manifest",
     "has_blob",
+    "list_repositories",
     "list_tags",
     "mount_blob",
     "parse_reference",

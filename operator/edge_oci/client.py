@@ -6,7 +6,7 @@ from the start: a 401 in answer to the body of an upload costs the upload.
 
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -33,12 +33,16 @@ class Registries:
         ca_file: Path | None = None,
         patience: Patience | None = None,
         read_timeout_seconds: float = 60.0,
+        sign: Callable[[str], str] | None = None,
     ) -> None:
         """Hosts of ``plain_http_hosts`` (with port) are spoken to without TLS, and no others.
 
-        ``ca_file`` (PEM) is trusted besides the system's authorities. Raises InvalidCredentials when it cannot be read.
+        ``ca_file`` (PEM) is trusted besides the system's authorities. ``sign`` makes the bearer token for a scope:
+        for a program that is the registries' realm itself, and asks none. Raises InvalidCredentials when ``ca_file``
+        cannot be read.
         """
         self._credentials = credentials or Anonymous()
+        self._sign = sign
         self._transport = Transport(
             ca_file=ca_file,
             plain_http_hosts=plain_http_hosts,
@@ -49,8 +53,11 @@ class Registries:
 
     def repository(self, reference: Reference) -> "Repository":
         """The repository of ``reference``; opens no connection."""
-        host = self._hosts.setdefault(reference.host, Host(reference.host, self._transport, self._credentials))
-        return Repository(host, reference.repository)
+        return Repository(self.host(reference.host), reference.repository)
+
+    def host(self, name: str) -> "Host":
+        """The registry ``name`` (with port); opens no connection."""
+        return self._hosts.setdefault(name, Host(name, self._transport, self._credentials, self._sign))
 
 
 @dataclass(frozen=True)
@@ -64,10 +71,17 @@ class _Challenge:
 class Host:
     """One registry: its challenge and its tokens."""
 
-    def __init__(self, name: str, transport: Transport, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        name: str,
+        transport: Transport,
+        credentials: Credentials,
+        sign: Callable[[str], str] | None = None,
+    ) -> None:
         self.name = name
         self.transport = transport
         self._credentials = credentials
+        self._sign = sign
         address = _API_HOSTS.get(name, name)
         self.url = f"{transport.scheme(address)}://{address}"
         self._challenge: _Challenge | None = None
@@ -104,6 +118,8 @@ class Host:
         return _parse_challenge(answer.headers.get("WWW-Authenticate", ""), self.name)
 
     def _token(self, repository: str, scope: str, challenge: _Challenge, renewed: bool) -> str:
+        if self._sign is not None:
+            return self._sign(scope)
         token, good_until = self._tokens.get(scope, ("", 0.0))
         if renewed or time.monotonic() >= good_until:
             token, seconds = self._fetch_token(repository, scope, challenge)
@@ -150,6 +166,7 @@ class Repository:
         *,
         push: bool = False,
         mount_from: str | None = None,
+        scope: str | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         expect: Collection[int] = (200,),
@@ -158,13 +175,13 @@ class Repository:
     ) -> Response:
         """``path`` is below ``/v2/<name>/``, or a whole URL that the registry gave as Location.
 
-        ``push`` asks for the right to write, ``mount_from`` for reading that repository too. Raises as
-        ``Transport.send``; Unauthorized only after a new token was refused as well.
+        ``push`` asks for the right to write, ``mount_from`` for reading that repository too, ``scope`` for what it
+        says instead. Raises as ``Transport.send``; Unauthorized only after a new token was refused as well.
         """
         url = path if "://" in path else f"{self.host.url}/v2/{self.name}/{path}"
         ours = urlsplit(url).netloc == urlsplit(self.host.url).netloc
         self.host.transport.check_scheme(self.host.url, url)
-        scope = self._scope(push, mount_from)
+        scope = scope or self._scope(push, mount_from)
 
         for renewed in (False, True):  # a token may expire earlier than announced
             signed = self.host.authorization(self.name, scope, renewed=renewed) if ours else {}

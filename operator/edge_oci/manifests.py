@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from urllib3.exceptions import HTTPError
 
-from .client import Repository
+from .client import Host, Repository
 from .descriptors import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -102,25 +102,39 @@ def put_manifest(repository: Repository, content: dict[str, Any], *, tag: str | 
 
 def list_tags(repository: Repository) -> list[str]:
     """All tags, in the registry's order; empty for a repository that does not exist."""
-    tags: list[str] = []
-    path: str | None = "tags/list?n=500"
-    while path:
-        try:
-            answer = repository.request("GET", path)
-        except NotFound:
-            return tags
-        tags += parse_json(answer.data, f"the tags of {repository}").get("tags") or []
-        following = re.search(r"<([^>]+)>\s*;\s*rel=\"?next", answer.headers.get("Link", ""))
-        path = urljoin(repository.host.url, following[1]) if following else None
-    return tags
+    return _listed(repository, "tags/list?n=500", "tags")
+
+
+def list_repositories(host: Host) -> list[str]:
+    """The names of all repositories, in the registry's order; those whose manifests are all deleted may be among them.
+
+    Raises as ``Repository.request``.
+    """
+    catalog = Repository(host, "")
+    return _listed(catalog, f"{host.url}/v2/_catalog?n=500", "repositories", scope="registry:catalog:*")
 
 
 def delete_manifest(repository: Repository, digest: str) -> None:
     """Deletes a manifest and with it every tag of it; silent when it is gone. Raises as ``Repository.request``."""
+    scope = f"repository:{repository.name}:pull,push,delete"
     try:
-        repository.request("DELETE", f"manifests/{digest}", push=True, expect=(202,))
+        repository.request("DELETE", f"manifests/{digest}", scope=scope, expect=(202,))
     except NotFound:
         return
+
+
+def _listed(repository: Repository, path: str | None, key: str, scope: str | None = None) -> list[str]:
+    """What the pages of a list have under ``key``; empty when there is no such list."""
+    found: list[str] = []
+    while path:
+        try:
+            answer = repository.request("GET", path, scope=scope)
+        except NotFound:
+            return found
+        found += parse_json(answer.data, f"the {key} of {repository}").get(key) or []
+        following = re.search(r"<([^>]+)>\s*;\s*rel=\"?next", answer.headers.get("Link", ""))
+        path = urljoin(repository.host.url, following[1]) if following else None
+    return found
 
 
 def _media_type(content_type: str) -> str:

@@ -35,6 +35,8 @@ KEYS_SECRET: Final = "edgemodel-registry-keys"  # noqa: S105 - a name, not a sec
 GRANTED_TO_NAMESPACES: Final = ("pull", "push")
 """Deleting is the operator's: it signs such tokens for itself."""
 
+CATALOG_SCOPE: Final = "registry:catalog:*"
+
 Review = Callable[[str], Awaitable[str | None]]
 """A service-account token -> the namespace it was made for, or None when it is not good for this audience.
 
@@ -79,6 +81,14 @@ class Access:
         return {"type": "repository", "name": self.repository, "actions": list(self.actions)}
 
 
+@dataclass(frozen=True)
+class CatalogAccess:
+    """The list of all repositories. Only the operator signs it, and only for itself."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": "registry", "name": "catalog", "actions": ["*"]}
+
+
 def parse_scopes(scopes: Iterable[str]) -> list[Access]:
     """The repositories in ``scope`` parameters, each ``repository:NAME:ACTION[,ACTION]``, several apart by spaces.
 
@@ -117,7 +127,7 @@ class Signer:
         self._key = key
         self._chain = [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]
 
-    def sign(self, subject: str, access: Sequence[Access], now: datetime) -> str:
+    def sign(self, subject: str, access: Sequence[Access | CatalogAccess], now: datetime) -> str:
         """A bearer token for the registry: ``access``, and nothing else, until ``now`` + VALID_FOR."""
         claims = {
             "iss": ISSUER,
@@ -130,6 +140,14 @@ class Signer:
             "access": [item.to_json() for item in access],
         }
         return jwt.encode(claims, self._key, algorithm="ES256", headers={"x5c": self._chain})
+
+
+def sign_for_operator(signer: Signer, scope: str, now: datetime) -> str:
+    """A token for whatever ``scope`` asks: the operator needs nobody's leave in its own registry."""
+    access: list[Access | CatalogAccess] = [*parse_scopes([scope])]
+    if CATALOG_SCOPE in scope.split():
+        access.append(CatalogAccess())
+    return signer.sign(ISSUER, access, now)
 
 
 def token_review(token: str) -> dict[str, Any]:
