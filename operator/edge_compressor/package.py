@@ -9,6 +9,7 @@ from edge_oci.layers import Compression, Entry, Layer, write_layer
 from edge_oci.references import Reference, parse_reference
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.names import (
+    ANNOTATION_ARTIFACT,
     GOLDEN_FILE,
     LABEL_MODEL,
     LABEL_VARIANT,
@@ -16,6 +17,7 @@ from edgemodel.names import (
     MODEL_DIRECTORY,
     MODEL_FILE,
     REPORT_FILE,
+    artifact_tag,
 )
 from edgemodel.task import Target
 
@@ -52,8 +54,8 @@ def publish(
     }
     layer = write_layer(entries, scratch / "layer", compression=cast(Compression, target.layer_compression))
     labels = {LABEL_MODEL: manifest.model, LABEL_VARIANT: manifest.variant}
-    digests = {"edgemodel.io/artifact": manifest.artifact_digest, "edgemodel.io/source": manifest.source_digest}
-    tag = f"{manifest.fingerprint}-{manifest.variant}"
+    digests = {ANNOTATION_ARTIFACT: manifest.artifact_digest, "edgemodel.io/source": manifest.source_digest}
+    tag = artifact_tag(manifest.fingerprint, manifest.variant)
     with pushing(f"publishing {target.repository}:{tag}"):
         base = parse_reference(target.base)
         pushed = push_layered(

@@ -6,15 +6,16 @@ import logging
 import signal
 import sys
 
-from aiohttp.web import AppRunner
 from edgemodel.errors import EdgeModelError
 
 from edge_operator import endpoints, logs, settings
 from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
+from edge_operator.collect import Collector
 from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
 from edge_operator.reconcile import Reconciler, every
+from edge_operator.registry_tokens import Signer
 from edge_operator.settings import OperatorSettings
 from edge_operator.work_queue import WorkQueue
 from edge_operator.world import Key, World
@@ -24,6 +25,7 @@ log = logging.getLogger("edge_operator")
 WORKERS = 4
 RELIST_SECONDS = 300
 SWEEP_SECONDS = 30
+COLLECT_SECONDS = 600
 
 
 async def run(config: OperatorSettings) -> None:
@@ -37,7 +39,10 @@ async def run(config: OperatorSettings) -> None:
     runners = [await endpoints.serve(app, config.http_port)]
     async with await Cluster.connect() as cluster:
         metrics.watch_writes(cluster.writes)
-        runners += await _token_endpoint(cluster, config)
+        signer = await _signer(cluster, config)
+        if signer is not None:
+            realm = registry_access.application(cluster, signer)
+            runners.append(await endpoints.serve(realm, config.token_port))
         leadership = Leadership(cluster, config.namespace, config.identity)
         await leadership.acquire()
         reconciler = Reconciler(cluster, world, queue, metrics)
@@ -50,6 +55,9 @@ async def run(config: OperatorSettings) -> None:
                 tasks.create_task(leadership.keep(), name="lease")
                 tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
                 tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
+                if signer is not None:
+                    collector = Collector(cluster, world, signer, config)
+                    tasks.create_task(every(COLLECT_SECONDS, collector.collect), name="collect")
                 for number in range(WORKERS):
                     tasks.create_task(reconciler.work(), name=f"worker-{number}")
         finally:
@@ -68,12 +76,11 @@ async def _watch(world: World) -> None:
     raise _ToldToStop
 
 
-async def _token_endpoint(cluster: Cluster, config: OperatorSettings) -> list[AppRunner]:
-    """The realm of the embedded registry, where there is one."""
+async def _signer(cluster: Cluster, config: OperatorSettings) -> Signer | None:
+    """Of tokens for the embedded registry, where there is one."""
     if not config.decisions.registry_embedded:
-        return []
-    app = await registry_access.application(cluster, config.namespace)
-    return [await endpoints.serve(app, config.token_port)]
+        return None
+    return await registry_access.make_signer(cluster, config.namespace)
 
 
 async def _main(config: OperatorSettings) -> int:

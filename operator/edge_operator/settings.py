@@ -16,6 +16,8 @@ class OperatorSettings:
     identity: str
     decisions: Settings
     json_logs: bool
+    registry_deployment: str = ""
+    """Of the embedded registry, in ``namespace``; empty: it must not be restarted, or there is none."""
     http_port: int = 8080
     token_port: int = 8082
 
@@ -47,5 +49,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
             registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
             registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),
         ),
+        registry_deployment=environment.get("EDGEMODEL_REGISTRY_DEPLOYMENT", ""),
         json_logs=environment.get("EDGEMODEL_LOG_FORMAT", "text") == "json",
     )

@@ -5,6 +5,7 @@ the part of a label key after the slash.
 """
 
 import hashlib
+import re
 
 GROUP = "edgemodel.io"
 VERSION = "v1alpha1"
@@ -26,6 +27,13 @@ ANNOTATION_APPLIED = f"{GROUP}/applied"
 """Hash of what the operator last applied, so that an unchanged object costs no write."""
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 """How often a compression was tried for this Job name, from 1."""
+
+ANNOTATION_ARTIFACT = f"{GROUP}/artifact"
+"""On an image and its index: digest of the model inside. Every image of the compressor has it, and no other."""
+ANNOTATION_TO_FREE = f"{GROUP}/to-free"
+"""On the registry's Deployment: images were deleted, and their bytes are still there."""
+ANNOTATION_FREED = f"{GROUP}/freed"
+"""On the registry's pod: when it was last restarted to free bytes."""
 
 PIN_PREFIX = "pin.edgemodel.node-restriction.kubernetes.io/"
 """The API server keeps kubelets from setting labels under ``*.node-restriction.kubernetes.io``."""
@@ -57,6 +65,16 @@ def short_hash(text: str, length: int = 10) -> str:
 def pin_key(namespace: str, model: str, revision: str, variant: str) -> str:
     """The node label that makes a node run ``variant`` of ``revision``; its value is ``"true"``."""
     return PIN_PREFIX + short_hash(f"{namespace}/{model}/{revision}/{variant}", 40)
+
+
+def artifact_tag(fingerprint: str, variant: str) -> str:
+    """The tag of a compressed image in its model's repository."""
+    return f"{fingerprint}-{variant}"
+
+
+def is_artifact_tag(tag: str) -> bool:
+    """Whether ``artifact_tag`` can have made it."""
+    return re.fullmatch(r"[0-9a-f]{16}-[a-z0-9-]{1,10}", tag) is not None
 
 
 def daemonset_name(revision: str, variant: str) -> str:

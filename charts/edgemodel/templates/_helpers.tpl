@@ -37,6 +37,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end }}
 
+{{/* The Deployment that the operator may restart; empty where there is none, or where a new pod has an empty volume. */}}
+{{- define "edgemodel.registryDeployment" -}}
+{{- if and (not .Values.registry.external.host) (ne .Values.registry.storage.type "EmptyDir") -}}
+{{ include "edgemodel.name" . }}-registry
+{{- end -}}
+{{- end }}
+
 {{- define "edgemodel.registryPullHost" -}}
 {{ .Values.registry.external.host | default (printf "localhost:%d" (int .Values.registry.nodePort)) }}
 {{- end }}

@@ -21,6 +21,7 @@ _PLURALS = {
     "Event": "events",
     "Job": "jobs",
     "DaemonSet": "daemonsets",
+    "Deployment": "deployments",
     "Lease": "leases",
     "NetworkPolicy": "networkpolicies",
     "TokenReview": "tokenreviews",

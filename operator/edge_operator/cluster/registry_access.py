@@ -21,8 +21,8 @@ from edge_operator.registry_tokens import (
 log = logging.getLogger(__name__)
 
 
-async def application(cluster: Cluster, namespace: str) -> web.Application:
-    """``GET /token``. Makes the registry's keys when nobody has yet: the registry's pod waits for their Secret."""
+def application(cluster: Cluster, signer: Signer) -> web.Application:
+    """``GET /token``."""
 
     async def review(token: str) -> str | None:
         try:
@@ -31,11 +31,12 @@ async def application(cluster: Cluster, namespace: str) -> web.Application:
             raise Transient(REGISTRY_UNREACHABLE, str(error)) from error
 
     app = web.Application()
-    app.add_routes([web.get("/token", token_handler(await _signer(cluster, namespace), review))])
+    app.add_routes([web.get("/token", token_handler(signer, review))])
     return app
 
 
-async def _signer(cluster: Cluster, namespace: str) -> Signer:
+async def make_signer(cluster: Cluster, namespace: str) -> Signer:
+    """With the registry's keys; makes them when nobody has yet: the registry's pod waits for their Secret."""
     while True:
         secret = await cluster.get("v1", "Secret", KEYS_SECRET, namespace)
         if secret is not None:

@@ -190,6 +190,19 @@ def test_the_operator_reads_no_secret_but_its_own_keys(objects: list[Object], va
     assert [{key: rule[key] for key in rule.keys() & {"verbs", "resourceNames"}} for rule in secrets] == expected
 
 
+def test_the_operator_may_restart_the_registry_where_its_artifacts_outlive_its_pod(objects: list[Object]) -> None:
+    (role,) = of_kind(objects, "Role")
+    rules = [rule for rule in role["rules"] if "deployments" in rule["resources"]]
+    lasting = [
+        item["metadata"]["name"]
+        for item in of_kind(objects, "Deployment")
+        if any("persistentVolumeClaim" in volume for volume in item["spec"]["template"]["spec"].get("volumes", []))
+    ]
+    assert [rule["resourceNames"] for rule in rules] == [[name] for name in lasting]
+    assert all(rule["verbs"] == ["get", "patch"] for rule in rules)
+    assert operator_environment(objects)["EDGEMODEL_REGISTRY_DEPLOYMENT"] == "".join(lasting)
+
+
 # --- the parts find each other ---
 
 
@@ -264,6 +277,7 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
         "EDGEMODEL_REGISTRY_PUSH": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_REGISTRY_PULL": "localhost:30500",
         "EDGEMODEL_REGISTRY_EMBEDDED": "true",
+        "EDGEMODEL_REGISTRY_DEPLOYMENT": "em-registry",
         "EDGEMODEL_REGISTRY_PUSH_SECRET": "",
         "EDGEMODEL_REGISTRY_PULL_SECRET": "",
         "EDGEMODEL_IMAGE_PULL_SECRETS": "",
@@ -293,6 +307,7 @@ def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() 
     told = operator_environment(objects)
     assert told["EDGEMODEL_REGISTRY_PUSH"] == told["EDGEMODEL_REGISTRY_PULL"] == "registry.example:5000"
     assert told["EDGEMODEL_REGISTRY_EMBEDDED"] == "false"
+    assert told["EDGEMODEL_REGISTRY_DEPLOYMENT"] == ""
     assert told["EDGEMODEL_REGISTRY_PUSH_SECRET"] == "push"
     assert told["EDGEMODEL_REGISTRY_PULL_SECRET"] == "pull"
     assert told["EDGEMODEL_IMAGE_PULL_SECRETS"] == "a,b"

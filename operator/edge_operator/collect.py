@@ -1,0 +1,151 @@
+"""Collects old artifacts: deletes from the embedded registry what no revision names any more.
+
+Only the compressor's own images: an index with its annotation, under a tag of its form. Sources, datasets and whatever
+else users pushed are never touched. Deleted manifests free no bytes yet: that is done by garbage collection in the
+registry's pod before it starts, so the registry is restarted, once a day at most. What has to survive a restart of the
+operator stands in annotations of the registry's Deployment.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from edge_oci import (
+    Descriptor,
+    Host,
+    InvalidContent,
+    NotFound,
+    OciError,
+    Patience,
+    Registries,
+    Repository,
+    delete_manifest,
+    get_manifest,
+    list_repositories,
+    list_tags,
+)
+from edgemodel.names import ANNOTATION_ARTIFACT, ANNOTATION_FREED, ANNOTATION_TO_FREE, is_artifact_tag
+
+from edge_operator.cluster import Cluster
+from edge_operator.decide.collection import Image, InUse, may_free, sweep
+from edge_operator.decide.status import timestamp
+from edge_operator.registry_tokens import Signer, sign_for_operator
+from edge_operator.settings import OperatorSettings
+from edge_operator.views import job_view
+from edge_operator.world import World
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 10.0
+
+
+class Collector:
+    def __init__(
+        self,
+        cluster: Cluster,
+        world: World,
+        signer: Signer,
+        config: OperatorSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._world, self._clock = cluster, world, clock
+        self._namespace, self._deployment = config.namespace, config.registry_deployment
+        self._registry = registry(config.decisions.registry_push, signer)
+        self._seen: dict[Image, float | None] = {}
+
+    async def collect(self) -> None:
+        """One sweep. Raises ApiError; a registry that does not answer waits for the next one."""
+        try:
+            await self._delete_unused()
+        except OciError as error:
+            log.warning("old artifacts stay for now: %s", error)
+        if self._deployment:
+            await self._free()
+
+    async def _delete_unused(self) -> None:
+        tagged: list[Image] = []
+        for name in await asyncio.to_thread(list_repositories, self._registry):
+            tagged += await asyncio.to_thread(images_of, Repository(self._registry, name))
+        swept = sweep(tagged, in_use(self._world), self._seen, self._clock())
+        self._seen = swept.seen
+        if swept.doomed and self._deployment:
+            await self._annotate({"metadata": {"annotations": {ANNOTATION_TO_FREE: "true"}}})
+        for image, digests in swept.doomed.items():
+            if image in in_use(self._world):  # since the sweep began
+                continue
+            await asyncio.to_thread(delete, Repository(self._registry, image.repository), digests)
+            del self._seen[image]
+            log.info("deleted %s from the registry: no revision names it", image.reference)
+
+    async def _free(self) -> None:
+        """Restarts the registry when it holds bytes of deleted images.
+
+        By the Deployment, whose strategy Recreate ends the old pod before the new one collects garbage.
+        """
+        deployment = await self._cluster.get("apps/v1", "Deployment", self._deployment, self._namespace)
+        if deployment is None or ANNOTATION_TO_FREE not in (deployment["metadata"].get("annotations") or {}):
+            return
+        freed = (deployment["spec"]["template"]["metadata"].get("annotations") or {}).get(ANNOTATION_FREED)
+        now = datetime.now(UTC)
+        if may_free(datetime.fromisoformat(freed) if freed else None, bool(_busy(self._world)), now):
+            log.info("restarting the registry, which frees what was deleted from it")
+            template = {"metadata": {"annotations": {ANNOTATION_FREED: timestamp(now)}}}
+            await self._annotate(
+                {"metadata": {"annotations": {ANNOTATION_TO_FREE: None}}, "spec": {"template": template}}
+            )
+
+    async def _annotate(self, patch: dict[str, Any]) -> None:
+        await self._cluster.merge("apps/v1", "Deployment", self._namespace, self._deployment, patch)
+
+
+def registry(host: str, signer: Signer) -> Host:
+    """The embedded registry, signed in by ourselves: we are its realm."""
+
+    def sign(scope: str) -> str:
+        return sign_for_operator(signer, scope, datetime.now(UTC))
+
+    patience = Patience(tries=2)  # a thread that waits holds up the operator's end; the next sweep is near
+    registries = Registries(plain_http_hosts=(host,), patience=patience, read_timeout_seconds=ANSWER_SECONDS, sign=sign)
+    return registries.host(host)
+
+
+def images_of(repository: Repository) -> list[Image]:
+    """The compressor's images in ``repository``. Blocks. Raises OciError."""
+    images = []
+    for tag in filter(is_artifact_tag, list_tags(repository)):
+        try:
+            index = get_manifest(repository, tag)
+            platforms = [Descriptor.from_json(entry).digest for entry in index.content.get("manifests") or ()]
+        except (NotFound, InvalidContent):
+            continue
+        if index.is_index and ANNOTATION_ARTIFACT in (index.content.get("annotations") or {}):
+            images.append(Image(repository.name, index.descriptor.digest, tuple(platforms)))
+    return images
+
+
+def delete(repository: Repository, digests: tuple[str, ...]) -> None:
+    """Blocks. Raises OciError; to begin again is harmless."""
+    for digest in digests:
+        delete_manifest(repository, digest)
+
+
+def in_use(world: World) -> InUse:
+    references = {
+        variant["image"]
+        for owned in world.owned.values()
+        for revision in owned.revisions.values()
+        for variant in revision.spec["variants"]
+    }
+    return InUse(frozenset(references), _busy(world))
+
+
+def _busy(world: World) -> frozenset[str]:
+    """The repositories of the models whose compression Job runs."""
+    return frozenset(
+        f"{namespace}/{model}"
+        for (namespace, model), owned in world.owned.items()
+        if any(job_view(raw, None).ended is None for raw in owned.jobs.values())
+    )
