@@ -98,6 +98,14 @@ def test_tags_are_listed_over_several_pages(proxy: FaultyProxy, repository: Open
     assert proxy.seen("GET", "/tags/")[-1].path == path
 
 
+def test_repositories_are_listed_over_several_pages(proxy: FaultyProxy, repository: Open) -> None:
+    path = "/v2/_catalog?last=b&n=500"
+    proxy.will("GET", "/_catalog", Answer(200, {"Link": f'<{path}>; rel="next"'}, b'{"repositories":["a","b"]}'))
+    proxy.will("GET", "/_catalog", Answer(200, body=b'{"repositories":["c"]}'))
+    assert manifests.list_repositories(repository(proxy.host).host) == ["a", "b", "c"]
+    assert proxy.seen("GET", "/_catalog")[-1].path == path
+
+
 def test_a_repository_that_is_not_there_has_no_tags(registry: str, repository: Open) -> None:
     assert manifests.list_tags(repository(registry)) == []
 

@@ -14,6 +14,7 @@ from edge_oci import (
     NotFound,
     Platform,
     Repository,
+    delete_manifest,
     get_manifest,
     list_repositories,
     list_tags,
@@ -234,6 +235,19 @@ async def test_a_second_restart_waits_for_the_next_day_and_for_the_end_of_jobs(b
     bench.see_job("Failed")
     await bench.collect(after=1)
     assert bench.cluster.restarts != yesterday
+
+
+async def test_a_deletion_that_broke_off_is_brought_to_its_end(
+    bench: Bench, folder: Path, moved: dict[str, str]
+) -> None:
+    where, old = bench.repository("vision/defects"), bench.publish(b"old")
+    below = [entry["digest"] for entry in get_manifest(where, old).content["manifests"]]
+    delete_manifest(where, below[0])
+    collect_garbage(folder, moved)  # the registry started again in between
+    await bench.collect()
+    await bench.collect(after=GRACE_SECONDS)
+    assert not any(bench.holds(digest) for digest in (old, *below))
+    assert list_tags(where) == []
 
 
 async def test_a_registry_that_does_not_answer_is_asked_again_at_the_next_sweep(

@@ -16,12 +16,14 @@ from aiohttp import ClientSession, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 from cryptography import x509
 from edge_operator.registry_tokens import (
+    CATALOG_SCOPE,
     Access,
     Signer,
     grant,
     make_keys,
     parse_scopes,
     reviewed_namespace,
+    sign_for_operator,
     token_handler,
     token_review,
 )
@@ -232,6 +234,20 @@ async def test_tokens_are_for_one_service_only(realm: str) -> None:
     status, body = await ask(realm, "token-of-vision", service="registry.example")
     assert status == 400
     assert "this is the realm of 'edgemodel-registry'" in body["errors"][0]["message"]
+
+
+async def test_a_namespace_is_not_given_the_catalog(realm: str) -> None:
+    status, body = await ask(realm, "token-of-vision", CATALOG_SCOPE)
+    assert status == 200
+    assert read(body["token"])["access"] == []
+
+
+def test_the_operator_signs_itself_what_it_asks_for(keys: tuple[bytes, bytes]) -> None:
+    token = sign_for_operator(Signer(*keys), f"repository:vision/defects:pull,delete {CATALOG_SCOPE}", NOW)
+    assert read(token)["access"] == [
+        {"type": "repository", "name": "vision/defects", "actions": ["pull", "delete"]},
+        {"type": "registry", "name": "catalog", "actions": ["*"]},
+    ]
 
 
 # --- the real registry, with the configuration of the chart ---
