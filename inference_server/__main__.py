@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from edgemodel import serving
 from edgemodel.artifact import ArtifactManifest
-
 from inference_server import logs, settings
 from inference_server.app import App
 from inference_server.boot import Ending, Ready, prepare, read_manifest

@@ -9,9 +9,9 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
-from edgemodel.artifact import Tensor
 
 import inference_server
+from edgemodel.artifact import Tensor
 from inference_server import codings, protocol, routes
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body

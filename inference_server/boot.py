@@ -7,7 +7,6 @@ from time import perf_counter
 from edgemodel import names, reasons
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of_file
-
 from inference_server.selftest import GoldenInvalid, GoldenResult, run_golden
 from inference_server.session import Model
 

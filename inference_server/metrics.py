@@ -4,9 +4,10 @@ import os
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
 from edgemodel import metrics as contract
 from edgemodel.artifact import ArtifactManifest
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 

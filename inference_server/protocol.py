@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from edgemodel.artifact import Tensor
 
+from edgemodel.artifact import Tensor
 from inference_server import raw_request, tensors
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest

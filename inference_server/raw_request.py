@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from math import prod
 
 import numpy as np
-from edgemodel.artifact import Tensor
 
+from edgemodel.artifact import Tensor
 from inference_server import tensors
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest

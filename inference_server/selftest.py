@@ -12,8 +12,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from edgemodel.artifact import Golden, Tensor
 
+from edgemodel.artifact import Golden, Tensor
 from inference_server.protocol import Signature
 from inference_server.tensors import Array
 

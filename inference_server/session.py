@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from edgemodel.artifact import Tensor
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
+from edgemodel.artifact import Tensor
 from inference_server.datatypes import BY_ONNX_TYPE
 from inference_server.errors import InvalidRequest
 from inference_server.protocol import Signature

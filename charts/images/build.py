@@ -11,16 +11,15 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "operator")]
 
+from charts.images import archive, building, cache, check  # noqa: E402 - the path is set above
+from charts.images.building import BuiltImage  # noqa: E402
+from charts.images.catalogue import BOTH, IMAGES  # noqa: E402
+from charts.images.progress import BuildError, say, step  # noqa: E402
 from edge_oci.client import Registries  # noqa: E402
 from edge_oci.credentials import Credentials, DockerConfig  # noqa: E402
 from edge_oci.errors import OciError  # noqa: E402
 from edge_oci.images import Platform  # noqa: E402
 from edge_oci.references import parse_reference  # noqa: E402
-
-from charts.images import archive, building, cache, check  # noqa: E402 - the path is set above
-from charts.images.building import BuiltImage  # noqa: E402
-from charts.images.catalogue import BOTH, IMAGES  # noqa: E402
-from charts.images.progress import BuildError, say, step  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -90,11 +90,10 @@ def compress(options: argparse.Namespace) -> int:
 
 def push(options: argparse.Namespace) -> int:
     """A file into a registry; prints what to write into ``uri``."""
+    from edge_compressor.registry import RegistryAccess, pushing
     from edge_oci.artifacts import push_artifact
     from edge_oci.errors import InvalidReference
     from edge_oci.references import parse_reference
-
-    from edge_compressor.registry import RegistryAccess, pushing
 
     file: Path = options.file
     _check_file(file)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from edgemodel import reasons
-from edgemodel.artifact import Tensor
-from edgemodel.errors import Stalled
 
 from edge_compressor import runtime
 from edge_compressor.model import Model
 from edge_compressor.runtime import Array
+from edgemodel import reasons
+from edgemodel.artifact import Tensor
+from edgemodel.errors import Stalled
 
 LABEL: Final = "label"
 MOST_UNPACKED_BYTES: Final = 16 * 2**30

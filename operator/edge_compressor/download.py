@@ -11,9 +11,10 @@ from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import urllib3
+from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
+
 from edgemodel import reasons
 from edgemodel.errors import Stalled, Transient
-from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 
 MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import zstandard
-from edgemodel import reasons
-from edgemodel.errors import Stalled
 
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset, check_classes, classes_of
@@ -18,6 +16,8 @@ from edge_compressor.gate import PairedAnswers
 from edge_compressor.model import Model
 from edge_compressor.progress import Progress
 from edge_compressor.runtime import Array
+from edgemodel import reasons
+from edgemodel.errors import Stalled
 
 NO_CLASS: Final = -1
 """The prediction for a sample whose scores are not numbers; right for no label."""

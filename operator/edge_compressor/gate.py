@@ -11,10 +11,9 @@ from decimal import Decimal, InvalidOperation
 from math import ceil
 from typing import Any, Final, Literal
 
+from edge_compressor.tango import Interval, score_interval
 from edgemodel import reasons
 from edgemodel.verdict import Check, Verdict
-
-from edge_compressor.tango import Interval, score_interval
 
 MOST_SAMPLES_ADVISED: Final = 100_000_000
 """Beyond this no number is named: the observed drop is as good as the limit."""

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from edgemodel.artifact import Golden, Tensor
 
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluate import CLOSE_TOLERANCE
 from edge_compressor.model import Model
 from edge_compressor.runtime import Array
+from edgemodel.artifact import Golden, Tensor
 
 CLEAR_MARGIN: Final = 0.05
 ARGMAX_PERCENT: Final = "99.5"

@@ -16,6 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge_compressor import package, pipeline
+from edge_compressor.download import Downloader
+from edge_compressor.pipeline import Compressed, Order
+from edge_compressor.progress import Progress
+from edge_compressor.registry import RegistryAccess
+from edge_compressor.source import Fetcher
 from edgemodel import reasons, report
 from edgemodel.errors import EdgeModelError, Stalled, Transient
 from edgemodel.report import ArtifactReport, Failed, Published, Report
@@ -27,13 +33,6 @@ from edgemodel.task import (
     WORK_DIRECTORY,
     Task,
 )
-
-from edge_compressor import package, pipeline
-from edge_compressor.download import Downloader
-from edge_compressor.pipeline import Compressed, Order
-from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetcher
 
 TERMINATION_LOG = "/dev/termination-log"
 

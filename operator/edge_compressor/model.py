@@ -11,13 +11,13 @@ from typing import Final
 
 import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package more
+
+from edge_compressor import runtime
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.digest import Digest, digest_of_file
 from edgemodel.errors import Stalled
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package more
-
-from edge_compressor import runtime
 
 MOST_BYTES: Final = 2**31 - 1
 """The limit of protobuf, and so of an ONNX file that keeps its weights inside."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from edge_compressor.registry import RegistryAccess, pushing
+from edge_compressor.summary import render
 from edge_oci.images import LayeredSettings, push_layered
 from edge_oci.layers import Compression, Entry, Layer, write_layer
 from edge_oci.references import Reference, parse_reference
@@ -20,9 +22,6 @@ from edgemodel.names import (
     artifact_tag,
 )
 from edgemodel.task import Target
-
-from edge_compressor.registry import RegistryAccess, pushing
-from edge_compressor.summary import render
 
 FILES: Final = (GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REPORT_FILE)
 """All that an artifact can hold; golden.npz may be missing."""

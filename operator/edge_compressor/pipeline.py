@@ -15,13 +15,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from edgemodel import reasons
-from edgemodel.artifact import ArtifactManifest
-from edgemodel.digest import canonical_json
-from edgemodel.errors import EdgeModelError, Stalled
-from edgemodel.names import GOLDEN_FILE, MODEL_FILE
-from edgemodel.task import Location, Recipe
-
 from edge_compressor import evaluate, runtime
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.gate import Budget, Decision, Measurements, drop_json, judge, parse_budget
@@ -32,6 +25,12 @@ from edge_compressor.progress import Progress
 from edge_compressor.runtime import Array
 from edge_compressor.source import WHAT, Fetched, Fetcher, Use
 from edge_compressor.steps import PlannedStep, StepContext, plan
+from edgemodel import reasons
+from edgemodel.artifact import ArtifactManifest
+from edgemodel.digest import canonical_json
+from edgemodel.errors import EdgeModelError, Stalled
+from edgemodel.names import GOLDEN_FILE, MODEL_FILE
+from edgemodel.task import Location, Recipe
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
 _FEEDS_TIMED = 16

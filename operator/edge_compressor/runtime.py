@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
-from edgemodel.artifact import Tensor
 from numpy.typing import NDArray
+
+from edgemodel.artifact import Tensor
 
 Array = NDArray[Any]
 

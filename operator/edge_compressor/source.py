@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from edge_compressor import model as onnx_model
+from edge_compressor.download import Downloader, Request, authorization_from, shown
+from edge_compressor.progress import Progress
+from edge_compressor.registry import RegistryAccess, pulling
 from edge_oci import artifacts, manifests
 from edge_oci.errors import InvalidReference
 from edge_oci.references import parse_reference
@@ -19,11 +23,6 @@ from edgemodel import reasons
 from edgemodel.digest import digest_of_file, parse_digest
 from edgemodel.errors import Stalled
 from edgemodel.task import Location
-
-from edge_compressor import model as onnx_model
-from edge_compressor.download import Downloader, Request, authorization_from, shown
-from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess, pulling
 
 Use = Literal["source", "calibration", "evaluation"]
 

@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-from edgemodel.artifact import ArtifactManifest
-
 from edge_compressor.evaluate import MOST_CLASSES_SHOWN
+from edgemodel.artifact import ArtifactManifest
 
 
 def render(manifest: ArtifactManifest) -> str:

@@ -6,8 +6,6 @@ import logging
 import signal
 import sys
 
-from edgemodel.errors import EdgeModelError
-
 from edge_operator import endpoints, logs, settings
 from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
@@ -19,6 +17,7 @@ from edge_operator.registry_tokens import Signer
 from edge_operator.settings import OperatorSettings
 from edge_operator.work_queue import WorkQueue
 from edge_operator.world import Key, World
+from edgemodel.errors import EdgeModelError
 
 log = logging.getLogger("edge_operator")
 

@@ -27,8 +27,6 @@ from edge_oci import (
     list_repositories,
     list_tags,
 )
-from edgemodel.names import ANNOTATION_ARTIFACT, ANNOTATION_FREED, ANNOTATION_TO_FREE, is_artifact_tag
-
 from edge_operator.cluster import Cluster
 from edge_operator.decide.collection import Image, InUse, may_free, sweep
 from edge_operator.decide.status import timestamp
@@ -36,6 +34,7 @@ from edge_operator.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import OperatorSettings
 from edge_operator.views import job_view
 from edge_operator.world import World
+from edgemodel.names import ANNOTATION_ARTIFACT, ANNOTATION_FREED, ANNOTATION_TO_FREE, is_artifact_tag
 
 log = logging.getLogger(__name__)
 

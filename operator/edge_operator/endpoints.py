@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from aiohttp import web
-from edgemodel.names import PULLER_PREFIX
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge_operator.metrics import Metrics
 from edge_operator.world import World
+from edgemodel.names import PULLER_PREFIX
 
 
 def application(world: World, metrics: Metrics, live: Callable[[], bool], ready: Callable[[], bool]) -> web.Application:

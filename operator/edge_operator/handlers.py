@@ -7,9 +7,9 @@ kopf offers loses updates, adds finalizers or does not scale to an edge fleet.
 from typing import Any
 
 import kopf
-from edgemodel.names import LABEL_MODEL
 
 from edge_operator.world import WATCHED, World
+from edgemodel.names import LABEL_MODEL
 
 WATCH_PAGE = 500
 IDLE_SECONDS = 0.5

@@ -9,9 +9,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from edgemodel.digest import canonical_json
-from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
-
 from edge_operator import objects
 from edge_operator.cluster import ApiError, Cluster
 from edge_operator.decide import Decision, decide
@@ -33,6 +30,8 @@ from edge_operator.decide.status import timestamp
 from edge_operator.metrics import Metrics
 from edge_operator.work_queue import WorkQueue
 from edge_operator.world import WATCHED, Key, World
+from edgemodel.digest import canonical_json
+from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
 
 log = logging.getLogger(__name__)
 

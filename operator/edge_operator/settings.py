@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edge_operator.decide.observation import Settings
 from edgemodel.errors import Stalled
 from edgemodel.reasons import INVALID_SPEC
-
-from edge_operator.decide.observation import Settings
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision
 from edgemodel import reasons
 from edgemodel.names import ANNOTATION_APPLIED, ANNOTATION_ATTEMPT, LABEL_REVISION, LABEL_VARIANT, PIN_PREFIX
 from edgemodel.report import decode
 from edgemodel.serving import parse_ending
-
-from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision
 
 Raw = dict[str, Any]
 

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
+from edge_operator.decide.placement import matches
+from edge_operator.views import Raw, applied_view, job_view, node_view, pod_view, revision_view
 from edgemodel.names import (
     API_VERSION,
     COMPONENT_PULLER,
@@ -19,10 +22,6 @@ from edgemodel.names import (
     puller_of,
 )
 from edgemodel.spec import EdgeModelSpec, parse_spec
-
-from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
-from edge_operator.decide.placement import matches
-from edge_operator.views import Raw, applied_view, job_view, node_view, pod_view, revision_view
 
 Key = tuple[str, str]
 """(namespace, name) of an EdgeModel."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from edgemodel.spec import parse_spec
 
+from edgemodel.spec import parse_spec
 from tests.contract.cluster import Cluster, Object, Refused
 
 GOOD = Path(__file__).parent / "manifests" / "good"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from edgemodel import reasons
 
+from edgemodel import reasons
 from tests import lab
 from tests.support import serving, tiny_models
 from tests.support.edge_models import QUICK, Workspace, pins_of_nodes

@@ -126,7 +126,7 @@ def install_chart(site: Site, images: dict[str, str]) -> None:
         SYSTEM_NAMESPACE,
         "--create-namespace",
     ]
-    site.run("helm", *command, "--values", str(values), "--wait", "--timeout", "5m", timeout=330)
+    site.run("helm", *command, "--values", str(values), "--wait", "--timeout", "3m", timeout=210)
 
 
 def push_example(site: Site, folder: str, *files: Path) -> dict[str, str]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import onnx
-from edgemodel import reasons
-from edgemodel.errors import Stalled
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.progress import Progress
+from edgemodel import reasons
+from edgemodel.errors import Stalled
 
 Settings = Mapping[str, Any]
 

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
-from edgemodel.names import FIELD_MANAGER
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
+
+from edgemodel.names import FIELD_MANAGER
 
 Object = dict[str, Any]
 

@@ -5,8 +5,6 @@ import base64
 import logging
 
 from aiohttp import web
-from edgemodel.errors import Transient
-from edgemodel.reasons import REGISTRY_UNREACHABLE
 
 from edge_operator.cluster.client import ApiError, Cluster
 from edge_operator.registry_tokens import (
@@ -17,6 +15,8 @@ from edge_operator.registry_tokens import (
     token_handler,
     token_review,
 )
+from edgemodel.errors import Transient
+from edgemodel.reasons import REGISTRY_UNREACHABLE
 
 log = logging.getLogger(__name__)
 

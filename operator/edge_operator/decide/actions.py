@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_operator.decide.observation import Revision
 from edgemodel.spec import EdgeModelSpec
 from edgemodel.verdict import Verdict
-
-from edge_operator.decide.observation import Revision
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
+from edge_operator.decide.observation import Job, Observation, Revision
 from edgemodel import reasons
 from edgemodel.report import ArtifactReport, Published
 from edgemodel.spec import Source
-
-from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
-from edge_operator.decide.observation import Job, Observation, Revision
 
 MAX_UNEXPLAINED_ATTEMPTS = 3
 """A Job that ends without a report (a lost node, a bug) is tried this often before a person is asked."""

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from edge_operator.decide.observation import Node, Pod
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
-
-from edge_operator.decide.observation import Node, Pod
 
 AT_ONCE = frozenset({reasons.GOLDEN_MISMATCH, reasons.MODEL_LOAD_FAILED, reasons.DIGEST_MISMATCH})
 """Reasons that the server itself gave: waiting changes nothing."""

@@ -3,9 +3,8 @@
 import hashlib
 from dataclasses import dataclass
 
-from edgemodel.spec import Variant
-
 from edge_operator.decide.observation import Node, Observation
+from edgemodel.spec import Variant
 
 
 @dataclass(frozen=True)

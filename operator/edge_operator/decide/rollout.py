@@ -9,14 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from edgemodel import reasons
-from edgemodel.names import pin_key, puller_of
-
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.node_health import NodeFailure, deadline_of, failure, serving_pod
 from edge_operator.decide.observation import Node, Observation, Pod
 from edge_operator.decide.placement import Placed, Placement
 from edge_operator.decide.waves import plan_waves
+from edgemodel import reasons
+from edgemodel.names import pin_key, puller_of
 
 
 class Move(StrEnum):
@@ -144,6 +143,11 @@ def roll_back(fleet: Fleet, rejected: str) -> tuple[SetPins, ...]:
         back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable else ()) - placed.node.pins
         changes.append(SetPins(placed.node.name, back, bad))
     return tuple(changes)
+
+
+def leave_rejected(fleet: Fleet) -> tuple[SetPins, ...]:
+    """With no stable revision to settle on, rejected ones still have to go."""
+    return tuple(change for name in sorted(fleet.rejected) for change in roll_back(fleet, name))
 
 
 def unplace(fleet: Fleet) -> tuple[SetPins, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 MAX_REJECTED = 10
 MAX_SAMPLES = 20
+MAX_CHECKS = 20
 MESSAGE_MAX = 1000
 
 

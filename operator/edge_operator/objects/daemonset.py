@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from edge_operator.decide.observation import Observation, Revision
+from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
 from edgemodel import serving
 from edgemodel.names import (
     COMPONENT_PULLER,
@@ -13,9 +15,6 @@ from edgemodel.names import (
     daemonset_name,
     pin_key,
 )
-
-from edge_operator.decide.observation import Observation, Revision
-from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
 
 DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "50m", "memory": "96Mi"},

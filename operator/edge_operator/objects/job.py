@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from edge_operator.decide.observation import Observation
+from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
 from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
 from edgemodel.spec import EdgeModelSpec, Source
 from edgemodel.task import (
@@ -13,9 +15,6 @@ from edgemodel.task import (
     Target,
     Task,
 )
-
-from edge_operator.decide.observation import Observation
-from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
 
 DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "250m", "memory": "512Mi"},

@@ -1,9 +1,8 @@
 """One Service per EdgeModel, by which an application asks its own node; and who may talk to whom."""
 
-from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL
-
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
+from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL
 
 
 def service(observation: Observation, port: int) -> Object:

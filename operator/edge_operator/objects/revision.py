@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from edgemodel.names import API_VERSION
-
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
+from edgemodel.names import API_VERSION
 
 
 def revision(observation: Observation, name: str, spec: dict[str, Any]) -> Object:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from edge_compressor.progress import Progress
 
+from edge_compressor.progress import Progress
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.servers import FileServer, RegistryProgram, file_server, registry_program
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edge_compressor import cli
 from edge_oci.artifacts import files_of
 from edge_oci.client import Registries
 from edge_oci.references import parse_reference
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import digest_of_file
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 from tests.unit.edge_compressor.servers import RegistryProgram

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from edge_compressor.datasets import Dataset, check_classes, classes_of, load_dataset
 from edge_compressor.model import Model, check_model
 from edgemodel import reasons
 from edgemodel.errors import Stalled
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 

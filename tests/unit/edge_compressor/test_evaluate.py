@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluate import compare_classes, compare_values, predict, scores, time_both, zstd_size
 from edge_compressor.golden import sample_feeds
@@ -11,7 +12,6 @@ from edge_compressor.model import Model, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 

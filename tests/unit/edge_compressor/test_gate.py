@@ -3,6 +3,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from edge_compressor.gate import (
     Budget,
     Measurements,

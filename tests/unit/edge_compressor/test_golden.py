@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
+
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.golden import record_golden
 from edge_compressor.model import check_model
 from edgemodel.artifact import Golden
-from onnx import numpy_helper
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 

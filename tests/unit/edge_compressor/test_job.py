@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import zstandard
+
 from edge_compressor import job
 from edge_compressor.package import publish
 from edge_compressor.registry import RegistryAccess
@@ -30,7 +31,6 @@ from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of, digest_of_file
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 from tests.unit.edge_compressor.servers import FileServer, RegistryProgram

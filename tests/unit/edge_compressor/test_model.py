@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from edge_compressor.model import check_model, check_same_interface
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from onnx import TensorProto, helper, numpy_helper
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from edge_compressor.registry import RegistryAccess, pulling, pushing
 from edge_oci import errors as oci
 from edge_oci.manifests import get_manifest
@@ -13,7 +14,6 @@ from edge_oci.references import Reference
 from edge_oci.transport import Patience
 from edgemodel import reasons
 from edgemodel.errors import EdgeModelError, Stalled, Transient
-
 from tests.unit.edge_compressor.servers import Exchange, FileServer
 
 

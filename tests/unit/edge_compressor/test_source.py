@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from edge_compressor.download import Downloader, shown
 from edge_compressor.progress import Progress
 from edge_compressor.registry import RegistryAccess
@@ -21,7 +22,6 @@ from edgemodel import reasons
 from edgemodel.digest import digest_of
 from edgemodel.errors import EdgeModelError, Stalled, Transient
 from edgemodel.task import Location
-
 from tests.unit.edge_compressor.servers import Exchange, FileServer, RegistryProgram
 
 DATA = bytes(range(256)) * 4000

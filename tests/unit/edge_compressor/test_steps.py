@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.model import check_model
 from edge_compressor.progress import Progress
@@ -12,8 +14,6 @@ from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from onnxruntime.quantization.shape_inference import quant_pre_process
-
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 

@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from edge_compressor.tango import Z_ONE_SIDED_5_PERCENT, score_interval, score_statistic
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
+
+from edge_compressor.tango import Z_ONE_SIDED_5_PERCENT, score_interval, score_statistic
 
 Z_95 = float(norm.ppf(0.975))
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from edge_oci.client import Registries, Repository
 from edge_oci.credentials import Credentials
 from edge_oci.references import Reference
 from edge_oci.transport import Patience
-
 from tests.unit.edge_oci import distribution, faulty
 from tests.unit.edge_oci.faulty import FaultyProxy
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from edge_oci import artifacts, images, manifests
 from edge_oci.client import Repository
 from edge_oci.descriptors import TITLE
 from edge_oci.errors import DigestMismatch, InvalidContent, TooLarge
-
 from tests.unit.edge_oci.faulty import Change, FaultyProxy
 
 Open = Callable[..., Repository]

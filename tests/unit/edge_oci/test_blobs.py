@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from edge_oci import blobs
 from edge_oci.client import Repository
 from edge_oci.descriptors import Descriptor, digest_of, digest_of_file
 from edge_oci.errors import DigestMismatch, NotFound, RegistryError, TooLarge, Unreachable
-
 from tests.unit.edge_oci.conftest import Pauses
 from tests.unit.edge_oci.faulty import Answer, Change, CutAnswer, CutRequest, FaultyProxy
 

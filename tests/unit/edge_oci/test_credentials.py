@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from edge_oci.credentials import Anonymous, DockerConfig, FirstOf, Login, StaticLogin
 from edge_oci.errors import InvalidCredentials
 

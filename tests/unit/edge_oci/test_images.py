@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from edge_oci import blobs, images, manifests
 from edge_oci.client import Repository
 from edge_oci.descriptors import DOCKER_LIST, DOCKER_MANIFEST, IMAGE_INDEX, Descriptor, canonical_json, parse_json
 from edge_oci.errors import InvalidContent
 from edge_oci.images import LayeredSettings, Platform
 from edge_oci.layers import Layer, write_layer
-
 from tests.unit.edge_oci.faulty import FaultyProxy
 
 Open = Callable[..., Repository]

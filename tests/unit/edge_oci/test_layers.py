@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+
 from edge_oci.descriptors import digest_of, digest_of_file
 from edge_oci.layers import Compression, Directory, Entry, File, Symlink, tree, write_layer
 

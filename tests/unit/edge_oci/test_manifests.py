@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from edge_oci import blobs, manifests
 from edge_oci.client import Repository
 from edge_oci.descriptors import EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST, digest_of
 from edge_oci.errors import DigestMismatch, InvalidContent, NotFound, TooLarge
-
 from tests.unit.edge_oci.faulty import Answer, Change, FaultyProxy
 
 Open = Callable[..., Repository]

@@ -9,11 +9,11 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+
 from edge_oci import manifests
 from edge_oci.client import Registries, Repository
 from edge_oci.errors import InvalidCredentials, NoSuchHost, RegistryError, Unreachable, UntrustedCertificate
 from edge_oci.references import Reference
-
 from tests.unit.edge_oci.conftest import Pauses
 from tests.unit.edge_oci.faulty import Answer, FaultyProxy
 

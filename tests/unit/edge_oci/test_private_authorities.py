@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from edge_oci import blobs, manifests
 from edge_oci.client import Registries
 from edge_oci.errors import Unreachable, UntrustedCertificate
 from edge_oci.references import Reference
-
 from tests.unit.edge_oci import distribution, realm
 from tests.unit.edge_oci.conftest import Pauses
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from edge_oci.errors import InvalidReference
 from edge_oci.references import Reference, parse_reference
 

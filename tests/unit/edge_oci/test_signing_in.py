@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from edge_oci import blobs, manifests
 from edge_oci.client import Repository
 from edge_oci.credentials import Login, StaticLogin
 from edge_oci.errors import InvalidContent, Unauthorized, Unreachable
-
 from tests.unit.edge_oci import distribution, faulty
 from tests.unit.edge_oci.conftest import Pauses
 from tests.unit.edge_oci.faulty import Answer, FaultyProxy

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from edge_oci import (
     Descriptor,
     NotFound,
@@ -38,7 +39,6 @@ from edgemodel.names import (
     LABEL_MODEL,
     artifact_tag,
 )
-
 from tests.support.simulation import SETTINGS
 from tests.unit.chart import registry_program
 

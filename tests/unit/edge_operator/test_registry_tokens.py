@@ -15,6 +15,7 @@ import urllib3
 from aiohttp import ClientSession, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 from cryptography import x509
+
 from edge_operator.registry_tokens import (
     CATALOG_SCOPE,
     Access,
@@ -28,7 +29,6 @@ from edge_operator.registry_tokens import (
     token_review,
 )
 from edgemodel.errors import Transient
-
 from tests.unit.chart.registry_program import serve
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -1,10 +1,10 @@
 """The rules of a rollout, each as a sentence, on a simulated fleet."""
 
 import pytest
+
 from edgemodel import reasons
 from edgemodel.report import Failed
 from edgemodel.verdict import Verdict
-
 from tests.support.simulation import Simulation, model_spec
 
 

@@ -1,6 +1,7 @@
 """Waves are cumulative, never fall and never exceed the fleet."""
 
 import pytest
+
 from edge_operator.decide.waves import plan_waves
 from edgemodel.spec import DEFAULT_WAVES, Wave
 

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from edge_compressor import cli, steps
 from edge_oci import artifacts
 from edge_oci.descriptors import Descriptor, canonical_json, digest_of

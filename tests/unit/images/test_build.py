@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from charts.images import build, building
+from charts.images.catalogue import IMAGES, Image
 from edge_oci import blobs, manifests
 from edge_oci.client import Registries
 from edge_oci.descriptors import Descriptor
 from edge_oci.images import Platform, platforms_of
 from edge_oci.layers import Layer, write_layer
 from edge_oci.references import parse_reference
-
-from charts.images import build, building
-from charts.images.catalogue import IMAGES, Image
 from tests.unit.edge_oci import distribution
 
 

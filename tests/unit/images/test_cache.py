@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from edge_oci.layers import Layer, write_layer
 
 from charts.images import cache
+from edge_oci.layers import Layer, write_layer
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of
-from onnx import TensorProto, helper, numpy_helper
 
 MODEL = "tiny"
 FEATURES, CLASSES = 16, 4

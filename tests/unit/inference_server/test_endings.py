@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from edgemodel import reasons, serving
 from edgemodel.artifact import Golden
-
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import ServerProcess, serving_process
 

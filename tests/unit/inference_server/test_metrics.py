@@ -1,10 +1,10 @@
 from pathlib import Path
 from typing import Any
 
-from edgemodel import metrics as contract
-from edgemodel import serving
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgemodel import metrics as contract
+from edgemodel import serving
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import ServerProcess, serving_process
 

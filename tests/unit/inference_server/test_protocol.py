@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgemodel.artifact import Tensor
 
+from edgemodel.artifact import Tensor
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest
 from inference_server.protocol import Inference, Signature, decode, encode

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgemodel.artifact import Golden, Tensor
 
+from edgemodel.artifact import Golden, Tensor
 from inference_server.protocol import Signature
 from inference_server.selftest import GoldenInvalid, GoldenResult, run_golden
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from edgemodel import serving
 
+from edgemodel import serving
 from inference_server.settings import parse
 
 

@@ -1,0 +1,81 @@
+"""Which objects a pass makes sure of, and which it deletes."""
+
+from edge_operator.decide.actions import (
+    Action,
+    DeleteDaemonSet,
+    DeleteRevision,
+    EnsureDaemonSet,
+    EnsureNetworkPolicies,
+    EnsureService,
+    RecordVerdict,
+)
+from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.situation import Memory, Situation
+from edgemodel import reasons
+from edgemodel.names import daemonset_name, puller_of
+from edgemodel.verdict import Verdict
+
+Wanted = dict[str, tuple[Revision, str]]
+"""DaemonSet name -> (revision, variant)."""
+
+
+def upkeep(situation: Situation, candidate: str | None) -> tuple[list[Action], list[Action]]:
+    """(before, after) the pins change: what must exist first; then verdicts on record and garbage.
+
+    ``candidate``: the target while it is on trial.
+    """
+    observation = situation.observation
+    live = _live_revisions(situation, candidate)
+    wanted = _wanted_daemonsets(observation, live)
+    garbage = _garbage(observation, wanted, {*live, situation.target})
+    return _objects(observation, wanted), [*_verdicts(observation, situation.memory), *garbage]
+
+
+def _live_revisions(situation: Situation, candidate: str | None) -> list[str]:
+    """Stable, the candidate, and what a node is still pinned to."""
+    fleet = situation.fleet
+    pinned = {fleet.known_pins[pin][0] for node in fleet.observation.nodes for pin in fleet.ours(node)}
+    return sorted({name for name in (situation.memory.stable, candidate, *pinned) if name})
+
+
+def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
+    """One for each variant of each live revision; with Recreate a puller beside it."""
+    wanted: Wanted = {}
+    for revision in (found for name in live if (found := observation.revision(name)) is not None):
+        for variant in (item["name"] for item in revision.spec["variants"]):
+            wanted[daemonset_name(revision.name, variant)] = (revision, variant)
+            if observation.spec.serving.strategy == "Recreate":
+                wanted[daemonset_name(revision.name, puller_of(variant))] = (revision, puller_of(variant))
+    return wanted
+
+
+def _objects(observation: Observation, wanted: Wanted) -> list[Action]:
+    """DaemonSets are immutable: an existing one is left alone, so that an upgrade of the operator starts no rollout."""
+    have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
+    tolerations = observation.spec.tolerations
+    missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
+    actions: list[Action] = [EnsureDaemonSet(revision, variant, tolerations) for revision, variant in missing]
+    if wanted:
+        actions.append(EnsureService(observation.spec.serving.port))
+    actions.append(EnsureNetworkPolicies())
+    return actions
+
+
+def _verdicts(observation: Observation, memory: Memory) -> list[Action]:
+    """What the rollouts of stable and of the rejected revisions came to, where the revision does not say so yet."""
+    ended = {name: (Verdict.FAIL, str(why["reason"]), str(why["message"])) for name, why in memory.rejected.items()}
+    if memory.stable is not None:
+        ended[memory.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")
+    return [
+        RecordVerdict(revision.name, *ended[revision.name])
+        for revision in observation.revisions
+        if revision.name in ended and revision.verdict != ended[revision.name][0]
+    ]
+
+
+def _garbage(observation: Observation, wanted: Wanted, keep: set[str]) -> list[Action]:
+    """DaemonSets of revisions that nobody runs, and revisions beyond ``revisionHistoryLimit``."""
+    stale = [a.name for a in observation.applied if a.kind == "DaemonSet" and a.name not in wanted]
+    history = sorted((r for r in observation.revisions if r.name not in keep), key=lambda r: r.created, reverse=True)
+    beyond = history[observation.spec.revision_history_limit :]
+    return [*(DeleteDaemonSet(name) for name in stale), *(DeleteRevision(revision.name) for revision in beyond)]

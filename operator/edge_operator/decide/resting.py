@@ -1,0 +1,60 @@
+"""What the conditions say while no candidate is on trial, and why there is no trial."""
+
+from edge_operator.decide import status as words
+from edge_operator.decide.situation import Situation
+from edge_operator.decide.status import Condition
+from edgemodel import reasons
+
+
+def resting_conditions(situation: Situation) -> list[Condition]:
+    """Ready, and Reconciling or Stalled where one of them is true."""
+    observation, artifact, memory, target = (
+        situation.observation,
+        situation.artifact,
+        situation.memory,
+        situation.target,
+    )
+    if observation.host_port_rivals:
+        port, others = observation.spec.serving.host_port, ", ".join(observation.host_port_rivals)
+        message = f"serving.hostPort {port} is taken on shared nodes by {others}"
+        return words.stalled(reasons.HOST_PORT_CONFLICT, message)
+    if artifact.revision is None:
+        make = words.stalled if artifact.stalled else words.reconciling
+        return make(artifact.reason, artifact.message)
+    if target in memory.rejected:
+        why = memory.rejected[target]
+        after = f"; stable is {memory.stable}" if memory.stable else "; there is no stable revision to go back to"
+        return words.stalled(reasons.ROLLED_BACK, f"{target} rejected: {why['reason']}: {why['message']}{after}")
+    if not situation.placement.placed:
+        return _nowhere(situation)
+    return _serving(situation)
+
+
+def _serving(situation: Situation) -> list[Condition]:
+    fleet, target = situation.fleet, situation.target
+    online = [placed for placed in situation.placement.placed if placed.node.online]
+    waiting = [placed for placed in online if fleet.pod(target, placed) is None]
+    unsettled = [placed for placed in online if fleet.ours(placed.node) - {fleet.pin(target, placed)}]
+    if waiting or unsettled:
+        message = f"{target}: {len(waiting)} of {len(online)} online nodes do not serve it yet{_trouble(situation)}"
+        return words.reconciling(reasons.NODES_CATCHING_UP, message)
+    return words.ready(reasons.SERVING, f"{target} serves on {len(online)} nodes")
+
+
+def _trouble(situation: Situation) -> str:
+    """What keeps one of the target's pods from being ready, if that is known."""
+    pods = situation.observation.pods
+    troubled = [pod for pod in pods if pod.revision == situation.target and pod.trouble is not None]
+    first = min(troubled, key=lambda pod: pod.node, default=None)
+    return f"; {first.node}: {first.trouble[0]}: {first.trouble[1]}" if first is not None and first.trouble else ""
+
+
+def _nowhere(situation: Situation) -> list[Condition]:
+    observation, unsupported = situation.observation, situation.placement.unsupported
+    selector = ",".join(f"{key}={value}" for key, value in sorted(observation.spec.node_selector.items()))
+    if unsupported:
+        found = ", ".join(sorted({node.architecture for node in unsupported}))
+        have = ", ".join(observation.settings.supported_architectures)
+        message = f"every node that {selector} selects is {found}; images exist for {have}"
+        return words.stalled(reasons.UNSUPPORTED_ARCHITECTURE, message)
+    return words.stalled(reasons.NO_MATCHING_NODES, f"placement.nodeSelector {selector} matches no node")

@@ -1,0 +1,58 @@
+"""What one pass has worked out so far: the observation, the fleet, the target and what status remembers."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from edge_operator.decide.artifact import Artifact
+from edge_operator.decide.observation import Observation
+from edge_operator.decide.placement import Placement
+from edge_operator.decide.rollout import Fleet
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What status remembers because the world forgets it."""
+
+    stable: str | None
+    rejected: dict[str, dict[str, Any]]
+    """By revision: name, reason, message, time."""
+
+    @classmethod
+    def of(cls, observation: Observation) -> "Memory":
+        rejected = {item["name"]: item for item in observation.status.get("rejectedRevisions") or ()}
+        stable = observation.status.get("stableRevision")
+        return cls(stable if observation.revision(stable) else None, rejected)
+
+
+@dataclass(frozen=True)
+class Situation:
+    observation: Observation
+    target: str
+    """The revision that the spec asks for, recorded or not."""
+    artifact: Artifact
+    placement: Placement
+    memory: Memory
+    now: datetime
+
+    @property
+    def fleet(self) -> Fleet:
+        return Fleet.of(self.observation, self.placement, self.memory.stable, frozenset(self.memory.rejected))
+
+    def may_try(self) -> bool:
+        """The target is there, new, not rejected, and has nodes to go to."""
+        return (
+            self.artifact.revision is not None
+            and self.target != self.memory.stable
+            and self.target not in self.memory.rejected
+            and bool(self.placement.placed)
+            and not self.observation.host_port_rivals
+        )
+
+    def rejecting(self, rejection: dict[str, Any]) -> "Situation":
+        return replace(
+            self, memory=replace(self.memory, rejected={**self.memory.rejected, rejection["name"]: rejection})
+        )
+
+    def promoting(self) -> "Situation":
+        return replace(self, memory=replace(self.memory, stable=self.target))
