@@ -111,10 +111,12 @@ class EdgeModelSpec:
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
 
     def attempt_hash(self) -> str:
-        """Hash of what a compression Job does: a missed budget that is relaxed is judged anew."""
+        """Hash of what a compression Job does and may read: a relaxed budget is judged anew, a new Secret is tried."""
         compression = self.compression
+        sources = (self.source, self.calibration, self.evaluation)
         what = [
             self._artifact_inputs(),
+            [source.secret if source is not None else None for source in sources],
             compression.budget,
             compression.resources,
             compression.deadline.total_seconds(),

@@ -59,8 +59,8 @@ def wait_until(condition: str, what: str, *, timeout_s: int = 60) -> None:
 
 
 def output_of(name: str, *arguments: str, node: str) -> str:
-    """What a pod on that node prints that runs the probe to its end."""
-    create(pod(name, *arguments, node=node))
+    """What a pod on that node prints that runs the probe to its end. kube-proxy may know a new Service a little late."""
+    create(pod(name, *arguments, node=node, restartPolicy="OnFailure"))
     wait_until("jsonpath={.status.phase}=Succeeded", f"pod/{name}")
     return lab.kubectl("logs", name, f"--namespace={NAMESPACE}")
 

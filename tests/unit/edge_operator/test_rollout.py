@@ -321,6 +321,16 @@ def test_a_relaxed_budget_is_judged_anew() -> None:
     assert world.ready_reason() == reasons.SERVING
 
 
+def test_a_secret_that_is_named_later_is_tried() -> None:
+    world = Simulation.with_nodes(1)
+    world.job_outcome = Failed(reasons.SOURCE_UNAUTHORIZED, "401", False)
+    world.run(60)
+    world.job_outcome = None
+    world.change(source={**world.spec["source"], "secretRef": {"name": "pull"}})
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+
+
 def test_an_unreachable_source_is_tried_again_with_growing_delays() -> None:
     world = Simulation.with_nodes(1)
     world.job_outcome = Failed(reasons.SOURCE_UNREACHABLE, "connection refused", True)
