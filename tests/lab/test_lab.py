@@ -59,7 +59,7 @@ def wait_until(condition: str, what: str, *, timeout_s: int = 60) -> None:
 
 
 def output_of(name: str, *arguments: str, node: str) -> str:
-    """What a pod on that node prints that runs the probe to its end. kube-proxy may know a new Service a little late."""
+    """What a pod on that node prints that runs the probe to its end; again, if kube-proxy knows a Service too late."""
     create(pod(name, *arguments, node=node, restartPolicy="OnFailure"))
     wait_until("jsonpath={.status.phase}=Succeeded", f"pod/{name}")
     return lab.kubectl("logs", name, f"--namespace={NAMESPACE}")

@@ -1,0 +1,44 @@
+"""What has to hold of the tree itself."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / line for line in listing.stdout.splitlines()]
+
+
+def test_operator_is_a_source_root_and_never_a_package() -> None:
+    """With an ``__init__.py`` it would shadow the standard library's ``operator``, and no Python would start here."""
+    assert not (ROOT / "operator" / "__init__.py").exists()
+    subprocess.run(["python3", "-c", "import operator; operator.itemgetter"], cwd=ROOT, check=True)
+
+
+def test_lock_files_hold_hashes_and_no_addresses() -> None:
+    locks = tracked(".ci/locks/*.txt")
+    assert {lock.stem for lock in locks} == {"dev", "operator", "compressor", "server"}
+    for lock in locks:
+        text = lock.read_text()
+        assert "://" not in text
+        requirements = re.findall(r"^\S+==", text, re.MULTILINE)
+        assert len(requirements) == len(
+            re.findall(r"^\S+==.*(?:\n    --hash=sha256:[0-9a-f]{64}.*)+", text, re.MULTILINE)
+        )
+
+
+def test_every_reason_is_documented_where_it_is_declared() -> None:
+    for line in (ROOT / "operator" / "edgemodel" / "reasons.py").read_text().splitlines():
+        found = re.match(r'([A-Z_]+): Final = "([A-Za-z]+)"', line)
+        if found:
+            assert found[2] == "".join(word.capitalize() for word in found[1].split("_")), line
+
+
+def test_the_readme_names_only_make_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z0-9-]+)", (ROOT / "README.md").read_text()))
+    assert named
+    assert named <= targets
