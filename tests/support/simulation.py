@@ -4,6 +4,7 @@ Only what decisions can see is simulated: pins make pods, pods become ready afte
 unless the test says that a revision is in trouble, offline nodes change nothing.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -67,6 +68,10 @@ def artifact_report(variant: str) -> ArtifactReport:
     )
 
 
+class Killed(Exception):
+    """The operator ends here, and with it the pass."""
+
+
 @dataclass
 class Simulation:
     spec: dict[str, Any] = field(default_factory=model_spec)
@@ -87,6 +92,9 @@ class Simulation:
     rivals: tuple[str, ...] = ()
     history: list[dict[str, Any]] = field(default_factory=list)
     pin_log: list[SetPins] = field(default_factory=list)
+    writes: int = 0
+    killed_at: int = 0
+    """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
     jobs_started: list[str] = field(default_factory=list)
     verdict_log: list[RecordVerdict] = field(default_factory=list)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
@@ -140,11 +148,12 @@ class Simulation:
             self.now += timedelta(seconds=tick)
 
     def step(self) -> Decision:
-        """One pass, all of whose actions succeed; then the world reacts."""
+        """One pass, all of whose actions succeed unless the operator is killed; then the world reacts."""
         decision = decide(self.observe(), self.now)
-        self.write(decision)
-        for action in decision.actions:
-            self.act(action)
+        with contextlib.suppress(Killed):
+            self.write(decision)
+            for action in decision.actions:
+                self.act(action)
         self.react()
         return decision
 
@@ -197,12 +206,21 @@ class Simulation:
 
     # --- how it works ---
 
+    def count_write(self) -> None:
+        """Raises Killed instead of the write at which the operator dies."""
+        self.writes += 1
+        if self.writes == self.killed_at:
+            raise Killed
+
     def write(self, decision: Decision) -> None:
         if decision.status != self.status:
+            self.count_write()
             self.status = decision.status
             self.history.append(decision.status)
 
     def act(self, action: Any) -> None:
+        if not isinstance(action, EnsureService | EnsureNetworkPolicies):
+            self.count_write()
         match action:
             case StartJob(name, attempt, _):
                 self.jobs[name] = Job(name, attempt, None, False, None, None)
