@@ -12,7 +12,7 @@ from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.collect import Collector
 from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
-from edge_operator.reconcile import Reconciler, every
+from edge_operator.reconcile import Reconciler, every, patiently
 from edge_operator.registry_tokens import Signer
 from edge_operator.settings import OperatorSettings
 from edge_operator.work_queue import WorkQueue
@@ -34,18 +34,18 @@ async def run(config: OperatorSettings) -> None:
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
     synced = asyncio.Event()
-    app = endpoints.application(world, metrics, live=lambda: True, ready=synced.is_set)
-    runners = [await endpoints.serve(app, config.http_port)]
     async with await Cluster.connect() as cluster:
+        leadership = Leadership(cluster, config.namespace, config.identity)
+        reconciler = Reconciler(cluster, world, queue, metrics, leadership.leads)
+        app = endpoints.application(world, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
+        runners = [await endpoints.serve(app, config.http_port)]
         metrics.watch_writes(cluster.writes)
-        signer = await _signer(cluster, config)
+        signer = await patiently(lambda: _signer(cluster, config))
         if signer is not None:
             realm = registry_access.application(cluster, signer)
             runners.append(await endpoints.serve(realm, config.token_port))
-        leadership = Leadership(cluster, config.namespace, config.identity)
-        await leadership.acquire()
-        reconciler = Reconciler(cluster, world, queue, metrics)
-        await reconciler.relist()
+        await patiently(leadership.acquire)
+        await patiently(reconciler.relist)
         log.info("synced: %d EdgeModels, %d nodes", len(world.models), len(world.nodes))
         synced.set()
         try:

@@ -5,9 +5,10 @@ The status that explains an action is written before the action is taken.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_operator import objects
 from edge_operator.cluster import ApiError, Cluster
@@ -35,22 +36,39 @@ from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 RETRY_FIRST_SECONDS = 1.0
 RETRY_LONGEST_SECONDS = 60.0
 PATCHES_IN_FLIGHT = 48
+PASS_LIMIT_SECONDS = 600
+NOT_LEADING_SECONDS = 2
 
 
 class Reconciler:
-    def __init__(self, cluster: Cluster, world: World, queue: WorkQueue[Key], metrics: Metrics) -> None:
+    def __init__(
+        self, cluster: Cluster, world: World, queue: WorkQueue[Key], metrics: Metrics, leads: Callable[[], bool]
+    ) -> None:
+        """``leads``: whether this process still holds the lease; without it no pass is begun."""
         self._cluster, self._world, self._queue, self._metrics = cluster, world, queue, metrics
+        self._leads = leads
+        self._began: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._nodes = asyncio.Semaphore(PATCHES_IN_FLIGHT)
+
+    def stuck(self) -> bool:
+        """A pass has been running for longer than any should."""
+        return any(time.monotonic() - began > PASS_LIMIT_SECONDS for began in self._began.values())
 
     async def work(self) -> None:
         """Takes keys for ever; several of these may run side by side."""
         while True:
             key = await self._queue.get()
+            self._began[key] = time.monotonic()
             try:
+                if not self._leads():
+                    self._queue.add_after(key, NOT_LEADING_SECONDS)
+                    continue
                 with self._metrics.pass_seconds.time():
                     await self.run_pass(key)
                 self._failures.pop(key, None)
@@ -61,6 +79,7 @@ class Reconciler:
                 log.exception("pass of %s/%s failed", *key)
                 self._retry(key, None)
             finally:
+                self._began.pop(key, None)
                 self._queue.done(key)
 
     async def run_pass(self, key: Key) -> None:
@@ -88,12 +107,14 @@ class Reconciler:
     async def relist(self) -> None:
         """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
         for api_version, kind, selector in WATCHED:
-            seen = []
-            async for raw in self._cluster.list(api_version, kind, selector):
-                raw = {"apiVersion": api_version, "kind": kind, **raw}
-                seen.append({"kind": kind, "metadata": raw["metadata"]})
-                self._world.see(raw)
-            self._world.prune(kind, seen)
+            seen, listed_at = [], 0
+            async for page in self._cluster.pages(api_version, kind, selector):
+                listed_at = int(page["metadata"]["resourceVersion"])
+                for item in page["items"]:
+                    raw = {"apiVersion": api_version, "kind": kind, **item}
+                    seen.append({"kind": kind, "metadata": raw["metadata"]})
+                    self._world.see(raw)
+            self._world.prune(kind, seen, listed_at)
 
     # --- report ---
 
@@ -186,6 +207,16 @@ class Reconciler:
             self._metrics.api_errors.labels(str(error.status)).inc()
             log.warning("pass of %s/%s: %s; again in %.0f s", *key, error, delay)
         self._queue.add_after(key, delay)
+
+
+async def patiently(what: Callable[[], Awaitable[T]]) -> T:
+    """The answer of ``what``, asked again while the API server does not answer or refuses."""
+    while True:
+        try:
+            return await what()
+        except ApiError as error:
+            log.warning("%s; again in %d s", error, NOT_LEADING_SECONDS)
+            await asyncio.sleep(NOT_LEADING_SECONDS)
 
 
 async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:

@@ -108,10 +108,14 @@ class World:
                 owned.applied.pop((kind, name), None)
             self._changed(key)
 
-    def prune(self, kind: str, seen: Iterable[Raw]) -> None:
-        """Forgets objects of ``kind`` that a complete listing did not have: a watch gap hid their end."""
+    def prune(self, kind: str, seen: Iterable[Raw], listed_at: int) -> None:
+        """Forgets objects of ``kind`` that a complete listing did not have: a watch gap hid their end.
+
+        What is newer than ``listed_at``, the resourceVersion of the listing, stays.
+        """
         alive = {_identity(raw) for raw in seen}
-        for identity in [i for i in self._versions if i[0] == kind and i not in alive]:
+        gone = [i for i, version in self._versions.items() if i[0] == kind and i not in alive and version <= listed_at]
+        for identity in gone:
             labels = {LABEL_MODEL: self._model_of(identity)}
             meta = {"namespace": identity[1], "name": identity[2], "labels": labels}
             self.forget({"kind": kind, "metadata": meta})

@@ -76,13 +76,12 @@ class Cluster:
                 return None
             raise
 
-    async def list(self, api_version: str, kind: str, selector: str = "") -> AsyncIterator[Object]:
-        """All objects of a kind in all namespaces, PAGE at a time."""
+    async def pages(self, api_version: str, kind: str, selector: str = "") -> AsyncIterator[Object]:
+        """All objects of a kind in all namespaces, as lists of at most PAGE; all of one resourceVersion."""
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
         while True:
             page = await self._request("GET", _path(api_version, kind), query=query)
-            for item in page["items"]:
-                yield item
+            yield page
             token = page["metadata"].get("continue")
             if not token:
                 return

@@ -14,13 +14,17 @@ log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Somebody else leads, or it could not be renewed in time: this process must end."""
+    """Somebody else leads: this process must end."""
 
 
 class Leadership:
     def __init__(self, cluster: Cluster, namespace: str, identity: str) -> None:
         self._cluster, self._namespace, self._identity = cluster, namespace, identity
         self._renewed = datetime.min.replace(tzinfo=UTC)
+
+    def leads(self) -> bool:
+        """The lease was renewed within its duration."""
+        return datetime.now(UTC) - self._renewed < DURATION
 
     async def acquire(self) -> None:
         """Waits until this process leads."""
@@ -29,15 +33,17 @@ class Leadership:
         log.info("leading as %s", self._identity)
 
     async def keep(self) -> None:
-        """Renews for ever. Raises LeaseLost."""
+        """Renews for ever. Raises LeaseLost when somebody else has it.
+
+        While the API server does not answer nobody can take it; ``leads`` is False then, until it is renewed.
+        """
         while True:
             await asyncio.sleep(RENEW.total_seconds())
             try:
                 if not await self._try():
                     raise LeaseLost("another operator took the lease")
             except ApiError as error:
-                if datetime.now(UTC) - self._renewed > DURATION:
-                    raise LeaseLost(f"the lease could not be renewed for {DURATION.total_seconds():.0f} s") from error
+                log.warning("the lease is not renewed: %s", error)
 
     async def release(self) -> None:
         """Lets a successor start at once."""

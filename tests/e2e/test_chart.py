@@ -1,0 +1,96 @@
+"""The chart on a real cluster: an upgrade disturbs nothing, and an uninstall keeps what serves."""
+
+import json
+
+import pytest
+
+from tests.support import tiny_models
+from tests.support.edge_models import Workspace
+from tests.support.serving import forwarded
+from tests.support.site import BUILD, RELEASE, SYSTEM_NAMESPACE, Site, install_chart
+
+CAMERAS = ("camera-1", "camera-2")
+
+
+def images() -> dict[str, str]:
+    found: dict[str, str] = json.loads((BUILD / "images.json").read_text())
+    return found
+
+
+def helm(site: Site, *arguments: str) -> str:
+    return site.run("helm", *arguments, "--namespace", SYSTEM_NAMESPACE, timeout=240)
+
+
+def pod_names(work: Workspace) -> set[str]:
+    return {pod["metadata"]["name"] for pod in work.pods().values()}
+
+
+@pytest.mark.exclusive
+def test_an_upgrade_of_the_operator_starts_no_rollout(work: Workspace) -> None:
+    work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
+    revision = work.ready()["status"]["stableRevision"]
+    before = pod_names(work)
+    values = str(BUILD / "values.json")
+    helm(
+        work.site,
+        "upgrade",
+        RELEASE,
+        "charts/edgemodel",
+        "--values",
+        values,
+        "--wait",
+        "--timeout",
+        "3m",
+        "--set",
+        f"server.image.digest=sha256:{'f' * 64}",
+        "--set",
+        "operator.podAnnotations.try=upgrade",
+    )
+    try:
+        work.site.kubectl("annotate", "edgemodel", "m", "-n", work.namespace, "looked=at")
+        model = work.ready()
+        assert model["status"]["stableRevision"] == revision
+        assert pod_names(work) == before
+    finally:
+        install_chart(work.site, images())
+
+
+@pytest.mark.exclusive
+def test_an_uninstall_keeps_models_serving_and_a_new_install_takes_over(work: Workspace) -> None:
+    work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
+    work.ready()
+    before = pod_names(work)
+    helm(work.site, "uninstall", RELEASE, "--wait")
+    try:
+        assert not work.site.get("pods", "-n", SYSTEM_NAMESPACE, "--field-selector=status.phase=Running")["items"]
+        assert pod_names(work) == before
+        assert work.get()["status"]["stableRevision"]
+    finally:
+        install_chart(work.site, images())
+    second = tiny_models.mlp(work.folder / "second.onnx", seed=7)
+    work.apply(source={"uri": work.publish(second)["second"]})
+    stable = work.ready()["status"]["stableRevision"]
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, stable)
+
+
+def test_the_operator_tells_its_metrics_and_that_it_is_ready(work: Workspace) -> None:
+    with forwarded(work.site, SYSTEM_NAMESPACE, "deployment/edgemodel-operator", 8080) as base:
+        text = work.site.run("curl", "-sS", f"{base}/metrics")
+        assert "edgemodel_operator_pass_seconds_count" in text
+        assert "edgemodel_operator_api_writes_total" in text
+        assert work.site.run("curl", "-sS", f"{base}/readyz") == "ok\n"
+
+
+def test_prometheus_scrapes_every_server_and_the_labels_are_the_servers_own(work: Workspace) -> None:
+    work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
+    work.ready()
+    query = f'edgemodel_model_info{{namespace="{work.namespace}"}}'
+    with forwarded(work.site, SYSTEM_NAMESPACE, "deployment/edgemodel-prometheus", 9090) as base:
+
+        def scraped() -> set[str] | None:
+            argv = ["curl", "-sS", "-G", f"{base}/api/v1/query", "--data-urlencode", f"query={query}"]
+            found = json.loads(work.site.run(*argv))["data"]["result"]
+            nodes = {item["metric"]["node"] for item in found}
+            return nodes if nodes == set(CAMERAS) else None
+
+        work.wait("both servers to be scraped", scraped, 60)

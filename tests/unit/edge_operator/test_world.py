@@ -1,0 +1,78 @@
+"""What the operator knows of the world, whatever order it hears of it."""
+
+from typing import Any
+
+from edge_operator.world import Key, World
+from edgemodel.names import API_VERSION, LABEL_MODEL
+from tests.support.simulation import SETTINGS, model_spec
+
+
+def raw(kind: str, name: str, version: int, **fields: Any) -> dict[str, Any]:
+    meta = {
+        "name": name,
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "generation": 1,
+        "labels": {LABEL_MODEL: "m"},
+        **({} if kind == "Node" else {"namespace": "vision"}),
+    }
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": meta, **fields}
+
+
+def model(version: int, **changes: Any) -> dict[str, Any]:
+    return raw("EdgeModel", "m", version, spec=model_spec(**changes))
+
+
+def revision(name: str, version: int) -> dict[str, Any]:
+    return raw("EdgeModelRevision", name, version, spec={"fingerprint": "f", "variants": []})
+
+
+def make() -> tuple[World, list[Key]]:
+    changed: list[Key] = []
+    return World(SETTINGS, changed.append), changed
+
+
+def test_an_older_event_does_not_undo_what_our_own_write_answered() -> None:
+    world, _ = make()
+    world.see({**model(5), "status": {"stableRevision": "new"}})
+    world.see({**model(4), "status": {"stableRevision": "old"}})
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert observation.status == {"stableRevision": "new"}
+
+
+def test_a_listing_prunes_what_is_gone_and_keeps_what_is_newer_than_itself() -> None:
+    world, _ = make()
+    world.see(model(1))
+    world.see(revision("m-gone", 2))
+    world.see(revision("m-kept", 3))
+    world.see(revision("m-new", 9))
+    world.prune("EdgeModelRevision", [revision("m-kept", 3)], listed_at=5)
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert {item.name for item in observation.revisions} == {"m-kept", "m-new"}
+
+
+def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
+    world, changed = make()
+    world.see(model(1))
+    ready = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "1"}]}
+    world.see(raw("Node", "camera-1", 2, status=ready))
+    changed.clear()
+    beat = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2"}]}
+    world.see(raw("Node", "camera-1", 3, status=beat))
+    assert not changed
+    lost = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
+    world.see(raw("Node", "camera-1", 4, status=lost))
+    assert changed == [("vision", "m")]
+
+
+def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> None:
+    world, changed = make()
+    world.see(model(1))
+    changed.clear()
+    world.forget(model(2))
+    assert ("vision", "m") in changed
+    assert world.observe(("vision", "m")) is None
+    assert not world.valid_pins()
