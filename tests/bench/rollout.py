@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""How long a rollout takes, and what it costs: ``make bench-rollout`` on a site where the chart is installed.
+
+Prints a table and writes build/bench/rollout.json. Times come from what the cluster itself recorded, so their
+resolution is a second, but for pulls, which the kubelet tells to the millisecond. No figure is a test.
+"""
+
+import json
+import platform
+import re
+import sys
+import tempfile
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.support import tiny_models  # noqa: E402 - the checkout is on the path only now
+from tests.support.edge_models import Workspace  # noqa: E402
+from tests.support.serving import forwarded  # noqa: E402
+from tests.support.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
+
+IMAGE_TARGETS_MB = {"server": 40, "operator": 25, "compressor": 50}
+PULLED = re.compile(r"Successfully pulled image .* in ([\d.]+)(ms|s) ")
+PUBLISHING = re.compile(r"^\[ *([\d.]+) s\] (.*)", re.MULTILINE)
+
+
+def main() -> None:
+    site = find_site()
+    with tempfile.TemporaryDirectory() as folder:
+        runs = measure(site, Path(folder))
+    sizes = image_sizes(site)
+    targets = [
+        {
+            "name": f"{name} image, gzip",
+            "goal": f"<= {goal}",
+            "value": sizes[name],
+            "unit": "MB",
+            "holds": sizes[name] <= goal,
+        }
+        for name, goal in IMAGE_TARGETS_MB.items()
+    ]
+    report = {"targets": targets, "machine": machine(), "runs": runs}
+    (BUILD / "bench").mkdir(parents=True, exist_ok=True)
+    (BUILD / "bench" / "rollout.json").write_text(json.dumps(report, indent=2))
+    columns = sorted({key for run in runs for key in run["figures"]})
+    print(f"{'':34}" + "".join(f"{run['name']:>20}" for run in runs))
+    for column in columns:
+        print(f"{column:34}" + "".join(f"{run['figures'].get(column, ''):>20}" for run in runs))
+    for target in targets:
+        holds = "holds" if target["holds"] else "missed"
+        print(f"{target['name']:34}{target['value']:>16} MB   {target['goal']} MB   {holds}")
+
+
+def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
+    """A first revision, then a second one, of a model of about 5 MB on the camera nodes."""
+    namespace = f"bench-{uuid.uuid4().hex[:6]}"
+    site.kubectl("create", "namespace", namespace)
+    work = Workspace(site, namespace, folder)
+    rollout = {"waves": [{"name": "all", "percent": 100}], "soakSeconds": 0, "bakeSeconds": 0}
+    runs = [{"name": "at rest", "figures": operator_figures(site)}]
+    try:
+        for name, seed in (("first revision", 1), ("second revision", 7)):
+            model = tiny_models.mlp(folder / f"m{seed}.onnx", seed, hidden=60_000)
+            data = tiny_models.samples(folder / f"data{seed}.npz", 500, seed, hidden=60_000)
+            published = work.publish(model, data)
+            before, cpu, started = api_writes(site), operator_cpu(site), time.monotonic()
+            work.apply(
+                source={"uri": published[f"m{seed}"]},
+                datasets={"evaluation": {"uri": published[f"data{seed}"]}},
+                rollout=rollout,
+            )
+            status = work.ready()["status"]
+            figures: dict[str, Any] = {"apply to all nodes serving, s": round(time.monotonic() - started, 1)}
+            figures |= splits(work, status)
+            figures["API writes of the operator"] = sum((api_writes(site)).values()) - sum(before.values())
+            figures["operator CPU, s"] = round(operator_cpu(site) - cpu, 2)
+            figures |= operator_figures(site)
+            figures |= server_memory(site, work)
+            runs.append({"name": name, "figures": figures})
+    finally:
+        site.kubectl("delete", "namespace", namespace, "--wait=false")
+    return runs
+
+
+def splits(work: Workspace, status: dict[str, Any]) -> dict[str, Any]:
+    """Job, publish, pull and load, of the revision that serves."""
+    jobs = work.site.get("jobs", "-n", work.namespace)["items"]
+    job = max(jobs, key=lambda item: str(item["metadata"]["creationTimestamp"]))
+    log = work.site.kubectl("logs", f"job/{job['metadata']['name']}", "-n", work.namespace)
+    steps = [(float(at), text) for at, text in PUBLISHING.findall(log)]
+    pods = work.pods().values()
+    uids = {pod["metadata"]["uid"] for pod in pods}
+    events = work.site.get("events", "-n", work.namespace)["items"]
+    pulls = [
+        float(found[1]) / (1000 if found[2] == "ms" else 1)
+        for event in events
+        if event["involvedObject"].get("uid") in uids and (found := PULLED.search(event["message"]))
+    ]
+    figures: dict[str, Any] = {
+        "Job: made to complete, s": seconds(job["metadata"]["creationTimestamp"], job["status"]["completionTime"]),
+        "Job: the compressor's own time, s": steps[-1][0] if steps else "",
+        "of which publishing, s": round(
+            steps[-1][0] - next((at for at, text in steps if "publish" in text), steps[-1][0]), 1
+        )
+        if steps
+        else "",
+        "pull, slowest node, s": max(pulls, default=0.0),
+        "pod made to ready, slowest node, s": max(
+            seconds(pod["metadata"]["creationTimestamp"], ready_at(pod)) for pod in pods
+        ),
+        "container start to ready, slowest, s": max(
+            seconds(pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"], ready_at(pod))
+            for pod in pods
+        ),
+        "model layer, bytes": status["artifacts"][0]["transferBytes"],
+        "model file, bytes": status["artifacts"][0]["sizeBytes"],
+    }
+    return figures
+
+
+def ready_at(pod: dict[str, Any]) -> str:
+    return next(str(c["lastTransitionTime"]) for c in pod["status"]["conditions"] if c["type"] == "Ready")
+
+
+def seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def api_writes(site: Site) -> dict[str, float]:
+    """Writes of the operator since its start, by verb and kind."""
+    with forwarded(site, SYSTEM_NAMESPACE, "deployment/edgemodel-operator", 8080) as base:
+        text = site.run("curl", "-sS", f"{base}/metrics")
+    found = re.findall(r'^edgemodel_operator_api_writes_total\{write="([^"]+)"\} ([\d.e+]+)', text, re.MULTILINE)
+    return {write: float(count) for write, count in found}
+
+
+def stats(site: Site, pod: dict[str, Any]) -> dict[str, Any]:
+    """What the kubelet measures of a pod's one container."""
+    summary = json.loads(site.kubectl("get", "--raw", f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/stats/summary"))
+    mine = next(item for item in summary["pods"] if item["podRef"]["uid"] == pod["metadata"]["uid"])
+    container: dict[str, Any] = mine["containers"][0]
+    return container
+
+
+def operator_pod(site: Site) -> dict[str, Any]:
+    selector = "app.kubernetes.io/component=operator"
+    pods = site.get("pods", "-n", SYSTEM_NAMESPACE, "-l", selector)["items"]
+    pod: dict[str, Any] = next(item for item in pods if "deletionTimestamp" not in item["metadata"])
+    return pod
+
+
+def operator_cpu(site: Site) -> float:
+    return float(stats(site, operator_pod(site))["cpu"]["usageCoreNanoSeconds"]) / 1e9
+
+
+def operator_figures(site: Site) -> dict[str, Any]:
+    measured = stats(site, operator_pod(site))
+    return {
+        "operator memory, MiB": round(measured["memory"]["workingSetBytes"] / 2**20, 1),
+        "operator CPU, millicores": round(measured["cpu"].get("usageNanoCores", 0) / 1e6, 1),
+    }
+
+
+def server_memory(site: Site, work: Workspace) -> dict[str, Any]:
+    measured = [stats(site, pod)["memory"]["workingSetBytes"] / 2**20 for pod in work.pods().values()]
+    return {"server memory, MiB": round(max(measured), 1)}
+
+
+def image_sizes(site: Site) -> dict[str, float]:
+    """MB (10^6 bytes) of the amd64 images as the registry stores them."""
+    from edge_oci import Registries, get_manifest, parse_reference
+
+    images = json.loads((BUILD / "images.json").read_text())
+    host = site.push_to.split("/")[0]
+    registries = Registries(plain_http_hosts=(host,) if site.plain_http else ())
+    sizes = {}
+    for name in IMAGE_TARGETS_MB:
+        where = parse_reference(f"{site.push_to}/{name}@{images[name].split('@')[1]}")
+        index = get_manifest(registries.repository(where), where.version).content
+        amd64 = next(entry for entry in index["manifests"] if entry["platform"]["architecture"] == "amd64")
+        manifest = get_manifest(registries.repository(where), amd64["digest"]).content
+        sizes[name] = round(sum(layer["size"] for layer in manifest["layers"]) / 1e6, 1)
+    return sizes
+
+
+def machine() -> str:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "",
+    )
+    return f"{platform.machine()}, {cpu}, three nodes and the control plane on one machine"
+
+
+if __name__ == "__main__":
+    main()
