@@ -12,7 +12,15 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edge_compressor.steps.step import Settings, Step, StepContext, check_selection, failed, with_named_nodes
+from edge_compressor.steps.step import (
+    Settings,
+    Step,
+    StepContext,
+    check_selection,
+    failed,
+    with_named_nodes,
+    with_weights_as_initializers,
+)
 
 DEFAULT_OP_TYPES: Final = ("Attention", "EmbedLayerNormalization", "Gather", "Gemm", "LSTM", "MatMul")
 OP_TYPES: Final = (*DEFAULT_OP_TYPES, "Conv", "Transpose")
@@ -20,7 +28,7 @@ OP_TYPES: Final = (*DEFAULT_OP_TYPES, "Conv", "Transpose")
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when ``opTypes`` or ``excludeNodes`` name nothing, or nothing is quantized."""
-    named = with_named_nodes(onnx.load(model))
+    named = with_weights_as_initializers(with_named_nodes(onnx.load(model)))
     check_selection(named, settings, context, can=OP_TYPES)
     types = set(settings["opTypes"] or DEFAULT_OP_TYPES)
     excluded = _excluded(named.graph.node, types, set(settings["excludeNodes"]))

@@ -19,7 +19,15 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.progress import Progress
-from edge_compressor.steps.step import Settings, Step, StepContext, check_selection, failed, with_named_nodes
+from edge_compressor.steps.step import (
+    Settings,
+    Step,
+    StepContext,
+    check_selection,
+    failed,
+    with_named_nodes,
+    with_weights_as_initializers,
+)
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """What time is spent on, and what has weights."""
@@ -83,7 +91,7 @@ def _quantizers(model: Path) -> int:
 
 def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str], set[str]]:
     """The graph as onnxruntime would fuse it, with shapes; operator types to quantize in it, names to exclude."""
-    named = with_named_nodes(onnx.load(model))
+    named = with_weights_as_initializers(with_named_nodes(onnx.load(model)))
     if settings["perChannel"] and any(
         not item.domain and item.version < PER_CHANNEL_OPSET for item in named.opset_import
     ):

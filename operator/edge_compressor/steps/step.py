@@ -81,6 +81,17 @@ def with_named_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def with_weights_as_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Constant nodes become initializers: some exporters write weights as nodes, which quantizers pass over."""
+    graph = model.graph
+    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        graph.initializer.append(node.attribute[0].t)
+        graph.initializer[-1].name = node.output[0]
+        graph.node.remove(node)
+    return model
+
+
 def check_selection(model: onnx.ModelProto, settings: Settings, context: StepContext, *, can: Iterable[str]) -> None:
     """``opTypes`` and ``excludeNodes`` must each name something in ``model``; ``can`` are the types a step knows.
 

@@ -207,6 +207,23 @@ def test_nameless_nodes_are_no_obstacle(residual: Files, bench: Bench, tmp_path:
     assert agreement(residual.model, bench.apply("QuantizeStatic", nameless)) >= 0.95
 
 
+@pytest.mark.parametrize("kind", ["QuantizeDynamic", "QuantizeStatic"])
+def test_weights_that_the_exporter_wrote_as_nodes_are_quantized(
+    kind: str, perceptron: Files, bench: Bench, tmp_path: Path
+) -> None:
+    def weights_as_nodes(model: onnx.ModelProto) -> None:
+        tensors = list(model.graph.initializer)
+        nodes = list(model.graph.node)
+        del model.graph.initializer[:], model.graph.node[:]
+        model.graph.node.extend(onnx.helper.make_node("Constant", [], [t.name], value=t) for t in tensors)
+        model.graph.node.extend(nodes)
+
+    edited = models.edited(perceptron.model, tmp_path / "n.onnx", weights_as_nodes)
+    result = bench.apply(kind, Files(edited, perceptron.calibration, perceptron.evaluation))
+    assert agreement(perceptron.model, result) >= 0.95
+    assert weights_by_type(result)[onnx.TensorProto.INT8] >= 2
+
+
 def test_a_fixed_batch_is_calibrated_too(tmp_path: Path, bench: Bench) -> None:
     model = models.residual_net(tmp_path / "one.onnx", batch=1)
     files = Files(model, models.write_calibration(tmp_path / "c.npz", model, 10), tmp_path)
