@@ -63,6 +63,7 @@ def job_view(raw: Raw, pod: Raw | None) -> Job:
         report=decode(terminated.get("message", "")) if terminated else None,
         trouble=_job_trouble(pod, terminated, status) if end is not None else None,
         deleting="deletionTimestamp" in meta,
+        waits_for=_waits_for(pod) if pod is not None and end is None else "",
     )
 
 
@@ -104,6 +105,17 @@ def _server_trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
     if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         return waiting["reason"], waiting.get("message", "")
     return None
+
+
+def _waits_for(pod: Raw) -> str:
+    scheduled = _find(pod, "PodScheduled")
+    if scheduled is not None and scheduled["status"] == "False":
+        return str(scheduled.get("message", scheduled.get("reason", "")))
+    container: Raw = next(iter((pod.get("status") or {}).get("containerStatuses") or ()), {})
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    if waiting.get("reason") in (None, "ContainerCreating", "PodInitializing"):
+        return ""
+    return f"{waiting['reason']}: {waiting.get('message', '')}".removesuffix(": ")
 
 
 def _job_trouble(pod: Raw | None, terminated: Raw | None, status: Raw) -> tuple[str, str] | None:

@@ -65,7 +65,9 @@ def _compress(observation: Observation, name: str, now: datetime) -> Artifact:
         return start(1, f"Job {prefix}1 runs (attempt 1)")
     job = ours[-1]
     if job.ended is None:
-        return Artifact(None, reasons.COMPRESSING, f"Job {job.name} runs (attempt {job.attempt})", actions=others)
+        waits = f"; its pod waits: {job.waits_for}" if job.waits_for else ""
+        message = f"Job {job.name} runs (attempt {job.attempt}){waits}"
+        return Artifact(None, reasons.COMPRESSING, message, actions=others)
     if job.succeeded and isinstance(job.report, Published):
         reports = {report.variant: report for report in job.report.artifacts}
         variants = [_artifact_json(reports[variant.name]) for variant in observation.spec.variants]

@@ -50,6 +50,8 @@ class Job:
     trouble: tuple[str, str] | None
     """(reason, message) when it failed without a report: killed for memory, past its deadline."""
     deleting: bool = False
+    waits_for: str = ""
+    """What keeps its pod from starting, where that is known: no node has room, no image."""
 
 
 @dataclass(frozen=True)
