@@ -62,7 +62,7 @@ def test_an_uninstall_keeps_models_serving_and_a_new_install_takes_over(work: Wo
     before = pod_names(work)
     helm(work.site, "uninstall", RELEASE, "--wait")
     try:
-        assert not work.site.get("pods", "-n", SYSTEM_NAMESPACE, "--field-selector=status.phase=Running")["items"]
+        work.wait("the chart's pods to end", lambda: not work.site.get("pods", "-n", SYSTEM_NAMESPACE)["items"])
         assert pod_names(work) == before
         assert work.get()["status"]["stableRevision"]
     finally:
