@@ -76,6 +76,8 @@ class Killed(Exception):
 class Simulation:
     spec: dict[str, Any] = field(default_factory=model_spec)
     start_seconds: float = 5
+    pod_delay_seconds: float = 0
+    """Between a pin and its pod."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     nodes: dict[str, Node] = field(default_factory=dict)
     pods: dict[tuple[str, str, str], Pod] = field(default_factory=dict)
@@ -97,6 +99,9 @@ class Simulation:
     """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
     jobs_started: list[str] = field(default_factory=list)
     verdict_log: list[RecordVerdict] = field(default_factory=list)
+    pin_names: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Pin -> (revision, variant or its puller), for every revision there ever was."""
+    _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
 
     @classmethod
@@ -131,6 +136,25 @@ class Simulation:
             if pod.node == name:
                 self.pods[key] = replace(pod, created=self.now)
 
+    def delete_node(self, name: str) -> None:
+        """Its pods are seen until the world reacts."""
+        del self.nodes[name]
+
+    def relabel(self, name: str, **labels: str) -> None:
+        self.nodes[name] = replace(self.nodes[name], labels={**self.nodes[name].labels, **labels})
+
+    def lose_pods(self, name: str) -> None:
+        """Evicted, or deleted by somebody: the DaemonSets make new ones when the world reacts."""
+        for key in [key for key in self.pods if key[0] == name]:
+            del self.pods[key]
+            self._wanted_since.pop(key, None)
+
+    def blink(self, name: str) -> None:
+        """The node's pods fail a readiness probe; the next one finds them well."""
+        for key, pod in self.pods.items():
+            if pod.node == name and pod.ready:
+                self.pods[key] = replace(pod, ready=False, ready_since=None)
+
     def change(self, **changes: Any) -> None:
         """A new spec is applied."""
         self.spec = {**self.spec, **changes}
@@ -149,13 +173,19 @@ class Simulation:
 
     def step(self) -> Decision:
         """One pass, all of whose actions succeed unless the operator is killed; then the world reacts."""
-        decision = decide(self.observe(), self.now)
+        decision = self.decide()
+        self.carry_out(decision)
+        self.react()
+        return decision
+
+    def decide(self) -> Decision:
+        return decide(self.observe(), self.now)
+
+    def carry_out(self, decision: Decision) -> None:
         with contextlib.suppress(Killed):
             self.write(decision)
             for action in decision.actions:
                 self.act(action)
-        self.react()
-        return decision
 
     # --- what a test asks ---
 
@@ -196,6 +226,10 @@ class Simulation:
                 found.add(name)
         return found
 
+    def pins(self, node: str) -> set[tuple[str, str]]:
+        """(revision, variant or its puller) of each pin on ``node``."""
+        return {self.pin_names[pin] for pin in self.nodes[node].pins}
+
     def condition(self, kind: str) -> dict[str, Any] | None:
         return next((item for item in self.status["conditions"] if item["type"] == kind), None)
 
@@ -230,11 +264,16 @@ class Simulation:
                 self.jobs.pop(name, None)
             case RecordRevision(name, spec):
                 self.revisions.setdefault(name, Revision(name, f"uid-{name}", spec["fingerprint"], self.now, spec))
+                for variant in (item["name"] for item in spec["variants"]):
+                    for either in (variant, puller_of(variant)):
+                        self.pin_names[pin_key("vision", "m", name, either)] = (name, either)
             case RecordVerdict(name, verdict, _, _):
                 self.revisions[name] = replace(self.revisions[name], verdict=verdict)
                 self.verdict_log.append(action)
             case DeleteRevision(name):
-                self.revisions.pop(name, None)
+                gone = self.revisions.pop(name, None)
+                for variant in (item["name"] for item in gone.spec["variants"]) if gone is not None else ():
+                    self.daemonsets -= {daemonset_name(name, variant), daemonset_name(name, puller_of(variant))}
             case EnsureDaemonSet(revision, variant, _):
                 self.daemonsets.add(daemonset_name(revision.name, variant))
             case DeleteDaemonSet(name):
@@ -248,6 +287,8 @@ class Simulation:
 
     def react(self) -> None:
         self._end_jobs()
+        for key in [key for key in self.pods if key[0] not in self.nodes]:
+            del self.pods[key]
         for node in self.nodes.values():
             if node.online:
                 self._run_pods(node)
@@ -274,7 +315,12 @@ class Simulation:
         }
         for key in [key for key in self.pods if key[0] == node.name and key not in wanted]:
             del self.pods[key]
+        for key in [key for key in self._wanted_since if key[0] == node.name and key not in wanted]:
+            del self._wanted_since[key]
         for key in wanted:
+            since = self._wanted_since.setdefault(key, self.now)
+            if self.now < since + timedelta(seconds=self.pod_delay_seconds):
+                continue
             pod = self.pods.get(key) or Pod(
                 "-".join(key), node.name, key[1], key[2], False, None, self.now, False, 0, None
             )

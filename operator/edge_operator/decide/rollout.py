@@ -12,7 +12,7 @@ from typing import Any
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.node_health import NodeFailure, deadline_of, failure, serving_pod
 from edge_operator.decide.observation import Node, Observation, Pod
-from edge_operator.decide.placement import Placed, Placement
+from edge_operator.decide.placement import Placed, Placement, matches
 from edge_operator.decide.waves import plan_waves
 from edgemodel import reasons
 from edgemodel.names import pin_key, puller_of
@@ -49,6 +49,8 @@ class Fleet:
     rejected: frozenset[str]
     known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
+    other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
+    """Revision -> (variant, node selector) in order, for those whose variants are not the spec's."""
 
     @classmethod
     def of(
@@ -56,28 +58,51 @@ class Fleet:
     ) -> "Fleet":
         names = {revision.name for revision in observation.revisions} | rejected
         variants = {variant.name for variant in observation.spec.variants}
-        for revision in observation.revisions:
-            variants |= {variant["name"] for variant in revision.spec["variants"]}
+        own = {
+            revision.name: tuple((item["name"], item.get("nodeSelector") or {}) for item in revision.spec["variants"])
+            for revision in observation.revisions
+        }
+        others = {name: items for name, items in own.items() if {variant for variant, _ in items} != variants}
+        variants = variants.union(variant for items in others.values() for variant, _ in items)
         variants |= {puller_of(variant) for variant in variants}
         known = {
             pin_key(observation.namespace, observation.name, name, variant): (name, variant)
             for name in names | ({stable} if stable else set())
             for variant in variants
         }
-        return cls(observation, placement, stable, rejected, known)
+        return cls(observation, placement, stable, rejected, known, others)
+
+    def variant(self, revision: str, placed: Placed) -> str:
+        """The variant of ``revision`` that the node gets.
+
+        By the selectors of the spec, which may be tuned; a revision with other variants than the spec's has its own.
+        """
+        own = self.other_variants.get(revision, ())
+        return next((name for name, selector in own if matches(selector, placed.node.labels)), placed.variant)
 
     def pin(self, revision: str, placed: Placed) -> str:
-        return pin_key(self.observation.namespace, self.observation.name, revision, placed.variant)
+        return self._key(revision, self.variant(revision, placed))
+
+    def pull_pin(self, revision: str, placed: Placed) -> str:
+        return self._key(revision, puller_of(self.variant(revision, placed)))
+
+    def _key(self, revision: str, variant: str) -> str:
+        return pin_key(self.observation.namespace, self.observation.name, revision, variant)
 
     def pinned(self, revision: str, placed: Placed) -> bool:
         return self.pin(revision, placed) in placed.node.pins
 
     def pulling(self, revision: str, placed: Placed) -> bool:
         """The node gets the revision's image before its Recreate."""
-        return self.pinned(revision, _puller(placed))
+        return self.pull_pin(revision, placed) in placed.node.pins
+
+    def pulled(self, revision: str, placed: Placed) -> bool:
+        """The node has the revision's image."""
+        puller = puller_of(self.variant(revision, placed))
+        return serving_pod(self.observation.pods, placed.node.name, revision, puller) is not None
 
     def pod(self, revision: str, placed: Placed) -> Pod | None:
-        return serving_pod(self.observation.pods, placed.node.name, revision, placed.variant)
+        return serving_pod(self.observation.pods, placed.node.name, revision, self.variant(revision, placed))
 
     def ours(self, node: Node) -> frozenset[str]:
         """This EdgeModel's pins on ``node``."""
@@ -121,10 +146,9 @@ def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
 def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
     """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
     node, pin = placed.node, fleet.pin(revision, placed)
-    puller = _puller(placed)
-    pull = fleet.pin(revision, puller)
+    pull = fleet.pull_pin(revision, placed)
     others = fleet.ours(node) - {pull}
-    if not others or (pull in node.pins and fleet.pod(revision, puller) is not None):
+    if not others or (pull in node.pins and fleet.pulled(revision, placed)):
         return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
     return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
 

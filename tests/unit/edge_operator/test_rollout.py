@@ -293,6 +293,30 @@ def test_each_variant_gets_its_own_pods() -> None:
     assert ("camera-1", world.target(), "default") in world.pods
 
 
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_a_variant_that_stable_does_not_have_reaches_its_nodes_through_the_waves(strategy: str) -> None:
+    """On trial those nodes go on with stable's own variant for them, and go back to it."""
+    world = Simulation.with_nodes(0, spec=model_spec(serving={"strategy": strategy}))
+    for number in range(3):
+        world.add_node(f"pi-{number}", board="pi")
+    world.run(300)
+    stable = world.status["stableRevision"]
+    world.change(variants=[{"name": "pi", "nodeSelector": {"board": "pi"}}])
+    world.run(22)
+    assert all(world.pins(node) >= {(stable, "default")} for node in world.nodes)
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+    assert all(world.pins(node) == {(world.target(), "pi")} for node in world.nodes)
+
+    world.change(variants=[], source={**world.spec["source"], "uri": "https://models.example/worse.onnx"})
+    better = world.status["stableRevision"]
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    world.run(100)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert all(world.pins(node) == {(better, "pi")} for node in world.nodes)
+    assert all(world.runs(node) == {better} for node in world.nodes)
+
+
 def test_a_missed_budget_stalls_and_nothing_moves() -> None:
     world = installed()
     stable = world.status["stableRevision"]
