@@ -97,6 +97,10 @@ def push(options: argparse.Namespace) -> int:
 
     file: Path = options.file
     _check_file(file)
+    if options.namespace is not None:
+        return _push_to_cluster(file, options)
+    if options.reference is None:
+        raise _Usage("name where to: oci://host/repository[:tag], or --namespace for the registry of a cluster")
     try:
         reference = parse_reference(options.reference)
     except InvalidReference as error:
@@ -106,12 +110,41 @@ def push(options: argparse.Namespace) -> int:
     access = RegistryAccess(
         docker_config=options.config, plain_http_hosts=(reference.host,) if options.plain_http else ()
     )
-    tag = reference.tag or digest_of_file(file).removeprefix("sha256:")[:12]
+    tag = reference.tag or _tag_of(file)
     with pushing(f"pushing {file}"):
         repository = access.registries("push").repository(reference)
         pushed = push_artifact(repository, {file.name: file}, artifact_type=ARTIFACT_TYPES[file.suffix], tag=tag)
     print(f"oci://{reference.at(pushed.digest)}")
     return 0
+
+
+def _push_to_cluster(file: Path, options: argparse.Namespace) -> int:
+    """Into the embedded registry of the cluster that kubectl speaks to."""
+    from edge_compressor.embedded import EmbeddedRegistry
+    from edge_compressor.registry import pushing
+    from edge_oci.artifacts import push_artifact
+    from edge_oci.errors import InvalidReference
+
+    if options.reference is not None:
+        raise _Usage(
+            "either oci://… or --namespace: the registry of a cluster has a place of its own for each namespace"
+        )
+    name = options.name or file.stem.lower()
+    embedded = EmbeddedRegistry(options.release, options.release_namespace)
+    try:
+        reference = embedded.reference(options.namespace, name)
+    except InvalidReference as error:
+        raise _Usage(f"{error}; name another with --name") from error
+    with pushing(f"pushing {file}"), embedded.repository(options.namespace, name) as repository:
+        pushed = push_artifact(
+            repository, {file.name: file}, artifact_type=ARTIFACT_TYPES[file.suffix], tag=_tag_of(file)
+        )
+    print(f"oci://{reference.at(pushed.digest)}")
+    return 0
+
+
+def _tag_of(file: Path) -> str:
+    return digest_of_file(file).removeprefix("sha256:")[:12]
 
 
 def _order(options: argparse.Namespace) -> Any:
@@ -300,8 +333,18 @@ def _add_push(commands: Any) -> None:
     )
     command.set_defaults(command=push)
     command.add_argument("file", type=Path, metavar="FILE", help="a model (.onnx) or a data set (.npz)")
-    command.add_argument("reference", metavar="oci://HOST/REPOSITORY[:TAG]")
+    command.add_argument("reference", metavar="oci://HOST/REPOSITORY[:TAG]", nargs="?")
     command.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
+    command.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help="instead of oci://…: the embedded registry of the cluster that kubectl speaks to, under this namespace",
+    )
+    command.add_argument("--name", help="with --namespace: of the repository; default: the file's name")
+    command.add_argument("--release", default="edgemodel", help="Helm release of the chart; default: %(default)s")
+    command.add_argument(
+        "--release-namespace", default="edgemodel-system", help="where the chart is installed; default: %(default)s"
+    )
     _add_config(command)
 
 

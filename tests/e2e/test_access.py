@@ -74,6 +74,15 @@ def test_a_namespace_pushes_only_under_its_own_name(work: Workspace) -> None:
     assert "Unauthorized" in log or "Denied" in log
 
 
+def test_a_model_pushed_into_the_embedded_registry_is_served_from_there(work: Workspace) -> None:
+    file = tiny_models.mlp(work.folder / "good.onnx")
+    edgemodel = str(Path(sys.executable).with_name("edgemodel"))
+    uri = work.site.run(edgemodel, "push", str(file), "--namespace", work.namespace).strip()
+    assert uri.startswith(f"oci://edgemodel-registry-push.edgemodel-system.svc:5000/{work.namespace}/good@sha256:")
+    work.apply(source={"uri": uri})
+    work.ready()
+
+
 def test_jobs_and_servers_have_no_service_account_token(work: Workspace) -> None:
     published = work.publish(tiny_models.mlp(work.folder / "good.onnx"))
     work.apply(source={"uri": published["good"]})

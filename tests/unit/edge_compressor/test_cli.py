@@ -222,6 +222,30 @@ def test_a_reference_that_cannot_be_pushed_to_is_wrong_usage(residual: Files, re
     assert run("push", residual.model, reference) == 2
 
 
+def test_pushing_into_a_cluster_without_kubectl_says_what_is_missing(
+    residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run("push", residual.model, "--namespace", "vision") == 3
+    assert "kubectl is not on PATH" in capsys.readouterr().err
+
+
+def test_kubectls_own_words_are_shown_when_it_fails(
+    residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\necho 'namespaces \"vision\" not found' >&2\nexit 1\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert run("push", residual.model, "--namespace", "vision") == 3
+    assert 'namespaces "vision" not found' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [(), ("oci://registry.example/a:b", "--namespace", "vision")])
+def test_a_push_goes_either_to_a_registry_or_to_a_cluster(residual: Files, more: tuple[str, ...]) -> None:
+    assert run("push", residual.model, *more) == 2
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help")])
 def test_help_needs_no_runtime_and_shows_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = edgemodel(*arguments, folder=tmp_path)

@@ -1,0 +1,92 @@
+"""The embedded registry from a desk: through kubectl's port-forward, signed in as the namespace's own service account.
+
+Nothing of the registry is open outside the cluster, and no password exists. kubectl asks the API server for a token
+that is good for ten minutes and for this registry; who may do that in a namespace may push under its name.
+"""
+
+import base64
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from edge_oci.client import Registries, Repository
+from edge_oci.references import Reference, parse_reference
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+from edgemodel.names import REGISTRY_AUDIENCE
+
+REGISTRY_PORT = 5000
+TOKEN_PORT = 8082
+KUBECTL_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class EmbeddedRegistry:
+    """Where the chart put it."""
+
+    release: str = "edgemodel"
+    release_namespace: str = "edgemodel-system"
+
+    def reference(self, namespace: str, name: str) -> Reference:
+        """What the cluster calls it. Raises edge_oci's InvalidReference."""
+        host = f"{self.release}-registry-push.{self.release_namespace}.svc:{REGISTRY_PORT}"
+        return parse_reference(f"{host}/{namespace}/{name}")
+
+    @contextmanager
+    def repository(self, namespace: str, name: str) -> Iterator[Repository]:
+        """``<namespace>/<name>``, reachable while the context lasts. Raises Stalled when kubectl fails."""
+        token = _kubectl("create", "token", "default", "--namespace", namespace, "--audience", REGISTRY_AUDIENCE)
+        with ExitStack() as stack:
+            registry = stack.enter_context(self._forwarded("registry-push", REGISTRY_PORT))
+            realm = stack.enter_context(self._forwarded("operator", TOKEN_PORT))
+            registries = Registries(
+                plain_http_hosts=(registry,), sign=lambda scope: _bearer_token(realm, scope, token.strip())
+            )
+            yield registries.repository(parse_reference(f"{registry}/{namespace}/{name}"))
+
+    @contextmanager
+    def _forwarded(self, service: str, port: int) -> Iterator[str]:
+        """``127.0.0.1:<port>``, leading to a service of the chart."""
+        target = f"service/{self.release}-{service}"
+        command = ["kubectl", "port-forward", "--namespace", self.release_namespace, target, f":{port}"]
+        with subprocess.Popen(
+            [*command, "--address", "127.0.0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            try:
+                line = process.stdout.readline()
+                if not line.startswith("Forwarding from "):
+                    raise _failed(" ".join(command), process.stderr.read())
+                yield line.split()[2]
+            finally:
+                process.terminate()
+
+
+def _kubectl(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=KUBECTL_SECONDS)
+    except FileNotFoundError as error:
+        raise Stalled(
+            reasons.REGISTRY_UNREACHABLE, "kubectl is not on PATH: it leads to the cluster's registry"
+        ) from error
+    if done.returncode != 0:
+        raise _failed(f"kubectl {' '.join(arguments)}", done.stderr)
+    return done.stdout
+
+
+def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
+    """From the operator, for a scope. Raises OSError when it refuses, with its words."""
+    query = urlencode([("service", REGISTRY_AUDIENCE), *(("scope", part) for part in scope.split())])
+    login = base64.b64encode(f"token:{service_account_token}".encode()).decode()
+    request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})
+    with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - as above
+        return str(json.load(answer)["token"])
+
+
+def _failed(command: str, stderr: str) -> Stalled:
+    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {stderr.strip()[-500:]}")
