@@ -46,6 +46,7 @@ def pod_view(raw: Raw) -> Pod:
         restarts=container.get("restartCount", 0),
         trouble=None if is_ready else _server_trouble(raw, container),
         ip=status.get("podIP", ""),
+        unready_since=_time(ready["lastTransitionTime"]) if ready is not None and not is_ready else None,
     )
 
 

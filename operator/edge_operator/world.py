@@ -7,6 +7,7 @@ a state older than its own last write.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
@@ -61,15 +62,22 @@ class Owned:
     job_pods: dict[str, Raw] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
+    pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
 
 
 class World:
-    def __init__(self, settings: Settings, changed: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        changed: Callable[[Key], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.settings = settings
         self.models: dict[Key, Model] = {}
         self.nodes: dict[str, Node] = {}
         self.owned: defaultdict[Key, Owned] = defaultdict(Owned)
         self._changed = changed
+        self._clock = clock
         self._versions: dict[tuple[str, str, str], int] = {}
 
     # --- in ---
@@ -99,10 +107,14 @@ class World:
             owned = self.owned[key]
             if kind == "EdgeModelRevision":
                 owned.revisions.pop(name, None)
+                for lost in [lost for lost in owned.pods_lost if lost[1] == name]:
+                    del owned.pods_lost[lost]
             elif kind == "Job":
                 owned.jobs.pop(name, None)
             elif kind == "Pod":
-                owned.pods.pop(name, None)
+                pod = owned.pods.pop(name, None)
+                if pod is not None:
+                    owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
                 owned.job_pods.pop(name, None)
             else:
                 owned.applied.pop((kind, name), None)
@@ -142,6 +154,7 @@ class World:
             nodes=tuple(self.nodes.values()),
             applied=tuple(owned.applied.values()),
             host_port_rivals=self._rivals(model),
+            pods_lost=dict(owned.pods_lost),
         )
 
     def valid_pins(self) -> frozenset[str]:
@@ -184,7 +197,10 @@ class World:
             return _put(owned.jobs, name, raw)
         if kind == "Pod":
             if raw["metadata"]["labels"].get(LABEL_COMPONENT) in (COMPONENT_SERVER, COMPONENT_PULLER):
-                return _put(owned.pods, name, pod_view(raw))
+                pod = pod_view(raw)
+                if pod.terminating:
+                    owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
+                return _put(owned.pods, name, pod)
             return _put(owned.job_pods, name, raw)
         return _put(owned.applied, (kind, name), applied_view(raw))
 

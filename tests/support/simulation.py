@@ -101,6 +101,7 @@ class Simulation:
     verdict_log: list[RecordVerdict] = field(default_factory=list)
     pin_names: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Pin -> (revision, variant or its puller), for every revision there ever was."""
+    pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
 
@@ -128,13 +129,13 @@ class Simulation:
         self.nodes[name] = replace(self.nodes[name], online=False)
         for key, pod in self.pods.items():
             if pod.node == name:
-                self.pods[key] = replace(pod, ready=False, ready_since=None)
+                self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def join(self, name: str) -> None:
         self.nodes[name] = replace(self.nodes[name], online=True)
         for key, pod in self.pods.items():
             if pod.node == name:
-                self.pods[key] = replace(pod, created=self.now)
+                self.pods[key] = replace(pod, unready_since=self.now)
 
     def delete_node(self, name: str) -> None:
         """Its pods are seen until the world reacts."""
@@ -148,12 +149,13 @@ class Simulation:
         for key in [key for key in self.pods if key[0] == name]:
             del self.pods[key]
             self._wanted_since.pop(key, None)
+            self.pods_lost[key] = self.now
 
     def blink(self, name: str) -> None:
-        """The node's pods fail a readiness probe; the next one finds them well."""
+        """The node's pods fail a readiness probe; they are well again after ``start_seconds``."""
         for key, pod in self.pods.items():
             if pod.node == name and pod.ready:
-                self.pods[key] = replace(pod, ready=False, ready_since=None)
+                self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def change(self, **changes: Any) -> None:
         """A new spec is applied."""
@@ -204,6 +206,7 @@ class Simulation:
             nodes=tuple(self.nodes.values()),
             applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
             host_port_rivals=self.rivals,
+            pods_lost=dict(self.pods_lost),
         )
 
     def target(self) -> str:
@@ -326,7 +329,17 @@ class Simulation:
             )
             trouble = self.trouble.get(key[1])
             if trouble is not None:
-                pod = replace(pod, ready=False, ready_since=None, trouble=trouble, restarts=pod.restarts + 1)
-            elif not pod.ready and self.now >= pod.created + timedelta(seconds=self.start_seconds):
-                pod = replace(pod, ready=True, ready_since=self.now, trouble=None)
+                unready = self.now if pod.ready else pod.unready_since
+                pod = replace(
+                    pod,
+                    ready=False,
+                    ready_since=None,
+                    unready_since=unready,
+                    trouble=trouble,
+                    restarts=pod.restarts + 1,
+                )
+            elif not pod.ready and self.now >= (pod.unready_since or pod.created) + timedelta(
+                seconds=self.start_seconds
+            ):
+                pod = replace(pod, ready=True, ready_since=self.now, unready_since=None, trouble=None)
             self.pods[key] = pod

@@ -28,7 +28,10 @@ def serving_pod(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -
 def failure(
     node: Node, pods: tuple[Pod, ...], revision: str, variant: str, since: datetime, deadline: timedelta, now: datetime
 ) -> NodeFailure | None:
-    """Why ``node``, pinned to ``revision`` at or after ``since``, has failed; None while it serves or still may."""
+    """Why ``node``, which has had no pod of ``revision`` since ``since`` where it has none, has failed.
+
+    None while it serves or still may.
+    """
     if not node.online:
         return NodeFailure(node.name, reasons.NODE_LOST, f"node {node.name} went offline after its switch")
     mine = _pods_of(pods, node.name, revision, variant)
@@ -39,8 +42,7 @@ def failure(
         reason, message = pod.trouble
         if reason in AT_ONCE or (reason == reasons.CRASH_LOOP and pod.restarts >= CRASHES):
             return NodeFailure(node.name, reason, f"node {node.name}: {message}")
-    started = pod.created if pod is not None else since
-    if now < started + deadline:
+    if now < _waits_since(pod, since, now) + deadline:
         return None
     waited = f"not ready after {deadline.total_seconds():.0f} s"
     if pod is not None and pod.trouble is not None:
@@ -52,13 +54,24 @@ def failure(
 
 
 def deadline_of(
-    pods: tuple[Pod, ...], node: str, revision: str, variant: str, since: datetime, deadline: timedelta
+    pods: tuple[Pod, ...], node: str, revision: str, variant: str, since: datetime, deadline: timedelta, now: datetime
 ) -> datetime | None:
     """When ``node`` will have failed unless it serves by then; None while it does."""
     mine = _pods_of(pods, node, revision, variant)
     if any(pod.ready for pod in mine):
         return None
-    return max((pod.created for pod in mine), default=since) + deadline
+    return _waits_since(max(mine, key=lambda pod: pod.created, default=None), since, now) + deadline
+
+
+def _waits_since(pod: Pod | None, since: datetime, now: datetime) -> datetime:
+    """A pod that served and stopped has as long as a new one.
+
+    Its node's clock, which may be wrong, says when it stopped: what is yet to come is not believed.
+    """
+    if pod is None:
+        return since
+    unready = pod.unready_since
+    return unready if unready is not None and pod.created < unready <= now else pod.created
 
 
 def _pods_of(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -> list[Pod]:

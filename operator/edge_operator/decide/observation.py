@@ -1,6 +1,6 @@
 """What one pass sees of the world: the input of ``decide``, made of plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,8 @@ class Pod:
     restarts: int
     trouble: tuple[str, str] | None
     ip: str = ""
+    unready_since: datetime | None = None
+    """When it stopped being ready, or was first said not to be; None while it is ready, or nothing is said of it."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Observation:
     applied: tuple[Applied, ...] = ()
     host_port_rivals: tuple[str, ...] = ()
     """``namespace/name`` of older EdgeModels with the same serving.hostPort whose nodes overlap with ours."""
+    pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
+    """(node, revision, variant) -> when a pod of it was last seen to go, as far as this process saw."""
 
     def revision(self, name: str | None) -> Revision | None:
         return next((revision for revision in self.revisions if revision.name == name), None)

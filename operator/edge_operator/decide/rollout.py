@@ -236,7 +236,9 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
             changes = [c for p in entering if (c := switch_node(fleet, p, candidate)) is not None]
             text = f"{where}: {candidate} goes to {trial.plan[wave]} of {len(trial.next_nodes) + done} nodes"
             pins = (*changes, *finishing, *keep)
-            wake = _next_deadline(fleet, candidate, trial)
+            if changes:
+                started = now  # the nodes that enter have a deadline of their own
+            wake = _next_deadline(fleet, candidate, replace(trial, started=started), now)
             return Step(Move.ADVANCE, reasons.ROLLING_OUT, text, pins, wave, started, wake, trial.failures)
 
         def hold(
@@ -250,8 +252,8 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
         ready = [pod for pod in pods if pod is not None]
         if len(ready) < len(pods) or finishing:
             text = f"{where}: {trial.plan[wave]} nodes switch to {candidate}"
-            return hold(reasons.ROLLING_OUT, text, _next_deadline(fleet, candidate, trial))
-        served_since = max(pod.ready_since or pod.created for pod in ready)
+            return hold(reasons.ROLLING_OUT, text, _next_deadline(fleet, candidate, trial, now))
+        served_since = max(_served_since(pod, now) for pod in ready)
         last = wave + 1 == len(rollout.waves)
         until = max(served_since, started) + (rollout.bake if last else rollout.soak)
         if now < until:
@@ -297,15 +299,39 @@ def _failures(
     fleet: Fleet, candidate: str, switched: list[Placed], started: datetime, now: datetime
 ) -> tuple[NodeFailure, ...]:
     pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
-    found = [failure(p.node, pods, candidate, p.variant, started, deadline, now) for p in switched]
+    found = [
+        failure(p.node, pods, candidate, p.variant, _podless_since(fleet, candidate, p, started), deadline, now)
+        for p in switched
+    ]
     return tuple(item for item in found if item is not None)
 
 
-def _next_deadline(fleet: Fleet, candidate: str, trial: _Trial) -> datetime | None:
+def _podless_since(fleet: Fleet, candidate: str, placed: Placed, started: datetime) -> datetime:
+    """Since when ``placed`` has had no pod of ``candidate``, if it has none: its wave, or the end of its last one."""
+    return max(started, fleet.observation.pods_lost.get((placed.node.name, candidate, placed.variant), started))
+
+
+def _served_since(pod: Pod, now: datetime) -> datetime:
+    """The node's own clock says when the pod became ready: what is yet to come is not believed."""
+    return pod.ready_since if pod.ready_since is not None and pod.ready_since <= now else pod.created
+
+
+def _next_deadline(fleet: Fleet, candidate: str, trial: _Trial, now: datetime) -> datetime | None:
     pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
     pulling = [_puller(p) for p in trial.next_nodes if fleet.pulling(candidate, p)]
     on_trial = [*trial.switched, *pulling]
-    times = [deadline_of(pods, p.node.name, candidate, p.variant, trial.started, deadline) for p in on_trial]
+    times = [
+        deadline_of(
+            pods,
+            p.node.name,
+            candidate,
+            p.variant,
+            _podless_since(fleet, candidate, p, trial.started),
+            deadline,
+            now,
+        )
+        for p in on_trial
+    ]
     return min((time for time in times if time is not None), default=None)
 
 

@@ -1,5 +1,7 @@
 """The rules of a rollout, each as a sentence, on a simulated fleet."""
 
+from dataclasses import replace
+
 import pytest
 
 from edgemodel import reasons
@@ -315,6 +317,60 @@ def test_a_variant_that_stable_does_not_have_reaches_its_nodes_through_the_waves
     assert world.ready_reason() == reasons.ROLLED_BACK
     assert all(world.pins(node) == {(better, "pi")} for node in world.nodes)
     assert all(world.runs(node) == {better} for node in world.nodes)
+
+
+def on_trial_for_longer_than_the_node_deadline() -> Simulation:
+    world = Simulation.with_nodes(3, pod_delay_seconds=2)
+    world.change(rollout={**world.spec["rollout"], "bakeSeconds": 600})
+    world.run(900)
+    world.new_source("b")
+    world.run(400)
+    assert world.ready_reason() == reasons.BAKING
+    return world
+
+
+def test_a_node_that_enters_a_wave_late_has_a_deadline_of_its_own() -> None:
+    world = on_trial_for_longer_than_the_node_deadline()
+    world.add_node("camera-9")
+    world.run(60)
+    assert world.pins("camera-9") == {(world.target(), "default")}
+    assert not world.status["rejectedRevisions"]
+    world.run(900)
+    assert world.status["stableRevision"] == world.target()
+
+
+def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
+    world = on_trial_for_longer_than_the_node_deadline()
+    world.lose_pods("camera-1")
+    world.run(60)
+    assert not world.status["rejectedRevisions"]
+    assert world.runs("camera-1") == {world.target()}
+
+
+def test_one_failed_readiness_probe_late_in_the_bake_condemns_nobody() -> None:
+    world = on_trial_for_longer_than_the_node_deadline()
+    world.blink("camera-1")
+    world.run(60)
+    assert not world.status["rejectedRevisions"]
+
+
+def test_a_candidate_that_stops_serving_is_rolled_back_after_the_node_deadline() -> None:
+    world = on_trial_for_longer_than_the_node_deadline()
+    world.trouble[world.target()] = ("CreateContainerError", "no space left on device")
+    world.run(100)
+    assert not world.status["rejectedRevisions"]
+    world.run(60)
+    assert world.status["rejectedRevisions"][0]["reason"] == "CreateContainerError"
+
+
+def test_a_clock_of_a_node_that_is_ahead_does_not_hold_the_rollout() -> None:
+    world = Simulation.with_nodes(2)
+    world.run(10)
+    for _ in range(400):
+        ahead = world.now.replace(year=2036)
+        world.pods = {key: replace(pod, ready_since=ahead if pod.ready else None) for key, pod in world.pods.items()}
+        world.run(1)
+    assert world.ready_reason() == reasons.SERVING
 
 
 def test_a_missed_budget_stalls_and_nothing_moves() -> None:

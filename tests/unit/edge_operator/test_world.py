@@ -1,9 +1,10 @@
 """What the operator knows of the world, whatever order it hears of it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from edge_operator.world import Key, World
-from edgemodel.names import API_VERSION, LABEL_MODEL
+from edgemodel.names import API_VERSION, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL, LABEL_REVISION, LABEL_VARIANT
 from tests.support.simulation import SETTINGS, model_spec
 
 
@@ -76,3 +77,27 @@ def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> 
     assert ("vision", "m") in changed
     assert world.observe(("vision", "m")) is None
     assert not world.valid_pins()
+
+
+def pod(version: int, **meta: Any) -> dict[str, Any]:
+    made = raw("Pod", "m-1", version, spec={"nodeName": "camera-1"})
+    labels = {LABEL_COMPONENT: COMPONENT_SERVER, LABEL_REVISION: "m-1", LABEL_VARIANT: "default"}
+    made["metadata"] = {**made["metadata"], **meta, "labels": {LABEL_MODEL: "m", **labels}}
+    return made
+
+
+def test_when_a_node_lost_its_pod_is_remembered_until_the_revision_goes() -> None:
+    times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
+    world = World(SETTINGS, lambda _: None, lambda: next(times))
+    world.see(model(1))
+    world.see(revision("m-1", 2))
+    world.see(pod(3))
+    world.see(pod(4, deletionTimestamp="2026-01-01T00:00:00Z"))
+    world.forget(pod(5))
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert observation.pods_lost == {("camera-1", "m-1", "default"): datetime(2026, 1, 2, tzinfo=UTC)}
+    world.forget(revision("m-1", 6))
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert not observation.pods_lost
