@@ -203,7 +203,11 @@ def decide_rollout(fleet: Fleet, candidate: str, now: datetime) -> Step:
     plan = plan_waves(rollout.waves, len(switched) + len(ready_next))
     failed = {item.node for item in failures}
     good = [p for p in switched if p.node.name not in failed]
-    return _advance(fleet, candidate, now, _Trial(wave, started, plan, good, ready_next, failures, len(switched)))
+    untried = [p for p in ready_next if p.node.name not in failed]
+    untried.sort(key=lambda p: not fleet.pulling(candidate, p))
+    return _advance(
+        fleet, candidate, now, _Trial(wave, started, plan, good, untried, failures, len(switched) + len(ready_next))
+    )
 
 
 @dataclass(frozen=True)
@@ -214,27 +218,27 @@ class _Trial:
     switched: list[Placed]
     """Without failed nodes."""
     next_nodes: list[Placed]
+    """In the order in which they enter: those that pull the image already come first."""
     failures: tuple[NodeFailure, ...]
-    done: int
-    """Nodes that have switched, failed ones included."""
+    size: int
+    """Nodes that the candidate can go to or has gone to, failed ones included."""
 
 
 def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step:
     """Holds in this wave, goes to the next, or promotes."""
     rollout = fleet.observation.spec.rollout
     wave, started = trial.wave, trial.started
-    done = trial.done
     finishing = [change for p in trial.switched if (change := switch_node(fleet, p, candidate)) is not None]
     stable = fleet.stable
     keep = [] if stable is None else _keep_stable(fleet, candidate, stable)
     while True:
         name = rollout.waves[wave].name
         where = f"wave {name} ({wave + 1} of {len(rollout.waves)})"
-        missing = trial.plan[wave] - done
+        missing = trial.plan[wave] - len(trial.switched)  # another node takes the place of one that failed
         entering = trial.next_nodes[: max(missing, 0)]
         if entering:
             changes = [c for p in entering if (c := switch_node(fleet, p, candidate)) is not None]
-            text = f"{where}: {candidate} goes to {trial.plan[wave]} of {len(trial.next_nodes) + done} nodes"
+            text = f"{where}: {candidate} goes to {trial.plan[wave]} of {trial.size} nodes"
             pins = (*changes, *finishing, *keep)
             if changes:
                 started = now  # the nodes that enter have a deadline of their own
@@ -246,6 +250,10 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
         ) -> Step:
             return Step(Move.HOLD, reason, text, (*finishing, *keep), wave, started, until, trial.failures)
 
+        if not trial.switched and trial.failures:
+            cause = trial.failures[0]
+            message = f"{cause.message}; no node serves it, {len(trial.failures)} failed"
+            return Step(Move.ROLL_BACK, cause.reason, message, (), wave, started, None, trial.failures)
         if not trial.switched:
             return hold(reasons.NODES_OFFLINE, f"{where}: no node is online to take {candidate}")
         pods = [fleet.pod(candidate, p) for p in trial.switched]
@@ -271,7 +279,7 @@ def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step
                 trial.failures,
             )
         wave += 1
-        started = now if trial.plan[wave] > done else started
+        started = now if trial.next_nodes and trial.plan[wave] > len(trial.switched) else started
 
 
 def _keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:

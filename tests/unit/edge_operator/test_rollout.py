@@ -373,6 +373,34 @@ def test_a_clock_of_a_node_that_is_ahead_does_not_hold_the_rollout() -> None:
     assert world.ready_reason() == reasons.SERVING
 
 
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_another_node_takes_the_place_of_one_that_failed_within_the_tolerance(strategy: str) -> None:
+    world = installed(spec=model_spec(serving={"strategy": strategy}))
+    world.change(rollout={**world.spec["rollout"], "maxFailedNodes": 1})
+    world.new_source("b")
+    world.run(26)
+    (first,) = [node for node in world.nodes if world.target() in {name for name, _ in world.pins(node)}]
+    world.cut(first)
+    world.run(400)
+    assert world.status["stableRevision"] == world.target()
+    assert not world.status["rejectedRevisions"]
+    world.join(first)
+    world.run(60)
+    assert world.runs(first) == {world.target()}
+
+
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_a_candidate_that_no_node_serves_is_rolled_back_whatever_the_tolerance(strategy: str) -> None:
+    world = installed(2, spec=model_spec(serving={"strategy": strategy}))
+    stable = world.status["stableRevision"]
+    world.change(rollout={**world.spec["rollout"], "maxFailedNodes": 5})
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, "ErrImagePull: not found")
+    world.run(500)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert all(world.runs(node) == {stable} for node in world.nodes)
+
+
 def test_a_missed_budget_stalls_and_nothing_moves() -> None:
     world = installed()
     stable = world.status["stableRevision"]
