@@ -54,7 +54,7 @@ def main() -> int:
         model = _roll_out(site)
         _ask_every_node(site, model)
         _print_result(site, model)
-    except SiteError as error:
+    except (SiteError, lab.LabError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     _print_hints(site)
