@@ -12,7 +12,7 @@ from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement import place
 from edge_operator.decide.resting import resting_conditions
-from edge_operator.decide.rollout import Move, Step, decide_rollout, leave_rejected, roll_back, settle, unplace
+from edge_operator.decide.rollout import Move, Step, decide_rollout, roll_back, settle, unplace
 from edge_operator.decide.situation import Memory, Situation
 from edge_operator.decide.status import Condition, NodeCounts
 from edgemodel import reasons
@@ -43,7 +43,7 @@ def decide(observation: Observation, now: datetime) -> Decision:
     step = decide_rollout(situation.fleet, target, now)
     if step.move is Move.ROLL_BACK:
         rejected = situation.rejecting(_rejection(target, step, now))
-        return _rest(rejected, step.failures, roll_back(rejected.fleet, target))
+        return _rest(rejected, step.failures, roll_back(rejected.fleet))
     if step.move is Move.PROMOTE:
         return _rest(situation.promoting(), step.failures)
     return _on_trial(situation, step)
@@ -66,10 +66,10 @@ def _on_trial(situation: Situation, step: Step) -> Decision:
 def _rest(
     situation: Situation, failures: tuple[NodeFailure, ...] = (), pins: tuple[SetPins, ...] | None = None
 ) -> Decision:
-    """No candidate is on trial: every node settles on stable; without one, rejected revisions go all the same."""
+    """No candidate is on trial: every node settles on stable."""
     fleet, stable = situation.fleet, situation.memory.stable
     if pins is None:
-        pins = settle(fleet, stable) if stable else leave_rejected(fleet)
+        pins = settle(fleet, stable) if stable else ()
     return _decision(situation, resting_conditions(situation), failures, pins, None, None)
 
 
@@ -85,7 +85,9 @@ def _decision(
     artifact = situation.artifact
     candidate = situation.target if progress is not None else None
     before, after = upkeep(situation, candidate)
-    actions = (*artifact.actions, *before, *unplace(situation.fleet), *pins, *after)
+    changed = {change.node for change in pins}
+    leaving = [change for change in roll_back(situation.fleet) if change.node not in changed]
+    actions = (*artifact.actions, *before, *unplace(situation.fleet), *pins, *leaving, *after)
     wakes = [time for time in (artifact.wake_at, wake_at) if time is not None]
     status = _status(situation, conditions, _count(situation, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))

@@ -157,21 +157,15 @@ def _puller(placed: Placed) -> Placed:
     return replace(placed, variant=puller_of(placed.variant))
 
 
-def roll_back(fleet: Fleet, rejected: str) -> tuple[SetPins, ...]:
-    """Takes ``rejected`` off every node, offline ones included, and gives them the stable revision, if there is one."""
+def roll_back(fleet: Fleet) -> tuple[SetPins, ...]:
+    """Takes rejected revisions off every node, offline ones included, and gives them stable, if there is one."""
     changes = []
     for placed in fleet.placement.placed:
-        bad = frozenset(pin for pin in fleet.ours(placed.node) if fleet.known_pins[pin][0] == rejected)
-        if not bad:
-            continue
-        back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable else ()) - placed.node.pins
-        changes.append(SetPins(placed.node.name, back, bad))
+        bad = frozenset(pin for pin in fleet.ours(placed.node) if fleet.known_pins[pin][0] in fleet.rejected)
+        if bad:
+            back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable else ()) - placed.node.pins
+            changes.append(SetPins(placed.node.name, back, bad))
     return tuple(changes)
-
-
-def leave_rejected(fleet: Fleet) -> tuple[SetPins, ...]:
-    """With no stable revision to settle on, rejected ones still have to go."""
-    return tuple(change for name in sorted(fleet.rejected) for change in roll_back(fleet, name))
 
 
 def unplace(fleet: Fleet) -> tuple[SetPins, ...]:
@@ -291,7 +285,7 @@ def _keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
 
 def _may_switch(fleet: Fleet, placed: Placed) -> bool:
     """Online, and, where there is a stable revision, on it: serving, or in trouble that the candidate may cure."""
-    if not placed.node.online:
+    if not placed.node.online or fleet.pinned_to_rejected(placed):
         return False
     if fleet.stable is None:
         return True

@@ -401,6 +401,24 @@ def test_a_candidate_that_no_node_serves_is_rolled_back_whatever_the_tolerance(s
     assert all(world.runs(node) == {stable} for node in world.nodes)
 
 
+def test_a_rejected_revision_leaves_its_nodes_even_while_another_is_on_trial() -> None:
+    """The operator died between the verdict and the rollback, and the spec changed before it was back."""
+    world = Simulation.with_nodes(3)
+    first = world.spec["source"]
+    world.run(22)
+    world.new_source("b")
+    bad = world.target()
+    world.trouble[bad] = (reasons.CRASH_LOOP, "the server ended 3 times")
+    while not world.decide().status["rejectedRevisions"]:
+        world.run(1)
+    world.write(world.decide())
+    assert any((bad, "default") in world.pins(node) for node in world.nodes)
+    world.change(source=first)
+    world.run(1)
+    assert world.status["candidateRevision"] == world.target()
+    assert not any((bad, "default") in world.pins(node) for node in world.nodes)
+
+
 def test_a_missed_budget_stalls_and_nothing_moves() -> None:
     world = installed()
     stable = world.status["stableRevision"]
