@@ -29,7 +29,7 @@ types: $(VENV)/ready ## mypy, strict
 imports: $(VENV)/ready ## the directions of import
 	$(VENV)/bin/lint-imports
 
-unit: $(VENV)/ready tools ## tests that need no cluster
+unit: $(VENV)/ready lab-up ## tests that need no cluster, but some of the programs that come with the lab
 	$(PYTEST) -n 2 tests/unit
 
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
@@ -50,10 +50,6 @@ lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONF
 
 lab-down: ## take the lab down: no process, mount, namespace or cgroup is left
 	$(PYTHON) -m tests.lab down
-
-.PHONY: tools
-tools: $(VENV)/ready
-	@$(RUN) -m tests.lab tools >/dev/null
 
 images: $(VENV)/ready ## build every image into build/images
 	$(RUN) charts/images/build.py --output build/images

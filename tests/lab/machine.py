@@ -28,6 +28,9 @@ PACKAGES = {
     "/usr/bin/docker-registry": "docker-registry",
     "/usr/bin/prometheus": "prometheus",
     "/usr/bin/mmdebstrap": "mmdebstrap",
+    "/usr/sbin/sysctl": "procps",
+    "/usr/bin/strip": "binutils",  # makes the images' libraries smaller
+    "/usr/bin/curl": "curl",  # the client that tests run on nodes
 }
 SERVICES = ("containerd", "etcd", "docker-registry", "prometheus")
 _POLICY = Path("/usr/sbin/policy-rc.d")
