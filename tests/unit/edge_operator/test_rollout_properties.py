@@ -1,0 +1,208 @@
+"""What holds in every story of a fleet, whoever cuts, joins, changes, breaks and kills in whatever order."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+from hypothesis import HealthCheck, given, settings
+
+from edge_operator.decide.waves import plan_waves
+from edgemodel.names import PULLER_PREFIX
+from tests.support.stories import STORIES, Event, Tale, tell
+
+Story = tuple[dict[str, Any], list[Event]]
+
+# The same stories in every run: what fails in CI fails on every machine.
+in_every_story = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def rejected(status: dict[str, Any]) -> set[str]:
+    return {item["name"] for item in status.get("rejectedRevisions") or ()}
+
+
+def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
+    """(node, revisions) of the pins that pass ``number`` set."""
+    frame = tale.frames[number]
+    found = []
+    for name, node in frame.nodes.items():
+        before = frame.before(name)
+        new = tale.any_names(node.pins - (before.pins if before is not None else frozenset()))
+        if new:
+            found.append((name, new))
+    return found
+
+
+@given(STORIES)
+@in_every_story
+def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_a_rejected_revision(story: Story) -> None:
+    tale = tell(story)
+    for number, frame in enumerate(tale.frames):
+        for name, revisions in added(tale, number):
+            node = frame.before(name)
+            assert node is not None
+            if not node.online:
+                assert revisions == {frame.status["stableRevision"]}
+                assert tale.any_names(node.pins) & rejected(frame.status)
+
+
+@given(STORIES)
+@in_every_story
+def test_no_node_keeps_a_pin_of_a_rejected_revision_for_longer_than_a_pass(story: Story) -> None:
+    tale = tell(story)
+    for frame in tale.frames:
+        if not frame.killed:
+            for node in frame.nodes.values():
+                assert not tale.any_names(node.pins) & rejected(frame.status)
+
+
+@given(STORIES)
+@in_every_story
+def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_rejected_revision(story: Story) -> None:
+    """Unless its pod fails by itself, or the node is no longer wanted."""
+    tale = tell(story)
+    for frame in tale.frames:
+        if frame.seen.spec.serving.strategy != "Surge":
+            continue
+        for node in frame.seen.nodes:
+            ready = {
+                pod.revision
+                for pod in frame.seen.pods
+                if pod.node == node.name and pod.ready and not pod.variant.startswith(PULLER_PREFIX)
+            }
+            serving = ready & tale.names(node.pins)
+            wanted = node.labels["edge"] == frame.seen.spec.node_selector["edge"]
+            if wanted and node.online and serving - rejected(frame.status):
+                assert serving & tale.names(frame.nodes[node.name].pins)
+
+
+@given(STORIES)
+@in_every_story
+def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(story: Story) -> None:
+    tale = tell(story)
+    for number, frame in enumerate(tale.frames):
+        candidate, rollout = frame.status.get("candidateRevision"), frame.status.get("rollout")
+        if candidate is None or not any(candidate in revisions for _, revisions in added(tale, number)):
+            continue
+        on_it = sum(candidate in tale.names(node.pins) for node in frame.nodes.values())
+        selected = [n for n in frame.seen.nodes if n.labels["edge"] == frame.seen.spec.node_selector["edge"]]
+        failed = frame.status["nodes"]["failed"]
+        assert on_it <= plan_waves(frame.seen.spec.rollout.waves, len(selected))[rollout["wave"]] + failed
+
+
+@given(STORIES)
+@in_every_story
+def test_a_rejected_revision_is_never_pinned_again(story: Story) -> None:
+    """A change of retryToken makes another revision."""
+    tale = tell(story)
+    bad: set[str] = set()
+    for number, frame in enumerate(tale.frames):
+        bad |= rejected(frame.status)
+        for _, revisions in added(tale, number):
+            assert not revisions & bad
+
+
+@given(STORIES)
+@in_every_story
+def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somewhere(story: Story) -> None:
+    tale = tell(story)
+    before: dict[str, Any] = {}
+    for frame in tale.frames:
+        stable = frame.status.get("stableRevision")
+        if stable != before.get("stableRevision"):
+            assert stable is not None
+            assert before["candidateRevision"] == stable
+            assert before["rollout"]["wave"] + 1 == before["rollout"]["waves"]
+            assert any(pod.ready and pod.revision == stable for pod in frame.seen.pods)
+        before = frame.status
+
+
+@given(STORIES)
+@in_every_story
+def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(story: Story) -> None:
+    for frame in tell(story).frames:
+        status = frame.decision.status
+        types = [item["type"] for item in status["conditions"]]
+        assert len(types) == len(set(types))
+        assert "Ready" in types
+        assert not {"Reconciling", "Stalled"} <= set(types)
+        assert status["observedGeneration"] == frame.seen.generation
+        assert all(item["observedGeneration"] == frame.seen.generation for item in status["conditions"])
+        ready = next(item for item in status["conditions"] if item["type"] == "Ready")
+        assert (ready["status"] == "True") == (not {"Reconciling", "Stalled"} & set(types))
+
+
+@given(STORIES)
+@in_every_story
+def test_when_nothing_happens_any_more_nothing_is_written_any_more(story: Story) -> None:
+    assert tell(story).quiet
+
+
+@given(STORIES)
+@in_every_story
+def test_in_the_end_every_online_node_runs_what_is_expected_with_one_pin(story: Story) -> None:
+    tale = tell(story)
+    world = tale.world
+    stable = world.status["stableRevision"]
+    selector = world.spec["placement"]["nodeSelector"]["edge"]
+    condemned = world.target() in rejected(world.status)
+    stalled = world.condition("Stalled")
+    wanted = [n for n in world.nodes.values() if n.labels["edge"] == selector and n.architecture == "amd64"]
+    if any(node.online for node in wanted) and not condemned and stalled is None:
+        assert stable == world.target()
+        assert world.ready_reason() == "Serving"
+    for node in world.nodes.values():
+        if node not in wanted:
+            assert not node.pins
+        elif node.online and stable is not None:
+            assert world.runs(node.name) == {stable}
+            assert len(node.pins) == 1
+
+
+@given(STORIES)
+@in_every_story
+def test_a_pass_asks_for_the_next_at_a_time_to_come(story: Story) -> None:
+    for frame in tell(story).frames:
+        assert frame.decision.wake_at is None or frame.decision.wake_at > frame.now
+
+
+@given(STORIES)
+@in_every_story
+def test_daemonsets_are_few(story: Story) -> None:
+    """Two variants and their pullers, of stable, the candidate and one that is being left."""
+    for frame in tell(story).frames:
+        assert frame.daemonsets <= 4 * 3
+
+
+@given(STORIES)
+@in_every_story
+def test_the_api_server_takes_every_status(story: Story) -> None:
+    for status in tell(story).world.history:
+        VALIDATOR.validate({key: value for key, value in status.items() if value is not None})
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Unknown fields are pruned by the API server, after which a status would be written again and again: refused."""
+    closed = {key: value for key, value in schema.items() if not key.startswith("x-")}
+    if "properties" in closed:
+        closed["properties"] = {key: _closed(value) for key, value in closed["properties"].items()}
+        closed["additionalProperties"] = False
+    if "items" in closed:
+        closed["items"] = _closed(closed["items"])
+    return closed
+
+
+def _status_validator() -> jsonschema.Draft202012Validator:
+    crd = yaml.safe_load(Path("crds/edgemodels.edgemodel.io.yaml").read_text())
+    (version,) = crd["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    return jsonschema.Draft202012Validator(_closed(schema))
+
+
+VALIDATOR = _status_validator()
