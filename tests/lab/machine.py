@@ -30,6 +30,7 @@ PACKAGES = {
     "/usr/bin/mmdebstrap": "mmdebstrap",
     "/usr/sbin/sysctl": "procps",
     "/usr/bin/strip": "binutils",  # makes the images' libraries smaller
+    "/usr/bin/aarch64-linux-gnu-strip": "binutils-aarch64-linux-gnu",
     "/usr/bin/curl": "curl",  # the client that tests run on nodes
 }
 SERVICES = ("containerd", "etcd", "docker-registry", "prometheus")
