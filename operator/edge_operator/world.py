@@ -92,8 +92,12 @@ class World:
         self._store(raw)
 
     def forget(self, raw: Raw) -> None:
-        """An object is gone."""
+        """An object is gone, unless a newer one of its name is known: the end of the old may be heard of after it."""
         kind, namespace, name = identity = _identity(raw)
+        if int(raw["metadata"].get("resourceVersion", self._versions.get(identity, 0))) < self._versions.get(
+            identity, 0
+        ):
+            return
         self._versions.pop(identity, None)
         if kind == "Node":
             if self.nodes.pop(name, None) is not None:

@@ -403,7 +403,7 @@ def test_a_candidate_that_no_node_serves_is_rolled_back_whatever_the_tolerance(s
 
 def test_a_rejected_revision_leaves_its_nodes_even_while_another_is_on_trial() -> None:
     """The operator died between the verdict and the rollback, and the spec changed before it was back."""
-    world = Simulation.with_nodes(3)
+    world = Simulation.with_nodes(5)
     first = world.spec["source"]
     world.run(22)
     world.new_source("b")

@@ -79,6 +79,16 @@ def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> 
     assert not world.valid_pins()
 
 
+def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
+    world, _ = make()
+    world.see(model(1))
+    world.see(revision("m-1", 7))
+    world.forget(revision("m-1", 5))
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert [item.name for item in observation.revisions] == ["m-1"]
+
+
 def pod(version: int, **meta: Any) -> dict[str, Any]:
     made = raw("Pod", "m-1", version, spec={"nodeName": "camera-1"})
     labels = {LABEL_COMPONENT: COMPONENT_SERVER, LABEL_REVISION: "m-1", LABEL_VARIANT: "default"}
