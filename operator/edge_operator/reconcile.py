@@ -94,7 +94,7 @@ class Reconciler:
         for action in decision.actions:
             if not isinstance(action, SetPins):
                 await self._act(observation, action)
-        await asyncio.gather(*(self._set_pins(action) for action in pins))
+        await self._set_all_pins(pins)
         if decision.wake_at is not None:
             self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)
 
@@ -102,7 +102,7 @@ class Reconciler:
         """Removes pins of models that are gone."""
         valid = self._world.valid_pins()
         strays = [(node.name, node.pins - valid) for node in self._world.nodes.values() if node.pins - valid]
-        await asyncio.gather(*(self._set_pins(SetPins(name, remove=pins)) for name, pins in strays))
+        await self._set_all_pins([SetPins(name, remove=pins) for name, pins in strays])
 
     async def relist(self) -> None:
         """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
@@ -187,6 +187,13 @@ class Reconciler:
         meta = {**body["metadata"], "annotations": {ANNOTATION_APPLIED: digest}}
         self._world.see(await self._cluster.apply({**body, "metadata": meta}))
 
+    async def _set_all_pins(self, changes: list[SetPins]) -> None:
+        """Raises the first refusal, after all are answered: a late patch would undo what the next pass decides."""
+        answers = await asyncio.gather(*(self._set_pins(change) for change in changes), return_exceptions=True)
+        for answer in answers:
+            if answer is not None:
+                raise answer
+
     async def _set_pins(self, action: SetPins) -> None:
         if not action.add and not action.remove:
             return
@@ -196,6 +203,7 @@ class Reconciler:
                 answer = await self._cluster.merge("v1", "Node", "", action.node, {"metadata": {"labels": labels}})
             except ApiError as error:
                 if error.status == 404:
+                    self._world.forget({"kind": "Node", "metadata": {"name": action.node}})
                     return
                 raise
         self._world.see(answer)

@@ -1,0 +1,61 @@
+"""One pass against an API server that answers as it likes."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from edge_operator.cluster import ApiError, Cluster
+from edge_operator.metrics import Metrics
+from edge_operator.reconcile import Reconciler
+from edge_operator.work_queue import WorkQueue
+from edge_operator.world import Key, World
+from edgemodel.names import PIN_PREFIX
+from tests.support.simulation import SETTINGS
+
+PIN = PIN_PREFIX + "0" * 40
+
+
+class ApiServer:
+    """Answers patches of nodes: an error for those it is told, and a while later the node as it is then."""
+
+    def __init__(self, **errors: int) -> None:
+        self.errors = errors
+        self.patched: list[str] = []
+
+    async def merge(self, _version: str, kind: str, _namespace: str, name: str, body: Any, _part: str = "") -> Any:
+        if name in self.errors:
+            raise ApiError(self.errors[name], "no")
+        await asyncio.sleep(0)
+        self.patched.append(name)
+        return node(name, 9, body["metadata"]["labels"])
+
+
+def node(name: str, version: int, labels: dict[str, str | None]) -> dict[str, Any]:
+    found = {key: value for key, value in labels.items() if value is not None}
+    meta = {"name": name, "uid": name, "resourceVersion": str(version), "labels": found}
+    return {"kind": "Node", "metadata": meta}
+
+
+def make(server: ApiServer) -> tuple[World, Reconciler]:
+    """Two nodes with the pin of a model that is gone."""
+    world = World(SETTINGS, lambda _: None)
+    for name in ("first", "second"):
+        world.see(node(name, 1, {PIN: "true"}))
+    queue: WorkQueue[Key] = WorkQueue()
+    return world, Reconciler(cast(Cluster, server), world, queue, Metrics(), lambda: True)
+
+
+async def test_a_node_that_is_refused_keeps_none_of_the_others_from_its_pins_nor_leaves_a_patch_under_way() -> None:
+    server = ApiServer(first=500)
+    world, reconciler = make(server)
+    with pytest.raises(ApiError, match="500"):
+        await reconciler.sweep_pins()
+    assert server.patched == ["second"]
+    assert not world.nodes["second"].pins
+
+
+async def test_a_node_that_the_api_server_does_not_know_is_forgotten() -> None:
+    world, reconciler = make(ApiServer(first=404))
+    await reconciler.sweep_pins()
+    assert set(world.nodes) == {"second"}
