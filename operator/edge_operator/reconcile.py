@@ -113,8 +113,16 @@ class Reconciler:
                 for item in page["items"]:
                     raw = {"apiVersion": api_version, "kind": kind, **item}
                     seen.append({"kind": kind, "metadata": raw["metadata"]})
-                    self._world.see(raw)
+                    self._see(raw)
             self._world.prune(kind, seen, listed_at)
+
+    def _see(self, raw: dict[str, Any]) -> None:
+        """One object that is not as it should be must not blind the operator to all the others."""
+        try:
+            self._world.see(raw)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            meta = raw["metadata"]
+            log.exception("cannot read %s %s/%s", raw["kind"], meta.get("namespace", ""), meta["name"])
 
     # --- report ---
 

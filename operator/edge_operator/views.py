@@ -34,19 +34,20 @@ def pod_view(raw: Raw) -> Pod:
     container: Raw = next(iter(status.get("containerStatuses") or ()), {})
     ready = _find(raw, "Ready")
     is_ready = ready is not None and ready["status"] == "True"
+    since = _time(ready["lastTransitionTime"]) if ready is not None and ready.get("lastTransitionTime") else None
     return Pod(
         name=meta["name"],
         node=(raw.get("spec") or {}).get("nodeName") or _wanted_node(raw),
         revision=meta["labels"].get(LABEL_REVISION, ""),
         variant=meta["labels"].get(LABEL_VARIANT, ""),
         ready=is_ready,
-        ready_since=_time(ready["lastTransitionTime"]) if ready is not None and is_ready else None,
+        ready_since=since if is_ready else None,
         created=_time(meta["creationTimestamp"]),
         terminating="deletionTimestamp" in meta,
         restarts=container.get("restartCount", 0),
         trouble=None if is_ready else _server_trouble(raw, container),
         ip=status.get("podIP", ""),
-        unready_since=_time(ready["lastTransitionTime"]) if ready is not None and not is_ready else None,
+        unready_since=None if is_ready else since,
     )
 
 
@@ -98,13 +99,16 @@ def _server_trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
         why = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
         return (
             reasons.CRASH_LOOP,
-            f"the server ended {count + bool(container.get('state', {}).get('terminated'))} times ({why})",
+            f"the server ended {count + bool((container.get('state') or {}).get('terminated'))} times ({why})",
         )
     scheduled = _find(raw, "PodScheduled")
     if scheduled is not None and scheduled["status"] == "False":
         return reasons.UNSCHEDULABLE, scheduled.get("message", "")
     if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
         return waiting["reason"], waiting.get("message", "")
+    status = raw.get("status") or {}
+    if status.get("phase") == "Failed":
+        return status.get("reason") or reasons.CRASH_LOOP, status.get("message", "")
     return None
 
 

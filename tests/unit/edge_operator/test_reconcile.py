@@ -23,6 +23,10 @@ class ApiServer:
         self.errors = errors
         self.patched: list[str] = []
 
+    async def pages(self, _version: str, kind: str, _selector: str = "") -> Any:
+        items = [{"metadata": {"name": "broken", "resourceVersion": "1"}}, node("fine", 2, {})]
+        yield {"metadata": {"resourceVersion": "3"}, "items": items if kind == "Node" else []}
+
     async def merge(self, _version: str, kind: str, _namespace: str, name: str, body: Any, _part: str = "") -> Any:
         if name in self.errors:
             raise ApiError(self.errors[name], "no")
@@ -59,3 +63,9 @@ async def test_a_node_that_the_api_server_does_not_know_is_forgotten() -> None:
     world, reconciler = make(ApiServer(first=404))
     await reconciler.sweep_pins()
     assert set(world.nodes) == {"second"}
+
+
+async def test_one_object_that_cannot_be_read_hides_no_other() -> None:
+    world, reconciler = make(ApiServer())
+    await reconciler.relist()
+    assert "fine" in world.nodes

@@ -1,0 +1,51 @@
+"""Pods and nodes in the odd states in which an API server may show them."""
+
+from typing import Any
+
+import pytest
+
+from edge_operator.views import node_view, pod_view
+from edgemodel import reasons
+from edgemodel.names import LABEL_REVISION, LABEL_VARIANT
+
+ENDED = {"exitCode": 1, "reason": "Error"}
+
+
+def pod(status: dict[str, Any]) -> dict[str, Any]:
+    labels = {LABEL_REVISION: "m-1", LABEL_VARIANT: "default"}
+    meta = {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": labels}
+    return {"kind": "Pod", "metadata": meta, "spec": {"nodeName": "camera-1"}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        ({}, None),
+        ({"phase": "Pending", "containerStatuses": None, "conditions": None}, None),
+        ({"phase": "Unknown", "reason": "NodeLost"}, None),
+        ({"phase": "Running", "conditions": [{"type": "Ready", "status": "Unknown"}]}, None),
+        ({"phase": "Running", "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": None}]}, None),
+        ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, ("Evicted", "low on memory")),
+        (
+            {"containerStatuses": [{"restartCount": 1, "state": None, "lastState": {"terminated": ENDED}}]},
+            (reasons.CRASH_LOOP, "the server ended 1 times (Error, exit code 1)"),
+        ),
+        (
+            {"containerStatuses": [{"restartCount": 1, "state": {"terminated": {**ENDED, "message": None}}}]},
+            (reasons.CRASH_LOOP, "the server ended 2 times (Error, exit code 1)"),
+        ),
+    ],
+)
+def test_a_pod_in_an_odd_state_is_not_ready_and_says_why_where_that_is_known(
+    status: dict[str, Any], trouble: tuple[str, str] | None
+) -> None:
+    view = pod_view(pod(status))
+    assert not view.ready
+    assert view.ready_since is None
+    assert view.trouble == trouble
+
+
+def test_a_node_of_which_nothing_is_known_is_offline() -> None:
+    view = node_view({"kind": "Node", "metadata": {"name": "n", "uid": "u", "labels": None}, "status": {}})
+    assert not view.online
+    assert not view.pins
