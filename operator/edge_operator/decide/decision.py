@@ -154,6 +154,7 @@ def _count(situation: Situation, failures: tuple[NodeFailure, ...]) -> NodeCount
         failed=len(failed),
         unmatched=len(unsupported),
         samples=tuple(sorted({*offline, *failed, *(node.name for node in unsupported)})),
+        offline_samples=tuple(sorted(offline)[:5]),
     )
 
 
@@ -166,7 +167,7 @@ def _available(counts: NodeCounts) -> Condition:
 def _nodes_pending(counts: NodeCounts) -> list[Condition]:
     if not counts.offline:
         return []
-    message = f"{counts.offline} of {counts.selected} offline: {', '.join(counts.samples[:5])}"
+    message = f"{counts.offline} of {counts.selected} offline: {', '.join(counts.offline_samples)}"
     return [Condition("NodesPending", True, reasons.NODES_OFFLINE, message)]
 
 

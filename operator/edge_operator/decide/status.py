@@ -33,6 +33,7 @@ class NodeCounts:
     failed: int
     unmatched: int
     samples: tuple[str, ...] = ()
+    offline_samples: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
