@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.artifact import Artifact
-from edge_operator.decide.observation import Observation
+from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement import Placement
 from edge_operator.decide.rollout import Fleet
+from edge_operator.decide.status import timestamp
+from edgemodel import reasons
+from edgemodel.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,22 @@ class Memory:
 
     @classmethod
     def of(cls, observation: Observation) -> "Memory":
-        rejected = {item["name"]: item for item in observation.status.get("rejectedRevisions") or ()}
+        failed = [revision for revision in observation.revisions if revision.verdict == Verdict.FAIL]
+        rejected = {revision.name: _rejection(revision) for revision in failed}
+        rejected |= {item["name"]: item for item in observation.status.get("rejectedRevisions") or ()}
         stable = observation.status.get("stableRevision")
         return cls(stable if observation.revision(stable) else None, rejected)
+
+
+def _rejection(revision: Revision) -> dict[str, Any]:
+    """Of one that status has no room for any more: it holds the newest only."""
+    message = f"kubectl describe edgemodelrevision {revision.name} says why"
+    return {
+        "name": revision.name,
+        "reason": reasons.ROLLED_BACK,
+        "message": message,
+        "time": timestamp(revision.created),
+    }
 
 
 @dataclass(frozen=True)

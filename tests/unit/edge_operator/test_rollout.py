@@ -419,6 +419,32 @@ def test_a_rejected_revision_leaves_its_nodes_even_while_another_is_on_trial() -
     assert not any((bad, "default") in world.pins(node) for node in world.nodes)
 
 
+def test_a_revision_that_was_rejected_long_ago_stays_rejected() -> None:
+    """Status names the newest ten; the revision itself says that it failed."""
+    world = installed(1, spec=model_spec(revisionHistoryLimit=20))
+    for letter in "bcdef0123456":
+        world.new_source(letter)
+        world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+        world.run(40)
+        assert world.ready_reason() == reasons.ROLLED_BACK
+    assert len(world.status["rejectedRevisions"]) == 10
+    pins = len(world.pin_log)
+    world.new_source("b")
+    world.run(60)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert len(world.pin_log) == pins
+
+
+def test_offline_nodes_are_named_and_no_others() -> None:
+    world = installed(2)
+    world.add_node("a-32-bit-one", architecture="arm")
+    world.cut("camera-2")
+    world.run(3)
+    pending = world.condition("NodesPending")
+    assert pending is not None
+    assert pending["message"] == "1 of 3 offline: camera-2"
+
+
 def test_a_missed_budget_stalls_and_nothing_moves() -> None:
     world = installed()
     stable = world.status["stableRevision"]
