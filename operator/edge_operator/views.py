@@ -97,6 +97,8 @@ def _server_trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
             return told
         count = container.get("restartCount", 0)
         why = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
+        if ended.get("reason") == "OOMKilled":
+            why += "; raise spec.serving.resources.limits.memory"
         return (
             reasons.CRASH_LOOP,
             f"the server ended {count + bool((container.get('state') or {}).get('terminated'))} times ({why})",

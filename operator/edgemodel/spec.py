@@ -96,7 +96,7 @@ class EdgeModelSpec:
         return short_hash(canonical_json(self._artifact_inputs()).decode(), 16)
 
     def revision_hash(self) -> str:
-        """Hash of what a node runs: the fingerprint's inputs and the serving template.
+        """Hash of what a node runs: the fingerprint's inputs and the serving template, tolerations included.
 
         Waves, limits and selectors are not in it, so that tuning them starts nothing. The retry token is:
         changing it makes a rejected revision a new one.
@@ -106,6 +106,7 @@ class EdgeModelSpec:
             "hostPort": self.serving.host_port,
             "resources": {variant.name: variant.resources for variant in self.variants},
             "strategy": self.serving.strategy,
+            "tolerations": list(self.tolerations),
             "retryToken": self.rollout.retry_token,
         }
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)

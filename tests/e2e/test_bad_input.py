@@ -147,6 +147,7 @@ def test_a_pod_that_crashes_at_start_is_rolled_back(work: Workspace) -> None:
     work.apply(serving={"resources": {"requests": {"memory": "12Mi"}, "limits": {"memory": "12Mi"}}})
     message = work.stalled(reasons.ROLLED_BACK)
     assert "camera-" in message
+    assert "raise spec.serving.resources.limits.memory" in message
     assert set(work.revisions_on_nodes().values()) == {stable}
 
 

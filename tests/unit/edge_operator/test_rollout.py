@@ -511,6 +511,16 @@ def test_a_change_of_the_serving_template_makes_a_revision_without_a_second_comp
     assert len(world.revisions) == 2
 
 
+def test_a_toleration_that_is_added_later_reaches_the_nodes_with_a_new_revision() -> None:
+    world = installed()
+    before = world.target()
+    world.change(placement={**world.spec["placement"], "tolerations": [{"key": "edge", "operator": "Exists"}]})
+    world.run(300)
+    assert world.target() != before
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+    assert len(world.jobs_started) == 1
+
+
 def test_tuning_waves_and_limits_starts_nothing() -> None:
     world = installed()
     pins, target = len(world.pin_log), world.target()
