@@ -33,7 +33,7 @@ WATCHED = (
     (API_VERSION, "EdgeModelRevision", ""),
     ("batch/v1", "Job", LABEL_MODEL),
     ("apps/v1", "DaemonSet", LABEL_MODEL),
-    ("v1", "Service", LABEL_MODEL),
+    ("v1", "Service", ""),
     ("networking.k8s.io/v1", "NetworkPolicy", LABEL_MODEL),
     ("v1", "Pod", LABEL_MODEL),
 )
@@ -79,12 +79,19 @@ class World:
         self._changed = changed
         self._clock = clock
         self._versions: dict[tuple[str, str, str], int] = {}
+        self._foreign_services: set[Key] = set()
+        """Services that are nobody's of ours: an EdgeModel of that name must not take one over."""
 
     # --- in ---
 
     def see(self, raw: Raw) -> None:
         """An object as it is now. One older than what is known is ignored."""
         identity = _identity(raw)
+        if _is_foreign(raw):
+            if identity[1:] not in self._foreign_services:
+                self._foreign_services.add(identity[1:])
+                self._changed(identity[1:])
+            return
         version = int(raw["metadata"]["resourceVersion"])
         if version < self._versions.get(identity, 0):
             return
@@ -94,6 +101,10 @@ class World:
     def forget(self, raw: Raw) -> None:
         """An object is gone, unless a newer one of its name is known: the end of the old may be heard of after it."""
         kind, namespace, name = identity = _identity(raw)
+        if kind == "Service" and (namespace, name) in self._foreign_services:
+            self._foreign_services.discard((namespace, name))
+            self._changed((namespace, name))
+            return
         if int(raw["metadata"].get("resourceVersion", self._versions.get(identity, 0))) < self._versions.get(
             identity, 0
         ):
@@ -130,6 +141,8 @@ class World:
         What is newer than ``listed_at``, the resourceVersion of the listing, stays.
         """
         alive = {_identity(raw) for raw in seen}
+        if kind == "Service":
+            self._foreign_services &= {identity[1:] for identity in alive}
         gone = [i for i, version in self._versions.items() if i[0] == kind and i not in alive and version <= listed_at]
         for identity in gone:
             labels = {LABEL_MODEL: self._model_of(identity)}
@@ -158,6 +171,7 @@ class World:
             nodes=tuple(self.nodes.values()),
             applied=tuple(owned.applied.values()),
             host_port_rivals=self._rivals(model),
+            name_taken=key in self._foreign_services,
             pods_lost=dict(owned.pods_lost),
         )
 
@@ -255,6 +269,10 @@ def _put(store: dict[Any, Any], key: Any, value: Any) -> bool:
     changed = bool(store.get(key) != value)
     store[key] = value
     return changed
+
+
+def _is_foreign(raw: Raw) -> bool:
+    return raw["kind"] == "Service" and LABEL_MODEL not in (raw["metadata"].get("labels") or {})
 
 
 def _identity(raw: Raw) -> tuple[str, str, str]:

@@ -46,6 +46,7 @@ PROMOTED: Final = "Promoted"  # of a revision: it went through all waves and bec
 ROLLED_BACK: Final = "RolledBack"  # a candidate failed on a node; the message has node and cause
 NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects no node
 UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
+NAME_TAKEN: Final = "NameTaken"  # a Service of the EdgeModel's name is somebody else's: rename one of them
 HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
 INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
 

@@ -222,6 +222,16 @@ def test_the_younger_of_two_models_on_one_host_port_waits_for_the_older(work: Wo
     work.ready("younger")
 
 
+def test_a_service_of_somebody_else_is_left_alone(work: Workspace) -> None:
+    work.site.kubectl("create", "service", "clusterip", "m", "--tcp=80", "-n", work.namespace)
+    work.apply(source={"uri": good_model(work)["good"]})
+    assert f"{work.namespace}/m" in work.stalled(reasons.NAME_TAKEN)
+    selector = work.site.get("service", "m", "-n", work.namespace)["spec"]["selector"]
+    assert selector == {"app": "m"}
+    work.site.kubectl("delete", "service", "m", "-n", work.namespace)
+    work.ready()
+
+
 def test_deleting_a_model_in_the_middle_of_a_rollout_leaves_nothing(work: Workspace) -> None:
     published = good_model(work)
     slow = {**ONE_WAVE, "waves": [{"name": "one", "nodes": 1}, {"name": "all", "percent": 100}], "soakSeconds": 600}

@@ -92,6 +92,7 @@ class Simulation:
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
     rivals: tuple[str, ...] = ()
+    name_taken: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     pin_log: list[SetPins] = field(default_factory=list)
     writes: int = 0
@@ -206,6 +207,7 @@ class Simulation:
             nodes=tuple(self.nodes.values()),
             applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
             host_port_rivals=self.rivals,
+            name_taken=self.name_taken,
             pods_lost=dict(self.pods_lost),
         )
 

@@ -55,7 +55,7 @@ def _objects(observation: Observation, wanted: Wanted) -> list[Action]:
     tolerations = observation.spec.tolerations
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
     actions: list[Action] = [EnsureDaemonSet(revision, variant, tolerations) for revision, variant in missing]
-    if wanted:
+    if wanted and not observation.name_taken:
         actions.append(EnsureService(observation.spec.serving.port))
     actions.append(EnsureNetworkPolicies())
     return actions

@@ -111,6 +111,8 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     applied: tuple[Applied, ...] = ()
+    name_taken: bool = False
+    """A Service of our name is there that is not ours."""
     host_port_rivals: tuple[str, ...] = ()
     """``namespace/name`` of older EdgeModels with the same serving.hostPort whose nodes overlap with ours."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)

@@ -14,6 +14,11 @@ def resting_conditions(situation: Situation) -> list[Condition]:
         situation.memory,
         situation.target,
     )
+    if observation.name_taken:
+        message = (
+            f"a Service {observation.namespace}/{observation.name} is there that is not this EdgeModel's: rename one"
+        )
+        return words.stalled(reasons.NAME_TAKEN, message)
     if observation.host_port_rivals:
         port, others = observation.spec.serving.host_port, ", ".join(observation.host_port_rivals)
         message = f"serving.hostPort {port} is taken on shared nodes by {others}"

@@ -63,6 +63,7 @@ class Situation:
             and self.target not in self.memory.rejected
             and bool(self.placement.placed)
             and not self.observation.host_port_rivals
+            and not self.observation.name_taken
         )
 
     def rejecting(self, rejection: dict[str, Any]) -> "Situation":

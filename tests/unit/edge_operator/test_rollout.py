@@ -286,6 +286,17 @@ def test_the_younger_of_two_models_on_one_host_port_waits() -> None:
     assert world.ready_reason() == reasons.SERVING
 
 
+def test_a_service_of_somebody_else_is_not_taken_over() -> None:
+    world = Simulation.with_nodes(1)
+    world.name_taken = True
+    world.run(60)
+    assert world.ready_reason() == reasons.NAME_TAKEN
+    assert not any(node.pins for node in world.nodes.values())
+    world.name_taken = False
+    world.run(300)
+    assert world.ready_reason() == reasons.SERVING
+
+
 def test_each_variant_gets_its_own_pods() -> None:
     variants = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
     world = Simulation.with_nodes(1, spec=model_spec(variants=variants))

@@ -111,3 +111,20 @@ def test_when_a_node_lost_its_pod_is_remembered_until_the_revision_goes() -> Non
     observation = world.observe(("vision", "m"))
     assert observation is not None
     assert not observation.pods_lost
+
+
+def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
+    world, changed = make()
+    world.see(model(1))
+    service = raw("Service", "m", 2)
+    service["metadata"]["labels"] = {"app": "somebody-else"}
+    world.see(service)
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert observation.name_taken
+    changed.clear()
+    world.forget(service)
+    assert changed == [("vision", "m")]
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert not observation.name_taken
