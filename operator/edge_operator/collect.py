@@ -56,7 +56,12 @@ class Collector:
         self._seen: dict[Image, float | None] = {}
 
     async def collect(self) -> None:
-        """One sweep. Raises ApiError; a registry that does not answer waits for the next one."""
+        """One sweep. Raises ApiError; a registry that does not answer waits for the next one.
+
+        Nothing is deleted while there is a revision that cannot be read: its images are in use.
+        """
+        if self._world.unreadable:
+            return
         try:
             await self._delete_unused()
         except OciError as error:

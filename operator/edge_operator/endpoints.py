@@ -38,9 +38,13 @@ def application(world: World, metrics: Metrics, live: Callable[[], bool], ready:
 def scrape_targets(world: World) -> list[dict[str, object]]:
     """Prometheus' ``http_sd`` format: every server pod that has an address."""
     return [
-        {"targets": [f"{pod.ip}:{model.spec.serving.port}"], "labels": {"job": "edgemodel-servers", "pod": pod.name}}
-        for key, model in world.models.items()
+        {
+            "targets": [f"{pod.ip}:{revision.spec['serving']['port']}"],
+            "labels": {"job": "edgemodel-servers", "pod": pod.name},
+        }
+        for key in world.models
         for pod in world.owned[key].pods.values()
+        if (revision := world.owned[key].revisions.get(pod.revision)) is not None
         if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
 

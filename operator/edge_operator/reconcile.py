@@ -99,7 +99,9 @@ class Reconciler:
             self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)
 
     async def sweep_pins(self) -> None:
-        """Removes pins of models that are gone."""
+        """Removes pins of models that are gone; none while there is something that cannot be read."""
+        if self._world.unreadable:
+            return
         valid = self._world.valid_pins()
         strays = [(node.name, node.pins - valid) for node in self._world.nodes.values() if node.pins - valid]
         await self._set_all_pins([SetPins(name, remove=pins) for name, pins in strays])
@@ -246,12 +248,14 @@ async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:
 
 
 def _news(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """(reason, message, warning) of what a person would want to be told: each new Ready reason or message, once."""
+    """(reason, message, warning): each new reason of Ready, and each new message that asks for a person."""
     old = _ready(before)
     new = _ready(after)
-    if new is None or (old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"])):
-        return []
     stalled = any(item["type"] == "Stalled" for item in after["conditions"])
+    if new is None or (old is not None and old["reason"] == new["reason"] and not stalled):
+        return []
+    if old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"]):
+        return []
     return [(new["reason"], new["message"], stalled)]
 
 

@@ -57,13 +57,16 @@ def job_view(raw: Raw, pod: Raw | None) -> Job:
     complete, failed = _find(raw, "Complete"), _find(raw, "Failed")
     end = next((item for item in (complete, failed) if item is not None and item["status"] == "True"), None)
     terminated = _terminated(pod)
+    # On a node that is gone a pod stays terminating, and its Job running, for as long as the node is away.
+    leaving = ((pod or {}).get("metadata") or {}).get("deletionTimestamp")
+    ended_at = end["lastTransitionTime"] if end is not None else leaving
     return Job(
         name=meta["name"],
         attempt=int((meta.get("annotations") or {}).get(ANNOTATION_ATTEMPT, "1")),
-        ended=_time(end["lastTransitionTime"]) if end is not None else None,
+        ended=_time(ended_at) if ended_at is not None else None,
         succeeded=end is not None and end is complete,
         report=decode(terminated.get("message", "")) if terminated else None,
-        trouble=_job_trouble(pod, terminated, status) if end is not None else None,
+        trouble=_job_trouble(pod, terminated, status) if ended_at is not None else None,
         deleting="deletionTimestamp" in meta,
         waits_for=_waits_for(pod) if pod is not None and end is None else "",
     )
@@ -89,20 +92,16 @@ def applied_view(raw: Raw) -> Applied:
 def _server_trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     if waiting.get("reason") in _PULL_PROBLEMS:
-        return reasons.IMAGE_PULL_FAILED, f"{waiting['reason']}: {waiting.get('message', '')}".strip()
+        return reasons.IMAGE_PULL_FAILED, waiting.get("message") or "the image cannot be pulled"
     ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated")
     if ended:
         told = parse_ending(ended.get("message", ""))
         if told is not None:
             return told
-        count = container.get("restartCount", 0)
         why = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
         if ended.get("reason") == "OOMKilled":
             why += "; raise spec.serving.resources.limits.memory"
-        return (
-            reasons.CRASH_LOOP,
-            f"the server ended {count + bool((container.get('state') or {}).get('terminated'))} times ({why})",
-        )
+        return reasons.CRASH_LOOP, f"the server ends again and again ({why})"
     scheduled = _find(raw, "PodScheduled")
     if scheduled is not None and scheduled["status"] == "False":
         return reasons.UNSCHEDULABLE, scheduled.get("message", "")

@@ -82,6 +82,9 @@ class World:
         self._foreign_services: set[Key] = set()
         """Services that are nobody's of ours: an EdgeModel of that name must not take one over."""
 
+        self.unreadable: set[tuple[str, str, str]] = set()
+        """Objects that an older or newer operator wrote otherwise: while there are any, nothing is swept away."""
+
     # --- in ---
 
     def see(self, raw: Raw) -> None:
@@ -95,8 +98,10 @@ class World:
         version = int(raw["metadata"]["resourceVersion"])
         if version < self._versions.get(identity, 0):
             return
-        self._versions[identity] = version
+        self.unreadable.add(identity)
         self._store(raw)
+        self.unreadable.discard(identity)
+        self._versions[identity] = version
 
     def forget(self, raw: Raw) -> None:
         """An object is gone, unless a newer one of its name is known: the end of the old may be heard of after it."""
@@ -110,6 +115,7 @@ class World:
         ):
             return
         self._versions.pop(identity, None)
+        self.unreadable.discard(identity)
         if kind == "Node":
             if self.nodes.pop(name, None) is not None:
                 self._all_changed()
@@ -216,7 +222,8 @@ class World:
         if kind == "Pod":
             if raw["metadata"]["labels"].get(LABEL_COMPONENT) in (COMPONENT_SERVER, COMPONENT_PULLER):
                 pod = pod_view(raw)
-                if pod.terminating:
+                known = owned.pods.get(name)
+                if pod.terminating and not (known is not None and known.terminating):
                     owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
                 return _put(owned.pods, name, pod)
             return _put(owned.job_pods, name, raw)

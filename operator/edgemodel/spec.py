@@ -98,17 +98,21 @@ class EdgeModelSpec:
     def revision_hash(self) -> str:
         """Hash of what a node runs: the fingerprint's inputs and the serving template, tolerations included.
 
+        What is added here later must be left out while it has its default: another hash of an unchanged spec would
+        roll out every model at the operator's upgrade.
+
         Waves, limits and selectors are not in it, so that tuning them starts nothing. The retry token is:
         changing it makes a rejected revision a new one.
         """
-        serving = {
+        serving: dict[str, Any] = {
             "port": self.serving.port,
             "hostPort": self.serving.host_port,
             "resources": {variant.name: variant.resources for variant in self.variants},
             "strategy": self.serving.strategy,
-            "tolerations": list(self.tolerations),
             "retryToken": self.rollout.retry_token,
         }
+        if self.tolerations:
+            serving["tolerations"] = list(self.tolerations)
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
 
     def attempt_hash(self) -> str:

@@ -45,7 +45,8 @@ def decide_artifact(observation: Observation, now: datetime) -> Artifact:
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))
-        record = RecordRevision(name, revision_spec(observation, twin.spec["source"]["digest"], twin.spec["variants"]))
+        spec = revision_spec(observation, twin.spec["source"]["digest"], twin.spec["variants"])
+        record = RecordRevision(name, {**spec, "serverImage": twin.spec["serverImage"]})
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
     return _compress(observation, name, now)
 

@@ -28,7 +28,8 @@ def upkeep(situation: Situation, candidate: str | None) -> tuple[list[Action], l
     live = _live_revisions(situation, candidate)
     wanted = _wanted_daemonsets(observation, live)
     garbage = _garbage(observation, wanted, {*live, situation.target})
-    return _objects(observation, wanted), [*_verdicts(observation, situation.memory), *garbage]
+    serving = observation.revision(situation.memory.stable) or observation.revision(situation.target)
+    return _objects(observation, wanted, serving), [*_verdicts(observation, situation.memory), *garbage]
 
 
 def _live_revisions(situation: Situation, candidate: str | None) -> list[str]:
@@ -49,14 +50,14 @@ def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
     return wanted
 
 
-def _objects(observation: Observation, wanted: Wanted) -> list[Action]:
+def _objects(observation: Observation, wanted: Wanted, serving: Revision | None) -> list[Action]:
     """DaemonSets are immutable: an existing one is left alone, so that an upgrade of the operator starts no rollout."""
     have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
     tolerations = observation.spec.tolerations
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
     actions: list[Action] = [EnsureDaemonSet(revision, variant, tolerations) for revision, variant in missing]
-    if wanted and not observation.name_taken:
-        actions.append(EnsureService(observation.spec.serving.port))
+    if wanted and serving is not None and not observation.name_taken:
+        actions.append(EnsureService(serving.spec["serving"]["port"]))
     actions.append(EnsureNetworkPolicies())
     return actions
 

@@ -184,7 +184,7 @@ def decide_rollout(fleet: Fleet, candidate: str, now: datetime) -> Step:
     wave = min(memory.get("wave", 0), len(rollout.waves) - 1)
     started = _time(memory.get("waveStartedAt")) or now
 
-    switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p)]
+    switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p) and not _still_on_stable(fleet, p)]
     ready_next = [p for p in fleet.placement.placed if p not in switched and _may_switch(fleet, p)]
     pulling = [_puller(p) for p in ready_next if fleet.pulling(candidate, p)]
     failures = _failures(fleet, candidate, [*switched, *pulling], started, now)
@@ -281,6 +281,11 @@ def _keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
     placed = fleet.placement.placed
     rest = [p for p in placed if not fleet.pinned(candidate, p) and not fleet.pulling(candidate, p)]
     return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
+
+
+def _still_on_stable(fleet: Fleet, placed: Placed) -> bool:
+    """It went offline before the candidate served there: deferred, for stable's pin goes only when it does."""
+    return not placed.node.online and fleet.stable is not None and fleet.pinned(fleet.stable, placed)
 
 
 def _may_switch(fleet: Fleet, placed: Placed) -> bool:

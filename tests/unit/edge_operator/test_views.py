@@ -28,11 +28,11 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
         ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, ("Evicted", "low on memory")),
         (
             {"containerStatuses": [{"restartCount": 1, "state": None, "lastState": {"terminated": ENDED}}]},
-            (reasons.CRASH_LOOP, "the server ended 1 times (Error, exit code 1)"),
+            (reasons.CRASH_LOOP, "the server ends again and again (Error, exit code 1)"),
         ),
         (
             {"containerStatuses": [{"restartCount": 1, "state": {"terminated": {**ENDED, "message": None}}}]},
-            (reasons.CRASH_LOOP, "the server ended 2 times (Error, exit code 1)"),
+            (reasons.CRASH_LOOP, "the server ends again and again (Error, exit code 1)"),
         ),
     ],
 )
