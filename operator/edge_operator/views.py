@@ -24,7 +24,6 @@ def node_view(raw: Raw) -> Node:
         pins=frozenset(key for key in labels if key.startswith(PIN_PREFIX)),
         online=_condition(raw, "Ready") == "True",
         architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
-        unschedulable=bool((raw.get("spec") or {}).get("unschedulable")),
     )
 
 

@@ -43,10 +43,6 @@ DEFAULT_VARIANT = "default"
 
 PULLER_PREFIX = "pull."
 
-MODEL_NAME_MAX = 40
-"""Longest EdgeModel name: room is left for ``-`` + revision hash + ``-`` + variant in 63 characters."""
-VARIANT_NAME_MAX = 10
-
 REGISTRY_AUDIENCE = "edgemodel-registry"
 
 # Inside an artifact image, below MODEL_DIRECTORY.
@@ -78,7 +74,10 @@ def is_artifact_tag(tag: str) -> bool:
 
 
 def daemonset_name(revision: str, variant: str) -> str:
-    """One immutable DaemonSet per (revision, variant); at most 63 characters by the limits above."""
+    """One immutable DaemonSet per (revision, variant).
+
+    At most 63 characters: the schema allows 40 for a model's name and 10 for a variant's; the revision hash has 10.
+    """
     if variant.startswith(PULLER_PREFIX):
         return f"pull-{short_hash(f'{revision}/{variant}', 20)}"
     return f"{revision}-{variant}"

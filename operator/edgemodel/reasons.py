@@ -31,7 +31,6 @@ COMPRESSING: Final = "Compressing"
 ROLLING_OUT: Final = "RollingOut"
 SOAKING: Final = "Soaking"
 BAKING: Final = "Baking"
-ROLLING_BACK: Final = "RollingBack"
 PUBLISHED: Final = "Published"
 
 # --- the operator: at rest ---
@@ -39,7 +38,6 @@ SERVING: Final = "Serving"
 NOT_SERVING: Final = "NotServing"
 NODES_OFFLINE: Final = "NodesOffline"
 NODES_CATCHING_UP: Final = "NodesCatchingUp"
-ALL_NODES_UP_TO_DATE: Final = "AllNodesUpToDate"
 PROMOTED: Final = "Promoted"  # of a revision: it went through all waves and became stable
 
 # --- the operator: a person must act ---

@@ -18,7 +18,6 @@ class Node:
     online: bool
     """The Ready condition is True."""
     architecture: str
-    unschedulable: bool = False
 
 
 @dataclass(frozen=True)
