@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from tests.support import registry
 from tests.unit.chart import registry_program, rendering
 
 
@@ -33,11 +34,11 @@ def test_garbage_collection_of_an_empty_volume_succeeds_once_the_folders_are_the
     assert program == "python3"
     script = [argument.replace(registry_program.DATA, str(folder)) for argument in arguments]
     command, configuration = collect["args"]
-    file = registry_program.configuration(folder, Path(configuration).name, {}, port=0)
+    file = registry_program.configuration(folder, Path(configuration).name, {})
 
     for _ in range(2):  # a restart finds the folders already there
         subprocess.run([shutil.which("python3") or "", *script], check=True)
-        subprocess.run([registry_program.program(), command, file], check=True, capture_output=True)
+        subprocess.run([registry.program(), command, file], check=True, capture_output=True)
 
 
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from edge_compressor.progress import Progress
+from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
-from tests.unit.edge_compressor.servers import FileServer, RegistryProgram, file_server, registry_program
+from tests.unit.edge_compressor.servers import FileServer, file_server, registry_program
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Real servers on loopback: an HTTP server that misbehaves on request, and Debian's docker-registry."""
 
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.support.registry import ANY_PORT, RegistryProgram, run_registry
 
 Handler = Callable[["Exchange"], None]
 
@@ -89,24 +88,13 @@ def file_server() -> Iterator[FileServer]:
         server.server_close()
 
 
-@dataclass
-class RegistryProgram:
-    """A running docker-registry."""
-
-    host: str
-    folder: Path
-    log: list[str] = field(default_factory=list)
-
-
 # bcrypt of "secret" for user "ann"
 _USERS = "ann:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 
 
 @contextmanager
 def registry_program(folder: Path, *, with_password: bool = False) -> Iterator[RegistryProgram]:
-    """Debian's docker-registry on a free port of loopback; with a password, user ann's is "secret"."""
-    program = shutil.which("docker-registry", path="/usr/bin:/usr/local/bin")
-    assert program, "the registry's program is missing: apt-get install --no-install-recommends docker-registry"
+    """A registry; with a password, user ann's is "secret"."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "users").write_text(_USERS)
     auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'users'}}}}}\n" if with_password else ""
@@ -114,22 +102,7 @@ def registry_program(folder: Path, *, with_password: bool = False) -> Iterator[R
         "version: 0.1\n"
         "log: {level: info, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}}}\n"
-        "http: {addr: '127.0.0.1:0'}\n" + auth
+        f"http: {{addr: '{ANY_PORT}'}}\n" + auth
     )
-    process = subprocess.Popen([program, "serve", folder / "config.yaml"], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        log: list[str] = []
-        for line in process.stderr:
-            log.append(line)
-            if "listening on 127.0.0.1:" in line:
-                port = line.partition("listening on 127.0.0.1:")[2].split('"')[0].strip()
-                break
-        else:
-            raise AssertionError("docker-registry did not start:\n" + "".join(log))
-        reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
-        reader.start()
-        yield RegistryProgram(f"127.0.0.1:{port}", folder, log)
-    finally:
-        process.terminate()
-        process.wait()
+    with run_registry(folder / "config.yaml") as registry:
+        yield registry

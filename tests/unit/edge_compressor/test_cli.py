@@ -15,9 +15,9 @@ from edge_oci.client import Registries
 from edge_oci.references import parse_reference
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import digest_of_file
+from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
-from tests.unit.edge_compressor.servers import RegistryProgram
 
 STEPS = """
 - {name: clean, type: CleanGraph}

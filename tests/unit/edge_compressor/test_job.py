@@ -31,9 +31,10 @@ from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of, digest_of_file
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
+from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
-from tests.unit.edge_compressor.servers import FileServer, RegistryProgram
+from tests.unit.edge_compressor.servers import FileServer
 
 INT8 = {"name": "int8", "type": "QuantizeStatic", "quantizeStatic": {"calibrationSamples": 32}}
 LENIENT = {"maxAccuracyDropPercent": "10", "maxSizeBytes": 13_000}

@@ -22,7 +22,8 @@ from edgemodel import reasons
 from edgemodel.digest import digest_of
 from edgemodel.errors import EdgeModelError, Stalled, Transient
 from edgemodel.task import Location
-from tests.unit.edge_compressor.servers import Exchange, FileServer, RegistryProgram
+from tests.support.registry import RegistryProgram
+from tests.unit.edge_compressor.servers import Exchange, FileServer
 
 DATA = bytes(range(256)) * 4000
 """About 1 MB."""

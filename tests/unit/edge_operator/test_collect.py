@@ -39,6 +39,7 @@ from edgemodel.names import (
     LABEL_MODEL,
     artifact_tag,
 )
+from tests.support.registry import program
 from tests.support.simulation import SETTINGS
 from tests.unit.chart import registry_program
 
@@ -267,8 +268,8 @@ async def test_the_catalog_is_listed_with_a_token_of_the_operator(bench: Bench) 
 
 def collect_garbage(folder: Path, moved: dict[str, str]) -> None:
     """As the registry's pod does before it starts."""
-    file = registry_program.configuration(folder, "push.yml", moved, port=0)
-    subprocess.run([registry_program.program(), "garbage-collect", file], check=True, capture_output=True)
+    file = registry_program.configuration(folder, "push.yml", moved)
+    subprocess.run([program(), "garbage-collect", file], check=True, capture_output=True)
 
 
 def blobs(folder: Path) -> set[str]:
