@@ -13,7 +13,7 @@ DATA = "/var/lib/registry"
 
 
 def configuration(folder: Path, name: str, moved: Mapping[str, str]) -> Path:
-    """File ``name`` of the chart's ConfigMap, with its data in ``folder``, other texts as ``moved`` says and any port."""
+    """File ``name`` of the chart's ConfigMap, its data in ``folder``, other texts as ``moved`` says, on any port."""
     text = rendering.named(rendering.render(), "ConfigMap", "em-registry")["data"][name]
     for old, new in {DATA: str(folder), **moved}.items():
         assert old in text, f"{name} has no {old}"
