@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _site() -> Site:
-    if os.environ.get("KUBECONFIG", str(lab.KUBECONFIG)) == str(lab.KUBECONFIG):
+    if os.environ.get("KUBECONFIG") in (None, "", str(lab.KUBECONFIG)):
         say("bringing the lab up: upstream Kubernetes, three edge nodes")
         lab.up()
     return find_site()
@@ -89,7 +89,7 @@ def _roll_out(site: Site) -> dict[str, Any]:
             raise SiteError(f"the EdgeModel is stalled: {stalled['reason']}: {stalled['message']}")
         return model if ready is not None and ready["status"] == "True" else None
 
-    return wait_until(f"{NAMESPACE}/{MODEL} to be Ready (last: {shown})", probe, DEADLINE_SECONDS)
+    return wait_until(f"{NAMESPACE}/{MODEL} to be Ready", probe, DEADLINE_SECONDS)
 
 
 def _ask_every_node(site: Site, model: dict[str, Any]) -> None:

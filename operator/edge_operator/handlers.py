@@ -8,6 +8,7 @@ from typing import Any
 
 import kopf
 
+from edge_operator.kinds import PLURALS
 from edge_operator.world import WATCHED, World
 from edgemodel.names import LABEL_MODEL
 
@@ -43,7 +44,7 @@ def _watch_kind(registry: Any, world: World, api_version: str, kind: str, label:
         else:
             world.see(raw)
 
-    plural = {"EdgeModel": "edgemodels", "NetworkPolicy": "networkpolicies"}.get(kind, kind.lower() + "s")
+    plural = PLURALS[kind]
     kopf.on.event(group, version, plural, labels=labels, id=plural, registry=registry)(handle)
 
 

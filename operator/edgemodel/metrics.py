@@ -21,9 +21,6 @@ GOLDEN_ITEMS = "edgemodel_golden_items"
 """Gauge of golden items by ``result`` at the start of this process."""
 GOLDEN_RESULTS = ("agree", "disagree")
 
-FEEDBACK_TOTAL = "edgemodel_feedback_total"
-"""Counter of labels for earlier predictions, by ``correct``: true, false."""
-
 MODEL_INFO = "edgemodel_model_info"
 """Gauge, always 1, with ``artifact_digest`` and ``source_digest``."""
 

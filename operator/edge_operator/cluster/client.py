@@ -10,25 +10,11 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
+from edge_operator.kinds import PLURALS
 from edgemodel.names import FIELD_MANAGER
 
 Object = dict[str, Any]
 
-_PLURALS = {
-    "Node": "nodes",
-    "Pod": "pods",
-    "Service": "services",
-    "Secret": "secrets",
-    "Event": "events",
-    "Job": "jobs",
-    "DaemonSet": "daemonsets",
-    "Deployment": "deployments",
-    "Lease": "leases",
-    "NetworkPolicy": "networkpolicies",
-    "TokenReview": "tokenreviews",
-    "EdgeModel": "edgemodels",
-    "EdgeModelRevision": "edgemodelrevisions",
-}
 PAGE = 500
 TIMEOUT_SECONDS = 30
 
@@ -163,7 +149,7 @@ class Cluster:
 def _path(api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     place = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{place}/{_PLURALS[kind]}" + (f"/{name}" if name else "")
+    return f"{root}{place}/{PLURALS[kind]}" + (f"/{name}" if name else "")
 
 
 def _message(body: str) -> str:

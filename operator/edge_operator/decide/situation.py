@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.artifact import Artifact
@@ -51,7 +52,7 @@ class Situation:
     memory: Memory
     now: datetime
 
-    @property
+    @cached_property
     def fleet(self) -> Fleet:
         return Fleet.of(self.observation, self.placement, self.memory.stable, frozenset(self.memory.rejected))
 
