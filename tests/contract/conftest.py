@@ -1,6 +1,5 @@
 """The custom resource definitions, installed on a real API server; without one the tests fail."""
 
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import yaml
 
 from tests.contract.cluster import Cluster, Object, Refused, kubeconfig
+from tests.lab.waiting import wait_for
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 MANAGER = "edgemodel-contract-tests"
@@ -27,7 +27,8 @@ def definitions(cluster: Cluster) -> Iterator[list[Object]]:
     """The definitions of this checkout, as the cluster has them; what was not there before is removed in the end."""
     wanted = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
     made = [item for item in wanted if install(cluster, item)]
-    wait_until_served(cluster, wanted)
+    for crd in wanted:
+        wait_until_served(cluster, crd)
     yield [cluster.get(item) for item in wanted]
     for item in made:
         cluster.delete(item)
@@ -51,23 +52,20 @@ def install(cluster: Cluster, crd: Object) -> bool:
     return False
 
 
-def wait_until_served(cluster: Cluster, crds: list[Object]) -> None:
-    """Until the API server answers by these schemas: it takes a moment to see a definition, or its change."""
-    deadline = time.monotonic() + 30
-    for crd in crds:
-        probe = {"apiVersion": "edgemodel.io/v1alpha1", "kind": crd["spec"]["names"]["kind"]}
-        generation = None
-        while time.monotonic() < deadline:
-            try:
-                cluster.call("GET", cluster.collection({**probe, "metadata": {}}))
-                if generation == cluster.get(crd)["metadata"]["generation"]:
-                    break
-                generation = cluster.get(crd)["metadata"]["generation"]
-            except Refused:
-                pass
-            time.sleep(0.3)
-        else:
-            pytest.fail(f"the API server does not serve {crd['metadata']['name']}")
+def wait_until_served(cluster: Cluster, crd: Object) -> None:
+    """Until the API server answers by this schema: it takes a moment to see a definition, or its change."""
+    collection = cluster.collection(
+        {"apiVersion": "edgemodel.io/v1alpha1", "kind": crd["spec"]["names"]["kind"], "metadata": {}}
+    )
+    generations: list[int | None] = [None]
+
+    def settled() -> bool:
+        """It is listed, and its definition is the same twice in a row."""
+        cluster.call("GET", collection)
+        generations.append(cluster.get(crd)["metadata"]["generation"])
+        return generations[-1] == generations[-2]
+
+    wait_for(f"the API server to serve {crd['metadata']['name']}", settled, interval_s=0.3)
 
 
 @pytest.fixture(scope="session")
