@@ -50,7 +50,9 @@ class Program:
             self._server.stop()
             return
         if outcome.golden is not None:
-            self._metrics.golden(agree=outcome.golden.agree, disagree=outcome.golden.items - outcome.golden.agree)
+            disagree = outcome.golden.items - outcome.golden.agree
+            least = float(outcome.golden.min_percent)
+            self._metrics.golden(agree=outcome.golden.agree, disagree=disagree, min_percent=least)
         self._app.model = outcome.model
         self._log_ready(outcome)
 

@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 
 import inference_server
+from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
-from inference_server import codings, protocol, routes
+from inference_server import codings, feedback, protocol, routes
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
 from inference_server.errors import MethodNotAllowed, ModelNotReady, NotFound, NotReady, RequestError
 from inference_server.metrics import CONTENT_TYPE, Identity, Metrics
 from inference_server.session import Model
+from inference_server.tensors import Array
 from inference_server.workers import Workers
 
 LOADING = "the model is being loaded and tested"
@@ -48,20 +50,24 @@ class App:
         self._metrics = metrics
         self._workers = workers
         self._max_body_bytes = max_body_bytes
+        self._predictions = feedback.Predictions()
         self._logged_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         route = routes.find(scope["path"])
+        outcome = contract.OK
         try:
             response = await self._answer(route, scope, receive)
         except RequestError as error:
+            outcome = error.outcome
             response = _error(error.status, str(error), error.headers)
         except Exception as error:
+            outcome = contract.SERVER_ERROR
             self._log_failure(error)
             response = _error(HTTPStatus.INTERNAL_SERVER_ERROR, f"inference failed: {error}")
         if route is not None and route.endpoint == "infer":
-            self._metrics.answered(response.status, perf_counter() - started)
+            self._metrics.answered(outcome, perf_counter() - started)
         last = self.draining or (response.status >= 400 and _asks_first(scope))
         await self._send(response, last, send)
 
@@ -88,6 +94,8 @@ class App:
                 return _json(self._metadata(model))
             case "model-ready":
                 return _json({"name": self._identity.model, "ready": True})
+            case "feedback":
+                return await self._feedback(scope, receive)
         return await self._infer(model, scope, receive)
 
     def _named_model(self, route: routes.Route) -> Model:
@@ -108,6 +116,21 @@ class App:
             "outputs": [_tensor(tensor) for tensor in model.signature.outputs.values()],
         }
 
+    async def _feedback(self, scope: Scope, receive: Receive) -> Response:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        body = await read_body(headers, receive, self._max_body_bytes)
+        body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
+        right, wrong = self._predictions.judge(feedback.decode(body))
+        self._metrics.labelled(right=right, wrong=wrong)
+        return _json(
+            {
+                "model_name": self._identity.model,
+                "model_version": self._identity.revision,
+                "right": right,
+                "wrong": wrong,
+            }
+        )
+
     async def _infer(self, model: Model, scope: Scope, receive: Receive) -> Response:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, self._max_body_bytes)
@@ -118,6 +141,8 @@ class App:
         body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         inference = protocol.decode(body, headers.get(protocol.HEADER_LENGTH), model.signature)
         arrays = model.run(inference.feeds, [wanted.tensor.name for wanted in inference.wanted])
+        if inference.id is not None:
+            self._remember(model, inference, arrays)
         reply = protocol.encode(inference, self._identity.model, self._identity.revision, arrays)
         coding = codings.choose(headers.get(b"accept-encoding"))
         if coding is None or len(reply.body) < codings.REPLY_MIN_BYTES:
@@ -125,6 +150,13 @@ class App:
         return Response(
             HTTPStatus.OK, codings.compress(reply.body, coding), (*reply.headers, (b"content-encoding", coding))
         )
+
+    def _remember(self, model: Model, inference: protocol.Inference, arrays: Sequence[Array]) -> None:
+        """For feedback, the model's first output, where the request asked for it."""
+        first = next(iter(model.signature.outputs))
+        for wanted, array in zip(inference.wanted, arrays, strict=True):
+            if wanted.tensor.name == first and inference.id is not None:
+                self._predictions.remember(inference.id, array)
 
     def _log_failure(self, error: Exception) -> None:
         now = perf_counter()

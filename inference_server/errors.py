@@ -1,15 +1,24 @@
 """What a request can be answered with instead of a result. ``app`` turns each into ``{"error": …}``, in one place."""
 
+from edgemodel import metrics
+
 
 class RequestError(Exception):
-    """Base of all: ``status`` is the HTTP status, the message is for the caller."""
+    """Base of all: ``status`` is the HTTP status, ``outcome`` how it is counted, the message is for the caller."""
 
     status = 400
+    outcome = metrics.CLIENT_ERROR
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class InvalidRequest(RequestError):
-    """The request does not fit the protocol or the model; the message says what was given and what is wanted."""
+    """The request does not fit the protocol; the message says what was given and what is wanted."""
+
+
+class Unfit(InvalidRequest):
+    """A well-formed request that does not fit this model, and may fit another."""
+
+    outcome = metrics.REFUSED
 
 
 class ModelNotReady(RequestError):
@@ -54,6 +63,7 @@ class Busy(RequestError):
     """The queue is full: the caller should come again."""
 
     status = 503
+    outcome = metrics.SERVER_ERROR
     headers = ((b"retry-after", b"1"),)
 
 

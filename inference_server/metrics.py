@@ -1,6 +1,7 @@
 """What the server measures, by the contract in ``edgemodel.metrics``, with the identity labels on every series."""
 
 import os
+import secrets
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Metrics:
     def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
         self._registry = CollectorRegistry()
-        self._identity = astuple(identity)
+        self._identity = (*astuple(identity), secrets.token_hex(4))
         requests = Counter(
             contract.REQUESTS_TOTAL, "Inference requests by outcome.", _labels("outcome"), registry=self._registry
         )
@@ -40,9 +41,14 @@ class Metrics:
             contract.duration_buckets(objective_seconds),
         )
         self._queue = self._histogram(
-            contract.QUEUE_SECONDS, "Seconds that a request waited for a worker.", contract.DURATION_BUCKETS
+            contract.QUEUE_SECONDS, "Seconds that a request waited for a worker.", contract.QUEUE_BUCKETS
         )
+        feedback = Counter(
+            contract.FEEDBACK_TOTAL, "Labelled predictions by correctness.", _labels("correct"), registry=self._registry
+        )
+        self._feedback = {result: feedback.labels(*self._identity, result) for result in contract.FEEDBACK_RESULTS}
         self._golden = self._gauge(contract.GOLDEN_ITEMS, "Golden items by result at the start.", "result")
+        self._golden_min = self._gauge(contract.GOLDEN_MIN_PERCENT, "Share of golden items that has to agree.")
         info = self._gauge(
             contract.MODEL_INFO, "The artifact that is served; always 1.", "artifact_digest", "source_digest"
         )
@@ -52,18 +58,21 @@ class Metrics:
         threads = self._gauge(contract.THREADS, "Threads of the server.")
         threads.labels(*self._identity).set_function(_threads)
 
-    def answered(self, status: int, seconds: float) -> None:
-        """An inference request was answered with the HTTP ``status``, ``seconds`` after its head arrived."""
-        if status < 400:
-            self._requests["ok"].inc()
+    def answered(self, outcome: str, seconds: float) -> None:
+        """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES."""
+        self._requests[outcome].inc()
+        if outcome == contract.OK:
             self._duration.observe(seconds)
-        else:
-            self._requests["client_error" if status < 500 else "server_error"].inc()
+
+    def labelled(self, *, right: int, wrong: int) -> None:
+        self._feedback[contract.FEEDBACK_RIGHT].inc(right)
+        self._feedback[contract.FEEDBACK_WRONG].inc(wrong)
 
     def waited(self, seconds: float) -> None:
         self._queue.observe(seconds)
 
-    def golden(self, *, agree: int, disagree: int) -> None:
+    def golden(self, *, agree: int, disagree: int, min_percent: float) -> None:
+        self._golden_min.labels(*self._identity).set(min_percent)
         for result, items in zip(contract.GOLDEN_RESULTS, (agree, disagree), strict=True):
             self._golden.labels(*self._identity, result).set(items)
 
@@ -80,7 +89,7 @@ class Metrics:
 
 
 def _labels(*more: str) -> tuple[str, ...]:
-    return (*contract.IDENTITY_LABELS, *more)
+    return (*contract.IDENTITY_LABELS, contract.PROCESS_LABEL, *more)
 
 
 def _resident_bytes() -> float:

@@ -14,7 +14,7 @@ import msgspec
 from edgemodel.artifact import Tensor
 from inference_server import raw_request, tensors
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest
+from inference_server.errors import InvalidRequest, Unfit
 from inference_server.tensors import Array
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -133,13 +133,13 @@ def _feeds(inputs: list[_Input], blobs: memoryview | None, declared: Mapping[str
     at = 0
     for given in inputs:
         if given.name not in declared:
-            raise InvalidRequest(f"input {given.name!r} is unknown, the model has {_names(declared)}")
+            raise Unfit(f"input {given.name!r} is unknown, the model has {_names(declared)}")
         if given.name in feeds:
             raise InvalidRequest(f"input {given.name!r} is given twice")
         blob, at = _next_blob(given, blobs, at)
         feeds[given.name] = _feed(given, blob, declared[given.name])
     if missing := declared.keys() - feeds.keys():
-        raise InvalidRequest(f"input {min(missing)!r} is missing, the model wants {_names(declared)}")
+        raise Unfit(f"input {min(missing)!r} is missing, the model wants {_names(declared)}")
     if blobs is not None and at != len(blobs):
         raise InvalidRequest(f"{len(blobs)} bytes of binary data, the inputs name {at} by binary_data_size")
     return feeds
@@ -147,7 +147,7 @@ def _feeds(inputs: list[_Input], blobs: memoryview | None, declared: Mapping[str
 
 def _feed(given: _Input, blob: memoryview | None, declared: Tensor) -> Array:
     if given.datatype != declared.datatype:
-        raise InvalidRequest(f"input {given.name!r}: datatype {given.datatype}, want {declared.datatype}")
+        raise Unfit(f"input {given.name!r}: datatype {given.datatype}, want {declared.datatype}")
     tensors.check_shape(given.name, given.shape, declared.shape)
     datatype = DATATYPES[declared.datatype]
     if blob is not None:
@@ -201,7 +201,7 @@ def _wanted(request: _Request, declared: Mapping[str, Tensor]) -> tuple[Wanted, 
 
 def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]) -> Wanted:
     if output.name not in declared:
-        raise InvalidRequest(f"output {output.name!r} is unknown, the model has {_names(declared)}")
+        raise Unfit(f"output {output.name!r} is unknown, the model has {_names(declared)}")
     for refused in ("classification", "shared_memory_region"):
         if refused in output.parameters:
             raise InvalidRequest(f"output {output.name!r}: {refused} is not supported")

@@ -8,7 +8,7 @@ import numpy as np
 from edgemodel.artifact import Tensor
 from inference_server import tensors
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest
+from inference_server.errors import Unfit
 from inference_server.tensors import Array
 
 
@@ -19,7 +19,7 @@ def decode(body: memoryview, declared: Mapping[str, Tensor]) -> tuple[str, Array
     the batch. The whole body is the one element of a BYTES input. Raises InvalidRequest.
     """
     if len(declared) != 1:
-        raise InvalidRequest(
+        raise Unfit(
             f"Inference-Header-Content-Length is 0, which needs a model with one input; this one has {len(declared)}"
         )
     ((name, tensor),) = declared.items()

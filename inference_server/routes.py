@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-POST_ONLY = frozenset({"infer"})
+POST_ONLY = frozenset({"infer", "feedback"})
 
 
 @dataclass(frozen=True)
 class Route:
     endpoint: str
-    """One of server, live, ready, metrics, model, model-ready, infer."""
+    """One of server, live, ready, metrics, model, model-ready, infer, feedback."""
     model: str = ""
     version: str | None = None
 
@@ -41,6 +41,6 @@ def _model_route(model: str, rest: list[str]) -> Route | None:
             return Route("model", model, version)
         case ["ready"]:
             return Route("model-ready", model, version)
-        case ["infer"]:
-            return Route("infer", model, version)
+        case [("infer" | "feedback") as endpoint]:
+            return Route(endpoint, model, version)
     return None

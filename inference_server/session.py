@@ -15,7 +15,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import BY_ONNX_TYPE
-from inference_server.errors import InvalidRequest
+from inference_server.errors import Unfit
 from inference_server.protocol import Signature
 from inference_server.tensors import Array
 
@@ -46,14 +46,14 @@ class Model:
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """One array for each name in ``outputs``; safe to call from several threads.
 
-        Raises InvalidRequest when the model finds the values unfit (an index out of its table, say).
+        Raises Unfit when the model finds the values unfit (an index out of its table, say).
         """
         try:
             if self._has_bfloat16:
                 return self._run_values(feeds, outputs)
             arrays: list[Array] = self._session.run(outputs, feeds, self._run_options)
         except InvalidArgument as error:
-            raise InvalidRequest(f"the model refuses the inputs: {error}") from error
+            raise Unfit(f"the model refuses the inputs: {error}") from error
         return arrays
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from inference_server.datatypes import Datatype
-from inference_server.errors import InvalidRequest
+from inference_server.errors import InvalidRequest, Unfit
 
 Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the image leaves it out
 
@@ -33,7 +33,7 @@ def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> Non
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} is too large, limit {MAX_ELEMENTS} elements")
     fits = len(shape) == len(declared) and all(want in (-1, size) for size, want in zip(shape, declared, strict=True))
     if not fits:
-        raise InvalidRequest(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
+        raise Unfit(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
 
 
 def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec.Raw) -> Array:

@@ -18,16 +18,23 @@ IDENTITY = {
 
 
 def scrape(server: ServerProcess) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Value by (name, labels without the identity); fails when a series lacks an identity label."""
-    answer = server.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    """Value by (name, labels without identity and process); fails when a series lacks one of these."""
     samples = {}
-    for family in text_string_to_metric_families(answer.body.decode()):
+    processes = set()
+    for family in _families(server):
         for sample in family.samples:
             assert IDENTITY.items() <= sample.labels.items(), sample
-            labels = frozenset(sample.labels.items() - IDENTITY.items())
-            samples[sample.name, labels] = sample.value
+            processes.add(sample.labels[contract.PROCESS_LABEL])
+            own = {key: text for key, text in sample.labels.items() if key != contract.PROCESS_LABEL}
+            samples[sample.name, frozenset(own.items() - IDENTITY.items())] = sample.value
+    assert len(processes) == 1
     return samples
+
+
+def _families(server: ServerProcess) -> list[Any]:
+    answer = server.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return list(text_string_to_metric_families(answer.body.decode()))
 
 
 def value(samples: Any, name: str, **labels: str) -> float:
@@ -43,15 +50,34 @@ def test_every_inference_request_is_counted_once_by_its_outcome(tmp_path: Path) 
         for _ in range(3):
             server.infer(request())
         server.infer(request(shape=[1, 15]))
+        server.infer(request(datatype="INT64"))
+        server.infer(b"no JSON")
         server.infer(request(), model="other")
         server.request("GET", "/v2/models/tiny/infer")
         server.get("/v2/models/tiny")
         samples = scrape(server)
     outcomes = {outcome: value(samples, contract.REQUESTS_TOTAL, outcome=outcome) for outcome in contract.OUTCOMES}
-    assert outcomes == {"ok": 3, "client_error": 3, "server_error": 0}
+    assert outcomes == {"ok": 3, "refused": 2, "client_error": 3, "server_error": 0}
     assert value(samples, contract.DURATION_SECONDS + "_count") == 3
     assert 0 < value(samples, contract.DURATION_SECONDS + "_sum") < 30
-    assert value(samples, contract.QUEUE_SECONDS + "_count") == 4
+    assert value(samples, contract.QUEUE_SECONDS + "_count") == 6
+
+
+def test_what_the_model_itself_refuses_is_counted_as_refused(tmp_path: Path) -> None:
+    beyond = {"inputs": [{"name": "index", "shape": [1], "datatype": "INT64", "data": [3]}]}
+    with serving_process(artifacts.write(tmp_path, artifacts.lookup())) as server:
+        assert server.infer(beyond).status == 400
+        assert value(scrape(server), contract.REQUESTS_TOTAL, outcome="refused") == 1
+
+
+def test_a_restarted_server_is_another_process_to_prometheus(tmp_path: Path) -> None:
+    directory = artifacts.write_mlp(tmp_path)
+    seen = set()
+    for _ in range(2):
+        with serving_process(directory) as server:
+            (family,) = (f for f in _families(server) if f.name == contract.THREADS)
+            seen |= {sample.labels[contract.PROCESS_LABEL] for sample in family.samples}
+    assert len(seen) == 2
 
 
 def test_a_bucket_of_the_durations_ends_at_the_objective(tmp_path: Path) -> None:
@@ -68,6 +94,7 @@ def test_the_golden_result_and_the_artifact_are_told(tmp_path: Path) -> None:
         samples = scrape(server)
     assert value(samples, contract.GOLDEN_ITEMS, result="agree") == 15
     assert value(samples, contract.GOLDEN_ITEMS, result="disagree") == 1
+    assert value(samples, contract.GOLDEN_MIN_PERCENT) == 90
     (info,) = (dict(labels) for name, labels in samples if name == contract.MODEL_INFO)
     assert info.keys() == {"artifact_digest", "source_digest"}
     assert info["source_digest"] == "sha256:" + "5" * 64

@@ -1,0 +1,1 @@
+"""Statistics of verdicts: pure functions of counts, each with the source of its formula."""

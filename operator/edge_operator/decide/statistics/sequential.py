@@ -1,0 +1,54 @@
+"""Wald's sequential probability ratio test of Bernoulli counts, stratified.
+
+A. Wald, *Sequential tests of statistical hypotheses*, Annals of Mathematical Statistics 16 (1945), 117-186. With
+``k`` bad ones of ``n`` in each stratum, a share of ``p0`` if nothing is wrong and of ``p1`` if it is,
+
+    L = sum [k ln(p1 / p0) + (n - k) ln((1 - p1) / (1 - p0))]
+
+is compared with ``ln((1 - beta) / alpha)`` above and ``ln(beta / (1 - alpha))`` below.
+
+It may be looked at after every request and in between, for ever: while no true share exceeds its ``p0``, ``exp(L)`` is
+a supermartingale that begins at 1, so it ever reaches ``(1 - beta) / alpha`` with a probability of at most
+``alpha / (1 - beta)`` (J. Ville, *Etude critique de la notion de collectif*, 1939).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import log
+
+from edgemodel.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """``bad`` of ``total``, where a share of at most ``p0`` is expected and ``p1``, above it, is too much."""
+
+    bad: int
+    total: int
+    p0: float
+    p1: float
+
+
+def log_likelihood_ratio(strata: Iterable[Stratum]) -> float:
+    """``L``: above 0 the counts speak for ``p1``, below for ``p0``. Raises ValueError unless 0 < p0 < p1 < 1."""
+    total = 0.0
+    for stratum in strata:
+        if not 0 < stratum.p0 < stratum.p1 < 1:
+            raise ValueError(f"want 0 < p0 < p1 < 1, not {stratum.p0} and {stratum.p1}")
+        good = stratum.total - stratum.bad
+        total += stratum.bad * log(stratum.p1 / stratum.p0) + good * log((1 - stratum.p1) / (1 - stratum.p0))
+    return total
+
+
+def judge_ratio(ratio: float, alpha: float, beta: float) -> Verdict:
+    """Fail: too much is bad, wrongly with a probability of at most ``alpha / (1 - beta)``. Pass: of ``beta``."""
+    if ratio >= log((1 - beta) / alpha):
+        return Verdict.FAIL
+    if ratio <= log(beta / (1 - alpha)):
+        return Verdict.PASS
+    return Verdict.INCONCLUSIVE
+
+
+def requests_to_pass(p0: float, p1: float, alpha: float, beta: float) -> int:
+    """How many requests in a row, all good, it takes to pass."""
+    return -int(-log(beta / (1 - alpha)) // log((1 - p1) / (1 - p0)))

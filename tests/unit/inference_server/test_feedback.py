@@ -1,0 +1,142 @@
+"""Labels for earlier predictions: by the id of the request, for the revision that answered it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgemodel import metrics as contract
+from inference_server import feedback
+from inference_server.errors import NotFound
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import Answer, ServerProcess, serving_process
+from tests.unit.inference_server.test_metrics import scrape, value
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with serving_process(artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))) as process:
+        yield process
+
+
+def predict(server: ServerProcess, request: str, items: int = 3) -> list[int]:
+    """The classes that the server answered."""
+    x = artifacts.samples(items, seed=sum(request.encode()))
+    tensor = {"name": "x", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}
+    answer = server.infer({"id": request, "inputs": [tensor]}).json()
+    scores = np.array(answer["outputs"][0]["data"]).reshape(items, -1)
+    return [int(position) for position in scores.argmax(axis=1)]
+
+
+def tell(server: ServerProcess, body: Any, model: str = artifacts.MODEL) -> Answer:
+    return server.request("POST", f"/v2/models/{model}/feedback", body)
+
+
+def test_right_and_wrong_predictions_are_told_apart_and_counted(server: ServerProcess) -> None:
+    before = scrape(server)
+    first, second, third = predict(server, "a")
+    answer = tell(server, {"id": "a", "labels": [first, second, (third + 1) % artifacts.CLASSES]})
+    assert answer.json() == {
+        "model_name": "tiny",
+        "model_version": "tiny-0123456789",
+        "right": 2,
+        "wrong": 1,
+    }
+    after = scrape(server)
+    for correct, more in (("true", 2), ("false", 1)):
+        counted = [value(samples, contract.FEEDBACK_TOTAL, correct=correct) for samples in (before, after)]
+        assert counted[1] - counted[0] == more
+
+
+def test_a_label_counts_once(server: ServerProcess) -> None:
+    labels = predict(server, "once")
+    assert tell(server, {"id": "once", "labels": labels}).status == 200
+    again = tell(server, {"id": "once", "labels": labels})
+    assert again.status == 404
+    assert "'once'" in again.json()["error"]
+
+
+def test_the_request_that_used_an_id_last_is_the_one_that_is_meant(server: ServerProcess) -> None:
+    predict(server, "twice", 2)
+    labels = predict(server, "twice", 3)
+    assert tell(server, {"id": "twice", "labels": labels}).json()["right"] == 3
+
+
+def test_feedback_is_not_an_inference_request(server: ServerProcess) -> None:
+    predict(server, "counted")
+    before = scrape(server)
+    tell(server, {"id": "counted", "labels": [0]})
+    after = scrape(server)
+    for outcome in contract.OUTCOMES:
+        counted = [value(samples, contract.REQUESTS_TOTAL, outcome=outcome) for samples in (before, after)]
+        assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{", 400, "not JSON"),
+        ({"id": "a"}, 400, "labels"),
+        ({"id": 7, "labels": [1]}, 400, "id"),
+        ({"id": "a", "labels": 1}, 400, "labels"),
+        ({"id": "a", "labels": [1.5]}, 400, "labels"),
+        ({"id": "a", "labels": [True]}, 400, "labels"),
+        ({"id": "a", "labels": [1], "label": 1}, 400, "label"),
+        ({"id": "nobody", "labels": [1]}, 404, "'nobody'"),
+    ],
+)
+def test_bad_feedback_is_told_what_is_wanted(server: ServerProcess, body: Any, status: int, said: str) -> None:
+    answer = tell(server, body)
+    assert answer.status == status
+    assert said in answer.json()["error"]
+
+
+def test_a_wrong_number_of_labels_is_refused_and_may_be_corrected(server: ServerProcess) -> None:
+    labels = predict(server, "three")
+    answer = tell(server, {"id": "three", "labels": labels[:2]})
+    assert answer.status == 400
+    assert "3 items" in answer.json()["error"]
+    assert tell(server, {"id": "three", "labels": labels}).json()["right"] == 3
+
+
+def test_another_model_and_another_method_are_refused(server: ServerProcess) -> None:
+    assert tell(server, {"id": "a", "labels": [1]}, model="other").status == 404
+    assert server.get("/v2/models/tiny/feedback").status == 405
+
+
+def test_memory_is_bounded_and_the_oldest_are_forgotten_first() -> None:
+    predictions = feedback.Predictions()
+    for number in range(feedback.MOST_REQUESTS + 1):
+        predictions.remember(str(number), np.eye(2, dtype=np.float32))
+    with pytest.raises(NotFound):
+        predictions.judge(feedback.Feedback("0", [0, 1]))
+    assert predictions.judge(feedback.Feedback("1", [0, 1])) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        (np.array([[0.1, 0.9], [0.8, 0.2]], np.float32), [1, 0]),
+        (np.array([[[0.1], [0.9]]], np.float32), [1]),
+        (np.array([3, 5], np.int64), [3, 5]),
+        (np.array([["cat"], ["dog"]], object), ["cat", "dog"]),
+        (np.array([0.5, 0.7], np.float32), None),
+        (np.array(0.5, np.float32), None),
+        (np.zeros((0, 3), np.float32), None),
+    ],
+)
+def test_the_class_of_an_item(output: Array, expected: list[Any] | None) -> None:
+    assert feedback.classes(output) == expected
+
+
+def test_the_model_directory_is_read_only_to_feedback(tmp_path: Path) -> None:
+    """Nothing that was predicted is written anywhere."""
+    directory = artifacts.write_mlp(tmp_path / "model")
+    before = sorted(path.name for path in directory.iterdir())
+    with serving_process(directory) as process:
+        tell(process, {"id": "a", "labels": predict(process, "a")})
+    assert sorted(path.name for path in directory.iterdir()) == before
