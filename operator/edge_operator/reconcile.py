@@ -130,7 +130,7 @@ class Reconciler:
 
     async def _report(self, observation: Observation, decision: Decision, now: datetime) -> None:
         before, after = observation.status, decision.status
-        changes = {key: value for key, value in after.items() if before.get(key) != value}
+        changes = {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
         if not changes:
             return
         answer = await self._cluster.merge(
@@ -245,6 +245,14 @@ async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:
             await what()
         except ApiError as error:
             log.warning("%s", error)
+
+
+def _patch(before: Any, after: Any) -> Any:
+    """A JSON merge patch from one value to the other: fields that are gone have to be named."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return after
+    gone = dict.fromkeys(before.keys() - after.keys())
+    return gone | {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
 
 
 def _news(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, bool]]:

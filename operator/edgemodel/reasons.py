@@ -32,6 +32,10 @@ ROLLING_OUT: Final = "RollingOut"
 SOAKING: Final = "Soaking"
 BAKING: Final = "Baking"
 PUBLISHED: Final = "Published"
+PAUSED: Final = "Paused"  # spec.rollout.paused is true: set it to false to go on
+ANALYSIS_INCONCLUSIVE: Final = "AnalysisInconclusive"  # too few requests or labels to decide a check: it waits for more
+METRICS_UNAVAILABLE: Final = "MetricsUnavailable"  # Prometheus does not answer, or has no metrics of the nodes
+ENVIRONMENT_CHANGED: Final = "EnvironmentChanged"  # nodes on stable got worse, too: it waits until that is over
 
 # --- the operator: at rest ---
 SERVING: Final = "Serving"
@@ -41,12 +45,26 @@ NODES_CATCHING_UP: Final = "NodesCatchingUp"
 PROMOTED: Final = "Promoted"  # of a revision: it went through all waves and became stable
 
 # --- the operator: a person must act ---
-ROLLED_BACK: Final = "RolledBack"  # a candidate failed on a node; the message has node and cause
+ROLLED_BACK: Final = "RolledBack"  # a candidate failed; the message has the node, or the check with both numbers
+ANALYSIS_DEADLINE_EXCEEDED: Final = "AnalysisDeadlineExceeded"  # undecided until analysis.missingData.deadlineSeconds:
+# send requests, mend what the message names, or set onDeadline to Proceed or RollBack; it goes on when data decide
+PROGRESS_DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"  # no node took the candidate for progressDeadlineSeconds
+NODES_FAILED: Final = "NodesFailed"  # more nodes than rollout.maxFailedNodes do not serve stable: look at those named
 NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects no node
 UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
 NAME_TAKEN: Final = "NameTaken"  # a Service of the EdgeModel's name is somebody else's: rename one of them
 HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
 INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
+
+# --- why a candidate failed while nodes served it ---
+ERROR_RATE_TOO_HIGH: Final = "ErrorRateTooHigh"
+LATENCY_TOO_HIGH: Final = "LatencyTooHigh"
+ACCURACY_TOO_LOW: Final = "AccuracyTooLow"
+QUERY_OUT_OF_BOUNDS: Final = "QueryOutOfBounds"  # a PromQL check of the user's
+
+# --- why a check is undecided and nothing waits for it ---
+NO_TRAFFIC: Final = "NoTraffic"  # no request came; the golden set decides, if the artifact has one
+NOTHING_TO_COMPARE: Final = "NothingToCompare"  # a first revision, or an artifact without a golden set
 
 # --- why a node failed ---
 GOLDEN_MISMATCH: Final = "GoldenMismatch"  # the artifact answers otherwise on this hardware

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
 from edgemodel.digest import canonical_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.task import Location, Recipe
@@ -71,6 +72,8 @@ class Rollout:
     max_failed_nodes: int = 0
     bake: timedelta = timedelta(seconds=1800)
     retry_token: str = ""
+    progress_deadline: timedelta = timedelta(seconds=3600)
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class EdgeModelSpec:
     """Ends with the default variant, which matches every node."""
     serving: Serving = Serving()
     rollout: Rollout = Rollout()
+    analysis: Analysis = WITHOUT_SPEC
     revision_history_limit: int = 5
 
     @property
@@ -173,6 +177,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
             strategy=serving.get("strategy", "Surge"),
         ),
         rollout=_rollout(spec.get("rollout") or {}),
+        analysis=parse_analysis(spec.get("analysis")),
         revision_history_limit=spec.get("revisionHistoryLimit", 5),
     )
 
@@ -208,4 +213,6 @@ def _rollout(value: dict[str, Any]) -> Rollout:
         max_failed_nodes=value.get("maxFailedNodes", 0),
         bake=seconds("bakeSeconds", 1800),
         retry_token=value.get("retryToken", ""),
+        progress_deadline=seconds("progressDeadlineSeconds", 3600),
+        paused=value.get("paused", False),
     )

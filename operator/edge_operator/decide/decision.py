@@ -6,15 +6,18 @@ from typing import Any
 
 from edge_operator.decide import status as words
 from edge_operator.decide.actions import Action, SetPins
+from edge_operator.decide.analysis import Frozen, report_checks
 from edge_operator.decide.artifact import decide_artifact, target_name
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.pins import failures_at_rest, next_deadline_at_rest, roll_back, settle, unplace
 from edge_operator.decide.placement import place
 from edge_operator.decide.resting import resting_conditions
-from edge_operator.decide.rollout import Move, Step, decide_rollout, roll_back, settle, unplace
+from edge_operator.decide.rollout import Move, Step, decide_rollout, find_trial
 from edge_operator.decide.situation import Memory, Situation
 from edge_operator.decide.status import Condition, NodeCounts
+from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 
 
@@ -40,13 +43,14 @@ def decide(observation: Observation, now: datetime) -> Decision:
     )
     if not situation.may_try():
         return _rest(situation)
-    step = decide_rollout(situation.fleet, target, now)
+    checks = report_checks(observation.status.get("checks") or (), situation.judgement, target)
+    step = decide_rollout(find_trial(situation.fleet, target, situation.judgement, situation.timers))
     if step.move is Move.ROLL_BACK:
         rejected = situation.rejecting(_rejection(target, step, now))
-        return _rest(rejected, step.failures, roll_back(rejected.fleet))
+        return _rest(rejected, checks, step.failures, roll_back(rejected.fleet))
     if step.move is Move.PROMOTE:
-        return _rest(situation.promoting(), step.failures)
-    return _on_trial(situation, step)
+        return _rest(situation.promoting(), checks, step.failures)
+    return _on_trial(situation, checks, step)
 
 
 def _rejection(revision: str, step: Step, now: datetime) -> dict[str, Any]:
@@ -58,24 +62,36 @@ def _rejection(revision: str, step: Step, now: datetime) -> dict[str, Any]:
     }
 
 
-def _on_trial(situation: Situation, step: Step) -> Decision:
-    conditions = words.reconciling(step.reason, step.message)
-    return _decision(situation, conditions, step.failures, step.pins, _progress(situation, step), step.wake_at)
+def _on_trial(situation: Situation, checks: list[dict[str, Any]], step: Step) -> Decision:
+    say = words.stalled if step.stalled else words.reconciling
+    conditions = say(step.reason, step.message)
+    return _decision(situation, conditions, checks, step.failures, step.pins, _progress(situation, step), step.wake_at)
 
 
 def _rest(
-    situation: Situation, failures: tuple[NodeFailure, ...] = (), pins: tuple[SetPins, ...] | None = None
+    situation: Situation,
+    checks: list[dict[str, Any]] | None = None,
+    failures: tuple[NodeFailure, ...] = (),
+    pins: tuple[SetPins, ...] | None = None,
 ) -> Decision:
-    """No candidate is on trial: every node settles on stable."""
-    fleet, stable = situation.fleet, situation.memory.stable
+    """No candidate is on trial: every node settles on stable. ``checks``: of a trial that ends in this pass."""
+    fleet, stable, timers = situation.fleet, situation.memory.stable, Timers(situation.now)
+    if stable is not None and not failures:
+        failures = failures_at_rest(fleet, stable, timers)
     if pins is None:
-        pins = settle(fleet, stable) if stable else ()
-    return _decision(situation, resting_conditions(situation), failures, pins, None, None)
+        pins = settle(fleet, stable, timers) if stable else ()
+    if checks is None:
+        before = situation.observation.status.get("checks") or ()
+        checks = [item for item in before if item.get("revision") == situation.target]
+    conditions = resting_conditions(situation, failures)
+    wake_at = next_deadline_at_rest(fleet, stable, timers) if stable else None
+    return _decision(situation, conditions, checks, failures, pins, None, wake_at)
 
 
 def _decision(
     situation: Situation,
     conditions: list[Condition],
+    checks: list[dict[str, Any]],
     failures: tuple[NodeFailure, ...],
     pins: tuple[SetPins, ...],
     progress: dict[str, Any] | None,
@@ -89,13 +105,14 @@ def _decision(
     leaving = [change for change in roll_back(situation.fleet) if change.node not in changed]
     actions = (*artifact.actions, *before, *unplace(situation.fleet), *pins, *leaving, *after)
     wakes = [time for time in (artifact.wake_at, wake_at) if time is not None]
-    status = _status(situation, conditions, _count(situation, failures), candidate, progress)
+    status = _status(situation, conditions, checks, _count(situation, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))
 
 
 def _status(
     situation: Situation,
     conditions: list[Condition],
+    checks: list[dict[str, Any]],
     counts: NodeCounts,
     candidate: str | None,
     progress: dict[str, Any] | None,
@@ -115,7 +132,7 @@ def _status(
         "candidateRevision": candidate,
         "rejectedRevisions": rejected[-words.MAX_REJECTED :],
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
-        "checks": list(artifact.checks) or _checks(artifact.revision),
+        "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
         "rollout": progress,
         "conditions": words.merge_conditions(before, all_conditions, observation.generation, situation.now),
@@ -123,18 +140,31 @@ def _status(
 
 
 def _progress(situation: Situation, step: Step) -> dict[str, Any]:
-    status, now = situation.observation.status, situation.now
-    same = status.get("candidateRevision") == situation.target
-    previous = (status.get("rollout") or {}) if same else {}
+    now, before = situation.now, situation.rollout_before
     waves = situation.observation.spec.rollout.waves
+    pauses, frozen = situation.timers.to_json(), _frozen(situation, step)
     return {
         "wave": step.wave,
         "waveName": waves[step.wave].name,
         "waves": len(waves),
-        "startedAt": previous.get("startedAt", words.timestamp(now)),
+        "startedAt": before.get("startedAt", words.timestamp(now)),
         "waveStartedAt": words.timestamp(step.wave_started or now),
         "reason": step.reason,
+        **({"heldSince": words.timestamp(step.held_since)} if step.held_since is not None else {}),
+        **({"pauses": pauses} if pauses else {}),
+        **({"analysis": frozen.to_json()} if frozen is not None else {}),
     }
+
+
+def _frozen(situation: Situation, step: Step) -> Frozen | None:
+    """The parameters of the wave: begun when its first nodes enter, or when the checks are others."""
+    analysis, frozen = situation.observation.spec.analysis, situation.frozen
+    if not analysis.checks:
+        return None
+    if frozen is None or step.measuring_begins:
+        variants = {placed.variant for placed in situation.placement.placed}
+        return Frozen.begin(analysis, len(variants), situation.now)
+    return frozen.with_baselines(situation.judgement.judged)
 
 
 def _count(situation: Situation, failures: tuple[NodeFailure, ...]) -> NodeCounts:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge_operator.decide.observation import Node, Pod
+from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
 
@@ -26,7 +27,13 @@ def serving_pod(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -
 
 
 def failure(
-    node: Node, pods: tuple[Pod, ...], revision: str, variant: str, since: datetime, deadline: timedelta, now: datetime
+    node: Node,
+    pods: tuple[Pod, ...],
+    revision: str,
+    variant: str,
+    since: datetime,
+    deadline: timedelta,
+    timers: Timers,
 ) -> NodeFailure | None:
     """Why ``node``, which has had no pod of ``revision`` since ``since`` where it has none, has failed.
 
@@ -42,7 +49,7 @@ def failure(
         reason, message = pod.trouble
         if reason in AT_ONCE or (reason == reasons.CRASH_LOOP and pod.restarts >= CRASHES):
             return NodeFailure(node.name, reason, f"node {node.name}: {message}")
-    if now < _waits_since(pod, since, now) + deadline:
+    if not timers.passed(_waits_since(pod, since, timers.now), deadline):
         return None
     waited = f"not ready after {deadline.total_seconds():.0f} s"
     if pod is not None and pod.trouble is not None:
@@ -54,13 +61,20 @@ def failure(
 
 
 def deadline_of(
-    pods: tuple[Pod, ...], node: str, revision: str, variant: str, since: datetime, deadline: timedelta, now: datetime
+    pods: tuple[Pod, ...],
+    node: str,
+    revision: str,
+    variant: str,
+    since: datetime,
+    deadline: timedelta,
+    timers: Timers,
 ) -> datetime | None:
-    """When ``node`` will have failed unless it serves by then; None while it does."""
+    """When ``node`` will have failed unless it serves by then; None while it does, and in a pause."""
     mine = _pods_of(pods, node, revision, variant)
     if any(pod.ready for pod in mine):
         return None
-    return _waits_since(max(mine, key=lambda pod: pod.created, default=None), since, now) + deadline
+    newest = max(mine, key=lambda pod: pod.created, default=None)
+    return timers.due(_waits_since(newest, since, timers.now), deadline)
 
 
 def _waits_since(pod: Pod | None, since: datetime, now: datetime) -> datetime:

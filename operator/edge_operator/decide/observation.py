@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from edge_operator.decide.samples import Samples
 from edgemodel.report import Report
 from edgemodel.spec import EdgeModelSpec
 
@@ -116,6 +117,8 @@ class Observation:
     """``namespace/name`` of older EdgeModels with the same serving.hostPort whose nodes overlap with ours."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     """(node, revision, variant) -> when a pod of it was last seen to go, as far as this process saw."""
+    samples: Samples | None = None
+    """What Prometheus last said of the candidate; None before it was asked."""
 
     def revision(self, name: str | None) -> Revision | None:
         return next((revision for revision in self.revisions if revision.name == name), None)

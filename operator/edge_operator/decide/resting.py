@@ -1,12 +1,13 @@
 """What the conditions say while no candidate is on trial, and why there is no trial."""
 
 from edge_operator.decide import status as words
+from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.situation import Situation
 from edge_operator.decide.status import Condition
 from edgemodel import reasons
 
 
-def resting_conditions(situation: Situation) -> list[Condition]:
+def resting_conditions(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Condition]:
     """Ready, and Reconciling or Stalled where one of them is true."""
     observation, artifact, memory, target = (
         situation.observation,
@@ -32,18 +33,27 @@ def resting_conditions(situation: Situation) -> list[Condition]:
         return words.stalled(reasons.ROLLED_BACK, f"{target} rejected: {why['reason']}: {why['message']}{after}")
     if not situation.placement.placed:
         return _nowhere(situation)
-    return _serving(situation)
+    return _serving(situation, failures)
 
 
-def _serving(situation: Situation) -> list[Condition]:
-    fleet, target = situation.fleet, situation.target
+def _serving(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Condition]:
+    """Nodes that failed do not keep it from being Ready unless they are more than ``maxFailedNodes``."""
+    fleet, target, limit = situation.fleet, situation.target, situation.observation.spec.rollout.max_failed_nodes
     online = [placed for placed in situation.placement.placed if placed.node.online]
-    waiting = [placed for placed in online if fleet.pod(target, placed) is None]
-    unsettled = [placed for placed in online if fleet.ours(placed.node) - {fleet.pin(target, placed)}]
+    if len(failures) > limit:
+        message = (
+            f"{target}: {failures[0].message}; {len(failures)} of {len(online)} online nodes failed, limit {limit}"
+        )
+        return words.stalled(reasons.NODES_FAILED, message)
+    failed = {failure.node for failure in failures}
+    rest = [placed for placed in online if placed.node.name not in failed]
+    waiting = [placed for placed in rest if fleet.pod(target, placed) is None]
+    unsettled = [placed for placed in rest if fleet.ours(placed.node) - {fleet.pin(target, placed)}]
     if waiting or unsettled:
         message = f"{target}: {len(waiting)} of {len(online)} online nodes do not serve it yet{_trouble(situation)}"
         return words.reconciling(reasons.NODES_CATCHING_UP, message)
-    return words.ready(reasons.SERVING, f"{target} serves on {len(online)} nodes")
+    besides = f"; {len(failures)} failed: {failures[0].message}" if failures else ""
+    return words.ready(reasons.SERVING, f"{target} serves on {len(rest)} nodes{besides}")
 
 
 def _trouble(situation: Situation) -> str:

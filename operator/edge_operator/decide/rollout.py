@@ -1,21 +1,26 @@
-"""The move: which node runs which revision next. Promotion and rollback are decided here and nowhere else.
+"""The move: Hold, Advance, Promote or RollBack. Promotion and rollback are decided here and nowhere else.
 
-The pin is the only truth of what a node should run, so where a rollout stands is read off the pins and
-the pods; status remembers only which revisions are stable and rejected and when the wave started.
+The pin is the only truth of what a node should run, so where a rollout stands is read off the pins and the pods; status
+remembers only which revisions are stable and rejected, when the wave started, and by what it is judged.
 """
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from edge_operator.decide.actions import SetPins
-from edge_operator.decide.node_health import NodeFailure, deadline_of, failure, serving_pod
-from edge_operator.decide.observation import Node, Observation, Pod
-from edge_operator.decide.placement import Placed, Placement, matches
+from edge_operator.decide.analysis import Judgement
+from edge_operator.decide.fleet import Fleet
+from edge_operator.decide.node_health import NodeFailure, deadline_of, failure
+from edge_operator.decide.observation import Pod
+from edge_operator.decide.pins import keep_stable, puller, switch_node
+from edge_operator.decide.placement import Placed
+from edge_operator.decide.status import timestamp
+from edge_operator.decide.timers import Timers
 from edge_operator.decide.waves import plan_waves
 from edgemodel import reasons
-from edgemodel.names import pin_key, puller_of
+from edgemodel.spec import Rollout
 
 
 class Move(StrEnum):
@@ -37,250 +42,253 @@ class Step:
     wave_started: datetime | None = None
     wake_at: datetime | None = None
     failures: tuple[NodeFailure, ...] = ()
+    measuring_begins: bool = False
+    """The first nodes of a wave enter it: what stable has done up to now is its baseline."""
+    held_since: datetime | None = None
+    """The wave has served its time, and the data do not decide."""
+    stalled: bool = False
+    """A person must act, though it goes on by itself when it can."""
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """The placed nodes of one EdgeModel, with answers about what each runs."""
+class Trial:
+    """Where the candidate stands at the beginning of a pass."""
 
-    observation: Observation
-    placement: Placement
-    stable: str | None
-    rejected: frozenset[str]
-    known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
-    other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
-    """Revision -> (variant, node selector) in order, for those whose variants are not the spec's."""
+    fleet: Fleet
+    candidate: str
+    timers: Timers
+    judgement: Judgement
+    wave: int
+    wave_before: int
+    """Of the pass before."""
+    started: datetime
+    """When the last nodes entered the wave."""
+    held_since: datetime | None
+    switched: tuple[Placed, ...]
+    """Nodes that should run the candidate, without failed ones."""
+    next_nodes: tuple[Placed, ...]
+    """In the order in which they enter: those that pull the image already come first."""
+    failures: tuple[NodeFailure, ...]
+    tried: int
+    """Nodes that the candidate was sent to, failed ones included."""
+    size: int
+    """Nodes that it can go to or has gone to."""
 
-    @classmethod
-    def of(
-        cls, observation: Observation, placement: Placement, stable: str | None, rejected: frozenset[str]
-    ) -> "Fleet":
-        names = {revision.name for revision in observation.revisions} | rejected
-        variants = {variant.name for variant in observation.spec.variants}
-        own = {
-            revision.name: tuple((item["name"], item.get("nodeSelector") or {}) for item in revision.spec["variants"])
-            for revision in observation.revisions
-        }
-        others = {name: items for name, items in own.items() if {variant for variant, _ in items} != variants}
-        variants = variants.union(variant for items in others.values() for variant, _ in items)
-        variants |= {puller_of(variant) for variant in variants}
-        known = {
-            pin_key(observation.namespace, observation.name, name, variant): (name, variant)
-            for name in names | ({stable} if stable else set())
-            for variant in variants
-        }
-        return cls(observation, placement, stable, rejected, known, others)
+    @property
+    def rollout(self) -> Rollout:
+        return self.fleet.observation.spec.rollout
 
-    def variant(self, revision: str, placed: Placed) -> str:
-        """The variant of ``revision`` that the node gets.
+    @property
+    def where(self) -> str:
+        waves = self.rollout.waves
+        return f"wave {waves[self.wave].name} ({self.wave + 1} of {len(waves)})"
 
-        By the selectors of the spec, which may be tuned; a revision with other variants than the spec's has its own.
-        """
-        own = self.other_variants.get(revision, ())
-        return next((name for name, selector in own if matches(selector, placed.node.labels)), placed.variant)
+    @property
+    def is_last(self) -> bool:
+        return self.wave + 1 == len(self.rollout.waves)
 
-    def pin(self, revision: str, placed: Placed) -> str:
-        return self._key(revision, self.variant(revision, placed))
+    @property
+    def goal(self) -> int:
+        """How many nodes run the candidate after this wave."""
+        return plan_waves(self.rollout.waves, self.size)[self.wave]
 
-    def pull_pin(self, revision: str, placed: Placed) -> str:
-        return self._key(revision, puller_of(self.variant(revision, placed)))
+    @property
+    def entering(self) -> tuple[Placed, ...]:
+        """Another node takes the place of one that failed."""
+        return self.next_nodes[: max(self.goal - len(self.switched), 0)]
 
-    def _key(self, revision: str, variant: str) -> str:
-        return pin_key(self.observation.namespace, self.observation.name, revision, variant)
-
-    def pinned(self, revision: str, placed: Placed) -> bool:
-        return self.pin(revision, placed) in placed.node.pins
-
-    def pulling(self, revision: str, placed: Placed) -> bool:
-        """The node gets the revision's image before its Recreate."""
-        return self.pull_pin(revision, placed) in placed.node.pins
-
-    def pulled(self, revision: str, placed: Placed) -> bool:
-        """The node has the revision's image."""
-        puller = puller_of(self.variant(revision, placed))
-        return serving_pod(self.observation.pods, placed.node.name, revision, puller) is not None
-
-    def pod(self, revision: str, placed: Placed) -> Pod | None:
-        return serving_pod(self.observation.pods, placed.node.name, revision, self.variant(revision, placed))
-
-    def ours(self, node: Node) -> frozenset[str]:
-        """This EdgeModel's pins on ``node``."""
-        return node.pins & self.known_pins.keys()
-
-    def pinned_to_rejected(self, placed: Placed) -> bool:
-        return any(self.known_pins[pin][0] in self.rejected for pin in self.ours(placed.node))
+    @property
+    def pods(self) -> list[Pod]:
+        """Ready ones of the candidate."""
+        found = (self.fleet.pod(self.candidate, placed) for placed in self.switched)
+        return [pod for pod in found if pod is not None]
 
 
-def settle(fleet: Fleet, revision: str) -> tuple[SetPins, ...]:
-    """Pins that bring every placed node to ``revision`` when no candidate is on trial.
-
-    A node moves forward only while it is seen online; away from a rejected revision it moves at once.
-    """
-    changes = [switch_node(fleet, placed, revision) for placed in fleet.placement.placed]
-    return tuple(change for change in changes if change is not None)
-
-
-def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
-    """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
-
-    Surge: the pin is added, and the others go once the new pod serves. Recreate, once the image is there, and a
-    way back from a rejected revision: the pins change places in one patch.
-    """
-    node, pin = placed.node, fleet.pin(revision, placed)
-    others = fleet.ours(node) - {pin}
-    if pin not in node.pins:
-        if fleet.pinned_to_rejected(placed):
-            return SetPins(node.name, frozenset({pin}), others)
-        if not node.online:
-            return None
-        if fleet.observation.spec.serving.strategy == "Recreate":
-            return _recreate(fleet, placed, revision)
-        return SetPins(node.name, frozenset({pin}))
-    rejected = frozenset(other for other in others if fleet.known_pins[other][0] in fleet.rejected)
-    if others and fleet.pod(revision, placed) is not None:
-        return SetPins(node.name, remove=others)
-    return SetPins(node.name, remove=rejected) if rejected else None
-
-
-def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
-    """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
-    node, pin = placed.node, fleet.pin(revision, placed)
-    pull = fleet.pull_pin(revision, placed)
-    others = fleet.ours(node) - {pull}
-    if not others or (pull in node.pins and fleet.pulled(revision, placed)):
-        return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
-    return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
-
-
-def _puller(placed: Placed) -> Placed:
-    return replace(placed, variant=puller_of(placed.variant))
-
-
-def roll_back(fleet: Fleet) -> tuple[SetPins, ...]:
-    """Takes rejected revisions off every node, offline ones included, and gives them stable, if there is one."""
-    changes = []
-    for placed in fleet.placement.placed:
-        bad = frozenset(pin for pin in fleet.ours(placed.node) if fleet.known_pins[pin][0] in fleet.rejected)
-        if bad:
-            back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable else ()) - placed.node.pins
-            changes.append(SetPins(placed.node.name, back, bad))
-    return tuple(changes)
-
-
-def unplace(fleet: Fleet) -> tuple[SetPins, ...]:
-    """Takes this EdgeModel's pins off nodes that it no longer selects."""
-    placed = {item.node.name for item in fleet.placement.placed}
-    strays = [node for node in fleet.observation.nodes if node.name not in placed and fleet.ours(node)]
-    return tuple(SetPins(node.name, remove=fleet.ours(node)) for node in strays)
-
-
-def decide_rollout(fleet: Fleet, candidate: str, now: datetime) -> Step:
-    """The next move of ``candidate``, which is recorded, not stable and not rejected."""
-    observation, rollout = fleet.observation, fleet.observation.spec.rollout
-    memory: dict[str, Any] = observation.status.get("rollout") or {}
-    if observation.status.get("candidateRevision") != candidate:
+def find_trial(fleet: Fleet, candidate: str, judgement: Judgement, timers: Timers) -> Trial:
+    """Of ``candidate``, which is recorded, not stable and not rejected."""
+    memory: dict[str, Any] = fleet.observation.status.get("rollout") or {}
+    if fleet.observation.status.get("candidateRevision") != candidate:
         memory = {}
-    wave = min(memory.get("wave", 0), len(rollout.waves) - 1)
-    started = _time(memory.get("waveStartedAt")) or now
-
+    started = _time(memory.get("waveStartedAt")) or timers.now
+    wave = min(memory.get("wave", 0), len(fleet.observation.spec.rollout.waves) - 1)
     switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p) and not _still_on_stable(fleet, p)]
     ready_next = [p for p in fleet.placement.placed if p not in switched and _may_switch(fleet, p)]
-    pulling = [_puller(p) for p in ready_next if fleet.pulling(candidate, p)]
-    failures = _failures(fleet, candidate, [*switched, *pulling], started, now)
-    if len(failures) > rollout.max_failed_nodes:
-        cause = failures[0]
-        tried = len(switched) + len(pulling)
-        message = f"{cause.message}; {len(failures)} of {tried} nodes failed, limit {rollout.max_failed_nodes}"
-        return Step(Move.ROLL_BACK, cause.reason, message, wave=wave, wave_started=started, failures=failures)
-
-    plan = plan_waves(rollout.waves, len(switched) + len(ready_next))
+    pulling = [puller(p) for p in ready_next if fleet.pulling(candidate, p)]
+    failures = _failures(fleet, candidate, [*switched, *pulling], started, timers)
     failed = {item.node for item in failures}
-    good = [p for p in switched if p.node.name not in failed]
     untried = [p for p in ready_next if p.node.name not in failed]
-    untried.sort(key=lambda p: not fleet.pulling(candidate, p))
-    return _advance(
-        fleet, candidate, now, _Trial(wave, started, plan, good, untried, failures, len(switched) + len(ready_next))
+    return Trial(
+        fleet=fleet,
+        candidate=candidate,
+        timers=timers,
+        judgement=judgement,
+        wave=wave,
+        wave_before=wave,
+        started=started,
+        held_since=_time(memory.get("heldSince")),
+        switched=tuple(p for p in switched if p.node.name not in failed),
+        next_nodes=tuple(sorted(untried, key=lambda p: not fleet.pulling(candidate, p))),
+        failures=failures,
+        tried=len(switched) + len(pulling),
+        size=len(switched) + len(ready_next),
     )
 
 
-@dataclass(frozen=True)
-class _Trial:
-    wave: int
-    started: datetime
-    plan: tuple[int, ...]
-    switched: list[Placed]
-    """Without failed nodes."""
-    next_nodes: list[Placed]
-    """In the order in which they enter: those that pull the image already come first."""
-    failures: tuple[NodeFailure, ...]
-    size: int
-    """Nodes that the candidate can go to or has gone to, failed ones included."""
+def decide_rollout(trial: Trial) -> Step:
+    """The next move."""
+    back = _reason_to_roll_back(trial)
+    if back is not None:
+        reason, message = back
+        return Step(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
+    if trial.timers.paused:
+        text = f"{trial.where}: spec.rollout.paused, {len(trial.pods)} nodes serve {trial.candidate}"
+        return _hold(trial, reasons.PAUSED, text, held_since=trial.held_since, finish=False)
+    return _go_on(trial)
 
 
-def _advance(fleet: Fleet, candidate: str, now: datetime, trial: _Trial) -> Step:
-    """Holds in this wave, goes to the next, or promotes."""
-    rollout = fleet.observation.spec.rollout
-    wave, started = trial.wave, trial.started
-    finishing = [change for p in trial.switched if (change := switch_node(fleet, p, candidate)) is not None]
-    stable = fleet.stable
-    keep = [] if stable is None else _keep_stable(fleet, candidate, stable)
+def _reason_to_roll_back(trial: Trial) -> tuple[str, str] | None:
+    """(reason, message): more nodes failed than may, none is left, or a check failed."""
+    failures, limit = trial.failures, trial.rollout.max_failed_nodes
+    if len(failures) > limit:
+        message = f"{failures[0].message}; {len(failures)} of {trial.tried} nodes failed, limit {limit}"
+        return failures[0].reason, message
+    failed = trial.judgement.failed
+    if failed is not None and trial.switched:
+        of_variant = f" (variant {failed.variant})" if failed.variant not in ("", "default") else ""
+        return failed.reason, f"{trial.where}: check {failed.name}{of_variant}: {failed.message}"
+    if failures and not trial.switched and not trial.entering:
+        return failures[0].reason, f"{failures[0].message}; no node serves it, {len(failures)} failed"
+    return None
+
+
+def _go_on(trial: Trial) -> Step:
+    """Holds in this wave, goes to the next, or promotes; waves that add no node are passed over."""
     while True:
-        name = rollout.waves[wave].name
-        where = f"wave {name} ({wave + 1} of {len(rollout.waves)})"
-        missing = trial.plan[wave] - len(trial.switched)  # another node takes the place of one that failed
-        entering = trial.next_nodes[: max(missing, 0)]
-        if entering:
-            changes = [c for p in entering if (c := switch_node(fleet, p, candidate)) is not None]
-            text = f"{where}: {candidate} goes to {trial.plan[wave]} of {trial.size} nodes"
-            pins = (*changes, *finishing, *keep)
-            if changes:
-                started = now  # the nodes that enter have a deadline of their own
-            wake = _next_deadline(fleet, candidate, replace(trial, started=started), now)
-            return Step(Move.ADVANCE, reasons.ROLLING_OUT, text, pins, wave, started, wake, trial.failures)
-
-        def hold(
-            reason: str, text: str, until: datetime | None = None, wave: int = wave, started: datetime = started
-        ) -> Step:
-            return Step(Move.HOLD, reason, text, (*finishing, *keep), wave, started, until, trial.failures)
-
-        if not trial.switched and trial.failures:
-            cause = trial.failures[0]
-            message = f"{cause.message}; no node serves it, {len(trial.failures)} failed"
-            return Step(Move.ROLL_BACK, cause.reason, message, (), wave, started, None, trial.failures)
+        if trial.entering:
+            return _enter(trial)
         if not trial.switched:
-            return hold(reasons.NODES_OFFLINE, f"{where}: no node is online to take {candidate}")
-        pods = [fleet.pod(candidate, p) for p in trial.switched]
-        ready = [pod for pod in pods if pod is not None]
-        if len(ready) < len(pods) or finishing:
-            text = f"{where}: {trial.plan[wave]} nodes switch to {candidate}"
-            return hold(reasons.ROLLING_OUT, text, _next_deadline(fleet, candidate, trial, now))
-        served_since = max(_served_since(pod, now) for pod in ready)
-        last = wave + 1 == len(rollout.waves)
-        until = max(served_since, started) + (rollout.bake if last else rollout.soak)
-        if now < until:
-            reason = reasons.BAKING if last else reasons.SOAKING
-            return hold(reason, f"{where}: {len(ready)} nodes serve {candidate}", until)
-        if last:
-            return Step(
-                Move.PROMOTE,
-                reasons.SERVING,
-                f"{candidate} serves on {len(ready)} nodes after all waves",
-                tuple(keep),
-                wave,
-                started,
-                None,
-                trial.failures,
-            )
-        wave += 1
-        started = now if trial.next_nodes and trial.plan[wave] > len(trial.switched) else started
+            return _no_progress(trial, reasons.NODES_OFFLINE, f"no node is online to take {trial.candidate}")
+        pods = trial.pods
+        if len(pods) < len(trial.switched) or _finishing(trial):
+            text = f"{trial.goal} nodes switch to {trial.candidate}"
+            return _no_progress(trial, reasons.ROLLING_OUT, text)
+        served_since = max(_served_since(pod, trial.timers.now) for pod in pods)
+        since, duration = max(served_since, trial.started), _duration(trial)
+        if not trial.timers.passed(since, duration):
+            reason = reasons.BAKING if trial.is_last else reasons.SOAKING
+            text = f"{trial.where}: {len(pods)} nodes serve {trial.candidate}"
+            return _hold(trial, reason, text, trial.timers.due(since, duration))
+        undecided = _undecided(trial, since + duration)
+        if undecided is not None:
+            return undecided
+        if trial.is_last:
+            text = f"{trial.candidate} serves on {len(pods)} nodes after all waves"
+            pins = tuple(_keep(trial))
+            return Step(Move.PROMOTE, reasons.SERVING, text, pins, trial.wave, trial.started, failures=trial.failures)
+        trial = replace(trial, wave=trial.wave + 1, held_since=None)
+        if trial.entering:
+            trial = replace(trial, started=trial.timers.now)
 
 
-def _keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
-    """Nodes that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
-    placed = fleet.placement.placed
-    rest = [p for p in placed if not fleet.pinned(candidate, p) and not fleet.pulling(candidate, p)]
-    return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
+def _enter(trial: Trial) -> Step:
+    """Nodes enter the wave, with a deadline of their own."""
+    changes = [c for p in trial.entering if (c := switch_node(trial.fleet, p, trial.candidate)) is not None]
+    if changes:
+        trial = replace(trial, started=trial.timers.now)
+    return Step(
+        Move.ADVANCE,
+        reasons.ROLLING_OUT,
+        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.size} nodes",
+        (*changes, *_finishing(trial), *_keep(trial)),
+        trial.wave,
+        trial.started,
+        _next_deadline(trial),
+        trial.failures,
+        measuring_begins=trial.wave != trial.wave_before or not trial.tried,
+    )
+
+
+def _undecided(trial: Trial, due: datetime) -> Step | None:
+    """What to do at the end of a wave whose checks do not decide; None: go on."""
+    judgement, missing = trial.judgement, trial.fleet.observation.spec.analysis.missing_data
+    if not judgement.measured:
+        judged = trial.fleet.observation.spec.analysis.checks
+        if not judged or (missing.on_deadline == "Proceed" and not missing.deadline):
+            return None
+        reason = reasons.BAKING if trial.is_last else reasons.SOAKING
+        text = f"{trial.where}: {len(trial.pods)} nodes serve {trial.candidate}"
+        return _hold(trial, reason, text)  # the measurement that is under way brings the next pass
+    waiting = judgement.waiting
+    if not waiting:
+        return None
+    since = trial.held_since or trial.timers.now.replace(microsecond=0)
+    names = ", ".join(sorted({item.name for item in waiting}))
+    first = waiting[0]
+    text = f"{trial.where}: waits for {names}: {first.message}"
+    if not trial.timers.passed(since, missing.deadline):
+        at = trial.timers.due(since, missing.deadline)
+        then = {"Pause": "asks for a person", "RollBack": "rolls back", "Proceed": "goes on"}[missing.on_deadline]
+        until = f"; undecided at {timestamp(at)}, it {then}" if at is not None else ""
+        return _hold(trial, first.reason, text + until, at, held_since=since)
+    if missing.on_deadline == "Proceed":
+        return None
+    limit = f"limit {missing.deadline.total_seconds():.0f} s (analysis.missingData.deadlineSeconds)"
+    if missing.on_deadline == "RollBack":
+        message = f"{text}; undecided since {timestamp(since)}, {limit}"
+        return Step(Move.ROLL_BACK, first.reason, message, (), trial.wave, trial.started, failures=trial.failures)
+    message = f"{text}; {limit}"
+    return _hold(trial, reasons.ANALYSIS_DEADLINE_EXCEEDED, message, held_since=since, stalled=True)
+
+
+def _no_progress(trial: Trial, reason: str, text: str) -> Step:
+    """Held by nodes that do not serve; a person is asked when that lasts."""
+    served = [_served_since(pod, trial.timers.now) for pod in trial.pods]
+    last, deadline = max([trial.started, *served]), trial.rollout.progress_deadline
+    text = f"{trial.where}: {text}"
+    times = [time for time in (_next_deadline(trial), trial.timers.due(last, deadline)) if time is not None]
+    if not trial.timers.passed(last, deadline):
+        return _hold(trial, reason, text, min(times, default=None))
+    message = f"{text}; no progress since {timestamp(last)}, limit {deadline.total_seconds():.0f} s"
+    return _hold(trial, reasons.PROGRESS_DEADLINE_EXCEEDED, message, _next_deadline(trial), stalled=True)
+
+
+def _hold(
+    trial: Trial,
+    reason: str,
+    text: str,
+    until: datetime | None = None,
+    *,
+    held_since: datetime | None = None,
+    stalled: bool = False,
+    finish: bool = True,
+) -> Step:
+    """``finish``: nodes that serve both revisions lose stable's pin."""
+    pins = (*(_finishing(trial) if finish else ()), *_keep(trial))
+    return Step(
+        Move.HOLD,
+        reason,
+        text,
+        pins,
+        trial.wave,
+        trial.started,
+        until,
+        trial.failures,
+        held_since=held_since,
+        stalled=stalled,
+    )
+
+
+def _duration(trial: Trial) -> timedelta:
+    return trial.rollout.bake if trial.is_last else trial.rollout.soak
+
+
+def _finishing(trial: Trial) -> list[SetPins]:
+    return [c for p in trial.switched if (c := switch_node(trial.fleet, p, trial.candidate)) is not None]
+
+
+def _keep(trial: Trial) -> list[SetPins]:
+    stable = trial.fleet.stable
+    return [] if stable is None else keep_stable(trial.fleet, trial.candidate, stable)
 
 
 def _still_on_stable(fleet: Fleet, placed: Placed) -> bool:
@@ -303,11 +311,11 @@ def _may_switch(fleet: Fleet, placed: Placed) -> bool:
 
 
 def _failures(
-    fleet: Fleet, candidate: str, switched: list[Placed], started: datetime, now: datetime
+    fleet: Fleet, candidate: str, switched: list[Placed], started: datetime, timers: Timers
 ) -> tuple[NodeFailure, ...]:
     pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
     found = [
-        failure(p.node, pods, candidate, p.variant, _podless_since(fleet, candidate, p, started), deadline, now)
+        failure(p.node, pods, candidate, p.variant, _podless_since(fleet, candidate, p, started), deadline, timers)
         for p in switched
     ]
     return tuple(item for item in found if item is not None)
@@ -323,21 +331,20 @@ def _served_since(pod: Pod, now: datetime) -> datetime:
     return pod.ready_since if pod.ready_since is not None and pod.ready_since <= now else pod.created
 
 
-def _next_deadline(fleet: Fleet, candidate: str, trial: _Trial, now: datetime) -> datetime | None:
-    pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
-    pulling = [_puller(p) for p in trial.next_nodes if fleet.pulling(candidate, p)]
-    on_trial = [*trial.switched, *pulling]
+def _next_deadline(trial: Trial) -> datetime | None:
+    fleet, candidate = trial.fleet, trial.candidate
+    pulling = [puller(p) for p in trial.next_nodes if fleet.pulling(candidate, p)]
     times = [
         deadline_of(
-            pods,
+            fleet.observation.pods,
             p.node.name,
             candidate,
             p.variant,
             _podless_since(fleet, candidate, p, trial.started),
-            deadline,
-            now,
+            fleet.observation.spec.rollout.node_deadline,
+            trial.timers,
         )
-        for p in on_trial
+        for p in (*trial.switched, *pulling)
     ]
     return min((time for time in times if time is not None), default=None)
 

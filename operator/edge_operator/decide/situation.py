@@ -5,11 +5,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from edge_operator.decide.analysis import Frozen, Judgement, OnTrial, judge
 from edge_operator.decide.artifact import Artifact
+from edge_operator.decide.fleet import Fleet
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement import Placement
-from edge_operator.decide.rollout import Fleet
 from edge_operator.decide.status import timestamp
+from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
@@ -54,7 +56,45 @@ class Situation:
 
     @cached_property
     def fleet(self) -> Fleet:
-        return Fleet.of(self.observation, self.placement, self.memory.stable, frozenset(self.memory.rejected))
+        candidate = self.target if self.may_try() else None
+        return Fleet.of(
+            self.observation, self.placement, self.memory.stable, frozenset(self.memory.rejected), candidate
+        )
+
+    @cached_property
+    def rollout_before(self) -> dict[str, Any]:
+        """``status.rollout`` of the target; empty where another revision, or none, was on trial."""
+        status = self.observation.status
+        same = status.get("candidateRevision") == self.target
+        remembered: dict[str, Any] = (status.get("rollout") or {}) if same else {}
+        return remembered
+
+    @cached_property
+    def timers(self) -> Timers:
+        return Timers.of(self.rollout_before.get("pauses") or (), self.observation.spec.rollout.paused, self.now)
+
+    @cached_property
+    def frozen(self) -> Frozen | None:
+        return Frozen.of(self.rollout_before.get("analysis"), self.observation.spec.analysis)
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """Of the target, by what the nodes that serve it have done since the wave began."""
+        ready = {
+            placed.node.name: OnTrial(placed.node.name, placed.variant, pod.ready_since or pod.created)
+            for placed in self.placement.placed
+            if (pod := self.fleet.pod(self.target, placed)) is not None
+        }
+        return judge(
+            self.observation.spec.analysis,
+            self.observation.samples,
+            self.frozen,
+            self.target,
+            tuple(ready.values()),
+            {placed.node.name: placed.variant for placed in self.placement.placed},
+            is_first=self.memory.stable is None,
+            now=self.now,
+        )
 
     def may_try(self) -> bool:
         """The target is there, new, not rejected, and has nodes to go to."""

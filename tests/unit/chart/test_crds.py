@@ -80,7 +80,7 @@ def default_is_said(node: dict[str, Any]) -> bool:
     if not isinstance(default, bool | int | str):
         return True
     said = re.search(r"Default: (\w+)", node["description"])
-    return bool(said and said[1] == {"True": "true", "": "empty"}.get(str(default), str(default)))
+    return bool(said and said[1] == {"True": "true", "False": "false", "": "empty"}.get(str(default), str(default)))
 
 
 def test_every_field_is_described() -> None:

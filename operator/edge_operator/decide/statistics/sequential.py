@@ -21,10 +21,13 @@ from edgemodel.verdict import Verdict
 
 @dataclass(frozen=True)
 class Stratum:
-    """``bad`` of ``total``, where a share of at most ``p0`` is expected and ``p1``, above it, is too much."""
+    """``bad`` of ``total``, where a share of at most ``p0`` is expected and ``p1``, above it, is too much.
 
-    bad: int
-    total: int
+    Fractions are counts that were given less weight.
+    """
+
+    bad: float
+    total: float
     p0: float
     p1: float
 

@@ -1,0 +1,8 @@
+"""Verdicts: what a wave is judged by, check by check, from what Prometheus measured. Pure."""
+
+from edge_operator.decide.analysis.frozen import Frozen
+from edge_operator.decide.analysis.judge import Judgement, OnTrial, judge
+from edge_operator.decide.analysis.plan import Plan, plan_measuring
+from edge_operator.decide.analysis.report import report_checks
+
+__all__ = ["Frozen", "Judgement", "OnTrial", "Plan", "judge", "plan_measuring", "report_checks"]

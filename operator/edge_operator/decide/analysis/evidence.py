@@ -1,0 +1,74 @@
+"""What a check judges from: the samples of one variant's nodes, and the parameters that its wave was begun with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from edge_operator.decide.analysis.limits import Limits
+from edge_operator.decide.samples import Answer, Counts, GoldenCount
+from edgemodel.verdict import Verdict
+
+ALPHA = 0.05
+"""Probability, in all checks and variants together, that a candidate fails by chance alone."""
+BETA = 0.1
+"""Probability that a check passes a candidate that is just too much worse."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    variant: str
+    nodes: Mapping[str, datetime]
+    """The nodes whose server of the candidate is ready -> since when."""
+    measured_at: datetime
+    trial: tuple[Counts, ...]
+    control: tuple[Counts, ...]
+    baseline: tuple[Counts, ...]
+    reporting: frozenset[str]
+    """Of ``nodes``."""
+    golden: tuple[GoldenCount, ...]
+    answers: Mapping[str, Answer]
+    alpha: float
+    """Of one check."""
+    is_first: bool
+    """There is no stable revision to compare with."""
+    frozen: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
+    """(check, measure) -> the pooled limits of the wave's beginning."""
+
+    @property
+    def quorum(self) -> bool:
+        """At least half of the nodes report."""
+        return 2 * len(self.reporting) >= len(self.nodes) > 0
+
+    def seconds(self, node: str) -> float:
+        """For how long ``node`` has been counting."""
+        since = self.nodes.get(node)
+        return (self.measured_at - since).total_seconds() if since is not None else 0.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One check of one variant. ``observed`` and ``limit`` are decimal strings in the unit that ``message`` says."""
+
+    name: str
+    variant: str
+    verdict: Verdict
+    observed: str
+    limit: str
+    sample_count: int
+    message: str
+    reason: str = ""
+    """Why it fails, or why it is undecided: one of ``edgemodel.reasons``."""
+    waits: bool = False
+    """Undecided, and data may yet decide."""
+    pooled: Mapping[str, Limits] = field(default_factory=dict)
+    """Measure -> limits that were pooled over the nodes, to be frozen."""
+
+
+def percent(share: float) -> str:
+    """``share`` in percent with three significant digits, as people write it."""
+    text = f"{100 * share:.3g}"
+    return text if "e" not in text else f"{100 * share:.0f}"
+
+
+def on_nodes(count: int) -> str:
+    return f"on {count} node{'' if count == 1 else 's'}"

@@ -1,0 +1,91 @@
+"""The parameters by which a wave is judged, frozen in status when its measuring begins.
+
+Limits that moved with the data would be no limits; and a Prometheus that lost its data, or an operator that restarts,
+must not change them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from edge_operator.decide.analysis.evidence import ALPHA, BETA, Judged
+from edge_operator.decide.analysis.limits import Limits
+from edge_operator.decide.status import timestamp
+from edgemodel.analysis import Accuracy, Analysis, ErrorRate, Latency
+
+STATISTICAL = (ErrorRate, Latency, Accuracy)
+"""Checks that can fail by chance. A golden set is answered rightly or not; a query's bounds are the user's."""
+MAX_BASELINES = 80
+
+
+@dataclass(frozen=True)
+class Frozen:
+    since: datetime
+    """When measuring began. What stable did before is the baseline, what the candidate does since is judged."""
+    checks_hash: str
+    alpha: float
+    """For each check and variant."""
+    baselines: Mapping[tuple[str, str, str], Limits] = field(default_factory=dict)
+    """(check, variant, measure) -> limits pooled over the nodes, as soon as there were any."""
+
+    @classmethod
+    def begin(cls, analysis: Analysis, variants: int, now: datetime) -> "Frozen":
+        judged = sum(isinstance(check.rule, STATISTICAL) for check in analysis.checks) * max(variants, 1)
+        return cls(now.replace(microsecond=0), analysis.checks_hash, ALPHA / max(judged, 1))
+
+    @classmethod
+    def of(cls, remembered: Mapping[str, Any] | None, analysis: Analysis) -> "Frozen | None":
+        """From ``status.rollout.analysis``; None where there is none, or it is about other checks."""
+        if not remembered or remembered.get("checksHash") != analysis.checks_hash:
+            return None
+        return cls(
+            since=datetime.fromisoformat(remembered["since"]),
+            checks_hash=remembered["checksHash"],
+            alpha=float(remembered["alpha"]),
+            baselines={
+                (item["check"], item["variant"], item["measure"]): _limits(item)
+                for item in remembered.get("baselines") or ()
+            },
+        )
+
+    def of_variant(self, variant: str) -> dict[tuple[str, str], Limits]:
+        return {
+            (check, measure): limits for (check, name, measure), limits in self.baselines.items() if name == variant
+        }
+
+    def with_baselines(self, judged: tuple[Judged, ...]) -> "Frozen":
+        """What was pooled for the first time is kept; what is frozen stays."""
+        found = {(j.name, j.variant, measure): limits for j in judged for measure, limits in j.pooled.items()}
+        return replace(self, baselines={**found, **self.baselines})
+
+    def to_json(self) -> dict[str, Any]:
+        rows = sorted(self.baselines.items())[:MAX_BASELINES]
+        return {
+            "since": timestamp(self.since),
+            "checksHash": self.checks_hash,
+            "alpha": f"{self.alpha:.6g}",
+            "beta": f"{BETA:.6g}",
+            "baselines": [
+                {
+                    "check": check,
+                    "variant": variant,
+                    "measure": measure,
+                    "requestCount": limits.requests,
+                    "expected": f"{limits.p0:.6g}",
+                    "tooMuch": f"{limits.p1:.6g}",
+                    **({"edgeSeconds": f"{limits.edge:.6g}"} if limits.edge is not None else {}),
+                }
+                for (check, variant, measure), limits in rows
+            ],
+        }
+
+
+def _limits(item: Mapping[str, Any]) -> Limits:
+    edge = item.get("edgeSeconds")
+    return Limits(
+        p0=float(item["expected"]),
+        p1=float(item["tooMuch"]),
+        requests=item["requestCount"],
+        edge=None if edge is None else float(edge),
+    )

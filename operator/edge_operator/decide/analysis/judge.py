@@ -1,0 +1,140 @@
+"""All checks of all variants together: from samples to one judgement of the candidate.
+
+Measuring, judging one check, combining checks and moving stay apart: here is the second and the third. One check that
+fails condemns the candidate; a wave passes when nothing is left to wait for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from edge_operator.decide.analysis.accuracy import judge_accuracy
+from edge_operator.decide.analysis.error_rate import judge_error_rate
+from edge_operator.decide.analysis.evidence import Evidence, Judged
+from edge_operator.decide.analysis.frozen import Frozen
+from edge_operator.decide.analysis.golden_agreement import judge_golden_agreement
+from edge_operator.decide.analysis.latency import judge_latency
+from edge_operator.decide.analysis.promql import judge_promql
+from edge_operator.decide.samples import Counts, Samples
+from edgemodel import reasons
+from edgemodel.analysis import Accuracy, Analysis, Check, ErrorRate, GoldenAgreement, Latency
+from edgemodel.verdict import Verdict
+
+PATIENCE = timedelta(seconds=60)
+"""For so long at least, and for three intervals, what was last measured holds when Prometheus does not answer."""
+
+
+@dataclass(frozen=True)
+class OnTrial:
+    """A node whose server of the candidate is ready."""
+
+    node: str
+    variant: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``judged`` is empty where there are no checks, and before anything was measured (``measured`` False)."""
+
+    judged: tuple[Judged, ...] = ()
+    measured: bool = True
+    measured_at: datetime | None = None
+
+    @property
+    def failed(self) -> Judged | None:
+        return next((item for item in self.judged if item.verdict is Verdict.FAIL), None)
+
+    @property
+    def waiting(self) -> tuple[Judged, ...]:
+        return tuple(item for item in self.judged if item.waits)
+
+
+NOTHING_TO_JUDGE = Judgement()
+NOT_MEASURED = Judgement(measured=False)
+
+
+def judge(
+    analysis: Analysis,
+    samples: Samples | None,
+    frozen: Frozen | None,
+    candidate: str,
+    nodes: tuple[OnTrial, ...],
+    variants: Mapping[str, str],
+    is_first: bool,
+    now: datetime,
+) -> Judgement:
+    """``variants``: node -> variant, of every placed node: samples of other nodes count for nothing."""
+    if not analysis.checks:
+        return NOTHING_TO_JUDGE
+    if samples is None or frozen is None or not nodes:
+        return NOT_MEASURED
+    if (samples.candidate, samples.since) != (candidate, frozen.since):
+        return NOT_MEASURED
+    if now - samples.measured_at > max(PATIENCE, 3 * analysis.interval):
+        return Judgement(_unreachable(analysis, samples, nodes), measured_at=samples.measured_at)
+    judged: list[Judged] = []
+    for variant in sorted({item.variant for item in nodes}):
+        evidence = _evidence(variant, samples, frozen, nodes, variants, is_first)
+        judged += [_judge_one(check, evidence) for check in analysis.checks if not _is_query(check)]
+    whole = _evidence("", samples, frozen, nodes, variants, is_first)
+    judged += [_judge_one(check, whole) for check in analysis.checks if _is_query(check)]
+    return Judgement(tuple(judged), measured_at=samples.measured_at)
+
+
+def _judge_one(check: Check, evidence: Evidence) -> Judged:
+    rule = check.rule
+    match rule:
+        case ErrorRate():
+            return judge_error_rate(check.name, rule, evidence)
+        case Latency():
+            return judge_latency(check.name, rule, evidence)
+        case GoldenAgreement():
+            return judge_golden_agreement(check.name, rule, evidence)
+        case Accuracy():
+            return judge_accuracy(check.name, rule, evidence)
+    return judge_promql(check.name, rule, evidence)
+
+
+def _is_query(check: Check) -> bool:
+    """A query is about the whole EdgeModel; everything else is judged for each variant."""
+    return not isinstance(check.rule, ErrorRate | Latency | GoldenAgreement | Accuracy)
+
+
+def _evidence(
+    variant: str,
+    samples: Samples,
+    frozen: Frozen,
+    nodes: tuple[OnTrial, ...],
+    variants: Mapping[str, str],
+    is_first: bool,
+) -> Evidence:
+    on_trial = {item.node: max(item.since, frozen.since) for item in nodes if item.variant == variant}
+
+    def mine(counts: tuple[Counts, ...]) -> tuple[Counts, ...]:
+        return tuple(c for c in counts if variants.get(c.node) == variant and c.node not in samples.contradictory)
+
+    reporting = {node for node in samples.reporting if node in on_trial and node not in samples.contradictory}
+    return Evidence(
+        variant=variant,
+        nodes=on_trial,
+        measured_at=samples.measured_at,
+        trial=tuple(counts for counts in mine(samples.trial) if counts.node in on_trial),
+        control=tuple(counts for counts in mine(samples.control) if counts.node not in on_trial),
+        baseline=mine(samples.baseline),
+        reporting=frozenset(reporting),
+        golden=samples.golden,
+        answers=samples.answers,
+        alpha=frozen.alpha,
+        is_first=is_first,
+        frozen=frozen.of_variant(variant),
+    )
+
+
+def _unreachable(analysis: Analysis, samples: Samples, nodes: tuple[OnTrial, ...]) -> tuple[Judged, ...]:
+    message = f"Prometheus does not answer: {samples.problem or 'nothing was measured for a while'}"
+    return tuple(
+        Judged(check.name, variant, Verdict.INCONCLUSIVE, "", "", 0, message, reasons.METRICS_UNAVAILABLE, waits=True)
+        for variant in sorted({item.variant for item in nodes})
+        for check in analysis.checks
+    )

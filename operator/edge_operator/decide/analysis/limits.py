@@ -1,0 +1,99 @@
+"""From a baseline to what is expected of the candidate, and to what is too much.
+
+A node's own share of bad requests before its switch, as the upper end of a 90 % interval (Wilson, one-sided) and at
+least FLOOR, times TOLERANCE in odds, is still taken for unchanged (``p0``). Without the tolerance the drift of a day, a
+fifth up and down, moves the share of slow requests by more than a percentage point and rolls back one good candidate
+in twenty. ``p1`` is too much: the user's increase on top, or WORSE times the odds where that is more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, log
+
+from edge_operator.decide.samples import Counts
+from edge_operator.decide.statistics.proportions import wilson
+
+FLOOR = 0.002
+"""A share of bad requests that nobody is asked to keep below."""
+Z_90 = 1.2815515655446004
+"""The 90 % quantile of the standard normal."""
+TOLERANCE = 1.5
+WORSE = 2.0
+FEWEST_BASELINE_REQUESTS = 500
+"""With fewer of its own a node is expected no better than all the nodes of its variant together."""
+TAIL = 0.1
+"""A node is watched at the bucket edge that at most this share of its requests exceeded."""
+LEAST_STEP = 0.05
+"""``p1`` is above ``p0`` by this much at least, where the histogram is too coarse to tell."""
+MOST = 0.98
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A share of at most ``p0`` is expected, ``p1`` is too much; both in 0..1, ``p0 < p1``."""
+
+    p0: float
+    p1: float
+    requests: int
+    """On how many it rests; 0: on nothing but the floor."""
+    edge: float | None = None
+    """Slow is what took longer, in seconds; None where bad means failed."""
+
+
+def allowed_share(bad: int, total: int, max_increase: float, edge: float | None = None) -> Limits:
+    """Without a baseline (``total`` 0) only the floor is allowed."""
+    unchanged = max(FLOOR, wilson(bad, total, Z_90).upper) if total else FLOOR
+    p0 = min(_times_odds(unchanged, TOLERANCE), MOST - 0.01)
+    return Limits(p0, min(max(p0 + max_increase, _times_odds(p0, WORSE)), MOST), total, edge)
+
+
+def allowed_slowdown(durations: Mapping[float, int], max_slowdown: float) -> Limits | None:
+    """What share would exceed the node's own 90 % edge if everything took ``max_slowdown`` longer (1.0: twice as long).
+
+    Half of it is expected, as the drift of the day. None without a request.
+    """
+    total = durations.get(inf, 0)
+    if total <= 0:
+        return None
+    finite = sorted(edge for edge in durations if edge < inf)
+    edge = next((edge for edge in finite if total - durations[edge] <= TAIL * total), finite[-1] if finite else None)
+    if edge is None:
+        return None
+    drifted = beyond(durations, edge / (1 + max_slowdown / 2))
+    p0 = min(max(FLOOR, wilson(min(drifted, total), total, Z_90).upper), MOST - LEAST_STEP)
+    slowed = beyond(durations, edge / (1 + max_slowdown)) / total
+    return Limits(p0, min(max(slowed, p0 + LEAST_STEP), MOST), total, edge)
+
+
+def more_lenient(own: Limits, pooled: Limits) -> Limits:
+    """For a node with a baseline too small to rest on alone: whatever of the two allows more."""
+    return own if own.p0 >= pooled.p0 else pooled
+
+
+def beyond(durations: Mapping[float, int], seconds: float) -> float:
+    """How many took longer than ``seconds``, by a straight line over the logarithm within a bucket."""
+    total, below, lower = durations[inf], 0, 0.0
+    for edge in sorted(durations):
+        count = durations[edge]
+        if seconds <= edge:
+            if edge == inf:
+                return float(total - below)
+            share = log(seconds / lower) / log(edge / lower) if lower > 0 else seconds / edge
+            return total - (below + (count - below) * share)
+        below, lower = count, edge
+    return 0.0
+
+
+def common_edge(objective: float, *sides: tuple[Counts, ...]) -> float | None:
+    """The smallest bucket edge, at or above the objective, that every server of all ``sides`` has; None without one.
+
+    A revision that was rolled out with another objective has its edge elsewhere.
+    """
+    sets = [set(counts.durations) for side in sides for counts in side if counts.durations]
+    shared = set.intersection(*sets) if sets else set()
+    return min((edge for edge in shared if objective * (1 - 1e-9) <= edge < inf), default=None)
+
+
+def _times_odds(share: float, factor: float) -> float:
+    odds = factor * share / (1 - share) if share < 1 else inf
+    return odds / (1 + odds) if odds < inf else 1.0

@@ -1,0 +1,210 @@
+"""A sequential test of shares of bad requests: node by node, against each node's own limits, with the guard.
+
+The guard is the same statistic on nodes that still run stable: when it speaks for the worse, too, something happened
+to all of them, and nothing is held against the candidate.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
+from edge_operator.decide.analysis.limits import FEWEST_BASELINE_REQUESTS, Limits, more_lenient
+from edge_operator.decide.samples import Counts
+from edge_operator.decide.statistics.sequential import Stratum, judge_ratio, log_likelihood_ratio, requests_to_pass
+from edgemodel import reasons
+from edgemodel.verdict import Verdict
+
+FEWEST_CONTROL_REQUESTS = 10
+"""The guard says nothing on fewer."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way in which a request can be bad."""
+
+    key: str
+    words: str
+    """What a bad request did, as in "3 % of requests failed"."""
+    bad: Callable[[Counts, Limits], int]
+    total: Callable[[Counts], int]
+    limits: Callable[[Counts], Limits | None]
+    """Of a baseline; None where it tells nothing."""
+    without_baseline: Limits | None
+    """None: without one nothing can be judged."""
+    most_a_minute: float | None = None
+    """How many requests of a node count within a minute; None: all. Neighbours in time are not independent."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """``bad`` of ``total`` requests on ``nodes`` nodes; ``expected`` and ``limit`` are shares over all of them."""
+
+    measure: Measure
+    verdict: Verdict
+    """With the guard in mind."""
+    bad: int
+    total: int
+    expected: float
+    limit: float
+    nodes: int
+    disturbed: bool
+    """The guard speaks: nodes on stable got worse, too."""
+    control_bad: int
+    control_total: int
+    needed: int
+    """Roughly how many more good requests it takes to pass."""
+    pooled: Limits | None
+
+    def __str__(self) -> str:
+        share, limit, expected = percent(self.bad / self.total), percent(self.limit), percent(self.expected)
+        count = f"n = {self.total} {on_nodes(self.nodes)}"
+        return f"{share} % of requests {self.measure.words}, limit {limit} % ({count}; up to {expected} % expected)"
+
+
+def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure], fail_reason: str) -> Judged:
+    """Fail when one of ``measures`` does; Pass when all do and most nodes report."""
+    found = [test(name, evidence, measure, evidence.alpha / len(measures)) for measure in measures]
+    tested = [item for item in found if item is not None]
+    if not tested:
+        return _nothing(name, evidence)
+    order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
+    shown = min(tested, key=lambda item: order[item.verdict])
+    verdict, reason, why = shown.verdict, "", ""
+    if verdict is Verdict.FAIL:
+        reason = fail_reason
+    elif verdict is Verdict.INCONCLUSIVE or not evidence.quorum:
+        verdict = Verdict.INCONCLUSIVE
+        reason, why = _why_undecided(evidence, shown)
+    return Judged(
+        name=name,
+        variant=evidence.variant,
+        verdict=verdict,
+        observed=percent(shown.bad / shown.total),
+        limit=percent(shown.limit),
+        sample_count=shown.total,
+        message=f"{shown}{why}",
+        reason=reason,
+        waits=verdict is Verdict.INCONCLUSIVE,
+        pooled={item.measure.key: item.pooled for item in tested if item.pooled is not None},
+    )
+
+
+def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Tested | None:
+    """None where nothing was counted on trial, or nothing is there to compare it with."""
+    pooled = evidence.frozen.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
+    baselines = {counts.node: counts for counts in evidence.baseline}
+    limits = {
+        counts.node: own
+        for counts in (*evidence.trial, *evidence.control)
+        if measure.total(counts) and (own := _limits_of(baselines.get(counts.node), measure, pooled)) is not None
+    }
+    trial = [counts for counts in evidence.trial if counts.node in limits]
+    control = [counts for counts in evidence.control if counts.node in limits]
+    if not trial:
+        return None
+    ratio = log_likelihood_ratio(_stratum(c, measure, limits, evidence.seconds(c.node)) for c in trial)
+    longest = max(map(evidence.seconds, evidence.nodes), default=0.0)
+    guard = log_likelihood_ratio(_stratum(c, measure, limits, longest) for c in control)
+    total, control_total = sum(map(measure.total, trial)), sum(map(measure.total, control))
+    disturbed = guard > 0 and control_total >= FEWEST_CONTROL_REQUESTS
+    return Tested(
+        measure=measure,
+        verdict=Verdict.INCONCLUSIVE if disturbed else judge_ratio(ratio, alpha, BETA),
+        bad=sum(measure.bad(c, limits[c.node]) for c in trial),
+        total=total,
+        expected=sum(limits[c.node].p0 * measure.total(c) for c in trial) / total,
+        limit=sum(limits[c.node].p1 * measure.total(c) for c in trial) / total,
+        nodes=len(trial),
+        disturbed=disturbed,
+        control_bad=sum(measure.bad(c, limits[c.node]) for c in control),
+        control_total=control_total,
+        needed=_needed(ratio, limits[max(trial, key=measure.total).node], alpha),
+        pooled=pooled if pooled is not measure.without_baseline else None,
+    )
+
+
+def _limits_of(baseline: Counts | None, measure: Measure, pooled: Limits | None) -> Limits | None:
+    own = measure.limits(baseline) if baseline is not None and measure.total(baseline) else None
+    if own is None or pooled is None:
+        return own or pooled
+    return own if own.requests >= FEWEST_BASELINE_REQUESTS else more_lenient(own, pooled)
+
+
+def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:
+    """Of all nodes of the variant: before the wave, and on those that still run stable since."""
+    together = merge((*evidence.baseline, *evidence.control))
+    return measure.limits(together) if measure.total(together) else None
+
+
+def _stratum(counts: Counts, measure: Measure, limits: Mapping[str, Limits], seconds: float) -> Stratum:
+    limit, total = limits[counts.node], measure.total(counts)
+    weight = 1.0
+    if measure.most_a_minute is not None:
+        weight = min(1.0, max(measure.most_a_minute * seconds / 60, 1.0) / total)
+    return Stratum(weight * measure.bad(counts, limit), weight * total, limit.p0, limit.p1)
+
+
+def _needed(ratio: float, limits: Limits, alpha: float) -> int:
+    each = -log_likelihood_ratio([Stratum(0, 1, limits.p0, limits.p1)])
+    return max(1, requests_to_pass(limits.p0, limits.p1, alpha, BETA) + round(ratio / each))
+
+
+def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
+    """(reason, message) of one that does not pass."""
+    if tested.disturbed:
+        worse = percent(tested.control_bad / tested.control_total)
+        who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
+        return reasons.ENVIRONMENT_CHANGED, f"; {who}: this is not the candidate's doing"
+    if not evidence.quorum:
+        return reasons.METRICS_UNAVAILABLE, f"; {_reporting(evidence)}"
+    if tested.measure.most_a_minute is not None:
+        return reasons.ANALYSIS_INCONCLUSIVE, "; not enough to decide, more time and requests are needed"
+    return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"
+
+
+def _nothing(name: str, evidence: Evidence) -> Judged:
+    """Undecided without a single request that could be judged."""
+
+    def undecided(message: str, reason: str, waits: bool) -> Judged:
+        return Judged(name, evidence.variant, Verdict.INCONCLUSIVE, "", "", 0, message, reason, waits)
+
+    if not evidence.quorum:
+        return undecided(_reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
+    if any(counts.ok or counts.refused or counts.server_errors for counts in evidence.trial):
+        if evidence.is_first:
+            return undecided("a first revision: there is nothing to compare it with", reasons.NOTHING_TO_COMPARE, False)
+        return undecided("stable served no request to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
+    where = on_nodes(len(evidence.reporting))
+    if agreed := _golden_agrees(evidence):
+        return undecided(f"no request {where}: {agreed} decides instead", reasons.NO_TRAFFIC, False)
+    return undecided(f"no request {where}, and no golden set to decide instead", reasons.NO_TRAFFIC, True)
+
+
+def _golden_agrees(evidence: Evidence) -> str:
+    """What the golden set says where every reporting node agrees with it; empty otherwise."""
+    answered = {count.node: count for count in evidence.golden if count.node in evidence.reporting}
+    if not evidence.reporting or answered.keys() != evidence.reporting:
+        return ""
+    if any(100 * c.agree < c.min_percent * (c.agree + c.disagree) for c in answered.values()):
+        return ""
+    items = sum(count.agree + count.disagree for count in answered.values())
+    return f"the golden set ({percent(sum(c.agree for c in answered.values()) / items)} % of {items} items agree)"
+
+
+def _reporting(evidence: Evidence) -> str:
+    return f"Prometheus has the candidate's metrics of {len(evidence.reporting)} of {len(evidence.nodes)} nodes"
+
+
+def merge(counts: Sequence[Counts], node: str = "") -> Counts:
+    """The sum; of durations, over the edges that all have."""
+    timed = [item.durations for item in counts if item.durations]
+    edges = set.intersection(*map(set, timed)) if timed else set()
+    return Counts(
+        node=node,
+        ok=sum(item.ok for item in counts),
+        refused=sum(item.refused for item in counts),
+        server_errors=sum(item.server_errors for item in counts),
+        durations={edge: sum(item[edge] for item in timed) for edge in edges},
+        right=sum(item.right for item in counts),
+        wrong=sum(item.wrong for item in counts),
+    )

@@ -1,0 +1,112 @@
+"""What each placed node of an EdgeModel should run, by its pins, and what it does run, by its pods."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from edge_operator.decide.node_health import serving_pod
+from edge_operator.decide.observation import Node, Observation, Pod
+from edge_operator.decide.placement import Placed, Placement, matches
+from edgemodel.names import pin_key, puller_of
+from edgemodel.verdict import Verdict
+
+MAX_LIVE = 3
+"""Revisions that nodes are pinned to, at a time."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The placed nodes of one EdgeModel, with answers about what each runs."""
+
+    observation: Observation
+    placement: Placement
+    stable: str | None
+    rejected: frozenset[str]
+    candidate: str | None = None
+    """The revision on trial."""
+    known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
+    other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
+    """Revision -> (variant, node selector) in order, for those whose variants are not the spec's."""
+
+    @classmethod
+    def of(
+        cls,
+        observation: Observation,
+        placement: Placement,
+        stable: str | None,
+        rejected: frozenset[str],
+        candidate: str | None,
+    ) -> "Fleet":
+        names = {revision.name for revision in observation.revisions} | rejected
+        variants = {variant.name for variant in observation.spec.variants}
+        own = {
+            revision.name: tuple((item["name"], item.get("nodeSelector") or {}) for item in revision.spec["variants"])
+            for revision in observation.revisions
+        }
+        others = {name: items for name, items in own.items() if {variant for variant, _ in items} != variants}
+        variants = variants.union(variant for items in others.values() for variant, _ in items)
+        variants |= {puller_of(variant) for variant in variants}
+        known = {
+            pin_key(observation.namespace, observation.name, name, variant): (name, variant)
+            for name in names | ({stable} if stable else set())
+            for variant in variants
+        }
+        return cls(observation, placement, stable, rejected, candidate, known, others)
+
+    def variant(self, revision: str, placed: Placed) -> str:
+        """The variant of ``revision`` that the node gets.
+
+        By the selectors of the spec, which may be tuned; a revision with other variants than the spec's has its own.
+        """
+        own = self.other_variants.get(revision, ())
+        return next((name for name, selector in own if matches(selector, placed.node.labels)), placed.variant)
+
+    def pin(self, revision: str, placed: Placed) -> str:
+        return self._key(revision, self.variant(revision, placed))
+
+    def pull_pin(self, revision: str, placed: Placed) -> str:
+        return self._key(revision, puller_of(self.variant(revision, placed)))
+
+    def _key(self, revision: str, variant: str) -> str:
+        return pin_key(self.observation.namespace, self.observation.name, revision, variant)
+
+    def pinned(self, revision: str, placed: Placed) -> bool:
+        return self.pin(revision, placed) in placed.node.pins
+
+    def pulling(self, revision: str, placed: Placed) -> bool:
+        """The node gets the revision's image before its Recreate."""
+        return self.pull_pin(revision, placed) in placed.node.pins
+
+    def pulled(self, revision: str, placed: Placed) -> bool:
+        """The node has the revision's image."""
+        puller = puller_of(self.variant(revision, placed))
+        return serving_pod(self.observation.pods, placed.node.name, revision, puller) is not None
+
+    def pod(self, revision: str, placed: Placed) -> Pod | None:
+        return serving_pod(self.observation.pods, placed.node.name, revision, self.variant(revision, placed))
+
+    def ours(self, node: Node) -> frozenset[str]:
+        """This EdgeModel's pins on ``node``."""
+        return node.pins & self.known_pins.keys()
+
+    def pinned_to_rejected(self, placed: Placed) -> bool:
+        return any(self.known_pins[pin][0] in self.rejected for pin in self.ours(placed.node))
+
+    @cached_property
+    def superseded(self) -> frozenset[str]:
+        """Revisions that were on trial when another spec came: never proven, and never to be."""
+        known = {self.stable, self.candidate}
+        unproven = (r.name for r in self.observation.revisions if r.verdict != Verdict.PASS and r.name not in known)
+        return frozenset(unproven) - self.rejected
+
+    @cached_property
+    def outlived(self) -> frozenset[str]:
+        """Former stable revisions, the oldest, that would make more than MAX_LIVE: nodes were offline for too long."""
+        pinned = {self.known_pins[pin][0] for placed in self.placement.placed for pin in self.ours(placed.node)}
+        current = {name for name in (self.stable, self.candidate) if name}
+        former = pinned - current - self.rejected - self.superseded
+        created = {revision.name: revision.created for revision in self.observation.revisions}
+        newest_first = sorted(
+            (name for name in former if name in created), key=lambda name: created[name], reverse=True
+        )
+        return frozenset(newest_first[MAX_LIVE - len(current) :])

@@ -1,0 +1,147 @@
+"""How one node, and how all of them, get from the pins that they have to those that they should have."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from edge_operator.decide.actions import SetPins
+from edge_operator.decide.fleet import Fleet
+from edge_operator.decide.node_health import NodeFailure, deadline_of, failure
+from edge_operator.decide.placement import Placed
+from edge_operator.decide.timers import Timers
+from edge_operator.decide.waves import plan_waves
+from edgemodel.names import puller_of
+
+
+def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
+    """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
+
+    Surge: the pin is added, and the others go once the new pod serves. Recreate, once the image is there, and a
+    way back from a rejected revision: the pins change places in one patch. A node moves forward only while it is seen
+    online; what it must not keep it loses at once.
+    """
+    node, pin = placed.node, fleet.pin(revision, placed)
+    others = fleet.ours(node) - {pin}
+    leaves = frozenset(other for other in others if _must_leave(fleet, placed, other))
+    if pin not in node.pins:
+        if fleet.pinned_to_rejected(placed):
+            return SetPins(node.name, frozenset({pin}), others)
+        if leaves:
+            return SetPins(node.name, frozenset({pin}) if leaves == others else frozenset(), leaves)
+        if not node.online:
+            return None
+        if fleet.observation.spec.serving.strategy == "Recreate":
+            return _recreate(fleet, placed, revision)
+        return SetPins(node.name, frozenset({pin}))
+    if others and fleet.pod(revision, placed) is not None:
+        return SetPins(node.name, remove=others)
+    return SetPins(node.name, remove=leaves) if leaves else None
+
+
+def _must_leave(fleet: Fleet, placed: Placed, pin: str) -> bool:
+    """A rejected revision at once, an outlived one too; a superseded one before its node comes back to run it again."""
+    revision = fleet.known_pins[pin][0]
+    if revision in fleet.rejected or revision in fleet.outlived:
+        return True
+    return not placed.node.online and revision in fleet.superseded
+
+
+def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
+    """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
+    node, pin = placed.node, fleet.pin(revision, placed)
+    pull = fleet.pull_pin(revision, placed)
+    others = fleet.ours(node) - {pull}
+    if not others or (pull in node.pins and fleet.pulled(revision, placed)):
+        return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
+    return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
+
+
+def puller(placed: Placed) -> Placed:
+    """``placed`` as the stand-in that brings its image."""
+    return replace(placed, variant=puller_of(placed.variant))
+
+
+def keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
+    """Nodes that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
+    placed = fleet.placement.placed
+    rest = [p for p in placed if not fleet.pinned(candidate, p) and not fleet.pulling(candidate, p)]
+    return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
+
+
+def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
+    """Pins that bring every placed node to ``stable`` when no candidate is on trial.
+
+    Nodes that serve something else catch up under the limits of a rollout: no more of them at a time than the wave
+    before the last holds, and none any more while more than ``maxFailedNodes`` have failed.
+    """
+    changes = []
+    room = _room_to_catch_up(fleet, stable, timers)
+    for placed in fleet.placement.placed:
+        change = switch_node(fleet, placed, stable)
+        if change is None:
+            continue
+        if _catches_up(fleet, placed, stable):
+            if room <= 0:
+                continue
+            room -= 1
+        changes.append(change)
+    return tuple(changes)
+
+
+def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFailure, ...]:
+    """Online nodes that should serve ``stable`` and have not for longer than the node deadline."""
+    deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
+    waiting = [p for p in fleet.placement.placed if p.node.online and _on_its_way(fleet, p, stable)]
+    found = [failure(p.node, pods, stable, fleet.variant(stable, p), timers.now, deadline, timers) for p in waiting]
+    return tuple(item for item in found if item is not None)
+
+
+def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
+    """When the next of the nodes that are on their way to ``stable`` will have failed."""
+    deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
+    waiting = [p for p in fleet.placement.placed if p.node.online and _on_its_way(fleet, p, stable)]
+    times = [
+        deadline_of(pods, p.node.name, stable, fleet.variant(stable, p), timers.now, deadline, timers) for p in waiting
+    ]
+    return min((time for time in times if time is not None and time > timers.now), default=None)
+
+
+def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
+    rollout, placed = fleet.observation.spec.rollout, fleet.placement.placed
+    if len(failures_at_rest(fleet, stable, timers)) > rollout.max_failed_nodes:
+        return 0
+    online = sum(p.node.online for p in placed)
+    limit = plan_waves(rollout.waves, online)[-2] if len(rollout.waves) > 1 else online
+    return limit - sum(p.node.online and _on_its_way(fleet, p, stable) for p in placed)
+
+
+def _catches_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
+    """It serves a former stable revision, which it would give up for this one."""
+    former = {fleet.known_pins[pin][0] for pin in fleet.ours(placed.node)} - {
+        stable,
+        *fleet.rejected,
+        *fleet.superseded,
+    }
+    return bool(former - fleet.outlived) and not fleet.pinned(stable, placed) and not fleet.pulling(stable, placed)
+
+
+def _on_its_way(fleet: Fleet, placed: Placed, stable: str) -> bool:
+    sent = fleet.pinned(stable, placed) or fleet.pulling(stable, placed)
+    return sent and fleet.pod(stable, placed) is None
+
+
+def roll_back(fleet: Fleet) -> tuple[SetPins, ...]:
+    """Takes rejected revisions off every node, offline ones included, and gives them stable, if there is one."""
+    changes = []
+    for placed in fleet.placement.placed:
+        bad = frozenset(pin for pin in fleet.ours(placed.node) if fleet.known_pins[pin][0] in fleet.rejected)
+        if bad:
+            back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable else ()) - placed.node.pins
+            changes.append(SetPins(placed.node.name, back, bad))
+    return tuple(changes)
+
+
+def unplace(fleet: Fleet) -> tuple[SetPins, ...]:
+    """Takes this EdgeModel's pins off nodes that it no longer selects."""
+    placed = {item.node.name for item in fleet.placement.placed}
+    strays = [node for node in fleet.observation.nodes if node.name not in placed and fleet.ours(node)]
+    return tuple(SetPins(node.name, remove=fleet.ours(node)) for node in strays)

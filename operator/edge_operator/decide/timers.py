@@ -1,0 +1,67 @@
+"""Time that counts: what passes while ``spec.rollout.paused`` is true is left out of every soak, bake and deadline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from edge_operator.decide.status import timestamp
+
+MAX_PAUSES = 10
+
+
+@dataclass(frozen=True)
+class Pause:
+    """``until`` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Timers:
+    now: datetime
+    pauses: tuple[Pause, ...] = ()
+
+    @classmethod
+    def of(cls, remembered: Sequence[dict[str, Any]], paused: bool, now: datetime) -> "Timers":
+        """``remembered`` is ``status.rollout.pauses``; a pause that began or ended since is noted with ``now``."""
+        pauses = [
+            Pause(_time(item["since"]), _time(item["until"]) if item.get("until") else None) for item in remembered
+        ]
+        lasts = bool(pauses) and pauses[-1].until is None
+        if paused and not lasts:
+            pauses.append(Pause(now, None))
+        elif lasts and not paused:
+            pauses[-1] = Pause(pauses[-1].since, now)
+        return cls(now, tuple(pauses))
+
+    @property
+    def paused(self) -> bool:
+        return bool(self.pauses) and self.pauses[-1].until is None
+
+    def elapsed(self, since: datetime) -> timedelta:
+        """From ``since`` to now, without pauses. Below zero for a time to come."""
+        lost = timedelta()
+        for pause in self.pauses:
+            overlap = min(pause.until or self.now, self.now) - max(pause.since, since)
+            lost += max(overlap, timedelta())
+        return self.now - since - lost
+
+    def due(self, since: datetime, duration: timedelta) -> datetime | None:
+        """When ``duration`` will have elapsed; a time gone by when it has. None while paused."""
+        left = duration - self.elapsed(since)
+        return None if self.paused and left > timedelta() else self.now + left
+
+    def passed(self, since: datetime, duration: timedelta) -> bool:
+        return self.elapsed(since) >= duration
+
+    def to_json(self) -> list[dict[str, str]]:
+        return [
+            {"since": timestamp(pause.since), **({"until": timestamp(pause.until)} if pause.until else {})}
+            for pause in self.pauses[-MAX_PAUSES:]
+        ]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
