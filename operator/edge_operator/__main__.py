@@ -11,7 +11,9 @@ from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.collect import Collector
 from edge_operator.handlers import watch
+from edge_operator.measuring import Measurer
 from edge_operator.metrics import Metrics
+from edge_operator.prometheus import Prometheus
 from edge_operator.reconcile import Reconciler, every, patiently
 from edge_operator.registry_tokens import Signer
 from edge_operator.settings import OperatorSettings
@@ -34,7 +36,7 @@ async def run(config: OperatorSettings) -> None:
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
     synced = asyncio.Event()
-    async with await Cluster.connect() as cluster:
+    async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:
         leadership = Leadership(cluster, config.namespace, config.identity)
         reconciler = Reconciler(cluster, world, queue, metrics, leadership.leads)
         app = endpoints.application(world, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
@@ -53,6 +55,7 @@ async def run(config: OperatorSettings) -> None:
                 tasks.create_task(_watch(world), name="watch")
                 tasks.create_task(leadership.keep(), name="lease")
                 tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
+                tasks.create_task(Measurer(world, prometheus, metrics).run(), name="measure")
                 tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
                 if signer is not None:
                     collector = Collector(cluster, world, signer, config)

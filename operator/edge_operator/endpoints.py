@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from edge_operator.metrics import Metrics
 from edge_operator.world import World
+from edgemodel.metrics import IDENTITY_LABELS
 from edgemodel.names import PULLER_PREFIX
 
 
@@ -36,11 +37,19 @@ def application(world: World, metrics: Metrics, live: Callable[[], bool], ready:
 
 
 def scrape_targets(world: World) -> list[dict[str, object]]:
-    """Prometheus' ``http_sd`` format: every server pod that has an address."""
+    """Prometheus' ``http_sd`` format: every server pod that has an address.
+
+    The labels say what the cluster knows of the pod, and take the place of what the pod says of itself: a verdict
+    must not rest on what anybody's program claims to be.
+    """
     return [
         {
             "targets": [f"{pod.ip}:{revision.spec['serving']['port']}"],
-            "labels": {"job": "edgemodel-servers", "pod": pod.name},
+            "labels": {
+                "job": "edgemodel-servers",
+                "pod": pod.name,
+                **dict(zip(IDENTITY_LABELS, (*key, pod.revision, pod.variant, pod.node), strict=True)),
+            },
         }
         for key in world.models
         for pod in world.owned[key].pods.values()

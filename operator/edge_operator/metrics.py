@@ -24,6 +24,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.measuring_seconds = Histogram(
+            "edgemodel_operator_measuring_seconds",
+            "Duration of all queries about one EdgeModel.",
+            registry=self.registry,
+        )
+        self.measuring_errors = Counter(
+            "edgemodel_operator_measuring_errors",
+            "Measurements that Prometheus did not answer.",
+            registry=self.registry,
+        )
+
     def watch_writes(self, writes: dict[str, int]) -> None:
         """Exports the counts that ``writes`` holds at each scrape."""
         self.registry.register(_Writes(writes))

@@ -1,10 +1,13 @@
 """What the operator is told by its environment. The chart sets every variable."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_operator.decide.observation import Settings
+from edge_operator.prometheus import PrometheusSettings
 from edgemodel.errors import Stalled
 from edgemodel.reasons import INVALID_SPEC
 
@@ -15,6 +18,7 @@ class OperatorSettings:
     identity: str
     decisions: Settings
     json_logs: bool
+    prometheus: PrometheusSettings
     registry_deployment: str = ""
     """Of the embedded registry, in ``namespace``; empty: it must not be restarted, or there is none."""
     http_port: int = 8080
@@ -48,6 +52,24 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
             registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
             registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),
         ),
+        prometheus=_prometheus(need("EDGEMODEL_PROMETHEUS_URL"), environment),
         registry_deployment=environment.get("EDGEMODEL_REGISTRY_DEPLOYMENT", ""),
         json_logs=environment.get("EDGEMODEL_LOG_FORMAT", "text") == "json",
+    )
+
+
+def _prometheus(url: str, environment: Mapping[str, str]) -> PrometheusSettings:
+    if not url.startswith(("http://", "https://")):
+        raise Stalled(INVALID_SPEC, f"EDGEMODEL_PROMETHEUS_URL is {url!r}, want http://… or https://…")
+    folder = environment.get("EDGEMODEL_PROMETHEUS_CREDENTIALS", "")
+    try:
+        headers = json.loads(environment.get("EDGEMODEL_PROMETHEUS_HEADERS") or "{}")
+        headers = {str(name): str(value) for name, value in headers.items()}
+    except (ValueError, AttributeError) as error:
+        raise Stalled(INVALID_SPEC, f"EDGEMODEL_PROMETHEUS_HEADERS is not a JSON object: {error}") from error
+    return PrometheusSettings(
+        url=url,
+        credentials=Path(folder) if folder else None,
+        headers=headers,
+        answers_users=environment.get("EDGEMODEL_PROMQL_CHECKS", "true") == "true",
     )

@@ -5,7 +5,14 @@ from typing import Any
 
 from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision
 from edgemodel import reasons
-from edgemodel.names import ANNOTATION_APPLIED, ANNOTATION_ATTEMPT, LABEL_REVISION, LABEL_VARIANT, PIN_PREFIX
+from edgemodel.names import (
+    ANNOTATION_APPLIED,
+    ANNOTATION_ATTEMPT,
+    LABEL_REVISION,
+    LABEL_VARIANT,
+    PIN_PREFIX,
+    daemonset_name,
+)
 from edgemodel.report import decode
 from edgemodel.serving import parse_ending
 
@@ -47,6 +54,17 @@ def pod_view(raw: Raw) -> Pod:
         trouble=None if is_ready else _server_trouble(raw, container),
         ip=status.get("podIP", ""),
         unready_since=None if is_ready else since,
+    )
+
+
+def made_by_daemonset(raw: Raw) -> bool:
+    """Of its revision and variant. Somebody else's pod with our labels is no server of ours: nothing rests on it."""
+    meta = raw["metadata"]
+    labels = meta.get("labels") or {}
+    expected = daemonset_name(labels.get(LABEL_REVISION, ""), labels.get(LABEL_VARIANT, ""))
+    return any(
+        owner.get("controller") and (owner["kind"], owner["name"]) == ("DaemonSet", expected)
+        for owner in meta.get("ownerReferences") or ()
     )
 
 

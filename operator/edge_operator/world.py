@@ -12,7 +12,16 @@ from typing import Any
 
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
 from edge_operator.decide.placement import matches
-from edge_operator.views import Raw, applied_view, job_view, node_view, pod_view, revision_view
+from edge_operator.decide.samples import Samples
+from edge_operator.views import (
+    Raw,
+    applied_view,
+    job_view,
+    made_by_daemonset,
+    node_view,
+    pod_view,
+    revision_view,
+)
 from edgemodel.names import (
     API_VERSION,
     COMPONENT_PULLER,
@@ -76,6 +85,7 @@ class World:
         self.models: dict[Key, Model] = {}
         self.nodes: dict[str, Node] = {}
         self.owned: defaultdict[Key, Owned] = defaultdict(Owned)
+        self.samples: dict[Key, Samples] = {}
         self._changed = changed
         self._clock = clock
         self._versions: dict[tuple[str, str, str], int] = {}
@@ -121,6 +131,7 @@ class World:
                 self._all_changed()
         elif kind == "EdgeModel":
             self.models.pop((namespace, name), None)
+            self.samples.pop((namespace, name), None)
             self._all_changed()
             self._changed((namespace, name))
         else:
@@ -155,6 +166,15 @@ class World:
             meta = {"namespace": identity[1], "name": identity[2], "labels": labels}
             self.forget({"kind": kind, "metadata": meta})
 
+    def measured(self, key: Key, samples: Samples) -> None:
+        """Prometheus answered, or did not."""
+        if key in self.models:
+            self.samples[key] = samples
+            self._changed(key)
+
+    def forget_samples(self, key: Key) -> None:
+        self.samples.pop(key, None)
+
     # --- out ---
 
     def observe(self, key: Key) -> Observation | None:
@@ -179,6 +199,7 @@ class World:
             host_port_rivals=self._rivals(model),
             name_taken=key in self._foreign_services,
             pods_lost=dict(owned.pods_lost),
+            samples=self.samples.get(key),
         )
 
     def valid_pins(self) -> frozenset[str]:
@@ -221,6 +242,8 @@ class World:
             return _put(owned.jobs, name, raw)
         if kind == "Pod":
             if raw["metadata"]["labels"].get(LABEL_COMPONENT) in (COMPONENT_SERVER, COMPONENT_PULLER):
+                if not made_by_daemonset(raw):
+                    return False
                 pod = pod_view(raw)
                 known = owned.pods.get(name)
                 if pod.terminating and not (known is not None and known.terminating):

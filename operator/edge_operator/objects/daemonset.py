@@ -90,6 +90,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         port["hostPort"] = spec["serving"]["hostPort"]
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
+    objective = observation.spec.analysis.objective_seconds
     return {
         "name": "server",
         "image": _image(observation, revision, variant),
@@ -102,6 +103,11 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.VARIANT, "value": variant},
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": serving.PORT, "value": str(spec["serving"]["port"])},
+            *(
+                [{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": f"{1000 * objective:g}"}]
+                if objective
+                else []
+            ),
         ],
         "resources": mine.get("resources") or DEFAULT_RESOURCES,
         "securityContext": RESTRICTED_CONTAINER,

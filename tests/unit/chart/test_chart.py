@@ -1,11 +1,13 @@
 """What holds for the chart whatever its values, and what single values do."""
 
+import json
 import re
 from typing import Any
 
 import pytest
 import yaml
 
+from edgemodel.metrics import IDENTITY_LABELS
 from tests.unit.chart import kubernetes_schemas
 from tests.unit.chart.rendering import (
     CHART,
@@ -283,6 +285,10 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
         "EDGEMODEL_IMAGE_PULL_SECRETS": "",
         "EDGEMODEL_PLAIN_HTTP_HOSTS": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_ALLOWED_SOURCE_HOSTS": "",
+        "EDGEMODEL_PROMETHEUS_URL": "http://em-prometheus.edgemodel-system.svc:9090",
+        "EDGEMODEL_PROMETHEUS_CREDENTIALS": "",
+        "EDGEMODEL_PROMETHEUS_HEADERS": "{}",
+        "EDGEMODEL_PROMQL_CHECKS": "true",
         "EDGEMODEL_LOG_FORMAT": "text",
     }
 
@@ -300,7 +306,11 @@ def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() 
                     "plainHTTP": True,
                 }
             },
-            "prometheus": {"url": "https://prometheus.example"},
+            "prometheus": {
+                "url": "https://prometheus.example",
+                "secretRef": {"name": "metrics"},
+                "headers": {"X-Scope-OrgID": "edge"},
+            },
         }
     )
     assert [item["metadata"]["name"] for item in of_kind(objects, "Deployment")] == ["em-operator"]
@@ -312,6 +322,32 @@ def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() 
     assert told["EDGEMODEL_REGISTRY_PULL_SECRET"] == "pull"
     assert told["EDGEMODEL_IMAGE_PULL_SECRETS"] == "a,b"
     assert told["EDGEMODEL_PLAIN_HTTP_HOSTS"] == "registry.example:5000,files.example:8000"
+    assert told["EDGEMODEL_PROMETHEUS_URL"] == "https://prometheus.example"
+    assert json.loads(told["EDGEMODEL_PROMETHEUS_HEADERS"]) == {"X-Scope-OrgID": "edge"}
+    (mounted,) = [item for _, pod in pods(objects) for item in pod["volumes"] if item["name"] == "prometheus"]
+    assert mounted["secret"] == {"secretName": "metrics"}
+
+
+def test_users_queries_are_passed_on_to_the_embedded_prometheus_only_unless_told_otherwise() -> None:
+    own: dict[str, Any] = {"url": "https://prometheus.example"}
+    for values, expected in (({}, "true"), (own, "false"), ({**own, "promQLChecks": True}, "true")):
+        assert operator_environment(render({"prometheus": values}))["EDGEMODEL_PROMQL_CHECKS"] == expected
+    assert operator_environment(render({"prometheus": {"promQLChecks": False}}))["EDGEMODEL_PROMQL_CHECKS"] == "false"
+
+
+def test_what_a_server_says_of_itself_does_not_name_it_to_prometheus() -> None:
+    """Every identity label comes from the cluster; the server's own, of the same names, are dropped."""
+    configuration = named(render(), "ConfigMap", "em-prometheus")["data"]["prometheus.yml"]
+    (servers, _) = yaml.safe_load(configuration)["scrape_configs"]
+    monitors = of_kind(render({"podMonitor": {"enabled": True}}), "PodMonitor")
+    (endpoint,) = named(monitors, "PodMonitor", "em-servers")["spec"]["podMetricsEndpoints"]
+    assert not servers.get("honor_labels")
+    assert not endpoint.get("honorLabels")
+    assert {rule["targetLabel"] for rule in endpoint["relabelings"]} == set(IDENTITY_LABELS)
+    for rules in (servers["metric_relabel_configs"], endpoint["metricRelabelings"]):
+        (rule,) = rules
+        assert rule["action"] == "labeldrop"
+        assert all(re.fullmatch(rule["regex"], f"exported_{label}") for label in IDENTITY_LABELS)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.unit.chart.rendering import CHART
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
-FREE = {"nodeSelector", "podAnnotations", "labels", "requests", "limits"}
+FREE = {"nodeSelector", "podAnnotations", "labels", "headers", "requests", "limits"}
 """Maps of the user's own keys."""
 
 

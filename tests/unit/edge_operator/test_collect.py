@@ -28,6 +28,7 @@ from edge_oci import (
 from edge_operator.cluster import Cluster
 from edge_operator.collect import Collector, registry
 from edge_operator.decide.collection import GRACE_SECONDS
+from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_tokens import Signer, make_keys
 from edge_operator.settings import OperatorSettings
 from edge_operator.world import World
@@ -45,6 +46,8 @@ from tests.unit.chart import registry_program
 
 PLATFORMS = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 MARK = {ANNOTATION_ARTIFACT: "sha256:" + "0" * 64}
+
+PROMETHEUS = PrometheusSettings("http://prometheus.example:9090")
 
 
 class OneDeployment(Cluster):
@@ -86,7 +89,7 @@ class Bench:
         self.cluster, self.now = OneDeployment(), 0.0
         self.world = World(SETTINGS, lambda key: None)
         decisions = replace(SETTINGS, registry_push=host)
-        config = OperatorSettings("system", "me", decisions, json_logs=False, registry_deployment="em-registry")
+        config = OperatorSettings("system", "me", decisions, False, PROMETHEUS, registry_deployment="em-registry")
         self.collector = Collector(self.cluster, self.world, signer, config, clock=lambda: self.now)
 
     def repository(self, name: str) -> Repository:

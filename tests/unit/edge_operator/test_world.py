@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
+from edge_operator.endpoints import scrape_targets
 from edge_operator.world import Key, World
 from edgemodel.names import API_VERSION, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL, LABEL_REVISION, LABEL_VARIANT
 from tests.support.simulation import SETTINGS, model_spec
@@ -92,7 +95,13 @@ def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
 def pod(version: int, **meta: Any) -> dict[str, Any]:
     made = raw("Pod", "m-1", version, spec={"nodeName": "camera-1"})
     labels = {LABEL_COMPONENT: COMPONENT_SERVER, LABEL_REVISION: "m-1", LABEL_VARIANT: "default"}
-    made["metadata"] = {**made["metadata"], **meta, "labels": {LABEL_MODEL: "m", **labels}}
+    owner = {"kind": "DaemonSet", "name": "m-1-default", "uid": "uid", "controller": True}
+    made["metadata"] = {
+        **made["metadata"],
+        "ownerReferences": [owner],
+        **meta,
+        "labels": {LABEL_MODEL: "m", **labels},
+    }
     return made
 
 
@@ -128,3 +137,39 @@ def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
     observation = world.observe(("vision", "m"))
     assert observation is not None
     assert not observation.name_taken
+
+
+def served_revision(version: int) -> dict[str, Any]:
+    spec = {"fingerprint": "f", "variants": [], "serving": {"port": 9000}}
+    return raw("EdgeModelRevision", "m-1", version, spec=spec)
+
+
+def test_prometheus_is_told_of_every_server_by_what_the_cluster_knows_of_it() -> None:
+    world, _ = make()
+    world.see(model(1))
+    world.see(served_revision(2))
+    world.see({**pod(3), "status": {"podIP": "198.18.1.7"}})
+    (target,) = scrape_targets(world)
+    assert target["targets"] == ["198.18.1.7:9000"]
+    labels = {"namespace": "vision", "model": "m", "revision": "m-1", "variant": "default", "node": "camera-1"}
+    assert target["labels"] == {"job": "edgemodel-servers", "pod": "m-1", **labels}
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [
+        [],
+        [{"kind": "DaemonSet", "name": "somebody-elses", "uid": "uid", "controller": True}],
+        [{"kind": "DaemonSet", "name": "m-1-default", "uid": "uid"}],
+        [{"kind": "ReplicaSet", "name": "m-1-default", "uid": "uid", "controller": True}],
+    ],
+)
+def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[dict[str, Any]]) -> None:
+    world, _ = make()
+    world.see(model(1))
+    world.see(served_revision(2))
+    world.see({**pod(3, ownerReferences=owners), "status": {"podIP": "198.18.1.7"}})
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert observation.pods == ()
+    assert scrape_targets(world) == []

@@ -1,0 +1,73 @@
+"""Asks Prometheus about every EdgeModel that has a candidate on trial, each in its own rhythm; judges nothing."""
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from edge_operator.decide.analysis import Plan, plan_measuring
+from edge_operator.decide.samples import Samples
+from edge_operator.metrics import Metrics
+from edge_operator.prometheus import Prometheus, PrometheusError, measure
+from edge_operator.world import Key, World
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+AT_ONCE = 4
+"""EdgeModels that are measured at a time."""
+
+
+class Measurer:
+    def __init__(self, world: World, prometheus: Prometheus, metrics: Metrics) -> None:
+        self._world, self._prometheus, self._metrics = world, prometheus, metrics
+        self._asked: dict[Key, tuple[float, Plan]] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Begins every measurement that is due."""
+        for key in list(self._world.models):
+            observation = self._world.observe(key)
+            plan = plan_measuring(observation) if observation is not None else None
+            if plan is None:
+                self._asked.pop(key, None)
+                self._world.forget_samples(key)
+            elif key not in self._running and self._is_due(key, plan):
+                self._asked[key] = (time.monotonic(), plan)
+                task = asyncio.create_task(self._measure(key, plan), name=f"measure-{key[0]}/{key[1]}")
+                self._running[key] = task
+                task.add_done_callback(lambda _, key=key: self._running.pop(key, None))  # type: ignore[misc]
+
+    def _is_due(self, key: Key, plan: Plan) -> bool:
+        """Also at once when another wave began."""
+        asked, before = self._asked.get(key, (float("-inf"), None))
+        same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
+        return not same_wave or time.monotonic() - asked >= plan.interval.total_seconds()
+
+    async def _measure(self, key: Key, plan: Plan) -> None:
+        async with self._places:
+            now = datetime.now(UTC)
+            try:
+                with self._metrics.measuring_seconds.time():
+                    samples = await measure(self._prometheus, plan, now)
+            except PrometheusError as error:
+                self._metrics.measuring_errors.inc()
+                before = self._world.samples.get(key)
+                same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
+                if not same_wave or before is None:
+                    before = Samples(now, plan.candidate, plan.since)
+                if not before.problem:
+                    log.warning("%s/%s: %s", *key, error)
+                samples = replace(before, problem=str(error))
+            except Exception:
+                log.exception("measuring %s/%s failed", *key)
+                return
+        self._world.measured(key, samples)

@@ -1,0 +1,168 @@
+"""One client of Prometheus' HTTP API: bounded in time and size, with whatever credentials its Secret holds."""
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+TIMEOUT_SECONDS = 15
+MAX_ANSWER_BYTES = 64 << 20
+MESSAGE_MAX = 300
+
+
+class PrometheusError(Exception):
+    """No answer, or a refusal; the message is for people."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message[:MESSAGE_MAX])
+
+
+@dataclass(frozen=True)
+class PrometheusSettings:
+    url: str
+    """Without the path of the API: ``http://prometheus.monitoring.svc:9090``; a prefix is kept."""
+    credentials: Path | None = None
+    """A folder, as a Secret is mounted; each file is optional, and read anew when it changes.
+
+    ``token``, or ``username`` and ``password``; ``ca.crt``; ``tls.crt`` and ``tls.key``.
+    """
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further ones: of a tenant, say."""
+    answers_users: bool = True
+    """Queries of users are passed on: whoever may write an EdgeModel can read one number at a time."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    labels: Mapping[str, str]
+    value: float
+
+
+class Prometheus:
+    """Use as ``async with Prometheus(settings) as prometheus``."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        self.settings = settings
+        self.ahead = timedelta()
+        """By how much Prometheus' clock, as it last said, is ahead of ours; nobody keeps the clocks of boards right."""
+        self._session: aiohttp.ClientSession | None = None
+        self._tls: tuple[tuple[float, ...], ssl.SSLContext] | None = None
+
+    async def __aenter__(self) -> "Prometheus":
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, connect=5)
+        self._session = aiohttp.ClientSession(timeout=timeout, headers=dict(self.settings.headers))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def vector(self, query: str, at: datetime) -> list[Sample]:
+        """The instant vector of ``query`` at ``at`` by our clock; a scalar is one sample without labels.
+
+        Raises PrometheusError.
+        """
+        data = await self._ask(query, at)
+        match data.get("resultType"), data.get("result"):
+            case "vector", list(items):
+                return [Sample(item["metric"], float(item["value"][1])) for item in items]
+            case "scalar", [_, value]:
+                return [Sample({}, float(value))]
+        raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")
+
+    async def _ask(self, query: str, at: datetime) -> dict[str, Any]:
+        assert self._session is not None
+        url = f"{self.settings.url.rstrip('/')}/api/v1/query"
+        form = {"query": query, "time": f"{(at + self.ahead).timestamp():.3f}", "timeout": f"{TIMEOUT_SECONDS}s"}
+        try:
+            async with self._session.post(
+                url, data=form, headers=self._authorization(), ssl=self._context(), allow_redirects=False
+            ) as answer:
+                self._learn_clock(answer.headers.get("Date"))
+                body = await _read(answer)
+                return _data(answer.status, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            what = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+            raise PrometheusError(f"{self.settings.url}: {what}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise PrometheusError(f"{self.settings.url} answers otherwise than Prometheus does: {error}") from error
+
+    def _learn_clock(self, date: str | None) -> None:
+        if date is None:
+            return
+        try:
+            ahead = parsedate_to_datetime(date) - datetime.now(UTC)
+        except (TypeError, ValueError):
+            return
+        # The header has whole seconds, and the answer took its time.
+        self.ahead = ahead if abs(ahead) > timedelta(seconds=5) else timedelta()
+
+    def _authorization(self) -> dict[str, str]:
+        token = self._secret("token")
+        if token:
+            return {"Authorization": f"Bearer {token}"}
+        username = self._secret("username")
+        if username:
+            return {"Authorization": aiohttp.BasicAuth(username, self._secret("password") or "").encode()}
+        return {}
+
+    def _secret(self, name: str) -> str | None:
+        """Raises PrometheusError when the file is there and cannot be read."""
+        folder = self.settings.credentials
+        if folder is None or not (folder / name).exists():
+            return None
+        try:
+            return (folder / name).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PrometheusError(f"the Secret's {name} cannot be read: {error}") from error
+
+    def _context(self) -> ssl.SSLContext | bool:
+        """The system's authorities, or the Secret's. Raises PrometheusError when its certificates are no such."""
+        folder = self.settings.credentials
+        files = [folder / name for name in ("ca.crt", "tls.crt", "tls.key") if folder and (folder / name).exists()]
+        if folder is None or not files:
+            return True
+        changed = tuple(file.stat().st_mtime for file in files)
+        if self._tls is None or self._tls[0] != changed:
+            try:
+                context = ssl.create_default_context(cafile=folder / "ca.crt" if (folder / "ca.crt") in files else None)
+                if (folder / "tls.crt") in files:
+                    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+            except (OSError, ValueError) as error:
+                raise PrometheusError(f"the certificates of the Secret cannot be used: {error}") from error
+            self._tls = (changed, context)
+        return self._tls[1]
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    chunks, size = [], 0
+    async for chunk in answer.content.iter_chunked(1 << 16):
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise PrometheusError(f"the answer has more than {MAX_ANSWER_BYTES >> 20} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _data(status: int, body: bytes) -> dict[str, Any]:
+    """Of a successful answer. Raises PrometheusError, ValueError for what is not Prometheus' JSON."""
+    if status in (401, 403):
+        raise PrometheusError(f"Prometheus answered {status}: give it credentials (chart value prometheus.secretRef)")
+    if 300 <= status < 400:
+        raise PrometheusError(f"Prometheus answered {status}, a redirect: name the address that it leads to")
+    try:
+        answer = json.loads(body)
+    except ValueError as error:
+        if status >= 400:
+            raise PrometheusError(f"Prometheus answered {status}: {body[:200].decode(errors='replace')}") from error
+        raise
+    if status >= 400 or answer["status"] != "success":
+        raise PrometheusError(f"Prometheus answered {status}: {answer.get('error', 'no reason')}")
+    data: dict[str, Any] = answer["data"]
+    return data
