@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support import tiny_models  # noqa: E402 - the checkout is on the path only now
 from tests.support.edge_models import Workspace  # noqa: E402
+from tests.support.recorder import Recorder  # noqa: E402
 from tests.support.serving import forwarded  # noqa: E402
 from tests.support.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
 
@@ -60,7 +61,7 @@ def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
     """A first revision, then a second one, of a model of about 5 MB on the camera nodes."""
     namespace = f"bench-{uuid.uuid4().hex[:6]}"
     site.kubectl("create", "namespace", namespace)
-    work = Workspace(site, namespace, folder)
+    work = Workspace(site, namespace, folder, Recorder(site, namespace))
     rollout = {"waves": [{"name": "all", "percent": 100}], "soakSeconds": 0, "bakeSeconds": 0}
     runs = [{"name": "at rest", "figures": operator_figures(site)}]
     try:

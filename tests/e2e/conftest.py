@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.edge_models import Workspace
+from tests.support.recorder import Recorder
 from tests.support.site import Site, find_site
 
 
@@ -20,19 +21,24 @@ def site() -> Site:
 
 @pytest.fixture
 def work(site: Site, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
-    """Deleted at the end, without waiting; what it held is printed when the test failed."""
+    """Deleted at the end, without waiting; what it held is printed when the test failed.
+
+    The statuses that its EdgeModels ever had are recorded, and are what kstatus needs at every step.
+    """
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
     namespace = f"{words}-{uuid.uuid4().hex[:5]}".removeprefix("test-")
     site.kubectl("create", "namespace", namespace)
     site.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-    workspace = Workspace(site, namespace, tmp_path)
-    yield workspace
+    with Recorder(site, namespace) as recorder:
+        yield Workspace(site, namespace, tmp_path, recorder)
+    print(recorder.timeline())
     report = getattr(request.node, "report", None)
     if report is not None and report.failed:
         print(site.kubectl("get", "edgemodels,jobs,pods,daemonsets", "-n", namespace, "-o", "wide"))
         print(site.kubectl("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"))
         print(site.kubectl("logs", "-n", "edgemodel-system", "deployment/edgemodel-operator", "--tail=60"))
     site.kubectl("delete", "namespace", namespace, "--wait=false")
+    assert not list(recorder.problems())
 
 
 @pytest.hookimpl(wrapper=True)

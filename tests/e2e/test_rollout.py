@@ -14,14 +14,10 @@ import pytest
 from edgemodel import reasons
 from tests import lab
 from tests.support import serving, tiny_models
-from tests.support.edge_models import QUICK, Workspace, pins_of_nodes
+from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, publish_mlp
 
 LOAD = Path(__file__).parents[1] / "support" / "load.py"
 CAMERAS = ("camera-1", "camera-2")
-
-
-def publish(work: Workspace, name: str, seed: int = 1) -> str:
-    return work.publish(tiny_models.mlp(work.folder / f"{name}.onnx", seed))[name]
 
 
 def cluster_ip(work: Workspace, name: str = "m") -> str:
@@ -37,7 +33,7 @@ def load(work: Workspace, node: str, seconds: float, connections: int = 4) -> di
 
 
 def test_answers_are_bit_for_bit_those_of_plain_onnxruntime_when_no_step_was_applied(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "plain")})
+    work.apply(source={"uri": publish_mlp(work, "plain")})
     work.ready()
     x = np.random.default_rng(5).standard_normal((3, tiny_models.FEATURES)).astype(np.float32)
     (expected,) = onnxruntime.InferenceSession(str(work.folder / "plain.onnx")).run(None, {"x": x})
@@ -50,9 +46,9 @@ def test_answers_are_bit_for_bit_those_of_plain_onnxruntime_when_no_step_was_app
 
 
 def test_not_one_request_fails_while_nodes_switch(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "first", 1)})
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]
-    second_uri = publish(work, "second", 7)
+    second_uri = publish_mlp(work, "second", 7)
     with ThreadPoolExecutor(2) as pool:
         results = [pool.submit(load, work, node, 45.0) for node in CAMERAS]
         work.apply(source={"uri": second_uri})
@@ -65,9 +61,9 @@ def test_not_one_request_fails_while_nodes_switch(work: Workspace) -> None:
 
 
 def test_recreate_switches_nodes_that_are_too_small_for_two(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "first", 1)}, serving={"strategy": "Recreate"})
+    work.apply(source={"uri": publish_mlp(work, "first", 1)}, serving={"strategy": "Recreate"})
     work.ready()
-    work.apply(source={"uri": publish(work, "second", 7)})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)})
     second = work.ready()["status"]["stableRevision"]
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
 
@@ -75,7 +71,7 @@ def test_recreate_switches_nodes_that_are_too_small_for_two(work: Workspace) -> 
 def test_each_variant_gets_its_own_steps_and_pods(work: Workspace) -> None:
     step = {"name": "int8", "type": "QuantizeDynamic"}
     work.apply(
-        source={"uri": publish(work, "plain")},
+        source={"uri": publish_mlp(work, "plain")},
         placement={"nodeSelector": {"kubernetes.io/os": "linux"}},
         variants=[{"name": "small", "nodeSelector": {"edge": "gateway"}, "compression": {"steps": [step]}}],
     )
@@ -87,16 +83,16 @@ def test_each_variant_gets_its_own_steps_and_pods(work: Workspace) -> None:
 
 
 def test_a_newer_spec_supersedes_a_rollout_and_one_that_goes_back_ends_it(work: Workspace) -> None:
-    first_uri = publish(work, "first", 1)
+    first_uri = publish_mlp(work, "first", 1)
     work.apply(source={"uri": first_uri})
     first = work.ready()["status"]["stableRevision"]
-    work.apply(source={"uri": publish(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
     work.reconciling(reasons.SOAKING)
     assert len(set(work.revisions_on_nodes().values())) == 2
     work.apply(source={"uri": first_uri}, rollout=QUICK)
     assert work.ready()["status"]["stableRevision"] == first
     work.wait("only the stable revision to run", lambda: set(work.revisions_on_nodes().values()) == {first})
-    work.apply(source={"uri": publish(work, "third", 9)})
+    work.apply(source={"uri": publish_mlp(work, "third", 9)})
     third = work.ready()["status"]["stableRevision"]
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, third)
 
@@ -105,7 +101,7 @@ def test_a_node_that_is_relabelled_joins_and_leaves(work: Workspace) -> None:
     label = f"test-{work.namespace[-5:]}"
     work.site.kubectl("label", "node", "camera-1", f"{label}=yes")
     try:
-        work.apply(source={"uri": publish(work, "plain")}, placement={"nodeSelector": {label: "yes"}})
+        work.apply(source={"uri": publish_mlp(work, "plain")}, placement={"nodeSelector": {label: "yes"}})
         work.ready()
         assert set(work.pods()) == {"camera-1"}
         work.site.kubectl("label", "node", "gateway-1", f"{label}=yes")
@@ -118,7 +114,7 @@ def test_a_node_that_is_relabelled_joins_and_leaves(work: Workspace) -> None:
 
 
 def test_a_change_of_the_serving_template_rolls_out_without_a_second_job(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "plain")})
+    work.apply(source={"uri": publish_mlp(work, "plain")})
     work.ready()
     work.apply(serving={"resources": {"requests": {"memory": "80Mi"}, "limits": {"memory": "400Mi"}}})
     work.ready()
@@ -128,7 +124,7 @@ def test_a_change_of_the_serving_template_rolls_out_without_a_second_job(work: W
 
 
 def test_kubectl_wait_and_the_printed_columns_tell_the_story(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "plain")})
+    work.apply(source={"uri": publish_mlp(work, "plain")})
     work.site.kubectl(
         "wait", "--for=condition=Ready", "edgemodel/m", "-n", work.namespace, "--timeout=180s", timeout=200
     )
@@ -142,7 +138,7 @@ def test_kubectl_wait_and_the_printed_columns_tell_the_story(work: Workspace) ->
 
 
 def test_the_application_reaches_the_server_of_its_own_node(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "plain")})
+    work.apply(source={"uri": publish_mlp(work, "plain")})
     work.ready()
     for node in CAMERAS:
         result = load(work, node, 1.0, 2)
@@ -158,12 +154,12 @@ def test_the_application_reaches_the_server_of_its_own_node(work: Workspace) -> 
 
 @pytest.mark.exclusive
 def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "first", 1)})
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]
     lab.cut("camera-2")
     try:
         work.wait("camera-2 to be seen offline", lambda: work.get()["status"]["nodes"]["offline"] == 1)
-        work.apply(source={"uri": publish(work, "second", 7)})
+        work.apply(source={"uri": publish_mlp(work, "second", 7)})
         model = work.ready()
         second = model["status"]["stableRevision"]
         pending = serving.condition(model, "NodesPending")
@@ -178,9 +174,9 @@ def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Worksp
 
 @pytest.mark.exclusive
 def test_a_node_that_is_lost_after_its_switch_condemns_the_candidate(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "first", 1)})
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]
-    work.apply(source={"uri": publish(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
     work.reconciling(reasons.SOAKING)
     (switched,) = [node for node, revision in work.revisions_on_nodes().items() if revision != first]
     lab.cut(switched)
@@ -195,9 +191,9 @@ def test_a_node_that_is_lost_after_its_switch_condemns_the_candidate(work: Works
 
 @pytest.mark.exclusive
 def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> None:
-    work.apply(source={"uri": publish(work, "first", 1)})
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
     work.ready()
-    work.apply(source={"uri": publish(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
     for _ in range(3):
         work.site.kubectl(
             "delete",

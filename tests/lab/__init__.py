@@ -27,6 +27,7 @@ __all__ = [
     "kubectl",
     "node_exec",
     "node_named",
+    "node_start",
     "status",
     "up",
     "wait_for",
@@ -49,6 +50,11 @@ def import_image(archive: Path) -> None:
     """Puts an image archive (Docker's or OCI's layout) into the containerd of every node, without a registry."""
     for node in NODES:
         nodes.import_image(node, archive)
+
+
+def node_start(node: str, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+    """Starts a program as ``node_exec`` runs one; ``options`` go to subprocess.Popen."""
+    return nodes.node_start(node_named(node), argv, **options)
 
 
 def node_exec(node: str, argv: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:

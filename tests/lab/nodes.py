@@ -94,6 +94,12 @@ def node_exec(node: Node, argv: Sequence[str | Path], **options: Any) -> subproc
     return subprocess.run(command, **{"text": True, "check": False, **options})
 
 
+def node_start(node: Node, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+    """Starts a program as ``node_exec`` runs one; to end it is the caller's. ``options`` go to subprocess.Popen."""
+    command = [*network.enter(node.namespace), *(str(word) for word in argv)]
+    return subprocess.Popen(command, **{"text": True, **options})
+
+
 def _start(node: Node, name: str, argv: list[str | Path], *, enter: list[str]) -> None:
     processes.start(component(node, name), argv, cgroup=f"{node.name}/system", enter=enter)
 

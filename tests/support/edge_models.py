@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support import serving
+from tests.support import serving, tiny_models
+from tests.support.recorder import Recorder
 from tests.support.site import Site, push_example, wait_until
 
 QUICK = {
@@ -26,6 +27,7 @@ class Workspace:
     site: Site
     namespace: str
     folder: Path
+    recorder: Recorder
     applied: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def publish(self, *files: Path) -> dict[str, str]:
@@ -78,6 +80,11 @@ class Workspace:
 
     def wait(self, what: str, probe: Any, seconds: float = 60) -> Any:
         return wait_until(what, probe, seconds)
+
+
+def publish_mlp(work: Workspace, name: str, seed: int = 1, **options: Any) -> str:
+    """The URI of a tiny model, made as ``tiny_models.mlp`` is told."""
+    return work.publish(tiny_models.mlp(work.folder / f"{name}.onnx", seed, **options))[name]
 
 
 def pins_of_nodes(site: Site, names: Iterable[str] = ()) -> dict[str, set[str]]:

@@ -1,57 +1,120 @@
-"""A client on an edge node: asks one EdgeModel without pause and counts what went wrong.
+"""A client on an edge node: asks one EdgeModel and counts what went wrong.
 
-Run as a program in the node's network namespace: ``load.py ADDRESS PORT MODEL SECONDS CONNECTIONS``; half of
-the connections are kept alive, the other half are new for each request. Prints one JSON object.
+Run as a program in the node's network namespace (see ``--help``); half of the connections are kept alive, the other
+half are new for each request. Prints one JSON object at its end, which SIGTERM brings on.
 """
 
+import argparse
 import http.client
+import itertools
 import json
-import sys
+import signal
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
-BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 16], "data": [0.5] * 16}]})
+import numpy as np
+
+FEATURES = 16
+BEYOND = 10.0
+"""A value of the first feature that ``tiny_models.mlp(fails_beyond=…)`` cannot digest."""
 
 
 class Client(threading.Thread):
-    def __init__(self, address: str, port: int, model: str, until: float, keep: bool) -> None:
+    def __init__(self, options: argparse.Namespace, number: int, until: float, stop: threading.Event) -> None:
         super().__init__()
-        self.address, self.port, self.until, self.keep = address, port, until, keep
-        self.path = f"/v2/models/{model}/infer"
+        self.options, self.number, self.until = options, number, until
+        self.keep = number % 2 == 0
+        self.root = f"/v2/models/{options.model}"
+        self.x, self.labels = _samples(options.samples)
         self.good = 0
+        self.labelled = 0
         self.failures: list[str] = []
+        self.first_failure: float | None = None
         self.versions: dict[str, int] = {}
+        self.connection: http.client.HTTPConnection | None = None
+        self.stop = stop
 
     def run(self) -> None:
-        connection: http.client.HTTPConnection | None = None
-        while time.monotonic() < self.until:
-            try:
-                if connection is None:
-                    connection = http.client.HTTPConnection(self.address, self.port, timeout=5)
-                connection.request("POST", self.path, BODY, {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                data = response.read()
-                if response.status != 200:
-                    self.failures.append(f"{response.status} {data[:200]!r}")
-                else:
-                    self.good += 1
-                    version = json.loads(data)["model_version"]
-                    self.versions[version] = self.versions.get(version, 0) + 1
-                if not self.keep or response.will_close:
-                    connection.close()
-                    connection = None
-            except OSError as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-                connection = None
-            except http.client.HTTPException as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-                connection = None
+        for count in itertools.count():
+            started = time.monotonic()
+            if started >= self.until or self.stop.is_set():
+                return
+            self._ask(count)
+            if self.options.per_second:
+                self.stop.wait(max(0.0, started + 1 / self.options.per_second - time.monotonic()))
+
+    def _ask(self, count: int) -> None:
+        x = self.x[count % len(self.x)].tolist()
+        if self.options.odd_one_in and count % self.options.odd_one_in == 0:
+            x[0] = BEYOND
+        body: dict[str, Any] = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, FEATURES], "data": x}]}
+        if self.labels is not None:
+            body["id"] = f"{self.number}-{count}"
+        answer = self._post("infer", body)
+        if answer is None:
+            return
+        self.good += 1
+        version = answer["model_version"]
+        self.versions[version] = self.versions.get(version, 0) + 1
+        if self.labels is not None:
+            label = int(self.labels[count % len(self.x)])
+            told = self._post("feedback", {"id": body["id"], "labels": [label]}, may_be_gone=True)
+            self.labelled += told is not None
+
+    def _post(self, what: str, body: Any, may_be_gone: bool = False) -> Any:
+        """The answer, or None, and then it is noted as a failure; ``may_be_gone``: 404 is none."""
+        try:
+            if self.connection is None:
+                self.connection = http.client.HTTPConnection(self.options.address, self.options.port, timeout=5)
+            head = {"Content-Type": "application/json"}
+            self.connection.request("POST", f"{self.root}/{what}", json.dumps(body), head)
+            response = self.connection.getresponse()
+            data = response.read()
+            if not self.keep or response.will_close:
+                self._close()
+            if response.status == 200:
+                return json.loads(data)
+            if response.status != 404 or not may_be_gone:
+                self._failed(f"{response.status} {data[:200]!r}")
+        except (OSError, http.client.HTTPException) as error:
+            self._close()
+            self._failed(f"{type(error).__name__}: {error}")
+        return None
+
+    def _failed(self, what: str) -> None:
+        self.failures.append(what)
+        self.first_failure = self.first_failure or time.time()
+
+    def _close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+
+
+def _samples(path: Path | None) -> tuple[Any, Any]:
+    if path is None:
+        return np.full((1, FEATURES), 0.5, np.float32), None
+    with np.load(path) as file:
+        return file["x"], file["label"]
 
 
 def main() -> None:
-    address, port, model, seconds, count = sys.argv[1:6]
-    until = time.monotonic() + float(seconds)
-    clients = [Client(address, int(port), model, until, keep=number % 2 == 0) for number in range(int(count))]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("port", type=int)
+    parser.add_argument("model")
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("connections", type=int)
+    parser.add_argument("--per-second", type=float, default=0, help="requests of each connection; 0: without pause")
+    parser.add_argument("--odd-one-in", type=int, default=0, help="every so many-th request has an odd value")
+    parser.add_argument("--samples", type=Path, help=".npz with x and label: labels are sent back as feedback")
+    options = parser.parse_args()
+    until = time.monotonic() + options.seconds
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    clients = [Client(options, number, until, stop) for number in range(options.connections)]
     for client in clients:
         client.start()
     for client in clients:
@@ -61,16 +124,16 @@ def main() -> None:
         for version, number in client.versions.items():
             versions[version] = versions.get(version, 0) + number
     failures = [failure for client in clients for failure in client.failures]
-    print(
-        json.dumps(
-            {
-                "good": sum(client.good for client in clients),
-                "failed": len(failures),
-                "failures": failures[:10],
-                "versions": versions,
-            }
-        )
-    )
+    firsts = [client.first_failure for client in clients if client.first_failure is not None]
+    seen = {
+        "good": sum(client.good for client in clients),
+        "labelled": sum(client.labelled for client in clients),
+        "failed": len(failures),
+        "failures": failures[:10],
+        "firstFailure": min(firsts, default=None),
+        "versions": versions,
+    }
+    print(json.dumps(seen))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_operator.decide import status as words
 from edge_operator.decide.actions import Action, SetPins
-from edge_operator.decide.analysis import Frozen, report_checks
+from edge_operator.decide.analysis import Frozen
 from edge_operator.decide.artifact import decide_artifact, target_name
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.node_health import NodeFailure
@@ -43,8 +43,8 @@ def decide(observation: Observation, now: datetime) -> Decision:
     )
     if not situation.may_try():
         return _rest(situation)
-    checks = report_checks(observation.status.get("checks") or (), situation.judgement, target)
-    step = decide_rollout(find_trial(situation.fleet, target, situation.judgement, situation.timers))
+    checks, judgement = situation.reported.entries, situation.reported.judgement
+    step = decide_rollout(find_trial(situation.fleet, target, judgement, situation.timers))
     if step.move is Move.ROLL_BACK:
         rejected = situation.rejecting(_rejection(target, step, now))
         return _rest(rejected, checks, step.failures, roll_back(rejected.fleet))

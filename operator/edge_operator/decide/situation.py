@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from edge_operator.decide.analysis import Frozen, Judgement, OnTrial, judge
+from edge_operator.decide.analysis import Frozen, Judgement, OnTrial, Reported, judge, report
 from edge_operator.decide.artifact import Artifact
 from edge_operator.decide.fleet import Fleet
 from edge_operator.decide.observation import Observation, Revision
@@ -76,6 +76,11 @@ class Situation:
     @cached_property
     def frozen(self) -> Frozen | None:
         return Frozen.of(self.rollout_before.get("analysis"), self.observation.spec.analysis)
+
+    @cached_property
+    def reported(self) -> Reported:
+        """The judgement in the words of status."""
+        return report(self.observation.status.get("checks") or (), self.judgement, self.target)
 
     @cached_property
     def judgement(self) -> Judgement:

@@ -3,6 +3,6 @@
 from edge_operator.decide.analysis.frozen import Frozen
 from edge_operator.decide.analysis.judge import Judgement, OnTrial, judge
 from edge_operator.decide.analysis.plan import Plan, plan_measuring
-from edge_operator.decide.analysis.report import report_checks
+from edge_operator.decide.analysis.report import Reported, report
 
-__all__ = ["Frozen", "Judgement", "OnTrial", "Plan", "judge", "plan_measuring", "report_checks"]
+__all__ = ["Frozen", "Judgement", "OnTrial", "Plan", "Reported", "judge", "plan_measuring", "report"]

@@ -12,6 +12,7 @@ ALPHA = 0.05
 """Probability, in all checks and variants together, that a candidate fails by chance alone."""
 BETA = 0.1
 """Probability that a check passes a candidate that is just too much worse."""
+FIRST_REPORT_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Evidence:
 
     @property
     def quorum(self) -> bool:
-        """At least half of the nodes report."""
-        return 2 * len(self.reporting) >= len(self.nodes) > 0
+        """At least half of the nodes report, and each that is new: it has FIRST_REPORT_SECONDS for that."""
+        late = [n for n in self.nodes if n not in self.reporting and self.seconds(n) < FIRST_REPORT_SECONDS]
+        return not late and 2 * len(self.reporting) >= len(self.nodes) > 0
 
     def seconds(self, node: str) -> float:
         """For how long ``node`` has been counting."""

@@ -58,7 +58,7 @@ def _objective(edge: float, rule: Latency) -> Measure:
 def _slowdown(max_slowdown: float) -> Measure:
     return Measure(
         key="slowdown",
-        words="took as long as only the slowest tenth of the node's did before",
+        words="took longer than nine in ten did on their node before",
         bad=lambda counts, limits: _slower(counts, limits.edge),
         total=_timed,
         limits=lambda counts: allowed_slowdown(counts.durations, max_slowdown),

@@ -1,6 +1,7 @@
 """From a judgement to ``status.checks``: written anew only when it means something else."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_operator.decide.analysis.evidence import Judged
@@ -11,21 +12,32 @@ MAX_CHECKS = 80
 """16 checks of 5 variants."""
 
 
-def report_checks(before: Sequence[dict[str, Any]], judgement: Judgement, candidate: str) -> list[dict[str, Any]]:
-    """Entries of ``status.checks`` for what was judged on nodes; ``before`` is the whole list as it stands.
+@dataclass(frozen=True)
+class Reported:
+    """``entries`` of ``status.checks``, and the judgement in their words, so that a message does not change alone."""
+
+    entries: list[dict[str, Any]]
+    judgement: Judgement
+
+
+def report(before: Sequence[dict[str, Any]], judgement: Judgement, candidate: str) -> Reported:
+    """``before`` is ``status.checks`` as it stands.
 
     An entry stays as it is while its verdict is the same and its evidence has not doubled: the store of a
     small cluster is an SD card. Without a new measurement all stay.
     """
     mine = [item for item in before if item.get("revision") == candidate]
     if not judgement.measured:
-        return mine
+        return Reported(mine, judgement)
     known = {(item["name"], item.get("variant", "")): item for item in mine}
-    entries = []
-    for judged in judgement.judged[:MAX_CHECKS]:
-        old, new = known.get((judged.name, judged.variant)), _entry(judged, judgement, candidate)
-        entries.append(old if old is not None and _says_the_same(old, new) else new)
-    return entries
+    entries, judged = [], []
+    for item in judgement.judged[:MAX_CHECKS]:
+        old, entry = known.get((item.name, item.variant)), _entry(item, judgement, candidate)
+        if old is not None and _says_the_same(old, entry):
+            entry = old
+        entries.append(entry)
+        judged.append(replace(item, message=entry["message"]))
+    return Reported(entries, replace(judgement, judged=tuple(judged)))
 
 
 def _entry(judged: Judged, judgement: Judgement, candidate: str) -> dict[str, Any]:

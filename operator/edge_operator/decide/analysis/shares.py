@@ -5,15 +5,23 @@ to all of them, and nothing is held against the candidate.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.limits import FEWEST_BASELINE_REQUESTS, Limits, more_lenient
 from edge_operator.decide.samples import Counts
-from edge_operator.decide.statistics.sequential import Stratum, judge_ratio, log_likelihood_ratio, requests_to_pass
+from edge_operator.decide.statistics.sequential import (
+    Stratum,
+    judge_ratio,
+    log_likelihood_ratio,
+    mixed,
+    requests_to_pass,
+)
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
+FAR_WORSE = 4
+"""Of the requests that are good where it is just too much worse, one in so many still is."""
 FEWEST_CONTROL_REQUESTS = 10
 """The guard says nothing on fewer."""
 
@@ -32,7 +40,10 @@ class Measure:
     without_baseline: Limits | None
     """None: without one nothing can be judged."""
     most_a_minute: float | None = None
-    """How many requests of a node count within a minute; None: all. Neighbours in time are not independent."""
+    """How many requests of a node count within a minute; None: all. Neighbours in time are not independent.
+
+    Few count then, so it is also tested whether most requests are bad: that takes a handful of them.
+    """
 
 
 @dataclass(frozen=True)
@@ -102,14 +113,18 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     control = [counts for counts in evidence.control if counts.node in limits]
     if not trial:
         return None
-    ratio = log_likelihood_ratio(_stratum(c, measure, limits, evidence.seconds(c.node)) for c in trial)
+    strata = [_stratum(c, measure, limits, evidence.seconds(c.node)) for c in trial]
+    ratio = log_likelihood_ratio(strata)
+    against_all = None
+    if measure.most_a_minute is not None:
+        against_all = mixed([ratio, log_likelihood_ratio(map(_far_worse, strata))])
     longest = max(map(evidence.seconds, evidence.nodes), default=0.0)
     guard = log_likelihood_ratio(_stratum(c, measure, limits, longest) for c in control)
     total, control_total = sum(map(measure.total, trial)), sum(map(measure.total, control))
     disturbed = guard > 0 and control_total >= FEWEST_CONTROL_REQUESTS
     return Tested(
         measure=measure,
-        verdict=Verdict.INCONCLUSIVE if disturbed else judge_ratio(ratio, alpha, BETA),
+        verdict=Verdict.INCONCLUSIVE if disturbed else judge_ratio(ratio, alpha, BETA, against_all),
         bad=sum(measure.bad(c, limits[c.node]) for c in trial),
         total=total,
         expected=sum(limits[c.node].p0 * measure.total(c) for c in trial) / total,
@@ -142,6 +157,11 @@ def _stratum(counts: Counts, measure: Measure, limits: Mapping[str, Limits], sec
     if measure.most_a_minute is not None:
         weight = min(1.0, max(measure.most_a_minute * seconds / 60, 1.0) / total)
     return Stratum(weight * measure.bad(counts, limit), weight * total, limit.p0, limit.p1)
+
+
+def _far_worse(stratum: Stratum) -> Stratum:
+    """Against an alternative at which most requests are bad."""
+    return replace(stratum, p1=1 - (1 - stratum.p1) / FAR_WORSE)
 
 
 def _needed(ratio: float, limits: Limits, alpha: float) -> int:

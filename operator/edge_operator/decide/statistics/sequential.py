@@ -7,14 +7,18 @@ A. Wald, *Sequential tests of statistical hypotheses*, Annals of Mathematical St
 
 is compared with ``ln((1 - beta) / alpha)`` above and ``ln(beta / (1 - alpha))`` below.
 
-It may be looked at after every request and in between, for ever: while no true share exceeds its ``p0``, ``exp(L)`` is
-a supermartingale that begins at 1, so it ever reaches ``(1 - beta) / alpha`` with a probability of at most
+Against several alternatives at once, the mean of their ``exp(L)`` takes the place of one: it finds a candidate that
+is far worse than ``p1`` much sooner (H. Robbins, *Statistical methods related to the law of the iterated logarithm*,
+Annals of Mathematical Statistics 41 (1970), 1397-1409).
+
+It may be looked at after every request and in between, for ever: while no true share exceeds its ``p0``, ``exp(L)``,
+and a mean of several, is a supermartingale that begins at 1, so it ever reaches ``(1 - beta) / alpha`` with a probability of at most
 ``alpha / (1 - beta)`` (J. Ville, *Etude critique de la notion de collectif*, 1939).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import log
+from math import exp, log
 
 from edgemodel.verdict import Verdict
 
@@ -43,9 +47,18 @@ def log_likelihood_ratio(strata: Iterable[Stratum]) -> float:
     return total
 
 
-def judge_ratio(ratio: float, alpha: float, beta: float) -> Verdict:
-    """Fail: too much is bad, wrongly with a probability of at most ``alpha / (1 - beta)``. Pass: of ``beta``."""
-    if ratio >= log((1 - beta) / alpha):
+def mixed(ratios: Sequence[float]) -> float:
+    """The logarithm of the mean of ``exp(L)``, for the ``L`` of alternatives that are equally likely."""
+    largest = max(ratios)
+    return largest + log(sum(exp(ratio - largest) for ratio in ratios) / len(ratios))
+
+
+def judge_ratio(ratio: float, alpha: float, beta: float, against_all: float | None = None) -> Verdict:
+    """Fail: too much is bad, wrongly with a probability of at most ``alpha / (1 - beta)``. Pass: of ``beta``.
+
+    ``ratio`` is of ``p1`` alone, the least that is too much; ``against_all`` of all alternatives, where there are more.
+    """
+    if (ratio if against_all is None else against_all) >= log((1 - beta) / alpha):
         return Verdict.FAIL
     if ratio <= log(beta / (1 - alpha)):
         return Verdict.PASS

@@ -1,0 +1,27 @@
+"""What Flux, Argo CD's Flux-like checks and ``kubectl wait`` by kstatus read off an object, by its published rules.
+
+kstatus (``sigs.k8s.io/cli-utils/pkg/kstatus``), for resources that it has no rules of their own for: an object that is
+being deleted is Terminating; one whose ``status.observedGeneration`` is another than its generation is InProgress;
+a condition Reconciling that is True makes it InProgress, one Stalled that is True makes it Failed; then Ready decides,
+True for Current, otherwise InProgress. Without any of these it is Current.
+"""
+
+from typing import Any
+
+TERMINATING, IN_PROGRESS, FAILED, CURRENT = "Terminating", "InProgress", "Failed", "Current"
+
+
+def compute(item: dict[str, Any]) -> str:
+    meta, status = item["metadata"], item.get("status") or {}
+    if "deletionTimestamp" in meta:
+        return TERMINATING
+    if "observedGeneration" in status and status["observedGeneration"] != meta.get("generation"):
+        return IN_PROGRESS
+    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions") or ()}
+    if conditions.get("Reconciling") == "True":
+        return IN_PROGRESS
+    if conditions.get("Stalled") == "True":
+        return FAILED
+    if "Ready" in conditions:
+        return CURRENT if conditions["Ready"] == "True" else IN_PROGRESS
+    return CURRENT
