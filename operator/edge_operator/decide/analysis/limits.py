@@ -6,9 +6,11 @@ fifth up and down, moves the share of slow requests by more than a percentage po
 in twenty. ``p1`` is too much: the user's increase on top, or WORSE times the odds where that is more.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log
+from operator import itemgetter
 
 from edge_operator.decide.samples import Counts
 from edge_operator.decide.statistics.proportions import wilson
@@ -22,7 +24,7 @@ WORSE = 2.0
 FEWEST_BASELINE_REQUESTS = 500
 """With fewer of its own a node is expected no better than all the nodes of its variant together."""
 TAIL = 0.1
-"""A node is watched at the bucket edge that at most this share of its requests exceeded."""
+"""A node is watched at a bucket edge that at most this share of its requests would exceed on a slow day."""
 LEAST_STEP = 0.05
 """``p1`` is above ``p0`` by this much at least, where the histogram is too coarse to tell."""
 MOST = 0.98
@@ -48,21 +50,24 @@ def allowed_share(bad: int, total: int, max_increase: float, edge: float | None 
 
 
 def allowed_slowdown(durations: Mapping[float, int], max_slowdown: float) -> Limits | None:
-    """What share would exceed the node's own 90 % edge if everything took ``max_slowdown`` longer (1.0: twice as long).
+    """What share of its requests would exceed an edge if all of them took ``max_slowdown`` longer (1.0: twice as long).
 
-    Half of it is expected, as the drift of the day. None without a request.
+    Half of the slowdown is expected, as the drift of the day; the edge is the first that at most TAIL would exceed
+    then. None without a request, or where they take longer than any edge.
     """
     total = durations.get(inf, 0)
     if total <= 0:
         return None
-    finite = sorted(edge for edge in durations if edge < inf)
-    edge = next((edge for edge in finite if total - durations[edge] <= TAIL * total), finite[-1] if finite else None)
-    if edge is None:
+    at_most = sorted(durations.items())
+    drift = max_slowdown / 2
+    place = bisect_left(at_most, -TAIL, key=lambda item: -beyond(at_most, item[0] / (1 + drift)) / total)
+    if place >= len(at_most) - 1:
         return None
-    drifted = beyond(durations, edge / (1 + max_slowdown / 2))
-    p0 = min(max(FLOOR, wilson(min(drifted, total), total, Z_90).upper), MOST - LEAST_STEP)
-    slowed = beyond(durations, edge / (1 + max_slowdown)) / total
-    return Limits(p0, min(max(slowed, p0 + LEAST_STEP), MOST), total, edge)
+    edge = at_most[place][0]
+    drifted = beyond(at_most, edge / (1 + drift))
+    p0 = max(FLOOR, wilson(drifted, total, Z_90).upper)
+    p1 = max(beyond(at_most, edge / (1 + max_slowdown)) / total, p0 + LEAST_STEP)
+    return Limits(min(p0, MOST - LEAST_STEP), min(p1, MOST), total, edge)
 
 
 def more_lenient(own: Limits, pooled: Limits) -> Limits:
@@ -70,18 +75,19 @@ def more_lenient(own: Limits, pooled: Limits) -> Limits:
     return own if own.p0 >= pooled.p0 else pooled
 
 
-def beyond(durations: Mapping[float, int], seconds: float) -> float:
-    """How many took longer than ``seconds``, by a straight line over the logarithm within a bucket."""
-    total, below, lower = durations[inf], 0, 0.0
-    for edge in sorted(durations):
-        count = durations[edge]
-        if seconds <= edge:
-            if edge == inf:
-                return float(total - below)
-            share = log(seconds / lower) / log(edge / lower) if lower > 0 else seconds / edge
-            return total - (below + (count - below) * share)
-        below, lower = count, edge
-    return 0.0
+def beyond(at_most: Sequence[tuple[float, int]], seconds: float) -> float:
+    """How many took longer than ``seconds``, by a straight line over the logarithm within a bucket.
+
+    ``at_most``: (upper edge, how many took at most so long), ascending, the last of infinity.
+    """
+    total = at_most[-1][1]
+    place = bisect_left(at_most, seconds, key=itemgetter(0))
+    edge, count = at_most[place]
+    lower, below = at_most[place - 1] if place else (0.0, 0)
+    if edge == inf:
+        return float(total - below)
+    share = log(seconds / lower) / log(edge / lower) if lower > 0 else seconds / edge
+    return min(max(total - (below + (count - below) * share), 0.0), float(total))
 
 
 def common_edge(objective: float, *sides: tuple[Counts, ...]) -> float | None:

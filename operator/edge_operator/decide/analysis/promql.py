@@ -11,7 +11,8 @@ NOT_ASKED = Answer(None, "not asked yet")
 
 def judge_promql(name: str, rule: PromQL, evidence: Evidence) -> Judged:
     answer = evidence.answers.get(name, NOT_ASKED)
-    bounds = [f"least {rule.min:g}"] * (rule.min is not None) + [f"limit {rule.max:g}"] * (rule.max is not None)
+    named = (("least", rule.min), ("limit", rule.max))
+    bounds = [f"{name} {bound:g}" for name, bound in named if bound is not None]
     limit = " to ".join(f"{bound:g}" for bound in (rule.min, rule.max) if bound is not None)
 
     def judged(verdict: Verdict, observed: str, message: str, reason: str = "", waits: bool = False) -> Judged:

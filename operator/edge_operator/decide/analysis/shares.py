@@ -40,7 +40,7 @@ class Measure:
     without_baseline: Limits | None
     """None: without one nothing can be judged."""
     most_a_minute: float | None = None
-    """How many requests of a node count within a minute; None: all. Neighbours in time are not independent.
+    """How many requests of a node count within a minute against it; None: all. Neighbours in time are not independent.
 
     Few count then, so it is also tested whether most requests are bad: that takes a handful of them.
     """
@@ -113,18 +113,15 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     control = [counts for counts in evidence.control if counts.node in limits]
     if not trial:
         return None
-    strata = [_stratum(c, measure, limits, evidence.seconds(c.node)) for c in trial]
-    ratio = log_likelihood_ratio(strata)
-    against_all = None
-    if measure.most_a_minute is not None:
-        against_all = mixed([ratio, log_likelihood_ratio(map(_far_worse, strata))])
+    strata = [_stratum(c, measure, limits) for c in trial]
+    counting = [_at_most(stratum, measure, evidence.seconds(c.node)) for stratum, c in zip(strata, trial, strict=True)]
     longest = max(map(evidence.seconds, evidence.nodes), default=0.0)
-    guard = log_likelihood_ratio(_stratum(c, measure, limits, longest) for c in control)
+    guard = log_likelihood_ratio(_at_most(_stratum(c, measure, limits), measure, longest) for c in control)
     total, control_total = sum(map(measure.total, trial)), sum(map(measure.total, control))
     disturbed = guard > 0 and control_total >= FEWEST_CONTROL_REQUESTS
     return Tested(
         measure=measure,
-        verdict=Verdict.INCONCLUSIVE if disturbed else judge_ratio(ratio, alpha, BETA, against_all),
+        verdict=Verdict.INCONCLUSIVE if disturbed else _verdict(measure, strata, counting, alpha),
         bad=sum(measure.bad(c, limits[c.node]) for c in trial),
         total=total,
         expected=sum(limits[c.node].p0 * measure.total(c) for c in trial) / total,
@@ -133,7 +130,7 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         disturbed=disturbed,
         control_bad=sum(measure.bad(c, limits[c.node]) for c in control),
         control_total=control_total,
-        needed=_needed(ratio, limits[max(trial, key=measure.total).node], alpha),
+        needed=_needed(strata, alpha),
         pooled=pooled if pooled is not measure.without_baseline else None,
     )
 
@@ -151,12 +148,25 @@ def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:
     return measure.limits(together) if measure.total(together) else None
 
 
-def _stratum(counts: Counts, measure: Measure, limits: Mapping[str, Limits], seconds: float) -> Stratum:
-    limit, total = limits[counts.node], measure.total(counts)
-    weight = 1.0
+def _stratum(counts: Counts, measure: Measure, limits: Mapping[str, Limits]) -> Stratum:
+    limit = limits[counts.node]
+    return Stratum(measure.bad(counts, limit), measure.total(counts), limit.p0, limit.p1)
+
+
+def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
+    """``stratum`` with the weight that what was counted within ``seconds`` may have."""
+    if measure.most_a_minute is None:
+        return stratum
+    weight = min(1.0, max(measure.most_a_minute * seconds / 60, 1.0) / stratum.total)
+    return replace(stratum, bad=weight * stratum.bad, total=weight * stratum.total)
+
+
+def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Stratum], alpha: float) -> Verdict:
+    """Fail by those that count, against all alternatives; Pass by all of them."""
+    against_all = log_likelihood_ratio(counting)
     if measure.most_a_minute is not None:
-        weight = min(1.0, max(measure.most_a_minute * seconds / 60, 1.0) / total)
-    return Stratum(weight * measure.bad(counts, limit), weight * total, limit.p0, limit.p1)
+        against_all = mixed([against_all, log_likelihood_ratio(map(_far_worse, counting))])
+    return judge_ratio(log_likelihood_ratio(strata), alpha, BETA, against_all)
 
 
 def _far_worse(stratum: Stratum) -> Stratum:
@@ -164,9 +174,11 @@ def _far_worse(stratum: Stratum) -> Stratum:
     return replace(stratum, p1=1 - (1 - stratum.p1) / FAR_WORSE)
 
 
-def _needed(ratio: float, limits: Limits, alpha: float) -> int:
-    each = -log_likelihood_ratio([Stratum(0, 1, limits.p0, limits.p1)])
-    return max(1, requests_to_pass(limits.p0, limits.p1, alpha, BETA) + round(ratio / each))
+def _needed(strata: Sequence[Stratum], alpha: float) -> int:
+    busiest = max(strata, key=lambda stratum: stratum.total)
+    each = -log_likelihood_ratio([replace(busiest, bad=0, total=1)])
+    whole = requests_to_pass(busiest.p0, busiest.p1, alpha, BETA)
+    return max(1, whole + round(log_likelihood_ratio(strata) / each))
 
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
@@ -177,8 +189,6 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
         return reasons.ENVIRONMENT_CHANGED, f"; {who}: this is not the candidate's doing"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {_reporting(evidence)}"
-    if tested.measure.most_a_minute is not None:
-        return reasons.ANALYSIS_INCONCLUSIVE, "; not enough to decide, more time and requests are needed"
     return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"
 
 

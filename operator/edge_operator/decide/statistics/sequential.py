@@ -12,8 +12,8 @@ is far worse than ``p1`` much sooner (H. Robbins, *Statistical methods related t
 Annals of Mathematical Statistics 41 (1970), 1397-1409).
 
 It may be looked at after every request and in between, for ever: while no true share exceeds its ``p0``, ``exp(L)``,
-and a mean of several, is a supermartingale that begins at 1, so it ever reaches ``(1 - beta) / alpha`` with a probability of at most
-``alpha / (1 - beta)`` (J. Ville, *Etude critique de la notion de collectif*, 1939).
+and a mean of several, is a supermartingale that begins at 1. So it ever reaches ``(1 - beta) / alpha`` with a
+probability of at most ``alpha / (1 - beta)`` (J. Ville, *Etude critique de la notion de collectif*, 1939).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,0 +1,90 @@
+"""Samples of Prometheus made by hand, and their judgement, for tests of verdicts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from math import inf
+from typing import Any
+
+from edge_operator.decide.analysis import Frozen, Judgement, OnTrial, judge
+from edge_operator.decide.analysis.evidence import Judged
+from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
+from edgemodel.analysis import Analysis, parse_analysis
+from edgemodel.metrics import duration_buckets
+
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW = BEGAN + timedelta(minutes=10)
+CANDIDATE = "m-candidate"
+EDGES = duration_buckets(0.05)
+
+
+def counts(
+    node: str = "camera-1",
+    total: int = 0,
+    errors: int = 0,
+    refused: int = 0,
+    slow: int = 0,
+    typical: float = 0.012,
+    right: int = 0,
+    wrong: int = 0,
+    edges: tuple[float, ...] = EDGES,
+) -> Counts:
+    """``total`` requests: ``slow`` of the good ones took 70 ms, a tenth of the rest twice ``typical``, the others it."""
+    ok = total - errors - refused
+    tenth = (ok - slow) // 10
+    took = {typical: ok - slow - tenth, 2 * typical: tenth, 0.07: slow}
+    durations = {edge: sum(count for seconds, count in took.items() if seconds <= edge) for edge in (*edges, inf)}
+    return Counts(node, ok, refused, errors, durations if ok else {}, right, wrong)
+
+
+def golden(node: str = "camera-1", agree: int = 64, disagree: int = 0, least: float = 95) -> GoldenCount:
+    return GoldenCount(node, agree, disagree, least)
+
+
+def analysis_of(*checks: dict[str, Any]) -> Analysis:
+    return parse_analysis({"checks": list(checks)})
+
+
+def judgement(
+    analysis: Analysis,
+    trial: tuple[Counts, ...] = (),
+    baseline: tuple[Counts, ...] = (),
+    control: tuple[Counts, ...] = (),
+    *,
+    nodes: Mapping[str, str] | None = None,
+    on_trial: tuple[str, ...] | None = None,
+    reporting: tuple[str, ...] | None = None,
+    golden: tuple[GoldenCount, ...] = (),
+    answers: Mapping[str, Answer] | None = None,
+    is_first: bool = False,
+    serving: timedelta = timedelta(minutes=10),
+    measured_at: datetime = NOW,
+    now: datetime = NOW,
+    frozen: Frozen | None = None,
+    **more: Any,
+) -> Judgement:
+    """``nodes``: node -> variant; by default every node that was counted on, as ``default``."""
+    names = {item.node for item in (*trial, *baseline, *control)} | {"camera-1"}
+    nodes = nodes or dict.fromkeys(sorted(names), "default")
+    on_trial = on_trial if on_trial is not None else tuple(sorted({item.node for item in trial} or {"camera-1"}))
+    variants = {nodes[name] for name in on_trial}
+    frozen = frozen or Frozen.begin(analysis, len(variants), BEGAN)
+    samples = Samples(
+        measured_at=measured_at,
+        candidate=CANDIDATE,
+        since=frozen.since,
+        trial=trial,
+        control=control,
+        baseline=baseline,
+        reporting=dict.fromkeys(on_trial if reporting is None else reporting, measured_at),
+        golden=golden,
+        answers=answers or {},
+        **more,
+    )
+    ready = tuple(OnTrial(name, nodes[name], measured_at - serving) for name in on_trial)
+    return judge(analysis, samples, frozen, CANDIDATE, ready, nodes, is_first, now)
+
+
+def judged(analysis: Analysis, *args: Any, **options: Any) -> Judged:
+    """The one check of ``analysis``."""
+    (found,) = judgement(analysis, *args, **options).judged
+    return found

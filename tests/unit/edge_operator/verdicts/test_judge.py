@@ -1,0 +1,199 @@
+"""All checks together: combined, frozen, reported; and what data count for nothing."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from edge_operator.decide.analysis import Frozen, report
+from edge_operator.decide.analysis.evidence import ALPHA
+from edgemodel import reasons
+from edgemodel.analysis import Analysis, parse_analysis
+from edgemodel.verdict import Verdict
+from tests.support.verdicts import BEGAN, CANDIDATE, NOW, analysis_of, counts, golden, judgement
+
+ERRORS = {"name": "errors", "type": "ErrorRate"}
+LATENCY = {"name": "latency", "type": "Latency"}
+GOLDEN = {"name": "golden", "type": "GoldenAgreement"}
+THREE = analysis_of(ERRORS, LATENCY, GOLDEN)
+BEFORE = (counts(total=2000),)
+
+
+def test_one_check_that_fails_condemns_whatever_the_others_say() -> None:
+    found = judgement(THREE, (counts(total=600, errors=60),), BEFORE, golden=(golden(),))
+    assert found.failed is not None
+    assert found.failed.name == "errors"
+
+
+def test_when_all_pass_nothing_is_waited_for() -> None:
+    found = judgement(THREE, (counts(total=600),), BEFORE, golden=(golden(),))
+    assert [item.verdict for item in found.judged] == [Verdict.PASS] * 3
+    assert not found.waiting
+
+
+def test_each_variant_has_a_verdict_of_its_own() -> None:
+    nodes = {"camera-1": "default", "pi-1": "pi"}
+    before = (counts("camera-1", 2000), counts("pi-1", 2000))
+    trial = (counts("camera-1", 5000), counts("pi-1", 600, errors=60))
+    found = judgement(analysis_of(ERRORS), trial, before, nodes=nodes, golden=())
+    assert {item.variant: item.verdict for item in found.judged} == {"default": Verdict.PASS, "pi": Verdict.FAIL}
+    assert found.failed is not None
+    assert found.failed.variant == "pi"
+
+
+def test_the_level_is_shared_out_among_checks_and_variants_that_can_fail_by_chance() -> None:
+    assert Frozen.begin(THREE, 1, NOW).alpha == pytest.approx(ALPHA / 2)
+    assert Frozen.begin(THREE, 3, NOW).alpha == pytest.approx(ALPHA / 6)
+    assert Frozen.begin(analysis_of(GOLDEN), 1, NOW).alpha == ALPHA
+
+
+def test_numbers_of_nodes_that_are_not_ours_count_for_nothing() -> None:
+    trial = (counts("camera-1", 600), counts("stranger", 600, errors=600))
+    found = judgement(analysis_of(ERRORS), trial, BEFORE, nodes={"camera-1": "default"}, on_trial=("camera-1",))
+    assert found.failed is None
+
+
+def test_numbers_of_a_node_whose_server_is_not_ready_count_for_nothing() -> None:
+    trial = (counts("camera-1", 600), counts("camera-2", 600, errors=600))
+    assert judgement(analysis_of(ERRORS), trial, BEFORE, on_trial=("camera-1",)).failed is None
+
+
+def test_a_node_whose_numbers_contradict_themselves_counts_as_not_reporting() -> None:
+    trial = (counts("camera-1", 600, errors=600),)
+    found = judgement(analysis_of(ERRORS), trial, BEFORE, contradictory={"camera-1": "a counter is nan"})
+    (errors,) = found.judged
+    assert errors.verdict is Verdict.INCONCLUSIVE
+    assert errors.reason == reasons.METRICS_UNAVAILABLE
+
+
+def test_samples_of_another_wave_are_not_judged_by() -> None:
+    frozen = Frozen.begin(THREE, 1, BEGAN + timedelta(seconds=30))
+    before = judgement(THREE, (counts(total=600, errors=600),), BEFORE)
+    assert before.failed is not None
+    other = Frozen.begin(THREE, 1, BEGAN)
+    found = judgement(THREE, (counts(total=600, errors=600),), BEFORE, frozen=other)
+    assert found.failed is not None
+    assert frozen.since != other.since
+    assert not _judged_with(THREE, other, frozen).measured
+
+
+def _judged_with(analysis: Analysis, measured: Frozen, now: Frozen) -> Any:
+    from edge_operator.decide.analysis import OnTrial, judge
+    from edge_operator.decide.samples import Samples
+
+    samples = Samples(NOW, CANDIDATE, measured.since, trial=(counts(total=600, errors=600),), baseline=BEFORE)
+    nodes = (OnTrial("camera-1", "default", BEGAN),)
+    return judge(analysis, samples, now, CANDIDATE, nodes, {"camera-1": "default"}, False, NOW)
+
+
+def test_before_anything_was_measured_nothing_is_judged() -> None:
+    from edge_operator.decide.analysis import OnTrial, judge
+
+    nodes = (OnTrial("camera-1", "default", BEGAN),)
+    frozen = Frozen.begin(THREE, 1, BEGAN)
+    assert not judge(THREE, None, frozen, CANDIDATE, nodes, {"camera-1": "default"}, False, NOW).measured
+
+
+def test_without_checks_there_is_nothing_to_wait_for() -> None:
+    found = judgement(parse_analysis({"checks": []}), (counts(total=1, errors=1),), BEFORE)
+    assert found.measured
+    assert not found.judged
+
+
+@pytest.mark.parametrize(("minutes", "unreachable"), [(0.5, False), (2, True)])
+def test_what_was_measured_last_holds_for_a_minute_when_prometheus_does_not_answer(
+    minutes: float, unreachable: bool
+) -> None:
+    found = judgement(
+        THREE,
+        (counts(total=600),),
+        BEFORE,
+        golden=(golden(),),
+        now=NOW + timedelta(minutes=minutes),
+        problem="connection refused",
+    )
+    assert bool(found.waiting) is unreachable
+    if unreachable:
+        assert {item.reason for item in found.waiting} == {reasons.METRICS_UNAVAILABLE}
+        assert "connection refused" in found.waiting[0].message
+
+
+def test_what_failed_when_prometheus_last_answered_no_longer_condemns_when_that_is_long_ago() -> None:
+    found = judgement(THREE, (counts(total=600, errors=60),), BEFORE, now=NOW + timedelta(minutes=2))
+    assert found.failed is None
+
+
+# --- frozen ---
+
+
+def test_what_was_pooled_first_is_what_holds_for_the_wave() -> None:
+    """Prometheus lost its data: the baseline of the wave's beginning stands in."""
+    first = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000, errors=100),))
+    frozen = Frozen.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(first.judged)
+    later = judgement(analysis_of(ERRORS), (counts(total=2000, errors=100),), (), frozen=frozen)
+    assert later.failed is None
+    without = judgement(analysis_of(ERRORS), (counts(total=2000, errors=100),), ())
+    assert without.failed is not None
+
+
+def test_frozen_parameters_survive_status_and_are_dropped_when_the_checks_change() -> None:
+    first = judgement(THREE, (counts(total=600),), BEFORE)
+    frozen = Frozen.begin(THREE, 1, BEGAN).with_baselines(first.judged)
+    again = Frozen.of(frozen.to_json(), THREE)
+    assert again is not None
+    assert again.to_json() == frozen.to_json()
+    assert again.since == BEGAN
+    assert {key[2] for key in again.baselines} == {"failed", "refused", "slowdown"}
+    assert Frozen.of(frozen.to_json(), analysis_of(ERRORS)) is None
+    assert Frozen.of(None, THREE) is None
+
+
+def test_what_is_frozen_does_not_move_with_later_data() -> None:
+    early = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000),))
+    frozen = Frozen.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(early.judged)
+    late = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000, errors=500),))
+    assert frozen.with_baselines(late.judged).baselines == frozen.baselines
+
+
+# --- reported ---
+
+
+def test_an_entry_is_written_anew_only_when_its_verdict_changes_or_its_evidence_doubles() -> None:
+    analysis, status = analysis_of(ERRORS), []
+    written = []
+    for total in range(0, 1200, 10):
+        found = report(status, judgement(analysis, (counts(total=total),), BEFORE, golden=(golden(),)), CANDIDATE)
+        if found.entries != status:
+            written.append(total)
+            status = found.entries
+        assert [item.message for item in found.judgement.judged] == [entry["message"] for entry in status]
+    assert written == [0, 10, 20, 40, 80, 160, 230, 460, 920]
+
+
+def test_entries_stay_while_nothing_is_measured_and_go_with_their_revision() -> None:
+    found = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE)
+    gate = {"name": "maxSizeBytes", "verdict": "Pass"}
+    none = judgement(analysis_of(ERRORS), measured_at=NOW, frozen=Frozen.begin(THREE, 1, BEGAN))
+    assert report([gate, *found.entries], _not_measured(none), CANDIDATE).entries == found.entries
+    assert report([gate, *found.entries], _not_measured(none), "m-other").entries == []
+
+
+def _not_measured(found: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(found, judged=(), measured=False)
+
+
+def test_an_entry_says_verdict_observed_limit_n_and_when() -> None:
+    (entry,) = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE).entries
+    assert entry == {
+        "name": "errors",
+        "variant": "default",
+        "revision": CANDIDATE,
+        "verdict": "Pass",
+        "observed": "0",
+        "limit": "1.3",
+        "sampleCount": 600,
+        "measuredAt": "2026-01-01T12:10:00Z",
+        "message": "0 % of requests failed, limit 1.3 % (n = 600 on 1 node; up to 0.3 % expected)",
+    }

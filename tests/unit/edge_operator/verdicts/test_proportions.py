@@ -1,0 +1,68 @@
+"""Wilson's and Newcombe's intervals against published numbers, an independent implementation, and their laws."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, norm
+
+from edge_operator.decide.statistics.proportions import difference, wilson
+
+Z_95 = float(norm.ppf(0.975))
+COUNTS = [(k, n) for n in (1, 5, 20, 300, 100_000) for k in {0, 1, n // 7, n // 2, n - 1, n}]
+
+NEWCOMBE_1998_TABLE_II = [
+    # first, second, limits of method 10 at 95 %
+    ((56, 70), (48, 80), (0.0524, 0.3339)),
+    ((9, 10), (3, 10), (0.1705, 0.8090)),
+    ((6, 7), (2, 7), (0.0582, 0.8062)),
+    ((5, 56), (0, 29), (-0.0381, 0.1926)),
+    ((0, 10), (0, 20), (-0.1611, 0.2775)),
+    ((0, 10), (0, 10), (-0.2775, 0.2775)),
+    ((10, 10), (0, 20), (0.6791, 1.0000)),
+    ((10, 10), (0, 10), (0.6075, 1.0000)),
+]
+
+
+@pytest.mark.parametrize(("k", "n"), COUNTS)
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_wilsons_limits_are_those_of_scipy(k: int, n: int, confidence: float) -> None:
+    ours = wilson(k, n, float(norm.ppf((1 + confidence) / 2)))
+    theirs = binomtest(k, n).proportion_ci(confidence, method="wilson")
+    assert (ours.lower, ours.upper) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second", "limits"), NEWCOMBE_1998_TABLE_II)
+def test_newcombes_limits_are_those_that_he_published(
+    first: tuple[int, int], second: tuple[int, int], limits: tuple[float, float]
+) -> None:
+    interval = difference(*first, *second, Z_95)
+    assert (interval.lower, interval.upper) == pytest.approx(limits, abs=5.1e-5)
+
+
+def test_the_second_less_the_first_is_the_mirror_of_the_first_less_the_second() -> None:
+    for (k1, n1), (k2, n2) in product(COUNTS, COUNTS):
+        one, other = difference(k1, n1, k2, n2, Z_95), difference(k2, n2, k1, n1, Z_95)
+        assert (one.lower, one.upper) == pytest.approx((-other.upper, -other.lower), abs=1e-12)
+
+
+def test_without_samples_nothing_is_known() -> None:
+    assert (wilson(0, 0, 2).lower, wilson(0, 0, 2).upper) == (0, 1)
+    assert (difference(0, 0, 3, 4, 2).lower, difference(3, 4, 0, 0, 2).upper) == (-1, 1)
+
+
+@pytest.mark.parametrize(("k", "n"), [(-1, 5), (6, 5), (1, 0)])
+def test_what_is_no_proportion_is_refused(k: int, n: int) -> None:
+    with pytest.raises(ValueError, match="not a proportion"):
+        wilson(k, n, 2)
+
+
+@pytest.mark.parametrize(("p1", "p2", "n1", "n2"), [(0.95, 0.9, 200, 400), (0.5, 0.5, 60, 60), (0.99, 0.99, 100, 500)])
+def test_newcombes_interval_covers_as_often_as_it_says(p1: float, p2: float, n1: int, n2: int) -> None:
+    random = np.random.default_rng(1)
+    first, second = random.binomial(n1, p1, 4000), random.binomial(n2, p2, 4000)
+    covered = 0
+    for k1, k2 in zip(first.tolist(), second.tolist(), strict=True):
+        interval = difference(k1, n1, k2, n2, Z_95)
+        covered += interval.lower <= p1 - p2 <= interval.upper
+    assert 0.93 <= covered / 4000 <= 0.99
