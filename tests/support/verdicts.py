@@ -28,7 +28,7 @@ def counts(
     wrong: int = 0,
     edges: tuple[float, ...] = EDGES,
 ) -> Counts:
-    """``total`` requests: ``slow`` of the good ones took 70 ms, a tenth of the rest twice ``typical``, the others it."""
+    """``total`` requests: ``slow`` good ones took 70 ms, a tenth of the rest twice ``typical``, the others it."""
     ok = total - errors - refused
     tenth = (ok - slow) // 10
     took = {typical: ok - slow - tenth, 2 * typical: tenth, 0.07: slow}

@@ -11,7 +11,12 @@ exact permutation test. What slows down all of them alike cancels out there.
 from math import exp, inf, log
 
 from edge_operator.decide.analysis.evidence import Evidence, Judged, percent
-from edge_operator.decide.analysis.limits import allowed_share, allowed_slowdown, common_edge
+from edge_operator.decide.analysis.limits import (
+    FEWEST_FOR_SLOWDOWN,
+    allowed_share,
+    allowed_slowdown,
+    common_edge,
+)
 from edge_operator.decide.analysis.shares import Measure, judge_shares
 from edge_operator.decide.samples import Counts
 from edge_operator.decide.statistics.histogram import quantile
@@ -63,6 +68,7 @@ def _slowdown(max_slowdown: float) -> Measure:
         total=_timed,
         limits=lambda counts: allowed_slowdown(counts.durations, max_slowdown),
         without_baseline=None,
+        fewest=FEWEST_FOR_SLOWDOWN,
         most_a_minute=MOST_A_MINUTE,
     )
 

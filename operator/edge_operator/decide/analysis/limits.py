@@ -21,8 +21,10 @@ Z_90 = 1.2815515655446004
 """The 90 % quantile of the standard normal."""
 TOLERANCE = 1.5
 WORSE = 2.0
-FEWEST_BASELINE_REQUESTS = 500
-"""With fewer of its own a node is expected no better than all the nodes of its variant together."""
+FEWEST_FOR_SHARES = 500
+"""With fewer requests of its own, no better is expected of a node than of all the nodes of its variant together."""
+FEWEST_FOR_SLOWDOWN = 50
+"""The same for its latencies: nodes differ so much in speed that the others say little about one."""
 TAIL = 0.1
 """A node is watched at a bucket edge that at most this share of its requests would exceed on a slow day."""
 LEAST_STEP = 0.05

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
-from edge_operator.decide.analysis.limits import FEWEST_BASELINE_REQUESTS, Limits, more_lenient
+from edge_operator.decide.analysis.limits import FEWEST_FOR_SHARES, Limits, more_lenient
 from edge_operator.decide.samples import Counts
 from edge_operator.decide.statistics.sequential import (
     Stratum,
@@ -39,6 +39,8 @@ class Measure:
     """Of a baseline; None where it tells nothing."""
     without_baseline: Limits | None
     """None: without one nothing can be judged."""
+    fewest: int = FEWEST_FOR_SHARES
+    """Requests of a baseline that is rested on alone."""
     most_a_minute: float | None = None
     """How many requests of a node count within a minute against it; None: all. Neighbours in time are not independent.
 
@@ -139,7 +141,7 @@ def _limits_of(baseline: Counts | None, measure: Measure, pooled: Limits | None)
     own = measure.limits(baseline) if baseline is not None and measure.total(baseline) else None
     if own is None or pooled is None:
         return own or pooled
-    return own if own.requests >= FEWEST_BASELINE_REQUESTS else more_lenient(own, pooled)
+    return own if own.requests >= measure.fewest else more_lenient(own, pooled)
 
 
 def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:

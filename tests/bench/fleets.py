@@ -1,0 +1,139 @@
+"""Simulated fleets: what nodes' servers count, tick by tick, in counts of histogram buckets.
+
+Latencies of a node are log-normal around a median of its own, with one request in fifty four times slower (a garbage
+collection, a cold cache). Nodes differ in speed and in traffic. Nothing of the rules under test is in here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf, pi
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from edgemodel.metrics import DURATION_BUCKETS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+EDGES = (*DURATION_BUCKETS, inf)
+LOG_EDGES = np.log(np.array(DURATION_BUCKETS))
+BASELINE_SECONDS = 3600
+CHUNKS = 12
+"""The hour before is drawn in so many parts, between which the environment may change."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a fleet lives in."""
+
+    name: str
+    node_spread: float = 0.4
+    """Standard deviation of the logarithm of the nodes' median latencies."""
+    traffic_skew: float = 0.5
+    """The same of their request rates."""
+    requests_per_second: float = 0.5
+    """Of a node, in the mean."""
+    diurnal: float = 0.0
+    """Latencies swing by this share within a day, traffic by 2.5 times as much; the phase is random."""
+    gap: float = 0.0
+    """Probability that a scrape of a node fails; and half as probable, that it fails for five minutes."""
+    busy: float = 0.0
+    """Share of the time in which a node's processor is taken by others, for some 45 s, and it is twice as slow."""
+    weather: float = 1.0
+    """How many times slower all nodes become a minute into the first wave, for good."""
+
+
+NODE_SPREAD = Condition("node spread", node_spread=0.6)
+TRAFFIC_SKEW = Condition("traffic skew", traffic_skew=1.3)
+DIURNAL = Condition("diurnal drift", diurnal=0.2)
+GAPS = Condition("gaps", gap=0.1)
+CONDITIONS = (NODE_SPREAD, TRAFFIC_SKEW, DIURNAL, GAPS)
+BUSY = Condition("busy nodes", busy=0.05, requests_per_second=2.0)
+WEATHER = Condition("all slow together", weather=2.5)
+
+
+@dataclass
+class Fleet:
+    """One fleet in one rollout. Times are seconds since the rollout began."""
+
+    condition: Condition
+    nodes: int
+    random: np.random.Generator
+    error_rate: float = 0.0005
+
+    def __post_init__(self) -> None:
+        draw, c = self.random, self.condition
+        self.median = 0.02 * np.exp(c.node_spread * draw.standard_normal(self.nodes))
+        skew = c.traffic_skew * draw.standard_normal(self.nodes) - c.traffic_skew**2 / 2
+        self.rate = c.requests_per_second * np.exp(skew)
+        self.phase = draw.uniform(0, 2 * pi)
+        self.is_busy = draw.random(self.nodes) < c.busy
+        self.dark_until = np.zeros(self.nodes)
+
+    def baseline(self) -> tuple[Array, Array]:
+        """(requests by bucket [nodes, edges], failed requests [nodes]) of the hour before."""
+        counted = np.zeros((self.nodes, len(EDGES)), dtype=np.int64)
+        failed = np.zeros(self.nodes, dtype=np.int64)
+        for chunk in range(CHUNKS):
+            at = BASELINE_SECONDS * ((chunk + 0.5) / CHUNKS - 1)
+            parts = 20 if self.condition.busy else 1
+            for _ in range(parts):
+                more, bad = self.tick(at, BASELINE_SECONDS / CHUNKS / parts)
+                counted += more
+                failed += bad
+        return counted, failed
+
+    def tick(
+        self, at: float, seconds: float, slower: Array | float = 1.0, error_rate: Array | float | None = None
+    ) -> tuple[Array, Array]:
+        """(good requests by bucket, not cumulative [nodes, edges], failed requests [nodes]) of the next ``seconds``."""
+        c, draw = self.condition, self.random
+        swing = np.sin(2 * pi * at / 86_400 + self.phase)
+        factor = (1 + c.diurnal * swing) * slower
+        if c.busy:
+            leave, enter = min(seconds / 45, 1.0), min(seconds / 45, 1.0) * c.busy / (1 - c.busy)
+            flip = draw.random(self.nodes)
+            self.is_busy = np.where(self.is_busy, flip > leave, flip < enter)
+            factor = factor * np.where(self.is_busy, 2.0, 1.0)
+        if at > 60:
+            factor = factor * c.weather
+        centre = np.log(self.median * factor)[:, None]
+        below = 0.98 * ndtr((LOG_EDGES - centre) / 0.5) + 0.02 * ndtr((LOG_EDGES - centre - np.log(4)) / 0.5)
+        shares = np.diff(below, axis=1, prepend=0, append=1)
+        expected = self.rate * seconds * (1 + 2.5 * c.diurnal * swing)
+        bad = self.error_rate if error_rate is None else error_rate
+        good = draw.poisson(np.maximum((expected * (1 - bad))[:, None] * shares, 0))
+        return good, draw.poisson(expected * bad)
+
+    def scraped(self, at: float) -> Array:
+        """Which nodes answer Prometheus now."""
+        c = self.condition
+        if not c.gap:
+            return np.ones(self.nodes, dtype=bool)
+        dark = self.random.random(self.nodes) < c.gap / 2 * 15 / 300
+        self.dark_until = np.where(dark, at + 300, self.dark_until)
+        answered: Array = (at >= self.dark_until) & (self.random.random(self.nodes) >= c.gap)
+        return answered
+
+
+def quantiles(counts: Array, q: float) -> Array:
+    """Of histograms [..., edges], not cumulative, as Prometheus reckons them; NaN without an observation."""
+    cumulative = counts.cumsum(axis=-1)
+    total = cumulative[..., -1]
+    rank = q * total
+    place = np.minimum((cumulative < rank[..., None]).sum(axis=-1), len(EDGES) - 1)
+    edges = np.array((0.0, *DURATION_BUCKETS, DURATION_BUCKETS[-1]))
+    below = np.where(place > 0, np.take_along_axis(cumulative, np.maximum(place - 1, 0)[..., None], -1)[..., 0], 0)
+    inside = np.take_along_axis(counts, place[..., None], -1)[..., 0]
+    share = np.where(inside > 0, (rank - below) / np.maximum(inside, 1), 0.0)
+    value = edges[place] + (edges[np.minimum(place + 1, len(edges) - 1)] - edges[place]) * share
+    return np.where(total > 0, value, np.nan)
+
+
+Make = Callable[[int], Fleet]
+
+
+def with_seed(condition: Condition, nodes: int, error_rate: float = 0.0005) -> Make:
+    """Fleet number ``i``: always the same one."""
+    return lambda number: Fleet(replace(condition), nodes, np.random.default_rng([nodes, number]), error_rate)

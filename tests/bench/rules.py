@@ -1,0 +1,256 @@
+"""The rules that are compared: ours, by the operator's own code, and others as their documentation has them.
+
+All roll out by the same waves. A rule's ``Run`` says what came of one rollout. Rules that compare with stable have,
+once no node runs it any more, the hour before the rollout to compare with.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import inf, sqrt
+
+import numpy as np
+
+from edge_operator.decide.analysis import Frozen, OnTrial, judge
+from edge_operator.decide.samples import Counts, Samples
+from edge_operator.decide.waves import plan_waves
+from edgemodel.analysis import Analysis, parse_analysis
+from edgemodel.spec import Wave
+from tests.bench.fleets import EDGES, Array, Fleet, quantiles
+
+WAVES = (Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all", percent=100))
+SOAK, BAKE, HOLD = 300, 1800, 3600
+TICK = 15
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+PROMOTED, ROLLED_BACK, HELD = "promoted", "rolled back", "held"
+
+
+@dataclass(frozen=True)
+class Run:
+    outcome: str
+    seconds: float
+    """Since the first node served the candidate."""
+    seen: int = 0
+    """Requests that it had served by then."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the candidate."""
+
+    slower: float = 1.0
+    error_rate: float | None = None
+
+
+def plan(nodes: int) -> list[int]:
+    """How many nodes each wave reaches, without waves that add none."""
+    goals = plan_waves(WAVES, nodes)
+    return [goal for number, goal in enumerate(goals) if number == 0 or goal > goals[number - 1]]
+
+
+# --- ours ---
+
+
+@dataclass
+class Ours:
+    """The operator's own judgement; a wave that is undecided is held for an hour."""
+
+    analysis: Analysis
+    every: int = 30
+    """Seconds between two measurements; in the bake four times as many, for it is long."""
+
+    def __call__(self, fleet: Fleet, fault: Fault) -> Run:
+        before, failed_before = fleet.baseline()
+        baseline = _counts(before.cumsum(axis=1), failed_before)
+        names = [f"n{number}" for number in range(fleet.nodes)]
+        variants = dict.fromkeys(names, "default")
+        goals, wave, at, wave_began, seen = plan(fleet.nodes), 0, 0, 0, 0
+        counted, failed = np.zeros_like(before), np.zeros_like(failed_before)
+        shown, shown_failed = counted.copy(), failed.copy()
+        frozen = Frozen.begin(self.analysis, 1, EPOCH)
+        entered = [0] * goals[0]
+        while True:
+            on = np.arange(fleet.nodes) < goals[wave]
+            at += TICK
+            good, bad = fleet.tick(at, TICK, np.where(on, fault.slower, 1.0), _error_rates(fleet, fault, on))
+            counted += good
+            failed += bad
+            seen += int(good[on].sum() + bad[on].sum())
+            scraped = fleet.scraped(at)
+            shown[scraped], shown_failed[scraped] = counted[scraped], failed[scraped]
+            if at % (self.every if wave < len(goals) - 1 else 4 * self.every):
+                continue
+            now = EPOCH + timedelta(seconds=at)
+            since = _counts(shown.cumsum(axis=1), shown_failed)
+            samples = Samples(
+                measured_at=now,
+                candidate="c",
+                since=frozen.since,
+                trial=tuple(since[: goals[wave]]),
+                control=tuple(since[goals[wave] :]),
+                baseline=tuple(baseline),
+                reporting={name: now for name, answers in zip(names, scraped, strict=True) if answers},
+            )
+            nodes = tuple(
+                OnTrial(name, "default", EPOCH + timedelta(seconds=entry))
+                for name, entry in zip(names, entered, strict=False)
+            )
+            judgement = judge(self.analysis, samples, frozen, "c", nodes, variants, False, now)
+            frozen = frozen.with_baselines(judgement.judged)
+            if judgement.failed is not None:
+                return Run(ROLLED_BACK, at, seen)
+            last = wave == len(goals) - 1
+            served = at - wave_began
+            if served < (BAKE if last else SOAK):
+                continue
+            if judgement.waiting:
+                if served >= (BAKE if last else SOAK) + HOLD:
+                    return Run(HELD, at, seen)
+                continue
+            if last:
+                return Run(PROMOTED, at, seen)
+            wave, wave_began = wave + 1, at
+            entered += [at] * (goals[wave] - len(entered))
+            frozen = Frozen.begin(self.analysis, 1, now)
+            before, failed_before = before + _stable(counted, on), failed_before + np.where(on, 0, failed)
+            baseline = _counts(before.cumsum(axis=1), failed_before)
+            counted, failed = np.zeros_like(counted), np.zeros_like(failed)
+            shown, shown_failed = counted.copy(), failed.copy()
+
+
+def ours(*checks: dict[str, object]) -> Ours:
+    return Ours(parse_analysis({"checks": list(checks)}))
+
+
+def _stable(counted: Array, on: Array) -> Array:
+    return np.where(on[:, None], 0, counted)
+
+
+def _counts(cumulative: Array, failed: Array) -> list[Counts]:
+    return [
+        Counts(f"n{number}", int(row[-1]), 0, int(bad), dict(zip(EDGES, row.tolist(), strict=True)))
+        for number, (row, bad) in enumerate(zip(cumulative, failed, strict=True))
+    ]
+
+
+def _error_rates(fleet: Fleet, fault: Fault, on: Array) -> Array | None:
+    return None if fault.error_rate is None else np.where(on, fault.error_rate, fleet.error_rate)
+
+
+# --- others ---
+
+
+@dataclass
+class Minute:
+    """What a rule sees of a minute: histograms, not cumulative, pooled over the nodes that were scraped."""
+
+    canary: Array
+    """Of the last minute."""
+    stable: Array
+    """Of the last minute; of the hour before where no node runs stable any more."""
+    canary_wave: Array
+    """Since the wave began."""
+    stable_wave: Array
+    before: Array
+    """Of the hour before the rollout, all nodes."""
+    canary_failed: int
+    canary_total: int
+
+
+Verdict = Callable[[Minute], bool | None]
+"""Fails, does not, or None: no data."""
+
+
+@dataclass
+class Other:
+    """A rule that looks once a minute, and rolls back after ``failures`` failed looks in a rollout.
+
+    ``no_data``: how many looks in a row without data end the rollout; None: they count as failed ones.
+    """
+
+    fails: Verdict
+    failures: int = 1
+    no_data: int | None = 5
+    _: int = field(default=0, repr=False)
+
+    def __call__(self, fleet: Fleet, fault: Fault) -> Run:
+        before, _ = fleet.baseline()
+        everything = before.sum(axis=0)
+        goals, at, seen, failures, silent = plan(fleet.nodes), 0, 0, 0, 0
+        for wave, goal in enumerate(goals):
+            on = np.arange(fleet.nodes) < goal
+            canary_wave, stable_wave = np.zeros(len(EDGES), int), np.zeros(len(EDGES), int)
+            last = wave == len(goals) - 1
+            for _ in range(0, BAKE if last else SOAK, 60):
+                canary, stable = np.zeros(len(EDGES), int), np.zeros(len(EDGES), int)
+                bad_ones = 0
+                for _ in range(60 // TICK):
+                    at += TICK
+                    slower = np.where(on, fault.slower, 1.0)
+                    good, bad = fleet.tick(at, TICK, slower, _error_rates(fleet, fault, on))
+                    seen += int(good[on].sum() + bad[on].sum())
+                    scraped = fleet.scraped(at)
+                    canary += good[on & scraped].sum(axis=0)
+                    stable += good[~on & scraped].sum(axis=0)
+                    bad_ones += int(bad[on & scraped].sum())
+                canary_wave += canary
+                stable_wave += stable
+                minute = Minute(
+                    canary,
+                    stable if not last else everything,
+                    canary_wave,
+                    stable_wave if not last else everything,
+                    everything,
+                    bad_ones,
+                    int(canary.sum()) + bad_ones,
+                )
+                fails = self.fails(minute)
+                silent = silent + 1 if fails is None else 0
+                failures += fails is True or (fails is None and self.no_data is None)
+                if failures >= self.failures or (self.no_data is not None and silent >= self.no_data):
+                    return Run(ROLLED_BACK, at, seen)
+        return Run(PROMOTED, at, seen)
+
+
+def p95_above_stable(minute: Minute) -> bool | None:
+    """``histogram_quantile(0.95, …)`` of the canary over 1.2 times that of stable, in the last minute."""
+    canary, stable = (float(quantiles(side, 0.95)) for side in (minute.canary, minute.stable))
+    return None if np.isnan(canary) or np.isnan(stable) else canary > 1.2 * stable
+
+
+def mann_whitney(minute: Minute) -> bool | None:
+    """One-sided Mann-Whitney U test of the pooled latencies since the wave began, at 5 %, with ties."""
+    m, n = int(minute.canary_wave.sum()), int(minute.stable_wave.sum())
+    if not m or not n:
+        return None
+    below = np.concatenate(([0], minute.stable_wave.cumsum()[:-1]))
+    u = float((minute.canary_wave * (below + minute.stable_wave / 2)).sum())
+    ties = minute.canary_wave + minute.stable_wave
+    spread = m * n / 12 * ((m + n + 1) - float((ties**3 - ties).sum()) / ((m + n) * (m + n - 1) or 1))
+    return bool(spread > 0 and (u - m * n / 2) / sqrt(spread) > 1.6448536269514722)
+
+
+def flagger(minute: Minute) -> bool | None:
+    """request-success-rate at least 99 %, request-duration (p99) at most 1.5 times what it was; one minute each."""
+    if not minute.canary_total:
+        return None
+    p99 = float(quantiles(minute.canary, 0.99))
+    return minute.canary_failed / minute.canary_total > 0.01 or bool(p99 > 1.5 * float(quantiles(minute.before, 0.99)))
+
+
+def argo(minute: Minute) -> bool | None:
+    """successCondition: p95 at most 1.2 times what it was, and at least 95 % of requests succeed."""
+    if not minute.canary_total:
+        return None
+    p95 = float(quantiles(minute.canary, 0.95))
+    return minute.canary_failed / minute.canary_total > 0.05 or bool(p95 > 1.2 * float(quantiles(minute.before, 0.95)))
+
+
+RULES: dict[str, Callable[[Fleet, Fault], Run]] = {
+    "ours (errors, latency)": ours({"name": "errors", "type": "ErrorRate"}, {"name": "latency", "type": "Latency"}),
+    "p95 > 1.2 x stable": Other(p95_above_stable, no_data=5),
+    "Mann-Whitney, pooled": Other(mann_whitney, no_data=5),
+    "Flagger (threshold 5)": Other(flagger, failures=5, no_data=None),
+    "Argo (failureLimit 3)": Other(argo, failures=4, no_data=5),
+}
+assert inf in EDGES

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""How often good candidates are rolled back, bad ones found, and how soon: ``make bench-verdicts``.
+
+Simulated fleets (tests/bench/fleets.py), the operator's own judgement beside other rules (tests/bench/rules.py), the
+same fleets for all of them. Prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes 3`` is quick.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
+
+from tests.bench.fleets import BUSY, CONDITIONS, WEATHER, Condition, with_seed  # noqa: E402 - the path is set now
+from tests.bench.rules import HELD, ROLLED_BACK, RULES, Fault, Run  # noqa: E402
+
+OURS = next(iter(RULES))
+FLEETS = (3, 10, 100)
+FAULTS = {
+    "1x": Fault(),
+    "1.5x": Fault(slower=1.5),
+    "2x": Fault(slower=2.0),
+    "3x": Fault(slower=3.0),
+    "5x": Fault(slower=5.0),
+    "5 % errors": Fault(error_rate=0.05),
+}
+BATCH = 50
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What came of all runs of one rule, in one condition, with one fault."""
+
+    rule: str
+    nodes: int
+    condition: str
+    fault: str
+    runs: int
+    rolled_back_percent: float
+    held_percent: float
+    median_seconds: float | None
+    """From the candidate's first request to the rollback."""
+    median_requests: float | None
+
+
+def batch(rule: str, nodes: int, condition: Condition, fault: str, numbers: range) -> list[Run]:
+    make = with_seed(condition, nodes)
+    return [RULES[rule](make(number), FAULTS[fault]) for number in numbers]
+
+
+def measure(pool: ProcessPoolExecutor, rule: str, nodes: int, condition: Condition, fault: str, runs: int) -> Cell:
+    jobs = [
+        pool.submit(batch, rule, nodes, condition, fault, range(start, min(start + BATCH, runs)))
+        for start in range(0, runs, BATCH)
+    ]
+    found = [run for job in jobs for run in job.result()]
+    back = [run for run in found if run.outcome == ROLLED_BACK]
+    return Cell(
+        rule=rule,
+        nodes=nodes,
+        condition=condition.name,
+        fault=fault,
+        runs=len(found),
+        rolled_back_percent=round(100 * len(back) / len(found), 2),
+        held_percent=round(100 * sum(run.outcome == HELD for run in found) / len(found), 2),
+        median_seconds=median(run.seconds for run in back) if back else None,
+        median_requests=median(run.seen for run in back) if back else None,
+    )
+
+
+def show(nodes: int, condition: Condition, cells: list[Cell]) -> None:
+    print(f"\n{nodes} nodes, {condition.name}: rolled back, and how long it took in the median", flush=True)
+    print(f"{'':24}" + "".join(f"{fault:>19}" for fault in FAULTS))
+    for rule in dict.fromkeys(cell.rule for cell in cells):
+        row = f"{rule:24}"
+        for fault in FAULTS:
+            cell = next(c for c in cells if (c.rule, c.fault) == (rule, fault))
+            took = f"{cell.median_seconds:.0f} s" if cell.median_seconds is not None else ""
+            row += f"{cell.rolled_back_percent:9.2f} %{took:>8}"
+        held = max(cell.held_percent for cell in cells if cell.rule == rule)
+        print(row + (f"   held: up to {held:.1f} %" if held else ""), flush=True)
+
+
+def targets(cells: list[Cell]) -> Iterable[dict[str, Any]]:
+    """By the cells whose conditions the goals are about."""
+    core = {condition.name for condition in CONDITIONS}
+    mine = [cell for cell in cells if cell.rule == OURS and cell.condition in core]
+
+    def target(name: str, goal: str, value: float, unit: str, holds: bool) -> dict[str, Any]:
+        return {"name": name, "goal": goal, "value": value, "unit": unit, "holds": holds}
+
+    worst = max((c.rolled_back_percent for c in mine if c.fault == "1x"), default=0.0)
+    yield target("false rollbacks per rollout, worst cell", "<= 1", worst, "%", worst <= 1)
+    for fault, goal in (("5x", 99.0), ("3x", 80.0)):
+        least = min((c.rolled_back_percent for c in mine if c.fault == fault), default=0.0)
+        yield target(f"{fault} found, worst cell", f">= {goal:g}", least, "%", least >= goal)
+    false = {(c.rule, c.nodes, c.condition): c.rolled_back_percent for c in cells if c.fault == "1x"}
+    for fault in ("3x", "5x"):
+        rivals = [
+            (mine_cell, c)
+            for mine_cell in mine
+            if mine_cell.fault == fault
+            for c in cells
+            if (c.nodes, c.condition, c.fault) == (mine_cell.nodes, mine_cell.condition, fault)
+            if c.rule != OURS and false[c.rule, c.nodes, c.condition] < 5 and c.median_seconds is not None
+        ]
+        later = [(mine_cell.median_seconds or 0.0) / c.median_seconds for mine_cell, c in rivals if c.median_seconds]
+        name = f"{fault}: time to rollback against the soonest rule with under 5 % false rollbacks"
+        ratio = round(max(later, default=0.0), 2)
+        yield target(name, "< 1 (1: as soon)", ratio, "ratio", bool(later) and ratio < 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000, help="rollouts a cell; a quarter under busy and all slow")
+    parser.add_argument("--nodes", type=int, nargs="*", default=FLEETS, help="sizes of fleets")
+    parser.add_argument("--rules", nargs="*", default=list(RULES), help="by their names")
+    parser.add_argument("--faults", nargs="*", default=list(FAULTS), help="by their names")
+    options = parser.parse_args()
+    started = time.monotonic()
+    for name in set(FAULTS) - set(options.faults):
+        del FAULTS[name]
+    cells: list[Cell] = []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for nodes in options.nodes:
+            for condition in (*CONDITIONS, BUSY, WEATHER):
+                runs = options.runs if condition in CONDITIONS else -(-options.runs // 4)
+                here = [
+                    measure(pool, rule, nodes, condition, fault, runs) for rule in options.rules for fault in FAULTS
+                ]
+                show(nodes, condition, here)
+                cells += here
+    goals = list(targets(cells))
+    print()
+    for item in goals:
+        holds = "holds" if item["holds"] else "missed"
+        print(f"{item['name']:84}{item['value']:>8} {item['unit']:6}{item['goal']:>18}   {holds}")
+    seconds = round(time.monotonic() - started)
+    print(f"{sum(cell.runs for cell in cells)} rollouts in {len(cells)} cells, {seconds} s")
+    (ROOT / "build" / "bench").mkdir(parents=True, exist_ok=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets, {seconds} s"
+    report = {"targets": goals, "machine": machine, "runs": [asdict(cell) for cell in cells]}
+    (ROOT / "build" / "bench" / "verdicts.json").write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
