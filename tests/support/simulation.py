@@ -1,12 +1,14 @@
 """A cluster in memory for tests of decisions: actions are carried out at once, time moves when told.
 
 Only what decisions can see is simulated: pins make pods, pods become ready after ``start_seconds``
-unless the test says that a revision is in trouble, offline nodes change nothing.
+unless the test says that a revision is in trouble, offline nodes change nothing. Ready pods of online nodes answer
+``requests_per_second``, and Prometheus knows at once, unless the test says that it is down.
 """
 
 import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 from edge_operator.decide import Decision, decide
@@ -23,6 +25,7 @@ from edge_operator.decide.actions import (
     StartJob,
 )
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
+from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import parse_spec
@@ -103,6 +106,13 @@ class Simulation:
     pin_names: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Pin -> (revision, variant or its puller), for every revision there ever was."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
+    requests_per_second: float = 2.0
+    """That the servers of each node answer."""
+    errors: dict[str, float] = field(default_factory=dict)
+    """Revision -> share of its requests that fail."""
+    prometheus: str = "up"
+    """up; down: it does not answer; empty: it answers, and has no metrics of the candidate."""
+    last_samples: Samples | None = None
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
 
@@ -209,7 +219,63 @@ class Simulation:
             host_port_rivals=self.rivals,
             name_taken=self.name_taken,
             pods_lost=dict(self.pods_lost),
+            samples=self.measure(),
         )
+
+    def measure(self) -> Samples | None:
+        """What Prometheus says now of the candidate, since its wave began; the last it said while it is down."""
+        frozen = (self.status.get("rollout") or {}).get("analysis")
+        candidate = self.status.get("candidateRevision")
+        if not frozen or not candidate:
+            self.last_samples = None
+            return None
+        since = datetime.fromisoformat(frozen["since"])
+        last = self.last_samples
+        if last is None or (last.candidate, last.since) != (candidate, since):
+            last = Samples(self.now, candidate, since)
+        if self.prometheus == "down":
+            self.last_samples = replace(last, problem="connection refused")
+        elif self.prometheus == "empty":
+            self.last_samples = Samples(self.now, candidate, since)
+        else:
+            self.last_samples = self._samples(candidate, since)
+        return self.last_samples
+
+    def _samples(self, candidate: str, since: datetime) -> Samples:
+        stable = self.status.get("stableRevision")
+        ready = {
+            (pod.node, pod.revision): pod
+            for pod in self.pods.values()
+            if pod.ready and pod.node in self.nodes and self.nodes[pod.node].online
+        }
+
+        def counted(revision: str | None, begins: datetime | None) -> tuple[Counts, ...]:
+            return tuple(
+                self._counts(
+                    node, revision, (self.now - max(begins or since, pod.ready_since or self.now)).total_seconds()
+                )
+                for (node, name), pod in sorted(ready.items())
+                if name == revision
+            )
+
+        on_trial = {node for node, name in ready if name == candidate}
+        hour = {node: self._counts(node, stable, 3600) for node in self.nodes} if stable else {}
+        return Samples(
+            measured_at=self.now,
+            candidate=candidate,
+            since=since,
+            trial=counted(candidate, since),
+            control=tuple(item for item in counted(stable, since) if item.node not in on_trial),
+            baseline=tuple(hour.values()),
+            reporting=dict.fromkeys(on_trial, self.now),
+            golden=tuple(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
+        )
+
+    def _counts(self, node: str, revision: str | None, seconds: float) -> Counts:
+        total = round(self.requests_per_second * max(seconds, 0))
+        errors = round(total * self.errors.get(revision or "", 0.0))
+        ok = total - errors
+        return Counts(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
 
     def target(self) -> str:
         return f"m-{parse_spec(self.spec).revision_hash()}"

@@ -33,9 +33,16 @@ OUTCOMES = (
     Failed(reasons.SOURCE_UNREACHABLE, "connection refused", True),
     (reasons.OUT_OF_MEMORY, "killed at 64Mi"),
 )
+ANALYSES: tuple[Any, ...] = (
+    None,
+    {"checks": []},
+    {"missingData": {"deadlineSeconds": 60, "onDeadline": "Pause"}},
+    {"missingData": {"deadlineSeconds": 60, "onDeadline": "RollBack"}},
+    {"missingData": {"deadlineSeconds": 20, "onDeadline": "Proceed"}},
+)
 PI = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
 QUIET_SECONDS = 250
-"""Longer than every soak, bake and node deadline of these stories."""
+"""Longer than every soak, bake and deadline of these stories."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,11 @@ class Tale:
         """Trouble is over; passes go on until nothing is written any more, for half an hour at most."""
         world = self.world
         world.trouble.clear()
+        world.errors.clear()
         world.job_outcome = None
+        world.prometheus, world.requests_per_second = "up", 20.0
+        if world.spec["rollout"].get("paused"):
+            _change_rollout(self, paused=False)
         calm, writes = 0, world.writes
         for _ in range(0, 2400, 5):
             self.run(5, 5)
@@ -110,6 +121,8 @@ def tell(story: tuple[dict[str, Any], list[Event]]) -> Tale:
         setting["nodes"], pod_delay_seconds=setting["pod_delay"], start_seconds=setting["start"]
     )
     world.spec = model_spec(serving={"strategy": setting["strategy"]})
+    world.spec["rollout"]["progressDeadlineSeconds"] = 130
+    _analyse(Tale(world), setting["analysis"])
     tale = Tale(world)
     tale.run(setting["head"])
     for verb, *arguments in events:
@@ -133,6 +146,20 @@ def _on_node(act: Callable[[Simulation, str], None]) -> Callable[[Tale, int], No
 
 def _change_rollout(tale: Tale, **changes: Any) -> None:
     tale.world.change(rollout={**tale.world.spec["rollout"], **changes})
+
+
+def _analyse(tale: Tale, which: int) -> None:
+    tale.world.change(analysis=ANALYSES[which])
+    if ANALYSES[which] is None:
+        del tale.world.spec["analysis"]
+
+
+def _measured(tale: Tale, prometheus: str, requests_per_second: float) -> None:
+    tale.world.prometheus, tale.world.requests_per_second = prometheus, requests_per_second
+
+
+def _faulty(tale: Tale, share: float) -> None:
+    tale.world.errors[tale.world.target()] = share
 
 
 def _add(tale: Tale, number: int) -> None:
@@ -200,6 +227,10 @@ VERBS: dict[str, Callable[..., None]] = {
     "ill": _ill,
     "cure": lambda tale: tale.world.trouble.clear(),
     "job": _job,
+    "analysis": _analyse,
+    "measured": _measured,
+    "faulty": _faulty,
+    "paused": lambda tale, paused: _change_rollout(tale, paused=paused),
 }
 
 _NODE = st.integers(0, 5)
@@ -226,6 +257,10 @@ _EVENTS = st.one_of(
     st.tuples(st.just("ill"), st.integers(0, len(TROUBLES) - 1)),
     st.tuples(st.just("cure")),
     st.tuples(st.just("job"), st.integers(0, len(OUTCOMES) - 1)),
+    st.tuples(st.just("analysis"), st.integers(0, len(ANALYSES) - 1)),
+    st.tuples(st.just("measured"), st.sampled_from(["up", "up", "down", "empty"]), st.sampled_from([0.0, 0.5, 20.0])),
+    st.tuples(st.just("faulty"), st.sampled_from([0.05, 0.5])),
+    st.tuples(st.just("paused"), st.booleans()),
 )
 STORIES = st.tuples(
     st.fixed_dictionaries(
@@ -235,6 +270,7 @@ STORIES = st.tuples(
             "pod_delay": st.sampled_from([0, 2]),
             "start": st.sampled_from([2, 8]),
             "head": st.sampled_from([0, 25, 200]),
+            "analysis": st.integers(0, len(ANALYSES) - 1),
         }
     ),
     st.lists(_EVENTS, min_size=4, max_size=16),

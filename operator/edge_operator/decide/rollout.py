@@ -181,6 +181,9 @@ def _go_on(trial: Trial) -> Step:
         undecided = _undecided(trial, since + duration)
         if undecided is not None:
             return undecided
+        if trial.is_last and trial.wave != trial.wave_before:
+            text = f"{trial.where}: {len(pods)} nodes serve {trial.candidate}"
+            return _hold(trial, reasons.BAKING, text, trial.timers.now + timedelta(seconds=1))  # said before it is done
         if trial.is_last:
             text = f"{trial.candidate} serves on {len(pods)} nodes after all waves"
             pins = tuple(_keep(trial))

@@ -68,32 +68,29 @@ class Prometheus:
 
         Raises PrometheusError.
         """
-        data = await self._ask(query, at)
-        match data.get("resultType"), data.get("result"):
-            case "vector", list(items):
-                return [Sample(item["metric"], float(item["value"][1])) for item in items]
-            case "scalar", [_, value]:
-                return [Sample({}, float(value))]
-        raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")
+        status, body = await self._post(query, at)
+        try:
+            return _samples(_data(status, body))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PrometheusError(f"{self.settings.url} answers otherwise than Prometheus does: {error}") from error
 
-    async def _ask(self, query: str, at: datetime) -> dict[str, Any]:
+    async def _post(self, query: str, at: datetime) -> tuple[int, bytes]:
         assert self._session is not None
         url = f"{self.settings.url.rstrip('/')}/api/v1/query"
         form = {"query": query, "time": f"{(at + self.ahead).timestamp():.3f}", "timeout": f"{TIMEOUT_SECONDS}s"}
+        headers, context = self._authorization(), self._context()
         try:
             async with self._session.post(
-                url, data=form, headers=self._authorization(), ssl=self._context(), allow_redirects=False
+                url, data=form, headers=headers, ssl=context, allow_redirects=False
             ) as answer:
-                self._learn_clock(answer.headers.get("Date"))
-                body = await _read(answer)
-                return _data(answer.status, body)
+                self.learn_clock(answer.headers.get("Date"))
+                return answer.status, await _read(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             what = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise PrometheusError(f"{self.settings.url}: {what}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise PrometheusError(f"{self.settings.url} answers otherwise than Prometheus does: {error}") from error
 
-    def _learn_clock(self, date: str | None) -> None:
+    def learn_clock(self, date: str | None) -> None:
+        """From the Date of an answer."""
         if date is None:
             return
         try:
@@ -166,3 +163,12 @@ def _data(status: int, body: bytes) -> dict[str, Any]:
         raise PrometheusError(f"Prometheus answered {status}: {answer.get('error', 'no reason')}")
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def _samples(data: dict[str, Any]) -> list[Sample]:
+    match data.get("resultType"), data.get("result"):
+        case "vector", list(items):
+            return [Sample(item["metric"], float(item["value"][1])) for item in items]
+        case "scalar", [_, value]:
+            return [Sample({}, float(value))]
+    raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")

@@ -125,6 +125,38 @@ def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somew
 
 @given(STORIES)
 @in_every_story
+def test_while_paused_no_node_gets_the_candidate_and_nothing_becomes_stable(story: Story) -> None:
+    tale = tell(story)
+    before: dict[str, Any] = {}
+    for number, frame in enumerate(tale.frames):
+        if frame.seen.spec.rollout.paused:
+            candidate = frame.status.get("candidateRevision")
+            assert not any(candidate in revisions for _, revisions in added(tale, number))
+            assert frame.status.get("stableRevision") == before.get("stableRevision")
+        before = frame.status
+
+
+@given(STORIES)
+@in_every_story
+def test_missing_data_moves_nothing(story: Story) -> None:
+    """While Prometheus is not heard of, a wave that is to be held begins no next one, and no check condemns."""
+    tale = tell(story)
+    before: dict[str, Any] = {}
+    for frame in tale.frames:
+        samples, rollout = frame.seen.samples, before.get("rollout")
+        holds = frame.seen.spec.analysis.missing_data.on_deadline == "Pause" and frame.seen.spec.analysis.checks
+        if samples is not None and samples.problem and not samples.trial and rollout and holds:
+            now = frame.status.get("rollout")
+            assert frame.status.get("stableRevision") == before.get("stableRevision")
+            assert now is None or now["wave"] <= rollout["wave"] or before["candidateRevision"] != samples.candidate
+            new = rejected(frame.status) - rejected(before)
+            reasons_of = {r["name"]: r["reason"] for r in frame.status.get("rejectedRevisions") or ()}
+            assert not any(reasons_of[name].endswith("TooHigh") for name in new)
+        before = frame.status
+
+
+@given(STORIES)
+@in_every_story
 def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(story: Story) -> None:
     for frame in tell(story).frames:
         status = frame.decision.status

@@ -40,6 +40,8 @@ class Judgement:
     judged: tuple[Judged, ...] = ()
     measured: bool = True
     measured_at: datetime | None = None
+    since: datetime | None = None
+    """When the measuring of the wave began."""
 
     @property
     def failed(self) -> Judged | None:
@@ -72,14 +74,14 @@ def judge(
     if (samples.candidate, samples.since) != (candidate, frozen.since):
         return NOT_MEASURED
     if now - samples.measured_at > max(PATIENCE, 3 * analysis.interval):
-        return Judgement(_unreachable(analysis, samples, nodes), measured_at=samples.measured_at)
+        return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, frozen.since)
     judged: list[Judged] = []
     for variant in sorted({item.variant for item in nodes}):
         evidence = _evidence(variant, samples, frozen, nodes, variants, is_first)
         judged += [_judge_one(check, evidence) for check in analysis.checks if not _is_query(check)]
     whole = _evidence("", samples, frozen, nodes, variants, is_first)
     judged += [_judge_one(check, whole) for check in analysis.checks if _is_query(check)]
-    return Judgement(tuple(judged), measured_at=samples.measured_at)
+    return Judgement(tuple(judged), True, samples.measured_at, frozen.since)
 
 
 def _judge_one(check: Check, evidence: Evidence) -> Judged:

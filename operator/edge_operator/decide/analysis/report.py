@@ -1,7 +1,9 @@
 """From a judgement to ``status.checks``: written anew only when it means something else."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.analysis.evidence import Judged
@@ -33,7 +35,7 @@ def report(before: Sequence[dict[str, Any]], judgement: Judgement, candidate: st
     entries, judged = [], []
     for item in judgement.judged[:MAX_CHECKS]:
         old, entry = known.get((item.name, item.variant)), _entry(item, judgement, candidate)
-        if old is not None and _says_the_same(old, entry):
+        if old is not None and _is_of(old, judgement) and _says_the_same(old, entry):
             entry = old
         entries.append(entry)
         judged.append(replace(item, message=entry["message"]))
@@ -55,8 +57,21 @@ def _entry(judged: Judged, judgement: Judgement, candidate: str) -> dict[str, An
     }
 
 
+def _is_of(entry: dict[str, Any], judgement: Judgement) -> bool:
+    """Of the wave that is judged, not of one before."""
+    since = judgement.since
+    return since is None or "measuredAt" not in entry or datetime.fromisoformat(entry["measuredAt"]) >= since
+
+
 def _says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
     if (old["verdict"], old.get("reason")) != (new["verdict"], new.get("reason")):
         return False
     count, more = old.get("sampleCount", 0), new["sampleCount"]
-    return bool(count <= more < 2 * count or count == more)
+    if not more:
+        return count == more and _words(old["message"]) == _words(new["message"])
+    return bool(count <= more < 2 * count)
+
+
+def _words(message: str) -> str:
+    """Without its numbers: how many nodes report changes at every measurement of a large fleet."""
+    return re.sub(r"[0-9]+", "", message)

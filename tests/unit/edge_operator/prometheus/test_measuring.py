@@ -1,0 +1,153 @@
+"""When Prometheus is asked about which EdgeModel, and what is kept when it does not answer."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from edge_operator import measuring
+from edge_operator.decide.analysis import Frozen, Plan, plan_measuring
+from edge_operator.decide.samples import Samples
+from edge_operator.measuring import Measurer
+from edge_operator.metrics import Metrics
+from edge_operator.prometheus import Prometheus, PrometheusError
+from edge_operator.world import Key, World
+from edgemodel.analysis import parse_analysis
+from edgemodel.names import API_VERSION
+from tests.support.simulation import SETTINGS, model_spec
+
+KEY = ("vision", "m")
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+ANALYSIS = {"checks": [{"name": "errors", "type": "ErrorRate"}], "intervalSeconds": 1}
+
+
+def model(version: int, since: datetime | None, candidate: str = "m-2", **analysis: Any) -> dict[str, Any]:
+    """On trial since ``since``; None: at rest."""
+    wanted = {**ANALYSIS, **analysis}
+    status: dict[str, Any] = {"stableRevision": "m-1"}
+    if since is not None:
+        frozen = Frozen.begin(parse_analysis(wanted), 1, since).to_json()
+        rollout = {"wave": 0, "startedAt": BEGAN.isoformat(), "analysis": frozen}
+        status |= {"candidateRevision": candidate, "rollout": rollout}
+    meta = {"namespace": "vision", "name": "m", "uid": "u", "resourceVersion": str(version)}
+    meta |= {"generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    spec = model_spec(analysis=wanted)
+    return {"apiVersion": API_VERSION, "kind": "EdgeModel", "metadata": meta, "spec": spec, "status": status}
+
+
+class Asked:
+    """Stands in for ``measure``: remembers plans, answers or fails."""
+
+    def __init__(self) -> None:
+        self.plans: list[Plan] = []
+        self.error: Exception | None = None
+
+    async def __call__(self, _: Prometheus, plan: Plan, now: datetime) -> Samples:
+        self.plans.append(plan)
+        if self.error is not None:
+            raise self.error
+        return Samples(now, plan.candidate, plan.since)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    made = Asked()
+    monkeypatch.setattr(measuring, "measure", made)
+    return made
+
+
+def make() -> tuple[World, Measurer, list[Key]]:
+    changed: list[Key] = []
+    world = World(SETTINGS, changed.append)
+    return world, Measurer(world, cast(Prometheus, None), Metrics()), changed
+
+
+async def look(measurer: Measurer) -> None:
+    measurer.look()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_candidate_on_trial_is_measured_and_its_model_looked_at(asked: Asked) -> None:
+    world, measurer, changed = make()
+    world.see(model(1, BEGAN))
+    changed.clear()
+    await look(measurer)
+    assert [(plan.candidate, plan.stable, plan.since) for plan in asked.plans] == [("m-2", "m-1", BEGAN)]
+    assert changed == [KEY]
+    assert world.samples[KEY].candidate == "m-2"
+
+
+async def test_nothing_is_asked_again_before_its_interval_is_over(asked: Asked) -> None:
+    world, measurer, _ = make()
+    world.see(model(1, BEGAN, intervalSeconds=3600))
+    await look(measurer)
+    await look(measurer)
+    assert len(asked.plans) == 1
+
+
+async def test_a_new_wave_is_measured_at_once(asked: Asked) -> None:
+    world, measurer, _ = make()
+    world.see(model(1, BEGAN, intervalSeconds=3600))
+    await look(measurer)
+    world.see(model(2, BEGAN + timedelta(minutes=5), intervalSeconds=3600))
+    await look(measurer)
+    assert [plan.since for plan in asked.plans] == [BEGAN, BEGAN + timedelta(minutes=5)]
+    assert asked.plans[1].baseline == timedelta(hours=1, minutes=5)
+
+
+async def test_at_rest_nothing_is_asked_and_old_samples_are_forgotten(asked: Asked) -> None:
+    world, measurer, _ = make()
+    world.see(model(1, BEGAN))
+    await look(measurer)
+    world.see(model(2, None))
+    await look(measurer)
+    assert len(asked.plans) == 1
+    assert KEY not in world.samples
+
+
+async def test_without_an_answer_what_was_measured_last_is_kept_with_the_reason(asked: Asked) -> None:
+    world, measurer, _ = make()
+    world.see(model(1, BEGAN, intervalSeconds=0))
+    await look(measurer)
+    before = world.samples[KEY]
+    asked.error = PrometheusError("connection refused")
+    await look(measurer)
+    after = world.samples[KEY]
+    assert after.problem == "connection refused"
+    assert after.measured_at == before.measured_at
+    asked.error = None
+    await look(measurer)
+    assert world.samples[KEY].problem == ""
+
+
+async def test_an_answer_that_never_came_is_told_too(asked: Asked) -> None:
+    world, measurer, _ = make()
+    world.see(model(1, BEGAN))
+    asked.error = PrometheusError("no such host")
+    await look(measurer)
+    assert world.samples[KEY].problem == "no such host"
+
+
+async def test_a_defect_of_ours_ends_no_other_measurement(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    world, measurer, _ = make()
+    world.see(model(1, BEGAN, intervalSeconds=0))
+    asked.error = ZeroDivisionError()
+    await look(measurer)
+    assert "measuring vision/m failed" in caplog.text
+    asked.error = None
+    await look(measurer)
+    assert KEY in world.samples
+
+
+def test_there_is_no_plan_before_a_wave_began_and_none_without_checks() -> None:
+    world, _, _ = make()
+    world.see(model(1, None))
+    observation = world.observe(KEY)
+    assert observation is not None
+    assert plan_measuring(observation) is None
+    world.see(model(2, BEGAN, checks=[]))
+    observation = world.observe(KEY)
+    assert observation is not None
+    assert plan_measuring(observation) is None
