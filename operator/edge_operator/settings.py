@@ -51,6 +51,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
             image_pull_secrets=names("EDGEMODEL_IMAGE_PULL_SECRETS"),
             registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
             registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),
+            adopt_server=environment.get("EDGEMODEL_ADOPT_SERVER", "false") == "true",
         ),
         prometheus=_prometheus(need("EDGEMODEL_PROMETHEUS_URL"), environment),
         registry_deployment=environment.get("EDGEMODEL_REGISTRY_DEPLOYMENT", ""),

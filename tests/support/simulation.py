@@ -24,6 +24,7 @@ from edge_operator.decide.actions import (
     SetPins,
     StartJob,
 )
+from edge_operator.decide.artifact import target_name
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
 from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import PULLER_PREFIX, daemonset_name, pin_key, puller_of
@@ -78,6 +79,7 @@ class Killed(Exception):
 @dataclass
 class Simulation:
     spec: dict[str, Any] = field(default_factory=model_spec)
+    settings: Settings = SETTINGS
     start_seconds: float = 5
     pod_delay_seconds: float = 0
     """Between a pin and its pod."""
@@ -210,7 +212,7 @@ class Simulation:
             generation=self.generation,
             spec=parse_spec(self.spec),
             status=self.status,
-            settings=SETTINGS,
+            settings=self.settings,
             revisions=tuple(self.revisions.values()),
             jobs=tuple(self.jobs.values()),
             pods=tuple(self.pods.values()),
@@ -278,7 +280,7 @@ class Simulation:
         return Counts(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
 
     def target(self) -> str:
-        return f"m-{parse_spec(self.spec).revision_hash()}"
+        return target_name(self.observe())
 
     def runs(self, node: str) -> set[str]:
         """The revisions whose ready pod is on ``node``."""

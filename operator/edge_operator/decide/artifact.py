@@ -11,6 +11,7 @@ from typing import Any
 from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
 from edge_operator.decide.observation import Job, Observation, Revision
 from edgemodel import reasons
+from edgemodel.names import short_hash
 from edgemodel.report import ArtifactReport, Published
 from edgemodel.spec import Source
 
@@ -34,27 +35,72 @@ class Artifact:
 
 
 def target_name(observation: Observation) -> str:
+    """The revision that the spec asks for: one that was made for it, or the name of the one to make.
+
+    With ``adopt_server`` it must also be on the server image that the chart now names; without, an older server is
+    as good, so that an upgrade of the chart starts no rollout.
+    """
+    first = _first_name(observation)
+    made = sorted((r for r in observation.revisions if _is_for_spec(observation, r)), key=lambda r: (r.created, r.name))
+    if observation.settings.adopt_server:
+        newest = [r for r in made if r.spec["serverImage"] == observation.settings.server_image]
+        if made and not newest:
+            return _next_name(observation)
+        made = newest
+    names = [revision.name for revision in made]
+    for name in (observation.status.get("stableRevision"), first):
+        if name in names:
+            return str(name)
+    return names[-1] if names else first
+
+
+def _first_name(observation: Observation) -> str:
     return f"{observation.name}-{observation.spec.revision_hash()}"
+
+
+def _next_name(observation: Observation) -> str:
+    """Of a revision that differs from an earlier one by its server alone."""
+    what = f"{observation.spec.revision_hash()}/{observation.settings.server_image}"
+    return f"{observation.name}-{short_hash(what)}"
+
+
+def _is_for_spec(observation: Observation, revision: Revision) -> bool:
+    """Those of older operators do not say it, but are named after it."""
+    wanted = observation.spec.revision_hash()
+    return bool(revision.spec.get("specHash", revision.name.rpartition("-")[2]) == wanted)
+
+
+def _job_prefix(observation: Observation) -> str:
+    """The name of a Job without its attempt: another one where the same artifacts are to be put on another server."""
+    attempt, server = observation.spec.attempt_hash(), observation.settings.server_image
+    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
+    if observation.settings.adopt_server and any(twin.spec["serverImage"] != server for twin in twins):
+        attempt = short_hash(f"{attempt}/{server}")
+    return f"{observation.name}-{attempt}-"
 
 
 def decide_artifact(observation: Observation, now: datetime) -> Artifact:
     name = target_name(observation)
+    prefix = _job_prefix(observation)
     recorded = observation.revision(name)
     if recorded is not None:
-        return Artifact(recorded, reasons.PUBLISHED, _published(recorded), actions=_delete_all_jobs(observation))
+        return Artifact(
+            recorded, reasons.PUBLISHED, _published(recorded), actions=_delete_jobs_but(observation, prefix)
+        )
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
+    if observation.settings.adopt_server:
+        twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))
         spec = revision_spec(observation, twin.spec["source"]["digest"], twin.spec["variants"])
         record = RecordRevision(name, {**spec, "serverImage": twin.spec["serverImage"]})
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
-    return _compress(observation, name, now)
+    return _compress(observation, name, prefix, now)
 
 
-def _compress(observation: Observation, name: str, now: datetime) -> Artifact:
-    prefix = f"{observation.name}-{observation.spec.attempt_hash()}-"
+def _compress(observation: Observation, name: str, prefix: str, now: datetime) -> Artifact:
     ours = sorted((job for job in observation.jobs if job.name.startswith(prefix)), key=lambda job: job.attempt)
-    others = tuple(DeleteJob(j.name) for j in observation.jobs if not j.name.startswith(prefix) and not j.deleting)
+    others = _delete_jobs_but(observation, prefix)
     ours = [job for job in ours if not job.deleting]
 
     def start(attempt: int, why: str) -> Artifact:
@@ -101,9 +147,8 @@ def _why(job: Job) -> tuple[str, str, bool, tuple[dict[str, Any], ...]]:
     return reasons.COMPRESSION_FAILED, message, job.attempt < MAX_UNEXPLAINED_ATTEMPTS, ()
 
 
-def _delete_all_jobs(observation: Observation) -> tuple[DeleteJob, ...]:
+def _delete_jobs_but(observation: Observation, prefix: str) -> tuple[DeleteJob, ...]:
     """Jobs of other specs; the one that made the target stays for its log."""
-    prefix = f"{observation.name}-{observation.spec.attempt_hash()}-"
     return tuple(DeleteJob(j.name) for j in observation.jobs if not j.name.startswith(prefix) and not j.deleting)
 
 
@@ -124,6 +169,7 @@ def revision_spec(observation: Observation, source_digest: str, variants: list[d
         serving["hostPort"] = spec.serving.host_port
     return {
         "model": observation.name,
+        "specHash": spec.revision_hash(),
         "fingerprint": spec.fingerprint(),
         "retryToken": spec.rollout.retry_token,
         "source": {"uri": spec.source.uri, "digest": source_digest, "format": spec.source.format},

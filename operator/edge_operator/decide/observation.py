@@ -92,6 +92,8 @@ class Settings:
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""
+    adopt_server: bool = False
+    """A newer ``server_image`` makes a new revision of every EdgeModel; otherwise it waits for the next one."""
     supported_architectures: tuple[str, ...] = ("amd64", "arm64")
 
 

@@ -275,6 +275,7 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
     told = operator_environment(render())
     assert told == {
         "EDGEMODEL_SERVER_IMAGE": "docker.io/edgemodel/server:0.1.0",
+        "EDGEMODEL_ADOPT_SERVER": "false",
         "EDGEMODEL_COMPRESSOR_IMAGE": "docker.io/edgemodel/compressor:0.1.0",
         "EDGEMODEL_REGISTRY_PUSH": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_REGISTRY_PULL": "localhost:30500",

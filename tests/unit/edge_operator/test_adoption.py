@@ -1,0 +1,120 @@
+"""When a newer server image reaches EdgeModels that run an older one."""
+
+from dataclasses import replace
+
+import pytest
+
+from edgemodel import reasons
+from tests.support.simulation import SETTINGS, Simulation, model_spec
+
+NEWER = "registry.example/server@sha256:" + "9" * 64
+
+
+def installed() -> Simulation:
+    world = Simulation.with_nodes(3)
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+    return world
+
+
+def upgrade(world: Simulation, adopt: bool) -> None:
+    world.settings = replace(SETTINGS, server_image=NEWER, adopt_server=adopt)
+
+
+def test_an_upgrade_of_the_operator_starts_no_rollout() -> None:
+    world = installed()
+    stable, pins, jobs = world.status["stableRevision"], len(world.pin_log), len(world.jobs_started)
+    upgrade(world, adopt=False)
+    world.run(300)
+    assert world.status["stableRevision"] == stable
+    assert (len(world.pin_log), len(world.jobs_started)) == (pins, jobs)
+
+
+def test_the_next_revision_brings_the_newer_server() -> None:
+    world = installed()
+    upgrade(world, adopt=False)
+    world.new_source("b")
+    world.run(400)
+    assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == NEWER
+
+
+def test_all_at_once_it_is_made_anew_and_goes_through_the_same_waves() -> None:
+    world = installed()
+    before = world.status["stableRevision"]
+    upgrade(world, adopt=True)
+    world.run(30)
+    assert world.status["stableRevision"] == before
+    assert len(world.jobs_started) == 2
+    assert len(set(world.jobs_started)) == 2
+    assert sum(world.target() in world.pinned(node) for node in world.nodes) == 1
+    world.run(400)
+    after = world.status["stableRevision"]
+    assert after != before
+    assert world.revisions[after].spec["serverImage"] == NEWER
+    assert world.revisions[after].spec["specHash"] == world.revisions[before].spec["specHash"]
+    assert all(world.runs(node) == {after} for node in world.nodes)
+
+
+def test_it_is_adopted_once() -> None:
+    world = installed()
+    upgrade(world, adopt=True)
+    world.run(400)
+    pins, jobs = len(world.pin_log), len(world.jobs_started)
+    world.run(400)
+    assert (len(world.pin_log), len(world.jobs_started)) == (pins, jobs)
+
+
+def test_a_revision_that_is_on_the_image_already_is_not_made_again() -> None:
+    world = installed()
+    world.settings = replace(SETTINGS, adopt_server=True)
+    pins = len(world.pin_log)
+    world.run(300)
+    assert len(world.pin_log) == pins
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_what_was_adopted_stays_when_the_value_is_taken_back(adopt: bool) -> None:
+    world = installed()
+    upgrade(world, adopt=True)
+    world.run(400)
+    adopted, pins = world.status["stableRevision"], len(world.pin_log)
+    upgrade(world, adopt)
+    world.run(300)
+    assert world.status["stableRevision"] == adopted
+    assert len(world.pin_log) == pins
+
+
+def test_a_newer_server_that_does_not_get_ready_is_rolled_back_to_the_older_one() -> None:
+    world = installed()
+    before = world.status["stableRevision"]
+    upgrade(world, adopt=True)
+    world.step()
+    world.trouble[world.target()] = (reasons.CRASH_LOOP, "the server ended 3 times")
+    world.run(300)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert all(world.runs(node) == {before} for node in world.nodes)
+    upgrade(world, adopt=False)
+    world.run(30)
+    assert world.ready_reason() == reasons.SERVING
+
+
+def test_artifacts_on_an_older_server_do_not_pass_for_those_on_the_newer_one() -> None:
+    """A change of serving alone takes the artifacts of its twin; with adoption it has to be one on the new image."""
+    world = installed()
+    upgrade(world, adopt=True)
+    world.change(serving={"resources": {"limits": {"memory": "300Mi"}}})
+    world.run(400)
+    assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == NEWER
+    assert len(world.jobs_started) == 2
+
+
+def test_a_stable_revision_of_an_older_operator_that_names_no_hash_is_recognised() -> None:
+    world = Simulation.with_nodes(1, spec=model_spec())
+    world.run(400)
+    stable = world.status["stableRevision"]
+    old = world.revisions[stable]
+    world.revisions[stable] = replace(old, spec={k: v for k, v in old.spec.items() if k != "specHash"})
+    pins = len(world.pin_log)
+    world.run(60)
+    assert world.target() == stable
+    assert len(world.pin_log) == pins
