@@ -35,6 +35,7 @@ async def run(config: OperatorSettings) -> None:
     world = World(config.decisions, queue.add)
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
+    metrics.watch_nodes(lambda: ((m.namespace, m.name, m.status.get("nodes") or {}) for m in world.models.values()))
     synced = asyncio.Event()
     async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:
         leadership = Leadership(cluster, config.namespace, config.identity)

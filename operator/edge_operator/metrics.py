@@ -1,9 +1,10 @@
 """The operator's own metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 
@@ -24,6 +25,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.verdicts = Counter(
+            "edgemodel_operator_verdicts",
+            "Verdicts of checks on candidates, each time that one changed.",
+            ["check", "verdict"],
+            registry=self.registry,
+        )
         self.measuring_seconds = Histogram(
             "edgemodel_operator_measuring_seconds",
             "Duration of all queries about one EdgeModel.",
@@ -38,6 +45,28 @@ class Metrics:
     def watch_writes(self, writes: dict[str, int]) -> None:
         """Exports the counts that ``writes`` holds at each scrape."""
         self.registry.register(_Writes(writes))
+
+    def watch_nodes(self, counts: Callable[[], Iterable[tuple[str, str, dict[str, Any]]]]) -> None:
+        """Exports what ``counts`` gives at each scrape: (namespace, model, ``status.nodes``)."""
+        self.registry.register(_Nodes(counts))
+
+
+NODE_STATES = ("stable", "candidate", "offline", "failed", "unmatched")
+
+
+class _Nodes(Collector):
+    def __init__(self, counts: Callable[[], Iterable[tuple[str, str, dict[str, Any]]]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        labels = ["namespace", "model", "state"]
+        family = GaugeMetricFamily(
+            "edgemodel_operator_nodes", "Selected nodes of an EdgeModel by state.", labels=labels
+        )
+        for namespace, model, nodes in self._counts():
+            for state in NODE_STATES:
+                family.add_metric([namespace, model, state], nodes.get(state, 0))
+        yield family
 
 
 class _Writes(Collector):

@@ -137,6 +137,8 @@ class Reconciler:
             API_VERSION, "EdgeModel", observation.namespace, observation.name, {"status": changes}, "status"
         )
         self._world.see(answer)
+        for name, verdict in _new_verdicts(before, after):
+            self._metrics.verdicts.labels(name, verdict).inc()
         for reason, message, warning in _news(before, after):
             log.info("%s/%s: %s: %s", observation.namespace, observation.name, reason, message)
             self._metrics.moves.labels(reason).inc()
@@ -265,6 +267,17 @@ def _news(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str,
     if old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"]):
         return []
     return [(new["reason"], new["message"], stalled)]
+
+
+def _new_verdicts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+    """(check, verdict) of those on nodes that are new, or other than they were."""
+
+    def verdicts(status: dict[str, Any]) -> dict[tuple[str, str, str], str]:
+        judged = [item for item in status.get("checks") or () if "revision" in item]
+        return {(item["revision"], item.get("variant", ""), item["name"]): item["verdict"] for item in judged}
+
+    known = verdicts(before)
+    return [(key[2], verdict) for key, verdict in verdicts(after).items() if known.get(key) != verdict]
 
 
 def _ready(status: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,0 +1,31 @@
+"""What the operator says of itself to Prometheus."""
+
+from prometheus_client import generate_latest
+
+from edge_operator.metrics import Metrics
+from edge_operator.reconcile import _new_verdicts
+
+
+def scraped(metrics: Metrics) -> set[str]:
+    return {line for line in generate_latest(metrics.registry).decode().splitlines() if not line.startswith("#")}
+
+
+def test_nodes_are_told_by_state() -> None:
+    metrics = Metrics()
+    metrics.watch_nodes(lambda: [("vision", "m", {"stable": 2, "candidate": 1, "offline": 3, "selected": 6})])
+    found = scraped(metrics)
+    assert 'edgemodel_operator_nodes{model="m",namespace="vision",state="stable"} 2.0' in found
+    assert 'edgemodel_operator_nodes{model="m",namespace="vision",state="offline"} 3.0' in found
+    assert 'edgemodel_operator_nodes{model="m",namespace="vision",state="failed"} 0.0' in found
+    assert not any("selected" in line for line in found)
+
+
+def test_a_verdict_counts_when_it_changes_and_not_when_it_is_measured_again() -> None:
+    def status(verdict: str, count: int) -> dict[str, object]:
+        gate = {"name": "maxSizeBytes", "verdict": "Pass"}
+        check = {"name": "errors", "variant": "default", "revision": "m-1", "verdict": verdict, "sampleCount": count}
+        return {"checks": [gate, check]}
+
+    assert _new_verdicts({}, status("Inconclusive", 1)) == [("errors", "Inconclusive")]
+    assert _new_verdicts(status("Inconclusive", 1), status("Inconclusive", 2)) == []
+    assert _new_verdicts(status("Inconclusive", 2), status("Fail", 3)) == [("errors", "Fail")]
