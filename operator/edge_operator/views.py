@@ -24,13 +24,17 @@ _PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrIm
 def node_view(raw: Raw) -> Node:
     labels = raw["metadata"].get("labels") or {}
     status = raw.get("status") or {}
+    ready = _find(raw, "Ready")
+    online = ready is not None and ready["status"] == "True"
+    changed = ready.get("lastTransitionTime") if ready is not None and not online else None
     return Node(
         name=raw["metadata"]["name"],
         uid=raw["metadata"]["uid"],
         labels={key: value for key, value in labels.items() if not key.startswith(PIN_PREFIX)},
         pins=frozenset(key for key in labels if key.startswith(PIN_PREFIX)),
-        online=_condition(raw, "Ready") == "True",
+        online=online,
         architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
+        offline_since=_time(changed) if changed else None,
     )
 
 
@@ -180,11 +184,6 @@ def _find(raw: Raw, kind: str) -> Raw | None:
     conditions = (raw.get("status") or {}).get("conditions") or ()
     found: Raw | None = next((item for item in conditions if item["type"] == kind), None)
     return found
-
-
-def _condition(raw: Raw, kind: str) -> str:
-    found = _find(raw, kind)
-    return found["status"] if found is not None else "Unknown"
 
 
 def _time(text: str) -> datetime:

@@ -28,12 +28,14 @@ __all__ = [
     "node_exec",
     "node_named",
     "node_start",
+    "slow",
     "status",
     "up",
     "wait_for",
+    "without_api",
 ]
 
-up, down, status = cluster.up, cluster.down, cluster.status
+up, down, status, without_api = cluster.up, cluster.down, cluster.status, cluster.without_api
 
 
 def cut(node: str) -> None:
@@ -44,6 +46,11 @@ def cut(node: str) -> None:
 def join(node: str) -> None:
     """Gives the node its link back."""
     cluster.join(node_named(node))
+
+
+def slow(node: str, processor_share: float | None) -> None:
+    """Gives the pods of the node together so much of one processor; None: as much as there is."""
+    cluster.slow(node_named(node), processor_share)
 
 
 def import_image(archive: Path) -> None:

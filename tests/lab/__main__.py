@@ -58,6 +58,11 @@ def join(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def slow(arguments: argparse.Namespace) -> int:
+    cluster.slow(node_named(arguments.node), arguments.share)
+    return 0
+
+
 def execute(arguments: argparse.Namespace) -> int:
     require_root()
     words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
@@ -102,6 +107,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("node", choices=node_names)
     one = command("join", join, "give a node its link back (Ready some 6 s later)")
     one.add_argument("node", choices=node_names)
+    one = command("slow", slow, "give the pods of a node a share of one processor")
+    one.add_argument("node", choices=node_names)
+    one.add_argument("share", type=float, nargs="?", help="such as 0.1; left out: as much as there is")
     one = command("exec", execute, "run a command in the network namespace of a node")
     one.add_argument("node", choices=node_names)
     one.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND …")

@@ -40,6 +40,18 @@ def make(path: str) -> None:
                     (directory / file).write_text((directory.parent / file).read_text())
 
 
+def limit_cpu(path: str, share: float | None) -> None:
+    """Gives everything in ``path`` and below together ``share`` of one processor; None takes the limit away."""
+    period = 20_000  # microseconds: short, so that a limited pod is slow rather than stuttering
+    quota = -1 if share is None else max(int(share * period), 1000)
+    if is_v2():
+        (_ROOT / CGROUP / path / "cpu.max").write_text(f"{'max' if share is None else quota} {period}")
+        return
+    directory = next(hierarchy for hierarchy in _hierarchies() if "cpu" in hierarchy.name.split(",")) / CGROUP / path
+    (directory / "cpu.cfs_period_us").write_text(str(period))
+    (directory / "cpu.cfs_quota_us").write_text(str(quota))
+
+
 def process_files(path: str) -> list[Path]:
     """The files to write a process id to, to make that process a member."""
     return [hierarchy / CGROUP / path / "cgroup.procs" for hierarchy in _hierarchies()]

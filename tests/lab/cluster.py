@@ -113,6 +113,25 @@ def join(node: Node) -> None:
     network.join(node)
 
 
+def slow(node: Node, processor_share: float | None) -> None:
+    """Gives the pods of the node together so much of one processor; None: as much as there is."""
+    machine.require_root()
+    cgroups.limit_cpu(f"{node.name}/kubepods", processor_share)
+
+
+@contextmanager
+def without_api() -> Iterator[None]:
+    """The API server is dead within, and has forgotten its history when it is back, as after a compaction of etcd."""
+    machine.require_root()
+    control_plane.stop_apiserver()
+    try:
+        yield
+        control_plane.compact_etcd()
+    finally:
+        control_plane.start_apiserver(build.kubernetes_dir())
+        control_plane.wait_for_api()
+
+
 def _up() -> None:
     machine.require_packages()
     tools.bin_dir()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import api, cgroups, network, processes
 from .layout import (
@@ -20,7 +22,7 @@ from .layout import (
     SERVICE_RANGE,
     STATE,
 )
-from .progress import LabError
+from .progress import LabError, run
 from .waiting import wait_for
 
 COMPONENTS = ("etcd", "apiserver", "controller-manager", "scheduler", "registry", "files", "volumes", "forward")
@@ -45,10 +47,30 @@ def start_api(binaries: Path) -> None:
     (STATE / "registry.yaml").write_text(_REGISTRY_CONFIG)
     _start_forward()
     _start("etcd", ["etcd", *_etcd_flags()])
-    _start("apiserver", [binaries / "kube-apiserver", *_apiserver_flags()])
+    start_apiserver(binaries)
     _start("registry", ["docker-registry", "serve", STATE / "registry.yaml"])
     server = [sys.executable, "-I", "-m", "http.server", str(FILES_PORT)]
     _start("files", [*server, "--bind", CONTROL_PLANE_ADDRESS, "--directory", FILES])
+
+
+def start_apiserver(binaries: Path) -> None:
+    _start("apiserver", [binaries / "kube-apiserver", *_apiserver_flags()])
+
+
+def stop_apiserver() -> None:
+    """At once, as a machine that loses its power."""
+    processes.kill("apiserver")
+
+
+def compact_etcd() -> None:
+    """Forgets all history: whoever watches from an older revision is told to list anew."""
+    revision = _etcd("kv/range", {"key": "AA=="})["header"]["revision"]
+    _etcd("kv/compaction", {"revision": revision, "physical": True})
+
+
+def _etcd(what: str, body: dict[str, Any]) -> Any:
+    words = ["curl", "-sS", "--fail", "--max-time", "10", "-d", json.dumps(body), f"http://127.0.0.1:2379/v3/{what}"]
+    return json.loads(run([*network.enter(CONTROL_PLANE_NAMESPACE), *words]))
 
 
 def wait_for_api() -> None:

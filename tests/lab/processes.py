@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from . import cgroups
 from .layout import LOGS, RECORDS, STATE
 from .progress import LabError
+from .waiting import wait_for
 
 # Nothing of the caller's environment: a proxy setting, for one, would send the API server's calls away.
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(STATE)}
@@ -67,6 +70,15 @@ def pid_of(name: str) -> int | None:
         return None
     pid = int(record["pid"])
     return pid if record["started"] is not None and _start_time(pid) == record["started"] else None
+
+
+def kill(name: str) -> None:
+    """Ends the process and waits for its end; its record stays."""
+    pid = pid_of(name)
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGKILL)
+    wait_for(f"{name} to end", lambda: pid_of(name) is None, timeout_s=10, interval_s=0.05)
 
 
 def require_alive(names: Sequence[str]) -> None:

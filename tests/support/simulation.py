@@ -139,13 +139,14 @@ class Simulation:
 
     def cut(self, name: str) -> None:
         """The node's pods stay, but nobody sees them ready."""
-        self.nodes[name] = replace(self.nodes[name], online=False)
+        if self.nodes[name].online:
+            self.nodes[name] = replace(self.nodes[name], online=False, offline_since=self.now)
         for key, pod in self.pods.items():
             if pod.node == name:
                 self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def join(self, name: str) -> None:
-        self.nodes[name] = replace(self.nodes[name], online=True)
+        self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None)
         for key, pod in self.pods.items():
             if pod.node == name:
                 self.pods[key] = replace(pod, unready_since=self.now)

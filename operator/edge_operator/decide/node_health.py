@@ -40,7 +40,10 @@ def failure(
     None while it serves or still may.
     """
     if not node.online:
-        return NodeFailure(node.name, reasons.NODE_LOST, f"node {node.name} went offline after its switch")
+        if not timers.passed(_offline_since(node, timers.now), deadline):
+            return None
+        gone = f"node {node.name} went offline after its switch, and is not back after {deadline.total_seconds():.0f} s"
+        return NodeFailure(node.name, reasons.NODE_LOST, gone)
     mine = _pods_of(pods, node.name, revision, variant)
     if any(pod.ready for pod in mine):
         return None
@@ -61,8 +64,8 @@ def failure(
 
 
 def deadline_of(
+    node: Node,
     pods: tuple[Pod, ...],
-    node: str,
     revision: str,
     variant: str,
     since: datetime,
@@ -70,11 +73,19 @@ def deadline_of(
     timers: Timers,
 ) -> datetime | None:
     """When ``node`` will have failed unless it serves by then; None while it does, and in a pause."""
-    mine = _pods_of(pods, node, revision, variant)
+    if not node.online:
+        return timers.due(_offline_since(node, timers.now), deadline)
+    mine = _pods_of(pods, node.name, revision, variant)
     if any(pod.ready for pod in mine):
         return None
     newest = max(mine, key=lambda pod: pod.created, default=None)
     return timers.due(_waits_since(newest, since, timers.now), deadline)
+
+
+def _offline_since(node: Node, now: datetime) -> datetime:
+    """A node that drops off the network has as long to come back as a pod has to start; so has one of which an API
+    server that was away itself has not heard."""
+    return min(node.offline_since or now, now)
 
 
 def _waits_since(pod: Pod | None, since: datetime, now: datetime) -> datetime:

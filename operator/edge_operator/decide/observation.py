@@ -19,6 +19,8 @@ class Node:
     online: bool
     """The Ready condition is True."""
     architecture: str
+    offline_since: datetime | None = None
+    """When it was first seen not to be Ready; None while it is, or where nobody has said."""
 
 
 @dataclass(frozen=True)

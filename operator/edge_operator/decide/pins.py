@@ -99,9 +99,7 @@ def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime
     """When the next of the nodes that are on their way to ``stable`` will have failed."""
     deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
     waiting = [p for p in fleet.placement.placed if p.node.online and _on_its_way(fleet, p, stable)]
-    times = [
-        deadline_of(pods, p.node.name, stable, fleet.variant(stable, p), timers.now, deadline, timers) for p in waiting
-    ]
+    times = [deadline_of(p.node, pods, stable, fleet.variant(stable, p), timers.now, deadline, timers) for p in waiting]
     return min((time for time in times if time is not None and time > timers.now), default=None)
 
 

@@ -339,8 +339,8 @@ def _next_deadline(trial: Trial) -> datetime | None:
     pulling = [puller(p) for p in trial.next_nodes if fleet.pulling(candidate, p)]
     times = [
         deadline_of(
+            p.node,
             fleet.observation.pods,
-            p.node.name,
             candidate,
             p.variant,
             _podless_since(fleet, candidate, p, trial.started),

@@ -133,10 +133,29 @@ def test_a_node_lost_after_its_switch_counts_as_failed() -> None:
     world.run(30)
     (first,) = [node for node in world.nodes if world.target() in world.pinned(node)]
     world.cut(first)
-    world.run(5)
+    world.run(110)
+    assert not world.status["rejectedRevisions"]
+    assert sum(world.target() in world.pinned(node) for node in world.nodes) == 1
+    world.run(15)
     assert world.ready_reason() == reasons.ROLLED_BACK
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.NODE_LOST
     assert world.status["stableRevision"] == stable
     assert world.pinned(first) == {stable}
+
+
+def test_a_switched_node_that_drops_off_the_network_for_a_moment_condemns_nobody() -> None:
+    """So does an API server that was away, and calls every node lost until it has heard of it again."""
+    world = installed()
+    world.new_source("b")
+    world.run(30)
+    for node in world.nodes:
+        world.cut(node)
+    world.run(60)
+    for node in world.nodes:
+        world.join(node)
+    world.run(300)
+    assert not world.status["rejectedRevisions"]
+    assert world.status["stableRevision"] == world.target()
 
 
 def test_a_candidate_that_crashes_is_rolled_back_and_stable_is_untouched() -> None:
