@@ -2,104 +2,25 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import threading
 from typing import Any
-from urllib.parse import urlencode
 
 from edgemodel import reasons
-from tests import lab
-from tests.support import tiny_models
+from tests.support import serving, tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
-from tests.support.site import SYSTEM_NAMESPACE
-
-LOAD = Path(__file__).parents[1] / "support" / "load.py"
-CAMERAS = ("camera-1", "camera-2")
-SOAK = {**QUICK, "soakSeconds": 60, "bakeSeconds": 10}
-"""Long enough for a verdict while the canary soaks."""
-ENOUGH = 600
-"""Requests of each node that stable answers before the next revision comes."""
-
-
-def checks(*wanted: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    return {"intervalSeconds": 2, "missingData": {"deadlineSeconds": 600}, **settings, "checks": list(wanted)}
-
-
-ERRORS = {"name": "errors", "type": "ErrorRate"}
-LATENCY = {"name": "latency", "type": "Latency"}
-GOLDEN = {"name": "golden", "type": "GoldenAgreement"}
-LABELS = {"name": "labels", "type": "Accuracy", "accuracy": {"maxDropPercent": "10"}}
-
-
-class Load:
-    """Clients on the nodes, which ask until they are told to stop."""
-
-    def __init__(self, work: Workspace, *flags: str, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40) -> None:
-        address = work.site.get("service", "m", "-n", work.namespace)["spec"]["clusterIP"]
-        words = [sys.executable, str(LOAD), address, "8080", "m", "600", "2", "--per-second", str(per_second), *flags]
-        self._nodes = {node: lab.node_start(node, words, stdout=subprocess.PIPE) for node in nodes}
-
-    def stop(self) -> dict[str, dict[str, Any]]:
-        """What the clients of each node saw."""
-        for process in self._nodes.values():
-            process.terminate()
-        return {node: json.loads(process.communicate(timeout=30)[0]) for node, process in self._nodes.items()}
-
-
-@contextmanager
-def under_load(work: Workspace, *flags: str, baseline: int = ENOUGH, **options: Any) -> Iterator[Load]:
-    """A load, once stable has answered ``baseline`` requests of each node and Prometheus knows it."""
-    load = Load(work, *flags, **options)
-    try:
-        work.wait(f"Prometheus to know {baseline} requests of each node", lambda: counted(work) >= baseline, 120)
-        work.recorder.mark(f"stable has answered {baseline} requests on each node")
-        yield load
-    finally:
-        for node, saw in load.stop().items():
-            work.recorder.mark(f"clients on {node}: {saw['good']} good, {saw['failed']} failed {saw['failures'][:1]}")
-
-
-def counted(work: Workspace, nodes: tuple[str, ...] = CAMERAS) -> float:
-    """Requests that Prometheus knows of, on the node with the fewest."""
-    query = f'sum by (node) (edgemodel_inference_requests_total{{namespace="{work.namespace}",outcome="ok"}})'
-    found = {item["metric"]["node"]: float(item["value"][1]) for item in ask(work, query)}
-    return min(found.get(node, 0.0) for node in nodes)
-
-
-def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
-    """The embedded Prometheus, through the API server."""
-    path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/edgemodel-prometheus:9090/proxy/api/v1/query"
-    answer = json.loads(work.site.kubectl("get", "--raw", f"{path}?{urlencode({'query': query})}"))
-    found: list[dict[str, Any]] = answer["data"]["result"]
-    return found
-
-
-def stable(work: Workspace, **spec: Any) -> str:
-    """The first revision, serving everywhere."""
-    work.apply(source={"uri": publish_mlp(work, "first")}, rollout=QUICK, **spec)
-    return str(work.ready()["status"]["stableRevision"])
-
-
-def rolled_back(work: Workspace, first: str, reason: str) -> str:
-    """The message, once the candidate is rejected for ``reason`` and every node serves ``first`` alone again."""
-    message = work.stalled(reasons.ROLLED_BACK, seconds=240)
-    status = work.get()["status"]
-    assert status["rejectedRevisions"][0]["reason"] == reason
-    assert status["rejectedRevisions"][0]["message"] in message
-    assert status["stableRevision"] == first
-    work.wait("every node to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, first))
-    events = work.site.get("events", "-n", work.namespace, "--field-selector", f"reason={reasons.ROLLED_BACK}")["items"]
-    assert [event["message"] for event in events] == [message[:1000]]
-    described = work.site.kubectl("describe", "em", "m", "-n", work.namespace)
-    assert status["rejectedRevisions"][0]["message"][:60] in described
-    return message
-
-
-def check(work: Workspace, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(item for item in work.get()["status"]["checks"] if item["name"] == name)
-    return found
+from tests.support.live import (
+    CAMERAS,
+    ERRORS,
+    GOLDEN,
+    LABELS,
+    LATENCY,
+    SOAK,
+    check,
+    checks,
+    rolled_back,
+    stable,
+    under_load,
+)
 
 
 def test_a_slower_artifact_is_rolled_back_for_latency(work: Workspace) -> None:
@@ -134,3 +55,116 @@ def test_a_model_with_permuted_classes_is_rolled_back_for_accuracy_through_label
         message = rolled_back(work, first, reasons.ACCURACY_TOO_LOW)
     assert "accuracy drops" in message
     assert check(work, "golden")["verdict"] == "Pass"
+
+
+def test_without_any_traffic_the_golden_set_drives_the_rollout_and_the_status_says_so(work: Workspace) -> None:
+    stable(work, analysis=checks(ERRORS, GOLDEN))
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout=QUICK)
+    second = work.ready()["status"]["stableRevision"]
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+    errors, golden = check(work, "errors"), check(work, "golden")
+    assert errors["verdict"] == "Inconclusive"
+    assert errors["reason"] == reasons.NO_TRAFFIC
+    assert "the golden set (100 % of" in errors["message"]
+    assert golden["verdict"] == "Pass"
+
+
+def test_paused_lets_no_further_node_in_until_it_is_taken_back(work: Workspace) -> None:
+    first = stable(work)
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
+    work.reconciling(reasons.SOAKING)
+    work.apply(rollout={**QUICK, "soakSeconds": 5, "paused": True})
+    work.reconciling(reasons.PAUSED)
+    work.apply(rollout={**QUICK, "soakSeconds": 0, "bakeSeconds": 0, "paused": True})
+    work.reconciling(reasons.PAUSED)
+    assert sorted(work.revisions_on_nodes().values()).count(first) == 1
+    work.apply(rollout={**QUICK, "soakSeconds": 5, "paused": False})
+    second = work.ready()["status"]["stableRevision"]
+    assert second != first
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+
+
+def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_difference_and_disturbs_nothing(
+    work: Workspace,
+) -> None:
+    """Server-side apply and a diff every second, through a rollout and a rollback, as Flux and Argo CD do."""
+    done = threading.Event()
+    manifest = {"text": ""}
+    rounds: list[str] = []
+
+    def reconcile() -> None:
+        flags = ["--server-side", "--field-manager=git", "-f", "-"]
+        while not done.is_set():
+            if manifest["text"]:
+                applied = work.site.kubectl("apply", *flags, "-o", "json", stdin=manifest["text"])
+                difference = subprocess.run(
+                    ["kubectl", "diff", *flags],
+                    input=manifest["text"],
+                    env=work.site.environment,
+                    capture_output=True,
+                    text=True,
+                )
+                rounds.append(f"{difference.returncode}{difference.stdout}{difference.stderr}")
+                assert json.loads(applied)["metadata"]["generation"] >= 1
+            done.wait(1)
+
+    git = threading.Thread(target=reconcile)
+    git.start()
+
+    def push(name: str, **options: Any) -> None:
+        spec = {
+            "source": {"uri": publish_mlp(work, name, **options)},
+            "placement": {"nodeSelector": {"edge": "camera"}},
+            "rollout": QUICK,
+            "analysis": checks(ERRORS, GOLDEN),
+        }
+        meta = {"name": "m", "namespace": work.namespace}
+        body = {"apiVersion": "edgemodel.io/v1alpha1", "kind": "EdgeModel", "metadata": meta, "spec": spec}
+        manifest["text"] = json.dumps(body)
+        generation = _generation(work)
+        work.wait("Git to be applied", lambda: _generation(work) > generation)
+
+    try:
+        push("first")
+        first = work.ready()["status"]["stableRevision"]
+        before = len(rounds)
+        push("second", seed=7)
+        second = work.ready()["status"]["stableRevision"]
+        push("random", random_answers=True)
+        work.stalled(reasons.ROLLED_BACK)
+        work.wait("some more rounds", lambda: len(rounds) > before + 10)
+    finally:
+        done.set()
+        git.join()
+    assert first != second
+    assert set(rounds) == {"0"}
+    model = work.get()
+    assert model["metadata"]["generation"] == 3
+    assert model["status"]["stableRevision"] == second
+    whole = work.site.get("edgemodel", "m", "-n", work.namespace, "--show-managed-fields")
+    managers = {entry["manager"] for entry in whole["metadata"]["managedFields"] if "subresource" not in entry}
+    assert managers == {"git"}
+
+
+def _generation(work: Workspace) -> int:
+    items = work.site.get("edgemodels", "-n", work.namespace)["items"]
+    return int(items[0]["metadata"]["generation"]) if items else 0
+
+
+def test_kubectl_describe_alone_tells_the_story_of_a_rollback(work: Workspace) -> None:
+    first = stable(work, analysis=checks(ERRORS))
+    with under_load(work, "--odd-one-in", "5"):
+        work.apply(source={"uri": publish_mlp(work, "fragile", fails_beyond=5.0)}, rollout=SOAK)
+        rolled_back(work, first, reasons.ERROR_RATE_TOO_HIGH)
+    story = work.site.kubectl("describe", "em", "m", "-n", work.namespace)
+    status = work.get()["status"]
+    message = status["rejectedRevisions"][0]["message"]
+    flat = " ".join(story.split())
+    assert " ".join(message.split()) in flat
+    for words in ("ErrorRateTooHigh", "Verdict: Fail", f"Stable Revision: {first}", "RolledBack", "Sample Count"):
+        assert words in flat
+    log = work.site.kubectl("logs", "-n", "edgemodel-system", "deployment/edgemodel-operator", "--tail=400")
+    assert message in log
+    ready = serving.condition(work.get(), "Ready")
+    assert ready is not None
+    assert message in ready["message"]

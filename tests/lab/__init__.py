@@ -7,19 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import cluster, nodes
+from . import cluster, control_plane, nodes
 from .addons import kubectl
-from .layout import FILES, KUBECONFIG, NODES, REGISTRY, Node, node_named
+from .layout import API_PORT, CONTROL_PLANE_ADDRESS, FILES, KUBECONFIG, NODES, PKI, REGISTRY, Node, node_named
 from .progress import LabError
 from .waiting import wait_for
 
 __all__ = [
+    "API_PORT",
+    "CONTROL_PLANE_ADDRESS",
     "FILES",
     "KUBECONFIG",
     "NODES",
+    "PKI",
     "REGISTRY",
     "LabError",
     "Node",
+    "control_plane_start",
     "cut",
     "down",
     "import_image",
@@ -62,6 +66,11 @@ def import_image(archive: Path) -> None:
 def node_start(node: str, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
     """Starts a program as ``node_exec`` runs one; ``options`` go to subprocess.Popen."""
     return nodes.node_start(node_named(node), argv, **options)
+
+
+def control_plane_start(argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+    """Starts a program of this machine where the API server is; ``options`` go to subprocess.Popen."""
+    return control_plane.start_beside(argv, **options)
 
 
 def node_exec(node: str, argv: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,12 @@ def compact_etcd() -> None:
     """Forgets all history: whoever watches from an older revision is told to list anew."""
     revision = _etcd("kv/range", {"key": "AA=="})["header"]["revision"]
     _etcd("kv/compaction", {"revision": revision, "physical": True})
+
+
+def start_beside(argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+    """Starts a program in the control plane's namespace; to end it is the caller's."""
+    command = [*network.enter(CONTROL_PLANE_NAMESPACE), *(str(word) for word in argv)]
+    return subprocess.Popen(command, **{"text": True, **options})
 
 
 def _etcd(what: str, body: dict[str, Any]) -> Any:

@@ -1,16 +1,14 @@
 """Every status that an EdgeModel of a namespace ever had, with the time at which it was seen; what must hold of all."""
 
 import json
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from tests.support import kstatus
 from tests.support.site import Site
+from tests.support.watching import Watch
 
 
 @dataclass
@@ -37,17 +35,16 @@ class Recorder:
     seen: list[Seen] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
-    _process: subprocess.Popen[str] | None = None
-    _ended: threading.Event = field(default_factory=threading.Event)
+    _watch: Watch | None = None
 
     def __enter__(self) -> "Recorder":
-        threading.Thread(target=self._record, daemon=True).start()
+        self._watch = Watch(self.site, self._see, "edgemodels", "-n", self.namespace)
+        self._watch.__enter__()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._ended.set()
-        if self._process is not None:
-            self._process.terminate()
+    def __exit__(self, *_: object) -> None:
+        assert self._watch is not None
+        self._watch.__exit__()
 
     def mark(self, text: str) -> None:
         """Something that the test did, or saw."""
@@ -86,26 +83,9 @@ class Recorder:
             if any(c["observedGeneration"] != seen.status["observedGeneration"] for c in conditions):
                 yield f"at {seen.at:.1f} s a condition speaks of another generation"
 
-    def _record(self) -> None:
-        """kubectl ends with its API server: then another one goes on."""
-        command = ["kubectl", "get", "edgemodels", "-n", self.namespace, "--watch", "-o", "json"]
-        while not self._ended.is_set():
-            with subprocess.Popen(
-                command, env=self.site.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-            ) as self._process:
-                assert self._process.stdout is not None
-                self._read(self._process.stdout)
-            self._ended.wait(1)
-
-    def _read(self, stream: IO[str]) -> None:
-        decoder, text = json.JSONDecoder(), ""
-        for line in stream:
-            text += line
-            if line == "}\n":
-                item, _ = decoder.raw_decode(text)
-                text = ""
-                if not self.seen or self.seen[-1].item != item:
-                    self.seen.append(Seen(time.monotonic() - self._began, item))
+    def _see(self, item: dict[str, Any]) -> None:
+        if not self.seen or self.seen[-1].item != item:
+            self.seen.append(Seen(time.monotonic() - self._began, item))
 
 
 def _expected(seen: Seen) -> str | None:

@@ -109,7 +109,7 @@ def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
         "server": {"image": image("server")},
         "compressor": {"image": image("compressor")},
         "registry": {"image": image("registry"), **where},
-        "prometheus": {"image": image("prometheus"), "scrapeIntervalSeconds": 5, **where},
+        "prometheus": {"image": image("prometheus"), "scrapeIntervalSeconds": 2, **where},
     }
 
 

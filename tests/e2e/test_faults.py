@@ -1,0 +1,230 @@
+"""Judged rollouts while something breaks: each test has the lab to itself."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgemodel import reasons
+from tests import lab
+from tests.support import serving
+from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, publish_mlp
+from tests.support.live import CAMERAS, ERRORS, GOLDEN, LATENCY, SOAK, checks, stable, under_load
+from tests.support.site import SYSTEM_NAMESPACE, Site
+from tests.support.watching import Watch
+
+pytestmark = pytest.mark.exclusive
+
+ALL = ("camera-1", "camera-2", "gateway-1")
+KILLER = Path(__file__).parents[1] / "support" / "killer.py"
+
+
+def scale(site: Site, deployment: str, replicas: int) -> None:
+    """And waits until it is so."""
+    name = f"deployment/edgemodel-{deployment}"
+    site.kubectl("scale", name, f"--replicas={replicas}", "-n", SYSTEM_NAMESPACE)
+    if replicas:
+        site.kubectl("rollout", "status", name, "-n", SYSTEM_NAMESPACE, "--timeout=90s")
+        return
+    selector = f"app.kubernetes.io/component={deployment}"
+    site.kubectl("wait", "pod", "-l", selector, "--for=delete", "-n", SYSTEM_NAMESPACE, "--timeout=90s")
+
+
+@contextmanager
+def without(work: Workspace, deployment: str) -> Iterator[None]:
+    scale(work.site, deployment, 0)
+    work.recorder.mark(f"{deployment} is down")
+    try:
+        yield
+    finally:
+        scale(work.site, deployment, 1)
+        work.recorder.mark(f"{deployment} is back")
+
+
+def test_when_all_nodes_become_slow_together_nothing_moves(work: Workspace) -> None:
+    first = stable(work, analysis=checks(LATENCY))
+    with under_load(work, per_second=20):
+        work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**SOAK, "soakSeconds": 20})
+        work.reconciling(reasons.SOAKING)
+        pins = pins_of_nodes(work.site, CAMERAS)
+        try:
+            for node in CAMERAS:
+                lab.slow(node, 0.03)
+            work.recorder.mark("the pods of both cameras share 3 % of a processor each")
+            message = work.reconciling(reasons.ENVIRONMENT_CHANGED, seconds=180)
+            assert "nodes that still run stable" in message
+            status = work.get()["status"]
+            assert not status["rejectedRevisions"]
+            assert status["stableRevision"] == first
+            assert pins_of_nodes(work.site, CAMERAS) == pins
+        finally:
+            for node in CAMERAS:
+                lab.slow(node, None)
+        work.recorder.mark("all processors are free again")
+        second = work.ready(seconds=420)["status"]["stableRevision"]
+    assert second != first
+
+
+def test_prometheus_down_for_a_whole_wave_holds_and_the_rollout_resumes(work: Workspace) -> None:
+    stable(work, analysis=checks(ERRORS))
+    with under_load(work):
+        with without(work, "prometheus"):
+            work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 2})
+            message = work.reconciling(reasons.METRICS_UNAVAILABLE)
+            assert "waits for errors" in message
+            status = work.get()["status"]
+            assert status["rollout"]["heldSince"]
+            assert status["nodes"]["candidate"] == 1
+            assert not status["rejectedRevisions"]
+        second = work.ready()["status"]["stableRevision"]
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+
+
+def test_one_node_in_three_is_offline_the_rollout_completes_and_the_node_gets_stable_and_catches_up(
+    work: Workspace,
+) -> None:
+    work.apply(placement={"nodeSelector": {"kubernetes.io/os": "linux"}}, source={"uri": publish_mlp(work, "first")})
+    first = work.ready()["status"]["stableRevision"]
+    lab.cut("camera-2")
+    try:
+        work.wait("camera-2 to be seen offline", lambda: work.get()["status"]["nodes"]["offline"] == 1)
+        pins = pins_of_nodes(work.site, ("camera-2",))
+        work.apply(source={"uri": publish_mlp(work, "second", 7)})
+        model = work.ready()
+        second = model["status"]["stableRevision"]
+        pending = serving.condition(model, "NodesPending")
+        assert pending is not None
+        assert "camera-2" in pending["message"]
+        assert work.revisions_on_nodes() == dict.fromkeys(("camera-1", "gateway-1"), second)
+        assert pins_of_nodes(work.site, ("camera-2",)) == pins
+        work.apply(source={"uri": publish_mlp(work, "third", 9)}, rollout={**QUICK, "soakSeconds": 300})
+        work.reconciling(reasons.SOAKING)
+        work.recorder.mark("a third revision is on trial; camera-2 comes back")
+    finally:
+        lab.join("camera-2")
+    work.wait("camera-2 to serve stable", lambda: work.revisions_on_nodes().get("camera-2") == second, 120)
+    assert first not in work.revisions_on_nodes().values()
+    work.apply(rollout=QUICK)
+    third = work.ready()["status"]["stableRevision"]
+    assert work.revisions_on_nodes() == dict.fromkeys(ALL, third)
+
+
+def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes_nothing(work: Workspace) -> None:
+    stable(work, analysis=checks(ERRORS, GOLDEN))
+    with under_load(work) as load:
+        work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**SOAK, "soakSeconds": 30})
+        work.reconciling(reasons.SOAKING)
+        with lab.without_api():
+            work.recorder.mark("the API server is dead")
+            assert load.goes_on_for(60)
+        work.recorder.mark("the API server is back, its history compacted")
+        second = work.ready(seconds=240)["status"]["stableRevision"]
+    assert not work.get()["status"]["rejectedRevisions"]
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+
+
+def operator_environment(site: Site) -> dict[str, str]:
+    """What the chart tells the operator, with Prometheus by an address that the control plane reaches."""
+    container = site.get("deployment", "edgemodel-operator", "-n", SYSTEM_NAMESPACE)["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    told = {item["name"]: item["value"] for item in container["env"] if "value" in item}
+    selector = "app.kubernetes.io/component=prometheus"
+    (pod,) = site.get("pods", "-n", SYSTEM_NAMESPACE, "-l", selector)["items"]
+    return {
+        **told,
+        "EDGEMODEL_OPERATOR_NAMESPACE": SYSTEM_NAMESPACE,
+        "EDGEMODEL_PROMETHEUS_URL": f"http://{pod['status']['podIP']}:9090",
+        "HOSTNAME": "killed-operator",
+    }
+
+
+@contextmanager
+def killed_at_every_write(work: Workspace) -> Iterator[list[dict[str, Any]]]:
+    """The operator runs beside the API server instead of in its pod, and is killed at each write; yields the kills."""
+    slice_of_ours = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "killed-operator",
+            "namespace": SYSTEM_NAMESPACE,
+            "labels": {"kubernetes.io/service-name": "edgemodel-operator"},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080}, {"name": "token", "port": 8082}],
+        "endpoints": [{"addresses": [lab.CONTROL_PLANE_ADDRESS]}],
+    }
+    environment = work.folder / "environment.json"
+    environment.write_text(json.dumps(operator_environment(work.site)))
+    log = work.folder / "operators.log"
+    api = f"{lab.CONTROL_PLANE_ADDRESS}:{lab.API_PORT}"
+    words = [sys.executable, KILLER, "--api", api, "--pki", lab.PKI, "--environment", environment, "--log", log]
+    kills: list[dict[str, Any]] = []
+    with without(work, "operator"):
+        work.site.kubectl("apply", "-f", "-", stdin=json.dumps(slice_of_ours))
+        process = lab.control_plane_start(words, stdout=subprocess.PIPE)
+        try:
+            yield kills
+        finally:
+            process.terminate()
+            said, _ = process.communicate(timeout=30)
+            kills += [json.loads(line) for line in said.splitlines()]
+            print(f"the operators' log ends with\n{log.read_text()[-3000:]}")
+            work.site.kubectl("delete", "endpointslice", "killed-operator", "-n", SYSTEM_NAMESPACE)
+
+
+@contextmanager
+def pins_watched(site: Site) -> Iterator[list[tuple[str, str]]]:
+    """Each (node, pin) as often as the pin was set on the node."""
+    found: list[tuple[str, str]] = []
+    known: dict[str, set[str]] = {}
+
+    def see(node: dict[str, Any]) -> None:
+        name = node["metadata"]["name"]
+        pins = {key for key in node["metadata"]["labels"] if key.startswith("pin.edgemodel.")}
+        found.extend((name, pin) for pin in sorted(pins - known.get(name, pins)))
+        known[name] = pins
+
+    with Watch(site, see, "nodes"):
+        yield found
+
+
+def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_forgets_nothing(work: Workspace) -> None:
+    """A whole rollout with its rollback: the compression, a canary that fails its check, every node back on stable."""
+    first = stable(work, analysis=checks(ERRORS))
+    with (
+        under_load(work, "--odd-one-in", "10"),
+        pins_watched(work.site) as switched,
+        killed_at_every_write(work) as kills,
+    ):
+        work.apply(source={"uri": publish_mlp(work, "fragile", fails_beyond=5.0)}, rollout=SOAK)
+        message = work.stalled(reasons.ROLLED_BACK, seconds=480)
+        rejected = work.get()["status"]["rejectedRevisions"][0]["name"]
+
+        def told() -> bool:
+            revision = work.site.get("edgemodelrevision", rejected, "-n", work.namespace)
+            return bool((revision.get("status") or {}).get("verdict") == "Fail")
+
+        work.wait("the revision to be told, the last write", told, 120)
+        work.wait("every camera to serve stable alone", lambda: _on(work, first), 60)
+    print(json.dumps(kills, indent=0))
+    assert "% of requests failed" in message
+    writes = {kill["write"].split("?")[0] for kill in kills if kill["when"] == "after"}
+    for kind in ("jobs", "edgemodelrevisions", "daemonsets", "nodes", "status"):
+        assert any(kind in write for write in writes), kind
+    assert len(kills) >= 24
+    assert len(switched) == len(set(switched)), "a node was switched twice"
+    status = work.get()["status"]
+    assert status["stableRevision"] == first
+    assert [item["reason"] for item in status["rejectedRevisions"]] == [reasons.ERROR_RATE_TOO_HIGH]
+    assert _on(work, first)
+    assert len(work.site.get("jobs", "-n", work.namespace)["items"]) <= 2
+
+
+def _on(work: Workspace, revision: str) -> bool:
+    return work.revisions_on_nodes() == dict.fromkeys(CAMERAS, revision)

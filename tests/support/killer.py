@@ -1,0 +1,145 @@
+"""Runs the operator and kills it with SIGKILL at every write that it makes: instead of the first, after the second, …
+
+A program of its own, so that it can run where the API server is (see ``--help``): a proxy in front of the API server
+sees each request. A write that it is killed at is either not passed on, or passed on and not answered; each killed
+operator is followed by another. Writes of the lease are let through: they belong to no rollout. SIGTERM ends it, and
+the operator; each kill is one line of JSON on standard output.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"}
+CHUNK = 1 << 16
+
+
+class Killer:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.lock = threading.Lock()
+        self.child: subprocess.Popen[bytes] | None = None
+        self.kills = 0
+        self.dying = False
+        self.ended = threading.Event()
+
+    def kills_at(self, method: str, path: str) -> str:
+        """Before or after this write; empty: not at all. A dying operator's other writes are lost."""
+        with self.lock:
+            if self.dying:
+                return "lost"
+            if method == "GET" or "/leases" in path:
+                return ""
+            self.dying = True
+            self.kills += 1
+            when = "before" if self.kills % 2 else "after"
+            print(json.dumps({"kill": self.kills, "when": when, "write": f"{method} {path}"}), flush=True)
+            return when
+
+    def kill(self) -> None:
+        assert self.child is not None
+        self.child.kill()
+
+    def run(self, kubeconfig: Path) -> None:
+        """Another operator after each that was killed, until told to end."""
+        environment = {**os.environ, **json.loads(self.options.environment.read_text()), "KUBECONFIG": str(kubeconfig)}
+        with self.options.log.open("ab") as log:
+            while not self.ended.is_set():
+                with self.lock:
+                    command = [sys.executable, "-m", "edge_operator"]
+                    self.child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+                    self.dying = False
+                self.child.wait()
+
+    def end(self) -> None:
+        self.ended.set()
+        with self.lock:
+            self.dying = True
+            if self.child is not None:
+                self.child.terminate()
+
+
+def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:
+    options = killer.options
+    context = ssl.create_default_context(cafile=options.pki / "ca.crt")
+    context.load_cert_chain(options.pki / "admin.crt", options.pki / "admin.key")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            when = killer.kills_at(self.command, self.path)
+            if when in ("before", "lost"):
+                self.close_connection = True
+                if when == "before":
+                    killer.kill()
+                return
+            connection = http.client.HTTPSConnection(options.api, context=context, timeout=400)
+            headers = {key: value for key, value in self.headers.items() if key.lower() not in {*HOP_BY_HOP, "host"}}
+            try:
+                connection.request(self.command, self.path, body or None, headers)
+                answer = connection.getresponse()
+                if when == "after":
+                    answer.read()
+                    killer.kill()
+                    self.close_connection = True
+                    return
+                self._answer(answer)
+            except (OSError, http.client.HTTPException):
+                self.close_connection = True
+            finally:
+                connection.close()
+
+        def _answer(self, answer: http.client.HTTPResponse) -> None:
+            self.send_response_only(answer.status)
+            for key, value in answer.getheaders():
+                if key.lower() not in HOP_BY_HOP:
+                    self.send_header(key, value)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while data := answer.read1(CHUNK):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815 - names of http.server
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    return Handler
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--api", required=True, help="host:port of the API server")
+    parser.add_argument("--pki", type=Path, required=True, help="folder with ca.crt, admin.crt and admin.key")
+    parser.add_argument("--environment", type=Path, required=True, help="JSON file: the operator's variables")
+    parser.add_argument("--log", type=Path, required=True, help="file for what the operators say")
+    killer = Killer(parser.parse_args())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(killer))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: killer.end())
+    with tempfile.TemporaryDirectory() as folder:
+        kubeconfig = Path(folder) / "kubeconfig"
+        cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+        context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+        users = [{"name": "u", "user": {"token": "none"}}]
+        value = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context], "users": users}
+        kubeconfig.write_text(json.dumps({**value, "current-context": "c"}))
+        killer.run(kubeconfig)
+
+
+if __name__ == "__main__":
+    main()

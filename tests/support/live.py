@@ -1,0 +1,117 @@
+"""What tests of judged rollouts share: a load on real nodes, what Prometheus knows of it, and how a rollback ends."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from edgemodel import reasons
+from tests import lab
+from tests.support.edge_models import QUICK, Workspace, publish_mlp
+from tests.support.site import SYSTEM_NAMESPACE
+
+LOAD = Path(__file__).with_name("load.py")
+CAMERAS = ("camera-1", "camera-2")
+SOAK = {**QUICK, "soakSeconds": 60, "bakeSeconds": 10}
+"""Long enough for a verdict while the canary soaks."""
+ENOUGH = 600
+"""Requests of each node that stable answers before the next revision comes."""
+
+
+def checks(*wanted: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return {"intervalSeconds": 2, "missingData": {"deadlineSeconds": 600}, **settings, "checks": list(wanted)}
+
+
+ERRORS = {"name": "errors", "type": "ErrorRate"}
+LATENCY = {"name": "latency", "type": "Latency"}
+GOLDEN = {"name": "golden", "type": "GoldenAgreement"}
+LABELS = {"name": "labels", "type": "Accuracy", "accuracy": {"maxDropPercent": "10"}}
+
+
+class Load:
+    """Clients on the nodes, which ask until they are told to stop."""
+
+    def __init__(self, work: Workspace, *flags: str, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40) -> None:
+        address = work.site.get("service", "m", "-n", work.namespace)["spec"]["clusterIP"]
+        words = [sys.executable, str(LOAD), address, "8080", "m", "600", "2", "--per-second", str(per_second), *flags]
+        self._nodes = {node: lab.node_start(node, words, stdout=subprocess.PIPE) for node in nodes}
+
+    def goes_on_for(self, seconds: float) -> bool:
+        """Waits so long; False as soon as a client has ended."""
+        end = time.monotonic() + seconds
+        for process in self._nodes.values():
+            try:
+                process.wait(max(end - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                continue
+            return False
+        return True
+
+    def stop(self) -> dict[str, dict[str, Any]]:
+        """What the clients of each node saw."""
+        for process in self._nodes.values():
+            process.terminate()
+        return {node: json.loads(process.communicate(timeout=30)[0]) for node, process in self._nodes.items()}
+
+
+@contextmanager
+def under_load(work: Workspace, *flags: str, baseline: int = ENOUGH, **options: Any) -> Iterator[Load]:
+    """A load, once stable has answered ``baseline`` requests of each node and Prometheus knows it."""
+    load = Load(work, *flags, **options)
+    try:
+        work.wait(f"Prometheus to know {baseline} requests of each node", lambda: counted(work) >= baseline, 120)
+        work.recorder.mark(f"stable has answered {baseline} requests on each node")
+        yield load
+    finally:
+        for node, saw in load.stop().items():
+            work.recorder.mark(f"clients on {node}: {saw['good']} good, {saw['failed']} failed {saw['failures'][:1]}")
+
+
+def counted(work: Workspace, nodes: tuple[str, ...] = CAMERAS) -> float:
+    """Requests that Prometheus knows of, on the node with the fewest."""
+    query = f'sum by (node) (edgemodel_inference_requests_total{{namespace="{work.namespace}",outcome="ok"}})'
+    found = {item["metric"]["node"]: float(item["value"][1]) for item in ask(work, query)}
+    return min(found.get(node, 0.0) for node in nodes)
+
+
+def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
+    """The embedded Prometheus, through the API server."""
+    path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/edgemodel-prometheus:9090/proxy/api/v1/query"
+    answer = json.loads(work.site.kubectl("get", "--raw", f"{path}?{urlencode({'query': query})}"))
+    found: list[dict[str, Any]] = answer["data"]["result"]
+    return found
+
+
+def stable(work: Workspace, analysis: dict[str, Any] | None = None) -> str:
+    """The first revision, serving everywhere; what comes next is judged by ``analysis``."""
+    work.apply(source={"uri": publish_mlp(work, "first")}, rollout=QUICK, analysis={"checks": []})
+    first = str(work.ready()["status"]["stableRevision"])
+    if analysis is not None:
+        work.apply(analysis=analysis)
+        assert work.ready()["status"]["stableRevision"] == first
+    return first
+
+
+def rolled_back(work: Workspace, first: str, reason: str) -> str:
+    """The message, once the candidate is rejected for ``reason`` and every node serves ``first`` alone again."""
+    message = work.stalled(reasons.ROLLED_BACK, seconds=240)
+    status = work.get()["status"]
+    assert status["rejectedRevisions"][0]["reason"] == reason
+    assert status["rejectedRevisions"][0]["message"] in message
+    assert status["stableRevision"] == first
+    work.wait("every node to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, first))
+    events = work.site.get("events", "-n", work.namespace, "--field-selector", f"reason={reasons.ROLLED_BACK}")["items"]
+    assert [event["message"] for event in events] == [message[:1000]]
+    described = work.site.kubectl("describe", "em", "m", "-n", work.namespace)
+    assert status["rejectedRevisions"][0]["message"][:60] in described
+    return message
+
+
+def check(work: Workspace, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(item for item in work.get()["status"]["checks"] if item["name"] == name)
+    return found
