@@ -49,7 +49,7 @@ def without(work: Workspace, deployment: str) -> Iterator[None]:
 def test_when_all_nodes_become_slow_together_nothing_moves(work: Workspace) -> None:
     first = stable(work, analysis=checks(LATENCY))
     with under_load(work, per_second=20):
-        work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**SOAK, "soakSeconds": 20})
+        work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**SOAK, "soakSeconds": 8})
         work.reconciling(reasons.SOAKING)
         pins = pins_of_nodes(work.site, CAMERAS)
         try:
@@ -125,7 +125,8 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
         work.recorder.mark("the API server is back, its history compacted")
         second = work.ready(seconds=240)["status"]["stableRevision"]
     assert not work.get()["status"]["rejectedRevisions"]
-    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+    work.wait("both cameras to serve it, also one that was called lost", lambda: _on(work, second), 120)
+    work.wait("all nodes to be Ready again", lambda: lab.status().healthy, 120)
 
 
 def operator_environment(site: Site) -> dict[str, str]:

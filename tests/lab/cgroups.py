@@ -44,7 +44,7 @@ def limit_cpu(path: str, share: float | None) -> None:
     """Gives everything in ``path`` and below together ``share`` of one processor; None takes the limit away."""
     # Microseconds, the quota at least 1000; a short period makes a limited pod slow rather than stuttering.
     period = 20_000 if share is None else max(20_000, int(1000 / share))
-    quota = -1 if share is None else int(share * period)
+    quota = -1 if share is None else max(int(share * period), 1000)
     if is_v2():
         (_ROOT / CGROUP / path / "cpu.max").write_text(f"{'max' if share is None else quota} {period}")
         return

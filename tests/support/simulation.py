@@ -6,6 +6,7 @@ unless the test says that a revision is in trouble, offline nodes change nothing
 """
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -103,6 +104,8 @@ class Simulation:
     writes: int = 0
     killed_at: int = 0
     """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
+    killed_always: bool = False
+    """At every write: instead of the first, after the second, and so on."""
     jobs_started: list[str] = field(default_factory=list)
     verdict_log: list[RecordVerdict] = field(default_factory=list)
     pin_names: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -314,21 +317,34 @@ class Simulation:
 
     # --- how it works ---
 
-    def count_write(self) -> None:
-        """Raises Killed instead of the write at which the operator dies."""
+    @contextlib.contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Raises Killed instead of the write at which the operator dies, or after it."""
         self.writes += 1
-        if self.writes == self.killed_at:
+        if self.writes == self.killed_at or (self.killed_always and self.writes % 2):
+            raise Killed
+        yield
+        if self.killed_always:
             raise Killed
 
     def write(self, decision: Decision) -> None:
         if decision.status != self.status:
-            self.count_write()
-            self.status = decision.status
-            self.history.append(decision.status)
+            with self.one_write():
+                self.status = decision.status
+                self.history.append(decision.status)
 
     def act(self, action: Any) -> None:
-        if not isinstance(action, EnsureService | EnsureNetworkPolicies):
-            self.count_write()
+        if isinstance(action, EnsureService | EnsureNetworkPolicies):
+            return
+        if (
+            isinstance(action, EnsureDaemonSet)
+            and daemonset_name(action.revision.name, action.variant) in self.daemonsets
+        ):
+            return
+        with self.one_write():
+            self._carry_out(action)
+
+    def _carry_out(self, action: Any) -> None:
         match action:
             case StartJob(name, attempt, _):
                 self.jobs[name] = Job(name, attempt, None, False, None, None)
@@ -356,8 +372,6 @@ class Simulation:
                 node = self.nodes[name]
                 self.nodes[name] = replace(node, pins=(node.pins - remove) | add)
                 self.pin_log.append(action)
-            case EnsureService() | EnsureNetworkPolicies():
-                pass
 
     def react(self) -> None:
         self._end_jobs()

@@ -22,6 +22,8 @@ from edge_operator.decide.waves import plan_waves
 from edgemodel import reasons
 from edgemodel.spec import Rollout
 
+FRESH = timedelta(seconds=60)
+
 
 class Move(StrEnum):
     HOLD = "Hold"
@@ -96,6 +98,11 @@ class Trial:
     def entering(self) -> tuple[Placed, ...]:
         """Another node takes the place of one that failed."""
         return self.next_nodes[: max(self.goal - len(self.switched), 0)]
+
+    def is_fresh(self, moment: datetime) -> bool:
+        """So short ago that it need not be set anew: an operator that ends between status and pins again and again
+        would otherwise write nothing but status."""
+        return self.timers.now - moment < min(self.rollout.node_deadline / 2, FRESH)
 
     @property
     def pods(self) -> list[Pod]:
@@ -196,7 +203,8 @@ def _go_on(trial: Trial) -> Step:
 def _enter(trial: Trial) -> Step:
     """Nodes enter the wave, with a deadline of their own."""
     changes = [c for p in trial.entering if (c := switch_node(trial.fleet, p, trial.candidate)) is not None]
-    if changes:
+    fresh = trial.wave == trial.wave_before and trial.is_fresh(trial.started)
+    if changes and not fresh:
         trial = replace(trial, started=trial.timers.now)
     return Step(
         Move.ADVANCE,
@@ -207,7 +215,7 @@ def _enter(trial: Trial) -> Step:
         trial.started,
         _next_deadline(trial),
         trial.failures,
-        measuring_begins=trial.wave != trial.wave_before or not trial.tried,
+        measuring_begins=trial.wave != trial.wave_before or (not trial.tried and not fresh),
     )
 
 

@@ -10,7 +10,7 @@ from tests.support.simulation import Simulation, model_spec
 SECONDS = 900
 
 
-def story(killed_at: int, kind: str = "Surge") -> Simulation:
+def story(killed_at: int, kind: str = "Surge", killed_always: bool = False) -> Simulation:
     """An install, an update, and a candidate that is rolled back: the same story with a kill at some write.
 
     ``kind``: Surge or Recreate, with a candidate that does not get ready; judged: with one that fails its check.
@@ -21,7 +21,7 @@ def story(killed_at: int, kind: str = "Surge") -> Simulation:
     if kind == "judged":
         world.change(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
     world.requests_per_second = 20
-    world.killed_at = killed_at
+    world.killed_at, world.killed_always = killed_at, killed_always
     world.run(300)
     world.new_source("b")
     world.run(300)
@@ -70,5 +70,19 @@ def test_killed_at_any_write_the_story_ends_the_same(kind: str, killed_at: int) 
     world = story(killed_at, kind)
     assert world.writes >= killed_at
     assert outcome(world) == EXPECTED[kind]
+    pins = [(patch.node, patch.add) for patch in world.pin_log if patch.add]
+    assert len(pins) == len(set(pins)), "a node was switched twice"
+
+
+@pytest.mark.parametrize("kind", list(WRITES))
+def test_killed_at_every_single_write_the_story_goes_on_and_ends_the_same(kind: str) -> None:
+    """Instead of the first, after the second, and so on: a pass that began with a write that changes each time would
+    never get to the next one."""
+    world = story(0, kind, killed_always=True)
+    assert world.status["stableRevision"] == story(0, kind).status["stableRevision"]
+    assert [item["reason"] for item in world.status["rejectedRevisions"]] == [item[1] for item in EXPECTED[kind][1]]
+    assert {node: world.pinned(node) for node in world.nodes} == {
+        node: {world.status["stableRevision"]} for node in world.nodes
+    }
     pins = [(patch.node, patch.add) for patch in world.pin_log if patch.add]
     assert len(pins) == len(set(pins)), "a node was switched twice"

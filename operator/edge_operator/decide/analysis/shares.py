@@ -22,6 +22,8 @@ from edgemodel.verdict import Verdict
 
 FAR_WORSE = 4
 """Of the requests that are good where it is just too much worse, one in so many still is."""
+IDLE_SECONDS = 60
+"""Where stable had traffic, a candidate is without any only after so long without a request."""
 FEWEST_CONTROL_REQUESTS = 10
 """The guard says nothing on fewer."""
 
@@ -202,14 +204,21 @@ def _nothing(name: str, evidence: Evidence) -> Judged:
 
     if not evidence.quorum:
         return undecided(_reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
-    if any(counts.ok or counts.refused or counts.server_errors for counts in evidence.trial):
+    if any(map(_served, evidence.trial)):
         if evidence.is_first:
             return undecided("a first revision: there is nothing to compare it with", reasons.NOTHING_TO_COMPARE, False)
         return undecided("stable served no request to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
     where = on_nodes(len(evidence.reporting))
+    shortest = min(map(evidence.seconds, evidence.nodes), default=0.0)
+    if shortest < IDLE_SECONDS and any(map(_served, (*evidence.baseline, *evidence.control))):
+        return undecided(f"no request {where} yet", reasons.ANALYSIS_INCONCLUSIVE, True)
     if agreed := _golden_agrees(evidence):
         return undecided(f"no request {where}: {agreed} decides instead", reasons.NO_TRAFFIC, False)
     return undecided(f"no request {where}, and no golden set to decide instead", reasons.NO_TRAFFIC, True)
+
+
+def _served(counts: Counts) -> bool:
+    return counts.ok + counts.refused + counts.server_errors > 0
 
 
 def _golden_agrees(evidence: Evidence) -> str:

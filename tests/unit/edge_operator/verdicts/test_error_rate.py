@@ -105,6 +105,13 @@ def test_without_a_request_the_golden_set_decides_and_it_says_so() -> None:
     assert found.message == "no request on 1 node: the golden set (100 % of 64 items agree) decides instead"
 
 
+def test_where_stable_had_traffic_the_first_request_is_waited_for_for_a_minute() -> None:
+    for seconds, waits in ((20, True), (90, False)):
+        serving = timedelta(seconds=seconds)
+        found = judged(ERRORS, (), BEFORE, on_trial=("camera-1",), golden=(golden(),), serving=serving)
+        assert found.waits is waits
+
+
 def test_without_a_request_and_without_a_golden_set_it_waits() -> None:
     found = judged(ERRORS, (), (), on_trial=("camera-1",))
     assert found.waits
