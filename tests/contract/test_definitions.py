@@ -76,14 +76,46 @@ def test_defaults(model: Object) -> None:
             "nodeDeadlineSeconds": 600,
             "maxFailedNodes": 0,
             "bakeSeconds": 1800,
+            "progressDeadlineSeconds": 3600,
+            "paused": False,
             "retryToken": "",
+        },
+        "analysis": {
+            "checks": [
+                {"name": "errors", "type": "ErrorRate"},
+                {"name": "latency", "type": "Latency"},
+                {"name": "golden", "type": "GoldenAgreement"},
+            ],
+            "intervalSeconds": 15,
+            "baselineSeconds": 3600,
+            "missingData": {"policy": "Hold", "deadlineSeconds": 0, "onDeadline": "Proceed"},
         },
         "revisionHistoryLimit": 5,
     }
     assert model["status"] == {"observedGeneration": -1}
 
 
-@pytest.mark.parametrize("name", ["minimal", "full", "variants-four", "serving-host-port", "waves-one"])
+def test_analysis_that_is_written_at_all_holds_what_the_data_do_not_decide(cluster: Cluster, namespace: str) -> None:
+    created = cluster.create(manifest("analysis-empty", namespace), dryRun="All")["spec"]["analysis"]
+    assert created["missingData"] == {"policy": "Hold", "deadlineSeconds": 3600, "onDeadline": "Pause"}
+    assert [check["type"] for check in created["checks"]] == ["ErrorRate", "Latency", "GoldenAgreement"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "minimal",
+        "full",
+        "variants-four",
+        "serving-host-port",
+        "waves-one",
+        "analysis-empty",
+        "analysis-without-checks",
+        "analysis-every-type-with-defaults",
+        "analysis-every-setting",
+        "rollout-paused",
+    ],
+)
 def test_the_operators_own_defaults_are_those_of_the_schema(cluster: Cluster, namespace: str, name: str) -> None:
     item = manifest(name, namespace)
     assert parse_spec(item["spec"]) == parse_spec(cluster.create(item, dryRun="All")["spec"])
