@@ -9,7 +9,7 @@ VENV := build/venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 
-.PHONY: help demo test lint types imports unit contract e2e bench-rollout lab-up lab-down images lock clean
+.PHONY: help demo test lint types imports unit contract e2e bench-rollout bench-verdicts lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ e2e: $(VENV)/ready lab-up ## the whole, on the lab: real kubelets, real pods, cu
 bench-rollout: $(VENV)/ready lab-up ## how long a rollout takes and what it costs; writes build/bench/rollout.json
 	$(RUN) -m tests.support.install
 	$(RUN) tests/bench/rollout.py
+
+bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulated fleets, beside other rules (about 2 hours); writes build/bench/verdicts.json
+	$(RUN) tests/bench/verdicts.py
 
 lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
 	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m tests.lab up; fi

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from edge_oci import Registries, get_manifest, parse_reference, put_manifest
 from tests.support import tiny_models
 from tests.support.edge_models import Workspace
 from tests.support.serving import forwarded
@@ -25,34 +26,44 @@ def pod_names(work: Workspace) -> set[str]:
     return {pod["metadata"]["name"] for pod in work.pods().values()}
 
 
+def newer_server(site: Site) -> str:
+    """The digest of another index of the same server images, as a newer release would have."""
+    host = site.push_to.split("/")[0]
+    where = parse_reference(f"{site.push_to}/server@{images()['server'].split('@')[1]}")
+    repository = Registries(plain_http_hosts=(host,) if site.plain_http else ()).repository(where)
+    index = get_manifest(repository, where.version).content
+    return put_manifest(repository, {**index, "annotations": {"org.opencontainers.image.version": "newer"}}).digest
+
+
+def upgrade(site: Site, *settings: str) -> None:
+    values = ["--values", str(BUILD / "values.json"), *(word for setting in settings for word in ("--set", setting))]
+    helm(site, "upgrade", RELEASE, "charts/edgemodel", *values, "--wait", "--timeout", "3m")
+
+
 @pytest.mark.exclusive
-def test_an_upgrade_of_the_operator_starts_no_rollout(work: Workspace) -> None:
+def test_an_upgrade_starts_no_rollout_unless_the_newer_server_is_to_be_adopted(work: Workspace) -> None:
     work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
     revision = work.ready()["status"]["stableRevision"]
     before = pod_names(work)
-    values = str(BUILD / "values.json")
-    helm(
-        work.site,
-        "upgrade",
-        RELEASE,
-        "charts/edgemodel",
-        "--values",
-        values,
-        "--wait",
-        "--timeout",
-        "3m",
-        "--set",
-        f"server.image.digest=sha256:{'f' * 64}",
-        "--set",
-        "operator.podAnnotations.try=upgrade",
-    )
+    newer = newer_server(work.site)
     try:
+        upgrade(work.site, f"server.image.digest={newer}", "operator.podAnnotations.try=upgrade")
         work.site.kubectl("annotate", "edgemodel", "m", "-n", work.namespace, "looked=at")
-        model = work.ready()
-        assert model["status"]["stableRevision"] == revision
+        assert work.ready()["status"]["stableRevision"] == revision
         assert pod_names(work) == before
+        upgrade(work.site, f"server.image.digest={newer}", "server.adopt=Now")
+        work.wait("the newer server to be on trial", lambda: work.get()["status"].get("candidateRevision"), 120)
+        assert work.get()["status"]["stableRevision"] == revision
+        adopted = work.ready()["status"]["stableRevision"]
+        assert adopted != revision
+        made = work.site.get("edgemodelrevision", adopted, "-n", work.namespace)
+        assert made["spec"]["serverImage"].endswith(newer)
+        assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, adopted)
+        waves = [seen.status["rollout"]["wave"] for seen in work.recorder.seen if seen.status.get("rollout")]
+        assert {0, 1} <= set(waves[-20:])
     finally:
         install_chart(work.site, images())
+    assert work.ready()["status"]["stableRevision"] == adopted
 
 
 @pytest.mark.exclusive

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from edgemodel import reasons
+from edgemodel.names import pin_key
 from tests import lab
 from tests.support import serving
-from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, publish_mlp
+from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, pins_watched, publish_mlp
 from tests.support.live import CAMERAS, ERRORS, GOLDEN, LATENCY, SOAK, checks, stable, under_load
 from tests.support.site import SYSTEM_NAMESPACE, Site
-from tests.support.watching import Watch
 
 pytestmark = pytest.mark.exclusive
 
@@ -129,6 +129,31 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     work.wait("all nodes to be Ready again", lambda: lab.status().healthy, 120)
 
 
+def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_is_offline(work: Workspace) -> None:
+    first = stable(work)
+    quick = {**QUICK, "nodeDeadlineSeconds": 20}
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
+    work.reconciling(reasons.BAKING)
+    second = work.get()["status"]["candidateRevision"]
+    assert _on(work, second)
+    with without(work, "prometheus"), without(work, "registry"):
+        lab.cut("camera-2")
+        try:
+            message = work.stalled(reasons.ROLLED_BACK)
+            assert "node camera-2 went offline after its switch" in message
+            back = {pin_key(work.namespace, "m", first, "default")}
+            ours = back | {pin_key(work.namespace, "m", second, "default")}
+            work.wait(
+                "the pins of both cameras to be stable's, also of the one that is offline",
+                lambda: all(pins & ours == back for pins in pins_of_nodes(work.site, CAMERAS).values()),
+            )
+            work.recorder.mark("both pins are stable's; camera-2 is still offline")
+            work.wait("camera-1 to serve stable", lambda: work.revisions_on_nodes() == {"camera-1": first})
+        finally:
+            lab.join("camera-2")
+        work.wait("camera-2 to serve stable when it is back", lambda: _on(work, first), 120)
+
+
 def operator_environment(site: Site) -> dict[str, str]:
     """What the chart tells the operator, with Prometheus by an address that the control plane reaches."""
     container = site.get("deployment", "edgemodel-operator", "-n", SYSTEM_NAMESPACE)["spec"]["template"]["spec"][
@@ -177,22 +202,6 @@ def killed_at_every_write(work: Workspace) -> Iterator[list[dict[str, Any]]]:
             kills += [json.loads(line) for line in said.splitlines()]
             print(f"the operators' log ends with\n{log.read_text()[-3000:]}")
             work.site.kubectl("delete", "endpointslice", "killed-operator", "-n", SYSTEM_NAMESPACE)
-
-
-@contextmanager
-def pins_watched(site: Site) -> Iterator[list[tuple[str, str]]]:
-    """Each (node, pin) as often as the pin was set on the node."""
-    found: list[tuple[str, str]] = []
-    known: dict[str, set[str]] = {}
-
-    def see(node: dict[str, Any]) -> None:
-        name = node["metadata"]["name"]
-        pins = {key for key in node["metadata"]["labels"] if key.startswith("pin.edgemodel.")}
-        found.extend((name, pin) for pin in sorted(pins - known.get(name, pins)))
-        known[name] = pins
-
-    with Watch(site, see, "nodes"):
-        yield found
 
 
 def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_forgets_nothing(work: Workspace) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edge_operator.decide.placement import switch_order
 from edgemodel import reasons
+from edgemodel.names import pin_key
 from tests import lab
 from tests.support import serving, tiny_models
-from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, publish_mlp
+from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, pins_watched, publish_mlp
 
 LOAD = Path(__file__).parents[1] / "support" / "load.py"
 CAMERAS = ("camera-1", "camera-2")
@@ -150,6 +152,75 @@ def test_the_application_reaches_the_server_of_its_own_node(work: Workspace) -> 
         good = next(line for line in counted if 'outcome="ok"' in line)
         assert f'node="{node}"' in good
         assert float(good.rsplit(" ", 1)[1]) == result["good"]
+
+
+def test_the_canary_is_the_node_that_the_order_of_this_revision_names(work: Workspace) -> None:
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
+    first = work.ready()["status"]["stableRevision"]
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
+    work.reconciling(reasons.SOAKING)
+    model = work.get()
+    second = model["status"]["candidateRevision"]
+    uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in work.site.get("nodes")["items"]}
+    ordered = sorted(CAMERAS, key=lambda node: switch_order(uids[node], model["metadata"]["uid"], second))
+    assert work.revisions_on_nodes() == {ordered[0]: second, ordered[1]: first}
+
+
+def test_a_pin_that_somebody_takes_away_is_set_again_and_one_that_somebody_adds_does_nothing(work: Workspace) -> None:
+    """The pin is the only truth of what a node runs, and the operator alone says what it should be."""
+    work.apply(source={"uri": publish_mlp(work, "plain")})
+    first = work.ready()["status"]["stableRevision"]
+    pin = pin_key(work.namespace, "m", first, "default")
+    work.site.kubectl("label", "node", "camera-1", f"{pin}-")
+    work.wait("the pin to be back", lambda: pin in pins_of_nodes(work.site, ("camera-1",))["camera-1"])
+    work.wait("both cameras to serve", lambda: set(work.pods()) == set(CAMERAS))
+    stray = pin_key(work.namespace, "m", "m-0123456789", "default")
+    work.site.kubectl("label", "node", "camera-1", f"{stray}=true")
+    work.wait("a stray pin to be swept", lambda: stray not in pins_of_nodes(work.site, ("camera-1",))["camera-1"], 90)
+    assert work.get()["status"]["stableRevision"] == first
+
+
+def test_a_rejected_revision_is_entered_again_only_by_a_retry_token(work: Workspace) -> None:
+    good, bad = publish_mlp(work, "good"), publish_mlp(work, "random", random_answers=True)
+    work.apply(source={"uri": good})
+    first = work.ready()["status"]["stableRevision"]
+    work.apply(source={"uri": bad})
+    work.stalled(reasons.ROLLED_BACK)
+    rejected = work.get()["status"]["rejectedRevisions"][0]["name"]
+    work.apply(source={"uri": good})
+    assert work.ready()["status"]["stableRevision"] == first
+    with pins_watched(work.site) as switched:
+        work.apply(source={"uri": bad})
+        work.stalled(reasons.ROLLED_BACK)
+        assert pin_key(work.namespace, "m", rejected, "default") not in {pin for _, pin in switched}
+        work.apply(rollout={**QUICK, "retryToken": "once more"})
+        work.wait(
+            "the same artifact to be rejected once more under another name",
+            lambda: len(work.get()["status"]["rejectedRevisions"]) == 2,
+            120,
+        )
+        names = {item["name"] for item in work.get()["status"]["rejectedRevisions"]}
+        (retried,) = names - {rejected}
+        assert pin_key(work.namespace, "m", retried, "default") in {pin for _, pin in switched}
+    assert set(work.revisions_on_nodes().values()) == {first}
+
+
+def test_stable_moves_only_after_all_waves_and_the_bake_and_a_first_install_obeys_waves(work: Workspace) -> None:
+    slow = {**QUICK, "soakSeconds": 3, "bakeSeconds": 3}
+    work.apply(source={"uri": publish_mlp(work, "first", 1)}, rollout=slow)
+    first = work.ready()["status"]["stableRevision"]
+    work.apply(source={"uri": publish_mlp(work, "second", 7)})
+    second = work.ready()["status"]["stableRevision"]
+    stages: list[tuple[str, int | None, str]] = []
+    for seen in work.recorder.seen:
+        ready = seen.condition("Ready")
+        if ready:
+            wave = (seen.status.get("rollout") or {}).get("wave")
+            stages.append((seen.status.get("stableRevision") or "", wave, ready["reason"]))
+    for before, revision in (("", first), (first, second)):
+        mine = [(wave, reason) for stable, wave, reason in stages if stable == before and wave is not None]
+        assert {0, 1} == {wave for wave, _ in mine}
+        assert mine[-1] == (1, reasons.BAKING), f"{revision} became stable after {mine[-1]}"
 
 
 @pytest.mark.exclusive

@@ -11,7 +11,7 @@ from math import floor, log2, pi
 from statistics import NormalDist
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
-from edge_operator.decide.analysis.shares import merge
+from edge_operator.decide.analysis.shares import merge, served, without_requests
 from edge_operator.decide.samples import Counts
 from edge_operator.decide.statistics.proportions import difference
 from edgemodel import reasons
@@ -33,6 +33,8 @@ def judge_accuracy(name: str, rule: Accuracy, evidence: Evidence) -> Judged:
     if evidence.is_first:
         message = "a first revision: there is nothing to compare it with"
         return undecided(message, reasons.NOTHING_TO_COMPARE, waits=False)
+    if not any(map(served, evidence.trial)) and not labels:
+        return without_requests(name, evidence)
     if labels < FEWEST_LABELS:
         return undecided(f"{labels} labels came back for the candidate, at least {FEWEST_LABELS} are needed")
     if before < FEWEST_LABELS:

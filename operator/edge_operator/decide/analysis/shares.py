@@ -81,7 +81,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure], fai
     found = [test(name, evidence, measure, evidence.alpha / len(measures)) for measure in measures]
     tested = [item for item in found if item is not None]
     if not tested:
-        return _nothing(name, evidence)
+        return without_requests(name, evidence)
     order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
     shown = min(tested, key=lambda item: order[item.verdict])
     verdict, reason, why = shown.verdict, "", ""
@@ -196,7 +196,7 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"
 
 
-def _nothing(name: str, evidence: Evidence) -> Judged:
+def without_requests(name: str, evidence: Evidence) -> Judged:
     """Undecided without a single request that could be judged."""
 
     def undecided(message: str, reason: str, waits: bool) -> Judged:
@@ -204,20 +204,20 @@ def _nothing(name: str, evidence: Evidence) -> Judged:
 
     if not evidence.quorum:
         return undecided(_reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
-    if any(map(_served, evidence.trial)):
+    if any(map(served, evidence.trial)):
         if evidence.is_first:
             return undecided("a first revision: there is nothing to compare it with", reasons.NOTHING_TO_COMPARE, False)
         return undecided("stable served no request to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
     where = on_nodes(len(evidence.reporting))
     shortest = min(map(evidence.seconds, evidence.nodes), default=0.0)
-    if shortest < IDLE_SECONDS and any(map(_served, (*evidence.baseline, *evidence.control))):
+    if shortest < IDLE_SECONDS and any(map(served, (*evidence.baseline, *evidence.control))):
         return undecided(f"no request {where} yet", reasons.ANALYSIS_INCONCLUSIVE, True)
     if agreed := _golden_agrees(evidence):
         return undecided(f"no request {where}: {agreed} decides instead", reasons.NO_TRAFFIC, False)
     return undecided(f"no request {where}, and no golden set to decide instead", reasons.NO_TRAFFIC, True)
 
 
-def _served(counts: Counts) -> bool:
+def served(counts: Counts) -> bool:
     return counts.ok + counts.refused + counts.server_errors > 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
-from tests.support.verdicts import analysis_of, counts, judged
+from tests.support.verdicts import analysis_of, counts, golden, judged
 
 LABELS = analysis_of({"name": "labels", "type": "Accuracy", "accuracy": {"maxDropPercent": "2"}})
 BEFORE = (counts(right=1900, wrong=100),)
@@ -41,6 +41,13 @@ def test_a_first_revision_is_not_waited_for() -> None:
     found = judged(LABELS, (counts(right=100),), is_first=True)
     assert not found.waits
     assert found.reason == reasons.NOTHING_TO_COMPARE
+
+
+def test_where_nobody_asks_no_label_is_waited_for() -> None:
+    found = judged(LABELS, (), BEFORE, on_trial=("camera-1",), golden=(golden(),))
+    assert not found.waits
+    assert found.reason == reasons.NO_TRAFFIC
+    assert judged(LABELS, (counts(total=100),), BEFORE, golden=(golden(),)).waits
 
 
 def test_a_node_that_sees_harder_pictures_is_compared_with_itself() -> None:
