@@ -28,6 +28,15 @@ def ask(work: Workspace, node: str, model: str, request: dict[str, object]) -> l
     return outputs
 
 
+def feedback(work: Workspace, node: str, model: str, labels: dict[str, object]) -> dict[str, int]:
+    """What the server of ``node`` answers to labels for an earlier prediction."""
+    address = work.site.get("service", model, "-n", work.namespace)["spec"]["clusterIP"]
+    argv = ["curl", "-sS", "--max-time", "20", "-d", "@-", f"http://{address}:8080/v2/models/{model}/feedback"]
+    done = lab.node_exec(node, argv, input=json.dumps(labels), capture_output=True, check=True)
+    told: dict[str, int] = json.loads(done.stdout)
+    return told
+
+
 def fetched_magika() -> Path:
     path = EXAMPLES / "magika" / "fetch.py"
     spec = importlib.util.spec_from_file_location("fetch_magika", path)
@@ -49,11 +58,17 @@ def test_fashion_mnist_is_compressed_within_its_budget_and_names_the_classes(wor
     assert artifact["sizeBytes"] < artifact["sourceSizeBytes"] / 3
     assert float(artifact["accuracy"]) > float(artifact["sourceAccuracy"]) - 0.01
     assert model["status"]["checks"][0]["verdict"] == "Pass"
-    request = json.loads((folder / "request.json").read_text())
+    request = {"id": "belt-7", **json.loads((folder / "request.json").read_text())}
     for node in ONE_ROW:
         (output,) = ask(work, node, "fashion-mnist", request)
         rows = np.array(output["data"]).reshape(output["shape"])  # type: ignore[arg-type]
-        assert (rows.argmax(axis=1) == np.arange(10)).sum() >= 9
+        right = int((rows.argmax(axis=1) == np.arange(10)).sum())
+        assert right >= 9
+        told = feedback(work, node, "fashion-mnist", {"id": "belt-7", "labels": list(range(10))})
+        assert (told["right"], told["wrong"]) == (right, 10 - right)
+    verdicts = {check["name"]: check["verdict"] for check in model["status"]["checks"]}
+    assert verdicts["golden"] == "Pass"
+    assert verdicts.keys() >= {"errors", "latency", "labels"}
 
 
 def test_magika_as_it_is_answers_bit_for_bit_like_plain_onnxruntime(work: Workspace) -> None:
