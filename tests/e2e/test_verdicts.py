@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -71,17 +72,25 @@ def test_without_any_traffic_the_golden_set_drives_the_rollout_and_the_status_sa
 
 def test_paused_lets_no_further_node_in_until_it_is_taken_back(work: Workspace) -> None:
     first = stable(work)
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 8})
     work.reconciling(reasons.SOAKING)
-    work.apply(rollout={**QUICK, "soakSeconds": 5, "paused": True})
+    told = command_line(work, "pause", "m")
+    assert "is paused" in told
     work.reconciling(reasons.PAUSED)
-    work.apply(rollout={**QUICK, "soakSeconds": 0, "bakeSeconds": 0, "paused": True})
-    work.reconciling(reasons.PAUSED)
+    text = command_line(work, "status", "m")
+    assert "Reconciling: Paused: wave canary (1 of 2)" in text
+    assert f"stable      {first} on 1 nodes" in text
     assert sorted(work.revisions_on_nodes().values()).count(first) == 1
-    work.apply(rollout={**QUICK, "soakSeconds": 5, "paused": False})
+    command_line(work, "resume", "m")
     second = work.ready()["status"]["stableRevision"]
     assert second != first
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+    assert work.get()["status"]["observedGeneration"] == 4
+
+
+def command_line(work: Workspace, *words: str) -> str:
+    """``kubectl edgemodel``, as a person types it."""
+    return work.site.run(sys.executable, "-m", "edge_operator.cli.main", *words, "-n", work.namespace)
 
 
 def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_difference_and_disturbs_nothing(

@@ -1,0 +1,78 @@
+"""An EdgeModel's status as a person reads it. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Object = dict[str, Any]
+
+
+def show(model: Object) -> str:
+    """Lines for a terminal; what is not known yet is left out."""
+    meta, status = model["metadata"], model.get("status") or {}
+    conditions = {item["type"]: item for item in status.get("conditions") or ()}
+    lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
+    lines += _revisions(status)
+    lines += _section("artifacts", _table(map(_artifact, status.get("artifacts") or ())))
+    lines += _section("checks", _table(map(_check, status.get("checks") or ())))
+    lines += _section("rejected", [f"{item['name']}: {_text(item)}" for item in status.get("rejectedRevisions") or ()])
+    pending = conditions.get("NodesPending")
+    if pending is not None:
+        lines += _section("nodes pending", [pending["message"]])
+    return "\n".join(lines)
+
+
+def _ready(conditions: dict[str, Object], status: Object, meta: Object) -> list[str]:
+    ready = conditions.get("Ready")
+    if ready is None:
+        return ["  the operator has not looked at it yet: is it running?"]
+    word = "Ready" if ready["status"] == "True" else "Stalled" if "Stalled" in conditions else "Reconciling"
+    lines = [f"  {word}: {ready['reason']}: {ready['message']}"]
+    if status.get("observedGeneration") != meta.get("generation"):
+        lines.append("  (of an older spec: the operator has not looked at the newest yet)")
+    return lines
+
+
+def _revisions(status: Object) -> list[str]:
+    nodes, rollout = status.get("nodes") or {}, status.get("rollout") or {}
+    lines = []
+    if status.get("stableRevision"):
+        lines.append(f"  stable      {status['stableRevision']} on {nodes.get('stable', 0)} nodes")
+    if status.get("candidateRevision"):
+        wave = f"wave {rollout['waveName']} ({rollout['wave'] + 1} of {rollout['waves']})" if rollout else ""
+        held = f", held since {rollout['heldSince']}" if rollout.get("heldSince") else ""
+        where = f"on {nodes.get('candidate', 0)} nodes, {wave}, since {rollout.get('waveStartedAt', '')}{held}"
+        lines.append(f"  candidate   {status['candidateRevision']} {where}")
+    rest = [f"{nodes[key]} {key}" for key in ("offline", "failed", "unmatched") if nodes.get(key)]
+    if nodes:
+        lines.append(f"  nodes       {nodes['selected']} selected{''.join(f', {item}' for item in rest)}")
+    return lines
+
+
+def _artifact(item: Object) -> list[str]:
+    size, source = item.get("sizeBytes"), item.get("sourceSizeBytes")
+    accuracy = f"accuracy {item['sourceAccuracy']} -> {item['accuracy']}" if item.get("accuracy") else ""
+    before, after = item.get("sourceLatencyMilliseconds"), item.get("latencyMilliseconds")
+    latency = f"{before} -> {after} ms" if before and after else ""
+    return [item["variant"], f"{source} -> {size} bytes", accuracy, latency]
+
+
+def _check(item: Object) -> list[str]:
+    where = item.get("variant", "nodes") if "revision" in item else "gate"
+    return [item["name"], where, item["verdict"], item.get("message", "")]
+
+
+def _text(item: Object) -> str:
+    return f"{item.get('reason', '')}: {item.get('message', '')}"
+
+
+def _section(title: str, rows: Sequence[str]) -> list[str]:
+    return [f"  {title}", *(f"    {row}" for row in rows)] if rows else []
+
+
+def _table(rows: Iterable[list[str]]) -> list[str]:
+    """Columns as wide as their widest cell; the last one ends as it does."""
+    cells = list(rows)
+    if not cells:
+        return []
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]) - 1)]
+    return ["  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in cells]

@@ -1,0 +1,129 @@
+"""``kubectl edgemodel``: what it says, and what it asks kubectl for."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_operator.cli.show import show
+from tests.support.simulation import Simulation, model_spec
+
+FAKE = """#!/bin/sh
+echo "$@" >> "$SAID"
+case "$1" in
+  get) cat "$ANSWER" ;;
+  *) [ -z "$REFUSES" ] || { echo "Error from server (Forbidden): no" >&2; exit 1; } ;;
+esac
+"""
+
+
+def model(world: Simulation) -> dict[str, Any]:
+    meta = {"namespace": "vision", "name": "m", "generation": world.generation}
+    return {"metadata": meta, "spec": world.spec, "status": world.status}
+
+
+def on_trial() -> Simulation:
+    world = Simulation.with_nodes(3, spec=model_spec(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]}))
+    world.run(1200)
+    world.new_source("b")
+    world.run(40)
+    return world
+
+
+def test_status_tells_what_runs_where_and_how_it_is_judged() -> None:
+    world = on_trial()
+    text = show(model(world))
+    assert text.startswith("vision/m\n  Reconciling: ")
+    assert f"stable      {world.status['stableRevision']} on 2 nodes" in text
+    assert f"candidate   {world.target()} on 1 nodes, wave canary (1 of 2), since " in text
+    assert "400 -> 100 bytes  accuracy 0.9150 -> 0.9100  2.0 -> 1.0 ms" in text
+    assert "errors  default  Inconclusive  0 % of requests failed" in text
+
+
+def test_status_tells_why_a_revision_was_rejected() -> None:
+    world = on_trial()
+    world.errors[world.target()] = 0.5
+    world.requests_per_second = 20
+    world.run(30)
+    text = show(model(world))
+    assert "Stalled: RolledBack: " in text
+    assert f"    {world.target()}: ErrorRateTooHigh: wave canary" in text
+
+
+def test_a_model_that_nobody_has_looked_at_is_said_to_be_so() -> None:
+    meta = {"namespace": "vision", "name": "m", "generation": 1}
+    assert "has not looked at it yet" in show({"metadata": meta, "status": {"observedGeneration": -1}})
+
+
+def test_a_status_of_an_older_spec_is_said_to_be_so() -> None:
+    world = on_trial()
+    world.generation += 1
+    assert "of an older spec" in show(model(world))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """With a kubectl that notes what it is asked for."""
+    program = tmp_path / "kubectl"
+    program.write_text(FAKE)
+    program.chmod(0o755)
+    (tmp_path / "answer.json").write_text(json.dumps(model(on_trial())))
+    own = {"SAID": str(tmp_path / "said"), "ANSWER": str(tmp_path / "answer.json"), "REFUSES": ""}
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **own}
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_operator.cli.main", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def asked(environment: dict[str, str]) -> str:
+    return Path(environment["SAID"]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "patch"),
+    [
+        ("pause", '{"spec": {"rollout": {"paused": true}}}'),
+        ("resume", '{"spec": {"rollout": {"paused": false}}}'),
+        ("retry", '{"spec": {"rollout": {"retryToken": "retry-20'),
+    ],
+)
+def test_what_a_person_tells_is_one_patch_of_the_spec(environment: dict[str, str], command: str, patch: str) -> None:
+    done = run(environment, command, "m", "-n", "vision", "--context", "edge")
+    assert done.returncode == 0
+    assert "change it there, too" in done.stdout
+    said = asked(environment)
+    assert said.startswith(f"patch edgemodel m --type=merge -p {patch}")
+    assert said.endswith("--namespace vision --context edge\n")
+
+
+def test_status_is_read_through_kubectl(environment: dict[str, str]) -> None:
+    done = run(environment, "status", "m")
+    assert done.returncode == 0
+    assert done.stdout.startswith("vision/m\n")
+    assert asked(environment) == "get edgemodel m -o json\n"
+
+
+def test_what_kubectl_refuses_is_said_in_its_words(environment: dict[str, str]) -> None:
+    done = run({**environment, "REFUSES": "yes"}, "pause", "m")
+    assert done.returncode == 1
+    assert done.stderr == "edgemodel: Error from server (Forbidden): no\n"
+
+
+def test_without_kubectl_it_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run({**environment, "PATH": str(empty)}, "status", "m")
+    assert done.returncode == 1
+    assert "kubectl is not on PATH" in done.stderr
+
+
+def test_a_wrong_command_line_shows_the_commands(environment: dict[str, str]) -> None:
+    done = run(environment, "stop", "m")
+    assert done.returncode == 2
+    assert "resume" in done.stderr
