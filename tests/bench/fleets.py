@@ -70,6 +70,7 @@ class Fleet:
         self.phase = draw.uniform(0, 2 * pi)
         self.is_busy = draw.random(self.nodes) < c.busy
         self.dark_until = np.zeros(self.nodes)
+        self.looked_at = 0.0
 
     def baseline(self) -> tuple[Array, Array]:
         """(requests by bucket [nodes, edges], failed requests [nodes]) of the hour before."""
@@ -111,7 +112,8 @@ class Fleet:
         c = self.condition
         if not c.gap:
             return np.ones(self.nodes, dtype=bool)
-        dark = self.random.random(self.nodes) < c.gap / 2 * 15 / 300
+        elapsed, self.looked_at = at - self.looked_at, at
+        dark = self.random.random(self.nodes) < c.gap / 2 * elapsed / 300
         self.dark_until = np.where(dark, at + 300, self.dark_until)
         answered: Array = (at >= self.dark_until) & (self.random.random(self.nodes) >= c.gap)
         return answered

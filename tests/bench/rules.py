@@ -71,14 +71,15 @@ class Ours:
         entered = [0] * goals[0]
         while True:
             on = np.arange(fleet.nodes) < goals[wave]
-            at += TICK
-            good, bad = fleet.tick(at, TICK, np.where(on, fault.slower, 1.0), _error_rates(fleet, fault, on))
+            tick = TICK if wave < len(goals) - 1 else 4 * TICK
+            at += tick
+            good, bad = fleet.tick(at, tick, np.where(on, fault.slower, 1.0), _error_rates(fleet, fault, on))
             counted += good
             failed += bad
             seen += int(good[on].sum() + bad[on].sum())
             scraped = fleet.scraped(at)
             shown[scraped], shown_failed[scraped] = counted[scraped], failed[scraped]
-            if at % (self.every if wave < len(goals) - 1 else 4 * self.every):
+            if (at - wave_began) % (self.every if wave < len(goals) - 1 else 4 * self.every):
                 continue
             now = EPOCH + timedelta(seconds=at)
             since = _counts(shown.cumsum(axis=1), shown_failed)
@@ -184,15 +185,13 @@ class Other:
             for _ in range(0, BAKE if last else SOAK, 60):
                 canary, stable = np.zeros(len(EDGES), int), np.zeros(len(EDGES), int)
                 bad_ones = 0
-                for _ in range(60 // TICK):
-                    at += TICK
-                    slower = np.where(on, fault.slower, 1.0)
-                    good, bad = fleet.tick(at, TICK, slower, _error_rates(fleet, fault, on))
-                    seen += int(good[on].sum() + bad[on].sum())
-                    scraped = fleet.scraped(at)
-                    canary += good[on & scraped].sum(axis=0)
-                    stable += good[~on & scraped].sum(axis=0)
-                    bad_ones += int(bad[on & scraped].sum())
+                at += 60
+                good, bad = fleet.tick(at, 60, np.where(on, fault.slower, 1.0), _error_rates(fleet, fault, on))
+                seen += int(good[on].sum() + bad[on].sum())
+                scraped = fleet.scraped(at)
+                canary += good[on & scraped].sum(axis=0)
+                stable += good[~on & scraped].sum(axis=0)
+                bad_ones += int(bad[on & scraped].sum())
                 canary_wave += canary
                 stable_wave += stable
                 minute = Minute(
