@@ -51,6 +51,7 @@ GAPS = Condition("gaps", gap=0.1)
 CONDITIONS = (NODE_SPREAD, TRAFFIC_SKEW, DIURNAL, GAPS)
 BUSY = Condition("busy nodes", busy=0.05, requests_per_second=2.0)
 WEATHER = Condition("all slow together", weather=2.5)
+SILENCE = Condition("no scrape succeeds", gap=1.0)
 
 
 @dataclass
