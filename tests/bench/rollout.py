@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""How long a rollout takes, and what it costs: ``make bench-rollout`` on a site where the chart is installed.
+"""How long a rollout and a rollback take, and what they cost: ``make bench-rollout``.
 
-Prints a table and writes build/bench/rollout.json. Times come from what the cluster itself recorded, so their
-resolution is a second, but for pulls, which the kubelet tells to the millisecond. No figure is a test.
+On a site where the chart is installed. Prints a table and writes build/bench/rollout.json. Times of a rollout come from
+what the cluster itself recorded, so their resolution is a second, but for pulls, which the kubelet tells to the
+millisecond; those of a rollback from clients on the nodes and a watch of the nodes. No figure is a test.
 """
 
 import json
@@ -19,13 +20,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.support import tiny_models  # noqa: E402 - the checkout is on the path only now
-from tests.support.edge_models import Workspace  # noqa: E402
+from edgemodel import reasons  # noqa: E402 - the checkout is on the path only now
+from edgemodel.names import PIN_PREFIX  # noqa: E402
+from tests.support import tiny_models  # noqa: E402
+from tests.support.edge_models import QUICK, Workspace, publish_mlp  # noqa: E402
+from tests.support.live import CAMERAS, ERRORS, SOAK, Load, checks, counted, stable  # noqa: E402
 from tests.support.recorder import Recorder  # noqa: E402
 from tests.support.serving import forwarded  # noqa: E402
 from tests.support.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
+from tests.support.watching import Watch  # noqa: E402
 
 IMAGE_TARGETS_MB = {"server": 40, "operator": 25, "compressor": 50}
+AT_ONCE = {**QUICK, "waves": [{"name": "all", "percent": 100}], "bakeSeconds": 120}
+SLOW_LOOKS = {"intervalSeconds": 15}
+"""The default; the other runs look every 2 s, as often as Prometheus scrapes there."""
+ROLLBACKS = {
+    "rollback, canary": (SOAK, {}),
+    "rollback, all nodes": (AT_ONCE, {}),
+    "rollback, every 15 s": (SOAK, SLOW_LOOKS),
+}
 PULLED = re.compile(r"Successfully pulled image .* in ([\d.]+)(ms|s) ")
 PUBLISHING = re.compile(r"^\[ *([\d.]+) s\] (.*)", re.MULTILINE)
 
@@ -34,6 +47,9 @@ def main() -> None:
     site = find_site()
     with tempfile.TemporaryDirectory() as folder:
         runs = measure(site, Path(folder))
+        for name, (rollout, analysis) in ROLLBACKS.items():
+            figures = measure_rollback(site, Path(folder), rollout, checks(ERRORS, **analysis))
+            runs.append({"name": name, "figures": figures})
     sizes = image_sizes(site)
     targets = [
         {
@@ -48,13 +64,13 @@ def main() -> None:
     report = {"targets": targets, "machine": machine(), "runs": runs}
     (BUILD / "bench").mkdir(parents=True, exist_ok=True)
     (BUILD / "bench" / "rollout.json").write_text(json.dumps(report, indent=2))
-    columns = sorted({key for run in runs for key in run["figures"]})
-    print(f"{'':34}" + "".join(f"{run['name']:>20}" for run in runs))
+    columns = dict.fromkeys(key for run in runs for key in run["figures"])
+    print(f"{'':44}" + "".join(f"{run['name']:>23}" for run in runs))
     for column in columns:
-        print(f"{column:34}" + "".join(f"{run['figures'].get(column, ''):>20}" for run in runs))
+        print(f"{column:44}" + "".join(f"{run['figures'].get(column, ''):>23}" for run in runs))
     for target in targets:
         holds = "holds" if target["holds"] else "missed"
-        print(f"{target['name']:34}{target['value']:>16} MB   {target['goal']} MB   {holds}")
+        print(f"{target['name']:44}{target['value']:>16} MB   {target['goal']} MB   {holds}")
 
 
 def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
@@ -86,6 +102,50 @@ def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
     finally:
         site.kubectl("delete", "namespace", namespace, "--wait=false")
     return runs
+
+
+def measure_rollback(site: Site, folder: Path, rollout: dict[str, Any], analysis: dict[str, Any]) -> dict[str, Any]:
+    """From the first request that a candidate fails to the last pin put back; it fails one in twenty."""
+    namespace = f"bench-{uuid.uuid4().hex[:6]}"
+    site.kubectl("create", "namespace", namespace)
+    work = Workspace(site, namespace, folder, Recorder(site, namespace))
+    known: dict[str, set[str]] = {}
+    moved: list[float] = []
+
+    def see(node: dict[str, Any]) -> None:
+        name = node["metadata"]["name"]
+        pins = {key for key in node["metadata"]["labels"] if key.startswith(PIN_PREFIX)}
+        if pins != known.get(name, pins):
+            moved.append(time.time())
+        known[name] = pins
+
+    try:
+        stable(work, analysis=analysis)
+        load = Load(work, "--odd-one-in", "20", per_second=20)
+        work.wait("Prometheus to know enough of stable", lambda: counted(work) >= 600, 120)
+        published = publish_mlp(work, "fragile", fails_beyond=5.0)
+        before, cpu = api_writes(site), operator_cpu(site)
+        with Watch(site, see, "nodes"):
+            work.apply(source={"uri": published}, rollout=rollout)
+            work.stalled(reasons.ROLLED_BACK, seconds=240)
+            first = work.get()["status"]["stableRevision"]
+            want = dict.fromkeys(CAMERAS, first)
+            work.wait("every node to serve stable", lambda: work.revisions_on_nodes() == want)
+            serving_again, pins_back = time.time(), max(moved)
+        saw = load.stop()
+        first_bad = min(client["firstFailure"] for client in saw.values() if client["firstFailure"])
+        failed = work.get()["status"]["checks"][0]
+        return {
+            "first bad request to last pin put back, s": round(pins_back - first_bad, 1),
+            "… to stable alone ready on all nodes, s": round(serving_again - first_bad, 1),
+            "requests the verdict rests on": failed["sampleCount"],
+            "bad requests of all clients": sum(client["failed"] for client in saw.values()),
+            "good requests of all clients": sum(client["good"] for client in saw.values()),
+            "API writes of the operator": sum(api_writes(site).values()) - sum(before.values()),
+            "operator CPU, s": round(operator_cpu(site) - cpu, 2),
+        }
+    finally:
+        site.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def splits(work: Workspace, status: dict[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def targets(cells: list[Cell]) -> Iterable[dict[str, Any]]:
             if (c.nodes, c.condition, c.fault) == (mine_cell.nodes, mine_cell.condition, fault)
             if c.rule != OURS and false[c.rule, c.nodes, c.condition] < 5 and c.median_seconds is not None
         ]
-        later = [(mine_cell.median_seconds or 0.0) / c.median_seconds for mine_cell, c in rivals if c.median_seconds]
+        later = [(mine_cell.median_seconds or 1e6) / c.median_seconds for mine_cell, c in rivals if c.median_seconds]
         name = f"{fault}: time to rollback against the soonest rule with under 5 % false rollbacks"
         # 0 where there is no such rule.
         ratio = round(max(later, default=0.0), 2)
