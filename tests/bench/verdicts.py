@@ -80,10 +80,11 @@ def measure(pool: ProcessPoolExecutor, rule: str, nodes: int, condition: Conditi
 
 def show(nodes: int, condition: Condition, cells: list[Cell]) -> None:
     print(f"\n{nodes} nodes, {condition.name}: rolled back, and how long it took in the median", flush=True)
-    print(f"{'':24}" + "".join(f"{fault:>19}" for fault in FAULTS))
+    faults = list(dict.fromkeys(cell.fault for cell in cells))
+    print(f"{'':24}" + "".join(f"{fault:>19}" for fault in faults))
     for rule in dict.fromkeys(cell.rule for cell in cells):
         row = f"{rule:24}"
-        for fault in FAULTS:
+        for fault in faults:
             cell = next(c for c in cells if (c.rule, c.fault) == (rule, fault))
             took = f"{cell.median_seconds:.0f} s" if cell.median_seconds is not None else ""
             row += f"{cell.rolled_back_percent:9.2f} %{took:>8}"
@@ -101,8 +102,11 @@ def targets(cells: list[Cell]) -> Iterable[dict[str, Any]]:
 
     worst = max((c.rolled_back_percent for c in mine if c.fault == "1x"), default=0.0)
     yield target("false rollbacks per rollout, worst cell", "<= 1", worst, "%", worst <= 1)
-    hard = [c.rolled_back_percent for c in cells if c.rule == OURS and c.fault == "1x"
-            and c.condition in (BUSY.name, WEATHER.name)]
+    hard = [
+        c.rolled_back_percent
+        for c in cells
+        if c.rule == OURS and c.fault == "1x" and c.condition in (BUSY.name, WEATHER.name)
+    ]
     hard_worst = max(hard, default=0.0)
     yield target("the same with busy nodes, and with all slow together", "<= 1", hard_worst, "%", hard_worst <= 1)
     moved = max((100 - c.held_percent for c in cells if c.rule == OURS and c.condition == SILENCE.name), default=0.0)
@@ -142,8 +146,10 @@ def main() -> None:
         for nodes in options.nodes:
             for condition in (*CONDITIONS, BUSY, WEATHER, SILENCE):
                 runs = options.runs if condition in CONDITIONS else -(-options.runs // 4)
+                # What is wrong with a candidate that nobody sees makes no difference.
+                faults = [fault for fault in FAULTS if condition is not SILENCE or fault == "1x"]
                 here = [
-                    measure(pool, rule, nodes, condition, fault, runs) for rule in options.rules for fault in FAULTS
+                    measure(pool, rule, nodes, condition, fault, runs) for rule in options.rules for fault in faults
                 ]
                 show(nodes, condition, here)
                 cells += here

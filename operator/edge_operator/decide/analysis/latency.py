@@ -75,8 +75,13 @@ def _slowdown(max_slowdown: float) -> Measure:
 
 def _slower(counts: Counts, edge: float | None) -> int:
     """How many took longer than ``edge`` seconds; than the next edge above it where the server has no such edge."""
-    at_most = [count for other, count in counts.durations.items() if edge is not None and other >= edge * (1 - 1e-9)]
-    return _timed(counts) - min(at_most, default=_timed(counts))
+    if edge is None:
+        return 0
+    at_most = counts.durations.get(edge)
+    if at_most is None:
+        above = (count for other, count in counts.durations.items() if other >= edge * (1 - 1e-9))
+        at_most = min(above, default=_timed(counts))
+    return _timed(counts) - at_most
 
 
 def _timed(counts: Counts) -> int:

@@ -9,6 +9,7 @@ in twenty. ``p1`` is too much: the user's increase on top, or WORSE times the od
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf, log
 from operator import itemgetter
 
@@ -30,6 +31,8 @@ TAIL = 0.1
 LEAST_STEP = 0.05
 """``p1`` is above ``p0`` by this much at least, where the histogram is too coarse to tell."""
 MOST = 0.98
+REMEMBERED = 8192
+"""A baseline stays the same for a whole wave: so many limits are not reckoned anew at every look."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Limits:
     """Slow is what took longer, in seconds; None where bad means failed."""
 
 
+@lru_cache(REMEMBERED)
 def allowed_share(bad: int, total: int, max_increase: float, edge: float | None = None) -> Limits:
     """Without a baseline (``total`` 0) only the floor is allowed."""
     unchanged = max(FLOOR, wilson(bad, total, Z_90).upper) if total else FLOOR
@@ -57,10 +61,14 @@ def allowed_slowdown(durations: Mapping[float, int], max_slowdown: float) -> Lim
     Half of the slowdown is expected, as the drift of the day; the edge is the first that at most TAIL would exceed
     then. None without a request, or where they take longer than any edge.
     """
-    total = durations.get(inf, 0)
+    return _allowed_slowdown(tuple(sorted(durations.items())), max_slowdown)
+
+
+@lru_cache(REMEMBERED)
+def _allowed_slowdown(at_most: tuple[tuple[float, int], ...], max_slowdown: float) -> Limits | None:
+    total = at_most[-1][1] if at_most and at_most[-1][0] == inf else 0
     if total <= 0:
         return None
-    at_most = sorted(durations.items())
     drift = max_slowdown / 2
     place = bisect_left(at_most, -TAIL, key=lambda item: -beyond(at_most, item[0] / (1 + drift)) / total)
     if place >= len(at_most) - 1:

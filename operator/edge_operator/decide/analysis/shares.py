@@ -4,7 +4,7 @@ The guard is the same statistic on nodes that still run stable: when it speaks f
 to all of them, and nothing is held against the candidate.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
@@ -117,10 +117,11 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     control = [counts for counts in evidence.control if counts.node in limits]
     if not trial:
         return None
-    strata = [_stratum(c, measure, limits) for c in trial]
+    strata = [_stratum(c, measure, limits[c.node]) for c in trial]
+    control_strata = [_stratum(c, measure, limits[c.node]) for c in control]
     counting = [_at_most(stratum, measure, evidence.seconds(c.node)) for stratum, c in zip(strata, trial, strict=True)]
     longest = max(map(evidence.seconds, evidence.nodes), default=0.0)
-    guard = log_likelihood_ratio(_at_most(_stratum(c, measure, limits), measure, longest) for c in control)
+    guard = log_likelihood_ratio(_at_most(stratum, measure, longest) for stratum in control_strata)
     total, control_total = sum(map(measure.total, trial)), sum(map(measure.total, control))
     disturbed = guard > 0 and control_total >= FEWEST_CONTROL_REQUESTS
     return Tested(
@@ -128,8 +129,8 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         verdict=Verdict.INCONCLUSIVE if disturbed else _verdict(measure, strata, counting, alpha),
         bad=sum(measure.bad(c, limits[c.node]) for c in trial),
         total=total,
-        expected=sum(limits[c.node].p0 * measure.total(c) for c in trial) / total,
-        limit=sum(limits[c.node].p1 * measure.total(c) for c in trial) / total,
+        expected=sum(stratum.p0 * stratum.total for stratum in strata) / total,
+        limit=sum(stratum.p1 * stratum.total for stratum in strata) / total,
         nodes=len(trial),
         disturbed=disturbed,
         control_bad=sum(measure.bad(c, limits[c.node]) for c in control),
@@ -152,9 +153,8 @@ def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:
     return measure.limits(together) if measure.total(together) else None
 
 
-def _stratum(counts: Counts, measure: Measure, limits: Mapping[str, Limits]) -> Stratum:
-    limit = limits[counts.node]
-    return Stratum(measure.bad(counts, limit), measure.total(counts), limit.p0, limit.p1)
+def _stratum(counts: Counts, measure: Measure, limits: Limits) -> Stratum:
+    return Stratum(measure.bad(counts, limits), measure.total(counts), limits.p0, limits.p1)
 
 
 def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
@@ -162,7 +162,7 @@ def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
     if measure.most_a_minute is None:
         return stratum
     weight = min(1.0, max(measure.most_a_minute * seconds / 60, 1.0) / stratum.total)
-    return replace(stratum, bad=weight * stratum.bad, total=weight * stratum.total)
+    return Stratum(weight * stratum.bad, weight * stratum.total, stratum.p0, stratum.p1)
 
 
 def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Stratum], alpha: float) -> Verdict:
@@ -175,7 +175,7 @@ def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Str
 
 def _far_worse(stratum: Stratum) -> Stratum:
     """Against an alternative at which most requests are bad."""
-    return replace(stratum, p1=1 - (1 - stratum.p1) / FAR_WORSE)
+    return Stratum(stratum.bad, stratum.total, stratum.p0, 1 - (1 - stratum.p1) / FAR_WORSE)
 
 
 def _needed(strata: Sequence[Stratum], alpha: float) -> int:
