@@ -4,6 +4,7 @@ A compression's memory is its Job: a failed one stays until the spec changes, an
 tries again. Its success is remembered by the EdgeModelRevision that is recorded from its report.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -79,7 +80,8 @@ def _job_prefix(observation: Observation) -> str:
     return f"{observation.name}-{attempt}-"
 
 
-def decide_artifact(observation: Observation, now: datetime) -> Artifact:
+def decide_artifact(observation: Observation, rejected: Collection[str], now: datetime) -> Artifact:
+    """``rejected``: names of revisions; one that is no longer on record is not made again."""
     name = target_name(observation)
     prefix = _job_prefix(observation)
     recorded = observation.revision(name)
@@ -87,6 +89,9 @@ def decide_artifact(observation: Observation, now: datetime) -> Artifact:
         return Artifact(
             recorded, reasons.PUBLISHED, _published(recorded), actions=_delete_jobs_but(observation, prefix)
         )
+    if name in rejected:
+        message = f"{name} was rejected, and is not compressed again"
+        return Artifact(None, reasons.ROLLED_BACK, message, True, _delete_jobs_but(observation, prefix))
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
     if observation.settings.adopt_server:
         twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]

@@ -32,13 +32,13 @@ class Decision:
 
 def decide(observation: Observation, now: datetime) -> Decision:
     """The whole of one pass. Deterministic: the same observation and time give the same decision."""
-    target = target_name(observation)
+    target, memory = target_name(observation), Memory.of(observation)
     situation = Situation(
         observation=observation,
         target=target,
-        artifact=decide_artifact(observation, now),
+        artifact=decide_artifact(observation, memory.rejected.keys(), now),
         placement=place(observation, target),
-        memory=Memory.of(observation),
+        memory=memory,
         now=now,
     )
     if not situation.may_try():
@@ -118,7 +118,6 @@ def _status(
     progress: dict[str, Any] | None,
 ) -> dict[str, Any]:
     observation, artifact, memory = situation.observation, situation.artifact, situation.memory
-    rejected = sorted(memory.rejected.values(), key=lambda item: str(item["time"]))
     all_conditions = [
         *conditions,
         _available(counts),
@@ -130,7 +129,7 @@ def _status(
         "observedGeneration": observation.generation,
         "stableRevision": memory.stable,
         "candidateRevision": candidate,
-        "rejectedRevisions": rejected[-words.MAX_REJECTED :],
+        "rejectedRevisions": _rejected(memory),
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
         "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
@@ -199,6 +198,15 @@ def _nodes_pending(counts: NodeCounts) -> list[Condition]:
         return []
     message = f"{counts.offline} of {counts.selected} offline: {', '.join(counts.offline_samples)}"
     return [Condition("NodesPending", True, reasons.NODES_OFFLINE, message)]
+
+
+def _rejected(memory: Memory) -> list[dict[str, Any]]:
+    """The newest last. Never to be entered again, they are remembered for longer than their objects are kept."""
+    newest = sorted(memory.rejected.values(), key=lambda item: str(item["time"]))[-words.MAX_REJECTED :]
+    without_message = [
+        {key: item[key] for key in ("name", "reason", "time")} for item in newest[: -words.MAX_EXPLAINED]
+    ]
+    return without_message + newest[-words.MAX_EXPLAINED :]
 
 
 def _artifacts(revision: Revision | None) -> list[dict[str, Any]]:

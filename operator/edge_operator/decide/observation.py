@@ -41,6 +41,10 @@ class Pod:
     unready_since: datetime | None = None
     """When it stopped being ready, or was first said not to be; None while it is ready, or nothing is said of it."""
 
+    def served_since(self, now: datetime) -> datetime:
+        """The node's own clock says when it became ready: what is yet to come is not believed."""
+        return self.ready_since if self.ready_since is not None and self.ready_since <= now else self.created
+
 
 @dataclass(frozen=True)
 class Job:

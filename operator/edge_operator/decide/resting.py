@@ -24,13 +24,13 @@ def resting_conditions(situation: Situation, failures: tuple[NodeFailure, ...]) 
         port, others = observation.spec.serving.host_port, ", ".join(observation.host_port_rivals)
         message = f"serving.hostPort {port} is taken on shared nodes by {others}"
         return words.stalled(reasons.HOST_PORT_CONFLICT, message)
-    if artifact.revision is None:
-        make = words.stalled if artifact.stalled else words.reconciling
-        return make(artifact.reason, artifact.message)
     if target in memory.rejected:
         why = memory.rejected[target]
         after = f"; stable is {memory.stable}" if memory.stable else "; there is no stable revision to go back to"
         return words.stalled(reasons.ROLLED_BACK, f"{target} rejected: {why['reason']}: {why['message']}{after}")
+    if artifact.revision is None:
+        make = words.stalled if artifact.stalled else words.reconciling
+        return make(artifact.reason, artifact.message)
     if not situation.placement.placed:
         return _nowhere(situation)
     return _serving(situation, failures)

@@ -23,6 +23,8 @@ from edgemodel import reasons
 from edgemodel.spec import Rollout
 
 FRESH = timedelta(seconds=60)
+SCRAPED_WITHIN = timedelta(seconds=60)
+"""What a wave has served last need not have been scraped before it goes on."""
 
 
 class Move(StrEnum):
@@ -179,13 +181,13 @@ def _go_on(trial: Trial) -> Step:
         if len(pods) < len(trial.switched) or _finishing(trial):
             text = f"{trial.goal} nodes switch to {trial.candidate}"
             return _no_progress(trial, reasons.ROLLING_OUT, text)
-        served_since = max(_served_since(pod, trial.timers.now) for pod in pods)
+        served_since = max(pod.served_since(trial.timers.now) for pod in pods)
         since, duration = max(served_since, trial.started), _duration(trial)
         if not trial.timers.passed(since, duration):
             reason = reasons.BAKING if trial.is_last else reasons.SOAKING
             text = f"{trial.where}: {len(pods)} nodes serve {trial.candidate}"
             return _hold(trial, reason, text, trial.timers.due(since, duration))
-        undecided = _undecided(trial, since + duration)
+        undecided = _undecided(trial, trial.timers.due(since, duration) or trial.timers.now)
         if undecided is not None:
             return undecided
         if trial.is_last and trial.wave != trial.wave_before:
@@ -229,31 +231,42 @@ def _undecided(trial: Trial, due: datetime) -> Step | None:
         reason = reasons.BAKING if trial.is_last else reasons.SOAKING
         text = f"{trial.where}: {len(trial.pods)} nodes serve {trial.candidate}"
         return _hold(trial, reason, text)  # the measurement that is under way brings the next pass
-    waiting = judgement.waiting
-    if not waiting:
+    waits = _waits_for(judgement, due)
+    if waits is None:
         return None
+    reason, why = waits
     since = trial.held_since or trial.timers.now.replace(microsecond=0)
-    names = ", ".join(sorted({item.name for item in waiting}))
-    first = waiting[0]
-    text = f"{trial.where}: waits for {names}: {first.message}"
+    text = f"{trial.where}: waits for {why}"
     if not trial.timers.passed(since, missing.deadline):
         at = trial.timers.due(since, missing.deadline)
         then = {"Pause": "asks for a person", "RollBack": "rolls back", "Proceed": "goes on"}[missing.on_deadline]
         until = f"; undecided at {timestamp(at)}, it {then}" if at is not None else ""
-        return _hold(trial, first.reason, text + until, at, held_since=since)
+        return _hold(trial, reason, text + until, at, held_since=since)
     if missing.on_deadline == "Proceed":
         return None
     limit = f"limit {missing.deadline.total_seconds():.0f} s (analysis.missingData.deadlineSeconds)"
     if missing.on_deadline == "RollBack":
         message = f"{text}; undecided since {timestamp(since)}, {limit}"
-        return Step(Move.ROLL_BACK, first.reason, message, (), trial.wave, trial.started, failures=trial.failures)
+        return Step(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
     message = f"{text}; {limit}"
     return _hold(trial, reasons.ANALYSIS_DEADLINE_EXCEEDED, message, held_since=since, stalled=True)
 
 
+def _waits_for(judgement: Judgement, due: datetime) -> tuple[str, str] | None:
+    """(reason, what for): checks that do not decide, or metrics of the whole soak, which a remote write may delay."""
+    waiting = judgement.waiting
+    if waiting:
+        names = ", ".join(sorted({item.name for item in waiting}))
+        return waiting[0].reason, f"{names}: {waiting[0].message}"
+    if judgement.reaches is not None and judgement.reaches < due - SCRAPED_WITHIN:
+        reaches = timestamp(judgement.reaches)
+        return reasons.METRICS_UNAVAILABLE, f"metrics up to {timestamp(due)}: Prometheus has them up to {reaches}"
+    return None
+
+
 def _no_progress(trial: Trial, reason: str, text: str) -> Step:
     """Held by nodes that do not serve; a person is asked when that lasts."""
-    served = [_served_since(pod, trial.timers.now) for pod in trial.pods]
+    served = [pod.served_since(trial.timers.now) for pod in trial.pods]
     last, deadline = max([trial.started, *served]), trial.rollout.progress_deadline
     text = f"{trial.where}: {text}"
     times = [time for time in (_next_deadline(trial), trial.timers.due(last, deadline)) if time is not None]
@@ -335,11 +348,6 @@ def _failures(
 def _podless_since(fleet: Fleet, candidate: str, placed: Placed, started: datetime) -> datetime:
     """Since when ``placed`` has had no pod of ``candidate``, if it has none: its wave, or the end of its last one."""
     return max(started, fleet.observation.pods_lost.get((placed.node.name, candidate, placed.variant), started))
-
-
-def _served_since(pod: Pod, now: datetime) -> datetime:
-    """The node's own clock says when the pod became ready: what is yet to come is not believed."""
-    return pod.ready_since if pod.ready_since is not None and pod.ready_since <= now else pod.created
 
 
 def _next_deadline(trial: Trial) -> datetime | None:

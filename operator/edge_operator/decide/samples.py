@@ -53,7 +53,7 @@ class Samples:
     baseline: tuple[Counts, ...] = ()
     """Stable before then."""
     reporting: Mapping[str, datetime] = field(default_factory=dict)
-    """Node whose server of the candidate answered the last scrape -> the time of its newest sample."""
+    """Node whose server of the candidate answered the last scrape -> when that was, by our clock."""
     golden: tuple[GoldenCount, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """By the name of the check."""

@@ -16,6 +16,10 @@ from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
 
+FORGOTTEN = "it failed long ago"
+"""What is said of a revision whose message is gone, and it with it."""
+
+
 @dataclass(frozen=True)
 class Memory:
     """What status remembers because the world forgets it."""
@@ -28,7 +32,8 @@ class Memory:
     def of(cls, observation: Observation) -> "Memory":
         failed = [revision for revision in observation.revisions if revision.verdict == Verdict.FAIL]
         rejected = {revision.name: _rejection(revision) for revision in failed}
-        rejected |= {item["name"]: item for item in observation.status.get("rejectedRevisions") or ()}
+        for item in observation.status.get("rejectedRevisions") or ():
+            rejected[item["name"]] = {"message": FORGOTTEN, **rejected.get(item["name"], {}), **item}
         stable = observation.status.get("stableRevision")
         return cls(stable if observation.revision(stable) else None, rejected)
 
@@ -86,7 +91,7 @@ class Situation:
     def judgement(self) -> Judgement:
         """Of the target, by what the nodes that serve it have done since the wave began."""
         ready = {
-            placed.node.name: OnTrial(placed.node.name, placed.variant, pod.ready_since or pod.created)
+            placed.node.name: OnTrial(placed.node.name, placed.variant, pod.served_since(self.now))
             for placed in self.placement.placed
             if (pod := self.fleet.pod(self.target, placed)) is not None
         }

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-MAX_REJECTED = 10
+MAX_REJECTED = 100
+MAX_EXPLAINED = 10
+"""Of the rejected revisions, the newest keep their message."""
 MAX_SAMPLES = 20
 MAX_CHECKS = 20
 MESSAGE_MAX = 1000

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf, isfinite
 
@@ -14,6 +14,7 @@ from edge_operator.prometheus import queries
 from edge_operator.prometheus.client import Prometheus, PrometheusError, Sample
 from edgemodel import metrics
 
+LONG_AGO_SECONDS = 1e9
 NO_USERS = "PromQL checks are switched off for this Prometheus (chart value prometheus.promQLChecks)"
 
 
@@ -31,7 +32,7 @@ async def measure(prometheus: Prometheus, plan: Plan, now: datetime) -> Samples:
     asked: dict[str, tuple[str, datetime]] = {
         "trial": (since(names, on_trial, ()), now),
         "trial timed": (since(timed, on_trial, plan.nodes), now),
-        "reporting": (queries.newest_sample(queries.select((metrics.MODEL_INFO,), on_trial)), now),
+        "reporting": (queries.age_of_newest(queries.select((metrics.MODEL_INFO,), on_trial)), now),
         "golden": (queries.least(queries.select((metrics.GOLDEN_ITEMS,), on_trial), "result"), now),
         "golden least": (queries.least(queries.select((metrics.GOLDEN_MIN_PERCENT,), on_trial)), now),
     }
@@ -57,9 +58,9 @@ async def measure(prometheus: Prometheus, plan: Plan, now: datetime) -> Samples:
         control=counts("control"),
         baseline=counts("baseline"),
         reporting={
-            sample.labels.get("node", ""): datetime.fromtimestamp(sample.value, UTC)
+            sample.labels.get("node", ""): now - timedelta(seconds=sample.value)
             for sample in found["reporting"]
-            if isfinite(sample.value) and 0 <= sample.value < 1e11
+            if isfinite(sample.value) and abs(sample.value) < LONG_AGO_SECONDS
         },
         golden=golden,
         answers=answers,

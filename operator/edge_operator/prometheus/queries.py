@@ -15,10 +15,15 @@ COUNTERS = (metrics.REQUESTS_TOTAL, metrics.FEEDBACK_TOTAL)
 BUCKETS = (f"{metrics.DURATION_SECONDS}_bucket",)
 
 
+BEFORE_SECONDS = 3600
+"""How far back a process is looked for that was there before a window: scrapes may fail for as long."""
+
+
 def counted_since(selector: str, seconds: int) -> str:
     """What was counted in the last ``seconds``; by a process that was not there before, everything."""
-    grown = f"max by ({_labels(metrics.PROCESS_LABEL)}) (max_over_time({selector}[{seconds}s]))"
-    before = f"max by ({_labels(metrics.PROCESS_LABEL)}) ({selector} offset {seconds}s)"
+    by = f"by ({_labels(metrics.PROCESS_LABEL)})"
+    grown = f"max {by} (max_over_time({selector}[{seconds}s]))"
+    before = f"max {by} (max_over_time({selector}[{BEFORE_SECONDS}s] offset {seconds}s))"
     return f"sum by ({_labels()}) ({grown} - ({before} or 0 * {grown}))"
 
 
@@ -32,9 +37,9 @@ def counted_within(selector: str, seconds: int) -> str:
     return f"sum by ({_labels()}) ({largest} - {smallest})"
 
 
-def newest_sample(selector: str) -> str:
-    """Seconds since 1970 of the newest sample of each node whose last scrape succeeded."""
-    return f"max by (node) (timestamp({selector}))"
+def age_of_newest(selector: str) -> str:
+    """Seconds since the newest sample of each node whose last scrape succeeded, by Prometheus' clock alone."""
+    return f"min by (node) (time() - timestamp({selector}))"
 
 
 def least(selector: str, *labels: str) -> str:

@@ -450,19 +450,24 @@ def test_a_rejected_revision_leaves_its_nodes_even_while_another_is_on_trial() -
 
 
 def test_a_revision_that_was_rejected_long_ago_stays_rejected() -> None:
-    """Status names the newest ten; the revision itself says that it failed."""
-    world = installed(1, spec=model_spec(revisionHistoryLimit=20))
+    """Its object is gone, with the history beyond ``revisionHistoryLimit``; status remembers its name."""
+    world = installed(1)
+    world.new_source("b")
+    first = world.target()
     for letter in "bcdef0123456":
         world.new_source(letter)
         world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
         world.run(40)
         assert world.ready_reason() == reasons.ROLLED_BACK
-    assert len(world.status["rejectedRevisions"]) == 10
-    pins = len(world.pin_log)
+    assert first not in world.revisions
+    assert sum("message" in item for item in world.status["rejectedRevisions"]) == 10
+    pins, jobs = len(world.pin_log), len(world.jobs_started)
     world.new_source("b")
     world.run(60)
-    assert world.ready_reason() == reasons.ROLLED_BACK
-    assert len(world.pin_log) == pins
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert (stalled["reason"], world.target()) == (reasons.ROLLED_BACK, first)
+    assert (len(world.pin_log), len(world.jobs_started)) == (pins, jobs)
 
 
 def test_offline_nodes_are_named_and_no_others() -> None:

@@ -42,6 +42,8 @@ class Judgement:
     measured_at: datetime | None = None
     since: datetime | None = None
     """When the measuring of the wave began."""
+    reaches: datetime | None = None
+    """Up to when half of the nodes have been counted; None where fewer report. Remote writes come late."""
 
     @property
     def failed(self) -> Judged | None:
@@ -81,7 +83,13 @@ def judge(
         judged += [_judge_one(check, evidence) for check in analysis.checks if not _is_query(check)]
     whole = _evidence("", samples, frozen, nodes, variants, is_first)
     judged += [_judge_one(check, whole) for check in analysis.checks if _is_query(check)]
-    return Judgement(tuple(judged), True, samples.measured_at, frozen.since)
+    return Judgement(tuple(judged), True, samples.measured_at, frozen.since, _reach(samples, nodes))
+
+
+def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
+    newest = [samples.reporting[n.node] for n in nodes if n.node in samples.reporting.keys() - samples.contradictory]
+    half = (len(nodes) + 1) // 2
+    return sorted(newest, reverse=True)[half - 1] if len(newest) >= half else None
 
 
 def _judge_one(check: Check, evidence: Evidence) -> Judged:
