@@ -5,7 +5,7 @@ once no node runs it any more, the hour before the rollout to compare with.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf, sqrt
 
@@ -162,7 +162,7 @@ Verdict = Callable[[Minute], bool | None]
 """Fails, does not, or None: no data."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Other:
     """A rule that looks once a minute, and rolls back after ``failures`` failed looks in a rollout.
 
@@ -172,43 +172,59 @@ class Other:
     fails: Verdict
     failures: int = 1
     no_data: int | None = 5
-    _: int = field(default=0, repr=False)
 
-    def __call__(self, fleet: Fleet, fault: Fault) -> Run:
-        before, _ = fleet.baseline()
-        everything = before.sum(axis=0)
-        goals, at, seen, failures, silent = plan(fleet.nodes), 0, 0, 0, 0
-        for wave, goal in enumerate(goals):
-            on = np.arange(fleet.nodes) < goal
-            canary_wave, stable_wave = np.zeros(len(EDGES), int), np.zeros(len(EDGES), int)
-            last = wave == len(goals) - 1
-            for _ in range(0, BAKE if last else SOAK, 60):
-                canary, stable = np.zeros(len(EDGES), int), np.zeros(len(EDGES), int)
-                bad_ones = 0
-                at += 60
-                good, bad = fleet.tick(at, 60, np.where(on, fault.slower, 1.0), _error_rates(fleet, fault, on))
-                seen += int(good[on].sum() + bad[on].sum())
-                scraped = fleet.scraped(at)
-                canary += good[on & scraped].sum(axis=0)
-                stable += good[~on & scraped].sum(axis=0)
-                bad_ones += int(bad[on & scraped].sum())
-                canary_wave += canary
-                stable_wave += stable
-                minute = Minute(
-                    canary,
-                    stable if not last else everything,
-                    canary_wave,
-                    stable_wave if not last else everything,
-                    everything,
-                    bad_ones,
-                    int(canary.sum()) + bad_ones,
-                )
-                fails = self.fails(minute)
-                silent = silent + 1 if fails is None else 0
-                failures += fails is True or (fails is None and self.no_data is None)
-                if failures >= self.failures or (self.no_data is not None and silent >= self.no_data):
-                    return Run(ROLLED_BACK, at, seen)
-        return Run(PROMOTED, at, seen)
+
+@dataclass
+class Tally:
+    """How one of the other rules fares in a rollout."""
+
+    rule: Other
+    failures: int = 0
+    silent: int = 0
+
+    def rolls_back(self, minute: Minute) -> bool:
+        fails = self.rule.fails(minute)
+        self.silent = self.silent + 1 if fails is None else 0
+        self.failures += fails is True or (fails is None and self.rule.no_data is None)
+        too_silent = self.rule.no_data is not None and self.silent >= self.rule.no_data
+        return self.failures >= self.rule.failures or too_silent
+
+
+def others(fleet: Fleet, fault: Fault) -> dict[str, Run]:
+    """What came of the rollout by each of OTHERS: all of them see the same minutes."""
+    before, _ = fleet.baseline()
+    everything = before.sum(axis=0)
+    tallies = {name: Tally(rule) for name, rule in OTHERS.items()}
+    runs: dict[str, Run] = {}
+    goals, at, seen = plan(fleet.nodes), 0, 0
+    for wave, goal in enumerate(goals):
+        on = np.arange(fleet.nodes) < goal
+        canary_wave, stable_wave = np.zeros(len(EDGES), int), np.zeros(len(EDGES), int)
+        last = wave == len(goals) - 1
+        for _ in range(0, BAKE if last else SOAK, 60):
+            at += 60
+            good, bad = fleet.tick(at, 60, np.where(on, fault.slower, 1.0), _error_rates(fleet, fault, on))
+            seen += int(good[on].sum() + bad[on].sum())
+            scraped = fleet.scraped(at)
+            canary, stable = good[on & scraped].sum(axis=0), good[~on & scraped].sum(axis=0)
+            failed = int(bad[on & scraped].sum())
+            canary_wave += canary
+            stable_wave += stable
+            minute = Minute(
+                canary,
+                stable if not last else everything,
+                canary_wave,
+                stable_wave if not last else everything,
+                everything,
+                failed,
+                int(canary.sum()) + failed,
+            )
+            for name in [name for name in tallies if name not in runs]:
+                if tallies[name].rolls_back(minute):
+                    runs[name] = Run(ROLLED_BACK, at, seen)
+            if len(runs) == len(tallies):
+                return runs
+    return {name: runs.get(name, Run(PROMOTED, at, seen)) for name in tallies}
 
 
 def p95_above_stable(minute: Minute) -> bool | None:
@@ -245,11 +261,12 @@ def argo(minute: Minute) -> bool | None:
     return minute.canary_failed / minute.canary_total > 0.05 or bool(p95 > 1.2 * float(quantiles(minute.before, 0.95)))
 
 
-RULES: dict[str, Callable[[Fleet, Fault], Run]] = {
-    "ours (errors, latency)": ours({"name": "errors", "type": "ErrorRate"}, {"name": "latency", "type": "Latency"}),
-    "p95 > 1.2 x stable": Other(p95_above_stable, no_data=5),
-    "Mann-Whitney, pooled": Other(mann_whitney, no_data=5),
+OURS = "ours (errors, latency)"
+OTHERS = {
+    "p95 > 1.2 x stable": Other(p95_above_stable),
+    "Mann-Whitney, pooled": Other(mann_whitney),
     "Flagger (threshold 5)": Other(flagger, failures=5, no_data=None),
-    "Argo (failureLimit 3)": Other(argo, failures=4, no_data=5),
+    "Argo (failureLimit 3)": Other(argo, failures=4),
 }
+judged_by_us = ours({"name": "errors", "type": "ErrorRate"}, {"name": "latency", "type": "Latency"})
 assert inf in EDGES

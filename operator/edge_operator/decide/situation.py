@@ -15,7 +15,6 @@ from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
-
 FORGOTTEN = "it failed long ago"
 """What is said of a revision whose message is gone, and it with it."""
 

@@ -9,7 +9,8 @@ from edge_operator.decide.samples import Answer, Counts, GoldenCount
 from edgemodel.verdict import Verdict
 
 ALPHA = 0.05
-"""Probability, in all checks and variants together, that a candidate fails by chance alone."""
+"""Probability, in all checks and variants together, that a candidate fails by chance alone; the permutation test of
+Latency has a level of its own."""
 BETA = 0.1
 """Probability that a check passes a candidate that is just too much worse."""
 FIRST_REPORT_SECONDS = 60
@@ -28,6 +29,8 @@ class Evidence:
     """Of ``nodes``."""
     golden: tuple[GoldenCount, ...]
     answers: Mapping[str, Answer]
+    contradictory: Mapping[str, str]
+    """Of ``nodes``, those whose numbers cannot be -> why. They do not report."""
     alpha: float
     """Of one check."""
     is_first: bool

@@ -4,7 +4,8 @@ A server that agrees on less than its artifact demands never gets ready, and is 
 demand more, and says in status what the nodes have answered.
 """
 
-from edge_operator.decide.analysis.evidence import Evidence, Judged, on_nodes, percent
+from edge_operator.decide.analysis.evidence import Evidence, Judged, on_nodes
+from edge_operator.decide.analysis.shares import reporting
 from edge_operator.decide.samples import GoldenCount
 from edgemodel import reasons
 from edgemodel.analysis import GoldenAgreement
@@ -19,8 +20,7 @@ def judge_golden_agreement(name: str, rule: GoldenAgreement, evidence: Evidence)
         return Judged(name, evidence.variant, Verdict.INCONCLUSIVE, "", "", 0, message, reason, waits)
 
     if not evidence.quorum:
-        who = f"{len(evidence.reporting)} of {len(evidence.nodes)} nodes"
-        return undecided(f"Prometheus has the candidate's metrics of {who}", reasons.METRICS_UNAVAILABLE, True)
+        return undecided(reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
     if not golden:
         return undecided("the artifact has no golden set", reasons.NOTHING_TO_COMPARE, False)
 
@@ -29,8 +29,10 @@ def judge_golden_agreement(name: str, rule: GoldenAgreement, evidence: Evidence)
 
     worst = min(golden, key=lambda count: _share(count) - least(count) / 100)
     fails = 100 * worst.agree < least(worst) * (worst.agree + worst.disagree)
-    observed, limit = percent(_share(worst)), percent(least(worst) / 100)
-    items = sum(count.agree + count.disagree for count in golden)
+    # Rounded down, so that what is shown as enough is enough.
+    observed, limit = f"{10_000 * worst.agree // (worst.agree + worst.disagree) / 100:g}", f"{least(worst):g}"
+    shown = [worst] if fails else golden
+    items = sum(count.agree + count.disagree for count in shown)
     where = f"on node {worst.node}" if fails else on_nodes(len(golden))
     return Judged(
         name,

@@ -135,6 +135,7 @@ def _evidence(
         reporting=frozenset(reporting),
         golden=samples.golden,
         answers=samples.answers,
+        contradictory={node: why for node, why in samples.contradictory.items() if node in on_trial},
         alpha=frozen.alpha,
         is_first=is_first,
         frozen=frozen.of_variant(variant),
@@ -145,6 +146,6 @@ def _unreachable(analysis: Analysis, samples: Samples, nodes: tuple[OnTrial, ...
     message = f"Prometheus does not answer: {samples.problem or 'nothing was measured for a while'}"
     return tuple(
         Judged(check.name, variant, Verdict.INCONCLUSIVE, "", "", 0, message, reasons.METRICS_UNAVAILABLE, waits=True)
-        for variant in sorted({item.variant for item in nodes})
         for check in analysis.checks
+        for variant in ([""] if _is_query(check) else sorted({item.variant for item in nodes}))
     )

@@ -31,7 +31,8 @@ minute, all its requests are slow together."""
 FEWEST_NODES = 3
 FEWEST_REQUESTS = 100
 SHIFT_ALPHA = 0.05
-"""The least that three nodes against three can reach."""
+"""The least that three nodes against three can reach. It is the level of one look at a candidate that is slower by just
+what is allowed; against one that is not slower at all, no look comes near it."""
 
 
 def judge_latency(name: str, rule: Latency, evidence: Evidence) -> Judged:
@@ -68,6 +69,7 @@ def _slowdown(max_slowdown: float) -> Measure:
         total=_timed,
         limits=lambda counts: allowed_slowdown(counts.durations, max_slowdown),
         without_baseline=None,
+        own_only=True,
         fewest=FEWEST_FOR_SLOWDOWN,
         most_a_minute=MOST_A_MINUTE,
     )

@@ -82,7 +82,7 @@ def _allowed_slowdown(at_most: tuple[tuple[float, int], ...], max_slowdown: floa
 
 def more_lenient(own: Limits, pooled: Limits) -> Limits:
     """For a node with a baseline too small to rest on alone: whatever of the two allows more."""
-    return own if own.p0 >= pooled.p0 else pooled
+    return max(own, pooled, key=lambda limits: (limits.edge or 0.0, limits.p0))
 
 
 def beyond(at_most: Sequence[tuple[float, int]], seconds: float) -> float:

@@ -41,6 +41,8 @@ class Measure:
     """Of a baseline; None where it tells nothing."""
     without_baseline: Limits | None
     """None: without one nothing can be judged."""
+    own_only: bool = False
+    """Nodes differ too much for the others to say anything about one without a baseline."""
     fewest: int = FEWEST_FOR_SHARES
     """Requests of a baseline that is rested on alone."""
     most_a_minute: float | None = None
@@ -142,6 +144,8 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
 
 def _limits_of(baseline: Counts | None, measure: Measure, pooled: Limits | None) -> Limits | None:
     own = measure.limits(baseline) if baseline is not None and measure.total(baseline) else None
+    if own is None and measure.own_only:
+        return None
     if own is None or pooled is None:
         return own or pooled
     return own if own.requests >= measure.fewest else more_lenient(own, pooled)
@@ -192,7 +196,7 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
         return reasons.ENVIRONMENT_CHANGED, f"; {who}: this is not the candidate's doing"
     if not evidence.quorum:
-        return reasons.METRICS_UNAVAILABLE, f"; {_reporting(evidence)}"
+        return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
     return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"
 
 
@@ -203,11 +207,11 @@ def without_requests(name: str, evidence: Evidence) -> Judged:
         return Judged(name, evidence.variant, Verdict.INCONCLUSIVE, "", "", 0, message, reason, waits)
 
     if not evidence.quorum:
-        return undecided(_reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
+        return undecided(reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
     if any(map(served, evidence.trial)):
         if evidence.is_first:
             return undecided("a first revision: there is nothing to compare it with", reasons.NOTHING_TO_COMPARE, False)
-        return undecided("stable served no request to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
+        return undecided("stable served no request there to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
     where = on_nodes(len(evidence.reporting))
     shortest = min(map(evidence.seconds, evidence.nodes), default=0.0)
     if shortest < IDLE_SECONDS and any(map(served, (*evidence.baseline, *evidence.control))):
@@ -232,8 +236,10 @@ def _golden_agrees(evidence: Evidence) -> str:
     return f"the golden set ({percent(sum(c.agree for c in answered.values()) / items)} % of {items} items agree)"
 
 
-def _reporting(evidence: Evidence) -> str:
-    return f"Prometheus has the candidate's metrics of {len(evidence.reporting)} of {len(evidence.nodes)} nodes"
+def reporting(evidence: Evidence) -> str:
+    """How many nodes do, and why one does not that does answer."""
+    wrong = "".join(f"; {node}: {why}" for node, why in sorted(evidence.contradictory.items())[:1])
+    return f"Prometheus has the candidate's metrics of {len(evidence.reporting)} of {len(evidence.nodes)} nodes{wrong}"
 
 
 def merge(counts: Sequence[Counts], node: str = "") -> Counts:

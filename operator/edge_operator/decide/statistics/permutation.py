@@ -11,12 +11,13 @@ Statistical Applications in Genetics and Molecular Biology 9 (2010), article 39.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 from random import Random
 
 EXACT = 20_000
-SAMPLED = 4_999
+SAMPLED = 999
 _SLACK = 1e-12
 """Sums of the same numbers in another order differ in their last bits."""
 
@@ -29,6 +30,12 @@ def p_above(treated: Sequence[float], others: Sequence[float]) -> float:
     """
     if not treated or not others:
         raise ValueError("both sides need a value")
+    return _p_above(tuple(treated), tuple(others))
+
+
+@lru_cache(256)
+def _p_above(treated: tuple[float, ...], others: tuple[float, ...]) -> float:
+    """Every pass asks, and few of them after another measurement."""
     values = [*treated, *others]
     size, found = len(treated), sum(treated)
     least = found - _SLACK * (1 + abs(found))

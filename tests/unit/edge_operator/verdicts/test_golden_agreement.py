@@ -9,13 +9,20 @@ STRICT = analysis_of({"name": "golden", "type": "GoldenAgreement", "goldenAgreem
 CAMERAS = {"camera-1": "default", "camera-2": "default"}
 
 
+def test_the_node_that_fails_is_named_with_its_own_items() -> None:
+    answers = (golden("camera-1", agree=370, disagree=0), golden("camera-2", agree=184, disagree=1))
+    nodes = {"camera-1": "default", "camera-2": "default"}
+    found = judged(STRICT, golden=answers, nodes=nodes, on_trial=tuple(nodes))
+    assert found.message == "golden set agrees on 99.45 %, limit 99.5 % (n = 185 on node camera-2)"
+
+
 def test_what_the_artifact_demands_is_enough_unless_the_check_demands_more() -> None:
     answers = (golden(agree=62, disagree=2, least=95),)
     assert judged(GOLDEN, golden=answers).verdict is Verdict.PASS
     found = judged(STRICT, golden=answers)
     assert found.verdict is Verdict.FAIL
     assert found.reason == reasons.GOLDEN_MISMATCH
-    assert found.message == "golden set agrees on 96.9 %, limit 99.5 % (n = 64 on node camera-1)"
+    assert found.message == "golden set agrees on 96.87 %, limit 99.5 % (n = 64 on node camera-1)"
 
 
 def test_the_node_that_agrees_least_decides() -> None:

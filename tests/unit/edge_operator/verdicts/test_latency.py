@@ -65,6 +65,21 @@ def test_a_fast_candidate_on_a_slow_node_is_not_compared_with_fast_nodes() -> No
     assert judged(SLOWDOWN, (counts("fast", 600, typical=0.060),), before).verdict is Verdict.FAIL
 
 
+def test_a_slow_node_with_few_requests_before_is_not_held_against_fast_nodes() -> None:
+    fast = tuple(counts(f"fast-{number}", 2000, typical=0.022) for number in range(9))
+    before = (*fast, counts("slow", 40, typical=0.3))
+    assert judged(SLOWDOWN, (counts("slow", 300, typical=0.3),), before).verdict is not Verdict.FAIL
+
+
+def test_a_node_without_any_request_before_is_not_judged_by_the_others() -> None:
+    before = (counts("fast", 2000, typical=0.006),)
+    found = judged(SLOWDOWN, (counts("slow", 300, typical=0.3),), before)
+    assert (found.verdict, found.waits) == (Verdict.INCONCLUSIVE, True)
+    assert found.message == "stable served no request there to compare with"
+    both = (counts("slow", 300, typical=0.3), counts("fast", 600, typical=0.006))
+    assert judged(SLOWDOWN, both, before).verdict is Verdict.PASS
+
+
 def test_ten_times_slower_is_found_within_half_a_minute() -> None:
     trial = (counts(total=30, typical=0.120),)
     found = judged(SLOWDOWN, trial, (counts(total=2000),), serving=timedelta(seconds=30))
