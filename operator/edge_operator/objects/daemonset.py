@@ -104,7 +104,8 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": serving.PORT, "value": str(spec["serving"]["port"])},
             *(
-                [{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": f"{1000 * objective:g}"}]
+                # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
+                [{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": f"{1000 * objective:.10g}"}]
                 if objective
                 else []
             ),

@@ -1,0 +1,38 @@
+"""What a server is told by its DaemonSet."""
+
+import pytest
+
+from edge_operator.objects.daemonset import daemonset
+from edgemodel import serving
+from inference_server import settings
+from tests.support.simulation import Simulation, model_spec
+
+
+def environment(world: Simulation) -> dict[str, str]:
+    """Of the server of the only revision, as far as it has fixed values."""
+    (revision,) = world.revisions.values()
+    built = daemonset(world.observe(), revision, "default", ())
+    (container,) = built["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+
+
+def judged_by(objective: str) -> Simulation:
+    check = {"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": objective}}
+    world = Simulation.with_nodes(1, spec=model_spec(analysis={"checks": [check]}))
+    world.run(60)
+    return world
+
+
+@pytest.mark.parametrize("objective", ["0.001", "12.5", "250", "1234.564", "59999.999", "60000"])
+def test_a_server_has_a_bucket_edge_exactly_at_the_objective_that_it_is_judged_by(objective: str) -> None:
+    world = judged_by(objective)
+    told = environment(world)
+    assert told[serving.LATENCY_OBJECTIVE_MILLISECONDS] == objective
+    edge = settings.parse([], told).latency_objective_seconds
+    assert edge == world.observe().spec.analysis.objective_seconds
+
+
+def test_without_an_objective_a_server_is_told_none() -> None:
+    world = Simulation.with_nodes(1)
+    world.run(60)
+    assert serving.LATENCY_OBJECTIVE_MILLISECONDS not in environment(world)
