@@ -193,9 +193,7 @@ def _wanted(request: _Request, declared: Mapping[str, Tensor]) -> tuple[Wanted, 
         if names.count(name) > 1:
             raise InvalidRequest(f"output {name!r} is asked for twice")
         if not one.binary and DATATYPES[one.tensor.datatype].json is None:
-            raise InvalidRequest(
-                f"output {name!r}: {one.tensor.datatype} has no JSON form, ask for it with binary_data"
-            )
+            raise Unfit(f"output {name!r}: {one.tensor.datatype} has no JSON form, ask for it with binary_data")
     return tuple(wanted)
 
 

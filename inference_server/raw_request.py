@@ -8,7 +8,7 @@ import numpy as np
 from edgemodel.artifact import Tensor
 from inference_server import tensors
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import Unfit
+from inference_server.errors import InvalidRequest, Unfit
 from inference_server.tensors import Array
 
 
@@ -16,19 +16,27 @@ def decode(body: memoryview, declared: Mapping[str, Tensor]) -> tuple[str, Array
     """The input's name and array, its open dimensions told from the length of ``body``.
 
     One open dimension takes what the others leave. Of several, all but the last are 1: the first is
-    the batch. The whole body is the one element of a BYTES input. Raises InvalidRequest.
+    the batch. The whole body is the one element of a BYTES input. Raises Unfit, and nothing else: a body
+    that names neither datatype nor shape may always be another model's.
     """
     if len(declared) != 1:
         raise Unfit(
             f"Inference-Header-Content-Length is 0, which needs a model with one input; this one has {len(declared)}"
         )
     ((name, tensor),) = declared.items()
+    try:
+        return name, _array(tensor, body)
+    except InvalidRequest as error:
+        raise Unfit(str(error)) from error
+
+
+def _array(tensor: Tensor, body: memoryview) -> Array:
     datatype = DATATYPES[tensor.datatype]
     if datatype.name == "BYTES":
-        return name, _one_string(tensor, body)
+        return _one_string(tensor, body)
     shape = _shape(tensor, len(body), datatype.numpy.itemsize)
-    tensors.check_shape(name, shape, tensor.shape)
-    return name, tensors.from_bytes(name, datatype, shape, body)
+    tensors.check_shape(tensor.name, shape, tensor.shape)
+    return tensors.from_bytes(tensor.name, datatype, shape, body)
 
 
 def _shape(tensor: Tensor, size: int, itemsize: int) -> list[int]:

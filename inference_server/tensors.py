@@ -76,7 +76,7 @@ def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memory
 def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
     """Flat, in row-major order. JSON has no NaN and no Infinity: they become null; as binary data they are exact."""
     if datatype.json is None:
-        raise InvalidRequest(f"output {name!r}: {datatype.name} has no JSON form, ask for it with binary_data")
+        raise Unfit(f"output {name!r}: {datatype.name} has no JSON form, ask for it with binary_data")
     flat: list[Any] = array.ravel().tolist()
     return flat
 

@@ -51,16 +51,17 @@ def test_every_inference_request_is_counted_once_by_its_outcome(tmp_path: Path) 
             server.infer(request())
         server.infer(request(shape=[1, 15]))
         server.infer(request(datatype="INT64"))
+        server.infer(bytes(60), {"Inference-Header-Content-Length": "0"})
         server.infer(b"no JSON")
         server.infer(request(), model="other")
         server.request("GET", "/v2/models/tiny/infer")
         server.get("/v2/models/tiny")
         samples = scrape(server)
     outcomes = {outcome: value(samples, contract.REQUESTS_TOTAL, outcome=outcome) for outcome in contract.OUTCOMES}
-    assert outcomes == {"ok": 3, "refused": 2, "client_error": 3, "server_error": 0}
+    assert outcomes == {"ok": 3, "refused": 3, "client_error": 3, "server_error": 0}
     assert value(samples, contract.DURATION_SECONDS + "_count") == 3
     assert 0 < value(samples, contract.DURATION_SECONDS + "_sum") < 30
-    assert value(samples, contract.QUEUE_SECONDS + "_count") == 6
+    assert value(samples, contract.QUEUE_SECONDS + "_count") == 7
 
 
 def test_what_the_model_itself_refuses_is_counted_as_refused(tmp_path: Path) -> None:

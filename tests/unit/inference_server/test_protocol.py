@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest
+from inference_server.errors import InvalidRequest, Unfit
 from inference_server.protocol import Inference, Signature, decode, encode
 
 
@@ -219,6 +220,35 @@ def test_half_precision_travels_as_binary_only(datatype: str) -> None:
     assert refusal(one_input(), half_output) == f"output 'y': {datatype} has no JSON form, ask for it with binary_data"
 
 
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_json_for_an_output_that_another_model_has_in_single_precision_is_no_error_of_the_client(datatype: str) -> None:
+    with pytest.raises(Unfit):
+        decode_json(one_input(), signature(outputs=(Tensor("y", datatype, (1,)),)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        one_input(data=[1]),
+        one_input(data=["1", "2"]),
+        one_input(data=[1e39, 2]),
+        binary_input(8),
+        {**one_input(), "outputs": [{"name": "y"}, {"name": "y"}]},
+        {**one_input(), "outputs": [{"name": "y", "parameters": {"classification": 3}}]},
+    ],
+)
+def test_a_request_that_no_model_could_take_is_an_error_of_the_client(value: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_json(value)
+    assert caught.value.outcome == contract.CLIENT_ERROR
+
+
+def test_binary_data_of_another_size_than_its_own_shape_is_an_error_of_the_client() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_binary(binary_input(4), b"1234")
+    assert caught.value.outcome == contract.CLIENT_ERROR
+
+
 # --- binary tensor data ---
 
 
@@ -316,8 +346,16 @@ def test_a_raw_body_tells_its_shape_by_its_length(declared: tuple[int, ...], siz
 
 @pytest.mark.parametrize(("declared", "size"), [((-1, 2), 12), ((2, 3), 20), ((), 8), ((-1,), 3)])
 def test_a_raw_body_of_another_length_is_refused(declared: tuple[int, ...], size: int) -> None:
-    with pytest.raises(InvalidRequest, match=f"input 'x': {size} bytes of data, want"):
+    with pytest.raises(Unfit, match=f"input 'x': {size} bytes of data, want"):
         decode(bytes(size), b"0", signature(Tensor("x", "FP32", declared)))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "message"), [("BOOL", "a BOOL byte is neither 0 nor 1"), ("BYTES", "BYTES element 0 is not UTF-8")]
+)
+def test_a_raw_body_that_is_data_of_another_datatype_is_no_error_of_the_client(datatype: str, message: str) -> None:
+    with pytest.raises(Unfit, match=message):
+        decode(b"\xff", b"0", signature(Tensor("x", datatype, (1,))))
 
 
 def test_a_raw_body_is_one_string() -> None:
