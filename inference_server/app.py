@@ -13,9 +13,10 @@ import msgspec
 import inference_server
 from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
-from inference_server import codings, feedback, protocol, routes
+from inference_server import codings, feedback, protocol, routes, tensors
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
+from inference_server.datatypes import DATATYPES
 from inference_server.errors import MethodNotAllowed, ModelNotReady, NotFound, NotReady, RequestError
 from inference_server.metrics import CONTENT_TYPE, Identity, Metrics
 from inference_server.session import Model
@@ -156,7 +157,7 @@ class App:
         first = next(iter(model.signature.outputs))
         for wanted, array in zip(inference.wanted, arrays, strict=True):
             if wanted.tensor.name == first and inference.id is not None:
-                self._predictions.remember(inference.id, array)
+                self._predictions.remember(inference.id, tensors.numbers(DATATYPES[wanted.tensor.datatype], array))
 
     def _log_failure(self, error: Exception) -> None:
         now = perf_counter()

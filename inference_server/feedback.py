@@ -49,7 +49,10 @@ class Predictions:
         self._lock = Lock()
 
     def remember(self, request: str, output: Array) -> None:
-        """``output`` is the model's first: its first axis are the items; a later request of the same id replaces."""
+        """``output`` is the model's first, as numbers that compare (``tensors.numbers``): its first axis are the items.
+
+        A later request of the same id replaces.
+        """
         found = classes(output)
         if found is None or len(found) > MOST_ITEMS:
             return

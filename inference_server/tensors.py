@@ -88,6 +88,15 @@ def to_bytes(datatype: Datatype, array: Array) -> bytes:
     return b"".join(len(element).to_bytes(_LENGTH_BYTES, "little") + element for element in elements)
 
 
+def numbers(datatype: Datatype, array: Array) -> Array:
+    """``array`` as values that compare as they should: float32 for BF16, whose arrays are bit patterns."""
+    if datatype.name != "BF16":
+        return array
+    wide = array.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
+
+
 @cache
 def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
     wanted = element

@@ -1,11 +1,13 @@
 """Labels for earlier predictions: by the id of the request, for the revision that answered it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from edgemodel import metrics as contract
 from inference_server import feedback
@@ -131,6 +133,28 @@ def test_memory_is_bounded_and_the_oldest_are_forgotten_first() -> None:
 )
 def test_the_class_of_an_item(output: Array, expected: list[Any] | None) -> None:
     assert feedback.classes(output) == expected
+
+
+def predict_half(server: ServerProcess, request: str, datatype: str, items: Array) -> None:
+    """The model answers ``items``, which are bits of ``datatype``, as it got them."""
+    parameters = {"binary_data_size": items.nbytes}
+    given = {"name": "x", "shape": list(items.shape), "datatype": datatype, "parameters": parameters}
+    head = json.dumps({"id": request, "inputs": [given], "parameters": {"binary_data_output": True}}).encode()
+    answer = server.infer(head + items.tobytes(), {"Inference-Header-Content-Length": str(len(head))})
+    assert answer.status == 200, answer.body
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_scores_in_half_precision_are_compared_as_numbers(tmp_path: Path, datatype: str) -> None:
+    """As bits, every negative number is larger than every positive one."""
+    kind = {"FP16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}[datatype]
+    scores = np.array([[-2, 0.5, 0.25], [-1, -4, -3], [0, 1, 2]], np.float32)
+    bits = scores.astype(np.float16) if datatype == "FP16" else (scores.view(np.uint32) >> 16).astype(np.uint16)
+    with serving_process(artifacts.write(tmp_path, artifacts.identities({"x": kind}))) as server:
+        predict_half(server, "a", datatype, bits)
+        assert tell(server, {"id": "a", "labels": [1, 0, 2]}).json()["right"] == 3
+        predict_half(server, "one score an item", datatype, bits[:, :1])
+        assert tell(server, {"id": "one score an item", "labels": [1, 0, 2]}).status == 404
 
 
 def test_the_model_directory_is_read_only_to_feedback(tmp_path: Path) -> None:
