@@ -17,6 +17,11 @@ from inference_server.tensors import Array
 MOST_REQUESTS = 4096
 MOST_ITEMS = 1024
 """Of one request; more are not remembered."""
+LONGEST_TEXT = 256
+"""Characters of an id, and of a class that is a text; a request with a longer one is not remembered."""
+MOST_BYTES = 17_000_000
+"""Of all classes together, as JSON: MOST_REQUESTS of MOST_ITEMS with classes up to 999. Beyond, fewer requests are
+remembered."""
 
 Label = int | str
 
@@ -29,6 +34,8 @@ class Feedback(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(Feedback).decode
+_encode_classes = msgspec.json.Encoder().encode
+_decode_classes = msgspec.json.Decoder(list[Label]).decode
 
 
 def decode(body: bytes) -> Feedback:
@@ -42,42 +49,61 @@ def decode(body: bytes) -> Feedback:
 
 
 class Predictions:
-    """The classes of the last MOST_REQUESTS requests that had an id. Safe to call from several threads."""
+    """The classes of the last MOST_REQUESTS requests that had an id, within MOST_BYTES.
+
+    Safe to call from several threads.
+    """
 
     def __init__(self) -> None:
-        self._classes: dict[str, list[Label]] = {}
+        self._classes: dict[str, bytes] = {}  # JSON, whose bytes can be counted
+        self._bytes = 0
         self._lock = Lock()
 
     def remember(self, request: str, output: Array) -> None:
         """``output`` is the model's first, as numbers that compare (``tensors.numbers``): its first axis are the items.
 
-        A later request of the same id replaces.
+        A later request of the same id replaces, even where it is itself not remembered: a label is never held against
+        another request's prediction.
         """
         found = classes(output)
-        if found is None or len(found) > MOST_ITEMS:
-            return
+        kept = None if found is None or not _fits(request, found) else _encode_classes(found)
         with self._lock:
-            self._classes.pop(request, None)
-            self._classes[request] = found
-            if len(self._classes) > MOST_REQUESTS:
-                del self._classes[next(iter(self._classes))]
+            self._forget(request)
+            if kept is None:
+                return
+            self._classes[request] = kept
+            self._bytes += len(kept)
+            while len(self._classes) > MOST_REQUESTS or self._bytes > MOST_BYTES:
+                self._forget(next(iter(self._classes)))
 
     def judge(self, feedback: Feedback) -> tuple[int, int]:
         """How many items were (right, wrong); the prediction is forgotten. Raises NotFound, InvalidRequest."""
         with self._lock:
-            found = self._classes.get(feedback.id)
-            if found is None:
+            kept = self._classes.get(feedback.id)
+            if kept is None:
                 raise NotFound(
-                    f"no prediction of a request with id {feedback.id!r} is remembered: the last {MOST_REQUESTS} are,"
-                    " each until its feedback, while their revision serves; the first output has to tell a class"
+                    f"no prediction of a request with id {feedback.id[:LONGEST_TEXT]!r} is remembered: the last"
+                    f" {MOST_REQUESTS} are, fewer where classes are long texts, each until its feedback, while their"
+                    " revision serves; the first output has to tell a class; an id, or a text that is a class, has at"
+                    f" most {LONGEST_TEXT} characters"
                 )
+            found = _decode_classes(kept)
             if len(found) != len(feedback.labels):
                 raise InvalidRequest(
                     f"request {feedback.id!r} had {len(found)} items, the feedback has {len(feedback.labels)} labels"
                 )
-            del self._classes[feedback.id]
+            self._forget(feedback.id)
         right = sum(a == b for a, b in zip(found, feedback.labels, strict=True))
         return right, len(found) - right
+
+    def _forget(self, request: str) -> None:
+        self._bytes -= len(self._classes.pop(request, b""))
+
+
+def _fits(request: str, found: Sequence[Label]) -> bool:
+    """Whether it may be remembered."""
+    texts = [request, *(label for label in found if isinstance(label, str))]
+    return len(found) <= MOST_ITEMS and max(map(len, texts)) <= LONGEST_TEXT
 
 
 def classes(output: Array) -> list[Label] | None:

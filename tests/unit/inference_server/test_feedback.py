@@ -1,6 +1,7 @@
 """Labels for earlier predictions: by the id of the request, for the revision that answered it."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,74 @@ def test_memory_is_bounded_and_the_oldest_are_forgotten_first() -> None:
     with pytest.raises(NotFound):
         predictions.judge(feedback.Feedback("0", [0, 1]))
     assert predictions.judge(feedback.Feedback("1", [0, 1])) == (2, 0)
+
+
+def texts(length: int, items: int = 1) -> Array:
+    """Different ones, that no other array shares."""
+    return np.array([[f"{item:0{length}d}"] for item in range(items)], object)
+
+
+def test_a_request_with_a_long_id_is_not_remembered_and_the_answer_says_the_limit(server: ServerProcess) -> None:
+    longest = "i" * feedback.LONGEST_TEXT
+    assert tell(server, {"id": longest, "labels": predict(server, longest)}).json()["right"] == 3
+    answer = tell(server, {"id": longest + "i", "labels": predict(server, longest + "i")})
+    assert answer.status == 404
+    assert "at most 256 characters" in answer.error
+
+
+def test_a_long_text_is_not_remembered_as_a_class() -> None:
+    predictions = feedback.Predictions()
+    predictions.remember("a", texts(feedback.LONGEST_TEXT))
+    assert predictions.judge(feedback.Feedback("a", ["0" * feedback.LONGEST_TEXT])) == (1, 0)
+    predictions.remember("a", texts(feedback.LONGEST_TEXT + 1))
+    with pytest.raises(NotFound, match="at most 256 characters"):
+        predictions.judge(feedback.Feedback("a", ["0"]))
+
+
+@pytest.mark.parametrize("output", [texts(feedback.LONGEST_TEXT + 1), np.array([0.5], np.float32)])
+def test_a_request_that_is_not_remembered_is_not_taken_for_an_earlier_one_of_its_id(output: Array) -> None:
+    predictions = feedback.Predictions()
+    predictions.remember("a", np.eye(1, 2, dtype=np.float32))
+    predictions.remember("a", output)
+    with pytest.raises(NotFound):
+        predictions.judge(feedback.Feedback("a", [0]))
+
+
+def test_memory_is_bounded_however_many_texts_there_are() -> None:
+    predictions = feedback.Predictions()
+    tracemalloc.start()
+    try:
+        for number in range(150):
+            predictions.remember(str(number), texts(feedback.LONGEST_TEXT, feedback.MOST_ITEMS))
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 1.2 * feedback.MOST_BYTES
+    labels: list[feedback.Label] = [""] * feedback.MOST_ITEMS
+    with pytest.raises(NotFound):
+        predictions.judge(feedback.Feedback("0", labels))
+    assert predictions.judge(feedback.Feedback("149", labels)) == (0, feedback.MOST_ITEMS)
+
+
+def test_what_has_its_feedback_or_is_replaced_takes_no_room() -> None:
+    predictions = feedback.Predictions()
+    output = texts(feedback.LONGEST_TEXT, feedback.MOST_ITEMS)
+    labels: list[feedback.Label] = output[:, 0].tolist()
+    predictions.remember("first", output)
+    for _ in range(100):
+        predictions.remember("replaced", output)
+        predictions.remember("judged", output)
+        predictions.judge(feedback.Feedback("judged", labels))
+    assert predictions.judge(feedback.Feedback("first", labels)) == (feedback.MOST_ITEMS, 0)
+
+
+def test_a_batch_of_classes_is_remembered_as_long_as_a_single_one() -> None:
+    predictions = feedback.Predictions()
+    output = np.full((feedback.MOST_ITEMS, 1), 999)
+    for number in range(feedback.MOST_REQUESTS):
+        predictions.remember(str(number), output)
+    labels: list[feedback.Label] = [999] * feedback.MOST_ITEMS
+    assert predictions.judge(feedback.Feedback("0", labels)) == (feedback.MOST_ITEMS, 0)
 
 
 @pytest.mark.parametrize(
