@@ -120,6 +120,10 @@ class App:
     async def _feedback(self, scope: Scope, receive: Receive) -> Response:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, self._max_body_bytes)
+        return await self._workers.run(partial(self._feedback_body, headers, body))
+
+    def _feedback_body(self, headers: dict[bytes, bytes], body: bytes) -> Response:
+        """In a worker, as ``_infer_body`` is."""
         body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         right, wrong = self._predictions.judge(feedback.decode(body))
         self._metrics.labelled(right=right, wrong=wrong)

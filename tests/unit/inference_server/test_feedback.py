@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from edgemodel import metrics as contract
 from inference_server import feedback
 from inference_server.errors import NotFound
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import Answer, ServerProcess, serving_process
+from tests.unit.inference_server.processes import Answer, ServerProcess, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -96,6 +97,22 @@ def test_bad_feedback_is_told_what_is_wanted(server: ServerProcess, body: Any, s
     answer = tell(server, body)
     assert answer.status == status
     assert said in answer.json()["error"]
+
+
+def test_feedback_takes_a_worker_and_never_holds_up_the_health_endpoints(tmp_path: Path) -> None:
+    """With the only worker busy and no queue, there is nobody to expand and decode it."""
+    directory = artifacts.write(tmp_path, artifacts.slow())
+    long = artifacts.samples(1)[:, :1].repeat(64 * 2000).tobytes()
+    with serving_process(directory, "--threads", "1", "--queue", "0") as server, ThreadPoolExecutor(1) as pool:
+        inference = pool.submit(server.infer, long, {"Inference-Header-Content-Length": "0"})
+        until(lambda: value(scrape(server), contract.QUEUE_SECONDS + "_count") == 1, "the worker is busy")
+        refused = tell(server, {"id": "a", "labels": [1]})
+        assert server.get("/v2/health/live").status == 200
+        assert not inference.done()
+        assert inference.result().status == 200
+        assert tell(server, {"id": "a", "labels": [1]}).status == 404
+    assert refused.status == 503
+    assert refused.headers["retry-after"] == "1"
 
 
 def test_a_wrong_number_of_labels_is_refused_and_may_be_corrected(server: ServerProcess) -> None:
