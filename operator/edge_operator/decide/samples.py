@@ -49,7 +49,7 @@ class Samples:
     trial: tuple[Counts, ...] = ()
     """The candidate since then."""
     control: tuple[Counts, ...] = ()
-    """Stable since then, on nodes that still run it."""
+    """Stable since then, on nodes that still run it, from each process' first scrape on."""
     baseline: tuple[Counts, ...] = ()
     """Stable before then."""
     reporting: Mapping[str, datetime] = field(default_factory=dict)

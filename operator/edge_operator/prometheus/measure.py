@@ -19,7 +19,11 @@ NO_USERS = "PromQL checks are switched off for this Prometheus (chart value prom
 
 
 async def measure(prometheus: Prometheus, plan: Plan, now: datetime) -> Samples:
-    """All of what ``plan`` asks for, at the same moment. Raises PrometheusError."""
+    """All of what ``plan`` asks for, at the same moment. Raises PrometheusError.
+
+    A candidate's process that was not there before the wave began in it: all it counted is the wave's. Stable's have
+    counted for weeks, and Prometheus may have lost what it knew of them: of those, only growth that it saw counts.
+    """
     mine = {"namespace": plan.namespace, "model": plan.model}
     on_trial = {**mine, "revision": plan.candidate}
     seconds = max(round((now - plan.since).total_seconds()), 1)
@@ -40,7 +44,7 @@ async def measure(prometheus: Prometheus, plan: Plan, now: datetime) -> Samples:
         stable = {**mine, "revision": plan.stable}
         for key, kind, nodes in (("", names, ()), (" timed", timed, plan.nodes)):
             selector = queries.select(kind, stable, nodes)
-            asked["control" + key] = (queries.counted_since(selector, seconds), now)
+            asked["control" + key] = (queries.counted_within(selector, seconds), now)
             asked["baseline" + key] = (queries.counted_within(selector, back), plan.since)
     found = dict(zip(asked, await _all(prometheus, asked), strict=True))
     answers = {name: await _answer(prometheus, query, now) for name, query in plan.queries}

@@ -20,7 +20,10 @@ BEFORE_SECONDS = 3600
 
 
 def counted_since(selector: str, seconds: int) -> str:
-    """What was counted in the last ``seconds``; by a process that was not there before, everything."""
+    """What was counted since the last scrape before the last ``seconds``.
+
+    By a process that was not scraped in the BEFORE_SECONDS before, everything: it began since.
+    """
     by = f"by ({_labels(metrics.PROCESS_LABEL)})"
     grown = f"max {by} (max_over_time({selector}[{seconds}s]))"
     before = f"max {by} (max_over_time({selector}[{BEFORE_SECONDS}s] offset {seconds}s))"
@@ -28,7 +31,10 @@ def counted_since(selector: str, seconds: int) -> str:
 
 
 def counted_within(selector: str, seconds: int) -> str:
-    """What was counted in the last ``seconds`` between the first and the last scrape of each process."""
+    """What was counted in the last ``seconds`` between the first and the last scrape of each process.
+
+    Too little by what was counted before the first scrape, and never too much, whatever Prometheus lost.
+    """
     by = f"by ({_labels(metrics.PROCESS_LABEL)})"
     largest, smallest = (
         f"max {by} (max_over_time({selector}[{seconds}s]))",
