@@ -68,8 +68,8 @@ def quote(text: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """``text`` in a regular expression that matches nothing else."""
-    return "".join(c if c.isalnum() or c in "-_" else f"\\{c}" for c in text)
+    """``text`` in a regular expression that matches nothing else; RE2 lets nothing be escaped beyond ASCII."""
+    return "".join(c if c.isalnum() or c in "-_" or not c.isascii() else f"\\{c}" for c in text)
 
 
 def _labels(*more: str) -> str:
