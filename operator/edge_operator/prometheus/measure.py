@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from math import inf, isfinite
+from math import inf, isfinite, isnan, nan
 
 from edge_operator.decide.analysis import Plan
 from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
@@ -114,7 +114,7 @@ def _counts(samples: list[Sample], contradictory: dict[str, str]) -> tuple[Count
             continue
         node, value = nodes[name], round(sample.value)
         if "le" in sample.labels:
-            node.durations[float(sample.labels["le"])] = value
+            node.durations[_edge(sample.labels["le"])] = value
         elif "outcome" in sample.labels:
             node.totals[sample.labels["outcome"]] = value
         elif "correct" in sample.labels:
@@ -166,9 +166,18 @@ def _impossible(value: float) -> str | None:
     return None
 
 
+def _edge(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
 def _contradiction(durations: Mapping[float, int]) -> str | None:
     if not durations:
         return None
+    if any(map(isnan, durations)):
+        return "a histogram has an edge that is no number"
     if inf not in durations:
         return "a histogram has no bucket of infinity"
     if any(durations[below] > durations[above] for below, above in pairwise(sorted(durations))):
