@@ -37,7 +37,10 @@ async def measure(prometheus: Prometheus, plan: Plan, now: datetime) -> Samples:
         "trial": (since(names, on_trial, ()), now),
         "trial timed": (since(timed, on_trial, plan.nodes), now),
         "reporting": (queries.age_of_newest(queries.select((metrics.MODEL_INFO,), on_trial)), now),
-        "golden": (queries.least(queries.select((metrics.GOLDEN_ITEMS,), on_trial), "result"), now),
+        "golden": (
+            queries.least(queries.select((metrics.GOLDEN_ITEMS,), on_trial), metrics.PROCESS_LABEL, "result"),
+            now,
+        ),
         "golden least": (queries.least(queries.select((metrics.GOLDEN_MIN_PERCENT,), on_trial)), now),
     }
     if plan.stable is not None:
@@ -139,22 +142,26 @@ def _counts(samples: list[Sample], contradictory: dict[str, str]) -> tuple[Count
 
 
 def _golden(items: list[Sample], least: list[Sample], contradictory: dict[str, str]) -> tuple[GoldenCount, ...]:
+    """Of each node, that of the process that agrees least."""
     limits = {sample.labels.get("node", ""): sample.value for sample in least}
-    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    found: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for sample in items:
         name = sample.labels.get("node", "")
         problem = _impossible(sample.value)
         if problem is not None:
             contradictory[name] = problem
         else:
-            found[name][sample.labels.get("result", "")] = round(sample.value)
+            process = sample.labels.get(metrics.PROCESS_LABEL, "")
+            found[name, process][sample.labels.get("result", "")] = round(sample.value)
     agree, disagree = metrics.GOLDEN_RESULTS
-    return tuple(
+    counts = [
         GoldenCount(name, counted[agree], counted.get(disagree, 0), limits[name])
-        for name, counted in sorted(found.items())
+        for (name, _), counted in found.items()
         if name not in contradictory and counted.get(agree, 0) + counted.get(disagree, 0) > 0
         if agree in counted and isfinite(limits.get(name, inf))
-    )
+    ]
+    counts.sort(key=lambda count: (count.node, -count.agree / (count.agree + count.disagree)))
+    return tuple({count.node: count for count in counts}.values())
 
 
 def _impossible(value: float) -> str | None:
