@@ -22,7 +22,7 @@ class History:
 
     def add(self, name: str, labels: SERIES, points: Iterable[tuple[float, float]]) -> None:
         """``points``: (seconds since 1970, value)."""
-        text = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        text = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items())
         found = self.lines.setdefault(name, [])
         found += [f"{name}{{{text}}} {_number(value)} {at:.3f}" for at, value in points]
 
@@ -33,6 +33,10 @@ class History:
     def write(self, path: Path) -> None:
         text = "\n".join(line for name in sorted(self.lines) for line in self.lines[name])
         path.write_text(f"{text}\n# EOF\n")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _number(value: float) -> str:

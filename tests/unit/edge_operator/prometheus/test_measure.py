@@ -1,0 +1,476 @@
+"""What ``measure`` makes of a real Prometheus with gaps, restarts, replicas, delays and nonsense, number by number.
+
+Each test has an EdgeModel of its own, whose history is made up above it; one Prometheus holds them all.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import inf, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from edge_operator.decide.analysis import Plan
+from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
+from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
+from edge_operator.prometheus.client import Sample
+from edge_operator.prometheus.measure import NO_USERS
+from edgemodel import metrics
+from tests.support.prometheus import History, run_prometheus
+
+SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOW = SINCE + timedelta(seconds=600)
+FIRST, LAST = 5, 590
+"""Scrapes come every 15 seconds; these are the first and the last of the wave."""
+BEFORE = FIRST - 15
+A_DAY = 86_400
+DEADLINE_SECONDS = 30
+BUCKET = f"{metrics.DURATION_SECONDS}_bucket"
+PAST = History()
+
+
+def scrapes(first: int, last: int = LAST) -> list[int]:
+    return list(range(first, last + 1, 15))
+
+
+def labels(model: str, node: str, revision: str, process: str, **more: str) -> dict[str, str]:
+    return {"namespace": "vision", "model": model, "revision": revision, "node": node, "process": process, **more}
+
+
+def counter(
+    name: str,
+    model: str,
+    node: str = "camera-1",
+    revision: str = "m-2",
+    process: str = "a",
+    *,
+    began: int = 0,
+    seen: Sequence[int] = (),
+    rate: int = 2,
+    **more: str,
+) -> None:
+    """Of a process that began at ``began`` and was scraped when ``seen``, in seconds from SINCE on."""
+    times = [SINCE.timestamp() + second for second in seen or scrapes(FIRST)]
+    start = rate * (times[0] - SINCE.timestamp() - began)
+    PAST.counter(name, labels(model, node, revision, process, **more), times, rate, start)
+
+
+def server(
+    model: str,
+    node: str = "camera-1",
+    revision: str = "m-2",
+    process: str = "a",
+    *,
+    began: int = 0,
+    seen: Sequence[int] = (),
+    rate: int = 2,
+    **more: str,
+) -> None:
+    """That answers ``rate`` requests a second."""
+    who = (model, node, revision, process)
+    counter(metrics.REQUESTS_TOTAL, *who, began=began, seen=seen, rate=rate, **{"outcome": metrics.OK, **more})
+    times = [SINCE.timestamp() + second for second in seen or scrapes(FIRST)]
+    PAST.add(metrics.MODEL_INFO, labels(*who, **more), [(at, 1) for at in times])
+
+
+def gauge(name: str, value: float, model: str, node: str = "camera-1", process: str = "a", **more: str) -> None:
+    """``value`` of the candidate at the last scrape; of a counter, all that it counted since it began in the wave."""
+    PAST.add(name, labels(model, node, "m-2", process, **more), [(SINCE.timestamp() + LAST, value)])
+
+
+def histogram(buckets: Mapping[str, float], model: str, node: str = "camera-1", **more: str) -> None:
+    for edge, count in buckets.items():
+        gauge(BUCKET, count, model, node, le=edge, **more)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with run_prometheus(tmp_path_factory.mktemp("prometheus"), PAST) as address:
+        yield f"http://{address}"
+
+
+def plan(model: str, **changes: Any) -> Plan:
+    usual = Plan("vision", model, "m-2", "m-1", SINCE, baseline=timedelta(hours=1), interval=timedelta(seconds=15))
+    return replace(usual, **changes)
+
+
+async def measured(address: str, model: str, **changes: Any) -> Samples:
+    async with Prometheus(PrometheusSettings(address)) as prometheus:
+        return await measure(prometheus, plan(model, **changes), NOW)
+
+
+def samples(*trial: Counts, age: float = NOW.timestamp() - SINCE.timestamp() - LAST, **more: Any) -> Samples:
+    """Of an answer in which the nodes of ``trial`` report, ``age`` seconds ago."""
+    reporting = {counts.node: NOW - timedelta(seconds=age) for counts in trial}
+    return Samples(NOW, "m-2", SINCE, trial, **{"reporting": reporting, **more})
+
+
+# --- what belongs to the wave ---
+
+
+server("whole", rate=2)
+counter(metrics.REQUESTS_TOTAL, "whole", rate=1, outcome=metrics.SERVER_ERROR)
+counter(metrics.REQUESTS_TOTAL, "whole", rate=3, outcome=metrics.REFUSED)
+counter(metrics.REQUESTS_TOTAL, "whole", rate=5, outcome=metrics.CLIENT_ERROR)
+gauge(metrics.FEEDBACK_TOTAL, 40, "whole", correct="true")
+gauge(metrics.FEEDBACK_TOTAL, 3, "whole", correct="false")
+gauge(metrics.GOLDEN_ITEMS, 63, "whole", result="agree")
+gauge(metrics.GOLDEN_ITEMS, 1, "whole", result="disagree")
+gauge(metrics.GOLDEN_MIN_PERCENT, 97.5, "whole")
+histogram({"0.1": 1000, "1.0": 1170, "+Inf": 1180}, "whole")
+server("whole", "camera-2", "m-1", began=-7200, seen=scrapes(-7195), rate=4)
+for edge, rate in (("0.1", 3), ("+Inf", 4)):
+    counter(BUCKET, "whole", "camera-2", "m-1", began=-7200, seen=scrapes(-7195), rate=rate, le=edge)
+server("whole", namespace="other")
+server("whole-2")
+server("whole", revision="m-0")
+
+
+async def test_all_that_was_counted_and_nothing_of_another_namespace_model_or_revision(address: str) -> None:
+    """A client's error says nothing of the model, and is left out."""
+
+    def of_stable(seconds: int) -> Counts:
+        return Counts("camera-2", 4 * seconds, durations={0.1: 3 * seconds, inf: 4 * seconds})
+
+    durations = {0.1: 1000, 1.0: 1170, inf: 1180}
+    assert await measured(address, "whole") == samples(
+        Counts("camera-1", 2 * LAST, 3 * LAST, LAST, durations, right=40, wrong=3),
+        control=(of_stable(LAST - FIRST),),
+        baseline=(of_stable(BEFORE + 3595),),
+        golden=(GoldenCount("camera-1", 63, 1, 97.5),),
+    )
+
+
+async def test_without_stable_there_is_nothing_to_compare_with(address: str) -> None:
+    found = await measured(address, "whole", stable=None)
+    assert (found.control, found.baseline) == ((), ())
+    assert found.trial[0].ok == 2 * LAST
+
+
+server("before", revision="m-1", began=-A_DAY, seen=scrapes(-7195))
+server("before", revision="m-1", process="b", began=0, rate=1000)
+for name, more in ((metrics.REQUESTS_TOTAL, {"outcome": metrics.SERVER_ERROR}), (BUCKET, {"le": "+Inf"})):
+    counter(name, "before", revision="m-1", process="c", began=-100, seen=scrapes(-85), rate=1, **more)
+
+
+@pytest.mark.parametrize(("back", "first"), [(3600, -3595), (600, -595), (86_400, -7195)])
+async def test_the_baseline_holds_nothing_from_after_the_wave_began(address: str, back: int, first: int) -> None:
+    found = await measured(address, "before", baseline=timedelta(seconds=back))
+    counts = Counts("camera-1", 2 * (BEFORE - first), server_errors=BEFORE + 85, durations={inf: BEFORE + 85})
+    assert found.baseline == (counts,)
+
+
+# --- restarts, gaps, replicas, delays ---
+
+
+server("restart", process="a", began=-100, seen=scrapes(-85, 200))
+server("restart", process="b", began=210, seen=scrapes(215))
+server("restart", "camera-2", "m-1", process="c", began=-A_DAY, seen=scrapes(-3595, 200))
+server("restart", "camera-2", "m-1", process="d", began=210, seen=scrapes(215))
+
+
+async def test_a_server_that_ends_and_begins_anew_counted_what_both_did(address: str) -> None:
+    control = 2 * (200 - FIRST) + 2 * (LAST - 215)
+    assert await measured(address, "restart") == samples(
+        Counts("camera-1", 2 * (200 - BEFORE) + 2 * (LAST - 210)),
+        control=(Counts("camera-2", control),),
+        baseline=(Counts("camera-2", 2 * (BEFORE + 3595)),),
+    )
+
+
+GAPS = {
+    "gap-within": (60, 180),
+    "gap-across": (-60, 60),
+    "long-gap-across": (-210, 210),
+    "long-gap-from-the-beginning": (0, 420),
+    "long-gap-within": (100, 520),
+}
+for name, (gone, back) in GAPS.items():
+    seen = [second for second in scrapes(-3595) if not gone < second < back]
+    server(name, began=-1000, seen=[second for second in seen if second > -1000])
+    server(name, "camera-2", "m-1", began=-A_DAY, seen=seen, rate=3)
+
+
+@pytest.mark.parametrize(
+    ("model", "before", "first"),
+    [
+        ("gap-within", BEFORE, FIRST),
+        ("gap-across", -70, 65),
+        ("long-gap-across", -220, 215),
+        ("long-gap-from-the-beginning", BEFORE, 425),
+        ("long-gap-within", BEFORE, FIRST),
+    ],
+)
+async def test_a_gap_across_the_beginning_counts_the_candidate_from_before_it_and_stable_from_after_it(
+    address: str, model: str, before: int, first: int
+) -> None:
+    assert await measured(address, model) == samples(
+        Counts("camera-1", 2 * (LAST - before)),
+        control=(Counts("camera-2", 3 * (LAST - first)),),
+        baseline=(Counts("camera-2", 3 * (before + 3595)),),
+    )
+
+
+server("lost", seen=scrapes(65))
+server("lost", "camera-2", "m-1", began=-30 * A_DAY, seen=scrapes(65), rate=3)
+
+
+async def test_what_stable_counted_before_prometheus_lost_its_history_is_not_the_waves(address: str) -> None:
+    """The candidate's process began in the wave, so all of it is."""
+    assert await measured(address, "lost") == samples(
+        Counts("camera-1", 2 * LAST), control=(Counts("camera-2", 3 * (LAST - 65)),)
+    )
+
+
+for replica, late in (("a", 0), ("b", 7)):
+    shifted = [second + late for second in scrapes(-3595)]
+    for process, first, last in (("a", -200, 300), ("b", 320, 600)):
+        own = [second for second in shifted if first < second < last]
+        server("replicas", process=process, began=first, seen=own, replica=replica)
+    gauge(metrics.GOLDEN_ITEMS, 64, "replicas", result="agree", replica=replica)
+    gauge(metrics.GOLDEN_MIN_PERCENT, 95, "replicas", replica=replica)
+    histogram({"0.1": 100, "+Inf": 110}, "replicas", replica=replica)
+    server("replicas", "camera-2", "m-1", began=-A_DAY, seen=shifted, replica=replica)
+
+
+async def test_two_replicas_of_prometheus_count_nothing_twice(address: str) -> None:
+    """The one that scrapes later knows more: of the end, and of what was there before the wave."""
+    assert await measured(address, "replicas") == samples(
+        Counts("camera-1", 2 * (297 - (BEFORE + 7)) + 2 * (LAST + 7 - 320), durations={0.1: 100, inf: 110}),
+        age=3,
+        control=(Counts("camera-2", 2 * (LAST + 7 - FIRST)),),
+        baseline=(Counts("camera-2", 2 * (BEFORE + 7 + 3595)),),
+        golden=(GoldenCount("camera-1", 64, 0, 95),),
+    )
+
+
+for name, last in (("behind-3", 410), ("behind-6", 230)):
+    server(name, seen=scrapes(FIRST, last))
+    server(name, "camera-2", "m-1", began=-A_DAY, seen=scrapes(-3595, last))
+
+
+@pytest.mark.parametrize(("model", "last", "reports"), [("behind-3", 410, True), ("behind-6", 230, False)])
+async def test_what_comes_late_is_counted_up_to_there_and_said_to_be_so_old(
+    address: str, model: str, last: int, reports: bool
+) -> None:
+    """Beyond five minutes, which is how far Prometheus looks back, a node reports no more."""
+    assert await measured(address, model) == samples(
+        Counts("camera-1", 2 * last),
+        control=(Counts("camera-2", 2 * (last - FIRST)),),
+        baseline=(Counts("camera-2", 2 * (BEFORE + 3595)),),
+        reporting={"camera-1": SINCE + timedelta(seconds=last)} if reports else {},
+    )
+
+
+# --- numbers that cannot be ---
+
+
+IMPOSSIBLE = {
+    "nan": (nan, "a counter is nan"),
+    "infinite": (inf, "a counter is nan"),
+    "negative": (-5, "a counter grew by -5"),
+    "fractional": (2.5, "a counter grew by 2.5"),
+}
+for node, (value, _) in IMPOSSIBLE.items():
+    gauge(metrics.REQUESTS_TOTAL, value, "impossible", node, outcome=metrics.OK)
+    gauge(metrics.REQUESTS_TOTAL, 7, "impossible", node, outcome=metrics.REFUSED)
+server("impossible", "falling", began=-200, seen=scrapes(-100, BEFORE))
+gauge(metrics.REQUESTS_TOTAL, 0, "impossible", "falling", outcome=metrics.OK)
+histogram({"0.1": 5, "1.0": 4, "+Inf": 5}, "impossible", "shrinking")
+histogram({"0.1": 5, "1.0": 5}, "impossible", "endless")
+histogram({"fast": 5, "+Inf": 5}, "impossible", "edgeless")
+histogram({"NaN": 5, "+Inf": 5}, "impossible", "unordered")
+gauge(metrics.GOLDEN_ITEMS, nan, "impossible", "golden", result="agree")
+gauge(metrics.GOLDEN_MIN_PERCENT, 95, "impossible", "golden")
+server("impossible", "sound")
+histogram({"0.1": 5, "1.0": 5, "+Inf": 6}, "impossible", "sound")
+
+
+async def test_numbers_that_cannot_be_are_told_and_those_of_other_nodes_stay(address: str) -> None:
+    assert await measured(address, "impossible") == samples(
+        Counts("sound", 2 * LAST, durations={0.1: 5, 1.0: 5, inf: 6}),
+        contradictory={
+            **{node: reason for node, (_, reason) in IMPOSSIBLE.items()},
+            "falling": f"a counter grew by -{2 * (BEFORE + 200)}",
+            "shrinking": "a histogram falls from one bucket to the next",
+            "endless": "a histogram has no bucket of infinity",
+            "edgeless": "a histogram has an edge that is no number",
+            "unordered": "a histogram has an edge that is no number",
+            "golden": "a counter is nan",
+        },
+    )
+
+
+for process, agree in (("a", 60), ("b", 64)):
+    gauge(metrics.GOLDEN_ITEMS, agree, "golden", process=process, result="agree")
+    gauge(metrics.GOLDEN_ITEMS, 64 - agree, "golden", process=process, result="disagree")
+    gauge(metrics.GOLDEN_MIN_PERCENT, 90, "golden", process=process)
+
+
+async def test_of_two_processes_on_a_node_the_one_whose_golden_set_agrees_least_is_told(address: str) -> None:
+    assert (await measured(address, "golden")).golden == (GoldenCount("camera-1", 60, 4, 90),)
+
+
+# --- fleets, names, queries of users ---
+
+
+class Counting(Prometheus):
+    """Every answer to ``vector`` is one request."""
+
+    asked = 0
+
+    async def vector(self, query: str, at: datetime) -> list[Sample]:
+        self.asked += 1
+        return await super().vector(query, at)
+
+
+for model, size in (("few", 3), ("many", 500)):
+    for number in range(size):
+        server(model, f"camera-{number:03}", seen=[FIRST, LAST], rate=number)
+        server(model, f"camera-{number:03}", "m-1", began=-A_DAY, seen=[-3590, BEFORE], rate=number)
+
+
+async def test_many_nodes_are_asked_about_as_often_as_few(address: str) -> None:
+    asked = {}
+    for model, size in (("few", 3), ("many", 500)):
+        counting = Counting(PrometheusSettings(address))
+        async with counting as prometheus:
+            found = await measure(prometheus, plan(model), NOW)
+        asked[model] = counting.asked
+        assert found == samples(
+            *(Counts(f"camera-{number:03}", number * LAST) for number in range(size)),
+            baseline=tuple(Counts(f"camera-{number:03}", number * (BEFORE + 3590)) for number in range(size)),
+        )
+    assert asked["few"] == asked["many"] <= 10
+
+
+NAMES = (
+    'camera"1',
+    "camera\\1",
+    "camera\\\\1",
+    "camera.1",
+    "camera-1",
+    "camera-.*",
+    "camera|1",
+    "camera",
+    "1",
+    "(camera",
+    "[^a]{2}$",
+    "camera\n1",
+    "camera·1",
+    "Kamera “Süd”",
+    '"} or {node="camera-1',
+)
+for node in NAMES:
+    server("names", node)
+    histogram({"0.1": 3, "+Inf": 4}, "names", node)
+
+
+@pytest.mark.parametrize("node", NAMES)
+async def test_nodes_are_told_apart_whatever_they_are_called(address: str, node: str) -> None:
+    durations = {node: {0.1: 3, inf: 4}}
+    trial = (Counts(name, 2 * LAST, durations=durations.get(name, {})) for name in sorted(NAMES))
+    assert await measured(address, "names", nodes=(node,)) == samples(*trial)
+
+
+async def test_histograms_of_several_nodes_are_read_at_once(address: str) -> None:
+    trial = (Counts(name, 2 * LAST, durations={0.1: 3, inf: 4}) for name in sorted(NAMES))
+    assert await measured(address, "names", nodes=NAMES) == samples(*trial)
+
+
+QUERIES = {
+    "fine": (f"sum({metrics.MODEL_INFO}{{model='few'}})", Answer(3.0)),
+    "scalar": ("6 * 7", Answer(42.0)),
+    "nan": ("0 / 0", Answer(None, "the result is nan")),
+    "infinite": ("vector(-1 / 0)", Answer(None, "the result is -inf")),
+    "none": ("edgemodel_never_heard_of", Answer(None, "no result")),
+    "three": (f"{metrics.MODEL_INFO}{{model='few'}}", Answer(None, "3 results, want one: aggregate them")),
+    "matrix": ("up[5m]", None),
+    "syntax": ("sum(", None),
+    "fine again": ("vector(1)", Answer(1.0)),
+}
+
+
+async def test_a_query_of_a_user_that_gives_no_number_hinders_no_other(address: str) -> None:
+    found = await measured(address, "restart", queries=tuple((name, query) for name, (query, _) in QUERIES.items()))
+    assert list(found.answers) == list(QUERIES)
+    for name, (_, expected) in QUERIES.items():
+        if expected is not None:
+            assert found.answers[name] == expected
+    for name, said in (("matrix", "gives a matrix, want an instant vector"), ("syntax", "400: .*parse error")):
+        assert found.answers[name].value is None
+        assert re.search(said, found.answers[name].problem)
+    assert found.trial
+
+
+async def test_queries_of_users_can_be_switched_off(address: str) -> None:
+    async with Prometheus(PrometheusSettings(address, answers_users=False)) as prometheus:
+        found = await measure(prometheus, plan("restart", queries=(("fine", "1"),)), NOW)
+    assert found.answers == {"fine": Answer(None, NO_USERS)}
+    assert found.trial
+
+
+# --- scraping ---
+
+
+@asynccontextmanager
+async def serving(node: str) -> AsyncIterator[str]:
+    """The address of a server that answered 7 requests."""
+    mine = labels("scraped", node, "m-2", "a")
+    text = exposed(metrics.REQUESTS_TOTAL, {**mine, "outcome": "ok"}, 7) + exposed(metrics.MODEL_INFO, mine, 1)
+    app = web.Application()
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    app.router.add_get("/metrics", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def exposed(name: str, labels: Mapping[str, str], value: int) -> str:
+    text = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{name}{{{text}}} {value}\n"
+
+
+async def until(address: str, began: datetime, condition: Callable[[Samples], bool]) -> Samples:
+    """What was measured when ``condition`` held first."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    async with Prometheus(PrometheusSettings(address)) as prometheus:
+        while True:
+            now = datetime.now(UTC)
+            found = await measure(prometheus, plan("scraped", since=began), now)
+            if condition(found):
+                return found
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.05)  # Prometheus tells nobody of a scrape
+
+
+async def test_a_server_that_goes_away_reports_no_more_and_what_it_counted_stays(tmp_path: Path) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    both = (Counts("camera-1", 7), Counts("camera-2", 7))
+    async with serving("camera-1") as stays, AsyncExitStack() as other:
+        goes = await other.enter_async_context(serving("camera-2"))
+        job = {"job_name": "edge", "honor_labels": True, "scrape_interval": "200ms", "scrape_timeout": "200ms"}
+        scrape = {"scrape_configs": [{**job, "static_configs": [{"targets": [stays, goes]}]}]}
+        with run_prometheus(tmp_path, scrape=json.dumps(scrape)) as address:
+            found = await until(f"http://{address}", began, lambda found: len(found.reporting) == 2)
+            assert found.trial == both
+            await other.aclose()
+            found = await until(f"http://{address}", began, lambda found: len(found.reporting) < 2)
+            assert found.reporting.keys() == {"camera-1"}
+            assert found.trial == both
+            assert began < found.reporting["camera-1"] <= found.measured_at
