@@ -8,11 +8,11 @@ def quantile(buckets: Mapping[float, float], q: float) -> float | None:
     """The value below which the share ``q`` of the observations lies, by a straight line within its bucket.
 
     ``buckets``: upper edge -> observations at or below it, with one edge of infinity. Beyond the last finite edge that
-    edge is the answer. None without an observation.
+    edge is the answer. None without an observation, and without a finite edge.
     """
     edges = sorted(buckets)
     total = buckets[edges[-1]] if edges else 0
-    if not edges or edges[-1] != inf or total <= 0:
+    if len(edges) < 2 or edges[-1] != inf or total <= 0:
         return None
     rank, below, lower = q * total, 0.0, 0.0
     for edge in edges:
