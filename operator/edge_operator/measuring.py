@@ -58,16 +58,15 @@ class Measurer:
             try:
                 with self._metrics.measuring_seconds.time():
                     samples = await measure(self._prometheus, plan, now)
-            except PrometheusError as error:
+            except Exception as error:
                 self._metrics.measuring_errors.inc()
+                if not isinstance(error, PrometheusError):
+                    log.exception("measuring %s/%s failed", *key)
                 before = self._world.samples.get(key)
                 same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
                 if not same_wave or before is None:
                     before = Samples(now, plan.candidate, plan.since)
                 if not before.problem:
                     log.warning("%s/%s: %s", *key, error)
-                samples = replace(before, problem=str(error))
-            except Exception:
-                log.exception("measuring %s/%s failed", *key)
-                return
+                samples = replace(before, problem=str(error) or type(error).__name__)
         self._world.measured(key, samples)

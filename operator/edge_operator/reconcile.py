@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -103,8 +104,8 @@ class Reconciler:
         if self._world.unreadable:
             return
         valid = self._world.valid_pins()
-        strays = [(node.name, node.pins - valid) for node in self._world.nodes.values() if node.pins - valid]
-        await self._set_all_pins([SetPins(name, remove=pins) for name, pins in strays])
+        strays = [(node.name, (node.pins | node.deferrals) - valid) for node in self._world.nodes.values()]
+        await self._set_all_pins([SetPins(name, remove=pins) for name, pins in strays if pins])
 
     async def relist(self) -> None:
         """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
@@ -133,16 +134,29 @@ class Reconciler:
         changes = {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
         if not changes:
             return
+        news = _news(before, after)
+        for item in news:
+            await self._tell(_event(observation, item, now))
         answer = await self._cluster.merge(
             API_VERSION, "EdgeModel", observation.namespace, observation.name, {"status": changes}, "status"
         )
         self._world.see(answer)
         for name, verdict in _new_verdicts(before, after):
             self._metrics.verdicts.labels(name, verdict).inc()
-        for reason, message, warning in _news(before, after):
-            log.info("%s/%s: %s: %s", observation.namespace, observation.name, reason, message)
-            self._metrics.moves.labels(reason).inc()
-            await self._cluster.create(_event(observation, reason, message, warning, now))
+        for item in news:
+            log.info("%s/%s: %s: %s", observation.namespace, observation.name, item.reason, item.message)
+            self._metrics.moves.labels(item.reason).inc()
+
+    async def _tell(self, event: dict[str, Any]) -> None:
+        """Before the status is written, after which nobody would know any more that there is something to tell.
+
+        A pass that was killed between the two told it already. An API server that takes no events hinders nothing.
+        """
+        try:
+            await self._cluster.create(event)
+        except ApiError as error:
+            if error.status != 409:
+                log.warning("event %s of %s: %s", event["reason"], event["involvedObject"]["name"], error)
 
     # --- act ---
 
@@ -257,8 +271,17 @@ def _patch(before: Any, after: Any) -> Any:
     return gone | {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
 
 
-def _news(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, bool]]:
-    """(reason, message, warning): each new reason of Ready, and each new message that asks for a person."""
+@dataclass(frozen=True)
+class News:
+    """``warning``: a person is asked."""
+
+    reason: str
+    message: str
+    warning: bool
+
+
+def _news(before: dict[str, Any], after: dict[str, Any]) -> list[News]:
+    """Each new reason of Ready, and each new message that asks for a person."""
     old = _ready(before)
     new = _ready(after)
     stalled = any(item["type"] == "Stalled" for item in after["conditions"])
@@ -266,7 +289,7 @@ def _news(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str,
         return []
     if old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"]):
         return []
-    return [(new["reason"], new["message"], stalled)]
+    return [News(new["reason"], new["message"], stalled)]
 
 
 def _new_verdicts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
@@ -285,11 +308,16 @@ def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def _event(observation: Observation, reason: str, message: str, warning: bool, now: datetime) -> dict[str, Any]:
+def _event(observation: Observation, news: News, now: datetime) -> dict[str, Any]:
+    """Its name is the same when a pass that was killed is made again: nothing was written in between."""
+    moment = canonical_json([observation.uid, observation.generation, observation.status, news.reason])
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{observation.name}.", "namespace": observation.namespace},
+        "metadata": {
+            "name": f"{observation.name}.{short_hash(moment.decode(), 16)}",
+            "namespace": observation.namespace,
+        },
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": "EdgeModel",
@@ -297,9 +325,9 @@ def _event(observation: Observation, reason: str, message: str, warning: bool, n
             "name": observation.name,
             "uid": observation.uid,
         },
-        "reason": reason,
-        "message": message[:1000],
-        "type": "Warning" if warning else "Normal",
+        "reason": news.reason,
+        "message": news.message[:1000],
+        "type": "Warning" if news.warning else "Normal",
         "firstTimestamp": timestamp(now),
         "lastTimestamp": timestamp(now),
         "count": 1,

@@ -8,6 +8,7 @@ from edgemodel import reasons
 from edgemodel.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_ATTEMPT,
+    DEFERRAL_PREFIX,
     LABEL_REVISION,
     LABEL_VARIANT,
     PIN_PREFIX,
@@ -30,8 +31,9 @@ def node_view(raw: Raw) -> Node:
     return Node(
         name=raw["metadata"]["name"],
         uid=raw["metadata"]["uid"],
-        labels={key: value for key, value in labels.items() if not key.startswith(PIN_PREFIX)},
+        labels={key: value for key, value in labels.items() if not key.startswith((PIN_PREFIX, DEFERRAL_PREFIX))},
         pins=frozenset(key for key in labels if key.startswith(PIN_PREFIX)),
+        deferrals=frozenset(key for key in labels if key.startswith(DEFERRAL_PREFIX)),
         online=online,
         architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
         offline_since=_time(changed) if changed else None,

@@ -28,6 +28,7 @@ from edgemodel.names import (
     COMPONENT_SERVER,
     LABEL_COMPONENT,
     LABEL_MODEL,
+    deferral_key,
     pin_key,
     puller_of,
 )
@@ -88,6 +89,7 @@ class World:
         self.samples: dict[Key, Samples] = {}
         self._changed = changed
         self._clock = clock
+        self._pins_seen: dict[tuple[str, str], datetime] = {}
         self._versions: dict[tuple[str, str, str], int] = {}
         self._foreign_services: set[Key] = set()
         """Services that are nobody's of ours: an EdgeModel of that name must not take one over."""
@@ -127,7 +129,9 @@ class World:
         self._versions.pop(identity, None)
         self.unreadable.discard(identity)
         if kind == "Node":
-            if self.nodes.pop(name, None) is not None:
+            gone = self.nodes.pop(name, None)
+            if gone is not None:
+                self._note_pins(name, gone.pins, frozenset())
                 self._all_changed()
         elif kind == "EdgeModel":
             self.models.pop((namespace, name), None)
@@ -199,11 +203,12 @@ class World:
             host_port_rivals=self._rivals(model),
             name_taken=key in self._foreign_services,
             pods_lost=dict(owned.pods_lost),
+            pins_seen=self._pins_seen,
             samples=self.samples.get(key),
         )
 
     def valid_pins(self) -> frozenset[str]:
-        """Every pin that a known EdgeModel could have set."""
+        """Every pin, and deferral, that a known EdgeModel could have set."""
         pins = set()
         for key, model in self.models.items():
             status = model.status
@@ -215,6 +220,7 @@ class World:
                 variants |= {variant["name"] for variant in revision.spec["variants"]}
             variants |= {puller_of(variant) for variant in variants}
             pins |= {pin_key(*key, name, variant) for name in names for variant in variants}
+            pins |= {deferral_key(*key, name) for name in names}
         return frozenset(pins)
 
     # --- inside ---
@@ -224,6 +230,8 @@ class World:
         if kind == "Node":
             view = node_view(raw)
             if self.nodes.get(name) != view:
+                known = self.nodes.get(name)
+                self._note_pins(name, known.pins if known is not None else frozenset(), view.pins)
                 self.nodes[name] = view
                 self._all_changed()
         elif kind == "EdgeModel":
@@ -233,6 +241,12 @@ class World:
             key = _owner(raw)
             if self._store_owned(self.owned[key], kind, name, raw):
                 self._changed(key)
+
+    def _note_pins(self, node: str, before: frozenset[str], after: frozenset[str]) -> None:
+        for pin in before - after:
+            self._pins_seen.pop((node, pin), None)
+        for pin in after - before:
+            self._pins_seen[node, pin] = self._clock()
 
     def _store_owned(self, owned: Owned, kind: str, name: str, raw: Raw) -> bool:
         """True when what is kept of it changed."""

@@ -38,6 +38,9 @@ ANNOTATION_FREED = f"{GROUP}/freed"
 PIN_PREFIX = "pin.edgemodel.node-restriction.kubernetes.io/"
 """The API server keeps kubelets from setting labels under ``*.node-restriction.kubernetes.io``."""
 
+DEFERRAL_PREFIX = "deferral.edgemodel.node-restriction.kubernetes.io/"
+"""The same for nodes that joined, or came back, in the middle of a rollout."""
+
 DEFAULT_VARIANT = "default"
 """The variant of nodes that no entry of ``spec.variants`` matches."""
 
@@ -61,6 +64,11 @@ def short_hash(text: str, length: int = 10) -> str:
 def pin_key(namespace: str, model: str, revision: str, variant: str) -> str:
     """The node label that makes a node run ``variant`` of ``revision``; its value is ``"true"``."""
     return PIN_PREFIX + short_hash(f"{namespace}/{model}/{revision}/{variant}", 40)
+
+
+def deferral_key(namespace: str, model: str, revision: str) -> str:
+    """The label of a node that is to get ``revision`` only when that has become stable; its value is ``"true"``."""
+    return DEFERRAL_PREFIX + short_hash(f"{namespace}/{model}/{revision}", 40)
 
 
 def artifact_tag(fingerprint: str, variant: str) -> str:

@@ -28,7 +28,7 @@ from edge_operator.decide.actions import (
 from edge_operator.decide.artifact import target_name
 from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
 from edge_operator.decide.samples import Counts, GoldenCount, Samples
-from edgemodel.names import PULLER_PREFIX, daemonset_name, pin_key, puller_of
+from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import parse_spec
 
@@ -111,10 +111,13 @@ class Simulation:
     pin_names: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Pin -> (revision, variant or its puller), for every revision there ever was."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
+    pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
     requests_per_second: float = 2.0
     """That the servers of each node answer."""
-    errors: dict[str, float] = field(default_factory=dict)
-    """Revision -> share of its requests that fail."""
+    behind: float = 0
+    """By how many seconds what Prometheus knows is old."""
+    errors: dict[str | tuple[str, str], float] = field(default_factory=dict)
+    """Revision, or (revision, node) -> share of its requests that fail."""
     prometheus: str = "up"
     """up; down: it does not answer; empty: it answers, and has no metrics of the candidate."""
     last_samples: Samples | None = None
@@ -225,6 +228,7 @@ class Simulation:
             host_port_rivals=self.rivals,
             name_taken=self.name_taken,
             pods_lost=dict(self.pods_lost),
+            pins_seen=dict(self.pins_seen),
             samples=self.measure(),
         )
 
@@ -248,7 +252,7 @@ class Simulation:
         return self.last_samples
 
     def _samples(self, candidate: str, since: datetime) -> Samples:
-        stable = self.status.get("stableRevision")
+        stable, known = self.status.get("stableRevision"), self.now - timedelta(seconds=self.behind)
         ready = {
             (pod.node, pod.revision): pod
             for pod in self.pods.values()
@@ -257,9 +261,7 @@ class Simulation:
 
         def counted(revision: str | None, begins: datetime | None) -> tuple[Counts, ...]:
             return tuple(
-                self._counts(
-                    node, revision, (self.now - max(begins or since, pod.ready_since or self.now)).total_seconds()
-                )
+                self._counts(node, revision, (known - max(begins or since, pod.served_since(self.now))).total_seconds())
                 for (node, name), pod in sorted(ready.items())
                 if name == revision
             )
@@ -273,13 +275,14 @@ class Simulation:
             trial=counted(candidate, since),
             control=tuple(item for item in counted(stable, since) if item.node not in on_trial),
             baseline=tuple(hour.values()),
-            reporting=dict.fromkeys(on_trial, self.now),
+            reporting=dict.fromkeys(on_trial, known),
             golden=tuple(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
         )
 
     def _counts(self, node: str, revision: str | None, seconds: float) -> Counts:
         total = round(self.requests_per_second * max(seconds, 0))
-        errors = round(total * self.errors.get(revision or "", 0.0))
+        revision = revision or ""
+        errors = round(total * self.errors.get((revision, node), self.errors.get(revision, 0.0)))
         ok = total - errors
         return Counts(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
 
@@ -370,7 +373,13 @@ class Simulation:
                 self.daemonsets.discard(name)
             case SetPins(name, add, remove):
                 node = self.nodes[name]
-                self.nodes[name] = replace(node, pins=(node.pins - remove) | add)
+                deferrals = frozenset(key for key in add if key.startswith(DEFERRAL_PREFIX))
+                pins = (node.pins - remove) | (add - deferrals)
+                for pin in remove:
+                    self.pins_seen.pop((name, pin), None)
+                for pin in add:
+                    self.pins_seen.setdefault((name, pin), self.now)
+                self.nodes[name] = replace(node, pins=pins, deferrals=(node.deferrals - remove) | deferrals)
                 self.pin_log.append(action)
 
     def react(self) -> None:

@@ -69,7 +69,7 @@ class EnsureNetworkPolicies:
 
 @dataclass(frozen=True)
 class SetPins:
-    """One patch of one node's labels."""
+    """One patch of one node's labels: pins, and deferrals."""
 
     node: str
     add: frozenset[str] = field(default_factory=frozenset)

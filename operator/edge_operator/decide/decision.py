@@ -11,7 +11,15 @@ from edge_operator.decide.artifact import decide_artifact, target_name
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.observation import Observation, Revision
-from edge_operator.decide.pins import failures_at_rest, next_deadline_at_rest, roll_back, settle, unplace
+from edge_operator.decide.pins import (
+    end_deferrals,
+    failures_at_rest,
+    next_deadline_at_rest,
+    one_for_each_node,
+    roll_back,
+    settle,
+    unplace,
+)
 from edge_operator.decide.placement import place
 from edge_operator.decide.resting import resting_conditions
 from edge_operator.decide.rollout import Move, Step, decide_rollout, find_trial
@@ -101,9 +109,11 @@ def _decision(
     artifact = situation.artifact
     candidate = situation.target if progress is not None else None
     before, after = upkeep(situation, candidate)
+    fleet = situation.fleet
     changed = {change.node for change in pins}
-    leaving = [change for change in roll_back(situation.fleet) if change.node not in changed]
-    actions = (*artifact.actions, *before, *unplace(situation.fleet), *pins, *leaving, *after)
+    leaving = [change for change in roll_back(fleet) if change.node not in changed]
+    changes = one_for_each_node((*unplace(fleet), *pins, *leaving, *end_deferrals(fleet)))
+    actions = (*artifact.actions, *before, *changes, *after)
     wakes = [time for time in (artifact.wake_at, wake_at) if time is not None]
     status = _status(situation, conditions, checks, _count(situation, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))

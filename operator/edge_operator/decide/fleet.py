@@ -6,7 +6,7 @@ from functools import cached_property
 from edge_operator.decide.node_health import serving_pod
 from edge_operator.decide.observation import Node, Observation, Pod
 from edge_operator.decide.placement import Placed, Placement, matches
-from edgemodel.names import pin_key, puller_of
+from edgemodel.names import deferral_key, pin_key, puller_of
 from edgemodel.verdict import Verdict
 
 MAX_LIVE = 3
@@ -23,6 +23,10 @@ class Fleet:
     rejected: frozenset[str]
     candidate: str | None = None
     """The revision on trial."""
+    deferral: str | None = None
+    """The label of nodes that are to have nothing to do with the candidate."""
+    ended_deferrals: frozenset[str] = frozenset()
+    """The same of candidates before."""
     known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
     other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
@@ -51,7 +55,10 @@ class Fleet:
             for name in names | ({stable} if stable else set())
             for variant in variants
         }
-        return cls(observation, placement, stable, rejected, candidate, known, others)
+        deferrals = {name: deferral_key(observation.namespace, observation.name, name) for name in names}
+        deferral = deferrals.pop(candidate or "", None)
+        ended = frozenset(deferrals.values())
+        return cls(observation, placement, stable, rejected, candidate, deferral, ended, known, others)
 
     def variant(self, revision: str, placed: Placed) -> str:
         """The variant of ``revision`` that the node gets.
@@ -88,6 +95,10 @@ class Fleet:
     def ours(self, node: Node) -> frozenset[str]:
         """This EdgeModel's pins on ``node``."""
         return node.pins & self.known_pins.keys()
+
+    def deferred(self, placed: Placed) -> bool:
+        """It gets the candidate only when that has become stable."""
+        return self.deferral in placed.node.deferrals
 
     def pinned_to_rejected(self, placed: Placed) -> bool:
         return any(self.known_pins[pin][0] in self.rejected for pin in self.ours(placed.node))

@@ -1,5 +1,6 @@
 """What one pass sees of the world: the input of ``decide``, made of plain values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ class Node:
     architecture: str
     offline_since: datetime | None = None
     """When it was first seen not to be Ready; None while it is, or where nobody has said."""
+    deferrals: frozenset[str] = frozenset()
+    """Label keys under DEFERRAL_PREFIX."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class Observation:
     """``namespace/name`` of older EdgeModels with the same serving.hostPort whose nodes overlap with ours."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     """(node, revision, variant) -> when a pod of it was last seen to go, as far as this process saw."""
+    pins_seen: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    """(node, pin) -> when this process first saw the pin there."""
     samples: Samples | None = None
     """What Prometheus last said of the candidate; None before it was asked."""
 

@@ -1,5 +1,6 @@
 """How one node, and how all of them, get from the pins that they have to those that they should have."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -67,6 +68,44 @@ def keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
     return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
 
 
+def defer(fleet: Fleet, candidate: str) -> list[SetPins]:
+    """Nodes that are offline, or new, in the middle of a rollout are told from those whose turn is yet to come.
+
+    One that went offline before the candidate served there loses its pin: it comes back to stable.
+    """
+    changes = []
+    for placed in fleet.placement.placed:
+        node = placed.node
+        served = fleet.pinned(candidate, placed) and not still_on_stable(fleet, placed)
+        is_new = fleet.stable is not None and not fleet.ours(node)
+        if fleet.deferral and not served and (not node.online or is_new):
+            mark = frozenset({fleet.deferral}) - node.deferrals
+            leaves = frozenset({fleet.pin(candidate, placed), fleet.pull_pin(candidate, placed)}) & node.pins
+            if mark or leaves:
+                changes.append(SetPins(node.name, mark, leaves))
+    return changes
+
+
+def still_on_stable(fleet: Fleet, placed: Placed) -> bool:
+    """It went offline before the candidate served there: deferred, for stable's pin goes only when it does."""
+    return not placed.node.online and fleet.stable is not None and fleet.pinned(fleet.stable, placed)
+
+
+def end_deferrals(fleet: Fleet) -> list[SetPins]:
+    """Of candidates that are no longer on trial."""
+    ended = [(node.name, node.deferrals & fleet.ended_deferrals) for node in fleet.observation.nodes]
+    return [SetPins(name, remove=keys) for name, keys in ended if keys]
+
+
+def one_for_each_node(changes: Iterable[SetPins]) -> tuple[SetPins, ...]:
+    """``changes``, those of one node in one patch."""
+    merged: dict[str, SetPins] = {}
+    for change in changes:
+        first = merged.get(change.node, SetPins(change.node))
+        merged[change.node] = SetPins(change.node, first.add | change.add, first.remove | change.remove)
+    return tuple(merged.values())
+
+
 def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
     """Pins that bring every placed node to ``stable`` when no candidate is on trial.
 
@@ -90,26 +129,31 @@ def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
 def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFailure, ...]:
     """Online nodes that should serve ``stable`` and have not for longer than the node deadline."""
     deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
-    waiting = [p for p in fleet.placement.placed if p.node.online and _on_its_way(fleet, p, stable)]
-    found = [failure(p.node, pods, stable, fleet.variant(stable, p), timers.now, deadline, timers) for p in waiting]
+    found = [
+        failure(p.node, pods, stable, variant, since, deadline, timers)
+        for p, variant, since in _waiting_at_rest(fleet, stable, timers)
+    ]
     return tuple(item for item in found if item is not None)
 
 
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
     """When the next of the nodes that are on their way to ``stable`` will have failed."""
     deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
-    waiting = [p for p in fleet.placement.placed if p.node.online and _on_its_way(fleet, p, stable)]
-    times = [deadline_of(p.node, pods, stable, fleet.variant(stable, p), timers.now, deadline, timers) for p in waiting]
+    times = [
+        deadline_of(p.node, pods, stable, variant, since, deadline, timers)
+        for p, variant, since in _waiting_at_rest(fleet, stable, timers)
+    ]
     return min((time for time in times if time is not None and time > timers.now), default=None)
 
 
 def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
     rollout, placed = fleet.observation.spec.rollout, fleet.placement.placed
-    if len(failures_at_rest(fleet, stable, timers)) > rollout.max_failed_nodes:
+    failed = {item.node for item in failures_at_rest(fleet, stable, timers)}
+    if len(failed) > rollout.max_failed_nodes:
         return 0
-    online = sum(p.node.online for p in placed)
-    limit = plan_waves(rollout.waves, online)[-2] if len(rollout.waves) > 1 else online
-    return limit - sum(p.node.online and _on_its_way(fleet, p, stable) for p in placed)
+    online = [p for p in placed if p.node.online]
+    limit = plan_waves(rollout.waves, len(online))[-2] if len(rollout.waves) > 1 else len(online)
+    return limit - sum(_on_its_way(fleet, p, stable) for p in online if p.node.name not in failed)
 
 
 def _catches_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
@@ -120,6 +164,21 @@ def _catches_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
         *fleet.superseded,
     }
     return bool(former - fleet.outlived) and not fleet.pinned(stable, placed) and not fleet.pulling(stable, placed)
+
+
+def _waiting_at_rest(fleet: Fleet, stable: str, timers: Timers) -> list[tuple[Placed, str, datetime]]:
+    """(node, variant or its puller, since when it may have no pod of that) of each online one on its way to stable."""
+    found = []
+    for placed in fleet.placement.placed:
+        if not placed.node.online or not _on_its_way(fleet, placed, stable):
+            continue
+        pulls = not fleet.pinned(stable, placed)
+        pin = fleet.pull_pin(stable, placed) if pulls else fleet.pin(stable, placed)
+        variant = puller_of(fleet.variant(stable, placed)) if pulls else fleet.variant(stable, placed)
+        seen = fleet.observation.pins_seen.get((placed.node.name, pin), timers.now)
+        lost = fleet.observation.pods_lost.get((placed.node.name, stable, variant), seen)
+        found.append((placed, variant, max(seen, lost)))
+    return found
 
 
 def _on_its_way(fleet: Fleet, placed: Placed, stable: str) -> bool:

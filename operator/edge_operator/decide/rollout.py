@@ -14,7 +14,7 @@ from edge_operator.decide.analysis import Judgement
 from edge_operator.decide.fleet import Fleet
 from edge_operator.decide.node_health import NodeFailure, deadline_of, failure
 from edge_operator.decide.observation import Pod
-from edge_operator.decide.pins import keep_stable, puller, switch_node
+from edge_operator.decide.pins import defer, keep_stable, puller, still_on_stable, switch_node
 from edge_operator.decide.placement import Placed
 from edge_operator.decide.status import timestamp
 from edge_operator.decide.timers import Timers
@@ -120,7 +120,7 @@ def find_trial(fleet: Fleet, candidate: str, judgement: Judgement, timers: Timer
         memory = {}
     started = _time(memory.get("waveStartedAt")) or timers.now
     wave = min(memory.get("wave", 0), len(fleet.observation.spec.rollout.waves) - 1)
-    switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p) and not _still_on_stable(fleet, p)]
+    switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p) and not still_on_stable(fleet, p)]
     ready_next = [p for p in fleet.placement.placed if p not in switched and _may_switch(fleet, p)]
     pulling = [puller(p) for p in ready_next if fleet.pulling(candidate, p)]
     failures = _failures(fleet, candidate, [*switched, *pulling], started, timers)
@@ -230,7 +230,8 @@ def _undecided(trial: Trial, due: datetime) -> Step | None:
             return None
         reason = reasons.BAKING if trial.is_last else reasons.SOAKING
         text = f"{trial.where}: {len(trial.pods)} nodes serve {trial.candidate}"
-        return _hold(trial, reason, text)  # the measurement that is under way brings the next pass
+        # The measurement that is under way brings the next pass; an operator that began anew has none yet.
+        return _hold(trial, reason, text, held_since=trial.held_since)
     waits = _waits_for(judgement, due)
     if waits is None:
         return None
@@ -267,13 +268,30 @@ def _waits_for(judgement: Judgement, due: datetime) -> tuple[str, str] | None:
 def _no_progress(trial: Trial, reason: str, text: str) -> Step:
     """Held by nodes that do not serve; a person is asked when that lasts."""
     served = [pod.served_since(trial.timers.now) for pod in trial.pods]
-    last, deadline = max([trial.started, *served]), trial.rollout.progress_deadline
+    last, deadline = max([trial.started, *served, *_stopped(trial)]), trial.rollout.progress_deadline
     text = f"{trial.where}: {text}"
     times = [time for time in (_next_deadline(trial), trial.timers.due(last, deadline)) if time is not None]
     if not trial.timers.passed(last, deadline):
         return _hold(trial, reason, text, min(times, default=None))
     message = f"{text}; no progress since {timestamp(last)}, limit {deadline.total_seconds():.0f} s"
     return _hold(trial, reasons.PROGRESS_DEADLINE_EXCEEDED, message, _next_deadline(trial), stalled=True)
+
+
+def _stopped(trial: Trial) -> list[datetime]:
+    """When switched nodes that served the candidate stopped: until then it was the soak that lasted."""
+    fleet, now = trial.fleet, trial.timers.now
+    found = []
+    for placed in trial.switched:
+        node, variant = placed.node.name, fleet.variant(trial.candidate, placed)
+        if fleet.pod(trial.candidate, placed) is None:
+            of_pods = [
+                pod.unready_since
+                for pod in fleet.observation.pods
+                if (pod.node, pod.revision, pod.variant) == (node, trial.candidate, variant)
+            ]
+            of_pods += [fleet.observation.pods_lost.get((node, trial.candidate, variant)), placed.node.offline_since]
+            found += [time for time in of_pods if time is not None and time <= now]
+    return found
 
 
 def _hold(
@@ -311,18 +329,15 @@ def _finishing(trial: Trial) -> list[SetPins]:
 
 
 def _keep(trial: Trial) -> list[SetPins]:
-    stable = trial.fleet.stable
-    return [] if stable is None else keep_stable(trial.fleet, trial.candidate, stable)
-
-
-def _still_on_stable(fleet: Fleet, placed: Placed) -> bool:
-    """It went offline before the candidate served there: deferred, for stable's pin goes only when it does."""
-    return not placed.node.online and fleet.stable is not None and fleet.pinned(fleet.stable, placed)
+    """The others stay on stable, and once a node was sent the candidate, those that come late are out of it."""
+    fleet, stable = trial.fleet, trial.fleet.stable
+    kept = [] if stable is None else keep_stable(fleet, trial.candidate, stable)
+    return [*kept, *(defer(fleet, trial.candidate) if trial.tried else ())]
 
 
 def _may_switch(fleet: Fleet, placed: Placed) -> bool:
-    """Online, and, where there is a stable revision, on it: serving, or in trouble that the candidate may cure."""
-    if not placed.node.online or fleet.pinned_to_rejected(placed):
+    """Online, not deferred, and, where there is a stable revision, on it: serving, or in trouble that it may cure."""
+    if not placed.node.online or fleet.deferred(placed) or fleet.pinned_to_rejected(placed):
         return False
     if fleet.stable is None:
         return True

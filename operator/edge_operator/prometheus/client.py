@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,7 +86,7 @@ class Prometheus:
             ) as answer:
                 self.learn_clock(answer.headers.get("Date"))
                 return answer.status, await _read(answer)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             what = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise PrometheusError(f"{self.settings.url}: {what}") from error
 
@@ -106,7 +107,8 @@ class Prometheus:
             return {"Authorization": f"Bearer {token}"}
         username = self._secret("username")
         if username:
-            return {"Authorization": aiohttp.BasicAuth(username, self._secret("password") or "").encode()}
+            words = f"{username}:{self._secret('password') or ''}".encode()
+            return {"Authorization": f"Basic {b64encode(words).decode()}"}
         return {}
 
     def _secret(self, name: str) -> str | None:

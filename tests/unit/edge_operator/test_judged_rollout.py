@@ -1,10 +1,12 @@
 """The rules of a rollout that is judged while nodes serve it, each as a sentence, on a simulated fleet."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from edge_operator.decide import decide
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 from tests.support.simulation import Simulation, model_spec
@@ -138,12 +140,18 @@ def test_one_variant_that_fails_condemns_the_revision_and_is_named() -> None:
     world = Simulation.with_nodes(2, spec=model_spec(analysis=analysis(ERRORS), variants=variants))
     world.add_node("pi-1", board="pi")
     world.run(1200)
+    stable = world.status["stableRevision"]
     world.requests_per_second = 20
     world.new_source("b")
-    world.run(80)
-    names = {(item["name"], item["variant"]) for item in world.status["checks"]}
-    assert names <= {("errors", "default"), ("errors", "pi")}
-    assert names
+    world.errors[world.target(), "pi-1"] = 0.2
+    while world.ready_reason() != reasons.ROLLED_BACK:
+        world.run(1)
+    verdicts = {item["variant"]: item["verdict"] for item in world.status["checks"] if item["name"] == "errors"}
+    assert verdicts["pi"] == "Fail"
+    assert verdicts.get("default") != "Fail"
+    (rejected,) = world.status["rejectedRevisions"]
+    assert "check errors (variant pi): " in rejected["message"]
+    assert all(world.pinned(node) == {stable} for node in world.nodes)
 
 
 # --- data that do not decide hold it ---
@@ -555,7 +563,6 @@ def test_a_failed_node_within_the_limit_keeps_the_model_ready_and_is_named() -> 
     world.new_source("b")
     world.run(300)
     world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
-    world.nodes["camera-2"], world.nodes["camera-3"] = world.nodes["camera-2"], world.nodes["camera-3"]
     healthy = {key: pod for key, pod in world.pods.items() if key[0] != "camera-1"}
     world.join("camera-1")
     for _ in range(30):
@@ -566,6 +573,107 @@ def test_a_failed_node_within_the_limit_keeps_the_model_ready_and_is_named() -> 
     assert ready["status"] == "True"
     assert "1 failed: node camera-1" in ready["message"]
     assert world.status["nodes"]["failed"] == 1
+
+
+def test_one_ill_node_within_the_limit_keeps_no_other_from_catching_up() -> None:
+    world = installed(4, model_spec(analysis={"checks": []}, rollout=rollout(maxFailedNodes=1)))
+    late = ["camera-1", "camera-2", "camera-3"]
+    for node in late:
+        world.cut(node)
+    world.new_source("b")
+    world.run(300)
+    for node in late:
+        world.join(node)
+    ill = None
+    for _ in range(600):
+        world.run(1)
+        ill = ill or next((node for node in late if world.target() in world.pinned(node)), None)
+        for key, pod in world.pods.items():
+            if pod.node == ill and pod.revision == world.target():
+                world.pods[key] = replace(pod, ready=False, ready_since=None, trouble=(reasons.CRASH_LOOP, "ends"))
+    assert all(world.runs(node) == {world.target()} for node in late if node != ill)
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert ready["status"] == "True"
+    assert f"1 failed: node {ill}" in ready["message"]
+
+
+def test_a_node_that_cannot_pull_when_it_catches_up_has_failed_after_its_deadline() -> None:
+    spec = model_spec(analysis={"checks": []}, rollout=rollout(), serving={"strategy": "Recreate"})
+    world = installed(3, spec)
+    world.cut("camera-1")
+    world.new_source("b")
+    world.run(400)
+    world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, "no such image")
+    healthy = {key: pod for key, pod in world.pods.items() if key[0] != "camera-1"}
+    world.join("camera-1")
+    for _ in range(200):
+        world.run(1)
+        world.pods.update(healthy)
+    assert world.ready_reason() == reasons.NODES_FAILED
+
+
+def test_a_node_on_which_no_pod_is_made_when_it_joins_has_failed_after_its_deadline() -> None:
+    world = installed(3, model_spec(analysis={"checks": []}, rollout=rollout()))
+    world.add_node("camera-9")
+    world.pod_delay_seconds = 10_000
+    world.run(200)
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == reasons.NODES_FAILED
+    assert "no pod was made" in stalled["message"]
+
+
+def test_an_operator_that_begins_anew_remembers_since_when_a_wave_is_held() -> None:
+    world = installed()
+    on_trial(world)
+    world.prometheus = "down"
+    world.run(400)
+    held = world.status["rollout"]["heldSince"]
+    later = decide(replace(world.observe(), samples=None), world.now)
+    assert later.status["rollout"]["heldSince"] == held
+
+
+def test_a_pod_that_stops_after_a_long_soak_is_no_lack_of_progress() -> None:
+    spec = model_spec(analysis={"checks": []}, rollout={**rollout(progressDeadlineSeconds=60), "soakSeconds": 600})
+    world = Simulation.with_nodes(3, spec=spec)
+    world.run(2000)
+    on_trial(world)
+    world.run(300)
+    (node,) = pinned(world)
+    world.blink(node)
+    world.run(3)
+    assert world.condition("Stalled") is None
+
+
+def test_a_wave_waits_until_prometheus_has_the_metrics_of_its_whole_soak() -> None:
+    """A remote write that is two minutes behind."""
+    world = installed()
+    world.change(rollout={**world.spec["rollout"], "soakSeconds": 300})
+    on_trial(world)
+    world.requests_per_second, world.behind = 20, 120
+    world.run(320)
+    assert len(pinned(world)) == 1
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert ready["reason"] == reasons.METRICS_UNAVAILABLE
+    assert "waits for metrics up to" in ready["message"]
+    world.run(60)
+    assert len(pinned(world)) == 3
+
+
+def test_a_clock_of_a_node_that_is_ahead_hides_no_regression() -> None:
+    world = installed()
+    bad = on_trial(world)
+    world.requests_per_second = 20
+    world.errors[bad] = 0.2
+    (canary,) = pinned(world)
+    for _ in range(20):
+        for key, pod in world.pods.items():
+            if pod.node == canary and pod.ready and pod.revision == bad:
+                world.pods[key] = replace(pod, ready_since=world.now + timedelta(hours=1))
+        world.run(1)
+    assert world.ready_reason() == reasons.ROLLED_BACK
 
 
 def test_the_time_at_which_a_wave_was_held_is_a_time() -> None:

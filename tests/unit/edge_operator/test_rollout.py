@@ -359,16 +359,6 @@ def on_trial_for_longer_than_the_node_deadline() -> Simulation:
     return world
 
 
-def test_a_node_that_enters_a_wave_late_has_a_deadline_of_its_own() -> None:
-    world = on_trial_for_longer_than_the_node_deadline()
-    world.add_node("camera-9")
-    world.run(60)
-    assert world.pins("camera-9") == {(world.target(), "default")}
-    assert not world.status["rejectedRevisions"]
-    world.run(900)
-    assert world.status["stableRevision"] == world.target()
-
-
 def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
     world = on_trial_for_longer_than_the_node_deadline()
     world.lose_pods("camera-1")

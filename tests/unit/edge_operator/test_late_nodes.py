@@ -1,0 +1,160 @@
+"""Nodes that join, or come back, while a candidate is on trial: stable, never the candidate, until that is stable."""
+
+from dataclasses import replace
+
+import pytest
+
+from edgemodel import reasons
+from tests.support.simulation import Simulation, model_spec
+
+WAVES = [{"name": "canary", "nodes": 1}, {"name": "half", "percent": 50}, {"name": "all", "percent": 100}]
+
+
+def baking(nodes: int = 3, strategy: str = "Surge") -> Simulation:
+    """A candidate that every node serves, in a bake that lasts."""
+    rollout = {**model_spec()["rollout"], "bakeSeconds": 600}
+    world = Simulation.with_nodes(nodes, spec=model_spec(rollout=rollout, serving={"strategy": strategy}))
+    world.run(900)
+    world.new_source("b")
+    world.run(200)
+    assert world.ready_reason() == reasons.BAKING
+    return world
+
+
+def until(world: Simulation, reason: str) -> None:
+    for _ in range(2000):
+        if world.ready_reason() == reason:
+            return
+        world.run(1)
+    raise AssertionError(f"waited for {reason}, it is {world.ready_reason()}")
+
+
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_a_node_that_joins_in_the_bake_gets_stable_and_catches_up_after_promotion(strategy: str) -> None:
+    world = baking(strategy=strategy)
+    stable, candidate = world.status["stableRevision"], world.target()
+    world.add_node("camera-9")
+    world.run(300)
+    assert world.pins("camera-9") == {(stable, "default")}
+    assert world.runs("camera-9") == {stable}
+    assert not world.status["rejectedRevisions"]
+    until(world, reasons.SERVING)
+    assert world.runs("camera-9") == {candidate}
+
+
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_a_node_that_was_offline_when_its_turn_came_gets_stable_in_no_later_wave_either(strategy: str) -> None:
+    world = Simulation.with_nodes(4, spec=model_spec(serving={"strategy": strategy}))
+    world.change(rollout={**world.spec["rollout"], "waves": WAVES})
+    world.run(600)
+    stable = world.status["stableRevision"]
+    world.cut("camera-2")
+    world.new_source("b")
+    until(world, reasons.SOAKING)
+    candidate = world.target()
+    world.join("camera-2")
+    while world.ready_reason() != reasons.SERVING:
+        if world.status["candidateRevision"] == candidate:
+            assert candidate not in world.pinned("camera-2")
+        world.run(1)
+    assert stable != candidate
+    until(world, reasons.SERVING)
+    assert all(world.runs(node) == {candidate} for node in world.nodes)
+
+
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_a_node_that_goes_offline_before_the_candidate_serves_there_comes_back_to_stable(strategy: str) -> None:
+    world = Simulation.with_nodes(3, spec=model_spec(serving={"strategy": strategy}), start_seconds=20)
+    world.run(600)
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    until(world, reasons.SOAKING)
+    until(world, reasons.ROLLING_OUT)
+    world.run(3)
+    (canary,) = (node for node in world.nodes if world.runs(node) == {world.target()})
+    late = next(node for node in world.nodes if node != canary)
+    assert {name for name, _ in world.pins(late)} == {stable, world.target()}
+    world.cut(late)
+    world.run(2)
+    assert world.pins(late) == {(stable, "default")}
+    world.join(late)
+    until(world, reasons.BAKING)
+    assert world.pins(late) == {(stable, "default")}
+    until(world, reasons.SERVING)
+    assert world.runs(late) == {world.target()}
+
+
+def test_nothing_is_left_on_a_node_of_having_been_late() -> None:
+    world = baking()
+    world.add_node("camera-9")
+    world.run(5)
+    assert world.nodes["camera-9"].deferrals
+    until(world, reasons.SERVING)
+    assert not any(node.deferrals for node in world.nodes.values())
+
+
+def test_a_late_node_is_out_of_the_denominator() -> None:
+    """Six of ten are offline: half of the four that can be reached are two."""
+    world = Simulation.with_nodes(10)
+    world.change(rollout={**world.spec["rollout"], "waves": WAVES})
+    world.run(900)
+    for number in range(5, 11):
+        world.cut(f"camera-{number}")
+    world.new_source("b")
+    most = 0
+    while world.status["rollout"] is None or world.status["rollout"]["waveName"] != "all":
+        most = max(most, sum(world.target() in world.pinned(node) for node in world.nodes))
+        world.run(1)
+    assert most == 2
+
+
+def test_the_rejection_of_a_candidate_frees_late_nodes_for_the_next() -> None:
+    world = baking()
+    world.add_node("camera-9")
+    world.run(5)
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    for name in ("camera-1", "camera-2", "camera-3"):
+        world.blink(name)
+    until(world, reasons.ROLLED_BACK)
+    world.run(1)
+    assert not any(node.deferrals for node in world.nodes.values())
+    world.new_source("c")
+    until(world, reasons.BAKING)
+    assert all(world.target() in world.runs(node) for node in world.nodes)
+
+
+def test_when_the_whole_site_was_away_the_rollout_ends_all_the_same() -> None:
+    world = Simulation.with_nodes(3)
+    world.run(600)
+    world.new_source("b")
+    until(world, reasons.SOAKING)
+    for name in list(world.nodes):
+        world.cut(name)
+    world.run(20)
+    for name in list(world.nodes):
+        world.join(name)
+    until(world, reasons.SERVING)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+    assert not world.status["rejectedRevisions"]
+
+
+def test_before_anybody_took_the_candidate_nobody_is_late() -> None:
+    world = Simulation.with_nodes(2)
+    world.run(600)
+    for name in list(world.nodes):
+        world.cut(name)
+    world.new_source("b")
+    until(world, reasons.NODES_OFFLINE)
+    for name in list(world.nodes):
+        world.join(name)
+    until(world, reasons.BAKING)
+    assert all(world.target() in world.runs(node) for node in world.nodes)
+
+
+def test_a_pin_that_somebody_takes_away_is_set_again() -> None:
+    world = Simulation.with_nodes(3)
+    world.run(600)
+    pins = world.nodes["camera-1"].pins
+    world.nodes["camera-1"] = replace(world.nodes["camera-1"], pins=frozenset())
+    world.run(1)
+    assert world.nodes["camera-1"].pins == pins
