@@ -8,6 +8,7 @@ from edgemodel import reasons
 from edgemodel.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_ATTEMPT,
+    ANNOTATION_SERVER_IMAGE,
     DEFERRAL_PREFIX,
     LABEL_REVISION,
     LABEL_VARIANT,
@@ -77,6 +78,7 @@ def made_by_daemonset(raw: Raw) -> bool:
 def job_view(raw: Raw, pod: Raw | None) -> Job:
     """``pod`` is the Job's newest pod, when it is still there."""
     meta, status = raw["metadata"], raw.get("status") or {}
+    annotations = meta.get("annotations") or {}
     complete, failed = _find(raw, "Complete"), _find(raw, "Failed")
     end = next((item for item in (complete, failed) if item is not None and item["status"] == "True"), None)
     terminated = _terminated(pod)
@@ -85,13 +87,14 @@ def job_view(raw: Raw, pod: Raw | None) -> Job:
     ended_at = end["lastTransitionTime"] if end is not None else leaving
     return Job(
         name=meta["name"],
-        attempt=int((meta.get("annotations") or {}).get(ANNOTATION_ATTEMPT, "1")),
+        attempt=int(annotations.get(ANNOTATION_ATTEMPT, "1")),
         ended=_time(ended_at) if ended_at is not None else None,
         succeeded=end is not None and end is complete,
         report=decode(terminated.get("message", "")) if terminated else None,
         trouble=_job_trouble(pod, terminated, status) if ended_at is not None else None,
         deleting="deletionTimestamp" in meta,
         waits_for=_waits_for(pod) if pod is not None and end is None else "",
+        server_image=annotations.get(ANNOTATION_SERVER_IMAGE, ""),
     )
 
 

@@ -27,6 +27,8 @@ ANNOTATION_APPLIED = f"{GROUP}/applied"
 """Hash of what the operator last applied, so that an unchanged object costs no write."""
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 """How often a compression was tried for this Job name, from 1."""
+ANNOTATION_SERVER_IMAGE = f"{GROUP}/server-image"
+"""On a compression Job: the server image that it puts its artifacts onto."""
 
 ANNOTATION_ARTIFACT = f"{GROUP}/artifact"
 """On an image and its index: digest of the model inside. Every image of the compressor has it, and no other."""

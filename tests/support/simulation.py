@@ -350,7 +350,7 @@ class Simulation:
     def _carry_out(self, action: Any) -> None:
         match action:
             case StartJob(name, attempt, _):
-                self.jobs[name] = Job(name, attempt, None, False, None, None)
+                self.jobs[name] = Job(name, attempt, None, False, None, None, server_image=self.settings.server_image)
                 self.jobs_started.append(name)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
             case DeleteJob(name):

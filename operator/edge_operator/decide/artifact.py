@@ -97,8 +97,9 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
         twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))
-        spec = revision_spec(observation, twin.spec["source"]["digest"], twin.spec["variants"])
-        record = RecordRevision(name, {**spec, "serverImage": twin.spec["serverImage"]})
+        made = twin.spec
+        spec = revision_spec(observation, made["source"]["digest"], made["variants"], made["serverImage"])
+        record = RecordRevision(name, spec)
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
     return _compress(observation, name, prefix, now)
 
@@ -123,7 +124,9 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
     if job.succeeded and isinstance(job.report, Published):
         reports = {report.variant: report for report in job.report.artifacts}
         variants = [_artifact_json(reports[variant.name]) for variant in observation.spec.variants]
-        record = RecordRevision(name, revision_spec(observation, job.report.source_digest, variants))
+        # The chart may name another server by now than when the Job began.
+        server = job.server_image or observation.settings.server_image
+        record = RecordRevision(name, revision_spec(observation, job.report.source_digest, variants, server))
         return Artifact(None, reasons.PUBLISHED, "artifacts are published", actions=(*others, record))
     return _after_failure(job, now, start, others)
 
@@ -157,10 +160,13 @@ def _delete_jobs_but(observation: Observation, prefix: str) -> tuple[DeleteJob, 
     return tuple(DeleteJob(j.name) for j in observation.jobs if not j.name.startswith(prefix) and not j.deleting)
 
 
-def revision_spec(observation: Observation, source_digest: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
+def revision_spec(
+    observation: Observation, source_digest: str, variants: list[dict[str, Any]], server_image: str
+) -> dict[str, Any]:
     """The immutable spec of the target: what was asked for, what came out, what serves it.
 
     ``variants`` carry name, image and artifact; steps, selectors and resources come from the EdgeModel.
+    ``server_image`` is what the artifacts lie on.
     """
     spec = observation.spec
     made = {variant["name"]: variant for variant in variants}
@@ -190,7 +196,7 @@ def revision_spec(observation: Observation, source_digest: str, variants: list[d
             }
             for variant in spec.variants
         ],
-        "serverImage": observation.settings.server_image,
+        "serverImage": server_image,
         "serving": serving,
     }
 

@@ -63,6 +63,8 @@ class Job:
     deleting: bool = False
     waits_for: str = ""
     """What keeps its pod from starting, where that is known: no node has room, no image."""
+    server_image: str = ""
+    """What its artifacts lie on; empty where an operator made it that did not say."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
-from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
+from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
 from edgemodel.spec import EdgeModelSpec, Source
 from edgemodel.task import (
     CLAIMS_DIRECTORY,
@@ -58,7 +58,7 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         "kind": "Job",
         "metadata": {
             **metadata(observation.namespace, name, observation.name, COMPONENT_COMPRESSOR),
-            "annotations": {ANNOTATION_ATTEMPT: str(attempt)},
+            "annotations": {ANNOTATION_ATTEMPT: str(attempt), ANNOTATION_SERVER_IMAGE: settings.server_image},
             "ownerReferences": owned_by("EdgeModel", observation.name, observation.uid),
         },
         "spec": {

@@ -17,6 +17,16 @@ def installed() -> Simulation:
     return world
 
 
+def compressing(published: bool) -> Simulation:
+    """With a Job that runs, or that has published what no pass has recorded yet."""
+    world = Simulation.with_nodes(3)
+    world.run(world.job_seconds + 1 if published else 5)
+    (job,) = world.jobs.values()
+    assert job.succeeded is published
+    assert not world.revisions
+    return world
+
+
 def upgrade(world: Simulation, adopt: bool) -> None:
     world.settings = replace(SETTINGS, server_image=NEWER, adopt_server=adopt)
 
@@ -106,6 +116,38 @@ def test_artifacts_on_an_older_server_do_not_pass_for_those_on_the_newer_one() -
     world.run(400)
     assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == NEWER
     assert len(world.jobs_started) == 2
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["running", "published-and-unrecorded"])
+def test_an_upgrade_after_a_job_began_does_not_change_what_its_artifacts_lie_on(published: bool) -> None:
+    world = compressing(published)
+    upgrade(world, adopt=False)
+    world.run(400)
+    assert len(world.jobs_started) == 1
+    assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == SETTINGS.server_image
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["running", "published-and-unrecorded"])
+def test_what_a_job_put_onto_the_older_server_is_adopted_by_a_further_revision(published: bool) -> None:
+    world = compressing(published)
+    upgrade(world, adopt=True)
+    world.run(60)
+    older, newer = sorted(world.revisions.values(), key=lambda revision: revision.created)
+    assert older.spec["serverImage"] == SETTINGS.server_image
+    assert newer.spec["serverImage"] == NEWER
+    assert newer.spec["specHash"] == older.spec["specHash"]
+    world.run(400)
+    assert world.status["stableRevision"] == newer.name
+    assert world.runs("camera-1") == {newer.name}
+    assert len(world.jobs_started) == 2
+
+
+def test_of_a_job_that_an_older_operator_made_the_chart_says_the_server() -> None:
+    world = compressing(published=False)
+    world.jobs = {name: replace(job, server_image="") for name, job in world.jobs.items()}
+    upgrade(world, adopt=False)
+    world.run(60)
+    assert [revision.spec["serverImage"] for revision in world.revisions.values()] == [NEWER]
 
 
 def test_a_stable_revision_of_an_older_operator_that_names_no_hash_is_recognised() -> None:

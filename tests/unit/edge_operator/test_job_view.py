@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from edge_operator import objects
 from edge_operator.views import job_view
 from edgemodel import reasons
 from edgemodel.report import Failed, Published, decode, encode
-from tests.support.simulation import DIGEST, artifact_report
+from edgemodel.task import TASK_VARIABLE, Task
+from tests.support.simulation import DIGEST, SETTINGS, Simulation, artifact_report
 
 FAILED = {"type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}
 
@@ -31,6 +33,20 @@ def terminated(**state: Any) -> list[dict[str, Any]]:
 def test_a_running_job_has_no_end() -> None:
     view = job_view(job(), pod(phase="Running"))
     assert (view.ended, view.attempt, view.waits_for) == (None, 2, "")
+
+
+def test_a_job_says_which_server_its_artifacts_lie_on() -> None:
+    observation = Simulation.with_nodes(1).observe()
+    made = objects.job(observation, "m-1", 3, observation.spec)
+    view = job_view(made, None)
+    assert (view.server_image, view.attempt) == (SETTINGS.server_image, 3)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    task = next(item["value"] for item in container["env"] if item["name"] == TASK_VARIABLE)
+    assert Task.decode(task).target.base == view.server_image
+
+
+def test_a_job_of_an_older_operator_does_not_say_so() -> None:
+    assert job_view(job(), None).server_image == ""
 
 
 def test_a_pod_that_finds_no_node_says_what_it_waits_for() -> None:
