@@ -64,3 +64,13 @@ def containers(pod: Object) -> list[Object]:
 
 def environment(container: Object) -> dict[str, str]:
     return {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
+
+
+def rights(role: Object) -> dict[str, set[str]]:
+    """``<group>/<resource>`` -> verbs, of a Role or ClusterRole."""
+    found: dict[str, set[str]] = {}
+    for rule in role["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault(f"{group}/{resource}", set()).update(rule["verbs"])
+    return found

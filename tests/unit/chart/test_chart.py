@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edge_operator.cluster import lease
 from edgemodel.metrics import IDENTITY_LABELS
 from tests.unit.chart import kubernetes_schemas
 from tests.unit.chart.rendering import (
@@ -21,6 +22,7 @@ from tests.unit.chart.rendering import (
     of_kind,
     pods,
     render,
+    rights,
 )
 
 PROMETHEUS_OPERATOR = "monitoring.coreos.com/v1"  # on request only
@@ -161,10 +163,13 @@ def test_nothing_of_a_nodes_runtime_is_named(objects: list[Object]) -> None:
 # --- rights ---
 
 
-def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Object]) -> None:
+def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Object], values: dict[str, Any]) -> None:
+    """That it does all of it is in test_rights.py."""
     (role,) = of_kind(objects, "ClusterRole")
-    watch = {"get", "list", "watch"}
-    make = {*watch, "create", "patch", "delete"}
+    watch = {"list", "watch"}
+    make = {*watch, "get", "create", "delete"}
+    apply = {*watch, "create", "patch", "delete"}
+    embedded = not values.get("registry", {}).get("external")
     assert rights(role) == {
         "edgemodel.io/edgemodels": watch,
         "edgemodel.io/edgemodels/status": {"patch"},
@@ -172,15 +177,22 @@ def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Objec
         "edgemodel.io/edgemodelrevisions/status": {"patch"},
         "batch/jobs": make,
         "apps/daemonsets": make,
-        "/services": make,
-        "networking.k8s.io/networkpolicies": make,
+        "/services": apply,
+        "networking.k8s.io/networkpolicies": apply,
         "/pods": watch,
         "/nodes": {*watch, "patch"},
-        "/events": {"create", "patch"},
-        "authentication.k8s.io/tokenreviews": {"create"},
-        "/namespaces": watch,
-        "apiextensions.k8s.io/customresourcedefinitions": watch,
+        "/events": {"create"},
+        **({"authentication.k8s.io/tokenreviews": {"create"}} if embedded else {}),
     }
+
+
+def test_the_operator_holds_no_lease_but_its_own(objects: list[Object]) -> None:
+    (role,) = of_kind(objects, "Role")
+    leases = [rule for rule in role["rules"] if "leases" in rule["resources"]]
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in leases] == [
+        (None, ["create"]),
+        ([lease.NAME], ["get", "update"]),
+    ]
 
 
 def test_the_operator_reads_no_secret_but_its_own_keys(objects: list[Object], values: dict[str, Any]) -> None:
@@ -428,15 +440,6 @@ def port_names(*deployments: Object) -> set[str]:
         for container in deployment["spec"]["template"]["spec"]["containers"]
         for port in container.get("ports", [])
     }
-
-
-def rights(role: Object) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for rule in role["rules"]:
-        for group in rule["apiGroups"]:
-            for resource in rule["resources"]:
-                found.setdefault(f"{group}/{resource}", set()).update(rule["verbs"])
-    return found
 
 
 def mebibytes(quantity: str) -> int:
