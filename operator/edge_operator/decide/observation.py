@@ -104,7 +104,7 @@ class Settings:
     registry_push_secret: str = ""
     registry_pull_secret: str = ""
     adopt_server: bool = False
-    """A newer ``server_image`` makes a new revision of every EdgeModel; otherwise it waits for the next one."""
+    """A newer ``server_image`` makes a new revision of every EdgeModel; otherwise it waits for its next compression."""
     supported_architectures: tuple[str, ...] = ("amd64", "arm64")
 
 

@@ -40,7 +40,7 @@ def test_an_upgrade_of_the_operator_starts_no_rollout() -> None:
     assert (len(world.pin_log), len(world.jobs_started)) == (pins, jobs)
 
 
-def test_the_next_revision_brings_the_newer_server() -> None:
+def test_the_next_compression_brings_the_newer_server() -> None:
     world = installed()
     upgrade(world, adopt=False)
     world.new_source("b")
