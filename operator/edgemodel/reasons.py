@@ -32,15 +32,16 @@ ROLLING_OUT: Final = "RollingOut"
 SOAKING: Final = "Soaking"
 BAKING: Final = "Baking"
 PUBLISHED: Final = "Published"
+NODES_OFFLINE: Final = "NodesOffline"  # none is online to take the candidate; of NodesPending: some are away
 PAUSED: Final = "Paused"  # spec.rollout.paused is true: set it to false to go on
 ANALYSIS_INCONCLUSIVE: Final = "AnalysisInconclusive"  # too few requests or labels to decide a check: it waits for more
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"  # Prometheus does not answer, or has no metrics of the nodes
 ENVIRONMENT_CHANGED: Final = "EnvironmentChanged"  # nodes on stable got worse, too: it waits until that is over
+NO_TRAFFIC: Final = "NoTraffic"  # no request came: the golden set decides; without one it waits for requests
 
 # --- the operator: at rest ---
 SERVING: Final = "Serving"
 NOT_SERVING: Final = "NotServing"
-NODES_OFFLINE: Final = "NodesOffline"
 NODES_CATCHING_UP: Final = "NodesCatchingUp"
 PROMOTED: Final = "Promoted"  # of a revision: it went through all waves and became stable
 
@@ -63,7 +64,6 @@ ACCURACY_TOO_LOW: Final = "AccuracyTooLow"
 QUERY_OUT_OF_BOUNDS: Final = "QueryOutOfBounds"  # a PromQL check of the user's
 
 # --- why a check is undecided and nothing waits for it ---
-NO_TRAFFIC: Final = "NoTraffic"  # no request came; the golden set decides, if the artifact has one
 NOTHING_TO_COMPARE: Final = "NothingToCompare"  # a first revision, or an artifact without a golden set
 
 # --- why a node failed ---
