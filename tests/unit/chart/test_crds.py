@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from edge_operator.decide.analysis.limits import allowed_share
 from tests.unit.chart.rendering import ROOT, named, of_kind, render
 
 CRDS = {path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
@@ -145,6 +146,18 @@ def test_the_revision_is_in_no_category() -> None:
     """A category ``edgemodel`` of two kinds would make ``kubectl get edgemodel NAME`` ask for both."""
     assert CRDS["edgemodels"]["spec"]["names"]["categories"] == ["edgemodel"]
     assert "categories" not in CRDS["edgemodelrevisions"]["spec"]["names"]
+
+
+def test_the_examples_of_what_is_too_much_are_what_the_limits_say() -> None:
+    checks = "spec.analysis.checks"
+    places = (f"{checks}.errorRate.maxIncreasePercent", f"{checks}.latency.maxIncreasePercent")
+    texts = [at("edgemodels", place)["description"] for place in places]
+    for text in (*texts, " ".join((ROOT / "README.md").read_text().split())):
+        example = r"(\S+) % where (\S+) % of (\d+) requests [^.]*?, (\S+) % where (\S+) % (?:did|were)\."
+        ((limit, before, total, other_limit, other_before),) = re.findall(example, text)
+        for said, percent in ((limit, before), (other_limit, other_before)):
+            allowed = allowed_share(int(percent) * int(total) // 100, int(total), max_increase=0.01)
+            assert f"{100 * allowed.p1:.2g}" == said
 
 
 # --- the chart's copy ---
