@@ -5,6 +5,7 @@ import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from edge_operator.decide.analysis import Plan, plan_measuring
 from edge_operator.decide.samples import Samples
@@ -44,7 +45,10 @@ class Measurer:
                 self._asked[key] = (time.monotonic(), plan)
                 task = asyncio.create_task(self._measure(key, plan), name=f"measure-{key[0]}/{key[1]}")
                 self._running[key] = task
-                task.add_done_callback(lambda _, key=key: self._running.pop(key, None))  # type: ignore[misc]
+                task.add_done_callback(partial(self._ended, key))
+
+    def _ended(self, key: Key, _: asyncio.Task[None]) -> None:
+        self._running.pop(key, None)
 
     def _is_due(self, key: Key, plan: Plan) -> bool:
         """Also at once when another wave began."""
