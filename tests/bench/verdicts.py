@@ -35,6 +35,8 @@ FAULTS = {
 }
 FEW_FAULTS = ("1x", "3x", "5x")
 """In the conditions that the goals are not about."""
+FEW_NODES = 10
+"""The same are for fleets of at most so many: larger ones take too long."""
 BATCH = 25
 
 
@@ -150,7 +152,7 @@ def main() -> None:
     cells: list[Cell] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for nodes in options.nodes:
-            for condition in (*CONDITIONS, BUSY, WEATHER, SILENCE):
+            for condition in (*CONDITIONS, *((BUSY, WEATHER, SILENCE) if nodes <= FEW_NODES else ())):
                 runs = options.runs if condition in CONDITIONS else -(-options.runs // 4)
                 # What is wrong with a candidate that nobody sees makes no difference.
                 faults = FAULTS if condition in CONDITIONS else FEW_FAULTS[: 1 if condition is SILENCE else None]

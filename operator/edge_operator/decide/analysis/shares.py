@@ -5,7 +5,7 @@ to all of them, and nothing is held against the candidate.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.limits import FEWEST_FOR_SHARES, Limits, more_lenient
@@ -184,7 +184,7 @@ def _far_worse(stratum: Stratum) -> Stratum:
 
 def _needed(strata: Sequence[Stratum], alpha: float) -> int:
     busiest = max(strata, key=lambda stratum: stratum.total)
-    each = -log_likelihood_ratio([replace(busiest, bad=0, total=1)])
+    each = -log_likelihood_ratio([busiest._replace(bad=0, total=1)])
     whole = requests_to_pass(busiest.p0, busiest.p1, alpha, BETA)
     return max(1, whole + round(log_likelihood_ratio(strata) / each))
 

@@ -17,14 +17,13 @@ probability of at most ``alpha / (1 - beta)`` (J. Ville, *Etude critique de la n
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import exp, log
+from typing import NamedTuple
 
 from edgemodel.verdict import Verdict
 
 
-@dataclass(frozen=True)
-class Stratum:
+class Stratum(NamedTuple):
     """``bad`` of ``total``, where a share of at most ``p0`` is expected and ``p1``, above it, is too much.
 
     Fractions are counts that were given less weight.
@@ -39,11 +38,10 @@ class Stratum:
 def log_likelihood_ratio(strata: Iterable[Stratum]) -> float:
     """``L``: above 0 the counts speak for ``p1``, below for ``p0``. Raises ValueError unless 0 < p0 < p1 < 1."""
     total = 0.0
-    for stratum in strata:
-        if not 0 < stratum.p0 < stratum.p1 < 1:
-            raise ValueError(f"want 0 < p0 < p1 < 1, not {stratum.p0} and {stratum.p1}")
-        good = stratum.total - stratum.bad
-        total += stratum.bad * log(stratum.p1 / stratum.p0) + good * log((1 - stratum.p1) / (1 - stratum.p0))
+    for bad, count, p0, p1 in strata:
+        if not 0 < p0 < p1 < 1:
+            raise ValueError(f"want 0 < p0 < p1 < 1, not {p0} and {p1}")
+        total += bad * log(p1 / p0) + (count - bad) * log((1 - p1) / (1 - p0))
     return total
 
 
