@@ -1,7 +1,5 @@
 """Nodes that join, or come back, while a candidate is on trial: stable, never the candidate, until that is stable."""
 
-from dataclasses import replace
-
 import pytest
 
 from edgemodel import reasons
@@ -149,12 +147,3 @@ def test_before_anybody_took_the_candidate_nobody_is_late() -> None:
         world.join(name)
     until(world, reasons.BAKING)
     assert all(world.target() in world.runs(node) for node in world.nodes)
-
-
-def test_a_pin_that_somebody_takes_away_is_set_again() -> None:
-    world = Simulation.with_nodes(3)
-    world.run(600)
-    pins = world.nodes["camera-1"].pins
-    world.nodes["camera-1"] = replace(world.nodes["camera-1"], pins=frozenset())
-    world.run(1)
-    assert world.nodes["camera-1"].pins == pins
