@@ -39,6 +39,7 @@ from edge_operator.settings import OperatorSettings
 from edgemodel.names import ANNOTATION_TO_FREE, API_VERSION, LABEL_MODEL, PIN_PREFIX
 from edgemodel.verdict import Verdict
 from tests.support.simulation import SETTINGS, Simulation, model_spec
+from tests.support.site import SiteError, wait_until
 from tests.unit.chart.api_server import ApiServer
 from tests.unit.chart.rendering import NAMESPACE, Object, of_kind, render, rights
 
@@ -61,10 +62,10 @@ async def test_the_operator_has_the_rights_that_it_needs_and_no_others(
     with server.serving(port):
         async with working(f"http://127.0.0.1:{port}", monkeypatch, tmp_path) as token_port:
             await ask_for_a_token(token_port)
-            for _ in range(10 * SECONDS):
-                if needed(server) == expected:
-                    break
-                await asyncio.sleep(0.1)
+            with contextlib.suppress(SiteError):
+                await asyncio.to_thread(
+                    wait_until, "all rights to be used", lambda: needed(server) == expected, SECONDS, 0.1
+                )
     assert needed(server) == expected
 
 
@@ -166,14 +167,17 @@ async def working(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 async def ask_for_a_token(port: int) -> None:
     """As a push does, once the endpoint is there."""
+
+    def listens() -> bool:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    await asyncio.to_thread(wait_until, "the token endpoint", listens, SECONDS, 0.1)
     url = f"http://127.0.0.1:{port}/token?service={SERVICE}"
     headers = {"Authorization": "Basic " + base64.b64encode(b"any:token").decode()}
     async with aiohttp.ClientSession(headers=headers) as session:
-        for _ in range(10 * SECONDS):
-            with contextlib.suppress(aiohttp.ClientConnectionError):
-                await session.get(url)
-                return
-            await asyncio.sleep(0.1)
+        await session.get(url)
 
 
 def free_port() -> int:
