@@ -260,8 +260,7 @@ def _waits_for(judgement: Judgement, due: datetime) -> tuple[str, str] | None:
         names = ", ".join(sorted({item.name for item in waiting}))
         return waiting[0].reason, f"{names}: {waiting[0].message}"
     if judgement.reaches is not None and judgement.reaches < due - SCRAPED_WITHIN:
-        reaches = timestamp(judgement.reaches)
-        return reasons.METRICS_UNAVAILABLE, f"metrics up to {timestamp(due)}: Prometheus has them up to {reaches}"
+        return reasons.METRICS_UNAVAILABLE, f"metrics up to {timestamp(due)}: Prometheus gets them late"
     return None
 
 
