@@ -3,6 +3,8 @@
 A program of its own, so that it can run where the API server is (see ``--help``): a proxy in front of the API server
 sees each request. A write that it is killed at is either not passed on, or passed on and not answered; each killed
 operator is followed by another. Its lease, and questions about tokens, are let through: they belong to no rollout.
+So is one that is passed on and refused as a conflict: it wrote nothing, and an operator that begins anew with what is
+done already must get beyond it.
 SIGTERM ends it, and the operator; each kill is one line of JSON on standard output.
 """
 
@@ -27,27 +29,26 @@ class Killer:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.lock = threading.Lock()
+        self.one_write = threading.Lock()
+        """Held while a write is decided on: of a dying operator all others are lost."""
         self.child: subprocess.Popen[bytes] | None = None
         self.kills = 0
         self.dying = False
         self.ended = threading.Event()
 
-    def kills_at(self, method: str, path: str) -> str:
-        """Before or after this write; empty: not at all. A dying operator's other writes are lost."""
-        with self.lock:
-            if self.dying:
-                return "lost"
-            if method == "GET" or "/leases" in path or "/tokenreviews" in path:
-                return ""
-            self.dying = True
-            self.kills += 1
-            when = "before" if self.kills % 2 else "after"
-            print(json.dumps({"kill": self.kills, "when": when, "write": f"{method} {path}"}), flush=True)
-            return when
+    @property
+    def comes_after(self) -> bool:
+        """Whether the next write is passed on before its operator is killed."""
+        return self.kills % 2 == 1
 
-    def kill(self) -> None:
-        assert self.child is not None
-        self.child.kill()
+    def kill(self, write: str) -> None:
+        with self.lock:
+            when = "after" if self.comes_after else "before"
+            self.kills += 1
+            self.dying = True
+            print(json.dumps({"kill": self.kills, "when": when, "write": write}), flush=True)
+            assert self.child is not None
+            self.child.kill()
 
     def run(self, kubeconfig: Path) -> None:
         """Another operator after each that was killed, until told to end."""
@@ -78,21 +79,29 @@ def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            when = killer.kills_at(self.command, self.path)
-            if when in ("before", "lost"):
-                self.close_connection = True
-                if when == "before":
-                    killer.kill()
+            if self.command == "GET" or "/leases" in self.path or "/tokenreviews" in self.path:
+                self._ask(body)
                 return
+            with killer.one_write:
+                if killer.dying:
+                    self.close_connection = True
+                elif killer.comes_after:
+                    self._ask(body, write=f"{self.command} {self.path}")
+                else:
+                    self.close_connection = True
+                    killer.kill(f"{self.command} {self.path}")
+
+        def _ask(self, body: bytes, write: str = "") -> None:
+            """Passes it on, and the answer back, unless it is a ``write`` that wrote something."""
             connection = http.client.HTTPSConnection(options.api, context=context, timeout=400)
             headers = {key: value for key, value in self.headers.items() if key.lower() not in {*HOP_BY_HOP, "host"}}
             try:
                 connection.request(self.command, self.path, body or None, headers)
                 answer = connection.getresponse()
-                if when == "after":
+                if write and answer.status != http.HTTPStatus.CONFLICT:
                     answer.read()
-                    killer.kill()
                     self.close_connection = True
+                    killer.kill(write)
                     return
                 self._answer(answer)
             except (OSError, http.client.HTTPException):
