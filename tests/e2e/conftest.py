@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.edge_models import Workspace
 from tests.support.recorder import Recorder
-from tests.support.site import Site, find_site
+from tests.support.site import BUILD, Site, SiteError, find_site
+
+TIMELINES = BUILD / "e2e" / "timelines"
 
 
 @pytest.fixture(scope="session")
@@ -23,22 +25,38 @@ def site() -> Site:
 def work(site: Site, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
     """Deleted at the end, without waiting; what it held is printed when the test failed.
 
-    The statuses that its EdgeModels ever had are recorded, and are what kstatus needs at every step.
+    The statuses that its EdgeModels ever had are recorded, and are what kstatus needs at every step. What happened
+    when is in ``build/e2e/timelines``.
     """
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
     namespace = f"{words}-{uuid.uuid4().hex[:5]}".removeprefix("test-")
     site.kubectl("create", "namespace", namespace)
     site.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     with Recorder(site, namespace) as recorder:
-        yield Workspace(site, namespace, tmp_path, recorder)
-    print(recorder.timeline())
+        workspace = Workspace(site, namespace, tmp_path, recorder)
+        yield workspace
+        missed = _missed(recorder)
+    timeline = recorder.timeline()
+    print(timeline)
+    TIMELINES.mkdir(parents=True, exist_ok=True)
+    (TIMELINES / f"{re.sub(r'[^a-z0-9_]+', '-', request.node.name.lower())}.txt").write_text(f"{timeline}\n")
     report = getattr(request.node, "report", None)
     if report is not None and report.failed:
         print(site.kubectl("get", "edgemodels,jobs,pods,daemonsets", "-n", namespace, "-o", "wide"))
         print(site.kubectl("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"))
         print(site.kubectl("logs", "-n", "edgemodel-system", "deployment/edgemodel-operator", "--tail=60"))
     site.kubectl("delete", "namespace", namespace, "--wait=false")
+    assert recorder.seen or not workspace.applied, "not one status was recorded"
+    assert not missed
     assert not list(recorder.problems())
+
+
+def _missed(recorder: Recorder) -> str:
+    try:
+        recorder.catch_up()
+    except SiteError as error:
+        return str(error)
+    return ""
 
 
 @pytest.hookimpl(wrapper=True)

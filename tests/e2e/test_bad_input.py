@@ -9,7 +9,8 @@ from edgemodel.names import pin_key
 from edgemodel.spec import parse_spec
 from tests import lab
 from tests.support import tiny_models
-from tests.support.edge_models import Workspace, pins_of_nodes
+from tests.support.edge_models import Workspace
+from tests.support.pins import pins_of_nodes
 
 ONE_WAVE = {"waves": [{"name": "all", "percent": 100}], "soakSeconds": 0, "bakeSeconds": 0, "nodeDeadlineSeconds": 20}
 STEP = {"name": "int8", "type": "QuantizeDynamic"}

@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,17 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge_operator.decide.placement import switch_order
 from edgemodel import reasons
 from edgemodel.names import pin_key
 from tests import lab
 from tests.support import serving, tiny_models
-from tests.support.edge_models import QUICK, Workspace, pins_of_nodes, pins_watched, publish_mlp
+from tests.support.edge_models import QUICK, Workspace, publish_mlp
+from tests.support.live import CAMERAS, cut_off, order_of_switching
+from tests.support.pins import pins_of_nodes
+from tests.support.recorder import Seen
+from tests.support.watching import Watch
 
 LOAD = Path(__file__).parents[1] / "support" / "load.py"
-CAMERAS = ("camera-1", "camera-2")
 
 
 def cluster_ip(work: Workspace, name: str = "m") -> str:
@@ -159,11 +164,9 @@ def test_the_canary_is_the_node_that_the_order_of_this_revision_names(work: Work
     first = work.ready()["status"]["stableRevision"]
     work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
     work.reconciling(reasons.SOAKING)
-    model = work.get()
-    second = model["status"]["candidateRevision"]
-    uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in work.site.get("nodes")["items"]}
-    ordered = sorted(CAMERAS, key=lambda node: switch_order(uids[node], model["metadata"]["uid"], second))
-    assert work.revisions_on_nodes() == {ordered[0]: second, ordered[1]: first}
+    second = work.get()["status"]["candidateRevision"]
+    canary, other = order_of_switching(work, second)
+    assert work.revisions_on_nodes() == {canary: second, other: first}
 
 
 def test_a_pin_that_somebody_takes_away_is_set_again_and_one_that_somebody_adds_does_nothing(work: Workspace) -> None:
@@ -189,46 +192,79 @@ def test_a_rejected_revision_is_entered_again_only_by_a_retry_token(work: Worksp
     rejected = work.get()["status"]["rejectedRevisions"][0]["name"]
     work.apply(source={"uri": good})
     assert work.ready()["status"]["stableRevision"] == first
-    with pins_watched(work.site) as switched:
-        work.apply(source={"uri": bad})
-        work.stalled(reasons.ROLLED_BACK)
-        assert pin_key(work.namespace, "m", rejected, "default") not in {pin for _, pin in switched}
-        work.apply(rollout={**QUICK, "retryToken": "once more"})
-        work.wait(
-            "the same artifact to be rejected once more under another name",
-            lambda: len(work.get()["status"]["rejectedRevisions"]) == 2,
-            120,
-        )
-        names = {item["name"] for item in work.get()["status"]["rejectedRevisions"]}
-        (retried,) = names - {rejected}
-        assert pin_key(work.namespace, "m", retried, "default") in {pin for _, pin in switched}
-    assert set(work.revisions_on_nodes().values()) == {first}
+    work.recorder.catch_up()
+    before = len(work.recorder.pin_moves())
+    work.apply(source={"uri": bad})
+    work.stalled(reasons.ROLLED_BACK)
+    work.recorder.catch_up()
+    assert work.recorder.pin_moves()[before:] == []
+    work.apply(rollout={**QUICK, "retryToken": "once more"})
+    work.wait(
+        "the same artifact to be rejected once more under another name",
+        lambda: len(work.get()["status"]["rejectedRevisions"]) == 2,
+        120,
+    )
+    names = {item["name"] for item in work.get()["status"]["rejectedRevisions"]}
+    (retried,) = names - {rejected}
+    work.wait("stable to serve alone", lambda: set(work.revisions_on_nodes().values()) == {first})
+    work.recorder.catch_up()
+    tried = {work.recorder.pins[move.pin][0] for move in work.recorder.pin_moves()[before:] if move.is_set}
+    assert tried == {retried}
 
 
 def test_stable_moves_only_after_all_waves_and_the_bake_and_a_first_install_obeys_waves(work: Workspace) -> None:
     slow = {**QUICK, "soakSeconds": 3, "bakeSeconds": 3}
-    work.apply(source={"uri": publish_mlp(work, "first", 1)}, rollout=slow)
-    first = work.ready()["status"]["stableRevision"]
-    work.apply(source={"uri": publish_mlp(work, "second", 7)})
-    second = work.ready()["status"]["stableRevision"]
-    stages: list[tuple[str, int | None, str]] = []
-    for seen in work.recorder.seen:
-        ready = seen.condition("Ready")
-        if ready:
-            wave = (seen.status.get("rollout") or {}).get("wave")
-            stages.append((seen.status.get("stableRevision") or "", wave, ready["reason"]))
+    with first_readiness(work) as ready_at:
+        work.apply(source={"uri": publish_mlp(work, "first", 1)}, rollout=slow)
+        first = work.ready()["status"]["stableRevision"]
+        work.apply(source={"uri": publish_mlp(work, "second", 7)})
+        second = work.ready()["status"]["stableRevision"]
+    work.recorder.catch_up()
     for before, revision in (("", first), (first, second)):
-        mine = [(wave, reason) for stable, wave, reason in stages if stable == before and wave is not None]
-        assert {0, 1} == {wave for wave, _ in mine}
-        assert mine[-1] == (1, reasons.BAKING), f"{revision} became stable after {mine[-1]}"
+        tried = [seen for seen in work.recorder.seen if seen.status.get("candidateRevision") == revision]
+        assert {seen.status.get("stableRevision") or "" for seen in tried} == {before}
+        stages = list(
+            dict.fromkeys((seen.status["rollout"]["wave"], seen.status["rollout"]["reason"]) for seen in tried)
+        )
+        assert {wave for wave, _ in stages} == {0, 1}
+        assert (0, reasons.SOAKING) in stages
+        assert stages[-1] == (1, reasons.BAKING), f"{revision} became stable after {stages[-1]}"
+        canary, other = order_of_switching(work, revision)
+        next_wave = moment(next(seen for seen in tried if seen.status["rollout"]["wave"] == 1), "waveStartedAt")
+        assert next_wave - ready_at[canary, revision] >= timedelta(seconds=3)
+        promoted = next(
+            ready["lastTransitionTime"]
+            for seen in work.recorder.seen
+            if (ready := seen.condition("Ready")).get("status") == "True" and seen.status["stableRevision"] == revision
+        )
+        assert datetime.fromisoformat(promoted) - ready_at[other, revision] >= timedelta(seconds=3)
+
+
+@contextmanager
+def first_readiness(work: Workspace) -> Iterator[dict[tuple[str, str], datetime]]:
+    """(node, revision) -> since when a server pod of it was ready there, when it first was."""
+    found: dict[tuple[str, str], datetime] = {}
+
+    def see(pod: dict[str, Any]) -> None:
+        for condition in pod["status"].get("conditions") or ():
+            if condition["type"] == "Ready" and condition["status"] == "True":
+                key = (pod["spec"]["nodeName"], pod["metadata"]["labels"]["edgemodel.io/revision"])
+                found.setdefault(key, datetime.fromisoformat(condition["lastTransitionTime"]))
+
+    with Watch(work.site, see, "pods", "-n", work.namespace, "-l", "app.kubernetes.io/component=server"):
+        yield found
+
+
+def moment(seen: Seen, name: str) -> datetime:
+    """Of ``status.rollout``."""
+    return datetime.fromisoformat(seen.status["rollout"][name])
 
 
 @pytest.mark.exclusive
 def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]
-    lab.cut("camera-2")
-    try:
+    with cut_off(work, "camera-2"):
         work.wait("camera-2 to be seen offline", lambda: work.get()["status"]["nodes"]["offline"] == 1)
         work.apply(source={"uri": publish_mlp(work, "second", 7)})
         model = work.ready()
@@ -237,8 +273,6 @@ def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Worksp
         assert pending is not None
         assert "camera-2" in pending["message"]
         assert second != first
-    finally:
-        lab.join("camera-2")
     work.wait("camera-2 to catch up", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second), 120)
     work.wait("nothing to be pending", lambda: serving.condition(work.get(), "NodesPending") is None)
 
@@ -247,16 +281,19 @@ def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Worksp
 def test_a_node_that_is_lost_after_its_switch_condemns_the_candidate(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
+    work.apply(
+        source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600, "nodeDeadlineSeconds": 20}
+    )
     work.reconciling(reasons.SOAKING)
     (switched,) = [node for node, revision in work.revisions_on_nodes().items() if revision != first]
-    lab.cut(switched)
-    try:
+    with cut_off(work, switched):
         message = work.stalled(reasons.ROLLED_BACK)
-        assert switched in message
-        assert "offline" in message
-    finally:
-        lab.join(switched)
+        assert f"node {switched} went offline after its switch" in message
+        assert "; 1 of 1 nodes failed, limit 0" in message
+        work.recorder.catch_up()
+        counted = [seen.status["nodes"] for seen in work.recorder.seen if seen.status.get("rejectedRevisions")]
+        assert counted[0]["failed"] == 1
+        assert counted[0]["samples"] == [switched]
     work.wait("both nodes to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, first), 120)
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from typing import Any
 
 from edgemodel import reasons
@@ -22,6 +23,8 @@ from tests.support.live import (
     stable,
     under_load,
 )
+
+INT8 = {"name": "int8", "type": "QuantizeDynamic"}
 
 
 def test_a_slower_artifact_is_rolled_back_for_latency(work: Workspace) -> None:
@@ -70,9 +73,10 @@ def test_without_any_traffic_the_golden_set_drives_the_rollout_and_the_status_sa
     assert golden["verdict"] == "Pass"
 
 
-def test_paused_lets_no_further_node_in_until_it_is_taken_back(work: Workspace) -> None:
+def test_paused_freezes_a_soak_for_as_long_as_it_lasts_and_the_rest_of_it_passes_after(work: Workspace) -> None:
+    soak = 12
     first = stable(work)
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 8})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": soak})
     work.reconciling(reasons.SOAKING)
     told = command_line(work, "pause", "m")
     assert "is paused" in told
@@ -80,12 +84,29 @@ def test_paused_lets_no_further_node_in_until_it_is_taken_back(work: Workspace) 
     text = command_line(work, "status", "m")
     assert "Reconciling: Paused: wave canary (1 of 2)" in text
     assert f"stable      {first} on 1 nodes" in text
+    (canary,) = (pod for pod in work.pods().values() if pod["metadata"]["labels"]["edgemodel.io/revision"] != first)
+    assert work.recorder.pin_moves_within(2 * soak + 1) == []
     assert sorted(work.revisions_on_nodes().values()).count(first) == 1
+    work.reconciling(reasons.PAUSED)
     command_line(work, "resume", "m")
     second = work.ready()["status"]["stableRevision"]
     assert second != first
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
     assert work.get()["status"]["observedGeneration"] == 4
+    work.recorder.catch_up()
+    rollouts = [seen.status["rollout"] for seen in work.recorder.seen if seen.status.get("rollout")]
+    said = list(dict.fromkeys((rollout["wave"], rollout["reason"]) for rollout in rollouts if rollout.get("pauses")))
+    assert said[:2] == [(0, reasons.PAUSED), (0, reasons.SOAKING)]
+    began = next(rollout for rollout in rollouts if rollout["wave"] == 1 and rollout.get("pauses"))
+    (pause,) = began["pauses"]
+    ready = next(c["lastTransitionTime"] for c in canary["status"]["conditions"] if c["type"] == "Ready")
+    served, paused = seconds(ready, began["waveStartedAt"]), seconds(pause["since"], pause["until"])
+    assert paused > 2 * soak
+    assert served - paused >= soak - 1, "times in status are whole seconds"
+
+
+def seconds(since: str, until: str) -> float:
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
 
 
 def command_line(work: Workspace, *words: str) -> str:
@@ -102,19 +123,19 @@ def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_differen
     rounds: list[str] = []
 
     def reconcile() -> None:
+        """What was applied a second ago is compared before it is applied again, which would heal what drifted."""
         flags = ["--server-side", "--field-manager=git", "-f", "-"]
+        before = ""
         while not done.is_set():
-            if manifest["text"]:
-                applied = work.site.kubectl("apply", *flags, "-o", "json", stdin=manifest["text"])
+            text = manifest["text"]
+            if text and text == before:
                 difference = subprocess.run(
-                    ["kubectl", "diff", *flags],
-                    input=manifest["text"],
-                    env=work.site.environment,
-                    capture_output=True,
-                    text=True,
+                    ["kubectl", "diff", *flags], input=text, env=work.site.environment, capture_output=True, text=True
                 )
                 rounds.append(f"{difference.returncode}{difference.stdout}{difference.stderr}")
-                assert json.loads(applied)["metadata"]["generation"] >= 1
+            if text:
+                work.site.kubectl("apply", *flags, stdin=text)
+                before = text
             done.wait(1)
 
     git = threading.Thread(target=reconcile)
@@ -136,12 +157,12 @@ def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_differen
     try:
         push("first")
         first = work.ready()["status"]["stableRevision"]
-        before = len(rounds)
+        compared = len(rounds)
         push("second", seed=7)
         second = work.ready()["status"]["stableRevision"]
         push("random", random_answers=True)
         work.stalled(reasons.ROLLED_BACK)
-        work.wait("some more rounds", lambda: len(rounds) > before + 10)
+        work.wait("some more rounds", lambda: len(rounds) > compared + 10)
     finally:
         done.set()
         git.join()

@@ -1,8 +1,6 @@
 """EdgeModels of end-to-end tests: quick rollouts on the lab's nodes."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 from tests.support import serving, tiny_models
 from tests.support.recorder import Recorder
 from tests.support.site import Site, push_example, wait_until
-from tests.support.watching import Watch
 
 QUICK = {
     "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
@@ -87,29 +84,3 @@ class Workspace:
 def publish_mlp(work: Workspace, name: str, seed: int = 1, **options: Any) -> str:
     """The URI of a tiny model, made as ``tiny_models.mlp`` is told."""
     return work.publish(tiny_models.mlp(work.folder / f"{name}.onnx", seed, **options))[name]
-
-
-def pins_of_nodes(site: Site, names: Iterable[str] = ()) -> dict[str, set[str]]:
-    """Node -> pins."""
-    nodes = site.get("nodes")["items"]
-    return {
-        node["metadata"]["name"]: {key for key in node["metadata"]["labels"] if key.startswith("pin.edgemodel.")}
-        for node in nodes
-        if not names or node["metadata"]["name"] in names
-    }
-
-
-@contextmanager
-def pins_watched(site: Site) -> Iterator[list[tuple[str, str]]]:
-    """Each (node, pin) as often as the pin was set on the node."""
-    found: list[tuple[str, str]] = []
-    known: dict[str, set[str]] = {}
-
-    def see(node: dict[str, Any]) -> None:
-        name = node["metadata"]["name"]
-        pins = {key for key in node["metadata"]["labels"] if key.startswith("pin.edgemodel.")}
-        found.extend((name, pin) for pin in sorted(pins - known.get(name, pins)))
-        known[name] = pins
-
-    with Watch(site, see, "nodes"):
-        yield found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from edge_operator.decide.placement import switch_order
 from edgemodel import reasons
 from tests import lab
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
@@ -17,6 +18,7 @@ from tests.support.site import SYSTEM_NAMESPACE
 
 LOAD = Path(__file__).with_name("load.py")
 CAMERAS = ("camera-1", "camera-2")
+ALL = (*CAMERAS, "gateway-1")
 SOAK = {**QUICK, "soakSeconds": 60, "bakeSeconds": 10}
 """Long enough for a verdict while the canary soaks."""
 ENOUGH = 600
@@ -40,6 +42,7 @@ class Load:
         address = work.site.get("service", "m", "-n", work.namespace)["spec"]["clusterIP"]
         words = [sys.executable, str(LOAD), address, "8080", "m", "600", "2", "--per-second", str(per_second), *flags]
         self._nodes = {node: lab.node_start(node, words, stdout=subprocess.PIPE) for node in nodes}
+        self._saw: dict[str, dict[str, Any]] = {}
 
     def goes_on_for(self, seconds: float) -> bool:
         """Waits so long; False as soon as a client has ended."""
@@ -53,23 +56,47 @@ class Load:
         return True
 
     def stop(self) -> dict[str, dict[str, Any]]:
-        """What the clients of each node saw."""
+        """What the clients of each node saw, however often it is asked."""
         for process in self._nodes.values():
             process.terminate()
-        return {node: json.loads(process.communicate(timeout=30)[0]) for node, process in self._nodes.items()}
+        for node, process in self._nodes.items():
+            if node not in self._saw:
+                self._saw[node] = json.loads(process.communicate(timeout=30)[0])
+        return self._saw
 
 
 @contextmanager
-def under_load(work: Workspace, *flags: str, baseline: int = ENOUGH, **options: Any) -> Iterator[Load]:
-    """A load, once stable has answered ``baseline`` requests of each node and Prometheus knows it."""
-    load = Load(work, *flags, **options)
+def clients(work: Workspace, *flags: str, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40) -> Iterator[Load]:
+    load = Load(work, *flags, nodes=nodes, per_second=per_second)
     try:
-        work.wait(f"Prometheus to know {baseline} requests of each node", lambda: counted(work) >= baseline, 120)
-        work.recorder.mark(f"stable has answered {baseline} requests on each node")
         yield load
     finally:
         for node, saw in load.stop().items():
             work.recorder.mark(f"clients on {node}: {saw['good']} good, {saw['failed']} failed {saw['failures'][:1]}")
+
+
+@contextmanager
+def under_load(
+    work: Workspace, *flags: str, baseline: int = ENOUGH, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40
+) -> Iterator[Load]:
+    """A load, once stable has answered ``baseline`` requests of each node and Prometheus knows it."""
+    with clients(work, *flags, nodes=nodes, per_second=per_second) as load:
+        what = f"Prometheus to know {baseline} requests of each node"
+        work.wait(what, lambda: counted(work, nodes) >= baseline, 120)
+        work.recorder.mark(f"stable has answered {baseline} requests on each node")
+        yield load
+
+
+@contextmanager
+def cut_off(work: Workspace, node: str) -> Iterator[None]:
+    """Without its link within."""
+    lab.cut(node)
+    work.recorder.mark(f"{node} is cut off")
+    try:
+        yield
+    finally:
+        lab.join(node)
+        work.recorder.mark(f"{node} has its link back")
 
 
 def counted(work: Workspace, nodes: tuple[str, ...] = CAMERAS) -> float:
@@ -87,9 +114,9 @@ def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
     return found
 
 
-def stable(work: Workspace, analysis: dict[str, Any] | None = None) -> str:
-    """The first revision, serving everywhere; what comes next is judged by ``analysis``."""
-    work.apply(source={"uri": publish_mlp(work, "first")}, rollout=QUICK, analysis={"checks": []})
+def stable(work: Workspace, analysis: dict[str, Any] | None = None, **spec: Any) -> str:
+    """The first revision, serving everywhere; what comes next is judged by ``analysis``. ``spec``: more of its spec."""
+    work.apply(source={"uri": publish_mlp(work, "first")}, rollout=QUICK, analysis={"checks": []}, **spec)
     first = str(work.ready()["status"]["stableRevision"])
     if analysis is not None:
         work.apply(analysis=analysis)
@@ -97,19 +124,32 @@ def stable(work: Workspace, analysis: dict[str, Any] | None = None) -> str:
     return first
 
 
-def rolled_back(work: Workspace, first: str, reason: str) -> str:
+def rolled_back(work: Workspace, first: str, reason: str, nodes: tuple[str, ...] = CAMERAS) -> str:
     """The message, once the candidate is rejected for ``reason`` and every node serves ``first`` alone again."""
     message = work.stalled(reasons.ROLLED_BACK, seconds=240)
     status = work.get()["status"]
     assert status["rejectedRevisions"][0]["reason"] == reason
     assert status["rejectedRevisions"][0]["message"] in message
     assert status["stableRevision"] == first
-    work.wait("every node to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, first))
-    events = work.site.get("events", "-n", work.namespace, "--field-selector", f"reason={reasons.ROLLED_BACK}")["items"]
-    assert [event["message"] for event in events] == [message[:1000]]
+    work.wait("every node to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(nodes, first))
+    assert [event["message"] for event in events(work, reasons.ROLLED_BACK)] == [message[:1000]]
     described = work.site.kubectl("describe", "em", "m", "-n", work.namespace)
     assert status["rejectedRevisions"][0]["message"][:60] in described
     return message
+
+
+def events(work: Workspace, reason: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = work.site.get("events", "-n", work.namespace, "--field-selector", f"reason={reason}")[
+        "items"
+    ]
+    return found
+
+
+def order_of_switching(work: Workspace, revision: str, nodes: tuple[str, ...] = CAMERAS) -> list[str]:
+    """The order in which ``nodes`` switch to ``revision`` of the EdgeModel ``m``."""
+    uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in work.site.get("nodes")["items"]}
+    model = work.get()["metadata"]["uid"]
+    return sorted(nodes, key=lambda node: switch_order(uids[node], model, revision))
 
 
 def check(work: Workspace, name: str) -> dict[str, Any]:

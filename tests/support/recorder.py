@@ -1,13 +1,19 @@
-"""Every status that an EdgeModel of a namespace ever had, with the time at which it was seen; what must hold of all."""
+"""Every status that an EdgeModel of a namespace ever had and every move of its pins, with the time when it was seen.
+
+What must hold of all of them is ``problems``; that the watches are not deaf, ``catch_up``.
+"""
 
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgemodel.names import DEFAULT_VARIANT, pin_key, puller_of
 from tests.support import kstatus
-from tests.support.site import Site
+from tests.support.pins import PinMove, PinWatch, pins_of_nodes
+from tests.support.site import Site, SiteError, wait_until
 from tests.support.watching import Watch
 
 
@@ -35,24 +41,72 @@ class Recorder:
     seen: list[Seen] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
-    _watch: Watch | None = None
+    _until_exit: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self._pins = PinWatch(self.site)
 
     def __enter__(self) -> "Recorder":
-        self._watch = Watch(self.site, self._see, "edgemodels", "-n", self.namespace)
-        self._watch.__enter__()
+        self._until_exit.enter_context(Watch(self.site, self._see, "edgemodels", "-n", self.namespace))
+        self._until_exit.enter_context(self._pins)
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._watch is not None
-        self._watch.__exit__()
+        self._until_exit.close()
 
     def mark(self, text: str) -> None:
         """Something that the test did, or saw."""
         self.marks.append((time.monotonic() - self._began, text))
 
+    @property
+    def pins(self) -> dict[str, tuple[str, str]]:
+        """Pin -> (revision, variant), of every revision that a status has named."""
+        found: dict[str, tuple[str, str]] = {}
+        for seen in list(self.seen):
+            status, meta = seen.status, seen.item["metadata"]
+            names = {name for key in ("stableRevision", "candidateRevision") if (name := status.get(key))}
+            names |= {item["name"] for item in status.get("rejectedRevisions") or ()}
+            variants = {DEFAULT_VARIANT, *(item["name"] for item in seen.item["spec"].get("variants") or ())}
+            variants |= {puller_of(variant) for variant in variants}
+            for name in names:
+                found |= {pin_key(self.namespace, meta["name"], name, each): (name, each) for each in variants}
+        return found
+
+    def pin_moves(self) -> list[PinMove]:
+        """Of this namespace's EdgeModels, in order."""
+        pins = self.pins
+        return [move for move in list(self._pins.moves) if move.pin in pins]
+
+    def pin_moves_within(self, seconds: float) -> list[PinMove]:
+        """The next ones from now on; none when nothing moved for so long."""
+        return self._pins.next_moves(lambda move: move.pin in self.pins, seconds)
+
+    def catch_up(self, seconds: float = 30) -> None:
+        """Returns once everything was seen as it is now. Raises SiteError with what was not: a watch is deaf."""
+        try:
+            wait_until("the watches", lambda: not self._unseen(), seconds)
+        except SiteError:
+            if unseen := self._unseen():
+                raise SiteError(f"what was recorded last is not how things are: {', '.join(unseen)}") from None
+
+    def _unseen(self) -> list[str]:
+        last = {seen.item["metadata"]["name"]: seen.item for seen in list(self.seen)}
+        models = {item["metadata"]["name"]: item for item in self.site.get("edgemodels", "-n", self.namespace)["items"]}
+        unseen = [f"EdgeModel {name}" for name, item in models.items() if _meaning(item) != _meaning(last.get(name))]
+        mine, known = self.pins.keys(), self._pins.known
+        for node, pins in pins_of_nodes(self.site).items():
+            if mine & pins != mine & known.get(node, frozenset()):
+                unseen.append(f"pins of node {node}")
+        return unseen
+
     def timeline(self) -> str:
-        """What happened when: a line for each change of a Ready condition, of a check's verdict, and for each mark."""
+        """What happened when: each change of a Ready condition, of a check's verdict, of a pin, and each mark."""
         lines = [(at, f"* {text}") for at, text in self.marks]
+        pins = self.pins
+        for move in self.pin_moves():
+            revision, variant = pins[move.pin]
+            of = revision if variant == DEFAULT_VARIANT else f"{revision} ({variant})"
+            lines.append((move.at - self._began, f"{move.node}: pin of {of} {'set' if move.is_set else 'taken away'}"))
         before: dict[str, tuple[Any, ...]] = {}
         verdicts: dict[tuple[str, str, str], str] = {}
         for seen in list(self.seen):
@@ -86,6 +140,10 @@ class Recorder:
     def _see(self, item: dict[str, Any]) -> None:
         if not self.seen or self.seen[-1].item != item:
             self.seen.append(Seen(time.monotonic() - self._began, item))
+
+
+def _meaning(item: dict[str, Any] | None) -> Any:
+    return item and (item["metadata"]["generation"], item["spec"], item.get("status"))
 
 
 def _expected(seen: Seen) -> str | None:

@@ -44,8 +44,9 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
+        """Of programs that act on the cluster; Python finds this checkout's packages first."""
         path = f"{self.tools}:{os.environ['PATH']}" if self.tools else os.environ["PATH"]
-        return {**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": path}
+        return {**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": path, "PYTHONPATH": str(ROOT / "operator")}
 
     def run(self, *command: str, stdin: str | None = None, timeout: float = 300) -> str:
         """The standard output of a program. Raises SiteError with what it wrote when it fails."""
