@@ -109,6 +109,22 @@ def seconds(since: str, until: str) -> float:
     return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
 
 
+def test_a_candidate_whose_golden_set_disagrees_never_answers_a_client_of_stable(work: Workspace) -> None:
+    first = stable(work, analysis=checks(ERRORS))
+    with under_load(work, baseline=100) as load:
+        work.apply(source={"uri": publish_mlp(work, "random", random_answers=True)}, rollout=SOAK)
+        message = rolled_back(work, first, reasons.GOLDEN_MISMATCH)
+    assert "golden" in message
+    for saw in load.stop().values():
+        assert saw["failed"] == 0, saw["failures"]
+        assert set(saw["versions"]) == {first}
+    work.recorder.catch_up()
+    since = [seen.status for seen in work.recorder.seen if seen.status.get("stableRevision") == first]
+    rejected = since[-1]["rejectedRevisions"][0]["name"]
+    assert rejected in {status.get("candidateRevision") for status in since}
+    assert {status["nodes"]["candidate"] for status in since} == {0}
+
+
 def command_line(work: Workspace, *words: str) -> str:
     """``kubectl edgemodel``, as a person types it."""
     return work.site.run(sys.executable, "-m", "edge_operator.cli.main", *words, "-n", work.namespace)
