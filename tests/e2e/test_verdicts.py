@@ -19,6 +19,7 @@ from tests.support.live import (
     SOAK,
     check,
     checks,
+    clients,
     rolled_back,
     stable,
     under_load,
@@ -107,6 +108,23 @@ def test_paused_freezes_a_soak_for_as_long_as_it_lasts_and_the_rest_of_it_passes
 
 def seconds(since: str, until: str) -> float:
     return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
+
+
+def test_a_bad_candidate_is_rolled_back_while_paused(work: Workspace) -> None:
+    first = stable(work, analysis=checks(ERRORS))
+    with under_load(work):
+        work.apply(source={"uri": publish_mlp(work, "fragile", fails_beyond=5.0)}, rollout=SOAK)
+        work.reconciling(reasons.SOAKING)
+        command_line(work, "pause", "m")
+        work.reconciling(reasons.PAUSED)
+        work.recorder.mark("paused; from now on some requests are odd")
+        with clients(work, "--odd-one-in", "5"):
+            rolled_back(work, first, reasons.ERROR_RATE_TOO_HIGH)
+    model = work.get()
+    assert model["spec"]["rollout"]["paused"] is True
+    work.recorder.catch_up()
+    said = list(dict.fromkeys(seen.condition("Ready").get("reason") for seen in work.recorder.seen))
+    assert said[-2:] == [reasons.PAUSED, reasons.ROLLED_BACK]
 
 
 def test_a_candidate_whose_golden_set_disagrees_never_answers_a_client_of_stable(work: Workspace) -> None:
