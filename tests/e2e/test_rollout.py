@@ -104,6 +104,30 @@ def test_a_newer_spec_supersedes_a_rollout_and_one_that_goes_back_ends_it(work: 
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, third)
 
 
+def test_a_third_spec_takes_the_place_of_a_second_that_soaks_and_the_second_is_never_entered_again(
+    work: Workspace,
+) -> None:
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
+    first = work.ready()["status"]["stableRevision"]
+    third_uri = publish_mlp(work, "third", 9)
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600})
+    work.reconciling(reasons.SOAKING)
+    second = work.get()["status"]["candidateRevision"]
+    (canary,) = (node for node, revision in work.revisions_on_nodes().items() if revision == second)
+    work.recorder.mark("the third spec is applied")
+    work.apply(source={"uri": third_uri}, rollout=QUICK)
+    third = work.ready()["status"]["stableRevision"]
+    assert len({first, second, third}) == 3
+    work.wait("the third to serve alone", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, third))
+    work.recorder.catch_up()
+    pins = work.recorder.pins
+    of_second = [(move.node, move.is_set) for move in work.recorder.pin_moves() if pins[move.pin][0] == second]
+    assert of_second == [(canary, True), (canary, False)]
+    on_trial = [seen.status.get("candidateRevision") for seen in work.recorder.seen]
+    assert second not in on_trial[on_trial.index(third) :]
+    assert not work.get()["status"]["rejectedRevisions"]
+
+
 def test_a_node_that_is_relabelled_joins_and_leaves(work: Workspace) -> None:
     label = f"test-{work.namespace[-5:]}"
     work.site.kubectl("label", "node", "camera-1", f"{label}=yes")
