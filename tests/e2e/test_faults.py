@@ -12,6 +12,7 @@ import pytest
 
 from edgemodel import reasons
 from edgemodel.names import pin_key
+from edgemodel.spec import parse_spec
 from tests import lab
 from tests.support import serving
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
@@ -26,6 +27,7 @@ from tests.support.live import (
     clients,
     cut_off,
     events,
+    order_of_switching,
     stable,
     under_load,
 )
@@ -131,6 +133,56 @@ def test_one_node_in_three_is_offline_the_rollout_completes_and_the_node_gets_st
     work.apply(rollout=QUICK)
     third = work.ready()["status"]["stableRevision"]
     assert work.revisions_on_nodes() == dict.fromkeys(ALL, third)
+
+
+def test_with_one_node_allowed_to_fail_the_others_get_the_candidate_and_the_lost_canary_is_named(
+    work: Workspace,
+) -> None:
+    work.apply(placement=EVERYWHERE, source={"uri": publish_mlp(work, "first")})
+    first = work.ready()["status"]["stableRevision"]
+    limits = {**QUICK, "nodeDeadlineSeconds": 15, "maxFailedNodes": 1}
+    wanted = {"source": {"uri": publish_mlp(work, "second", 7)}, "rollout": {**limits, "soakSeconds": 600}}
+    canary = apply_with_a_camera_first(work, wanted)
+    work.reconciling(reasons.SOAKING)
+    second = work.get()["status"]["candidateRevision"]
+    others = {node for node in ALL if node != canary}
+    assert work.revisions_on_nodes() == {canary: second, **dict.fromkeys(others, first)}
+    with cut_off(work, canary):
+        work.wait(f"{canary} to be counted", lambda: work.get()["status"]["nodes"]["failed"] == 1, 120)
+        nodes = work.get()["status"]["nodes"]
+        assert nodes["samples"] == [canary]
+        work.apply(rollout={**limits, "retryToken": work.applied["m"]["rollout"]["retryToken"]})
+        model = work.ready()
+        assert model["status"]["stableRevision"] == second
+        assert not model["status"]["rejectedRevisions"]
+        assert model["status"]["nodes"]["samples"] == [canary]
+        pending = serving.condition(model, "NodesPending")
+        assert pending is not None
+        assert canary in pending["message"]
+        on_nodes = work.revisions_on_nodes()
+        assert {node: on_nodes[node] for node in others} == dict.fromkeys(others, second)
+        work.apply(rollout={**work.applied["m"]["rollout"], "maxFailedNodes": 0})
+        work.ready()
+        work.recorder.catch_up()
+        before = len(work.recorder.seen)
+    work.wait("all nodes to serve it", lambda: work.revisions_on_nodes() == dict.fromkeys(ALL, second), 120)
+    work.recorder.catch_up()
+    told = [seen.condition("Ready") for seen in work.recorder.seen[before:]]
+    assert {ready["reason"] for ready in told} <= {reasons.SERVING, reasons.NODES_CATCHING_UP}, told
+
+
+def apply_with_a_camera_first(work: Workspace, wanted: dict[str, Any]) -> str:
+    """Applies what makes a camera the canary, and answers which: the operator itself runs on the gateway.
+
+    The order depends on the revision's name, and that on the retry token.
+    """
+    for token in map(str, range(20)):
+        spec = {**work.applied["m"], **wanted, "rollout": {**wanted["rollout"], "retryToken": token}}
+        first, *_ = order_of_switching(work, f"m-{parse_spec(spec).revision_hash()}", ALL)
+        if first in CAMERAS:
+            work.apply(**spec)
+            return first
+    raise AssertionError("with none of twenty tokens a camera is the first")
 
 
 def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes_nothing(work: Workspace) -> None:
