@@ -143,6 +143,33 @@ def test_a_candidate_whose_golden_set_disagrees_never_answers_a_client_of_stable
     assert {status["nodes"]["candidate"] for status in since} == {0}
 
 
+def test_a_query_of_the_users_own_lets_one_candidate_pass_and_condemns_the_next(work: Workspace) -> None:
+    def memory(revision: str) -> str:
+        return f'max(edgemodel_memory_bytes{{namespace="$namespace",model="$model",revision="{revision}"}})'
+
+    grows = f"{memory('$candidate')} / {memory('$stable')}"
+    first = stable(work, analysis=checks(query("memory", grows, max="10")))
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout=QUICK)
+    status = work.ready()["status"]
+    second = status["stableRevision"]
+    assert second != first
+    passed = check(work, "memory")
+    assert (passed["verdict"], passed["revision"], passed["limit"]) == ("Pass", second, "10")
+    assert 0.1 < float(passed["observed"]) < 10
+    work.apply(analysis=checks(query("memory", grows, max="10"), query("bytes", memory("$candidate"), max="1000")))
+    work.apply(source={"uri": publish_mlp(work, "third", 9)}, rollout=SOAK)
+    message = rolled_back(work, second, reasons.QUERY_OUT_OF_BOUNDS)
+    failed = check(work, "bytes")
+    assert (failed["verdict"], failed["limit"]) == ("Fail", "1000")
+    assert failed["revision"] not in (first, second)
+    assert float(failed["observed"]) > 1_000_000
+    assert f"wave canary (1 of 2): check bytes: the query gives {failed['observed']}, limit 1000" in message
+
+
+def query(name: str, text: str, **bounds: str) -> dict[str, Any]:
+    return {"name": name, "type": "PromQL", "promQL": {"query": text, **bounds}}
+
+
 def command_line(work: Workspace, *words: str) -> str:
     """``kubectl edgemodel``, as a person types it."""
     return work.site.run(sys.executable, "-m", "edge_operator.cli.main", *words, "-n", work.namespace)
