@@ -11,6 +11,7 @@ from edgemodel import reasons
 from tests.support import serving, tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
 from tests.support.live import (
+    ALL,
     CAMERAS,
     ERRORS,
     GOLDEN,
@@ -168,6 +169,34 @@ def test_a_query_of_the_users_own_lets_one_candidate_pass_and_condemns_the_next(
 
 def query(name: str, text: str, **bounds: str) -> dict[str, Any]:
     return {"name": name, "type": "PromQL", "promQL": {"query": text, **bounds}}
+
+
+def test_each_variant_has_its_own_verdict_and_one_that_fails_takes_every_node_back(work: Workspace) -> None:
+    """The gateway has a variant of its own, and only its clients ask what the bad candidate cannot digest."""
+    small = {"name": "small", "nodeSelector": {"edge": "gateway"}, "compression": {"steps": [INT8]}}
+    everywhere = {"nodeSelector": {"kubernetes.io/os": "linux"}}
+    stable(work, analysis=checks(ERRORS, GOLDEN), placement=everywhere, variants=[small])
+    at_once = {**SOAK, "waves": [{"name": "all", "percent": 100}]}
+    with (
+        under_load(work, per_second=20),
+        under_load(work, "--odd-one-in", "5", nodes=("gateway-1",), per_second=20),
+    ):
+        work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout=at_once)
+        second = str(work.ready()["status"]["stableRevision"])
+        both = {(name, variant) for name in ("errors", "golden") for variant in ("default", "small")}
+        assert verdicts(work, second) == dict.fromkeys(both, "Pass")
+        work.apply(source={"uri": publish_mlp(work, "fragile", 7, fails_beyond=5.0)})
+        message = rolled_back(work, second, reasons.ERROR_RATE_TOO_HIGH, nodes=ALL)
+    assert "wave all (1 of 1): check errors (variant small): " in message
+    found = verdicts(work, work.get()["status"]["rejectedRevisions"][0]["name"])
+    assert found.keys() == both
+    assert [key for key, verdict in found.items() if verdict == "Fail"] == [("errors", "small")]
+
+
+def verdicts(work: Workspace, revision: str) -> dict[tuple[str, str], str]:
+    """(check, variant) -> verdict on the nodes."""
+    judged = (item for item in work.get()["status"]["checks"] if item.get("revision") == revision)
+    return {(item["name"], item["variant"]): item["verdict"] for item in judged}
 
 
 def command_line(work: Workspace, *words: str) -> str:
