@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from tests import lab
 from tests.lab.tools import bin_dir
+from tests.support import reading
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -61,7 +62,17 @@ class Site:
         return self.run("kubectl", *arguments, stdin=stdin, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        """What ``kubectl get … -o json`` says, without a process of its own where ``reading`` knows the words."""
+        path = reading.path_of(arguments)
+        if path is None:
+            return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        try:
+            return reading.read(self._proxy_port(), path)
+        except reading.Unreadable as error:
+            raise SiteError(f"get {' '.join(arguments)}: {error}") from error
+
+    def _proxy_port(self) -> int:
+        return reading.proxy_port(self.kubeconfig, self.tools)
 
 
 def find_site() -> Site:
