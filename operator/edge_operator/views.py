@@ -28,7 +28,8 @@ def node_view(raw: Raw) -> Node:
     status = raw.get("status") or {}
     ready = _find(raw, "Ready")
     online = ready is not None and ready["status"] == "True"
-    changed = ready.get("lastTransitionTime") if ready is not None and not online else None
+    said = ready.get("lastTransitionTime") if ready is not None else None
+    changed = _time(said) if said else None
     return Node(
         name=raw["metadata"]["name"],
         uid=raw["metadata"]["uid"],
@@ -37,7 +38,8 @@ def node_view(raw: Raw) -> Node:
         deferrals=frozenset(key for key in labels if key.startswith(DEFERRAL_PREFIX)),
         online=online,
         architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
-        offline_since=_time(changed) if changed else None,
+        offline_since=None if online else changed,
+        online_since=changed if online else None,
     )
 
 

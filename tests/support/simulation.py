@@ -146,16 +146,14 @@ class Simulation:
     def cut(self, name: str) -> None:
         """The node's pods stay, but nobody sees them ready."""
         if self.nodes[name].online:
-            self.nodes[name] = replace(self.nodes[name], online=False, offline_since=self.now)
+            self.nodes[name] = replace(self.nodes[name], online=False, offline_since=self.now, online_since=None)
         for key, pod in self.pods.items():
             if pod.node == name:
                 self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def join(self, name: str) -> None:
-        self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None)
-        for key, pod in self.pods.items():
-            if pod.node == name:
-                self.pods[key] = replace(pod, unready_since=self.now)
+        """The node's pods are seen ready after ``start_seconds``."""
+        self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None, online_since=self.now)
 
     def delete_node(self, name: str) -> None:
         """Its pods are seen until the world reacts."""
@@ -432,8 +430,8 @@ class Simulation:
                     trouble=trouble,
                     restarts=pod.restarts + 1,
                 )
-            elif not pod.ready and self.now >= (pod.unready_since or pod.created) + timedelta(
-                seconds=self.start_seconds
-            ):
+            elif not pod.ready and self.now >= max(
+                pod.unready_since or pod.created, node.online_since or pod.created
+            ) + timedelta(seconds=self.start_seconds):
                 pod = replace(pod, ready=True, ready_since=self.now, unready_since=None, trouble=None)
             self.pods[key] = pod

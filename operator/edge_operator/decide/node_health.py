@@ -52,7 +52,7 @@ def failure(
         reason, message = pod.trouble
         if reason in AT_ONCE or (reason == reasons.CRASH_LOOP and pod.restarts >= CRASHES):
             return NodeFailure(node.name, reason, f"node {node.name}: {message}")
-    if not timers.passed(_waits_since(pod, since, timers.now), deadline):
+    if not timers.passed(_waits_since(node, pod, since, timers.now), deadline):
         return None
     waited = f"not ready after {deadline.total_seconds():.0f} s"
     if pod is not None and pod.trouble is not None:
@@ -79,7 +79,7 @@ def deadline_of(
     if any(pod.ready for pod in mine):
         return None
     newest = max(mine, key=lambda pod: pod.created, default=None)
-    return timers.due(_waits_since(newest, since, timers.now), deadline)
+    return timers.due(_waits_since(node, newest, since, timers.now), deadline)
 
 
 def _offline_since(node: Node, now: datetime) -> datetime:
@@ -88,15 +88,14 @@ def _offline_since(node: Node, now: datetime) -> datetime:
     return min(node.offline_since or now, now)
 
 
-def _waits_since(pod: Pod | None, since: datetime, now: datetime) -> datetime:
-    """A pod that served and stopped has as long as a new one.
+def _waits_since(node: Node, pod: Pod | None, since: datetime, now: datetime) -> datetime:
+    """A pod that served and stopped has as long as a new one, and so has one whose node has just come back.
 
-    Its node's clock, which may be wrong, says when it stopped: what is yet to come is not believed.
+    The node's clock, which may be wrong, says when that was: what is yet to come is not believed.
     """
-    if pod is None:
-        return since
-    unready = pod.unready_since
-    return unready if unready is not None and pod.created < unready <= now else pod.created
+    begun = since if pod is None else pod.created
+    later = (node.online_since, pod.unready_since if pod is not None else None)
+    return max([begun, *(time for time in later if time is not None and time <= now)])
 
 
 def _pods_of(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -> list[Pod]:

@@ -22,6 +22,8 @@ class Node:
     architecture: str
     offline_since: datetime | None = None
     """When it was first seen not to be Ready; None while it is, or where nobody has said."""
+    online_since: datetime | None = None
+    """By its own clock; None while it is not, or where it has not said."""
     deferrals: frozenset[str] = frozenset()
     """Label keys under DEFERRAL_PREFIX."""
 

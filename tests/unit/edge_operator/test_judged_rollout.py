@@ -598,6 +598,18 @@ def test_one_ill_node_within_the_limit_keeps_no_other_from_catching_up() -> None
     assert f"1 failed: node {ill}" in ready["message"]
 
 
+def test_a_node_that_comes_back_after_long_has_time_to_serve_again() -> None:
+    """Its pod has not been ready for as long as it was away."""
+    world = installed(3, model_spec(analysis={"checks": []}, rollout=rollout()), start_seconds=20)
+    world.cut("camera-1")
+    world.run(600)
+    world.join("camera-1")
+    seen = len(world.history)
+    world.run(30)
+    said = {c["reason"] for status in world.history[seen:] for c in status["conditions"] if c["type"] == "Ready"}
+    assert said == {reasons.NODES_CATCHING_UP, reasons.SERVING}
+
+
 def test_a_node_that_cannot_pull_when_it_catches_up_has_failed_after_its_deadline() -> None:
     spec = model_spec(analysis={"checks": []}, rollout=rollout(), serving={"strategy": "Recreate"})
     world = installed(3, spec)
