@@ -128,7 +128,7 @@ def _wheels_layer(image: Image, architecture: str) -> Layer:
         return cached_layer(
             key,
             lambda path, scratch: wheels.write_wheels_layer(
-                lock, architecture, what.dropped, what.pruned, what.emptied, what.compiled, path, scratch
+                lock, architecture, what.dropped, what.pruned, what.emptied, what.left_as_sources, path, scratch
             ),
         )
 

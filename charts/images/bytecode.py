@@ -9,8 +9,10 @@ times of files in an image mean nothing. Bytecode is the same on every architect
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .progress import BuildError, run
@@ -38,11 +40,19 @@ def compile_beside(root: Path, inside: str) -> None:
     _compile(root, inside)
 
 
-def compile_instead(root: Path, inside: str) -> None:
-    """As ``compile_beside``, but leaves ``x.pyc`` where ``x.py`` was."""
-    _compile(root, inside, "-b")
+def compile_instead(root: Path, inside: str, left_as_sources: Sequence[str] = ()) -> None:
+    """As ``compile_beside``, but leaves ``x.pyc`` where ``x.py`` was; not in the packages ``left_as_sources``.
+
+    Raises BuildError for a package that is not there, too.
+    """
+    for name in left_as_sources:
+        if not (root / name).is_dir():
+            raise BuildError(f"no package {name}, so it need not be left as sources")
+    left = "|".join(re.escape(f"{root / name}/") for name in left_as_sources)
+    _compile(root, inside, "-b", *(("-x", left) if left else ()))
     for source in root.rglob("*.py"):
-        source.unlink()
+        if source.relative_to(root).parts[0] not in left_as_sources:
+            source.unlink()
 
 
 def _compile(root: Path, inside: str, *options: str) -> None:

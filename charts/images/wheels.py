@@ -27,7 +27,7 @@ COMMON: Mapping[str, Sequence[str]] = {
     "scripts, and lists of files that are true no more": ["bin", "*.dist-info/RECORD", "*.dist-info/INSTALLER"],
     "tests": ["**/tests", "**/test", "**/*_test.py", "numpy/testing", "numpy/conftest.py"],
     "sources and type stubs": [
-        f"**/*.{suffix}" for suffix in ("pyi", "pxd", "pyx", "pxi", "c", "h", "cpp", "hpp", "a")
+        f"**/*.{suffix}" for suffix in ("pyi", "pxd", "pyx", "pxi", "c", "h", "cc", "cpp", "hpp", "a")
     ],
 }
 
@@ -38,14 +38,14 @@ def write_wheels_layer(
     dropped: Mapping[str, Sequence[str]],
     pruned: Mapping[str, Sequence[str]],
     emptied: Mapping[str, Sequence[str]],
-    compiled: bool,
+    left_as_sources: Mapping[str, Sequence[str]],
     path: Path,
     scratch: Path,
 ) -> Layer:
     """Installs ``lock`` for ``architecture`` without running anything, prunes, strips and writes it as a gzip layer.
 
     ``dropped``: why -> packages that are not installed; ``pruned``: why -> patterns; ``emptied``: why -> files
-    that stay with no content; ``compiled``: bytecode instead of sources. Raises BuildError.
+    that stay with no content; ``left_as_sources``: why -> packages that do not become bytecode. Raises BuildError.
     """
     root = scratch / "packages"
     wanted = scratch / "wanted.txt"
@@ -60,8 +60,7 @@ def write_wheels_layer(
             (root / name).write_text("")
     _strip(root, architecture)
     drop_empty_directories(root)
-    if compiled:
-        compile_instead(root, DIRECTORY)
+    compile_instead(root, DIRECTORY, [name for names in left_as_sources.values() for name in names])
     return write_layer(tree(root, DIRECTORY), path, compression="gzip")
 
 

@@ -133,7 +133,7 @@ def measure_rollback(site: Site, folder: Path, rollout: dict[str, Any], analysis
             work.wait("every node to serve stable", lambda: work.revisions_on_nodes() == want)
             serving_again, pins_back = time.time(), max(moved)
         saw = load.stop()
-        first_bad = min(client["firstFailure"] for client in saw.values() if client["firstFailure"])
+        first_bad = min(client["failures"][0]["at"] for client in saw.values() if client["failures"])
         failed = work.get()["status"]["checks"][0]
         return {
             "first bad request to last pin put back, s": round(pins_back - first_bad, 1),

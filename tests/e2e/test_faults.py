@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +192,7 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     work.recorder.catch_up()
     before = len(work.recorder.pin_moves())
     with under_load(work) as load:
-        # Controllers come back to an API server that was away within a minute, and till then make no pod.
+        # Whoever watches comes back to an API server that was away within a minute, and a kubelet makes no pod till then.
         patient = {**SOAK, "soakSeconds": 30, "nodeDeadlineSeconds": 600}
         work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout=patient)
         work.reconciling(reasons.SOAKING)
@@ -205,8 +207,12 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
         work.recorder.mark("the API server is back, its history compacted")
         second = work.ready(seconds=240)["status"]["stableRevision"]
         work.wait("both cameras to serve it, also one that was called lost", lambda: _on(work, second), 120)
-    for saw in load.stop().values():
-        assert saw["failed"] == 0, saw["failures"]
+    for node, saw in load.stop().items():
+        # One that comes back before a kubelet may call its node lost: a moment long its Service has no pod there.
+        if called_lost_since(work.site, node, minute_over):
+            assert all(failure["at"] > minute_over for failure in saw["failures"]), saw["failures"]
+        else:
+            assert saw["failed"] == 0, saw["failures"]
     assert not work.get()["status"]["rejectedRevisions"]
     work.recorder.catch_up()
     pins = work.recorder.pins
@@ -242,6 +248,13 @@ ALL_EDGE_MODELS = "/apis/edgemodel.io/v1alpha1/edgemodels"
 def version_of_the_list(site: Site) -> str:
     """What a watch of all EdgeModels would begin at now."""
     return str(json.loads(site.kubectl("get", "--raw", f"{ALL_EDGE_MODELS}?limit=1"))["metadata"]["resourceVersion"])
+
+
+def called_lost_since(site: Site, node: str, when: float) -> bool:
+    """Whether ``node``, which is Ready, was not for a while since the Unix time ``when``."""
+    (ready,) = [item for item in site.get("node", node)["status"]["conditions"] if item["type"] == "Ready"]
+    assert ready["status"] == "True"
+    return datetime.fromisoformat(ready["lastTransitionTime"]).timestamp() >= when
 
 
 def refused_as_too_old(site: Site, version: str) -> bool:

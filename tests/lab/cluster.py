@@ -121,15 +121,19 @@ def slow(node: Node, processor_share: float | None) -> None:
 
 @contextmanager
 def without_api() -> Iterator[None]:
-    """The API server is dead within, and has forgotten its history when it is back, as after a compaction of etcd."""
+    """The API server is dead within, and its controllers with it: in K3s they are one process.
+
+    When it is back, it has forgotten its history, as after a compaction of etcd.
+    """
     machine.require_root()
-    control_plane.stop_apiserver()
+    control_plane.stop_k3s_server()
     try:
         yield
         control_plane.compact_etcd()
     finally:
         control_plane.start_apiserver(build.kubernetes_dir())
         control_plane.wait_for_api()
+        control_plane.start_controllers(build.kubernetes_dir())
 
 
 def _up() -> None:
@@ -149,6 +153,7 @@ def _up() -> None:
         runtimes = [pool.submit(nodes.start_runtime, node) for node in NODES]
         control_plane.wait_for_api()
         control_plane.start_controllers(binaries)
+        control_plane.start_provisioner()
         for runtime in runtimes:
             runtime.result()
     with step(f"{len(NODES)} nodes Ready"):

@@ -59,9 +59,10 @@ def start_apiserver(binaries: Path) -> None:
     _start("apiserver", [binaries / "kube-apiserver", *_apiserver_flags()])
 
 
-def stop_apiserver() -> None:
-    """At once, as a machine that loses its power."""
-    processes.kill("apiserver")
+def stop_k3s_server() -> None:
+    """What is one process in K3s, at once, as on a machine that loses its power."""
+    for component in ("apiserver", "controller-manager", "scheduler"):
+        processes.kill(component)
 
 
 def compact_etcd() -> None:
@@ -94,7 +95,7 @@ def wait_for_api() -> None:
 
 
 def start_controllers(binaries: Path) -> None:
-    """Kubernetes' own, and the one that makes volumes. The API server has to be ready."""
+    """The API server has to be ready."""
     own: dict[str, list[str]] = {"controller-manager": _controller_manager_flags(), "scheduler": []}
     for component, own_flags in own.items():
         credentials = PKI / f"{component}.kubeconfig"
@@ -109,6 +110,9 @@ def start_controllers(binaries: Path) -> None:
         ]
         _start(component, [binaries / f"kube-{component}", *flags, *own_flags])
 
+
+def start_provisioner() -> None:
+    """What makes volumes."""
     provisioner = ["env", f"PYTHONPATH={HERE.parents[1]}", f"EDGEMODEL_LAB_DIR={STATE}", sys.executable]
     processes.start("volumes", [*provisioner, "-c", f"from {__package__}.volumes import main; main()"], cgroup=_CGROUP)
 

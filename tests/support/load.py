@@ -30,8 +30,7 @@ class Client(threading.Thread):
         self.x, self.labels = _samples(options.samples)
         self.good = 0
         self.labelled = 0
-        self.failures: list[str] = []
-        self.first_failure: float | None = None
+        self.failures: list[tuple[float, str]] = []
         self.versions: dict[str, int] = {}
         self.connection: http.client.HTTPConnection | None = None
         self.stop = stop
@@ -84,8 +83,7 @@ class Client(threading.Thread):
         return None
 
     def _failed(self, what: str) -> None:
-        self.failures.append(what)
-        self.first_failure = self.first_failure or time.time()
+        self.failures.append((time.time(), what))
 
     def _close(self) -> None:
         if self.connection is not None:
@@ -123,14 +121,12 @@ def main() -> None:
     for client in clients:
         for version, number in client.versions.items():
             versions[version] = versions.get(version, 0) + number
-    failures = [failure for client in clients for failure in client.failures]
-    firsts = [client.first_failure for client in clients if client.first_failure is not None]
+    failures = sorted(failure for client in clients for failure in client.failures)
     seen = {
         "good": sum(client.good for client in clients),
         "labelled": sum(client.labelled for client in clients),
         "failed": len(failures),
-        "failures": failures[:10],
-        "firstFailure": min(firsts, default=None),
+        "failures": [{"at": at, "what": what} for at, what in failures[:10]],
         "versions": versions,
     }
     print(json.dumps(seen))

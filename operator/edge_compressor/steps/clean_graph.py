@@ -6,13 +6,14 @@ Answers stay the same up to rounding. An exporter's metadata alone can be a fift
 from pathlib import Path
 
 import onnx
-import onnxslim
 
 from edge_compressor.steps.step import Settings, Step, StepContext, failed
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when onnxslim cannot read the graph."""
+    import onnxslim  # it brings sympy: more than half of the start of a Job, which other recipes need not pay
+
     result = context.folder / "clean.onnx"
     try:
         slim = onnxslim.slim(onnx.load(model))

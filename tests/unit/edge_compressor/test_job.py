@@ -370,7 +370,7 @@ def test_a_step_that_makes_a_broken_model_is_told_as_that_step(
     def spoil(*_: Any, **__: Any) -> Any:
         return onnx.ModelProto(graph=onnx.GraphProto(name="empty"))
 
-    monkeypatch.setattr("edge_compressor.steps.clean_graph.onnxslim.slim", spoil)
+    monkeypatch.setattr("onnxslim.slim", spoil)
     ended = run(replace(order, recipes=(Recipe("default", ({"name": "clean", "type": "CleanGraph"},)),)))
     assert (ended.code, ended.report.reason) == (3, reasons.STEP_FAILED)
     assert ended.report.message == "step clean: its result: not an ONNX file: it has no graph"

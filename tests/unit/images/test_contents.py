@@ -12,6 +12,7 @@ import pytest
 
 from charts.images import building, bytecode, own_code, wheels
 from charts.images.catalogue import IMAGES, Image
+from charts.images.progress import BuildError
 
 _WITH_WHEELS = [image for image in IMAGES.values() if image.wheels]
 _OURS = [image for image in IMAGES.values() if image.code]
@@ -73,6 +74,20 @@ def test_bytecode_takes_the_place_of_sources_and_is_never_checked(tmp_path: Path
     program = "import thing; thing.fail()"
     failed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert 'File "/usr/lib/thing/inner.py", line 2, in fail' in failed.stderr
+
+
+def test_packages_that_are_to_stay_sources_do(tmp_path: Path) -> None:
+    for name in ("fast", "large"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("x = 1\n")
+    bytecode.compile_instead(tmp_path, "/usr/lib", ["large"])
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["fast/__init__.pyc", "large/__init__.py"]
+
+
+def test_a_package_that_is_not_there_cannot_be_left_as_sources(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="no package large, so it need not be left as sources"):
+        bytecode.compile_instead(tmp_path, "/usr/lib", ["large"])
 
 
 def test_a_library_that_strip_has_broken_is_noticed() -> None:
