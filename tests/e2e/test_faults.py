@@ -192,7 +192,7 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     work.recorder.catch_up()
     before = len(work.recorder.pin_moves())
     with under_load(work) as load:
-        # Whoever watches comes back to an API server that was away within a minute, and a kubelet makes no pod till then.
+        # Whoever watches comes back to an API server that was away within a minute, and no kubelet makes a pod till then.
         patient = {**SOAK, "soakSeconds": 30, "nodeDeadlineSeconds": 600}
         work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout=patient)
         work.reconciling(reasons.SOAKING)
@@ -204,6 +204,7 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
         with lab.without_api():
             work.recorder.mark("the API server is dead")
             assert load.goes_on_for(60)
+            minute_over = time.time()
         work.recorder.mark("the API server is back, its history compacted")
         second = work.ready(seconds=240)["status"]["stableRevision"]
         work.wait("both cameras to serve it, also one that was called lost", lambda: _on(work, second), 120)
