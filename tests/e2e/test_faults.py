@@ -192,7 +192,7 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     work.recorder.catch_up()
     before = len(work.recorder.pin_moves())
     with under_load(work) as load:
-        # Whoever watches comes back to an API server that was away within a minute, and no kubelet makes a pod till then.
+        # Who watches comes back to an API server that was away within a minute, and no kubelet starts a pod till then.
         patient = {**SOAK, "soakSeconds": 30, "nodeDeadlineSeconds": 600}
         work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout=patient)
         work.reconciling(reasons.SOAKING)
