@@ -9,7 +9,7 @@ VENV := build/venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 
-.PHONY: help demo test lint types imports unit contract e2e bench-rollout bench-verdicts lab-up lab-down images lock clean
+.PHONY: help demo test lint types imports unit contract e2e e2e-beside e2e-alone bench-rollout bench-verdicts lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -17,7 +17,13 @@ help: ## what there is
 demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model compressed and rolled out to them
 	$(RUN) examples/demo.py
 
-test: $(VENV)/ready lint types imports unit contract e2e ## lint, types, import contracts, unit, contract and end-to-end tests
+# Two at a time what is not in each other's way: tests that have the lab to themselves mostly wait for it.
+BESIDE := $(MAKE) --no-print-directory --jobs 2 --output-sync=line
+
+test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
+	$(BESIDE) lab-up lint types imports
+	$(MAKE) --no-print-directory contract e2e-beside
+	$(BESIDE) unit e2e-alone UNIT_WORKERS=1
 
 lint: $(VENV)/ready ## ruff: errors, style, security
 	$(RUN) -m ruff check .
@@ -30,14 +36,18 @@ imports: $(VENV)/ready ## the directions of import
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready lab-up ## tests that need no cluster, but some of the programs that come with the lab
-	$(PYTEST) -n 2 tests/unit
+	nice $(PYTEST) -n $(or $(UNIT_WORKERS),2) tests/unit
 
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
 	$(PYTEST) tests/contract
 
-e2e: $(VENV)/ready lab-up ## the whole, on the lab: real kubelets, real pods, cut links
+e2e: e2e-beside e2e-alone ## the whole, on the lab: real kubelets, real pods, cut links
+
+e2e-beside: $(VENV)/ready lab-up
 	$(RUN) -m tests.support.install
 	$(PYTEST) -n 4 tests/e2e -m "not exclusive"
+
+e2e-alone: $(VENV)/ready lab-up # after e2e-beside, which installs the operator
 	$(PYTEST) tests/e2e -m exclusive
 	$(PYTEST) tests/lab
 

@@ -39,7 +39,7 @@ from tests.support.site import SYSTEM_NAMESPACE, Site, SiteError
 pytestmark = pytest.mark.exclusive
 
 EVERYWHERE = {"nodeSelector": {"kubernetes.io/os": "linux"}}
-HOLD_SECONDS = 30
+HOLD_SECONDS = 16
 KILLER = Path(__file__).parents[1] / "support" / "killer.py"
 
 
