@@ -18,7 +18,7 @@ demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model 
 	$(RUN) examples/demo.py
 
 # Two at a time what is not in each other's way: tests that have the lab to themselves mostly wait for it.
-BESIDE := $(MAKE) --no-print-directory --jobs 2 --output-sync=line
+BESIDE := $(MAKE) --no-print-directory --jobs 2
 
 test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
 	$(BESIDE) lab-up lint types imports

@@ -1,4 +1,8 @@
-"""Judged rollouts while something breaks: each test has the lab to itself."""
+"""Rollouts while something breaks: each test has the lab to itself.
+
+In this order, because a kubelet, and whoever else watches the API server, comes back the later the longer it was away:
+what takes links away, and the API server, comes last.
+"""
 
 import json
 import subprocess
@@ -109,6 +113,115 @@ def test_prometheus_down_for_a_whole_wave_holds_and_the_rollout_resumes(work: Wo
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
 
 
+def operator_environment(site: Site) -> dict[str, str]:
+    """What the chart tells the operator, with Prometheus by an address that the control plane reaches."""
+    container = site.get("deployment", "edgemodel-operator", "-n", SYSTEM_NAMESPACE)["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    told = {item["name"]: item["value"] for item in container["env"] if "value" in item}
+    selector = "app.kubernetes.io/component=prometheus"
+    (pod,) = site.get("pods", "-n", SYSTEM_NAMESPACE, "-l", selector)["items"]
+    return {
+        **told,
+        "EDGEMODEL_OPERATOR_NAMESPACE": SYSTEM_NAMESPACE,
+        "EDGEMODEL_PROMETHEUS_URL": f"http://{pod['status']['podIP']}:9090",
+        "HOSTNAME": "killed-operator",
+        "PYTHONPATH": site.environment["PYTHONPATH"],
+    }
+
+
+@contextmanager
+def killed_at_every_write(work: Workspace) -> Iterator[list[dict[str, Any]]]:
+    """The operator runs beside the API server instead of in its pod, and is killed at each write; yields the kills."""
+    slice_of_ours = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "killed-operator",
+            "namespace": SYSTEM_NAMESPACE,
+            "labels": {"kubernetes.io/service-name": "edgemodel-operator"},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080}, {"name": "token", "port": 8082}],
+        "endpoints": [{"addresses": [lab.CONTROL_PLANE_ADDRESS]}],
+    }
+    environment = work.folder / "environment.json"
+    environment.write_text(json.dumps(operator_environment(work.site)))
+    log = work.folder / "operators.log"
+    api = f"{lab.CONTROL_PLANE_ADDRESS}:{lab.API_PORT}"
+    words = [sys.executable, KILLER, "--api", api, "--pki", lab.PKI, "--environment", environment, "--log", log]
+    kills: list[dict[str, Any]] = []
+    with without(work, "operator"):
+        work.site.kubectl("apply", "-f", "-", stdin=json.dumps(slice_of_ours))
+        process = lab.control_plane_start(words, stdout=subprocess.PIPE)
+        try:
+            yield kills
+        finally:
+            process.terminate()
+            said, _ = process.communicate(timeout=30)
+            kills += [json.loads(line) for line in said.splitlines()]
+            print("killed at", *(f"{kill['when']} {kill['write']}" for kill in kills), sep="\n")
+            print(f"the operators' log ends with\n{log.read_text()[-3000:]}")
+            work.site.kubectl("delete", "endpointslice", "killed-operator", "-n", SYSTEM_NAMESPACE)
+
+
+def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_forgets_nothing(work: Workspace) -> None:
+    """A whole rollout with its rollback: the compression, a canary that fails its check, every node back on stable."""
+    first = stable(work, analysis=checks(ERRORS))
+    work.recorder.catch_up()
+    before = len(work.recorder.pin_moves())
+    with under_load(work, "--odd-one-in", "10"), killed_at_every_write(work) as kills:
+        work.apply(source={"uri": publish_mlp(work, "fragile", fails_beyond=5.0)}, rollout=SOAK)
+        message = work.stalled(reasons.ROLLED_BACK, seconds=480)
+        rejected = work.get()["status"]["rejectedRevisions"][0]["name"]
+
+        def told() -> bool:
+            revision = work.site.get("edgemodelrevision", rejected, "-n", work.namespace)
+            return bool((revision.get("status") or {}).get("verdict") == "Fail")
+
+        work.wait("the revision to be told, the last write", told, 120)
+        work.wait("every camera to serve stable alone", lambda: _on(work, first), 60)
+        work.wait("the rollback to be told as an event", lambda: events(work, reasons.ROLLED_BACK), 60)
+    assert "% of requests failed" in message
+    writes = {kill["write"].split("?")[0] for kill in kills if kill["when"] == "after"}
+    for kind in ("jobs", "edgemodelrevisions", "daemonsets", "nodes", "status"):
+        assert any(kind in write for write in writes), kind
+    assert len(kills) >= 24
+    work.recorder.catch_up()
+    moves = [(move.node, move.pin, move.is_set) for move in work.recorder.pin_moves()[before:]]
+    assert len(moves) == len(set(moves)), "a node was switched twice"
+    status = work.get()["status"]
+    assert status["stableRevision"] == first
+    assert [item["reason"] for item in status["rejectedRevisions"]] == [reasons.ERROR_RATE_TOO_HIGH]
+    assert _on(work, first)
+    (event,) = events(work, reasons.ROLLED_BACK)
+    assert event["message"].startswith(f"{rejected} rejected: {reasons.ERROR_RATE_TOO_HIGH}: ")
+    assert len(work.site.get("jobs", "-n", work.namespace)["items"]) <= 2
+
+
+def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> None:
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
+    work.ready()
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
+    for _ in range(3):
+        work.site.kubectl(
+            "delete",
+            "pod",
+            "-n",
+            "edgemodel-system",
+            "-l",
+            "app.kubernetes.io/component=operator",
+            "--force",
+            "--grace-period=0",
+        )
+        work.site.kubectl(
+            "rollout", "status", "deployment/edgemodel-operator", "-n", "edgemodel-system", "--timeout=60s"
+        )
+    second = work.ready()["status"]["stableRevision"]
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
+    assert all(len(pins) >= 1 for node, pins in pins_of_nodes(work.site, CAMERAS).items())
+
+
 def test_one_node_in_three_is_offline_the_rollout_completes_and_the_node_gets_stable_and_catches_up(
     work: Workspace,
 ) -> None:
@@ -185,6 +298,64 @@ def apply_with_a_camera_first(work: Workspace, wanted: dict[str, Any]) -> str:
             work.apply(**spec)
             return first
     raise AssertionError("with none of twenty tokens a camera is the first")
+
+
+def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Workspace) -> None:
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
+    first = work.ready()["status"]["stableRevision"]
+    with cut_off(work, "camera-2"):
+        work.wait("camera-2 to be seen offline", lambda: work.get()["status"]["nodes"]["offline"] == 1)
+        work.apply(source={"uri": publish_mlp(work, "second", 7)})
+        model = work.ready()
+        second = model["status"]["stableRevision"]
+        pending = serving.condition(model, "NodesPending")
+        assert pending is not None
+        assert "camera-2" in pending["message"]
+        assert second != first
+    work.wait("camera-2 to catch up", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second), 120)
+    work.wait("nothing to be pending", lambda: serving.condition(work.get(), "NodesPending") is None)
+
+
+def test_a_node_that_is_lost_after_its_switch_condemns_the_candidate(work: Workspace) -> None:
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
+    first = work.ready()["status"]["stableRevision"]
+    work.apply(
+        source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600, "nodeDeadlineSeconds": 20}
+    )
+    work.reconciling(reasons.SOAKING)
+    (switched,) = [node for node, revision in work.revisions_on_nodes().items() if revision != first]
+    with cut_off(work, switched):
+        message = work.stalled(reasons.ROLLED_BACK)
+        assert f"node {switched} went offline after its switch" in message
+        assert "; 1 of 1 nodes failed, limit 0" in message
+        work.recorder.catch_up()
+        counted = [seen.status["nodes"] for seen in work.recorder.seen if seen.status.get("rejectedRevisions")]
+        assert counted[0]["failed"] == 1
+        assert counted[0]["samples"] == [switched]
+    work.wait("both nodes to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, first), 120)
+
+
+def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_is_offline(work: Workspace) -> None:
+    first = stable(work)
+    quick = {**QUICK, "nodeDeadlineSeconds": 20}
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
+    work.reconciling(reasons.BAKING)
+    second = work.get()["status"]["candidateRevision"]
+    assert _on(work, second)
+    with without(work, "prometheus"), without(work, "registry"):
+        with cut_off(work, "camera-2"):
+            message = work.stalled(reasons.ROLLED_BACK)
+            assert "node camera-2 went offline after its switch" in message
+            assert "; 1 of 2 nodes failed, limit 0" in message
+            back = {pin_key(work.namespace, "m", first, "default")}
+            ours = back | {pin_key(work.namespace, "m", second, "default")}
+            work.wait(
+                "the pins of both cameras to be stable's, also of the one that is offline",
+                lambda: all(pins & ours == back for pins in pins_of_nodes(work.site, CAMERAS).values()),
+            )
+            work.recorder.mark("both pins are stable's; camera-2 is still offline")
+            work.wait("camera-1 to serve stable", lambda: work.revisions_on_nodes() == {"camera-1": first})
+        work.wait("camera-2 to serve stable when it is back", lambda: _on(work, first), 120)
 
 
 def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes_nothing(work: Workspace) -> None:
@@ -284,115 +455,6 @@ def api_server_counts(site: Site, metric: str, verb: str) -> float:
         if line.startswith(f"{metric}{{") and all(label in line for label in wanted)
     ]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
-
-
-def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_is_offline(work: Workspace) -> None:
-    first = stable(work)
-    quick = {**QUICK, "nodeDeadlineSeconds": 20}
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
-    work.reconciling(reasons.BAKING)
-    second = work.get()["status"]["candidateRevision"]
-    assert _on(work, second)
-    with without(work, "prometheus"), without(work, "registry"):
-        with cut_off(work, "camera-2"):
-            message = work.stalled(reasons.ROLLED_BACK)
-            assert "node camera-2 went offline after its switch" in message
-            assert "; 1 of 2 nodes failed, limit 0" in message
-            back = {pin_key(work.namespace, "m", first, "default")}
-            ours = back | {pin_key(work.namespace, "m", second, "default")}
-            work.wait(
-                "the pins of both cameras to be stable's, also of the one that is offline",
-                lambda: all(pins & ours == back for pins in pins_of_nodes(work.site, CAMERAS).values()),
-            )
-            work.recorder.mark("both pins are stable's; camera-2 is still offline")
-            work.wait("camera-1 to serve stable", lambda: work.revisions_on_nodes() == {"camera-1": first})
-        work.wait("camera-2 to serve stable when it is back", lambda: _on(work, first), 120)
-
-
-def operator_environment(site: Site) -> dict[str, str]:
-    """What the chart tells the operator, with Prometheus by an address that the control plane reaches."""
-    container = site.get("deployment", "edgemodel-operator", "-n", SYSTEM_NAMESPACE)["spec"]["template"]["spec"][
-        "containers"
-    ][0]
-    told = {item["name"]: item["value"] for item in container["env"] if "value" in item}
-    selector = "app.kubernetes.io/component=prometheus"
-    (pod,) = site.get("pods", "-n", SYSTEM_NAMESPACE, "-l", selector)["items"]
-    return {
-        **told,
-        "EDGEMODEL_OPERATOR_NAMESPACE": SYSTEM_NAMESPACE,
-        "EDGEMODEL_PROMETHEUS_URL": f"http://{pod['status']['podIP']}:9090",
-        "HOSTNAME": "killed-operator",
-        "PYTHONPATH": site.environment["PYTHONPATH"],
-    }
-
-
-@contextmanager
-def killed_at_every_write(work: Workspace) -> Iterator[list[dict[str, Any]]]:
-    """The operator runs beside the API server instead of in its pod, and is killed at each write; yields the kills."""
-    slice_of_ours = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "killed-operator",
-            "namespace": SYSTEM_NAMESPACE,
-            "labels": {"kubernetes.io/service-name": "edgemodel-operator"},
-        },
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "port": 8080}, {"name": "token", "port": 8082}],
-        "endpoints": [{"addresses": [lab.CONTROL_PLANE_ADDRESS]}],
-    }
-    environment = work.folder / "environment.json"
-    environment.write_text(json.dumps(operator_environment(work.site)))
-    log = work.folder / "operators.log"
-    api = f"{lab.CONTROL_PLANE_ADDRESS}:{lab.API_PORT}"
-    words = [sys.executable, KILLER, "--api", api, "--pki", lab.PKI, "--environment", environment, "--log", log]
-    kills: list[dict[str, Any]] = []
-    with without(work, "operator"):
-        work.site.kubectl("apply", "-f", "-", stdin=json.dumps(slice_of_ours))
-        process = lab.control_plane_start(words, stdout=subprocess.PIPE)
-        try:
-            yield kills
-        finally:
-            process.terminate()
-            said, _ = process.communicate(timeout=30)
-            kills += [json.loads(line) for line in said.splitlines()]
-            print("killed at", *(f"{kill['when']} {kill['write']}" for kill in kills), sep="\n")
-            print(f"the operators' log ends with\n{log.read_text()[-3000:]}")
-            work.site.kubectl("delete", "endpointslice", "killed-operator", "-n", SYSTEM_NAMESPACE)
-
-
-def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_forgets_nothing(work: Workspace) -> None:
-    """A whole rollout with its rollback: the compression, a canary that fails its check, every node back on stable."""
-    first = stable(work, analysis=checks(ERRORS))
-    work.recorder.catch_up()
-    before = len(work.recorder.pin_moves())
-    with under_load(work, "--odd-one-in", "10"), killed_at_every_write(work) as kills:
-        work.apply(source={"uri": publish_mlp(work, "fragile", fails_beyond=5.0)}, rollout=SOAK)
-        message = work.stalled(reasons.ROLLED_BACK, seconds=480)
-        rejected = work.get()["status"]["rejectedRevisions"][0]["name"]
-
-        def told() -> bool:
-            revision = work.site.get("edgemodelrevision", rejected, "-n", work.namespace)
-            return bool((revision.get("status") or {}).get("verdict") == "Fail")
-
-        work.wait("the revision to be told, the last write", told, 120)
-        work.wait("every camera to serve stable alone", lambda: _on(work, first), 60)
-        work.wait("the rollback to be told as an event", lambda: events(work, reasons.ROLLED_BACK), 60)
-    assert "% of requests failed" in message
-    writes = {kill["write"].split("?")[0] for kill in kills if kill["when"] == "after"}
-    for kind in ("jobs", "edgemodelrevisions", "daemonsets", "nodes", "status"):
-        assert any(kind in write for write in writes), kind
-    assert len(kills) >= 24
-    work.recorder.catch_up()
-    moves = [(move.node, move.pin, move.is_set) for move in work.recorder.pin_moves()[before:]]
-    assert len(moves) == len(set(moves)), "a node was switched twice"
-    status = work.get()["status"]
-    assert status["stableRevision"] == first
-    assert [item["reason"] for item in status["rejectedRevisions"]] == [reasons.ERROR_RATE_TOO_HIGH]
-    assert _on(work, first)
-    (event,) = events(work, reasons.ROLLED_BACK)
-    assert event["message"].startswith(f"{rejected} rejected: {reasons.ERROR_RATE_TOO_HIGH}: ")
-    assert len(work.site.get("jobs", "-n", work.namespace)["items"]) <= 2
 
 
 def _on(work: Workspace, revision: str) -> bool:

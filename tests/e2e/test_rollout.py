@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import pytest
 
 from edgemodel import reasons
 from edgemodel.names import pin_key
 from tests import lab
 from tests.support import serving, tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
-from tests.support.live import CAMERAS, cut_off, order_of_switching
+from tests.support.live import CAMERAS, order_of_switching
 from tests.support.pins import pins_of_nodes
 from tests.support.recorder import Seen
 from tests.support.watching import Watch
@@ -287,64 +286,3 @@ def first_readiness(work: Workspace) -> Iterator[dict[tuple[str, str], datetime]
 def moment(seen: Seen, name: str) -> datetime:
     """Of ``status.rollout``."""
     return datetime.fromisoformat(seen.status["rollout"][name])
-
-
-@pytest.mark.exclusive
-def test_an_offline_node_is_deferred_and_catches_up_when_it_returns(work: Workspace) -> None:
-    work.apply(source={"uri": publish_mlp(work, "first", 1)})
-    first = work.ready()["status"]["stableRevision"]
-    with cut_off(work, "camera-2"):
-        work.wait("camera-2 to be seen offline", lambda: work.get()["status"]["nodes"]["offline"] == 1)
-        work.apply(source={"uri": publish_mlp(work, "second", 7)})
-        model = work.ready()
-        second = model["status"]["stableRevision"]
-        pending = serving.condition(model, "NodesPending")
-        assert pending is not None
-        assert "camera-2" in pending["message"]
-        assert second != first
-    work.wait("camera-2 to catch up", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second), 120)
-    work.wait("nothing to be pending", lambda: serving.condition(work.get(), "NodesPending") is None)
-
-
-@pytest.mark.exclusive
-def test_a_node_that_is_lost_after_its_switch_condemns_the_candidate(work: Workspace) -> None:
-    work.apply(source={"uri": publish_mlp(work, "first", 1)})
-    first = work.ready()["status"]["stableRevision"]
-    work.apply(
-        source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 600, "nodeDeadlineSeconds": 20}
-    )
-    work.reconciling(reasons.SOAKING)
-    (switched,) = [node for node, revision in work.revisions_on_nodes().items() if revision != first]
-    with cut_off(work, switched):
-        message = work.stalled(reasons.ROLLED_BACK)
-        assert f"node {switched} went offline after its switch" in message
-        assert "; 1 of 1 nodes failed, limit 0" in message
-        work.recorder.catch_up()
-        counted = [seen.status["nodes"] for seen in work.recorder.seen if seen.status.get("rejectedRevisions")]
-        assert counted[0]["failed"] == 1
-        assert counted[0]["samples"] == [switched]
-    work.wait("both nodes to serve stable", lambda: work.revisions_on_nodes() == dict.fromkeys(CAMERAS, first), 120)
-
-
-@pytest.mark.exclusive
-def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> None:
-    work.apply(source={"uri": publish_mlp(work, "first", 1)})
-    work.ready()
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
-    for _ in range(3):
-        work.site.kubectl(
-            "delete",
-            "pod",
-            "-n",
-            "edgemodel-system",
-            "-l",
-            "app.kubernetes.io/component=operator",
-            "--force",
-            "--grace-period=0",
-        )
-        work.site.kubectl(
-            "rollout", "status", "deployment/edgemodel-operator", "-n", "edgemodel-system", "--timeout=60s"
-        )
-    second = work.ready()["status"]["stableRevision"]
-    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
-    assert all(len(pins) >= 1 for node, pins in pins_of_nodes(work.site, CAMERAS).items())

@@ -23,6 +23,7 @@ from pathlib import Path
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 CHUNK = 1 << 16
+OPERATORS = Path(__file__).with_name("operators.py")
 
 
 class Killer:
@@ -31,7 +32,8 @@ class Killer:
         self.lock = threading.Lock()
         self.one_write = threading.Lock()
         """Held while a write is decided on: of a dying operator all others are lost."""
-        self.child: subprocess.Popen[bytes] | None = None
+        self.child: int | None = None
+        """Process id of the operator that runs."""
         self.kills = 0
         self.dying = False
         self.ended = threading.Event()
@@ -48,25 +50,32 @@ class Killer:
             self.dying = True
             print(json.dumps({"kill": self.kills, "when": when, "write": write}), flush=True)
             assert self.child is not None
-            self.child.kill()
+            os.kill(self.child, signal.SIGKILL)
 
     def run(self, kubeconfig: Path) -> None:
         """Another operator after each that was killed, until told to end."""
         environment = {**os.environ, **json.loads(self.options.environment.read_text()), "KUBECONFIG": str(kubeconfig)}
-        with self.options.log.open("ab") as log:
+        command = [sys.executable, str(OPERATORS)]
+        pipe = subprocess.PIPE
+        with (
+            self.options.log.open("ab") as log,
+            subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=log, text=True) as operators,
+        ):
+            assert operators.stdin is not None
+            assert operators.stdout is not None
             while not self.ended.is_set():
                 with self.lock:
-                    command = [sys.executable, "-m", "edge_operator"]
-                    self.child = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+                    print(file=operators.stdin, flush=True)
+                    self.child = int(operators.stdout.readline())
                     self.dying = False
-                self.child.wait()
+                operators.stdout.readline()
 
     def end(self) -> None:
         self.ended.set()
         with self.lock:
             self.dying = True
             if self.child is not None:
-                self.child.terminate()
+                os.kill(self.child, signal.SIGTERM)
 
 
 def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:

@@ -1,0 +1,18 @@
+"""Starts an operator for each line of standard input, one after the other: prints its process id, and ``ended`` later.
+
+What an operator imports takes longer than all else that it does at its start, so this imports it once, and forks.
+"""
+
+import os
+import sys
+
+from edge_operator.__main__ import main
+
+for _ in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(2, 1)
+        os._exit(main())
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
