@@ -2,8 +2,8 @@
 """How often good candidates are rolled back, bad ones found, and how soon: ``make bench-verdicts``.
 
 Simulated fleets (tests/bench/fleets.py), the operator's own judgement beside other rules (tests/bench/rules.py), the
-same fleets for all of them. Prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes 3`` is quick. The same code makes the same
-fleets and so the same numbers, however the work is parted: a run of everything takes an hour on two processors.
+same fleets for all of them. Prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes 3`` is quick; all
+of it takes an hour on two processors. The same code gives the same numbers, however the work is parted.
 """
 
 import argparse
