@@ -9,7 +9,7 @@ VENV := build/venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 
-.PHONY: help demo test lint types imports unit contract e2e e2e-beside e2e-alone bench-rollout bench-verdicts lab-up lab-down images lock clean
+.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone bench-rollout bench-verdicts lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,7 +22,8 @@ BESIDE := $(MAKE) --no-print-directory --jobs 2
 
 test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
 	$(BESIDE) lab-up lint types imports
-	$(MAKE) --no-print-directory contract e2e-beside
+	$(BESIDE) contract e2e-install
+	$(MAKE) --no-print-directory e2e-beside
 	$(BESIDE) unit e2e-alone UNIT_WORKERS=1
 
 lint: $(VENV)/ready ## ruff: errors, style, security
@@ -41,13 +42,15 @@ unit: $(VENV)/ready lab-up ## tests that need no cluster, but some of the progra
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
 	$(PYTEST) tests/contract
 
-e2e: e2e-beside e2e-alone ## the whole, on the lab: real kubelets, real pods, cut links
+e2e: e2e-install e2e-beside e2e-alone ## the whole, on the lab: real kubelets, real pods, cut links
 
-e2e-beside: $(VENV)/ready lab-up
+e2e-install: $(VENV)/ready lab-up
 	$(RUN) -m tests.support.install
-	$(PYTEST) -n 4 tests/e2e -m "not exclusive"
 
-e2e-alone: $(VENV)/ready lab-up # after e2e-beside, which installs the operator
+e2e-beside: $(VENV)/ready lab-up # after e2e-install
+	$(PYTEST) -n 4 --maxschedchunk 1 tests/e2e -m "not exclusive"
+
+e2e-alone: $(VENV)/ready lab-up # after e2e-install
 	$(PYTEST) tests/e2e -m exclusive
 	$(PYTEST) tests/lab
 

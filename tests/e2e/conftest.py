@@ -14,6 +14,18 @@ from tests.support.site import BUILD, Site, SiteError, find_site
 TIMELINES = BUILD / "e2e" / "timelines"
 
 
+LONGEST_FIRST = ("test_verdicts", "test_rollout", "test_examples")
+"""Files, so that at the end no worker goes on long after the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        name = item.path.stem
+        return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def site() -> Site:
     found = find_site()

@@ -202,7 +202,8 @@ def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_fo
 def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
     work.ready()
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 5})
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 20})
+    work.reconciling(reasons.SOAKING)
     for _ in range(3):
         work.site.kubectl(
             "delete",
