@@ -9,7 +9,7 @@ VENV := build/venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 
-.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone bench-rollout bench-verdicts lab-up lab-down images lock clean
+.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,9 +21,8 @@ demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model 
 BESIDE := $(MAKE) --no-print-directory --jobs 2
 
 test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
-	$(BESIDE) lab-up lint types imports
-	$(BESIDE) contract e2e-install
-	$(MAKE) --no-print-directory e2e-beside
+	$(BESIDE) lab-test lint types imports
+	$(MAKE) --no-print-directory contract e2e-install e2e-beside
 	$(BESIDE) unit e2e-alone UNIT_WORKERS=1
 
 lint: $(VENV)/ready ## ruff: errors, style, security
@@ -52,6 +51,8 @@ e2e-beside: $(VENV)/ready lab-up # after e2e-install
 
 e2e-alone: $(VENV)/ready lab-up # after e2e-install
 	$(PYTEST) tests/e2e -m exclusive
+
+lab-test: $(VENV)/ready lab-up ## the lab itself: taken down and up again, a node cut off, images, names
 	$(PYTEST) tests/lab
 
 bench-rollout: $(VENV)/ready lab-up ## how long a rollout takes and what it costs; writes build/bench/rollout.json
