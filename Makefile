@@ -59,7 +59,7 @@ bench-rollout: $(VENV)/ready lab-up ## how long a rollout takes and what it cost
 	$(RUN) -m tests.support.install
 	$(RUN) tests/bench/rollout.py
 
-bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulated fleets, beside other rules (more than an hour); writes build/bench/verdicts.json
+bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulated fleets, beside other rules (an hour and a half); writes build/bench/verdicts.json
 	$(RUN) tests/bench/verdicts.py
 
 lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster

@@ -3,7 +3,7 @@
 
 Simulated fleets (tests/bench/fleets.py), the operator's own judgement beside other rules (tests/bench/rules.py), the
 same fleets for all of them. Prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes 3`` is quick; all
-of it takes an hour on two processors. The same code gives the same numbers, however the work is parted.
+of it takes an hour and a half on two processors. The same code gives the same numbers, however the work is parted.
 """
 
 import argparse
