@@ -153,6 +153,8 @@ COMPRESSOR = Image(
                 )
             ],
             "a shell, manual pages": ["isympy.py", "share"],
+            "numpy: loaded on demand, and no step demands it": ["numpy/polynomial"],
+            "onnx: for compiling against it, and to test it": ["onnx/*.proto", "onnx/fuzz"],
         },
     ),
     environment=_NO_TELEMETRY,
