@@ -7,10 +7,8 @@ what takes links away, and the API server, comes last.
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -205,22 +203,13 @@ def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> Non
     work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 20})
     work.reconciling(reasons.SOAKING)
     for _ in range(3):
-        work.site.kubectl(
-            "delete",
-            "pod",
-            "-n",
-            "edgemodel-system",
-            "-l",
-            "app.kubernetes.io/component=operator",
-            "--force",
-            "--grace-period=0",
-        )
-        work.site.kubectl(
-            "rollout", "status", "deployment/edgemodel-operator", "-n", "edgemodel-system", "--timeout=60s"
-        )
+        selector = "app.kubernetes.io/component=operator"
+        work.site.kubectl("delete", "pod", "-n", SYSTEM_NAMESPACE, "-l", selector, "--force", "--grace-period=0")
+        name = "deployment/edgemodel-operator"
+        work.site.kubectl("rollout", "status", name, "-n", SYSTEM_NAMESPACE, "--timeout=60s")
     second = work.ready()["status"]["stableRevision"]
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, second)
-    assert all(len(pins) >= 1 for node, pins in pins_of_nodes(work.site, CAMERAS).items())
+    assert all(len(pins) >= 1 for pins in pins_of_nodes(work.site, CAMERAS).values())
 
 
 def test_one_node_in_three_is_offline_the_rollout_completes_and_the_node_gets_stable_and_catches_up(
@@ -346,16 +335,11 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
         with lab.without_api():
             work.recorder.mark("the API server is dead")
             assert load.goes_on_for(60)
-            minute_over = time.time()
         work.recorder.mark("the API server is back, its history compacted")
         second = work.ready(seconds=240)["status"]["stableRevision"]
         work.wait("both cameras to serve it, also one that was called lost", lambda: _on(work, second), 120)
-    for node, saw in load.stop().items():
-        # One that comes back before a kubelet may call its node lost: a moment long its Service has no pod there.
-        if called_lost_since(work.site, node, minute_over):
-            assert all(failure["at"] > minute_over for failure in saw["failures"]), saw["failures"]
-        else:
-            assert saw["failed"] == 0, saw["failures"]
+    for saw in load.stop().values():
+        assert saw["failed"] == 0, saw["failures"]
     assert not work.get()["status"]["rejectedRevisions"]
     work.recorder.catch_up()
     pins = work.recorder.pins
@@ -391,13 +375,6 @@ ALL_EDGE_MODELS = "/apis/edgemodel.io/v1alpha1/edgemodels"
 def version_of_the_list(site: Site) -> str:
     """What a watch of all EdgeModels would begin at now."""
     return str(json.loads(site.kubectl("get", "--raw", f"{ALL_EDGE_MODELS}?limit=1"))["metadata"]["resourceVersion"])
-
-
-def called_lost_since(site: Site, node: str, when: float) -> bool:
-    """Whether ``node``, which is Ready, was not for a while since the Unix time ``when``."""
-    (ready,) = [item for item in site.get("node", node)["status"]["conditions"] if item["type"] == "Ready"]
-    assert ready["status"] == "True"
-    return datetime.fromisoformat(ready["lastTransitionTime"]).timestamp() >= when
 
 
 def refused_as_too_old(site: Site, version: str) -> bool:

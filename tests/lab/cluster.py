@@ -131,9 +131,10 @@ def without_api() -> Iterator[None]:
         yield
         control_plane.compact_etcd()
     finally:
-        control_plane.start_apiserver(build.kubernetes_dir())
+        binaries = build.kubernetes_dir()
+        control_plane.start_apiserver(binaries)
         control_plane.wait_for_api()
-        control_plane.start_controllers(build.kubernetes_dir())
+        control_plane.start_controllers(binaries)
 
 
 def _up() -> None:
