@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := build/venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
+UNIT_WORKERS := 2
 
 .PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts lab-up lab-down images lock clean
 
@@ -36,7 +37,7 @@ imports: $(VENV)/ready ## the directions of import
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready lab-up ## tests that need no cluster, but some of the programs that come with the lab
-	nice $(PYTEST) -n $(or $(UNIT_WORKERS),2) tests/unit
+	nice $(PYTEST) -n $(UNIT_WORKERS) tests/unit
 
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
 	$(PYTEST) tests/contract

@@ -1,4 +1,4 @@
-"""A Job starts on a small node from sources: what only one step needs, that step imports."""
+"""A Job starts on a small node: what only one step needs, that step imports."""
 
 import subprocess
 import sys
