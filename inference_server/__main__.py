@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import NoReturn
@@ -11,62 +12,63 @@ from edgemodel import serving
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs, settings
 from inference_server.app import App
-from inference_server.boot import Ending, Ready, prepare, read_manifest
-from inference_server.metrics import Identity, Metrics
+from inference_server.boot import Ending, Ready
+from inference_server.metrics import Identity
+from inference_server.repository import Entry, Repository
 from inference_server.server import Server, listen
 from inference_server.workers import Workers
 
 
 class Program:
-    """The server and, beside it while it already answers probes, the thread that loads the model.
+    """The server and, beside it while it already answers probes, the thread that loads the models.
 
     Raises OSError when the port cannot be taken.
     """
 
-    def __init__(self, options: settings.Settings, manifest: ArtifactManifest) -> None:
-        self._options = options
-        self._manifest = manifest
-        self._identity = _identity(options, manifest)
-        self._metrics = Metrics(self._identity, manifest, options.latency_objective_seconds)
-        workers = Workers(options.threads, options.queue, self._metrics.waited)
-        self._app = App(self._identity, self._metrics, workers, options.max_body_bytes)
-        self._server = Server(self._app, options.drain_seconds, self._begin)
+    def __init__(self, options: settings.Settings, repository: Repository) -> None:
+        self._repository = repository
+        app = App(
+            repository,
+            Workers(options.threads, options.queue),
+            max_body_bytes=options.max_body_bytes,
+            explicit_model_control=options.explicit_model_control,
+        )
+        self._server = Server(
+            app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, on_listening=self._begin
+        )
         self._listener = listen(options.host, options.port)
         self._ending: Ending | None = None
 
     def run(self) -> Ending | None:
-        """Until a signal (None), or until the model turns out unfit."""
+        """Until a signal (None), or until a model turns out unfit."""
         self._server.run(sockets=[self._listener])
         return self._ending
 
     def _begin(self) -> None:
-        logs.event("listening", port=self._listener.getsockname()[1])
+        logs.event("listening", port=self._listener.getsockname()[1], fast_lane=self._server.has_fast_lane)
         Thread(target=self._load, name="load", daemon=True).start()
 
     def _load(self) -> None:
-        outcome = prepare(self._options.model_directory, self._manifest)
-        if isinstance(outcome, Ending):
-            self._ending = outcome
-            self._server.stop()
-            return
-        if outcome.golden is not None:
-            disagree = outcome.golden.items - outcome.golden.agree
-            least = float(outcome.golden.min_percent)
-            self._metrics.golden(agree=outcome.golden.agree, disagree=disagree, min_percent=least)
-        self._app.model = outcome.model
-        self._log_ready(outcome)
+        for name in self._repository.entries:
+            outcome = self._repository.load(name)
+            if isinstance(outcome, Ending):
+                self._ending = outcome
+                self._server.stop()
+                return
+            _log_ready(self._repository.entries[name], outcome)
 
-    def _log_ready(self, ready: Ready) -> None:
-        logs.event(
-            "ready",
-            model=self._identity.model,
-            revision=self._identity.revision,
-            variant=self._identity.variant,
-            digest=self._manifest.artifact_digest,
-            load_seconds=round(ready.load_seconds, 3),
-            golden=str(ready.golden or "the artifact has no golden set"),
-            golden_seconds=round(ready.golden_seconds, 3),
-        )
+
+def _log_ready(entry: Entry, ready: Ready) -> None:
+    logs.event(
+        "ready",
+        model=entry.identity.model,
+        revision=entry.identity.revision,
+        variant=entry.identity.variant,
+        digest=entry.manifest.artifact_digest,
+        load_seconds=round(ready.load_seconds, 3),
+        golden=str(ready.golden or "the artifact has no golden set"),
+        golden_seconds=round(ready.golden_seconds, 3),
+    )
 
 
 def main() -> int:
@@ -74,11 +76,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: _exit(0))  # until the server takes signals; process 1 has no default
     options = settings.parse(sys.argv[1:], os.environ)
     logs.configure()
-    manifest = read_manifest(options.model_directory)
-    if isinstance(manifest, Ending):
-        return _end_for(manifest, options.termination_log)
+    repository = Repository(partial(_identity, options), options.latency_objective_seconds, options.max_body_bytes)
+    for path in options.models:
+        if isinstance(entry := repository.add(path), Ending):
+            return _end_for(entry, options.termination_log)
     try:
-        ending = Program(options, manifest).run()
+        ending = Program(options, repository).run()
     except OSError as error:
         logs.failure("cannot listen", port=options.port, error=str(error))
         return 1

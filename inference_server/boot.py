@@ -10,6 +10,9 @@ from edgemodel.digest import digest_of_file
 from inference_server.selftest import GoldenInvalid, GoldenResult, run_golden
 from inference_server.session import Model
 
+REVISION_LENGTH = 10
+"""Hexadecimal digits of the digest of a file that has no manifest."""
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -28,18 +31,23 @@ class Ending:
     message: str
 
 
-def read_manifest(directory: Path) -> ArtifactManifest | Ending:
-    path = directory / names.MANIFEST_FILE
+def read_manifest(path: Path) -> ArtifactManifest | Ending:
+    """Of an artifact's directory; or made up for an ONNX file, named by its file, its digest for a revision."""
     try:
+        if path.is_file():
+            digest = digest_of_file(path)
+            revision = digest.removeprefix("sha256:")[:REVISION_LENGTH]
+            return ArtifactManifest(path.stem, revision, names.DEFAULT_VARIANT, digest, digest, (), (), None)
+        path /= names.MANIFEST_FILE
         return ArtifactManifest.decode(path.read_bytes())
     except (OSError, ValueError, AttributeError) as error:
         return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
 
-def prepare(directory: Path, manifest: ArtifactManifest) -> Ready | Ending:
+def prepare(path: Path, manifest: ArtifactManifest) -> Ready | Ending:
     """Verify the digest, load, run the golden set: in this order, so that nothing unverified is parsed."""
     started = perf_counter()
-    path = directory / names.MODEL_FILE
+    directory, path = path, path if path.is_file() else path / names.MODEL_FILE
     try:
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:

@@ -7,7 +7,8 @@ order of the inputs, each as long as its ``binary_data_size``. Replies are built
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,16 +22,7 @@ HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
-@dataclass(frozen=True)
-class Signature:
-    """What the loaded model takes and gives."""
-
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One output of the reply, and its form."""
 
     tensor: Tensor
@@ -38,7 +30,21 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Inference:
+class Signature:
+    """What the loaded model takes and gives."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+    @cached_property
+    def all_as_json(self) -> tuple[Wanted, ...] | None:
+        """None when an output has no JSON form."""
+        if any(DATATYPES[tensor.datatype].json is None for tensor in self.outputs.values()):
+            return None
+        return tuple(Wanted(tensor, False) for tensor in self.outputs.values())
+
+
+class Inference(NamedTuple):
     """A valid request: every input of the model is there, with the datatype and a shape that it declares."""
 
     id: str | None
@@ -46,8 +52,7 @@ class Inference:
     wanted: tuple[Wanted, ...]
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
 
@@ -89,7 +94,7 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the request is not JSON: {error}") from error
     blobs = None if split is None else memoryview(body)[split:]
-    return Inference(request.id, _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature.outputs))
+    return Inference(request.id, _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature))
 
 
 def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
@@ -180,8 +185,11 @@ def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memory
     return blobs[at : at + size], at + size
 
 
-def _wanted(request: _Request, declared: Mapping[str, Tensor]) -> tuple[Wanted, ...]:
+def _wanted(request: _Request, signature: Signature) -> tuple[Wanted, ...]:
     """No ``outputs``, or an empty list, is all outputs of the model."""
+    if not request.outputs and not request.parameters and signature.all_as_json is not None:
+        return signature.all_as_json
+    declared = signature.outputs
     binary = _flag(request.parameters, "binary_data_output", False, "the request")
     if not request.outputs:
         wanted = [Wanted(tensor, binary) for tensor in declared.values()]

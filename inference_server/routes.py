@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-POST_ONLY = frozenset({"infer", "feedback"})
+POST_ONLY = frozenset({"infer", "feedback", "index", "load", "unload"})
 
 
 @dataclass(frozen=True)
 class Route:
     endpoint: str
-    """One of server, live, ready, metrics, model, model-ready, infer, feedback."""
+    """One of server, live, ready, metrics, index, load, unload, all-stats, model, model-ready, config, stats, example,
+    infer, feedback."""
     model: str = ""
     version: str | None = None
 
@@ -27,8 +28,14 @@ def find(path: str) -> Route | None:
             return Route("server")
         case ["v2", "health", ("live" | "ready") as endpoint]:
             return Route(endpoint)
+        case ["v2", "models", "stats"]:
+            return Route("all-stats")
         case ["v2", "models", model, *rest]:
             return _model_route(model, rest)
+        case ["v2", "repository", "index"]:
+            return Route("index")
+        case ["v2", "repository", "models", model, ("load" | "unload") as endpoint]:
+            return Route(endpoint, model)
     return None
 
 
@@ -41,6 +48,6 @@ def _model_route(model: str, rest: list[str]) -> Route | None:
             return Route("model", model, version)
         case ["ready"]:
             return Route("model-ready", model, version)
-        case [("infer" | "feedback") as endpoint]:
+        case [("infer" | "feedback" | "config" | "stats" | "example") as endpoint]:
             return Route(endpoint, model, version)
     return None

@@ -15,6 +15,7 @@ from time import monotonic
 import uvicorn
 
 from inference_server.app import App
+from inference_server.fast_lane import FastLane, fits
 
 IDLE_SECONDS = 1.0
 """How long after the signal a kept-alive connection may still bring one more request."""
@@ -24,13 +25,14 @@ _POLL_SECONDS = 0.01
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: App, drain_seconds: int, on_listening: Callable[[], None]) -> None:
+    def __init__(self, app: App, *, drain_seconds: int, plain_asgi: bool, on_listening: Callable[[], None]) -> None:
         """``drain_seconds``: for requests in work to end. ``on_listening`` is called once connections are taken."""
+        lane = fits() and not plain_asgi
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=FastLane if lane else "httptools",
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -42,6 +44,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=drain_seconds,
             )
         )
+        self.has_fast_lane = lane
         self._app = app
         self._on_listening = on_listening
 

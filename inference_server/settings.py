@@ -27,18 +27,27 @@ class Settings:
     node: str
     host: str
     port: int
-    model_directory: Path
+    models: tuple[Path, ...]
+    """Artifacts' directories or ONNX files; at least one."""
+    explicit_model_control: bool
     latency_objective_seconds: float | None
     threads: int
     queue: int
     max_body_bytes: int
     drain_seconds: int
+    plain_asgi: bool
     termination_log: Path
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """A flag wins over its variable; an empty variable counts as unset. Exits with 2 and a message on a wrong value."""
-    given = vars(_parser(environment).parse_args(arguments))
+    parser = _parser(environment)
+    given = vars(parser.parse_args(arguments))
+    directory = given.pop("model_directory")
+    models = tuple(given.pop("models")) or (directory,)
+    if len(models) > 1 and any(given[name] for name in ("model", "revision", "variant")):
+        parser.error("--model, --revision and --variant name one model, and there are several")
+    given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
     objective = given.pop("latency_objective_milliseconds")
     return Settings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
 
@@ -54,6 +63,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         value = environment.get(name) or default
         parser.add_argument(flag, type=parse, default=value, help=f"{text}; the variable {name}")
 
+    parser.add_argument(
+        "models", nargs="*", type=Path, help="ONNX files or artifacts' directories, in the place of --model-directory"
+    )
     variable("--namespace", serving.NAMESPACE, "default", "namespace of the EdgeModel")
     variable("--model", serving.MODEL, None, "name of the EdgeModel, as in the manifest if not given")
     variable("--revision", serving.REVISION, None, "name of the revision, the artifact's fingerprint if not given")
@@ -69,6 +81,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         _milliseconds,
     )
     add = parser.add_argument
+    add(
+        "--model-control",
+        choices=("none", "explicit"),
+        default="none",
+        help="explicit: clients may load and unload models, from where they are",
+    )
     add("--host", default="", help="address to listen on; every one if empty")
     add("--threads", type=_between(1, 1024), default=len(os.sched_getaffinity(0)), help="requests in work at a time")
     add(
@@ -86,6 +104,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add(
         "--drain-seconds", type=_between(0, 3600), default=DEFAULT_DRAIN_SECONDS, help="for requests in work at the end"
     )
+    add("--plain-asgi", action="store_true", help="every request by way of ASGI, for comparison: slower, same answers")
     add("--termination-log", type=Path, default=TERMINATION_LOG, help="file for the reason of an end, if it exists")
     return parser
 

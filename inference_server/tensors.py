@@ -5,7 +5,7 @@ Every function raises InvalidRequest; ``name`` is only for its message.
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from math import prod
 from typing import Any
@@ -22,11 +22,18 @@ MAX_ELEMENTS = 2**31 - 1
 """Largest product of a shape, an empty dimension counted as 1: no arithmetic on shapes overflows below it."""
 
 _OPENING_BRACKETS = re.compile(rb"[\s\[]*")
+_FEW = 64  # values that Python compares faster than numpy
+_LARGEST = {"FP32": float(np.finfo(np.float32).max), "FP64": float(np.finfo(np.float64).max)}
 _LENGTH_BYTES = 4  # of the unsigned little-endian length before each BYTES element
 
 
-def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> None:
-    """``declared`` has -1 for an open dimension; any size from 0 on fits there."""
+def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> int:
+    """The number of elements. ``declared`` has -1 for an open dimension; any size from 0 on fits there."""
+    return _elements(name, tuple(shape), tuple(declared))
+
+
+@lru_cache(1024)
+def _elements(name: str, shape: tuple[int, ...], declared: tuple[int, ...]) -> int:
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} has a negative dimension, want sizes from 0 on")
     if prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
@@ -34,6 +41,7 @@ def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> Non
     fits = len(shape) == len(declared) and all(want in (-1, size) for size, want in zip(shape, declared, strict=True))
     if not fits:
         raise Unfit(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
+    return prod(shape)
 
 
 def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec.Raw) -> Array:
@@ -51,9 +59,9 @@ def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"input {name!r}: data is not {datatype.name}: {error}") from error
     flat = _flatten(name, [values] if depth == 0 else values, shape if depth > 1 else None)
-    if len(flat) != prod(shape):
+    if len(flat) != (wanted := prod(shape)):
         raise InvalidRequest(
-            f"input {name!r}: data has {len(flat)} elements, want {prod(shape)} for the shape {list(shape)}"
+            f"input {name!r}: data has {len(flat)} elements, want {wanted} for the shape {list(shape)}"
         )
     return _array(name, datatype, flat).reshape(shape)
 
@@ -125,6 +133,10 @@ def _misshapen(name: str, axis: int, size: int, shape: Sequence[int]) -> Invalid
 
 
 def _array(name: str, datatype: Datatype, flat: list[Any]) -> Array:
+    if datatype.json is float and 0 < len(flat) <= _FEW:
+        largest = _LARGEST[datatype.name]
+        if -largest <= min(flat) and max(flat) <= largest:
+            return np.array(flat, datatype.numpy)
     try:
         with np.errstate(over="ignore"):
             array: Array = np.array(flat, datatype.numpy)

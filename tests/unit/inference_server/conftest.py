@@ -23,11 +23,13 @@ ALL_TYPES = {
 }
 
 
-@pytest.fixture(scope="session")
-def mlp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="session", params=["fast lane", "plain ASGI"])
+def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Serves ``artifacts.mlp``; shared, so a test must not change or end it."""
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
-    with serving_process(directory, "--max-body-bytes", "1000000") as server:
+    way = ["--plain-asgi"] if request.param == "plain ASGI" else []
+    with serving_process(directory, "--max-body-bytes", "1000000", *way) as server:
+        assert server.log[0]["fast_lane"] is (not way)
         yield server
 
 

@@ -32,7 +32,12 @@ def expected_scores(items: int = 1) -> Any:
 
 
 def test_the_server_and_its_health_are_told(mlp_server: ServerProcess) -> None:
-    assert mlp_server.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    assert mlp_server.get("/v2").json()["extensions"] == [
+        "binary_tensor_data",
+        "model_configuration",
+        "model_repository",
+        "statistics",
+    ]
     assert mlp_server.get("/v2/health/live").status == 200
     assert mlp_server.get("/v2/health/ready").status == 200
     assert mlp_server.request("HEAD", "/v2/health/ready").status == 200

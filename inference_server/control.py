@@ -1,0 +1,38 @@
+"""The bodies of the repository extension. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from inference_server.errors import InvalidRequest
+
+
+class Index(msgspec.Struct):
+    ready: bool = False
+    """Only models that are."""
+
+
+class Load(msgspec.Struct):
+    parameters: dict[str, Any] = {}
+
+
+_index = msgspec.json.Decoder(Index).decode
+_load = msgspec.json.Decoder(Load).decode
+
+
+def decode_index(body: bytes) -> Index:
+    """Raises InvalidRequest."""
+    try:
+        return _index(body) if body.strip() else Index()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f'an index request is {{"ready": true}} or empty: {error}') from error
+
+
+def decode_load(body: bytes) -> None:
+    """Raises InvalidRequest: a model is loaded from where the server has it, so nothing can be asked for."""
+    try:
+        request = _load(body) if body.strip() else Load()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"a load or unload request is {{}} or empty: {error}") from error
+    if unknown := request.parameters.keys() - {"unload_dependents"}:  # what every client sends
+        raise InvalidRequest(f"parameters {', '.join(sorted(unknown))} are not supported")

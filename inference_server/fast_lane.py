@@ -1,0 +1,269 @@
+"""The fast lane: an inference request goes from its bytes to its answer without ASGI, at a third of the cost.
+
+uvicorn stays the owner of the connection. Whatever is not plain goes its way, byte for byte, through ``app.App``: other
+paths, a model that is not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, heads that are long, requests that
+come several in one piece, answers that nobody reads. Both ways give the same answers.
+
+Clients send the same head again and again, so what a head says is remembered. It was read by the parser that uvicorn
+uses, with all its strictness, and from the same bytes it would read the same.
+"""
+
+import inspect
+from collections.abc import Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from edgemodel import metrics as contract
+from inference_server.answers import Response
+from inference_server.app import App, gone
+from inference_server.errors import Busy
+from inference_server.served import Served
+from inference_server.workers import Job
+
+MOST_HEADS = 256
+LONGEST_HEAD = 2048
+"""Bytes; MOST_HEADS of them and what they say take about a megabyte."""
+JOIN_BYTES = 65536
+"""A longer body is not copied behind its head, but written after it."""
+
+_USED_OF_UVICORN = {
+    "__init__": ("self", "config", "server_state", "app_state", "_loop"),
+    "connection_made": ("self", "transport"),
+    "connection_lost": ("self", "exc"),
+    "data_received": ("self", "data"),
+    "on_message_begin": ("self",),
+    "on_message_complete": ("self",),
+    "shutdown": ("self",),
+    "timeout_keep_alive_handler": ("self",),
+}
+
+
+def fits() -> bool:
+    """Whether this uvicorn has what the lane stands on; if not, all requests have to go through ASGI."""
+    return all(
+        tuple(inspect.signature(vars(HttpToolsProtocol).get(name, fits)).parameters) == parameters
+        for name, parameters in _USED_OF_UVICORN.items()
+    )
+
+
+class Head(NamedTuple):
+    """What the head of a plain POST says."""
+
+    path: str
+    length: int
+    """Bytes of the body."""
+    headers: dict[bytes, bytes]
+    keep_alive: bool
+
+
+class _Reading:
+    """Takes what the parser finds in one head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def read_head(data: bytes) -> Head | None:
+    """None for a head that is not plain. ``data`` ends with the empty line."""
+    reading = _Reading()
+    parser = httptools.HttpRequestParser(reading)
+    try:
+        parser.feed_data(data)
+        headers = dict(reading.headers)
+        if (
+            not reading.complete
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+            or len(headers) != len(reading.headers)
+            or b"content-length" not in headers
+            or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade"))
+        ):
+            return None
+        path = unquote(httptools.parse_url(reading.url).path.decode("ascii"))
+        return Head(path, int(headers[b"content-length"]), headers, parser.should_keep_alive())
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
+        return None
+
+
+_heads: dict[bytes, Head | None] = {}
+
+
+def _head(data: bytes) -> Head | None:
+    try:
+        return _heads[data]
+    except KeyError:
+        if len(_heads) >= MOST_HEADS:
+            _heads.clear()
+        head = _heads[data] = read_head(data)
+        return head
+
+
+class FastLane(HttpToolsProtocol):
+    """One connection. At any time it is uvicorn's, or one request of its is in the lane."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._app: App = config.loaded_app
+        self._between_messages = True
+        """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
+        self._active = perf_counter()
+        self._head: Head | None = None
+        """Of the request whose body is still to come."""
+        self._asked: Served
+        """By the last request in the lane."""
+        self._chunks: list[bytes] = []
+        self._missing = 0
+        self._started = 0.0
+        self._job: Job | None = None
+        """Of the request that is in work."""
+        self._waiting: list[bytes] = []
+        """What came while one was."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._arm(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        self._active = perf_counter()
+        if self._head is not None:
+            self._body(self._head, data)
+        elif self._job is not None:
+            self._waiting.append(data)
+            self.flow.pause_reading()
+        elif not self._take(data):
+            super().data_received(data)
+
+    def _take(self, data: bytes) -> bool:
+        """Whether ``data`` begins a request for the lane; it is answered then, or its body awaited."""
+        cycle = self.cycle
+        if not self._between_messages or (cycle is not None and not cycle.response_complete):
+            return False
+        end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD) + 4
+        if end < 4 or self.flow.write_paused or self.transport.is_closing():
+            return False
+        head = _head(data[:end])
+        if head is None or head.length > self._app.max_body_bytes:
+            return False
+        served = self._app.repository.fast.get(head.path)
+        missing = head.length - len(data) + end
+        if served is None or missing < 0:
+            return False
+        self._started, self._asked = self._active, served
+        if missing:
+            self._head, self._missing, self._chunks = head, missing, [data[end:]]
+        else:
+            self._infer(head, data[end:])
+        return True
+
+    def _body(self, head: Head, data: bytes) -> None:
+        rest = b""
+        if len(data) > self._missing:
+            data, rest = data[: self._missing], data[self._missing :]
+        self._chunks.append(data)
+        self._missing -= len(data)
+        if self._missing:
+            return
+        body = b"".join(self._chunks)
+        self._head, self._chunks = None, []
+        if rest:
+            self._waiting.append(rest)
+        self._infer(head, body)
+
+    def _infer(self, head: Head, body: bytes) -> None:
+        served = self._asked
+        if served.is_quick(head.length):
+            served.metrics.waited(0.0)
+            self._answer(head, *self._app.infer(served, head.headers, body))
+            return
+        try:
+            work = partial(served.infer, head.headers, body)
+            self._job = self._app.workers.submit(work, partial(self._done, head), served.metrics.waited)
+        except Busy as error:
+            self._answer(head, *self._app.failed(error))
+
+    def _done(self, head: Head, response: Response | None, error: Exception | None) -> None:
+        self._job = None
+        outcome = contract.OK
+        if error is not None or response is None:
+            response, outcome = self._app.failed(error or RuntimeError("no answer"))
+        self._answer(head, response, outcome)
+
+    def _answer(self, head: Head, response: Response, outcome: str) -> None:
+        self._asked.metrics.answered(outcome, perf_counter() - self._started)
+        transport = self.transport
+        if transport.is_closing():
+            return
+        last = self._app.draining or not head.keep_alive
+        self.server_state.total_requests += 1
+        start = _start(response.status, response.headers, len(response.body), last)
+        if len(response.body) <= JOIN_BYTES:
+            transport.write(start + response.body)
+        else:
+            transport.writelines((start, response.body))
+        if last:
+            transport.close()
+        elif self._waiting:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """With what came behind the request that was just answered."""
+        data = b"".join(self._waiting)
+        self._waiting = []
+        self.flow.resume_reading()
+        self.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._head is not None:
+            self._head, self._chunks = None, []
+            self._asked.metrics.answered(gone().outcome, perf_counter() - self._started)
+        if self._job is not None:
+            self._job.cancelled = True
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def on_message_begin(self) -> None:
+        self._between_messages = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._between_messages = True
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        if self._head is None and self._job is None:
+            super().shutdown()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The timer is not set anew with each request, so it asks first how long nothing has come."""
+        idle = perf_counter() - self._active
+        if self._job is None and idle >= self.timeout_keep_alive:
+            super().timeout_keep_alive_handler()
+        else:
+            self._arm(max(self.timeout_keep_alive - idle, 1.0))
+
+    def _arm(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+
+def _start(status: int, headers: Sequence[tuple[bytes, bytes]], length: int, last: bool) -> bytes:
+    lines = [b"%s: %s\r\n" % header for header in headers]
+    if last:
+        lines.append(b"connection: close\r\n")
+    return b"%s%scontent-length: %d\r\n\r\n" % (STATUS_LINE[status], b"".join(lines), length)

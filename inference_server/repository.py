@@ -1,0 +1,135 @@
+"""The models of this process: what is known by which name, and what serves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from edgemodel import reasons
+from edgemodel.artifact import ArtifactManifest
+from inference_server import boot, memory
+from inference_server.boot import Ending, Ready
+from inference_server.errors import ModelNotReady, NotFound
+from inference_server.metrics import Identity, ModelMetrics
+from inference_server.served import Served
+
+LOADING = "the model is being loaded and tested"
+UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads it again"
+
+
+@dataclass
+class Entry:
+    """One model, by whatever revision is there now."""
+
+    path: Path
+    """An artifact's directory, or an ONNX file."""
+    identity: Identity
+    manifest: ArtifactManifest
+    metrics: ModelMetrics
+    served: Served | None = None
+    reason: str = LOADING
+    """Why ``served`` is None."""
+
+    @property
+    def state(self) -> str:
+        """In the words of the repository extension."""
+        if self.served is not None:
+            return "READY"
+        return "LOADING" if self.reason == LOADING else "UNAVAILABLE"
+
+
+class Repository:
+    def __init__(
+        self, identify: Callable[[ArtifactManifest], Identity], objective_seconds: float | None, max_body_bytes: int
+    ) -> None:
+        self.fast: dict[str, Served] = {}
+        """The path of an infer request -> what answers it; replaced, never changed."""
+        self.entries: dict[str, Entry] = {}
+        """By name; replaced, never changed."""
+        self._identify, self._objective, self._max_body_bytes = identify, objective_seconds, max_body_bytes
+        self._lock = Lock()
+        """Held while a model is loaded or unloaded: one at a time."""
+
+    def add(self, path: Path) -> Entry | Ending:
+        """Reads what ``path`` says of itself, and loads nothing yet."""
+        manifest = boot.read_manifest(path)
+        if isinstance(manifest, Ending):
+            return manifest
+        entry = self._entry(path, manifest)
+        if (other := self.entries.get(entry.identity.model)) is not None:
+            message = f"{path}: {other.path} has the same name {entry.identity.model!r}: rename one"
+            return Ending(reasons.MODEL_LOAD_FAILED, message)
+        self.entries = {**self.entries, entry.identity.model: entry}
+        return entry
+
+    @property
+    def first(self) -> Entry:
+        """What requests count for that name no model of this server."""
+        return next(iter(self.entries.values()))
+
+    @property
+    def ready(self) -> bool:
+        return all(entry.state != "LOADING" for entry in self.entries.values())
+
+    def find(self, name: str, version: str | None) -> Served:
+        """Raises NotFound, ModelNotReady."""
+        entry = self.entry(name, version)
+        if entry.served is None:
+            raise ModelNotReady(f"model {name!r} is not ready: {entry.reason}")
+        return entry.served
+
+    def entry(self, name: str, version: str | None) -> Entry:
+        """Raises NotFound."""
+        entry = self.entries.get(name)
+        if entry is None:
+            raise NotFound(f"model {name!r} is unknown, this server has {', '.join(map(repr, self.entries))}")
+        if version not in (None, entry.identity.revision):
+            raise NotFound(f"version {version!r} is unknown, this server has {entry.identity.revision!r}")
+        return entry
+
+    def load(self, name: str) -> Ready | Ending:
+        """Takes long, so not in the event loop. What serves goes on serving until the new one takes its place."""
+        with self._lock:
+            old = entry = self.entries[name]
+            if entry.reason != LOADING or entry.served is not None:
+                manifest = boot.read_manifest(old.path)
+                if isinstance(manifest, Ending):
+                    return _failed(old, manifest)
+                entry = self._entry(old.path, manifest)
+                if entry.identity.model != name:
+                    message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
+                    return _failed(old, Ending(reasons.MODEL_LOAD_FAILED, message))
+            outcome = boot.prepare(entry.path, entry.manifest)
+            if isinstance(outcome, Ending):
+                return _failed(old, outcome)
+            if outcome.golden is not None:
+                disagree = outcome.golden.items - outcome.golden.agree
+                entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
+            entry.served = Served(entry.identity, outcome.model, entry.metrics, self._max_body_bytes)
+            self.entries = {**self.entries, name: entry}
+            self._publish()
+        del old  # and with it its session, when no request is in work there
+        memory.give_back()
+        return outcome
+
+    def unload(self, name: str) -> None:
+        """Requests in work are answered."""
+        with self._lock:
+            entry = self.entries[name]
+            entry.served, entry.reason = None, UNLOADED.format(name=name)
+            self._publish()
+        memory.give_back()
+
+    def _entry(self, path: Path, manifest: ArtifactManifest) -> Entry:
+        identity = self._identify(manifest)
+        return Entry(path, identity, manifest, ModelMetrics(identity, manifest, self._objective))
+
+    def _publish(self) -> None:
+        serving = [entry.served for entry in self.entries.values() if entry.served is not None]
+        self.fast = {path: served for served in serving for path in served.paths}
+
+
+def _failed(entry: Entry, ending: Ending) -> Ending:
+    if entry.served is None:
+        entry.reason = ending.message
+    return ending
