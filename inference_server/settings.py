@@ -41,7 +41,10 @@ class Settings:
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """A flag wins over its variable; an empty variable counts as unset. Exits with 2 and a message on a wrong value."""
-    parser = _parser(environment)
+    return _settings(_parser(environment), arguments)
+
+
+def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Settings:
     given = vars(parser.parse_args(arguments))
     directory = given.pop("model_directory")
     models = tuple(given.pop("models")) or (directory,)
@@ -52,10 +55,19 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     return Settings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
 
 
-def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+def parse_desk(arguments: Sequence[str]) -> Settings:
+    """As ``parse``, of ``edgemodel serve``: no variables, at least one model, and clients on this machine only."""
+    parser = _parser({}, prog="edgemodel serve")
+    parser.set_defaults(host="127.0.0.1")
+    if not parser.parse_args(arguments).models:
+        parser.error("name a model: an ONNX file, or the folder of an artifact")
+    return _settings(parser, arguments)
+
+
+def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="inference_server",
-        description="Serves the ONNX model of an artifact directory over the Open Inference Protocol v2.",
+        prog=prog,
+        description="Serves ONNX models over the Open Inference Protocol v2.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
 

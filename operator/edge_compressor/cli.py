@@ -7,6 +7,7 @@ what), 4 worth another try.
 import argparse
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -33,6 +34,7 @@ examples:
       --evaluation labelled.npz --budget maxAccuracyDropPercent=1.0 --output compressed
   edgemodel compress -f edgemodel.yaml --output compressed
   edgemodel push defects.onnx oci://registry.example/models/defects:v1
+  edgemodel serve defects.onnx
 
 steps.yaml:
   - {name: clean, type: CleanGraph}
@@ -41,7 +43,10 @@ steps.yaml:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["serve"]:  # the server's own options, and nothing of the compressor in its memory
+        os.execv(sys.executable, [sys.executable, "-m", "inference_server.desk", *words[1:]])  # noqa: S606 - no shell
+    options = _parser().parse_args(words)
     logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
     try:
         return int(options.command(options))
@@ -282,6 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_compress(commands)
     _add_push(commands)
+    commands.add_parser("serve", add_help=False, help="serve models on this machine, without Kubernetes")
     return parser
 
 

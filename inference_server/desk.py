@@ -1,0 +1,56 @@
+"""``edgemodel serve``: models on a desk, without Kubernetes, and what to ask them."""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+
+from edgemodel import serving
+from edgemodel.artifact import Tensor
+from inference_server import settings
+from inference_server.boot import Ending, Ready
+from inference_server.program import Program, exit_at_once, repository
+from inference_server.repository import Entry
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the port cannot be taken."""
+    signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
+    signal.signal(signal.SIGINT, lambda *_: exit_at_once(0))
+    options = settings.parse_desk(arguments)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    models = repository(options)
+    if isinstance(models, Ending):
+        return _end_for(models)
+    try:
+        ending = Program(options, models, lambda entry, ready, port: _announce(entry, ready, options.host, port)).run()
+    except OSError as error:
+        print(f"edgemodel: port {options.port} cannot be taken: {error}: name another, --port", file=sys.stderr)
+        return 1
+    return 0 if ending is None else _end_for(ending)
+
+
+def _announce(entry: Entry, ready: Ready, host: str, port: int) -> None:
+    name = entry.identity.model
+    url = f"http://{f'[{host}]' if ':' in host else host or '127.0.0.1'}:{port}/v2/models/{name}"
+    signature = ready.model.signature
+    lines = [
+        f"{name}  {url}",
+        *_told("takes", signature.inputs.values()),
+        *_told("gives", signature.outputs.values()),
+        f"  try    curl -s {url}/example | curl -s {url}/infer -d @-",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _told(word: str, tensors: Iterable[Tensor]) -> list[str]:
+    return [f"  {word}  {tensor.name}  {tensor.datatype}  {list(tensor.shape)}" for tensor in tensors]
+
+
+def _end_for(ending: Ending) -> int:
+    print(f"edgemodel: {ending.reason}: {ending.message}", file=sys.stderr)
+    return serving.EXIT_MODEL
+
+
+if __name__ == "__main__":
+    exit_at_once(main(sys.argv[1:]))

@@ -1,0 +1,91 @@
+"""The server of a process, from its settings to its end."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from threading import Thread
+from typing import NoReturn
+
+from edgemodel.artifact import ArtifactManifest
+from inference_server import logs
+from inference_server.app import App
+from inference_server.boot import Ending, Ready
+from inference_server.metrics import Identity
+from inference_server.repository import Entry, Repository
+from inference_server.server import Server, listen
+from inference_server.settings import Settings
+from inference_server.workers import Workers
+
+
+def repository(options: Settings) -> Repository | Ending:
+    """What the settings name, not loaded yet."""
+    made = Repository(partial(_identity, options), options.latency_objective_seconds, options.max_body_bytes)
+    for path in options.models:
+        if isinstance(entry := made.add(path), Ending):
+            return entry
+    return made
+
+
+class Program:
+    """The server and, beside it while it already answers probes, the thread that loads the models.
+
+    Raises OSError when the port cannot be taken.
+    """
+
+    def __init__(
+        self, options: Settings, repository: Repository, announce: Callable[[Entry, Ready, int], None]
+    ) -> None:
+        """``announce`` is told of each model that begins to serve, and the port."""
+        self._repository = repository
+        self._announce = announce
+        app = App(
+            repository,
+            Workers(options.threads, options.queue),
+            max_body_bytes=options.max_body_bytes,
+            explicit_model_control=options.explicit_model_control,
+        )
+        self._server = Server(
+            app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, on_listening=self._begin
+        )
+        self._listener = listen(options.host, options.port)
+        self._ending: Ending | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def run(self) -> Ending | None:
+        """Until a signal (None), or until a model turns out unfit."""
+        self._server.run(sockets=[self._listener])
+        return self._ending
+
+    def _begin(self) -> None:
+        logs.event("listening", port=self.port, fast_lane=self._server.has_fast_lane)
+        Thread(target=self._load, name="load", daemon=True).start()
+
+    def _load(self) -> None:
+        for name in self._repository.entries:
+            outcome = self._repository.load(name)
+            if isinstance(outcome, Ending):
+                self._ending = outcome
+                self._server.stop()
+                return
+            self._announce(self._repository.entries[name], outcome, self.port)
+
+
+def exit_at_once(status: int) -> NoReturn:
+    """Without the interpreter's clean-up, which would crash while a thread is inside the runtime's native code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _identity(options: Settings, manifest: ArtifactManifest) -> Identity:
+    return Identity(
+        namespace=options.namespace,
+        model=options.model or manifest.model,
+        revision=options.revision or manifest.fingerprint,
+        variant=options.variant or manifest.variant,
+        node=options.node,
+    )

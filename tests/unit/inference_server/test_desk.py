@@ -1,0 +1,96 @@
+"""``edgemodel serve``: a model on a desk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import DEADLINE_SECONDS, REPOSITORY
+from tests.unit.inference_server.test_repository import write_model
+
+ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}"}
+SERVE = [sys.executable, "-c", "import sys; from edge_compressor.cli import main; sys.exit(main())", "serve"]
+
+
+@contextmanager
+def desk(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
+    command = [*SERVE, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(*arguments: str | Path) -> tuple[int, str]:
+    """Exit status and standard error."""
+    command = [*SERVE, *map(str, arguments)]
+    done = subprocess.run(
+        command, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_file_is_served_and_what_is_printed_works(tmp_path: Path) -> None:
+    with desk(write_model(tmp_path / "double.onnx", 2.0), "--port", "0") as process:
+        assert process.stdout is not None
+        head, takes, gives, example = (process.stdout.readline().strip() for _ in range(4))
+        name, url = head.split()
+        assert name == "double"
+        assert url.startswith("http://127.0.0.1:")
+        assert takes.split(maxsplit=3) == ["takes", "x", "FP32", "[-1, 2]"]
+        assert gives.split(maxsplit=3) == ["gives", "y", "FP32", "[-1, 2]"]
+        said = subprocess.run(
+            ["bash", "-c", example.removeprefix("try")], capture_output=True, check=True, timeout=DEADLINE_SECONDS
+        )
+        (output,) = json.loads(said.stdout)["outputs"]
+        assert output["data"] == [0.0, 0.0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_SECONDS) == 0
+
+
+def test_several_models_and_an_artifact_are_served_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "artifact").mkdir()
+    artifact = artifacts.write_mlp(tmp_path / "artifact")
+    with desk(write_model(tmp_path / "one.onnx"), artifact, "--port", "0") as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline().split() for _ in range(8)]
+        assert [line[0] for line in told if len(line) == 2] == ["one", artifacts.MODEL]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((), 2, "name a model: an ONNX file, or the folder of an artifact"),
+        (("missing.onnx",), 3, "missing.onnx"),
+        (("{noise}",), 3, "edgemodel: ModelLoadFailed: "),
+        (("{noise}", "--threads", "0"), 2, "not an integer from 1"),
+        (("{noise}", "{noise}", "--model", "m"), 2, "name one model, and there are several"),
+    ],
+)
+def test_what_cannot_be_served_is_told(tmp_path: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
+    noise = tmp_path / "noise.onnx"
+    noise.write_bytes(b"no model")
+    found, told = ended(*(argument.format(noise=noise) for argument in arguments), "--port", "0")
+    assert found == status, told
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.onnx")
+    with desk(model, "--port", "0") as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().split()[1].split(":")[2].split("/")[0]
+        status, told = ended(model, "--port", port)
+    assert status == 1
+    assert f"port {port} cannot be taken" in told
+    assert "name another, --port" in told
