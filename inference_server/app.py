@@ -55,10 +55,10 @@ class App:
         last = self.draining or (response.status >= 400 and _asks_first(scope))
         await self._send(response, last, send)
 
-    def infer(self, served: Served, headers: dict[bytes, bytes], body: bytes) -> tuple[Response, str]:
+    def infer(self, served: Served, headers: dict[bytes, bytes], body: bytes, arrived: float) -> tuple[Response, str]:
         """The answer and its outcome, an error's too."""
         try:
-            return served.infer(headers, body), contract.OK
+            return served.infer(headers, body, arrived), contract.OK
         except Exception as error:
             return self.failed(error)
 
@@ -148,14 +148,14 @@ class App:
     async def _work(
         self,
         served: Served,
-        work: Callable[[dict[bytes, bytes], bytes], Response],
+        work: Callable[[dict[bytes, bytes], bytes, float], Response],
         scope: Scope,
         receive: Receive,
     ) -> Response:
         """In a worker: a large body must not hold up the health endpoints."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, self.max_body_bytes)
-        return await self.workers.run(partial(work, headers, body), served.metrics.waited)
+        return await self.workers.run(partial(work, headers, body, perf_counter()), served.metrics.waited)
 
     def _log_failure(self, error: Exception) -> None:
         now = perf_counter()

@@ -67,5 +67,13 @@ class Busy(RequestError):
     headers = ((b"retry-after", b"1"),)
 
 
+class Expired(RequestError):
+    """Its time was over before its work began."""
+
+    status = 503
+    outcome = metrics.SERVER_ERROR
+    headers = ((b"retry-after", b"1"),)
+
+
 class Disconnected(RequestError):
     """The caller went away before its request was complete; nobody reads the answer."""

@@ -124,6 +124,7 @@ class FastLane(HttpToolsProtocol):
         self._between_messages = True
         """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
         self._active = perf_counter()
+        """When something came last."""
         self._head: Head | None = None
         """Of the request whose body is still to come."""
         self._asked: Served
@@ -190,10 +191,10 @@ class FastLane(HttpToolsProtocol):
         served = self._asked
         if served.is_quick(head.length):
             served.metrics.waited(0.0)
-            self._answer(head, *self._app.infer(served, head.headers, body))
+            self._answer(head, *self._app.infer(served, head.headers, body, self._active))
             return
         try:
-            work = partial(served.infer, head.headers, body)
+            work = partial(served.infer, head.headers, body, self._active)
             self._job = self._app.workers.submit(work, partial(self._done, head), served.metrics.waited)
         except Busy as error:
             self._answer(head, *self._app.failed(error))

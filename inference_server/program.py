@@ -20,7 +20,12 @@ from inference_server.workers import Workers
 
 def repository(options: Settings) -> Repository | Ending:
     """What the settings name, not loaded yet."""
-    made = Repository(partial(_identity, options), options.latency_objective_seconds, options.max_body_bytes)
+    made = Repository(
+        partial(_identity, options),
+        objective_seconds=options.latency_objective_seconds,
+        max_body_bytes=options.max_body_bytes,
+        timeout_seconds=options.timeout_seconds,
+    )
     for path in options.models:
         if isinstance(entry := made.add(path), Ending):
             return entry

@@ -50,6 +50,8 @@ class Inference(NamedTuple):
     id: str | None
     feeds: dict[str, Array]
     wanted: tuple[Wanted, ...]
+    timeout_seconds: float | None = None
+    """How long after its arrival its client has use for an answer."""
 
 
 class Reply(NamedTuple):
@@ -94,7 +96,8 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the request is not JSON: {error}") from error
     blobs = None if split is None else memoryview(body)[split:]
-    return Inference(request.id, _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature))
+    feeds, wanted = _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature)
+    return Inference(request.id, feeds, wanted, _timeout(request.parameters) if request.parameters else None)
 
 
 def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
@@ -212,6 +215,14 @@ def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]
         if refused in output.parameters:
             raise InvalidRequest(f"output {output.name!r}: {refused} is not supported")
     return Wanted(declared[output.name], _flag(output.parameters, "binary_data", binary, f"output {output.name!r}"))
+
+
+def _timeout(parameters: Mapping[str, Any]) -> float | None:
+    """``timeout`` is in microseconds; 0, as absent, is none."""
+    value = parameters.get("timeout", 0)
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise InvalidRequest(f"the request: timeout is {value!r}, want microseconds")
+    return value / 1e6 if value else None
 
 
 def _flag(parameters: Mapping[str, Any], key: str, default: bool, where: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
@@ -40,13 +41,19 @@ class Entry:
 
 class Repository:
     def __init__(
-        self, identify: Callable[[ArtifactManifest], Identity], objective_seconds: float | None, max_body_bytes: int
+        self,
+        identify: Callable[[ArtifactManifest], Identity],
+        *,
+        objective_seconds: float | None,
+        max_body_bytes: int,
+        timeout_seconds: float,
     ) -> None:
         self.fast: dict[str, Served] = {}
         """The path of an infer request -> what answers it; replaced, never changed."""
         self.entries: dict[str, Entry] = {}
         """By name; replaced, never changed."""
-        self._identify, self._objective, self._max_body_bytes = identify, objective_seconds, max_body_bytes
+        self._identify, self._objective = identify, objective_seconds
+        self._limits: Any = {"max_body_bytes": max_body_bytes, "timeout_seconds": timeout_seconds}
         self._lock = Lock()
         """Held while a model is loaded or unloaded: one at a time."""
 
@@ -105,7 +112,7 @@ class Repository:
             if outcome.golden is not None:
                 disagree = outcome.golden.items - outcome.golden.agree
                 entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
-            entry.served = Served(entry.identity, outcome.model, entry.metrics, self._max_body_bytes)
+            entry.served = Served(entry.identity, outcome.model, entry.metrics, **self._limits)
             self.entries = {**self.entries, name: entry}
             self._publish()
         del old  # and with it its session, when no request is in work there

@@ -12,7 +12,7 @@ from edgemodel.artifact import Tensor
 from inference_server import answers, codings, feedback, protocol, tensors
 from inference_server.answers import Response
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest
+from inference_server.errors import Expired, InvalidRequest
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.session import Model
 from inference_server.tensors import Array
@@ -26,7 +26,11 @@ _WEIGHT = 0.05
 
 
 class Served:
-    def __init__(self, identity: Identity, model: Model, metrics: ModelMetrics, max_body_bytes: int) -> None:
+    def __init__(
+        self, identity: Identity, model: Model, metrics: ModelMetrics, *, max_body_bytes: int, timeout_seconds: float
+    ) -> None:
+        """``timeout_seconds``: a request that waited longer for its turn is refused."""
+        self._timeout_seconds = timeout_seconds
         self.identity = identity
         self._model = model
         self.metrics = metrics
@@ -49,13 +53,16 @@ class Served:
         """Whether a request with a body of ``size`` bytes hardly holds up what else the event loop has to do."""
         return self._seconds < QUICK_SECONDS and size <= QUICK_BYTES
 
-    def infer(self, headers: dict[bytes, bytes], body: bytes) -> Response:
-        """Raises RequestError, and whatever ONNX Runtime raises."""
+    def infer(self, headers: dict[bytes, bytes], body: bytes, arrived: float) -> Response:
+        """``arrived`` is the ``perf_counter()`` of its last byte. Raises RequestError, and whatever the runtime raises."""
         started = perf_counter()
+        _check_time(started - arrived, self._timeout_seconds)
         model = self._model
         body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         inference = protocol.decode(body, headers.get(protocol.HEADER_LENGTH), model.signature)
         decoded = perf_counter()
+        if inference.timeout_seconds is not None:
+            _check_time(decoded - arrived, inference.timeout_seconds)
         arrays = model.run(inference.feeds, [wanted.tensor.name for wanted in inference.wanted])
         ran = perf_counter()
         if inference.id is not None:
@@ -75,7 +82,7 @@ class Served:
             self._encoding += encoding
             self._last = time()
 
-    def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
+    def feedback(self, headers: dict[bytes, bytes], body: bytes, _arrived: float) -> Response:
         """Raises RequestError."""
         body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         right, wrong = self._predictions.judge(feedback.decode(body))
@@ -162,6 +169,11 @@ class Served:
         for wanted, array in zip(inference.wanted, arrays, strict=True):
             if wanted.tensor.name == first and inference.id is not None:
                 self._predictions.remember(inference.id, tensors.numbers(DATATYPES[wanted.tensor.datatype], array))
+
+
+def _check_time(waited: float, limit: float) -> None:
+    if waited > limit:
+        raise Expired(f"the request waited {waited:.3g} s for its turn, its limit is {limit:g} s")
 
 
 def _coded(reply: protocol.Reply, accepted: bytes | None) -> Response:

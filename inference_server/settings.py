@@ -13,6 +13,7 @@ from edgemodel import names, serving
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 DEFAULT_QUEUE = 256
+DEFAULT_TIMEOUT_SECONDS = 30
 DEFAULT_DRAIN_SECONDS = 20
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -34,6 +35,8 @@ class Settings:
     threads: int
     queue: int
     max_body_bytes: int
+    timeout_seconds: int
+    """How long a request may wait for its turn."""
     drain_seconds: int
     plain_asgi: bool
     termination_log: Path
@@ -112,6 +115,12 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
         type=_between(1, 2**40),
         default=DEFAULT_MAX_BODY_BYTES,
         help="of a request, as sent and expanded",
+    )
+    add(
+        "--timeout-seconds",
+        type=_between(1, 86400),
+        default=DEFAULT_TIMEOUT_SECONDS,
+        help="a request that waited longer for its turn is answered 503; one may have its own parameter timeout",
     )
     add(
         "--drain-seconds", type=_between(0, 3600), default=DEFAULT_DRAIN_SECONDS, help="for requests in work at the end"

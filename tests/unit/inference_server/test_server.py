@@ -231,6 +231,42 @@ def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None
         assert server.infer(body, {"Inference-Header-Content-Length": "0"}).status == 200
 
 
+@pytest.mark.parametrize("way", [(), ("--plain-asgi",)])
+def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Path, way: tuple[str, ...]) -> None:
+    """One worker has a request of seconds; of two behind it, one has a microsecond."""
+    long = {"name": "x", "shape": [600, 64], "datatype": "FP32", "parameters": {"binary_data_size": 600 * 64 * 4}}
+    with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--threads", "1", *way) as server:
+
+        def ask(timeout: int) -> Any:
+            head = json.dumps({"inputs": [long], "parameters": {"timeout": timeout}}).encode()
+            return server.infer(head + bytes(600 * 64 * 4), {"Inference-Header-Content-Length": str(len(head))})
+
+        with ThreadPoolExecutor(3) as pool:
+            answers = list(pool.map(ask, (0, 0, 1)))
+        refused = [answer for answer in answers if answer.status == 503]
+        assert len(refused) == 1
+        assert "s for its turn, its limit is 1e-06 s" in refused[0].error
+        assert refused[0].headers["retry-after"] == "1"
+
+
+def test_a_limit_for_all_requests_is_kept(tmp_path: Path) -> None:
+    body = artifacts.samples(1)[:, :1].repeat(64 * 1500).tobytes()
+    raw = {"Inference-Header-Content-Length": "0"}
+    flags = ("--threads", "1", "--timeout-seconds", "1")
+    with serving_process(artifacts.write(tmp_path, artifacts.slow()), *flags) as server:
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda _: server.infer(body, raw), range(12)))
+        assert {answer.status for answer in answers} == {200, 503}
+        assert any("its limit is 1 s" in answer.error for answer in answers if answer.status == 503)
+
+
+@pytest.mark.parametrize("timeout", [-1, 1.5, "1", True, 2**63])
+def test_a_timeout_that_is_none_is_told(mlp_server: ServerProcess, timeout: Any) -> None:
+    answer = mlp_server.infer(mlp_request(parameters={"timeout": timeout}))
+    assert answer.status == 400
+    assert "want microseconds" in answer.error
+
+
 # --- connections, by raw sockets ---
 
 

@@ -9,7 +9,7 @@ from inference_server.settings import parse
 def test_without_anything_the_defaults_are_those_of_a_pod() -> None:
     settings = parse([], {})
     assert settings.port == 8080
-    assert settings.model_directory == Path("/model")
+    assert settings.models == (Path("/model"),)
     assert settings.termination_log == Path("/dev/termination-log")
     assert settings.max_body_bytes == 64 * 1024 * 1024
     assert settings.latency_objective_seconds is None
@@ -29,7 +29,7 @@ def test_the_environment_of_the_operator_is_read() -> None:
     settings = parse([], environment)
     assert (settings.namespace, settings.model, settings.revision) == ("factory", "anomaly", "anomaly-0123456789")
     assert (settings.variant, settings.node, settings.port) == ("arm", "node-1", 9000)
-    assert settings.model_directory == Path("/elsewhere")
+    assert settings.models == (Path("/elsewhere"),)
     assert settings.latency_objective_seconds == 0.0125
 
 
