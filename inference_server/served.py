@@ -54,7 +54,7 @@ class Served:
         return self._seconds < QUICK_SECONDS and size <= QUICK_BYTES
 
     def infer(self, headers: dict[bytes, bytes], body: bytes, arrived: float) -> Response:
-        """``arrived`` is the ``perf_counter()`` of its last byte. Raises RequestError, and whatever the runtime raises."""
+        """``arrived``: ``perf_counter()`` at its last byte. Raises RequestError, and whatever the runtime raises."""
         started = perf_counter()
         _check_time(started - arrived, self._timeout_seconds)
         model = self._model

@@ -46,6 +46,8 @@ def test_a_plain_head_is_read() -> None:
         ("/v2/models/m%20n/infer", "/v2/models/m n/infer"),
         ("/v2/models/m/infer?x=1", "/v2/models/m/infer"),
         ("/v2/models/%C3%A4/infer", "/v2/models/ä/infer"),
+        ("http://x/v2/models/m/infer", "/v2/models/m/infer"),
+        ("http://x", ""),
     ],
 )
 def test_the_path_is_that_of_asgi(path: str, read: str) -> None:
