@@ -1,0 +1,10 @@
+"""What every peer runs: the settings of the session are not what is compared."""
+
+import onnxruntime
+
+
+def open_session(path: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

