@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 UNIT_WORKERS := 2
 
-.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts lab-up lab-down images lock clean
+.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server proto lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,12 @@ bench-rollout: $(VENV)/ready lab-up ## how long a rollout takes and what it cost
 
 bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulated fleets, beside other rules (an hour and a half); writes build/bench/verdicts.json
 	$(RUN) tests/bench/verdicts.py
+
+bench-server: $(VENV)/ready ## the inference server beside five others and the bare runtime (20 minutes); writes build/bench/server.json
+	$(RUN) tests/bench/server.py
+
+proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/open_inference.proto
+	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/open_inference.proto
 
 lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
 	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m tests.lab up; fi

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgemodel import serving
 from inference_server import logs, settings
 from inference_server.boot import Ending, Ready
-from inference_server.program import Program, exit_at_once, repository
+from inference_server.program import MissingExtra, Program, exit_at_once, repository
 from inference_server.repository import Entry
 
 
@@ -26,13 +26,16 @@ def main() -> int:
     except OSError as error:
         logs.failure("cannot listen", port=options.port, error=str(error))
         return 1
+    except MissingExtra as error:
+        logs.failure("cannot start", error=str(error))
+        return 1
     if ending is not None:
         return _end_for(ending, options.termination_log)
     logs.event("ended")
     return 0
 
 
-def _announce(entry: Entry, ready: Ready, _port: int) -> None:
+def _announce(entry: Entry, ready: Ready) -> None:
     logs.event(
         "ready",
         model=entry.identity.model,

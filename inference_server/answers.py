@@ -28,4 +28,8 @@ def json(value: Any) -> Response:
 
 
 def error(status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
-    return Response(status, _encode({"error": message[:MESSAGE_MAX]}), (*_JSON, *headers))
+    return Response(status, _encode({"error": message}), (*_JSON, *headers))
+
+
+def shortened(message: str) -> str:
+    return message[:MESSAGE_MAX]

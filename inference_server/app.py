@@ -2,23 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 
 import inference_server
 from edgemodel import metrics as contract
-from inference_server import answers, control, routes
+from inference_server import answers, control, openapi, routes
 from inference_server.answers import Response
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
-from inference_server.boot import Ending
-from inference_server.errors import Disconnected, InvalidRequest, MethodNotAllowed, NotFound, NotReady, RequestError
+from inference_server.control import Control
+from inference_server.errors import Disconnected, MethodNotAllowed, NotFound, NotReady, RequestError
+from inference_server.exchange import HttpExchange
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
 from inference_server.repository import LOADING, Repository
-from inference_server.served import Served
-from inference_server.workers import Workers
+from inference_server.served import Inferring, Judging, Served
+from inference_server.workers import Task, Waiting, Workers
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 MOST_CONTROL_BYTES = 65536
@@ -38,7 +37,7 @@ class App:
         self.repository = repository
         self.workers = workers
         self.max_body_bytes = max_body_bytes
-        self._explicit = explicit_model_control
+        self.control = Control(repository, explicit=explicit_model_control)
         self._exposition = Exposition(lambda: [entry.metrics for entry in repository.entries.values()])
         self._logged_at = float("-inf")
 
@@ -55,20 +54,26 @@ class App:
         last = self.draining or (response.status >= 400 and _asks_first(scope))
         await self._send(response, last, send)
 
-    def infer(self, served: Served, headers: dict[bytes, bytes], body: bytes, arrived: float) -> tuple[Response, str]:
+    def infer(self, served: Served, exchange: HttpExchange, arrived: float) -> tuple[Response, str]:
         """The answer and its outcome, an error's too."""
         try:
-            return served.infer(headers, body, arrived), contract.OK
+            return served.infer(exchange, arrived), contract.OK
         except Exception as error:
             return self.failed(error)
 
     def failed(self, error: Exception) -> tuple[Response, str]:
         """The answer that tells ``error``, and its outcome."""
+        message, outcome = self.told(error)
         if isinstance(error, RequestError):
-            return answers.error(error.status, str(error), error.headers), error.outcome
+            return answers.error(error.status, message, error.headers), outcome
+        return answers.error(HTTPStatus.INTERNAL_SERVER_ERROR, message), outcome
+
+    def told(self, error: Exception) -> tuple[str, str]:
+        """What a client is told of ``error``, and its outcome."""
+        if isinstance(error, RequestError):
+            return answers.shortened(str(error)), error.outcome
         self._log_failure(error)
-        response = answers.error(HTTPStatus.INTERNAL_SERVER_ERROR, f"inference failed: {error}")
-        return response, contract.SERVER_ERROR
+        return answers.shortened(f"inference failed: {error}"), contract.SERVER_ERROR
 
     async def _answer(self, route: routes.Route | None, scope: Scope, receive: Receive) -> Response:
         path, method = scope["path"], scope["method"]
@@ -83,6 +88,8 @@ class App:
                 if not self.repository.ready:
                     raise NotReady(LOADING)
                 return answers.json({"ready": True})
+            case "openapi":
+                return answers.json(openapi.document())
             case "metrics":
                 return Response(HTTPStatus.OK, self._exposition.scrape(), ((b"content-type", CONTENT_TYPE),))
             case "server":
@@ -92,8 +99,7 @@ class App:
             case "index" | "load" | "unload":
                 return await self._control(route, scope, receive)
             case "all-stats":
-                serving = [entry.served for entry in self.repository.entries.values() if entry.served is not None]
-                return answers.json({"model_stats": [served.statistics() for served in serving]})
+                return answers.json({"model_stats": [served.statistics() for served in self.repository.serving]})
         served = self.repository.find(route.model, route.version)
         match route.endpoint:
             case "model":
@@ -106,9 +112,12 @@ class App:
                 return answers.json({"model_stats": [served.statistics()]})
             case "example":
                 return answers.json(served.example())
-            case "feedback":
-                return await self._work(served, served.feedback, scope, receive)
-        return await self._work(served, served.infer, scope, receive)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        body = await read_body(headers, receive, self.max_body_bytes)
+        if route.endpoint == "feedback":
+            return await self._work(Judging(served, headers, body), None, receive)
+        task = Inferring(served, HttpExchange(headers, body, self.max_body_bytes), perf_counter())
+        return await self._work(task, served.waiting, receive)
 
     def _counted(self, route: routes.Route) -> ModelMetrics:
         """Where an infer request counts; one for a model that is not here, with the first."""
@@ -119,43 +128,25 @@ class App:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, MOST_CONTROL_BYTES)
         if route.endpoint == "index":
-            only_ready = control.decode_index(body).ready
-            listed = [
-                {
-                    "name": entry.identity.model,
-                    "version": entry.identity.revision,
-                    "state": entry.state,
-                    "reason": "" if entry.served is not None else entry.reason,
-                }
-                for entry in self.repository.entries.values()
-                if entry.served is not None or not only_ready
-            ]
-            return answers.json(listed)
-        if not self._explicit:
-            raise InvalidRequest(
-                f"models are not {route.endpoint}ed by request here: start the server with --model-control explicit"
-            )
+            return answers.json(self.control.index(only_ready=control.decode_index(body).ready))
         control.decode_load(body)
-        self.repository.entry(route.model, None)
-        if route.endpoint == "unload":
-            await asyncio.to_thread(self.repository.unload, route.model)
-            return answers.json({})
-        outcome = await asyncio.to_thread(self.repository.load, route.model)
-        if isinstance(outcome, Ending):
-            raise InvalidRequest(f"model {route.model!r} was not loaded: {outcome.reason}: {outcome.message}")
+        act = self.control.load if route.endpoint == "load" else self.control.unload
+        await asyncio.to_thread(act, route.model)
         return answers.json({})
 
-    async def _work(
-        self,
-        served: Served,
-        work: Callable[[dict[bytes, bytes], bytes, float], Response],
-        scope: Scope,
-        receive: Receive,
-    ) -> Response:
-        """In a worker: a large body must not hold up the health endpoints."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        body = await read_body(headers, receive, self.max_body_bytes)
-        return await self.workers.run(partial(work, headers, body, perf_counter()), served.metrics.waited)
+    async def _work(self, task: Task, together: Waiting | None, receive: Receive) -> Response:
+        """In a worker: a large body must not hold up the health endpoints. Not begun when its client is gone before."""
+        working = asyncio.ensure_future(self.workers.run(task, together))
+        leaving = asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise gone()
+            response: Response = working.result()
+            return response
+        finally:
+            leaving.cancel()
+            working.cancel()
 
     def _log_failure(self, error: Exception) -> None:
         now = perf_counter()
@@ -169,6 +160,12 @@ class App:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
+
+
+async def _left(receive: Receive) -> None:
+    """Until the client goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def gone() -> Disconnected:

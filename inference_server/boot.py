@@ -9,6 +9,7 @@ from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of_file
 from inference_server.selftest import GoldenInvalid, GoldenResult, run_golden
 from inference_server.session import Model
+from inference_server.tuning import Tuning
 
 REVISION_LENGTH = 10
 """Hexadecimal digits of the digest of a file that has no manifest."""
@@ -44,7 +45,7 @@ def read_manifest(path: Path) -> ArtifactManifest | Ending:
         return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
 
-def prepare(path: Path, manifest: ArtifactManifest) -> Ready | Ending:
+def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Ready | Ending:
     """Verify the digest, load, run the golden set: in this order, so that nothing unverified is parsed."""
     started = perf_counter()
     directory, path = path, path if path.is_file() else path / names.MODEL_FILE
@@ -52,7 +53,7 @@ def prepare(path: Path, manifest: ArtifactManifest) -> Ready | Ending:
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:
             return Ending(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
-        model = Model(path)
+        model = Model(path, tuning)
     except Exception as error:
         return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
     loaded = perf_counter()

@@ -9,7 +9,7 @@ from edgemodel import serving
 from edgemodel.artifact import Tensor
 from inference_server import settings
 from inference_server.boot import Ending, Ready
-from inference_server.program import Program, exit_at_once, repository
+from inference_server.program import MissingExtra, Program, exit_at_once, repository
 from inference_server.repository import Entry
 
 
@@ -23,16 +23,21 @@ def main(arguments: Sequence[str]) -> int:
     if isinstance(models, Ending):
         return _end_for(models)
     try:
-        ending = Program(options, models, lambda entry, ready, port: _announce(entry, ready, options.host, port)).run()
+        program = Program(options, models, lambda entry, ready: _announce(entry, ready, options.host, program))
     except OSError as error:
         print(f"edgemodel: port {options.port} cannot be taken: {error}: name another, --port", file=sys.stderr)
         return 1
+    except MissingExtra as error:
+        print(f"edgemodel: {error}", file=sys.stderr)
+        return 1
+    ending = program.run()
     return 0 if ending is None else _end_for(ending)
 
 
-def _announce(entry: Entry, ready: Ready, host: str, port: int) -> None:
+def _announce(entry: Entry, ready: Ready, host: str, program: Program) -> None:
     name = entry.identity.model
-    url = f"http://{f'[{host}]' if ':' in host else host or '127.0.0.1'}:{port}/v2/models/{name}"
+    address = f"[{host}]" if ":" in host else host or "127.0.0.1"
+    url = f"http://{address}:{program.port}/v2/models/{name}"
     signature = ready.model.signature
     lines = [
         f"{name}  {url}",
@@ -40,6 +45,8 @@ def _announce(entry: Entry, ready: Ready, host: str, port: int) -> None:
         *_told("gives", signature.outputs.values()),
         f"  try    curl -s {url}/example | curl -s {url}/infer -d @-",
     ]
+    if program.grpc_port is not None:
+        lines.append(f"  gRPC   {address}:{program.grpc_port}")
     print("\n".join(lines), flush=True)
 
 

@@ -22,7 +22,8 @@ from edgemodel import metrics as contract
 from inference_server.answers import Response
 from inference_server.app import App, gone
 from inference_server.errors import Busy
-from inference_server.served import Served
+from inference_server.exchange import HttpExchange
+from inference_server.served import Inferring, Served
 from inference_server.workers import Job
 
 MOST_HEADS = 256
@@ -189,14 +190,15 @@ class FastLane(HttpToolsProtocol):
 
     def _infer(self, head: Head, body: bytes) -> None:
         served = self._asked
+        exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
         # A body that is compressed may be a thousand times as long.
         if served.is_quick(head.length) and b"content-encoding" not in head.headers:
             served.metrics.waited(0.0)
-            self._answer(head, *self._app.infer(served, head.headers, body, self._active))
+            self._answer(head, *self._app.infer(served, exchange, self._active))
             return
         try:
-            work = partial(served.infer, head.headers, body, self._active)
-            self._job = self._app.workers.submit(work, partial(self._done, head), served.metrics.waited)
+            task = Inferring(served, exchange, self._active)
+            self._job = self._app.workers.submit(task, partial(self._done, head), served.waiting)
         except Busy as error:
             self._answer(head, *self._app.failed(error))
 

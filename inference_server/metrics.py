@@ -5,20 +5,19 @@ Counted here and not by prometheus-client, whose locks and loops take 4 µs of e
 
 import os
 import secrets
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
-from itertools import accumulate
 from pathlib import Path
 from threading import Lock
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from edgemodel import metrics as contract
 from edgemodel.artifact import ArtifactManifest
+from inference_server.drift import Drift
+from inference_server.histogram import Histogram
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,7 +37,7 @@ class Identity:
 
 
 class ModelMetrics:
-    """Of one revision of one model."""
+    """Of one revision of one model. Safe to call from several threads."""
 
     def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
         self.labels = (*astuple(identity), _PROCESS)
@@ -51,21 +50,19 @@ class ModelMetrics:
         self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
         self.golden: tuple[int, int, float] | None = None
         """(items that agree, that disagree, percent that has to agree); None without a golden set."""
+        self.drift = Drift()
         self._lock = Lock()
 
     def answered(self, outcome: str, seconds: float) -> None:
-        """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES.
-
-        Only from the event loop.
-        """
-        self.outcomes[outcome] += 1
-        if outcome == contract.OK:
-            self.duration.observe(seconds)
-        else:
-            self.failed_seconds += seconds
+        """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES."""
+        with self._lock:
+            self.outcomes[outcome] += 1
+            if outcome == contract.OK:
+                self.duration.observe(seconds)
+            else:
+                self.failed_seconds += seconds
 
     def waited(self, seconds: float) -> None:
-        """From any thread, as ``labelled``."""
         with self._lock:
             self.queue.observe(seconds)
 
@@ -73,26 +70,6 @@ class ModelMetrics:
         with self._lock:
             self.feedback[contract.FEEDBACK_RIGHT] += right
             self.feedback[contract.FEEDBACK_WRONG] += wrong
-
-
-class Histogram:
-    def __init__(self, buckets: tuple[float, ...]) -> None:
-        self._bounds = (*buckets, float("inf"))
-        self._counts = [0] * len(self._bounds)
-        self.sum = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
-
-    @property
-    def count(self) -> int:
-        return sum(self._counts)
-
-    @property
-    def buckets(self) -> list[tuple[str, int]]:
-        """(upper bound, how many values up to it), ascending."""
-        return list(zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True))
 
 
 class Exposition(Collector):
@@ -126,6 +103,12 @@ class Exposition(Collector):
         feedback = CounterMetricFamily(
             contract.FEEDBACK_TOTAL, "Labelled predictions by correctness.", labels=_labels("correct")
         )
+        predictions = CounterMetricFamily(
+            contract.PREDICTIONS_TOTAL, "Predicted items by class.", labels=_labels("class")
+        )
+        confidence = HistogramMetricFamily(
+            contract.CONFIDENCE, "Probability of the predicted class, in 0..1.", labels=_labels()
+        )
         golden = _gauge(contract.GOLDEN_ITEMS, "Golden items by result at the start.", "result")
         golden_min = _gauge(contract.GOLDEN_MIN_PERCENT, "Share of golden items that has to agree.")
         info = _gauge(contract.MODEL_INFO, "The artifact that is served; always 1.", "artifact_digest", "source_digest")
@@ -138,6 +121,11 @@ class Exposition(Collector):
                 family.add_metric(model.labels, histogram.buckets, histogram.sum)
             for result, count in model.feedback.items():
                 feedback.add_metric((*model.labels, result), count)
+            classes, confidences = model.drift.counts()
+            for name, count in classes.items():
+                predictions.add_metric((*model.labels, name), count)
+            if confidences.count:
+                confidence.add_metric(model.labels, confidences.buckets, confidences.sum)
             if model.golden is not None:
                 *counts, least = model.golden
                 for result, items in zip(contract.GOLDEN_RESULTS, counts, strict=True):
@@ -146,7 +134,19 @@ class Exposition(Collector):
             info.add_metric((*model.labels, *model.digests), 1)
             memory.add_metric(model.labels, _resident_bytes())
             threads.add_metric(model.labels, _threads())
-        yield from (requests, duration, queue, feedback, golden, golden_min, info, memory, threads)
+        yield from (
+            requests,
+            duration,
+            queue,
+            feedback,
+            predictions,
+            confidence,
+            golden,
+            golden_min,
+            info,
+            memory,
+            threads,
+        )
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

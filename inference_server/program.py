@@ -1,11 +1,12 @@
 """The server of a process, from its settings to its end."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs
@@ -17,14 +18,22 @@ from inference_server.server import Server, listen
 from inference_server.settings import Settings
 from inference_server.workers import Workers
 
+if TYPE_CHECKING:
+    from inference_server.grpc_server import GrpcServer
+
 
 def repository(options: Settings) -> Repository | Ending:
     """What the settings name, not loaded yet."""
     made = Repository(
         partial(_identity, options),
         objective_seconds=options.latency_objective_seconds,
-        max_body_bytes=options.max_body_bytes,
-        timeout_seconds=options.timeout_seconds,
+        limits={
+            "max_body_bytes": options.max_body_bytes,
+            "timeout_seconds": options.timeout_seconds,
+            "max_batch_items": options.max_batch_items,
+            "threads": options.threads,
+        },
+        tuning=options.tuning,
     )
     for path in options.models:
         if isinstance(entry := made.add(path), Ending):
@@ -35,25 +44,23 @@ def repository(options: Settings) -> Repository | Ending:
 class Program:
     """The server and, beside it while it already answers probes, the thread that loads the models.
 
-    Raises OSError when the port cannot be taken.
+    Raises OSError when a port cannot be taken, MissingExtra.
     """
 
-    def __init__(
-        self, options: Settings, repository: Repository, announce: Callable[[Entry, Ready, int], None]
-    ) -> None:
-        """``announce`` is told of each model that begins to serve, and the port."""
+    def __init__(self, options: Settings, repository: Repository, announce: Callable[[Entry, Ready], None]) -> None:
+        """``announce`` is told of each model that begins to serve."""
         self._repository = repository
         self._announce = announce
         app = App(
             repository,
-            Workers(options.threads, options.queue),
+            Workers(options.threads, options.queue_length),
             max_body_bytes=options.max_body_bytes,
             explicit_model_control=options.explicit_model_control,
         )
-        self._server = Server(
-            app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, on_listening=self._begin
-        )
+        self._server = Server(app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, beside=self)
         self._listener = listen(options.host, options.port)
+        self._grpc = _grpc_server(app, options)
+        self._drain_seconds = options.drain_seconds
         self._ending: Ending | None = None
 
     @property
@@ -65,9 +72,20 @@ class Program:
         self._server.run(sockets=[self._listener])
         return self._ending
 
-    def _begin(self) -> None:
-        logs.event("listening", port=self.port, fast_lane=self._server.has_fast_lane)
+    @property
+    def grpc_port(self) -> int | None:
+        """None when it does not speak gRPC."""
+        return None if self._grpc is None else self._grpc.port
+
+    def begin(self) -> None:
+        logs.event("listening", port=self.port, grpc_port=self.grpc_port, fast_lane=self._server.has_fast_lane)
+        if self._grpc is not None:
+            self._grpc.start(asyncio.get_running_loop())
         Thread(target=self._load, name="load", daemon=True).start()
+
+    async def end(self) -> None:
+        if self._grpc is not None:
+            await asyncio.to_thread(self._grpc.stop, self._drain_seconds)
 
     def _load(self) -> None:
         for name in self._repository.entries:
@@ -76,7 +94,24 @@ class Program:
                 self._ending = outcome
                 self._server.stop()
                 return
-            self._announce(self._repository.entries[name], outcome, self.port)
+            self._announce(self._repository.entries[name], outcome)
+        if self._grpc is not None:
+            self._grpc.set_ready(True)
+
+
+class MissingExtra(Exception):
+    """What was asked for needs packages that are not installed."""
+
+
+def _grpc_server(app: App, options: Settings) -> "GrpcServer | None":
+    """It is an extra: its packages take 40 MB of memory, and most clients speak HTTP."""
+    if options.grpc_port is None:
+        return None
+    try:
+        from inference_server.grpc_server import GrpcServer
+    except ImportError as error:
+        raise MissingExtra(f"gRPC needs more packages: pip install 'edgemodel[grpc]' ({error})") from error
+    return GrpcServer(app, options.host, options.grpc_port, options.max_body_bytes)
 
 
 def exit_at_once(status: int) -> NoReturn:

@@ -5,7 +5,7 @@ order of the inputs, each as long as its ``binary_data_size``. Replies are built
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -53,6 +53,11 @@ class Inference(NamedTuple):
     timeout_seconds: float | None = None
     """How long after its arrival its client has use for an answer."""
 
+    @property
+    def names(self) -> list[str]:
+        """Of the wanted outputs."""
+        return [wanted.tensor.name for wanted in self.wanted]
+
 
 class Reply(NamedTuple):
     body: bytes
@@ -97,7 +102,7 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
         raise InvalidRequest(f"the request is not JSON: {error}") from error
     blobs = None if split is None else memoryview(body)[split:]
     feeds, wanted = _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature)
-    return Inference(request.id, feeds, wanted, _timeout(request.parameters) if request.parameters else None)
+    return Inference(request.id, feeds, wanted, timeout(request.parameters) if request.parameters else None)
 
 
 def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
@@ -122,6 +127,33 @@ def encode(inference: Inference, model: str, version: str, arrays: Sequence[Arra
     return Reply(b"".join((head, *blobs)), headers)
 
 
+def declared_input(name: str, before: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
+    """What the model declares for the input ``name``; ``before``: those that were given already.
+
+    Raises Unfit, InvalidRequest, as do ``check_input`` and ``check_all_given``.
+    """
+    if name not in declared:
+        raise Unfit(f"input {name!r} is unknown, the model has {names_of(declared)}")
+    if name in before:
+        raise InvalidRequest(f"input {name!r} is given twice")
+    return declared[name]
+
+
+def check_input(name: str, datatype: str, shape: Sequence[int], declared: Tensor) -> None:
+    if datatype != declared.datatype:
+        raise Unfit(f"input {name!r}: datatype {datatype}, want {declared.datatype}")
+    tensors.check_shape(name, shape, declared.shape)
+
+
+def check_all_given(feeds: Mapping[str, Array], declared: Mapping[str, Tensor]) -> None:
+    if missing := declared.keys() - feeds.keys():
+        raise Unfit(f"input {min(missing)!r} is missing, the model wants {names_of(declared)}")
+
+
+def names_of(declared: Mapping[str, Tensor]) -> str:
+    return ", ".join(map(repr, declared))
+
+
 def _split_at(header_length: bytes | None, size: int) -> int | None:
     """Where the JSON ends; None when there is no binary data."""
     if header_length is None:
@@ -140,23 +172,17 @@ def _feeds(inputs: list[_Input], blobs: memoryview | None, declared: Mapping[str
     feeds: dict[str, Array] = {}
     at = 0
     for given in inputs:
-        if given.name not in declared:
-            raise Unfit(f"input {given.name!r} is unknown, the model has {_names(declared)}")
-        if given.name in feeds:
-            raise InvalidRequest(f"input {given.name!r} is given twice")
+        tensor = declared_input(given.name, feeds, declared)
         blob, at = _next_blob(given, blobs, at)
-        feeds[given.name] = _feed(given, blob, declared[given.name])
-    if missing := declared.keys() - feeds.keys():
-        raise Unfit(f"input {min(missing)!r} is missing, the model wants {_names(declared)}")
+        feeds[given.name] = _feed(given, blob, tensor)
+    check_all_given(feeds, declared)
     if blobs is not None and at != len(blobs):
         raise InvalidRequest(f"{len(blobs)} bytes of binary data, the inputs name {at} by binary_data_size")
     return feeds
 
 
 def _feed(given: _Input, blob: memoryview | None, declared: Tensor) -> Array:
-    if given.datatype != declared.datatype:
-        raise Unfit(f"input {given.name!r}: datatype {given.datatype}, want {declared.datatype}")
-    tensors.check_shape(given.name, given.shape, declared.shape)
+    check_input(given.name, given.datatype, given.shape, declared)
     datatype = DATATYPES[declared.datatype]
     if blob is not None:
         return tensors.from_bytes(given.name, datatype, given.shape, blob)
@@ -210,14 +236,14 @@ def _wanted(request: _Request, signature: Signature) -> tuple[Wanted, ...]:
 
 def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]) -> Wanted:
     if output.name not in declared:
-        raise Unfit(f"output {output.name!r} is unknown, the model has {_names(declared)}")
+        raise Unfit(f"output {output.name!r} is unknown, the model has {names_of(declared)}")
     for refused in ("classification", "shared_memory_region"):
         if refused in output.parameters:
             raise InvalidRequest(f"output {output.name!r}: {refused} is not supported")
     return Wanted(declared[output.name], _flag(output.parameters, "binary_data", binary, f"output {output.name!r}"))
 
 
-def _timeout(parameters: Mapping[str, Any]) -> float | None:
+def timeout(parameters: Mapping[str, Any]) -> float | None:
     """``timeout`` is in microseconds; 0, as absent, is none."""
     value = parameters.get("timeout", 0)
     if type(value) is not int or not 0 <= value < 2**63:
@@ -230,7 +256,3 @@ def _flag(parameters: Mapping[str, Any], key: str, default: bool, where: str) ->
     if type(value) is not bool:
         raise InvalidRequest(f"{where}: {key} is {value!r}, want true or false")
     return value
-
-
-def _names(declared: Mapping[str, Tensor]) -> str:
-    return ", ".join(map(repr, declared))

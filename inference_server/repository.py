@@ -1,6 +1,6 @@
 """The models of this process: what is known by which name, and what serves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -13,6 +13,7 @@ from inference_server.boot import Ending, Ready
 from inference_server.errors import ModelNotReady, NotFound
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.served import Served
+from inference_server.tuning import Tuning
 
 LOADING = "the model is being loaded and tested"
 UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads it again"
@@ -45,15 +46,16 @@ class Repository:
         identify: Callable[[ArtifactManifest], Identity],
         *,
         objective_seconds: float | None,
-        max_body_bytes: int,
-        timeout_seconds: float,
+        limits: Mapping[str, Any],
+        tuning: Tuning,
     ) -> None:
+        """``limits``: the keyword arguments of Served."""
         self.fast: dict[str, Served] = {}
         """The path of an infer request -> what answers it; replaced, never changed."""
         self.entries: dict[str, Entry] = {}
         """By name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
-        self._limits: Any = {"max_body_bytes": max_body_bytes, "timeout_seconds": timeout_seconds}
+        self._limits, self._tuning = limits, tuning
         self._lock = Lock()
         """Held while a model is loaded or unloaded: one at a time."""
 
@@ -73,6 +75,10 @@ class Repository:
     def first(self) -> Entry:
         """What requests count for that name no model of this server."""
         return next(iter(self.entries.values()))
+
+    @property
+    def serving(self) -> list[Served]:
+        return [entry.served for entry in self.entries.values() if entry.served is not None]
 
     @property
     def ready(self) -> bool:
@@ -106,7 +112,7 @@ class Repository:
                 if entry.identity.model != name:
                     message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
                     return _failed(old, Ending(reasons.MODEL_LOAD_FAILED, message))
-            outcome = boot.prepare(entry.path, entry.manifest)
+            outcome = boot.prepare(entry.path, entry.manifest, self._tuning)
             if isinstance(outcome, Ending):
                 return _failed(old, outcome)
             if outcome.golden is not None:
@@ -132,8 +138,7 @@ class Repository:
         return Entry(path, identity, manifest, ModelMetrics(identity, manifest, self._objective))
 
     def _publish(self) -> None:
-        serving = [entry.served for entry in self.entries.values() if entry.served is not None]
-        self.fast = {path: served for served in serving for path in served.paths}
+        self.fast = {path: served for served in self.serving for path in served.paths}
 
 
 def _failed(entry: Entry, ending: Ending) -> Ending:

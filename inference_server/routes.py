@@ -8,8 +8,8 @@ POST_ONLY = frozenset({"infer", "feedback", "index", "load", "unload"})
 @dataclass(frozen=True)
 class Route:
     endpoint: str
-    """One of server, live, ready, metrics, index, load, unload, all-stats, model, model-ready, config, stats, example,
-    infer, feedback."""
+    """One of openapi, server, live, ready, metrics, index, load, unload, all-stats, model, model-ready, config, stats,
+    example, infer, feedback."""
     model: str = ""
     version: str | None = None
 
@@ -22,6 +22,8 @@ class Route:
 def find(path: str) -> Route | None:
     """The route of a decoded path, None when there is none."""
     match path.split("/")[1:]:
+        case ["openapi.json"]:
+            return Route("openapi")
         case ["metrics"]:
             return Route("metrics")
         case ["v2"]:

@@ -1,47 +1,52 @@
 """A model that serves: what a request to it is answered with, and what is kept of its answers."""
 
-from collections.abc import Sequence
-from http import HTTPStatus
-from math import prod
-from threading import Lock
-from time import perf_counter, time
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
-from edgemodel import metrics as contract
-from edgemodel.artifact import Tensor
-from inference_server import answers, codings, feedback, protocol, tensors
+from inference_server import answers, batching, codings, described, feedback, tensors
 from inference_server.answers import Response
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import Expired, InvalidRequest
+from inference_server.errors import Expired
+from inference_server.exchange import Exchange
 from inference_server.metrics import Identity, ModelMetrics
+from inference_server.protocol import Inference
 from inference_server.session import Model
+from inference_server.stats import Stats
 from inference_server.tensors import Array
+from inference_server.workers import Waiting
 
 QUICK_SECONDS = 200e-6
 """A request that takes less is answered where it arrives: handing it to a worker would take as long."""
 QUICK_BYTES = 16384
-MOST_EXAMPLE_ELEMENTS = 4_000_000
-_WEIGHT = 0.05
-"""Of the latest request in the running average."""
 
 
 class Served:
     def __init__(
-        self, identity: Identity, model: Model, metrics: ModelMetrics, *, max_body_bytes: int, timeout_seconds: float
+        self,
+        identity: Identity,
+        model: Model,
+        metrics: ModelMetrics,
+        *,
+        max_body_bytes: int,
+        timeout_seconds: float,
+        max_batch_items: int,
+        threads: int,
     ) -> None:
-        """``timeout_seconds``: a request that waited longer for its turn is refused."""
-        self._timeout_seconds = timeout_seconds
-        self.identity = identity
+        """``timeout_seconds``: a request that waited longer for its turn is refused.
+
+        ``max_batch_items``: how many items of waiting requests may run as one; 1 for none. A model without an open
+        first dimension takes no batches. ``threads``: how many workers share what waits.
+        """
+        self.identity, self.metrics = identity, metrics
         self._model = model
-        self.metrics = metrics
-        self._max_body_bytes = max_body_bytes
+        self._first = next(iter(model.signature.outputs))
+        self._timeout_seconds, self._max_body_bytes = timeout_seconds, max_body_bytes
+        self.max_batch_items = max_batch_items if batching.has_items(model.signature) else 1
+        self.waiting = Waiting(self, threads) if self.max_batch_items > 1 else None
+        """Where requests wait that may run as one."""
         self._predictions = feedback.Predictions()
-        self._seconds = float("inf")
-        """Running average of a request's work."""
-        self._lock = Lock()
-        self._requests = 0
-        self._decoding = self._running = self._encoding = self._last = 0.0
-        """Sums of seconds; the last is the Unix time of the last good answer."""
+        self._stats = Stats()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -51,38 +56,80 @@ class Served:
 
     def is_quick(self, size: int) -> bool:
         """Whether a request with a body of ``size`` bytes hardly holds up what else the event loop has to do."""
-        return self._seconds < QUICK_SECONDS and size <= QUICK_BYTES
+        return self._stats.average_seconds < QUICK_SECONDS and size <= QUICK_BYTES and self.max_batch_items == 1
 
-    def infer(self, headers: dict[bytes, bytes], body: bytes, arrived: float) -> Response:
-        """``arrived``: ``perf_counter()`` at its last byte. Raises RequestError, and whatever the runtime raises."""
+    def infer(self, exchange: Exchange, arrived: float) -> Any:
+        """What ``exchange`` writes. ``arrived``: ``perf_counter()`` at the request's last byte.
+
+        Raises RequestError, and whatever the runtime raises.
+        """
         started = perf_counter()
-        _check_time(started - arrived, self._timeout_seconds)
-        model = self._model
-        body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
-        inference = protocol.decode(body, headers.get(protocol.HEADER_LENGTH), model.signature)
-        decoded = perf_counter()
-        if inference.timeout_seconds is not None:
-            _check_time(decoded - arrived, inference.timeout_seconds)
-        arrays = model.run(inference.feeds, [wanted.tensor.name for wanted in inference.wanted])
+        inference = self._read(exchange, arrived, started)
+        return self._run(exchange, inference, perf_counter() - started)
+
+    def work_together(self, tasks: Sequence["Inferring"]) -> list[Any]:
+        """As ``infer`` of each, an exception in the place of its answer; what fits together runs as one.
+
+        Where the model refuses what ran as one, each runs alone.
+        """
+        started = perf_counter()
+        answers: list[Any] = [None] * len(tasks)
+        read: list[tuple[int, Exchange, Inference]] = []
+        for position, task in enumerate(tasks):
+            try:
+                read.append((position, task.exchange, self._read(task.exchange, task.arrived, perf_counter())))
+            except Exception as error:
+                answers[position] = error
+        decoding = (perf_counter() - started) / len(tasks)
+        for group in batching.groups([inference for _, _, inference in read], self.max_batch_items):
+            members = [read[one] for one in group]
+            found = self._run_as_one([(exchange, inference) for _, exchange, inference in members], decoding)
+            for (position, _, _), answer in zip(members, found, strict=True):
+                answers[position] = answer
+        return answers
+
+    def _run_as_one(self, members: Sequence[tuple[Exchange, Inference]], decoding: float) -> list[Any]:
+        """``decoding``: the seconds that each took to be read."""
+        started = perf_counter()
+        parts = self._stacked([inference for _, inference in members]) if len(members) > 1 else None
+        if parts is None:
+            return [_caught(self._run, exchange, inference, decoding) for exchange, inference in members]
         ran = perf_counter()
-        if inference.id is not None:
-            self._remember(inference, arrays)
-        reply = protocol.encode(inference, self.identity.model, self.identity.revision, arrays)
-        response = _coded(reply, headers.get(b"accept-encoding"))
-        self._count(decoded - started, ran - decoded, perf_counter() - ran)
-        return response
+        answers = [
+            _caught(self._write, exchange, inference, arrays)
+            for (exchange, inference), arrays in zip(members, parts, strict=True)
+        ]
+        self._stats.count(len(members), decoding * len(members), ran - started, perf_counter() - ran)
+        return answers
 
-    def _count(self, decoding: float, running: float, encoding: float) -> None:
-        took = decoding + running + encoding
-        with self._lock:
-            self._seconds = took if self._requests == 0 else self._seconds + _WEIGHT * (took - self._seconds)
-            self._requests += 1
-            self._decoding += decoding
-            self._running += running
-            self._encoding += encoding
-            self._last = time()
+    def _stacked(self, inferences: Sequence[Inference]) -> list[list[Array]] | None:
+        """The outputs of each; None where that cannot be."""
+        try:
+            arrays = self._model.run(batching.stack(inferences), inferences[0].names)
+        except Exception:
+            return None  # one of them may be at fault: alone, each shows
+        return batching.take_apart(arrays, [batching.items(inference) or 0 for inference in inferences])
 
-    def feedback(self, headers: dict[bytes, bytes], body: bytes, _arrived: float) -> Response:
+    def _run(self, exchange: Exchange, inference: Inference, decoding: float) -> Any:
+        started = perf_counter()
+        arrays = self._model.run(inference.feeds, inference.names)
+        ran = perf_counter()
+        answer = self._write(exchange, inference, arrays)
+        self._stats.count(1, decoding, ran - started, perf_counter() - ran)
+        return answer
+
+    def _read(self, exchange: Exchange, arrived: float, now: float) -> Inference:
+        _check_time(now - arrived, self._timeout_seconds)
+        inference = exchange.read(self._model.signature)
+        if inference.timeout_seconds is not None:
+            _check_time(perf_counter() - arrived, inference.timeout_seconds)
+        return inference
+
+    def _write(self, exchange: Exchange, inference: Inference, arrays: Sequence[Array]) -> Any:
+        self._note(inference, arrays)
+        return exchange.write(inference, self.identity, arrays)
+
+    def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
         """Raises RequestError."""
         body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         right, wrong = self._predictions.judge(feedback.decode(body))
@@ -97,103 +144,70 @@ class Served:
         )
 
     def metadata(self) -> dict[str, Any]:
-        return {
-            "name": self.identity.model,
-            "versions": [self.identity.revision],
-            "platform": "onnxruntime_onnx",
-            "inputs": [_tensor(tensor) for tensor in self._model.signature.inputs.values()],
-            "outputs": [_tensor(tensor) for tensor in self._model.signature.outputs.values()],
-        }
+        return described.metadata(self.identity, self._model.signature)
 
     def config(self) -> dict[str, Any]:
-        """As the model configuration extension has it, as far as it applies: no batching by the server."""
-        return {
-            "name": self.identity.model,
-            "platform": "onnxruntime_onnx",
-            "backend": "onnxruntime",
-            "version_policy": {"latest": {"num_versions": 1}},
-            "max_batch_size": 0,
-            "input": [_configured(tensor) for tensor in self._model.signature.inputs.values()],
-            "output": [_configured(tensor) for tensor in self._model.signature.outputs.values()],
-        }
+        return described.config(self.identity, self._model.signature)
 
     def statistics(self) -> dict[str, Any]:
-        """As the statistics extension has it; nothing is cached."""
-        metrics = self.metrics
-        good = metrics.outcomes[contract.OK]
-        bad = sum(metrics.outcomes.values()) - good
-        with self._lock:
-            count = self._requests
-            sums = (
-                ("compute_input", self._decoding),
-                ("compute_infer", self._running),
-                ("compute_output", self._encoding),
-            )
-            last = self._last
+        """As the statistics extension has it."""
         return {
             "name": self.identity.model,
             "version": self.identity.revision,
-            "last_inference": round(last * 1000),
-            "inference_count": count,
-            "execution_count": count,
-            "inference_stats": {
-                "success": _duration(good, metrics.duration.sum),
-                "fail": _duration(bad, metrics.failed_seconds),
-                "queue": _duration(metrics.queue.count, metrics.queue.sum),
-                **{name: _duration(count, seconds) for name, seconds in sums},
-                "cache_hit": _duration(0, 0),
-                "cache_miss": _duration(0, 0),
-            },
-            "batch_stats": [],
+            **self._stats.to_json(self.metrics),
         }
 
     def example(self) -> dict[str, Any]:
-        """The body of an infer request of zeros that fits. Raises InvalidRequest where JSON cannot say it."""
-        inputs = []
-        for tensor in self._model.signature.inputs.values():
-            datatype = DATATYPES[tensor.datatype]
-            shape = [1 if size == -1 else size for size in tensor.shape]
-            if datatype.json is None:
-                raise InvalidRequest(
-                    f"input {tensor.name!r}: {tensor.datatype} has no JSON form, send it as binary data"
-                )
-            if prod(shape) > MOST_EXAMPLE_ELEMENTS:
-                raise InvalidRequest(f"input {tensor.name!r}: an example of shape {shape} would be too long")
-            data = [datatype.json()] * prod(shape)
-            inputs.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": data})
-        return {"inputs": inputs}
+        """Raises InvalidRequest."""
+        return described.example(self._model.signature)
 
-    def _remember(self, inference: protocol.Inference, arrays: Sequence[Array]) -> None:
-        """For feedback, the model's first output, where the request asked for it."""
-        first = next(iter(self._model.signature.outputs))
+    def _note(self, inference: Inference, arrays: Sequence[Array]) -> None:
+        """What the model's first output tells, where the request asked for it."""
         for wanted, array in zip(inference.wanted, arrays, strict=True):
-            if wanted.tensor.name == first and inference.id is not None:
-                self._predictions.remember(inference.id, tensors.numbers(DATATYPES[wanted.tensor.datatype], array))
+            if wanted.tensor.name == self._first:
+                scores = tensors.numbers(DATATYPES[wanted.tensor.datatype], array)
+                self.metrics.drift.note(scores)
+                if inference.id is not None:
+                    self._predictions.remember(inference.id, scores)
+
+
+class Inferring:
+    """One infer request, as the workers take it."""
+
+    __slots__ = ("arrived", "exchange", "served")
+
+    def __init__(self, served: Served, exchange: Exchange, arrived: float) -> None:
+        self.served, self.exchange, self.arrived = served, exchange, arrived
+
+    def waited(self, seconds: float) -> None:
+        self.served.metrics.waited(seconds)
+
+    def work(self) -> Any:
+        return self.served.infer(self.exchange, self.arrived)
+
+
+class Judging:
+    """One feedback request, as the workers take it."""
+
+    __slots__ = ("body", "headers", "served")
+
+    def __init__(self, served: Served, headers: dict[bytes, bytes], body: bytes) -> None:
+        self.served, self.headers, self.body = served, headers, body
+
+    def waited(self, seconds: float) -> None:
+        """It counts with no inference."""
+
+    def work(self) -> Response:
+        return self.served.feedback(self.headers, self.body)
+
+
+def _caught(work: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return work(*arguments)
+    except Exception as error:
+        return error
 
 
 def _check_time(waited: float, limit: float) -> None:
     if waited > limit:
         raise Expired(f"the request waited {waited:.3g} s for its turn, its limit is {limit:g} s")
-
-
-def _coded(reply: protocol.Reply, accepted: bytes | None) -> Response:
-    if accepted is None or len(reply.body) < codings.REPLY_MIN_BYTES:
-        return Response(HTTPStatus.OK, reply.body, reply.headers)
-    coding = codings.choose(accepted)
-    if coding is None:
-        return Response(HTTPStatus.OK, reply.body, reply.headers)
-    headers = (*reply.headers, (b"content-encoding", coding))
-    return Response(HTTPStatus.OK, codings.compress(reply.body, coding), headers)
-
-
-def _configured(tensor: Tensor) -> dict[str, Any]:
-    datatype = {"BYTES": "STRING"}.get(tensor.datatype, tensor.datatype)
-    return {"name": tensor.name, "data_type": f"TYPE_{datatype}", "dims": list(tensor.shape)}
-
-
-def _duration(count: int, seconds: float) -> dict[str, int]:
-    return {"count": count, "ns": round(seconds * 1e9)}
-
-
-def _tensor(tensor: Tensor) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}

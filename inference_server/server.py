@@ -8,9 +8,10 @@ that stays idle is closed after a time; HTTP/1.1 has no way to announce that to 
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Protocol
 
 import uvicorn
 
@@ -24,9 +25,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.01
 
 
+class Beside(Protocol):
+    """What runs with the server, in its event loop."""
+
+    def begin(self) -> None:
+        """Connections are taken from now on."""
+
+    async def end(self) -> None:
+        """The signal has come."""
+
+
 class Server(uvicorn.Server):
-    def __init__(self, app: App, *, drain_seconds: int, plain_asgi: bool, on_listening: Callable[[], None]) -> None:
-        """``drain_seconds``: for requests in work to end. ``on_listening`` is called once connections are taken."""
+    def __init__(self, app: App, *, drain_seconds: int, plain_asgi: bool, beside: Beside) -> None:
+        """``drain_seconds``: for requests in work to end."""
         lane = fits() and not plain_asgi
         super().__init__(
             uvicorn.Config(
@@ -46,7 +57,7 @@ class Server(uvicorn.Server):
         )
         self.has_fast_lane = lane
         self._app = app
-        self._on_listening = on_listening
+        self._beside = beside
 
     def stop(self) -> None:
         """End as after a signal; from any thread."""
@@ -54,16 +65,18 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._on_listening()
+        self._beside.begin()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.draining = True
+        ending = asyncio.ensure_future(self._beside.end())
         for server in self.servers:
             server.close()
         deadline = monotonic() + IDLE_SECONDS
         while self.server_state.connections and monotonic() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)
+        await ending
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,8 +1,4 @@
-"""One ONNX Runtime session: what it declares, and how it runs.
-
-A request runs on one thread: several requests at a time use the cores better than several threads
-for one. Memory that a burst of large requests took is given back after the run.
-"""
+"""One ONNX Runtime session: what it declares, and how it runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import string_at
@@ -18,22 +14,24 @@ from inference_server.datatypes import BY_ONNX_TYPE
 from inference_server.errors import Unfit
 from inference_server.protocol import Signature
 from inference_server.tensors import Array
+from inference_server.tuning import Arena, Tuning
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _LOG_ERRORS = 3
 
 
 class Model:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tuning: Tuning) -> None:
         """Loads from the path, not from bytes: those would stay in memory beside the session.
 
         Raises whatever ONNX Runtime raises, ValueError for an input or output
         that the protocol or the runtime's Python interface cannot carry.
         """
-        self._session = ort.InferenceSession(str(path), _session_options(), providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(str(path), _session_options(tuning), providers=["CPUExecutionProvider"])
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = _LOG_ERRORS
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        if tuning.arena is Arena.SHRINK:
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.signature = Signature(_declared(self._session.get_inputs()), _declared(self._session.get_outputs()))
         tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
         datatypes = {tensor.datatype for tensor in tensors}
@@ -67,11 +65,14 @@ class Model:
         return [_array(value) for value in self._session.run_with_ort_values(outputs, values, self._run_options)]
 
 
-def _session_options() -> ort.SessionOptions:
+def _session_options(tuning: Tuning) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = tuning.threads_per_request
     options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_ERRORS
+    options.enable_cpu_mem_arena = tuning.arena is not Arena.OFF
+    if not tuning.prepacking:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemodel import names, serving
+from inference_server.tuning import Arena, Tuning
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
-DEFAULT_QUEUE = 256
+DEFAULT_QUEUE_LENGTH = 256
 DEFAULT_TIMEOUT_SECONDS = 30
 DEFAULT_DRAIN_SECONDS = 20
 TERMINATION_LOG = "/dev/termination-log"
@@ -28,12 +29,16 @@ class Settings:
     node: str
     host: str
     port: int
+    grpc_port: int | None
+    """None: no gRPC."""
     models: tuple[Path, ...]
     """Artifacts' directories or ONNX files; at least one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
     threads: int
-    queue: int
+    queue_length: int
+    max_batch_items: int
+    tuning: Tuning
     max_body_bytes: int
     timeout_seconds: int
     """How long a request may wait for its turn."""
@@ -54,6 +59,9 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Sett
     if len(models) > 1 and any(given[name] for name in ("model", "revision", "variant")):
         parser.error("--model, --revision and --variant name one model, and there are several")
     given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
+    given["tuning"] = Tuning(
+        given.pop("run_threads"), Arena(given.pop("memory_arena")), given.pop("prepacking") == "on"
+    )
     objective = given.pop("latency_objective_milliseconds")
     return Settings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
 
@@ -102,13 +110,37 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
         default="none",
         help="explicit: clients may load and unload models, from where they are",
     )
+    add("--grpc-port", type=_between(0, 65535), help="TCP port for gRPC, 0 for any free one; none if not given")
     add("--host", default="", help="address to listen on; every one if empty")
-    add("--threads", type=_between(1, 1024), default=len(os.sched_getaffinity(0)), help="requests in work at a time")
+    tuning = serving.TUNING
+    variable("--threads", tuning["threads"], cores(), "requests in work at a time", _between(1, 1024))
+    variable("--threads-per-request", tuning["threadsPerRequest"], 1, "threads of each of them", _between(1, 1024))
+    variable(
+        "--queue-length",
+        tuning["queueLength"],
+        DEFAULT_QUEUE_LENGTH,
+        "requests that may wait; more are answered 503",
+        _between(0, 1_000_000),
+    )
+    variable(
+        "--max-batch-items",
+        tuning["maxBatchItems"],
+        1,
+        "items of waiting requests that may run as one, where a model takes batches and treats each item alone",
+        _between(1, 4096),
+    )
+    variable(
+        "--memory-arena",
+        tuning["memoryArena"],
+        Arena.SHRINK,
+        "memory that a run took: Shrink gives back what a burst took, Keep does not (quickest), Off keeps none",
+        _arena,
+    )
     add(
-        "--queue",
-        type=_between(0, 1_000_000),
-        default=DEFAULT_QUEUE,
-        help="requests that may wait; more are answered 503",
+        "--prepacking",
+        choices=("on", "off"),
+        default="on",
+        help="off: weights are not laid out anew, which saves their size once and makes some models slower",
     )
     add(
         "--max-body-bytes",
@@ -130,6 +162,19 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     return parser
 
 
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Those that this process may use: more threads would wait for each other where a pod has a limit.
+
+    ``quota``: microseconds of processor in each period, and the period.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        most, period = quota.read_text().split()
+        return max(1, min(allowed, math.ceil(int(most) / int(period))))
+    except (OSError, ValueError):  # no cgroup v2 here, or no limit ("max")
+        return allowed
+
+
 def _between(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
@@ -141,6 +186,13 @@ def _between(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _arena(text: str) -> Arena:
+    try:
+        return Arena(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(Arena)}") from None
 
 
 def _milliseconds(text: str) -> float:

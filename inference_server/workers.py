@@ -4,28 +4,73 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 from inference_server.errors import Busy, Disconnected
 
-T = TypeVar("T")
 Done = Callable[[Any, Exception | None], None]
 
 
-class Job:
-    __slots__ = ("cancelled", "done", "loop", "observe_wait", "queued_at", "work")
+class Task(Protocol):
+    """What a job is about; the same kind for all of a model's."""
 
-    def __init__(self, work: Callable[[], Any], done: Done, observe_wait: Callable[[float], None]) -> None:
-        self.work, self.done, self.observe_wait = work, done, observe_wait
+    def waited(self, seconds: float) -> None:
+        """Told in a worker, before ``work``."""
+
+    def work(self) -> Any: ...
+
+
+class Together(Protocol):
+    """What can be done for several tasks at once."""
+
+    max_batch_items: int
+    """Tasks at most."""
+
+    def work_together(self, tasks: Sequence[Any]) -> Sequence[Any]:
+        """What ``work`` of each would have returned, or the exception that it would have raised."""
+
+
+class Job:
+    __slots__ = ("cancelled", "done", "loop", "queued_at", "taken", "task", "together")
+
+    def __init__(self, task: Task, done: Done, together: "Waiting | None") -> None:
+        self.task, self.done, self.together = task, done, together
         self.loop = asyncio.get_running_loop()
         self.queued_at = perf_counter()
         self.cancelled = False
         """Nobody waits for it any more: when its turn comes, it is not begun."""
+        self.taken = False
+        """By a worker that did not find it in the queue, but went on to it from another."""
+
+
+class Waiting:
+    """The jobs in the queue that may be done together."""
+
+    def __init__(self, together: Together, threads: int) -> None:
+        self.together = together
+        self._threads = threads
+        self._jobs: deque[Job] = deque()
+        self._lock = Lock()
+
+    def add(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def take(self, job: Job) -> list[Job]:
+        """``job``, which is the longest in the queue, and a fair share of what waits behind it; none if taken."""
+        with self._lock:
+            if job.taken:
+                return []
+            share = -(-len(self._jobs) // self._threads)
+            taken = [self._jobs.popleft() for _ in range(max(1, min(share, self.together.max_batch_items)))]
+            for one in taken:
+                one.taken = True
+            return taken
 
 
 class Workers:
@@ -37,23 +82,25 @@ class Workers:
         for number in range(threads):
             Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
-    def submit(self, work: Callable[[], Any], done: Done, observe_wait: Callable[[float], None]) -> Job:
-        """``done`` is called in the event loop with what ``work`` returned, or with what it raised in a worker.
+    def submit(self, task: Task, done: Done, together: Waiting | None = None) -> Job:
+        """``done`` is called in the event loop with what the work returned, or with what it raised in a worker.
 
-        ``observe_wait`` is told in a worker how many seconds it waited. Raises Busy when the queue is full.
+        Raises Busy when the queue is full.
         """
         if self._unfinished >= self._limit:
             raise Busy(f"{self._unfinished} requests are in work or waiting, limit {self._limit}")
         self._unfinished += 1
-        job = Job(work, done, observe_wait)
+        job = Job(task, done, together)
+        if together is not None:
+            together.add(job)
         self._queue.put(job)
         return job
 
-    async def run(self, work: Callable[[], T], observe_wait: Callable[[float], None]) -> T:
-        """What ``work`` returns or raises, in a worker. Raises Busy when the queue is full."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    async def run(self, task: Task, together: Waiting | None = None) -> Any:
+        """What the work returns or raises, in a worker; cancelled before its turn, it is not begun. Raises Busy."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-        def done(result: T, error: Exception | None) -> None:
+        def done(result: Any, error: Exception | None) -> None:
             if future.done():  # cancelled: nobody waits any more
                 return
             if error is not None:
@@ -61,24 +108,58 @@ class Workers:
             else:
                 future.set_result(result)
 
-        self.submit(work, done, observe_wait)
-        return await future
+        job = self.submit(task, done, together)
+        try:
+            return await future
+        finally:
+            job.cancelled = True  # no matter for one that is done
 
     def _work(self) -> None:
         while True:
             job = self._queue.get()
-            job.observe_wait(perf_counter() - job.queued_at)
-            result: Any = None
-            error: Exception | None = None
-            try:
-                if job.cancelled:
-                    raise Disconnected("the client went away while its request waited")
-                result = job.work()
-            except Exception as raised:
-                error = raised
-            with suppress(RuntimeError):  # the loop is closed: the server ended before the job did
-                job.loop.call_soon_threadsafe(self._finish, job, result, error)
+            if job.together is None or len(jobs := job.together.take(job)) == 1:
+                self._do(job)
+            elif jobs:
+                self._do_together(job.together.together, jobs)
+
+    def _do(self, job: Job) -> None:
+        job.task.waited(perf_counter() - job.queued_at)
+        result: Any = None
+        error: Exception | None = None
+        try:
+            if job.cancelled:
+                raise _gone()
+            result = job.task.work()
+        except Exception as raised:
+            error = raised
+        self._tell(job, result, error)
+
+    def _do_together(self, together: Together, jobs: Sequence[Job]) -> None:
+        now = perf_counter()
+        wanted: list[Job] = []
+        for job in jobs:
+            job.task.waited(now - job.queued_at)
+            if job.cancelled:
+                self._tell(job, None, _gone())
+            else:
+                wanted.append(job)
+        results: Sequence[Any]
+        try:
+            results = together.work_together([job.task for job in wanted])
+        except Exception as raised:
+            results = [raised] * len(wanted)
+        for job, result in zip(wanted, results, strict=True):
+            error = result if isinstance(result, Exception) else None
+            self._tell(job, result, error)
+
+    def _tell(self, job: Job, result: Any, error: Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the server ended before the job did
+            job.loop.call_soon_threadsafe(self._finish, job, result, error)
 
     def _finish(self, job: Job, result: Any, error: Exception | None) -> None:
         self._unfinished -= 1
         job.done(result, error)
+
+
+def _gone() -> Disconnected:
+    return Disconnected("the client went away while its request waited")

@@ -11,7 +11,7 @@ from typing import Final
 
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are a package more
+from google.protobuf.message import DecodeError
 
 from edge_compressor import runtime
 from edgemodel import reasons

@@ -41,6 +41,16 @@ FEEDBACK_TOTAL = "edgemodel_feedback_total"
 """Counter of labelled predictions by ``correct``, of the revision that made them."""
 FEEDBACK_RIGHT, FEEDBACK_WRONG = FEEDBACK_RESULTS = ("true", "false")
 
+PREDICTIONS_TOTAL = "edgemodel_predictions_total"
+"""Counter of predicted items by ``class``: the position of the largest score, or the whole number that it is."""
+OTHER = "other"
+"""The ``class`` of all that have no counter of their own."""
+
+CONFIDENCE = "edgemodel_prediction_confidence"
+"""Histogram of the probability, in 0..1, of the predicted class. With the classes it tells drift: a change of what the
+model sees. It never rolls back."""
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
 MODEL_INFO = "edgemodel_model_info"
 """Gauge, always 1, with ``artifact_digest`` and ``source_digest``."""
 

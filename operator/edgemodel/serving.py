@@ -13,6 +13,15 @@ MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
 LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
 """Optional: a histogram bucket edge is put there."""
 
+TUNING: Final = {
+    "threads": "EDGEMODEL_THREADS",
+    "threadsPerRequest": "EDGEMODEL_THREADS_PER_REQUEST",
+    "queueLength": "EDGEMODEL_QUEUE_LENGTH",
+    "maxBatchItems": "EDGEMODEL_MAX_BATCH_ITEMS",
+    "memoryArena": "EDGEMODEL_MEMORY_ARENA",
+}
+"""Optional: a key of ``spec.serving.tuning`` -> its variable."""
+
 EXIT_MODEL: Final = 3
 """The server ended because of its model (not loadable, or its golden set disagrees): restarting will not help."""
 

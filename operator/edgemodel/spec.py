@@ -50,6 +50,8 @@ class Serving:
     host_port: int | None = None
     resources: dict[str, Any] = field(default_factory=dict)
     strategy: str = "Surge"
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """By the keys of ``serving.TUNING``; what is not there has the server's default."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class EdgeModelSpec:
             "strategy": self.serving.strategy,
             "retryToken": self.rollout.retry_token,
         }
+        if self.serving.tuning:
+            serving["tuning"] = self.serving.tuning
         if self.tolerations:
             serving["tolerations"] = list(self.tolerations)
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
@@ -175,6 +179,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
             host_port=serving.get("hostPort"),
             resources=resources,
             strategy=serving.get("strategy", "Surge"),
+            tuning=dict(serving.get("tuning") or {}),
         ),
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),

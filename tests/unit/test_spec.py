@@ -27,3 +27,11 @@ def test_tolerations_and_the_retry_token_make_a_revision_and_no_artifact() -> No
     )
     assert tolerant.fingerprint() == plain.fingerprint()
     assert tolerant.revision_hash() != plain.revision_hash()
+
+
+def test_how_the_server_is_tuned_makes_a_revision_and_no_artifact() -> None:
+    plain = parse_spec(model_spec())
+    tuned = parse_spec(model_spec(serving={"tuning": {"maxBatchItems": 8}}))
+    assert tuned.fingerprint() == plain.fingerprint()
+    assert tuned.revision_hash() != plain.revision_hash()
+    assert parse_spec(model_spec(serving={"tuning": {}})).revision_hash() == plain.revision_hash()

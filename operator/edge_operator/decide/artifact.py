@@ -178,6 +178,8 @@ def revision_spec(
     serving: dict[str, Any] = {"port": spec.serving.port, "strategy": spec.serving.strategy}
     if spec.serving.host_port is not None:
         serving["hostPort"] = spec.serving.host_port
+    if spec.serving.tuning:
+        serving["tuning"] = spec.serving.tuning
     return {
         "model": observation.name,
         "specHash": spec.revision_hash(),

@@ -109,6 +109,10 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
                 if objective
                 else []
             ),
+            *(
+                {"name": serving.TUNING[setting], "value": str(value)}
+                for setting, value in sorted(spec["serving"].get("tuning", {}).items())
+            ),
         ],
         "resources": mine.get("resources") or DEFAULT_RESOURCES,
         "securityContext": RESTRICTED_CONTAINER,

@@ -5,6 +5,7 @@ import pytest
 from edge_operator.objects.daemonset import daemonset
 from edgemodel import serving
 from inference_server import settings
+from inference_server.tuning import Arena, Tuning
 from tests.support.simulation import Simulation, model_spec
 
 
@@ -36,3 +37,19 @@ def test_without_an_objective_a_server_is_told_none() -> None:
     world = Simulation.with_nodes(1)
     world.run(60)
     assert serving.LATENCY_OBJECTIVE_MILLISECONDS not in environment(world)
+
+
+def test_a_server_is_tuned_as_the_spec_says() -> None:
+    tuning = {"threads": 2, "threadsPerRequest": 3, "queueLength": 0, "maxBatchItems": 16, "memoryArena": "Off"}
+    assert tuning.keys() == serving.TUNING.keys()
+    world = Simulation.with_nodes(1, spec=model_spec(serving={"tuning": tuning}))
+    world.run(60)
+    options = settings.parse([], environment(world))
+    assert (options.threads, options.queue_length, options.max_batch_items) == (2, 0, 16)
+    assert options.tuning == Tuning(threads_per_request=3, arena=Arena.OFF)
+
+
+def test_what_the_spec_does_not_tune_a_server_is_not_told() -> None:
+    world = Simulation.with_nodes(1)
+    world.run(60)
+    assert not environment(world).keys() & serving.TUNING.values()

@@ -1,5 +1,6 @@
 """Small artifacts as the compressor lays them out: model.onnx, manifest.json, golden.npz."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,33 @@ def slow(steps: int = 60) -> bytes:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
         weights,
     )
+
+
+def rows(steps: int = 60) -> bytes:
+    """As ``slow``, but FP32 ``y`` [N]: the sum of each row, so it takes batches."""
+    weights = {
+        "wide": np.eye(64, 512, dtype=np.float32),
+        "w": np.eye(512, dtype=np.float32),
+        "axes": np.array([1], np.int64),
+    }
+    nodes = [helper.make_node("MatMul", ["x", "wide"], ["h0"])]
+    nodes += [helper.make_node("MatMul", [f"h{step}", "w"], [f"h{step + 1}"]) for step in range(steps)]
+    nodes += [helper.make_node("ReduceSum", [f"h{steps}", "axes"], ["y"], keepdims=0)]
+    return _model(
+        nodes,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"])],
+        weights,
+    )
+
+
+def infer_body(feeds: Mapping[str, Any]) -> bytes:
+    """FP32 arrays by input, as JSON."""
+    inputs = [
+        {"name": name, "shape": list(array.shape), "datatype": "FP32", "data": array.ravel().tolist()}
+        for name, array in feeds.items()
+    ]
+    return json.dumps({"inputs": inputs}).encode()
 
 
 def _model(nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: Mapping[str, Any] | None = None) -> bytes:

@@ -116,6 +116,11 @@ class ServerProcess:
     def get(self, path: str) -> Answer:
         return self.request("GET", path)
 
+    def counted(self, word: str) -> float:
+        """The sum of the samples of ``/metrics`` whose lines have ``word``."""
+        lines = self.get("/metrics").body.decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if word in line and not line.startswith("#"))
+
     def infer(self, body: bytes | Any, headers: Mapping[str, str] | None = None, model: str = "tiny") -> Answer:
         return self.request("POST", f"/v2/models/{model}/infer", body, headers)
 

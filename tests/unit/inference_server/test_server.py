@@ -219,7 +219,7 @@ def test_an_index_out_of_the_models_table_is_the_clients_error(tmp_path: Path) -
 def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.slow())
     body = artifacts.samples(1)[:, :1].repeat(64 * 400).tobytes()
-    with serving_process(directory, "--threads", "1", "--queue", "1") as server:
+    with serving_process(directory, "--threads", "1", "--queue-length", "1") as server:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: server.infer(body, {"Inference-Header-Content-Length": "0"}), range(8)))
         assert server.get("/v2/health/live").status == 200

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from edgemodel import serving
-from inference_server.settings import parse
+from inference_server.settings import cores, parse
 
 
 def test_without_anything_the_defaults_are_those_of_a_pod() -> None:
@@ -46,6 +47,12 @@ def test_a_flag_wins_over_its_variable_and_an_empty_variable_is_unset() -> None:
         (["--threads", "0"], {}, "argument --threads: '0' is not an integer from 1 to 1024"),
         ([], {serving.LATENCY_OBJECTIVE_MILLISECONDS: "-3"}, "'-3' is not a number of milliseconds above 0"),
         ([], {serving.LATENCY_OBJECTIVE_MILLISECONDS: "nan"}, "'nan' is not a number of milliseconds above 0"),
+        (["--memory-arena", "grow"], {}, "argument --memory-arena: 'grow' is none of Shrink, Keep, Off"),
+        (
+            [],
+            {serving.TUNING["maxBatchItems"]: "0"},
+            "argument --max-batch-items: '0' is not an integer from 1 to 4096",
+        ),
         (["--speed", "9"], {}, "unrecognized arguments: --speed"),
     ],
 )
@@ -56,6 +63,16 @@ def test_a_wrong_value_ends_with_a_message(
         parse(arguments, environment)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads"), [("max 100000", None), ("50000 100000", 1), ("150000 100000", 2), ("90000000 100000", None)]
+)
+def test_there_are_no_more_threads_than_the_pod_may_have_cores(tmp_path: Path, quota: str, threads: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    allowed = len(os.sched_getaffinity(0))
+    assert cores(tmp_path / "cpu.max") == min(threads or allowed, allowed)
+    assert cores(tmp_path / "missing") == allowed
 
 
 def test_help_names_the_variables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,91 @@
+"""What a model predicts, counted: classes and confidences, whose change over time tells that the world has changed.
+
+Only counts are kept. Outputs are looked at many at a time: one by one would cost more than a small model's run.
+"""
+
+from collections.abc import Sequence
+from threading import Lock
+
+import numpy as np
+
+from edgemodel import metrics as contract
+from inference_server.histogram import Histogram
+from inference_server.tensors import Array
+
+MOST_CLASSES = 64
+"""Classes that have a counter of their own; positions and numbers from there on are counted as ``contract.OTHER``."""
+MOST_SCORES = 4096
+"""An item with more is not the answer of a classifier, and is left out."""
+_PENDING_ARRAYS, _PENDING_VALUES = 64, 65536
+_TOLERANCE = 0.01
+"""By which a row of probabilities may miss 1."""
+
+
+class Drift:
+    """Safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, int] = {}
+        self._confidence = Histogram(contract.CONFIDENCE_BUCKETS)
+        self._pending: list[Array] = []
+        self._values = 0
+        self._lock = Lock()
+
+    def note(self, output: Array) -> None:
+        """``output`` is the model's first, whose first axis are the items: scores, or one whole number that is a class.
+
+        One float an item, texts, or more than MOST_SCORES tell nothing here.
+        """
+        kind = output.dtype.kind
+        if output.ndim == 0 or kind == "O" or not output.size:
+            return
+        scores = output.size // output.shape[0]
+        if scores > MOST_SCORES or (scores == 1 and kind == "f"):
+            return
+        with self._lock:
+            self._pending.append(output)
+            self._values += output.size
+            if len(self._pending) >= _PENDING_ARRAYS or self._values >= _PENDING_VALUES:
+                self._look()
+
+    def counts(self) -> tuple[dict[str, int], Histogram]:
+        """Predictions by class, and their confidences, of all that was noted."""
+        with self._lock:
+            self._look()
+            return dict(self._classes), self._confidence
+
+    def _look(self) -> None:
+        pending, self._pending, self._values = self._pending, [], 0
+        alike: dict[tuple[int, str], list[Array]] = {}
+        for output in pending:
+            rows = output.reshape(output.shape[0], -1)
+            alike.setdefault((rows.shape[1], rows.dtype.kind), []).append(rows)
+        for (scores, kind), several in alike.items():
+            rows = np.concatenate(several)
+            if scores == 1:
+                self._count(rows[:, 0])
+                continue
+            self._count(rows.argmax(axis=1))
+            if kind == "f":
+                for value in _confidences(rows):
+                    self._confidence.observe(value)
+
+    def _count(self, classes: Array) -> None:
+        found, counts = np.unique(classes, return_counts=True)
+        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+            name = str(int(number)) if 0 <= number < MOST_CLASSES else contract.OTHER
+            self._classes[name] = self._classes.get(name, 0) + count
+
+
+def _confidences(rows: Array) -> Sequence[float]:
+    """The probability of the largest score of each row: itself in a row of probabilities, else by softmax.
+
+    Rows with a value that is not finite are left out.
+    """
+    rows = rows.astype(np.float64)
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    largest = rows.max(axis=1, initial=-np.inf)
+    probabilities = (rows.min(axis=1, initial=np.inf) >= 0) & (abs(rows.sum(axis=1) - 1) <= _TOLERANCE)
+    softmax = 1 / np.exp(rows - largest[:, None]).sum(axis=1)
+    found: Sequence[float] = np.where(probabilities, largest, softmax).tolist()
+    return found

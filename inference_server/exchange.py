@@ -1,0 +1,44 @@
+"""A request in the form in which it came, and its answer in the form that was asked for: HTTP. Pure."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from inference_server import codings, protocol
+from inference_server.answers import Response
+from inference_server.metrics import Identity
+from inference_server.protocol import Inference, Signature
+from inference_server.tensors import Array
+
+
+class Exchange(Protocol):
+    def read(self, signature: Signature) -> Inference:
+        """Raises RequestError."""
+
+    def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Any:
+        """``arrays`` belong to ``inference.wanted``, in its order."""
+
+
+class HttpExchange:
+    __slots__ = ("_body", "_headers", "_max_body_bytes")
+
+    def __init__(self, headers: dict[bytes, bytes], body: bytes, max_body_bytes: int) -> None:
+        """``max_body_bytes``: what ``body`` may expand to."""
+        self._headers, self._body, self._max_body_bytes = headers, body, max_body_bytes
+
+    def read(self, signature: Signature) -> Inference:
+        headers = self._headers
+        coding = headers.get(b"content-encoding")
+        body = self._body if coding is None else codings.expand(self._body, coding, self._max_body_bytes)
+        return protocol.decode(body, headers.get(protocol.HEADER_LENGTH), signature)
+
+    def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Response:
+        reply = protocol.encode(inference, identity.model, identity.revision, arrays)
+        accepted = self._headers.get(b"accept-encoding")
+        if accepted is None or len(reply.body) < codings.REPLY_MIN_BYTES:
+            return Response(HTTPStatus.OK, reply.body, reply.headers)
+        coding = codings.choose(accepted)
+        if coding is None:
+            return Response(HTTPStatus.OK, reply.body, reply.headers)
+        headers = (*reply.headers, (b"content-encoding", coding))
+        return Response(HTTPStatus.OK, codings.compress(reply.body, coding), headers)

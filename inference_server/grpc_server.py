@@ -1,0 +1,245 @@
+"""``inference.GRPCInferenceService``, health and reflection: the extra ``grpc``.
+
+grpcio's synchronous server: a thread waits for each call in progress, and inference is done by the same workers as over
+HTTP, in the same queue, under the same limits.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from time import perf_counter
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+import inference_server
+from edgemodel import metrics as contract
+from inference_server import control
+from inference_server import open_inference_pb2 as messages
+from inference_server.app import EXTENSIONS, App, gone
+from inference_server.errors import (
+    Busy,
+    Disconnected,
+    Expired,
+    InvalidRequest,
+    ModelNotReady,
+    NotFound,
+    RequestError,
+    TooLarge,
+)
+from inference_server.grpc_exchange import GrpcExchange
+from inference_server.served import Inferring
+
+SERVICE = "inference.GRPCInferenceService"
+MOST_CALLS = 64
+"""In progress at a time, streams included; more are answered RESOURCE_EXHAUSTED."""
+_HEAD_BYTES = 65536
+"""Beside its tensors, a message may have so many."""
+
+_CODES: Mapping[type[RequestError], grpc.StatusCode] = {
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
+    Busy: grpc.StatusCode.UNAVAILABLE,
+    Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
+    TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Disconnected: grpc.StatusCode.CANCELLED,
+}
+
+
+def code_of(error: Exception) -> grpc.StatusCode:
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return grpc.StatusCode.INTERNAL
+
+
+class GrpcServer:
+    def __init__(self, app: App, host: str, port: int, max_body_bytes: int) -> None:
+        """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
+        self._app = app
+        self._loop: asyncio.AbstractEventLoop
+        self._server = grpc.server(
+            ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="grpc"),
+            maximum_concurrent_rpcs=MOST_CALLS,
+            options=(
+                ("grpc.max_receive_message_length", max_body_bytes + _HEAD_BYTES),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ),
+        )
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "grpc-health")
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        address = f"[{host}]" if ":" in host else host or "[::]"
+        try:
+            self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
+        except RuntimeError as error:
+            raise OSError(f"the gRPC port: {error}") from error
+        self.set_ready(False)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """``loop``: of the App."""
+        self._loop = loop
+        self._server.start()
+
+    def set_ready(self, ready: bool) -> None:
+        """What the health service says, of the server and of its service."""
+        status = health_pb2.HealthCheckResponse
+        for service in ("", SERVICE):
+            self._health.set(service, status.SERVING if ready else status.NOT_SERVING)
+
+    def stop(self, seconds: float) -> None:
+        """Calls in progress have ``seconds`` to end. Returns when all have."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(seconds).wait()
+
+    def _handlers(self) -> Any:
+        unary = {
+            "ServerLive": (messages.ServerLiveRequest, self._live),
+            "ServerReady": (messages.ServerReadyRequest, self._ready),
+            "ServerMetadata": (messages.ServerMetadataRequest, self._server_metadata),
+            "ModelReady": (messages.ModelReadyRequest, self._model_ready),
+            "ModelMetadata": (messages.ModelMetadataRequest, self._model_metadata),
+            "ModelConfig": (messages.ModelConfigRequest, self._model_config),
+            "ModelStatistics": (messages.ModelStatisticsRequest, self._model_statistics),
+            "RepositoryIndex": (messages.RepositoryIndexRequest, self._index),
+            "RepositoryModelLoad": (messages.RepositoryModelLoadRequest, self._load),
+            "RepositoryModelUnload": (messages.RepositoryModelUnloadRequest, self._unload),
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(self._told(request, answer), None, _to_bytes)
+            for name, (request, answer) in unary.items()
+        }
+        handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer, None, _to_bytes)
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream, None, _to_bytes)
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _told(self, kind: Any, answer: Callable[[Any], Any]) -> Callable[[bytes, Any], Any]:
+        def handle(data: bytes, context: Any) -> Any:
+            try:
+                return answer(_parse(kind, data))
+            except Exception as error:
+                self._abort(context, error)
+
+        return handle
+
+    def _abort(self, context: Any, error: Exception) -> None:
+        message, _ = self._app.told(error)
+        if isinstance(error, Busy | Expired):
+            context.set_trailing_metadata((("retry-after", "1"),))
+        context.abort(code_of(error), message)
+
+    def _live(self, _request: Any) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    def _ready(self, _request: Any) -> Any:
+        return messages.ServerReadyResponse(ready=self._app.repository.ready)
+
+    def _server_metadata(self, _request: Any) -> Any:
+        version = inference_server.__version__
+        return messages.ServerMetadataResponse(name="edgemodel", version=version, extensions=EXTENSIONS)
+
+    def _model_ready(self, request: Any) -> Any:
+        try:
+            self._find(request)
+        except ModelNotReady:
+            return messages.ModelReadyResponse(ready=False)
+        return messages.ModelReadyResponse(ready=True)
+
+    def _model_metadata(self, request: Any) -> Any:
+        return ParseDict(self._find(request).metadata(), messages.ModelMetadataResponse())
+
+    def _model_config(self, request: Any) -> Any:
+        return ParseDict({"config": self._find(request).config()}, messages.ModelConfigResponse())
+
+    def _model_statistics(self, request: Any) -> Any:
+        """An empty name is every model."""
+        found = [self._find(request)] if request.name else self._app.repository.serving
+        return ParseDict({"model_stats": [one.statistics() for one in found]}, messages.ModelStatisticsResponse())
+
+    def _index(self, request: Any) -> Any:
+        models = self._app.control.index(only_ready=request.ready)
+        return ParseDict({"models": models}, messages.RepositoryIndexResponse())
+
+    def _load(self, request: Any) -> Any:
+        control.check_parameters(request.parameters)
+        self._app.control.load(request.model_name)
+        return messages.RepositoryModelLoadResponse()
+
+    def _unload(self, request: Any) -> Any:
+        control.check_parameters(request.parameters)
+        self._app.control.unload(request.model_name)
+        return messages.RepositoryModelUnloadResponse()
+
+    def _find(self, request: Any) -> Any:
+        return self._app.repository.find(request.name, request.version or None)
+
+    def _infer(self, data: bytes, context: Any) -> Any:
+        try:
+            return self._answer(_parse(messages.ModelInferRequest, data), context)
+        except Exception as error:
+            self._abort(context, error)
+
+    def _stream(self, requests: Iterator[bytes], context: Any) -> Iterator[Any]:
+        """An error is an answer: the stream goes on."""
+        for data in requests:
+            reply = messages.ModelStreamInferResponse()
+            try:
+                request = _parse(messages.ModelInferRequest, data)
+                reply.infer_response.id = request.id
+                reply.infer_response.CopyFrom(self._answer(request, context))
+            except Exception as error:
+                reply.error_message, _ = self._app.told(error)
+            yield reply
+
+    def _answer(self, request: Any, context: Any) -> Any:
+        """Raises RequestError and whatever the runtime raises; counts in any case."""
+        started = perf_counter()
+        repository = self._app.repository
+        counted = repository.entries.get(request.model_name, repository.first).metrics
+        outcome = contract.OK
+        try:
+            served = repository.find(request.model_name, request.model_version or None)
+            exchange = GrpcExchange(request, context.time_remaining())
+            if served.is_quick(request.ByteSize()):
+                served.metrics.waited(0.0)
+                return served.infer(exchange, started)
+            working = asyncio.run_coroutine_threadsafe(
+                self._app.workers.run(Inferring(served, exchange, started), served.waiting), self._loop
+            )
+            return _result(working, context)
+        except Exception as error:
+            _, outcome = self._app.told(error)
+            raise
+        finally:
+            counted.answered(outcome, perf_counter() - started)
+
+
+def _parse(kind: Any, data: bytes) -> Any:
+    """Raises InvalidRequest; left to grpcio, a message that is none would be the server's fault."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {error}") from error
+
+
+def _to_bytes(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data
+
+
+def _result(working: "Future[Any]", context: Any) -> Any:
+    """When the call is cancelled or over before, the work is not begun. Raises what it raises, Disconnected."""
+    context.add_callback(working.cancel)
+    try:
+        return working.result()
+    except CancelledError as error:
+        raise gone() from error

@@ -1,0 +1,26 @@
+"""A histogram of counters, as Prometheus takes it."""
+
+from bisect import bisect_left
+from itertools import accumulate
+
+from prometheus_client.utils import floatToGoString
+
+
+class Histogram:
+    def __init__(self, buckets: tuple[float, ...]) -> None:
+        self._bounds = (*buckets, float("inf"))
+        self._counts = [0] * len(self._bounds)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    @property
+    def buckets(self) -> list[tuple[str, int]]:
+        """(upper bound, how many values up to it), ascending."""
+        return list(zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True))

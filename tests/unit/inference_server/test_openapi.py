@@ -1,0 +1,53 @@
+"""The OpenAPI description, held against the running server by schemathesis: no answer but those that it names."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from inference_server import openapi, routes
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import ServerProcess
+
+
+@pytest.fixture
+def description(mlp_server: ServerProcess) -> Any:
+    return schemathesis.openapi.from_url(f"http://127.0.0.1:{mlp_server.port}{openapi.PATH}")
+
+
+schema = schemathesis.pytest.from_fixture("description")
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_every_answer_is_as_described(case: Any) -> None:
+    case.call_and_validate()
+
+
+def test_every_route_is_described() -> None:
+    described = {path.format(model="m", version="v") for path in openapi.document()["paths"]}
+    assert all(routes.find(path) for path in described)
+    rooms = ("", "/ready", "/config", "/stats", "/example", "/infer", "/feedback")
+    wanted = {f"/v2/models/m{version}{room}" for version in ("", "/versions/v") for room in rooms}
+    wanted |= {f"/v2/repository/models/m/{action}" for action in ("load", "unload")}
+    assert described == wanted | {
+        "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/stats", "/v2/repository/index", "/metrics"
+    }  # fmt: skip
+
+
+def test_the_answers_of_a_real_model_are_as_described(mlp_server: ServerProcess, description: Any) -> None:
+    body = artifacts.infer_body({"x": artifacts.samples(2)})
+    answer = mlp_server.infer(body)
+    assert answer.status == 200
+    validate(description, "InferResponse", answer.json())
+    validate(description, "InferRequest", mlp_server.get("/v2/models/tiny/example").json())
+    for path, name in (("", "Metadata"), ("/config", "Config"), ("/stats", "Statistics"), ("/ready", "ModelReady")):
+        validate(description, name, mlp_server.get(f"/v2/models/tiny{path}").json())
+
+
+def validate(description: Any, name: str, value: Any) -> None:
+    import jsonschema
+
+    components = {"components": description.raw_schema["components"]}
+    jsonschema.validate(value, {"$ref": f"#/components/schemas/{name}", **components})
