@@ -108,12 +108,11 @@ def _typed(given: Any, shape: Sequence[int]) -> Array:
     if given.datatype == "BYTES":
         texts = [tensors.text(name, index, memoryview(value)) for index, value in enumerate(values)]
         return np.array(texts, object).reshape(shape)
-    array: Array = np.array(values)
-    if array.size and array.dtype.kind in "iu":
-        limits: Any = np.iinfo(str(datatype.numpy))
-        if array.min() < limits.min or array.max() > limits.max:
-            raise InvalidRequest(f"input {name!r}: contents are out of the range of {given.datatype}")
-    return array.astype(datatype.numpy).reshape(shape)
+    try:
+        array: Array = np.array(values, datatype.numpy)
+    except OverflowError as error:
+        raise InvalidRequest(f"input {name!r}: {field} is out of the range of {given.datatype}: {error}") from error
+    return array.reshape(shape)
 
 
 def _wanted(request: Any, declared: Mapping[str, Tensor]) -> tuple[Wanted, ...]:

@@ -60,7 +60,7 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Sett
         parser.error("--model, --revision and --variant name one model, and there are several")
     given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
     given["tuning"] = Tuning(
-        given.pop("run_threads"), Arena(given.pop("memory_arena")), given.pop("prepacking") == "on"
+        given.pop("threads_per_request"), given.pop("memory_arena"), given.pop("prepacking") == "on"
     )
     objective = given.pop("latency_objective_milliseconds")
     return Settings(latency_objective_seconds=None if objective is None else objective / 1000, **given)

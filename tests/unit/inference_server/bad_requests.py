@@ -283,7 +283,7 @@ def coded(random: Random) -> Bad:
             return Bad("a body that expands beyond the limit", bomb, {"Content-Encoding": "deflate"})
         case 4:
             return Bad("no gzip", wrong.body, {"Content-Encoding": "gzip"})
-    return Bad(wrong.rule, gzip.compress(wrong.body), {"Content-Encoding": "gzip"})
+    return Bad("something wrong, compressed", gzip.compress(wrong.body), {"Content-Encoding": "gzip"})
 
 
 def message(random: Random) -> tuple[str, bytes]:

@@ -60,9 +60,10 @@ def test_old_and_careful_clients(mlp_server: ServerProcess, inputs: Any, scores:
     assert np.float32(reply["outputs"][0]["data"]).tobytes() == scores.tobytes()
 
 
-def test_a_compressed_reply(mlp_server: ServerProcess) -> None:
-    body = artifacts.infer_body({"x": artifacts.samples(500)}).decode()
-    reply = json.loads(curl(mlp_server, "/v2/models/tiny/infer", "--compressed", "--data", body))
+def test_a_compressed_reply(mlp_server: ServerProcess, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_bytes(artifacts.infer_body({"x": artifacts.samples(500)}))
+    reply = json.loads(curl(mlp_server, "/v2/models/tiny/infer", "--compressed", "--data-binary", f"@{file}"))
     assert reply["outputs"][0]["shape"] == [500, artifacts.CLASSES]
 
 

@@ -159,7 +159,7 @@ def test_every_type_that_has_a_typed_field_goes_there_and_back_in_it(tmp_path: P
             assert output.contents == given.contents
 
         asked.inputs[1].contents.uint_contents[0] = 256  # UINT8
-        with pytest.raises(grpc.RpcError, match="out of the range of UINT8"):
+        with pytest.raises(grpc.RpcError, match="uint_contents is out of the range of UINT8"):
             service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(asked)
 
 
