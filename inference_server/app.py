@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from hmac import compare_digest
 from http import HTTPStatus
 from time import perf_counter
 
@@ -29,14 +30,24 @@ _log = logging.getLogger(__name__)
 
 class App:
     def __init__(
-        self, repository: Repository, workers: Workers, *, max_body_bytes: int, explicit_model_control: bool
+        self,
+        repository: Repository,
+        workers: Workers,
+        *,
+        max_body_bytes: int,
+        explicit_model_control: bool,
+        replay_token: str | None,
     ) -> None:
-        """``explicit_model_control``: clients may load and unload models."""
+        """``explicit_model_control``: clients may load and unload models.
+
+        ``replay_token``: what a candidate shows that asks what was asked here; None: nobody may.
+        """
         self.draining = False
         """Once true, every answer tells its client to close the connection."""
         self.repository = repository
         self.workers = workers
         self.max_body_bytes = max_body_bytes
+        self._replay_token = replay_token
         self.control = Control(repository, explicit=explicit_model_control)
         self._exposition = Exposition(lambda: [entry.metrics for entry in repository.entries.values()])
         self._logged_at = float("-inf")
@@ -112,12 +123,22 @@ class App:
                 return answers.json({"model_stats": [served.statistics()]})
             case "example":
                 return answers.json(served.example())
+            case "replay":
+                self._check_replay_token(path, scope)
+                body = await asyncio.to_thread(served.recent_encoded)
+                return Response(HTTPStatus.OK, body, ((b"content-type", b"application/octet-stream"),))
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, self.max_body_bytes)
         if route.endpoint == "feedback":
             return await self._work(Judging(served, headers, body), None, receive)
         task = Inferring(served, HttpExchange(headers, body, self.max_body_bytes), perf_counter())
         return await self._work(task, served.waiting, receive)
+
+    def _check_replay_token(self, path: str, scope: Scope) -> None:
+        """To whom it is not meant, it is not there. Raises NotFound."""
+        shown = dict(scope["headers"]).get(b"authorization", b"")
+        if self._replay_token is None or not compare_digest(shown, f"Bearer {self._replay_token}".encode()):
+            raise NotFound(f"there is no {path}")
 
     def _counted(self, route: routes.Route) -> ModelMetrics:
         """Where an infer request counts; one for a model that is not here, with the first."""

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from edgemodel import metrics as contract
 from inference_server.answers import Response
 from inference_server.app import App, gone
+from inference_server.connection import Connection
 from inference_server.errors import Busy
 from inference_server.exchange import HttpExchange
 from inference_server.served import Inferring, Served
@@ -37,8 +38,10 @@ _USED_OF_UVICORN = {
     "connection_made": ("self", "transport"),
     "connection_lost": ("self", "exc"),
     "data_received": ("self", "data"),
+    "on_headers_complete": ("self",),
     "on_message_begin": ("self",),
     "on_message_complete": ("self",),
+    "send_400_response": ("self", "msg"),
     "shutdown": ("self",),
     "timeout_keep_alive_handler": ("self",),
 }
@@ -116,7 +119,7 @@ def _head(data: bytes) -> Head | None:
         return head
 
 
-class FastLane(HttpToolsProtocol):
+class FastLane(Connection):
     """One connection. At any time it is uvicorn's, or one request of its is in the lane."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:

@@ -50,6 +50,8 @@ class ModelMetrics:
         self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
         self.golden: tuple[int, int, float] | None = None
         """(items that agree, that disagree, percent that has to agree); None without a golden set."""
+        self.replayed: tuple[int, int] | None = None
+        """(items that agree, that disagree); None where nothing was replayed."""
         self.drift = Drift()
         self._lock = Lock()
 
@@ -111,6 +113,7 @@ class Exposition(Collector):
         )
         golden = _gauge(contract.GOLDEN_ITEMS, "Golden items by result at the start.", "result")
         golden_min = _gauge(contract.GOLDEN_MIN_PERCENT, "Share of golden items that has to agree.")
+        replayed = _gauge(contract.REPLAY_ITEMS, "Items of recent requests by result, before it served.", "result")
         info = _gauge(contract.MODEL_INFO, "The artifact that is served; always 1.", "artifact_digest", "source_digest")
         memory = _gauge(contract.MEMORY_BYTES, "Resident memory of the server.")
         threads = _gauge(contract.THREADS, "Threads of the server.")
@@ -131,6 +134,8 @@ class Exposition(Collector):
                 for result, items in zip(contract.GOLDEN_RESULTS, counts, strict=True):
                     golden.add_metric((*model.labels, result), items)
                 golden_min.add_metric(model.labels, least)
+            for result, items in zip(contract.GOLDEN_RESULTS, model.replayed or (), strict=False):
+                replayed.add_metric((*model.labels, result), items)
             info.add_metric((*model.labels, *model.digests), 1)
             memory.add_metric(model.labels, _resident_bytes())
             threads.add_metric(model.labels, _threads())
@@ -143,6 +148,7 @@ class Exposition(Collector):
             confidence,
             golden,
             golden_min,
+            replayed,
             info,
             memory,
             threads,

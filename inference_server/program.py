@@ -32,7 +32,10 @@ def repository(options: Settings) -> Repository | Ending:
             "timeout_seconds": options.timeout_seconds,
             "max_batch_items": options.max_batch_items,
             "threads": options.threads,
+            "replay_requests": options.replay_requests,
         },
+        replay_from=options.replay_from,
+        replay_token=options.replay_token,
         tuning=options.tuning,
     )
     for path in options.models:
@@ -56,6 +59,7 @@ class Program:
             Workers(options.threads, options.queue_length),
             max_body_bytes=options.max_body_bytes,
             explicit_model_control=options.explicit_model_control,
+            replay_token=options.replay_token,
         )
         self._server = Server(app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, beside=self)
         self._listener = listen(options.host, options.port)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import quote
 
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
-from inference_server import boot, memory
+from inference_server import boot, logs, memory, replay
 from inference_server.boot import Ending, Ready
 from inference_server.errors import ModelNotReady, NotFound
 from inference_server.metrics import Identity, ModelMetrics
+from inference_server.replay import Record
 from inference_server.served import Served
+from inference_server.session import Model
 from inference_server.tuning import Tuning
 
 LOADING = "the model is being loaded and tested"
@@ -48,14 +51,17 @@ class Repository:
         objective_seconds: float | None,
         limits: Mapping[str, Any],
         tuning: Tuning,
+        replay_from: str | None,
+        replay_token: str | None,
     ) -> None:
-        """``limits``: the keyword arguments of Served."""
+        """``limits``: the keyword arguments of Served. ``replay_from``: the server that this one is to follow."""
         self.fast: dict[str, Served] = {}
         """The path of an infer request -> what answers it; replaced, never changed."""
         self.entries: dict[str, Entry] = {}
         """By name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
         self._limits, self._tuning = limits, tuning
+        self._replay_from, self._replay_token = replay_from, replay_token
         self._lock = Lock()
         """Held while a model is loaded or unloaded: one at a time."""
 
@@ -118,6 +124,7 @@ class Repository:
             if outcome.golden is not None:
                 disagree = outcome.golden.items - outcome.golden.agree
                 entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
+            self._replay(old, entry, outcome.model)
             entry.served = Served(entry.identity, outcome.model, entry.metrics, **self._limits)
             self.entries = {**self.entries, name: entry}
             self._publish()
@@ -132,6 +139,23 @@ class Repository:
             entry.served, entry.reason = None, UNLOADED.format(name=name)
             self._publish()
         memory.give_back()
+
+    def _replay(self, before: Entry, entry: Entry, candidate: Model) -> None:
+        """Asks ``candidate`` what was asked of its predecessor lately: here, or in the server that this one follows."""
+        try:
+            records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)
+        except (OSError, ValueError) as error:
+            logs.event("nothing to replay", model=entry.identity.model, error=str(error))
+            return
+        if records:
+            result = replay.replay(candidate.run, records, entry.manifest.golden)
+            entry.metrics.replayed = (result.agree, result.disagree)
+            logs.event("replayed", model=entry.identity.model, result=str(result))
+
+    def _fetched(self, model: str) -> list[Record]:
+        if self._replay_from is None or self._replay_token is None:
+            return []
+        return replay.fetch(f"{self._replay_from}/v2/models/{quote(model)}/replay", self._replay_token)
 
     def _entry(self, path: Path, manifest: ArtifactManifest) -> Entry:
         identity = self._identify(manifest)

@@ -9,7 +9,7 @@ POST_ONLY = frozenset({"infer", "feedback", "index", "load", "unload"})
 class Route:
     endpoint: str
     """One of openapi, server, live, ready, metrics, index, load, unload, all-stats, model, model-ready, config, stats,
-    example, infer, feedback."""
+    example, infer, feedback, replay."""
     model: str = ""
     version: str | None = None
 
@@ -50,6 +50,6 @@ def _model_route(model: str, rest: list[str]) -> Route | None:
             return Route("model", model, version)
         case ["ready"]:
             return Route("model-ready", model, version)
-        case [("infer" | "feedback" | "config" | "stats" | "example") as endpoint]:
+        case [("infer" | "feedback" | "config" | "stats" | "example" | "replay") as endpoint]:
             return Route(endpoint, model, version)
     return None

@@ -115,16 +115,16 @@ def _item(answer: Array, offset: int, step: int) -> Array:
 
 def _agreement(golden: Golden, outputs: Mapping[str, Array]) -> Callable[[Sequence[Array], Sequence[Array]], bool]:
     if golden.agreement == "Close":
-        return lambda recorded, answer: all(map(lambda r, a: _close(r, a, golden.tolerance), recorded, answer))
+        return lambda recorded, answer: all(map(lambda r, a: close(r, a, golden.tolerance), recorded, answer))
     if golden.agreement != "Argmax":
         raise GoldenInvalid(f"agreement is {golden.agreement!r}, want Argmax or Close")
     name, first = next(iter(outputs.items()))
     if first[0].size < 2 and first.dtype.kind == "f":
         raise GoldenInvalid(f"agreement is Argmax, but the output {name!r} has one value an item, which tells no class")
-    return lambda recorded, answer: _same_class(recorded[0], answer[0])
+    return lambda recorded, answer: same_class(recorded[0], answer[0])
 
 
-def _same_class(recorded: Array, answer: Array) -> bool:
+def same_class(recorded: Array, answer: Array) -> bool:
     """The position of the largest value; an item with one value, not a float, is the class itself."""
     if recorded.size != answer.size:
         return False
@@ -135,7 +135,7 @@ def _same_class(recorded: Array, answer: Array) -> bool:
     return bool(recorded.argmax() == answer.argmax())
 
 
-def _close(recorded: Array, answer: Array, tolerance: float) -> bool:
+def close(recorded: Array, answer: Array, tolerance: float) -> bool:
     """Within ``tolerance`` times the largest absolute recorded value; NaN agrees with NaN; other types are equal."""
     if recorded.size != answer.size:
         return False

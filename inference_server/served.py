@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
-from inference_server import answers, batching, codings, described, feedback, tensors
+from inference_server import answers, batching, codings, described, feedback, replay, tensors
 from inference_server.answers import Response
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import Expired
 from inference_server.exchange import Exchange
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.protocol import Inference
+from inference_server.replay import Record, Ring
 from inference_server.session import Model
 from inference_server.stats import Stats
 from inference_server.tensors import Array
@@ -32,11 +33,13 @@ class Served:
         timeout_seconds: float,
         max_batch_items: int,
         threads: int,
+        replay_requests: int,
     ) -> None:
         """``timeout_seconds``: a request that waited longer for its turn is refused.
 
         ``max_batch_items``: how many items of waiting requests may run as one; 1 for none. A model without an open
         first dimension takes no batches. ``threads``: how many workers share what waits.
+        ``replay_requests``: how many are remembered for a candidate.
         """
         self.identity, self.metrics = identity, metrics
         self._model = model
@@ -45,6 +48,7 @@ class Served:
         self.max_batch_items = max_batch_items if batching.has_items(model.signature) else 1
         self.waiting = Waiting(self, threads) if self.max_batch_items > 1 else None
         """Where requests wait that may run as one."""
+        self._ring = Ring(replay_requests)
         self._predictions = feedback.Predictions()
         self._stats = Stats()
 
@@ -127,6 +131,7 @@ class Served:
 
     def _write(self, exchange: Exchange, inference: Inference, arrays: Sequence[Array]) -> Any:
         self._note(inference, arrays)
+        self._ring.note(inference, arrays)
         return exchange.write(inference, self.identity, arrays)
 
     def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
@@ -160,6 +165,14 @@ class Served:
     def example(self) -> dict[str, Any]:
         """Raises InvalidRequest."""
         return described.example(self._model.signature)
+
+    def recent(self) -> list[Record]:
+        """What was asked lately, oldest first."""
+        return self._ring.records()
+
+    def recent_encoded(self) -> bytes:
+        """The same, for a server that fetches it."""
+        return replay.encode(self.recent(), self._model.signature)
 
     def _note(self, inference: Inference, arrays: Sequence[Array]) -> None:
         """What the model's first output tells, where the request asked for it."""

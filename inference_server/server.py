@@ -16,6 +16,7 @@ from typing import Protocol
 import uvicorn
 
 from inference_server.app import App
+from inference_server.connection import Connection
 from inference_server.fast_lane import FastLane, fits
 
 IDLE_SECONDS = 1.0
@@ -43,7 +44,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=FastLane if lane else "httptools",
+                http=FastLane if lane else Connection if fits() else "httptools",
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

@@ -37,6 +37,10 @@ GOLDEN_RESULTS = ("agree", "disagree")
 GOLDEN_MIN_PERCENT = "edgemodel_golden_min_percent"
 """Gauge of the share of golden items, in 0..100, that has to agree: with less, the server does not serve."""
 
+REPLAY_ITEMS = "edgemodel_replay_items"
+"""Gauge of items of recent requests by ``result`` (of GOLDEN_RESULTS): before it served, this model was asked what the
+one before it had been asked, and both agreed or not. Only with ``spec.serving.replayRequests``."""
+
 FEEDBACK_TOTAL = "edgemodel_feedback_total"
 """Counter of labelled predictions by ``correct``, of the revision that made them."""
 FEEDBACK_RIGHT, FEEDBACK_WRONG = FEEDBACK_RESULTS = ("true", "false")

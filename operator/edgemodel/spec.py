@@ -52,6 +52,7 @@ class Serving:
     strategy: str = "Surge"
     tuning: dict[str, Any] = field(default_factory=dict)
     """By the keys of ``serving.TUNING``; what is not there has the server's default."""
+    replay_requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class EdgeModelSpec:
         }
         if self.serving.tuning:
             serving["tuning"] = self.serving.tuning
+        if self.serving.replay_requests:
+            serving["replayRequests"] = self.serving.replay_requests
         if self.tolerations:
             serving["tolerations"] = list(self.tolerations)
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
@@ -180,6 +183,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
             resources=resources,
             strategy=serving.get("strategy", "Surge"),
             tuning=dict(serving.get("tuning") or {}),
+            replay_requests=serving.get("replayRequests", 0),
         ),
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),

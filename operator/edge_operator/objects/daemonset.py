@@ -1,5 +1,6 @@
 """One immutable DaemonSet per (revision, variant), bound to nodes by the revision's pin."""
 
+import hashlib
 from typing import Any
 
 from edge_operator.decide.observation import Observation, Revision
@@ -113,6 +114,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
                 {"name": serving.TUNING[setting], "value": str(value)}
                 for setting, value in sorted(spec["serving"].get("tuning", {}).items())
             ),
+            *_replay(observation, spec["serving"]),
         ],
         "resources": mine.get("resources") or DEFAULT_RESOURCES,
         "securityContext": RESTRICTED_CONTAINER,
@@ -121,6 +123,21 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         "livenessProbe": {"httpGet": live, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
     }
+
+
+def _replay(observation: Observation, settings: Object) -> list[Object]:
+    """What a server remembers, whom it asks what was asked before it, and what both show each other.
+
+    The token keeps others out who reach the port; whoever may read this DaemonSet may as well look into its pods.
+    """
+    if not settings.get("replayRequests"):
+        return []
+    token = hashlib.sha256(f"replay of EdgeModel {observation.uid}".encode()).hexdigest()
+    return [
+        {"name": serving.REPLAY_REQUESTS, "value": str(settings["replayRequests"])},
+        {"name": serving.REPLAY_FROM, "value": f"http://{observation.name}.{observation.namespace}:{settings['port']}"},
+        {"name": serving.REPLAY_TOKEN, "value": token},
+    ]
 
 
 def _image(observation: Observation, revision: Revision, variant: str) -> str:

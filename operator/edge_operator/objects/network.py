@@ -24,10 +24,16 @@ def service(observation: Observation, port: int) -> Object:
 
 
 def network_policies(observation: Observation) -> list[Object]:
-    """Servers answer, on their port by its name, and never call; compressors call and never answer."""
-    asked = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+    """Servers answer, on their port by its name, and never call, but for a candidate that asks the server that it is to
+    follow; compressors call and never answer."""
+    asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+    followed: list[Object] = []
+    if observation.spec.serving.replay_requests:
+        servers = {"matchLabels": {LABEL_MODEL: observation.name, LABEL_COMPONENT: COMPONENT_SERVER}}
+        names: Object = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+        followed = [{**asked[0], "to": [{"podSelector": servers}]}, names]
     return [
-        _policy(observation, "server", COMPONENT_SERVER, ingress=asked, egress=[]),
+        _policy(observation, "server", COMPONENT_SERVER, ingress=asked, egress=followed),
         _policy(observation, "compressor", COMPONENT_COMPRESSOR, ingress=[], egress=[{}]),
     ]
 

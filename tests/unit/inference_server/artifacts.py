@@ -17,13 +17,18 @@ MODEL = "tiny"
 FEATURES, CLASSES = 16, 4
 
 
-def mlp() -> bytes:
+def upside_down_mlp() -> bytes:
+    """As ``mlp``, with every score negated: another class for every item."""
+    return mlp(-1)
+
+
+def mlp(sign: int = 1) -> bytes:
     """FP32 ``x`` [N, 16] -> FP32 ``scores`` [N, 4]."""
     random = np.random.default_rng(7)
     weights = {
         "w1": random.standard_normal((FEATURES, 32), np.float32),
         "b1": random.standard_normal(32, np.float32),
-        "w2": random.standard_normal((32, CLASSES), np.float32),
+        "w2": sign * random.standard_normal((32, CLASSES), np.float32),
     }
     nodes = [
         helper.make_node("MatMul", ["x", "w1"], ["xw"]),

@@ -116,10 +116,11 @@ class ServerProcess:
     def get(self, path: str) -> Answer:
         return self.request("GET", path)
 
-    def counted(self, word: str) -> float:
-        """The sum of the samples of ``/metrics`` whose lines have ``word``."""
+    def counted(self, *words: str) -> float:
+        """The sum of the samples of ``/metrics`` whose lines have all ``words``."""
         lines = self.get("/metrics").body.decode().splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if word in line and not line.startswith("#"))
+        found = [line for line in lines if not line.startswith("#") and all(word in line for word in words)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
     def infer(self, body: bytes | Any, headers: Mapping[str, str] | None = None, model: str = "tiny") -> Answer:
         return self.request("POST", f"/v2/models/{model}/infer", body, headers)

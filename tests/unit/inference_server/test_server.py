@@ -403,3 +403,30 @@ def test_connection_close_is_honoured(mlp_server: ServerProcess) -> None:
         connection.sendall(raw_infer(json.dumps(mlp_request()).encode(), b"Connection: close"))
         assert b"connection: close" in read_response(connection)[0]
         assert connection.recv(1) == b""
+
+
+def test_a_head_beyond_the_limit_is_refused_while_it_comes(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\n")
+        filler = b"X-Filler: " + b"x" * 8000 + b"\r\n"
+        with contextlib.suppress(OSError):  # it is not read to its end
+            for _ in range(1000):
+                connection.sendall(filler)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'{"error":"the request line and its headers have more than the limit of 65536 bytes"}' in answer
+
+
+def test_a_head_below_the_limit_and_long_bodies_behind_short_heads_are_read(mlp_server: ServerProcess) -> None:
+    body = artifacts.infer_body({"x": artifacts.samples(2000)})
+    assert len(body) > 200_000
+    for headers in ({"X-Filler": "x" * 60_000}, {}):
+        assert mlp_server.infer(body, headers).status == 200
+
+
+def test_what_is_no_request_is_told_in_json(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]

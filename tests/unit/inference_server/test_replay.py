@@ -1,0 +1,186 @@
+"""Replay shadow: a candidate is asked what was asked before it, and only counts come of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgemodel import metrics as contract
+from edgemodel import serving
+from edgemodel.artifact import Golden, Tensor
+from inference_server import replay
+from inference_server.protocol import Inference, Signature, Wanted
+from inference_server.replay import MOST_BYTES, Record, ReplayResult, Ring
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import ServerProcess, serving_process
+
+TOKEN = "f00d"
+X, Y, TEXT = Tensor("x", "FP32", (-1, 2)), Tensor("y", "FP32", (-1, 2)), Tensor("t", "BYTES", (-1,))
+
+
+def inference(x: Any) -> Inference:
+    return Inference(None, {"x": np.asarray(x, np.float32)}, (Wanted(Y, False),))
+
+
+def record(x: Any, y: Any) -> Record:
+    return Record({"x": np.asarray(x, np.float32)}, {"y": np.asarray(y, np.float32)})
+
+
+def test_the_latest_requests_are_remembered_and_no_more() -> None:
+    ring = Ring(3)
+    for number in range(5):
+        ring.note(inference([[number, 0]]), [np.float32([[0, number]])])
+    assert [one.inputs["x"][0, 0] for one in ring.records()] == [2, 3, 4]
+    nothing = Ring(0)
+    nothing.note(inference([[1, 1]]), [np.float32([[1, 1]])])
+    assert nothing.records() == []
+
+
+def test_what_is_remembered_is_bounded_in_bytes() -> None:
+    ring = Ring(4096)
+    rows = MOST_BYTES // 4 // 8
+    for number in range(6):
+        ring.note(inference(np.full((rows, 2), number)), [np.zeros((rows, 1), np.float32)])
+    assert [one.inputs["x"][0, 0] for one in ring.records()] == [4, 5]
+    assert sum(one.size_bytes for one in ring.records()) <= MOST_BYTES
+
+
+def test_what_is_remembered_does_not_hold_the_body_of_its_request() -> None:
+    ring = Ring(1)
+    body = np.arange(100_000, dtype=np.float32)
+    ring.note(Inference(None, {"x": body[:2].reshape(1, 2)}, (Wanted(Y, False),)), [np.float32([[0, 0]])])
+    (one,) = ring.records()
+    assert one.inputs["x"].base is None or one.inputs["x"].base.nbytes < 100
+
+
+def test_records_go_to_another_process_and_come_back_bit_by_bit() -> None:
+    signature = Signature({"x": X, "t": TEXT}, {"y": Y})
+    asked = [
+        Record(
+            {"x": np.float32([[np.nan, 1.5]]), "t": np.array(["größe"], object)}, {"y": np.float32([[-0.0, np.inf]])}
+        ),
+        record(np.zeros((0, 2)), np.zeros((0, 2))),
+    ]
+    found = replay.decode(replay.encode(asked, signature))
+    for one, other in zip(asked, found, strict=True):
+        for arrays, others in ((one.inputs, other.inputs), (one.outputs, other.outputs)):
+            assert arrays.keys() == others.keys()
+            for name, array in arrays.items():
+                assert array.shape == others[name].shape
+                assert array.tolist() == others[name].tolist() or array.tobytes() == others[name].tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 8,
+        b"\0" * 7 + b"\x02[]",
+        b"\0" * 7 + b"\x04[[1]]",
+        b"\0" * 7 + b'\x1f[[[["x","FP32",[9,9],4]],[]]]abcd',
+    ],
+)
+def test_damaged_records_are_refused_or_are_none(data: bytes) -> None:
+    if data.endswith(b"\x02[]"):
+        assert replay.decode(data) == []
+        return
+    with pytest.raises(ValueError, match="cannot be read"):
+        replay.decode(data)
+
+
+def test_items_of_one_class_agree() -> None:
+    asked = [record([[0, 1], [2, 3]], [[0, 9], [9, 0]]), record([[4, 5]], [[1, 0]])]
+    assert replay.replay(lambda feeds, _: [np.float32([[0, 1]] * len(feeds["x"]))], asked, None) == ReplayResult(1, 2)
+
+
+def test_values_agree_within_a_share_of_the_largest() -> None:
+    asked = [Record({"x": np.zeros((2, 2), np.float32)}, {"y": np.float32([100, 50])})]
+    assert replay.replay(lambda *_: [np.float32([100.9, 50])], asked, None) == ReplayResult(2, 0)
+    assert replay.replay(lambda *_: [np.float32([103, 50])], asked, None) == ReplayResult(1, 1)
+
+
+def test_the_rule_is_that_of_the_golden_set() -> None:
+    asked = [record([[0, 0]], [[1.0, 3.0]])]
+    golden = Golden(items=1, agreement="Close", tolerance=0.1, min_percent="100")
+    assert replay.replay(lambda *_: [np.float32([[1.0, 3.2]])], asked, golden) == ReplayResult(1, 0)
+    assert replay.replay(lambda *_: [np.float32([[1.0, 4.0]])], asked, golden) == ReplayResult(0, 1)
+
+
+def test_a_request_that_the_candidate_refuses_or_answers_in_another_shape_disagrees() -> None:
+    def refuse(*_: Any) -> Any:
+        raise RuntimeError("no such input")
+
+    asked = [record([[0, 1], [2, 3]], [[0, 9], [9, 0]])]
+    assert replay.replay(refuse, asked, None) == ReplayResult(0, 2)
+    assert replay.replay(lambda *_: [np.float32([[0, 9]])], asked, None) == ReplayResult(0, 2)
+
+
+def test_it_ends_when_its_time_is_over_with_the_latest_first() -> None:
+    asked = [record([[number, 0]], [[0, 1]]) for number in range(5)]
+    seen: list[float] = []
+
+    def run(feeds: Any, _: Any) -> Any:
+        seen.append(float(feeds["x"][0, 0]))
+        return [np.float32([[0, 1]])]
+
+    assert replay.replay(run, asked, None, most_seconds=-1) == ReplayResult(0, 0)
+    assert replay.replay(run, asked, None) == ReplayResult(5, 0)
+    assert seen == [4, 3, 2, 1, 0]
+
+
+def remembering(directory: Path, **environment: str) -> Any:
+    told = {serving.REPLAY_REQUESTS: "64", serving.REPLAY_TOKEN: TOKEN, **environment}
+    return serving_process(directory, environment=told)
+
+
+def ask(server: ServerProcess, items: int) -> None:
+    answer = server.infer(artifacts.infer_body({"x": artifacts.samples(items, seed=items)}))
+    assert answer.status == 200
+
+
+def replayed(server: ServerProcess) -> tuple[float, float]:
+    agree, disagree = (server.counted(contract.REPLAY_ITEMS, f'"{result}"') for result in contract.GOLDEN_RESULTS)
+    return agree, disagree
+
+
+def test_a_candidate_is_asked_what_the_server_before_it_was_asked(tmp_path: Path) -> None:
+    with remembering(artifacts.write(tmp_path / "stable", artifacts.mlp())) as stable:
+        for items in (1, 2, 3):
+            ask(stable, items)
+        follow = {serving.REPLAY_FROM: f"http://127.0.0.1:{stable.port}"}
+        with remembering(artifacts.write(tmp_path / "same", artifacts.mlp()), **follow) as same:
+            assert "agrees on 6 of 6 recent items" in str(same.log)
+            assert replayed(same) == (6, 0)
+        with remembering(artifacts.write(tmp_path / "other", artifacts.upside_down_mlp()), **follow) as other:
+            assert replayed(other) == (0, 6)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}])
+def test_what_was_asked_is_told_to_nobody_without_the_token(tmp_path: Path, headers: dict[str, str]) -> None:
+    with remembering(artifacts.write_mlp(tmp_path)) as server:
+        ask(server, 1)
+        assert server.request("GET", "/v2/models/tiny/replay", headers=headers).status == 404
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        (one,) = replay.decode(server.request("GET", "/v2/models/tiny/replay", headers=right).body)
+        assert one.inputs["x"].tobytes() == artifacts.samples(1, seed=1).tobytes()
+
+
+def test_a_server_without_a_token_remembers_nothing_for_others(mlp_server: ServerProcess) -> None:
+    assert mlp_server.request("GET", "/v2/models/tiny/replay", headers={"Authorization": "Bearer None"}).status == 404
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid:1"])
+def test_a_server_that_has_nobody_to_follow_serves(tmp_path: Path, url: str) -> None:
+    with remembering(artifacts.write_mlp(tmp_path), **{serving.REPLAY_FROM: url}) as server:
+        ask(server, 1)
+        assert contract.REPLAY_ITEMS + "{" not in server.get("/metrics").body.decode()
+
+
+def test_a_model_that_is_loaded_anew_is_asked_what_the_one_before_was(tmp_path: Path) -> None:
+    artifacts.write(tmp_path, artifacts.mlp())
+    with serving_process(tmp_path, "--replay-requests", "8", "--model-control", "explicit") as server:
+        ask(server, 3)
+        artifacts.write(tmp_path, artifacts.upside_down_mlp())
+        assert server.request("POST", "/v2/repository/models/tiny/load").status == 200
+        assert replayed(server) == (0, 3)
