@@ -27,7 +27,7 @@ def items(inference: Inference) -> int | None:
 
 def key(inference: Inference) -> Key:
     """Equal for requests that may be stacked."""
-    outputs = tuple(wanted.tensor.name for wanted in inference.wanted)
+    outputs = tuple(inference.wanted.names)
     return outputs, tuple((name, inference.feeds[name].shape[1:]) for name in sorted(inference.feeds))
 
 

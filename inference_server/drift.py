@@ -1,9 +1,8 @@
 """What a model predicts, counted: classes and confidences, whose change over time tells that the world has changed.
 
-Only counts are kept. Outputs are looked at many at a time: one by one would cost more than a small model's run.
+Only counts are kept, of a sample: at most a hundred requests a second.
 """
 
-from collections.abc import Sequence
 from threading import Lock
 
 import numpy as np
@@ -16,7 +15,9 @@ MOST_CLASSES = 64
 """Classes that have a counter of their own; positions and numbers from there on are counted as ``contract.OTHER``."""
 MOST_SCORES = 4096
 """An item with more is not the answer of a classifier, and is left out."""
-_PENDING_ARRAYS, _PENDING_VALUES = 64, 65536
+SECONDS_BETWEEN = 0.01
+"""Of the requests of each hundredth of a second, the first is looked at: all would slow a small model down."""
+_PENDING_ARRAYS, _PENDING_VALUES = 16, 65536
 _TOLERANCE = 0.01
 """By which a row of probabilities may miss 1."""
 
@@ -29,20 +30,18 @@ class Drift:
         self._confidence = Histogram(contract.CONFIDENCE_BUCKETS)
         self._pending: list[Array] = []
         self._values = 0
+        self._next = float("-inf")
         self._lock = Lock()
 
-    def note(self, output: Array) -> None:
+    def note(self, output: Array, now: float) -> None:
         """``output`` is the model's first, whose first axis are the items: scores, or one whole number that is a class.
 
-        One float an item, texts, or more than MOST_SCORES tell nothing here.
+        ``now``: any clock's seconds. One float an item, texts, or more than MOST_SCORES tell nothing here.
         """
-        kind = output.dtype.kind
-        if output.ndim == 0 or kind == "O" or not output.size:
-            return
-        scores = output.size // output.shape[0]
-        if scores > MOST_SCORES or (scores == 1 and kind == "f"):
+        if now < self._next:
             return
         with self._lock:
+            self._next = now + SECONDS_BETWEEN
             self._pending.append(output)
             self._values += output.size
             if len(self._pending) >= _PENDING_ARRAYS or self._values >= _PENDING_VALUES:
@@ -58,6 +57,8 @@ class Drift:
         pending, self._pending, self._values = self._pending, [], 0
         alike: dict[tuple[int, str], list[Array]] = {}
         for output in pending:
+            if not _tells(output):
+                continue
             rows = output.reshape(output.shape[0], -1)
             alike.setdefault((rows.shape[1], rows.dtype.kind), []).append(rows)
         for (scores, kind), several in alike.items():
@@ -67,8 +68,7 @@ class Drift:
                 continue
             self._count(rows.argmax(axis=1))
             if kind == "f":
-                for value in _confidences(rows):
-                    self._confidence.observe(value)
+                self._confidence.observe_all(_confidences(rows))
 
     def _count(self, classes: Array) -> None:
         found, counts = np.unique(classes, return_counts=True)
@@ -77,7 +77,15 @@ class Drift:
             self._classes[name] = self._classes.get(name, 0) + count
 
 
-def _confidences(rows: Array) -> Sequence[float]:
+def _tells(output: Array) -> bool:
+    """Whether its items have classes."""
+    if output.ndim == 0 or output.dtype.kind == "O" or not output.size:
+        return False
+    scores: int = output.size // output.shape[0]
+    return scores <= MOST_SCORES and (scores > 1 or output.dtype.kind != "f")
+
+
+def _confidences(rows: Array) -> Array:
     """The probability of the largest score of each row: itself in a row of probabilities, else by softmax.
 
     Rows with a value that is not finite are left out.
@@ -87,5 +95,5 @@ def _confidences(rows: Array) -> Sequence[float]:
     largest = rows.max(axis=1, initial=-np.inf)
     probabilities = (rows.min(axis=1, initial=np.inf) >= 0) & (abs(rows.sum(axis=1) - 1) <= _TOLERANCE)
     softmax = 1 / np.exp(rows - largest[:, None]).sum(axis=1)
-    found: Sequence[float] = np.where(probabilities, largest, softmax).tolist()
+    found: Array = np.where(probabilities, largest, softmax)
     return found

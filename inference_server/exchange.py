@@ -1,11 +1,10 @@
 """A request in the form in which it came, and its answer in the form that was asked for: HTTP. Pure."""
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from inference_server import codings, protocol
-from inference_server.answers import Response
+from inference_server.answers import OK, Response
 from inference_server.metrics import Identity
 from inference_server.protocol import Inference, Signature
 from inference_server.tensors import Array
@@ -36,9 +35,9 @@ class HttpExchange:
         reply = protocol.encode(inference, identity.model, identity.revision, arrays)
         accepted = self._headers.get(b"accept-encoding")
         if accepted is None or len(reply.body) < codings.REPLY_MIN_BYTES:
-            return Response(HTTPStatus.OK, reply.body, reply.headers)
+            return Response(OK, reply.body, reply.headers)
         coding = codings.choose(accepted)
         if coding is None:
-            return Response(HTTPStatus.OK, reply.body, reply.headers)
+            return Response(OK, reply.body, reply.headers)
         headers = (*reply.headers, (b"content-encoding", coding))
-        return Response(HTTPStatus.OK, codings.compress(reply.body, coding), headers)
+        return Response(OK, codings.compress(reply.body, coding), headers)

@@ -19,7 +19,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from edgemodel import metrics as contract
-from inference_server.answers import Response
+from inference_server.answers import AS_JSON, OK, Response
 from inference_server.app import App, gone
 from inference_server.connection import Connection
 from inference_server.errors import Busy
@@ -196,8 +196,7 @@ class FastLane(Connection):
         exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
         # A body that is compressed may be a thousand times as long.
         if served.is_quick(head.length) and b"content-encoding" not in head.headers:
-            served.metrics.waited(0.0)
-            self._answer(head, *self._app.infer(served, exchange, self._active))
+            self._answer(head, *self._app.infer(served, exchange, self._active), at_once=True)
             return
         try:
             task = Inferring(served, exchange, self._active)
@@ -212,8 +211,16 @@ class FastLane(Connection):
             response, outcome = self._app.failed(error or RuntimeError("no answer"))
         self._answer(head, response, outcome)
 
-    def _answer(self, head: Head, response: Response, outcome: str) -> None:
-        self._asked.metrics.answered(outcome, perf_counter() - self._started)
+    def _answer(self, head: Head, response: Response, outcome: str, *, at_once: bool = False) -> None:
+        metrics = self._asked.metrics
+        if at_once and outcome is contract.OK:
+            took = perf_counter() - self._active
+            metrics.answered_at_once(took + self._active - self._started)
+            self._asked.took(took)
+        else:
+            if at_once:
+                metrics.waited(0.0)
+            metrics.answered(outcome, perf_counter() - self._started)
         transport = self.transport
         if transport.is_closing():
             return
@@ -269,7 +276,12 @@ class FastLane(Connection):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
 
+_PLAIN = STATUS_LINE[OK] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+
+
 def _start(status: int, headers: Sequence[tuple[bytes, bytes]], length: int, last: bool) -> bytes:
+    if headers is AS_JSON and status == OK and not last:
+        return _PLAIN % length
     lines = [b"%s: %s\r\n" % header for header in headers]
     if last:
         lines.append(b"connection: close\r\n")

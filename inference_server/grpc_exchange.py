@@ -15,7 +15,7 @@ from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, Unfit
 from inference_server.metrics import Identity
 from inference_server.open_inference_pb2 import ModelInferResponse
-from inference_server.protocol import Inference, Signature, Wanted
+from inference_server.protocol import Inference, Outputs, Signature, Wanted
 from inference_server.tensors import Array
 
 CONTENTS = {
@@ -115,7 +115,7 @@ def _typed(given: Any, shape: Sequence[int]) -> Array:
     return array.reshape(shape)
 
 
-def _wanted(request: Any, declared: Mapping[str, Tensor]) -> tuple[Wanted, ...]:
+def _wanted(request: Any, declared: Mapping[str, Tensor]) -> Outputs:
     """No ``outputs`` is all outputs of the model."""
     names = [output.name for output in request.outputs] or list(declared)
     for output in request.outputs:
@@ -132,8 +132,8 @@ def _wanted(request: Any, declared: Mapping[str, Tensor]) -> tuple[Wanted, ...]:
         wanted.append(Wanted(declared[name], raw))
     # All in one form: where one output has no other, all are raw.
     if any(one.tensor.datatype not in CONTENTS for one in wanted):
-        return tuple(Wanted(one.tensor, True) for one in wanted)
-    return tuple(wanted)
+        return Outputs(Wanted(one.tensor, True) for one in wanted)
+    return Outputs(wanted)
 
 
 def _value(parameter: Any) -> Any:

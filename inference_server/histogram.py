@@ -3,7 +3,10 @@
 from bisect import bisect_left
 from itertools import accumulate
 
+import numpy as np
 from prometheus_client.utils import floatToGoString
+
+from inference_server.tensors import Array
 
 
 class Histogram:
@@ -15,6 +18,17 @@ class Histogram:
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
+
+    def count_none(self) -> None:
+        """As ``observe(0.0)``."""
+        self._counts[0] += 1
+
+    def observe_all(self, values: Array) -> None:
+        """Of an array with one dimension."""
+        positions = np.searchsorted(self._bounds, values)
+        for position, count in enumerate(np.bincount(positions, minlength=len(self._bounds)).tolist()):
+            self._counts[position] += count
+        self.sum += float(values.sum())
 
     @property
     def count(self) -> int:

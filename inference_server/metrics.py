@@ -64,6 +64,13 @@ class ModelMetrics:
             else:
                 self.failed_seconds += seconds
 
+    def answered_at_once(self, seconds: float) -> None:
+        """As ``answered`` with the outcome ok, and ``waited`` 0 seconds."""
+        with self._lock:
+            self.outcomes[contract.OK] += 1
+            self.duration.observe(seconds)
+            self.queue.count_none()
+
     def waited(self, seconds: float) -> None:
         with self._lock:
             self.queue.observe(seconds)

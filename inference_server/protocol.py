@@ -7,13 +7,14 @@ order of the inputs, each as long as its ``binary_data_size``. Replies are built
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from edgemodel.artifact import Tensor
-from inference_server import raw_request, tensors
+from inference_server import plain_json, raw_request, tensors
+from inference_server.answers import AS_JSON, Headers
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, Unfit
 from inference_server.tensors import Array
@@ -29,6 +30,21 @@ class Wanted(NamedTuple):
     binary: bool
 
 
+class Outputs(tuple[Wanted, ...]):
+    """Those of one reply, in its order."""
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [wanted.tensor.name for wanted in self]
+
+    def position(self, name: str) -> int | None:
+        """None where it is not among them."""
+        names = self.names
+        if names and names[0] == name:
+            return 0
+        return names.index(name) if name in names else None
+
+
 @dataclass(frozen=True)
 class Signature:
     """What the loaded model takes and gives."""
@@ -37,11 +53,16 @@ class Signature:
     outputs: Mapping[str, Tensor]
 
     @cached_property
-    def all_as_json(self) -> tuple[Wanted, ...] | None:
+    def all_as_json(self) -> Outputs | None:
         """None when an output has no JSON form."""
         if any(DATATYPES[tensor.datatype].json is None for tensor in self.outputs.values()):
             return None
-        return tuple(Wanted(tensor, False) for tensor in self.outputs.values())
+        return Outputs(Wanted(tensor, False) for tensor in self.outputs.values())
+
+    @cached_property
+    def read_plain(self) -> plain_json.Decode | None:
+        """None when no request can be plain."""
+        return None if self.all_as_json is None else plain_json.decoder(self.inputs)
 
 
 class Inference(NamedTuple):
@@ -49,19 +70,14 @@ class Inference(NamedTuple):
 
     id: str | None
     feeds: dict[str, Array]
-    wanted: tuple[Wanted, ...]
+    wanted: Outputs
     timeout_seconds: float | None = None
     """How long after its arrival its client has use for an answer."""
-
-    @property
-    def names(self) -> list[str]:
-        """Of the wanted outputs."""
-        return [wanted.tensor.name for wanted in self.wanted]
 
 
 class Reply(NamedTuple):
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
 
 
 class _Input(msgspec.Struct):
@@ -90,10 +106,12 @@ _encode = msgspec.json.Encoder().encode
 
 def decode(body: bytes, header_length: bytes | None, signature: Signature) -> Inference:
     """``header_length`` is the value of HEADER_LENGTH, None when absent. Raises InvalidRequest."""
+    if header_length is None and signature.read_plain is not None and (plain := signature.read_plain(body)):
+        return Inference(plain[0], plain[1], cast(Outputs, signature.all_as_json))
     split = _split_at(header_length, len(body))
     if split == 0:
         name, array = raw_request.decode(memoryview(body), signature.inputs)
-        return Inference(None, {name: array}, tuple(Wanted(output, True) for output in signature.outputs.values()))
+        return Inference(None, {name: array}, Outputs(Wanted(output, True) for output in signature.outputs.values()))
     try:
         request = _decode_request(memoryview(body)[:split])
     except msgspec.ValidationError as error:
@@ -107,24 +125,33 @@ def decode(body: bytes, header_length: bytes | None, signature: Signature) -> In
 
 def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
     """``arrays`` belong to ``inference.wanted``, in its order."""
-    outputs: list[dict[str, Any]] = []
+    outputs: list[bytes] = []
     blobs: list[bytes] = []
     for wanted, array in zip(inference.wanted, arrays, strict=True):
         tensor = wanted.tensor
         datatype = DATATYPES[tensor.datatype]
-        output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": array.shape}
         if wanted.binary:
             blobs.append(tensors.to_bytes(datatype, array))
-            output["parameters"] = {"binary_data_size": len(blobs[-1])}
+            rest = b'"parameters":{"binary_data_size":%d}}' % len(blobs[-1])
         else:
-            output["data"] = tensors.to_json(tensor.name, datatype, array)
-        outputs.append(output)
-    echo = {} if inference.id is None else {"id": inference.id}
-    head = _encode({"model_name": model, "model_version": version, **echo, "outputs": outputs})
+            rest = b'"data":%s}' % _encode(tensors.to_json(tensor.name, datatype, array))
+        outputs.append(_head_of_output(tensor.name, tensor.datatype, array.shape) + rest)
+    echo = b"" if inference.id is None else b'"id":%s,' % _encode(inference.id)
+    head = b'%s%s"outputs":[%s]}' % (_head_of_reply(model, version), echo, b",".join(outputs))
     if not blobs:
-        return Reply(head, ((b"content-type", b"application/json"),))
+        return Reply(head, AS_JSON)
     headers = ((b"content-type", b"application/octet-stream"), (HEADER_LENGTH, str(len(head)).encode()))
     return Reply(b"".join((head, *blobs)), headers)
+
+
+@lru_cache(64)
+def _head_of_reply(model: str, version: str) -> bytes:
+    return b'{"model_name":%s,"model_version":%s,' % (_encode(model), _encode(version))
+
+
+@lru_cache(1024)
+def _head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    return b'{"name":%s,"datatype":%s,"shape":%s,' % (_encode(name), _encode(datatype), _encode(shape))
 
 
 def declared_input(name: str, before: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
@@ -214,7 +241,7 @@ def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memory
     return blobs[at : at + size], at + size
 
 
-def _wanted(request: _Request, signature: Signature) -> tuple[Wanted, ...]:
+def _wanted(request: _Request, signature: Signature) -> Outputs:
     """No ``outputs``, or an empty list, is all outputs of the model."""
     if not request.outputs and not request.parameters and signature.all_as_json is not None:
         return signature.all_as_json
@@ -231,7 +258,7 @@ def _wanted(request: _Request, signature: Signature) -> tuple[Wanted, ...]:
             raise InvalidRequest(f"output {name!r} is asked for twice")
         if not one.binary and DATATYPES[one.tensor.datatype].json is None:
             raise Unfit(f"output {name!r}: {one.tensor.datatype} has no JSON form, ask for it with binary_data")
-    return tuple(wanted)
+    return Outputs(wanted)
 
 
 def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]) -> Wanted:

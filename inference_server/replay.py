@@ -60,21 +60,21 @@ class Ring:
 
     def __init__(self, capacity: int) -> None:
         """0 remembers nothing."""
-        self._capacity = capacity
+        self.capacity = capacity
         self._records: deque[Record] = deque()
         self._bytes = 0
         self._lock = Lock()
 
     def note(self, inference: Inference, arrays: Sequence[Array]) -> None:
-        if not self._capacity:
+        if not self.capacity:
             return
-        outputs = {wanted.tensor.name: array for wanted, array in zip(inference.wanted, arrays, strict=True)}
+        outputs = {wanted.tensor.name: array.copy() for wanted, array in zip(inference.wanted, arrays, strict=True)}
         record = Record({name: array.copy() for name, array in inference.feeds.items()}, outputs)
         size = record.size_bytes
         with self._lock:
             self._records.append(record)
             self._bytes += size
-            while len(self._records) > self._capacity or self._bytes > MOST_BYTES:
+            while len(self._records) > self.capacity or self._bytes > MOST_BYTES:
                 self._bytes -= self._records.popleft().size_bytes
 
     def records(self) -> list[Record]:

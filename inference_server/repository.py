@@ -130,6 +130,7 @@ class Repository:
             self._publish()
         del old  # and with it its session, when no request is in work there
         memory.give_back()
+        memory.settle()
         return outcome
 
     def unload(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """A model that serves: what a request to it is answered with, and what is kept of its answers."""
 
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 from inference_server import answers, batching, codings, described, feedback, replay, tensors
@@ -20,6 +20,8 @@ from inference_server.workers import Waiting
 QUICK_SECONDS = 200e-6
 """A request that takes less is answered where it arrives: handing it to a worker would take as long."""
 QUICK_BYTES = 16384
+_WEIGHT = 0.05
+"""Of the latest request in the running average."""
 
 
 class Served:
@@ -44,6 +46,7 @@ class Served:
         self.identity, self.metrics = identity, metrics
         self._model = model
         self._first = next(iter(model.signature.outputs))
+        self._first_is_bfloat16 = model.signature.outputs[self._first].datatype == "BF16"
         self._timeout_seconds, self._max_body_bytes = timeout_seconds, max_body_bytes
         self.max_batch_items = max_batch_items if batching.has_items(model.signature) else 1
         self.waiting = Waiting(self, threads) if self.max_batch_items > 1 else None
@@ -51,6 +54,8 @@ class Served:
         self._ring = Ring(replay_requests)
         self._predictions = feedback.Predictions()
         self._stats = Stats()
+        self._average = float("inf")
+        """Running average of the seconds that a request takes."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -60,7 +65,14 @@ class Served:
 
     def is_quick(self, size: int) -> bool:
         """Whether a request with a body of ``size`` bytes hardly holds up what else the event loop has to do."""
-        return self._stats.average_seconds < QUICK_SECONDS and size <= QUICK_BYTES and self.max_batch_items == 1
+        return self._average < QUICK_SECONDS and size <= QUICK_BYTES and self.max_batch_items == 1
+
+    def took(self, seconds: float) -> None:
+        """A request kept its thread for so long: by the clock where it arrived, by processor time in a worker, where
+        the clock would count waiting for other threads, too."""
+        self._average = (
+            seconds if self._average == float("inf") else self._average + _WEIGHT * (seconds - self._average)
+        )
 
     def infer(self, exchange: Exchange, arrived: float) -> Any:
         """What ``exchange`` writes. ``arrived``: ``perf_counter()`` at the request's last byte.
@@ -100,7 +112,7 @@ class Served:
             return [_caught(self._run, exchange, inference, decoding) for exchange, inference in members]
         ran = perf_counter()
         answers = [
-            _caught(self._write, exchange, inference, arrays)
+            _caught(self._write, exchange, inference, arrays, ran)
             for (exchange, inference), arrays in zip(members, parts, strict=True)
         ]
         self._stats.count(len(members), decoding * len(members), ran - started, perf_counter() - ran)
@@ -109,29 +121,32 @@ class Served:
     def _stacked(self, inferences: Sequence[Inference]) -> list[list[Array]] | None:
         """The outputs of each; None where that cannot be."""
         try:
-            arrays = self._model.run(batching.stack(inferences), inferences[0].names)
+            arrays = self._model.run(batching.stack(inferences), inferences[0].wanted.names)
         except Exception:
             return None  # one of them may be at fault: alone, each shows
         return batching.take_apart(arrays, [batching.items(inference) or 0 for inference in inferences])
 
     def _run(self, exchange: Exchange, inference: Inference, decoding: float) -> Any:
         started = perf_counter()
-        arrays = self._model.run(inference.feeds, inference.names)
+        arrays = self._model.run(inference.feeds, inference.wanted.names)
         ran = perf_counter()
-        answer = self._write(exchange, inference, arrays)
+        answer = self._write(exchange, inference, arrays, ran)
         self._stats.count(1, decoding, ran - started, perf_counter() - ran)
         return answer
 
     def _read(self, exchange: Exchange, arrived: float, now: float) -> Inference:
-        _check_time(now - arrived, self._timeout_seconds)
+        if now - arrived > self._timeout_seconds:
+            raise _expired(now - arrived, self._timeout_seconds)
         inference = exchange.read(self._model.signature)
-        if inference.timeout_seconds is not None:
-            _check_time(perf_counter() - arrived, inference.timeout_seconds)
+        limit = inference.timeout_seconds
+        if limit is not None and (waited := perf_counter() - arrived) > limit:
+            raise _expired(waited, limit)
         return inference
 
-    def _write(self, exchange: Exchange, inference: Inference, arrays: Sequence[Array]) -> Any:
-        self._note(inference, arrays)
-        self._ring.note(inference, arrays)
+    def _write(self, exchange: Exchange, inference: Inference, arrays: Sequence[Array], now: float) -> Any:
+        self._note(inference, arrays, now)
+        if self._ring.capacity:
+            self._ring.note(inference, arrays)
         return exchange.write(inference, self.identity, arrays)
 
     def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
@@ -174,14 +189,17 @@ class Served:
         """The same, for a server that fetches it."""
         return replay.encode(self.recent(), self._model.signature)
 
-    def _note(self, inference: Inference, arrays: Sequence[Array]) -> None:
+    def _note(self, inference: Inference, arrays: Sequence[Array], now: float) -> None:
         """What the model's first output tells, where the request asked for it."""
-        for wanted, array in zip(inference.wanted, arrays, strict=True):
-            if wanted.tensor.name == self._first:
-                scores = tensors.numbers(DATATYPES[wanted.tensor.datatype], array)
-                self.metrics.drift.note(scores)
-                if inference.id is not None:
-                    self._predictions.remember(inference.id, scores)
+        position = inference.wanted.position(self._first)
+        if position is None:
+            return
+        scores = arrays[position]
+        if self._first_is_bfloat16:
+            scores = tensors.numbers(DATATYPES["BF16"], scores)
+        self.metrics.drift.note(scores, now)
+        if inference.id is not None:
+            self._predictions.remember(inference.id, scores)
 
 
 class Inferring:
@@ -196,7 +214,10 @@ class Inferring:
         self.served.metrics.waited(seconds)
 
     def work(self) -> Any:
-        return self.served.infer(self.exchange, self.arrived)
+        started = thread_time()
+        answer = self.served.infer(self.exchange, self.arrived)
+        self.served.took(thread_time() - started)
+        return answer
 
 
 class Judging:
@@ -221,6 +242,5 @@ def _caught(work: Callable[..., Any], *arguments: Any) -> Any:
         return error
 
 
-def _check_time(waited: float, limit: float) -> None:
-    if waited > limit:
-        raise Expired(f"the request waited {waited:.3g} s for its turn, its limit is {limit:g} s")
+def _expired(waited: float, limit: float) -> Expired:
+    return Expired(f"the request waited {waited:.3g} s for its turn, its limit is {limit:g} s")

@@ -9,9 +9,6 @@ from typing import Any
 from edgemodel import metrics as contract
 from inference_server.metrics import ModelMetrics
 
-_WEIGHT = 0.05
-"""Of the latest run in the running average."""
-
 
 @dataclass(slots=True)
 class _Sums:
@@ -40,8 +37,6 @@ class _Sums:
 class Stats:
     """Safe to call from several threads."""
 
-    average_seconds: float = float("inf")
-    """Running average of a request's work."""
     _requests: _Sums = field(default_factory=_Sums)
     _runs: int = 0
     _batches: dict[int, _Sums] = field(default_factory=dict)
@@ -51,17 +46,16 @@ class Stats:
 
     def count(self, requests: int, decoding: float, running: float, encoding: float) -> None:
         """One run answered ``requests``; the seconds that it took in all."""
-        took = (decoding + running + encoding) / requests
         with self._lock:
-            self.average_seconds = took if self._runs == 0 else self._average(took)
             self._runs += 1
-            self._requests.add(requests, decoding, running, encoding)
+            sums = self._requests
+            sums.count += requests
+            sums.decoding += decoding
+            sums.running += running
+            sums.encoding += encoding
             self._last = time()
             if requests > 1:
                 self._batches.setdefault(requests, _Sums()).add(1, decoding, running, encoding)
-
-    def _average(self, took: float) -> float:
-        return self.average_seconds + _WEIGHT * (took - self.average_seconds)
 
     def to_json(self, metrics: ModelMetrics) -> dict[str, Any]:
         """As the extension has it; nothing is cached. Runs of one request are no batches."""

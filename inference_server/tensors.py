@@ -63,7 +63,7 @@ def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec
         raise InvalidRequest(
             f"input {name!r}: data has {len(flat)} elements, want {wanted} for the shape {list(shape)}"
         )
-    return _array(name, datatype, flat).reshape(shape)
+    return from_flat(name, datatype, flat).reshape(shape)
 
 
 def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memoryview) -> Array:
@@ -132,7 +132,8 @@ def _misshapen(name: str, axis: int, size: int, shape: Sequence[int]) -> Invalid
     return InvalidRequest(f"input {name!r}: {given}, want {shape[axis]}, as shape {list(shape)}")
 
 
-def _array(name: str, datatype: Datatype, flat: list[Any]) -> Array:
+def from_flat(name: str, datatype: Datatype, flat: list[Any]) -> Array:
+    """``flat``: what JSON has for elements of ``datatype``. Raises InvalidRequest for one that is out of its range."""
     if datatype.json is float and 0 < len(flat) <= _FEW:
         largest = _LARGEST[datatype.name]
         if -largest <= min(flat) and max(flat) <= largest:

@@ -46,7 +46,8 @@ FEEDBACK_TOTAL = "edgemodel_feedback_total"
 FEEDBACK_RIGHT, FEEDBACK_WRONG = FEEDBACK_RESULTS = ("true", "false")
 
 PREDICTIONS_TOTAL = "edgemodel_predictions_total"
-"""Counter of predicted items by ``class``: the position of the largest score, or the whole number that it is."""
+"""Counter of predicted items by ``class``: the position of the largest score, or the whole number that it is. Of a
+sample, at most a hundred requests a second: shares tell drift, and there are enough of them."""
 OTHER = "other"
 """The ``class`` of all that have no counter of their own."""
 

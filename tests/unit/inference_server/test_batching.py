@@ -11,7 +11,7 @@ import pytest
 
 from edgemodel.artifact import Tensor
 from inference_server import batching
-from inference_server.protocol import Inference, Signature, Wanted
+from inference_server.protocol import Inference, Outputs, Signature, Wanted
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import ServerProcess, serving_process, until
 
@@ -19,7 +19,7 @@ X, SCORES = Tensor("x", "FP32", (-1, 4)), Tensor("scores", "FP32", (-1, 2))
 
 
 def inference(*shape: int, outputs: tuple[Tensor, ...] = (SCORES,)) -> Inference:
-    return Inference(None, {"x": np.zeros(shape, np.float32)}, tuple(Wanted(tensor, False) for tensor in outputs))
+    return Inference(None, {"x": np.zeros(shape, np.float32)}, Outputs(Wanted(tensor, False) for tensor in outputs))
 
 
 def test_a_model_takes_batches_only_with_an_open_first_dimension_everywhere() -> None:
@@ -45,7 +45,7 @@ def test_a_batch_has_at_most_so_many_items_and_a_larger_request_runs_alone() -> 
 
 
 def test_what_was_stacked_is_taken_apart() -> None:
-    several = [Inference(None, {"x": np.full((n, 2), n, np.float32)}, ()) for n in (1, 3, 2)]
+    several = [Inference(None, {"x": np.full((n, 2), n, np.float32)}, Outputs()) for n in (1, 3, 2)]
     stacked = batching.stack(several)["x"]
     parts = batching.take_apart([stacked, stacked * 10], [1, 3, 2])
     assert parts is not None

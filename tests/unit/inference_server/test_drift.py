@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from edgemodel import metrics as contract
-from inference_server.drift import MOST_CLASSES, MOST_SCORES, Drift
+from inference_server.drift import MOST_CLASSES, MOST_SCORES, SECONDS_BETWEEN, Drift
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import ServerProcess
 
@@ -13,8 +13,8 @@ from tests.unit.inference_server.processes import ServerProcess
 def noted(*outputs: object) -> tuple[dict[str, int], int, float]:
     """Classes, and how many confidences of which sum."""
     drift = Drift()
-    for output in outputs:
-        drift.note(np.asarray(output))
+    for number, output in enumerate(outputs):
+        drift.note(np.asarray(output), float(number))
     classes, confidence = drift.counts()
     return classes, confidence.count, confidence.sum
 
@@ -70,6 +70,13 @@ def test_many_small_outputs_and_few_large_ones_are_all_counted() -> None:
     wanted = np.concatenate([output.argmax(axis=1) for output in outputs])
     for number in range(MOST_CLASSES):
         assert classes.get(str(number), 0) == (wanted == number).sum()
+
+
+def test_of_many_requests_a_second_a_sample_is_counted() -> None:
+    drift = Drift()
+    for number in range(1000):
+        drift.note(np.int64([1]), number / 2000)
+    assert drift.counts()[0] == {"1": pytest.approx(0.5 / SECONDS_BETWEEN, abs=1)}
 
 
 def test_a_server_tells_what_it_predicted(mlp_server: ServerProcess) -> None:

@@ -10,7 +10,7 @@ from edgemodel import metrics as contract
 from edgemodel import serving
 from edgemodel.artifact import Golden, Tensor
 from inference_server import replay
-from inference_server.protocol import Inference, Signature, Wanted
+from inference_server.protocol import Inference, Outputs, Signature, Wanted
 from inference_server.replay import MOST_BYTES, Record, ReplayResult, Ring
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import ServerProcess, serving_process
@@ -20,7 +20,7 @@ X, Y, TEXT = Tensor("x", "FP32", (-1, 2)), Tensor("y", "FP32", (-1, 2)), Tensor(
 
 
 def inference(x: Any) -> Inference:
-    return Inference(None, {"x": np.asarray(x, np.float32)}, (Wanted(Y, False),))
+    return Inference(None, {"x": np.asarray(x, np.float32)}, Outputs([Wanted(Y, False)]))
 
 
 def record(x: Any, y: Any) -> Record:
@@ -49,7 +49,7 @@ def test_what_is_remembered_is_bounded_in_bytes() -> None:
 def test_what_is_remembered_does_not_hold_the_body_of_its_request() -> None:
     ring = Ring(1)
     body = np.arange(100_000, dtype=np.float32)
-    ring.note(Inference(None, {"x": body[:2].reshape(1, 2)}, (Wanted(Y, False),)), [np.float32([[0, 0]])])
+    ring.note(Inference(None, {"x": body[:2].reshape(1, 2)}, Outputs([Wanted(Y, False)])), [np.float32([[0, 0]])])
     (one,) = ring.records()
     assert one.inputs["x"].base is None or one.inputs["x"].base.nbytes < 100
 

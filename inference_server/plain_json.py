@@ -1,0 +1,60 @@
+"""The commonest request, in one pass: JSON with nothing but inputs, all numbers, each input's data a flat list. Pure.
+
+What is not so, or wrong, ``protocol`` reads: it knows all forms, and what to say.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from edgemodel.artifact import Tensor
+from inference_server.datatypes import DATATYPES
+from inference_server.errors import InvalidRequest
+from inference_server.tensors import Array, check_shape, from_flat
+
+Feeds = dict[str, Array]
+Decode = Callable[[bytes], tuple[str | None, Feeds] | None]
+"""Of a body: its id and its feeds; None for one that is not plain, or not right."""
+
+
+def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
+    """None for a model whose inputs are not all numbers of one kind."""
+    kinds = {DATATYPES[tensor.datatype].json for tensor in inputs.values()}
+    if kinds not in ({float}, {int}):
+        return None
+    (kind,) = kinds
+    data: Any = list.__class_getitem__(kind)
+    given = msgspec.defstruct(
+        "Input", [("name", str), ("shape", list[int]), ("datatype", str), ("data", data)], forbid_unknown_fields=True
+    )
+    request = msgspec.defstruct(
+        "Request", [("inputs", list.__class_getitem__(given)), ("id", str | None, None)], forbid_unknown_fields=True
+    )
+    decode = msgspec.json.Decoder(request).decode
+    count = len(inputs)
+
+    @lru_cache(256)
+    def elements(name: str, datatype: str, *shape: int) -> int:
+        """Raises InvalidRequest."""
+        declared = inputs.get(name)
+        if declared is None or declared.datatype != datatype:
+            raise InvalidRequest(name)
+        return check_shape(name, shape, declared.shape)
+
+    def read(body: bytes) -> tuple[str | None, Feeds] | None:
+        try:
+            asked: Any = decode(body)
+            feeds: Feeds = {}
+            for one in asked.inputs:
+                if len(one.data) != elements(one.name, one.datatype, *one.shape):
+                    return None
+                feeds[one.name] = from_flat(one.name, DATATYPES[one.datatype], one.data).reshape(one.shape)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidRequest):
+            return None
+        if len(feeds) != count or len(asked.inputs) != count:
+            return None
+        return asked.id, feeds
+
+    return read
