@@ -168,6 +168,7 @@ class App:
         finally:
             leaving.cancel()
             working.cancel()
+            del working  # what it raised holds this frame: together they would keep the body until a garbage collection
 
     def _log_failure(self, error: Exception) -> None:
         now = perf_counter()

@@ -14,10 +14,6 @@ def give_back() -> None:
 
 
 def settle() -> None:
-    """Once a model serves: what is there stays, and need not be looked through for garbage again and again.
-
-    Requests leave no cycles behind, so collections are seldom worth their time.
-    """
+    """Once a model serves: what is there stays, and need not be looked through for garbage again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

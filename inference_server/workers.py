@@ -133,6 +133,7 @@ class Workers:
         except Exception as raised:
             error = raised
         self._tell(job, result, error)
+        del error  # it holds this frame: together they would keep the body until a garbage collection
 
     def _do_together(self, together: Together, jobs: Sequence[Job]) -> None:
         now = perf_counter()

