@@ -153,8 +153,17 @@ def running(server: str, case: Case) -> Iterator[tuple[int, int, float]]:
                 time.sleep(0.005)
             yield port, process.pid, time.perf_counter() - started
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """It ends what it started when it is asked to; what does not is killed."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def answers(port: int, case: Case) -> bool:

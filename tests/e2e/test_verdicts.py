@@ -166,6 +166,20 @@ def test_a_query_of_the_users_own_lets_one_candidate_pass_and_condemns_the_next(
     assert f"wave canary (1 of 2): check bytes: the query gives {failed['observed']}, limit 1000" in message
 
 
+def test_a_candidate_that_answers_otherwise_what_its_node_asked_lately_is_rolled_back_by_a_query(
+    work: Workspace,
+) -> None:
+    """Its golden set agrees, and nobody sends labels: the requests of its own node tell, and only counts leave it."""
+    items = 'sum(edgemodel_replay_items{namespace="$namespace",model="$model",revision="$candidate"'
+    share = f'{items},result="disagree"}}) / {items}}})'
+    first = stable(work, analysis=checks(GOLDEN, query("replay", share, max="0.05")), serving={"replayRequests": 64})
+    with under_load(work):
+        work.apply(source={"uri": publish_mlp(work, "permuted", permuted=True)}, rollout=SOAK)
+        rolled_back(work, first, reasons.QUERY_OUT_OF_BOUNDS)
+    assert check(work, "golden")["verdict"] == "Pass"
+    assert check(work, "replay")["observed"] == "1"
+
+
 def query(name: str, text: str, **bounds: str) -> dict[str, Any]:
     return {"name": name, "type": "PromQL", "promQL": {"query": text, **bounds}}
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import bentoml
@@ -30,5 +31,7 @@ class Onnx:
 
 
 if __name__ == "__main__":
-    os.environ["MODEL"] = sys.argv[1]
-    Onnx.serve_http(host="127.0.0.1", port=int(sys.argv[2]), blocking=True)  # type: ignore[attr-defined]
+    os.environ.update(MODEL=sys.argv[1], BENTOML_DO_NOT_TRACK="True")
+    os.chdir(Path(__file__).parent)
+    serve = ["-m", "bentoml", "serve", "bentoml_peer:Onnx", "--host", "127.0.0.1", "--port", sys.argv[2]]
+    os.execv(sys.executable, [sys.executable, *serve])  # noqa: S606 - no shell
