@@ -3,6 +3,7 @@
 import zlib
 
 from inference_server.errors import InvalidRequest, TooLarge, UnsupportedCoding
+from inference_server.tensors import Buffer
 
 REPLY_MIN_BYTES = 1024
 """A shorter reply is not compressed: it would cost more than it saves."""
@@ -12,7 +13,7 @@ _ZLIB = zlib.MAX_WBITS
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
 
-def expand(body: bytes, coding: bytes | None, limit: int) -> bytes:
+def expand(body: Buffer, coding: bytes | None, limit: int) -> Buffer:
     """``body`` without the coding that ``Content-Encoding`` names, None or identity for none.
 
     Raises TooLarge beyond ``limit`` bytes, InvalidRequest for damaged data, UnsupportedCoding.
@@ -46,7 +47,7 @@ def choose(accept: bytes | None) -> bytes | None:
     return b"gzip" if gzip >= deflate else b"deflate"
 
 
-def _inflate(body: bytes, window: int, limit: int) -> bytes:
+def _inflate(body: Buffer, window: int, limit: int) -> bytes:
     unpacker = zlib.decompressobj(window)
     try:
         expanded = unpacker.decompress(body, limit + 1)

@@ -7,7 +7,7 @@ from inference_server import codings, protocol
 from inference_server.answers import OK, Response
 from inference_server.metrics import Identity
 from inference_server.protocol import Inference, Signature
-from inference_server.tensors import Array
+from inference_server.tensors import Array, Buffer
 
 
 class Exchange(Protocol):
@@ -21,7 +21,7 @@ class Exchange(Protocol):
 class HttpExchange:
     __slots__ = ("_body", "_headers", "_max_body_bytes")
 
-    def __init__(self, headers: dict[bytes, bytes], body: bytes, max_body_bytes: int) -> None:
+    def __init__(self, headers: dict[bytes, bytes], body: Buffer, max_body_bytes: int) -> None:
         """``max_body_bytes``: what ``body`` may expand to."""
         self._headers, self._body, self._max_body_bytes = headers, body, max_body_bytes
 

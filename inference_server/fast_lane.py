@@ -24,12 +24,16 @@ from inference_server.app import App, gone
 from inference_server.connection import Connection
 from inference_server.errors import Busy
 from inference_server.exchange import HttpExchange
+from inference_server.protocol import HEADER_LENGTH
 from inference_server.served import Inferring, Served
 from inference_server.workers import Job
 
 MOST_HEADS = 256
 LONGEST_HEAD = 2048
 """Bytes; MOST_HEADS of them and what they say take about a megabyte."""
+ALIGNMENT = 16
+GATHER_BYTES = 1_048_576
+"""A longer body is not gathered in a place of its size from its first byte on: it may never come."""
 JOIN_BYTES = 65536
 """A longer body is not copied behind its head, but written after it."""
 
@@ -63,6 +67,10 @@ class Head(NamedTuple):
     """Bytes of the body."""
     headers: dict[bytes, bytes]
     keep_alive: bool
+    is_binary: bool
+    """Whether it has tensors as binary data."""
+    padding: int
+    """Bytes before the body with which the first of them lies where a processor likes to read it."""
 
 
 class _Reading:
@@ -101,7 +109,10 @@ def read_head(data: bytes) -> Head | None:
         ):
             return None
         path = unquote((httptools.parse_url(reading.url).path or b"").decode("ascii"))
-        return Head(path, int(headers[b"content-length"]), headers, parser.should_keep_alive())
+        before = headers.get(HEADER_LENGTH)
+        padding = -int(before) % ALIGNMENT if before is not None and before.isdigit() else 0
+        length = int(headers[b"content-length"])
+        return Head(path, length, headers, parser.should_keep_alive(), before is not None, padding)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
         return None
 
@@ -134,6 +145,9 @@ class FastLane(Connection):
         self._asked: Served
         """By the last request in the lane."""
         self._chunks: list[bytes] = []
+        """Of a long body."""
+        self._place: memoryview | None = None
+        """Where any other body is gathered."""
         self._missing = 0
         self._started = 0.0
         self._job: Job | None = None
@@ -171,31 +185,43 @@ class FastLane(Connection):
         if served is None or missing < 0:
             return False
         self._started, self._asked = self._active, served
-        if missing:
+        if not missing:
+            self._infer(head, memoryview(data)[end:])
+        elif head.length > GATHER_BYTES:
             self._head, self._missing, self._chunks = head, missing, [data[end:]]
         else:
-            self._infer(head, data[end:])
+            self._head, self._missing = head, missing
+            self._place = memoryview(bytearray(head.padding + head.length))[head.padding :]
+            self._place[: head.length - missing] = memoryview(data)[end:]
         return True
 
     def _body(self, head: Head, data: bytes) -> None:
         rest = b""
         if len(data) > self._missing:
             data, rest = data[: self._missing], data[self._missing :]
-        self._chunks.append(data)
+        place = self._place
+        if place is None:
+            self._chunks.append(data)
+        else:
+            at = head.length - self._missing
+            place[at : at + len(data)] = data
         self._missing -= len(data)
         if self._missing:
             return
-        body = b"".join(self._chunks)
-        self._head, self._chunks = None, []
+        body = memoryview(b"".join(self._chunks)) if place is None else place
+        self._forget_body()
         if rest:
             self._waiting.append(rest)
         self._infer(head, body)
 
-    def _infer(self, head: Head, body: bytes) -> None:
+    def _forget_body(self) -> None:
+        self._head, self._chunks, self._place = None, [], None
+
+    def _infer(self, head: Head, body: memoryview) -> None:
         served = self._asked
         exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
         # A body that is compressed may be a thousand times as long.
-        if served.is_quick(head.length) and b"content-encoding" not in head.headers:
+        if served.is_quick(head.length, binary=head.is_binary) and b"content-encoding" not in head.headers:
             self._answer(head, *self._app.infer(served, exchange, self._active), at_once=True)
             return
         try:
@@ -245,7 +271,7 @@ class FastLane(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head is not None:
-            self._head, self._chunks = None, []
+            self._forget_body()
             self._asked.metrics.answered(gone().outcome, perf_counter() - self._started)
         if self._job is not None:
             self._job.cancelled = True

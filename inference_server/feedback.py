@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from inference_server.errors import InvalidRequest, NotFound
-from inference_server.tensors import Array
+from inference_server.tensors import Array, Buffer
 
 MOST_REQUESTS = 4096
 MOST_ITEMS = 1024
@@ -38,7 +38,7 @@ _encode_classes = msgspec.json.Encoder().encode
 _decode_classes = msgspec.json.Decoder(list[Label]).decode
 
 
-def decode(body: bytes) -> Feedback:
+def decode(body: Buffer) -> Feedback:
     """Raises InvalidRequest."""
     try:
         return _decode(body)

@@ -209,7 +209,7 @@ class GrpcServer:
         try:
             served = repository.find(request.model_name, request.model_version or None)
             exchange = GrpcExchange(request, context.time_remaining())
-            if served.is_quick(request.ByteSize()):
+            if served.is_quick(request.ByteSize(), binary=bool(request.raw_input_contents)):
                 served.metrics.waited(0.0)
                 return served.infer(exchange, started)
             working = asyncio.run_coroutine_threadsafe(

@@ -12,10 +12,10 @@ import msgspec
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest
-from inference_server.tensors import Array, check_shape, from_flat
+from inference_server.tensors import Array, Buffer, check_shape, from_flat
 
 Feeds = dict[str, Array]
-Decode = Callable[[bytes], tuple[str | None, Feeds] | None]
+Decode = Callable[[Buffer], tuple[str | None, Feeds] | None]
 """Of a body: its id and its feeds; None for one that is not plain, or not right."""
 
 
@@ -43,7 +43,7 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
             raise InvalidRequest(name)
         return check_shape(name, shape, declared.shape)
 
-    def read(body: bytes) -> tuple[str | None, Feeds] | None:
+    def read(body: Buffer) -> tuple[str | None, Feeds] | None:
         try:
             asked: Any = decode(body)
             feeds: Feeds = {}

@@ -17,7 +17,7 @@ from inference_server import plain_json, raw_request, tensors
 from inference_server.answers import AS_JSON, Headers
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, Unfit
-from inference_server.tensors import Array
+from inference_server.tensors import Array, Buffer
 
 HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -104,7 +104,7 @@ _decode_request = msgspec.json.Decoder(_Request).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def decode(body: bytes, header_length: bytes | None, signature: Signature) -> Inference:
+def decode(body: Buffer, header_length: bytes | None, signature: Signature) -> Inference:
     """``header_length`` is the value of HEADER_LENGTH, None when absent. Raises InvalidRequest."""
     if header_length is None and signature.read_plain is not None and (plain := signature.read_plain(body)):
         return Inference(plain[0], plain[1], cast(Outputs, signature.all_as_json))

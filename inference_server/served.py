@@ -19,7 +19,10 @@ from inference_server.workers import Waiting
 
 QUICK_SECONDS = 200e-6
 """A request that takes less is answered where it arrives: handing it to a worker would take as long."""
-QUICK_BYTES = 16384
+QUICK_SECONDS_OF_ONE_WORKER = 1e-3
+"""The same where there is one worker: it would share its core with the event loop, and nothing would be gained."""
+QUICK_BYTES, QUICK_BINARY_BYTES = 16384, 1_048_576
+"""JSON takes its time to be read, binary data none."""
 _WEIGHT = 0.05
 """Of the latest request in the running average."""
 
@@ -54,6 +57,7 @@ class Served:
         self._ring = Ring(replay_requests)
         self._predictions = feedback.Predictions()
         self._stats = Stats()
+        self._quick_seconds = QUICK_SECONDS if threads > 1 else QUICK_SECONDS_OF_ONE_WORKER
         self._average = float("inf")
         """Running average of the seconds that a request takes."""
 
@@ -63,9 +67,13 @@ class Served:
         root = f"/v2/models/{self.identity.model}"
         return f"{root}/infer", f"{root}/versions/{self.identity.revision}/infer"
 
-    def is_quick(self, size: int) -> bool:
+    def is_quick(self, size: int, *, binary: bool) -> bool:
         """Whether a request with a body of ``size`` bytes hardly holds up what else the event loop has to do."""
-        return self._average < QUICK_SECONDS and size <= QUICK_BYTES and self.max_batch_items == 1
+        return (
+            self._average < self._quick_seconds
+            and size <= (QUICK_BINARY_BYTES if binary else QUICK_BYTES)
+            and self.max_batch_items == 1
+        )
 
     def took(self, seconds: float) -> None:
         """A request kept its thread for so long: by the clock where it arrived, by processor time in a worker, where
@@ -151,8 +159,8 @@ class Served:
 
     def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
         """Raises RequestError."""
-        body = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
-        right, wrong = self._predictions.judge(feedback.decode(body))
+        expanded = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
+        right, wrong = self._predictions.judge(feedback.decode(expanded))
         self.metrics.labelled(right=right, wrong=wrong)
         return answers.json(
             {

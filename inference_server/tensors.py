@@ -18,6 +18,8 @@ from inference_server.errors import InvalidRequest, Unfit
 
 Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the image leaves it out
 
+Buffer = bytes | memoryview
+
 MAX_ELEMENTS = 2**31 - 1
 """Largest product of a shape, an empty dimension counted as 1: no arithmetic on shapes overflows below it."""
 

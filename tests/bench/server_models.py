@@ -1,5 +1,6 @@
 """What the servers are asked: models, and requests for them."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -94,27 +95,30 @@ def _packaged(package: str, path: str, cache: Path) -> Path:
 
 
 def _small_net(path: Path, random: np.random.Generator) -> Path:
-    """FP32 ``image`` [N, 3, 96, 96] -> FP32 ``scores`` [N, 10]: two convolutions, as on a small camera."""
+    """FP32 ``image`` [N, 3, 96, 96] -> FP32 ``scores`` [N, 10]: four convolutions, as few as any camera's model has."""
 
     def weights(name: str, *shape: int) -> Any:
         scale = 1 / np.sqrt(np.prod(shape[1:]))
         return numpy_helper.from_array((random.standard_normal(shape) * scale).astype(np.float32), name)
 
-    nodes = [
-        helper.make_node("Conv", ["image", "w1"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "w2"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c"], ["d"]),
-        helper.make_node("GlobalAveragePool", ["d"], ["e"]),
-        helper.make_node("Flatten", ["e"], ["f"]),
-        helper.make_node("Gemm", ["f", "w3"], ["scores"], transB=1),
+    channels = (3, 16, 32, 64, 64)
+    nodes, used, x = [], [], "image"
+    for layer, (before, after) in enumerate(itertools.pairwise(channels)):
+        used.append(weights(f"w{layer}", after, before, 3, 3))
+        strides = [2, 2] if layer < 3 else [1, 1]
+        nodes.append(helper.make_node("Conv", [x, f"w{layer}"], [f"c{layer}"], strides=strides, pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"c{layer}"], [x := f"r{layer}"]))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [x], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w"], ["scores"], transB=1),
     ]
     graph = helper.make_graph(
         nodes,
         "small-net",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 96, 96])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 10])],
-        [weights("w1", 16, 3, 3, 3), weights("w2", 32, 16, 3, 3), weights("w3", 10, 32)],
+        [*used, weights("w", 10, channels[-1])],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
     return path

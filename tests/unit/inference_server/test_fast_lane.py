@@ -1,6 +1,7 @@
 """Which requests take the fast lane, and that a connection may change between it and ASGI at any time."""
 
 import contextlib
+import http.client
 import json
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from edgemodel import metrics as contract
 from inference_server import fast_lane
-from inference_server.fast_lane import Head, read_head
+from inference_server.fast_lane import ALIGNMENT, Head, read_head
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import ServerProcess, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value
@@ -35,9 +36,9 @@ def test_a_uvicorn_with_another_signature_is_left_alone(monkeypatch: pytest.Monk
 
 
 def test_a_plain_head_is_read() -> None:
-    assert head("Content-Length: 12", "Accept-Encoding: gzip") == Head(
-        "/v2/models/m/infer", 12, {b"host": b"x", b"content-length": b"12", b"accept-encoding": b"gzip"}, True
-    )
+    headers = {b"host": b"x", b"content-length": b"12", b"accept-encoding": b"gzip"}
+    wanted = Head("/v2/models/m/infer", 12, headers, keep_alive=True, is_binary=False, padding=0)
+    assert head("Content-Length: 12", "Accept-Encoding: gzip") == wanted
 
 
 @pytest.mark.parametrize(
@@ -208,3 +209,41 @@ def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them(tmp_path: 
             connection.sendall(asked * 500)
         assert server.get("/v2/health/live").status == 200
         assert value(scrape(server), contract.MEMORY_BYTES) < 300e6
+
+
+@pytest.mark.parametrize("length", range(17))
+def test_binary_data_behind_json_of_any_length_lies_aligned(length: int) -> None:
+    head = read_head(
+        b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+        b"Inference-Header-Content-Length: %d\r\n\r\n" % length
+    )
+    assert head is not None
+    assert head.is_binary
+    assert (head.padding + length) % ALIGNMENT == 0
+    assert 0 <= head.padding < ALIGNMENT
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+@pytest.mark.parametrize("items", [5, 3000, 20_000])
+def test_binary_data_in_pieces_is_answered_bit_by_bit(tmp_path: Path, pieces: int, items: int) -> None:
+    """Short, gathered in its place, and longer than that."""
+    inputs = artifacts.samples(items)
+    (scores,) = artifacts.plain_run(artifacts.mlp(), {"x": inputs})
+    tensor = {"name": "x", "datatype": "FP32", "shape": [items, 16], "parameters": {"binary_data_size": inputs.nbytes}}
+    with serving_process(artifacts.write_mlp(tmp_path)) as server, server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for filler in range(4):  # JSON of other lengths, on one connection
+            text = json.dumps(
+                {"id": "x" * filler, "inputs": [tensor], "parameters": {"binary_data_output": True}}
+            ).encode()
+            body = text + inputs.tobytes()
+            head = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+            head += b"Inference-Header-Content-Length: %d\r\n\r\n" % len(text)
+            step = -(-len(body) // pieces)
+            connection.sendall(head + body[:step])
+            for start in range(step, len(body), step):
+                connection.sendall(body[start : start + step])
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status == 200
+            assert answer.read().endswith(scores.tobytes())
