@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hmac import compare_digest
 from http import HTTPStatus
 from time import perf_counter
@@ -13,7 +15,7 @@ from inference_server.answers import Response
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
 from inference_server.control import Control
-from inference_server.errors import Disconnected, MethodNotAllowed, NotFound, NotReady, RequestError
+from inference_server.errors import Busy, Disconnected, MethodNotAllowed, NotFound, NotReady, RequestError
 from inference_server.exchange import HttpExchange
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
 from inference_server.repository import LOADING, Repository
@@ -23,6 +25,8 @@ from inference_server.workers import Task, Waiting, Workers
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 MOST_CONTROL_BYTES = 65536
 """Of a request that says what to load."""
+MOST_TURNS = 16
+"""Such requests that may be in work or waiting."""
 
 _LOG_INTERVAL_SECONDS = 1.0  # an error that every request meets must not fill the node's disk
 _log = logging.getLogger(__name__)
@@ -48,6 +52,8 @@ class App:
         self.workers = workers
         self.max_body_bytes = max_body_bytes
         self._replay_token = replay_token
+        self._control_thread = ThreadPoolExecutor(1, "control")
+        self._turns = 0
         self.control = Control(repository, explicit=explicit_model_control)
         self._exposition = Exposition(lambda: [entry.metrics for entry in repository.entries.values()])
         self._logged_at = float("-inf")
@@ -134,6 +140,16 @@ class App:
         task = Inferring(served, HttpExchange(headers, body, self.max_body_bytes), perf_counter())
         return await self._work(task, served.waiting, receive)
 
+    async def _in_turn(self, act: Callable[[str], None], model: str) -> None:
+        """One at a time, in a thread of its own that nobody waits for at the end. Raises Busy, what ``act`` raises."""
+        if self._turns >= MOST_TURNS:
+            raise Busy(f"{self._turns} loads and unloads are in work or waiting, limit {MOST_TURNS}")
+        self._turns += 1
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._control_thread, act, model)
+        finally:
+            self._turns -= 1
+
     def _check_replay_token(self, path: str, scope: Scope) -> None:
         """To whom it is not meant, it is not there. Raises NotFound."""
         shown = dict(scope["headers"]).get(b"authorization", b"")
@@ -152,7 +168,7 @@ class App:
             return answers.json(self.control.index(only_ready=control.decode_index(body).ready))
         control.decode_load(body)
         act = self.control.load if route.endpoint == "load" else self.control.unload
-        await asyncio.to_thread(act, route.model)
+        await self._in_turn(act, route.model)
         return answers.json({})
 
     async def _work(self, task: Task, together: Waiting | None, receive: Receive) -> Response:

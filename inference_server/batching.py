@@ -33,7 +33,7 @@ def key(inference: Inference) -> Key:
 
 def groups(inferences: Sequence[Inference], most: int) -> list[list[int]]:
     """The positions of what may run as one, in order; at most ``most`` items in each, if it has several requests."""
-    open_groups: dict[Key, tuple[list[int], int]] = {}
+    open_groups: dict[Key, tuple[list[int] | None, int]] = {}
     found: list[list[int]] = []
     for position, inference in enumerate(inferences):
         count = items(inference)
@@ -41,8 +41,8 @@ def groups(inferences: Sequence[Inference], most: int) -> list[list[int]]:
             found.append([position])
             continue
         alike = key(inference)
-        group, size = open_groups.get(alike, ([], most))
-        if size + count > most:
+        group, size = open_groups.get(alike, (None, 0))
+        if group is None or size + count > most:
             group, size = [], 0
             found.append(group)
         group.append(position)

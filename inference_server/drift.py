@@ -3,6 +3,7 @@
 Only counts are kept, of a sample: at most a hundred requests a second.
 """
 
+from copy import copy
 from threading import Lock
 
 import numpy as np
@@ -17,6 +18,8 @@ MOST_SCORES = 4096
 """An item with more is not the answer of a classifier, and is left out."""
 SECONDS_BETWEEN = 0.01
 """Of the requests of each hundredth of a second, the first is looked at: all would slow a small model down."""
+MOST_ITEMS = 256
+"""Of one request."""
 _PENDING_ARRAYS, _PENDING_VALUES = 16, 65536
 _TOLERANCE = 0.01
 """By which a row of probabilities may miss 1."""
@@ -40,10 +43,12 @@ class Drift:
         """
         if now < self._next:
             return
+        if not _tells(output):
+            return
         with self._lock:
             self._next = now + SECONDS_BETWEEN
-            self._pending.append(output)
-            self._values += output.size
+            self._pending.append(output[:MOST_ITEMS])
+            self._values += self._pending[-1].size
             if len(self._pending) >= _PENDING_ARRAYS or self._values >= _PENDING_VALUES:
                 self._look()
 
@@ -51,14 +56,12 @@ class Drift:
         """Predictions by class, and their confidences, of all that was noted."""
         with self._lock:
             self._look()
-            return dict(self._classes), self._confidence
+            return dict(self._classes), copy(self._confidence)
 
     def _look(self) -> None:
         pending, self._pending, self._values = self._pending, [], 0
         alike: dict[tuple[int, str], list[Array]] = {}
         for output in pending:
-            if not _tells(output):
-                continue
             rows = output.reshape(output.shape[0], -1)
             alike.setdefault((rows.shape[1], rows.dtype.kind), []).append(rows)
         for (scores, kind), several in alike.items():

@@ -11,6 +11,9 @@ from inference_server.tensors import Array, Buffer
 
 
 class Exchange(Protocol):
+    size: int
+    """Bytes of the request."""
+
     def read(self, signature: Signature) -> Inference:
         """Raises RequestError."""
 
@@ -19,11 +22,12 @@ class Exchange(Protocol):
 
 
 class HttpExchange:
-    __slots__ = ("_body", "_headers", "_max_body_bytes")
+    __slots__ = ("_body", "_headers", "_max_body_bytes", "size")
 
     def __init__(self, headers: dict[bytes, bytes], body: Buffer, max_body_bytes: int) -> None:
         """``max_body_bytes``: what ``body`` may expand to."""
         self._headers, self._body, self._max_body_bytes = headers, body, max_body_bytes
+        self.size = len(body)
 
     def read(self, signature: Signature) -> Inference:
         headers = self._headers

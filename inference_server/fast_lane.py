@@ -32,16 +32,17 @@ MOST_HEADS = 256
 LONGEST_HEAD = 2048
 """Bytes; MOST_HEADS of them and what they say take about a megabyte."""
 ALIGNMENT = 16
-GATHER_BYTES = 1_048_576
-"""A longer body is not gathered in a place of its size from its first byte on: it may never come."""
 JOIN_BYTES = 65536
 """A longer body is not copied behind its head, but written after it."""
+
+_PADDING = bytes(ALIGNMENT)
 
 _USED_OF_UVICORN = {
     "__init__": ("self", "config", "server_state", "app_state", "_loop"),
     "connection_made": ("self", "transport"),
     "connection_lost": ("self", "exc"),
     "data_received": ("self", "data"),
+    "on_body": ("self", "body"),
     "on_headers_complete": ("self",),
     "on_message_begin": ("self",),
     "on_message_complete": ("self",),
@@ -138,16 +139,11 @@ class FastLane(Connection):
         self._app: App = config.loaded_app
         self._between_messages = True
         """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
-        self._active = perf_counter()
-        """When something came last."""
         self._head: Head | None = None
         """Of the request whose body is still to come."""
-        self._asked: Served
-        """By the last request in the lane."""
+        self._asked: Served | None = None
+        """By that request; no longer, as a connection must not keep a model that is unloaded."""
         self._chunks: list[bytes] = []
-        """Of a long body."""
-        self._place: memoryview | None = None
-        """Where any other body is gathered."""
         self._missing = 0
         self._started = 0.0
         self._job: Job | None = None
@@ -157,12 +153,12 @@ class FastLane(Connection):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._arm(self.timeout_keep_alive)
+        self.arm(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
         self._active = perf_counter()
-        if self._head is not None:
-            self._body(self._head, data)
+        if self._head is not None and self._asked is not None:
+            self._body(self._head, self._asked, data)
         elif self._job is not None:
             self._waiting.append(data)
             self.flow.pause_reading()
@@ -184,69 +180,60 @@ class FastLane(Connection):
         missing = head.length - len(data) + end
         if served is None or missing < 0:
             return False
-        self._started, self._asked = self._active, served
-        if not missing:
-            self._infer(head, memoryview(data)[end:])
-        elif head.length > GATHER_BYTES:
-            self._head, self._missing, self._chunks = head, missing, [data[end:]]
+        self._started = self._active
+        if missing:
+            self._head, self._asked, self._missing, self._since = head, served, missing, self._active
+            self._chunks = [_PADDING[: head.padding], data[end:]]
         else:
-            self._head, self._missing = head, missing
-            self._place = memoryview(bytearray(head.padding + head.length))[head.padding :]
-            self._place[: head.length - missing] = memoryview(data)[end:]
+            self._infer(head, served, memoryview(data)[end:])
         return True
 
-    def _body(self, head: Head, data: bytes) -> None:
+    def _body(self, head: Head, served: Served, data: bytes) -> None:
         rest = b""
         if len(data) > self._missing:
             data, rest = data[: self._missing], data[self._missing :]
-        place = self._place
-        if place is None:
-            self._chunks.append(data)
-        else:
-            at = head.length - self._missing
-            place[at : at + len(data)] = data
+        self._chunks.append(data)
         self._missing -= len(data)
         if self._missing:
             return
-        body = memoryview(b"".join(self._chunks)) if place is None else place
+        body = memoryview(b"".join(self._chunks))[head.padding :]
         self._forget_body()
         if rest:
             self._waiting.append(rest)
-        self._infer(head, body)
+        self._infer(head, served, body)
 
     def _forget_body(self) -> None:
-        self._head, self._chunks, self._place = None, [], None
+        self._head, self._asked, self._chunks, self._since = None, None, [], None
 
-    def _infer(self, head: Head, body: memoryview) -> None:
-        served = self._asked
+    def _infer(self, head: Head, served: Served, body: memoryview) -> None:
         exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
         # A body that is compressed may be a thousand times as long.
         if served.is_quick(head.length, binary=head.is_binary) and b"content-encoding" not in head.headers:
-            self._answer(head, *self._app.infer(served, exchange, self._active), at_once=True)
+            self._answer(head, served, *self._app.infer(served, exchange, self._active), at_once=True)
             return
         try:
             task = Inferring(served, exchange, self._active)
-            self._job = self._app.workers.submit(task, partial(self._done, head), served.waiting)
+            self._job = self._app.workers.submit(task, partial(self._done, head, served), served.waiting)
         except Busy as error:
-            self._answer(head, *self._app.failed(error))
+            self._answer(head, served, *self._app.failed(error))
 
-    def _done(self, head: Head, response: Response | None, error: Exception | None) -> None:
+    def _done(self, head: Head, served: Served, response: Response | None, error: Exception | None) -> None:
         self._job = None
         outcome = contract.OK
         if error is not None or response is None:
             response, outcome = self._app.failed(error or RuntimeError("no answer"))
-        self._answer(head, response, outcome)
+        self._answer(head, served, response, outcome)
 
-    def _answer(self, head: Head, response: Response, outcome: str, *, at_once: bool = False) -> None:
-        metrics = self._asked.metrics
+    def _answer(self, head: Head, served: Served, response: Response, outcome: str, *, at_once: bool = False) -> None:
+        metrics, now = served.metrics, perf_counter()
         if at_once and outcome is contract.OK:
-            took = perf_counter() - self._active
-            metrics.answered_at_once(took + self._active - self._started)
-            self._asked.took(took)
+            metrics.answered_at_once(now - self._started)
+            served.took(now - self._active, head.length)
         else:
             if at_once:
                 metrics.waited(0.0)
-            metrics.answered(outcome, perf_counter() - self._started)
+            metrics.answered(outcome, now - self._started)
+        self._active = now
         transport = self.transport
         if transport.is_closing():
             return
@@ -270,13 +257,12 @@ class FastLane(Connection):
         self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._head is not None:
-            self._forget_body()
+        if self._asked is not None:
             self._asked.metrics.answered(gone().outcome, perf_counter() - self._started)
+            self._forget_body()
         if self._job is not None:
             self._job.cancelled = True
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
 
     def on_message_begin(self) -> None:
         self._between_messages = False
@@ -290,16 +276,9 @@ class FastLane(Connection):
         if self._head is None and self._job is None:
             super().shutdown()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """The timer is not set anew with each request, so it asks first how long nothing has come."""
-        idle = perf_counter() - self._active
-        if self._job is None and idle >= self.timeout_keep_alive:
-            super().timeout_keep_alive_handler()
-        else:
-            self._arm(max(self.timeout_keep_alive - idle, 1.0))
-
-    def _arm(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+    @property
+    def works(self) -> bool:
+        return self._job is not None or super().works
 
 
 _PLAIN = STATUS_LINE[OK] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"

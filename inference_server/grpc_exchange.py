@@ -36,11 +36,12 @@ CONTENTS = {
 
 
 class GrpcExchange:
-    __slots__ = ("_request", "_seconds")
+    __slots__ = ("_request", "_seconds", "size")
 
     def __init__(self, request: Any, seconds: float | None) -> None:
         """``seconds``: until the caller's deadline; None for none."""
         self._request, self._seconds = request, seconds
+        self.size = request.ByteSize()
 
     def read(self, signature: Signature) -> Inference:
         request = self._request

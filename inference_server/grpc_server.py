@@ -1,12 +1,13 @@
 """``inference.GRPCInferenceService``, health and reflection: the extra ``grpc``.
 
-grpcio's synchronous server: a thread waits for each call in progress, and inference is done by the same workers as over
-HTTP, in the same queue, under the same limits.
+grpcio's synchronous server: a thread waits for each call in progress. What is quick is answered there; the rest is
+done by the same workers as over HTTP, in the same queue, under the same limits.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import BoundedSemaphore
 from time import perf_counter
 from typing import Any
 
@@ -37,6 +38,7 @@ from inference_server.served import Inferring
 SERVICE = "inference.GRPCInferenceService"
 MOST_CALLS = 64
 """In progress at a time, streams included; more are answered RESOURCE_EXHAUSTED."""
+MOST_STREAMS = 16
 _HEAD_BYTES = 65536
 """Beside its tensors, a message may have so many."""
 
@@ -62,6 +64,7 @@ class GrpcServer:
     def __init__(self, app: App, host: str, port: int, max_body_bytes: int) -> None:
         """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
         self._app = app
+        self._streams = BoundedSemaphore(MOST_STREAMS)
         self._loop: asyncio.AbstractEventLoop
         self._server = grpc.server(
             ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="grpc"),
@@ -70,6 +73,12 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", max_body_bytes + _HEAD_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                # A client that is gone, or says nothing for long, must not keep one of the calls.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.max_connection_idle_ms", 300_000),
+                ("grpc.max_connection_age_ms", 3_600_000),
+                ("grpc.max_connection_age_grace_ms", 60_000),
             ),
         )
         self._health = health.HealthServicer(
@@ -183,44 +192,83 @@ class GrpcServer:
         return self._app.repository.find(request.name, request.version or None)
 
     def _infer(self, data: bytes, context: Any) -> Any:
+        call = _Call(context)
         try:
-            return self._answer(_parse(messages.ModelInferRequest, data), context)
+            return self._answer(_parse(messages.ModelInferRequest, data), call)
         except Exception as error:
             self._abort(context, error)
 
     def _stream(self, requests: Iterator[bytes], context: Any) -> Iterator[Any]:
         """An error is an answer: the stream goes on."""
-        for data in requests:
-            reply = messages.ModelStreamInferResponse()
-            try:
-                request = _parse(messages.ModelInferRequest, data)
-                reply.infer_response.id = request.id
-                reply.infer_response.CopyFrom(self._answer(request, context))
-            except Exception as error:
-                reply.error_message, _ = self._app.told(error)
-            yield reply
+        if not self._streams.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MOST_STREAMS} streams are open already")
+        try:
+            call = _Call(context)
+            for data in requests:
+                reply = messages.ModelStreamInferResponse()
+                try:
+                    request = _parse(messages.ModelInferRequest, data)
+                    reply.infer_response.id = request.id
+                    reply.infer_response.CopyFrom(self._answer(request, call))
+                except Exception as error:
+                    reply.error_message, _ = self._app.told(error)
+                yield reply
+        finally:
+            self._streams.release()
 
-    def _answer(self, request: Any, context: Any) -> Any:
-        """Raises RequestError and whatever the runtime raises; counts in any case."""
+    def _answer(self, request: Any, call: "_Call") -> Any:
+        """Raises RequestError and whatever the runtime raises. Each is counted."""
         started = perf_counter()
         repository = self._app.repository
         counted = repository.entries.get(request.model_name, repository.first).metrics
         outcome = contract.OK
         try:
             served = repository.find(request.model_name, request.model_version or None)
-            exchange = GrpcExchange(request, context.time_remaining())
-            if served.is_quick(request.ByteSize(), binary=bool(request.raw_input_contents)):
+            exchange = GrpcExchange(request, call.time_remaining())
+            if served.is_quick(exchange.size, binary=bool(request.raw_input_contents)):
                 served.metrics.waited(0.0)
-                return served.infer(exchange, started)
-            working = asyncio.run_coroutine_threadsafe(
-                self._app.workers.run(Inferring(served, exchange, started), served.waiting), self._loop
+                answer = served.infer(exchange, started)
+                served.took(perf_counter() - started, exchange.size)
+                return answer
+            task = Inferring(served, exchange, started)
+            return call.result(
+                asyncio.run_coroutine_threadsafe(self._app.workers.run(task, served.waiting), self._loop)
             )
-            return _result(working, context)
         except Exception as error:
             _, outcome = self._app.told(error)
             raise
         finally:
             counted.answered(outcome, perf_counter() - started)
+
+
+class _Call:
+    """A call in progress. When it is cancelled, or its deadline is over, the work that waits is not begun."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._working: Future[Any] | None = None
+        self._over = not context.add_callback(self._end)  # one for all of a stream's requests: grpcio keeps them
+
+    def time_remaining(self) -> float | None:
+        seconds: float | None = self._context.time_remaining()
+        return seconds
+
+    def result(self, working: "Future[Any]") -> Any:
+        """Raises what it raises, Disconnected."""
+        self._working = working
+        if self._over:
+            working.cancel()
+        try:
+            return working.result()
+        except CancelledError as error:
+            raise gone() from error
+        finally:
+            self._working = None
+
+    def _end(self) -> None:
+        self._over = True
+        if (working := self._working) is not None:
+            working.cancel()
 
 
 def _parse(kind: Any, data: bytes) -> Any:
@@ -234,12 +282,3 @@ def _parse(kind: Any, data: bytes) -> Any:
 def _to_bytes(message: Any) -> bytes:
     data: bytes = message.SerializeToString()
     return data
-
-
-def _result(working: "Future[Any]", context: Any) -> Any:
-    """When the call is cancelled or over before, the work is not begun. Raises what it raises, Disconnected."""
-    context.add_callback(working.cancel)
-    try:
-        return working.result()
-    except CancelledError as error:
-        raise gone() from error

@@ -15,11 +15,16 @@ class Histogram:
         self._counts = [0] * len(self._bounds)
         self.sum = 0.0
 
+    def __copy__(self) -> "Histogram":
+        other = Histogram(self._bounds[:-1])
+        other._counts, other.sum = list(self._counts), self.sum
+        return other
+
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
-    def count_none(self) -> None:
+    def count_zero(self) -> None:
         """As ``observe(0.0)``."""
         self._counts[0] += 1
 

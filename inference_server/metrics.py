@@ -22,7 +22,6 @@ from inference_server.histogram import Histogram
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_PROCESS = secrets.token_hex(4)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class ModelMetrics:
     """Of one revision of one model. Safe to call from several threads."""
 
     def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
-        self.labels = (*astuple(identity), _PROCESS)
+        self.labels = (*astuple(identity), secrets.token_hex(4))
         self.digests = (manifest.artifact_digest, manifest.source_digest)
         self.outcomes = dict.fromkeys(contract.OUTCOMES, 0)
         self.duration = Histogram(contract.duration_buckets(objective_seconds))
@@ -69,7 +68,7 @@ class ModelMetrics:
         with self._lock:
             self.outcomes[contract.OK] += 1
             self.duration.observe(seconds)
-            self.queue.count_none()
+            self.queue.count_zero()
 
     def waited(self, seconds: float) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, NoReturn
 
+from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs
 from inference_server.app import App
@@ -93,7 +94,10 @@ class Program:
 
     def _load(self) -> None:
         for name in self._repository.entries:
-            outcome = self._repository.load(name)
+            try:
+                outcome = self._repository.load(name)
+            except Exception as error:  # without it the server would be loading for ever
+                outcome = Ending(reasons.MODEL_LOAD_FAILED, f"{type(error).__name__}: {error}")
             if isinstance(outcome, Ending):
                 self._ending = outcome
                 self._server.stop()

@@ -8,6 +8,7 @@ import io
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from sys import getsizeof
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -21,10 +22,10 @@ from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest
 from inference_server.protocol import Inference, Signature
 from inference_server.selftest import Run, close, same_class
-from inference_server.tensors import Array, check_shape, from_bytes, to_bytes
+from inference_server.tensors import Array, check_shape, from_bytes, numbers, to_bytes
 
 MOST_BYTES = 16_777_216
-"""Of all remembered tensors together; beyond, fewer requests are remembered."""
+"""Of all remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
 DEFAULT_TOLERANCE = 0.01
 """Of values, where no golden set says another: a share of the largest."""
 MOST_SECONDS = 10.0
@@ -52,7 +53,7 @@ class Record:
 
     @property
     def size_bytes(self) -> int:
-        return sum(_size(array) for array in (*self.inputs.values(), *self.outputs.values()))
+        return sum(map(_size, (*self.inputs.values(), *self.outputs.values())))
 
 
 class Ring:
@@ -66,11 +67,11 @@ class Ring:
         self._lock = Lock()
 
     def note(self, inference: Inference, arrays: Sequence[Array]) -> None:
-        if not self.capacity:
+        outputs = dict(zip(inference.wanted.names, arrays, strict=True))
+        size = Record(inference.feeds, outputs).size_bytes
+        if not self.capacity or size > MOST_BYTES // 4:
             return
-        outputs = {wanted.tensor.name: array.copy() for wanted, array in zip(inference.wanted, arrays, strict=True)}
-        record = Record({name: array.copy() for name, array in inference.feeds.items()}, outputs)
-        size = record.size_bytes
+        record = Record(*({name: array.copy() for name, array in side.items()} for side in (inference.feeds, outputs)))
         with self._lock:
             self._records.append(record)
             self._bytes += size
@@ -95,30 +96,49 @@ class ReplayResult:
 
 
 def replay(
-    run: Run, records: Sequence[Record], golden: Golden | None, most_seconds: float = MOST_SECONDS
+    run: Run, signature: Signature, records: Sequence[Record], golden: Golden | None, most_seconds: float = MOST_SECONDS
 ) -> ReplayResult:
-    """Asks ``run``, the candidate, what was asked. ``golden`` has the rule; without one, classes must be the same where
-    there are any, and values close where not.
+    """Asks ``run``, the candidate, which has ``signature``, what was asked.
 
-    A request that the candidate refuses disagrees. The latest come first, and after ``most_seconds`` no more.
+    ``golden`` has the rule; without one, classes must be the same where the model's first output has any, and values
+    close where not. A request that the candidate refuses disagrees; one that did not ask for the first output is left
+    out where classes count. The latest come first, and after ``most_seconds`` no more.
     """
+    first = next(iter(signature.outputs))
+    by_class = golden.agreement == "Argmax" if golden is not None else _tells_classes(signature.outputs[first])
+    tolerance = DEFAULT_TOLERANCE if golden is None else golden.tolerance
     agree = items = 0
     deadline = monotonic() + most_seconds
     for record in reversed(records):
         if monotonic() > deadline:
             break
-        expected = list(record.outputs.values())
+        names = [first] if by_class else list(record.outputs)
+        if not record.outputs.keys() >= set(names):
+            continue
+        expected = [record.outputs[name] for name in names]
         count = _items(record)
         items += count
         try:
-            answers = run(record.inputs, list(record.outputs))
+            answers = run(record.inputs, names)
         except Exception:  # whatever the runtime raises: this candidate cannot answer it
             answers = []
-        if len(answers) == len(expected) and all(
-            answer.shape == recorded.shape for answer, recorded in zip(answers, expected, strict=True)
-        ):
-            agree += _agreeing(expected, answers, count, golden)
+        if [answer.shape for answer in answers] == [recorded.shape for recorded in expected]:
+            recorded_values, values = (_comparable(arrays, names, signature) for arrays in (expected, answers))
+            agree += _agreeing(recorded_values, values, count, by_class, tolerance)
     return ReplayResult(agree, items - agree)
+
+
+def _tells_classes(output: Tensor) -> bool:
+    """Whether each item has a class: by its scores, or as the one whole number or text that it is."""
+    if output.datatype in ("FP16", "FP32", "FP64", "BF16"):
+        return len(output.shape) > 1 and output.shape[-1] != 1
+    return True
+
+
+def _comparable(arrays: Sequence[Array], names: Sequence[str], signature: Signature) -> list[Array]:
+    return [
+        numbers(DATATYPES[signature.outputs[name].datatype], array) for name, array in zip(names, arrays, strict=True)
+    ]
 
 
 def _items(record: Record) -> int:
@@ -129,20 +149,29 @@ def _items(record: Record) -> int:
     return 1 if sizes or size is None else size
 
 
-def _agreeing(expected: Sequence[Array], answers: Sequence[Array], items: int, golden: Golden | None) -> int:
-    first = expected[0]
-    single = first.size <= items
-    by_class = golden.agreement == "Argmax" if golden is not None else not (single and first.dtype.kind == "f")
-    tolerance = DEFAULT_TOLERANCE if golden is None else golden.tolerance
+def _agreeing(expected: Sequence[Array], answers: Sequence[Array], items: int, by_class: bool, tolerance: float) -> int:
     agree = 0
     for item in range(items):
         pairs = [(_row(a, item, items), _row(b, item, items)) for a, b in zip(expected, answers, strict=True)]
-        agree += same_class(*pairs[0]) if by_class else all(close(a, b, tolerance) for a, b in pairs)
+        agree += _same(*pairs[0]) if by_class else all(_alike(a, b, tolerance) for a, b in pairs)
     return agree
 
 
+def _same(recorded: Array, answer: Array) -> bool:
+    if recorded.dtype.kind == "O" or recorded.size == 1:
+        return bool((recorded == answer).all())
+    if recorded.ndim <= 1:
+        return same_class(recorded, answer)
+    # Several at once, as of a request whose inputs have no common first dimension: all have to be the same.
+    return bool((recorded.argmax(axis=-1) == answer.argmax(axis=-1)).all())
+
+
+def _alike(recorded: Array, answer: Array, tolerance: float) -> bool:
+    return bool((recorded == answer).all()) if recorded.dtype.kind == "O" else close(recorded, answer, tolerance)
+
+
 def _row(array: Array, item: int, items: int) -> Array:
-    return np.asarray(array[item]) if array.ndim and array.shape[0] == items else array
+    return np.asarray(array[item]) if items > 1 or (array.ndim and array.shape[0] == 1) else array
 
 
 def encode(records: Sequence[Record], signature: Signature) -> bytes:
@@ -189,4 +218,6 @@ def _array(head: _Head, blobs: io.BytesIO) -> Array:
 
 
 def _size(array: Array) -> int:
-    return array.nbytes if array.dtype.kind != "O" else sum(map(len, array.ravel().tolist()))
+    """Bytes in memory; a text has its object besides."""
+    texts = sum(map(getsizeof, array.ravel().tolist())) if array.dtype.kind == "O" else 0
+    return array.nbytes + texts

@@ -84,7 +84,7 @@ class Repository:
 
     @property
     def serving(self) -> list[Served]:
-        return [entry.served for entry in self.entries.values() if entry.served is not None]
+        return [served for entry in self.entries.values() if (served := entry.served) is not None]
 
     @property
     def ready(self) -> bool:
@@ -93,9 +93,10 @@ class Repository:
     def find(self, name: str, version: str | None) -> Served:
         """Raises NotFound, ModelNotReady."""
         entry = self.entry(name, version)
-        if entry.served is None:
+        served = entry.served
+        if served is None:
             raise ModelNotReady(f"model {name!r} is not ready: {entry.reason}")
-        return entry.served
+        return served
 
     def entry(self, name: str, version: str | None) -> Entry:
         """Raises NotFound."""
@@ -108,6 +109,12 @@ class Repository:
 
     def load(self, name: str) -> Ready | Ending:
         """Takes long, so not in the event loop. What serves goes on serving until the new one takes its place."""
+        outcome = self._load(name)
+        memory.give_back()
+        memory.settle()
+        return outcome
+
+    def _load(self, name: str) -> Ready | Ending:
         with self._lock:
             old = entry = self.entries[name]
             if entry.reason != LOADING or entry.served is not None:
@@ -128,16 +135,14 @@ class Repository:
             entry.served = Served(entry.identity, outcome.model, entry.metrics, **self._limits)
             self.entries = {**self.entries, name: entry}
             self._publish()
-        del old  # and with it its session, when no request is in work there
-        memory.give_back()
-        memory.settle()
         return outcome
 
     def unload(self, name: str) -> None:
         """Requests in work are answered."""
         with self._lock:
             entry = self.entries[name]
-            entry.served, entry.reason = None, UNLOADED.format(name=name)
+            entry.reason = UNLOADED.format(name=name)
+            entry.served = None
             self._publish()
         memory.give_back()
 
@@ -145,13 +150,14 @@ class Repository:
         """Asks ``candidate`` what was asked of its predecessor lately: here, or in the server that this one follows."""
         try:
             records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)
-        except (OSError, ValueError) as error:
-            logs.event("nothing to replay", model=entry.identity.model, error=str(error))
+            if not records:
+                return
+            result = replay.replay(candidate.run, candidate.signature, records, entry.manifest.golden)
+        except Exception as error:  # whatever goes wrong here decides nothing
+            logs.event("nothing was replayed", model=entry.identity.model, error=f"{type(error).__name__}: {error}")
             return
-        if records:
-            result = replay.replay(candidate.run, records, entry.manifest.golden)
-            entry.metrics.replayed = (result.agree, result.disagree)
-            logs.event("replayed", model=entry.identity.model, result=str(result))
+        entry.metrics.replayed = (result.agree, result.disagree)
+        logs.event("replayed", model=entry.identity.model, result=str(result))
 
     def _fetched(self, model: str) -> list[Record]:
         if self._replay_from is None or self._replay_token is None:

@@ -23,6 +23,7 @@ QUICK_SECONDS_OF_ONE_WORKER = 1e-3
 """The same where there is one worker: it would share its core with the event loop, and nothing would be gained."""
 QUICK_BYTES, QUICK_BINARY_BYTES = 16384, 1_048_576
 """JSON takes its time to be read, binary data none."""
+MUCH_LARGER = 4.0
 _WEIGHT = 0.05
 """Of the latest request in the running average."""
 
@@ -60,6 +61,8 @@ class Served:
         self._quick_seconds = QUICK_SECONDS if threads > 1 else QUICK_SECONDS_OF_ONE_WORKER
         self._average = float("inf")
         """Running average of the seconds that a request takes."""
+        self._average_size = 0.0
+        """The same of the bytes of its body."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -68,19 +71,25 @@ class Served:
         return f"{root}/infer", f"{root}/versions/{self.identity.revision}/infer"
 
     def is_quick(self, size: int, *, binary: bool) -> bool:
-        """Whether a request with a body of ``size`` bytes hardly holds up what else the event loop has to do."""
+        """Whether a request with a body of ``size`` bytes hardly holds up what else the event loop has to do.
+
+        One that is much larger than usual may take much longer, too.
+        """
         return (
             self._average < self._quick_seconds
+            and size <= self._average_size * MUCH_LARGER
             and size <= (QUICK_BINARY_BYTES if binary else QUICK_BYTES)
             and self.max_batch_items == 1
         )
 
-    def took(self, seconds: float) -> None:
-        """A request kept its thread for so long: by the clock where it arrived, by processor time in a worker, where
-        the clock would count waiting for other threads, too."""
-        self._average = (
-            seconds if self._average == float("inf") else self._average + _WEIGHT * (seconds - self._average)
-        )
+    def took(self, seconds: float, size: int) -> None:
+        """A request with a body of ``size`` bytes kept its thread for so long: by the clock where it arrived, by
+        processor time in a worker, where the clock would count waiting for other threads, too."""
+        if self._average == float("inf"):
+            self._average, self._average_size = seconds, float(size)
+        else:
+            self._average += _WEIGHT * (seconds - self._average)
+            self._average_size += _WEIGHT * (size - self._average_size)
 
     def infer(self, exchange: Exchange, arrived: float) -> Any:
         """What ``exchange`` writes. ``arrived``: ``perf_counter()`` at the request's last byte.
@@ -97,20 +106,20 @@ class Served:
         Where the model refuses what ran as one, each runs alone.
         """
         started = perf_counter()
-        answers: list[Any] = [None] * len(tasks)
+        found: list[Any] = [None] * len(tasks)
         read: list[tuple[int, Exchange, Inference]] = []
         for position, task in enumerate(tasks):
             try:
                 read.append((position, task.exchange, self._read(task.exchange, task.arrived, perf_counter())))
             except Exception as error:
-                answers[position] = error
+                found[position] = error
         decoding = (perf_counter() - started) / len(tasks)
         for group in batching.groups([inference for _, _, inference in read], self.max_batch_items):
             members = [read[one] for one in group]
-            found = self._run_as_one([(exchange, inference) for _, exchange, inference in members], decoding)
-            for (position, _, _), answer in zip(members, found, strict=True):
-                answers[position] = answer
-        return answers
+            answered = self._run_as_one([(exchange, inference) for _, exchange, inference in members], decoding)
+            for (position, _, _), answer in zip(members, answered, strict=True):
+                found[position] = answer
+        return found
 
     def _run_as_one(self, members: Sequence[tuple[Exchange, Inference]], decoding: float) -> list[Any]:
         """``decoding``: the seconds that each took to be read."""
@@ -119,12 +128,12 @@ class Served:
         if parts is None:
             return [_caught(self._run, exchange, inference, decoding) for exchange, inference in members]
         ran = perf_counter()
-        answers = [
+        written = [
             _caught(self._write, exchange, inference, arrays, ran)
             for (exchange, inference), arrays in zip(members, parts, strict=True)
         ]
         self._stats.count(len(members), decoding * len(members), ran - started, perf_counter() - ran)
-        return answers
+        return written
 
     def _stacked(self, inferences: Sequence[Inference]) -> list[list[Array]] | None:
         """The outputs of each; None where that cannot be."""
@@ -224,7 +233,7 @@ class Inferring:
     def work(self) -> Any:
         started = thread_time()
         answer = self.served.infer(self.exchange, self.arrived)
-        self.served.took(thread_time() - started)
+        self.served.took(thread_time() - started, self.exchange.size)
         return answer
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import BY_ONNX_TYPE
@@ -18,7 +18,7 @@ from inference_server.tuning import Arena, Tuning
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _LOG_ERRORS = 3
-LARGE_BYTES = 65536
+LARGE_BYTES = 1024
 """Of one input."""
 
 
@@ -57,7 +57,24 @@ class Model:
             arrays: list[Array] = self._run(outputs, feeds, options)
         except InvalidArgument as error:
             raise Unfit(f"the model refuses the inputs: {error}") from error
+        except (Fail, RuntimeException) as error:
+            # What broke may be the model's fault or the request's: only where sizes contradict each other it is known.
+            if (said := self._contradiction(feeds)) is not None:
+                raise Unfit(said) from error
+            raise
         return arrays
+
+    def _contradiction(self, feeds: Mapping[str, Array]) -> str | None:
+        """Dimensions that the model calls by one name, and that have two sizes."""
+        seen: dict[str, tuple[str, int]] = {}
+        for argument in self._session.get_inputs():
+            for size, actual in zip(argument.shape, feeds[argument.name].shape, strict=True):
+                if not isinstance(size, str):
+                    continue
+                before = seen.setdefault(size, (argument.name, actual))
+                if before[1] != actual:
+                    return f"{size} is {before[1]} in input {before[0]!r} and {actual} in input {argument.name!r}"
+        return None
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """The way for BF16, which numpy does not have: the values go in and out as the uint16 that hold them."""

@@ -36,12 +36,13 @@ def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> int
 
 @lru_cache(1024)
 def _elements(name: str, shape: tuple[int, ...], declared: tuple[int, ...]) -> int:
+    if len(shape) != len(declared):  # first: the product of very many sizes takes very long
+        raise Unfit(f"input {name!r}: the shape has {len(shape)} dimensions, want {list(declared)} (-1: any size)")
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} has a negative dimension, want sizes from 0 on")
     if prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} is too large, limit {MAX_ELEMENTS} elements")
-    fits = len(shape) == len(declared) and all(want in (-1, size) for size, want in zip(shape, declared, strict=True))
-    if not fits:
+    if any(want not in (-1, size) for size, want in zip(shape, declared, strict=True)):
         raise Unfit(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
     return prod(shape)
 

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter
 from typing import Any, Protocol
+from weakref import ref
 
 from inference_server.errors import Busy, Disconnected
 
@@ -37,7 +38,7 @@ class Together(Protocol):
 
 
 class Job:
-    __slots__ = ("cancelled", "done", "loop", "queued_at", "taken", "task", "together")
+    __slots__ = ("cancelled", "done", "loop", "queued_at", "task", "together")
 
     def __init__(self, task: Task, done: Done, together: "Waiting | None") -> None:
         self.task, self.done, self.together = task, done, together
@@ -45,15 +46,17 @@ class Job:
         self.queued_at = perf_counter()
         self.cancelled = False
         """Nobody waits for it any more: when its turn comes, it is not begun."""
-        self.taken = False
-        """By a worker that did not find it in the queue, but went on to it from another."""
 
 
 class Waiting:
-    """The jobs in the queue that may be done together."""
+    """The jobs in the queue that may be done together.
+
+    The queue has an entry for each of them, but an entry stands for no certain one: whoever gets one does what has
+    waited longest here, and some of what follows. Later entries may so find nothing left.
+    """
 
     def __init__(self, together: Together, threads: int) -> None:
-        self.together = together
+        self._together = ref(together)  # it has this, and should go with its last request
         self._threads = threads
         self._jobs: deque[Job] = deque()
         self._lock = Lock()
@@ -61,16 +64,13 @@ class Waiting:
     def add(self, job: Job) -> None:
         self._jobs.append(job)
 
-    def take(self, job: Job) -> list[Job]:
-        """``job``, which is the longest in the queue, and a fair share of what waits behind it; none if taken."""
+    def take(self) -> tuple[Together, list[Job]]:
+        """A fair share of what waits, the longest first; an empty list when nothing does."""
+        together = self._together()
+        assert together is not None, "its jobs have it"
         with self._lock:
-            if job.taken:
-                return []
             share = -(-len(self._jobs) // self._threads)
-            taken = [self._jobs.popleft() for _ in range(max(1, min(share, self.together.max_batch_items)))]
-            for one in taken:
-                one.taken = True
-            return taken
+            return together, [self._jobs.popleft() for _ in range(min(share, together.max_batch_items))]
 
 
 class Workers:
@@ -117,10 +117,14 @@ class Workers:
     def _work(self) -> None:
         while True:
             job = self._queue.get()
-            if job.together is None or len(jobs := job.together.take(job)) == 1:
+            if job.together is None:
                 self._do(job)
+                continue
+            together, jobs = job.together.take()
+            if len(jobs) == 1:
+                self._do(jobs[0])
             elif jobs:
-                self._do_together(job.together.together, jobs)
+                self._do_together(together, jobs)
 
     def _do(self, job: Job) -> None:
         job.task.waited(perf_counter() - job.queued_at)

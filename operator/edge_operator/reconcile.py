@@ -5,6 +5,7 @@ The status that explains an action is written before the action is taken.
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -175,6 +176,8 @@ class Reconciler:
                     )
                 )
             case EnsureDaemonSet(revision, variant, tolerations):
+                if revision.spec["serving"].get("replayRequests"):
+                    await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))
                 await self._create_once(objects.daemonset(observation, revision, variant, tolerations))
             case EnsureService(port):
                 await self._apply(observation, objects.service(observation, port))
@@ -187,6 +190,14 @@ class Reconciler:
                 await self._cluster.delete("apps/v1", "DaemonSet", namespace, name)
             case DeleteRevision(name):
                 await self._cluster.delete(API_VERSION, "EdgeModelRevision", namespace, name)
+
+    async def _create_secret(self, body: dict[str, Any]) -> None:
+        """The operator may create Secrets and read none: one that exists already stays as it is."""
+        try:
+            await self._cluster.create(body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
 
     async def _create_once(self, body: dict[str, Any]) -> None:
         """For what is immutable: one that exists already is what an earlier, interrupted pass made."""

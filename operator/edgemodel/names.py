@@ -93,6 +93,13 @@ def daemonset_name(revision: str, variant: str) -> str:
     return f"{revision}-{variant}"
 
 
+REPLAY_TOKEN_KEY = "token"  # noqa: S105 - the name of a key
+
+
+def replay_secret_name(model: str) -> str:
+    return f"{model}-replay"
+
+
 def puller_of(variant: str) -> str:
     """The stand-in of ``variant`` that only brings its image to a node, before a Recreate takes the old pod away."""
     return PULLER_PREFIX + variant

@@ -1,9 +1,9 @@
 """From an action to the Kubernetes objects that it means. Pure: an object is a plain dictionary."""
 
 from edge_operator.objects.common import Object
-from edge_operator.objects.daemonset import daemonset
+from edge_operator.objects.daemonset import daemonset, replay_secret
 from edge_operator.objects.job import job
 from edge_operator.objects.network import network_policies, service
 from edge_operator.objects.revision import revision
 
-__all__ = ["Object", "daemonset", "job", "network_policies", "revision", "service"]
+__all__ = ["Object", "daemonset", "job", "network_policies", "replay_secret", "revision", "service"]

@@ -1,6 +1,5 @@
 """One immutable DaemonSet per (revision, variant), bound to nodes by the revision's pin."""
 
-import hashlib
 from typing import Any
 
 from edge_operator.decide.observation import Observation, Revision
@@ -13,8 +12,10 @@ from edgemodel.names import (
     LABEL_REVISION,
     LABEL_VARIANT,
     PULLER_PREFIX,
+    REPLAY_TOKEN_KEY,
     daemonset_name,
     pin_key,
+    replay_secret_name,
 )
 
 DEFAULT_RESOURCES: Object = {
@@ -128,16 +129,31 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
 def _replay(observation: Observation, settings: Object) -> list[Object]:
     """What a server remembers, whom it asks what was asked before it, and what both show each other.
 
-    The token keeps others out who reach the port; whoever may read this DaemonSet may as well look into its pods.
+    Where somebody has deleted the Secret, servers start without it, and replay nothing.
     """
     if not settings.get("replayRequests"):
         return []
-    token = hashlib.sha256(f"replay of EdgeModel {observation.uid}".encode()).hexdigest()
+    token = {"name": replay_secret_name(observation.name), "key": REPLAY_TOKEN_KEY, "optional": True}
     return [
         {"name": serving.REPLAY_REQUESTS, "value": str(settings["replayRequests"])},
         {"name": serving.REPLAY_FROM, "value": f"http://{observation.name}.{observation.namespace}:{settings['port']}"},
-        {"name": serving.REPLAY_TOKEN, "value": token},
+        {"name": serving.REPLAY_TOKEN, "valueFrom": {"secretKeyRef": token}},
     ]
+
+
+def replay_secret(observation: Observation, token: str) -> Object:
+    """What the servers of a model show each other: whoever has it may ask them what they were asked."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            **metadata(observation.namespace, replay_secret_name(observation.name), observation.name, COMPONENT_SERVER),
+            "ownerReferences": owned_by("EdgeModel", observation.name, observation.uid),
+        },
+        "type": "Opaque",
+        "immutable": True,
+        "stringData": {REPLAY_TOKEN_KEY: token},
+    }
 
 
 def _image(observation: Observation, revision: Revision, variant: str) -> str:

@@ -182,6 +182,7 @@ def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Objec
         "/pods": watch,
         "/nodes": {*watch, "patch"},
         "/events": {"create"},
+        "/secrets": {"create"},
         **({"authentication.k8s.io/tokenreviews": {"create"}} if embedded else {}),
     }
 

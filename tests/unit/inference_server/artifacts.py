@@ -63,6 +63,15 @@ def lookup() -> bytes:
     )
 
 
+def sum_of_two() -> bytes:
+    """FP32 ``a`` and ``b`` [N, S] -> FP32 ``sum`` [N, S]."""
+    return _model(
+        [helper.make_node("Add", ["a", "b"], ["sum"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", "S"]) for name in "ab"],
+        [helper.make_tensor_value_info("sum", TensorProto.FLOAT, ["N", "S"])],
+    )
+
+
 def slow(steps: int = 60) -> bytes:
     """FP32 ``x`` [N, 64] through ``steps`` products of 512 x 512: some milliseconds a row on any machine."""
     weights = {"wide": np.eye(64, 512, dtype=np.float32), "w": np.eye(512, dtype=np.float32)}

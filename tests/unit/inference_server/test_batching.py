@@ -1,5 +1,8 @@
 """Batching of what already waits: opt-in, and nobody's answer is another's."""
 
+import contextlib
+import http.client
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +16,7 @@ from edgemodel.artifact import Tensor
 from inference_server import batching
 from inference_server.protocol import Inference, Outputs, Signature, Wanted
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import DEADLINE_SECONDS, ServerProcess, serving_process, until
 
 X, SCORES = Tensor("x", "FP32", (-1, 4)), Tensor("scores", "FP32", (-1, 2))
 
@@ -44,6 +47,11 @@ def test_a_batch_has_at_most_so_many_items_and_a_larger_request_runs_alone() -> 
     assert batching.groups([inference(1, 4)] * 5, 2) == [[0, 1], [2, 3], [4]]
 
 
+def test_an_empty_request_is_not_lost() -> None:
+    assert batching.groups([inference(0, 4)], 8) == [[0]]
+    assert batching.groups([inference(0, 4), inference(8, 4), inference(0, 4)], 8) == [[0, 1, 2]]
+
+
 def test_what_was_stacked_is_taken_apart() -> None:
     several = [Inference(None, {"x": np.full((n, 2), n, np.float32)}, Outputs()) for n in (1, 3, 2)]
     stacked = batching.stack(several)["x"]
@@ -56,10 +64,12 @@ def test_what_was_stacked_is_taken_apart() -> None:
     assert batching.take_apart([np.zeros((5, 2))], [1, 3]) is None
 
 
-@pytest.fixture(scope="module")
-def batching_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module", params=["1", "4"], ids=lambda threads: f"{threads} workers")
+def batching_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     directory = artifacts.write(tmp_path_factory.mktemp("rows"), artifacts.rows())
-    with serving_process(directory, "--threads", "1", "--max-batch-items", "8") as server:
+    with serving_process(directory, "--threads", request.param, "--max-batch-items", "8") as server:
         yield server
 
 
@@ -89,6 +99,29 @@ def test_waiting_requests_run_as_one_and_each_gets_its_own_answer(batching_serve
     assert stats["inference_count"] >= len(asked)
     assert stats["execution_count"] < stats["inference_count"], "nothing ran together"
     assert max(batch["batch_size"] for batch in stats["batch_stats"]) > 1
+
+
+def test_many_clients_of_several_workers_get_each_their_own_answer(tmp_path: Path) -> None:
+    """A small model, so that workers are in each other's way."""
+    directory = artifacts.write(tmp_path, artifacts.rows(1))
+    with serving_process(directory, "--threads", "4", "--max-batch-items", "4") as server:
+
+        def client(number: int) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
+            with contextlib.closing(connection):
+                for turn in range(150):
+                    value = number * 1000 + turn
+                    items = turn % 3  # 0: an empty request
+                    body = artifacts.infer_body({"x": np.full((items, 64), value, np.float32)})
+                    connection.request("POST", "/v2/models/tiny/infer", body)
+                    answer = json.loads(connection.getresponse().read())
+                    assert answer["outputs"][0]["data"] == [value * 64] * items
+
+        with ThreadPoolExecutor(16) as pool:
+            for done in [pool.submit(client, number) for number in range(16)]:
+                done.result()
+        (stats,) = server.get("/v2/models/tiny/stats").json()["model_stats"]
+        assert stats["inference_count"] == 16 * 150
 
 
 def test_a_bad_request_among_those_that_wait_harms_no_other(batching_server: ServerProcess) -> None:

@@ -17,6 +17,7 @@ from tests.unit.inference_server.processes import ServerProcess, serving_process
 
 TOKEN = "f00d"
 X, Y, TEXT = Tensor("x", "FP32", (-1, 2)), Tensor("y", "FP32", (-1, 2)), Tensor("t", "BYTES", (-1,))
+CLASSES = Signature({"x": X}, {"y": Y})
 
 
 def inference(x: Any) -> Inference:
@@ -39,10 +40,10 @@ def test_the_latest_requests_are_remembered_and_no_more() -> None:
 
 def test_what_is_remembered_is_bounded_in_bytes() -> None:
     ring = Ring(4096)
-    rows = MOST_BYTES // 4 // 8
-    for number in range(6):
+    rows = MOST_BYTES // 5 // 12
+    for number in range(8):
         ring.note(inference(np.full((rows, 2), number)), [np.zeros((rows, 1), np.float32)])
-    assert [one.inputs["x"][0, 0] for one in ring.records()] == [4, 5]
+    assert [one.inputs["x"][0, 0] for one in ring.records()] == [3, 4, 5, 6, 7]
     assert sum(one.size_bytes for one in ring.records()) <= MOST_BYTES
 
 
@@ -91,20 +92,57 @@ def test_damaged_records_are_refused_or_are_none(data: bytes) -> None:
 
 def test_items_of_one_class_agree() -> None:
     asked = [record([[0, 1], [2, 3]], [[0, 9], [9, 0]]), record([[4, 5]], [[1, 0]])]
-    assert replay.replay(lambda feeds, _: [np.float32([[0, 1]] * len(feeds["x"]))], asked, None) == ReplayResult(1, 2)
+    assert replay.replay(
+        lambda feeds, _: [np.float32([[0, 1]] * len(feeds["x"]))], CLASSES, asked, None
+    ) == ReplayResult(1, 2)
 
 
 def test_values_agree_within_a_share_of_the_largest() -> None:
     asked = [Record({"x": np.zeros((2, 2), np.float32)}, {"y": np.float32([100, 50])})]
-    assert replay.replay(lambda *_: [np.float32([100.9, 50])], asked, None) == ReplayResult(2, 0)
-    assert replay.replay(lambda *_: [np.float32([103, 50])], asked, None) == ReplayResult(1, 1)
+    values = Signature({"x": X}, {"y": Tensor("y", "FP32", (-1,))})
+    assert replay.replay(lambda *_: [np.float32([100.9, 50])], values, asked, None) == ReplayResult(2, 0)
+    assert replay.replay(lambda *_: [np.float32([103, 50])], values, asked, None) == ReplayResult(1, 1)
+
+
+def test_bfloat16_is_compared_by_its_values_and_not_by_its_bits() -> None:
+    minus_one, one = 0xBF80, 0x3F80
+    signature = Signature({"x": X}, {"y": Tensor("y", "BF16", (-1, 2))})
+    asked = [Record({"x": np.zeros((1, 2), np.float32)}, {"y": np.array([[minus_one, one]], np.uint16)})]
+    assert replay.replay(lambda *_: [np.array([[0, one]], np.uint16)], signature, asked, None) == ReplayResult(1, 0)
+    assert replay.replay(lambda *_: [np.array([[one, 0]], np.uint16)], signature, asked, None) == ReplayResult(0, 1)
+
+
+def test_texts_are_equal_or_not() -> None:
+    signature = Signature({"x": X}, {"t": Tensor("t", "BYTES", (-1, 2))})
+    asked = [Record({"x": np.zeros((1, 2), np.float32)}, {"t": np.array([["cat", "dog"]], object)})]
+    assert replay.replay(lambda *_: asked[0].outputs.values(), signature, asked, None) == ReplayResult(1, 0)
+    other = [np.array([["cat", "cow"]], object)]
+    assert replay.replay(lambda *_: other, signature, asked, None) == ReplayResult(0, 1)
+
+
+def test_the_class_is_that_of_the_models_first_output_whatever_was_asked_first() -> None:
+    signature = Signature({"x": X}, {"y": Y, "boxes": Tensor("boxes", "FP32", (-1, 4))})
+    answers = {"y": np.float32([[0, 1]]), "boxes": np.float32([[1, 0, 0, 0]])}
+    asked = [Record({"x": np.zeros((1, 2), np.float32)}, {"boxes": np.float32([[0, 0, 0, 1]]), "y": answers["y"]})]
+    run = lambda _, names: [answers[name] for name in names]  # noqa: E731
+    assert replay.replay(run, signature, asked, None) == ReplayResult(1, 0)
+    without = [Record(asked[0].inputs, {"boxes": asked[0].outputs["boxes"]})]
+    assert replay.replay(run, signature, without, None) == ReplayResult(0, 0)
+
+
+def test_texts_count_with_all_that_they_take_and_a_large_request_does_not_push_the_others_out() -> None:
+    ring = Ring(4096)
+    ring.note(inference([[1, 1]]), [np.float32([[1, 1]])])
+    empty = np.array([""] * 500_000, object)
+    ring.note(Inference(None, {"t": empty}, Outputs([Wanted(Y, False)])), [np.float32([[0, 0]])])
+    assert len(ring.records()) == 1
 
 
 def test_the_rule_is_that_of_the_golden_set() -> None:
     asked = [record([[0, 0]], [[1.0, 3.0]])]
     golden = Golden(items=1, agreement="Close", tolerance=0.1, min_percent="100")
-    assert replay.replay(lambda *_: [np.float32([[1.0, 3.2]])], asked, golden) == ReplayResult(1, 0)
-    assert replay.replay(lambda *_: [np.float32([[1.0, 4.0]])], asked, golden) == ReplayResult(0, 1)
+    assert replay.replay(lambda *_: [np.float32([[1.0, 3.2]])], CLASSES, asked, golden) == ReplayResult(1, 0)
+    assert replay.replay(lambda *_: [np.float32([[1.0, 4.0]])], CLASSES, asked, golden) == ReplayResult(0, 1)
 
 
 def test_a_request_that_the_candidate_refuses_or_answers_in_another_shape_disagrees() -> None:
@@ -112,8 +150,8 @@ def test_a_request_that_the_candidate_refuses_or_answers_in_another_shape_disagr
         raise RuntimeError("no such input")
 
     asked = [record([[0, 1], [2, 3]], [[0, 9], [9, 0]])]
-    assert replay.replay(refuse, asked, None) == ReplayResult(0, 2)
-    assert replay.replay(lambda *_: [np.float32([[0, 9]])], asked, None) == ReplayResult(0, 2)
+    assert replay.replay(refuse, CLASSES, asked, None) == ReplayResult(0, 2)
+    assert replay.replay(lambda *_: [np.float32([[0, 9]])], CLASSES, asked, None) == ReplayResult(0, 2)
 
 
 def test_it_ends_when_its_time_is_over_with_the_latest_first() -> None:
@@ -124,8 +162,8 @@ def test_it_ends_when_its_time_is_over_with_the_latest_first() -> None:
         seen.append(float(feeds["x"][0, 0]))
         return [np.float32([[0, 1]])]
 
-    assert replay.replay(run, asked, None, most_seconds=-1) == ReplayResult(0, 0)
-    assert replay.replay(run, asked, None) == ReplayResult(5, 0)
+    assert replay.replay(run, CLASSES, asked, None, most_seconds=-1) == ReplayResult(0, 0)
+    assert replay.replay(run, CLASSES, asked, None) == ReplayResult(5, 0)
     assert seen == [4, 3, 2, 1, 0]
 
 

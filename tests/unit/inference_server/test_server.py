@@ -430,3 +430,47 @@ def test_what_is_no_request_is_told_in_json(mlp_server: ServerProcess) -> None:
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]
+
+
+def test_trailers_without_end_are_refused(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        connection.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                connection.sendall(b"a: b\r\n" * 100)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 4")
+
+
+def test_a_client_that_pipelines_without_end_is_told_to_stop(mlp_server: ServerProcess) -> None:
+    with mlp_server.connect() as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(b"GET /v2/models/tiny/stats HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+        received = b""
+        with contextlib.suppress(OSError):
+            while piece := connection.recv(65536):
+                received += piece
+    assert b"HTTP/1.1 400 " in received
+    assert received.count(b"HTTP/1.1 200 ") < 2000
+    assert mlp_server.get("/v2/health/live").status == 200
+
+
+def test_a_shape_of_a_million_dimensions_is_refused_at_once(mlp_server: ServerProcess) -> None:
+    body = {"inputs": [{"name": "x", "shape": [9] * 300_000, "datatype": "FP32", "data": [0]}]}
+    answer = mlp_server.infer(body)
+    assert answer.status == 400
+    assert "the shape has 300000 dimensions, want [-1, 16]" in answer.error
+
+
+def test_sizes_that_contradict_each_other_are_the_clients_error(tmp_path: Path) -> None:
+    directory = artifacts.write(tmp_path, artifacts.sum_of_two())
+    with serving_process(directory) as server:
+
+        def ask(first: int, second: int) -> Any:
+            feeds = {"a": np.ones((1, first), np.float32), "b": np.ones((1, second), np.float32)}
+            return server.infer(artifacts.infer_body(feeds))
+
+        assert ask(3, 3).json()["outputs"][0]["data"] == [2.0] * 3
+        refused = ask(3, 4)
+        assert refused.status == 400
+        assert refused.error == "S is 3 in input 'a' and 4 in input 'b'"
+        assert server.counted("edgemodel_inference_requests_total", 'outcome="server_error"') == 0

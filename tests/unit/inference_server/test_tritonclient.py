@@ -1,11 +1,12 @@
 """A real client of the protocol: NVIDIA's tritonclient, as its users call it."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from tests.unit.inference_server import artifacts
@@ -83,3 +84,18 @@ def test_every_type_of_numpy_goes_there_and_back(types_server: ServerProcess, bi
         if name == "BYTES":
             got = np.array([[text.decode() if isinstance(text, bytes) else text for text in got[0]]], object)
         assert got.tolist() == array.tolist(), name
+
+
+@pytest.mark.parametrize("binary", [True, False])
+async def test_the_asyncio_client_works(mlp_server: ServerProcess, binary: bool) -> None:
+    async with aio.InferenceServerClient(f"127.0.0.1:{mlp_server.port}") as client:
+        assert await client.is_server_ready()
+        assert (await client.get_model_config("tiny"))["name"] == "tiny"
+        assert [model["state"] for model in await client.get_model_repository_index()] == ["READY"]
+        results = await asyncio.gather(
+            *(client.infer("tiny", [mlp_input(binary)], request_id=f"r-{number}") for number in range(16))
+        )
+    (expected,) = artifacts.plain_run(artifacts.mlp(), {"x": artifacts.samples(3)})
+    for number, result in enumerate(results):
+        assert result.as_numpy("scores").tobytes() == expected.tobytes()
+        assert result.get_response()["id"] == f"r-{number}"
