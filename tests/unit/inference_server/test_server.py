@@ -458,7 +458,7 @@ def test_a_shape_of_a_million_dimensions_is_refused_at_once(mlp_server: ServerPr
     body = {"inputs": [{"name": "x", "shape": [9] * 300_000, "datatype": "FP32", "data": [0]}]}
     answer = mlp_server.infer(body)
     assert answer.status == 400
-    assert "the shape has 300000 dimensions, want [-1, 16]" in answer.error
+    assert "shape of 300000 dimensions, want [-1, 16]" in answer.error
 
 
 def test_sizes_that_contradict_each_other_are_the_clients_error(tmp_path: Path) -> None:
