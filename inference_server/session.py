@@ -18,8 +18,9 @@ from inference_server.tuning import Arena, Tuning
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _LOG_ERRORS = 3
-LARGE_BYTES = 1024
-"""Of one input."""
+MUCH_LARGER = 2.0
+_WEIGHT = 0.05
+"""Of the latest request in the running average of sizes."""
 
 
 class Model:
@@ -32,10 +33,12 @@ class Model:
         self._session = ort.InferenceSession(str(path), _session_options(tuning), providers=["CPUExecutionProvider"])
         # ``InferenceSession.run`` checks again what the protocol has checked, at a fifth of a small model's time.
         self._run = getattr(self._session, "_sess", self._session).run
+        self._usual_bytes = 0.0
+        """Running average of the size of all inputs."""
         self._run_options = _run_options()
-        self._large_run_options = _run_options()
+        self._burst_options = _run_options()
         if tuning.arena is Arena.SHRINK:
-            self._large_run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+            self._burst_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.signature = Signature(_declared(self._session.get_inputs()), _declared(self._session.get_outputs()))
         tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
         datatypes = {tensor.datatype for tensor in tensors}
@@ -53,7 +56,7 @@ class Model:
         try:
             if self._has_bfloat16:
                 return self._run_values(feeds, outputs)
-            options = self._large_run_options if _is_large(feeds) else self._run_options
+            options = self._burst_options if self._is_burst(feeds) else self._run_options
             arrays: list[Array] = self._run(outputs, feeds, options)
         except InvalidArgument as error:
             raise Unfit(f"the model refuses the inputs: {error}") from error
@@ -63,6 +66,18 @@ class Model:
                 raise Unfit(said) from error
             raise
         return arrays
+
+    def _is_burst(self, feeds: Mapping[str, Array]) -> bool:
+        """Whether a request is so much larger than usual that the memory of its run is not kept for the next.
+
+        To give memory back after every run would take time and, with what the allocator keeps then, more memory.
+        """
+        size = 0
+        for array in feeds.values():
+            size += array.nbytes
+        usual = self._usual_bytes or size
+        self._usual_bytes = usual + _WEIGHT * (size - usual)
+        return size > usual * MUCH_LARGER
 
     def _contradiction(self, feeds: Mapping[str, Array]) -> str | None:
         """Dimensions that the model calls by one name, and that have two sizes."""
@@ -84,7 +99,7 @@ class Model:
             else ort.OrtValue.ortvalue_from_numpy(array)
             for name, array in feeds.items()
         }
-        return [_array(value) for value in self._session.run_with_ort_values(outputs, values, self._large_run_options)]
+        return [_array(value) for value in self._session.run_with_ort_values(outputs, values, self._burst_options)]
 
 
 def _session_options(tuning: Tuning) -> ort.SessionOptions:
@@ -104,11 +119,6 @@ def _run_options() -> ort.RunOptions:
     options = ort.RunOptions()
     options.log_severity_level = _LOG_ERRORS
     return options
-
-
-def _is_large(feeds: Mapping[str, Array]) -> bool:
-    """Whether a run may take memory that others do not need: giving it back takes a tenth of a small model's time."""
-    return any([array.nbytes > LARGE_BYTES for array in feeds.values()])  # noqa: C419 - a list is quicker here
 
 
 def _declared(arguments: Iterable[Any]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ class Arena(StrEnum):
     """What happens to memory that a run took."""
 
     SHRINK = "Shrink"
-    """What a burst of large requests took is given back after the run."""
+    """What a request took that is much larger than usual is given back after its run."""
     KEEP = "Keep"
     """It stays for the next run: quickest, and a burst stays resident."""
     OFF = "Off"

@@ -474,3 +474,23 @@ def test_sizes_that_contradict_each_other_are_the_clients_error(tmp_path: Path) 
         assert refused.status == 400
         assert refused.error == "S is 3 in input 'a' and 4 in input 'b'"
         assert server.counted("edgemodel_inference_requests_total", 'outcome="server_error"') == 0
+
+
+@pytest.mark.parametrize(("arena", "kept"), [("Shrink", False), ("Keep", True)])
+def test_what_a_burst_took_is_given_back_or_kept(tmp_path: Path, arena: str, kept: bool) -> None:
+    directory = artifacts.write(tmp_path, artifacts.rows(2))
+    with serving_process(directory, "--threads", "1", "--memory-arena", arena) as server:
+
+        def ask(rows: int) -> None:
+            body = np.ones((rows, 64), np.float32).tobytes()
+            assert server.infer(body, {"Inference-Header-Content-Length": "0"}).status == 200
+
+        def resident() -> float:
+            return server.counted("edgemodel_memory_bytes")
+
+        for _ in range(30):
+            ask(1)
+        before = resident()
+        ask(40_000)  # 80 MB for each of its intermediate tensors
+        ask(1)
+        assert (resident() - before > 80_000_000) is kept
