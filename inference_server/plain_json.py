@@ -5,14 +5,15 @@ What is not so, or wrong, ``protocol`` reads: it knows all forms, and what to sa
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES
+from inference_server.datatypes import DATATYPES, Datatype
 from inference_server.errors import InvalidRequest
-from inference_server.tensors import Array, Buffer, check_shape, from_flat
+from inference_server.tensors import Array, Buffer, check_shape
 
 Feeds = dict[str, Array]
 Decode = Callable[[Buffer], tuple[str | None, Feeds] | None]
@@ -20,12 +21,13 @@ Decode = Callable[[Buffer], tuple[str | None, Feeds] | None]
 
 
 def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
-    """None for a model whose inputs are not all numbers of one kind."""
-    kinds = {DATATYPES[tensor.datatype].json for tensor in inputs.values()}
-    if kinds not in ({float}, {int}):
+    """None for a model whose inputs are not all numbers of one datatype."""
+    datatypes = {DATATYPES[tensor.datatype] for tensor in inputs.values()}
+    element = _element(datatypes.pop()) if len(datatypes) == 1 else None
+    if element is None:
         return None
-    (kind,) = kinds
-    data: Any = list.__class_getitem__(kind)
+    dtype = DATATYPES[next(iter(inputs.values())).datatype].numpy
+    data: Any = list.__class_getitem__(element)
     given = msgspec.defstruct(
         "Input", [("name", str), ("shape", list[int]), ("datatype", str), ("data", data)], forbid_unknown_fields=True
     )
@@ -50,7 +52,7 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
             for one in asked.inputs:
                 if len(one.data) != elements(one.name, one.datatype, *one.shape):
                     return None
-                feeds[one.name] = from_flat(one.name, DATATYPES[one.datatype], one.data).reshape(one.shape)
+                feeds[one.name] = np.array(one.data, dtype).reshape(one.shape)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidRequest):
             return None
         if len(feeds) != count or len(asked.inputs) != count:
@@ -58,3 +60,14 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
         return asked.id, feeds
 
     return read
+
+
+def _element(datatype: Datatype) -> Any:
+    """What JSON has for a number of ``datatype``, its range included; None for another, or a range that cannot be told."""
+    if datatype.json is float:
+        limit = float(np.finfo(datatype.numpy.name).max)
+        return Annotated[float, msgspec.Meta(ge=-limit, le=limit)]
+    if datatype.json is int and datatype.name != "UINT64":
+        limits = np.iinfo(datatype.numpy.name)
+        return Annotated[int, msgspec.Meta(ge=int(limits.min), le=int(limits.max))]
+    return None
