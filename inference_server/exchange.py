@@ -1,6 +1,6 @@
 """A request in the form in which it came, and its answer in the form that was asked for: HTTP. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from inference_server import codings, protocol
@@ -37,11 +37,15 @@ class HttpExchange:
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Response:
         reply = protocol.encode(inference, identity.model, identity.revision, arrays)
-        accepted = self._headers.get(b"accept-encoding")
-        if accepted is None or len(reply.body) < codings.REPLY_MIN_BYTES:
-            return Response(OK, reply.body, reply.headers)
-        coding = codings.choose(accepted)
-        if coding is None:
-            return Response(OK, reply.body, reply.headers)
-        headers = (*reply.headers, (b"content-encoding", coding))
-        return Response(OK, codings.compress(reply.body, coding), headers)
+        return coded(reply, self._headers)
+
+
+def coded(reply: protocol.Reply, headers: Mapping[bytes, bytes]) -> Response:
+    """Compressed where the request, which has ``headers``, allows it and it is worth it."""
+    accepted = headers.get(b"accept-encoding")
+    if accepted is None or len(reply.body) < codings.REPLY_MIN_BYTES:
+        return Response(OK, reply.body, reply.headers)
+    coding = codings.choose(accepted)
+    if coding is None:
+        return Response(OK, reply.body, reply.headers)
+    return Response(OK, codings.compress(reply.body, coding), (*reply.headers, (b"content-encoding", coding)))

@@ -19,11 +19,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from edgemodel import metrics as contract
+from inference_server import codings, protocol
 from inference_server.answers import AS_JSON, OK, Response
 from inference_server.app import App, gone
 from inference_server.connection import Connection
 from inference_server.errors import Busy
-from inference_server.exchange import HttpExchange
+from inference_server.exchange import HttpExchange, coded
 from inference_server.protocol import HEADER_LENGTH
 from inference_server.served import Inferring, Served
 from inference_server.workers import Job
@@ -68,6 +69,8 @@ class Head(NamedTuple):
     """Bytes of the body."""
     headers: dict[bytes, bytes]
     keep_alive: bool
+    is_coded: bool
+    """Whether the body is compressed: it may be a thousand times as long."""
     is_binary: bool
     """Whether it has tensors as binary data."""
     padding: int
@@ -113,7 +116,8 @@ def read_head(data: bytes) -> Head | None:
         before = headers.get(HEADER_LENGTH)
         padding = -int(before) % ALIGNMENT if before is not None and before.isdigit() else 0
         length = int(headers[b"content-length"])
-        return Head(path, length, headers, parser.should_keep_alive(), before is not None, padding)
+        coded = b"content-encoding" in headers
+        return Head(path, length, headers, parser.should_keep_alive(), coded, before is not None, padding)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
         return None
 
@@ -206,9 +210,11 @@ class FastLane(Connection):
         self._head, self._asked, self._chunks, self._since = None, None, [], None
 
     def _infer(self, head: Head, served: Served, body: memoryview) -> None:
+        quick = not head.is_coded and served.is_quick(head.length, binary=head.is_binary)
+        if quick and served.plain is not None and not head.is_binary and self._answer_plain(head, served, body):
+            return
         exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
-        # A body that is compressed may be a thousand times as long.
-        if served.is_quick(head.length, binary=head.is_binary) and b"content-encoding" not in head.headers:
+        if quick:
             self._answer(head, served, *self._app.infer(served, exchange, self._active), at_once=True)
             return
         try:
@@ -216,6 +222,22 @@ class FastLane(Connection):
             self._job = self._app.workers.submit(task, partial(self._done, head, served), served.waiting)
         except Busy as error:
             self._answer(head, served, *self._app.failed(error))
+
+    def _answer_plain(self, head: Head, served: Served, body: memoryview) -> bool:
+        """False for a request that is not plain after all."""
+        assert served.plain is not None
+        try:
+            reply = served.plain(body, self._started)
+        except Exception as error:
+            self._answer(head, served, *self._app.failed(error), at_once=True)
+            return True
+        if reply is None:
+            return False
+        if len(reply) < codings.REPLY_MIN_BYTES and head.keep_alive and not self._app.draining and not self._waiting:
+            self.transport.write(_PLAIN % len(reply) + reply)
+        else:
+            self._send(head, coded(protocol.Reply(reply, AS_JSON), head.headers))
+        return True
 
     def _done(self, head: Head, served: Served, response: Response | None, error: Exception | None) -> None:
         self._job = None
@@ -225,15 +247,15 @@ class FastLane(Connection):
         self._answer(head, served, response, outcome)
 
     def _answer(self, head: Head, served: Served, response: Response, outcome: str, *, at_once: bool = False) -> None:
-        metrics, now = served.metrics, perf_counter()
-        if at_once and outcome is contract.OK:
-            metrics.answered_at_once(now - self._started)
+        now = perf_counter()
+        if at_once:
+            served.metrics.waited(0.0)
             served.took(now - self._active, head.length)
-        else:
-            if at_once:
-                metrics.waited(0.0)
-            metrics.answered(outcome, now - self._started)
+        served.metrics.answered(outcome, now - self._started)
         self._active = now
+        self._send(head, response)
+
+    def _send(self, head: Head, response: Response) -> None:
         transport = self.transport
         if transport.is_closing():
             return

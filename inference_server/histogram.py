@@ -1,6 +1,7 @@
 """A histogram of counters, as Prometheus takes it."""
 
 from bisect import bisect_left
+from copy import copy
 from itertools import accumulate
 
 import numpy as np
@@ -20,13 +21,19 @@ class Histogram:
         other._counts, other.sum = list(self._counts), self.sum
         return other
 
+    def __add__(self, other: "Histogram") -> "Histogram":
+        """Of what both observed; they have the same buckets."""
+        both = copy(self)
+        both._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
+        both.sum += other.sum
+        return both
+
     def observe(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
-    def count_zero(self) -> None:
-        """As ``observe(0.0)``."""
-        self._counts[0] += 1
+    def observe_zeros(self, count: int) -> None:
+        self._counts[0] += count
 
     def observe_all(self, values: Array) -> None:
         """Of an array with one dimension."""

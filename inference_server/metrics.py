@@ -6,6 +6,7 @@ Counted here and not by prometheus-client, whose locks and loops take 4 µs of e
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from threading import Lock
@@ -35,15 +36,29 @@ class Identity:
     node: str
 
 
+class AtOnce:
+    """Requests that the event loop answered itself, the plain way. Nothing else writes here, so nothing is locked."""
+
+    __slots__ = ("decoding", "duration", "encoding", "last", "running")
+
+    def __init__(self, duration: Histogram) -> None:
+        self.duration = duration
+        self.decoding = self.running = self.encoding = 0.0
+        """Seconds in all."""
+        self.last = 0.0
+        """``perf_counter()`` of the last answer."""
+
+
 class ModelMetrics:
     """Of one revision of one model. Safe to call from several threads."""
 
     def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
         self.labels = (*astuple(identity), secrets.token_hex(4))
         self.digests = (manifest.artifact_digest, manifest.source_digest)
-        self.outcomes = dict.fromkeys(contract.OUTCOMES, 0)
-        self.duration = Histogram(contract.duration_buckets(objective_seconds))
-        self.queue = Histogram(contract.QUEUE_BUCKETS)
+        self._outcomes = dict.fromkeys(contract.OUTCOMES, 0)
+        self._duration = Histogram(contract.duration_buckets(objective_seconds))
+        self._queue = Histogram(contract.QUEUE_BUCKETS)
+        self.at_once = AtOnce(copy(self._duration))
         self.failed_seconds = 0.0
         """Of requests with another outcome than ok."""
         self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
@@ -57,22 +72,30 @@ class ModelMetrics:
     def answered(self, outcome: str, seconds: float) -> None:
         """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES."""
         with self._lock:
-            self.outcomes[outcome] += 1
+            self._outcomes[outcome] += 1
             if outcome == contract.OK:
-                self.duration.observe(seconds)
+                self._duration.observe(seconds)
             else:
                 self.failed_seconds += seconds
 
-    def answered_at_once(self, seconds: float) -> None:
-        """As ``answered`` with the outcome ok, and ``waited`` 0 seconds."""
-        with self._lock:
-            self.outcomes[contract.OK] += 1
-            self.duration.observe(seconds)
-            self.queue.count_zero()
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many requests had each."""
+        return {**self._outcomes, contract.OK: self._outcomes[contract.OK] + self.at_once.duration.count}
+
+    @property
+    def duration(self) -> Histogram:
+        return self._duration + self.at_once.duration
+
+    @property
+    def queue(self) -> Histogram:
+        waits = copy(self._queue)
+        waits.observe_zeros(self.at_once.duration.count)
+        return waits
 
     def waited(self, seconds: float) -> None:
         with self._lock:
-            self.queue.observe(seconds)
+            self._queue.observe(seconds)
 
     def labelled(self, *, right: int, wrong: int) -> None:
         with self._lock:

@@ -63,7 +63,7 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
 
 
 def _element(datatype: Datatype) -> Any:
-    """What JSON has for a number of ``datatype``, its range included; None for another, or a range that cannot be told."""
+    """What JSON has for a number of ``datatype``, with its range; None for another, or a range that cannot be told."""
     if datatype.json is float:
         limit = float(np.finfo(datatype.numpy.name).max)
         return Annotated[float, msgspec.Meta(ge=-limit, le=limit)]

@@ -135,9 +135,9 @@ def encode(inference: Inference, model: str, version: str, arrays: Sequence[Arra
             rest = b'"parameters":{"binary_data_size":%d}}' % len(blobs[-1])
         else:
             rest = b'"data":%s}' % _encode(tensors.to_json(tensor.name, datatype, array))
-        outputs.append(_head_of_output(tensor.name, tensor.datatype, array.shape) + rest)
+        outputs.append(head_of_output(tensor.name, tensor.datatype, array.shape) + rest)
     echo = b"" if inference.id is None else b'"id":%s,' % _encode(inference.id)
-    head = b'%s%s"outputs":[%s]}' % (_head_of_reply(model, version), echo, b",".join(outputs))
+    head = b'%s%s"outputs":[%s]}' % (head_of_reply(model, version), echo, b",".join(outputs))
     if not blobs:
         return Reply(head, AS_JSON)
     headers = ((b"content-type", b"application/octet-stream"), (HEADER_LENGTH, str(len(head)).encode()))
@@ -145,12 +145,12 @@ def encode(inference: Inference, model: str, version: str, arrays: Sequence[Arra
 
 
 @lru_cache(64)
-def _head_of_reply(model: str, version: str) -> bytes:
+def head_of_reply(model: str, version: str) -> bytes:
     return b'{"model_name":%s,"model_version":%s,' % (_encode(model), _encode(version))
 
 
 @lru_cache(1024)
-def _head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+def head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     return b'{"name":%s,"datatype":%s,"shape":%s,' % (_encode(name), _encode(datatype), _encode(shape))
 
 

@@ -10,6 +10,7 @@ from inference_server.datatypes import DATATYPES
 from inference_server.errors import Expired
 from inference_server.exchange import Exchange
 from inference_server.metrics import Identity, ModelMetrics
+from inference_server.plain_way import plain_way
 from inference_server.protocol import Inference
 from inference_server.replay import Record, Ring
 from inference_server.session import Model
@@ -58,6 +59,9 @@ class Served:
         self._ring = Ring(replay_requests)
         self._predictions = feedback.Predictions()
         self._stats = Stats()
+        replays_or_batches = replay_requests > 0 or self.max_batch_items > 1
+        self.plain = None if replays_or_batches else plain_way(model, identity, metrics, self.took, metrics.drift.note)
+        """How plain requests are answered in the event loop, while they are quick; None where that cannot be."""
         self._quick_seconds = QUICK_SECONDS if threads > 1 else QUICK_SECONDS_OF_ONE_WORKER
         self._average = float("inf")
         """Running average of the seconds that a request takes."""

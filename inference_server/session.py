@@ -53,19 +53,38 @@ class Model:
 
         Raises Unfit when the model finds the values unfit (an index out of its table, say).
         """
+        options = self._burst_options if self._is_burst(feeds) else self._run_options
         try:
             if self._has_bfloat16:
                 return self._run_values(feeds, outputs)
-            options = self._burst_options if self._is_burst(feeds) else self._run_options
             arrays: list[Array] = self._run(outputs, feeds, options)
-        except InvalidArgument as error:
-            raise Unfit(f"the model refuses the inputs: {error}") from error
-        except (Fail, RuntimeException) as error:
-            # What broke may be the model's fault or the request's: only where sizes contradict each other it is known.
-            if (said := self._contradiction(feeds)) is not None:
-                raise Unfit(said) from error
+        except Exception as error:
+            if (unfit := self._unfit(error, feeds)) is not None:
+                raise unfit from error
             raise
         return arrays
+
+    def run_small(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """As ``run``, of a model without BF16 and a request that is no burst."""
+        try:
+            arrays: list[Array] = self._run(outputs, feeds, self._run_options)
+        except Exception as error:
+            if (unfit := self._unfit(error, feeds)) is not None:
+                raise unfit from error
+            raise
+        return arrays
+
+    def _unfit(self, error: Exception, feeds: Mapping[str, Array]) -> Unfit | None:
+        """Where the request is at fault.
+
+        What breaks within a run may be the model's fault or the request's: only where sizes contradict each other it is
+        known.
+        """
+        if isinstance(error, InvalidArgument):
+            return Unfit(f"the model refuses the inputs: {error}")
+        if isinstance(error, Fail | RuntimeException) and (said := self._contradiction(feeds)) is not None:
+            return Unfit(said)
+        return None
 
     def _is_burst(self, feeds: Mapping[str, Array]) -> bool:
         """Whether a request is so much larger than usual that the memory of its run is not kept for the next.

@@ -1,9 +1,10 @@
 """What the statistics extension tells of a model: how often, and how long each part of the work took."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from threading import Lock
-from time import time
+from time import perf_counter, time
 from typing import Any
 
 from edgemodel import metrics as contract
@@ -48,29 +49,30 @@ class Stats:
         """One run answered ``requests``; the seconds that it took in all."""
         with self._lock:
             self._runs += 1
-            sums = self._requests
-            sums.count += requests
-            sums.decoding += decoding
-            sums.running += running
-            sums.encoding += encoding
+            self._requests.add(requests, decoding, running, encoding)
             self._last = time()
             if requests > 1:
                 self._batches.setdefault(requests, _Sums()).add(1, decoding, running, encoding)
 
     def to_json(self, metrics: ModelMetrics) -> dict[str, Any]:
         """As the extension has it; nothing is cached. Runs of one request are no batches."""
-        good = metrics.outcomes[contract.OK]
-        bad = sum(metrics.outcomes.values()) - good
+        outcomes, duration, queue, at_once = metrics.outcomes, metrics.duration, metrics.queue, metrics.at_once
+        good = outcomes[contract.OK]
+        bad = sum(outcomes.values()) - good
+        quick = at_once.duration.count
         with self._lock:
+            sums = copy(self._requests)
+            sums.add(quick, at_once.decoding, at_once.running, at_once.encoding)
+            last = max(self._last, time() - perf_counter() + at_once.last if quick else 0.0)
             return {
-                "last_inference": round(self._last * 1000),
-                "inference_count": self._requests.count,
-                "execution_count": self._runs,
+                "last_inference": round(last * 1000),
+                "inference_count": sums.count,
+                "execution_count": self._runs + quick,
                 "inference_stats": {
-                    "success": _duration(good, metrics.duration.sum),
+                    "success": _duration(good, duration.sum),
                     "fail": _duration(bad, metrics.failed_seconds),
-                    "queue": _duration(metrics.queue.count, metrics.queue.sum),
-                    **self._requests.to_json(),
+                    "queue": _duration(queue.count, queue.sum),
+                    **sums.to_json(),
                     "cache_hit": _duration(0, 0),
                     "cache_miss": _duration(0, 0),
                 },

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter
@@ -99,20 +100,13 @@ class Workers:
     async def run(self, task: Task, together: Waiting | None = None) -> Any:
         """What the work returns or raises, in a worker; cancelled before its turn, it is not begun. Raises Busy."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def done(result: Any, error: Exception | None) -> None:
-            if future.done():  # cancelled: nobody waits any more
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        job = self.submit(task, done, together)
+        job = self.submit(task, partial(_settle, future), together)
         try:
             return await future
         finally:
             job.cancelled = True  # no matter for one that is done
+            # What it raised holds this frame: with the future in it, they would wait for a garbage collection.
+            del future, job
 
     def _work(self) -> None:
         while True:
@@ -164,6 +158,15 @@ class Workers:
     def _finish(self, job: Job, result: Any, error: Exception | None) -> None:
         self._unfinished -= 1
         job.done(result, error)
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    if future.done():  # cancelled: nobody waits any more
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _gone() -> Disconnected:

@@ -37,7 +37,7 @@ def test_a_uvicorn_with_another_signature_is_left_alone(monkeypatch: pytest.Monk
 
 def test_a_plain_head_is_read() -> None:
     headers = {b"host": b"x", b"content-length": b"12", b"accept-encoding": b"gzip"}
-    wanted = Head("/v2/models/m/infer", 12, headers, keep_alive=True, is_binary=False, padding=0)
+    wanted = Head("/v2/models/m/infer", 12, headers, keep_alive=True, is_coded=False, is_binary=False, padding=0)
     assert head("Content-Length: 12", "Accept-Encoding: gzip") == wanted
 
 
