@@ -16,8 +16,8 @@ from tests.unit.inference_server.bad_requests import Bad
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, ServerProcess, serving_process, until
 
 MORE_MEMORY = 48_000_000
-"""Bytes by which a server may grow, far less than what the requests of one test have: heads and ids that are remembered,
-what waits for a garbage collection, what the allocator keeps."""
+"""Bytes by which a server may grow, far less than the requests of one test have: heads that are remembered, what waits
+for a garbage collection, what the allocator keeps."""
 EVERY = 50
 """A right request follows so many wrong ones."""
 HTTP = {
