@@ -25,6 +25,7 @@ from inference_server.app import App, gone
 from inference_server.connection import Connection
 from inference_server.errors import Busy
 from inference_server.exchange import HttpExchange, coded
+from inference_server.plain_way import Answer
 from inference_server.protocol import HEADER_LENGTH
 from inference_server.served import Inferring, Served
 from inference_server.workers import Job
@@ -211,7 +212,8 @@ class FastLane(Connection):
 
     def _infer(self, head: Head, served: Served, body: memoryview) -> None:
         quick = not head.is_coded and served.is_quick(head.length, binary=head.is_binary)
-        if quick and served.plain is not None and not head.is_binary and self._answer_plain(head, served, body):
+        plain = served.plain  # another thread may take it away
+        if quick and plain is not None and not head.is_binary and self._answer_plain(head, served, plain, body):
             return
         exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
         if quick:
@@ -223,11 +225,10 @@ class FastLane(Connection):
         except Busy as error:
             self._answer(head, served, *self._app.failed(error))
 
-    def _answer_plain(self, head: Head, served: Served, body: memoryview) -> bool:
+    def _answer_plain(self, head: Head, served: Served, plain: Answer, body: memoryview) -> bool:
         """False for a request that is not plain after all."""
-        assert served.plain is not None
         try:
-            reply = served.plain(body, self._started)
+            reply = plain(body, self._started)
         except Exception as error:
             self._answer(head, served, *self._app.failed(error), at_once=True)
             return True

@@ -135,6 +135,8 @@ class Repository:
             entry.served = Served(entry.identity, outcome.model, entry.metrics, **self._limits)
             self.entries = {**self.entries, name: entry}
             self._publish()
+            if old is not entry and old.served is not None:
+                old.served.retire()
         return outcome
 
     def unload(self, name: str) -> None:
@@ -142,8 +144,10 @@ class Repository:
         with self._lock:
             entry = self.entries[name]
             entry.reason = UNLOADED.format(name=name)
-            entry.served = None
+            served, entry.served = entry.served, None
             self._publish()
+            if served is not None:
+                served.retire()
         memory.give_back()
 
     def _replay(self, before: Entry, entry: Entry, candidate: Model) -> None:

@@ -68,6 +68,11 @@ class Served:
         self._average_size = 0.0
         """The same of the bytes of its body."""
 
+    def retire(self) -> None:
+        """Nothing new is asked of it. The plain way has this object, and this object the plain way: together they would
+        keep the model until a garbage collection."""
+        self.plain = None
+
     @property
     def paths(self) -> tuple[str, ...]:
         """Where infer requests go."""
