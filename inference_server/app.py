@@ -15,7 +15,7 @@ from inference_server.answers import Response
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
 from inference_server.control import Control
-from inference_server.errors import Busy, Disconnected, MethodNotAllowed, NotFound, NotReady, RequestError
+from inference_server.errors import Busy, MethodNotAllowed, NotFound, NotReady, RequestError, gone
 from inference_server.exchange import HttpExchange
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
 from inference_server.repository import LOADING, Repository
@@ -204,10 +204,6 @@ async def _left(receive: Receive) -> None:
     """Until the client goes away."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def gone() -> Disconnected:
-    return Disconnected("the client went away before its request was complete")
 
 
 def _asks_first(scope: Scope) -> bool:

@@ -1,7 +1,7 @@
 """Reading a request's body from the connection, within a limit."""
 
 from inference_server.asgi import Receive
-from inference_server.errors import Disconnected, TooLarge
+from inference_server.errors import TooLarge, gone
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
@@ -20,7 +20,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -
     while more:
         event = await receive()
         if event["type"] == "http.disconnect":
-            raise Disconnected("the client went away before its request was complete")
+            raise gone()
         chunk = event.get("body", b"")
         more = event.get("more_body", False)
         size += len(chunk)

@@ -77,3 +77,7 @@ class Expired(RequestError):
 
 class Disconnected(RequestError):
     """The caller went away before its request was complete; nobody reads the answer."""
+
+
+def gone() -> Disconnected:
+    return Disconnected("the client went away before its request was complete")

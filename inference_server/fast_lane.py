@@ -21,9 +21,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from edgemodel import metrics as contract
 from inference_server import codings, protocol
 from inference_server.answers import AS_JSON, OK, Response
-from inference_server.app import App, gone
+from inference_server.app import App
 from inference_server.connection import Connection
-from inference_server.errors import Busy
+from inference_server.errors import Busy, gone
 from inference_server.exchange import HttpExchange, coded
 from inference_server.plain_way import Answer
 from inference_server.protocol import HEADER_LENGTH

@@ -12,7 +12,7 @@ import numpy as np
 from edgemodel.artifact import Tensor
 from inference_server import protocol, tensors
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest, Unfit
+from inference_server.errors import InvalidRequest
 from inference_server.metrics import Identity
 from inference_server.open_inference_pb2 import ModelInferResponse
 from inference_server.protocol import Inference, Outputs, Signature, Wanted
@@ -118,19 +118,10 @@ def _typed(given: Any, shape: Sequence[int]) -> Array:
 
 def _wanted(request: Any, declared: Mapping[str, Tensor]) -> Outputs:
     """No ``outputs`` is all outputs of the model."""
-    names = [output.name for output in request.outputs] or list(declared)
-    for output in request.outputs:
-        for refused in ("classification", "shared_memory_region"):
-            if refused in output.parameters:
-                raise InvalidRequest(f"output {output.name!r}: {refused} is not supported")
     raw = bool(request.raw_input_contents)
-    wanted: list[Wanted] = []
-    for name in names:
-        if name not in declared:
-            raise Unfit(f"output {name!r} is unknown, the model has {protocol.names_of(declared)}")
-        if names.count(name) > 1:
-            raise InvalidRequest(f"output {name!r} is asked for twice")
-        wanted.append(Wanted(declared[name], raw))
+    asked = [protocol.declared_output(output.name, output.parameters, declared) for output in request.outputs]
+    wanted = [Wanted(tensor, raw) for tensor in asked or declared.values()]
+    protocol.check_asked_once([one.tensor.name for one in wanted])
     # All in one form: where one output has no other, all are raw.
     if any(one.tensor.datatype not in CONTENTS for one in wanted):
         return Outputs(Wanted(one.tensor, True) for one in wanted)

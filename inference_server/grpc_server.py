@@ -21,7 +21,7 @@ import inference_server
 from edgemodel import metrics as contract
 from inference_server import control
 from inference_server import open_inference_pb2 as messages
-from inference_server.app import EXTENSIONS, App, gone
+from inference_server.app import EXTENSIONS, App
 from inference_server.errors import (
     Busy,
     Disconnected,
@@ -31,6 +31,7 @@ from inference_server.errors import (
     NotFound,
     RequestError,
     TooLarge,
+    gone,
 )
 from inference_server.grpc_exchange import GrpcExchange
 from inference_server.served import Inferring

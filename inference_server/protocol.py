@@ -166,6 +166,23 @@ def declared_input(name: str, before: Container[str], declared: Mapping[str, Ten
     return declared[name]
 
 
+def declared_output(name: str, parameters: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
+    """What the model declares for the output ``name``, asked for with ``parameters``. Raises Unfit, InvalidRequest."""
+    if name not in declared:
+        raise Unfit(f"output {name!r} is unknown, the model has {names_of(declared)}")
+    for refused in ("classification", "shared_memory_region"):
+        if refused in parameters:
+            raise InvalidRequest(f"output {name!r}: {refused} is not supported")
+    return declared[name]
+
+
+def check_asked_once(names: Sequence[str]) -> None:
+    """``names``: of the wanted outputs. Raises InvalidRequest."""
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidRequest(f"output {name!r} is asked for twice")
+
+
 def check_input(name: str, datatype: str, shape: Sequence[int], declared: Tensor) -> None:
     if datatype != declared.datatype:
         raise Unfit(f"input {name!r}: datatype {datatype}, want {declared.datatype}")
@@ -251,23 +268,17 @@ def _wanted(request: _Request, signature: Signature) -> Outputs:
         wanted = [Wanted(tensor, binary) for tensor in declared.values()]
     else:
         wanted = [_wanted_output(output, binary, declared) for output in request.outputs]
-    names = [one.tensor.name for one in wanted]
+    check_asked_once([one.tensor.name for one in wanted])
     for one in wanted:
-        name = one.tensor.name
-        if names.count(name) > 1:
-            raise InvalidRequest(f"output {name!r} is asked for twice")
         if not one.binary and DATATYPES[one.tensor.datatype].json is None:
-            raise Unfit(f"output {name!r}: {one.tensor.datatype} has no JSON form, ask for it with binary_data")
+            name, datatype = one.tensor.name, one.tensor.datatype
+            raise Unfit(f"output {name!r}: {datatype} has no JSON form, ask for it with binary_data")
     return Outputs(wanted)
 
 
 def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]) -> Wanted:
-    if output.name not in declared:
-        raise Unfit(f"output {output.name!r} is unknown, the model has {names_of(declared)}")
-    for refused in ("classification", "shared_memory_region"):
-        if refused in output.parameters:
-            raise InvalidRequest(f"output {output.name!r}: {refused} is not supported")
-    return Wanted(declared[output.name], _flag(output.parameters, "binary_data", binary, f"output {output.name!r}"))
+    tensor = declared_output(output.name, output.parameters, declared)
+    return Wanted(tensor, _flag(output.parameters, "binary_data", binary, f"output {output.name!r}"))
 
 
 def timeout(parameters: Mapping[str, Any]) -> float | None:
