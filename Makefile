@@ -9,8 +9,9 @@ VENV := build/venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 UNIT_WORKERS := 2
+E2E_WORKERS := 4
 
-.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server proto lab-up lab-down images lock clean
+.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,8 +24,8 @@ BESIDE := $(MAKE) --no-print-directory --jobs 2
 
 test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
 	$(BESIDE) lab-test lint types imports
-	$(MAKE) --no-print-directory contract e2e-install e2e-beside
-	$(BESIDE) unit e2e-alone UNIT_WORKERS=1
+	$(MAKE) --no-print-directory --jobs 1 contract e2e-install e2e-beside
+	$(BESIDE) e2e-alone unit
 
 lint: $(VENV)/ready ## ruff: errors, style, security
 	$(RUN) -m ruff check .
@@ -37,7 +38,7 @@ imports: $(VENV)/ready ## the directions of import
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready lab-up ## tests that need no cluster, but some of the programs that come with the lab
-	nice $(PYTEST) -n $(UNIT_WORKERS) tests/unit
+	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) tests/unit
 
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
 	$(PYTEST) tests/contract
@@ -48,10 +49,10 @@ e2e-install: $(VENV)/ready lab-up
 	$(RUN) -m tests.support.install
 
 e2e-beside: $(VENV)/ready lab-up # after e2e-install
-	$(PYTEST) -n 4 --maxschedchunk 1 tests/e2e -m "not exclusive"
+	$(PYTEST) --durations=12 -n $(E2E_WORKERS) --maxschedchunk 1 tests/e2e -m "not exclusive"
 
 e2e-alone: $(VENV)/ready lab-up # after e2e-install
-	$(PYTEST) tests/e2e -m exclusive
+	$(PYTEST) --durations=12 tests/e2e -m exclusive
 
 lab-test: $(VENV)/ready lab-up ## the lab itself: taken down and up again, a node cut off, images, names
 	$(PYTEST) tests/lab
@@ -65,6 +66,9 @@ bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulat
 
 bench-server: $(VENV)/ready ## the inference server beside five others and the bare runtime (20 minutes); writes build/bench/server.json
 	$(RUN) tests/bench/server.py
+
+bench-compression: $(VENV)/ready ## whole recipes, Auto and each step alone, on models and data that are real (two hours); writes build/bench/compression.json
+	$(RUN) tests/bench/compression.py
 
 proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/open_inference.proto
 	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/open_inference.proto

@@ -1,4 +1,7 @@
-"""Writes the chart's copy of the CRDs: ``python crds/sync.py``; with ``--check``, only compares.
+"""Writes what is generated in the CRDs, and the chart's copy of them: ``python crds/sync.py``; with ``--check``, only
+compares.
+
+What they say of compression steps is made from the steps (generated.py).
 
 The copies are templates and not in a chart's ``crds/`` folder, because Helm never upgrades what lies
 there. They carry ``helm.sh/resource-policy: keep``: without it, uninstalling the chart would delete every
@@ -7,6 +10,8 @@ EdgeModel of the cluster.
 
 import sys
 from pathlib import Path
+
+from generated import with_generated_parts
 
 HERE = Path(__file__).resolve().parent
 COPIES = HERE.parent / "charts" / "edgemodel" / "templates" / "crds"
@@ -17,30 +22,32 @@ KEEP = "metadata:\n  annotations:\n    helm.sh/resource-policy: keep\n  name: "
 TAIL = "{{- end }}\n"
 
 
-def copy_of(original: Path) -> str:
+def copy_of(name: str, text: str) -> str:
     """The chart's template for one CRD. Raises ValueError when it would not come out of Helm as it went in."""
-    text = original.read_text()
     if "{{" in text:
-        raise ValueError(f"{original.name}: Helm would read '{{{{' as an action; write the rule or the text otherwise")
+        raise ValueError(f"{name}: Helm would read '{{{{' as an action; write the rule or the text otherwise")
     if text.count(NAME_LINE) != 1:
-        raise ValueError(f"{original.name}: metadata must begin with name")
+        raise ValueError(f"{name}: metadata must begin with name")
     body = text[text.index("apiVersion:") :]
-    return HEAD % original.name + body.replace(NAME_LINE, KEEP) + TAIL
+    return HEAD % name + body.replace(NAME_LINE, KEEP) + TAIL
 
 
 def main(check: bool) -> int:
-    wanted = {path.name: copy_of(path) for path in sorted(HERE.glob("*.yaml"))}
-    present = {path.name: path.read_text() for path in sorted(COPIES.glob("*.yaml"))}
+    originals = {path: with_generated_parts(path.read_text()) for path in sorted(HERE.glob("*.yaml"))}
+    wanted = originals | {COPIES / path.name: copy_of(path.name, text) for path, text in originals.items()}
+    present = {path: path.read_text() for folder in (HERE, COPIES) for path in folder.glob("*.yaml")}
+    differing = sorted(path for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path))
     if check:
-        differing = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
         if differing:
-            print(f"differ from crds/: {', '.join(differing)}; run python crds/sync.py", file=sys.stderr)
+            names = ", ".join(str(path.relative_to(HERE.parent)) for path in differing)
+            print(f"not up to date: {names}; run python crds/sync.py", file=sys.stderr)
         return 1 if differing else 0
     COPIES.mkdir(parents=True, exist_ok=True)
-    for name in present.keys() - wanted.keys():
-        (COPIES / name).unlink()
-    for name, text in wanted.items():
-        (COPIES / name).write_text(text)
+    for path in differing:
+        if path in wanted:
+            path.write_text(wanted[path])
+        else:
+            path.unlink()
     return 0
 
 

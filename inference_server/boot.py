@@ -45,29 +45,38 @@ def read_manifest(path: Path) -> ArtifactManifest | Ending:
         return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
 
-def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Ready | Ending:
-    """Verify the digest, load, run the golden set: in this order, so that nothing unverified is parsed."""
-    started = perf_counter()
-    directory, path = path, path if path.is_file() else path / names.MODEL_FILE
+def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Model | Ending:
+    """Verifies the digest, then loads: nothing unverified is parsed."""
+    path = path if path.is_file() else path / names.MODEL_FILE
     try:
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:
             return Ending(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
-        model = Model(path, tuning)
+        return Model(path, tuning)
     except Exception as error:
         return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+
+
+def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Ready | Ending:
+    """Loads it and runs the golden set, which it has to pass."""
+    started = perf_counter()
+    model = load(path, manifest, tuning)
+    if isinstance(model, Ending):
+        return model
     loaded = perf_counter()
-    golden = None if manifest.golden is None else _test(model, directory, manifest.golden)
+    golden = None if manifest.golden is None else answer_golden(model, path, manifest.golden)
     if isinstance(golden, Ending):
         return golden
+    if golden is not None and not golden.passed:
+        return Ending(reasons.GOLDEN_MISMATCH, str(golden))
     return Ready(model, golden, loaded - started, perf_counter() - loaded)
 
 
-def _test(model: Model, directory: Path, golden: Golden) -> GoldenResult | Ending:
+def answer_golden(model: Model, directory: Path, golden: Golden) -> GoldenResult | Ending:
+    """What the model makes of its golden set, passed or not."""
     try:
-        result = run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
+        return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
     except GoldenInvalid as error:
         return Ending(reasons.MODEL_LOAD_FAILED, str(error))
     except Exception as error:
         return Ending(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {error}")
-    return result if result.passed else Ending(reasons.GOLDEN_MISMATCH, str(result))

@@ -4,7 +4,7 @@ int8 results differ between instruction sets, so only a run on the node can tell
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -50,13 +50,30 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
     min_percent = _percent(golden.min_percent)
     step = _items_a_run(signature.inputs.values(), inputs, golden.items)
     agree = 0
-    for start in range(0, golden.items, step):
-        feeds = {name: _feed(array[start : start + step], signature.inputs[name]) for name, array in inputs.items()}
+    for start, feeds in _feeds(signature, inputs, golden.items, step):
         answers = run(feeds, list(outputs))
         for offset in range(step):
             recorded = [array[start + offset] for array in outputs.values()]
             agree += agrees(recorded, [_item(answer, offset, step) for answer in answers])
     return GoldenResult(agree, golden.items, min_percent)
+
+
+def golden_feeds(signature: Signature, golden: Golden, path: Path) -> list[dict[str, Array]]:
+    """What ``run_golden`` asks, a run each. Raises GoldenInvalid."""
+    inputs, _ = _load(path, signature, golden.items)
+    step = _items_a_run(signature.inputs.values(), inputs, golden.items)
+    return [feeds for _, feeds in _feeds(signature, inputs, golden.items, step)]
+
+
+def _feeds(
+    signature: Signature, inputs: Mapping[str, Array], items: int, step: int
+) -> Iterator[tuple[int, dict[str, Array]]]:
+    """(number of its first item, inputs) of each run."""
+    for start in range(0, items, step):
+        yield (
+            start,
+            {name: _feed(array[start : start + step], signature.inputs[name]) for name, array in inputs.items()},
+        )
 
 
 def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -102,7 +119,7 @@ def _items_a_run(declared: Iterable[Tensor], inputs: Mapping[str, Array], items:
 
 def _feed(items: Array, declared: Tensor) -> Array:
     """``items`` as the model takes them: where it has no dimension for items, there is one, and it is taken away."""
-    array = items if items.ndim == len(declared.shape) else items[0]
+    array = items if items.ndim == len(declared.shape) else np.asarray(items[0])
     if declared.datatype == "BYTES":
         array = array.astype(object)
     return np.ascontiguousarray(array) if array.ndim else array

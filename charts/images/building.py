@@ -13,9 +13,9 @@ from edge_oci.client import Repository
 from edge_oci.images import Platform, PushedImage, push_image, push_index
 from edge_oci.layers import Layer
 
-from . import bytecode, debian, own_code, pruning, wheels
+from . import bytecode, debian, own_code, pruning, torch_cpu, wheels
 from .cache import cached_layer, key_of
-from .catalogue import Image
+from .catalogue import Image, Wheels
 from .debian import Debian
 from .progress import step
 
@@ -99,8 +99,7 @@ def labels(image: Image) -> dict[str, str]:
 
 def _layers(image: Image, architecture: str, fresh: bool) -> list[Layer]:
     made = [_debian_layer(image.base, architecture, fresh)]
-    if image.wheels is not None:
-        made.append(_wheels_layer(image, architecture))
+    made += [_wheels_layer(what, architecture) for what in image.wheels]
     if image.code:
         made.append(_code_layer(image))
     return made
@@ -119,17 +118,13 @@ def _debian_layer(base: Debian, architecture: str, fresh: bool) -> Layer:
         )
 
 
-def _wheels_layer(image: Image, architecture: str) -> Layer:
-    assert image.wheels is not None
-    what = image.wheels
-    lock = LOCKS / f"{what.lock}.txt"
-    key = key_of(["wheels", repr(what), lock, architecture, str(wheels.stripper(architecture)), *_makers(wheels)])
-    with step(f"{architecture}: Python packages of {image.name}"):
+def _wheels_layer(what: Wheels, architecture: str) -> Layer:
+    requirements = wheels.requirements(what, LOCKS)
+    makers = [*_makers(wheels), *([Path(torch_cpu.__file__)] if what.torch_for_cpu else [])]
+    key = key_of(["wheels", repr(what), requirements, architecture, str(wheels.stripper(architecture)), *makers])
+    with step(f"{architecture}: Python packages of {what.lock}"):
         return cached_layer(
-            key,
-            lambda path, scratch: wheels.write_wheels_layer(
-                lock, architecture, what.dropped, what.pruned, what.emptied, what.left_as_sources, path, scratch
-            ),
+            key, lambda path, scratch: wheels.write_wheels_layer(what, requirements, architecture, path, scratch)
         )
 
 

@@ -24,6 +24,12 @@ class Wheels:
     """Why -> files that stay, with nothing in them."""
     left_as_sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Why -> packages that are not compiled; bytecode starts faster, and is larger."""
+    upon: str | None = None
+    """Another lock, whose packages the layer below has: they are not installed once more."""
+    keeps_sources: bool = False
+    """Beside the bytecode: some packages read their own."""
+    torch_for_cpu: bool = False
+    """Without what torch has for GPUs (torch_cpu.py)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,8 @@ class Image:
     base: Debian
     entrypoint: tuple[str, ...]
     command: tuple[str, ...] = ()
-    wheels: Wheels | None = None
+    wheels: tuple[Wheels, ...] = ()
+    """A layer each, lowest first."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Besides what every image has."""
     code: tuple[str, ...] = ()
@@ -64,25 +71,29 @@ SERVER = Image(
     name="server",
     description="Serves one ONNX model by the Open Inference Protocol",
     base=debian.PYTHON,
-    wheels=Wheels(
-        lock="server",
-        dropped={"onnxruntime imports these only to convert and quantize": ["flatbuffers", "packaging", "protobuf"]},
-        pruned={
-            **_NUMPY,
-            **_ONNXRUNTIME,
-            "tools that change models; the compressor has them": [
-                "onnxruntime/tools",
-                "onnxruntime/transformers",
-                "onnxruntime/quantization",
-            ],
-            "numpy: types for type checkers": ["numpy/typing"],
-            "numpy: loaded on demand, and no request demands them": [
-                "numpy/random",
-                "numpy/fft",
-                "numpy/ma",
-                "numpy/polynomial",
-            ],
-        },
+    wheels=(
+        Wheels(
+            lock="server",
+            dropped={
+                "onnxruntime imports these only to convert and quantize": ["flatbuffers", "packaging", "protobuf"]
+            },
+            pruned={
+                **_NUMPY,
+                **_ONNXRUNTIME,
+                "tools that change models; the compressor has them": [
+                    "onnxruntime/tools",
+                    "onnxruntime/transformers",
+                    "onnxruntime/quantization",
+                ],
+                "numpy: types for type checkers": ["numpy/typing"],
+                "numpy: loaded on demand, and no request demands them": [
+                    "numpy/random",
+                    "numpy/fft",
+                    "numpy/ma",
+                    "numpy/polynomial",
+                ],
+            },
+        ),
     ),
     environment=_NO_TELEMETRY,
     code=("inference_server", "operator/edgemodel"),
@@ -93,27 +104,31 @@ OPERATOR = Image(
     name="operator",
     description="Rolls compressed models out to edge nodes",
     base=debian.PYTHON,
-    wheels=Wheels(
-        lock="operator",
-        dropped={
-            "only the synchronous half of kubernetes imports them": [
-                "charset-normalizer", "durationpy", "oauthlib", "requests", "requests-oauthlib", "websocket-client",
-            ],
-            "edge_oci takes the system's certificates": ["certifi"],
-            "needed to build cffi's users, not to run them": ["pycparser"],
-        },
-        pruned={
-            "the synchronous half of kubernetes: the operator imports kubernetes.aio": [
-                f"kubernetes/{name}"
-                for name in ("client", "config", "dynamic", "informer", "leaderelection", "stream", "utils", "watch")
-            ],
-            "pydantic: its former version": ["pydantic/v1", "pydantic/mypy.py"],
-            "typed APIs and models, which load on demand: the operator speaks raw dictionaries": [
-                "kubernetes/aio/client/api/*_api.py",
-                "kubernetes/aio/client/models/*[!_].py",
-            ],
-        },
-        emptied={"it imports the synchronous half": ["kubernetes/__init__.py"]},
+    wheels=(
+        Wheels(
+            lock="operator",
+            dropped={
+                "only the synchronous half of kubernetes imports them": [
+                    "charset-normalizer", "durationpy", "oauthlib", "requests", "requests-oauthlib", "websocket-client",
+                ],
+                "edge_oci takes the system's certificates": ["certifi"],
+                "needed to build cffi's users, not to run them": ["pycparser"],
+            },
+            pruned={
+                "the synchronous half of kubernetes: the operator imports kubernetes.aio": [
+                    f"kubernetes/{name}"
+                    for name in (
+                        "client", "config", "dynamic", "informer", "leaderelection", "stream", "utils", "watch",
+                    )
+                ],
+                "pydantic: its former version": ["pydantic/v1", "pydantic/mypy.py"],
+                "typed APIs and models, which load on demand: the operator speaks raw dictionaries": [
+                    "kubernetes/aio/client/api/*_api.py",
+                    "kubernetes/aio/client/models/*[!_].py",
+                ],
+            },
+            emptied={"it imports the synchronous half": ["kubernetes/__init__.py"]},
+        ),
     ),
     code=("operator/edge_operator", "operator/edge_oci", "operator/edgemodel"),
     entrypoint=("/usr/bin/python3", "-m", "edge_operator"),
@@ -123,43 +138,84 @@ COMPRESSOR = Image(
     name="compressor",
     description="Compresses a model, judges it and publishes it as an image",
     base=debian.PYTHON,
-    wheels=Wheels(
-        lock="compressor",
-        left_as_sources={
-            "only CleanGraph imports them: 5 MB less to pull is worth more than a second of one step": [
-                "sympy",
-                "mpmath",
-                "onnxslim",
-            ],
-        },
-        dropped={"colours for Windows": ["colorama"]},
-        pruned={
-            **_NUMPY,
-            **_ONNXRUNTIME,
-            "tools for phones and for training; quantization needs the shape inference": [
-                "onnxruntime/tools/[!_s]*",
-            ],
-            "sympy: shape inference asks nothing of these": [
-                f"sympy/{name}"
-                for name in (
-                    "categories",
-                    "crypto",
-                    "diffgeom",
-                    "holonomic",
-                    "liealgebras",
-                    "physics",
-                    "stats",
-                    "vector",
-                )
-            ],
-            "a shell, manual pages": ["isympy.py", "share"],
-            "numpy: loaded on demand, and no step demands it": ["numpy/polynomial"],
-            "onnx: for compiling against it, and to test it": ["onnx/*.proto", "onnx/fuzz"],
-        },
+    wheels=(
+        Wheels(
+            lock="compressor",
+            left_as_sources={
+                "only CleanGraph imports them: 5 MB less to pull is worth more than a second of one step": [
+                    "sympy",
+                    "mpmath",
+                    "onnxslim",
+                ],
+            },
+            dropped={"colours for Windows": ["colorama"]},
+            pruned={
+                **_NUMPY,
+                **_ONNXRUNTIME,
+                "tools for phones and for training; quantization needs the shape inference": [
+                    "onnxruntime/tools/[!_s]*",
+                ],
+                "sympy: shape inference asks nothing of these": [
+                    f"sympy/{name}"
+                    for name in (
+                        "categories",
+                        "crypto",
+                        "diffgeom",
+                        "holonomic",
+                        "liealgebras",
+                        "physics",
+                        "stats",
+                        "vector",
+                    )
+                ],
+                "a shell, manual pages": ["isympy.py", "share"],
+                "numpy: loaded on demand, and no step demands it": ["numpy/polynomial"],
+                "onnx: for compiling against it, and to test it": ["onnx/*.proto", "onnx/fuzz"],
+            },
+        ),
     ),
     environment=_NO_TELEMETRY,
     code=("operator/edge_compressor", "operator/edge_oci", "operator/edgemodel"),
     entrypoint=("/usr/bin/python3", "-m", "edge_compressor"),
+)
+
+TRAINER = Image(
+    name="trainer",
+    description="The compressor with torch, for steps that train",
+    base=debian.PYTHON,
+    wheels=(
+        *COMPRESSOR.wheels,
+        Wheels(
+            lock="trainer",
+            upon="compressor",
+            # torch.jit and onnxscript read the functions that they translate.
+            keeps_sources=True,
+            torch_for_cpu=True,
+            dropped={
+                "torch needs them to compile kernels and to save to remote places": [
+                    "fsspec",
+                    "jinja2",
+                    "markupsafe",
+                    "setuptools",
+                ],
+            },
+            pruned={
+                "torch: for compiling against it": ["torch/include", "torch/share", "torch/bin/protoc*"],
+                "torch: libraries that only a GPU asks for": [
+                    "torch/lib/libtorch_cuda_linalg.so",
+                    "torch/lib/libcaffe2_nvrtc.so",
+                ],
+                "torch: for its own tests, but for what it imports itself": [
+                    f"torch/testing/_internal/{name}"
+                    for name in ("common_[!d]*", "py312*", "*_db.py", "generated", "opinfo", "optests", "test_module")
+                ],
+            },
+        ),
+    ),
+    environment=_NO_TELEMETRY,
+    code=COMPRESSOR.code,
+    entrypoint=COMPRESSOR.entrypoint,
+    platforms=("linux/amd64",),
 )
 
 REGISTRY = Image(
@@ -182,4 +238,4 @@ PROMETHEUS = Image(
     released=False,
 )
 
-IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, REGISTRY, PROMETHEUS)}
+IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, TRAINER, REGISTRY, PROMETHEUS)}

@@ -114,11 +114,11 @@ _PYTHON_PRUNED = {
             "telnetlib", "uu", "wave", "xdrlib",
         )
     ],
-    "debuggers, profilers and other tools of a developer": [
+    "debuggers and other tools of a developer (not what torch imports)": [
         f"usr/lib/python3.11/{name}.py"
         for name in (
-            "antigravity", "bdb", "cProfile", "pdb", "pickletools", "profile", "pstats", "pyclbr", "rlcompleter",
-            "tabnanny", "this", "trace", "webbrowser", "zipapp", "modulefinder", "graphlib", "sched", "shelve",
+            "antigravity", "bdb", "pdb", "pyclbr", "rlcompleter", "tabnanny", "this", "trace", "webbrowser", "zipapp",
+            "modulefinder", "sched", "shelve",
         )
     ],
     "character sets besides UTF-8 and its like": [
@@ -132,7 +132,7 @@ _PYTHON_PRUNED = {
         f"usr/lib/python3.11/lib-dynload/{name}*"
         for name in (
             "_dbm", "_gdbm", "_sqlite3", "_curses", "readline", "nis", "_crypt", "ossaudiodev", "_test", "_xxtest",
-            "xxlimited", "audioop", "_lsprof", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp",
+            "xxlimited", "audioop", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp",
             "_codecs_kr", "_codecs_tw",
         )
     ],

@@ -6,12 +6,14 @@ import platform
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edge_oci.layers import Layer, tree, write_layer
 
-from .bytecode import PYTHON, compile_instead, compiler
+from . import torch_cpu
+from .bytecode import PYTHON, compile_beside, compile_instead, compiler
+from .catalogue import Wheels
 from .progress import BuildError, run, say, step
 from .pruning import drop_empty_directories, prune
 
@@ -32,41 +34,49 @@ COMMON: Mapping[str, Sequence[str]] = {
 }
 
 
-def write_wheels_layer(
-    lock: Path,
-    architecture: str,
-    dropped: Mapping[str, Sequence[str]],
-    pruned: Mapping[str, Sequence[str]],
-    emptied: Mapping[str, Sequence[str]],
-    left_as_sources: Mapping[str, Sequence[str]],
-    path: Path,
-    scratch: Path,
-) -> Layer:
-    """Installs ``lock`` for ``architecture`` without running anything, prunes, strips and writes it as a gzip layer.
+def write_wheels_layer(what: Wheels, requirements: str, architecture: str, path: Path, scratch: Path) -> Layer:
+    """Installs ``requirements`` for ``architecture`` without running anything, prunes, strips, writes a gzip layer.
 
-    ``dropped``: why -> packages that are not installed; ``pruned``: why -> patterns; ``emptied``: why -> files
-    that stay with no content; ``left_as_sources``: why -> packages that do not become bytecode. Raises BuildError.
+    Raises BuildError.
     """
     root = scratch / "packages"
     wanted = scratch / "wanted.txt"
-    wanted.write_text(without(lock.read_text(), [name for names in dropped.values() for name in names]))
-    with step(f"{architecture}: installing {lock.name}"):
+    wanted.write_text(requirements)
+    with step(f"{architecture}: installing {what.lock}.txt"):
         run([*_pip(), "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes",
              *_platforms(architecture), "--target", root, "--requirement", wanted])  # fmt: skip
     prune(root, COMMON)
-    prune(root, pruned)
-    for files in emptied.values():
+    prune(root, what.pruned)
+    for files in what.emptied.values():
         for name in files:
             (root / name).write_text("")
+    if what.torch_for_cpu:
+        torch_cpu.add_stubs(root / "torch")
+        say(f"torch: {torch_cpu.blank_gpu_code(root / 'torch') / 1e6:.0f} MB for GPUs blanked")
     _strip(root, architecture)
     drop_empty_directories(root)
-    compile_instead(root, DIRECTORY, [name for names in left_as_sources.values() for name in names])
+    if what.keeps_sources:
+        compile_beside(root, DIRECTORY)
+    else:
+        compile_instead(root, DIRECTORY, [name for names in what.left_as_sources.values() for name in names])
     return write_layer(tree(root, DIRECTORY), path, compression="gzip")
 
 
-def without(lock: str, dropped: Sequence[str]) -> str:
+def requirements(what: Wheels, locks: Path) -> str:
+    """What a layer installs, in the lock file's text, without what is dropped or lies below."""
+    lock = (locks / f"{what.lock}.txt").read_text()
+    below = _names((locks / f"{what.upon}.txt").read_text()) if what.upon else []
+    return without(lock, [*(name for names in what.dropped.values() for name in names), *below])
+
+
+def _names(lock: str) -> list[str]:
+    return [line.partition("==")[0].strip() for line in lock.splitlines() if not line.startswith((" ", "\t"))]
+
+
+def without(lock: str, dropped: Iterable[str]) -> str:
     """The lock file's text without the requirements named. Raises ValueError for a name that is not in it."""
     kept: list[str] = []
+    dropped = set(dropped)
     missing = set(dropped)
     skipping = False
     for line in lock.splitlines(keepends=True):

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes evaluation.npz, calibration.npz and request.json from Debian's package ``dataset-fashion-mnist``.
+"""Writes the data sets and request.json, from Debian's package ``dataset-fashion-mnist``.
 
 Needs numpy alone, so that the data sets can be made without what training needs. The same package gives the
 same bytes, hence the same digests.
 
-The three never share an image: calibration is of the training images, evaluation of the first test images,
-the request of the test images after those.
+Calibration is of the training images, evaluation of the first test images, the request of the test images after
+those.
 """
 
 import argparse
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to (%(default)s)")
     parser.add_argument("--evaluation", type=int, default=3800, help="number of test images (%(default)s)")
     parser.add_argument("--calibration", type=int, default=512, help="number of training images (%(default)s)")
+    parser.add_argument("--training", type=Path, help="file for the 60,000 training images; none if not given")
     options = parser.parse_args()
 
     pixels, labels = read_images(options.dataset, "t10k")
@@ -62,9 +63,11 @@ def main() -> None:
     request = one_of_each_class(pixels[count:], labels[count:])
     (options.output / "request.json").write_text(json.dumps(request, separators=(",", ":")) + "\n")
 
-    pixels, _ = read_images(options.dataset, "train")
+    pixels, labels = read_images(options.dataset, "train")
     count = options.calibration
     write_npz(options.output / "calibration.npz", image=model_input(pixels[:count]))
+    if options.training:
+        write_npz(options.training, image=model_input(pixels), label=labels)
 
 
 def _read_idx(path: Path) -> np.ndarray:

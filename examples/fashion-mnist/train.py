@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains a small residual network on Fashion-MNIST and writes it as model.onnx.
+"""Trains a small residual network on Fashion-MNIST and writes it as model.onnx, and as a program that can be trained.
 
 The test images are looked at once, at the end: nothing is chosen by them. BatchNorm is folded into the
 convolutions before the export, and what the exporter notes about itself is left out of the file.
@@ -127,6 +127,14 @@ def export(network: Network, path: Path) -> None:
     onnx.save_model(model, path)
 
 
+def export_program(network: Network, path: Path) -> None:
+    """As it was trained, BatchNorm and all, with an open batch: what steps that train take."""
+    program = torch.export.export(
+        network.eval(), (torch.zeros(2, 1, 28, 28),), dynamic_shapes={"image": {0: torch.export.Dim("batch")}}
+    )
+    torch.export.save(program, path)
+
+
 def strip(model: onnx.ModelProto) -> None:
     """Takes out what the exporter wrote about stack traces and modules: a fifth of a small file."""
     del model.metadata_props[:]
@@ -144,6 +152,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "model.onnx", help="file to write (%(default)s)"
     )
+    parser.add_argument("--program", type=Path, help="file to write the ExportedProgram to; none if not given")
     parser.add_argument("--epochs", type=int, default=16, help="%(default)s")
     parser.add_argument("--batch", type=int, default=128, help="images a step (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="%(default)s")
@@ -156,6 +165,8 @@ def main() -> None:
     print(f"{sum(parameter.numel() for parameter in network.parameters())} parameters")
 
     train(network, *tensors(options.dataset, "train"), epochs=options.epochs, batch=options.batch, seed=options.seed)
+    if options.program:
+        export_program(network.to(memory_format=torch.contiguous_format), options.program)
     network = folded(network)
     images, labels = tensors(options.dataset, "t10k")
     print(f"accuracy {accuracy(network, images, labels):.4f} on {len(images)} test images")

@@ -3,15 +3,18 @@
 Accuracy is judged as paired non-inferiority: artifact and source answered the same samples, and the
 artifact passes when the 90 % interval of its drop (one-sided alpha 0.05) lies below the limit, fails when
 it lies above, and is Inconclusive when the limit is inside it: then too few samples were there to tell.
+A floor under the artifact's own accuracy is judged the same way, by an interval of that alone: it needs no
+source that could answer, as after transfer learning to other classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from math import ceil
 from typing import Any, Final, Literal
 
 from edge_compressor.tango import Interval, score_interval
+from edge_compressor.wilson import wilson_interval
 from edgemodel import reasons
 from edgemodel.verdict import Check, Verdict
 
@@ -36,16 +39,59 @@ class PairedAnswers:
 
 
 @dataclass(frozen=True)
+class PairedScores:
+    """Scores, in 0..1, that are no count of right answers, such as mAP; with intervals of 90 % (``bootstrap``)."""
+
+    samples: int
+    source: float
+    artifact: float
+    interval: Interval
+    """Of the drop."""
+    artifact_interval: Interval
+    """Of the artifact's own score."""
+
+    @property
+    def drop(self) -> float:
+        """Of the score, source minus artifact, in -1..1."""
+        return self.source - self.artifact
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """How the artifact answered, whatever the source would say."""
+
+    samples: int
+    right: int
+
+
+@dataclass(frozen=True)
+class OwnScore:
+    """A score, in 0..1, that is no count of right answers, with its interval of 90 %."""
+
+    samples: int
+    score: float
+    interval: Interval
+
+
+Paired = PairedAnswers | PairedScores
+Own = OwnAnswers | OwnScore
+
+
+@dataclass(frozen=True)
 class Measurements:
     """What is judged. None: not measured."""
 
-    answers: PairedAnswers | None
+    answers: Paired | None
     same_file: bool
     """The artifact is the source, bit for bit."""
     size_bytes: int
     latency_milliseconds: float | None
     """Median of single-sample runs."""
     latency_runs: int = 0
+    own: Own | None = None
+    """Of the artifact, where the source is not comparable; else ``answers`` tell."""
+    metric: str = "accuracy"
+    """What the score is, for messages."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +99,7 @@ class Budget:
     """``spec.compression.budget``. None: not limited."""
 
     max_accuracy_drop_percent: Decimal | None = None
+    min_accuracy_percent: Decimal | None = None
     max_size_bytes: int | None = None
     max_latency_milliseconds: Decimal | None = None
     when_inconclusive: Literal["Stall", "Proceed"] = "Stall"
@@ -69,7 +116,9 @@ class Decision:
 
 def parse_budget(value: Mapping[str, Any]) -> Budget:
     """Raises ValueError, naming the key, when ``value`` is not a budget."""
-    known = {"maxAccuracyDropPercent", "maxSizeBytes", "maxLatencyMilliseconds", "whenInconclusive"}
+    known = {
+        "maxAccuracyDropPercent", "minAccuracyPercent", "maxSizeBytes", "maxLatencyMilliseconds", "whenInconclusive",
+    }  # fmt: skip
     if unknown := value.keys() - known:
         raise ValueError(f"budget has no key {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     size = value.get("maxSizeBytes")
@@ -80,6 +129,7 @@ def parse_budget(value: Mapping[str, Any]) -> Budget:
         raise ValueError(f"budget.whenInconclusive is {when!r}, want Stall or Proceed")
     return Budget(
         max_accuracy_drop_percent=_decimal(value, "maxAccuracyDropPercent", most=Decimal(100)),
+        min_accuracy_percent=_decimal(value, "minAccuracyPercent", most=Decimal(100)),
         max_size_bytes=size,
         max_latency_milliseconds=_decimal(value, "maxLatencyMilliseconds", most=None),
         when_inconclusive=when,
@@ -91,6 +141,8 @@ def judge(measured: Measurements, budget: Budget) -> Decision:
     checks: list[Check] = []
     if budget.max_accuracy_drop_percent is not None:
         checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
+    if budget.min_accuracy_percent is not None:
+        checks.append(judge_floor(measured, budget.min_accuracy_percent))
     if budget.max_size_bytes is not None:
         checks.append(judge_size(measured.size_bytes, budget.max_size_bytes))
     if budget.max_latency_milliseconds is not None:
@@ -106,28 +158,46 @@ def judge(measured: Measurements, budget: Budget) -> Decision:
 
 def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> Check:
     """Paired non-inferiority; needs labels, unless source and artifact are one file."""
-    answers = measured.answers
+    answers, what = measured.answers, measured.metric
     samples = answers.samples if answers else 0
 
     def check(verdict: Verdict, observed: str, message: str) -> Check:
         return Check("maxAccuracyDropPercent", verdict, observed, str(limit_percent), samples, message)
 
     if measured.same_file:
-        return check(
-            Verdict.PASS, "0", f"accuracy drops 0 %, limit {limit_percent} % (the artifact is the source file)"
-        )
+        return check(Verdict.PASS, "0", f"{what} drops 0 %, limit {limit_percent} % (the artifact is the source file)")
     if answers is None:
-        text = f"accuracy is not measured, limit {limit_percent} %: give datasets.evaluation with a label column"
-        return check(Verdict.INCONCLUSIVE, "", text)
-    interval = score_interval(answers.only_source_right, answers.only_artifact_right, samples)
+        cure = "give datasets.evaluation with a label column"
+        if measured.own is not None:
+            cure = "the source cannot be compared with the artifact, set minAccuracyPercent instead"
+        return check(Verdict.INCONCLUSIVE, "", f"{what} drop is not measured, limit {limit_percent} %: {cure}")
+    interval = drop_interval(answers)
     verdict = _against(interval, float(limit_percent) / 100)
     message = (
-        f"accuracy drops {_percent(answers.drop)} %, limit {limit_percent} % "
+        f"{what} drops {_percent(answers.drop)} %, limit {limit_percent} % "
         f"(90 % interval {_percent(interval.lower)} to {_percent(interval.upper)} %, n = {samples})"
     )
     if verdict is Verdict.INCONCLUSIVE:
-        message += f"; {_advice(answers, float(limit_percent) / 100)}"
+        message += f"; {_advice(samples_to_decide(answers, float(limit_percent) / 100), 'drop')}"
     return check(verdict, _percent(answers.drop), message)
+
+
+def judge_floor(measured: Measurements, floor_percent: Decimal) -> Check:
+    """The artifact's own score against a floor: by Wilson's interval, or that of a score, one-sided alpha 0.05."""
+    own = measured.own or own_of(measured.answers)
+    if own is None:
+        text = f"{measured.metric} is not measured, floor {floor_percent} %: give datasets.evaluation with labels"
+        return Check("minAccuracyPercent", Verdict.INCONCLUSIVE, "", str(floor_percent), 0, text)
+    interval, floor = own_interval(own), float(floor_percent) / 100
+    verdict = _above(interval, floor)
+    observed = _percent(_score(own))
+    message = (
+        f"{measured.metric} is {observed} %, floor {floor_percent} % "
+        f"(90 % interval {_percent(interval.lower)} to {_percent(interval.upper)} %, n = {own.samples})"
+    )
+    if verdict is Verdict.INCONCLUSIVE:
+        message += f"; {_advice(samples_for_floor(own, floor), measured.metric)}"
+    return Check("minAccuracyPercent", verdict, observed, str(floor_percent), own.samples, message)
 
 
 def judge_size(size_bytes: int, limit_bytes: int) -> Check:
@@ -148,31 +218,70 @@ def judge_latency(measured: Measurements, limit: Decimal) -> Check:
     return Check("maxLatencyMilliseconds", verdict, f"{observed:.4g}", str(limit), measured.latency_runs, text)
 
 
-def drop_json(answers: PairedAnswers) -> dict[str, Any]:
+def drop_interval(answers: Paired) -> Interval:
+    """Of the drop, 90 %: Tango's for right and wrong answers."""
+    if isinstance(answers, PairedScores):
+        return answers.interval
+    return score_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
+
+
+def own_of(answers: Paired | None) -> Own | None:
+    """What a paired comparison says of the artifact alone."""
+    if isinstance(answers, PairedScores):
+        return OwnScore(answers.samples, answers.artifact, answers.artifact_interval)
+    return None if answers is None else OwnAnswers(answers.samples, answers.artifact_right)
+
+
+def own_interval(own: Own) -> Interval:
+    """Of the artifact's own score, 90 %: Wilson's for right and wrong answers."""
+    return own.interval if isinstance(own, OwnScore) else wilson_interval(own.right, own.samples)
+
+
+def drop_json(answers: Paired) -> dict[str, Any]:
     """The drop of accuracy with its interval, for the manifest; what was counted, so that others can judge anew."""
-    interval = score_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
+    interval = drop_interval(answers)
+    counted = {}
+    if isinstance(answers, PairedAnswers):
+        counted = {"onlySourceRight": answers.only_source_right, "onlyArtifactRight": answers.only_artifact_right}
     return {
         "percent": round(answers.drop * 100, 4),
         "lowerPercent": round(interval.lower * 100, 4),
         "upperPercent": round(interval.upper * 100, 4),
         "confidencePercent": 90,
-        "onlySourceRight": answers.only_source_right,
-        "onlyArtifactRight": answers.only_artifact_right,
+        "interval": "Bootstrap" if isinstance(answers, PairedScores) else "Tango",
+        **counted,
     }
 
 
-def samples_to_decide(answers: PairedAnswers, limit: float) -> int | None:
+def samples_to_decide(answers: Paired, limit: float) -> int | None:
     """About how many samples would decide, were source and artifact to differ on the same shares of them.
 
     None when no number up to MOST_SAMPLES_ADVISED would: the observed drop is the limit itself.
     """
+    if isinstance(answers, PairedScores):
+        return _narrowed(answers.drop, answers.interval, answers.samples, limit)
     source_rate = answers.only_source_right / answers.samples
     artifact_rate = answers.only_artifact_right / answers.samples
 
     def decides(n: int) -> bool:
         return _against(score_interval(source_rate * n, artifact_rate * n, n), limit) is not Verdict.INCONCLUSIVE
 
-    low = high = answers.samples
+    return _fewest(answers.samples, decides)
+
+
+def samples_for_floor(own: Own, floor: float) -> int | None:
+    """About how many samples would decide about a floor, were the same share of them right; None as above."""
+    if isinstance(own, OwnScore):
+        return _narrowed(own.score, own.interval, own.samples, floor)
+
+    def decides(n: int) -> bool:
+        return _above(wilson_interval(own.right / own.samples * n, n), floor) is not Verdict.INCONCLUSIVE
+
+    return _fewest(own.samples, decides)
+
+
+def _fewest(start: int, decides: Callable[[int], bool]) -> int | None:
+    low = high = start
     while not decides(high):
         if high > MOST_SAMPLES_ADVISED:
             return None
@@ -183,16 +292,34 @@ def samples_to_decide(answers: PairedAnswers, limit: float) -> int | None:
     return high
 
 
+def _narrowed(observed: float, interval: Interval, samples: int, limit: float) -> int | None:
+    """An interval narrows with the root of the number of samples: how many, until the limit is outside of it."""
+    gap = limit - observed
+    reach = interval.upper - observed if gap > 0 else observed - interval.lower
+    if abs(gap) < 1e-12 or samples * (reach / gap) ** 2 > MOST_SAMPLES_ADVISED:
+        return None
+    return ceil(samples * (reach / gap) ** 2)
+
+
 def _against(interval: Interval, limit: float) -> Verdict:
     if interval.upper <= limit:
         return Verdict.PASS
     return Verdict.FAIL if interval.lower > limit else Verdict.INCONCLUSIVE
 
 
-def _advice(answers: PairedAnswers, limit: float) -> str:
-    enough = samples_to_decide(answers, limit)
+def _above(interval: Interval, floor: float) -> Verdict:
+    if interval.lower >= floor:
+        return Verdict.PASS
+    return Verdict.FAIL if interval.upper < floor else Verdict.INCONCLUSIVE
+
+
+def _score(own: Own) -> float:
+    return own.score if isinstance(own, OwnScore) else own.right / own.samples
+
+
+def _advice(enough: int | None, what: str) -> str:
     if enough is None:
-        return "no number of samples decides at this drop: change the limit or the steps"
+        return f"no number of samples decides at this {what}: change the limit or the steps"
     return f"about {_two_digits_up(enough)} samples would decide"
 
 

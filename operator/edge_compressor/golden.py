@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
-from edge_compressor.evaluate import CLOSE_TOLERANCE
+from edge_compressor.evaluation import CLOSE_TOLERANCE, stateful
 from edge_compressor.model import Model
 from edge_compressor.runtime import Array
 from edgemodel.artifact import Golden, Tensor
@@ -40,21 +40,24 @@ def record_golden(artifact: Model, dataset: Dataset | None, items: int, path: Pa
     """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
 
     Fewer when they are large (MOST_BYTES) or when few have a clear answer.
-    None, and no file, when nothing can be recorded: no items wanted, text inputs without a data set, or
+    None, and no file, when nothing can be recorded: no items wanted, or without a data set text inputs, or
     inputs that share no batch dimension.
     """
-    group = 1 if artifact.batch == -1 else artifact.batch
+    whole = artifact.batch is None and dataset is not None
+    group = 1 if whole or artifact.batch == -1 else artifact.batch
+    if not group or items < 1:
+        return None
     one = _candidates(artifact, dataset, 1)
-    if one is None or not group or items < 1:
+    if one is None:
         return None
     item_bytes = max(1, sum(array[:1].nbytes for array in one.values()))
     items = min(items, max(FEWEST_ITEMS, max(MOST_BYTES, artifact.size_bytes // 8) // item_bytes))
     inputs = _candidates(artifact, dataset, items)
-    outputs = _answers(artifact, inputs, group) if inputs else None
+    outputs = _answers(artifact, inputs, group, whole=whole) if inputs else None
     if inputs is None or outputs is None:
         return None
     first = outputs[artifact.outputs[0].name]
-    labelled = dataset is not None and dataset.label is not None
+    labelled = dataset is not None and dataset.has_classes
     clear = np.flatnonzero(_clear(first)) if labelled and group == 1 else np.empty(0, dtype=np.int64)
     if len(clear):
         kind, percent, chosen = "Argmax", ARGMAX_PERCENT, np.sort(_evenly(clear, first, items))
@@ -91,11 +94,12 @@ def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | 
 
 def sample_feeds(model: Model, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
     """``count`` feeds of a single sample each (or one batch, where the model fixes its size); None without inputs."""
+    if dataset is not None:
+        dataset = stateful.steps_of(dataset, model, count, "artifact")
+        return [dataset.take(np.repeat(position, max(1, dataset.batch))) for position in dataset.spread(count)]
     group = 1 if model.batch == -1 else model.batch
     if not group:
         return None
-    if dataset is not None:
-        return [dataset.take(np.repeat(position, group)) for position in dataset.spread(count)]
     made = random_inputs(model.inputs, count * group)
     if made is None:
         return None
@@ -105,19 +109,27 @@ def sample_feeds(model: Model, dataset: Dataset | None, count: int) -> list[dict
 def _candidates(artifact: Model, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
     if dataset is None:
         return random_inputs(artifact.inputs, items)
-    return dataset.take(dataset.spread(items * _CANDIDATES if dataset.label is not None else items))
+    wanted = items * _CANDIDATES if dataset.has_classes else items
+    dataset = stateful.steps_of(dataset, artifact, wanted, "artifact")
+    places = dataset.spread(wanted)
+    return {name: np.asarray(array[places], order="C") for name, array in dataset.inputs.items()}
 
 
-def _answers(artifact: Model, inputs: Mapping[str, Array], group: int) -> dict[str, Array] | None:
-    """Each item alone, as the server runs it. None when an output has no axis of items."""
+def _answers(artifact: Model, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
+    """Each item alone, as the server runs it. None when an output has no axis of items, unless items are ``whole``."""
     session = runtime.open_session(artifact.path, threads=1)
     count = len(next(iter(inputs.values()))) // group * group
     rows: list[list[Array]] = []
     for start in range(0, count, group):
         try:
-            answers = runtime.run(session, _part(inputs, start, group))
+            feeds = _part(inputs, start, group)
+            answers = runtime.run(
+                session, {name: np.asarray(array[0]) for name, array in feeds.items()} if whole else feeds
+            )
         except runtime.RUN_ERRORS:  # made-up inputs need not make sense to a model
             return None
+        if whole:
+            answers = [answer[None] for answer in answers]
         if any(not answer.ndim or len(answer) != group for answer in answers):
             return None
         rows.append(answers)

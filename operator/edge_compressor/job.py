@@ -13,17 +13,23 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_compressor import package, pipeline
+from edge_compressor.checkpoint_registry import CheckpointRegistry
+from edge_compressor.checkpoints import Checkpoints
 from edge_compressor.download import Downloader
+from edge_compressor.exchange import Exchange, FromProgram, hand_over
 from edge_compressor.pipeline import Compressed, Order
 from edge_compressor.progress import Progress
 from edge_compressor.registry import RegistryAccess
 from edge_compressor.source import Fetcher
+from edge_compressor.telling import tell
 from edgemodel import reasons, report
 from edgemodel.errors import EdgeModelError, Stalled, Transient
+from edgemodel.program import IN_DIRECTORY, OUT_DIRECTORY
+from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.report import ArtifactReport, Failed, Published, Report
 from edgemodel.task import (
     CLAIMS_DIRECTORY,
@@ -45,6 +51,8 @@ class Places:
     secrets: Path = Path(SECRETS_DIRECTORY)
     claims: Path = Path(CLAIMS_DIRECTORY)
     token_file: Path = Path(REGISTRY_TOKEN_FILE)
+    progress_token_file: Path = Path(PROGRESS_TOKEN_FILE)
+    exchange: Exchange = field(default_factory=Exchange)
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
@@ -52,12 +60,17 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
     places = Places(
-        options.work_directory, options.secrets_directory, options.claims_directory, options.registry_token_file
+        options.work_directory,
+        options.secrets_directory,
+        options.claims_directory,
+        options.registry_token_file,
+        options.progress_token_file,
+        Exchange(options.in_directory, options.out_directory),
     )
     progress = Progress(sys.stdout)
     try:
-        outcome = run(environment.get(TASK_VARIABLE), places, progress)
-        message, code = encode(outcome), _exit_code(outcome)
+        outcome = run(environment.get(TASK_VARIABLE), places, progress, fetch_only=options.fetch_only)
+        message, code = encode(outcome) if outcome else b"", _exit_code(outcome)
     except Exception as error:
         traceback.print_exc()
         message, code = _crash(error), 1
@@ -69,10 +82,15 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     return code
 
 
-def run(text: str | None, places: Places, progress: Progress) -> Report:
-    """Does what the task ``text`` asks. Expected failures are values; what is raised was not foreseen."""
+def run(text: str | None, places: Places, progress: Progress, *, fetch_only: bool = False) -> Report | None:
+    """Does what the task ``text`` asks. Expected failures are values; what is raised was not foreseen.
+
+    ``fetch_only``: what the task's program is to read, for another container to go on; None when that is there.
+    """
     try:
         task = _decode(text)
+        if task.progress_url:
+            progress.tell = lambda step: tell(task.progress_url, places.progress_token_file, step)
         work = _fresh(places.work)
         access = RegistryAccess(
             secrets=places.secrets,
@@ -88,7 +106,12 @@ def run(text: str | None, places: Places, progress: Progress) -> Report:
             allowed_hosts=task.allowed_hosts,
             downloader=Downloader(),
         )
-        results = pipeline.run(_order(task), fetcher, work, progress)
+        if fetch_only:
+            hand_over(task, fetcher, places.exchange)
+            return None
+        given = FromProgram(fetcher, task.program, places.exchange) if task.program else fetcher
+        with CheckpointRegistry(places.work / "checkpoints", task.target, access, progress) as checkpoints:
+            results = pipeline.run(_order(task, checkpoints), given, work, progress)
         if stopped := pipeline.overall(results):
             return _stopped(stopped, several=len(results) > 1)
         return _publish(task, results, access, work, progress)
@@ -119,7 +142,8 @@ def _publish(
         published = package.publish(result.folder, result.manifest, task.target, access, work)
         progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
         artifacts.append(_artifact(result, published))
-    return Published(results[0].manifest.source_digest, tuple(artifacts))
+    program = results[0].manifest.evidence["source"].get("program") or {}
+    return Published(results[0].manifest.source_digest, tuple(artifacts), program.get("digest"))
 
 
 def _artifact(result: Compressed, published: package.PublishedImage) -> ArtifactReport:
@@ -131,8 +155,8 @@ def _artifact(result: Compressed, published: package.PublishedImage) -> Artifact
         size_bytes=result.size_bytes,
         transfer_bytes=published.layer.size,
         source_size_bytes=result.source_size_bytes,
-        accuracy=f"{evaluation.artifact.accuracy:.4f}" if evaluation and evaluation.artifact else None,
-        source_accuracy=f"{evaluation.source.accuracy:.4f}" if evaluation and evaluation.source else None,
+        accuracy=f"{evaluation.artifact.score:.4f}" if evaluation and evaluation.artifact else None,
+        source_accuracy=f"{evaluation.source.score:.4f}" if evaluation and evaluation.source else None,
         sample_count=evaluation.samples if evaluation else 0,
         latency_milliseconds=f"{latency.artifact.p50:.4g}" if latency else None,
         source_latency_milliseconds=f"{latency.source.p50:.4g}" if latency else None,
@@ -155,17 +179,22 @@ def _decode(text: str | None) -> Task:
         raise Stalled(reasons.INVALID_SPEC, message) from error
 
 
-def _order(task: Task) -> Order:
+def _order(task: Task, checkpoints: Checkpoints) -> Order:
     return Order(
         model=task.model,
         fingerprint=task.fingerprint,
         source=task.source,
-        calibration=task.calibration,
-        evaluation=task.evaluation,
+        datasets=task.datasets,
+        teacher=task.teacher,
+        teacher_format=task.teacher_format,
+        task=task.evaluation_task,
+        tolerance=task.tolerance,
+        states=task.states,
         recipes=task.recipes,
         budget=task.budget,
         golden_items=task.golden_items,
-        source_format=task.source_format,
+        source_format=task.program.writes if task.program else task.source_format,
+        checkpoints=checkpoints,
     )
 
 
@@ -179,8 +208,8 @@ def _fresh(work: Path) -> Path:
     return folder
 
 
-def _exit_code(outcome: Report) -> int:
-    if isinstance(outcome, Published):
+def _exit_code(outcome: Report | None) -> int:
+    if outcome is None or isinstance(outcome, Published):
         return 0
     return Transient.exit_code if outcome.transient else Stalled.exit_code
 
@@ -201,6 +230,10 @@ def _parser() -> argparse.ArgumentParser:
         ("secrets-directory", defaults.secrets),
         ("claims-directory", defaults.claims),
         ("registry-token-file", defaults.token_file),
+        ("progress-token-file", defaults.progress_token_file),
+        ("in-directory", Path(IN_DIRECTORY)),
+        ("out-directory", Path(OUT_DIRECTORY)),
     ):
         parser.add_argument(f"--{name}", type=Path, default=default, help="default: %(default)s")
+    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the task's program is to read")
     return parser

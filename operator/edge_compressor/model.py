@@ -88,7 +88,7 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Every node, those of subgraphs (If, Loop, Scan) included."""
     for node in graph.node:
         yield node
-        for subgraph in _subgraphs(node):
+        for subgraph in subgraphs(node):
             yield from nodes(subgraph)
 
 
@@ -125,11 +125,12 @@ def _check_structure(model: onnx.ModelProto) -> None:
 def _function_nodes(function: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
     for node in function.node:
         yield node
-        for subgraph in _subgraphs(node):
+        for subgraph in subgraphs(node):
             yield from nodes(subgraph)
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The bodies of If, Loop and Scan; none of others."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -162,7 +163,7 @@ def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
             *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else ()),
         ):
             yield from (sparse.values, sparse.indices)
-    for subgraph in _subgraphs(node):
+    for subgraph in subgraphs(node):
         yield from _graph_tensors(subgraph)
 
 

@@ -1,9 +1,10 @@
-"""The artifact: a folder of four files, and that folder as one more layer on the server's image."""
+"""The artifact: a folder of five files, and that folder as one more layer on the server's image."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from edge_compressor import page
 from edge_compressor.registry import RegistryAccess, pushing
 from edge_compressor.summary import render
 from edge_oci.images import LayeredSettings, push_layered
@@ -18,12 +19,13 @@ from edgemodel.names import (
     MANIFEST_FILE,
     MODEL_DIRECTORY,
     MODEL_FILE,
+    PAGE_FILE,
     REPORT_FILE,
     artifact_tag,
 )
 from edgemodel.task import Target
 
-FILES: Final = (GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REPORT_FILE)
+FILES: Final = (GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, PAGE_FILE, REPORT_FILE)
 """All that an artifact can hold; golden.npz may be missing."""
 
 
@@ -35,9 +37,10 @@ class PublishedImage:
 
 
 def write_notes(folder: Path, manifest: ArtifactManifest) -> None:
-    """``manifest.json`` and ``report.md`` beside the model and the golden set that are in ``folder`` already."""
+    """``manifest.json`` and both reports, beside the model and the golden set that are in ``folder`` already."""
     (folder / MANIFEST_FILE).write_bytes(manifest.encode())
     (folder / REPORT_FILE).write_text(render(manifest))
+    (folder / PAGE_FILE).write_text(page.render(manifest))
 
 
 def publish(

@@ -5,34 +5,59 @@ there. A missed budget is a value (``Compressed.decision``), not an exception.
 """
 
 import contextlib
+import errno
+import functools
+import hashlib
 import importlib.metadata
 import io
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from edge_compressor import evaluate, runtime
+from edge_compressor import runtime
+from edge_compressor.checkpoints import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
-from edge_compressor.gate import Budget, Decision, Measurements, drop_json, judge, parse_budget
+from edge_compressor.evaluation import (
+    Evaluation,
+    Evaluator,
+    Latency,
+    instruction_sets,
+    stateful,
+    time_both,
+    zstd_size,
+)
+from edge_compressor.gate import Budget, Decision, Measurements, judge, parse_budget
 from edge_compressor.golden import record_golden, sample_feeds
 from edge_compressor.model import Model, check_model, check_same_interface
 from edge_compressor.package import describe_file, write_notes
 from edge_compressor.progress import Progress
-from edge_compressor.runtime import Array
-from edge_compressor.source import WHAT, Fetched, Fetcher, Use
-from edge_compressor.steps import PlannedStep, StepContext, plan
+from edge_compressor.source import WHAT, Fetched, Fetches, Use
+from edge_compressor.steps import Form, PlannedStep, StepContext, plan
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
-from edgemodel.digest import canonical_json
+from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import GOLDEN_FILE, MODEL_FILE
-from edgemodel.task import Location, Recipe
+from edgemodel.task import AUTO, Location, Recipe
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
+TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
+"""Of an image that the others are not in: only where the source is a program."""
+DATASETS: Final[tuple[Use, ...]] = ("calibration", "evaluation", "training", "target")
+NEEDED: Final = {
+    "calibration": "typical inputs, no labels",
+    "evaluation": "inputs and label; every other sample is to choose by, the rest to report on",
+    "training": "inputs and label, none of them in the evaluation set",
+    "target": "inputs of the domain where the model will serve, no labels",
+}
+ALONG_SEQUENCES: Final = ("calibration", "evaluation")
+"""Sets whose samples are sequences where the model has a state; training takes steps as they are."""
+MOST_STEPS: Final = 2048
+SUFFIXES: Final = {Form.ONNX: ".onnx", Form.PROGRAM: ".pt2"}
 _FEEDS_TIMED = 16
 
 
@@ -43,12 +68,22 @@ class Order:
     model: str
     fingerprint: str
     source: Location
-    calibration: Location | None
-    evaluation: Location | None
+    datasets: Mapping[str, Location]
+    """By ``edge_compressor.source.Use``; those that are not there are not given."""
     recipes: tuple[Recipe, ...]
     budget: dict[str, Any]
     golden_items: int = 64
     source_format: str = "ONNX"
+    teacher: Location | None = None
+    checkpoints: Checkpoints | None = None
+    """Where training keeps how far it is; None: nowhere."""
+    task: str = AUTO
+    """One of ``edgemodel.task.EVALUATION_TASKS``."""
+    tolerance: str | None = None
+    """Of Regression: the largest error that is right, a decimal text in the unit of the labels; None: its default."""
+    states: Mapping[str, str] = field(default_factory=dict)
+    """By input of the source: its output that is this input at the next step."""
+    teacher_format: str = "ONNX"
 
 
 @dataclass(frozen=True)
@@ -60,8 +95,8 @@ class Compressed:
     decision: Decision
     size_bytes: int
     source_size_bytes: int
-    evaluation: evaluate.Evaluation | None
-    latency: evaluate.Latency | None
+    evaluation: Evaluation | None
+    latency: Latency | None
 
 
 @dataclass(frozen=True)
@@ -75,26 +110,28 @@ class Input:
         return {"uri": self.fetched.uri, "digest": self.fetched.digest, **describe(self.dataset)}
 
 
-def run(order: Order, fetcher: Fetcher, work: Path, progress: Progress) -> tuple[Compressed, ...]:
+def run(order: Order, fetcher: Fetches, work: Path, progress: Progress) -> tuple[Compressed, ...]:
     """All recipes of ``order``, in order; ``work`` is an empty folder.
 
     Raises Stalled or Transient, whose message names the cause; MemoryError passes through.
     """
-    if order.source_format != "ONNX":
-        raise Stalled(reasons.SOURCE_INVALID, f"source: format {order.source_format} is not supported, want ONNX")
+    for what, given in (("source", order.source_format), ("teacher", order.teacher_format)):
+        if given not in set(Form):
+            wanted = " or ".join(Form)
+            raise Stalled(reasons.SOURCE_INVALID, f"{what}: format {given} is not supported, want {wanted}")
     try:
         budget = parse_budget(order.budget)
     except ValueError as error:
         raise Stalled(reasons.INVALID_SPEC, str(error)) from error
-    planned = [(recipe, plan(recipe.steps)) for recipe in order.recipes]
+    planned = [(recipe, plan(recipe.steps, Form(order.source_format))) for recipe in order.recipes]
+    _refuse_without_data(planned, order.datasets)
     bench = _Bench.set_up(order, fetcher, work, progress)
-    if bench.calibration is None:
-        _refuse_without_calibration(planned)
     done: dict[bytes, _Result] = {}
     compressed = []
     for number, (recipe, steps) in enumerate(planned):
         key = canonical_json([step.to_json() for step in steps])
-        with _naming(recipe.variant if len(planned) > 1 else None):
+        progress.variant = recipe.variant if len(planned) > 1 else ""
+        with _naming(progress.variant):
             if key not in done:
                 done[key] = bench.compress(steps, budget, work / f"recipe-{number}")
             compressed.append(bench.finish(done[key], order, recipe.variant, work / "artifacts" / recipe.variant))
@@ -116,8 +153,8 @@ class _Result:
     artifact: Model
     decision: Decision
     evidence: dict[str, Any]
-    evaluation: evaluate.Evaluation | None
-    latency: evaluate.Latency | None
+    evaluation: Evaluation | None
+    latency: Latency | None
     golden: Any
 
 
@@ -126,70 +163,104 @@ class _Bench:
     """What all recipes share: source and data sets, and what was measured of the source already."""
 
     source: Model
+    """As ONNX, whatever it was given as."""
+    program: Path | None
+    """The source as it was given, where that was an ExportedProgram."""
+    teacher: Path | None
     fetched: Fetched
     source_zstd_bytes: int
-    calibration: Input | None
-    evaluation: Input | None
+    datasets: Mapping[Use, Input]
     golden_items: int
     progress: Progress
-    predictions: dict[str, Array] = field(default_factory=dict)
-    """By digest of the model file."""
+    checkpoints: Checkpoints | None
+    evaluator: Evaluator
 
     @classmethod
-    def set_up(cls, order: Order, fetcher: Fetcher, work: Path, progress: Progress) -> "_Bench":
+    def set_up(cls, order: Order, fetcher: Fetches, work: Path, progress: Progress) -> "_Bench":
+        evaluator = Evaluator(progress, order.task, order.tolerance)
         work.mkdir(parents=True, exist_ok=True)
-        fetched = fetcher.fetch(order.source, "source", work / "source.onnx")
+        fetched = fetcher.fetch(order.source, "source", work / f"source{SUFFIXES[Form(order.source_format)]}")
         progress.say(f"checking the source, {fetched.path.stat().st_size} bytes")
-        source = check_model(fetched.path)
-
-        def load(location: Location | None, use: Use) -> Input | None:
-            if location is None:
-                return None
-            file = fetcher.fetch(location, use, work / f"{use}.npz")
-            dataset = load_dataset(file.path, source, work / use, what=WHAT[use])
-            file.path.unlink()  # unpacked by now; two copies of a large set may not fit
-            progress.say(f"{WHAT[use]}: {dataset.size} samples")
-            return Input(dataset, file)
-
-        calibration, evaluation = load(order.calibration, "calibration"), load(order.evaluation, "evaluation")
+        what, reason = "source", reasons.SOURCE_INVALID
+        if fetched.program is not None:
+            what, reason = "what the program wrote", reasons.PROGRAM_FAILED
+        program = None
+        if order.source_format == Form.PROGRAM:
+            program = fetched.path
+            source = check_model(_to_onnx(program, work / "source.onnx", what, reason), what=what, reason=reason)
+        else:
+            source = check_model(fetched.path, what=what, reason=reason)
+        stateful.check(source, order.states)
+        teacher = None
+        if order.teacher is not None:
+            to = work / f"teacher{SUFFIXES[Form(order.teacher_format)]}"
+            teacher = fetcher.fetch(order.teacher, "teacher", to).path
+        datasets: dict[Use, Input] = {}
+        for use in DATASETS:
+            if use in order.datasets:
+                file = fetcher.fetch(order.datasets[use], use, work / f"{use}.npz")
+                states = order.states if use in ALONG_SEQUENCES else None
+                dataset = load_dataset(file.path, source, work / use, what=WHAT[use], states=states)
+                file.path.unlink()  # unpacked by now; two copies of a large set may not fit
+                progress.say(f"{WHAT[use]}: {dataset.size} samples")
+                datasets[use] = Input(dataset, file)
         progress.say("compressing the source with zstd, for comparison")
-        size = evaluate.zstd_size(source.path)
-        return cls(source, fetched, size, calibration, evaluation, order.golden_items, progress)
+        size = zstd_size(source.path)
+        return cls(
+            source,
+            program,
+            teacher,
+            fetched,
+            size,
+            datasets,
+            order.golden_items,
+            progress,
+            order.checkpoints,
+            evaluator,
+        )
 
     def compress(self, steps: tuple[PlannedStep, ...], budget: Budget, folder: Path) -> _Result:
-        artifact, history = self._apply(steps, folder)
-        evaluation, latency = self._evaluate(artifact), self._time(artifact)
+        selection, report = self._split(steps)
+        artifact, history = self._apply(steps, folder, selection, budget)
+        evaluated, latency = self._evaluate(artifact, report), self._time(artifact, report)
         same_file = artifact.digest == self.source.digest
         decision = judge(
             Measurements(
-                answers=evaluation.answers if evaluation else None,
+                answers=evaluated.answers if evaluated else None,
                 same_file=same_file,
                 size_bytes=artifact.size_bytes,
                 latency_milliseconds=latency.artifact.p50 if latency else None,
                 latency_runs=latency.runs if latency else 0,
+                own=evaluated.own if evaluated else None,
+                metric=evaluated.metric if evaluated else "accuracy",
             ),
             budget,
         )
         for check in decision.checks:
             self.progress.say(f"{check.verdict}: {check.message}")
-        zstd_bytes = self.source_zstd_bytes if same_file else evaluate.zstd_size(artifact.path)
-        golden = record_golden(artifact, self._evaluation_set, self.golden_items, folder / GOLDEN_FILE)
+        zstd_bytes = self.source_zstd_bytes if same_file else zstd_size(artifact.path)
+        weights = instruction_sets.weight_range(artifact.path)
+        if warning := instruction_sets.warning(weights, history):
+            self.progress.say(f"warning: {warning}")
+        golden = record_golden(artifact, report, self.golden_items, folder / GOLDEN_FILE)
         evidence = {
             "source": {
                 **describe_file(self.source.path, self.source.digest, self.source_zstd_bytes),
                 "uri": self.fetched.uri,
+                **({"program": dict(self.fetched.program)} if self.fetched.program else {}),
             },
             "artifact": describe_file(artifact.path, artifact.digest, zstd_bytes),
             "steps": history,
-            "datasets": self._datasets(),
-            "notes": self._notes(),
-            "evaluation": _evaluation_json(evaluation),
+            "datasets": {use: item.to_json() for use, item in self.datasets.items()},
+            "notes": [*self._notes(selection), *([warning] if warning else [])],
+            "evaluation": evaluated.to_json() if evaluated else None,
+            "weightRange": weights.to_json(),
             "latency": _latency_json(latency),
             "budget": {"limits": _limits(budget), "checks": [check.to_json() for check in decision.checks]},
             "hardware": runtime.hardware(),
-            "libraries": _libraries(),
+            "libraries": _libraries((*LIBRARIES, *(TRAINING_LIBRARIES if self.program else ()))),
         }
-        return _Result(folder, artifact, decision, evidence, evaluation, latency, golden)
+        return _Result(folder, artifact, decision, evidence, evaluated, latency, golden)
 
     def finish(self, result: _Result, order: Order, variant: str, folder: Path) -> Compressed:
         """The artifact's folder for one variant."""
@@ -219,109 +290,155 @@ class _Bench:
             latency=result.latency,
         )
 
-    @property
-    def _evaluation_set(self) -> Dataset | None:
-        return self.evaluation.dataset if self.evaluation else None
+    def _of(self, use: Use) -> Dataset | None:
+        return self.datasets[use].dataset if use in self.datasets else None
 
-    def _apply(self, steps: tuple[PlannedStep, ...], folder: Path) -> tuple[Model, list[dict[str, Any]]]:
+    @functools.cached_property
+    def _calibration(self) -> Dataset | None:
+        """Of sequences: steps, each with the state that the source has there."""
+        given = self._of("calibration")
+        return None if given is None else stateful.steps_of(given, self.source, MOST_STEPS, "source")
+
+    def _split(self, steps: tuple[PlannedStep, ...]) -> tuple[Dataset | None, Dataset | None]:
+        """(what a step may choose by, what the result is measured on): they share no sample."""
+        evaluation = self._of("evaluation")
+        if evaluation is None or not any(step.step.selects for step in steps):
+            return None, evaluation
+        if evaluation.size < 2:
+            message = f"evaluation set: {evaluation.size} sample, and half of it is to choose by: give more"
+            raise Stalled(reasons.DATASET_INVALID, message)
+        return evaluation.halves()
+
+    def _apply(
+        self, steps: tuple[PlannedStep, ...], folder: Path, selection: Dataset | None, budget: Budget
+    ) -> tuple[Model, list[dict[str, Any]]]:
         folder.mkdir()
-        current, history = self.source, []
+        program, current, history = self.program, self.source, []
         for number, step in enumerate(steps):
-            self.progress.say(f"step {step.name} ({step.step.type})")
+            self.progress.begin_step(step.name, step.step.type, number, len(steps))
             own = folder / f"step-{number}"
             own.mkdir()
-            context = StepContext(step.name, own, self.calibration.dataset if self.calibration else None, self.progress)
-            path = _apply_step(step, current.path, context)
+            notes: dict[str, Any] = {}
+            context = StepContext(
+                name=step.name,
+                folder=own,
+                calibration=self._calibration,
+                progress=self.progress,
+                source=self.source,
+                selection=selection,
+                training=self._of("training"),
+                target=self._of("target"),
+                teacher=self.teacher,
+                program=self.program,
+                budget=budget,
+                task=self.evaluator.task,
+                tolerance=self.evaluator.tolerance,
+                notes=notes,
+                checkpoints=self.checkpoints,
+                key=self._key(steps[: number + 1]),
+            )
+            if program is not None and step.runs_on(Form.PROGRAM):
+                path = _apply_step(step, Form.PROGRAM, program, context)
+                program = None if step.step.ends_training else path
+                if program is not None:
+                    what = f"step {step.name}: its result"
+                    path = _to_onnx(program, own / "exported.onnx", what, reasons.STEP_FAILED)
+            else:
+                program = None
+                path = _apply_step(step, Form.ONNX, current.path, context)
             current = check_model(path, what=f"step {step.name}: its result", reason=reasons.STEP_FAILED)
             check_same_interface(self.source, current)
             self.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
-            history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest})
+            history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})
         return current, history
 
-    def _evaluate(self, artifact: Model) -> evaluate.Evaluation | None:
-        dataset = self._evaluation_set
-        if dataset is None:
-            return None
-        if dataset.label is None:
-            return evaluate.compare_values(self.source, artifact, dataset, self.progress)
-        for model, what in ((self.source, "source"), (artifact, "artifact")):
-            if model.digest not in self.predictions:
-                self.progress.say(f"evaluating {what} on {dataset.size} samples")
-                self.predictions[model.digest] = evaluate.predict(model, dataset, self.progress, what=what)
-        return evaluate.compare_classes(
-            dataset, self.predictions[self.source.digest], self.predictions[artifact.digest]
-        )
+    def _key(self, steps: Iterable[PlannedStep]) -> str:
+        read = {use: item.fetched.digest for use, item in self.datasets.items()}
+        teacher = digest_of_file(self.teacher) if self.teacher else None
+        what = [self.fetched.digest, read, teacher, [step.to_json() for step in steps]]
+        if self.fetched.program is not None:
+            what.append(self.fetched.program["digest"])
+        return hashlib.sha256(canonical_json(what)).hexdigest()
 
-    def _time(self, artifact: Model) -> evaluate.Latency | None:
-        feeds = sample_feeds(artifact, self._evaluation_set, _FEEDS_TIMED)
+    def _evaluate(self, artifact: Model, dataset: Dataset | None) -> Evaluation | None:
+        return None if dataset is None else self.evaluator.evaluate(self.source, artifact, dataset)
+
+    def _time(self, artifact: Model, dataset: Dataset | None) -> Latency | None:
+        feeds = sample_feeds(artifact, dataset, _FEEDS_TIMED)
         if not feeds:
             return None
         try:
-            return evaluate.time_both(self.source, artifact, feeds, self.progress)
+            return time_both(self.source, artifact, feeds, self.progress)
         except EdgeModelError:
-            if self.evaluation is None:  # made-up inputs need not make sense to a model
+            if dataset is None:  # made-up inputs need not make sense to a model
                 return None
             raise
 
-    def _datasets(self) -> dict[str, Any]:
-        given = {"calibration": self.calibration, "evaluation": self.evaluation}
-        return {name: item.to_json() for name, item in given.items() if item is not None}
-
-    def _notes(self) -> list[str]:
+    def _notes(self, selection: Dataset | None) -> list[str]:
         """What a reader should know before believing the figures: sets that should be disjoint and are not."""
-        if not self.calibration or not self.evaluation:
-            return []
-        shared = shared_samples(self.calibration.dataset, self.evaluation.dataset)
-        of = self.evaluation.dataset.size
-        return [f"{shared} of {of} samples of the evaluation set are in the calibration set too"] if shared else []
+        notes = []
+        if selection is not None:
+            notes.append(f"{selection.size} samples of the evaluation set were used to choose, the others are reported")
+        evaluation = self._of("evaluation")
+        for use in ("calibration", "training"):
+            other = self._of(use)
+            if other is None or evaluation is None:
+                continue
+            if shared := shared_samples(other, evaluation):
+                notes.append(f"{shared} of {evaluation.size} samples of the evaluation set are in the {use} set too")
+        return notes
+
+
+def _to_onnx(program: Path, to: Path, what: str, reason: str) -> Path:
+    """Raises Stalled with ``reason``."""
+    from edge_compressor.training import program as programs  # torch, which ONNX sources do without
+
+    return programs.to_onnx(program, to, what=what, reason=reason)
 
 
 @contextlib.contextmanager
-def _naming(variant: str | None) -> Any:
+def _naming(variant: str) -> Any:
     """Failures of one of several recipes say which."""
     try:
         yield
     except EdgeModelError as error:
-        if variant is None:
+        if not variant:
             raise
         raise type(error)(error.reason, f"variant {variant}: {error.message}") from error
 
 
-def _apply_step(step: PlannedStep, model: Path, context: StepContext) -> Path:
+def _apply_step(step: PlannedStep, form: Form, model: Path, context: StepContext) -> Path:
+    apply = step.step.apply if form is Form.ONNX else step.step.apply_program
+    assert apply is not None, f"{step.step.type} does not run on {form}"
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime prints for each feed
-            return step.step.apply(model, step.settings, context)
+            return apply(model, step.settings, context)
     except (EdgeModelError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        message = f"step {step.name}: no space is left for its results; the data sets, unpacked, lie beside them"
+        raise Stalled(reasons.STEP_FAILED, f"{message}: give smaller ones, or a smaller model") from error
     except Exception as error:
+        if "allocate memory" in str(error):  # what torch says, in a RuntimeError
+            raise MemoryError(str(error)) from error
         # The libraries below raise anything for graphs they were not made for.
         cause = f"{type(error).__name__}: {str(error)[:500]}"
         message = f"step {step.name}: {step.step.type} cannot be applied to this model: {cause}"
         raise Stalled(reasons.STEP_FAILED, message) from error
 
 
-def _refuse_without_calibration(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]]]) -> None:
+def _refuse_without_data(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]]], given: Container[str]) -> None:
     for _, steps in planned:
         for step in steps:
-            if step.step.needs_calibration:
-                message = f"step {step.name}: {step.step.type} needs datasets.calibration: typical inputs, no labels"
-                raise Stalled(reasons.STEP_FAILED, message)
+            for use in step.needs:
+                if use not in given:
+                    message = f"step {step.name}: {step.step.when_it_trains} needs datasets.{use}: {NEEDED[use]}"
+                    raise Stalled(reasons.STEP_FAILED, message)
 
 
-def _evaluation_json(evaluation: evaluate.Evaluation | None) -> dict[str, Any] | None:
-    if evaluation is None:
-        return None
-    return {
-        "samples": evaluation.samples,
-        "agreementPercent": round(evaluation.agreement * 100, 4),
-        "agreementKind": evaluation.agreement_kind,
-        "source": evaluation.source.to_json() if evaluation.source else None,
-        "artifact": evaluation.artifact.to_json() if evaluation.artifact else None,
-        "accuracyDrop": drop_json(evaluation.answers) if evaluation.answers else None,
-    }
-
-
-def _latency_json(latency: evaluate.Latency | None) -> dict[str, Any] | None:
+def _latency_json(latency: Latency | None) -> dict[str, Any] | None:
     if latency is None:
         return None
     return {
@@ -338,11 +455,12 @@ def _limits(budget: Budget) -> Mapping[str, Any]:
 
     return {
         "maxAccuracyDropPercent": text(budget.max_accuracy_drop_percent),
+        "minAccuracyPercent": text(budget.min_accuracy_percent),
         "maxSizeBytes": budget.max_size_bytes,
         "maxLatencyMilliseconds": text(budget.max_latency_milliseconds),
         "whenInconclusive": budget.when_inconclusive,
     }
 
 
-def _libraries() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in LIBRARIES}}
+def _libraries(names: Iterable[str]) -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}

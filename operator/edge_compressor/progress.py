@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from edgemodel.progress import StepBegun
+
 
 class Progress:
     """Writes ``[  3.2 s] text``. ``clock`` answers seconds; it need not start at zero."""
@@ -21,11 +23,22 @@ class Progress:
         self._pause_seconds = pause_seconds
         self._start = clock()
         self._last_count = self._start
+        self.tell: Callable[[StepBegun], str] | None = None
+        """Is told of each step, and answers what hindered it from passing that on, or nothing."""
+        self.variant = ""
+        """Whose steps they are, where there are several."""
 
     def say(self, text: str) -> None:
         now = self._clock()
         self._last_count = now
         print(f"[{now - self._start:5.1f} s] {text}", file=self._stream, flush=True)
+
+    def begin_step(self, name: str, kind: str, number: int, of: int) -> None:
+        """``number`` counts from 0."""
+        step = StepBegun(name, kind, number + 1, of, self.variant)
+        self.say(str(step))
+        if self.tell is not None and (hindrance := self.tell(step)):
+            self.say(f"the operator was not told: {hindrance}")
 
     def count(self, what: str, done: int, total: int, unit: str = "") -> None:
         """``what: done of total``, but at most one such line in ``pause_seconds``."""

@@ -46,12 +46,14 @@ _INSTRUCTION_SETS: Final = (
 """Flags of /proc/cpuinfo that decide which kernels onnxruntime takes."""
 
 
-def open_session(path: Path, *, threads: int) -> ort.InferenceSession:
-    """Raises one of LOAD_ERRORS when onnxruntime cannot load the file."""
+def open_session(path: Path, *, threads: int, optimized: Path | None = None) -> ort.InferenceSession:
+    """``optimized``: where the graph is written as it will run. Raises one of RUN_ERRORS when it cannot be loaded."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

@@ -7,9 +7,10 @@ checked is what is used, whatever happens to the original meanwhile.
 import re
 import shutil
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from edge_compressor import model as onnx_model
@@ -24,14 +25,22 @@ from edgemodel.digest import digest_of_file, parse_digest
 from edgemodel.errors import Stalled
 from edgemodel.task import Location
 
-Use = Literal["source", "calibration", "evaluation"]
+Use = Literal["source", "teacher", "calibration", "evaluation", "training", "target"]
 
-WHAT: Final[dict[Use, str]] = {"source": "source", "calibration": "calibration set", "evaluation": "evaluation set"}
-LIMIT_BYTES: Final[dict[Use, int]] = {
-    "source": onnx_model.MOST_BYTES,
-    "calibration": 8 * 2**30,
-    "evaluation": 8 * 2**30,
+WHAT: Final[dict[Use, str]] = {
+    "source": "source",
+    "teacher": "teacher",
+    "calibration": "calibration set",
+    "evaluation": "evaluation set",
+    "training": "training set",
+    "target": "target set",
 }
+MODELS: Final = ("source", "teacher")
+
+
+def limit_bytes(use: Use) -> int:
+    return onnx_model.MOST_BYTES if use in MODELS else 8 * 2**30
+
 
 _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
@@ -45,6 +54,13 @@ class Fetched:
     """What names it for ever: of the OCI manifest for ``oci://``, else of the file."""
     uri: str
     """Without credentials and query, fit to be shown."""
+    program: Mapping[str, Any] | None = None
+    """Of a source that a user's program made of what ``uri`` names: the program, and digest and size of ``path``."""
+
+
+class Fetches(Protocol):
+    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
+        """As ``Fetcher.fetch``."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,7 @@ class Fetcher:
         with pulling(WHAT[use], invalid=_too_large(use)):
             repository = self.access.registries(use).repository(reference)
             manifest = manifests.resolve(repository, reference.version)
-            artifacts.pull_file(repository, manifest.digest, to, max_bytes=LIMIT_BYTES[use])
+            artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
         return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}")
 
     def _over_http(self, location: Location, use: Use, to: Path) -> None:
@@ -111,7 +127,7 @@ class Fetcher:
         request = Request(
             what=WHAT[use],
             url=location.uri,
-            limit_bytes=LIMIT_BYTES[use],
+            limit_bytes=limit_bytes(use),
             permits=self._permits,
             authorization=authorization_from(self.secrets / use) if self.secrets else None,
             verified=location.digest is not None,
@@ -148,7 +164,7 @@ def _matches(netloc: str, entry: str) -> bool:
 
 
 def _copy(file: Path, to: Path, use: Use) -> None:
-    limit = LIMIT_BYTES[use]
+    limit = limit_bytes(use)
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -171,7 +187,7 @@ def _digest(text: str, use: Use) -> str:
 
 
 def _too_large(use: Use) -> str:
-    return reasons.SOURCE_INVALID if use == "source" else reasons.DATASET_INVALID
+    return reasons.SOURCE_INVALID if use in MODELS else reasons.DATASET_INVALID
 
 
 def _refused(use: Use, message: str) -> Stalled:

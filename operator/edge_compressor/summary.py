@@ -1,8 +1,9 @@
 """``report.md``: the manifest for people. Everything in it is in ``manifest.json`` too."""
 
+import re
 from typing import Any, Final
 
-from edge_compressor.evaluate import MOST_CLASSES_SHOWN
+from edge_compressor.evaluation import MOST_CLASSES_SHOWN
 from edgemodel.artifact import ArtifactManifest
 
 
@@ -10,14 +11,16 @@ def render(manifest: ArtifactManifest) -> str:
     """Markdown: what came out against what went in, the budget, the steps, how it was measured."""
     evidence = manifest.evidence
     parts = [
-        f"# {manifest.model}, variant {manifest.variant}",
-        _table(("", "source", "artifact"), _comparison(evidence)),
+        f"# {_plain(manifest.model)}, variant {manifest.variant}",
+        _table(("", "source", "artifact"), comparison(evidence)),
         "## Budget",
         _budget(evidence["budget"]["checks"]),
+        *_per_class(evidence["evaluation"] or {}),
         "## Steps",
         _steps(evidence["steps"]),
+        *(part for step in evidence["steps"] if "auto" in step for part in _search(step)),
         "## How it was measured",
-        "\n".join(f"- {line}" for line in _circumstances(manifest)),
+        "\n".join(f"- {line}" for line in circumstances(manifest)),
     ]
     confusion = ((evidence["evaluation"] or {}).get("artifact") or {}).get("confusion")
     if confusion:
@@ -29,30 +32,50 @@ def render(manifest: ArtifactManifest) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_SCORES: Final = {
-    "accuracy": "accuracy",
-    "macroPrecision": "precision, macro",
-    "macroRecall": "recall, macro",
-    "macroF1": "F1, macro",
+_FIGURES: Final = {
+    "accuracy": ("accuracy", "{:.2%}"),
+    "macroPrecision": ("precision, macro", "{:.2%}"),
+    "macroRecall": ("recall, macro", "{:.2%}"),
+    "macroF1": ("F1, macro", "{:.2%}"),
+    "calibrationError": ("expected calibration error", "{:.2%}"),
+    "sampleF1": ("F1 per sample", "{:.2%}"),
+    "microF1": ("F1, micro", "{:.2%}"),
+    "exactMatch": ("samples with every label right", "{:.2%}"),
+    "labelsRight": ("labels right", "{:.2%}"),
+    "withinTolerance": ("within the tolerance", "{:.2%}"),
+    "r2": ("R²", "{:.4f}"),
+    "meanAbsoluteError": ("mean absolute error", "{:.4g}"),
+    "rootMeanSquareError": ("root mean square error", "{:.4g}"),
+    "meanAveragePrecision50": ("mAP at IoU 0.5", "{:.2%}"),
+    "meanCosine": ("cosine with the source, mean", "{:.4f}"),
+    "leastCosine": ("cosine with the source, least", "{:.4f}"),
+    "sameNeighbour": ("nearest neighbour kept", "{:.2%}"),
 }
+"""Of the manifest: what people call it, and how it is written."""
 _TIMES: Final = {"p50Milliseconds": "latency, median", "p95Milliseconds": "latency, 95th percentile"}
 _SIZES: Final = {"sizeBytes": "size", "zstdBytes": "size after zstd-19"}
 
 
-def _comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
+def comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Rows of (what, source, artifact)."""
     rows = _compared(_SIZES, evidence, "{:,} bytes")
     evaluation = evidence["evaluation"] or {}
-    if evaluation.get("source"):
-        rows += [
-            (name, *(f"{evaluation[which][key] * 100:.2f} %" for which in ("source", "artifact")))
-            for key, name in _SCORES.items()
-        ]
-    if evaluation:
+    both = [evaluation.get(which) or {} for which in ("source", "artifact")]
+    rows += [
+        (name, *(_figure(one.get(key), form) for one in both))
+        for key, (name, form) in _FIGURES.items()
+        if any(key in one for one in both)
+    ]
+    if evaluation.get("agreementPercent") is not None:
         agreement = f"{evaluation['agreementPercent']:.2f} % ({evaluation['agreementKind']})"
         rows.append(("agreement with the source", "", agreement))
     if evidence["latency"]:
         rows += _compared(_TIMES, evidence["latency"], "{:.3f} ms")
     return rows
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value).replace("%", " %")
 
 
 def _compared(names: dict[str, str], values: dict[str, Any], form: str) -> list[tuple[str, ...]]:
@@ -65,6 +88,36 @@ def _compared(names: dict[str, str], values: dict[str, Any], form: str) -> list[
 
 def _times(source: dict[str, Any], artifact: dict[str, Any], key: str) -> str:
     return f" ({source[key] / artifact[key]:.2f}x)" if artifact[key] else ""
+
+
+def worst_class(evaluation: dict[str, Any]) -> str:
+    """In words; empty where classes are not compared."""
+    worst = evaluation.get("worstClass")
+    if not worst:
+        return ""
+    return (
+        f"worst is class {worst['name']}: its {evaluation['perClass']} drops {worst['dropPercent']:.1f} points, "
+        f"{worst['source'] * 100:.1f} % to {worst['artifact'] * 100:.1f} % "
+        f"(90 % interval {worst['lowerPercent']:.1f} to {worst['upperPercent']:.1f}, n = {worst['samples']})"
+    )
+
+
+def _per_class(evaluation: dict[str, Any]) -> list[str]:
+    if not evaluation.get("classes"):
+        return []
+    rows: list[tuple[str, ...]] = [
+        (
+            one["name"],
+            str(one["samples"]),
+            *(_figure(one[which], "{:.1%}") for which in ("source", "artifact")),
+            f"{one['dropPercent']:.1f} ({one['lowerPercent']:.1f} to {one['upperPercent']:.1f})",
+        )
+        for one in evaluation["classes"]
+    ]
+    kind = evaluation["perClass"]
+    head = ("class", "samples", f"{kind}, source", f"{kind}, artifact", "drop in points (90 % interval)")
+    told = worst_class(evaluation)
+    return ["## Classes", _plain(f"{told[0].upper()}{told[1:]}."), _table(head, rows)]
 
 
 def _budget(checks: list[dict[str, Any]]) -> str:
@@ -88,14 +141,55 @@ def _steps(steps: list[dict[str, Any]]) -> str:
     return _table(("step", "type", "settings", "size after it"), rows)
 
 
-def _circumstances(manifest: ArtifactManifest) -> list[str]:
+def _search(step: dict[str, Any]) -> list[str]:
+    """What Auto tried; the columns are empty from where a recipe was dropped on."""
+    search = step["auto"]
+    rows: list[tuple[str, ...]] = [
+        (
+            trial["name"] + (" (**taken**)" if trial["name"] == search["chosen"] else ""),
+            _number(trial["sizeBytes"], "{:,}"),
+            _number(trial["zstdBytes"], "{:,}"),
+            _interval(trial["speed"], "ratio", "lower", "upper", "{:.2f}"),
+            _interval(trial["accuracyDrop"], "percent", "lowerPercent", "upperPercent", "{:.2f} %")
+            or _number(trial["agreementPercent"], "{:.2f} % agree"),
+            trial["slowElsewhere"] or "",
+            trial["dropped"] or ("kept, on the front" if trial["paretoFront"] else "kept"),
+        )
+        for trial in search["tried"]
+    ]
+    head = (
+        "recipe",
+        "bytes",
+        "after zstd-19",
+        "times as fast",
+        "accuracy drops",
+        "slow on other processors",
+        "verdict",
+    )
+    told = [f"{search['reason']}.", *search["notes"]]
+    told.append(f"Judged by {search['judgedBy']} on {search['samples']} samples, limit {search['limitPercent']} %.")
+    return [f"## What {step['name']} tried", "\n".join(f"- {line}" for line in told), _table(head, rows)]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def _interval(value: dict[str, Any] | None, middle: str, lower: str, upper: str, form: str) -> str:
+    if value is None:
+        return ""
+    return f"{form} ({form} to {form})".format(value[middle], value[lower], value[upper])
+
+
+def circumstances(manifest: ArtifactManifest) -> list[str]:
+    """Lines of text: which data, machine and libraries; names in backticks are digests."""
     evidence, lines = manifest.evidence, []
     for name, dataset in evidence["datasets"].items():
         labels = ("with" if dataset["labelled"] else "without") + " labels"
         lines.append(f"{name} set: {dataset['samples']} samples {labels}, `{dataset['digest']}` from {dataset['uri']}")
     if not evidence["datasets"]:
         lines.append("no data sets were given: nothing is known about accuracy")
-    lines += evidence["notes"]
+    lines += [*(evidence["evaluation"] or {}).get("notes", []), *evidence["notes"]]
     if evidence["latency"]:
         lines.append(f"latency: {evidence['latency']['runs']} single-sample runs of each, by turns, one thread")
     hardware = evidence["hardware"]
@@ -110,7 +204,10 @@ def _circumstances(manifest: ArtifactManifest) -> list[str]:
         )
     else:
         lines.append("golden set: none, so nodes serve without a self-test")
-    lines += [f"source `{manifest.source_digest}`", f"artifact `{manifest.artifact_digest}`"]
+    lines.append(f"source `{manifest.source_digest}`")
+    if program := manifest.evidence["source"].get("program"):
+        lines.append(f"of which the program `{program['image']}` made `{program['digest']}` ({program['writes']})")
+    lines += [f"artifact `{manifest.artifact_digest}`"]
     return lines
 
 
@@ -123,4 +220,9 @@ def _matrix(confusion: list[list[int]]) -> str:
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
+
+
+def _plain(words: str) -> str:
+    """A user's words in one line that is neither a border of a table nor HTML."""
+    return re.sub(r"([|<])", r"\\\1", " ".join(words.split()))

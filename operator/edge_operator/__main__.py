@@ -44,9 +44,8 @@ async def run(config: OperatorSettings) -> None:
         runners = [await endpoints.serve(app, config.http_port)]
         metrics.watch_writes(cluster.writes)
         signer = await patiently(lambda: _signer(cluster, config))
-        if signer is not None:
-            realm = registry_access.application(cluster, signer)
-            runners.append(await endpoints.serve(realm, config.token_port))
+        realm = registry_access.application(cluster, signer, world.progressed)
+        runners.append(await endpoints.serve(realm, config.token_port))
         await patiently(leadership.acquire)
         await patiently(reconciler.relist)
         log.info("synced: %d EdgeModels, %d nodes", len(world.models), len(world.nodes))

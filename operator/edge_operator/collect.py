@@ -1,9 +1,9 @@
 """Collects old artifacts: deletes from the embedded registry what no revision names any more.
 
-Only the compressor's own images: an index with its annotation, under a tag of its form. Sources, datasets and whatever
-else users pushed are never touched. Deleted manifests free no bytes yet: that is done by garbage collection in the
-registry's pod before it starts, so the registry is restarted, once a day at most. What has to survive a restart of the
-operator stands in annotations of the registry's Deployment.
+Only what the compressor pushed under tags of its own: an index with its annotation, a checkpoint by its type. Sources,
+datasets and whatever else users pushed are never touched. Deleted manifests free no bytes yet: that is done by garbage
+collection in the registry's pod before it starts, so the registry is restarted, once a day at most. What has to survive
+a restart of the operator stands in annotations of the registry's Deployment.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from edge_oci import (
     Descriptor,
     Host,
     InvalidContent,
+    Manifest,
     NotFound,
     OciError,
     Patience,
@@ -32,9 +33,16 @@ from edge_operator.decide.collection import Image, InUse, may_free, sweep
 from edge_operator.decide.status import timestamp
 from edge_operator.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import OperatorSettings
-from edge_operator.views import job_view
+from edge_operator.views import is_validation, job_view
 from edge_operator.world import World
-from edgemodel.names import ANNOTATION_ARTIFACT, ANNOTATION_FREED, ANNOTATION_TO_FREE, is_artifact_tag
+from edgemodel.names import (
+    ANNOTATION_ARTIFACT,
+    ANNOTATION_FREED,
+    ANNOTATION_TO_FREE,
+    CHECKPOINT_TYPE,
+    checkpoint_epochs,
+    is_artifact_tag,
+)
 
 log = logging.getLogger(__name__)
 
@@ -117,17 +125,25 @@ def registry(host: str, signer: Signer) -> Host:
 
 
 def images_of(repository: Repository) -> list[Image]:
-    """The compressor's images in ``repository``. Blocks. Raises OciError."""
+    """The compressor's images in ``repository``, and its checkpoints. Blocks. Raises OciError."""
     images = []
-    for tag in filter(is_artifact_tag, list_tags(repository)):
+    for tag in list_tags(repository):
+        if not is_artifact_tag(tag) and checkpoint_epochs(tag) is None:
+            continue
         try:
-            index = get_manifest(repository, tag)
-            platforms = [Descriptor.from_json(entry).digest for entry in index.content.get("manifests") or ()]
+            manifest = get_manifest(repository, tag)
+            platforms = [Descriptor.from_json(entry).digest for entry in manifest.content.get("manifests") or ()]
         except (NotFound, InvalidContent):
             continue
-        if index.is_index and ANNOTATION_ARTIFACT in (index.content.get("annotations") or {}):
-            images.append(Image(repository.name, index.descriptor.digest, tuple(platforms)))
+        if _is_ours(manifest):
+            images.append(Image(repository.name, manifest.descriptor.digest, tuple(platforms)))
     return images
+
+
+def _is_ours(manifest: Manifest) -> bool:
+    if manifest.is_index:
+        return ANNOTATION_ARTIFACT in (manifest.content.get("annotations") or {})
+    return manifest.content.get("artifactType") == CHECKPOINT_TYPE
 
 
 def delete(repository: Repository, digests: tuple[str, ...]) -> None:
@@ -151,5 +167,5 @@ def _busy(world: World) -> frozenset[str]:
     return frozenset(
         f"{namespace}/{model}"
         for (namespace, model), owned in world.owned.items()
-        if any(job_view(raw, None).ended is None for raw in owned.jobs.values())
+        if any(job_view(raw, None).ended is None for raw in owned.jobs.values() if not is_validation(raw))
     )

@@ -24,9 +24,11 @@ from edge_operator.decide.actions import (
     EnsureNetworkPolicies,
     EnsureService,
     RecordRevision,
+    RecordValidation,
     RecordVerdict,
     SetPins,
     StartJob,
+    StartValidation,
 )
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.status import timestamp
@@ -169,12 +171,13 @@ class Reconciler:
             case RecordRevision(name, spec):
                 await self._create_once(objects.revision(observation, name, spec))
             case RecordVerdict(name, verdict, reason, message):
-                status = {"verdict": verdict.value, "reason": reason, "message": message}
-                self._world.see(
-                    await self._cluster.merge(
-                        API_VERSION, "EdgeModelRevision", namespace, name, {"status": status}, "status"
-                    )
+                await self._say_of_revision(
+                    namespace, name, {"verdict": verdict.value, "reason": reason, "message": message}
                 )
+            case StartValidation():
+                await self._create_once(objects.validation_job(observation, action))
+            case RecordValidation(name, validation):
+                await self._say_of_revision(namespace, name, {"validation": validation})
             case EnsureDaemonSet(revision, variant, tolerations):
                 if revision.spec["serving"].get("replayRequests"):
                     await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))
@@ -190,6 +193,11 @@ class Reconciler:
                 await self._cluster.delete("apps/v1", "DaemonSet", namespace, name)
             case DeleteRevision(name):
                 await self._cluster.delete(API_VERSION, "EdgeModelRevision", namespace, name)
+
+    async def _say_of_revision(self, namespace: str, name: str, status: dict[str, Any]) -> None:
+        self._world.see(
+            await self._cluster.merge(API_VERSION, "EdgeModelRevision", namespace, name, {"status": status}, "status")
+        )
 
     async def _create_secret(self, body: dict[str, Any]) -> None:
         """The operator may create Secrets and read none: one that exists already stays as it is."""

@@ -1,25 +1,31 @@
 """From raw objects of the API to the plain values that decisions see. Pure."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision
-from edgemodel import reasons
+from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision, ValidationJob
+from edgemodel import reasons, target
 from edgemodel.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_ATTEMPT,
     ANNOTATION_SERVER_IMAGE,
+    COMPONENT_VALIDATOR,
     DEFERRAL_PREFIX,
+    LABEL_COMPONENT,
     LABEL_REVISION,
     LABEL_VARIANT,
     PIN_PREFIX,
     daemonset_name,
 )
+from edgemodel.program import FETCH, PROGRAM
 from edgemodel.report import decode
 from edgemodel.serving import parse_ending
 
 Raw = dict[str, Any]
 
+MOST_OF_A_LOG = 400
+"""Characters of the end of a program's log in a message: there is room for them beside the longest name of an image."""
 _PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 
@@ -79,25 +85,65 @@ def made_by_daemonset(raw: Raw) -> bool:
 
 def job_view(raw: Raw, pod: Raw | None) -> Job:
     """``pod`` is the Job's newest pod, when it is still there."""
-    meta, status = raw["metadata"], raw.get("status") or {}
+    meta = raw["metadata"]
     annotations = meta.get("annotations") or {}
-    complete, failed = _find(raw, "Complete"), _find(raw, "Failed")
-    end = next((item for item in (complete, failed) if item is not None and item["status"] == "True"), None)
-    terminated = _terminated(pod)
-    # On a node that is gone a pod stays terminating, and its Job running, for as long as the node is away.
-    leaving = ((pod or {}).get("metadata") or {}).get("deletionTimestamp")
-    ended_at = end["lastTransitionTime"] if end is not None else leaving
+    end, ended = _end(raw, pod)
+    last = _last_container(pod)
+    terminated = _terminated_state(last)
+    of_user = pod is not None and last.get("name") == PROGRAM  # what it says is no report of ours
+    trouble = _program_trouble(pod, last) if pod and of_user else _job_trouble(pod, terminated, _COMPRESSION)
     return Job(
         name=meta["name"],
         attempt=int(annotations.get(ANNOTATION_ATTEMPT, "1")),
-        ended=_time(ended_at) if ended_at is not None else None,
-        succeeded=end is not None and end is complete,
-        report=decode(terminated.get("message", "")) if terminated else None,
-        trouble=_job_trouble(pod, terminated, status) if ended_at is not None else None,
+        ended=ended,
+        succeeded=end is not None and end["type"] == "Complete",
+        report=decode(terminated.get("message", "")) if terminated and not of_user else None,
+        trouble=trouble if ended is not None else None,
         deleting="deletionTimestamp" in meta,
         waits_for=_waits_for(pod) if pod is not None and end is None else "",
         server_image=annotations.get(ANNOTATION_SERVER_IMAGE, ""),
+        doing=_doing(pod, last) if pod is not None and end is None else "",
     )
+
+
+def is_validation(job: Raw) -> bool:
+    """A Job that validates, where others compress."""
+    return bool((job["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_VALIDATOR)
+
+
+def validation_job_view(raw: Raw, pod: Raw | None) -> ValidationJob:
+    """As ``job_view``."""
+    meta = raw["metadata"]
+    end, ended = _end(raw, pod)
+    terminated = _terminated_state(_last_container(pod)) or {}
+    trouble = _job_trouble(pod, terminated, _VALIDATION) if ended is not None else None
+    if trouble is not None and trouble[0] == reasons.DEADLINE_EXCEEDED and _never_began(terminated):
+        message = "the image did not come within spec.validation.deadlineSeconds, or its container could not be made"
+        trouble = reasons.IMAGE_PULL_FAILED, f"{message}: kubectl describe job {meta['name']} leads to its pod's events"
+    return ValidationJob(
+        name=meta["name"],
+        attempt=int((meta.get("annotations") or {}).get(ANNOTATION_ATTEMPT, "1")),
+        created=_time(meta["creationTimestamp"]),
+        ended=ended,
+        report=target.decode(terminated.get("message", "")),
+        trouble=trouble,
+        crashed=_crash(pod, terminated),
+        deleting="deletionTimestamp" in meta,
+        waits_for=_waits_for(pod) if pod is not None and end is None else "",
+    )
+
+
+def _end(raw: Raw, pod: Raw | None) -> tuple[Raw | None, datetime | None]:
+    """(condition, time) of a Job's end.
+
+    On a node that is gone a pod stays terminating, and its Job running, for as long as the node is away: that is an
+    end, without a condition.
+    """
+    conditions = (_find(raw, "Complete"), _find(raw, "Failed"))
+    end = next((item for item in conditions if item is not None and item["status"] == "True"), None)
+    leaving = ((pod or {}).get("metadata") or {}).get("deletionTimestamp")
+    ended_at = end["lastTransitionTime"] if end is not None else leaving
+    return end, _time(ended_at) if ended_at is not None else None
 
 
 def revision_view(raw: Raw) -> Revision:
@@ -109,6 +155,7 @@ def revision_view(raw: Raw) -> Revision:
         created=_time(meta["creationTimestamp"]),
         spec=raw["spec"],
         verdict=(raw.get("status") or {}).get("verdict", ""),
+        validation=(raw.get("status") or {}).get("validation"),
     )
 
 
@@ -145,33 +192,106 @@ def _waits_for(pod: Raw) -> str:
     scheduled = _find(pod, "PodScheduled")
     if scheduled is not None and scheduled["status"] == "False":
         return str(scheduled.get("message", scheduled.get("reason", "")))
-    container: Raw = next(iter((pod.get("status") or {}).get("containerStatuses") or ()), {})
-    waiting = (container.get("state") or {}).get("waiting") or {}
+    waiting = (_last_container(pod).get("state") or {}).get("waiting") or {}
     if waiting.get("reason") in (None, "ContainerCreating", "PodInitializing"):
         return ""
     return f"{waiting['reason']}: {waiting.get('message', '')}".removesuffix(": ")
 
 
-def _job_trouble(pod: Raw | None, terminated: Raw | None, status: Raw) -> tuple[str, str] | None:
+@dataclass(frozen=True)
+class _Work:
+    """What a Job does, and what gives it time and memory."""
+
+    what: str
+    deadline: str
+    resources: str
+
+
+_COMPRESSION = _Work("compression", "spec.compression.deadlineSeconds", "spec.compression.resources")
+_VALIDATION = _Work("the validation", "spec.validation.deadlineSeconds", "spec.serving.resources")
+
+
+def _job_trouble(pod: Raw | None, terminated: Raw | None, work: _Work) -> tuple[str, str] | None:
     if pod is not None and (pod.get("status") or {}).get("reason") == "DeadlineExceeded":
-        deadline = pod["spec"].get("activeDeadlineSeconds")
-        return (
-            reasons.DEADLINE_EXCEEDED,
-            f"compression took longer than spec.compression.deadlineSeconds ({deadline} s)",
-        )
-    if terminated and terminated.get("reason") == "OOMKilled":
-        limits = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}) if pod else {}
-        limit = limits.get("memory", "the node's memory")
-        return (
-            reasons.OUT_OF_MEMORY,
-            f"compression was killed at {limit} of memory; raise spec.compression.resources.limits.memory",
-        )
+        deadline = f"{work.deadline} ({pod['spec'].get('activeDeadlineSeconds')} s)"
+        return reasons.DEADLINE_EXCEEDED, f"{work.what} took longer than {deadline}"
+    if pod is not None and terminated and terminated.get("reason") == "OOMKilled":
+        limit = _memory_limit(pod["spec"]["containers"][0])
+        message = f"{work.what} was killed at {limit} of memory; raise {work.resources}.limits.memory"
+        return reasons.OUT_OF_MEMORY, message
     return None
 
 
-def _terminated(pod: Raw | None) -> Raw | None:
-    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
-    container: Raw = next(iter(statuses), {})
+def _doing(pod: Raw, container: Raw) -> str:
+    """What the user should know of the container that runs, where steps do not tell it."""
+    if "running" not in (container.get("state") or {}):
+        return ""
+    if container.get("name") == PROGRAM:
+        return f"running the program {_program_container(pod)['image']}"
+    return "fetching what the program is to read" if container.get("name") == FETCH else ""
+
+
+def _program_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
+    """Of a Job that came no further than its user's program. A pod that is deleted says nothing of it."""
+    status, state = pod["status"], container.get("state") or {}
+    terminated: Raw = state.get("terminated") or {}
+    program = f"the program {_program_container(pod)['image']}"
+    if status.get("reason") == "DeadlineExceeded":
+        deadline = f"{_COMPRESSION.deadline} ({pod['spec'].get('activeDeadlineSeconds')} s)"
+        if "waiting" in state or _never_began(terminated):
+            why = (state.get("waiting") or {}).get("message", "")
+            message = f"{program} did not come within {deadline}, or could not be started: {why}"
+            return reasons.IMAGE_PULL_FAILED, message.removesuffix(": ")
+        return reasons.DEADLINE_EXCEEDED, f"{program} still ran after {deadline}"
+    if status.get("reason") == "Evicted" and "EmptyDir" in status.get("message", ""):
+        return reasons.PROGRAM_FAILED, f"{program} wrote more than there is room for: {status['message'].strip()}"
+    if terminated.get("reason") == "OOMKilled":
+        limit = _memory_limit(_program_container(pod))
+        message = f"{program} was killed at {limit} of memory; raise spec.source.program.resources.limits.memory"
+        return reasons.OUT_OF_MEMORY, message
+    if not terminated or status.get("reason") or "deletionTimestamp" in pod["metadata"]:
+        return None
+    said = " ".join(str(terminated.get("message", "")).split())[-MOST_OF_A_LOG:]
+    ending = f"its log ends: {said}" if said else "it has logged nothing"
+    return reasons.PROGRAM_FAILED, f"{program} ended with exit code {terminated.get('exitCode')}; {ending}"
+
+
+def _program_container(pod: Raw) -> Raw:
+    return next(item for item in pod["spec"]["initContainers"] if item["name"] == PROGRAM)
+
+
+def _memory_limit(container: Raw) -> str:
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return str(limits.get("memory", "the node's memory"))
+
+
+def _never_began(terminated: Raw) -> bool:
+    """At a pod's deadline the kubelet says of a container that it never made that it is terminated, too."""
+    return bool(terminated) and not terminated.get("startedAt")
+
+
+def _crash(pod: Raw | None, terminated: Raw) -> str:
+    """Ended by itself: a pod that is deleted, or evicted, says nothing of what ran in it."""
+    if pod is None or "deletionTimestamp" in pod["metadata"] or (pod.get("status") or {}).get("reason"):
+        return ""
+    code = terminated.get("exitCode")
+    return f"exit code {code}" if code is not None else ""
+
+
+def _last_container(pod: Raw | None) -> Raw:
+    """The status of the container that a Job's pod has come to: they run one after the other. Empty: of none yet.
+
+    Others than ours, that something in the cluster may have put beside them, are passed over.
+    """
+    status = (pod or {}).get("status") or {}
+    for container in status.get("initContainerStatuses") or ():
+        ended = _terminated_state(container)
+        if container["name"] in (FETCH, PROGRAM) and (ended is None or ended.get("exitCode") != 0):
+            return dict(container)
+    return dict(next(iter(status.get("containerStatuses") or ()), {}))
+
+
+def _terminated_state(container: Raw) -> Raw | None:
     terminated: Raw | None = (container.get("state") or {}).get("terminated")
     return terminated
 

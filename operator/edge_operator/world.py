@@ -6,21 +6,23 @@ a state older than its own last write.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
+from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings, ValidationJob
 from edge_operator.decide.placement import matches
 from edge_operator.decide.samples import Samples
 from edge_operator.views import (
     Raw,
     applied_view,
+    is_validation,
     job_view,
     made_by_daemonset,
     node_view,
     pod_view,
     revision_view,
+    validation_job_view,
 )
 from edgemodel.names import (
     API_VERSION,
@@ -32,6 +34,7 @@ from edgemodel.names import (
     pin_key,
     puller_of,
 )
+from edgemodel.progress import StepBegun
 from edgemodel.spec import EdgeModelSpec, parse_spec
 
 Key = tuple[str, str]
@@ -70,6 +73,8 @@ class Owned:
     revisions: dict[str, Revision] = field(default_factory=dict)
     jobs: dict[str, Raw] = field(default_factory=dict)
     job_pods: dict[str, Raw] = field(default_factory=dict)
+    steps: dict[str, StepBegun] = field(default_factory=dict)
+    """By pod of a Job: the last that it began."""
     pods: dict[str, Pod] = field(default_factory=dict)
     applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
@@ -152,6 +157,7 @@ class World:
                 if pod is not None:
                     owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
                 owned.job_pods.pop(name, None)
+                owned.steps.pop(name, None)
             else:
                 owned.applied.pop((kind, name), None)
             self._changed(key)
@@ -176,6 +182,15 @@ class World:
             self.samples[key] = samples
             self._changed(key)
 
+    def progressed(self, namespace: str, pod: str, step: StepBegun) -> bool:
+        """A compression Job's pod begins a step. False when there is no such pod."""
+        for key, owned in self.owned.items():
+            if key[0] == namespace and pod in owned.job_pods:
+                if _put(owned.steps, pod, step):
+                    self._changed(key)
+                return True
+        return False
+
     def forget_samples(self, key: Key) -> None:
         self.samples.pop(key, None)
 
@@ -196,7 +211,8 @@ class World:
             status=model.status,
             settings=self.settings,
             revisions=tuple(owned.revisions.values()),
-            jobs=tuple(self._job(owned, raw) for raw in owned.jobs.values()),
+            jobs=tuple(_jobs(owned)),
+            validations=tuple(_validations(owned)),
             pods=tuple(owned.pods.values()),
             nodes=tuple(self.nodes.values()),
             applied=tuple(owned.applied.values()),
@@ -266,16 +282,6 @@ class World:
             return _put(owned.job_pods, name, raw)
         return _put(owned.applied, (kind, name), applied_view(raw))
 
-    def _job(self, owned: Owned, raw: Raw) -> Job:
-        uid = raw["metadata"]["uid"]
-        pods = [
-            pod
-            for pod in owned.job_pods.values()
-            if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or ())
-        ]
-        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
-        return job_view(raw, newest)
-
     def _rivals(self, model: Model) -> tuple[str, ...]:
         port = model.spec.serving.host_port
         if port is None:
@@ -307,6 +313,30 @@ class World:
     def _all_changed(self) -> None:
         for key in self.models:
             self._changed(key)
+
+
+def _jobs(owned: Owned) -> list[Job]:
+    return [_job(owned, raw) for raw in owned.jobs.values() if not is_validation(raw)]
+
+
+def _validations(owned: Owned) -> list[ValidationJob]:
+    return [validation_job_view(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_validation(raw)]
+
+
+def _job(owned: Owned, raw: Raw) -> Job:
+    newest = _newest_pod(owned, raw)
+    step = owned.steps.get(newest["metadata"]["name"]) if newest is not None else None
+    return replace(job_view(raw, newest), step=step)
+
+
+def _newest_pod(owned: Owned, job: Raw) -> Raw | None:
+    uid = job["metadata"]["uid"]
+    pods = [
+        pod
+        for pod in owned.job_pods.values()
+        if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or ())
+    ]
+    return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
 
 
 def _put(store: dict[Any, Any], key: Any, value: Any) -> bool:

@@ -6,6 +6,7 @@ the part of a label key after the slash.
 
 import hashlib
 import re
+from functools import lru_cache
 
 GROUP = "edgemodel.io"
 VERSION = "v1alpha1"
@@ -22,6 +23,7 @@ MANAGED_BY = "edgemodel-operator"
 COMPONENT_COMPRESSOR = "compressor"
 COMPONENT_SERVER = "server"
 COMPONENT_PULLER = "puller"
+COMPONENT_VALIDATOR = "validator"
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """Hash of what the operator last applied, so that an unchanged object costs no write."""
@@ -56,6 +58,7 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 GOLDEN_FILE = "golden.npz"
 REPORT_FILE = "report.md"
+PAGE_FILE = "report.html"
 
 
 def short_hash(text: str, length: int = 10) -> str:
@@ -63,6 +66,7 @@ def short_hash(text: str, length: int = 10) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+@lru_cache(maxsize=4096)  # every pass asks for those of every node
 def pin_key(namespace: str, model: str, revision: str, variant: str) -> str:
     """The node label that makes a node run ``variant`` of ``revision``; its value is ``"true"``."""
     return PIN_PREFIX + short_hash(f"{namespace}/{model}/{revision}/{variant}", 40)
@@ -83,6 +87,24 @@ def is_artifact_tag(tag: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{16}-[a-z0-9-]{1,10}", tag) is not None
 
 
+CHECKPOINT_TYPE = "application/vnd.edgemodel.checkpoint"
+"""The type of an artifact that holds how far a training is: in its model's repository, for the next attempt."""
+
+
+def checkpoint_tag(key: str, epochs: int, digest: str) -> str:
+    """The tag of a checkpoint: of the training ``key``, 32 hexadecimal digits, after ``epochs``, a file of ``digest``.
+
+    Two that differ have different tags.
+    """
+    return f"checkpoint-{key}-{epochs}-{digest.removeprefix('sha256:')[:16]}"
+
+
+def checkpoint_epochs(tag: str, key: str = "[0-9a-f]{32}") -> int | None:
+    """After how many epochs, for a tag that ``checkpoint_tag`` can have made; of the training ``key``, or of any."""
+    found = re.fullmatch(rf"checkpoint-{key}-([0-9]{{1,9}})-[0-9a-f]{{16}}", tag)
+    return int(found[1]) if found else None
+
+
 def daemonset_name(revision: str, variant: str) -> str:
     """One immutable DaemonSet per (revision, variant).
 
@@ -91,6 +113,11 @@ def daemonset_name(revision: str, variant: str) -> str:
     if variant.startswith(PULLER_PREFIX):
         return f"pull-{short_hash(f'{revision}/{variant}', 20)}"
     return f"{revision}-{variant}"
+
+
+def validation_job_prefix(revision: str, hardware_class: str, node: str) -> str:
+    """The name of a validation Job without its attempt, which has one digit: at most 62 characters."""
+    return f"{revision}-{short_hash(f'{hardware_class}/{node}', 8)}-"
 
 
 REPLAY_TOKEN_KEY = "token"  # noqa: S105 - the name of a key

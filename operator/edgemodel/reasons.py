@@ -18,9 +18,17 @@ STEP_FAILED: Final = "StepFailed"  # a step cannot be applied to this model: the
 BUDGET_EXCEEDED: Final = "BudgetExceeded"  # the gate failed: relax the budget or change the steps
 EVALUATION_INCONCLUSIVE: Final = "EvaluationInconclusive"  # too few samples for the margin: the message says how many
 ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push for good
-OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory
-DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds
+OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a validation: spec.serving's
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a validation: its own
 COMPRESSION_FAILED: Final = "CompressionFailed"  # an unexpected error in the compressor: its log tells
+PROGRAM_FAILED: Final = "ProgramFailed"  # of spec.source.program: it ended with an error, or wrote no file that can be
+# taken; the message has its exit code and the end of its log, or what it must do: mend it and name its new digest
+
+# --- the validation Job of a hardware class (spec.validation) ---
+VALIDATION_FAILED: Final = "ValidationFailed"  # too few golden items agree there, or it is too slow: another recipe, or
+# another limit (validation.maxLatencyMilliseconds) and rollout.retryToken
+LATENCY_UNVERIFIED: Final = "LatencyUnverified"  # no node of a class could be asked: label one, or bring one online,
+# before the next candidate comes; nothing waits for it
 
 # --- the compression Job's report: time may heal ---
 SOURCE_UNREACHABLE: Final = "SourceUnreachable"
@@ -28,6 +36,7 @@ REGISTRY_UNREACHABLE: Final = "RegistryUnreachable"
 
 # --- the operator: while things go on ---
 COMPRESSING: Final = "Compressing"
+VALIDATING: Final = "Validating"  # on a node of each hardware class, before the first wave (spec.validation)
 ROLLING_OUT: Final = "RollingOut"
 SOAKING: Final = "Soaking"
 BAKING: Final = "Baking"
@@ -55,6 +64,8 @@ NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects n
 UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
 NAME_TAKEN: Final = "NameTaken"  # a Service of the EdgeModel's name is somebody else's: rename one of them
 HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
+PROGRAM_REFUSED: Final = "ProgramRefused"  # the chart's operator.allowedProgramImages has no prefix of this image: ask
+# whoever installed the chart to add one, or name an image that has one
 INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
 
 # --- why a candidate failed while nodes served it ---

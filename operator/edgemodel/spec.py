@@ -6,12 +6,20 @@ that have no API server (the command line, tests).
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
 from edgemodel.digest import canonical_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
+from edgemodel.program import Program
 from edgemodel.task import Location, Recipe
+
+EXPORTED_PROGRAM = "ExportedProgram"
+"""``torch.export``'s format, beside ONNX."""
+SAFETENSORS = "Safetensors"
+"""Weights alone, of which a program of the user's makes a model of another format."""
+DATASETS = ("calibration", "evaluation", "training", "target")
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,10 @@ class Source:
     digest: str | None = None
     format: str = "ONNX"
     secret: str | None = None
+    program: Program | None = None
+    """Of SAFETENSORS, and of no other format."""
+    states: dict[str, str] = field(default_factory=dict)
+    """By input of a model with a state: its output that is this input at the next step."""
 
     @property
     def location(self) -> Location:
@@ -30,6 +42,8 @@ class Source:
 class Compression:
     steps: tuple[dict[str, Any], ...] = ()
     budget: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """``task`` and ``tolerance``; what is not there is found out."""
     resources: dict[str, Any] = field(default_factory=dict)
     deadline: timedelta = timedelta(seconds=3600)
 
@@ -80,12 +94,27 @@ class Rollout:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """A Job on one node of each hardware class, before the first wave."""
+
+    node_selector: dict[str, str]
+    """Of the nodes that may take part, besides the placement's."""
+    class_labels: tuple[str, ...] = ()
+    """Node labels that tell hardware classes apart, besides variant and architecture."""
+    max_latency_milliseconds: str | None = None
+    """Of the median; a decimal string."""
+    deadline: timedelta = timedelta(seconds=600)
+
+
+@dataclass(frozen=True)
 class EdgeModelSpec:
     source: Source
     node_selector: dict[str, str]
     tolerations: tuple[dict[str, Any], ...] = ()
-    calibration: Source | None = None
-    evaluation: Source | None = None
+    datasets: dict[str, Source] = field(default_factory=dict)
+    """By use: those of DATASETS that are given."""
+    teacher: Source | None = None
+    """What Distill learns from; None: the source."""
     compression: Compression = Compression()
     variants: tuple[Variant, ...] = ()
     """Ends with the default variant, which matches every node."""
@@ -93,23 +122,27 @@ class EdgeModelSpec:
     rollout: Rollout = Rollout()
     analysis: Analysis = WITHOUT_SPEC
     revision_history_limit: int = 5
+    validation: Validation | None = None
+    """None: the first node that serves an artifact is the first of its kind that it runs on."""
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
         return tuple(Recipe(variant.name, variant.steps) for variant in self.variants)
 
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of what determines the artifacts before they exist: source, data sets and every variant's steps."""
         return short_hash(canonical_json(self._artifact_inputs()).decode(), 16)
 
+    @cached_property
     def revision_hash(self) -> str:
         """Hash of what a node runs: the fingerprint's inputs and the serving template, tolerations included.
 
         What is added here later must be left out while it has its default: another hash of an unchanged spec would
         roll out every model at the operator's upgrade.
 
-        Waves, limits and selectors are not in it, so that tuning them starts nothing. The retry token is:
-        changing it makes a rejected revision a new one.
+        Waves, limits, selectors and the validation are not in it, so that tuning them starts nothing. The retry token
+        is: changing it makes a rejected revision a new one.
         """
         serving: dict[str, Any] = {
             "port": self.serving.port,
@@ -126,31 +159,46 @@ class EdgeModelSpec:
             serving["tolerations"] = list(self.tolerations)
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
 
+    @cached_property
     def attempt_hash(self) -> str:
         """Hash of what a compression Job does and may read: a relaxed budget is judged anew, a new Secret is tried."""
         compression = self.compression
-        sources = (self.source, self.calibration, self.evaluation)
         what = [
             self._artifact_inputs(),
-            [source.secret if source is not None else None for source in sources],
+            [source.secret if source is not None else None for source in self._sources().values()],
             compression.budget,
             compression.resources,
             compression.deadline.total_seconds(),
             self.rollout.retry_token,
+            *([compression.evaluation] if compression.evaluation else []),
+            *([self.source.program.resources] if self.source.program else []),
         ]
         return short_hash(canonical_json(what).decode(), 10)
 
-    def _artifact_inputs(self) -> dict[str, Any]:
-        def place(source: Source | None) -> list[str | None] | None:
-            return [source.uri, source.digest] if source is not None else None
+    @property
+    def needs_torch(self) -> bool:
+        """Whether its compression Job reads an ExportedProgram, or runs a program, which mostly writes one."""
+        models = (self.source, self.teacher)
+        return any(model is not None and model.format in (EXPORTED_PROGRAM, SAFETENSORS) for model in models)
 
-        return {
-            "source": place(self.source),
-            "format": self.source.format,
-            "calibration": place(self.calibration),
-            "evaluation": place(self.evaluation),
-            "recipes": {recipe.variant: list(recipe.steps) for recipe in self.recipes},
-        }
+    @property
+    def read_by_job(self) -> dict[str, Source]:
+        """All that the compression Job reads, by use."""
+        return {use: source for use, source in self._sources().items() if source is not None}
+
+    def _sources(self) -> dict[str, Source | None]:
+        """By use. Those that came later are left out where they are not given: hashes stay what they were."""
+        sources: dict[str, Source | None] = {"source": self.source}
+        sources |= {use: self.datasets.get(use) for use in ("calibration", "evaluation")}
+        return sources | self.datasets | ({"teacher": self.teacher} if self.teacher else {})
+
+    def _artifact_inputs(self) -> dict[str, Any]:
+        places = {use: [source.uri, source.digest] if source else None for use, source in self._sources().items()}
+        recipes = {recipe.variant: list(recipe.steps) for recipe in self.recipes}
+        teacher = {"teacherFormat": self.teacher.format} if self.teacher else {}
+        program = {"program": self.source.program.to_json()} if self.source.program else {}
+        states = {"states": self.source.states} if self.source.states else {}
+        return {**places, "format": self.source.format, "recipes": recipes, **teacher, **program, **states}
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
@@ -165,11 +213,12 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
         source=_source(spec["source"]),
         node_selector=dict(placement.get("nodeSelector") or {}),
         tolerations=tuple(placement.get("tolerations") or ()),
-        calibration=_source(datasets["calibration"]) if "calibration" in datasets else None,
-        evaluation=_source(datasets["evaluation"]) if "evaluation" in datasets else None,
+        datasets={use: _source(datasets[use]) for use in DATASETS if use in datasets},
+        teacher=_source(compression["teacher"]) if "teacher" in compression else None,
         compression=Compression(
             steps=steps,
             budget=dict(compression.get("budget") or {}),
+            evaluation=dict(compression.get("evaluation") or {}),
             resources=dict(compression.get("resources") or {}),
             deadline=timedelta(seconds=compression.get("deadlineSeconds", 3600)),
         ),
@@ -188,6 +237,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),
         revision_history_limit=spec.get("revisionHistoryLimit", 5),
+        validation=_validation(spec["validation"]) if "validation" in spec else None,
     )
 
 
@@ -197,6 +247,17 @@ def _source(value: dict[str, Any]) -> Source:
         digest=value.get("digest"),
         format=value.get("format", "ONNX"),
         secret=(value.get("secretRef") or {}).get("name"),
+        program=_program(value["program"]) if "program" in value else None,
+        states={item["input"]: item["output"] for item in value.get("state") or ()},
+    )
+
+
+def _program(value: dict[str, Any]) -> Program:
+    return Program(
+        image=value["image"],
+        args=tuple(value.get("args") or ()),
+        writes=value.get("writes", EXPORTED_PROGRAM),
+        resources=dict(value.get("resources") or {}),
     )
 
 
@@ -207,6 +268,15 @@ def _variant(value: dict[str, Any], steps: tuple[dict[str, Any], ...], resources
         node_selector=dict(value["nodeSelector"]),
         steps=tuple(own["steps"]) if "steps" in own else steps,
         resources=(value.get("serving") or {}).get("resources") or resources,
+    )
+
+
+def _validation(value: dict[str, Any]) -> Validation:
+    return Validation(
+        node_selector=dict(value["nodeSelector"]),
+        class_labels=tuple(value.get("classLabels") or ()),
+        max_latency_milliseconds=value.get("maxLatencyMilliseconds"),
+        deadline=timedelta(seconds=value.get("deadlineSeconds", 600)),
     )
 
 

@@ -1,13 +1,15 @@
 """What the operator asks of one compression Job: JSON in the environment variable ``EDGEMODEL_TASK``.
 
 Secrets never travel in it; they are mounted below SECRETS_DIRECTORY, in one folder a use
-(``source``, ``calibration``, ``evaluation``, ``push``, ``base``), with the keys of the Secret as files:
+(``source``, ``teacher``, those of ``spec.DATASETS``, ``push``, ``base``), with the keys of the Secret as files:
 ``.dockerconfigjson`` for registries; ``username`` and ``password``, or ``token`` (bearer), for HTTP.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from edgemodel.program import Program
 
 TASK_VARIABLE = "EDGEMODEL_TASK"
 SECRETS_DIRECTORY = "/var/run/secrets/edgemodel"
@@ -16,6 +18,10 @@ REGISTRY_TOKEN_FILE = "/var/run/secrets/edgemodel/registry/token"  # noqa: S105 
 CLAIMS_DIRECTORY = "/claims"
 """``pvc://CLAIM/PATH`` is mounted read-only at ``/claims/CLAIM``."""
 WORK_DIRECTORY = "/work"
+
+AUTO = "Auto"
+EVALUATION_TASKS = (AUTO, "Classification", "MultiLabel", "Regression", "Detection", "Embedding", "Sequence")
+"""``spec.compression.evaluation.task``: what the labels mean. Auto: told from the shape of label and outputs."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,8 @@ class Task:
     fingerprint: str
     source: Location
     source_format: str
-    calibration: Location | None
-    evaluation: Location | None
+    datasets: dict[str, Location]
+    """By use: those of ``spec.DATASETS`` that are given."""
     recipes: tuple[Recipe, ...]
     budget: dict[str, Any]
     """``spec.compression.budget`` as it stands in the manifest; empty: nothing is judged."""
@@ -65,8 +71,20 @@ class Task:
     golden_items: int = 64
     plain_http_hosts: tuple[str, ...] = ()
     """Registries spoken to without TLS, as host or host:port."""
+    evaluation_task: str = AUTO
+    """One of EVALUATION_TASKS."""
+    tolerance: str | None = None
+    """Of the task Regression, a decimal text."""
+    teacher: Location | None = None
+    teacher_format: str = "ONNX"
+    progress_url: str = ""
+    """Where it tells each step that it begins (``steps.StepBegun``); empty: nowhere."""
     allowed_hosts: tuple[str, ...] = ()
     """Hosts that sources may come from, as host, host:port or ``*.domain``; empty: any."""
+    program: Program | None = None
+    """What makes a model of the source, which is then the file that it has written."""
+    states: dict[str, str] = field(default_factory=dict)
+    """By input of the source: its output that is this input at the next step."""
 
     def encode(self) -> str:
         return json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
@@ -81,20 +99,32 @@ class Task:
             fingerprint=value["fingerprint"],
             source=Location(**value["source"]),
             source_format=value["source_format"],
-            calibration=Location(**value["calibration"]) if value["calibration"] else None,
-            evaluation=Location(**value["evaluation"]) if value["evaluation"] else None,
+            datasets={use: Location(**place) for use, place in value["datasets"].items()},
             recipes=tuple(Recipe(item["variant"], tuple(item["steps"])) for item in value["recipes"]),
             budget=value["budget"],
             target=Target(**value["target"]),
             golden_items=value["golden_items"],
             plain_http_hosts=tuple(value["plain_http_hosts"]),
+            evaluation_task=value["evaluation_task"],
+            tolerance=value["tolerance"],
+            teacher=Location(**value["teacher"]) if value["teacher"] else None,
+            teacher_format=value["teacher_format"],
+            progress_url=value["progress_url"],
             allowed_hosts=tuple(value["allowed_hosts"]),
+            program=_program(value["program"]) if value["program"] else None,
+            states=dict(value["states"]),
         )
+
+
+def _program(value: dict[str, Any]) -> Program:
+    return Program(**{**value, "args": tuple(value["args"])})
 
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

@@ -30,7 +30,7 @@ from tests.support.serving import forwarded  # noqa: E402
 from tests.support.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
 from tests.support.watching import Watch  # noqa: E402
 
-IMAGE_TARGETS_MB = {"server": 40, "operator": 25, "compressor": 50}
+IMAGE_TARGETS_MB = {"server": 40, "operator": 25, "compressor": 50, "trainer": 240}
 AT_ONCE = {**QUICK, "waves": [{"name": "all", "percent": 100}], "bakeSeconds": 120}
 SLOW_LOOKS = {"intervalSeconds": 15}
 """The default; the other runs look every 2 s, as often as Prometheus scrapes there."""

@@ -31,9 +31,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 import onnxruntime  # noqa: E402 - the path is set now
 
-from charts.images import catalogue, pruning  # noqa: E402
-from charts.images.wheels import COMMON, without  # noqa: E402
+from charts.images import building, catalogue, pruning  # noqa: E402
+from charts.images.wheels import COMMON, requirements  # noqa: E402
 from tests.bench import server_models  # noqa: E402
+from tests.bench.environments import ENVIRONMENTS, environment  # noqa: E402
 from tests.bench.server_models import Case  # noqa: E402
 
 PEERS = {
@@ -45,7 +46,6 @@ PEERS = {
 }
 OURS, PLAIN, TWO_CORES, RAW = "ours", "ours, plain ASGI", "ours, two cores", "onnxruntime alone"
 SERVER_CORE, CLIENT_CORE = 0, 1
-ENVIRONMENTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-bench"
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,17 @@ class Round:
     ready_seconds: float
 
 
-def environment(name: str, requirements: Sequence[str]) -> Path:
-    """The Python of a virtual environment with ``requirements`` and what every server needs."""
-    wanted = [*requirements, f"onnxruntime=={onnxruntime.__version__}", "numpy"]
-    key = hashlib.sha256("\n".join([platform.python_version(), *wanted]).encode()).hexdigest()[:12]
-    folder = ENVIRONMENTS / f"{name}-{key}"
-    python = folder / "bin/python"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        print(f"installing {name} into {folder}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], check=True)
-        (folder / "complete").touch()
-    return python
+def _environment(peer: str) -> Path:
+    """Its Python, with the ONNX Runtime that ours has."""
+    name, wanted = PEERS[peer]
+    return environment(name, [*wanted, f"onnxruntime=={onnxruntime.__version__}", "numpy"])
 
 
 def our_packages() -> Path:
     """The folder of what the server's image has beside Python: its lock file, less what no request needs."""
-    lock, wheels = (ROOT / ".ci/locks/server.txt").read_text(), catalogue.SERVER.wheels
-    assert wheels is not None
-    key = hashlib.sha256(f"{lock}{wheels}".encode()).hexdigest()[:12]
+    (wheels,) = catalogue.SERVER.wheels
+    wanted_text = requirements(wheels, building.LOCKS)
+    key = hashlib.sha256(f"{wanted_text}{wheels}".encode()).hexdigest()[:12]
     folder = ENVIRONMENTS / f"ours-{key}"
     packages = folder / "packages"
     if not (folder / "complete").exists():
@@ -91,7 +82,7 @@ def our_packages() -> Path:
         folder.mkdir(parents=True)
         print(f"installing ours into {folder}", flush=True)
         wanted = folder / "wanted.txt"
-        wanted.write_text(without(lock, [name for names in wheels.dropped.values() for name in names]))
+        wanted.write_text(wanted_text)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
         subprocess.run([*pip, "--target", str(packages), "-r", str(wanted)], check=True)
         pruning.prune(packages, COMMON)
@@ -115,7 +106,7 @@ def size_mb(folder: Path) -> float:
 def installed_mb(server: str) -> float:
     if server in (OURS, PLAIN):
         return size_mb(our_packages())
-    (packages,) = (environment(*PEERS[server]).parents[1] / "lib").glob("python3*/site-packages")
+    (packages,) = (_environment(server).parents[1] / "lib").glob("python3*/site-packages")
     return size_mb(packages)
 
 
@@ -126,9 +117,8 @@ def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, st
         argv = [sys.executable, "-S", "-m", "inference_server", str(case.path), "--model", "m", "--threads", threads]
         flags = ["--host", "127.0.0.1", "--port", str(port), *(["--plain-asgi"] if server == PLAIN else [])]
         return [*argv, *flags], {**one_thread, "PYTHONPATH": f"{our_packages()}:{ROOT / 'operator'}:{ROOT}"}
-    name, requirements = PEERS[server]
-    script = ROOT / f"tests/bench/peers/{name}_peer.py"
-    return [str(environment(name, requirements)), str(script), str(case.path), str(port)], one_thread
+    script = ROOT / f"tests/bench/peers/{PEERS[server][0]}_peer.py"
+    return [str(_environment(server)), str(script), str(case.path), str(port)], one_thread
 
 
 @contextlib.contextmanager

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.contract.cluster import Cluster, Object, Refused, kubeconfig
 from tests.lab.waiting import wait_for
+from tests.support import manifests
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 MANAGER = "edgemodel-contract-tests"
@@ -25,7 +25,7 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def definitions(cluster: Cluster) -> Iterator[list[Object]]:
     """The definitions of this checkout, as the cluster has them; what was not there before is removed in the end."""
-    wanted = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
+    wanted = [manifests.read(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
     made = [item for item in wanted if install(cluster, item)]
     for crd in wanted:
         wait_until_served(cluster, crd)
@@ -55,7 +55,7 @@ def install(cluster: Cluster, crd: Object) -> bool:
 def wait_until_served(cluster: Cluster, crd: Object) -> None:
     """Until the API server answers by this schema: it takes a moment to see a definition, or its change."""
     collection = cluster.collection(
-        {"apiVersion": "edgemodel.io/v1alpha1", "kind": crd["spec"]["names"]["kind"], "metadata": {}}
+        {"apiVersion": f"{crd['spec']['group']}/v1alpha1", "kind": crd["spec"]["names"]["kind"], "metadata": {}}
     )
     generations: list[int | None] = [None]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.contract.cluster import Cluster, Object
+from tests.support import manifests
 from tests.unit.chart.rendering import helm, pods
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("definitions")]
 def objects(request: pytest.FixtureRequest, namespace: str) -> list[Object]:
     values = ["--values", request.param, "--set", f"registry.nodePort={FREE_NODE_PORT}"]
     text = helm("template", "contract", CHART, "--namespace", namespace, *values)
-    return [item for item in yaml.safe_load_all(text) if item and item["apiVersion"] != PROMETHEUS_OPERATOR]
+    return [item for item in manifests.read_all(text) if item and item["apiVersion"] != PROMETHEUS_OPERATOR]
 
 
 def test_every_object_is_taken(cluster: Cluster, objects: list[Object]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from edgemodel.spec import parse_spec
 from tests.contract.cluster import Cluster, Object, Refused
+from tests.support import manifests
 
 GOOD = Path(__file__).parent / "manifests" / "good"
 OPERATOR = "edgemodel-operator"
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("definitions")]
 
 
 def manifest(name: str, namespace: str) -> Object:
-    item: Object = yaml.safe_load((GOOD / f"{name}.yaml").read_text())
+    item: Object = manifests.read((GOOD / f"{name}.yaml").read_text())
     item["metadata"]["namespace"] = namespace
     return item
 
@@ -106,6 +106,12 @@ def test_analysis_that_is_written_at_all_holds_what_the_data_do_not_decide(clust
     [
         "minimal",
         "full",
+        "datasets-every",
+        "source-exported-program",
+        "program",
+        "program-every-setting",
+        "teacher",
+        "teacher-in-onnx",
         "variants-four",
         "serving-host-port",
         "waves-one",

@@ -7,9 +7,9 @@ that begin with ``#!`` are the whole of the answer. The first line of every file
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.contract.cluster import Cluster, Object, Refused
+from tests.support import manifests
 
 HERE = Path(__file__).parent / "manifests"
 GOOD = sorted((HERE / "good").glob("*.yaml"))
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("definitions")]
 
 
 def manifest(path: Path, namespace: str) -> Object:
-    item = yaml.safe_load(path.read_text())
+    item = manifests.read(path.read_text())
     return {**item, "metadata": {**item["metadata"], "namespace": namespace}}
 
 

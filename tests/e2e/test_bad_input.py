@@ -253,7 +253,7 @@ def test_deleting_a_model_in_the_middle_of_a_rollout_leaves_nothing(work: Worksp
 
 def _pins_of(work: Workspace, name: str, pins: dict[str, set[str]]) -> set[str]:
     """The pins that belong to no other model: those that are on nodes and not known to any EdgeModel there is."""
-    revision = f"{name}-{parse_spec(work.applied[name]).revision_hash()}"
+    revision = f"{name}-{parse_spec(work.applied[name]).revision_hash}"
     return {pin for each in pins.values() for pin in each} & {pin_key(work.namespace, name, revision, "default")}
 
 

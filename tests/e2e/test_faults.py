@@ -69,7 +69,7 @@ def without(work: Workspace, deployment: str) -> Iterator[None]:
 
 def test_when_all_nodes_become_slow_together_nothing_moves(work: Workspace) -> None:
     first = stable(work, analysis=checks(LATENCY))
-    with under_load(work, per_second=20):
+    with under_load(work, baseline=200, per_second=20):
         work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**SOAK, "soakSeconds": 8})
         work.reconciling(reasons.SOAKING)
         work.recorder.catch_up()
@@ -284,7 +284,7 @@ def apply_with_a_camera_first(work: Workspace, wanted: dict[str, Any]) -> str:
     """
     for token in map(str, range(20)):
         spec = {**work.applied["m"], **wanted, "rollout": {**wanted["rollout"], "retryToken": token}}
-        first, *_ = order_of_switching(work, f"m-{parse_spec(spec).revision_hash()}", ALL)
+        first, *_ = order_of_switching(work, f"m-{parse_spec(spec).revision_hash}", ALL)
         if first in CAMERAS:
             work.apply(**spec)
             return first

@@ -19,6 +19,12 @@ class RegistryProgram:
 
     host: str
     log: list[str]
+    process: "subprocess.Popen[str]"
+
+    def stop(self) -> None:
+        """Silent when it has ended."""
+        self.process.terminate()
+        self.process.wait()
 
 
 def program() -> str:
@@ -39,7 +45,7 @@ def run_registry(configuration: Path) -> Iterator[RegistryProgram]:
         host = _address(process.stderr, log)
         reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
         reader.start()
-        yield RegistryProgram(host, log)
+        yield RegistryProgram(host, log, process)
     finally:
         process.terminate()
         process.wait()

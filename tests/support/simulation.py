@@ -6,6 +6,7 @@ unless the test says that a revision is in trouble, offline nodes change nothing
 """
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,24 +22,30 @@ from edge_operator.decide.actions import (
     EnsureNetworkPolicies,
     EnsureService,
     RecordRevision,
+    RecordValidation,
     RecordVerdict,
     SetPins,
     StartJob,
+    StartValidation,
 )
 from edge_operator.decide.artifact import target_name
-from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings
+from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings, ValidationJob
 from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.report import ArtifactReport, Failed, Published
-from edgemodel.spec import parse_spec
+from edgemodel.spec import EdgeModelSpec, parse_spec
+from edgemodel.target import Agreement, Latency, Measured, Unfit
 
 SETTINGS = Settings(
     server_image="registry.example/server@sha256:" + "0" * 64,
     compressor_image="registry.example/compressor@sha256:" + "1" * 64,
+    trainer_image="registry.example/trainer@sha256:" + "2" * 64,
     registry_push="registry:5000",
     registry_pull="localhost:30500",
 )
 DIGEST = "sha256:" + "a" * 64
+PROGRAM_DIGEST = "sha256:" + "f" * 64
+"""Of what a user's program writes."""
 
 
 def model_spec(**changes: Any) -> dict[str, Any]:
@@ -73,6 +80,11 @@ def artifact_report(variant: str) -> ArtifactReport:
     )
 
 
+def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measured:
+    """What a validation Job reports of an artifact with 64 golden items, of which 61 have to agree."""
+    return Measured(Agreement(agree, 64, "95"), Latency(p50, p95, 500), "Cortex-A72", ("asimd",))
+
+
 class Killed(Exception):
     """The operator ends here, and with it the pass."""
 
@@ -97,6 +109,12 @@ class Simulation:
     job_outcome: Any = None
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
+    validations: dict[str, ValidationJob] = field(default_factory=dict)
+    validations_started: list[StartValidation] = field(default_factory=list)
+    target_outcome: dict[str, Any] = field(default_factory=dict)
+    """Node -> what every validation Job there ends with: a report, (reason, message), a crash in words, or None: it
+    ends without a word. "hangs": it does not end. It reports ``measured()`` where nothing is said of the node."""
+    validation_seconds: float = 15
     rivals: tuple[str, ...] = ()
     name_taken: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -123,6 +141,7 @@ class Simulation:
     last_samples: Samples | None = None
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
+    _parsed: tuple[dict[str, Any], EdgeModelSpec] | None = None
 
     @classmethod
     def with_nodes(cls, count: int, **fields: Any) -> "Simulation":
@@ -176,8 +195,8 @@ class Simulation:
                 self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def change(self, **changes: Any) -> None:
-        """A new spec is applied."""
-        self.spec = {**self.spec, **changes}
+        """A new spec is applied; without what is None."""
+        self.spec = {key: value for key, value in {**self.spec, **changes}.items() if value is not None}
         self.generation += 1
 
     def new_source(self, letter: str) -> None:
@@ -207,7 +226,21 @@ class Simulation:
             for action in decision.actions:
                 self.act(action)
 
+    def fork(self) -> "Simulation":
+        """Another world that is as this one is now. What its fields hold is replaced, never changed: that is shared."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | list | set):
+                setattr(other, name, copy.copy(value))
+        return other
+
     # --- what a test asks ---
+
+    @property
+    def parsed(self) -> EdgeModelSpec:
+        if self._parsed is None or self._parsed[0] is not self.spec:
+            self._parsed = (self.spec, parse_spec(self.spec))
+        return self._parsed[1]
 
     def observe(self) -> Observation:
         return Observation(
@@ -215,11 +248,12 @@ class Simulation:
             name="m",
             uid="uid-m",
             generation=self.generation,
-            spec=parse_spec(self.spec),
+            spec=self.parsed,
             status=self.status,
             settings=self.settings,
             revisions=tuple(self.revisions.values()),
             jobs=tuple(self.jobs.values()),
+            validations=tuple(self.validations.values()),
             pods=tuple(self.pods.values()),
             nodes=tuple(self.nodes.values()),
             applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
@@ -297,7 +331,7 @@ class Simulation:
 
     def pinned(self, node: str) -> set[str]:
         names = {*self.revisions, self.target()} | {r["name"] for r in self.status.get("rejectedRevisions", ())}
-        variants = [variant.name for variant in parse_spec(self.spec).variants]
+        variants = [variant.name for variant in self.parsed.variants]
         found = set()
         for name in names:
             if any(pin_key("vision", "m", name, variant) in self.nodes[node].pins for variant in variants):
@@ -353,16 +387,24 @@ class Simulation:
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
             case DeleteJob(name):
                 self.jobs.pop(name, None)
+                self.validations.pop(name, None)
             case RecordRevision(name, spec):
                 self.revisions.setdefault(name, Revision(name, f"uid-{name}", spec["fingerprint"], self.now, spec))
                 for variant in (item["name"] for item in spec["variants"]):
                     for either in (variant, puller_of(variant)):
                         self.pin_names[pin_key("vision", "m", name, either)] = (name, either)
+            case StartValidation(name, attempt):
+                self.validations[name] = ValidationJob(name, attempt, self.now, None, None, None)
+                self.validations_started.append(action)
+            case RecordValidation(name, validation):
+                self.revisions[name] = replace(self.revisions[name], validation=validation)
             case RecordVerdict(name, verdict, _, _):
                 self.revisions[name] = replace(self.revisions[name], verdict=verdict)
                 self.verdict_log.append(action)
             case DeleteRevision(name):
                 gone = self.revisions.pop(name, None)
+                for job in [s.name for s in self.validations_started if s.revision.name == name]:
+                    self.validations.pop(job, None)
                 for variant in (item["name"] for item in gone.spec["variants"]) if gone is not None else ():
                     self.daemonsets -= {daemonset_name(name, variant), daemonset_name(name, puller_of(variant))}
             case EnsureDaemonSet(revision, variant, _):
@@ -382,6 +424,7 @@ class Simulation:
 
     def react(self) -> None:
         self._end_jobs()
+        self._end_validations()
         for key in [key for key in self.pods if key[0] not in self.nodes]:
             del self.pods[key]
         for node in self.nodes.values():
@@ -396,8 +439,26 @@ class Simulation:
                 elif isinstance(self.job_outcome, tuple):
                     self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)
                 else:
-                    reports = tuple(artifact_report(v.name) for v in parse_spec(self.spec).variants)
-                    self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=Published(DIGEST, reports))
+                    reports = tuple(artifact_report(v.name) for v in self.parsed.variants)
+                    published = Published(DIGEST, reports, PROGRAM_DIGEST if self.parsed.source.program else None)
+                    self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=published)
+
+    def _end_validations(self) -> None:
+        """A node answers while it is online."""
+        asked = {start.name: start.node for start in self.validations_started}
+        for name, job in self.validations.items():
+            node = self.nodes.get(asked[name])
+            if job.ended is not None or node is None or not node.online:
+                continue
+            if self.now < job.created + timedelta(seconds=self.validation_seconds):
+                continue
+            outcome = self.target_outcome.get(node.name, measured())
+            if isinstance(outcome, Measured | Unfit):
+                self.validations[name] = replace(job, ended=self.now, report=outcome)
+            elif isinstance(outcome, tuple):
+                self.validations[name] = replace(job, ended=self.now, trouble=outcome)
+            elif outcome != "hangs":
+                self.validations[name] = replace(job, ended=self.now, crashed=outcome or "")
 
     def _run_pods(self, node: Node) -> None:
         wanted = {

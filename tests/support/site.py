@@ -96,12 +96,13 @@ def find_site() -> Site:
     )
 
 
-def build_images(site: Site) -> dict[str, str]:
-    """Image name -> reference with digest, pushed to the site's registry."""
+def build_images(site: Site, *names: str) -> dict[str, str]:
+    """Image name -> reference with digest, pushed to the site's registry; of all images, or of ``names``."""
     digests = BUILD / "images.json"
     BUILD.mkdir(exist_ok=True)
     command = [sys.executable, "charts/images/build.py", "--push", site.push_to, "--name-as", site.pull_from]
     command += ["--digests", str(digests), *(["--plain-http"] if site.plain_http else [])]
+    command += [word for name in names for word in ("--only", name)]
     done = subprocess.run(command, cwd=ROOT)
     if done.returncode != 0:
         raise SiteError(f"building the images failed: {' '.join(command)}")
@@ -120,9 +121,15 @@ def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
     # Tests cut the camera nodes; what the chart itself runs stays on the gateway.
     where = {"nodeSelector": {"edge": "gateway"}} if site.is_lab else {}
     return {
-        "operator": {"image": image("operator"), "plainHTTPHosts": [registry] if site.plain_http else [], **where},
+        "operator": {
+            "image": image("operator"),
+            "plainHTTPHosts": [registry] if site.plain_http else [],
+            "allowedProgramImages": [f"{site.pull_from}/programs/"],
+            **where,
+        },
         "server": {"image": image("server")},
         "compressor": {"image": image("compressor")},
+        **({"trainer": {"image": image("trainer")}} if "trainer" in images else {}),
         "registry": {"image": image("registry"), **where},
         "prometheus": {"image": image("prometheus"), "scrapeIntervalSeconds": 2, **where},
     }

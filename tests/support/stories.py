@@ -12,7 +12,7 @@ from edge_operator.decide.observation import Node, Observation, Pod
 from edgemodel import reasons
 from edgemodel.names import PULLER_PREFIX
 from edgemodel.report import Failed
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, measured, model_spec
 
 Event = tuple[Any, ...]
 """(verb, arguments…); the verbs are the keys of VERBS."""
@@ -39,6 +39,20 @@ ANALYSES: tuple[Any, ...] = (
     {"missingData": {"deadlineSeconds": 60, "onDeadline": "Pause"}},
     {"missingData": {"deadlineSeconds": 60, "onDeadline": "RollBack"}},
     {"missingData": {"deadlineSeconds": 20, "onDeadline": "Proceed"}},
+)
+VALIDATIONS: tuple[Any, ...] = (
+    None,
+    {"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20", "deadlineSeconds": 60},
+    {"nodeSelector": {"board": "pi"}, "deadlineSeconds": 60},
+)
+ON_TARGET = (
+    measured(),
+    measured(p50="25"),
+    measured(agree=0),
+    (reasons.OUT_OF_MEMORY, "killed"),
+    "exit code 132",
+    "",
+    "hangs",
 )
 PI = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
 QUIET_SECONDS = 250
@@ -102,6 +116,7 @@ class Tale:
         world.trouble.clear()
         world.errors.clear()
         world.job_outcome = None
+        world.target_outcome.clear()
         world.prometheus, world.requests_per_second = "up", 20.0
         if world.spec["rollout"].get("paused"):
             _change_rollout(self, paused=False)
@@ -123,6 +138,7 @@ def tell(story: tuple[dict[str, Any], list[Event]]) -> Tale:
     world.spec = model_spec(serving={"strategy": setting["strategy"]})
     world.spec["rollout"]["progressDeadlineSeconds"] = 130
     _analyse(Tale(world), setting["analysis"])
+    _validate(Tale(world), setting["validation"])
     tale = Tale(world)
     tale.run(setting["head"])
     for verb, *arguments in events:
@@ -150,8 +166,14 @@ def _change_rollout(tale: Tale, **changes: Any) -> None:
 
 def _analyse(tale: Tale, which: int) -> None:
     tale.world.change(analysis=ANALYSES[which])
-    if ANALYSES[which] is None:
-        del tale.world.spec["analysis"]
+
+
+def _validate(tale: Tale, which: int) -> None:
+    tale.world.change(validation=VALIDATIONS[which])
+
+
+def _on_target(tale: Tale, which: int) -> None:
+    tale.world.target_outcome = dict.fromkeys(tale.world.nodes, ON_TARGET[which])
 
 
 def _measured(tale: Tale, prometheus: str, requests_per_second: float) -> None:
@@ -228,6 +250,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "cure": lambda tale: tale.world.trouble.clear(),
     "job": _job,
     "analysis": _analyse,
+    "validation": _validate,
+    "on target": _on_target,
     "measured": _measured,
     "faulty": _faulty,
     "paused": lambda tale, paused: _change_rollout(tale, paused=paused),
@@ -258,6 +282,9 @@ _EVENTS = st.one_of(
     st.tuples(st.just("cure")),
     st.tuples(st.just("job"), st.integers(0, len(OUTCOMES) - 1)),
     st.tuples(st.just("analysis"), st.integers(0, len(ANALYSES) - 1)),
+    st.tuples(st.just("validation"), st.integers(0, len(VALIDATIONS) - 1)),
+    st.tuples(st.just("on target"), st.integers(0, len(ON_TARGET) - 1)),
+    st.tuples(st.just("on target"), st.integers(1, len(ON_TARGET) - 1)),
     st.tuples(st.just("measured"), st.sampled_from(["up", "up", "down", "empty"]), st.sampled_from([0.0, 0.5, 20.0])),
     st.tuples(st.just("faulty"), st.sampled_from([0.05, 0.5])),
     st.tuples(st.just("paused"), st.booleans()),
@@ -271,6 +298,7 @@ STORIES = st.tuples(
             "start": st.sampled_from([2, 8]),
             "head": st.sampled_from([0, 25, 200]),
             "analysis": st.integers(0, len(ANALYSES) - 1),
+            "validation": st.sampled_from([0, 0, 1, 2]),
         }
     ),
     st.lists(_EVENTS, min_size=4, max_size=16),

@@ -1,13 +1,18 @@
 """What a spec is called: names that must not change between versions of the operator."""
 
-from edgemodel.spec import parse_spec
+from typing import Any
+
+import pytest
+
+from edgemodel.program import Program
+from edgemodel.spec import EdgeModelSpec, parse_spec
 from tests.support.simulation import model_spec
 
 
 def test_an_unchanged_spec_keeps_its_hashes_so_that_an_upgrade_rolls_out_nothing() -> None:
     """When this fails, every model of every user would be rolled out anew: mend the hash, not the test."""
     plain = parse_spec(model_spec())
-    assert (plain.fingerprint(), plain.revision_hash()) == ("07c0c734b7101f4c", "3f3e9c58f8")
+    assert (plain.fingerprint, plain.revision_hash) == ("07c0c734b7101f4c", "3f3e9c58f8")
     step = {"name": "int8", "type": "QuantizeDynamic", "quantizeDynamic": {"perChannel": True, "reduceRange": True}}
     rich = parse_spec(
         model_spec(
@@ -17,7 +22,7 @@ def test_an_unchanged_spec_keeps_its_hashes_so_that_an_upgrade_rolls_out_nothing
             serving={"port": 9000, "strategy": "Recreate", "hostPort": 9000},
         )
     )
-    assert (rich.fingerprint(), rich.revision_hash()) == ("6280e384219e7aaa", "e1d902b62b")
+    assert (rich.fingerprint, rich.revision_hash) == ("6280e384219e7aaa", "e1d902b62b")
 
 
 def test_tolerations_and_the_retry_token_make_a_revision_and_no_artifact() -> None:
@@ -25,13 +30,45 @@ def test_tolerations_and_the_retry_token_make_a_revision_and_no_artifact() -> No
     tolerant = parse_spec(
         model_spec(placement={"nodeSelector": {"edge": "camera"}, "tolerations": [{"operator": "Exists"}]})
     )
-    assert tolerant.fingerprint() == plain.fingerprint()
-    assert tolerant.revision_hash() != plain.revision_hash()
+    assert tolerant.fingerprint == plain.fingerprint
+    assert tolerant.revision_hash != plain.revision_hash
 
 
 def test_how_the_server_is_tuned_makes_a_revision_and_no_artifact() -> None:
     plain = parse_spec(model_spec())
     tuned = parse_spec(model_spec(serving={"tuning": {"maxBatchItems": 8}}))
-    assert tuned.fingerprint() == plain.fingerprint()
-    assert tuned.revision_hash() != plain.revision_hash()
-    assert parse_spec(model_spec(serving={"tuning": {}})).revision_hash() == plain.revision_hash()
+    assert tuned.fingerprint == plain.fingerprint
+    assert tuned.revision_hash != plain.revision_hash
+    assert parse_spec(model_spec(serving={"tuning": {}})).revision_hash == plain.revision_hash
+
+
+IMAGE = "registry.example/programs/maker@sha256:" + "a" * 64
+
+
+def with_program(**changes: Any) -> EdgeModelSpec:
+    program = {"image": IMAGE, "args": ["--width", "16"], "writes": "ExportedProgram", **changes}
+    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "program": program}
+    return parse_spec(model_spec(source=source))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"image": IMAGE.replace("a", "b")}, {"args": ["--width", "32"]}, {"args": []}, {"writes": "ONNX"}],
+    ids=["image", "args", "no-args", "writes"],
+)
+def test_another_program_makes_another_artifact(changes: dict[str, Any]) -> None:
+    first, other = with_program(), with_program(**changes)
+    assert first.fingerprint != other.fingerprint
+    assert first.revision_hash != other.revision_hash
+
+
+def test_more_memory_for_a_program_is_another_try_and_no_other_artifact() -> None:
+    first, other = with_program(), with_program(resources={"limits": {"memory": "8Gi"}})
+    assert first.fingerprint == other.fingerprint
+    assert first.revision_hash == other.revision_hash
+    assert first.attempt_hash != other.attempt_hash
+
+
+def test_what_a_program_writes_is_an_exported_program_where_nothing_is_said() -> None:
+    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "program": {"image": IMAGE}}
+    assert parse_spec(model_spec(source=source)).source.program == Program(IMAGE)

@@ -7,13 +7,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_compressor.steps import clean_graph, quantize_dynamic, quantize_static
-from edge_compressor.steps.step import Settings, Step, StepContext, failed, resolve
+from edge_compressor.steps import (
+    adapt_domain,
+    auto,
+    clean_graph,
+    cluster_weights,
+    convert,
+    distill,
+    fine_tune,
+    low_rank,
+    prune_channels,
+    prune_layers,
+    prune_weights,
+    quantize_aware,
+    quantize_dynamic,
+    quantize_static,
+)
+from edge_compressor.steps.settings import Settings
+from edge_compressor.steps.step import Form, Step, StepContext, failed, resolve
 
-__all__ = ["STEPS", "PlannedStep", "Settings", "Step", "StepContext", "plan"]
+__all__ = ["STEPS", "Form", "PlannedStep", "Settings", "Step", "StepContext", "plan"]
 
 STEPS: Final[Mapping[str, Step]] = {
-    module.STEP.type: module.STEP for module in (clean_graph, quantize_dynamic, quantize_static)
+    module.STEP.type: module.STEP
+    for module in (
+        auto,
+        clean_graph,
+        prune_channels,
+        prune_layers,
+        low_rank,
+        prune_weights,
+        distill,
+        fine_tune,
+        adapt_domain,
+        quantize_aware,
+        cluster_weights,
+        quantize_dynamic,
+        quantize_static,
+        convert,
+    )
 }
 
 
@@ -25,14 +57,24 @@ class PlannedStep:
     step: Step
     settings: Settings
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Data sets that must be there."""
+        at_once = self.step.trains_if and self.runs_on(Form.ONNX)
+        return () if at_once else self.step.needs
+
+    def runs_on(self, form: Form) -> bool:
+        return self.step.runs_on(form, self.settings)
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.step.type, "settings": dict(self.settings)}
 
 
-def plan(steps: Sequence[Mapping[str, Any]]) -> tuple[PlannedStep, ...]:
-    """The steps as they stand in the manifest, checked before anything is downloaded.
+def plan(steps: Sequence[Mapping[str, Any]], source: Form = Form.ONNX) -> tuple[PlannedStep, ...]:
+    """The steps as they stand in the manifest, for a source of the form ``source``; checked before any download.
 
-    Raises Stalled(StepFailed) for an unknown type, a name twice, a setting that does not exist.
+    Raises Stalled(StepFailed) for an unknown type, a name twice, a setting that does not exist, an order that makes
+    no sense.
     """
     planned: list[PlannedStep] = []
     for position, given in enumerate(steps, 1):
@@ -46,4 +88,23 @@ def plan(steps: Sequence[Mapping[str, Any]]) -> tuple[PlannedStep, ...]:
         if name in {other.name for other in planned}:
             raise failed(name, "this name is there twice")
         planned.append(PlannedStep(name, step, resolve(step, name, given.get(step.key) or {})))
+    _check_order(planned, source)
     return tuple(planned)
+
+
+def _check_order(planned: Sequence[PlannedStep], source: Form) -> None:
+    """What is trained is trained before it becomes ONNX."""
+    form, after = source, None
+    for one in planned:
+        if form is Form.PROGRAM and not one.runs_on(form):
+            form, after = Form.ONNX, one
+        if one.runs_on(form):
+            if form is Form.PROGRAM and one.step.ends_training:
+                form, after = Form.ONNX, one
+            continue
+        if after is None:
+            message = f"{one.step.when_it_trains} trains the model, which an ONNX file does not allow"
+            instead = f"give the source as ExportedProgram, or leave {one.step.what_trains} out"
+            raise failed(one.name, f"{message}: {instead}")
+        message = f"{one.step.type} comes after {after.name} ({after.step.type}), whose result cannot be trained"
+        raise failed(one.name, f"{message}: put it before")

@@ -12,12 +12,16 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import (
-    Settings,
+    EXCLUDE_NODES,
+    PER_CHANNEL,
+    REDUCE_RANGE,
     Step,
     StepContext,
     check_selection,
     failed,
+    op_types,
     with_named_nodes,
     with_weights_as_initializers,
 )
@@ -68,6 +72,15 @@ def _int8_weights(model: onnx.ModelProto) -> int:
 
 STEP = Step(
     "QuantizeDynamic",
-    {"opTypes": [], "excludeNodes": [], "perChannel": True, "reduceRange": True},
+    "Weights to int8, activations quantized while serving; needs no data.",
+    {
+        "opTypes": op_types(
+            "ONNX operator types to quantize, such as MatMul, Gemm, Conv; at most 64. Default: those whose weights "
+            "dominate: MatMul, Gemm, LSTM, Attention, Gather, not Conv, which gets slower.",
+        ),
+        "excludeNodes": EXCLUDE_NODES,
+        "perChannel": PER_CHANNEL,
+        "reduceRange": REDUCE_RANGE,
+    },
     apply,
 )

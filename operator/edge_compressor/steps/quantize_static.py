@@ -19,12 +19,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.progress import Progress
+from edge_compressor.steps.settings import Choice, Settings, Whole
 from edge_compressor.steps.step import (
-    Settings,
+    EXCLUDE_NODES,
+    PER_CHANNEL,
+    REDUCE_RANGE,
     Step,
     StepContext,
     check_selection,
     failed,
+    op_types,
     with_named_nodes,
     with_weights_as_initializers,
 )
@@ -46,6 +50,9 @@ OP_TYPES: Final = (
 PER_CHANNEL_OPSET: Final = 13
 """The first version of ONNX in which a scale can have an axis."""
 
+FEWEST_SAMPLES: Final = 8
+"""Ranges that one or two inputs happen to have cut off what others have."""
+
 METHODS: Final = {
     "MinMax": CalibrationMethod.MinMax,
     "Entropy": CalibrationMethod.Entropy,
@@ -55,11 +62,10 @@ METHODS: Final = {
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when the settings do not fit the model, or nothing is quantized."""
-    if context.calibration is None:
-        raise failed(context.name, "QuantizeStatic needs datasets.calibration: typical inputs, no labels")
-    if settings["calibrationMethod"] not in METHODS:
-        got = settings["calibrationMethod"]
-        raise failed(context.name, f"calibrationMethod is {got!r}, want {', '.join(METHODS)}")
+    assert context.calibration is not None
+    if context.calibration.size < FEWEST_SAMPLES:
+        message = f"{context.calibration.what}: {context.calibration.size} of at least {FEWEST_SAMPLES} samples"
+        raise failed(context.name, f"{message}, by which ranges can be chosen; some hundred are good")
     prepared, types, excluded = _prepare(model, settings, context)
     result = context.folder / "static.onnx"
     quantize_static(
@@ -197,14 +203,31 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
 
 STEP = Step(
     "QuantizeStatic",
+    "Weights and activations to int8 by datasets.calibration; fastest on CPUs.",
     {
-        "calibrationSamples": 256,
-        "calibrationMethod": "MinMax",
-        "opTypes": [],
-        "excludeNodes": [],
-        "perChannel": True,
-        "reduceRange": True,
+        "calibrationSamples": Whole(
+            256,
+            f"How many samples of datasets.calibration are run, spread evenly over it; {FEWEST_SAMPLES} to 100000, "
+            "fewer if the set is smaller. More take longer and need more memory (Entropy and Percentile keep "
+            "histograms). Default: 256.",
+            least=FEWEST_SAMPLES,
+            most=100_000,
+        ),
+        "calibrationMethod": Choice(
+            "MinMax",
+            "How the range of an activation follows from the samples. MinMax: smallest and largest value seen. "
+            "Entropy: the range that loses least information. Percentile: without the outermost 0.001 %. "
+            "Default: MinMax.",
+            tuple(METHODS),
+        ),
+        "opTypes": op_types(
+            "ONNX operator types to quantize, such as MatMul, Gemm, Conv; at most 64. "
+            "Default: Conv, MatMul, Gemm, Add and what lies between them.",
+        ),
+        "excludeNodes": EXCLUDE_NODES,
+        "perChannel": PER_CHANNEL,
+        "reduceRange": REDUCE_RANGE,
     },
     apply,
-    needs_calibration=True,
+    needs=("calibration",),
 )

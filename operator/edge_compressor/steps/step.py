@@ -1,18 +1,32 @@
 """What every step is, and what they share: their settings, and the choice of nodes they touch."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import onnx
+import onnx.numpy_helper
 
+from edge_compressor.checkpoints import Checkpoints
 from edge_compressor.datasets import Dataset
+from edge_compressor.gate import Budget
+from edge_compressor.model import Model, nodes
 from edge_compressor.progress import Progress
+from edge_compressor.runtime import Array
+from edge_compressor.steps.settings import Flag, Setting, Settings, Texts
 from edgemodel import reasons
 from edgemodel.errors import Stalled
+from edgemodel.task import AUTO
 
-Settings = Mapping[str, Any]
+
+class Form(StrEnum):
+    """In what form a model goes through a step."""
+
+    PROGRAM = "ExportedProgram"
+    """``torch.export``'s, as a ``.pt2`` file: it can be trained."""
+    ONNX = "ONNX"
 
 
 @dataclass(frozen=True)
@@ -25,21 +39,71 @@ class StepContext:
     """Empty, an absolute path; for the result and all that is made on the way to it."""
     calibration: Dataset | None
     progress: Progress
+    source: Model | None = None
+    """The source as ONNX: what gates compare with."""
+    selection: Dataset | None = None
+    """Labelled samples to choose by; none of them is in the set that the result is reported on."""
+    training: Dataset | None = None
+    target: Dataset | None = None
+    """Inputs of the domain in which the model will serve, without labels."""
+    teacher: Path | None = None
+    """A model of the same task, ``.pt2`` or ``.onnx``; None: the source itself teaches."""
+    program: Path | None = None
+    """The source as ``.pt2``, where it is one."""
+    budget: Budget = field(default_factory=Budget)
+    task: str = AUTO
+    """As ``edgemodel.task.EVALUATION_TASKS``: how ``selection`` is scored."""
+    tolerance: str | None = None
+    """Of the task Regression."""
+    checkpoints: Checkpoints | None = None
+    """Where training keeps how far it is; None: nowhere."""
+    key: str = ""
+    """Digest of all that determines what the step begins with and does."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """For the step to fill: what of its work belongs into the manifest, beside its settings."""
 
 
 @dataclass(frozen=True)
 class Step:
     """A step type of the manifest.
 
-    ``settings`` are its keys with their defaults; the type of a default is the type of the value.
-    ``apply(model, settings, context)`` answers the path of the new model and leaves the old one alone;
-    it raises Stalled(StepFailed) when the step cannot be applied to this model.
+    ``settings`` are its keys.
+    ``apply(model, settings, context)`` answers the path of the new model and leaves the old one alone, as does
+    ``apply_program``; both raise Stalled(StepFailed) when the step cannot be applied to this model.
     """
 
     type: str
-    settings: Settings
-    apply: Callable[[Path, Settings, StepContext], Path]
-    needs_calibration: bool = False
+    doc: str
+    """One or two sentences for ``kubectl explain``."""
+    settings: Mapping[str, Setting]
+    apply: Callable[[Path, Settings, StepContext], Path] | None = None
+    """On an ONNX file; None: it works on what can be trained only."""
+    apply_program: Callable[[Path, Settings, StepContext], Path] | None = None
+    """On an ExportedProgram (``.pt2``); where the source is one, and nothing before has made ONNX of it."""
+    trains_if: str = ""
+    """The whole number among the settings that decides which of the two it is, where a step has both: above 0, it
+    trains."""
+    needs: tuple[str, ...] = ()
+    """Data sets that must be there: calibration, evaluation, training, target. With ``trains_if``, when it trains."""
+    ends_training: bool = False
+    """Whether ``apply_program`` answers an ONNX file."""
+    selects: bool = False
+    """Whether it chooses by labelled samples, which then are not those that the result is measured on."""
+
+    def runs_on(self, form: Form, settings: Settings) -> bool:
+        if self.trains_if:
+            return (form is Form.PROGRAM) == bool(settings[self.trains_if] > 0)
+        return (self.apply if form is Form.ONNX else self.apply_program) is not None
+
+    @property
+    def when_it_trains(self) -> str:
+        """The step as one that trains, in words."""
+        return f"{self.type} with {self.trains_if}" if self.trains_if else self.type
+
+    @property
+    def what_trains(self) -> str:
+        """What to leave out where nothing can be trained, in words."""
+        return self.trains_if or "the step"
 
     @property
     def key(self) -> str:
@@ -56,15 +120,12 @@ def resolve(step: Step, name: str, given: Settings) -> dict[str, Any]:
     if unknown := sorted(given.keys() - step.settings.keys()):
         has = ", ".join(sorted(step.settings)) or "none"
         raise failed(name, f"{step.key} has no setting {', '.join(unknown)}; its settings are: {has}")
-    resolved = dict(step.settings)
+    resolved = {key: setting.default for key, setting in step.settings.items()}
     for key, value in given.items():
-        default = step.settings[key]
-        fits = type(value) is type(default) and (not isinstance(value, int) or isinstance(value, bool) or value >= 1)
-        if isinstance(default, list):
-            fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        if not fits:
-            raise failed(name, f"{step.key}.{key} is {value!r}, want {_wanted(default)}")
-        resolved[key] = value
+        try:
+            resolved[key] = step.settings[key].read(value)
+        except ValueError as error:
+            raise failed(name, f"{step.key}.{key} is {value!r}, want {error}") from error
     return resolved
 
 
@@ -82,29 +143,85 @@ def with_named_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_weights_as_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Constant nodes become initializers: some exporters write weights as nodes, which quantizers pass over."""
+    """Weights that the graph makes of constants become initializers: others are passed over by what reads weights.
+
+    Some exporters write them as Constant nodes; Convert and ClusterWeights store them smaller than they are used,
+    behind a Cast from float16 or a Gather from a codebook.
+    """
     graph = model.graph
     constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
     for node in constants:
         graph.initializer.append(node.attribute[0].t)
         graph.initializer[-1].name = node.output[0]
         graph.node.remove(node)
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    indices: dict[str, onnx.TensorProto] = {}
+    unpacked = []
+    for node in graph.node:
+        given = [indices.get(name) or stored.get(name) for name in node.input]
+        if node.op_type not in ("Cast", "Gather") or not all(given):
+            continue
+        values = _unpack(node, [onnx.numpy_helper.to_array(tensor) for tensor in given])
+        tensor = onnx.numpy_helper.from_array(values, node.output[0])
+        if values.dtype.kind == "i":  # for the Gather that comes next
+            indices[tensor.name] = tensor
+        elif values.dtype.kind == "f":
+            stored[tensor.name] = tensor
+            unpacked.append(node)
+    for node in unpacked:
+        graph.node.remove(node)
+        graph.initializer.append(stored[node.output[0]])
+    if unpacked:
+        drop_unread(model)
     return model
 
 
-def check_selection(model: onnx.ModelProto, settings: Settings, context: StepContext, *, can: Iterable[str]) -> None:
+def _unpack(node: onnx.NodeProto, given: list[Array]) -> Array:
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type == "Cast":
+        return given[0].astype(onnx.helper.tensor_dtype_to_np_dtype(attributes["to"]))
+    return given[0].take(given[1], axis=attributes.get("axis", 0))
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Casts and initializers that nothing reads any more are removed."""
+    graph = model.graph
+
+    def read() -> set[str]:
+        return {name for node in nodes(graph) for name in node.input} | {output.name for output in graph.output}
+
+    used = read()
+    for node in [node for node in graph.node if node.op_type == "Cast" and node.output[0] not in used]:
+        graph.node.remove(node)
+    used = read()
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
+
+
+def check_selection(
+    model: onnx.ModelProto, settings: Settings, context: StepContext, *, can: Iterable[str], verb: str = "quantized"
+) -> None:
     """``opTypes`` and ``excludeNodes`` must each name something in ``model``; ``can`` are the types a step knows.
 
-    Raises Stalled(StepFailed): a name that matches nothing is a typing error, and silence would hide it.
+    ``verb`` is what the step does with them, for messages. Raises Stalled(StepFailed): a name that matches nothing
+    is a typing error, and silence would hide it.
     """
-    types = {node.op_type for node in model.graph.node}
     if foreign := sorted(set(settings["opTypes"]) - set(can)):
-        raise failed(
-            context.name, f"opTypes {', '.join(foreign)} cannot be quantized; it can do {', '.join(sorted(can))}"
-        )
-    if absent := sorted(set(settings["opTypes"]) - types):
-        message = f"opTypes {', '.join(absent)} match no node; the model has {', '.join(sorted(types))}"
-        raise failed(context.name, f"{message}: take them out of opTypes")
+        raise failed(context.name, f"opTypes {', '.join(foreign)} cannot be {verb}; it can do {', '.join(sorted(can))}")
+    check_op_types(model, settings, context, key="opTypes")
+    check_excluded(model, settings, context)
+
+
+def check_op_types(model: onnx.ModelProto, settings: Settings, context: StepContext, *, key: str) -> None:
+    """Each type listed under ``key`` occurs in ``model``, or Stalled(StepFailed) is raised."""
+    types = {node.op_type for node in model.graph.node}
+    if absent := sorted(set(settings[key]) - types):
+        message = f"{key} {', '.join(absent)} match no node; the model has {', '.join(sorted(types))}"
+        raise failed(context.name, f"{message}: take them out of {key}")
+
+
+def check_excluded(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
+    """Each name of ``excludeNodes`` is that of a node, or Stalled(StepFailed) is raised."""
     names = {node.name for node in model.graph.node}
     if unknown := sorted(set(settings["excludeNodes"]) - names):
         near = ", ".join(sorted(names)[:_NAMES_SHOWN])
@@ -116,13 +233,24 @@ def check_selection(model: onnx.ModelProto, settings: Settings, context: StepCon
 _NAMES_SHOWN: Final = 12
 
 
-def _wanted(default: object) -> str:
-    match default:
-        case bool():
-            return "true or false"
-        case int():
-            return "a whole number, at least 1"
-        case list():
-            return "a list of texts"
-        case _:
-            return "a text"
+def op_types(doc: str) -> Texts:
+    return Texts(doc, most=64, longest=64, pattern="^[A-Za-z][A-Za-z0-9_]*$", each="An ONNX operator type.")
+
+
+EXCLUDE_NODES: Final = Texts(
+    "Names of graph nodes that stay as they are, for the layers that lose too much accuracy; at most 256. "
+    "Default: none.",
+    most=256,
+    longest=512,
+    each="Name of a node in the ONNX graph.",
+)
+PER_CHANNEL: Final = Flag(
+    True,
+    "One scale for each output channel instead of one for each weight tensor: more accurate, hardly larger. "
+    "Default: true.",
+)
+REDUCE_RANGE: Final = Flag(
+    True,
+    "Quantize weights to 7 bits, which keeps x86 CPUs without VNNI from overflowing; false gains a little accuracy "
+    "where all nodes have VNNI, or are arm64. Default: true.",
+)

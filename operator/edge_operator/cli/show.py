@@ -13,6 +13,7 @@ def show(model: Object) -> str:
     lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
     lines += _revisions(status)
     lines += _section("artifacts", _table(map(_artifact, status.get("artifacts") or ())))
+    lines += _section("validated before the first wave", _table(map(_class, _classes(status))))
     lines += _section("checks", _table(map(_check, status.get("checks") or ())))
     lines += _section("rejected", [f"{item['name']}: {_text(item)}" for item in status.get("rejectedRevisions") or ()])
     pending = conditions.get("NodesPending")
@@ -54,6 +55,21 @@ def _artifact(item: Object) -> list[str]:
     before, after = item.get("sourceLatencyMilliseconds"), item.get("latencyMilliseconds")
     latency = f"{before} -> {after} ms" if before and after else ""
     return [item["variant"], f"{source} -> {size} bytes", accuracy, latency]
+
+
+def _classes(status: Object) -> Sequence[Object]:
+    found: Sequence[Object] = (status.get("validation") or {}).get("classes") or ()
+    return found
+
+
+def _class(item: Object) -> list[str]:
+    verdict = item.get("verdict", "asked")
+    return [
+        item["name"],
+        item.get("node", "no node"),
+        "Unverified" if verdict == "Inconclusive" else verdict,
+        item.get("message", ""),
+    ]
 
 
 def _check(item: Object) -> list[str]:

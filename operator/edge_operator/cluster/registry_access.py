@@ -1,12 +1,17 @@
-"""The embedded registry's token endpoint on this cluster: its keys in a Secret, its reviews by the API server."""
+"""What compression Jobs ask on this cluster: tokens for the embedded registry, whose keys are in a Secret.
+
+The API server says whose token it is that a Job shows.
+"""
 
 import asyncio
 import base64
 import logging
+from typing import Any
 
 from aiohttp import web
 
 from edge_operator.cluster.client import ApiError, Cluster
+from edge_operator.job_progress import Progressed, progress_handler, reviewed_pod
 from edge_operator.registry_tokens import (
     KEYS_SECRET,
     Signer,
@@ -16,22 +21,31 @@ from edge_operator.registry_tokens import (
     token_review,
 )
 from edgemodel.errors import Transient
+from edgemodel.progress import MOST_BYTES
 from edgemodel.reasons import REGISTRY_UNREACHABLE
 
 log = logging.getLogger(__name__)
 
 
-def application(cluster: Cluster, signer: Signer) -> web.Application:
-    """``GET /token``."""
+def application(cluster: Cluster, signer: Signer | None, progressed: Progressed) -> web.Application:
+    """``GET /token``, where there is a ``signer``, and ``POST /progress``."""
 
-    async def review(token: str) -> str | None:
+    async def ask(token: str) -> dict[str, Any]:
         try:
-            return reviewed_namespace(await cluster.create(token_review(token)))
+            return await cluster.create(token_review(token))
         except ApiError as error:
             raise Transient(REGISTRY_UNREACHABLE, str(error)) from error
 
-    app = web.Application()
-    app.add_routes([web.get("/token", token_handler(signer, review))])
+    async def namespace(token: str) -> str | None:
+        return reviewed_namespace(await ask(token))
+
+    async def pod(token: str) -> tuple[str, str] | None:
+        return reviewed_pod(await ask(token))
+
+    app = web.Application(client_max_size=MOST_BYTES)
+    app.add_routes([web.post("/progress", progress_handler(pod, progressed))])
+    if signer is not None:
+        app.add_routes([web.get("/token", token_handler(signer, namespace))])
     return app
 
 

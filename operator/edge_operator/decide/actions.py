@@ -1,6 +1,7 @@
 """What a pass may do to the cluster. Each is one write, idempotent, with a deterministic name."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from edge_operator.decide.observation import Revision
@@ -39,8 +40,28 @@ class RecordVerdict:
 
 
 @dataclass(frozen=True)
+class StartValidation:
+    """Ask ``node`` what the artifact of ``variant`` does there."""
+
+    name: str
+    attempt: int
+    revision: Revision
+    variant: str
+    node: str
+    deadline: timedelta
+
+
+@dataclass(frozen=True)
+class RecordValidation:
+    """Say in the status of revision ``name`` what its validation came to."""
+
+    name: str
+    validation: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class DeleteRevision:
-    """Its DaemonSets go with it."""
+    """Its DaemonSets and validation Jobs go with it."""
 
     name: str
 
@@ -81,6 +102,8 @@ Action = (
     | DeleteJob
     | RecordRevision
     | RecordVerdict
+    | StartValidation
+    | RecordValidation
     | DeleteRevision
     | EnsureDaemonSet
     | DeleteDaemonSet

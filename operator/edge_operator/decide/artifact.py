@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
+from edge_operator.decide.allowed_images import refusal
 from edge_operator.decide.observation import Job, Observation, Revision
 from edgemodel import reasons
 from edgemodel.names import short_hash
@@ -56,25 +57,25 @@ def target_name(observation: Observation) -> str:
 
 
 def _first_name(observation: Observation) -> str:
-    return f"{observation.name}-{observation.spec.revision_hash()}"
+    return f"{observation.name}-{observation.spec.revision_hash}"
 
 
 def _next_name(observation: Observation) -> str:
     """Of a revision that differs from an earlier one by its server alone."""
-    what = f"{observation.spec.revision_hash()}/{observation.settings.server_image}"
+    what = f"{observation.spec.revision_hash}/{observation.settings.server_image}"
     return f"{observation.name}-{short_hash(what)}"
 
 
 def _is_for_spec(observation: Observation, revision: Revision) -> bool:
     """Those of older operators do not say it, but are named after it."""
-    wanted = observation.spec.revision_hash()
+    wanted = observation.spec.revision_hash
     return bool(revision.spec.get("specHash", revision.name.rpartition("-")[2]) == wanted)
 
 
 def _job_prefix(observation: Observation) -> str:
     """The name of a Job without its attempt: another one where the same artifacts are to be put on another server."""
-    attempt, server = observation.spec.attempt_hash(), observation.settings.server_image
-    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
+    attempt, server = observation.spec.attempt_hash, observation.settings.server_image
+    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint]
     if observation.settings.adopt_server and any(twin.spec["serverImage"] != server for twin in twins):
         attempt = short_hash(f"{attempt}/{server}")
     return f"{observation.name}-{attempt}-"
@@ -92,13 +93,13 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
     if name in rejected:
         message = f"{name} was rejected, and is not compressed again"
         return Artifact(None, reasons.ROLLED_BACK, message, True, _delete_jobs_but(observation, prefix))
-    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint()]
+    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint]
     if observation.settings.adopt_server:
         twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))
         made = twin.spec
-        spec = revision_spec(observation, made["source"]["digest"], made["variants"], made["serverImage"])
+        spec = revision_spec(observation, made["source"], made["variants"], made["serverImage"])
         record = RecordRevision(name, spec)
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
     return _compress(observation, name, prefix, now)
@@ -110,6 +111,8 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
     ours = [job for job in ours if not job.deleting]
 
     def start(attempt: int, why: str) -> Artifact:
+        if refused := refusal(observation):
+            return Artifact(None, reasons.PROGRAM_REFUSED, refused, stalled=True, actions=others)
         job = StartJob(f"{prefix}{attempt}", attempt, observation.spec)
         older = tuple(DeleteJob(job.name) for job in ours)
         return Artifact(None, reasons.COMPRESSING, why, actions=(*others, job, *older))
@@ -119,14 +122,16 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
     job = ours[-1]
     if job.ended is None:
         waits = f"; its pod waits: {job.waits_for}" if job.waits_for else ""
-        message = f"Job {job.name} runs (attempt {job.attempt}){waits}"
+        doing = str(job.step) if job.step is not None else job.doing
+        begun = f"; {doing}" if doing else ""
+        message = f"Job {job.name} runs (attempt {job.attempt}){waits}{begun}"
         return Artifact(None, reasons.COMPRESSING, message, actions=others)
     if job.succeeded and isinstance(job.report, Published):
         reports = {report.variant: report for report in job.report.artifacts}
         variants = [_artifact_json(reports[variant.name]) for variant in observation.spec.variants]
         # The chart may name another server by now than when the Job began.
         server = job.server_image or observation.settings.server_image
-        record = RecordRevision(name, revision_spec(observation, job.report.source_digest, variants, server))
+        record = RecordRevision(name, revision_spec(observation, _source_made(job.report), variants, server))
         return Artifact(None, reasons.PUBLISHED, "artifacts are published", actions=(*others, record))
     return _after_failure(job, now, start, others)
 
@@ -160,21 +165,28 @@ def _delete_jobs_but(observation: Observation, prefix: str) -> tuple[DeleteJob, 
     return tuple(DeleteJob(j.name) for j in observation.jobs if not j.name.startswith(prefix) and not j.deleting)
 
 
+def _source_made(report: Published) -> dict[str, Any]:
+    """What a report knows of the source, as it stands in a revision."""
+    program = {"program": {"digest": report.program_digest}} if report.program_digest else {}
+    return {"digest": report.source_digest, **program}
+
+
 def revision_spec(
-    observation: Observation, source_digest: str, variants: list[dict[str, Any]], server_image: str
+    observation: Observation, made_of: dict[str, Any], variants: list[dict[str, Any]], server_image: str
 ) -> dict[str, Any]:
     """The immutable spec of the target: what was asked for, what came out, what serves it.
 
-    ``variants`` carry name, image and artifact; steps, selectors and resources come from the EdgeModel.
-    ``server_image`` is what the artifacts lie on.
+    ``made_of`` is the source of a revision, or what the Job knows of it: digests. ``variants`` carry name, image and
+    artifact; steps, selectors and resources come from the EdgeModel. ``server_image`` is what the artifacts lie on.
     """
     spec = observation.spec
     made = {variant["name"]: variant for variant in variants}
-    datasets = {
-        key: _source_json(source)
-        for key, source in (("calibration", spec.calibration), ("evaluation", spec.evaluation))
-        if source is not None
-    }
+    datasets = {use: _source_json(source) for use, source in spec.datasets.items()}
+    source: dict[str, Any] = {"uri": spec.source.uri, "digest": made_of["digest"], "format": spec.source.format}
+    if spec.source.program is not None:
+        source["program"] = {**spec.source.program.to_json(), **made_of.get("program", {})}
+    if spec.source.states:
+        source["state"] = [{"input": taken, "output": given} for taken, given in spec.source.states.items()]
     serving: dict[str, Any] = {"port": spec.serving.port, "strategy": spec.serving.strategy}
     if spec.serving.host_port is not None:
         serving["hostPort"] = spec.serving.host_port
@@ -184,11 +196,12 @@ def revision_spec(
         serving["replayRequests"] = spec.serving.replay_requests
     return {
         "model": observation.name,
-        "specHash": spec.revision_hash(),
-        "fingerprint": spec.fingerprint(),
+        "specHash": spec.revision_hash,
+        "fingerprint": spec.fingerprint,
         "retryToken": spec.rollout.retry_token,
-        "source": {"uri": spec.source.uri, "digest": source_digest, "format": spec.source.format},
+        "source": source,
         "datasets": datasets,
+        **({"teacher": {**_source_json(spec.teacher), "format": spec.teacher.format}} if spec.teacher else {}),
         "variants": [
             {
                 "name": variant.name,

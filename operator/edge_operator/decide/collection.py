@@ -1,7 +1,8 @@
 """Which images the embedded registry need not keep, and when it may free their bytes.
 
 Mark and sweep: marked is what a revision names, and every image of a model whose compression Job runs, which may have
-pushed what no revision names yet. What stays unmarked for GRACE_SECONDS goes.
+pushed what no revision names yet. What stays unmarked for GRACE_SECONDS goes. A checkpoint is an image that no revision
+ever names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,14 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 GRACE_SECONDS = 3600
-"""Between the end of a Job and the record of its revision lies one pass; an hour is many."""
+"""Between the end of a Job and the record of its revision lies one pass; an hour is many.
+
+It is longer than any pause between the attempts of a Job, so that the next one finds the checkpoints of the one before.
+"""
 FREE_EVERY = timedelta(days=1)
 """Freeing bytes restarts the registry: for some seconds nobody pulls or pushes."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An index that the compressor pushed, and the manifests that it names, one a platform."""
+    """An index that the compressor pushed, and the manifests that it names, one a platform; a checkpoint has none."""
 
     repository: str
     digest: str

@@ -26,6 +26,7 @@ from edge_operator.decide.rollout import Move, Step, decide_rollout, find_trial
 from edge_operator.decide.situation import Memory, Situation
 from edge_operator.decide.status import Condition, NodeCounts
 from edge_operator.decide.timers import Timers
+from edge_operator.decide.validation import Validation, decide_validation
 from edgemodel import reasons
 
 
@@ -41,31 +42,36 @@ class Decision:
 def decide(observation: Observation, now: datetime) -> Decision:
     """The whole of one pass. Deterministic: the same observation and time give the same decision."""
     target, memory = target_name(observation), Memory.of(observation)
+    placement = place(observation, target)
+    settled = {memory.stable, *memory.rejected}
     situation = Situation(
         observation=observation,
         target=target,
         artifact=decide_artifact(observation, memory.rejected.keys(), now),
-        placement=place(observation, target),
+        placement=placement,
         memory=memory,
+        validation=decide_validation(observation, target, placement, settled, now),
         now=now,
     )
+    if situation.validation.rejection is not None:
+        return _rest(situation.rejecting(_rejection(target, *situation.validation.rejection, now)))
     if not situation.may_try():
         return _rest(situation)
     checks, judgement = situation.reported.entries, situation.reported.judgement
     step = decide_rollout(find_trial(situation.fleet, target, judgement, situation.timers))
     if step.move is Move.ROLL_BACK:
-        rejected = situation.rejecting(_rejection(target, step, now))
+        rejected = situation.rejecting(_rejection(target, step.reason, step.message, now))
         return _rest(rejected, checks, step.failures, roll_back(rejected.fleet))
     if step.move is Move.PROMOTE:
         return _rest(situation.promoting(), checks, step.failures)
     return _on_trial(situation, checks, step)
 
 
-def _rejection(revision: str, step: Step, now: datetime) -> dict[str, Any]:
+def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
     return {
         "name": revision,
-        "reason": step.reason,
-        "message": step.message[: words.MESSAGE_MAX],
+        "reason": reason,
+        "message": message[: words.MESSAGE_MAX],
         "time": words.timestamp(now),
     }
 
@@ -106,15 +112,15 @@ def _decision(
     wake_at: datetime | None,
 ) -> Decision:
     """``progress`` is ``status.rollout``: None while no candidate is on trial."""
-    artifact = situation.artifact
+    artifact, validation = situation.artifact, situation.validation
     candidate = situation.target if progress is not None else None
     before, after = upkeep(situation, candidate)
     fleet = situation.fleet
     changed = {change.node for change in pins}
     leaving = [change for change in roll_back(fleet) if change.node not in changed]
     changes = one_for_each_node((*unplace(fleet), *pins, *leaving, *end_deferrals(fleet)))
-    actions = (*artifact.actions, *before, *changes, *after)
-    wakes = [time for time in (artifact.wake_at, wake_at) if time is not None]
+    actions = (*artifact.actions, *before, *validation.actions, *changes, *after)
+    wakes = [time for time in (artifact.wake_at, validation.wake_at, wake_at) if time is not None]
     status = _status(situation, conditions, checks, _count(situation, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))
 
@@ -133,6 +139,7 @@ def _status(
         _available(counts),
         Condition("ArtifactReady", artifact.revision is not None, artifact.reason, artifact.message),
         *_nodes_pending(counts),
+        *_latency_unverified(situation.validation),
     ]
     before = observation.status.get("conditions") or []
     return {
@@ -141,6 +148,7 @@ def _status(
         "candidateRevision": candidate,
         "rejectedRevisions": _rejected(memory),
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
+        "validation": situation.validation.status,
         "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
         "rollout": progress,
@@ -208,6 +216,12 @@ def _nodes_pending(counts: NodeCounts) -> list[Condition]:
         return []
     message = f"{counts.offline} of {counts.selected} offline: {', '.join(counts.offline_samples)}"
     return [Condition("NodesPending", True, reasons.NODES_OFFLINE, message)]
+
+
+def _latency_unverified(validation: Validation) -> list[Condition]:
+    """Tools that know only kstatus's conditions take no notice: it is told, and holds nothing up."""
+    text = validation.unverified
+    return [Condition("LatencyUnverified", True, reasons.LATENCY_UNVERIFIED, text)] if text else []
 
 
 def _rejected(memory: Memory) -> list[dict[str, Any]]:

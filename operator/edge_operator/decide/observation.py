@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.samples import Samples
+from edgemodel.progress import StepBegun
 from edgemodel.report import Report
 from edgemodel.spec import EdgeModelSpec
+from edgemodel.target import TargetReport
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,28 @@ class Job:
     """What keeps its pod from starting, where that is known: no node has room, no image."""
     server_image: str = ""
     """What its artifacts lie on; empty where an operator made it that did not say."""
+    step: StepBegun | None = None
+    """The last that it began; None before the first, and until the next one where the operator started anew."""
+    doing: str = ""
+    """What its pod does before the first step, where that is work of its own: fetching for a program, or running it."""
+
+
+@dataclass(frozen=True)
+class ValidationJob:
+    """``ended``: None while it runs. ``report`` is what its container said, or None when it said nothing usable."""
+
+    name: str
+    attempt: int
+    created: datetime
+    ended: datetime | None
+    report: TargetReport | None
+    trouble: tuple[str, str] | None
+    """(reason, message) when it failed without a report and trying again is no use."""
+    crashed: str = ""
+    """How its container ended, where it ended by itself and without a report."""
+    deleting: bool = False
+    waits_for: str = ""
+    """As of a Job."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,8 @@ class Revision:
     spec: dict[str, Any]
     verdict: str = ""
     """``status.verdict``; empty before there is one."""
+    validation: dict[str, Any] | None = None
+    """``status.validation``; None before there is one."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +123,17 @@ class Settings:
 
     server_image: str
     compressor_image: str
+    trainer_image: str
+    """The compressor with torch."""
     registry_push: str
     registry_pull: str
     registry_embedded: bool = True
+    progress_url: str = ""
+    """Where compression Jobs tell how far they are; empty: nowhere."""
     plain_http_hosts: tuple[str, ...] = ()
     allowed_source_hosts: tuple[str, ...] = ()
+    allowed_program_images: tuple[str, ...] = ()
+    """Prefixes of images that a source's program may be; empty: none."""
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""
@@ -123,6 +155,8 @@ class Observation:
     settings: Settings
     revisions: tuple[Revision, ...] = ()
     jobs: tuple[Job, ...] = ()
+    """That compress."""
+    validations: tuple[ValidationJob, ...] = ()
     pods: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     applied: tuple[Applied, ...] = ()

@@ -27,12 +27,15 @@ def resting_conditions(situation: Situation, failures: tuple[NodeFailure, ...]) 
     if target in memory.rejected:
         why = memory.rejected[target]
         after = f"; stable is {memory.stable}" if memory.stable else "; there is no stable revision to go back to"
-        return words.stalled(reasons.ROLLED_BACK, f"{target} rejected: {why['reason']}: {why['message']}{after}")
+        reason = reasons.VALIDATION_FAILED if situation.validation.rejected(target) else reasons.ROLLED_BACK
+        return words.stalled(reason, f"{target} rejected: {why['reason']}: {why['message']}{after}")
     if artifact.revision is None:
         make = words.stalled if artifact.stalled else words.reconciling
         return make(artifact.reason, artifact.message)
     if not situation.placement.placed:
         return _nowhere(situation)
+    if not situation.validation.done:
+        return words.reconciling(situation.validation.reason, situation.validation.message)
     return _serving(situation, failures)
 
 

@@ -12,6 +12,7 @@ from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement import Placement
 from edge_operator.decide.status import timestamp
 from edge_operator.decide.timers import Timers
+from edge_operator.decide.validation import Validation
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
@@ -56,6 +57,7 @@ class Situation:
     artifact: Artifact
     placement: Placement
     memory: Memory
+    validation: Validation
     now: datetime
 
     @cached_property
@@ -106,7 +108,7 @@ class Situation:
         )
 
     def may_try(self) -> bool:
-        """The target is there, new, not rejected, and has nodes to go to."""
+        """The target is there, new, not rejected, validated where that is wanted, and has nodes to go to."""
         return (
             self.artifact.revision is not None
             and self.target != self.memory.stable
@@ -114,6 +116,8 @@ class Situation:
             and bool(self.placement.placed)
             and not self.observation.host_port_rivals
             and not self.observation.name_taken
+            and self.validation.done
+            and self.validation.rejection is None
         )
 
     def rejecting(self, rejection: dict[str, Any]) -> "Situation":

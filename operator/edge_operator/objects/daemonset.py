@@ -3,6 +3,7 @@
 from typing import Any
 
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
 from edgemodel import serving
 from edgemodel.names import (
@@ -18,10 +19,6 @@ from edgemodel.names import (
     replay_secret_name,
 )
 
-DEFAULT_RESOURCES: Object = {
-    "requests": {"cpu": "50m", "memory": "96Mi"},
-    "limits": {"memory": "512Mi"},
-}
 PRE_STOP_SECONDS = 5
 """An old pod still gets new connections for up to about two seconds after its pin is gone."""
 GRACE_SECONDS = 30
@@ -63,7 +60,7 @@ def daemonset(
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": 1 if pulls else GRACE_SECONDS,
                     "securityContext": RESTRICTED_POD,
-                    "imagePullSecrets": _pull_secrets(observation),
+                    "imagePullSecrets": artifact_pod.pull_secrets(observation),
                     "containers": [container(observation, revision, variant)],
                 },
             },
@@ -76,7 +73,7 @@ def _puller(observation: Observation, revision: Revision, variant: str) -> Objec
     wait = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
     return {
         "name": "puller",
-        "image": _image(observation, revision, variant.removeprefix(PULLER_PREFIX)),
+        "image": artifact_pod.image(observation, revision, variant.removeprefix(PULLER_PREFIX)),
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-c", wait],
         "resources": {"requests": {"cpu": "1m", "memory": "12Mi"}, "limits": {"memory": "32Mi"}},
@@ -86,7 +83,6 @@ def _puller(observation: Observation, revision: Revision, variant: str) -> Objec
 
 def _server(observation: Observation, revision: Revision, variant: str) -> Object:
     spec = revision.spec
-    mine = _variant(revision, variant)
     port: Object = {"name": "http", "containerPort": spec["serving"]["port"], "protocol": "TCP"}
     if "hostPort" in spec["serving"]:
         port["hostPort"] = spec["serving"]["hostPort"]
@@ -95,7 +91,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
     objective = observation.spec.analysis.objective_seconds
     return {
         "name": "server",
-        "image": _image(observation, revision, variant),
+        "image": artifact_pod.image(observation, revision, variant),
         "imagePullPolicy": "IfNotPresent",
         "ports": [port],
         "env": [
@@ -111,13 +107,10 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
                 if objective
                 else []
             ),
-            *(
-                {"name": serving.TUNING[setting], "value": str(value)}
-                for setting, value in sorted(spec["serving"].get("tuning", {}).items())
-            ),
+            *artifact_pod.tuning(revision),
             *_replay(observation, spec["serving"]),
         ],
-        "resources": mine.get("resources") or DEFAULT_RESOURCES,
+        "resources": artifact_pod.resources(revision, variant),
         "securityContext": RESTRICTED_CONTAINER,
         "startupProbe": {"httpGet": live, "periodSeconds": 1, "failureThreshold": START_SECONDS},
         "readinessProbe": {"httpGet": ready, "periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 2},
@@ -154,18 +147,3 @@ def replay_secret(observation: Observation, token: str) -> Object:
         "immutable": True,
         "stringData": {REPLAY_TOKEN_KEY: token},
     }
-
-
-def _image(observation: Observation, revision: Revision, variant: str) -> str:
-    return f"{observation.settings.registry_pull}/{_variant(revision, variant)['image']}"
-
-
-def _variant(revision: Revision, name: str) -> Object:
-    found: Object = next(item for item in revision.spec["variants"] if item["name"] == name)
-    return found
-
-
-def _pull_secrets(observation: Observation) -> list[Object]:
-    settings = observation.settings
-    names = [*settings.image_pull_secrets, *([settings.registry_pull_secret] if settings.registry_pull_secret else [])]
-    return [{"name": name} for name in names]

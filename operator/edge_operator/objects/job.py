@@ -1,12 +1,30 @@
-"""The compression Job: one pod, one try, no service-account token; the operator decides on another try."""
+"""The compression Job: one pod, one try, no service-account token; the operator decides on another try.
+
+A source of safetensors has two containers before the one that compresses: one of ours that fetches, and the user's
+program. They follow one another, so that nothing of the program runs any more when its file is taken.
+"""
 
 from typing import Any
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
 from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
-from edgemodel.spec import EdgeModelSpec, Source
+from edgemodel.program import (
+    FETCH,
+    IN_DIRECTORY,
+    MODEL_VARIABLE,
+    OUT_DIRECTORY,
+    PROGRAM,
+    TRAINING_FILE,
+    TRAINING_VARIABLE,
+    WEIGHTS_FILE,
+    WEIGHTS_VARIABLE,
+    Program,
+)
+from edgemodel.progress import PROGRESS_TOKEN_FILE
+from edgemodel.spec import EdgeModelSpec
 from edgemodel.task import (
+    AUTO,
     CLAIMS_DIRECTORY,
     REGISTRY_TOKEN_FILE,
     SECRETS_DIRECTORY,
@@ -20,13 +38,29 @@ DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "250m", "memory": "512Mi"},
     "limits": {"memory": "2Gi"},
 }
+TRAINING_RESOURCES: Object = {
+    "requests": {"cpu": "1", "memory": "1Gi"},
+    "limits": {"memory": "4Gi"},
+}
+TRAINER_ARCHITECTURE = "amd64"
+"""There is no other image of the trainer: nobody trains on a small arm64 board."""
 WORK_LIMIT = "8Gi"
+MADE_LIMIT = "4Gi"
+"""Of what a program writes: a model file and nothing besides."""
 TOKEN_SECONDS = 3600
 
 
 def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) -> Object:
     volumes, mounts = _volumes(observation, spec)
     settings = observation.settings
+    compress = _compress(observation, spec, mounts)
+    before: Object = {}
+    if spec.source.program is not None:
+        given, made = _mount("given", IN_DIRECTORY, read_only=True), _mount("made", OUT_DIRECTORY, read_only=True)
+        volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("program-tmp", WORK_LIMIT)]
+        before = {"initContainers": [_fetch(compress), _program(spec, spec.source.program)]}
+        compress = {**compress, "volumeMounts": [*mounts, given, made]}
+    architecture = {"kubernetes.io/arch": TRAINER_ARCHITECTURE} if spec.needs_torch else {}
     pod: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -35,21 +69,9 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         "activeDeadlineSeconds": int(spec.compression.deadline.total_seconds()),
         "securityContext": RESTRICTED_POD,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
-        "nodeSelector": {"kubernetes.io/os": "linux"},
-        "containers": [
-            {
-                "name": "compress",
-                "image": settings.compressor_image,
-                "env": [
-                    {"name": TASK_VARIABLE, "value": task(observation, spec).encode()},
-                    {"name": "TMPDIR", "value": f"{WORK_DIRECTORY}/tmp"},  # noqa: S108 - its own volume
-                    {"name": "HOME", "value": WORK_DIRECTORY},
-                ],
-                "resources": spec.compression.resources or DEFAULT_RESOURCES,
-                "securityContext": RESTRICTED_CONTAINER,
-                "volumeMounts": mounts,
-            }
-        ],
+        "nodeSelector": {"kubernetes.io/os": "linux", **architecture},
+        **before,
+        "containers": [compress],
         "volumes": volumes,
     }
     labels = {"edgemodel.io/job": name}
@@ -74,16 +96,73 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
     }
 
 
+def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object]) -> Object:
+    settings = observation.settings
+    default_resources = TRAINING_RESOURCES if spec.needs_torch else DEFAULT_RESOURCES
+    return {
+        "name": "compress",
+        "image": settings.trainer_image if spec.needs_torch else settings.compressor_image,
+        "env": [
+            {"name": TASK_VARIABLE, "value": task(observation, spec).encode()},
+            {"name": "TMPDIR", "value": f"{WORK_DIRECTORY}/tmp"},  # noqa: S108 - its own volume
+            {"name": "HOME", "value": WORK_DIRECTORY},
+        ],
+        "resources": spec.compression.resources or default_resources,
+        "securityContext": RESTRICTED_CONTAINER,
+        "volumeMounts": mounts,
+    }
+
+
+def _fetch(compress: Object) -> Object:
+    """The same program as ``compress``, and what it may read, before the user's: it fetches what that is to read."""
+    mounts = [*compress["volumeMounts"], _mount("given", IN_DIRECTORY)]
+    return {**compress, "name": FETCH, "args": ["--fetch-only"], "volumeMounts": mounts}
+
+
+def _program(spec: EdgeModelSpec, program: Program) -> Object:
+    """Nobody here has looked at what runs in it: it gets files, and no token, no Secret, no claim."""
+    told = {WEIGHTS_VARIABLE: f"{IN_DIRECTORY}/{WEIGHTS_FILE}", MODEL_VARIABLE: program.model}
+    if "training" in spec.datasets:
+        told[TRAINING_VARIABLE] = f"{IN_DIRECTORY}/{TRAINING_FILE}"
+    temporary = {"TMPDIR": "/tmp", "HOME": "/tmp"}  # noqa: S108 - its own volume
+    return {
+        "name": PROGRAM,
+        "image": program.image,
+        "args": list(program.args),
+        "env": [{"name": name, "value": value} for name, value in {**told, **temporary}.items()],
+        "resources": program.resources or TRAINING_RESOURCES,
+        "securityContext": RESTRICTED_CONTAINER,
+        # Of what it says itself nothing is known: the end of its log tells why it failed.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            _mount("given", IN_DIRECTORY, read_only=True),
+            _mount("made", OUT_DIRECTORY),
+            _mount("program-tmp", "/tmp"),  # noqa: S108 - its own volume
+        ],
+    }
+
+
+def _empty(name: str, limit: str) -> Object:
+    return {"name": name, "emptyDir": {"sizeLimit": limit}}
+
+
+def _mount(volume: str, path: str, *, read_only: bool = False) -> Object:
+    return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
+
+
 def task(observation: Observation, spec: EdgeModelSpec) -> Task:
     settings = observation.settings
     return Task(
         namespace=observation.namespace,
         model=observation.name,
-        fingerprint=spec.fingerprint(),
+        fingerprint=spec.fingerprint,
         source=spec.source.location,
         source_format=spec.source.format,
-        calibration=spec.calibration.location if spec.calibration else None,
-        evaluation=spec.evaluation.location if spec.evaluation else None,
+        datasets={use: source.location for use, source in spec.datasets.items()},
+        teacher=spec.teacher.location if spec.teacher else None,
+        evaluation_task=spec.compression.evaluation.get("task", AUTO),
+        tolerance=spec.compression.evaluation.get("tolerance"),
+        teacher_format=spec.teacher.format if spec.teacher else "ONNX",
         recipes=spec.recipes,
         budget=spec.compression.budget,
         target=Target(
@@ -92,32 +171,34 @@ def task(observation: Observation, spec: EdgeModelSpec) -> Task:
             base=settings.server_image,
         ),
         plain_http_hosts=settings.plain_http_hosts,
+        progress_url=settings.progress_url,
         allowed_hosts=settings.allowed_source_hosts,
+        program=spec.source.program,
+        states=spec.source.states,
     )
 
 
 def _volumes(observation: Observation, spec: EdgeModelSpec) -> tuple[list[Any], list[Any]]:
-    volumes: list[Object] = [{"name": "work", "emptyDir": {"sizeLimit": WORK_LIMIT}}]
-    mounts: list[Object] = [{"name": "work", "mountPath": WORK_DIRECTORY}]
-    uses: list[tuple[str, Source | None]] = [
-        ("source", spec.source),
-        ("calibration", spec.calibration),
-        ("evaluation", spec.evaluation),
-    ]
-    secrets = [(use, source.secret) for use, source in uses if source is not None and source.secret]
+    volumes: list[Object] = [_empty("work", WORK_LIMIT)]
+    mounts: list[Object] = [_mount("work", WORK_DIRECTORY)]
+    sources = spec.read_by_job
+    secrets = [(use, source.secret) for use, source in sources.items() if source.secret]
     settings = observation.settings
-    if settings.registry_embedded:
-        folder, file = REGISTRY_TOKEN_FILE.rsplit("/", 1)
-        token = {"audience": REGISTRY_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": file}
-        volumes.append({"name": "registry", "projected": {"sources": [{"serviceAccountToken": token}]}})
-        mounts.append({"name": "registry", "mountPath": folder, "readOnly": True})
-    elif settings.registry_push_secret:
+    # Two places: where the first one is, the compressor shows the token to the registry, which may be the user's own.
+    shown_to = [REGISTRY_TOKEN_FILE] if settings.registry_embedded else []
+    shown_to += [PROGRESS_TOKEN_FILE] if settings.progress_url else []
+    if shown_to:
+        token = {"audience": REGISTRY_AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+        volumes.append({"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}})
+    for file in shown_to:
+        mounts.append(_mount("token", file.removesuffix("/token"), read_only=True))
+    if settings.registry_push_secret and not settings.registry_embedded:
         secrets.append(("push", settings.registry_push_secret))
     for use, name in secrets:
         volumes.append({"name": f"secret-{use}", "secret": {"secretName": name}})
-        mounts.append({"name": f"secret-{use}", "mountPath": f"{SECRETS_DIRECTORY}/{use}", "readOnly": True})
-    claims = {source.uri.split("/")[2] for _, source in uses if source is not None and source.uri.startswith("pvc://")}
+        mounts.append(_mount(f"secret-{use}", f"{SECRETS_DIRECTORY}/{use}", read_only=True))
+    claims = {source.uri.split("/")[2] for source in sources.values() if source.uri.startswith("pvc://")}
     for claim in sorted(claims):
         volumes.append({"name": f"claim-{claim}", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
-        mounts.append({"name": f"claim-{claim}", "mountPath": f"{CLAIMS_DIRECTORY}/{claim}", "readOnly": True})
+        mounts.append(_mount(f"claim-{claim}", f"{CLAIMS_DIRECTORY}/{claim}", read_only=True))
     return volumes, mounts

@@ -2,7 +2,7 @@
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
-from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL
+from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_SERVER, COMPONENT_VALIDATOR, LABEL_COMPONENT, LABEL_MODEL
 
 
 def service(observation: Observation, port: int) -> Object:
@@ -25,7 +25,7 @@ def service(observation: Observation, port: int) -> Object:
 
 def network_policies(observation: Observation) -> list[Object]:
     """Servers answer, on their port by its name, and never call, but for a candidate that asks the server that it is to
-    follow; compressors call and never answer."""
+    follow; compressors call and never answer; what validates does neither."""
     asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     followed: list[Object] = []
     if observation.spec.serving.replay_requests:
@@ -35,6 +35,11 @@ def network_policies(observation: Observation) -> list[Object]:
     return [
         _policy(observation, "server", COMPONENT_SERVER, ingress=asked, egress=followed),
         _policy(observation, "compressor", COMPONENT_COMPRESSOR, ingress=[], egress=[{}]),
+        *(
+            [_policy(observation, "validator", COMPONENT_VALIDATOR, ingress=[], egress=[])]
+            if observation.spec.validation is not None
+            else []
+        ),
     ]
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.support import manifests
 from tests.unit.chart.rendering import Object, render
 
 CASES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
@@ -12,7 +12,7 @@ CASES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 @pytest.fixture(params=CASES, ids=lambda path: path.stem, scope="session")
 def values(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The values of one case; each file of values/ is one."""
-    return dict(yaml.safe_load(request.param.read_text()))
+    return dict(manifests.read(request.param.read_text()))
 
 
 @pytest.fixture(scope="session")

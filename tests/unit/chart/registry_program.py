@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.support import manifests
 from tests.support.registry import ANY_PORT, run_registry
 from tests.unit.chart import rendering
 
@@ -18,7 +19,7 @@ def configuration(folder: Path, name: str, moved: Mapping[str, str]) -> Path:
     for old, new in {DATA: str(folder), **moved}.items():
         assert old in text, f"{name} has no {old}"
         text = text.replace(old, new)
-    settings = yaml.safe_load(text)
+    settings = manifests.read(text)
     settings["http"]["addr"] = ANY_PORT
     settings["log"]["level"] = "info"
     file = folder.parent / name

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.lab import tools
+from tests.support import manifests
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts" / "edgemodel"
@@ -35,7 +34,7 @@ def helm(*arguments: str | Path, stdin: str | None = None) -> str:
 def render(values: dict[str, Any] | None = None, *, release: str = RELEASE) -> list[Object]:
     """The chart's objects with ``values`` over its defaults. Raises HelmError when the schema refuses them."""
     text = helm("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", stdin=json.dumps(values or {}))
-    return [item for item in yaml.safe_load_all(text) if item]
+    return [item for item in manifests.read_all(text) if item]
 
 
 def named(objects: list[Object], kind: str, name: str) -> Object:

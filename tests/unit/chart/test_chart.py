@@ -5,10 +5,10 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 
 from edge_operator.cluster import lease
 from edgemodel.metrics import IDENTITY_LABELS
+from tests.support import manifests
 from tests.unit.chart import kubernetes_schemas
 from tests.unit.chart.rendering import (
     CHART,
@@ -157,19 +157,18 @@ def test_no_load_balancer_and_no_port_that_traefik_has(objects: list[Object]) ->
 
 
 def test_nothing_of_a_nodes_runtime_is_named(objects: list[Object]) -> None:
-    assert "containerd" not in yaml.safe_dump([item for item in objects if item["kind"] != "CustomResourceDefinition"])
+    assert "containerd" not in json.dumps([item for item in objects if item["kind"] != "CustomResourceDefinition"])
 
 
 # --- rights ---
 
 
-def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Object], values: dict[str, Any]) -> None:
+def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Object]) -> None:
     """That it does all of it is in test_rights.py."""
     (role,) = of_kind(objects, "ClusterRole")
     watch = {"list", "watch"}
     make = {*watch, "get", "create", "delete"}
     apply = {*watch, "create", "patch", "delete"}
-    embedded = not values.get("registry", {}).get("external")
     assert rights(role) == {
         "edgemodel.io/edgemodels": watch,
         "edgemodel.io/edgemodels/status": {"patch"},
@@ -183,7 +182,7 @@ def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Objec
         "/nodes": {*watch, "patch"},
         "/events": {"create"},
         "/secrets": {"create"},
-        **({"authentication.k8s.io/tokenreviews": {"create"}} if embedded else {}),
+        "authentication.k8s.io/tokenreviews": {"create"},
     }
 
 
@@ -236,7 +235,7 @@ def test_every_host_of_this_release_is_a_service_with_that_port(objects: list[Ob
         for port in service["spec"]["ports"]
     }
     workloads = [item for item in objects if item["kind"] in {"ConfigMap", "Deployment"}]
-    hosts = re.findall(rf"([\w-]+)\.{NAMESPACE}\.svc:(\d+)", yaml.safe_dump(workloads, width=1000))
+    hosts = re.findall(rf"([\w-]+)\.{NAMESPACE}\.svc:(\d+)", json.dumps(workloads))
     assert {(name, int(port)) for name, port in hosts} <= ports
 
 
@@ -290,6 +289,8 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
         "EDGEMODEL_SERVER_IMAGE": "docker.io/edgemodel/server:0.1.0",
         "EDGEMODEL_ADOPT_SERVER": "false",
         "EDGEMODEL_COMPRESSOR_IMAGE": "docker.io/edgemodel/compressor:0.1.0",
+        "EDGEMODEL_TRAINER_IMAGE": "docker.io/edgemodel/trainer:0.1.0",
+        "EDGEMODEL_PROGRESS_URL": "http://em-operator.edgemodel-system.svc:8082/progress",
         "EDGEMODEL_REGISTRY_PUSH": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_REGISTRY_PULL": "localhost:30500",
         "EDGEMODEL_REGISTRY_EMBEDDED": "true",
@@ -299,6 +300,7 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
         "EDGEMODEL_IMAGE_PULL_SECRETS": "",
         "EDGEMODEL_PLAIN_HTTP_HOSTS": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_ALLOWED_SOURCE_HOSTS": "",
+        "EDGEMODEL_ALLOWED_PROGRAM_IMAGES": "",
         "EDGEMODEL_PROMETHEUS_URL": "http://em-prometheus.edgemodel-system.svc:9090",
         "EDGEMODEL_PROMETHEUS_CREDENTIALS": "",
         "EDGEMODEL_PROMETHEUS_HEADERS": "{}",
@@ -352,7 +354,7 @@ def test_users_queries_are_passed_on_to_the_embedded_prometheus_only_unless_told
 def test_what_a_server_says_of_itself_does_not_name_it_to_prometheus() -> None:
     """Every identity label comes from the cluster; the server's own, of the same names, are dropped."""
     configuration = named(render(), "ConfigMap", "em-prometheus")["data"]["prometheus.yml"]
-    (servers, _) = yaml.safe_load(configuration)["scrape_configs"]
+    (servers, _) = manifests.read(configuration)["scrape_configs"]
     monitors = of_kind(render({"podMonitor": {"enabled": True}}), "PodMonitor")
     (endpoint,) = named(monitors, "PodMonitor", "em-servers")["spec"]["podMetricsEndpoints"]
     assert not servers.get("honor_labels")
@@ -412,6 +414,7 @@ def test_the_key_that_signs_stays_out_of_the_registrys_pod() -> None:
         ({"registry": {"storage": {"type": "HostPath"}}}, "/registry/storage/type"),
         ({"registry": {"external": {"host": "https://registry.example"}}}, "/registry/external/host"),
         ({"prometheus": {"url": "prometheus:9090"}}, "/prometheus/url"),
+        ({"operator": {"allowedProgramImages": ["registry.example"]}}, "/operator/allowedProgramImages"),
         ({"operator": {"replicas": 2}}, "replicas"),
         ({"promtheus": {}}, "promtheus"),
     ],

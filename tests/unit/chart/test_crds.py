@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
+import pytest
 
 from edge_operator.decide.analysis.limits import allowed_share
+from edgemodel.spec import DATASETS
+from tests.support import manifests
 from tests.unit.chart.rendering import ROOT, named, of_kind, render
 
-CRDS = {path.name.split(".")[0]: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
+CRDS = {path.name.split(".")[0]: manifests.read(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
 
 
 def schema(plural: str) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def default_is_said(node: dict[str, Any]) -> bool:
     default = node.get("default")
     if not isinstance(default, bool | int | str):
         return True
-    said = re.search(r"Default: (\w+)", node["description"])
+    said = re.search(r'Default: "?([\w.]*\w)', node["description"])
     return bool(said and said[1] == {"True": "true", "False": "false", "": "empty"}.get(str(default), str(default)))
 
 
@@ -126,16 +128,61 @@ def test_a_revision_has_no_defaults() -> None:
 
 
 def test_the_resources_have_one_schema() -> None:
-    places = ["spec.compression.resources", "spec.serving.resources", "spec.variants.serving.resources"]
+    places = [
+        "spec.compression.resources",
+        "spec.source.program.resources",
+        "spec.serving.resources",
+        "spec.variants.serving.resources",
+    ]
     first, *others = [without(at("edgemodels", place), "description") for place in places]
     assert all(other == first for other in others)
 
 
-def test_calibration_and_evaluation_have_one_schema() -> None:
-    calibration, evaluation = (
-        without(at("edgemodels", f"spec.datasets.{name}"), "description") for name in ("calibration", "evaluation")
+@pytest.mark.parametrize("place", ["edgemodels/spec.datasets", "edgemodelrevisions/spec.datasets"])
+def test_the_datasets_have_one_schema(place: str) -> None:
+    plural, _, path = place.partition("/")
+    assert tuple(at(plural, path)["properties"]) == DATASETS
+    first, *others = [without(at(plural, f"{path}.{use}"), "description") for use in DATASETS]
+    assert all(other == first for other in others)
+
+
+def test_a_teacher_has_the_schema_of_a_source_that_is_a_model_already() -> None:
+    source, teacher = (
+        copy.deepcopy(without(at("edgemodels", path), "description"))
+        for path in ("spec.source", "spec.compression.teacher")
     )
-    assert calibration == evaluation
+    of_program = [rule for rule in source["x-kubernetes-validations"] if rule["fieldPath"] == ".program"]
+    assert len(of_program) == 2
+    for rule in of_program:
+        source["x-kubernetes-validations"].remove(rule)
+    source["properties"].pop("program")
+    source["properties"].pop("state")  # the teacher's is the source's, or it is of another task
+    source["properties"]["format"]["enum"].remove("Safetensors")
+    assert teacher == source
+
+
+@pytest.mark.parametrize(
+    ("image", "taken"),
+    [
+        ("registry.example/team/maker@sha256:" + "a" * 64, True),
+        ("registry.example:5000/maker:v1@sha256:" + "a" * 64, True),
+        ("registry:5000/maker@sha256:" + "a" * 64, True),
+        ("localhost/maker@sha256:" + "a" * 64, True),
+        ("docker.io/library/python:3.11-slim@sha256:" + "a" * 64, True),
+        ("team/maker@sha256:" + "a" * 64, False),
+        ("maker@sha256:" + "a" * 64, False),
+        ("registry.example/../maker@sha256:" + "a" * 64, False),
+        ("registry.example/team//maker@sha256:" + "a" * 64, False),
+        ("registry.example/Maker@sha256:" + "a" * 64, False),
+        ("registry.example/maker@sha256:" + "A" * 64, False),
+        ("registry.example/maker@sha512:" + "a" * 128, False),
+        ("registry.example/maker@sha256:" + "a" * 64 + "\n", False),
+    ],
+)
+def test_a_program_is_named_with_its_host_in_full(image: str, taken: bool) -> None:
+    """As Go reads the pattern: its ``$`` is the end of the text."""
+    pattern = at("edgemodels", "spec.source.program.image")["pattern"].removesuffix("$")
+    assert bool(re.fullmatch(pattern, image)) == taken
 
 
 def test_the_status_says_that_nobody_has_seen_the_object_yet() -> None:
@@ -172,6 +219,6 @@ def test_the_chart_carries_the_same_definitions_and_keeps_them() -> None:
         assert copied == crd
 
 
-def test_the_copy_is_up_to_date() -> None:
+def test_what_is_generated_and_what_is_copied_is_up_to_date() -> None:
     done = subprocess.run([sys.executable, ROOT / "crds" / "sync.py", "--check"], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

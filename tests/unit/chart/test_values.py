@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
+from tests.support import manifests
 from tests.unit.chart.rendering import CHART
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+DEFAULTS = manifests.read((CHART / "values.yaml").read_text())
 FREE = {"nodeSelector", "podAnnotations", "labels", "headers", "requests", "limits"}
 """Maps of the user's own keys."""
 

@@ -1,7 +1,7 @@
 """Models and data sets once a worker; servers for those who ask."""
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,16 +9,9 @@ import pytest
 from edge_compressor.progress import Progress
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
+from tests.unit.edge_compressor.bench import Bench
+from tests.unit.edge_compressor.models import Files
 from tests.unit.edge_compressor.servers import FileServer, file_server, registry_program
-
-
-@dataclass(frozen=True)
-class Files:
-    """A model with its data sets; not to be written to."""
-
-    model: Path
-    calibration: Path
-    evaluation: Path
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +36,34 @@ def perceptron(tmp_path_factory: pytest.TempPathFactory) -> Files:
     )
 
 
+@pytest.fixture(scope="session")
+def thin(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Of weights whose rank is a quarter of what it could be."""
+    folder = tmp_path_factory.mktemp("thin")
+    model = models.thin_net(folder / "thin.onnx")
+    return Files(
+        model,
+        models.write_calibration(folder / "calibration.npz", model),
+        models.write_evaluation(folder / "evaluation.npz", model),
+    )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, quiet: Progress) -> Bench:
+    return Bench(tmp_path / "bench", quiet)
+
+
 @pytest.fixture
 def quiet(tmp_path: Path) -> Iterator[Progress]:
     with (tmp_path / "progress.log").open("w") as stream:
         yield Progress(stream)
+
+
+@pytest.fixture
+def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run of every model takes as long as any other, so that no test hangs on a busy machine."""
+    ticks = itertools.count()
+    monkeypatch.setattr("time.thread_time", lambda: next(ticks) / 100)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Nothing is trained. Weights are seeded random numbers, and the last layer is sca
 equally frequent; the labels of a set are the net's own answers, some of them spoilt.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ CLASSES = 10
 SIDE = 12
 
 
+@dataclass(frozen=True)
+class Files:
+    """A model with its data sets; not to be written to."""
+
+    model: Path
+    calibration: Path
+    evaluation: Path
+
+
 class Builder:
     """A graph in the making."""
 
@@ -30,6 +40,13 @@ class Builder:
     def weight(self, name: str, *shape: int) -> str:
         values = self.random.standard_normal(shape) / np.sqrt(max(1, int(np.prod(shape[1:]))))
         return self.constant(name, values.astype(np.float32))
+
+    def thin_weight(self, name: str, rank: int, *shape: int) -> str:
+        """Of that rank in each of its first two dimensions."""
+        core = self.random.standard_normal((rank, rank, *shape[2:]))
+        first, second = (self.random.standard_normal((size, rank)) for size in shape[:2])
+        values = np.einsum("ab...,oa,ib->oi...", core, first, second)
+        return self.constant(name, (values / (values.std() * np.sqrt(np.prod(shape[1:])))).astype(np.float32))
 
     def constant(self, name: str, values: Array) -> str:
         self.weights.append(numpy_helper.from_array(values, name))
@@ -83,6 +100,78 @@ def perceptron(path: Path, *, features: int = 16, hidden: int = 64, batch: Any =
     hidden_out = net.node("Gemm", ["x", net.weight("w1", features, hidden), net.weight("b1", hidden)], "hidden_out")
     _balanced_head(net, net.node("Relu", [hidden_out], "relu_out"), hidden, path, [features])
     return net.save(path, [features], batch=batch)
+
+
+def thin_net(path: Path, *, channels: int = 64, rank: int = 16, batch: Any = "n") -> Path:
+    """Input x (n, 1, 12, 12); weights of rank 16: w_body, w_down (stride 2), w_point (1x1), w_dense (MatMul),
+    w_gemm (transposed); of full rank: w_stem, w_depth (depthwise), w_head."""
+    net = Builder()
+    current = net.node("Conv", ["x", net.weight("w_stem", channels, 1, 3, 3)], "stem_out", pads=[1] * 4)
+    current = net.node("Relu", [current], "relu_out")
+    body = [current, net.thin_weight("w_body", rank, channels, channels, 3, 3), net.weight("b_body", channels)]
+    current = net.node("Relu", [net.node("Conv", body, "body_out", pads=[1] * 4)], "relu1_out")
+    down = [current, net.thin_weight("w_down", rank, channels, channels, 3, 3)]
+    current = net.node("Conv", down, "down_out", pads=[1] * 4, strides=[2, 2])
+    depth = [current, net.weight("w_depth", channels, 1, 3, 3)]
+    current = net.node("Relu", [net.node("Conv", depth, "depth_out", pads=[1] * 4, group=channels)], "relu2_out")
+    point = [current, net.thin_weight("w_point", rank, channels, channels, 1, 1), net.weight("b_point", channels)]
+    current = net.node("Relu", [net.node("Conv", point, "point_out", strides=[2, 2])], "relu3_out")
+    current = net.node("Flatten", [current], "flat")
+    features = channels * (SIDE // 4) ** 2
+    current = net.node("MatMul", [current, net.thin_weight("w_dense", rank, features, channels)], "dense_out")
+    gemm = [current, net.thin_weight("w_gemm", rank, channels, channels), net.weight("b_gemm", channels)]
+    current = net.node("Gemm", gemm, "gemm_out", transB=1)
+    _balanced_head(net, net.node("Relu", [current], "relu4_out"), channels, path, [1, SIDE, SIDE])
+    return net.save(path, [1, SIDE, SIDE], batch=batch)
+
+
+def recurrent(path: Path, *, features: int = 16, hidden: int = 32) -> Path:
+    """Inputs x (n, 16), state (2, n, 32), rate (int64, a scalar) -> y (n, 1), a probability; next (2, n, 32).
+
+    What they have in common with models of streams: no batch dimension that all inputs share.
+    """
+    net = Builder()
+    both = net.node("ReduceSum", ["state", net.constant("first", np.array([0]))], "both_out", keepdims=0)
+    fed = net.node("MatMul", ["x", net.weight("w_in", features, hidden)], "fed_out")
+    kept = net.node("MatMul", [both, net.weight("w_state", hidden, hidden)], "kept_out")
+    now = net.node("Tanh", [net.node("Add", [fed, kept], "sum_out")], "now_out")
+    wide = net.node("MatMul", [now, net.weight("w_wide", hidden, 512)], "wide_out")
+    score = net.node("MatMul", [net.node("Tanh", [wide], "bent_out"), net.weight("w_score", 512, 1)], "score_out")
+    rate = net.node(
+        "Div", [net.node("Cast", ["rate"], "rate_out", to=1), net.constant("usual", np.float32([2e3]))], "r"
+    )
+    net.node("Sigmoid", [net.node("Mul", [score, rate], "scaled_out")], "y", name="probability")
+    net.node("Add", ["state", net.node("Unsqueeze", [now, net.constant("axis", np.array([0]))], "new_out")], "next")
+    graph = helper.make_graph(
+        net.nodes,
+        "recurrent",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", features]),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, [2, "n", hidden]),
+            helper.make_tensor_value_info("rate", TensorProto.INT64, []),
+        ],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1]),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [2, "n", hidden]),
+        ],
+        net.weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def stream(model: Path, count: int) -> dict[str, Array]:
+    """Samples for ``recurrent``, each with the model's own shapes; labelled by its own answers."""
+    random = np.random.default_rng(4)
+    arrays: dict[str, Array] = {
+        "x": random.standard_normal((count, 1, 16)).astype(np.float32),
+        "state": random.standard_normal((count, 2, 1, 32)).astype(np.float32),
+        "rate": np.full(count, 16_000),
+    }
+    session = ort.InferenceSession(model)
+    feeds = [{name: np.asarray(array[row]) for name, array in arrays.items()} for row in range(count)]
+    right = [session.run(["y"], feed)[0][0, 0] >= 0.5 for feed in feeds]
+    return {**arrays, "label": np.array(right, dtype=np.int64)}
 
 
 def inputs_for(model: Path, count: int, *, seed: int = 1) -> Array:

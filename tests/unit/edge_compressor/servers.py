@@ -25,6 +25,11 @@ class Exchange(BaseHTTPRequestHandler):
         else:
             handler(self)
 
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posted.append((self.path, self.headers["Authorization"], body))
+        self.answer(204)
+
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
         for name, value in ({"Content_Length": str(len(body))} | headers).items():
@@ -43,6 +48,8 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Exchange)
         self.routes: dict[str, Handler] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.posted: list[tuple[str, str, bytes]] = []
+        """(path, Authorization, body)"""
 
     @property
     def host(self) -> str:

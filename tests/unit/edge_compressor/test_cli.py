@@ -12,9 +12,11 @@ import pytest
 from edge_compressor import cli
 from edge_oci.artifacts import files_of
 from edge_oci.client import Registries
+from edge_oci.manifests import get_manifest
 from edge_oci.references import parse_reference
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import digest_of_file
+from tests.support import weights
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -42,7 +44,9 @@ def test_a_model_is_compressed_end_to_end(residual: Files, tmp_path: Path) -> No
     )
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
-    assert sorted(file.name for file in out.iterdir()) == ["golden.npz", "manifest.json", "model.onnx", "report.md"]
+    assert sorted(file.name for file in out.iterdir()) == [
+        "golden.npz", "manifest.json", "model.onnx", "report.html", "report.md",
+    ]  # fmt: skip
     manifest = ArtifactManifest.decode((out / "manifest.json").read_bytes())
     assert manifest.artifact_digest == digest_of_file(out / "model.onnx")
     assert manifest.model == "residual"
@@ -104,7 +108,7 @@ def test_a_missed_budget_leaves_the_report_and_no_model(
 ) -> None:
     file = manifest_file(tmp_path, residual)
     assert run("compress", "-f", file, "--budget", "maxSizeBytes=100", "--output", tmp_path / "out") == 3
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.md"]
     assert "BudgetExceeded: size " in capsys.readouterr().err
 
 
@@ -170,6 +174,34 @@ def test_a_pushed_model_is_printed_as_what_to_write_into_the_manifest(
     assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
 
 
+def test_weights_are_pushed_as_what_they_are(tmp_path: Path, registry: RegistryProgram) -> None:
+    file = weights.write(tmp_path / "m.safetensors", w=np.ones(3, np.float32))
+    assert run("push", file, f"oci://{registry.host}/desk/weights:v1", "--plain-http") == 0
+    registries = Registries(plain_http_hosts=(registry.host,))
+    reference = parse_reference(f"{registry.host}/desk/weights:v1")
+    manifest = get_manifest(registries.repository(reference), "v1").content
+    assert manifest["artifactType"] == "application/vnd.edgemodel.weights.v1"
+
+
+@pytest.mark.parametrize("given", ["source", "manifest"])
+def test_weights_are_not_compressed_here_and_it_is_said_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    """No image is run on a desk by a program that nobody asked to."""
+    image = "registry.example/programs/maker@sha256:" + "a" * 64
+    program = {"image": image, "args": ["--text", "two words"], "writes": "ONNX"}
+    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "program": program}
+    (tmp_path / "m.json").write_text(json.dumps({"kind": "EdgeModel", "spec": {"source": source}}))
+    options = {"source": ("--source", "/data/m.safetensors"), "manifest": ("-f", tmp_path / "m.json")}[given]
+    assert run("compress", *options, "--output", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert "m.safetensors holds weights alone, and the program that makes a model of them is run in the cluster" in told
+    run_it, then = told.splitlines()[-2:]
+    assert "-e EDGEMODEL_WEIGHTS=/exchange/m.safetensors -e EDGEMODEL_MODEL=/exchange/model." in run_it
+    assert run_it.endswith(f"{image} --text 'two words'" if given == "manifest" else "model.pt2 IMAGE")
+    assert then.strip() == f"edgemodel compress --source model.{'onnx' if given == 'manifest' else 'pt2'} …"
+
+
 def test_a_pushed_set_has_a_tag_of_its_bytes_when_none_is_given(residual: Files, registry: RegistryProgram) -> None:
     assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set", "--plain-http") == 0
     tag = digest_of_file(residual.evaluation)[7:19]
@@ -209,8 +241,12 @@ def test_what_the_job_could_not_read_is_not_pushed(tmp_path: Path, capsys: pytes
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "bad.onnx").write_text("hello")
     (tmp_path / "bad.npz").write_text("hello")
-    assert "want a model (.onnx) or a data set (.npz)" in refused("notes.txt", 2)
+    (tmp_path / "bad.safetensors").write_text("hello")
+    (tmp_path / "whole.pt").write_text("hello")
+    assert "want a model (.onnx, .pt2), weights (.safetensors) or a data set (.npz)" in refused("notes.txt", 2)
     assert "SourceInvalid" in refused("bad.onnx", 3)
+    assert "it is no safetensors file" in refused("bad.safetensors", 3)
+    assert "a pickle runs what it likes when it is loaded" in refused("whole.pt", 2)
     assert "DatasetInvalid" in refused("bad.npz", 3)
     assert "there is no file" in refused("gone.onnx", 2)
 
@@ -246,7 +282,7 @@ def test_a_push_goes_either_to_a_registry_or_to_a_cluster(residual: Files, more:
     assert run("push", residual.model, *more) == 2
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help"), ("report", "--help")])
 def test_help_needs_no_runtime_and_shows_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = edgemodel(*arguments, folder=tmp_path)
     assert done.returncode == 0
@@ -273,3 +309,75 @@ def test_a_perceptron_is_quantized_dynamically_without_data(perceptron: Files, t
     x = models.inputs_for(perceptron.model, 100)
     before, after = models.answers(perceptron.model, x), models.answers(tmp_path / "out" / "model.onnx", x)
     assert float((np.argmax(before, 1) == np.argmax(after, 1)).mean()) >= 0.95
+
+
+# --- report ---
+
+
+def test_the_report_of_a_folder_is_printed_and_its_page_written(
+    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
+    assert run(*order) == 0
+    capsys.readouterr()
+    assert run("report", tmp_path / "out") == 0
+    assert capsys.readouterr().out.startswith("# residual, variant default\n")
+    assert run("report", tmp_path / "out", "--html", tmp_path / "page.html") == 0
+    assert (tmp_path / "page.html").read_bytes() == (tmp_path / "out" / "report.html").read_bytes()
+
+
+@pytest.mark.parametrize("artifact", ["gone", "oci://no host/a"])
+def test_what_is_no_artifact_has_no_report(artifact: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", artifact) == 2
+    assert artifact.removeprefix("oci://") in capsys.readouterr().err
+
+
+def test_a_data_set_in_a_registry_has_no_report(
+    residual: Files, registry: RegistryProgram, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set:v1", "--plain-http") == 0
+    assert run("report", f"oci://{registry.host}/desk/set:v1", "--plain-http") == 3
+    assert "is no image of a compressed model" in capsys.readouterr().err
+
+
+def test_the_task_can_be_named_and_a_wrong_one_is_refused_before_anything_is_fetched(
+    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads(manifest_file(tmp_path, residual).read_text())
+    manifest["spec"]["compression"]["evaluation"] = {"task": "Embedding"}
+    (tmp_path / "edgemodel.json").write_text(json.dumps(manifest))
+    order = ("compress", "-f", tmp_path / "edgemodel.json", "--output")
+    assert run(*order, tmp_path / "vectors", "--budget", "maxAccuracyDropPercent=50") == 0
+    assert run(*order, tmp_path / "classes", "--task", "Classification") == 0
+    tasks = [
+        ArtifactManifest.decode((tmp_path / name / "manifest.json").read_bytes()).evidence["evaluation"]["task"]
+        for name in ("vectors", "classes")
+    ]
+    assert tasks == ["Embedding", "Classification"]
+    manifest["spec"]["compression"]["evaluation"] = {"task": "Guess"}
+    (tmp_path / "edgemodel.json").write_text(json.dumps(manifest))
+    assert run(*order, tmp_path / "other") == 3
+    assert "evaluation.task is 'Guess'" in capsys.readouterr().err
+
+
+def test_a_model_with_a_state_is_compressed_along_sequences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = models.recurrent(tmp_path / "voice.onnx")
+    single = models.stream(model, 60)
+    sequences = {name: array.reshape(6, 10, *array.shape[1:]) for name, array in single.items() if name != "state"}
+    np.savez(tmp_path / "evaluation.npz", **sequences)
+    np.savez(tmp_path / "calibration.npz", **{name: a for name, a in sequences.items() if name != "label"})
+    steps = tmp_path / "steps.json"
+    steps.write_text(json.dumps([{"name": "int8", "type": "QuantizeStatic"}]))
+    order: list[str | Path] = ["compress", "--source", model, "--steps", steps]
+    order += ["--evaluation", tmp_path / "evaluation.npz", "--calibration", tmp_path / "calibration.npz"]
+    assert run(*order, "--output", tmp_path / "out", "--state", "state=next") == 0
+    manifest = ArtifactManifest.decode((tmp_path / "out/manifest.json").read_bytes())
+    assert manifest.evidence["evaluation"]["task"] == "Sequence"
+    assert manifest.evidence["datasets"]["evaluation"]["steps"] == 10
+    assert manifest.golden is not None
+    capsys.readouterr()
+    assert run(*order, "--output", tmp_path / "other", "--state", "state=nothing") == 3
+    assert "the model has no output 'nothing'" in capsys.readouterr().err
+    assert run(*order, "--output", tmp_path / "other", "--state", "state") == 2
+    assert "want INPUT=OUTPUT" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_compressor.datasets import Dataset, check_classes, classes_of, load_dataset
+from edge_compressor.datasets import Dataset, check_class_labels, check_classes, check_npz, classes_of, load_dataset
 from edge_compressor.model import Model, check_model
 from edgemodel import reasons
 from edgemodel.errors import Stalled
@@ -58,9 +58,8 @@ def test_an_empty_set_is_told_from_an_invalid_one(model: Model, tmp_path: Path) 
         ({"x": x(5).astype(np.float64)}, "holds float64, the model's input wants float32"),
         ({"x": x(5, 15)}, "shape [5, 15], the model's input wants [samples, 16]"),
         ({"x": x(5)[:, :, None]}, "shape [5, 16, 1]"),
-        ({"x": x(5), "label": np.arange(5.0)}, "float64, want [samples] of whole numbers"),
-        ({"x": x(5), "label": np.zeros((5, 2), dtype=np.int64)}, "shape [5, 2]"),
-        ({"x": x(5), "label": np.array([0, 1, -1, 2, 3])}, "label -1 is out of range"),
+        ({"x": x(5), "label": np.array(list("abcde"))}, "label has shape [5] of <U1, want numbers"),
+        ({"x": x(5), "class_names": np.arange(3)}, "class_names has shape [3] of int64, want a list of texts"),
     ],
 )
 def test_what_does_not_fit_the_model_is_refused_with_both_sides(
@@ -89,6 +88,28 @@ def test_a_member_that_is_no_array_is_refused(model: Model, tmp_path: Path) -> N
         archive.writestr("x.npy", b"hello")
     with pytest.raises(Stalled, match=r"x\.npy cannot be read"):
         load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+
+
+@pytest.mark.parametrize("header", [b"{'descr': (", b"   x\n  y\n {", b"'''", b"[]", b"\x00"])
+def test_an_array_whose_head_makes_no_sense_is_refused(model: Model, tmp_path: Path, header: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64))
+    with pytest.raises(Stalled, match=r"x\.npy cannot be read"):
+        load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+    with pytest.raises(Stalled, match=r"not an \.npz file that can be read"):
+        check_npz(tmp_path / "set.npz", what="training set")
+
+
+def test_a_set_is_sound_or_not_whatever_model_it_is_for(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", anything=x(5), names=np.array(["a", "b"]))
+    check_npz(tmp_path / "set.npz", what="training set")
+    np.savez(tmp_path / "set.npz", anything=x(5), others=np.array([("a", {})], [("name", "U1"), ("value", object)]))
+    with pytest.raises(Stalled, match=r"training set: array others\.npy holds Python objects, which are pickled"):
+        check_npz(tmp_path / "set.npz", what="training set")
+    np.savez(tmp_path / "set.npz")
+    with pytest.raises(Stalled) as caught:
+        check_npz(tmp_path / "set.npz", what="training set")
+    assert (caught.value.reason, caught.value.message) == (reasons.DATASET_EMPTY, "training set: no arrays")
 
 
 def test_a_set_that_expands_beyond_the_limit_is_refused_before_it_does(
@@ -127,6 +148,28 @@ def test_a_label_beyond_the_classes_of_the_model_is_refused(model: Model, tmp_pa
         check_classes(dataset, 10)
 
 
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        (np.arange(5.0), "float64, want [samples] of whole numbers"),
+        (np.zeros((5, 2), dtype=np.int64), "shape [5, 2]"),
+        (np.array([0, 1, -1, 2, 3]), "label -1 is out of range"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused_where_classes_are_wanted(
+    model: Model, tmp_path: Path, label: Any, told: str
+) -> None:
+    dataset = load(model, tmp_path, x=x(5), label=label)
+    with pytest.raises(Stalled) as caught:
+        check_class_labels(dataset)
+    assert caught.value.reason == reasons.DATASET_INVALID
+    assert told in caught.value.message
+
+
+def test_names_of_classes_are_texts_of_any_number(model: Model, tmp_path: Path) -> None:
+    assert load(model, tmp_path, x=x(5), class_names=np.array(["cat", "dog"])).class_names == ("cat", "dog")
+
+
 def test_the_class_is_the_largest_score_or_the_whole_number_itself() -> None:
     scores = np.array([[0.1, 0.9, 0.0], [3.0, 2.0, 1.0], [0.0, np.nan, 1.0]], dtype=np.float32)
     classes, count = classes_of(scores, 3, "evaluation set")
@@ -135,7 +178,33 @@ def test_the_class_is_the_largest_score_or_the_whole_number_itself() -> None:
     assert (classes.tolist(), count) == ([7, 3], None)
 
 
-@pytest.mark.parametrize("shape", [(3, 1), (3,), (3, 5, 4), (2, 4)])
+def test_one_float_an_item_is_the_probability_of_class_1() -> None:
+    classes, count = classes_of(np.array([[0.2], [0.5], [np.nan], [1.0]], dtype=np.float32), 4, "evaluation set")
+    assert (classes.tolist(), count) == ([0, 1, -1, 1], 2)
+    with pytest.raises(Stalled, match="or one probability each"):
+        classes_of(np.array([[0.2], [-3.0]], dtype=np.float32), 2, "evaluation set")
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4), (2, 4)])
 def test_outputs_without_a_score_for_each_class_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(Stalled, match="want scores of shape"):
         classes_of(np.zeros(shape, dtype=np.float32), 3, "evaluation set")
+
+
+def test_a_model_whose_inputs_share_no_batch_dimension_takes_whole_samples(tmp_path: Path) -> None:
+    path = models.recurrent(tmp_path / "recurrent.onnx")
+    dataset = load(check_model(path), tmp_path, **models.stream(path, 5))
+    batches = list(dataset.batches())
+    assert [positions.tolist() for positions, _ in batches] == [[0], [1], [2], [3], [4]]
+    shapes = {name: array.shape for name, array in batches[0][1].items()}
+    assert shapes == {"x": (1, 16), "state": (2, 1, 32), "rate": ()}
+    np.testing.assert_array_equal(batches[3][1]["state"], dataset.inputs["state"][3])
+
+
+def test_whole_samples_have_every_axis_of_the_models_inputs(tmp_path: Path) -> None:
+    path = models.recurrent(tmp_path / "recurrent.onnx")
+    arrays = models.stream(path, 5)
+    error = refusal(check_model(path), tmp_path, **{**arrays, "x": arrays["x"][:, 0]})
+    assert "array x has shape [5, 16], the model's input wants [samples, any, 16]" in error.message
+    error = refusal(check_model(path), tmp_path, **{**arrays, "rate": np.int64(16_000)})
+    assert "no samples in rate" in error.message

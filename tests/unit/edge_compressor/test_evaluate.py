@@ -6,7 +6,9 @@ import onnx
 import pytest
 
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.evaluate import compare_classes, compare_values, predict, scores, time_both, zstd_size
+from edge_compressor.evaluation import compare_classes, compare_values, predict, time_both, zstd_size
+from edge_compressor.evaluation.classification import scores
+from edge_compressor.gate import PairedAnswers
 from edge_compressor.golden import sample_feeds
 from edge_compressor.model import Model, check_model
 from edge_compressor.progress import Progress
@@ -24,21 +26,22 @@ def evaluation_set(files: Files, folder: Path) -> tuple[Model, Dataset]:
 def test_scores_of_a_small_table_are_those_by_hand() -> None:
     label, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
     result = scores(label, predicted, 4)
-    assert result.accuracy == pytest.approx(4 / 6)
-    assert result.precision == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
-    assert result.recall == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
-    assert result.f1 == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert result.score == result.figures["accuracy"] == pytest.approx(4 / 6)
+    macro = pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
+    assert [result.figures[key] for key in ("macroPrecision", "macroRecall", "macroF1")] == [macro] * 3
+    assert result.confusion is not None
     assert result.confusion.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
 def test_a_class_that_nobody_guesses_counts_as_zero_and_one_that_never_occurs_not_at_all() -> None:
     result = scores(np.array([0, 1]), np.array([0, 0]), 3)
-    assert (result.precision, result.recall) == pytest.approx((0.25, 0.5))
+    assert (result.figures["macroPrecision"], result.figures["macroRecall"]) == pytest.approx((0.25, 0.5))
 
 
 def test_an_answer_that_is_no_number_is_wrong_and_in_no_column() -> None:
     result = scores(np.array([0, 1]), np.array([0, -1]), 2)
-    assert result.accuracy == 0.5
+    assert result.score == 0.5
+    assert result.confusion is not None
     assert result.confusion.sum() == 1
 
 
@@ -50,7 +53,7 @@ def test_paired_answers_count_who_alone_was_right(residual: Files, tmp_path: Pat
     artifact[3:10] += 1
     result = compare_classes(dataset, source, artifact)
     answers = result.answers
-    assert answers is not None
+    assert isinstance(answers, PairedAnswers)
     assert (answers.samples, answers.source_right, answers.artifact_right) == (400, 395, 393)
     assert (answers.only_source_right, answers.only_artifact_right) == (5, 3)
     assert answers.drop == pytest.approx(2 / 400)
@@ -72,7 +75,7 @@ def test_the_accuracy_of_a_set_with_spoilt_labels_is_known(residual: Files, tmp_
     predicted = predict(model, dataset, quiet, what="source")
     result = compare_classes(dataset, predicted, predicted)
     assert result.source is not None
-    assert result.source.accuracy == pytest.approx(380 / 400)
+    assert result.source.score == pytest.approx(380 / 400)
     assert result.agreement == 1
 
 
@@ -143,3 +146,27 @@ def test_whole_number_outputs_are_classes_themselves(perceptron: Files, tmp_path
     dataset = load_dataset(perceptron.evaluation, model, tmp_path / "arrays", what="evaluation set")
     predicted = predict(model, dataset, quiet, what="source")
     assert float((predicted == np.asarray(dataset.label)).mean()) == pytest.approx(380 / 400)
+
+
+def test_whole_samples_are_evaluated_one_by_one_and_compared_in_every_output(tmp_path: Path, quiet: Progress) -> None:
+    source = check_model(models.recurrent(tmp_path / "recurrent.onnx"))
+    np.savez(tmp_path / "e.npz", **models.stream(source.path, 40))
+    dataset = load_dataset(tmp_path / "e.npz", source, tmp_path / "arrays", what="evaluation set")
+    predicted = predict(source, dataset, quiet, what="source")
+    np.testing.assert_array_equal(predicted, dataset.label)
+    assert {0, 1} == set(predicted.tolist())
+
+    def spoil_the_second_layer(model: onnx.ModelProto) -> None:
+        (state,) = (node for node in model.graph.node if node.output[0] == "next")
+        state.output[0] = "before"
+        shift = np.zeros((2, 1, 32), dtype=np.float32)
+        shift[1] = 5
+        model.graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
+        model.graph.node.append(onnx.helper.make_node("Add", ["before", "shift"], ["next"], name="spoilt"))
+
+    spoilt = check_model(models.edited(source.path, tmp_path / "spoilt.onnx", spoil_the_second_layer))
+    assert compare_values(source, source, dataset, quiet).agreement == 1.0
+    assert compare_values(source, spoilt, dataset, quiet).agreement == 0.0
+    feeds = sample_feeds(source, dataset, 3)
+    assert feeds is not None
+    assert time_both(source, source, feeds, quiet, most_seconds=0).runs == 10

@@ -7,12 +7,17 @@ import pytest
 from edge_compressor.gate import (
     Budget,
     Measurements,
+    OwnAnswers,
     PairedAnswers,
+    PairedScores,
     judge,
     judge_accuracy,
+    judge_floor,
     parse_budget,
+    samples_for_floor,
     samples_to_decide,
 )
+from edge_compressor.tango import Interval
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
@@ -132,11 +137,12 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
     assert parse_budget(
         {
             "maxAccuracyDropPercent": "1.50",
+            "minAccuracyPercent": "90",
             "maxSizeBytes": 5_000_000,
             "maxLatencyMilliseconds": "20",
             "whenInconclusive": "Proceed",
         }
-    ) == Budget(Decimal("1.50"), 5_000_000, Decimal(20), "Proceed")
+    ) == Budget(Decimal("1.50"), Decimal(90), 5_000_000, Decimal(20), "Proceed")
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,7 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
         {"maxAccuracyDropPercent": "one"},
         {"maxAccuracyDropPercent": "101"},
         {"maxAccuracyDropPercent": "NaN"},
+        {"minAccuracyPercent": "-5"},
         {"maxSizeBytes": "many"},
         {"maxSizeBytes": 0},
         {"maxSizeBytes": True},
@@ -156,3 +163,77 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
 def test_a_budget_that_is_none_is_refused_by_the_name_of_its_key(budget: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(budget))):
         parse_budget(budget)
+
+
+# --- a floor under the artifact's own score ---
+
+
+def floor(samples: int, right: int, percent: str) -> Any:
+    return judge_floor(replace(MEASURED, answers=None, own=OwnAnswers(samples, right)), Decimal(percent))
+
+
+def test_a_floor_below_the_interval_passes() -> None:
+    check = floor(1000, 950, "93")
+    assert check.verdict is Verdict.PASS
+    assert check.message == "accuracy is 95.0 %, floor 93 % (90 % interval 93.7 to 96.0 %, n = 1000)"
+
+
+def test_a_floor_above_the_interval_fails() -> None:
+    check = floor(1000, 950, "97")
+    assert (check.verdict, check.observed, check.limit) == (Verdict.FAIL, "95.0", "97")
+
+
+def test_a_floor_inside_the_interval_is_inconclusive_and_says_how_many_samples_would_decide() -> None:
+    check = floor(200, 190, "93")
+    assert check.verdict is Verdict.INCONCLUSIVE
+    enough = samples_for_floor(OwnAnswers(200, 190), 0.93)
+    assert enough is not None
+    assert "samples would decide" in check.message
+    assert floor(enough * 2, round(enough * 1.9), "93").verdict is Verdict.PASS
+    assert floor(enough // 2, round(enough // 2 * 0.95), "93").verdict is Verdict.INCONCLUSIVE
+
+
+def test_no_number_of_samples_decides_an_accuracy_that_is_the_floor() -> None:
+    assert "no number of samples decides at this accuracy" in floor(100, 90, "90").message
+
+
+def test_a_paired_comparison_tells_of_the_artifact_alone() -> None:
+    check = judge_floor(MEASURED, Decimal(99))
+    assert (check.verdict, check.observed) == (Verdict.PASS, "99.5")  # 1990 of 2000
+
+
+def test_a_floor_without_labels_is_inconclusive_never_passed() -> None:
+    assert judge_floor(replace(MEASURED, answers=None), Decimal(1)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_source_that_cannot_be_compared_is_told_of_and_the_floor_named() -> None:
+    check = judge_accuracy(replace(MEASURED, answers=None, own=OwnAnswers(100, 90)), Decimal(1))
+    assert check.verdict is Verdict.INCONCLUSIVE
+    assert "set minAccuracyPercent instead" in check.message
+
+
+# --- scores that are no count of right answers ---
+
+SCORED = PairedScores(100, 0.80, 0.79, Interval(-0.01, 0.03), Interval(0.75, 0.83))
+
+
+def scored(limit: str) -> Any:
+    return judge_accuracy(replace(MEASURED, answers=SCORED, metric="mAP at IoU 0.5"), Decimal(limit))
+
+
+def test_a_score_is_judged_by_its_own_interval_and_called_by_its_name() -> None:
+    check = scored("3")
+    assert check.verdict is Verdict.PASS
+    assert check.message == "mAP at IoU 0.5 drops 1.0 %, limit 3 % (90 % interval -1.0 to 3.0 %, n = 100)"
+    assert scored("2").verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_interval_twice_as_narrow_takes_four_times_the_samples() -> None:
+    assert samples_to_decide(SCORED, 0.02) == pytest.approx(400, abs=1)
+    assert samples_to_decide(SCORED, 0.01) is None
+
+
+def test_the_floor_of_a_score_is_judged_by_the_interval_of_the_artifact() -> None:
+    measured = replace(MEASURED, answers=SCORED)
+    verdicts = [judge_floor(measured, Decimal(percent)).verdict for percent in ("75", "80", "84")]
+    assert verdicts == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]

@@ -16,7 +16,7 @@ import onnx
 import pytest
 import zstandard
 
-from edge_compressor import job
+from edge_compressor import cli, job
 from edge_compressor.package import publish
 from edge_compressor.registry import RegistryAccess
 from edge_oci.blobs import read_blob
@@ -29,6 +29,7 @@ from edge_oci.references import parse_reference
 from edgemodel import reasons, report
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of, digest_of_file
+from edgemodel.progress import StepBegun
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
 from tests.support.registry import RegistryProgram
@@ -87,8 +88,7 @@ def order(residual: Files, repository: Repository, base: str, tmp_path: Path) ->
         fingerprint="f00d",
         source=Location("pvc://data/m.onnx", digest_of_file(residual.model)),
         source_format="ONNX",
-        calibration=Location("pvc://data/c.npz"),
-        evaluation=Location("pvc://data/e.npz"),
+        datasets={"calibration": Location("pvc://data/c.npz"), "evaluation": Location("pvc://data/e.npz")},
         recipes=(Recipe("default", (INT8,)),),
         budget=LENIENT,
         target=Target(repository.host.name, repository.name, base),
@@ -116,6 +116,7 @@ def places(folder: Path) -> list[str]:
         *("--secrets-directory", str(folder / "secrets")),
         *("--claims-directory", str(folder / "claims")),
         *("--registry-token-file", str(folder / "token")),
+        *("--progress-token-file", str(folder / "progress-token")),
     ]
 
 
@@ -151,7 +152,9 @@ def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_rea
 
     amd64, arm64 = (layer_files(repository, digest, f"linux/{name}") for name in ("amd64", "arm64"))
     assert amd64 == arm64
-    assert sorted(amd64) == ["model/golden.npz", "model/manifest.json", "model/model.onnx", "model/report.md"]
+    assert sorted(amd64) == [
+        f"model/{name}" for name in ("golden.npz", "manifest.json", "model.onnx", "report.html", "report.md")
+    ]
     assert digest_of(amd64["model/model.onnx"]) == artifact.digest
     manifest = ArtifactManifest.decode(amd64["model/manifest.json"])
     assert (manifest.model, manifest.variant, manifest.artifact_digest) == ("defects", "default", artifact.digest)
@@ -176,7 +179,9 @@ def test_the_evidence_of_the_manifest_is_whole(order: Task, run: Run, repository
     assert drop["lowerPercent"] < drop["percent"] < drop["upperPercent"]
     assert evidence["notes"] == []
     assert evidence["budget"]["limits"]["maxAccuracyDropPercent"] == "10"
-    assert evidence["latency"]["source"].keys() == {"p50Milliseconds", "p95Milliseconds"}
+    assert evidence["latency"]["source"].keys() == {"p50Milliseconds", "p95Milliseconds", "milliseconds"}
+    assert evidence["evaluation"]["task"] == "Classification"
+    assert evidence["weightRange"]["quantizedWeights"] > 0 == evidence["weightRange"]["beyondSevenBits"]
     assert evidence["hardware"].keys() >= {"processor", "architecture", "instructionSets"}
     assert evidence["libraries"].keys() >= {"onnx", "onnxruntime", "onnxslim", "numpy", "zstandard"}
     assert evidence["source"]["zstdBytes"] > evidence["artifact"]["zstdBytes"] > 0
@@ -185,8 +190,21 @@ def test_the_evidence_of_the_manifest_is_whole(order: Task, run: Run, repository
     assert "int8 | QuantizeStatic" in text
 
 
+def test_the_report_of_a_published_image_is_read_back_by_its_digest(
+    order: Task, run: Run, repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = run(order).report.artifacts[0].image.partition("@")[2]
+    files = layer_files(repository, digest, "linux/amd64")
+    uri = f"oci://{repository.host.name}/{repository.name}@{digest}"
+    capsys.readouterr()
+    assert cli.main(["report", uri, "--plain-http"]) == 0
+    assert capsys.readouterr().out.encode() == files["model/report.md"] + b"\n"
+    assert cli.main(["report", uri, "--plain-http", "--html", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").read_bytes() == files["model/report.html"]
+
+
 def test_sets_that_share_samples_are_told_of(order: Task, run: Run, repository: Repository) -> None:
-    outcome = run(replace(order, calibration=order.evaluation)).report
+    outcome = run(replace(order, datasets={**order.datasets, "calibration": order.datasets["evaluation"]})).report
     files = layer_files(repository, outcome.artifacts[0].image.partition("@")[2], "linux/amd64")
     assert b"400 of 400 samples of the evaluation set are in the calibration set too" in files["model/report.md"]
 
@@ -194,7 +212,12 @@ def test_sets_that_share_samples_are_told_of(order: Task, run: Run, repository: 
 def test_no_steps_publish_the_source_bit_for_bit(
     order: Task, run: Run, repository: Repository, residual: Files
 ) -> None:
-    order = replace(order, recipes=(Recipe("default", ()),), budget={"maxAccuracyDropPercent": "0"}, calibration=None)
+    order = replace(
+        order,
+        recipes=(Recipe("default", ()),),
+        budget={"maxAccuracyDropPercent": "0"},
+        datasets={"evaluation": order.datasets["evaluation"]},
+    )
     outcome = run(order).report
     assert isinstance(outcome, Published)
     files = layer_files(repository, outcome.artifacts[0].image.partition("@")[2], "linux/amd64")
@@ -203,7 +226,7 @@ def test_no_steps_publish_the_source_bit_for_bit(
 
 
 def test_no_data_sets_are_enough_to_publish_without_a_budget(order: Task, run: Run) -> None:
-    outcome = run(replace(order, recipes=(Recipe("default", ()),), budget={}, calibration=None, evaluation=None)).report
+    outcome = run(replace(order, recipes=(Recipe("default", ()),), budget={}, datasets={})).report
     assert isinstance(outcome, Published)
     assert (outcome.artifacts[0].accuracy, outcome.artifacts[0].sample_count) == (None, 0)
     assert outcome.artifacts[0].latency_milliseconds is not None
@@ -234,6 +257,7 @@ def test_every_variant_gets_its_artifact_and_equal_steps_are_done_once(
     assert by_variant["pi"].digest == by_variant["default"].digest != by_variant["plain"].digest
     assert sorted(list_tags(repository)) == ["f00d-default", "f00d-pi", "f00d-plain"]
     assert ended.log.count("step int8 done") == 1
+    assert "step 1 of 1 for variant pi: int8 (QuantizeStatic)" in ended.log
 
 
 def test_a_missed_budget_publishes_nothing_and_reports_every_check(
@@ -279,8 +303,9 @@ def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
         ({"source": Location("ftp://host/m.onnx")}, 3, reasons.SOURCE_REFUSED),
         ({"source": Location("http://127.0.0.1:1/m.onnx", digest_of(b""))}, 4, reasons.SOURCE_UNREACHABLE),
         ({"source_format": "SafeTensors"}, 3, reasons.SOURCE_INVALID),
-        ({"evaluation": Location("pvc://data/m.onnx")}, 3, reasons.DATASET_INVALID),
-        ({"calibration": None}, 3, reasons.STEP_FAILED),
+        ({"teacher_format": "SafeTensors"}, 3, reasons.SOURCE_INVALID),
+        ({"datasets": {"calibration": Location("pvc://data/m.onnx")}}, 3, reasons.DATASET_INVALID),
+        ({"datasets": {}}, 3, reasons.STEP_FAILED),
         ({"budget": {"maxSize": 3}}, 3, reasons.INVALID_SPEC),
     ],
 )
@@ -291,6 +316,12 @@ def test_each_bad_input_ends_with_its_reason_and_code(
     ended = run(replace(order, **change))
     assert (ended.code, ended.report.reason) == (code, reason)
     assert ended.report.transient == (code == 4)
+
+
+def test_a_step_without_its_data_set_is_refused_before_anything_is_fetched(order: Task, run: Run) -> None:
+    ended = run(replace(order, datasets={}, source=Location("pvc://data/gone.onnx")))
+    assert ended.report.reason == reasons.STEP_FAILED
+    assert "needs datasets.calibration: typical inputs, no labels" in ended.report.message
 
 
 def job_downloader() -> Any:
@@ -424,3 +455,23 @@ def test_reports_keep_the_limit_of_a_termination_message_whatever_they_hold() ->
         decoded = report.decode(data)
         assert isinstance(decoded, Published)
         assert [artifact.image for artifact in decoded.artifacts] == [artifact.image for artifact in many.artifacts]
+
+
+def test_the_operator_is_told_of_each_step_once(order: Task, run: Run, web: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "progress-token").write_text("token-of-the-pod")
+    steps = ({"name": "clean", "type": "CleanGraph"}, INT8)
+    ended = run(replace(order, recipes=(Recipe("default", steps),), progress_url=web.url("/progress")))
+    assert ended.code == 0, ended.log
+    assert [(path, shown, StepBegun.decode(body)) for path, shown, body in web.posted] == [
+        ("/progress", "Bearer token-of-the-pod", StepBegun("clean", "CleanGraph", 1, 2)),
+        ("/progress", "Bearer token-of-the-pod", StepBegun("int8", "QuantizeStatic", 2, 2)),
+    ]
+    assert "not told" not in ended.log
+
+
+def test_an_operator_that_cannot_be_told_hinders_nothing(order: Task, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "progress-token").write_text("token-of-the-pod")
+    ended = run(replace(order, progress_url="http://127.0.0.1:9/progress"))
+    assert ended.code == 0, ended.log
+    assert ended.log.count("the operator was not told: ") == 1
+    assert "token-of-the-pod" not in ended.log

@@ -1,4 +1,3 @@
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,60 +6,14 @@ import onnx
 import pytest
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.model import check_model
-from edge_compressor.progress import Progress
-from edge_compressor.steps import StepContext, plan
+from edge_compressor.steps import plan
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
+from tests.unit.edge_compressor.bench import Bench, agreement, operators, weights_by_type
 from tests.unit.edge_compressor.conftest import Files
-
-
-class Bench:
-    """Applies one step to a model."""
-
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        self.folder, self.progress, self.count = folder, progress, 0
-
-    def calibration(self, files: Files) -> Dataset:
-        folder = self.folder / "calibration"
-        return load_dataset(files.calibration, check_model(files.model), folder, what="calibration set")
-
-    def apply(self, kind: str, files: Files, *, calibrated: bool = True, **settings: Any) -> Path:
-        key = kind[0].lower() + kind[1:]
-        (step,) = plan([{"name": "one", "type": kind, **({key: settings} if settings else {})}])
-        self.count += 1
-        folder = self.folder / f"step-{self.count}"
-        folder.mkdir(parents=True)
-        dataset = self.calibration(files) if calibrated else None
-        return step.step.apply(files.model, step.settings, StepContext("one", folder, dataset, self.progress))
-
-    def refusal(self, kind: str, files: Files, **settings: Any) -> str:
-        with pytest.raises(Stalled) as caught:
-            self.apply(kind, files, **settings)
-        assert caught.value.reason == reasons.STEP_FAILED
-        assert caught.value.message.startswith("step one: ")
-        return caught.value.message
-
-
-@pytest.fixture
-def bench(tmp_path: Path, quiet: Progress) -> Bench:
-    return Bench(tmp_path / "bench", quiet)
-
-
-def operators(path: Path) -> Counter[str]:
-    return Counter(node.op_type for node in onnx.load(path).graph.node)
-
-
-def agreement(first: Path, second: Path) -> float:
-    x = models.inputs_for(first, 200)
-    return float((models.answers(first, x).argmax(1) == models.answers(second, x).argmax(1)).mean())
-
-
-def weights_by_type(path: Path) -> Counter[int]:
-    return Counter(tensor.data_type for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1)
 
 
 @pytest.mark.parametrize("kind", ["CleanGraph", "QuantizeStatic", "QuantizeDynamic"])
@@ -253,15 +206,10 @@ def test_a_step_that_changes_nothing_is_a_failure_not_a_success(kind: str, perce
     assert "nothing was quantized" in message
 
 
-def test_static_quantization_asks_for_a_calibration_set(perceptron: Files, bench: Bench) -> None:
-    message = bench.refusal("QuantizeStatic", perceptron, calibrated=False)
-    assert "needs datasets.calibration" in message
-
-
 @pytest.mark.parametrize(
     ("steps", "told"),
     [
-        ([{"name": "a", "type": "Shrink"}], "type 'Shrink' does not exist; types are CleanGraph, Quantize"),
+        ([{"name": "a", "type": "Shrink"}], "type 'Shrink' does not exist; types are Auto, CleanGraph, PruneChannels"),
         ([{"name": "a", "type": "CleanGraph"}] * 2, "this name is there twice"),
         ([{"name": "a", "type": "CleanGraph", "quantizeStatic": {}}], "quantizeStatic does not belong"),
         (
@@ -274,7 +222,7 @@ def test_static_quantization_asks_for_a_calibration_set(perceptron: Files, bench
         ),
         (
             [{"name": "a", "type": "QuantizeStatic", "quantizeStatic": {"calibrationSamples": 0}}],
-            "calibrationSamples is 0, want a whole number, at least 1",
+            "calibrationSamples is 0, want a whole number of 8 to 100000",
         ),
         ([{"name": "a", "type": "QuantizeDynamic", "quantizeDynamic": {"perChannel": "yes"}}], "want true or false"),
         ([{"name": "a", "type": "QuantizeDynamic", "quantizeDynamic": {"opTypes": "Conv"}}], "want a list of texts"),
@@ -287,9 +235,18 @@ def test_a_recipe_with_a_mistake_is_refused_before_anything_is_fetched(steps: li
     assert told in caught.value.message
 
 
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_calibration_set_of_hardly_any_samples_is_refused(
+    count: int, perceptron: Files, bench: Bench, tmp_path: Path
+) -> None:
+    few = Files(perceptron.model, models.write_calibration(tmp_path / "few.npz", perceptron.model, count), tmp_path)
+    message = bench.refusal("QuantizeStatic", few)
+    assert f"calibration set: {count} of at least 8 samples" in message
+
+
 def test_an_unknown_calibration_method_is_refused(perceptron: Files, bench: Bench) -> None:
     message = bench.refusal("QuantizeStatic", perceptron, calibrationMethod="Median")
-    assert "calibrationMethod is 'Median', want MinMax, Entropy, Percentile" in message
+    assert "calibrationMethod is 'Median', want MinMax, Entropy or Percentile" in message
 
 
 def test_settings_are_resolved_with_every_default() -> None:

@@ -54,6 +54,18 @@ def test_status_tells_why_a_revision_was_rejected() -> None:
     assert f"    {world.target()}: ErrorRateTooHigh: wave canary" in text
 
 
+def test_status_tells_what_the_nodes_said_of_it_before_the_first_wave() -> None:
+    world = Simulation.with_nodes(1, spec=model_spec(validation={"nodeSelector": {"edge": "camera"}}))
+    world.add_node("gateway", "arm64")
+    world.cut("gateway")
+    world.run(30)
+    assert "default/amd64  camera-1  asked" in show(model(world))
+    world.run(30)
+    text = show(model(world))
+    assert "default/amd64  camera-1  Pass        golden set agrees on 100 %" in text
+    assert "default/arm64  no node   Unverified  of its nodes with edge=camera (1) none is online" in text
+
+
 def test_a_model_that_nobody_has_looked_at_is_said_to_be_so() -> None:
     meta = {"namespace": "vision", "name": "m", "generation": 1}
     assert "has not looked at it yet" in show({"metadata": meta, "status": {"observedGeneration": -1}})

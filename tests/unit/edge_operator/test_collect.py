@@ -32,13 +32,16 @@ from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_tokens import Signer, make_keys
 from edge_operator.settings import OperatorSettings
 from edge_operator.world import World
+from edgemodel.digest import digest_of_file
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,
     ANNOTATION_FREED,
     ANNOTATION_TO_FREE,
     API_VERSION,
+    CHECKPOINT_TYPE,
     LABEL_MODEL,
     artifact_tag,
+    checkpoint_tag,
 )
 from tests.support.registry import program
 from tests.support.simulation import SETTINGS
@@ -104,6 +107,13 @@ class Bench:
         }
         tag = tag or artifact_tag(content.hex()[:16].ljust(16, "0"), "default")
         return push_index(where, images, annotations=notes, tag=tag).digest
+
+    def keep(self, epochs: int, content: bytes, *, kind: str = CHECKPOINT_TYPE) -> str:
+        """A checkpoint as a training pushes it; its digest."""
+        file = self.scratch / "state"
+        file.write_bytes(content)
+        tag = checkpoint_tag("0" * 32, epochs, digest_of_file(file))
+        return push_artifact(self.repository("vision/defects"), {"state": file}, artifact_type=kind, tag=tag).digest
 
     def see_revision(self, name: str, digest: str) -> dict[str, Any]:
         variants = [{"name": "default", "image": f"vision/defects@{digest}"}]
@@ -199,6 +209,38 @@ async def test_what_a_running_job_pushed_stays_until_its_revision_names_it(bench
     bench.see_revision("defects-1", pushed)
     await bench.collect(after=GRACE_SECONDS)
     assert bench.holds(pushed)
+
+
+async def test_the_checkpoints_of_a_training_stay_while_its_job_runs_and_are_all_deleted_afterwards(
+    bench: Bench, folder: Path, moved: dict[str, str]
+) -> None:
+    where = bench.repository("vision/defects")
+    published = bench.publish(b"artifact")
+    bench.see_revision("defects-1", published)
+    bench.see_job()
+    # Two attempts that came to different states after the same epoch, all of them between two sweeps.
+    kept = [bench.keep(1, b"one"), bench.keep(2, b"two"), bench.keep(1, b"another")]
+    await bench.collect(after=1)
+    await bench.collect(after=2 * GRACE_SECONDS)
+    assert all(bench.holds(digest) for digest in kept)
+    before = blobs(folder)
+    bench.see_job("Complete")
+    await bench.collect(after=1)
+    await bench.collect(after=GRACE_SECONDS - 1)
+    assert all(bench.holds(digest) for digest in kept)
+    await bench.collect(after=1)
+    assert not any(bench.holds(digest) for digest in kept)
+    assert len(list_tags(where)) == 1
+    assert bench.holds(published)
+    collect_garbage(folder, moved)
+    assert len(before) - len(blobs(folder)) == 7  # three states, their manifests, and the empty configuration of all
+
+
+async def test_what_only_looks_like_a_checkpoint_stays(bench: Bench) -> None:
+    users = bench.keep(1, b"a model of a user's", kind="application/onnx")
+    await bench.collect()
+    await bench.collect(after=2 * GRACE_SECONDS)
+    assert bench.holds(users)
 
 
 async def test_the_registry_restarts_once_after_a_deletion_and_frees_the_bytes(

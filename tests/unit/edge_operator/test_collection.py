@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from edge_operator.decide.artifact import RETRY_LONGEST
 from edge_operator.decide.collection import GRACE_SECONDS, Image, InUse, may_free, sweep
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,6 +49,21 @@ def test_nothing_of_a_model_goes_while_its_job_runs_or_within_an_hour_after() ->
     during = sweep([pushed, other], running, seen, now=3 * HOUR)
     assert list(during.doomed) == [other]
     assert pushed not in sweep([pushed], InUse(), during.seen, now=3 * HOUR + 1).doomed
+
+
+def test_a_checkpoint_outlives_every_pause_between_two_attempts_of_a_job() -> None:
+    checkpoint = Image("vision/defects", f"sha256:{'c' * 64}", ())
+    running = InUse(repositories=frozenset({"vision/defects"}))
+    seen = sweep([checkpoint], running, {}, now=0.0).seen
+    now = 5 * HOUR
+    for _ in range(20):
+        swept = sweep([checkpoint], InUse(), seen, now)
+        now += RETRY_LONGEST.total_seconds()
+        swept = sweep([checkpoint], InUse(), swept.seen, now)
+        assert swept.doomed == {}
+        seen = sweep([checkpoint], running, swept.seen, now + 1).seen
+    seen = sweep([checkpoint], InUse(), seen, now).seen
+    assert sweep([checkpoint], InUse(), seen, now + HOUR).doomed == {checkpoint: (checkpoint.digest,)}
 
 
 def test_the_same_digest_in_another_repository_is_another_image() -> None:

@@ -1,42 +1,97 @@
 """Killed at any write, the operator goes on rightly: nothing is done twice, nothing is forgotten."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import chain
+from typing import Any
 
 import pytest
 
+from edge_operator.decide.observation import Revision
 from edgemodel import reasons
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, measured, model_spec
 
-SECONDS = 900
+KINDS = ("Surge", "Recreate", "judged", "validated")
+PHASE = 300
+"""Seconds of each of the story's parts: long enough that nothing is left to do."""
 
 
-def story(killed_at: int, kind: str = "Surge", killed_always: bool = False) -> Simulation:
-    """An install, an update, and a candidate that is rolled back: the same story with a kill at some write.
+def begin(kind: str) -> Simulation:
+    """Where the story begins: an install, an update, and a candidate that is rolled back.
 
-    ``kind``: Surge or Recreate, with a candidate that does not get ready; judged: with one that fails its check.
+    ``kind``: Surge or Recreate, with a candidate that does not get ready; judged: with one that fails its check;
+    validated: with one that is too slow for one of two hardware classes, after a crash on the other.
     """
     world = Simulation.with_nodes(
         3, spec=model_spec(serving={"strategy": "Recreate" if kind == "Recreate" else "Surge"})
     )
+    if kind == "validated":
+        world.change(validation={"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20"})
+        world.nodes["camera-2"] = replace(world.nodes["camera-2"], architecture="arm64")
     if kind == "judged":
         world.change(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
     world.requests_per_second = 20
-    world.killed_at, world.killed_always = killed_at, killed_always
-    world.run(300)
-    world.new_source("b")
-    world.run(300)
-    world.new_source("c")
+    return world
+
+
+def go_on(world: Simulation, kind: str, second: int = 0) -> Iterator[int]:
+    """The rest of the story from ``second`` on; yields which second comes before each pass."""
+    for now in range(second, 3 * PHASE):
+        yield now
+        if now == PHASE:
+            world.new_source("b")
+        if now == 2 * PHASE:
+            world.new_source("c")
+            _spoil(world, kind)
+        world.step()
+        world.now += timedelta(seconds=1)
+
+
+def _spoil(world: Simulation, kind: str) -> None:
+    """The revision that the spec asks for now is a bad one."""
     if kind == "judged":
         world.errors[world.target()] = 0.3
+    elif kind == "validated":
+        world.target_outcome = {"camera-2": measured(p50="21.000"), "camera-1": "", "camera-3": ""}
     else:
         world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "golden set agrees on 12.5 %, limit 99.5 % (n = 64)")
-    world.run(SECONDS - 600)
+
+
+def story(kind: str, killed_always: bool = False) -> Simulation:
+    """The whole of it."""
+    world = begin(kind)
+    world.killed_always = killed_always
+    for _ in go_on(world, kind):
+        pass
     return world
+
+
+def killed_at_each_write(kind: str) -> Iterator[Simulation]:
+    """The story's ends, with a kill at its first write, at its second, and so on."""
+    world = begin(kind)
+    before, second = world.fork(), 0
+    for now in chain(go_on(world, kind), [3 * PHASE]):
+        for number in range(before.writes + 1, world.writes + 1):
+            killed = before.fork()
+            killed.killed_at = number
+            for _ in go_on(killed, kind, second):
+                pass
+            assert killed.writes >= number
+            yield killed
+        before, second = world.fork(), now
 
 
 def said(message: str) -> str:
     """How many requests came until then depends on the kill."""
     return re.sub(r"[0-9.]+ %|n = [0-9]+", "", message)
+
+
+def validated(revision: Revision) -> list[dict[str, Any]]:
+    """What its validation came to; when depends on the kill."""
+    classes = (revision.validation or {"classes": []})["classes"]
+    return [{key: value for key, value in item.items() if key != "measuredAt"} for item in classes]
 
 
 def outcome(world: Simulation) -> tuple[object, ...]:
@@ -49,40 +104,50 @@ def outcome(world: Simulation) -> tuple[object, ...]:
         {node: world.runs(node) for node in world.nodes},
         sorted(world.daemonsets),
         world.jobs_started,
+        [start.name for start in world.validations_started],
+        {name: validated(revision) for name, revision in world.revisions.items()},
         sorted(world.revisions),
     )
 
 
-WRITES = {kind: story(0, kind).writes for kind in ("Surge", "Recreate", "judged")}
-EXPECTED = {kind: outcome(story(0, kind)) for kind in ("Surge", "Recreate", "judged")}
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_story_ends_in_a_rollback(kind: str) -> None:
+    world = story(kind)
+    assert 40 < world.writes < 200
+    (rejected,) = world.status["rejectedRevisions"]
+    if kind == "judged":
+        assert rejected["reason"] == reasons.ERROR_RATE_TOO_HIGH
+    if kind == "validated":
+        assert "(default/arm64): p50 21.000 ms, limit 20 ms" in rejected["message"]
 
 
-def test_the_story_ends_in_a_rollback() -> None:
-    for kind in WRITES:
-        assert EXPECTED[kind][1]
-        assert 40 < WRITES[kind] < 200
-    (judged,) = story(0, "judged").status["rejectedRevisions"]
-    assert judged["reason"] == reasons.ERROR_RATE_TOO_HIGH
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_any_write_the_story_ends_the_same(kind: str) -> None:
+    undisturbed = story(kind)
+    kills = 0
+    for kills, world in enumerate(killed_at_each_write(kind), 1):
+        assert outcome(world) == outcome(undisturbed), f"killed at write {kills}"
+        assert_no_node_is_switched_twice(world)
+    assert kills == undisturbed.writes
 
 
-@pytest.mark.parametrize(("kind", "killed_at"), [(s, number) for s in WRITES for number in range(1, WRITES[s] + 1)])
-def test_killed_at_any_write_the_story_ends_the_same(kind: str, killed_at: int) -> None:
-    world = story(killed_at, kind)
-    assert world.writes >= killed_at
-    assert outcome(world) == EXPECTED[kind]
-    pins = [(patch.node, patch.add) for patch in world.pin_log if patch.add]
-    assert len(pins) == len(set(pins)), "a node was switched twice"
-
-
-@pytest.mark.parametrize("kind", list(WRITES))
+@pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_every_single_write_the_story_goes_on_and_ends_the_same(kind: str) -> None:
     """Instead of the first, after the second, and so on: a pass that began with a write that changes each time would
     never get to the next one."""
-    world = story(0, kind, killed_always=True)
-    assert world.status["stableRevision"] == story(0, kind).status["stableRevision"]
-    assert [item["reason"] for item in world.status["rejectedRevisions"]] == [item[1] for item in EXPECTED[kind][1]]
+    world, undisturbed = story(kind, killed_always=True), story(kind)
+    assert world.status["stableRevision"] == undisturbed.status["stableRevision"]
+    assert _rejected(world) == _rejected(undisturbed)
     assert {node: world.pinned(node) for node in world.nodes} == {
         node: {world.status["stableRevision"]} for node in world.nodes
     }
+    assert_no_node_is_switched_twice(world)
+
+
+def _rejected(world: Simulation) -> list[str]:
+    return [item["reason"] for item in world.status["rejectedRevisions"]]
+
+
+def assert_no_node_is_switched_twice(world: Simulation) -> None:
     pins = [(patch.node, patch.add) for patch in world.pin_log if patch.add]
     assert len(pins) == len(set(pins)), "a node was switched twice"

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from edge_operator.decide.waves import plan_waves
 from edgemodel.names import PULLER_PREFIX
+from tests.support import manifests
 from tests.support.stories import STORIES, Event, Tale, tell
 
 Story = tuple[dict[str, Any], list[Event]]
@@ -39,17 +39,29 @@ def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
     return found
 
 
+SUPERSEDED_WHILE_OFFLINE: Story = (
+    {"nodes": 1, "strategy": "Recreate", "pod_delay": 0, "start": 2, "head": 25, "analysis": 0, "validation": 0},
+    [("run", 3), ("add", 4), ("strategy", "Surge"), ("cut", 0)],
+)
+
+
 @given(STORIES)
+@example(SUPERSEDED_WHILE_OFFLINE)
 @in_every_story
-def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_a_rejected_revision(story: Story) -> None:
+def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_what_was_rejected_or_superseded(
+    story: Story,
+) -> None:
     tale = tell(story)
+    was_stable: set[str] = set()
     for number, frame in enumerate(tale.frames):
         for name, revisions in added(tale, number):
             node = frame.before(name)
             assert node is not None
             if not node.online:
                 assert revisions == {frame.status["stableRevision"]}
-                assert tale.any_names(node.pins) & rejected(frame.status)
+                left = tale.any_names(node.pins)
+                assert left & rejected(frame.status) or left - was_stable
+        was_stable.add(frame.status.get("stableRevision", ""))
 
 
 @given(STORIES)
@@ -157,6 +169,27 @@ def test_missing_data_moves_nothing(story: Story) -> None:
 
 @given(STORIES)
 @in_every_story
+def test_no_node_gets_a_candidate_for_the_first_time_whose_validation_is_not_over(story: Story) -> None:
+    tale = tell(story)
+    for number, frame in enumerate(tale.frames):
+        validation = frame.status.get("validation")
+        if validation is not None and not all("verdict" in item for item in validation["classes"]):
+            assert not any(validation["revision"] in revisions for _, revisions in added(tale, number))
+
+
+@given(STORIES)
+@in_every_story
+def test_what_fails_its_validation_never_gets_to_a_node(story: Story) -> None:
+    tale = tell(story)
+    for number, frame in enumerate(tale.frames):
+        validation = frame.status.get("validation")
+        if validation is not None and any(item.get("verdict") == "Fail" for item in validation["classes"]):
+            assert validation["revision"] in rejected(frame.status)
+            assert not any(validation["revision"] in revisions for _, revisions in added(tale, number))
+
+
+@given(STORIES)
+@in_every_story
 def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(story: Story) -> None:
     for frame in tell(story).frames:
         status = frame.decision.status
@@ -231,7 +264,7 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _status_validator() -> jsonschema.Draft202012Validator:
-    crd = yaml.safe_load(Path("crds/edgemodels.edgemodel.io.yaml").read_text())
+    crd = manifests.read(Path("crds/edgemodels.edgemodel.io.yaml").read_text())
     (version,) = crd["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]["properties"]["status"]
     return jsonschema.Draft202012Validator(_closed(schema))

@@ -7,7 +7,15 @@ import pytest
 
 from edge_operator.endpoints import scrape_targets
 from edge_operator.world import Key, World
-from edgemodel.names import API_VERSION, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL, LABEL_REVISION, LABEL_VARIANT
+from edgemodel.names import (
+    API_VERSION,
+    COMPONENT_SERVER,
+    COMPONENT_VALIDATOR,
+    LABEL_COMPONENT,
+    LABEL_MODEL,
+    LABEL_REVISION,
+    LABEL_VARIANT,
+)
 from tests.support.simulation import SETTINGS, model_spec
 
 
@@ -173,3 +181,27 @@ def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[di
     assert observation is not None
     assert observation.pods == ()
     assert scrape_targets(world) == []
+
+
+def test_a_job_that_validates_is_none_that_compresses() -> None:
+    """The artifact's memory is its compression Jobs: those of another name are deleted."""
+    world, changed = make()
+    world.see(model(1))
+    validation = raw("Job", "m-5f1c-0a1b2c3d-1", 2)
+    validation["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_VALIDATOR
+    world.see(validation)
+    world.see(raw("Job", "m-91ab-1", 3))
+    pod = raw("Pod", "m-5f1c-0a1b2c3d-1-x", 4)
+    pod["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_VALIDATOR
+    pod["metadata"]["ownerReferences"] = [{"kind": "Job", "uid": "uid-m-5f1c-0a1b2c3d-1"}]
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "not yet"}}
+    changed.clear()
+    world.see({**pod, "status": {"containerStatuses": [{"state": waiting}]}})
+    assert changed == [("vision", "m")]
+    observation = world.observe(("vision", "m"))
+    assert observation is not None
+    assert [(job.name, job.waits_for) for job in observation.validations] == [
+        ("m-5f1c-0a1b2c3d-1", "ErrImagePull: not yet")
+    ]
+    assert [job.name for job in observation.jobs] == ["m-91ab-1"]
+    assert not observation.pods

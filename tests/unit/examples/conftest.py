@@ -33,3 +33,12 @@ def write_digests() -> ModuleType:
 @pytest.fixture(scope="session")
 def fetch() -> ModuleType:
     return load_script(EXAMPLES / "magika" / "fetch.py")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the Fashion-MNIST network, which are not in the tree a second time."""
+    folder = EXAMPLES / "fashion-mnist"
+    script = load_script(folder / "make_weights.py")
+    made: Path = script.write_weights(folder / "model.onnx", tmp_path_factory.mktemp("made") / "weights.safetensors")
+    return made

@@ -11,22 +11,32 @@ from pathlib import Path
 import pytest
 
 from charts.images import building, bytecode, own_code, wheels
-from charts.images.catalogue import IMAGES, Image
+from charts.images.catalogue import COMPRESSOR, IMAGES, TRAINER, Image, Wheels
 from charts.images.progress import BuildError
 
-_WITH_WHEELS = [image for image in IMAGES.values() if image.wheels]
+_WHEELS = {what.lock: what for image in IMAGES.values() for what in image.wheels}.values()
 _OURS = [image for image in IMAGES.values() if image.code]
 
 
-@pytest.mark.parametrize("image", _WITH_WHEELS, ids=lambda image: image.name)
-def test_what_is_dropped_is_in_the_lock_and_gone_from_what_is_installed(image: Image) -> None:
-    assert image.wheels is not None
-    lock = (building.LOCKS / f"{image.wheels.lock}.txt").read_text()
-    dropped = [name for names in image.wheels.dropped.values() for name in names]
-    left = wheels.without(lock, dropped)
+@pytest.mark.parametrize("what", _WHEELS, ids=lambda what: what.lock)
+def test_what_is_dropped_is_in_the_lock_and_gone_from_what_is_installed(what: Wheels) -> None:
+    lock = (building.LOCKS / f"{what.lock}.txt").read_text()
+    dropped = [name for names in what.dropped.values() for name in names]
+    left = wheels.requirements(what, building.LOCKS)
     assert all(f"\n{name}==" in f"\n{lock}" and f"\n{name}==" not in f"\n{left}" for name in dropped)
     assert lock.count("--hash") > left.count("--hash") > 0
     assert not left.startswith(" ")
+
+
+def test_the_trainer_lies_upon_the_compressor_and_installs_nothing_of_it_again() -> None:
+    *below, own = TRAINER.wheels
+    assert (*below,) == COMPRESSOR.wheels
+    left = wheels.requirements(own, building.LOCKS)
+    assert "\ntorch==" in left
+    for line in (building.LOCKS / "compressor.txt").read_text().splitlines():
+        if "==" in line:
+            assert line in (building.LOCKS / "trainer.txt").read_text(), "the same version in both"
+            assert line not in left
 
 
 def test_a_package_that_is_not_in_the_lock_cannot_be_dropped() -> None:

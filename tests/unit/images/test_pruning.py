@@ -13,7 +13,7 @@ from charts.images.catalogue import IMAGES
 _LISTS: dict[str, Mapping[str, Sequence[str]]] = {
     "Debian": debian.PYTHON.pruned or {},
     "every wheel": wheels.COMMON,
-    **{image.name: image.wheels.pruned for image in IMAGES.values() if image.wheels},
+    **{what.lock: what.pruned for image in IMAGES.values() for what in image.wheels},
 }
 _LICENCES = [
     "usr/share/doc/libc6/copyright",

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.unit.inference_server.processes import REPOSITORY
 
 LEFT_OUT = (
@@ -20,7 +22,8 @@ LEFT_OUT = (
 )
 
 
-def test_the_server_starts_without_what_the_image_leaves_out() -> None:
-    program = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT!r})); import inference_server.__main__"
+@pytest.mark.parametrize("module", ["inference_server.__main__", "inference_server.validate"])
+def test_it_starts_without_what_the_image_leaves_out(module: str) -> None:
+    program = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT!r})); import {module}"
     path = f"{REPOSITORY / 'operator'}:{REPOSITORY}"
     subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": path}, timeout=60)

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Makes a model of weights: the program that from-weights.yaml names, to be put into an image of your own.
+
+All that it is told stands in two variables: EDGEMODEL_WEIGHTS is the file to read, EDGEMODEL_MODEL the one to write.
+What it raises, or prints last, is what the EdgeModel's condition shows when it fails.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Residual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.second(functional.relu(self.first(x))) + self.shortcut(x))
+
+
+class Network(nn.Module):
+    """That of train.py, with BatchNorm folded: float32 [N, 1, 28, 28] in 0..1 to logits [N, 10]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 16, 3, padding=1)
+        self.body = nn.Sequential(
+            Residual(16, 32, stride=2), Residual(32, 32), Residual(32, 64, stride=2), Residual(64, 64)
+        )
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.body(functional.relu(self.stem(image)))
+        return self.head(features.mean(dim=(2, 3)))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """As safetensors.torch.load_file does, for float32, where that package is not in the image."""
+    data = bytearray(path.read_bytes())
+    begin = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:begin])
+    header.pop("__metadata__", None)
+    values = torch.frombuffer(data, dtype=torch.uint8, offset=begin)
+    return {
+        name: values[slice(*entry["data_offsets"])].clone().view(torch.float32).reshape(entry["shape"])
+        for name, entry in header.items()
+    }
+
+
+def main() -> None:
+    network = Network().eval()
+    network.load_state_dict(read_weights(Path(os.environ["EDGEMODEL_WEIGHTS"])))
+    batch = {"image": {0: torch.export.Dim("N")}}
+    program = torch.export.export(network, (torch.zeros(2, 1, 28, 28),), dynamic_shapes=batch)
+    torch.export.save(program, os.environ["EDGEMODEL_MODEL"])
+
+
+if __name__ == "__main__":
+    main()

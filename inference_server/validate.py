@@ -1,0 +1,99 @@
+"""``python -m inference_server.validate``: what the artifact does on this machine, told in the termination message.
+
+It loads the model as the server would, answers the golden set, and times single runs. It listens to nobody and judges
+nothing. Before a first request and beside what the node runs already: that is the point of asking here.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from edgemodel import names, reasons, serving, target
+from inference_server import logs, settings
+from inference_server.boot import Ending, answer_golden, load, read_manifest
+from inference_server.processor import read_processor
+from inference_server.program import exit_at_once
+from inference_server.selftest import golden_feeds
+from inference_server.session import Model
+from inference_server.settings import Settings
+from inference_server.tensors import Array
+
+WARM_UP_SECONDS = 1.0
+"""A processor that slept needs a while to reach its speed."""
+WARM_UP_RUNS = 5
+MEASURED_SECONDS = 10.0
+MIN_RUNS, MAX_RUNS = 20, 2000
+"""At least so many for a 95th percentile that is not the slowest of all; at most so many of a model that is quick."""
+
+Clock = Callable[[], float]
+"""Seconds, from anywhere."""
+
+
+def main() -> int:
+    """The exit status: 0 with a report of what was measured, serving.EXIT_MODEL with one of an unfit artifact."""
+    # Until it ends: process 1 has no default.
+    signal.signal(signal.SIGTERM, lambda *_: exit_at_once(1))
+    options = settings.parse(sys.argv[1:], os.environ)
+    logs.configure()
+    report = validate(options)
+    data = target.encode(report)
+    logs.event("validated", report=data.decode())
+    if options.termination_log.exists():
+        options.termination_log.write_bytes(data)
+    return serving.EXIT_MODEL if isinstance(report, target.Unfit) else 0
+
+
+def validate(options: Settings) -> target.TargetReport:
+    """Of the first model that the settings name."""
+    path = options.models[0]
+    manifest = read_manifest(path)
+    if isinstance(manifest, Ending):
+        return target.Unfit(manifest.reason, manifest.message)
+    model = load(path, manifest, options.tuning)
+    if isinstance(model, Ending):
+        return target.Unfit(model.reason, model.message)
+    cpu, instruction_sets = read_processor()
+    if manifest.golden is None:
+        return target.Measured(None, None, cpu, instruction_sets)
+    result = answer_golden(model, path, manifest.golden)
+    if isinstance(result, Ending):
+        return target.Unfit(result.reason, result.message)
+    agreement = target.Agreement(result.agree, result.items, manifest.golden.min_percent)
+    feeds = golden_feeds(model.signature, manifest.golden, path / names.GOLDEN_FILE)
+    try:
+        latency = time_runs(model, feeds)
+    except Exception as error:
+        return target.Unfit(reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {error}")
+    return target.Measured(agreement, latency, cpu, instruction_sets)
+
+
+def time_runs(model: Model, feeds: Sequence[dict[str, Array]], clock: Clock = perf_counter) -> target.Latency:
+    """Runs of all outputs, one after the other, the feeds by turns."""
+    outputs = list(model.signature.outputs)
+
+    def once(number: int) -> float:
+        began = clock()
+        model.run(feeds[number % len(feeds)], outputs)
+        return clock() - began
+
+    began, runs = clock(), 0
+    while runs < WARM_UP_RUNS or clock() - began < WARM_UP_SECONDS:
+        once(runs)
+        runs += 1
+    began, seconds = clock(), list[float]()
+    while len(seconds) < MIN_RUNS or (len(seconds) < MAX_RUNS and clock() - began < MEASURED_SECONDS):
+        seconds.append(once(len(seconds)))
+    return target.Latency(_milliseconds(seconds, 50), _milliseconds(seconds, 95), len(seconds))
+
+
+def _milliseconds(seconds: Sequence[float], percent: int) -> str:
+    """The shortest time that ``percent`` of the runs did not exceed; microseconds are the last that means something."""
+    # numpy's percentile wants numpy.ma, which the image leaves out.
+    rank = -(-len(seconds) * percent // 100)
+    return f"{1000 * sorted(seconds)[rank - 1]:.3f}"
+
+
+if __name__ == "__main__":
+    exit_at_once(main())

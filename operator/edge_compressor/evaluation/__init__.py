@@ -1,0 +1,30 @@
+"""Evaluation: how source and artifact do at their task, how large they are, how long they take.
+
+One file for each task; ``evaluator`` chooses among them. Nothing is judged here: that is ``gate``.
+"""
+
+from edge_compressor.evaluation.agreement import CLOSE_TOLERANCE, compare_values
+from edge_compressor.evaluation.classification import compare_classes, predict
+from edge_compressor.evaluation.evaluator import TASKS, Evaluator
+from edge_compressor.evaluation.measuring import Latency, Speed, Timing, compare_speed, speed_of, time_both, zstd_size
+from edge_compressor.evaluation.result import MOST_CLASSES_SHOWN, ClassChange, Evaluation, Scores
+
+__all__ = [
+    "CLOSE_TOLERANCE",
+    "MOST_CLASSES_SHOWN",
+    "TASKS",
+    "ClassChange",
+    "Evaluation",
+    "Evaluator",
+    "Latency",
+    "Scores",
+    "Speed",
+    "Timing",
+    "compare_classes",
+    "compare_speed",
+    "compare_values",
+    "predict",
+    "speed_of",
+    "time_both",
+    "zstd_size",
+]

@@ -1,0 +1,185 @@
+"""``task: Detection``: boxes and classes; the set has ``boxes`` (samples, m, 4) and ``label`` (samples, m), -1: none.
+
+Outputs are found by their names (box, score or conf, class or label), else by their shapes; boxes are corners
+(x1, y1, x2, y2) in the unit of the labels' boxes. Scores may be one a box, beside classes, or one for each class. A box
+with a score of 0 or less, or a class below 0, is none.
+
+Score: mAP at an IoU of 0.5, the mean over classes of the area under the precision-recall curve, made monotone
+(M. Everingham and others, *The PASCAL visual object classes challenge: a retrospective*, IJCV 111 (2015), 98-136).
+Images are what is drawn anew for the interval, which is bootstrapped.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation import bootstrap
+from edge_compressor.evaluation.result import Evaluation, Scores, ratio
+from edge_compressor.evaluation.sequence import class_changes
+from edge_compressor.evaluation.task import Answers, Outputs, invalid, labels
+from edge_compressor.runtime import Array
+
+IOU: Final = 0.5
+CONFIDENT: Final = 0.5
+"""Boxes from this score on are what source and artifact must have in common to agree on an image."""
+_NAMES: Final = {"boxes": ("box",), "scores": ("score", "conf"), "classes": ("class", "label")}
+
+
+@dataclass(frozen=True)
+class Detection:
+    name: str = "Detection"
+
+    def check(self, dataset: Dataset) -> None:
+        label, boxes = labels(dataset, self.name), dataset.boxes
+        if boxes is None or boxes.shape != (*label.shape, 4) or label.ndim != 2 or label.dtype.kind not in "iu":
+            shape = "none" if boxes is None else f"of shape {list(boxes.shape)}"
+            message = f"boxes are {shape}, label is {label.dtype} of shape {list(label.shape)}"
+            raise invalid(dataset, f"{message}; want boxes [samples, m, 4] and whole label [samples, m]")
+        if int(label.max()) < 0:
+            raise invalid(dataset, "no box has a class: every label is below 0")
+
+    def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        boxes, scores, classes = _found(outputs, dataset)
+        if dataset.batch == 1 and boxes.ndim == 2:  # a model for one image may leave the axis of images out
+            boxes, scores = boxes[None], scores[None]
+            classes = None if classes is None else classes[None]
+        if classes is None:
+            classes, scores = scores.argmax(axis=2), scores.max(axis=2)
+        if not boxes.shape[:2] == scores.shape == classes.shape or len(boxes) < rows:
+            shapes = f"boxes {list(boxes.shape)}, scores {list(scores.shape)}, classes {list(classes.shape)}"
+            raise invalid(dataset, f"outputs of other shapes than task Detection wants for {rows} samples: {shapes}")
+        there = (scores > 0) & np.isfinite(boxes).all(axis=2)
+        numbers = np.where(there, np.nan_to_num(classes, nan=-1).round(), -1).astype(np.int64)
+        kept: Answers = {"boxes": boxes.astype(np.float32), "score": scores.astype(np.float32), "class": numbers}
+        return {name: array[:rows] for name, array in kept.items()}
+
+    def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        label = labels(dataset, self.name).astype(np.int64)
+        truth: Answers = {"boxes": np.asarray(dataset.boxes, dtype=np.float32), "class": label}
+        numbers = np.unique(label[label >= 0])
+        totals = np.stack([(label == number).sum(axis=1) for number in numbers], axis=1).astype(np.float64)
+        after = _Curves(artifact, truth, numbers, totals)
+        if source is None:
+            return Evaluation(
+                self.name, dataset.size, None, "Detections", "mAP at IoU 0.5",
+                artifact=_scores(after(np.ones(dataset.size)), numbers),
+                own=bootstrap.alone(lambda weights: np.array([np.nanmean(after(weights))]), dataset.size),
+                class_names=dataset.class_names,
+            )  # fmt: skip
+        before = _Curves(source, truth, numbers, totals)
+
+        def score(weights: Array) -> Array:
+            """mAP of source and artifact, then each class of the source, then each of the artifact."""
+            each = [before(weights), after(weights)]
+            return np.concatenate([[np.nanmean(one) for one in each], *each])
+
+        paired, seen, drawn = bootstrap.compare(score, dataset.size)
+        each = np.split(seen[2:], 2)
+        return Evaluation(
+            task=self.name,
+            samples=dataset.size,
+            agreement=_agreement(source, artifact),
+            agreement_kind="Detections",
+            metric="mAP at IoU 0.5",
+            source=_scores(each[0], numbers),
+            artifact=_scores(each[1], numbers),
+            answers=paired,
+            per_class="average precision",
+            classes=class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
+            class_names=dataset.class_names,
+        )
+
+
+class _Curves:
+    """Average precision of each class for any weights of the images: who matches whom does not depend on them."""
+
+    def __init__(self, found: Answers, truth: Answers, numbers: Array, totals: Array) -> None:
+        self._totals = totals
+        self._by_class = [_matched(found, truth, int(number)) for number in numbers]
+
+    def __call__(self, weights: Array) -> Array:
+        """(classes,); NaN for a class of which no box was drawn."""
+        wanted = weights @ self._totals
+        pairs = zip(self._by_class, wanted, strict=True)
+        return np.array([average_precision(right, weights[images], total) for (images, right), total in pairs])
+
+
+def average_precision(right: Array, weights: Array, wanted: float) -> float:
+    """``right``: whether each box, from the highest score down, is one of the ``wanted``; NaN where none is wanted."""
+    if wanted <= 0:
+        return float("nan")
+    hits, all_so_far = np.cumsum(weights * right), np.cumsum(weights)
+    precision = ratio(hits, all_so_far)
+    best_after = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((weights * right * best_after).sum() / wanted)
+
+
+def overlap(one: Array, others: Array) -> Array:
+    """Intersection over union of a box (4,) with boxes (n, 4)."""
+    low, high = np.maximum(one[:2], others[:, :2]), np.minimum(one[2:], others[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = np.clip(others[:, 2:] - others[:, :2], 0, None).prod(axis=1)
+    union = areas + np.clip(one[2:] - one[:2], 0, None).prod() - shared
+    return ratio(shared, union)
+
+
+def _matched(found: Answers, truth: Answers, number: int) -> tuple[Array, Array]:
+    """(image, whether it is right) of all boxes of a class, from the highest score down.
+
+    A box is right when the one of the truth that it covers best is covered by IOU, and by no box before it.
+    """
+    images, places = np.nonzero(found["class"] == number)
+    order = np.argsort(-found["score"][images, places], kind="stable")
+    images, places = images[order], places[order]
+    right, taken = np.zeros(len(images)), set()
+    there = {image: np.flatnonzero(truth["class"][image] == number) for image in np.unique(images)}
+    for position, (image, place) in enumerate(zip(images, places, strict=True)):
+        candidates = there[image]
+        if not len(candidates):
+            continue
+        covered = overlap(found["boxes"][image, place], truth["boxes"][image, candidates])
+        best = int(covered.argmax())
+        if covered[best] >= IOU and (image, candidates[best]) not in taken:
+            taken.add((image, candidates[best]))
+            right[position] = 1
+    return images, right
+
+
+def _agreement(source: Answers, artifact: Answers) -> float:
+    """The share of images where each confident box of the one is a confident box of the other, class and place."""
+    sure = [np.where(one["score"] >= CONFIDENT, one["class"], -1) for one in (source, artifact)]
+    alike = (sure[0] >= 0).sum(axis=1) == (sure[1] >= 0).sum(axis=1)
+    found, truth = {**artifact, "class": sure[1]}, {**source, "class": sure[0]}
+    for number in np.unique(sure[1][sure[1] >= 0]):
+        images, right = _matched(found, truth, int(number))
+        alike[images[right == 0]] = False
+    return float(alike.mean())
+
+
+def _scores(each: Array, numbers: Array) -> Scores:
+    mean = float(np.nanmean(each))
+    return Scores(mean, {"meanAveragePrecision50": mean})
+
+
+def _found(outputs: Outputs, dataset: Dataset) -> tuple[Array, Array, Array | None]:
+    """Boxes, scores, and classes unless there is a score for each."""
+    by_name = {
+        part: next((array for name, array in outputs.items() if any(word in name.lower() for word in words)), None)
+        for part, words in _NAMES.items()
+    }
+    floats = [array for array in outputs.values() if array.dtype.kind == "f"]
+    boxes, scores, classes = by_name["boxes"], by_name["scores"], by_name["classes"]
+    if boxes is None:
+        boxes = next((array for array in floats if array.shape[-1:] == (4,)), None)
+    if scores is None:
+        scores = next((array for array in floats if array is not boxes and array is not classes), None)
+    if classes is None:
+        classes = next((array for array in outputs.values() if array.dtype.kind in "iu" and array.ndim >= 1), None)
+    one_each = scores is not None and boxes is not None and scores.ndim == boxes.ndim
+    if boxes is None or scores is None or boxes.shape[-1:] != (4,) or (classes is None and not one_each):
+        shapes = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in outputs.items())
+        message = "task Detection wants outputs for boxes [samples, k, 4], scores and classes [samples, k]"
+        raise invalid(dataset, f"{message}; the model has {shapes}")
+    return boxes, scores, None if one_each else classes

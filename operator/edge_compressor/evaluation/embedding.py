@@ -1,0 +1,81 @@
+"""``task: Embedding``: vectors for search and matching; needs no labels.
+
+The source is the truth: the score is the cosine between its vector and the artifact's, averaged over the samples
+(what points away counts as 0), so that of the source is 1. The interval is bootstrapped. A mean cosine can be high
+while the order of neighbours has changed: how many samples keep their nearest neighbour is told beside it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation import bootstrap
+from edge_compressor.evaluation.result import Evaluation, Scores
+from edge_compressor.evaluation.task import Answers, Outputs, first, invalid
+from edge_compressor.runtime import Array
+
+MOST_NEIGHBOURS: Final = 2000
+"""Samples among which neighbours are looked for: every pair is compared."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    name: str = "Embedding"
+
+    def check(self, dataset: Dataset) -> None:
+        """Whatever labels there are, they are not asked."""
+
+    def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        output = first(outputs)
+        if output.dtype.kind != "f" or output.ndim < 2 or len(output) < rows:
+            shape = f"{output.dtype} of shape {list(output.shape)}"
+            raise invalid(dataset, f"task Embedding wants a first output of floats, [samples, values], got {shape}")
+        return {"vector": output[:rows].reshape(rows, -1).astype(np.float32)}
+
+    def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        if source is None:
+            message = "task Embedding compares with the source, and its first output has another shape"
+            raise invalid(dataset, f"{message}: choose another task")
+        alike = cosines(source["vector"], artifact["vector"])
+        both = np.stack([np.ones(dataset.size), np.clip(alike, 0, 1)], axis=1)
+        paired, _, _ = bootstrap.compare(lambda weights: weights @ both / weights.sum(), dataset.size)
+        chosen = dataset.spread(MOST_NEIGHBOURS)
+        kept = nearest(source["vector"][chosen]) == nearest(artifact["vector"][chosen])
+        figures = {
+            "meanCosine": float(alike.mean()),
+            "leastCosine": float(alike.min()),
+            "sameNeighbour": float(kept.mean()),
+        }
+        return Evaluation(
+            task=self.name,
+            samples=dataset.size,
+            agreement=paired.artifact,
+            agreement_kind="Cosine",
+            metric="cosine with the source",
+            source=Scores(1.0, {"meanCosine": 1.0, "leastCosine": 1.0, "sameNeighbour": 1.0}),
+            artifact=Scores(paired.artifact, figures),
+            answers=paired,
+        )
+
+
+def cosines(one: Array, other: Array) -> Array:
+    """(samples,) in -1..1; 0 where a vector is zero or holds what is no number, 1 where both are the same zero."""
+    first_unit, second_unit = _unit(one), _unit(other)
+    alike = np.clip((first_unit * second_unit).sum(axis=1), -1, 1)
+    return np.where((one == other).all(axis=1), 1.0, alike)
+
+
+def nearest(vectors: Array) -> Array:
+    """The position of each vector's nearest neighbour by cosine, itself left out."""
+    unit = _unit(vectors).astype(np.float32)
+    alike = unit @ unit.T
+    np.fill_diagonal(alike, -np.inf)
+    return np.asarray(alike.argmax(axis=1))
+
+
+def _unit(vectors: Array) -> Array:
+    whole = np.where(np.isfinite(vectors).all(axis=1, keepdims=True), vectors, 0).astype(np.float64)
+    length = np.linalg.norm(whole, axis=1, keepdims=True)
+    return np.asarray(np.divide(whole, length, out=np.zeros_like(whole), where=length > 0))

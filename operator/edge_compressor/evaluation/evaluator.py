@@ -1,0 +1,126 @@
+"""Which task it is, and what source and artifact are worth at it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from edge_compressor import runtime
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation.agreement import compare_values
+from edge_compressor.evaluation.classification import Classification
+from edge_compressor.evaluation.detection import Detection
+from edge_compressor.evaluation.embedding import Embedding
+from edge_compressor.evaluation.multi_label import MultiLabel
+from edge_compressor.evaluation.regression import Regression
+from edge_compressor.evaluation.result import Evaluation
+from edge_compressor.evaluation.sequence import Sequence
+from edge_compressor.evaluation.task import Answers, Outputs, Task, collect, first, invalid, run_outputs
+from edge_compressor.model import Model
+from edge_compressor.progress import Progress
+from edge_compressor.runtime import Array
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+from edgemodel.task import AUTO, EVALUATION_TASKS
+
+TASKS: Final[Mapping[str, Callable[[Decimal | None], Task]]] = {
+    "Classification": lambda tolerance: Classification(),
+    "MultiLabel": lambda tolerance: MultiLabel(),
+    "Regression": Regression,
+    "Detection": lambda tolerance: Detection(),
+    "Embedding": lambda tolerance: Embedding(),
+    "Sequence": lambda tolerance: Sequence(),
+}
+
+
+@dataclass
+class Evaluator:
+    """Keeps what models answered, so that a source is asked once for all recipes.
+
+    ``task`` is one of ``edgemodel.task.EVALUATION_TASKS``; ``tolerance`` is for Regression, a decimal text above 0.
+    Raises Stalled(InvalidSpec) when they are not.
+    """
+
+    progress: Progress
+    task: str = AUTO
+    tolerance: str | None = None
+    _known: dict[tuple[str, int, str], Answers] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.task not in EVALUATION_TASKS:
+            wanted = ", ".join(EVALUATION_TASKS)
+            raise Stalled(reasons.INVALID_SPEC, f"evaluation.task is {self.task!r}, want one of {wanted}")
+        if self.tolerance is not None and not _positive(self.tolerance):
+            message = f"evaluation.tolerance is {self.tolerance!r}, want a decimal above 0, such as '0.5'"
+            raise Stalled(reasons.INVALID_SPEC, message)
+
+    def evaluate(self, source: Model, artifact: Model, dataset: Dataset) -> Evaluation:
+        """Raises Stalled: DatasetInvalid when set and task do not fit, otherwise as ``measuring.run``."""
+        name, why = self.task, "as set"
+        if name == AUTO:
+            if dataset.label is None:
+                return compare_values(source, artifact, dataset, self.progress)
+            name, why = infer(dataset, _one_run(artifact, dataset))
+        task = TASKS[name](Decimal(self.tolerance) if self.tolerance else None)
+        task.check(dataset)
+        reason = incomparable(source, artifact)
+        before = None if reason else self._answers(task, source, dataset, "source")
+        found = task.compare(dataset, before, self._answers(task, artifact, dataset, "artifact"))
+        notes = [f"task {name} ({why})", *([f"the source is not compared: {reason}"] if reason else []), *found.notes]
+        return replace(found, notes=tuple(notes))
+
+    def _answers(self, task: Task, model: Model, dataset: Dataset, what: str) -> Answers:
+        key = (model.digest, dataset.size, task.name)
+        if key not in self._known:
+            self.progress.say(f"evaluating {what} on {dataset.size} samples")
+            self._known[key] = collect(task, model, dataset, self.progress, what=what)
+        return self._known[key]
+
+
+def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
+    """The task of a labelled set, and why it is that. Raises Stalled(DatasetInvalid) when nothing fits.
+
+    ``outputs``: of one run.
+    """
+    label: Array | None = dataset.label
+    assert label is not None
+    output = first(outputs)
+    if dataset.boxes is not None:
+        return "Detection", "inferred: the set has boxes"
+    if label.dtype.kind == "f":
+        return "Regression", f"inferred: label holds {label.dtype}"
+    if label.ndim == 1:
+        return "Classification", "inferred: label holds a whole number for each sample"
+    if label.ndim == 2:
+        per_step = output.ndim == 3 or output.dtype.kind in "iu"
+        if per_step and output.shape[1:2] == label.shape[1:]:
+            return "Sequence", "inferred: label holds a whole number for each step of the first output"
+        if int(label.min()) >= 0 and int(label.max()) <= 1 and output.shape[1:] == label.shape[1:]:
+            return "MultiLabel", "inferred: label holds 0 or 1 for each value of the first output"
+    shapes = f"label is {label.dtype} of shape {list(label.shape)}, the first output of shape {list(output.shape)}"
+    raise invalid(dataset, f"{shapes}: this tells no task, set evaluation.task to one of {', '.join(TASKS)}")
+
+
+def incomparable(source: Model, artifact: Model) -> str:
+    """Why answers of the source mean something else than the artifact's; empty: they do not.
+
+    Steps may give a model another head, for other classes: its first output has another shape then.
+    """
+    before, after = source.outputs[0].shape, artifact.outputs[0].shape
+    same = len(before) == len(after) and all(
+        one == other or one < 0 or other < 0 for one, other in zip(before[1:], after[1:], strict=True)
+    )
+    return "" if same else f"its first output has shape {list(before)}, the artifact's {list(after)}"
+
+
+def _one_run(model: Model, dataset: Dataset) -> Outputs:
+    _, feeds = next(dataset.batches())
+    return run_outputs(model, runtime.open_session(model.path, threads=1), dataset, feeds, "artifact")
+
+
+def _positive(text: str) -> bool:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return False
+    return number.is_finite() and number > 0

@@ -1,0 +1,190 @@
+"""How large models are and how long they take. Nothing is judged here."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import zstandard
+
+from edge_compressor import runtime
+from edge_compressor.model import Model
+from edge_compressor.progress import Progress
+from edge_compressor.runtime import Array
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+
+MOST_TIMES_KEPT: Final = 100
+"""Enough for a histogram; more would only make the manifest longer."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Single-sample runs of one thread, in milliseconds."""
+
+    p50: float
+    p95: float
+    times: tuple[float, ...] = ()
+    """In ascending order, thinned evenly to MOST_TIMES_KEPT: shortest and longest are always among them."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "p50Milliseconds": round(self.p50, 4),
+            "p95Milliseconds": round(self.p95, 4),
+            "milliseconds": [round(value, 4) for value in self.times],
+        }
+
+
+@dataclass(frozen=True)
+class Latency:
+    runs: int
+    """Of each."""
+    source: Timing
+    artifact: Timing
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many times as fast as the source, by the processor time of single-sample runs of one thread."""
+
+    runs: int
+    """Of each."""
+    ratio: float
+    lower: float
+    """Of the 99 % interval, as ``upper``."""
+    upper: float
+    source: Timing
+    artifact: Timing
+
+
+def run(session: Any, feeds: dict[str, Array], what: str) -> list[Array]:
+    """All outputs. Raises Stalled: SourceInvalid or StepFailed, by which of the two models (``what``) cannot answer."""
+    try:
+        return runtime.run(session, feeds)
+    except runtime.RUN_ERRORS as error:
+        reason = reasons.SOURCE_INVALID if what == "source" else reasons.STEP_FAILED
+        raise Stalled(reason, f"the {what} cannot run on the data: {str(error).splitlines()[0][:500]}") from error
+
+
+def time_both(
+    source: Model,
+    artifact: Model,
+    feeds: list[dict[str, Array]],
+    progress: Progress,
+    *,
+    most_runs: int = 200,
+    most_seconds: float = 10.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Latency:
+    """Source and artifact by turns in one loop, so that a busy moment of the machine hits both alike.
+
+    ``feeds`` are taken round and round. Ends after ``most_runs`` of each, or ``most_seconds``, but not
+    before 10 of each.
+    """
+    progress.say("timing source and artifact")
+    first, second = _take_turns(source, artifact, feeds, most_runs, most_seconds, clock)
+    return Latency(len(first), _timing(first), _timing(second))
+
+
+def _take_turns(
+    source: Model,
+    artifact: Model,
+    feeds: list[dict[str, Array]],
+    most_runs: int,
+    most_seconds: float,
+    clock: Callable[[], float],
+) -> tuple[list[float], list[float]]:
+    """Milliseconds of the runs of each, pair by pair."""
+    sessions = [runtime.open_session(model.path, threads=1) for model in (source, artifact)]
+    for session, what in zip(sessions, ("source", "artifact"), strict=True):
+        for feed in _round(feeds, _WARM_UPS):
+            run(session, feed, what)
+    times: tuple[list[float], list[float]] = ([], [])
+    end = clock() + most_seconds
+    for number, feed in enumerate(_round(feeds, most_runs)):
+        if number >= _FEWEST_RUNS and clock() > end:
+            break
+        for which in (0, 1) if number % 2 else (1, 0):
+            start = clock()
+            sessions[which].run(None, feed)
+            times[which].append((clock() - start) * 1000)
+    return times
+
+
+def compare_speed(
+    source: Model,
+    artifact: Model,
+    feeds: list[dict[str, Array]],
+    *,
+    most_runs: int = 1000,
+    most_seconds: float = 6.0,
+) -> Speed:
+    """By turns, as ``time_both``; the ratio is the median over the pairs of runs that stood side by side.
+
+    The clock is the thread's own: time for which the machine did something else counts for neither. Sessions are opened
+    anew a few times, since how one lies in memory makes it some percent faster or slower for as long as it lives.
+    """
+    first, second = [], []
+    for _ in range(_SESSIONS):
+        runs, seconds = most_runs // _SESSIONS, most_seconds / _SESSIONS
+        times = _take_turns(source, artifact, feeds, runs, seconds, time.thread_time)
+        first += times[0]
+        second += times[1]
+    return speed_of(first, second)
+
+
+def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
+    """Of the milliseconds that source and artifact took, pair by pair.
+
+    The interval is that of the sign test: the order statistics of the ratios around the median (W. J. Conover,
+    *Practical Nonparametric Statistics*, 3rd edition, section 3.2), which asks nothing of how noise is distributed.
+    """
+    ratios = sorted(one / other for one, other in zip(first, second, strict=True))
+    outside = max(0, int((len(ratios) - _Z_99_PERCENT * math.sqrt(len(ratios))) / 2))
+    return Speed(
+        runs=len(ratios),
+        ratio=statistics.median(ratios),
+        lower=ratios[outside],
+        upper=ratios[-1 - outside],
+        source=_timing(first),
+        artifact=_timing(second),
+    )
+
+
+def zstd_size(path: Path) -> int:
+    """Bytes of the file after zstd at level 19: what a download of it costs at least."""
+    size = 0
+    compressor = zstandard.ZstdCompressor(level=19, threads=runtime.available_threads())
+    with path.open("rb") as file:
+        for chunk in compressor.read_to_iter(file):
+            size += len(chunk)
+    return size
+
+
+_Z_99_PERCENT: Final = 2.5758293035489004
+"""The 99.5 % quantile of the standard normal."""
+_SESSIONS: Final = 4
+_WARM_UPS: Final = 5
+_FEWEST_RUNS: Final = 10
+
+
+def _round(feeds: list[dict[str, Array]], times: int) -> Iterator[dict[str, Array]]:
+    return (feeds[number % len(feeds)] for number in range(times))
+
+
+def _timing(milliseconds: Sequence[float]) -> Timing:
+    ordered = sorted(milliseconds)
+    return Timing(
+        p50=statistics.median(ordered),
+        p95=ordered[max(0, -(-len(ordered) * 95 // 100) - 1)],
+        times=_thinned(ordered, MOST_TIMES_KEPT),
+    )
+
+
+def _thinned(ordered: list[float], most: int) -> tuple[float, ...]:
+    if len(ordered) <= most:
+        return tuple(ordered)
+    return tuple(ordered[round(place * (len(ordered) - 1) / (most - 1))] for place in range(most))

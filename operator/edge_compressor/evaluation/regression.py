@@ -1,0 +1,104 @@
+"""``task: Regression``: numbers; ``label`` is of floats, (samples,) or (samples, values).
+
+The first output has as many values. A sample is right when none of its values is further off than the tolerance, by
+default a tenth of the standard deviation of that label over the set: so every regression has an accuracy in 0..1 that
+Tango's interval judges. R2 and the mean absolute error are told beside it.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation.result import Evaluation, Scores
+from edge_compressor.evaluation.task import Answers, Outputs, first, invalid, labels
+from edge_compressor.gate import OwnAnswers, PairedAnswers
+from edge_compressor.runtime import Array
+
+TOLERATED_SHARE: Final = 0.1
+"""Of the standard deviation of a label, where no tolerance is set."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    tolerance: Decimal | None = None
+    """In units of the labels."""
+    name: str = "Regression"
+
+    def check(self, dataset: Dataset) -> None:
+        label = labels(dataset, self.name)
+        if label.ndim not in (1, 2) or label.dtype.kind not in "fiu" or not np.isfinite(label).all():
+            shape = f"{label.dtype} of shape {list(label.shape)}"
+            raise invalid(dataset, f"label is {shape}, and task Regression wants finite numbers, [samples, values]")
+        if not (self.limits(dataset) > 0).all():
+            raise invalid(dataset, "labels are all the same, so there is no default: set evaluation.tolerance")
+
+    def limits(self, dataset: Dataset) -> Array:
+        """The largest error that is right, for each value."""
+        label = _columns(labels(dataset, self.name))
+        if self.tolerance is not None:
+            return np.full(label.shape[1], float(self.tolerance))
+        return np.asarray(TOLERATED_SHARE * label.std(axis=0))
+
+    def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        output, wanted = first(outputs), _columns(labels(dataset, self.name)).shape[1]
+        if output.dtype.kind not in "fiu" or output.shape[:1] < (rows,) or output[:rows].size != rows * wanted:
+            message = f"label has {wanted} values a sample, and the model's first output is {output.dtype} of shape"
+            raise invalid(dataset, f"{message} {list(output.shape)} for {rows} samples, want [{rows}, {wanted}]")
+        return {"value": output[:rows].reshape(rows, wanted).astype(np.float64)}
+
+    def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        label, limits = _columns(labels(dataset, self.name)), self.limits(dataset)
+        shown = ", ".join(f"{limit:.4g}" for limit in limits[:8]) + (", …" if len(limits) > 8 else "")
+        why = "as set" if self.tolerance is not None else "a tenth of the standard deviation of the labels"
+        note = f"right is an answer within {shown} of its label ({why})"
+        after = _within(label, artifact["value"], limits)
+        if source is None:
+            return Evaluation(
+                self.name, dataset.size, None, "Tolerance", "share within tolerance",
+                artifact=scores(label, artifact["value"], after),
+                own=OwnAnswers(dataset.size, int(after.sum())), notes=(note,),
+            )  # fmt: skip
+        before = _within(label, source["value"], limits)
+        return Evaluation(
+            task=self.name,
+            samples=dataset.size,
+            agreement=float(_within(source["value"], artifact["value"], limits).mean()),
+            agreement_kind="Tolerance",
+            metric="share within tolerance",
+            source=scores(label, source["value"], before),
+            artifact=scores(label, artifact["value"], after),
+            answers=PairedAnswers(
+                samples=dataset.size,
+                source_right=int(before.sum()),
+                artifact_right=int(after.sum()),
+                only_source_right=int((before & ~after).sum()),
+                only_artifact_right=int((after & ~before).sum()),
+            ),
+            notes=(note,),
+        )
+
+
+def scores(label: Array, value: Array, right: Array) -> Scores:
+    """R2 is the plain mean over values of 1 less the squared errors by those of the mean label; None: no numbers."""
+    error, spread = value - label, ((label - label.mean(axis=0)) ** 2).sum(axis=0)
+    known = bool(np.isfinite(error).all())
+    share = float(right.mean())
+    figures = {
+        "withinTolerance": share,
+        "r2": float((1 - (error**2).sum(axis=0) / spread).mean()) if known and (spread > 0).all() else None,
+        "meanAbsoluteError": float(np.abs(error).mean()) if known else None,
+        "rootMeanSquareError": float(np.sqrt((error**2).mean())) if known else None,
+    }
+    return Scores(share, figures)
+
+
+def _columns(label: Array) -> Array:
+    return label.reshape(len(label), -1).astype(np.float64)
+
+
+def _within(label: Array, value: Array, limits: Array) -> Array:
+    """What is no number is never right."""
+    return np.asarray((np.abs(value - label) <= limits).all(axis=1))

@@ -1,0 +1,140 @@
+"""What an evaluation finds, whatever the task: scores of both models, their comparison, and how each class fares."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from edge_compressor.gate import Own, Paired, drop_json, own_interval, own_of
+from edge_compressor.runtime import Array
+from edge_compressor.tango import Interval, score_interval
+
+MOST_CLASSES_SHOWN: Final = 64
+"""Beyond this the confusion matrix, and a list of all classes, are longer than the model's story is worth."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one model on labelled samples."""
+
+    score: float
+    """In 0..1: what the gate judges."""
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    """By their key in the manifest; None where they are not numbers, as an error of an answer that is none."""
+    confusion: Array | None = None
+    """(classes, classes), rows the labels, columns the predictions; samples without a class are in no column."""
+
+    def to_json(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        if self.confusion is not None:
+            few = len(self.confusion) <= MOST_CLASSES_SHOWN
+            shown = {"confusion": self.confusion.tolist()} if few else {"classes": len(self.confusion)}
+        figures = {key: None if value is None else round(value, 6) for key, value in self.figures.items()}
+        return {"score": round(self.score, 6), **figures, **shown}
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """How one class fares: the share of its samples that are found (recall), or its average precision."""
+
+    number: int
+    samples: int
+    """Of the class."""
+    source: float
+    artifact: float
+    interval: Interval
+    """Of the drop, 90 %, of this class alone: one class in twenty is above the upper end by chance."""
+
+    @property
+    def drop(self) -> float:
+        return self.source - self.artifact
+
+    def to_json(self, names: Sequence[str]) -> dict[str, Any]:
+        return {
+            "class": self.number,
+            "name": names[self.number] if self.number < len(names) else str(self.number),
+            "samples": self.samples,
+            "source": round(self.source, 6),
+            "artifact": round(self.artifact, 6),
+            "dropPercent": round(self.drop * 100, 4),
+            "lowerPercent": round(self.interval.lower * 100, 4),
+            "upperPercent": round(self.interval.upper * 100, 4),
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Without labels ``source``, ``artifact`` and ``answers`` are None; ``source`` and ``answers`` too where the
+    source is not comparable, and then ``own`` says how the artifact answered."""
+
+    task: str
+    samples: int
+    agreement: float | None
+    """Share of samples, 0..1, that artifact and source answer alike; None: the source is not comparable."""
+    agreement_kind: str
+    """Argmax, Close, Labels, Tolerance, Detections, Cosine or Steps: what alike means."""
+    metric: str = "accuracy"
+    """What the score is."""
+    source: Scores | None = None
+    artifact: Scores | None = None
+    answers: Paired | None = None
+    own: Own | None = None
+    per_class: str = "recall"
+    """What ``classes`` compare: recall or average precision."""
+    classes: tuple[ClassChange, ...] = ()
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was decided by looking at the data, such as a threshold."""
+
+    @property
+    def worst_class(self) -> ClassChange | None:
+        return max(self.classes, key=lambda one: one.drop, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        own = self.own or own_of(self.answers)
+        interval = None if own is None else own_interval(own)
+        shown = sorted(self.classes, key=lambda one: -one.drop)[:MOST_CLASSES_SHOWN]
+        worst = self.worst_class
+        return {
+            "task": self.task,
+            "metric": self.metric,
+            "samples": self.samples,
+            "agreementPercent": None if self.agreement is None else round(self.agreement * 100, 4),
+            "agreementKind": self.agreement_kind,
+            "source": self.source.to_json() if self.source else None,
+            "artifact": self.artifact.to_json() if self.artifact else None,
+            "artifactInterval": interval and [round(interval.lower, 6), round(interval.upper, 6)],
+            "accuracyDrop": drop_json(self.answers) if self.answers else None,
+            "perClass": self.per_class,
+            "classes": [one.to_json(self.class_names) for one in sorted(shown, key=lambda one: one.number)],
+            "worstClass": worst.to_json(self.class_names) if worst else None,
+            "notes": list(self.notes),
+        }
+
+
+def recall_changes(of_class: Array, source_right: Array, artifact_right: Array, numbers: Array) -> list[ClassChange]:
+    """One change for each class with samples; the arguments are (samples, classes) of bool.
+
+    Interval: Tango's over the samples of the class. ``numbers`` are the classes of the columns.
+    """
+    changes = []
+    for column, number in enumerate(numbers):
+        mine = of_class[:, column]
+        if not (samples := int(mine.sum())):
+            continue
+        before, after = source_right[mine, column], artifact_right[mine, column]
+        interval = score_interval(int((before & ~after).sum()), int((after & ~before).sum()), samples)
+        changes.append(ClassChange(int(number), samples, float(before.mean()), float(after.mean()), interval))
+    return changes
+
+
+def macro(values: Array, occurs: Array) -> float:
+    """The plain mean over what occurs; 0 where nothing does."""
+    return float(values[occurs].mean()) if occurs.any() else 0.0
+
+
+def ratio(part: Array, whole: Array) -> Array:
+    """0 / 0 counts as 0."""
+    part = np.asarray(part, dtype=np.float64)
+    return np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)

@@ -1,0 +1,99 @@
+"""``task: Sequence``: a class for each step; ``label`` is (samples, steps) of whole numbers, -1 where a sequence ended.
+
+The first output has a score for each class at each step, the probability of class 1 alone, or is the class itself. Of a
+model with a state it is what each step answers. Score: the share of right steps
+among those with a label. Steps of one sequence depend on each other, so that sequences are what is drawn anew for the
+interval, which is bootstrapped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_compressor.datasets import PROBABLE, Dataset
+from edge_compressor.evaluation import bootstrap
+from edge_compressor.evaluation.classification import scores
+from edge_compressor.evaluation.result import ClassChange, Evaluation, ratio
+from edge_compressor.evaluation.task import PADDING, Answers, Outputs, first, invalid, labels
+from edge_compressor.runtime import Array
+
+
+@dataclass(frozen=True)
+class Sequence:
+    name: str = "Sequence"
+
+    def check(self, dataset: Dataset) -> None:
+        label = labels(dataset, self.name)
+        if label.ndim != 2 or label.dtype.kind not in "iu":
+            shape = f"{label.dtype} of shape {list(label.shape)}"
+            raise invalid(dataset, f"label is {shape}, and task Sequence wants whole numbers, [samples, steps]")
+        if int(label.min()) < PADDING or int(label.max()) < 0:
+            raise invalid(dataset, "label wants classes from 0, and -1 where a sequence has ended, and some classes")
+
+    def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        output, steps = first(outputs), labels(dataset, self.name).shape[1]
+        if output.dtype.kind in "iu" and output.shape[1:2] == (steps,) and output[:rows].size == rows * steps:
+            return {"class": output[:rows].reshape(rows, steps).astype(np.int64)}
+        if output.dtype.kind != "f" or output.ndim != 3 or output.shape[1] != steps:
+            shape = f"{output.dtype} of shape {list(output.shape)}"
+            message = f"label has {steps} steps, and the model's first output is {shape} for {rows} samples"
+            raise invalid(dataset, f"{message}, want [{rows}, {steps}, classes]")
+        if output.shape[2] == 1:
+            return {"class": np.where(np.isnan(output[:rows, :, 0]), -1, output[:rows, :, 0] > PROBABLE).astype(int)}
+        if (highest := int(labels(dataset, self.name).max())) >= output.shape[2]:
+            raise invalid(dataset, f"label {highest} is out of range: the first output has {output.shape[2]} classes")
+        scored = output[:rows]
+        return {"class": np.where(np.isnan(scored).any(axis=2), -1, scored.argmax(axis=2))}
+
+    def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        label = labels(dataset, self.name).astype(np.int64)
+        there = label != PADDING
+        after = artifact["class"]
+        classes = int(max(label.max(), after.max(), -1 if source is None else source["class"].max())) + 1
+        if source is None:
+            counts = np.stack([(there & (after == label)).sum(axis=1), there.sum(axis=1)], axis=1)
+            own = bootstrap.alone(lambda weights: ratio((weights @ counts)[:1], (weights @ counts)[1:]), dataset.size)
+            return Evaluation(
+                self.name, dataset.size, None, "Steps", "accuracy of steps",
+                artifact=scores(label[there], after[there], classes), own=own, class_names=dataset.class_names,
+            )  # fmt: skip
+        before = source["class"]
+        numbers = np.unique(label[there])
+        found = [_by_class(label, there & (one == label), numbers) for one in (before, after)]
+        totals = _by_class(label, there, numbers)
+
+        def score(weights: Array) -> Array:
+            """Source and artifact over all steps, then each class of the source, then each of the artifact."""
+            right, whole = [weights @ one for one in found], weights @ totals
+            every = [ratio(one.sum(), whole.sum()) for one in right]
+            return np.concatenate([every, *(np.where(whole > 0, ratio(one, whole), np.nan) for one in right)])
+
+        paired, seen, drawn = bootstrap.compare(score, dataset.size)
+        return Evaluation(
+            task=self.name,
+            samples=dataset.size,
+            agreement=float((before == after)[there].mean()),
+            agreement_kind="Steps",
+            metric="accuracy of steps",
+            source=scores(label[there], before[there], classes),
+            artifact=scores(label[there], after[there], classes),
+            answers=paired,
+            classes=class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
+            class_names=dataset.class_names,
+        )
+
+
+def class_changes(numbers: Array, of_class: Array, seen: Array, drawn: Array, samples: int) -> tuple[ClassChange, ...]:
+    """From bootstrapped scores, those of the source for each class and then those of the artifact."""
+    count, changes = len(numbers), []
+    for place, number in enumerate(numbers):
+        source, artifact = float(seen[place]), float(seen[count + place])
+        drops = drawn[:, place] - drawn[:, count + place]
+        interval = bootstrap.percentiles(drops, source - artifact, samples)
+        changes.append(ClassChange(int(number), int(of_class[place]), source, artifact, interval))
+    return tuple(changes)
+
+
+def _by_class(label: Array, chosen: Array, numbers: Array) -> Array:
+    """(samples, classes): how many chosen steps each sequence has of each class."""
+    return np.stack([(chosen & (label == number)).sum(axis=1) for number in numbers], axis=1)

@@ -1,0 +1,96 @@
+"""Models with a state: what they give as one output they get as an input at the next step.
+
+A sample of theirs is a sequence (``Dataset.states``). Each model goes along it with a state of its own, so that what
+compression does to the state is seen, too. Steps alone, each with the state that a model had there, are what a model
+is calibrated, timed and tested on.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edge_compressor import runtime
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation.measuring import run
+from edge_compressor.model import Model
+from edge_compressor.runtime import Array
+from edgemodel import reasons
+from edgemodel.artifact import Tensor
+from edgemodel.errors import Stalled
+
+
+def check(model: Model, states: Mapping[str, str]) -> None:
+    """Raises Stalled(InvalidSpec) when ``states`` (input -> output) are not tensors of ``model`` of the same kind."""
+    inputs, outputs = ({tensor.name: tensor for tensor in some} for some in (model.inputs, model.outputs))
+    for taken, given in states.items():
+        for name, known, kind in ((taken, inputs, "input"), (given, outputs, "output")):
+            if name not in known:
+                listed = ", ".join(sorted(known))
+                raise Stalled(reasons.INVALID_SPEC, f"source.state: the model has no {kind} {name!r}; it has {listed}")
+        if not _alike(inputs[taken], outputs[given]):
+            one, other = (f"{tensor.datatype} {list(tensor.shape)}" for tensor in (inputs[taken], outputs[given]))
+            message = f"source.state: input {taken!r} is {one} and output {given!r} {other}: they cannot be one state"
+            raise Stalled(reasons.INVALID_SPEC, message)
+
+
+def _alike(taken: Tensor, given: Tensor) -> bool:
+    """What one of them leaves open the other may fix."""
+    same = len(taken.shape) == len(given.shape) and all(
+        one == other or -1 in (one, other) for one, other in zip(taken.shape, given.shape, strict=True)
+    )
+    return same and taken.datatype == given.datatype
+
+
+def answer(session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -> list[Array]:
+    """All outputs for ``feeds`` of ``dataset``, an axis of items first; of sequences an axis of steps behind it.
+
+    Where a sequence has one label for all its steps, of each the last step only. ``what``: source or artifact. Raises
+    Stalled as ``run``.
+    """
+    if not dataset.states:
+        return dataset.by_item(run(session, feeds, what))
+    answers = [dataset.by_item(outputs) for _, outputs in _walk(session, dataset, feeds, what)]
+    if dataset.label is not None and dataset.label.ndim == 1:
+        return answers[-1]
+    return [np.stack(output, axis=1) for output in zip(*answers, strict=True)]
+
+
+def steps_of(dataset: Dataset, model: Model, count: int, what: str) -> Dataset:
+    """``count`` steps of its sequences (or all, if there are fewer), evenly over them, as samples without labels.
+
+    A ``dataset`` without a state is answered as it is. Raises Stalled as ``answer``.
+    """
+    if not dataset.states:
+        return dataset
+    session = runtime.open_session(model.path, threads=1)
+    whole = dataset.size * dataset.steps
+    wanted = np.arange(min(count, whole)) * whole // min(count, whole)
+    found: dict[str, list[Array]] = {name: [] for name in dataset.inputs}
+    for sequence in np.unique(wanted // dataset.steps):
+        places = set((wanted[wanted // dataset.steps == sequence] % dataset.steps).tolist())
+        feeds = dataset.take(np.repeat(sequence, max(1, dataset.batch)))
+        for step, (feed, _) in enumerate(_walk(session, dataset, feeds, what)):
+            if step in places:
+                for name, array in feed.items():
+                    found[name].append(array if dataset.whole else array[0])
+            if step == max(places):
+                break
+    inputs = {name: np.stack(arrays) for name, arrays in found.items()}
+    return replace(dataset, inputs=inputs, label=None, size=len(wanted), states={})
+
+
+def _walk(
+    session: Any, dataset: Dataset, feeds: Mapping[str, Array], what: str
+) -> Iterator[tuple[dict[str, Array], list[Array]]]:
+    """(inputs, outputs) of each step."""
+    names = [output.name for output in session.get_outputs()]
+    state = {name: feeds[name] for name in dataset.states}
+    others = {name: array if dataset.whole else array.swapaxes(0, 1) for name, array in feeds.items()}
+    for step in range(dataset.steps):
+        now = {name: np.asarray(array[step], order="C") for name, array in others.items() if name not in state}
+        outputs = run(session, now | state, what)
+        yield now | state, outputs
+        given = dict(zip(names, outputs, strict=True))
+        state = {taken: given[name] for taken, name in dataset.states.items()}

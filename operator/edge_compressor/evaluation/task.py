@@ -1,0 +1,81 @@
+"""What every task does: read the outputs of one model, sample by sample, and compare two models by what was read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from edge_compressor import runtime
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation import stateful
+from edge_compressor.evaluation.result import Evaluation
+from edge_compressor.model import Model
+from edge_compressor.progress import Progress
+from edge_compressor.runtime import Array
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+
+Outputs = Mapping[str, Array]
+"""Of one run, by name, in declared order; the first axis may hold more rows than there are samples."""
+Answers = Mapping[str, Array]
+"""What a task keeps of all samples; first axis the samples."""
+
+PADDING: Final = -1
+
+
+class Task(Protocol):
+    """``check`` and ``read`` raise Stalled(DatasetInvalid) when labels, or outputs, are not what the task wants."""
+
+    @property
+    def name(self) -> str: ...
+
+    def check(self, dataset: Dataset) -> None:
+        """Are the labels what the task wants?"""
+
+    def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Of the first ``rows`` samples of one run."""
+
+    def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """``source`` None: it is not comparable."""
+
+
+def first(outputs: Outputs) -> Array:
+    return next(iter(outputs.values()))
+
+
+def run_outputs(model: Model, session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
+    answers = stateful.answer(session, dataset, feeds, what)
+    return dict(zip((tensor.name for tensor in model.outputs), answers, strict=True))
+
+
+def collect(task: Task, model: Model, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
+    """What ``task`` reads of all samples. ``what``: source or artifact.
+
+    Raises Stalled: DatasetInvalid as ``Task.read``, otherwise as ``run``.
+    """
+    session = runtime.open_session(model.path, threads=runtime.available_threads())
+    parts: list[Answers] = []
+    for positions, feeds in dataset.batches():
+        parts.append(task.read(run_outputs(model, session, dataset, feeds, what), len(positions), dataset))
+        progress.count(f"evaluating {what}", int(positions[-1]) + 1, dataset.size)
+    return {name: joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def joined(parts: Sequence[Array]) -> Array:
+    """One array; where the second axis differs, as with detections of one image, it is filled up with PADDING."""
+    if parts[0].ndim < 2 or len({part.shape[1] for part in parts}) == 1:
+        return np.concatenate(parts)
+    longest = max(part.shape[1] for part in parts)
+    wide = [(part, [(0, 0), (0, longest - part.shape[1]), *[(0, 0)] * (part.ndim - 2)]) for part in parts]
+    return np.concatenate([np.pad(part, width, constant_values=PADDING) for part, width in wide])
+
+
+def labels(dataset: Dataset, task: str) -> Array:
+    """Raises Stalled(DatasetInvalid) when there are none."""
+    if dataset.label is None:
+        raise invalid(dataset, f"task {task} needs an array label, and there is none")
+    return np.asarray(dataset.label)
+
+
+def invalid(dataset: Dataset, message: str) -> Stalled:
+    return Stalled(reasons.DATASET_INVALID, f"{dataset.what}: {message}")

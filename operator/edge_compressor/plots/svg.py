@@ -1,0 +1,78 @@
+"""The few shapes that the plots are made of. All text is escaped here, and numbers are short."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from math import floor, log10
+from typing import Final
+
+SOURCE: Final = "#8a5a00"
+ARTIFACT: Final = "#0b5cad"
+GRID: Final = "#d9dde2"
+INK: Final = "#1b1f24"
+FAINT: Final = "#59636e"
+WIDTH: Final = 480
+"""Of most pictures, in units that a phone shows as three quarters of a pixel: text stays readable there."""
+
+
+def number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def svg(height: float, parts: Iterable[str], title: str, *, width: float = WIDTH) -> str:
+    """A picture that fills the width it is given; ``title`` is what a screen reader says."""
+    body = "".join(parts)
+    return (
+        f'<svg viewBox="0 0 {number(width)} {number(height)}" role="img" aria-label="{escape(title)}" '
+        f'xmlns="http://www.w3.org/2000/svg" font-family="system-ui,sans-serif" font-size="14">{body}</svg>'
+    )
+
+
+def text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = INK, size: float | None = None) -> str:
+    at = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    large = f' font-size="{number(size)}"' if size else ""
+    return f'<text x="{number(x)}" y="{number(y)}"{at}{large} fill="{colour}">{escape(words)}</text>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, *, colour: str = GRID, width: float = 1, dash: str = "") -> str:
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    ends = f'x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}"'
+    return f'<line {ends} stroke="{colour}" stroke-width="{number(width)}"{dashed}/>'
+
+
+def box(x: float, y: float, width: float, height: float, *, colour: str, opacity: float = 1) -> str:
+    seen = f' fill-opacity="{opacity:.2g}"' if opacity < 1 else ""
+    size = f'x="{number(x)}" y="{number(y)}" width="{number(max(0, width))}" height="{number(max(0, height))}"'
+    return f'<rect {size} fill="{colour}"{seen}/>'
+
+
+def dot(x: float, y: float, radius: float, *, colour: str, hollow: bool = False) -> str:
+    fill = f'fill="#fff" stroke="{colour}" stroke-width="2"' if hollow else f'fill="{colour}"'
+    return f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" {fill}/>'
+
+
+def legend(entries: Sequence[tuple[str, str]], y: float, *, x: float = 0) -> list[str]:
+    """(colour, words) side by side."""
+    parts = []
+    for colour, words in entries:
+        parts += [box(x, y - 11, 12, 12, colour=colour), text(x + 18, y, words)]
+        x += 34 + 7.6 * len(words)
+    return parts
+
+
+def shortened(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers, a step of 1, 2 or 5 times a power of ten apart, that lie in ``low`` to ``high``."""
+    span = high - low
+    if span <= 0:
+        return [low]
+    unit = 10.0 ** floor(log10(span / about))
+    step = next(unit * factor for factor in (1, 2, 5, 10) if span / (unit * factor) <= about)
+    first = -(-low // step)
+    return [step * (first + place) for place in range(int((high - first * step) / step + 1e-9) + 1)]
+
+
+def label(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

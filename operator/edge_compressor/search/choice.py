@@ -1,0 +1,57 @@
+"""Which of the candidates that were kept is taken; or none, where the source serves as well."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Final
+
+from edge_compressor.search.trial import NOISE, Trial
+from edgemodel.verdict import Verdict
+
+OBJECTIVES: Final = ("Balanced", "Speed", "Size")
+
+
+@dataclass(frozen=True)
+class Choice:
+    trial: Trial | None
+    """None: serve the source."""
+    reason: str
+
+
+def score(trial: Trial, objective: str, source_zstd_bytes: int) -> float:
+    """Of the source: 1. More is better.
+
+    Speed: how many times as fast, where a tie counts as 1. Size: how many times fewer bytes after zstd, as a node
+    downloads them. Balanced: the geometric mean of both, so that twice as fast weighs as much as half the bytes.
+    """
+    assert trial.zstd_bytes is not None
+    smaller = source_zstd_bytes / trial.zstd_bytes
+    if objective == "Speed":
+        return trial.credited_speed
+    return smaller if objective == "Size" else sqrt(trial.credited_speed * smaller)
+
+
+def choose(trials: Sequence[Trial], objective: str, source_zstd_bytes: int) -> Choice:
+    """The best by ``objective``; of those within noise of it, the one that is smallest after zstd."""
+    kept = [trial for trial in trials if trial.kept]
+    if not kept:
+        return Choice(None, f"serve the source: {_why_none(trials)}")
+    best = max(score(trial, objective, source_zstd_bytes) for trial in kept)
+    if best <= 1 + NOISE:
+        return Choice(None, f"serve the source: none of {len(kept)} that keep the budget is better ({objective})")
+    near = [trial for trial in kept if score(trial, objective, source_zstd_bytes) * (1 + NOISE) >= best]
+    taken = min(near, key=lambda trial: (trial.zstd_bytes or 0, str(trial.recipe)))
+    assert taken.speed is not None
+    assert taken.zstd_bytes is not None
+    smaller = source_zstd_bytes / taken.zstd_bytes
+    gains = f"{taken.speed.ratio:.2f} times as fast, {smaller:.2f} times fewer bytes after zstd"
+    return Choice(taken, f"{taken.recipe}: best of {len(kept)} that keep the budget ({objective}): {gains}")
+
+
+def _why_none(trials: Sequence[Trial]) -> str:
+    if not trials:
+        return "nothing was tried"
+    undecided = [trial for trial in trials if trial.accuracy and trial.accuracy.verdict is Verdict.INCONCLUSIVE]
+    if undecided:
+        return f"none of {len(trials)} tried is shown to keep the budget; {undecided[0].recipe}: {undecided[0].dropped}"
+    return f"none of {len(trials)} tried keeps the budget at the speed of the source"

@@ -1,0 +1,33 @@
+"""Would it be slow on another processor, whatever the timer here says? Told by the graph as onnxruntime runs it.
+
+Two signs were there in every slow case met: ConvInteger, for which few processors have a fast kernel, and convolutions
+that were to be quantized but stayed float among quantized neighbours, with a conversion to and fro at each.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import onnx
+
+from edge_compressor.model import nodes
+
+LEAST_SHARE: Final = 0.8
+"""Of all convolutions those that must be fused quantized ones, where any is quantized."""
+
+_FLOAT: Final = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
+
+
+def why_slow(optimized: Path) -> str | None:
+    """None: no sign of it. ``optimized`` is what onnxruntime made of the candidate."""
+    graph = onnx.load(optimized).graph
+    every = list(nodes(graph))
+    integer = sum(node.op_type == "ConvInteger" for node in every)
+    if integer:
+        return f"{integer} ConvInteger: convolutions that quantize their input at each run are slow"
+    restored = {output for node in every if node.op_type == "DequantizeLinear" for output in node.output}
+    fused = sum(node.op_type == "QLinearConv" for node in every)
+    floats = [node for node in every if node.op_type in _FLOAT]
+    total = fused + len(floats)
+    if (fused or any(node.input[0] in restored for node in floats)) and fused < LEAST_SHARE * total:
+        return f"{fused} of {total} convolutions run quantized, at least {LEAST_SHARE:.0%} should"
+    return None

@@ -1,0 +1,48 @@
+"""A first look at a candidate, in a process of its own: ``… -m edge_compressor.search.probe MODEL FEEDS OPTIMIZED``.
+
+Kernels of rare operator combinations have ended whole processes; one that does so here costs the search a candidate.
+Runs the model once on FEEDS (.npz) and leaves the graph as onnxruntime runs it at OPTIMIZED.
+"""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_compressor import runtime
+from edge_compressor.runtime import Array
+
+MOST_SECONDS: Final = 300
+
+
+def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
+    """What is wrong with ``model``; None when it ran. ``optimized`` is written then."""
+    feeds = optimized.with_suffix(".npz")
+    np.savez(feeds, allow_pickle=False, **feed)
+    command = [sys.executable, "-m", "edge_compressor.search.probe", str(model), str(feeds), str(optimized)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"onnxruntime did not answer within {MOST_SECONDS} s"
+    finally:
+        feeds.unlink()
+    if done.returncode < 0:
+        return f"onnxruntime was ended by {signal.Signals(-done.returncode).name}"
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        return f"onnxruntime cannot run it: {said[-1][:300] if said else 'it said nothing'}"
+    return None
+
+
+def main() -> None:
+    model, feeds, optimized = map(Path, sys.argv[1:4])
+    session = runtime.open_session(model, threads=1, optimized=optimized)
+    with np.load(feeds, allow_pickle=False) as feed:
+        runtime.run(session, dict(feed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What Auto tries: a first round over methods and operator types, and gentler forms of what loses too much."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, Final
+
+import onnx
+
+DYNAMIC, STATIC, WEIGHTS = "QuantizeDynamic", "QuantizeStatic", "StoreWeights"
+CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
+PRODUCTS: Final = ("MatMul", "Gemm")
+RECURRENT: Final = ("LSTM", "Attention")
+
+_LONGEST_SHOWN: Final = 40
+SENSITIVE_SHARES: Final = (0.125, 0.25, 0.5)
+"""Of the nodes that could be quantized, the most sensitive first."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A step type, or StoreWeights, with those of its settings that are not the default."""
+
+    type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        excluded = self.settings.get("excludeNodes", [])
+        shown = [
+            "+".join(value) if isinstance(value, list) else str(value)
+            for key, value in self.settings.items()
+            if key != "excludeNodes"
+        ]
+        if excluded:
+            listed = " and ".join(excluded)
+            count = f"{len(excluded)} node{'s' if len(excluded) > 1 else ''}"
+            shown.append(f"without {listed if len(listed) <= _LONGEST_SHOWN else count}")
+        return f"{self.type}({', '.join(shown)})" if shown else self.type
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": self.type, "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    parts: tuple[Part, ...]
+
+    def __str__(self) -> str:
+        return " then ".join(map(str, self.parts)) or "as it is"
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [part.to_json() for part in self.parts]
+
+    def with_(self, **settings: Any) -> "Recipe":
+        """The last part with ``settings`` on top of its own."""
+        last = self.parts[-1]
+        return Recipe((*self.parts[:-1], Part(last.type, {**last.settings, **settings})))
+
+
+def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[Recipe]:
+    """Each method on all operator types it is made for, and on those alone that the methods differ on.
+
+    ``calibrated``: whether there is data for the static method. The safest come first.
+    """
+    present = {node.op_type for node in model.graph.node}
+    convolutions, products, recurrent = (
+        [kind for kind in kinds if kind in present] for kinds in (CONVOLUTIONS, PRODUCTS, RECURRENT)
+    )
+    recipes = [*map(stored, ("FP16", "INT8")), _recipe(DYNAMIC)]
+    for kinds in (products, recurrent):
+        if kinds:
+            recipes.append(_recipe(DYNAMIC, opTypes=kinds))
+    if calibrated:
+        recipes.append(_recipe(STATIC))
+        for kinds in (convolutions + products, convolutions, products):
+            if kinds and _recipe(STATIC, opTypes=kinds) not in recipes:
+                recipes.append(_recipe(STATIC, opTypes=kinds))
+    return recipes
+
+
+def stored(datatype: str) -> Recipe:
+    """Weights kept as FP16 or INT8, and computed with as FP32."""
+    return _recipe(WEIGHTS, datatype=datatype)
+
+
+def quantizes(recipe: Recipe) -> bool:
+    return any(part.type in (DYNAMIC, STATIC) for part in recipe.parts)
+
+
+def quantized_nodes(model: onnx.ModelProto, recipe: Recipe, defaults: Iterable[str]) -> list[onnx.NodeProto]:
+    """What the last part of ``recipe`` quantizes, in the order of the graph; ``defaults``: its operator types."""
+    kinds = set(recipe.parts[-1].settings.get("opTypes") or defaults)
+    return [node for node in model.graph.node if node.op_type in kinds]
+
+
+def ends(nodes: Iterable[onnx.NodeProto]) -> list[str]:
+    """The first and the last layer, which often lose most; none where there are no others."""
+    layers = [node.name for node in nodes if node.op_type in (*CONVOLUTIONS, *PRODUCTS, *RECURRENT)]
+    return [layers[0], layers[-1]] if len(layers) > 2 else []
+
+
+def most_sensitive(ranked: Sequence[str]) -> Iterable[list[str]]:
+    """Growing parts of ``ranked``, as SENSITIVE_SHARES has them; never all of it."""
+    sizes = sorted({ceil(len(ranked) * share) for share in SENSITIVE_SHARES})
+    return [sorted(ranked[:size]) for size in sizes if size < len(ranked)]
+
+
+def _recipe(kind: str, **settings: Any) -> Recipe:
+    return Recipe((Part(kind, settings),))

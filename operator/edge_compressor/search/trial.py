@@ -1,0 +1,231 @@
+"""One candidate, measured: the questions that cost least are asked first, and the first bad answer drops it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edge_compressor import evaluation
+from edge_compressor.datasets import Dataset
+from edge_compressor.gate import (
+    Budget,
+    Measurements,
+    Paired,
+    PairedAnswers,
+    drop_json,
+    judge_accuracy,
+    judge_latency,
+    judge_size,
+)
+from edge_compressor.golden import sample_feeds
+from edge_compressor.model import Model, check_model, check_same_interface
+from edge_compressor.runtime import Array
+from edge_compressor.search.portable import why_slow
+from edge_compressor.search.probe import look
+from edge_compressor.search.recipes import Recipe
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+from edgemodel.task import AUTO
+from edgemodel.verdict import Check, Verdict
+
+NOISE: Final = 0.03
+"""Speeds that differ by less are a tie: so much do two sessions of one file differ."""
+
+_FEEDS_TIMED: Final = 16
+_SAMPLES_FIRST: Final = 128
+
+
+class Pace(StrEnum):
+    """Beside the source: the 99 % interval of the ratio lies above the tie; reaches into it, not below; or below."""
+
+    FASTER = "Faster"
+    TIE = "Tie"
+    SLOWER = "Slower"
+
+
+@dataclass
+class Trial:
+    """What is known of one recipe. None: it was dropped before that was measured."""
+
+    recipe: Recipe
+    model: Model | None = None
+    zstd_bytes: int | None = None
+    slow_elsewhere: str | None = None
+    """Why it would be slow on other processors."""
+    looked: bool = False
+    """Whether ``slow_elsewhere`` was asked at all."""
+    speed: evaluation.Speed | None = None
+    answers: Paired | None = None
+    dropped: str | None = None
+    on_front: bool = False
+    """No other that was kept is both faster and smaller."""
+    accuracy: Check | None = None
+    """The last question: a trial that was dropped by it has nothing else against it."""
+
+    @property
+    def missed_accuracy(self) -> bool:
+        return self.accuracy is not None and self.accuracy.verdict is not Verdict.PASS
+
+    @property
+    def kept(self) -> bool:
+        return self.dropped is None
+
+    @property
+    def pace(self) -> Pace | None:
+        return None if self.speed is None else pace(self.speed)
+
+    @property
+    def credited_speed(self) -> float:
+        """A tie earns nothing."""
+        return self.speed.ratio if self.speed is not None and self.pace is Pace.FASTER else 1.0
+
+    def to_json(self, *, scored: bool) -> dict[str, Any]:
+        """``accuracyDrop`` where there is a score, ``agreementPercent`` where there is none."""
+        shown: dict[str, Any] = {"recipe": self.recipe.to_json(), "name": str(self.recipe)}
+        shown["sizeBytes"] = self.model.size_bytes if self.model else None
+        shown["zstdBytes"] = self.zstd_bytes
+        shown["speed"] = _speed_json(self.speed)
+        shown["accuracyDrop"] = drop_json(self.answers) if self.answers and scored else None
+        shown["agreementPercent"] = round(100 - self.answers.drop * 100, 4) if self.answers and not scored else None
+        shown["slowElsewhere"] = self.slow_elsewhere or ("no sign of it" if self.looked else None)
+        return {**shown, "dropped": self.dropped, "paretoFront": self.on_front}
+
+
+def pace(speed: evaluation.Speed) -> Pace:
+    if speed.lower > 1 + NOISE:
+        return Pace.FASTER
+    return Pace.TIE if speed.lower > 1 - NOISE else Pace.SLOWER
+
+
+def has_score(dataset: Dataset, task: str) -> bool:
+    """A set without labels has one for tasks that need none, which are never taken unless they are named."""
+    return dataset.label is not None or task != AUTO
+
+
+@dataclass
+class Trials:
+    """What all candidates are measured against."""
+
+    source: Model
+    selection: Dataset
+    budget: Budget
+    limit_percent: Decimal
+    """The largest drop of accuracy; without labels, of agreement with the source."""
+    agreement: str
+    """Where there is no score: Close or Argmax."""
+    evaluator: evaluation.Evaluator
+    """Of ``selection`` alone."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Of the files measured, with the recipe of each."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is more to compare than what both answer."""
+        return has_score(self.selection, self.evaluator.task)
+
+    def feeds(self, count: int) -> list[dict[str, Array]]:
+        """Single samples, spread evenly."""
+        return sample_feeds(self.source, self.selection, count) or []
+
+    def measure(self, recipe: Recipe, path: Path) -> Trial:
+        """``path`` lies in a folder of its own, where files may be made."""
+        trial = Trial(recipe)
+        try:
+            self._measure(trial, path)
+        except _Dropped as reason:
+            trial.dropped = str(reason)
+        except Stalled as error:
+            if error.reason in (reasons.SOURCE_INVALID, reasons.DATASET_INVALID):
+                raise  # of which no candidate is to blame
+            trial.dropped = error.message
+        return trial
+
+    def _measure(self, trial: Trial, path: Path) -> None:
+        optimized = path.parent / "optimized.onnx"
+        if wrong := look(path, self.feeds(1)[0], optimized):
+            raise _Dropped(wrong)
+        model = check_model(path, what="it", reason=reasons.STEP_FAILED)
+        check_same_interface(self.source, model)
+        trial.model = model
+        if same := self.digests.get(model.digest):
+            raise _Dropped(f"the same file as {same}")
+        self.digests[model.digest] = str(trial.recipe)
+        trial.slow_elsewhere, trial.looked = why_slow(optimized), True
+        optimized.unlink()
+        if trial.slow_elsewhere:
+            raise _Dropped(trial.slow_elsewhere)
+        if self.budget.max_size_bytes is not None:
+            _keep(judge_size(model.size_bytes, self.budget.max_size_bytes))
+        trial.speed = evaluation.compare_speed(self.source, model, self.feeds(_FEEDS_TIMED))
+        if trial.pace is Pace.SLOWER:
+            raise _Dropped(f"slower than the source, or not shown not to be: {_range(trial.speed)} of its speed")
+        if self.budget.max_latency_milliseconds is not None:
+            timed = Measurements(None, False, model.size_bytes, trial.speed.artifact.p50, trial.speed.runs)
+            _keep(judge_latency(timed, self.budget.max_latency_milliseconds))
+        self._judge_accuracy(trial, model)
+
+    def _judge_accuracy(self, trial: Trial, model: Model) -> None:
+        """On few samples first: what fails by so much that those show it need not run on all."""
+        steps = [self.selection.size // _SAMPLES_FIRST, 1] if self.selection.size >= 2 * _SAMPLES_FIRST else [1]
+        for step in steps:
+            trial.answers, metric = self.answers(model, step)
+            measured = Measurements(trial.answers, False, model.size_bytes, None, metric=metric)
+            check = judge_accuracy(measured, self.limit_percent)
+            if not self.scored:
+                check = replace(check, message=check.message.replace("accuracy", "agreement with the source", 1))
+            trial.accuracy = check
+            if check.verdict is Verdict.FAIL or step == 1:
+                _keep(check)
+
+    def answers(self, model: Model, step: int) -> tuple[Paired, str]:
+        """(on each ``step``-th sample, what they are compared by).
+
+        Without a score the source counts as right, always: what agreement lacks is then a drop like any other.
+        """
+        samples = self.selection.every(step)
+        if self.scored:
+            found = self.evaluator.evaluate(self.source, model, samples)
+            assert found.answers is not None  # the interface is the source's, so they can be compared
+            return found.answers, found.metric
+        progress = self.evaluator.progress
+        found = evaluation.compare_values(self.source, model, samples, progress, kind=self.agreement)
+        assert found.agreement is not None
+        alike = round(found.agreement * found.samples)
+        return PairedAnswers(found.samples, found.samples, alike, found.samples - alike, 0), "accuracy"
+
+
+class _Dropped(Exception):
+    """Why."""
+
+
+def _keep(check: Check) -> None:
+    if check.verdict is not Verdict.PASS:
+        raise _Dropped(f"{check.verdict}: {check.message}")
+
+
+def _range(speed: evaluation.Speed) -> str:
+    return f"{speed.lower:.2f} to {speed.upper:.2f}"
+
+
+def _speed_json(speed: evaluation.Speed | None) -> dict[str, Any] | None:
+    if speed is None:
+        return None
+    return {
+        "ratio": round(speed.ratio, 4),
+        "lower": round(speed.lower, 4),
+        "upper": round(speed.upper, 4),
+        "confidencePercent": 99,
+        "runs": speed.runs,
+        "verdict": pace(speed),
+    }
+
+
+def mark_front(trials: Sequence[Trial]) -> None:
+    """Of those that were kept."""
+    points = [(trial.credited_speed, -(trial.zstd_bytes or 0)) for trial in trials]
+    for trial, point in zip(trials, points, strict=True):
+        trial.on_front = not any(other != point and all(np.greater_equal(other, point)) for other in points)

@@ -1,0 +1,272 @@
+"""``type: Auto``: tries what suits a model, by measuring, and takes the best that keeps the budget; or the source.
+
+No recipe is safe for all models: int8 by the range of each run halves the time of a transformer and ruins a voice
+detector; int8 by calibrated ranges is the best for one convolutional net and the end of another. So each candidate is
+made by the steps that there are, and measured on samples that are not those of the report: would it be slow on other
+processors, is it faster here, does it keep the accuracy. A tie is not faster, and what is not shown to keep the budget
+does not keep it. What was tried, and why it was dropped, goes into the manifest.
+"""
+
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+
+from edge_compressor import evaluation
+from edge_compressor.evaluation.evaluator import incomparable
+from edge_compressor.model import Model, check_model
+from edge_compressor.search import choice, recipes, sensitivity, weights
+from edge_compressor.search.recipes import Part, Recipe
+from edge_compressor.search.trial import Trial, Trials, has_score, mark_front
+from edge_compressor.steps import quantize_dynamic, quantize_static
+from edge_compressor.steps.settings import Choice, Fraction, Settings, Whole
+from edge_compressor.steps.step import (
+    Step,
+    StepContext,
+    failed,
+    resolve,
+    with_named_nodes,
+    with_weights_as_initializers,
+)
+from edgemodel.digest import digest_of_file
+from edgemodel.errors import Stalled
+
+DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
+"""Where the budget does not limit the drop of accuracy: no limit at all would let the smallest ruin win."""
+
+_QUANTIZERS: Final = {step.type: step for step in (quantize_dynamic.STEP, quantize_static.STEP)}
+_DEFAULT_OP_TYPES: Final = {
+    recipes.DYNAMIC: quantize_dynamic.DEFAULT_OP_TYPES,
+    recipes.STATIC: quantize_static.DEFAULT_OP_TYPES,
+}
+_FEEDS_FOR_SENSITIVITY: Final = 8
+_BEST_TO_STORE: Final = 2
+"""So many of the best are tried again with the weights that are still FP32 stored small."""
+
+
+def apply(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) without samples to choose by, or when the budget cannot be judged by them."""
+    if context.source is None or context.selection is None:
+        raise failed(context.name, "Auto needs datasets.evaluation: inputs, and label where there are classes")
+    if reason := incomparable(context.source, check_model(model)):
+        message = f"Auto compares with the source, and {reason}: quantize by another step, and set minAccuracyPercent"
+        raise failed(context.name, message)
+    limit = _limit(settings, context)
+    evaluator = evaluation.Evaluator(context.progress, context.task, context.tolerance)
+    trials = Trials(context.source, context.selection, context.budget, limit, settings["agreement"], evaluator)
+    search = _Search(model, context, trials, settings["maxTrials"], time.monotonic() + settings["maxSeconds"])
+    search.run(settings["objective"])
+    chosen = search.choose(settings["objective"])
+    search.clear(but=chosen.trial)
+    context.progress.say(f"step {context.name}: {chosen.reason}")
+    context.notes["auto"] = search.to_json(settings["objective"], chosen)
+    if chosen.trial is None or chosen.trial.model is None:
+        return context.source.path
+    result = context.folder / "auto.onnx"
+    shutil.copyfile(chosen.trial.model.path, result)
+    return result
+
+
+def _limit(settings: Settings, context: StepContext) -> Decimal:
+    """Largest drop, in percent, of accuracy or, without labels, of agreement with the source."""
+    assert context.selection is not None
+    given = context.budget.max_accuracy_drop_percent
+    if has_score(context.selection, context.task):
+        return DEFAULT_DROP_PERCENT if given is None else given
+    if given is not None and context.budget.when_inconclusive == "Stall":
+        message = f"budget.maxAccuracyDropPercent is {given}, and without labels no drop of accuracy is seen"
+        raise failed(context.name, f"{message}: give datasets.evaluation a label, or set minAgreementPercent instead")
+    return 100 - Decimal(settings["minAgreementPercent"])
+
+
+@dataclass
+class _Search:
+    """What is tried, in order, until trials or time are used up."""
+
+    given: Path
+    context: StepContext
+    trials: Trials
+    most_trials: int
+    end: float
+    """By time.monotonic."""
+    tried: list[Trial] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    source_zstd_bytes: int = 0
+
+    def run(self, objective: str) -> None:
+        if self.trials.source.digest != digest_of_file(self.given):
+            self._try(Recipe(()))  # what the steps before made is a candidate as it is
+        self.trials.digests[self.trials.source.digest] = "the source"
+        named = with_weights_as_initializers(with_named_nodes(onnx.load(self.given)))
+        if self.context.calibration is None:
+            self.notes.append("QuantizeStatic was not tried: it needs datasets.calibration")
+        for recipe in recipes.first_round(named, calibrated=self.context.calibration is not None):
+            self._try(recipe)
+        for trial in self._promising():
+            self._refine(trial, named)
+        best = sorted(self._kept(), key=lambda trial: -choice.score(trial, objective, self.source_zstd_bytes))
+        for trial in [trial for trial in best if recipes.quantizes(trial.recipe)][:_BEST_TO_STORE]:
+            for stored in (recipes.stored(datatype) for datatype in weights.DATATYPES):
+                self._try(Recipe((*trial.recipe.parts, *stored.parts)))
+        if self._used_up():
+            self.notes.append(f"the search ended early: maxTrials or maxSeconds was reached ({len(self.tried)} trials)")
+
+    def choose(self, objective: str) -> choice.Choice:
+        mark_front(self._kept())
+        return choice.choose(self.tried, objective, self.source_zstd_bytes)
+
+    def clear(self, *, but: Trial | None) -> None:
+        """Candidates may be large, and the folder stays until the Job ends."""
+        for folder in self.context.folder.glob("trial-*"):
+            if but is None or but.model is None or folder not in but.model.path.parents:
+                shutil.rmtree(folder)
+
+    def to_json(self, objective: str, chosen: choice.Choice) -> dict[str, Any]:
+        selection = self.trials.selection
+        return {
+            "objective": objective,
+            "chosen": str(chosen.trial.recipe) if chosen.trial else "the source",
+            "reason": chosen.reason,
+            "samples": selection.size,
+            "judgedBy": "accuracy" if self.trials.scored else f"agreement ({self.trials.agreement})",
+            "limitPercent": str(self.trials.limit_percent),
+            "sourceZstdBytes": self.source_zstd_bytes or None,
+            "notes": self.notes,
+            "tried": [trial.to_json(scored=self.trials.scored) for trial in self.tried],
+        }
+
+    def _kept(self) -> list[Trial]:
+        return [trial for trial in self.tried if trial.kept]
+
+    def _used_up(self, *, reserved: int = 0) -> bool:
+        """``reserved``: trials that are left for what comes later."""
+        return len(self.tried) + reserved >= self.most_trials or time.monotonic() >= self.end
+
+    def _promising(self) -> list[Trial]:
+        """Quantized, fast, and dropped for nothing but their accuracy; those that lost least first."""
+        missed = [trial for trial in self.tried if trial.missed_accuracy and recipes.quantizes(trial.recipe)]
+        return sorted(missed, key=lambda trial: trial.answers.drop if trial.answers else 1.0)
+
+    def _refine(self, trial: Trial, named: onnx.ModelProto) -> None:
+        """Gentler and gentler, until one keeps the budget."""
+        for recipe in self._gentler(trial, named):
+            if self._used_up(reserved=_BEST_TO_STORE * len(weights.DATATYPES)):
+                return
+            tried = self._try(recipe)
+            if tried is not None and tried.kept:
+                return
+
+    def _gentler(self, trial: Trial, named: onnx.ModelProto) -> Iterable[Recipe]:
+        recipe = trial.recipe
+        nodes = recipes.quantized_nodes(named, recipe, _DEFAULT_OP_TYPES[recipe.parts[-1].type])
+        if recipe.parts[-1].type == recipes.STATIC:
+            yield recipe.with_(calibrationMethod="Percentile")
+        if ends := recipes.ends(nodes):
+            yield recipe.with_(excludeNodes=ends)
+        if trial.model is not None:
+            ranked = self._ranked(trial.model, [node.name for node in nodes], named)
+            for excluded in recipes.most_sensitive(ranked):
+                yield recipe.with_(excludeNodes=excluded)
+
+    def _ranked(self, candidate: Model, names: list[str], named: onnx.ModelProto) -> list[str]:
+        try:
+            return sensitivity.rank(named, candidate.path, names, self.trials.feeds(_FEEDS_FOR_SENSITIVITY))
+        except MemoryError:
+            raise
+        except Exception as error:  # onnxruntime raises anything for tensors that it cannot lay open
+            self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {str(error)[:200]}")
+            return []
+
+    def _try(self, recipe: Recipe) -> Trial | None:
+        """None: trials or time are used up, or the recipe was tried before."""
+        if self._used_up() or any(trial.recipe == recipe for trial in self.tried):
+            return None
+        folder = self.context.folder / f"trial-{len(self.tried)}"
+        folder.mkdir()
+        try:
+            path = self._make(recipe, folder)
+        except MemoryError:
+            raise
+        except Exception as error:  # the libraries below raise anything for graphs they were not made for
+            message = error.message if isinstance(error, Stalled) else f"{type(error).__name__}: {str(error)[:300]}"
+            trial = Trial(recipe, dropped=f"cannot be made: {message}")
+        else:
+            trial = self.trials.measure(recipe, path)
+        self._note(trial)
+        if not trial.kept and not trial.missed_accuracy:
+            shutil.rmtree(folder)
+        return trial
+
+    def _note(self, trial: Trial) -> None:
+        self.tried.append(trial)
+        if trial.kept and trial.model is not None:
+            self.source_zstd_bytes = self.source_zstd_bytes or evaluation.zstd_size(self.trials.source.path)
+            trial.zstd_bytes = evaluation.zstd_size(trial.model.path)
+        said = trial.dropped or f"kept, {trial.pace}"
+        speed = f", {trial.speed.ratio:.2f} times as fast" if trial.speed else ""
+        size = f", {trial.model.size_bytes} bytes" if trial.model else ""
+        self.context.progress.say(f"step {self.context.name}: {trial.recipe}{size}{speed}: {said}")
+
+    def _make(self, recipe: Recipe, folder: Path) -> Path:
+        current = self.given
+        for number, part in enumerate(recipe.parts):
+            own = folder / str(number)
+            own.mkdir()
+            current = self._apply(part, current, own)
+        if current == self.given:
+            shutil.copyfile(current, folder / "given.onnx")
+            return folder / "given.onnx"
+        return current
+
+    def _apply(self, part: Part, model: Path, folder: Path) -> Path:
+        if part.type == recipes.WEIGHTS:
+            if not weights.store(model, folder / "stored.onnx", part.settings["datatype"]):
+                raise failed(self.context.name, "no FP32 weights are left that are worth storing small")
+            return folder / "stored.onnx"
+        step = _QUANTIZERS[part.type]
+        assert step.apply is not None
+        context = replace(self.context, folder=folder, notes={})
+        return step.apply(model, resolve(step, self.context.name, part.settings), context)
+
+
+STEP = Step(
+    "Auto",
+    "Tries quantization methods, operator types and exclusions; takes the best that keeps the budget on half of "
+    "datasets.evaluation and is not slower than the source, or else serves the source.",
+    {
+        "objective": Choice(
+            "Balanced",
+            "What is best among those that keep the budget. Speed: times as fast as the source, a tie counts as 1. "
+            "Size: times fewer bytes after zstd, as nodes download them. Balanced: the geometric mean of both. "
+            "Default: Balanced.",
+            choice.OBJECTIVES,
+        ),
+        "maxTrials": Whole(24, "How many candidates are made and measured at most; 1 to 200. Default: 24.", most=200),
+        "maxSeconds": Whole(
+            900,
+            "After so many seconds no further candidate is begun; 1 to 86400. Default: 900.",
+            most=86_400,
+        ),
+        "agreement": Choice(
+            "Close",
+            "When two answers agree, where datasets.evaluation has no label. Close: no value is further off than 1 % "
+            "of the largest. Argmax: the first output has its largest values at the same places. Default: Close.",
+            ("Close", "Argmax"),
+        ),
+        "minAgreementPercent": Fraction(
+            "99.0",
+            "On how many of the samples artifact and source must agree, where datasets.evaluation has no label; judged "
+            'by the lower end of the 90 % interval; "0" to "100". Default: "99.0".',
+            least="0",
+            most="100",
+        ),
+    },
+    apply,
+    needs=("evaluation",),
+    selects=True,
+)

@@ -1,0 +1,126 @@
+"""``type: ClusterWeights``: each weight tensor keeps few distinct values, and one byte a weight that says which.
+
+Non-linear quantization by k-means, from centres spread evenly over the range of the weights (Han et al. 2016, "Deep
+compression"); even spacing keeps the few large weights, which matter most. A weight that is zero stays zero, so that
+a pruned model stays sparse.
+
+Stored as a codebook and uint8 indices, which a Gather turns to floats; onnxruntime does that once, when it loads the
+model, so answers take as long as before and the memory is that of floats. Against repeating floats in the file, it
+makes a Fashion-MNIST classifier 3.8 times smaller, instead of not at all, and 15 to 20 % smaller after zstd; it takes
+3 ms longer to load. After zstd the classifier is 5.5 times smaller with 64 values (0.15 points of accuracy lost), 7.3
+times with 16 (0.2 points), 10 times with 8 (2 points).
+
+CleanGraph would turn it back to floats, and so does each later step that changes weights: they belong before.
+Quantization turns it to int8, which stays small to transfer with one scale a tensor (perChannel false).
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+
+from edge_compressor.runtime import Array
+from edge_compressor.steps.settings import Settings, Whole
+from edge_compressor.steps.step import EXCLUDE_NODES, Step, StepContext, failed, op_types
+from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
+
+DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gather", "Gemm", "MatMul")
+
+MOST_ROUNDS: Final = 300
+"""Of k-means; it ends earlier when no centre moves."""
+
+NODES_BYTES: Final = 256
+"""About what two nodes, two tensors and their names add to the file."""
+
+
+def apply(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when no weight becomes smaller by it."""
+    graph = load_float(model, context)
+    weights = find_weights(graph, settings, context, default=DEFAULT_OP_TYPES, can="clustered")
+    taken = taken_names(graph)
+    decoders: list[onnx.NodeProto] = []
+    for number, weight in enumerate(weights):
+        context.progress.count("clustering", number, len(weights), "weights")
+        codebook, indices = cluster(weight.values, settings["clusters"])
+        if indices.nbytes + codebook.nbytes + NODES_BYTES < weight.values.nbytes:
+            decoders += _store(graph, weight, codebook, indices, taken)
+    if not decoders:
+        message = f"nothing was clustered: none of {len(weights)} weights is large enough to become smaller by it"
+        raise failed(context.name, f"{message}: leave the step out")
+    context.notes["clustered"] = len(decoders) // 2
+    nodes = [*decoders, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    result = context.folder / "clustered.onnx"
+    onnx.save(graph, result)
+    return result
+
+
+def cluster(values: Array, clusters: int) -> tuple[Array, Array]:
+    """(codebook, indices): ``codebook[indices]`` is close to ``values``; indices are uint8, shaped as the values.
+
+    ``clusters`` is 2 to 256; the codebook is sorted, of the type of ``values``, and shorter if fewer do. Zeros have
+    an entry of their own. Each round takes O(k log n) after one sort: sums of runs are differences of prefix sums.
+    """
+    zeros = bool((values == 0).any())
+    rest = np.sort(values[values != 0].astype(np.float64))
+    centres = _centres(rest, clusters - zeros) if rest.size else rest
+    codebook = np.unique(np.concatenate([centres, np.zeros(int(zeros))]).astype(values.dtype))
+    wide = codebook.astype(np.float64)
+    indices = np.searchsorted((wide[1:] + wide[:-1]) / 2, values.astype(np.float64).ravel())
+    if zeros:
+        indices[values.ravel() == 0] = np.searchsorted(wide, 0.0)
+    used, indices = np.unique(indices, return_inverse=True)
+    return codebook[used], indices.astype(np.uint8).reshape(values.shape)
+
+
+def _centres(ordered: Array, clusters: int) -> Array:
+    """Lloyd's k-means on sorted values; a centre without values stays where it is."""
+    centres = np.linspace(ordered[0], ordered[-1], clusters)
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    for _ in range(MOST_ROUNDS):
+        ends = np.concatenate([[0], np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2), [ordered.size]])
+        counts = np.diff(ends)
+        moved = np.where(counts > 0, np.diff(sums[ends]) / np.maximum(counts, 1), centres)
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres
+
+
+def _store(
+    model: onnx.ModelProto, weight: Weight, codebook: Array, indices: Array, taken: set[str]
+) -> list[onnx.NodeProto]:
+    """The weight leaves the graph's initializers; the nodes that make it anew from codebook and indices."""
+    name = weight.tensor.name
+    stored, packed, wide = (fresh(f"{name}_{part}", taken) for part in ("codebook", "packed", "indices"))
+    model.graph.initializer.remove(weight.tensor)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(codebook, stored))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(indices, packed))
+    return [
+        onnx.helper.make_node("Cast", [packed], [wide], name=wide, to=onnx.TensorProto.INT32),
+        onnx.helper.make_node("Gather", [stored, wide], [name], name=fresh(f"{name}_lookup", taken), axis=0),
+    ]
+
+
+STEP = Step(
+    "ClusterWeights",
+    "Weights keep few distinct values (k-means), stored as one byte each; smaller, not faster.",
+    {
+        "clusters": Whole(
+            64,
+            "Distinct values that each weight tensor keeps; 2 to 256. The file is about as small with 256 as with 2, "
+            "but fewer transfer faster and cost accuracy. Default: 64.",
+            least=2,
+            most=256,
+        ),
+        "opTypes": op_types(
+            "ONNX operator types whose weights are clustered: Conv, ConvTranspose, Gemm, MatMul, Gather; at most 64. "
+            "Default: all of these.",
+        ),
+        "excludeNodes": EXCLUDE_NODES,
+    },
+    apply,
+)

@@ -1,0 +1,289 @@
+"""``type: Convert``: another version of the ONNX operators, or weights of 16 bits.
+
+FP16 computes in 16 bits: for processors that can (arm64 with asimdhp); others turn each tensor to 32 bits and back,
+and get slower. FP16Weights only stores weights so: half the file, and answers that differ by the rounding of weights
+alone, everywhere; onnxruntime turns them to 32 bits once, when it loads the model.
+
+Inputs and outputs of the model stay as they are. CleanGraph would turn stored weights back to 32 bits: it belongs
+before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx.numpy_helper
+import onnx.shape_inference
+import onnx.version_converter
+
+from edge_compressor.model import nodes, subgraphs
+from edge_compressor.steps.settings import Choice, Settings, Whole
+from edge_compressor.steps.step import (
+    EXCLUDE_NODES,
+    Step,
+    StepContext,
+    check_excluded,
+    check_op_types,
+    drop_unread,
+    failed,
+    op_types,
+    with_named_nodes,
+)
+from edge_compressor.steps.weights import check_finite, fresh, load_float, taken_names
+
+FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+
+LARGEST_HALF: Final = float(np.finfo(np.float16).max)
+
+FLOAT_OP_TYPES: Final = frozenset({
+    "Cast", "CumSum", "Exp", "InstanceNormalization", "LayerNormalization", "LogSoftmax", "Mod", "NonMaxSuppression",
+    "Pow", "Range", "ReduceL2", "ReduceLogSumExp", "ReduceSum", "ReduceSumSquare", "RMSNormalization", "RoiAlign",
+    "Softmax", "TopK",
+})  # fmt: skip
+"""They stay in 32 bits: what sums or raises may exceed 65504, and what counts must be exact beyond 2048."""
+
+FEWEST_VALUES: Final = 64
+"""A weight of fewer is stored as it is: the Cast that turns it back would take more than it saves."""
+
+
+def apply(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when there is nothing to convert, or it cannot be converted."""
+    precision = settings["precision"]
+    given = onnx.load(model) if precision == "Keep" else load_float(model, context)
+    converted = _to_opset(given, settings["opset"], context)
+    if precision == "Keep" and converted is given:
+        version = _opset(given)
+        wanted = f"opset is {settings['opset']}" if settings["opset"] else "opset is 0, which keeps it,"
+        message = f"nothing to convert: the model has opset {version}, {wanted} and precision is Keep"
+        raise failed(context.name, f"{message}; set one of them, or leave the step out")
+    if precision != "Keep":
+        converted = with_named_nodes(converted)
+        check_excluded(converted, settings, context)
+        check_op_types(converted, settings, context, key="floatOpTypes")
+        convert = _Halving.convert if precision == "FP16" else _store_as_half
+        convert(converted, settings, context)
+        drop_unread(converted)
+    result = context.folder / "converted.onnx"
+    onnx.save(converted, result)
+    return result
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((int(item.version) for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)
+
+
+def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.ModelProto:
+    """``model`` itself if it has that version, or ``opset`` is 0."""
+    version, newest = _opset(model), onnx.defs.onnx_opset_version()
+    if opset in (0, version):
+        return model
+    if opset > newest:
+        raise failed(context.name, f"opset is {opset}, and onnx {onnx.__version__} knows versions up to {newest}")
+    if model.functions:
+        message = f"the model has functions of its own ({model.functions[0].name}), which opset {opset} cannot be given"
+        raise failed(context.name, f"{message}: export it anew with that opset")
+    try:
+        converted = onnx.version_converter.convert_version(model, opset)
+        converted.ir_version = max(converted.ir_version, onnx.helper.find_min_ir_version_for(converted.opset_import))
+        onnx.checker.check_model(converted)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.version_converter.ConvertError) as error:
+        cause = " ".join(str(error).rpartition("failed: ")[2].split())[:300]
+        message = f"opset {version} cannot be converted to {opset}: {cause}"
+        raise failed(context.name, f"{message}; choose another opset, or export the model with it") from error
+    return converted
+
+
+def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
+    """Weights become float16 with a Cast that makes them float, so that nothing else in the graph notices."""
+    kept = {name for node in nodes(model.graph) if _stays(node, settings) for name in node.input}
+    kept |= {output.name for output in model.graph.output}
+    taken, casts = taken_names(model), []
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.data_type == FLOAT]:
+        if tensor.name not in kept and np.prod(tensor.dims) >= FEWEST_VALUES:
+            half = fresh(f"{tensor.name}_fp16", taken)
+            casts.append(
+                onnx.helper.make_node("Cast", [half], [tensor.name], name=fresh(f"{half}_cast", taken), to=FLOAT)
+            )
+            tensor.CopyFrom(_half(tensor, half, context))
+    if not casts:
+        message = f"nothing to convert: no float32 weight of {FEWEST_VALUES} values or more is left to store as float16"
+        raise failed(context.name, f"{message}; exclude fewer nodes, or leave the step out")
+    _set_nodes(model, [*casts, *model.graph.node])
+
+
+def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.TensorProto:
+    """Raises Stalled(StepFailed) with the tensor's name for what float16 cannot hold."""
+    values = onnx.numpy_helper.to_array(tensor)
+    if values.size >= FEWEST_VALUES or np.isnan(values).any():  # a bound may be infinite, which float16 holds
+        check_finite(tensor, context)
+    if (largest := float(np.abs(values[np.isfinite(values)]).max(initial=0))) > LARGEST_HALF:
+        message = f"{tensor.name!r} holds {largest:g} in magnitude, and float16 ends at {LARGEST_HALF:g}"
+        raise failed(context.name, f"{message}: add the nodes that read it to excludeNodes")
+    return onnx.numpy_helper.from_array(values.astype(np.float16), name)
+
+
+@dataclass
+class _Halving:
+    """A walk over the graph, in its order, that turns what may be float16 into it.
+
+    A tensor keeps its name for its float form and gets another for its half form; each form is made when it is
+    first read.
+    """
+
+    model: onnx.ModelProto
+    settings: Settings
+    context: StepContext
+    types: dict[str, int]
+    """Element types of tensors, as far as they can be inferred."""
+    taken: set[str]
+    made: list[onnx.NodeProto] = field(default_factory=list)
+    halves: dict[str, str] = field(default_factory=dict)
+    """By tensor, the name of its half form."""
+    floats_missing: set[str] = field(default_factory=set)
+    """Tensors that there are in half form only."""
+    weights: int = 0
+    """Of FEWEST_VALUES or more, in half form."""
+
+    @classmethod
+    def convert(cls, model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
+        walk = cls(model, settings, context, _types(model), taken_names(model))
+        for node in model.graph.node:
+            walk._visit(node)
+        if not walk.weights:
+            message = (
+                f"nothing to convert: no float32 weight of {FEWEST_VALUES} values or more is read by a node that could "
+                "compute in float16"
+            )
+            raise failed(context.name, f"{message}; exclude fewer nodes and floatOpTypes, or leave the step out")
+        for output in model.graph.output:
+            walk._as_float(output.name)
+        _set_nodes(model, walk.made)
+        del model.graph.value_info[:]  # types of tensors between nodes, which every reader infers again
+
+    def _visit(self, node: onnx.NodeProto) -> None:
+        node = _copy(node)
+        slots = None if _stays(node, self.settings) else self._slots(node)
+        if slots is None:
+            for name in [*node.input, *(name for graph in subgraphs(node) for name in _read(graph))]:
+                self._as_float(name)
+            self.made.append(node)
+            return
+        inputs, outputs = slots
+        for position, name in enumerate(node.input):
+            if position in inputs:
+                node.input[position] = self._as_half(name)
+            else:
+                self._as_float(name)
+        for position in outputs:
+            name = node.output[position]
+            self.halves[name] = node.output[position] = fresh(f"{name}_fp16", self.taken)
+            self.floats_missing.add(name)
+        self.made.append(node)
+
+    def _slots(self, node: onnx.NodeProto) -> tuple[set[int], set[int]] | None:
+        """Positions of the inputs and outputs that become half together; None: it stays in float32."""
+        names = [name for name in (*node.input, *node.output) if name]
+        if node.domain not in ("", "ai.onnx") or any(name not in self.types for name in names):
+            return None
+        schema = onnx.defs.get_schema(node.op_type, _opset(self.model), "")
+        allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}
+        inputs, halved = set(), set()
+        for position, name in enumerate(node.input):
+            parameter = _parameter(schema.inputs, position)
+            if name and self.types[name] == FLOAT and "tensor(float16)" in allowed.get(parameter, ()):
+                inputs.add(position)
+                halved.add(parameter)
+        outputs = {
+            position
+            for position, name in enumerate(node.output)
+            if name and self.types[name] == FLOAT and _parameter(schema.outputs, position) in halved
+        }
+        return (inputs, outputs) if inputs and outputs else None
+
+    def _as_half(self, name: str) -> str:
+        if name not in self.halves:
+            half = self.halves[name] = fresh(f"{name}_fp16", self.taken)
+            stored = next((tensor for tensor in self.model.graph.initializer if tensor.name == name), None)
+            if stored is None:
+                self.made.append(self._cast(name, half, HALF))
+            else:
+                self.model.graph.initializer.append(_half(stored, half, self.context))
+                self.weights += int(np.prod(stored.dims) >= FEWEST_VALUES)
+        return self.halves[name]
+
+    def _as_float(self, name: str) -> None:
+        if name in self.floats_missing:
+            self.floats_missing.remove(name)
+            self.made.append(self._cast(self.halves[name], name, FLOAT))
+
+    def _cast(self, given: str, made: str, to: int) -> onnx.NodeProto:
+        return onnx.helper.make_node("Cast", [given], [made], name=fresh(f"{made}_cast", self.taken), to=to)
+
+
+def _stays(node: onnx.NodeProto, settings: Settings) -> bool:
+    return node.op_type in FLOAT_OP_TYPES | set(settings["floatOpTypes"]) or node.name in settings["excludeNodes"]
+
+
+def _parameter(formal: list[onnx.defs.OpSchema.FormalParameter], position: int) -> str:
+    """The name of a parameter's type; the last parameter may stand for many."""
+    return str(formal[min(position, len(formal) - 1)].type_str)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, int]:
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    types = {
+        item.name: item.type.tensor_type.elem_type
+        for item in (*graph.input, *graph.value_info, *graph.output)
+        if item.type.HasField("tensor_type") and item.type.tensor_type.elem_type
+    }
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _read(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in nodes(graph):
+        yield from node.input
+    yield from (output.name for output in graph.output)
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _set_nodes(model: onnx.ModelProto, made: list[onnx.NodeProto]) -> None:
+    copies = [_copy(node) for node in made]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+
+
+STEP = Step(
+    "Convert",
+    "Another ONNX version, or weights (and computation) of 16 bits; inputs and outputs stay as they are.",
+    {
+        "opset": Whole(
+            0,
+            "Version of the ONNX operator set to convert to, for runtimes that want an older or newer one. 0: as it "
+            "is. Default: 0.",
+            least=0,
+            most=1000,
+        ),
+        "precision": Choice(
+            "Keep",
+            "Keep: as it is. FP16Weights: weights are stored in 16 bits, half the size, and computed with in 32 bits. "
+            "FP16: computed with in 16 bits too, faster only on arm64 CPUs with float16 arithmetic, slower on x86. "
+            "Default: Keep.",
+            ("Keep", "FP16", "FP16Weights"),
+        ),
+        "floatOpTypes": op_types(
+            "ONNX operator types that stay in 32 bits, besides those that overflow easily (Softmax, Exp, Pow, "
+            "LayerNormalization, sums); at most 64. Default: none.",
+        ),
+        "excludeNodes": EXCLUDE_NODES,
+    },
+    apply,
+)

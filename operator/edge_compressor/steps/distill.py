@@ -1,0 +1,49 @@
+"""``type: Distill``: the model learns what a teacher answers, besides the labels.
+
+``L = (1 - a) CE(y, p_s) + a T^2 KL(p_t, p_s)`` (Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531); with
+``intermediateWeight`` also where the teacher looks (attention transfer, Zagoruyko and Komodakis 2017,
+https://arxiv.org/abs/1612.03928). The teacher is ``compression.teacher``, else the source: after pruning, the model so
+learns to be what it was.
+"""
+
+from pathlib import Path
+
+from edge_compressor.steps.settings import Fraction, Settings, Texts
+from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.training_settings import training_settings
+
+
+def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when teacher and model are of different tasks, or training fails."""
+    from edge_compressor.training import distillation
+
+    return distillation.distill(model, settings, context)
+
+
+STEP = Step(
+    "Distill",
+    "Trains the model to answer as its teacher does, on datasets.training; recovers what pruning lost.",
+    {
+        "alpha": Fraction(
+            "0.7", 'Share of the teacher in the loss, the rest is that of the labels; "0" to "1". Default: "0.7".',
+            "0", "1",
+        ),
+        "temperature": Fraction(
+            "4", 'How soft the answers of both are made; "1" to "100". Default: "4".', "1", "100"
+        ),
+        "intermediateWeight": Fraction(
+            "0",
+            'Weight of attention transfer between layers of the same names; "0" to "10000". Needs a teacher that is an '
+            'ExportedProgram. Default: "0", none.',
+            "0", "10000",
+        ),
+        "intermediateLayers": Texts(
+            "Names of layers to compare, as the log lists them; at most 64. Default: the last convolution of "
+            "each size.",
+            most=64, longest=256,
+        ),
+        **training_settings(epochs=10, learning_rate="0.1"),
+    },
+    apply_program=apply_program,
+    needs=("training",),
+)  # fmt: skip

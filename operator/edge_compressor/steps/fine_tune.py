@@ -1,0 +1,45 @@
+"""``type: FineTune``: training on the labels, of the whole model or of its end only.
+
+Transfer learning (Yosinski et al. 2014, "How transferable are features in deep neural networks?"): what the source has
+learned is kept (Frozen: all but the head; Partial: all but head and the last layers), or where it begins (Full).
+"""
+
+from pathlib import Path
+
+from edge_compressor.steps.settings import Choice, Settings, Whole
+from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.training_settings import training_settings
+
+
+def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when there is no head to replace, or training fails."""
+    from edge_compressor.training import tuning
+
+    return tuning.fine_tune(model, settings, context)
+
+
+STEP = Step(
+    "FineTune",
+    "Trains the model on datasets.training: transfer learning, or recovery after pruning.",
+    {
+        "train": Choice(
+            "Full",
+            "What is trained. Full: everything. Partial: the head and the last trainableLayers layers. Frozen: the "
+            "head only. Default: Full.",
+            ("Full", "Partial", "Frozen"),
+        ),
+        "trainableLayers": Whole(
+            2, "For Partial: how many layers before the head are trained; 1 to 1000. Default: 2.", most=1000
+        ),
+        "newHeadClasses": Whole(
+            0,
+            "A new last layer for so many classes, untrained; 0 keeps the old; 0 to 100000. The source is not compared "
+            "by accuracy then: set budget.minAccuracyPercent. Default: 0.",
+            least=0,
+            most=100_000,
+        ),
+        **training_settings(epochs=10, learning_rate="0.05"),
+    },
+    apply_program=apply_program,
+    needs=("training",),
+)

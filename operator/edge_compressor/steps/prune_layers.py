@@ -1,0 +1,33 @@
+"""``type: PruneLayers``: whole layers, or blocks between a shortcut and its addition, that change little go.
+
+How much one changes is 1 less the cosine similarity of what goes in and what comes out, on the training set (block
+influence; Men et al. 2024, "ShortGPT", https://arxiv.org/abs/2403.03853).
+"""
+
+from pathlib import Path
+
+from edge_compressor.steps.settings import Settings, Texts, Whole
+from edge_compressor.steps.step import Step, StepContext
+
+
+def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when there are not so many layers that could go."""
+    from edge_compressor.training import depth
+
+    return depth.prune(model, settings, context)
+
+
+STEP = Step(
+    "PruneLayers",
+    "Removes whole layers and residual blocks that change little; Distill or FineTune recovers it.",
+    {
+        "layers": Whole(1, "How many layers or blocks go; 1 to 100. Default: 1.", most=100),
+        "excludeLayers": Texts(
+            "Names of layers or blocks that stay, as the log lists them; at most 256. Default: none.",
+            most=256,
+            longest=256,
+        ),
+    },
+    apply_program=apply_program,
+    needs=("training",),
+)

@@ -1,0 +1,40 @@
+"""``type: QuantizeAware``: training with the rounding of int8 in the model, then int8 as QuantizeStatic makes it.
+
+Weights are rounded to the grid that they will lie on, for each output channel, and inputs of layers to 256 steps of
+their range; gradients pass as if nothing was rounded (Jacob et al. 2018, https://arxiv.org/abs/1712.05877). Worth it
+where QuantizeStatic alone loses too much. The result is ONNX: nothing is trained after it.
+"""
+
+from pathlib import Path
+
+from edge_compressor.steps.quantize_static import FEWEST_SAMPLES
+from edge_compressor.steps.settings import Settings, Whole
+from edge_compressor.steps.step import REDUCE_RANGE, Step, StepContext
+from edge_compressor.steps.training_settings import training_settings
+
+
+def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Raises Stalled(StepFailed) when nothing can be quantized, or training fails."""
+    from edge_compressor.training import rounding
+
+    return rounding.quantize(model, settings, context)
+
+
+STEP = Step(
+    "QuantizeAware",
+    "Trains the model with the rounding of int8 and quantizes it then; where QuantizeStatic alone loses too much.",
+    {
+        "calibrationSamples": Whole(
+            256,
+            "How many samples of datasets.calibration, or else of datasets.training, the ranges of activations are "
+            f"chosen by; {FEWEST_SAMPLES} to 100000. Default: 256.",
+            least=FEWEST_SAMPLES,
+            most=100_000,
+        ),
+        "reduceRange": REDUCE_RANGE,
+        **training_settings(epochs=3, learning_rate="0.005"),
+    },
+    apply_program=apply_program,
+    needs=("training",),
+    ends_training=True,
+)

@@ -1,0 +1,155 @@
+"""The weights of a graph, by the nodes that read them: what pruning, clustering and factorising work on.
+
+A weight is a constant float tensor of two or more dimensions. It is changed only if all its readers are selected:
+one that is shared with a node that stays as it is stays too, and so does one that a subgraph (If, Loop, Scan) reads.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+
+from edge_compressor.model import nodes
+from edge_compressor.runtime import Array
+from edge_compressor.steps.settings import Settings
+from edge_compressor.steps.step import (
+    StepContext,
+    check_selection,
+    failed,
+    with_named_nodes,
+    with_weights_as_initializers,
+)
+
+POSITIONS: Final = {"Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "Gemm": (1,), "MatMul": (0, 1)}
+"""Where the weights of an operator stand among its inputs."""
+
+FLOATS: Final = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
+
+FIRST_IR_WITH_CONSTANTS: Final = 4
+"""Before it, a stored tensor had to be declared an input as well, which a caller may set."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """``readers`` are all that read it; at least one."""
+
+    tensor: onnx.TensorProto
+    """As it stands in the graph: to change it is to change the model."""
+    readers: tuple[onnx.NodeProto, ...]
+
+    @property
+    def values(self) -> Array:
+        """Not to be written to."""
+        return np.asarray(onnx.numpy_helper.to_array(self.tensor))
+
+    def replace(self, values: Array) -> None:
+        """``values`` has the shape and type of the weight."""
+        self.tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values), self.tensor.name))
+
+
+def load_float(path: Path, context: StepContext) -> onnx.ModelProto:
+    """The model with named nodes and all weights as initializers that no caller sets.
+
+    Raises Stalled(StepFailed) for a model that is quantized: what its int8 weights were made of is gone.
+    """
+    model = with_named_nodes(onnx.load(path))
+    if node := next((node for node in model.graph.node if _is_quantized(node.op_type)), None):
+        message = f"the model is quantized already ({node.name} is a {node.op_type})"
+        raise failed(context.name, f"{message}: put this step before the quantization")
+    return constants_declared(with_weights_as_initializers(model))
+
+
+def constants_declared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Stored tensors are no inputs besides: nobody who serves the model would set them."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for given in [given for given in model.graph.input if given.name in stored]:
+        model.graph.input.remove(given)
+        model.ir_version = max(model.ir_version, FIRST_IR_WITH_CONSTANTS)
+    return model
+
+
+def find_weights(
+    model: onnx.ModelProto,
+    settings: Settings,
+    context: StepContext,
+    *,
+    default: Iterable[str],
+    can: str,
+    types: Iterable[str] = POSITIONS,
+) -> list[Weight]:
+    """The weights of the nodes that ``opTypes`` (``default``) and ``excludeNodes`` leave, in the graph's order.
+
+    ``can`` is what the step does with them, e.g. ``pruned``, and ``types`` are the operators it can do so with.
+    Raises Stalled(StepFailed) when the settings name nothing, no weight is left, or one is not finite.
+    """
+    check_selection(model, settings, context, can=types, verb=can)
+    wanted = set(settings["opTypes"] or default)
+    excluded = set(settings["excludeNodes"])
+    chosen = [node for node in model.graph.node if node.op_type in wanted and node.name not in excluded]
+    stored = {tensor.name: tensor for tensor in model.graph.initializer if _is_weight(tensor)}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in chosen:
+        for position in POSITIONS[node.op_type]:
+            if node.input[position] in stored:
+                readers.setdefault(node.input[position], []).append(node)
+    reads = _reads(model)
+    found = [Weight(stored[name], tuple(by)) for name, by in readers.items() if reads[name] == len(by)]
+    if not found:
+        message = f"nothing is left to be {can}: no {' or '.join(sorted(wanted))} has a float weight of its own"
+        hint = (
+            "name other opTypes, exclude fewer nodes, or let CleanGraph fold what the weights are computed from; "
+            "what subgraphs (If, Loop, Scan) hold or read is left alone"
+        )
+        raise failed(context.name, f"{message}; {hint}")
+    for weight in found:
+        check_finite(weight.tensor, context)
+    return found
+
+
+def check_finite(tensor: onnx.TensorProto, context: StepContext) -> None:
+    """Raises Stalled(StepFailed) with the tensor's name for NaN or infinity."""
+    values = onnx.numpy_helper.to_array(tensor)
+    bad = values.size - int(np.isfinite(values).sum())
+    if bad:
+        message = f"{bad} of {values.size} values of the weight {tensor.name!r} are NaN or infinite"
+        raise failed(context.name, f"{message}: repair the source, or exclude the nodes that read it")
+
+
+def taken_names(model: onnx.ModelProto) -> set[str]:
+    """Names of nodes and tensors, which new ones must not have."""
+    names = {item.name for item in (*model.graph.input, *model.graph.initializer)}
+    for node in nodes(model.graph):
+        names |= {node.name, *node.input, *node.output}
+    return names
+
+
+def fresh(name: str, taken: set[str]) -> str:
+    """``name``, longer if it is taken; it is taken from now on."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _is_weight(tensor: onnx.TensorProto) -> bool:
+    return tensor.data_type in FLOATS and len(tensor.dims) >= 2 and all(tensor.dims)
+
+
+def _is_quantized(op_type: str) -> bool:
+    return op_type.startswith(("QLinear", "DynamicQuantize", "QuantizeLinear", "DequantizeLinear")) or (
+        op_type in ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits", "QGemm")
+    )
+
+
+def _reads(model: onnx.ModelProto) -> dict[str, int]:
+    """How often each tensor is read, subgraphs and the model's outputs included."""
+    reads: dict[str, int] = {}
+    for name in [name for node in nodes(model.graph) for name in node.input]:
+        reads[name] = reads.get(name, 0) + 1
+    for output in model.graph.output:
+        reads[output.name] = reads.get(output.name, 0) + 1
+    return reads

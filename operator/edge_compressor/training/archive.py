@@ -1,0 +1,95 @@
+"""Is this ``.pt2`` file one that may be loaded? Nothing in it is unpickled or executed before it passed.
+
+``torch.export.load`` falls back to unpickling, by which a crafted archive runs any command. So all that would be
+unpickled, or is native code, is refused by what the archive lists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:  # the desk looks at a file before it is pushed, and need not have torch
+    from torch.export import ExportedProgram
+
+MOST_UNPACKED_BYTES: Final = 4 * 2**30
+MOST_MEMBERS: Final = 100_000
+MOST_JSON_BYTES: Final = 64 * 2**20
+
+_PLAIN: Final = re.compile(
+    r"(\.data/(version|serialization_id)|archive_format|archive_version|version|byteorder|\.format_version"
+    r"|models/[\w.-]+\.json|extra/[\w./-]*"
+    r"|data/(weights|constants)/([\w.-]+_config\.json|weight_\d+|tensor_\d+)"
+    r"|data/sample_inputs/[\w.-]+\.pt)"
+)
+_SAFE_OPERATORS: Final = ("aten", "_operator", "operator", "math", "torch.sym_", "prims", "higher_order")
+
+
+class Unsafe(Exception):
+    """What is wrong with the file."""
+
+
+def check(path: Path) -> None:
+    """Raises Unsafe, which says why."""
+    head = path.open("rb").read(4)
+    if head[:1] == b"\x80":
+        raise Unsafe("it is a pickle, which runs what it likes when it is loaded: export the model with torch.export")
+    if head != b"PK\x03\x04":
+        raise Unsafe("it is no ExportedProgram (a .pt2 file, as torch.export.save writes it)")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, UnicodeDecodeError) as error:
+        raise Unsafe(f"it is no archive that can be read: {error}") from error
+
+
+def check_operators(program: ExportedProgram) -> None:
+    """Only torch's own: others would need a library that nobody here has looked at. Raises Unsafe."""
+    for module in program.graph_module.modules():
+        for node in getattr(getattr(module, "graph", None), "nodes", ()):
+            if node.op == "call_function" and not _is_safe(node.target):
+                raise Unsafe(f"operator {node.target} is none of torch's own")
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    members = archive.infolist()
+    if len(members) > MOST_MEMBERS:
+        raise Unsafe(f"{len(members)} members, limit {MOST_MEMBERS}")
+    if (total := sum(member.file_size for member in members)) > MOST_UNPACKED_BYTES:
+        raise Unsafe(f"{total} bytes unpacked, limit {MOST_UNPACKED_BYTES} bytes")
+    names = [member.filename for member in members]
+    if len(set(names)) != len(names):
+        raise Unsafe("the archive has a member twice")
+    if any(name.partition("/")[2] == "data.pkl" for name in names):
+        raise Unsafe(
+            "it is a whole module or a state_dict (torch.save), which is pickled and runs what it likes when it is "
+            "loaded: export the model with torch.export.export and torch.export.save"
+        )
+    for member in members:
+        top, slash, name = member.filename.partition("/")
+        plain = name if slash else top
+        if not _PLAIN.fullmatch(plain):
+            raise Unsafe(f"{member.filename!r} is pickled, native code, or nothing that a plain program has")
+        if plain.endswith(".json"):
+            _check_json(archive, member)
+
+
+def _check_json(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    if member.file_size > MOST_JSON_BYTES:
+        raise Unsafe(f"{member.filename}: {member.file_size} bytes, limit {MOST_JSON_BYTES} bytes")
+    try:
+        value = json.loads(archive.read(member))
+    except (ValueError, RecursionError) as error:
+        raise Unsafe(f"{member.filename} is not JSON: {error}") from error
+    for name, entry in (value.get("config") or {}).items() if "_config" in member.filename else ():
+        if entry.get("use_pickle"):
+            raise Unsafe(f"the weight {name!r} is pickled; export the model with plain tensors")
+
+
+def _is_safe(target: Any) -> bool:
+    module = getattr(target, "__module__", "") or ""
+    text = f"{target}"
+    return text.startswith(_SAFE_OPERATORS) or module in ("_operator", "math", "torch")

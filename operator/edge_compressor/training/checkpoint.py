@@ -1,0 +1,131 @@
+"""Where a training is, kept after each epoch: a Job that was evicted goes on there.
+
+A checkpoint is found again by what determines the training: the step, its settings and the file that it began with.
+It is as large as the parts that are trained, and once more for SGD's momentum or twice more for AdamW's moments.
+"""
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from edge_compressor.steps.step import StepContext
+from edgemodel.digest import canonical_json
+
+MOST_TIMES: Final = 4
+"""How much larger than the parts a checkpoint may be: three times with AdamW's moments."""
+ROOM_BYTES: Final = 16 << 20
+"""For what it holds besides: names, an entry for each tensor, the state of the random numbers."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a training changes."""
+
+    parts: nn.Module
+    optimizer: torch.optim.Optimizer
+    rates: torch.optim.lr_scheduler.LRScheduler
+
+    def content(self) -> dict[str, Any]:
+        """Not a copy: the tensors are those that training changes."""
+        return {
+            "parts": self.parts.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rates": self.rates.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+
+    def take(self, content: Mapping[str, Any]) -> None:
+        """Raises whatever torch raises for content that does not fit, and is half changed then."""
+        self.parts.load_state_dict(content["parts"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.rates.load_state_dict(content["rates"])
+        torch.set_rng_state(content["random"])
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run of the training loop. ``round`` counts those of one step, whose settings are the same."""
+
+    context: StepContext
+    schedule: Any
+    state: State
+    round: int = 0
+
+    def keep(self, epochs: int) -> None:
+        """``epochs`` of them are done. A disk without room costs the checkpoint, not the training."""
+        context = self.context
+        if context.checkpoints is None:
+            return
+        content = {"key": self._key(), "epochs": epochs, **self.state.content()}
+
+        def write(path: Path) -> None:
+            torch.save(content, path)
+
+        try:
+            context.checkpoints.keep(self._key(), epochs, write, last=epochs == self.schedule.epochs)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the second
+            context.progress.say(f"the checkpoint after epoch {epochs} was not kept: {_first_line(error)}")
+
+    def restore(self) -> int:
+        """How many epochs are done; the state is as it was then. 0, and nothing changed, where no checkpoint fits."""
+        context = self.context
+        if context.checkpoints is None:
+            return 0
+        before = None
+        for path in context.checkpoints.find(self._key(), max_bytes=self._most_bytes()):
+            before = before or copy.deepcopy(self.state.content())
+            try:
+                kept = _load(path)
+                epochs = self._check(kept)
+                self.state.take(kept)
+            except Exception as error:  # torch raises anything for content that it did not write
+                context.progress.say(f"a checkpoint cannot be used: {_first_line(error)}")
+                self.state.take(before)
+                continue
+            context.progress.say(f"goes on from a checkpoint after epoch {epochs}")
+            return epochs
+        if before is not None:
+            context.progress.say("training begins anew")
+        return 0
+
+    def _key(self) -> str:
+        shapes = [[name, list(value.shape)] for name, value in self.state.parts.state_dict().items()]
+        what = [self.context.name, self.context.key, asdict(self.schedule), self.round, shapes]
+        return hashlib.sha256(canonical_json(what)).hexdigest()[:32]
+
+    def _most_bytes(self) -> int:
+        own: int = sum(value.nbytes for value in self.state.parts.state_dict().values())
+        return MOST_TIMES * own + ROOM_BYTES
+
+    def _check(self, kept: Mapping[str, Any]) -> int:
+        """Its epochs. Raises ValueError for what loading would not notice."""
+        if kept["key"] != self._key():
+            raise ValueError(f"it is of another training, {kept['key']!r}")
+        epochs: int = kept["epochs"]
+        if not 1 <= epochs <= self.schedule.epochs:
+            raise ValueError(f"it was kept after epoch {epochs} of {self.schedule.epochs}")
+        parameters = [one for group in self.state.optimizer.param_groups for one in group["params"]]
+        for index, moments in kept["optimizer"]["state"].items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.dim() and value.shape != parameters[index].shape:
+                    raise ValueError(f"{name} has the shape {list(value.shape)}, want {list(parameters[index].shape)}")
+        return epochs
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Raises ValueError; torch's own message would advise to load a pickle."""
+    try:
+        return dict(torch.load(path, weights_only=True))
+    except Exception as error:
+        raise ValueError(f"it is damaged, or holds more than tensors ({type(error).__name__})") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().partition("\n")[0][:200]
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

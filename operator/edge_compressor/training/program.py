@@ -1,0 +1,137 @@
+"""ExportedPrograms: read without trusting them, turned into modules that train, and into ONNX.
+
+A program keeps its layers as calls of functions on tensors. ``load`` makes layers of them again, so that they can be
+set to training, pruned and watched; ``save`` traces what has become of them.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from edge_compressor.training import archive
+from edge_compressor.training.layers import with_layers
+from edgemodel.errors import Stalled
+
+OPSET = 18
+"""Of the ONNX files that are made. The exporter's own; what it writes for others it converts."""
+
+
+@dataclass(frozen=True)
+class Input:
+    name: str
+    shape: tuple[int, ...]
+    """-1: open."""
+    dtype: torch.dtype
+
+
+@dataclass
+class Program:
+    """``module`` takes one tensor for each of ``inputs`` and answers a tuple of ``outputs`` tensors."""
+
+    module: torch.fx.GraphModule
+    inputs: tuple[Input, ...]
+    outputs: int
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Inputs of two samples, all zeros; open dimensions but the first have the size 2, too."""
+        return tuple(
+            torch.zeros([2 if size < 0 else size for size in one.shape], dtype=one.dtype) for one in self.inputs
+        )
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        return sum(one.numel() for one in self.module.parameters())
+
+    @property
+    def output_names(self) -> list[str]:
+        return ["output"] if self.outputs == 1 else [f"output_{number}" for number in range(self.outputs)]
+
+
+def load(path: Path, *, what: str, reason: str) -> Program:
+    """Raises Stalled with ``reason``, naming ``what`` it is, for what is not safe, or cannot be read."""
+    try:
+        archive.check(path)
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # torch.export.load would unpickle what it cannot read else
+        program = torch.export.load(path)
+        archive.check_operators(program)
+    except archive.Unsafe as error:
+        raise Stalled(reason, f"{what}: {error}") from error
+    except Exception as error:  # torch raises anything for a damaged archive
+        text = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else ''}"
+        raise Stalled(reason, f"{what}: torch {torch.__version__} cannot load it ({text})") from error
+    inputs = _inputs(program, what, reason)
+    _check_weights(program, what, reason)
+    module = with_layers(program.module(check_guards=False))
+    return Program(module, inputs, len(program.graph_signature.user_outputs))
+
+
+def save(program: Program, path: Path) -> Path:
+    """Traces the module anew, as it serves. Raises what ``torch.export`` raises."""
+    torch.export.save(_traced(program), path)
+    return path
+
+
+def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
+    """The file ``program`` as ONNX; raises Stalled with ``reason``, naming ``what`` it is."""
+    loaded = load(program, what=what, reason=reason)
+    names = [one.name for one in loaded.inputs]
+    try:
+        made = torch.onnx.export(
+            _traced(loaded),
+            dynamo=True,
+            input_names=names,
+            output_names=loaded.output_names,
+            opset_version=OPSET,
+            verbose=False,
+        )
+        assert made is not None
+        made.save(str(to), external_data=False)
+    except Exception as error:  # the exporter raises anything for what it does not know
+        text = str(error).strip().splitlines()[0][:300]
+        raise Stalled(reason, f"{what}: it cannot be written as ONNX ({type(error).__name__}: {text})") from error
+    _without_notes(to)
+    return to
+
+
+def _traced(program: Program) -> ExportedProgram:
+    program.module.eval()
+    shapes = tuple({0: Dim("batch")} if one.shape and one.shape[0] < 0 else None for one in program.inputs)
+    with torch.no_grad():
+        return torch.export.export(program.module, program.example(), dynamic_shapes=shapes)
+
+
+def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[Input, ...]:
+    values: dict[str, Any] = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = []
+    for name in program.graph_signature.user_inputs:
+        value = values.get(str(name))
+        if not isinstance(value, Tensor):
+            raise Stalled(reason, f"{what}: input {name} is no tensor; export a model that takes tensors only")
+        shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
+        inputs.append(Input(str(name), shape, value.dtype))
+    return tuple(inputs)
+
+
+def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
+    for name, value in program.state_dict.items():
+        if value.is_floating_point() and (wrong := int((~torch.isfinite(value)).sum())):
+            message = f"{wrong} of {value.numel()} values of the weight {name} are no finite numbers"
+            raise Stalled(reason, f"{what}: {message}")
+
+
+def _without_notes(path: Path) -> None:
+    """The exporter writes where each node comes from: up to a fifth of a small file."""
+    import onnx
+
+    model = onnx.load(path)
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del model.graph.value_info[:]
+    onnx.save(model, path)

@@ -1,0 +1,54 @@
+"""``POST /progress``: a compression Job tells which step it begins.
+
+The Job has no token for the API server. It shows the one that pushes artifacts, which names its pod; what a pod says
+counts for the Job that it belongs to, and for no other. It is kept in memory: an operator that starts anew shows
+nothing until the next step.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+
+from edge_operator.registry_tokens import Handler, reviewed_namespace
+from edgemodel.errors import Transient
+from edgemodel.progress import StepBegun
+
+POD_NAME: Final = "authentication.kubernetes.io/pod-name"
+
+PodReview = Callable[[str], Awaitable[tuple[str, str] | None]]
+"""A service-account token -> (namespace, name) of the pod it was made for, or None when it is not good.
+
+Raises edgemodel.errors.Transient when the API server cannot be asked."""
+
+Progressed = Callable[[str, str, StepBegun], bool]
+"""(namespace, pod, step) -> whether there is a Job with this pod."""
+
+
+def reviewed_pod(review: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(namespace, name) of the pod in the API server's answer, or None when it vouches for none."""
+    namespace = reviewed_namespace(review)
+    names: Sequence[Any] = (review.get("status", {}).get("user", {}).get("extra") or {}).get(POD_NAME) or ()
+    return (namespace, str(names[0])) if namespace is not None and len(names) == 1 else None
+
+
+def progress_handler(review: PodReview, progressed: Progressed) -> Handler:
+    async def progress(request: web.Request) -> web.StreamResponse:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return web.Response(status=401, text="no credentials: send a bearer token\n")
+        try:
+            pod = await review(token)
+        except Transient as error:
+            return web.Response(status=503, text=f"the token cannot be checked now: {error.message}\n")
+        if pod is None:
+            return web.Response(status=401, text="the token is good for no pod\n")
+        try:
+            step = StepBegun.decode(await request.read())
+        except ValueError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        if not progressed(*pod, step):
+            return web.Response(status=404, text=f"{'/'.join(pod)} is no pod of a compression Job that runs\n")
+        return web.Response(status=204)
+
+    return progress

@@ -1,0 +1,69 @@
+"""The validation Job of one hardware class: the artifact's own image on one node, one try, as restricted as a server.
+
+It takes what a server takes of its node, for some seconds, and gives it back.
+"""
+
+from edge_operator.decide.actions import StartValidation
+from edge_operator.decide.observation import Observation
+from edge_operator.objects import artifact_pod
+from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
+from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_VALIDATOR, LABEL_REVISION, LABEL_VARIANT
+
+KEPT_SECONDS = 24 * 3600
+"""For its log. One that is gone before its result was read is started again."""
+
+
+def validation_job(observation: Observation, start: StartValidation) -> Object:
+    revision, variant = start.revision, start.variant
+    labels = {LABEL_REVISION: revision.name, LABEL_VARIANT: variant}
+    meta = metadata(observation.namespace, start.name, observation.name, COMPONENT_VALIDATOR, **labels)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            **meta,
+            "annotations": {ANNOTATION_ATTEMPT: str(start.attempt)},
+            "ownerReferences": owned_by("EdgeModelRevision", revision.name, revision.uid),
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": {"labels": meta["labels"]},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "affinity": _on(start.node),
+                    "tolerations": list(observation.spec.tolerations),
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    # Of the pod, not of the Job: the time it waits for room is not its own.
+                    "activeDeadlineSeconds": int(start.deadline.total_seconds()),
+                    "terminationGracePeriodSeconds": 1,
+                    "securityContext": RESTRICTED_POD,
+                    "imagePullSecrets": artifact_pod.pull_secrets(observation),
+                    "containers": [
+                        {
+                            "name": "validate",
+                            "image": artifact_pod.image(observation, revision, variant),
+                            "imagePullPolicy": "IfNotPresent",
+                            "command": ["python3", "-m", "inference_server.validate"],
+                            "env": artifact_pod.tuning(revision),
+                            "resources": artifact_pod.resources(revision, variant),
+                            "securityContext": RESTRICTED_CONTAINER,
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _on(node: str) -> Object:
+    """By the node's name, as the DaemonSet controller does: a kubelet may set its label kubernetes.io/hostname itself.
+
+    The scheduler still looks whether there is room, and at taints.
+    """
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}

@@ -1,0 +1,48 @@
+"""How far a compression Job is: what it tells the operator when it begins a step."""
+
+import json
+import re
+from dataclasses import dataclass
+
+PROGRESS_TOKEN_FILE = "/var/run/secrets/edgemodel/progress/token"  # noqa: S105 - a path, not a secret
+"""A projected service-account token with the audience ``edgemodel-registry``: it says whose pod it is that tells."""
+MOST_BYTES = 1024
+"""Of what a Job tells."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_TYPE = re.compile(r"[A-Za-z]{1,63}")
+_MOST_STEPS = 16
+
+
+@dataclass(frozen=True)
+class StepBegun:
+    name: str
+    type: str
+    number: int
+    """From 1."""
+    of: int
+    variant: str = ""
+    """Of several; empty where there is one recipe for all nodes."""
+
+    def __str__(self) -> str:
+        variant = f" for variant {self.variant}" if self.variant else ""
+        return f"step {self.number} of {self.of}{variant}: {self.name} ({self.type})"
+
+    def encode(self) -> bytes:
+        told = {"step": self.name, "type": self.type, "number": self.number, "of": self.of, "variant": self.variant}
+        return json.dumps(told).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "StepBegun":
+        """Raises ValueError: it comes from a pod of a user's namespace, and stands in a status that others read."""
+        try:
+            value = json.loads(data)
+            step = cls(value["step"], value["type"], value["number"], value["of"], value.get("variant", ""))
+            named = _NAME.fullmatch(step.name) and _TYPE.fullmatch(step.type)
+            varied = step.variant == "" or _NAME.fullmatch(step.variant)
+            counted = type(step.number) is type(step.of) is int and 1 <= step.number <= step.of <= _MOST_STEPS
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"no step: {error}") from error
+        if not (named and varied and counted):
+            raise ValueError("no step: want a name, a type, and a number out of at most 16")
+        return step

@@ -1,0 +1,90 @@
+"""What a validation Job says at its end, in the termination message of its container: what the artifact did on a node.
+
+It measures and judges nothing: limits are the operator's. The kubelet keeps the *last* 4,096 bytes of a longer message,
+so ``encode`` shortens long texts, and never the facts.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgemodel.report import MAX_BYTES, shorten
+
+MAX_TEXT = 1000
+MAX_SETS = 32
+"""More instruction sets than any processor has of those that the server looks for."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of the golden set, answered on the node."""
+
+    agree: int
+    items: int
+    min_percent: str
+    """What the artifact demands, a decimal string in 0..100."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of single runs one after the other, with the settings that the server has. Milliseconds, decimal strings."""
+
+    p50_milliseconds: str
+    p95_milliseconds: str
+    runs: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The model was loaded. ``agreement`` and ``latency`` are None where the artifact has no golden set to ask with."""
+
+    agreement: Agreement | None
+    latency: Latency | None
+    cpu: str = ""
+    """The processor by its own name, where it has one."""
+    instruction_sets: tuple[str, ...] = ()
+    """Those that a quantized model's speed or answers may depend on, as /proc/cpuinfo calls them."""
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """The artifact cannot be served there, and another try would not help; a word of ``edgemodel.reasons``."""
+
+    reason: str
+    message: str
+
+
+TargetReport = Measured | Unfit
+
+
+def encode(report: TargetReport) -> bytes:
+    """At most MAX_BYTES of JSON."""
+    if isinstance(report, Unfit):
+        value: dict[str, Any] = {"reason": report.reason, "message": shorten(report.message, MAX_TEXT // 2)}
+    else:
+        measured = asdict(report)
+        value = {
+            **measured,
+            "cpu": shorten(report.cpu, 100),
+            "instruction_sets": [shorten(name, 32) for name in report.instruction_sets[:MAX_SETS]],
+        }
+    data = json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+    assert len(data) <= MAX_BYTES, f"{len(data)} bytes"
+    return data
+
+
+def decode(data: str | bytes) -> TargetReport | None:
+    """The report in a termination message, or None when it is not one (a crash leaves a traceback or nothing)."""
+    try:
+        value = json.loads(data)
+        if "reason" in value:
+            return Unfit(str(value["reason"]), str(value["message"]))
+        agreement, latency = value["agreement"], value["latency"]
+        return Measured(
+            agreement=Agreement(**agreement) if agreement is not None else None,
+            latency=Latency(**latency) if latency is not None else None,
+            cpu=value["cpu"],
+            instruction_sets=tuple(value["instruction_sets"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

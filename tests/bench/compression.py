@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""What the compressor reaches, on models and data that are real: ``make bench-compression``.
+
+Each part is a module of its own, tests/bench/compression_*.py. Prints tables and writes build/bench/compression.json;
+a run of some parts leaves what the file has of the others.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT / "operator"), str(ROOT)]
+)  # of the processes that candidates run in
+
+import onnxruntime  # noqa: E402 - the path is set now
+
+from edge_compressor import runtime  # noqa: E402
+from edge_compressor.progress import Progress  # noqa: E402
+from tests.bench import compression_auto, compression_fashion, compression_models, compression_speech  # noqa: E402
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-bench"
+REPORT = ROOT / "build/bench/compression.json"
+
+Part = Callable[[Path, argparse.Namespace, Progress], tuple[list[dict[str, Any]], list[Any]]]
+"""(folder to work in, options, progress) -> (targets, runs)."""
+
+
+def auto(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    return compression_auto.run(folder, CACHE, options.models or compression_models.names(), progress)
+
+
+def fashion(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    return compression_fashion.run_full(folder, CACHE, progress)
+
+
+def steps(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    return compression_fashion.run_steps(folder, CACHE, progress)
+
+
+def speech(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    return compression_speech.run(folder, CACHE, progress)
+
+
+PARTS: dict[str, Part] = {"fashion": fashion, "auto": auto, "speech": speech, "steps": steps}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    parser.add_argument("--models", nargs="*", choices=compression_models.names(), help="of part auto; default: all")
+    parser.add_argument("--verbose", action="store_true", help="show the progress of each step")
+    options = parser.parse_args()
+    report = json.loads(REPORT.read_text()) if REPORT.exists() else {"parts": {}}
+    parts: dict[str, Any] = report["parts"]
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
+        progress = Progress(sys.stderr if options.verbose else nowhere)
+        for name in options.parts:
+            own = Path(folder) / name
+            own.mkdir()
+            targets, runs = PARTS[name](own, options, progress)
+            parts[name] = {"targets": targets, "runs": [asdict(run) for run in runs]}
+            write(parts)
+    print()
+    for item in (item for name in options.parts for item in parts[name]["targets"]):
+        held = "holds" if item["holds"] else "missed"
+        print(f"{item['name']:56}{item['value']:>12} {item['unit']:8}{item['goal']:>10}   {held}")
+
+
+def write(parts: dict[str, Any]) -> None:
+    hardware = runtime.hardware()
+    sets = ", ".join(hardware["instructionSets"])
+    whole = {
+        "targets": [item for part in parts.values() for item in part["targets"]],
+        "machine": f"{platform.machine()}, {hardware['processor']} ({sets}), {os.cpu_count()} processors, "
+        f"onnxruntime {onnxruntime.__version__}",
+        "runs": [run for part in parts.values() for run in part["runs"]],
+        "parts": parts,
+    }
+    REPORT.write_text(json.dumps(whole, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Other quantizers with their own defaults, each run in an environment of its own.
+
+``python <quantizer>_default.py MODEL FEEDS OUTPUT``: FEEDS is an .npz with an array ``<number>/<input>`` for each input
+of each calibration feed.
+"""

@@ -1,0 +1,18 @@
+"""The calibration feeds, as every quantizer gets them."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Feed = dict[str, Any]
+
+
+def read(path: str | Path) -> list[Feed]:
+    feeds: defaultdict[str, Feed] = defaultdict(dict)
+    with np.load(path) as arrays:
+        for key in arrays.files:
+            number, _, name = key.partition("/")
+            feeds[number][name] = arrays[key]
+    return [feeds[number] for number in sorted(feeds)]

@@ -1,0 +1,141 @@
+"""Weights that a program of the user's own makes a model of, in an image of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgemodel import reasons
+from edgemodel.digest import digest_of_file
+from tests.support import weights
+from tests.support.edge_models import Workspace
+from tests.support.program_images import PROGRAMS, push_program
+from tests.support.site import ROOT
+from tests.unit.examples.conftest import load_script
+
+EXAMPLE = ROOT / "examples" / "fashion-mnist"
+SECONDS = 420
+
+
+def source_of(work: Workspace, file: Path, image: str, **more: Any) -> dict[str, Any]:
+    uri = work.publish(file)[file.stem]
+    return {"uri": uri, "format": "Safetensors", "program": {"image": image, **more}}
+
+
+def written(work: Workspace, text: str) -> Path:
+    """A program of these lines."""
+    script = work.folder / "program.py"
+    script.write_text(text)
+    return script
+
+
+@pytest.fixture
+def few(work: Workspace) -> Path:
+    """Weights that no network of the example has."""
+    return weights.write(work.folder / "few.safetensors", w=np.ones(3, np.float32))
+
+
+def test_weights_and_the_examples_program_are_quantized_and_served(work: Workspace) -> None:
+    file = load_script(EXAMPLE / "make_weights.py").write_weights(
+        EXAMPLE / "model.onnx", work.folder / "weights.safetensors"
+    )
+    image = push_program(work.site, f"{PROGRAMS}/maker", EXAMPLE / "maker.py", work.folder)
+    data = work.publish(EXAMPLE / "calibration.npz", EXAMPLE / "evaluation.npz")
+    work.apply(
+        source=source_of(work, file, image),
+        datasets={use: {"uri": uri} for use, uri in data.items()},
+        compression={"steps": [{"name": "int8", "type": "QuantizeStatic"}], "budget": {"maxAccuracyDropPercent": "1"}},
+    )
+    model = work.ready(seconds=SECONDS)
+    (artifact,) = model["status"]["artifacts"]
+    assert artifact["sizeBytes"] < artifact["sourceSizeBytes"] / 3
+    assert float(artifact["sourceAccuracy"]) == pytest.approx(0.9318, abs=0.002)
+    assert len(work.pods()) == 2
+
+    told = [seen.condition("Reconciling").get("message", "") for seen in work.recorder.seen]
+    assert any(f"running the program {image}" in message for message in told)
+    revision = work.site.get("edgemodelrevision", model["status"]["stableRevision"], "-n", work.namespace)
+    program = revision["spec"]["source"]["program"]
+    assert (program["image"], program["args"], program["writes"]) == (image, [], "ExportedProgram")
+    assert program["digest"].startswith("sha256:")
+    assert program["digest"] != digest_of_file(file)
+
+
+LOOK = """
+import json, os, pathlib, sys
+
+def writable(path):
+    try:
+        (pathlib.Path(path) / "try").write_text("x")
+    except OSError as error:
+        return error.strerror
+    return "yes"
+
+seen = {
+    "user": os.getuid(),
+    "arguments": sys.argv[1:],
+    "in": sorted(os.listdir("/exchange/in")),
+    "secrets": os.path.exists("/var/run/secrets"),
+    "claims": os.path.exists("/claims"),
+    "work": os.path.exists("/work"),
+    "task": "EDGEMODEL_TASK" in os.environ,
+    "writable": {path: writable(path) for path in ("/", "/exchange/in", "/exchange/out", "/tmp")},
+}
+sys.exit(json.dumps(seen))
+"""
+
+
+def test_a_program_sees_its_files_and_nothing_of_the_cluster(work: Workspace, few: Path) -> None:
+    """It ends with what it saw, which is then what the condition shows."""
+    image = push_program(work.site, f"{PROGRAMS}/look", written(work, LOOK), work.folder)
+    work.apply(source=source_of(work, few, image, args=["--of", "$(EDGEMODEL_WEIGHTS)"]))
+    message = work.stalled(reasons.PROGRAM_FAILED, seconds=SECONDS)
+    assert f"the program {image} ended with exit code 1; its log ends: " in message
+    seen = json.loads(message[message.index("{") :])
+    assert seen == {
+        "user": 65532,
+        "arguments": ["--of", "/exchange/in/model.safetensors"],
+        "in": ["fetched.json", "model.safetensors"],
+        "secrets": False,
+        "claims": False,
+        "work": False,
+        "task": False,
+        "writable": {
+            "/": "Read-only file system",
+            "/exchange/in": "Read-only file system",
+            "/exchange/out": "yes",
+            "/tmp": "yes",
+        },
+    }
+
+
+def test_a_program_that_links_to_what_it_must_not_read_gets_nothing_out_of_it(work: Workspace, few: Path) -> None:
+    script = written(work, 'import os; os.symlink("/var/run/secrets", os.environ["EDGEMODEL_MODEL"])')
+    image = push_program(work.site, f"{PROGRAMS}/link", script, work.folder)
+    work.apply(source=source_of(work, few, image))
+    message = work.stalled(reasons.PROGRAM_FAILED, seconds=SECONDS)
+    assert "the program: model.pt2 is a link, a folder or a device: it must write one file" in message
+
+
+def test_an_image_that_the_chart_does_not_allow_never_runs(work: Workspace, few: Path) -> None:
+    image = push_program(work.site, "elsewhere/maker", written(work, "print('hello')"), work.folder)
+    work.apply(source=source_of(work, few, image))
+    message = work.stalled(reasons.PROGRAM_REFUSED)
+    assert f"{image} may not run here" in message
+    assert f"operator.allowedProgramImages, which has {work.site.pull_from}/{PROGRAMS}/" in message
+    assert work.site.get("jobs", "-n", work.namespace)["items"] == []
+
+
+def test_weights_that_are_not_sound_are_refused_before_the_program_runs(work: Workspace) -> None:
+    """``edgemodel push`` would have refused them, too: they come by another way, under a name that it lets through."""
+    image = push_program(work.site, f"{PROGRAMS}/idle", written(work, "print('hello')"), work.folder)
+    file = work.folder / "set.npz"
+    np.savez(file, w=np.ones(3, np.float32))
+    work.apply(source=source_of(work, file, image))
+    message = work.stalled(reasons.SOURCE_INVALID, seconds=SECONDS)
+    assert "save the weights with safetensors.torch.save_file" in message
+    pod = work.site.get("pods", "-n", work.namespace)["items"][0]
+    states = {status["name"]: status["state"] for status in pod["status"]["initContainerStatuses"]}
+    assert "waiting" in states["program"]

@@ -1,0 +1,88 @@
+"""A source that is trained in the cluster: pruned, tuned, quantized and rolled out, by one manifest."""
+
+from edgemodel import reasons
+from tests.support import serving
+from tests.support.edge_models import Workspace
+from tests.support.site import SiteError
+from tests.unit.edge_compressor.training import programs
+
+TRAINING_SECONDS = 420
+STEPS = [
+    {"name": "prune", "type": "PruneChannels", "pruneChannels": {"ratioPercent": 50, "roundTo": 2}},
+    {"name": "recover", "type": "Distill", "distill": {"epochs": 2, "batchSize": 64, "learningRate": "0.05"}},
+    {"name": "int8", "type": "QuantizeStatic"},
+]
+
+LONG = {"name": "tune", "type": "FineTune", "fineTune": {"epochs": 80, "batchSize": 32, "learningRate": "0.01"}}
+
+
+def test_a_program_is_pruned_distilled_quantized_and_served(work: Workspace) -> None:
+    folder = work.folder
+    uris = work.publish(
+        programs.save(programs.trained(), folder / "source.pt2"),
+        programs.write(folder / "training.npz", 1024, seed=1),
+        programs.write(folder / "evaluation.npz", 1000, seed=2),
+        programs.write(folder / "calibration.npz", 64, seed=4, labels=False),
+    )
+    work.apply(
+        source={"uri": uris.pop("source"), "format": "ExportedProgram"},
+        datasets={use: {"uri": uri} for use, uri in uris.items()},
+        compression={"steps": STEPS, "budget": {"maxAccuracyDropPercent": "5"}},
+    )
+    told = work.wait("the Job tells its steps", lambda: _says_step(work), TRAINING_SECONDS)
+    assert " of 3" in told
+    model = work.ready(seconds=TRAINING_SECONDS)
+    (artifact,) = model["status"]["artifacts"]
+    assert artifact["sizeBytes"] < artifact["sourceSizeBytes"]
+    assert float(artifact["accuracy"]) > 0.85
+    assert len(work.pods()) == 2
+    job = work.site.get("jobs", "-n", work.namespace)["items"][0]
+    assert "/trainer@sha256:" in job["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_a_training_whose_pod_is_evicted_goes_on_in_the_next_attempt(work: Workspace) -> None:
+    uris = work.publish(
+        programs.save(programs.trained(epochs=1), work.folder / "source.pt2"),
+        programs.write(work.folder / "training.npz", 1024, seed=1),
+        programs.write(work.folder / "evaluation.npz", 500, seed=2),
+    )
+    work.apply(
+        source={"uri": uris.pop("source"), "format": "ExportedProgram"},
+        datasets={use: {"uri": uri} for use, uri in uris.items()},
+        compression={"steps": [LONG]},
+    )
+    pushed = "pushed a checkpoint after epoch 1,"
+    first = work.wait("a checkpoint in the registry", lambda: _trainer_that_says(work, pushed), TRAINING_SECONDS)
+    work.site.kubectl("delete", "pod", first, "-n", work.namespace, "--wait=false")
+    work.recorder.mark("the pod that trains is gone")
+    resumed = "goes on from a checkpoint after epoch"
+    second = work.wait("the next attempt to go on", lambda: _trainer_that_says(work, resumed), TRAINING_SECONDS)
+    assert second != first
+    (artifact,) = work.ready(seconds=TRAINING_SECONDS)["status"]["artifacts"]
+    assert float(artifact["accuracy"]) > 0.85
+
+
+def _trainer_that_says(work: Workspace, text: str) -> str | None:
+    """The compressor's pod in whose log ``text`` is."""
+    selector = "app.kubernetes.io/component=compressor"
+    for pod in work.site.get("pods", "-n", work.namespace, "-l", selector)["items"]:
+        name = str(pod["metadata"]["name"])
+        try:
+            if text in work.site.kubectl("logs", name, "-n", work.namespace):
+                return name
+        except SiteError:
+            continue  # its container has not begun, or it is gone
+    return None
+
+
+def test_a_file_that_is_no_program_is_refused_with_its_reason(work: Workspace) -> None:
+    uri = work.publish(programs.write(work.folder / "evaluation.npz", 8, seed=2))["evaluation"]
+    work.apply(source={"uri": uri, "format": "ExportedProgram"})
+    message = work.stalled(reasons.SOURCE_INVALID, seconds=TRAINING_SECONDS)
+    assert "is pickled, native code, or nothing that a plain program has" in message
+
+
+def _says_step(work: Workspace) -> str | None:
+    found = serving.condition(work.get(), "Reconciling")
+    message = str(found["message"]) if found is not None else ""
+    return message if "step " in message else None

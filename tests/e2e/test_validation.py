@@ -1,0 +1,40 @@
+"""A candidate is asked on real nodes before its first wave, and by what they say it goes on or not."""
+
+from edgemodel import reasons
+from tests.support import serving
+from tests.support.edge_models import Workspace, publish_mlp
+from tests.support.live import CAMERAS
+
+ASKED, NOT_ASKED = CAMERAS
+HOSTNAME = "kubernetes.io/hostname"
+VALIDATION = {"nodeSelector": {HOSTNAME: ASKED}, "classLabels": [HOSTNAME], "maxLatencyMilliseconds": "2"}
+"""Each node is a class of its own, and one of them has nobody who may be asked."""
+
+
+def test_a_node_says_what_the_artifact_does_there_and_one_that_is_too_slow_gets_to_no_node(work: Workspace) -> None:
+    work.apply(source={"uri": publish_mlp(work, "quick")}, validation=VALIDATION)
+    model = work.ready()
+    stable = model["status"]["stableRevision"]
+    asked, not_asked = sorted(model["status"]["validation"]["classes"], key=lambda item: str(item["name"]))
+    assert (asked["node"], asked["verdict"]) == (ASKED, "Pass")
+    assert asked["goldenAgree"] == asked["goldenItems"] > 0
+    assert 0 < float(asked["p50Milliseconds"]) < 2
+    assert asked["instructionSets"]
+    assert (not_asked["name"].rpartition("/")[2], not_asked["verdict"]) == (NOT_ASKED, "Inconclusive")
+    assert "p50Milliseconds" not in not_asked
+    unverified = serving.condition(model, "LatencyUnverified")
+    assert unverified is not None
+    assert NOT_ASKED in unverified["message"]
+    revision = work.site.get("edgemodelrevision", stable, "-n", work.namespace)
+    assert revision["status"]["validation"] == {"classes": model["status"]["validation"]["classes"]}
+
+    work.apply(source={"uri": publish_mlp(work, "slow", slow=400)})
+    message = work.stalled(reasons.VALIDATION_FAILED)
+    assert f"node {ASKED} (default/" in message
+    assert "limit 2 ms" in message
+    status = work.get()["status"]
+    assert status["stableRevision"] == stable
+    assert status["rejectedRevisions"][0]["reason"] == reasons.VALIDATION_FAILED
+    assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, stable)
+    daemonsets = work.site.get("daemonsets", "-n", work.namespace)["items"]
+    assert {item["metadata"]["labels"]["edgemodel.io/revision"] for item in daemonsets} == {stable}

@@ -1,0 +1,39 @@
+"""More step types, and more settings, than there are: what is made of steps must have room for them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_compressor.steps import STEPS, Settings, Step, StepContext
+from edge_compressor.steps.settings import Choice, Flag, Fraction, Setting, Texts, Whole
+
+EVERY_KIND: Mapping[str, Setting] = {
+    "keepHead": Flag(False, "Whether the head stays. Default: false."),
+    "epochs": Whole(3, "How often it sees all samples; 0 to 1000. Default: 3.", least=0, most=1000),
+    "seed": Whole(0, "Where chance begins; from 0. Default: 0.", least=0),
+    "sparsity": Fraction("0.5", 'Share of weights that go; "0" to "0.95". Default: 0.5.', "0", "0.95"),
+    "schedule": Choice("Cosine", "How the rate falls: Cosine or Step. Default: Cosine.", ("Cosine", "Step")),
+    "layers": Texts("Layers to prune; at most 8. Default: all.", most=8, longest=64, pattern="^[a-z.]+$"),
+}
+
+
+def nothing(model: Path, settings: Settings, context: StepContext) -> Path:
+    return model
+
+
+PRUNE = Step("Prune", "Takes weights out.", EVERY_KIND, nothing)
+THIN = Step(
+    "Thin", "Takes weights out, with epochs while it learns.", EVERY_KIND, nothing, nothing, trains_if="epochs",
+    needs=("training",),
+)  # fmt: skip
+LEARN = Step("Learn", "Learns from labels.", EVERY_KIND, apply_program=nothing, needs=("training", "target"))
+
+
+def many(count: int) -> tuple[Step, ...]:
+    """``count`` types, the real ones first; those beside them are trained, have 18 settings each and need all data."""
+    settings = {f"{name}{number}": kind for number in range(3) for name, kind in EVERY_KIND.items()}
+    needs = ("calibration", "training", "target")
+    invented = (
+        Step(f"Invented{number}", "Is not there.", settings, apply_program=nothing, needs=needs)
+        for number in range(count - len(STEPS))
+    )
+    return (*STEPS.values(), *invented)

@@ -1,0 +1,15 @@
+"""Manifests read by libyaml, which is ten times as fast as the parser in Python: a rendered chart is long."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+
+def read(text: str) -> Any:
+    return yaml.load(text, yaml.CSafeLoader)
+
+
+def read_all(text: str) -> Iterator[Any]:
+    """Of each document."""
+    return iter(yaml.load_all(text, yaml.CSafeLoader))

@@ -1,0 +1,139 @@
+"""What the schemas say of steps, made from the steps."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from crds.generated import item, rules, with_generated_parts, without_defaults
+from edge_compressor.steps import STEPS, Step
+from edge_compressor.steps.settings import Setting
+from tests.support import manifests
+from tests.support.invented_steps import EVERY_KIND, LEARN, PRUNE, THIN, nothing
+
+
+def of_settings(step: Step) -> dict[str, Any]:
+    properties: dict[str, Any] = item([step])["properties"][step.key]["properties"]
+    return properties
+
+
+def takes(name: str, value: object) -> bool:
+    """Whether schema and step both take it; they must agree."""
+    setting: Setting = EVERY_KIND[name]
+    fits = jsonschema.Draft7Validator(of_settings(PRUNE)[name]).is_valid(value)
+    try:
+        setting.read(value)
+    except ValueError:
+        assert not fits
+        return False
+    assert fits
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("keepHead", True),
+        ("epochs", 0),
+        ("epochs", 1000),
+        ("seed", 2**40),
+        ("sparsity", "0"),
+        ("sparsity", "0.95"),
+        ("schedule", "Step"),
+        ("layers", ["body.conv"]),
+    ],
+)
+def test_the_schema_takes_what_the_step_takes(name: str, value: object) -> None:
+    assert takes(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("keepHead", "true"),
+        ("epochs", 1001),
+        ("epochs", -1),
+        ("seed", -1),
+        ("sparsity", 0.5),
+        ("sparsity", "half"),
+        ("sparsity", "-0.5"),
+        ("sparsity", ".5"),
+        ("schedule", "Linear"),
+        ("layers", "body.conv"),
+    ],
+)
+def test_the_schema_refuses_what_the_step_refuses(name: str, value: object) -> None:
+    assert not takes(name, value)
+
+
+def test_a_decimal_has_its_range_in_a_rule() -> None:
+    (rule,) = of_settings(PRUNE)["sparsity"]["x-kubernetes-validations"]
+    assert rule["rule"].endswith("double(self) >= 0.0 && double(self) <= 0.95")
+    assert rule["message"] == 'write a decimal in quotes, "0" to "0.95"'
+
+
+@pytest.mark.parametrize("step", [*STEPS.values(), PRUNE, THIN, LEARN], ids=lambda step: step.type)
+def test_a_step_with_nothing_but_its_defaults_is_valid(step: Step) -> None:
+    defaults = {name: setting.default for name, setting in step.settings.items()}
+    given = {"name": "one", "type": step.type, **({step.key: defaults} if defaults else {})}
+    jsonschema.validate(given, item([step]))
+    for name, schema in of_settings(step).items() if step.settings else ():
+        assert schema.get("default", []) == step.settings[name].default
+
+
+def test_settings_belong_to_their_type_only() -> None:
+    plain = Step("Plain", "Has no settings.", {}, nothing)
+    made = item([plain, PRUNE])
+    assert [rule["fieldPath"] for rule in made["x-kubernetes-validations"]] == [".prune"]
+    assert "plain" not in made["properties"]
+    assert made["properties"]["type"]["enum"] == ["Plain", "Prune"]
+    assert made["properties"]["type"]["description"].endswith("Plain: has no settings. Prune: takes weights out.")
+
+
+def test_what_a_step_needs_becomes_a_rule() -> None:
+    assert [(rule["fieldPath"], rule["message"]) for rule in rules([PRUNE, LEARN])] == [
+        (
+            ".datasets",
+            "Learn needs datasets.training: inputs and label, none of them in the evaluation set; "
+            "give it, or leave the step out",
+        ),
+        (
+            ".datasets",
+            "Learn needs datasets.target: inputs of the domain where the model will serve, no labels; "
+            "give it, or leave the step out",
+        ),
+        (
+            ".source.format",
+            "Learn trains the model, which an ONNX file does not allow: give the source as ExportedProgram, "
+            "or leave the step out",
+        ),
+    ]
+
+
+def test_what_asks_only_when_it_trains_says_so() -> None:
+    data, source = rules([THIN])
+    assert data["message"].startswith("Thin with epochs needs datasets.training: ")
+    assert data["message"].endswith("; give it, or leave epochs out")
+    assert source["message"].endswith("give the source as ExportedProgram, or leave epochs out")
+    assert "s.type == 'Thin' && has(s.thin) && has(s.thin.epochs) && s.thin.epochs > 0" in source["rule"]
+
+
+def test_what_is_recorded_has_no_defaults_and_a_field_may_be_called_so() -> None:
+    schema = {"properties": {"default": {"type": "string", "default": "x"}}, "default": {}}
+    assert without_defaults(schema) == {"properties": {"default": {"type": "string"}}}
+
+
+def test_only_what_stands_between_the_marks_is_made_anew_and_making_it_twice_changes_nothing() -> None:
+    text = (
+        "before: kept\n"
+        "steps:\n"
+        "  # Generated: items of steps. By whom.\n"
+        "  items: outdated\n"
+        "  # End of generated.\n"
+        "  after: kept  # as it is\n"
+    )
+    made = with_generated_parts(text, [PRUNE])
+    assert with_generated_parts(made, [PRUNE]) == made
+    assert made.startswith("before: kept\n")
+    assert made.endswith("  after: kept  # as it is\n")
+    assert manifests.read(made) == {"before": "kept", "steps": {"items": item([PRUNE]), "after": "kept"}}

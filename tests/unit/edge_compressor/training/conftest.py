@@ -1,0 +1,129 @@
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edge_compressor import pipeline, runtime
+from edge_compressor.datasets import Dataset, load_dataset
+from edge_compressor.model import check_model
+from edge_compressor.pipeline import Compressed, Order
+from edge_compressor.progress import Progress
+from edge_compressor.registry import RegistryAccess
+from edge_compressor.source import Fetcher
+from edge_compressor.steps import Form, StepContext, plan
+from edge_compressor.training import program
+from edgemodel import reasons
+from edgemodel.task import Location, Recipe
+from tests.unit.edge_compressor.training import programs
+
+
+@dataclass(frozen=True)
+class Site:
+    """A trained source with its data."""
+
+    source: Path
+    training: Path
+    evaluation: Path
+    target: Path
+    """Of another camera, without labels."""
+    calibration: Path
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = tmp_path_factory.mktemp("program")
+    return Site(
+        source=programs.save(programs.trained(), folder / "source.pt2"),
+        training=programs.write(folder / "training.npz", 1024, seed=1),
+        evaluation=programs.write(folder / "evaluation.npz", 1000, seed=2),
+        target=programs.write(folder / "target.npz", 512, seed=3, labels=False, dim=True),
+        calibration=programs.write(folder / "calibration.npz", 64, seed=4, labels=False),
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of several test workers would wait for each other."""
+    monkeypatch.setattr(runtime, "available_threads", lambda: 1)
+
+
+@pytest.fixture(scope="session")
+def sets(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
+    folder = tmp_path_factory.mktemp("sets")
+    onnx = program.to_onnx(site.source, folder / "source.onnx", what="source", reason=reasons.SOURCE_INVALID)
+    model = check_model(onnx)
+    return {
+        use: load_dataset(getattr(site, use), model, folder / use, what=f"{use} set")
+        for use in ("training", "evaluation", "target", "calibration")
+    }
+
+
+class Trainer:
+    """Applies single steps, without the pipeline."""
+
+    def __init__(self, site: Site, sets: dict[str, Dataset], folder: Path, progress: Progress) -> None:
+        self.site, self.sets, self.folder, self.progress = site, sets, folder, progress
+        self.notes: dict[str, Any] = {}
+        """Of the latest step."""
+        self._count = 0
+
+    def apply(self, kind: str, model: Path | None = None, *, context: Any = None, **settings: Any) -> Path:
+        key = kind[0].lower() + kind[1:]
+        (planned,) = plan([{"name": "one", "type": kind, key: settings}], Form.PROGRAM)
+        self._count += 1
+        folder = self.folder / f"step-{self._count}"
+        folder.mkdir()
+        self.notes = {}
+        whole = StepContext(
+            "one", folder, self.sets["calibration"], self.progress, training=self.sets["training"],
+            target=self.sets["target"], program=self.site.source, notes=self.notes,
+        )  # fmt: skip
+        assert planned.step.apply_program is not None
+        return planned.step.apply_program(
+            model or self.site.source, planned.settings, replace(whole, **(context or {}))
+        )
+
+    def accuracy(self, model: Path, dataset: Dataset | None = None) -> float:
+        dataset = dataset or self.sets["evaluation"]
+        loaded = program.load(model, what="model", reason=reasons.STEP_FAILED)
+        with torch.no_grad():
+            answers = loaded.module.eval()(torch.from_numpy(np.array(dataset.inputs["image"])))[0]
+        return float((answers.argmax(1).numpy() == dataset.label).mean())
+
+
+@pytest.fixture
+def trainer(site: Site, sets: dict[str, Dataset], tmp_path: Path, quiet: Progress) -> Trainer:
+    return Trainer(site, sets, tmp_path, quiet)
+
+
+Compress = Callable[..., Compressed]
+
+
+@pytest.fixture
+def compress(site: Site, tmp_path: Path, quiet: Progress) -> Compress:
+    """Runs the whole pipeline on ``site`` with the given steps."""
+    count = 0
+
+    def run(*steps: dict[str, Any], **change: Any) -> Compressed:
+        nonlocal count
+        count += 1
+        uses = ("training", "evaluation", "target", "calibration")
+        order = Order(
+            model="patterns",
+            fingerprint="f00d",
+            source=Location(str(change.pop("source", site.source))),
+            datasets={use: Location(str(change.pop(use, getattr(site, use)))) for use in uses},
+            recipes=(Recipe("default", steps),),
+            budget=change.pop("budget", {}),
+            source_format="ExportedProgram",
+            **change,
+        )
+        fetcher = Fetcher(RegistryAccess(), quiet, local_paths=True)
+        (compressed,) = pipeline.run(order, fetcher, tmp_path / f"work-{count}", quiet)
+        return compressed
+
+    return run

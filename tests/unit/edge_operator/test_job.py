@@ -1,0 +1,182 @@
+"""The compression Job that a spec asks for."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge_operator import objects
+from edge_operator.objects.common import RESTRICTED_CONTAINER
+from edge_operator.objects.job import DEFAULT_RESOURCES, TRAINING_RESOURCES
+from edgemodel.program import Program
+from edgemodel.spec import parse_spec
+from edgemodel.task import TASK_VARIABLE, Task
+from tests.support.simulation import SETTINGS, Simulation, model_spec
+
+
+def pod_of(spec: dict[str, Any]) -> Any:
+    """The pod of the Job for this spec."""
+    observation = replace(Simulation.with_nodes(1).observe(), spec=parse_spec(spec))
+    return objects.job(observation, "m-1", 1, observation.spec)["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": {"uri": "https://files.example/m.pt2", "format": "ExportedProgram"}},
+        {"compression": {"teacher": {"uri": "https://files.example/t.pt2", "format": "ExportedProgram"}}},
+    ],
+    ids=["source", "teacher"],
+)
+def test_an_exported_program_is_read_by_the_trainer_which_takes_more(changes: dict[str, Any]) -> None:
+    made = pod_of(model_spec(**changes))
+    assert made["containers"][0]["image"] == SETTINGS.trainer_image
+    assert made["containers"][0]["resources"] == TRAINING_RESOURCES
+    assert made["nodeSelector"] == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+
+
+def test_an_onnx_model_is_compressed_without_torch_on_any_node() -> None:
+    teacher = {"teacher": {"uri": "https://files.example/t.onnx"}}
+    made = pod_of(model_spec(compression=teacher))
+    assert made["containers"][0]["image"] == SETTINGS.compressor_image
+    assert made["containers"][0]["resources"] == DEFAULT_RESOURCES
+    assert made["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
+def test_a_training_job_takes_what_its_user_says() -> None:
+    resources = {"limits": {"memory": "16Gi"}}
+    source = {"uri": "https://files.example/m.pt2", "format": "ExportedProgram"}
+    made = pod_of(model_spec(source=source, compression={"resources": resources}))
+    assert made["containers"][0]["resources"] == resources
+
+
+TOKEN_PLACES = {"registry": "/var/run/secrets/edgemodel/registry", "progress": "/var/run/secrets/edgemodel/progress"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({"progress_url": "http://operator:8082/progress"}, {"registry", "progress"}),
+        ({}, {"registry"}),
+        ({"registry_embedded": False, "progress_url": "http://operator:8082/progress"}, {"progress"}),
+        ({"registry_embedded": False}, set()),
+    ],
+)
+def test_the_token_lies_where_it_is_to_be_shown_and_nowhere_else(changes: dict[str, Any], places: set[str]) -> None:
+    """A registry of the user's own must not see it."""
+    observation = Simulation.with_nodes(1).observe()
+    observation = replace(observation, settings=replace(SETTINGS, **changes))
+    pod = objects.job(observation, "m-1", 1, observation.spec)["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "token"}
+    assert mounts == {TOKEN_PLACES[place] for place in places}
+    assert len([volume for volume in pod["volumes"] if volume["name"] == "token"]) == bool(places)
+
+
+IMAGE = "registry.example/programs/maker@sha256:" + "a" * 64
+SECRET = {"secretRef": {"name": "files"}}
+WITH_PROGRAM = model_spec(
+    source={
+        "uri": "pvc://models/m.safetensors",
+        "format": "Safetensors",
+        "program": {"image": IMAGE, "args": ["--width", "16"]},
+    },
+    datasets={"evaluation": {"uri": "https://files.example/e.npz", **SECRET}},
+)
+
+
+def program_pod(**changes: Any) -> tuple[Any, Any, Any, Any]:
+    """(the pod, and its containers: fetch, program, compress) with everything that a Job can be given."""
+    observation = Simulation.with_nodes(1).observe()
+    settings = replace(SETTINGS, progress_url="http://operator:8082/progress")
+    observation = replace(observation, spec=parse_spec({**WITH_PROGRAM, **changes}), settings=settings)
+    pod = objects.job(observation, "m-1", 1, observation.spec)["spec"]["template"]["spec"]
+    fetch, program = pod["initContainers"]
+    (compress,) = pod["containers"]
+    return pod, fetch, program, compress
+
+
+def mounts(container: Any) -> dict[str, str]:
+    """Path -> volume, and whether it can be written to."""
+    return {
+        mount["mountPath"]: f"{mount['name']} {'read' if mount.get('readOnly') else 'write'}"
+        for mount in container["volumeMounts"]
+    }
+
+
+def variables(container: Any) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in container["env"]}
+
+
+def test_a_program_sees_the_weights_and_its_own_folders_and_nothing_else_of_the_pod() -> None:
+    pod, _, program, _ = program_pod()
+    assert mounts(program) == {
+        "/exchange/in": "given read",
+        "/exchange/out": "made write",
+        "/tmp": "program-tmp write",
+    }
+    kinds = {volume["name"]: [key for key in volume if key != "name"] for volume in pod["volumes"]}
+    assert {kinds[name][0] for name in ("given", "made", "program-tmp")} == {"emptyDir"}
+    assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume)
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_a_program_runs_as_restricted_as_everything_else_and_is_told_only_where_its_files_are() -> None:
+    pod, _, program, _ = program_pod()
+    assert (program["name"], program["image"], program["args"]) == ("program", IMAGE, ["--width", "16"])
+    assert "command" not in program
+    assert program["securityContext"] == RESTRICTED_CONTAINER
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert program["resources"] == TRAINING_RESOURCES
+    assert program["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert variables(program) == {
+        "EDGEMODEL_WEIGHTS": "/exchange/in/model.safetensors",
+        "EDGEMODEL_MODEL": "/exchange/out/model.pt2",
+        "TMPDIR": "/tmp",
+        "HOME": "/tmp",
+    }
+
+
+def test_a_program_is_told_of_a_training_set_where_there_is_one_and_what_to_write() -> None:
+    source = {**WITH_PROGRAM["source"], "program": {"image": IMAGE, "writes": "ONNX"}}
+    training = {"training": {"uri": "https://files.example/t.npz"}}
+    _, _, program, _ = program_pod(source=source, datasets=training)
+    told = variables(program)
+    assert told["EDGEMODEL_TRAINING"] == "/exchange/in/training.npz"
+    assert told["EDGEMODEL_MODEL"] == "/exchange/out/model.onnx"
+
+
+def test_ours_before_and_after_a_program_have_the_secrets_and_never_write_where_it_reads_or_read_where_it_cannot() -> (
+    None
+):
+    _, fetch, _, compress = program_pod()
+    assert (fetch["image"], fetch["args"]) == (SETTINGS.trainer_image, ["--fetch-only"])
+    assert "args" not in compress
+    ours = {
+        "/work": "work write",
+        "/var/run/secrets/edgemodel/registry": "token read",
+        "/var/run/secrets/edgemodel/progress": "token read",
+        "/var/run/secrets/edgemodel/evaluation": "secret-evaluation read",
+        "/claims/models": "claim-models read",
+    }
+    assert mounts(fetch) == {**ours, "/exchange/in": "given write"}
+    assert mounts(compress) == {**ours, "/exchange/in": "given read", "/exchange/out": "made read"}
+
+
+def test_the_task_says_which_program_made_the_source() -> None:
+    _, fetch, _, compress = program_pod()
+    assert variables(fetch) == variables(compress)
+    task = Task.decode(variables(compress)[TASK_VARIABLE])
+    assert task.program == Program(IMAGE, ("--width", "16"), "ExportedProgram")
+    assert (task.source.uri, task.source_format) == ("pvc://models/m.safetensors", "Safetensors")
+
+
+def test_a_program_takes_what_its_user_says() -> None:
+    resources = {"limits": {"memory": "16Gi"}}
+    source = {**WITH_PROGRAM["source"], "program": {"image": IMAGE, "resources": resources}}
+    _, fetch, program, compress = program_pod(source=source)
+    assert program["resources"] == resources
+    assert fetch["resources"] == compress["resources"] == TRAINING_RESOURCES
+
+
+def test_a_source_that_is_a_model_already_has_no_containers_before() -> None:
+    assert "initContainers" not in pod_of(model_spec())

@@ -1,0 +1,202 @@
+"""What an artifact does on the machine that validates it, as its termination message tells it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgemodel import names, reasons, serving, target
+from edgemodel.artifact import Golden
+from inference_server.boot import load, read_manifest
+from inference_server.processor import INSTRUCTION_SETS, read_processor
+from inference_server.selftest import golden_feeds
+from inference_server.session import Model
+from inference_server.tuning import Tuning
+from inference_server.validate import MAX_RUNS, MEASURED_SECONDS, MIN_RUNS, WARM_UP_RUNS, WARM_UP_SECONDS, time_runs
+from tests.unit.inference_server import artifacts
+from tests.unit.inference_server.processes import REPOSITORY
+from tests.unit.inference_server.test_imports import LEFT_OUT
+
+EMPTY = ("numpy.random", "numpy.fft", "numpy.ma", "numpy.polynomial")
+"""What the image leaves out of numpy and is loaded on demand: found there, with nothing in it."""
+
+
+AS_IN_THE_IMAGE = f"""
+import runpy, sys, types
+sys.modules.update(dict.fromkeys({LEFT_OUT!r}))
+sys.modules.update((name, types.ModuleType(name)) for name in {EMPTY!r})
+runpy.run_module("inference_server.validate", run_name="__main__", alter_sys=True)
+"""
+
+
+def validated(directory: Path, tmp_path: Path) -> tuple[int, target.TargetReport]:
+    """(exit status, report) of the program, run as in its pod."""
+    log = tmp_path / "termination-log"
+    log.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", AS_IN_THE_IMAGE, "--termination-log", str(log)],
+        env={
+            serving.MODEL_DIRECTORY: str(directory),
+            "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",
+            "PATH": os.environ["PATH"],
+        },
+        timeout=60,
+        check=False,
+    )
+    report = target.decode(log.read_bytes())
+    assert report is not None
+    return done.returncode, report
+
+
+def loaded(directory: Path) -> tuple[Model, list[dict[str, np.ndarray]]]:
+    """The model and what its golden set asks."""
+    manifest = read_manifest(directory)
+    model = load(directory, manifest, Tuning())
+    feeds = golden_feeds(model.signature, manifest.golden, directory / names.GOLDEN_FILE)
+    return model, feeds
+
+
+def test_a_good_artifact_is_measured(tmp_path: Path) -> None:
+    status, report = validated(artifacts.write_mlp(tmp_path / "model", items=64), tmp_path)
+    assert status == 0
+    assert isinstance(report, target.Measured)
+    assert report.agreement == target.Agreement(64, 64, "99.5")
+    assert report.latency is not None
+    assert 0 < float(report.latency.p50_milliseconds) <= float(report.latency.p95_milliseconds) < 1000
+    assert MIN_RUNS <= report.latency.runs <= MAX_RUNS
+    assert (report.cpu, report.instruction_sets) == read_processor()
+
+
+def test_one_that_answers_otherwise_is_measured_all_the_same_and_not_judged(tmp_path: Path) -> None:
+    status, report = validated(artifacts.write_mlp(tmp_path / "model", items=64, wrong=56), tmp_path)
+    assert status == 0
+    assert isinstance(report, target.Measured)
+    assert report.agreement == target.Agreement(8, 64, "99.5")
+    assert report.latency is not None
+
+
+def test_one_without_a_golden_set_is_loaded_and_its_latency_is_not_made_up(tmp_path: Path) -> None:
+    status, report = validated(artifacts.write(tmp_path / "model", artifacts.mlp()), tmp_path)
+    assert status == 0
+    assert isinstance(report, target.Measured)
+    assert (report.agreement, report.latency) == (None, None)
+
+
+def test_one_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
+    directory = artifacts.write(tmp_path / "model", b"changed", artifact_digest="sha256:" + "a" * 64)
+    status, report = validated(directory, tmp_path)
+    assert status == serving.EXIT_MODEL
+    assert isinstance(report, target.Unfit)
+    assert report.reason == reasons.DIGEST_MISMATCH
+
+
+@pytest.mark.parametrize("missing", ["manifest.json", "golden.npz"])
+def test_one_that_lacks_a_file_says_so(tmp_path: Path, missing: str) -> None:
+    directory = artifacts.write_mlp(tmp_path / "model")
+    (directory / missing).unlink()
+    status, report = validated(directory, tmp_path)
+    assert status == serving.EXIT_MODEL
+    assert isinstance(report, target.Unfit)
+    assert report.reason == reasons.MODEL_LOAD_FAILED
+    assert missing in report.message
+
+
+def test_a_model_that_fails_on_its_golden_set_is_unfit(tmp_path: Path) -> None:
+    golden = Golden(2, "Argmax", 0.0, "99")
+    arrays = {"input.x": np.zeros((2, 15), np.float32), "output.scores": np.zeros((2, 4), np.float32)}
+    directory = artifacts.write(tmp_path / "model", artifacts.mlp(), golden=golden, arrays=arrays)
+    _, report = validated(directory, tmp_path)
+    assert isinstance(report, target.Unfit)
+    assert "the model fails on its golden set" in report.message
+
+
+class Watch:
+    """A clock by which each reading is ``tick`` seconds after the one before."""
+
+    def __init__(self, tick: float) -> None:
+        self.now, self.tick = 0.0, tick
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+def test_a_model_of_a_minute_a_run_is_timed_in_few_runs_and_no_warm_up_to_speak_of(tmp_path: Path) -> None:
+    watch = Watch(60)
+    latency = time_runs(*loaded(artifacts.write_mlp(tmp_path)), watch)
+    assert latency == target.Latency("60000.000", "60000.000", MIN_RUNS)
+    assert watch.now < 60 * (3 * (WARM_UP_RUNS + MIN_RUNS) + 5)
+
+
+def test_the_percentiles_are_of_times_that_were_measured(tmp_path: Path) -> None:
+    """Of 20 runs the 10th and the 19th quickest."""
+
+    class Slower(Watch):
+        """Each reading is later by one more second."""
+
+        def __call__(self) -> float:
+            self.tick += 1
+            return super().__call__()
+
+    watch = Slower(60)
+    latency = time_runs(*loaded(artifacts.write_mlp(tmp_path)), watch)
+    assert latency.runs == MIN_RUNS
+    p50, p95 = float(latency.p50_milliseconds), float(latency.p95_milliseconds)
+    assert p95 - p50 == pytest.approx(9 * 2000)
+
+
+def test_a_quick_model_is_timed_until_there_are_enough_runs(tmp_path: Path) -> None:
+    watch = Watch(1e-6)
+    assert time_runs(*loaded(artifacts.write_mlp(tmp_path)), watch).runs == MAX_RUNS
+    assert watch.now >= WARM_UP_SECONDS
+
+
+def test_any_other_is_timed_for_some_seconds(tmp_path: Path) -> None:
+    watch = Watch(0.01)
+    latency = time_runs(*loaded(artifacts.write_mlp(tmp_path)), watch)
+    assert MIN_RUNS < latency.runs < MAX_RUNS
+    assert watch.now == pytest.approx(WARM_UP_SECONDS + MEASURED_SECONDS, abs=0.1)
+
+
+def test_a_slow_model_takes_longer_than_a_quick_one(tmp_path: Path) -> None:
+    quick, feeds = loaded(artifacts.write_mlp(tmp_path / "quick"))
+    x = np.zeros((4, 64), np.float32)
+    golden = Golden(4, "Close", 1e-3, "99")
+    arrays = {"input.x": x, "output.y": np.zeros(4, np.float32)}
+    slow, rows = loaded(artifacts.write(tmp_path / "slow", artifacts.rows(), golden=golden, arrays=arrays))
+    assert float(time_runs(slow, rows).p50_milliseconds) > float(time_runs(quick, feeds).p50_milliseconds)
+
+
+def test_x86_says_its_name_and_its_instruction_sets(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    one = "processor\t: {}\nmodel name\t: Intel(R) Atom(TM)\nflags\t\t: fpu sse4_1 sse4_2 avx2 avx_vnni rdrand\n\n"
+    cpuinfo.write_text(one.format(0) + one.format(1))
+    assert read_processor(cpuinfo) == ("Intel(R) Atom(TM)", ("sse4_1", "sse4_2", "avx2", "avx_vnni"))
+
+
+def test_arm_says_its_board_and_its_instruction_sets(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nFeatures\t: fp asimd asimddp\n\nModel\t\t: Raspberry Pi 5\n")
+    assert read_processor(cpuinfo) == ("Raspberry Pi 5", ("asimd", "asimddp"))
+
+
+def test_where_the_kernel_says_nothing_neither_do_we(tmp_path: Path) -> None:
+    assert read_processor(tmp_path / "absent") == ("", ())
+
+
+def test_the_longest_report_fits_a_termination_message() -> None:
+    latency = target.Latency("999999.999", "999999.999", MAX_RUNS)
+    longest = target.Measured(target.Agreement(10**6, 10**6, "99.123456"), latency, "ü" * 500, INSTRUCTION_SETS)
+    assert len(INSTRUCTION_SETS) <= target.MAX_SETS
+    decoded = target.decode(target.encode(longest))
+    assert isinstance(decoded, target.Measured)
+    assert (decoded.latency, decoded.instruction_sets) == (latency, INSTRUCTION_SETS)
+    assert len(target.encode(target.Unfit("ModelLoadFailed", "ü" * 5000))) <= 4096
+
+
+@pytest.mark.parametrize("message", ["", "Traceback (most recent call last)", "[]", "{}", '{"agreement": {"x": 1}}'])
+def test_anything_else_is_no_report(message: str) -> None:
+    assert target.decode(message) is None
