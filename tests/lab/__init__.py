@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ __all__ = [
     "node_named",
     "node_start",
     "slow",
+    "stale_services",
     "status",
     "up",
     "wait_for",
@@ -55,6 +57,11 @@ def join(node: str) -> None:
 def slow(node: str, processor_share: float | None) -> None:
     """Gives the pods of the node together so much of one processor; None: as much as there is."""
     cluster.slow(node_named(node), processor_share)
+
+
+def stale_services(*names: str) -> AbstractContextManager[None]:
+    """Within, these nodes route as they do now: their kube-proxies learn of no pod that comes or goes."""
+    return cluster.stale_services(*map(node_named, names))
 
 
 def import_image(archive: Path) -> None:

@@ -78,6 +78,8 @@ def up() -> None:
     """A healthy lab: this one if it is, rejoined if only links are cut, otherwise a new one."""
     machine.require_root()
     with _locked():
+        for node in NODES:
+            processes.resume(nodes.component(node, "kube-proxy"))  # whoever paused it may have been killed
         now = status()
         if now.healthy:
             say("the lab is up")
@@ -135,6 +137,20 @@ def without_api() -> Iterator[None]:
         control_plane.start_apiserver(binaries)
         control_plane.wait_for_api()
         control_plane.start_controllers(binaries)
+
+
+@contextmanager
+def stale_services(*stale: Node) -> Iterator[None]:
+    """Within, these nodes route as they do now: their kube-proxies learn of no pod that comes or goes."""
+    machine.require_root()
+    proxies = [nodes.component(node, "kube-proxy") for node in stale]
+    for proxy in proxies:
+        processes.pause(proxy)
+    try:
+        yield
+    finally:
+        for proxy in proxies:
+            processes.resume(proxy)
 
 
 def _up() -> None:

@@ -81,6 +81,22 @@ def kill(name: str) -> None:
     wait_for(f"{name} to end", lambda: pid_of(name) is None, timeout_s=10, interval_s=0.05)
 
 
+def pause(name: str) -> None:
+    """The process keeps all that it has and does nothing, until ``resume``."""
+    _signal(name, signal.SIGSTOP)
+
+
+def resume(name: str) -> None:
+    """Nothing happens to one that runs."""
+    _signal(name, signal.SIGCONT)
+
+
+def _signal(name: str, number: signal.Signals) -> None:
+    pid = pid_of(name)
+    if pid is not None:
+        os.kill(pid, number)
+
+
 def require_alive(names: Sequence[str]) -> None:
     """LabError with the end of the log of the first that ended."""
     for name in names:
