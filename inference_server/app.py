@@ -58,11 +58,6 @@ class App:
         self._exposition = Exposition(lambda: [entry.metrics for entry in repository.entries.values()])
         self._logged_at = float("-inf")
 
-    @property
-    def answered(self) -> int:
-        """Inference requests so far, of the models that are served now."""
-        return sum(sum(entry.metrics.outcomes.values()) for entry in self.repository.entries.values())
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         route = routes.find(scope["path"])

@@ -62,13 +62,7 @@ class Program:
             explicit_model_control=options.explicit_model_control,
             replay_token=options.replay_token,
         )
-        self._server = Server(
-            app,
-            linger_seconds=options.linger_seconds,
-            drain_seconds=options.drain_seconds,
-            plain_asgi=options.plain_asgi,
-            beside=self,
-        )
+        self._server = Server(app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, beside=self)
         self._listener = listen(options.host, options.port)
         self._grpc = _grpc_server(app, options)
         self._drain_seconds = options.drain_seconds

@@ -3,9 +3,6 @@
 uvicorn closes idle connections the moment it is told to stop, and a request that is just then under
 way on one is lost. Here every answer after the signal says ``Connection: close`` first, and a connection
 that stays idle is closed after a time; HTTP/1.1 has no way to announce that to a client that does not ask.
-
-Whoever sends requests here may learn of the next server later than this one of its end: a node's kube-proxy that has
-lost the API server comes back to it up to a minute after the kubelet. So new connections are taken while requests come.
 """
 
 import asyncio
@@ -25,9 +22,6 @@ from inference_server.fast_lane import FastLane, fits
 IDLE_SECONDS = 1.0
 """How long after the signal a kept-alive connection may still bring one more request."""
 
-QUIET_SECONDS = 4.0
-"""Without a request, after which nobody is taken to ask here any more."""
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.01
 
@@ -43,11 +37,8 @@ class Beside(Protocol):
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: App, *, linger_seconds: int, drain_seconds: int, plain_asgi: bool, beside: Beside) -> None:
-        """``linger_seconds``: at most, while new requests come after the signal.
-
-        ``drain_seconds``: for requests in work to end.
-        """
+    def __init__(self, app: App, *, drain_seconds: int, plain_asgi: bool, beside: Beside) -> None:
+        """``drain_seconds``: for requests in work to end."""
         lane = fits() and not plain_asgi
         super().__init__(
             uvicorn.Config(
@@ -69,11 +60,9 @@ class Server(uvicorn.Server):
         self.has_fast_lane = lane
         self._app = app
         self._beside = beside
-        self._linger_seconds = linger_seconds
 
     def stop(self) -> None:
-        """End as after a signal, but take nothing new; from any thread."""
-        self._linger_seconds = 0
+        """End as after a signal; from any thread."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -82,7 +71,6 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.draining = True
-        await self._linger()
         ending = asyncio.ensure_future(self._beside.end())
         for server in self.servers:
             server.close()
@@ -91,17 +79,6 @@ class Server(uvicorn.Server):
             await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)
         await ending
-
-    async def _linger(self) -> None:
-        """Until nobody asks here any more, or the time is up."""
-        now = asked_at = monotonic()
-        end = now + self._linger_seconds
-        answered = self._app.answered
-        while now < end and now - asked_at < QUIET_SECONDS and not self.force_exit:
-            await asyncio.sleep(_POLL_SECONDS)
-            now = monotonic()
-            if self._app.workers.busy or self._app.answered != answered:
-                answered, asked_at = self._app.answered, now
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -45,8 +45,6 @@ class Settings:
     max_body_bytes: int
     timeout_seconds: int
     """How long a request may wait for its turn."""
-    linger_seconds: int
-    """At most, after the signal and while requests come, in which new connections are taken."""
     drain_seconds: int
     plain_asgi: bool
     termination_log: Path
@@ -167,13 +165,6 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
         type=_between(1, 86400),
         default=DEFAULT_TIMEOUT_SECONDS,
         help="a request that waited longer for its turn is answered 503; one may have its own parameter timeout",
-    )
-    variable(
-        "--linger-seconds",
-        serving.LINGER_SECONDS,
-        0,
-        "after the signal to end, go on for so long at most while new requests come",
-        _between(0, 3600),
     )
     add(
         "--drain-seconds", type=_between(0, 3600), default=DEFAULT_DRAIN_SECONDS, help="for requests in work at the end"

@@ -83,11 +83,6 @@ class Workers:
         for number in range(threads):
             Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
 
-    @property
-    def busy(self) -> bool:
-        """Whether a job waits or is in work; only the event loop may ask."""
-        return self._unfinished > 0
-
     def submit(self, task: Task, done: Done, together: Waiting | None = None) -> Job:
         """``done`` is called in the event loop with what the work returned, or with what it raised in a worker.
 

@@ -38,7 +38,7 @@ async def run(config: OperatorSettings) -> None:
     metrics.watch_nodes(lambda: ((m.namespace, m.name, m.status.get("nodes") or {}) for m in world.models.values()))
     synced = asyncio.Event()
     async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:
-        leadership = Leadership(cluster, config.namespace, config.identity)
+        leadership = Leadership(cluster, config.namespace, config.identity, world.api_is_back)
         reconciler = Reconciler(cluster, world, queue, metrics, leadership.leads)
         app = endpoints.application(world, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
         runners = [await endpoints.serve(app, config.http_port)]

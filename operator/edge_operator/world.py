@@ -95,6 +95,7 @@ class World:
         self._changed = changed
         self._clock = clock
         self._pins_seen: dict[tuple[str, str], datetime] = {}
+        self._back_since: dict[str, datetime] = {}
         self._versions: dict[tuple[str, str, str], int] = {}
         self._foreign_services: set[Key] = set()
         """Services that are nobody's of ours: an EdgeModel of that name must not take one over."""
@@ -135,6 +136,7 @@ class World:
         self.unreadable.discard(identity)
         if kind == "Node":
             gone = self.nodes.pop(name, None)
+            self._back_since.pop(name, None)
             if gone is not None:
                 self._note_pins(name, gone.pins, frozenset())
                 self._all_changed()
@@ -191,6 +193,10 @@ class World:
                 return True
         return False
 
+    def api_is_back(self) -> None:
+        """It did not answer for a while, to nodes as little as to us."""
+        self._back_since = dict.fromkeys(self.nodes, self._clock())
+
     def forget_samples(self, key: Key) -> None:
         self.samples.pop(key, None)
 
@@ -220,6 +226,7 @@ class World:
             name_taken=key in self._foreign_services,
             pods_lost=dict(owned.pods_lost),
             pins_seen=self._pins_seen,
+            back_since=self._back_since,
             samples=self.samples.get(key),
         )
 
@@ -247,6 +254,8 @@ class World:
             view = node_view(raw)
             if self.nodes.get(name) != view:
                 known = self.nodes.get(name)
+                if view.online and known is not None and not known.online:
+                    self._back_since[name] = self._clock()
                 self._note_pins(name, known.pins if known is not None else frozenset(), view.pins)
                 self.nodes[name] = view
                 self._all_changed()

@@ -13,9 +13,6 @@ MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
 LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
 """Optional: a histogram bucket edge is put there."""
 
-LINGER_SECONDS: Final = "EDGEMODEL_LINGER_SECONDS"
-"""Optional: how long, at most, a server that has to end goes on while new requests come."""
-
 TUNING: Final = {
     "threads": "EDGEMODEL_THREADS",
     "threadsPerRequest": "EDGEMODEL_THREADS_PER_REQUEST",

@@ -130,6 +130,7 @@ class Simulation:
     """Pin -> (revision, variant or its puller), for every revision there ever was."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    back_since: dict[str, datetime] = field(default_factory=dict)
     requests_per_second: float = 2.0
     """That the servers of each node answer."""
     behind: float = 0
@@ -172,7 +173,14 @@ class Simulation:
 
     def join(self, name: str) -> None:
         """The node's pods are seen ready after ``start_seconds``."""
+        if not self.nodes[name].online:
+            self.back_since[name] = self.now
         self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None, online_since=self.now)
+
+    def lose_api(self, seconds: float) -> None:
+        """Nobody, the operator neither, hears of anything for so long; pods run on."""
+        self.now += timedelta(seconds=seconds)
+        self.back_since = dict.fromkeys(self.nodes, self.now)
 
     def delete_node(self, name: str) -> None:
         """Its pods are seen until the world reacts."""
@@ -261,6 +269,7 @@ class Simulation:
             name_taken=self.name_taken,
             pods_lost=dict(self.pods_lost),
             pins_seen=dict(self.pins_seen),
+            back_since=dict(self.back_since),
             samples=self.measure(),
         )
 

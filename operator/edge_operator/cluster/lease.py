@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from edge_operator.cluster.client import ApiError, Cluster, Object
@@ -20,8 +21,12 @@ class LeaseLost(Exception):
 
 
 class Leadership:
-    def __init__(self, cluster: Cluster, namespace: str, identity: str) -> None:
+    def __init__(
+        self, cluster: Cluster, namespace: str, identity: str, api_is_back: Callable[[], None] = lambda: None
+    ) -> None:
+        """``api_is_back`` is called when the lease is renewed after it had run out: the API server did not answer."""
         self._cluster, self._namespace, self._identity = cluster, namespace, identity
+        self._api_is_back = api_is_back
         self._renewed = -math.inf
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
@@ -43,9 +48,12 @@ class Leadership:
         """
         while True:
             await asyncio.sleep(RENEW.total_seconds())
+            had_run_out = not self.leads()
             try:
                 if not await self._try():
                     raise LeaseLost("another operator took the lease")
+                if had_run_out:
+                    self._api_is_back()
             except ApiError as error:
                 log.warning("the lease is not renewed: %s", error)
 

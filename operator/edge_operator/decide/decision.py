@@ -120,7 +120,8 @@ def _decision(
     leaving = [change for change in roll_back(fleet) if change.node not in changed]
     changes = one_for_each_node((*unplace(fleet), *pins, *leaving, *end_deferrals(fleet)))
     actions = (*artifact.actions, *before, *validation.actions, *changes, *after)
-    wakes = [time for time in (artifact.wake_at, validation.wake_at, wake_at) if time is not None]
+    times = (artifact.wake_at, validation.wake_at, wake_at, fleet.next_routes())
+    wakes = [time for time in times if time is not None]
     status = _status(situation, conditions, checks, _count(situation, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))
 

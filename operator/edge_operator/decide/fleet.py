@@ -1,6 +1,7 @@
 """What each placed node of an EdgeModel should run, by its pins, and what it does run, by its pods."""
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from edge_operator.decide.node_health import serving_pod
@@ -11,6 +12,9 @@ from edgemodel.verdict import Verdict
 
 MAX_LIVE = 3
 """Revisions that nodes are pinned to, at a time."""
+ROUTES_AFTER = timedelta(seconds=90)
+"""A node that was away from the API server routes to the pods that it has by so long after its return. Its kube-proxy
+comes back by itself, with a back-off of up to a minute, and the kubelet, which starts pods, may come first."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Fleet:
     placement: Placement
     stable: str | None
     rejected: frozenset[str]
+    now: datetime
     candidate: str | None = None
     """The revision on trial."""
     deferral: str | None = None
@@ -40,6 +45,7 @@ class Fleet:
         stable: str | None,
         rejected: frozenset[str],
         candidate: str | None,
+        now: datetime,
     ) -> "Fleet":
         names = {revision.name for revision in observation.revisions} | rejected
         variants = {variant.name for variant in observation.spec.variants}
@@ -58,7 +64,7 @@ class Fleet:
         deferrals = {name: deferral_key(observation.namespace, observation.name, name) for name in names}
         deferral = deferrals.pop(candidate or "", None)
         ended = frozenset(deferrals.values())
-        return cls(observation, placement, stable, rejected, candidate, deferral, ended, known, others)
+        return cls(observation, placement, stable, rejected, now, candidate, deferral, ended, known, others)
 
     def variant(self, revision: str, placed: Placed) -> str:
         """The variant of ``revision`` that the node gets.
@@ -95,6 +101,16 @@ class Fleet:
     def ours(self, node: Node) -> frozenset[str]:
         """This EdgeModel's pins on ``node``."""
         return node.pins & self.known_pins.keys()
+
+    def routes_from(self, node: Node) -> datetime | None:
+        """When ``node``, lately back, will route to the pods that it has; None: it does."""
+        back = self.observation.back_since.get(node.name)
+        return back + ROUTES_AFTER if back is not None and self.now < back + ROUTES_AFTER else None
+
+    def next_routes(self) -> datetime | None:
+        """When the next of the nodes that keep a pod for that time may lose it."""
+        times = [self.routes_from(p.node) for p in self.placement.placed if len(self.ours(p.node)) > 1]
+        return min((time for time in times if time is not None), default=None)
 
     def deferred(self, placed: Placed) -> bool:
         """It gets the candidate only when that has become stable."""

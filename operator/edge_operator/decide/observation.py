@@ -168,6 +168,8 @@ class Observation:
     """(node, revision, variant) -> when a pod of it was last seen to go, as far as this process saw."""
     pins_seen: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """(node, pin) -> when this process first saw the pin there."""
+    back_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Node -> when it, or the API server to all nodes, was last seen to come back, as far as this process saw."""
     samples: Samples | None = None
     """What Prometheus last said of the candidate; None before it was asked."""
 

@@ -16,9 +16,9 @@ from edgemodel.names import puller_of
 def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
     """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
 
-    Surge: the pin is added, and the others go once the new pod serves. Recreate, once the image is there, and a
-    way back from a rejected revision: the pins change places in one patch. A node moves forward only while it is seen
-    online; what it must not keep it loses at once.
+    Surge: the pin is added, and the others go once the new pod serves and the node surely routes to it. Recreate,
+    once the image is there, and a way back from a rejected revision: the pins change places in one patch. A node moves
+    forward only while it is seen online; what it must not keep it loses at once.
     """
     node, pin = placed.node, fleet.pin(revision, placed)
     others = fleet.ours(node) - {pin}
@@ -33,7 +33,7 @@ def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
         if fleet.observation.spec.serving.strategy == "Recreate":
             return _recreate(fleet, placed, revision)
         return SetPins(node.name, frozenset({pin}))
-    if others and fleet.pod(revision, placed) is not None:
+    if others and fleet.pod(revision, placed) is not None and fleet.routes_from(node) is None:
         return SetPins(node.name, remove=others)
     return SetPins(node.name, remove=leaves) if leaves else None
 

@@ -52,8 +52,11 @@ def _serving(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Co
     rest = [placed for placed in online if placed.node.name not in failed]
     waiting = [placed for placed in rest if fleet.pod(target, placed) is None]
     unsettled = [placed for placed in rest if fleet.ours(placed.node) - {fleet.pin(target, placed)}]
-    if waiting or unsettled:
+    if waiting:
         message = f"{target}: {len(waiting)} of {len(online)} online nodes do not serve it yet{_trouble(situation)}"
+        return words.reconciling(reasons.NODES_CATCHING_UP, message)
+    if unsettled:
+        message = f"{target}: {len(unsettled)} of {len(online)} online nodes still run one before it beside it"
         return words.reconciling(reasons.NODES_CATCHING_UP, message)
     besides = f"; {len(failures)} failed: {failures[0].message}" if failures else ""
     return words.ready(reasons.SERVING, f"{target} serves on {len(rest)} nodes{besides}")

@@ -64,7 +64,7 @@ class Situation:
     def fleet(self) -> Fleet:
         candidate = self.target if self.may_try() else None
         return Fleet.of(
-            self.observation, self.placement, self.memory.stable, frozenset(self.memory.rejected), candidate
+            self.observation, self.placement, self.memory.stable, frozenset(self.memory.rejected), candidate, self.now
         )
 
     @cached_property

@@ -19,13 +19,9 @@ from edgemodel.names import (
     replay_secret_name,
 )
 
-PRE_STOP_SECONDS = 2
+PRE_STOP_SECONDS = 5
 """An old pod still gets new connections for up to about two seconds after its pin is gone."""
-LINGER_SECONDS = 60
-"""And for longer on a node that had lost the API server: kube-proxy comes back to it with a back-off of up to a minute,
-and the kubelet, which starts the new pod, may come back first."""
-GRACE_SECONDS = 90
-"""More than both, and the server's time for requests in work."""
+GRACE_SECONDS = 30
 START_SECONDS = 300
 """How long loading and the golden set may take before the kubelet restarts the container."""
 
@@ -112,12 +108,6 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
                 else []
             ),
             *artifact_pod.tuning(revision),
-            # With Recreate the next pod may wait for this one's memory or port.
-            *(
-                [{"name": serving.LINGER_SECONDS, "value": str(LINGER_SECONDS)}]
-                if spec["serving"]["strategy"] == "Surge"
-                else []
-            ),
             *_replay(observation, spec["serving"]),
         ],
         "resources": artifact_pod.resources(revision, variant),

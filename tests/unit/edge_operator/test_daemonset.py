@@ -1,7 +1,5 @@
 """What a server is told by its DaemonSet."""
 
-from typing import Any
-
 import pytest
 
 from edge_operator.objects.daemonset import daemonset, replay_secret
@@ -18,26 +16,6 @@ def environment(world: Simulation) -> dict[str, str]:
     built = daemonset(world.observe(), revision, "default", ())
     (container,) = built["spec"]["template"]["spec"]["containers"]
     return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
-
-
-def pod_spec(strategy: str) -> tuple[dict[str, Any], settings.Settings]:
-    world = Simulation.with_nodes(1, spec=model_spec(serving={"strategy": strategy}))
-    world.run(60)
-    (revision,) = world.revisions.values()
-    built: dict[str, Any] = daemonset(world.observe(), revision, "default", ())["spec"]["template"]["spec"]
-    return built, settings.parse([], environment(world))
-
-
-def test_a_server_has_the_time_to_go_on_for_those_who_still_ask_it_and_to_answer_what_is_in_work() -> None:
-    pod, told = pod_spec("Surge")
-    (container,) = pod["containers"]
-    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert told.linger_seconds == 60
-    assert before + told.linger_seconds + told.drain_seconds < pod["terminationGracePeriodSeconds"]
-
-
-def test_a_server_whose_place_the_next_one_needs_does_not_go_on() -> None:
-    assert pod_spec("Recreate")[1].linger_seconds == 0
 
 
 def judged_by(objective: str) -> Simulation:

@@ -528,7 +528,7 @@ def test_nodes_that_return_catch_up_no_more_at_a_time_than_the_wave_before_the_l
     assert world.status["stableRevision"] == world.target()
     for node in late:
         world.join(node)
-    for _ in range(60):
+    for _ in range(120):
         world.run(1)
         under_way = [n for n in late if world.target() in world.pinned(n) and world.target() not in world.runs(n)]
         assert len(under_way) <= 2

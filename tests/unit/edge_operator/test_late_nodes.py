@@ -2,6 +2,7 @@
 
 import pytest
 
+from edge_operator.decide.fleet import ROUTES_AFTER
 from edgemodel import reasons
 from tests.support.simulation import Simulation, model_spec
 
@@ -147,3 +148,64 @@ def test_before_anybody_took_the_candidate_nobody_is_late() -> None:
         world.join(name)
     until(world, reasons.BAKING)
     assert all(world.target() in world.runs(node) for node in world.nodes)
+
+
+def test_a_node_that_is_back_keeps_the_pod_before_beside_the_new_one_until_it_surely_routes_to_that() -> None:
+    world = Simulation.with_nodes(2)
+    world.run(600)
+    stable = world.status["stableRevision"]
+    world.cut("camera-2")
+    world.new_source("b")
+    until(world, reasons.BAKING)
+    until(world, reasons.SERVING)
+    world.join("camera-2")
+    back = world.now
+    until(world, reasons.NODES_CATCHING_UP)
+    world.run(10)
+    assert world.runs("camera-2") == {stable, world.target()}
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert "1 of 2 online nodes still run one before it beside it" in ready["message"]
+    assert world.decide().wake_at == back + ROUTES_AFTER
+    while world.now < back + ROUTES_AFTER:
+        assert world.runs("camera-2") == {stable, world.target()}
+        world.run(1)
+    until(world, reasons.SERVING)
+    assert world.runs("camera-2") == {world.target()}
+
+
+def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_replaces() -> None:
+    world = Simulation.with_nodes(2, start_seconds=2)
+    world.run(600)
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    until(world, reasons.SOAKING)
+    until(world, reasons.ROLLING_OUT)
+    world.lose_api(60)
+    until(world, reasons.BAKING)
+    (late,) = (node for node in world.nodes if stable in world.runs(node))
+    until(world, reasons.NODES_CATCHING_UP)
+    assert world.status["stableRevision"] == world.target()
+    assert world.runs(late) == {stable, world.target()}
+    until(world, reasons.SERVING)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+
+
+def test_a_rollback_finds_the_pod_that_was_kept() -> None:
+    world = Simulation.with_nodes(2, start_seconds=2)
+    world.run(600)
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    until(world, reasons.SOAKING)
+    until(world, reasons.ROLLING_OUT)
+    world.lose_api(60)
+    until(world, reasons.BAKING)
+    (late,) = (node for node in world.nodes if stable in world.runs(node))
+    kept = world.pods[late, stable, "default"]
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    world.blink(late)
+    world.pods[late, stable, "default"] = kept
+    until(world, reasons.ROLLED_BACK)
+    assert world.pods[late, stable, "default"] == kept
+    world.run(1)
+    assert world.runs(late) == {stable}

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from edge_operator.cluster import Cluster, lease
+from edge_operator.cluster import ApiError, Cluster, lease
 from edge_operator.cluster.lease import Leadership, LeaseLost
 
 
@@ -64,6 +64,28 @@ async def test_who_loses_the_lease_ends(clock: list[float], monkeypatch: pytest.
     monkeypatch.setattr(lease, "RENEW", lease.timedelta(0))
     with pytest.raises(LeaseLost):
         await first.keep()
+
+
+async def test_an_api_server_that_was_away_for_longer_than_the_lease_lasts_is_said_to_be_back(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, told = ApiServer(), []
+    first = Leadership(cast(Cluster, server), "edgemodel-system", "first", lambda: told.append(clock[0]))
+    await first.acquire()
+    answers = iter([200, 0, 0, 0, 200, 200, 409])
+
+    async def replace(body: dict[str, Any]) -> dict[str, Any]:
+        """Takes five seconds."""
+        clock[0] += 5
+        if (status := next(answers)) != 200:
+            raise ApiError(status, "no")
+        return body
+
+    monkeypatch.setattr(server, "replace", replace)
+    monkeypatch.setattr(lease, "RENEW", lease.timedelta(0))
+    with pytest.raises(LeaseLost):
+        await first.keep()
+    assert told == [1025.0]
 
 
 async def test_a_lease_that_was_not_renewed_does_not_lead(clock: list[float]) -> None:

@@ -121,7 +121,7 @@ def test_a_deferred_node_catches_up_after_promotion() -> None:
     world.new_source("b")
     world.run(400)
     world.join("camera-2")
-    world.run(60)
+    world.run(120)
     assert world.runs("camera-2") == {world.target()}
     assert world.condition("NodesPending") is None
 
@@ -405,7 +405,7 @@ def test_another_node_takes_the_place_of_one_that_failed_within_the_tolerance(st
     assert world.status["stableRevision"] == world.target()
     assert not world.status["rejectedRevisions"]
     world.join(first)
-    world.run(60)
+    world.run(120)
     assert world.runs(first) == {world.target()}
 
 

@@ -81,58 +81,6 @@ def test_a_request_on_an_idle_connection_is_answered_after_the_signal(server: Se
     assert server.wait_end() == 0
 
 
-def test_while_requests_come_it_goes_on_and_no_longer(tmp_path: Path) -> None:
-    body = artifacts.samples(1).tobytes()
-    with serving_process(artifacts.write_mlp(tmp_path), "--linger-seconds", "600") as server:
-        server.terminate()
-
-        def asked_to_close() -> bool:
-            with contextlib.closing(connect(server)) as connection:
-                return not infer(connection, body)
-
-        until(asked_to_close, "answers to tell that the end has begun")
-        for _ in range(50):
-            assert asked_to_close()
-
-        def probed() -> bool:
-            """Probes and scrapes come as long as there is a pod: they are not what it goes on for."""
-            try:
-                server.get("/v2/health/ready")
-                server.get("/metrics")
-            except ConnectionError:
-                return False
-            return True
-
-        until(lambda: not probed(), "it takes no connection any more")
-        assert server.wait_end() == 0
-
-
-def test_it_ends_though_requests_come_when_its_time_is_up(tmp_path: Path) -> None:
-    body = artifacts.samples(1).tobytes()
-    with serving_process(artifacts.write_mlp(tmp_path), "--linger-seconds", "1") as server:
-        server.terminate()
-
-        def refused() -> bool:
-            try:
-                server.infer(body, RAW)
-            except ConnectionError:
-                return True
-            return False
-
-        until(refused, "new connections are refused")
-        assert server.wait_end() == 0
-
-
-def test_a_model_that_cannot_be_loaded_ends_it_at_once(tmp_path: Path) -> None:
-    directory = artifacts.write_mlp(tmp_path)
-    (directory / "model.onnx").write_bytes(b"no model")
-    server = ServerProcess(directory, "--linger-seconds", "3600")
-    try:
-        assert server.wait_end() != 0
-    finally:
-        server.kill()
-
-
 def test_a_request_in_work_is_answered_and_an_idle_connection_closed(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.slow())
     body = artifacts.samples(1)[:, :1].repeat(64 * 2000).tobytes()
