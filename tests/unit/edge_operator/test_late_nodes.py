@@ -174,7 +174,8 @@ def test_a_node_that_is_back_keeps_the_pod_before_beside_the_new_one_until_it_su
     assert world.runs("camera-2") == {world.target()}
 
 
-def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_replaces() -> None:
+def baking_after_an_outage() -> tuple[Simulation, str, str]:
+    """A fleet whose second of two nodes was switched after it, that node, and the stable revision, which it keeps."""
     world = Simulation.with_nodes(2, start_seconds=2)
     world.run(600)
     stable = world.status["stableRevision"]
@@ -184,6 +185,11 @@ def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_r
     world.lose_api(60)
     until(world, reasons.BAKING)
     (late,) = (node for node in world.nodes if stable in world.runs(node))
+    return world, late, stable
+
+
+def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_replaces() -> None:
+    world, late, stable = baking_after_an_outage()
     until(world, reasons.NODES_CATCHING_UP)
     assert world.status["stableRevision"] == world.target()
     assert world.runs(late) == {stable, world.target()}
@@ -192,15 +198,7 @@ def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_r
 
 
 def test_a_rollback_finds_the_pod_that_was_kept() -> None:
-    world = Simulation.with_nodes(2, start_seconds=2)
-    world.run(600)
-    stable = world.status["stableRevision"]
-    world.new_source("b")
-    until(world, reasons.SOAKING)
-    until(world, reasons.ROLLING_OUT)
-    world.lose_api(60)
-    until(world, reasons.BAKING)
-    (late,) = (node for node in world.nodes if stable in world.runs(node))
+    world, late, stable = baking_after_an_outage()
     kept = world.pods[late, stable, "default"]
     world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
     world.blink(late)
