@@ -32,6 +32,8 @@ def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
             return None
         if fleet.observation.spec.serving.strategy == "Recreate":
             return _recreate(fleet, placed, revision)
+        if len(others) > 1 and fleet.routes_from(node) is not None:
+            return None  # it keeps a pod beside another, and has memory for two
         return SetPins(node.name, frozenset({pin}))
     if others and fleet.pod(revision, placed) is not None and fleet.routes_from(node) is None:
         return SetPins(node.name, remove=others)

@@ -197,6 +197,16 @@ def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_r
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 
 
+def test_a_node_that_keeps_a_pod_waits_with_a_third() -> None:
+    world, late, _ = baking_after_an_outage()
+    world.new_source("c")
+    while world.target() not in world.runs(late):
+        assert len(world.pins(late)) <= 2
+        world.run(1)
+    until(world, reasons.SERVING)
+    assert all(world.runs(node) == {world.target()} for node in world.nodes)
+
+
 def test_a_rollback_finds_the_pod_that_was_kept() -> None:
     world, late, stable = baking_after_an_outage()
     kept = world.pods[late, stable, "default"]
