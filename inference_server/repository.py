@@ -177,6 +177,7 @@ class Repository:
 
 
 def _failed(entry: Entry, ending: Ending) -> Ending:
-    if entry.served is None:
+    """Because of one that has never served the server ends: till then it must not be taken for ready."""
+    if entry.served is None and entry.reason != LOADING:
         entry.reason = ending.message
     return ending

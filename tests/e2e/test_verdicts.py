@@ -6,6 +6,8 @@ import threading
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from edgemodel import reasons
 from tests.support import serving, tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
@@ -28,8 +30,9 @@ from tests.support.live import (
 INT8 = {"name": "int8", "type": "QuantizeDynamic"}
 
 
+@pytest.mark.exclusive
 def test_a_slower_artifact_is_rolled_back_for_latency(work: Workspace) -> None:
-    """Few requests, each of which takes long: nodes that share one machine must not make each other slow."""
+    """Few requests, each of which takes long, and no other test: nodes of one machine must not make each other slow."""
     first = stable(work, analysis=checks(ERRORS, LATENCY))
     with under_load(work, baseline=150, per_second=3):
         work.apply(source={"uri": publish_mlp(work, "slow", slow=1000)}, rollout=SOAK)

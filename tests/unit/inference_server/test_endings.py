@@ -9,8 +9,11 @@ import pytest
 
 from edgemodel import reasons, serving
 from edgemodel.artifact import Golden
+from inference_server import program, settings
+from inference_server.boot import Ending
+from inference_server.repository import Repository
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process
+from tests.unit.inference_server.processes import IDENTITY, ServerProcess, serving_process
 
 
 def ending(directory: Path, tmp_path: Path) -> tuple[str, str]:
@@ -33,6 +36,19 @@ def test_a_model_that_answers_otherwise_ends_with_observed_and_limit(tmp_path: P
         reasons.GOLDEN_MISMATCH,
         "golden set agrees on 12.5 %, limit 99.5 % (n = 64)",
     )
+
+
+@pytest.mark.parametrize("spoilt", ["golden set", "model"])
+def test_a_server_that_ends_because_of_its_model_is_not_ready_till_then(tmp_path: Path, spoilt: str) -> None:
+    """A readiness probe in that moment would cost the pod before it, which serves, its place."""
+    directory = artifacts.write_mlp(tmp_path, items=64, wrong=56 if spoilt == "golden set" else 0)
+    if spoilt == "model":
+        (directory / "model.onnx").write_bytes(b"no ONNX")
+    repository = program.repository(settings.parse(["--model-directory", str(directory)], IDENTITY))
+    assert isinstance(repository, Repository)
+    (name,) = repository.entries
+    assert isinstance(repository.load(name), Ending)
+    assert not repository.ready
 
 
 def test_a_model_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
