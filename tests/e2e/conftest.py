@@ -1,5 +1,6 @@
 """The site that the tests share (installed by ``make e2e`` before they start) and a namespace for each test."""
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -42,8 +43,9 @@ def work(site: Site, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     """
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
     namespace = f"{words}-{uuid.uuid4().hex[:5]}".removeprefix("test-")
-    site.kubectl("create", "namespace", namespace)
-    site.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    wanted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+    site.kubectl("create", "-f", "-", stdin=json.dumps(wanted))
     with Recorder(site, namespace) as recorder:
         workspace = Workspace(site, namespace, tmp_path, recorder)
         yield workspace

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from edgemodel.names import pin_key
 from tests import lab
 from tests.support import serving, tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
-from tests.support.live import CAMERAS, order_of_switching
+from tests.support.live import CAMERAS, clients, order_of_switching, server_pods
 from tests.support.pins import pins_of_nodes
 from tests.support.recorder import Seen
 from tests.support.watching import Watch
@@ -30,7 +29,7 @@ def cluster_ip(work: Workspace, name: str = "m") -> str:
     return str(work.site.get("service", name, "-n", work.namespace)["spec"]["clusterIP"])
 
 
-def load(work: Workspace, node: str, seconds: float, connections: int = 4) -> dict[str, Any]:
+def load(work: Workspace, node: str, seconds: float, connections: int) -> dict[str, Any]:
     """What ``connections`` clients on ``node`` saw when they asked the model's Service for ``seconds``."""
     argv = [sys.executable, str(LOAD), cluster_ip(work), "8080", "m", str(seconds), str(connections)]
     done = lab.node_exec(node, argv, capture_output=True, check=True, timeout=seconds + 60)
@@ -55,13 +54,14 @@ def test_not_one_request_fails_while_nodes_switch(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]
     second_uri = publish_mlp(work, "second", 7)
-    with ThreadPoolExecutor(2) as pool:
-        results = [pool.submit(load, work, node, 45.0) for node in CAMERAS]
+    with clients(work, per_second=50, connections=4) as asked:
         work.apply(source={"uri": second_uri})
         second = work.ready()["status"]["stableRevision"]
-        seen = [result.result() for result in results]
-    print(json.dumps(seen, indent=1))
-    for result in seen:
+        work.wait(
+            "the pods before to be gone",
+            lambda: {pod["metadata"]["labels"]["edgemodel.io/revision"] for pod in server_pods(work)} == {second},
+        )
+    for result in asked.stop().values():
         assert result["failed"] == 0, result["failures"]
         assert set(result["versions"]) == {first, second}
 

@@ -38,9 +38,17 @@ LABELS = {"name": "labels", "type": "Accuracy", "accuracy": {"maxDropPercent": "
 class Load:
     """Clients on the nodes, which ask until they are told to stop."""
 
-    def __init__(self, work: Workspace, *flags: str, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40) -> None:
+    def __init__(
+        self,
+        work: Workspace,
+        *flags: str,
+        nodes: tuple[str, ...] = CAMERAS,
+        per_second: int = 40,
+        connections: int = 2,
+    ) -> None:
         address = work.site.get("service", "m", "-n", work.namespace)["spec"]["clusterIP"]
-        words = [sys.executable, str(LOAD), address, "8080", "m", "600", "2", "--per-second", str(per_second), *flags]
+        words = [sys.executable, str(LOAD), address, "8080", "m", "600", str(connections)]
+        words += ["--per-second", str(per_second), *flags]
         self._nodes = {node: lab.node_start(node, words, stdout=subprocess.PIPE) for node in nodes}
         self._saw: dict[str, dict[str, Any]] = {}
 
@@ -66,8 +74,9 @@ class Load:
 
 
 @contextmanager
-def clients(work: Workspace, *flags: str, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40) -> Iterator[Load]:
-    load = Load(work, *flags, nodes=nodes, per_second=per_second)
+def clients(work: Workspace, *flags: str, **options: Any) -> Iterator[Load]:
+    """``options``: those of ``Load``."""
+    load = Load(work, *flags, **options)
     try:
         yield load
     finally:
@@ -109,7 +118,7 @@ def counted(work: Workspace, nodes: tuple[str, ...] = CAMERAS) -> float:
 def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
     """The embedded Prometheus, through the API server."""
     path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/edgemodel-prometheus:9090/proxy/api/v1/query"
-    answer = json.loads(work.site.kubectl("get", "--raw", f"{path}?{urlencode({'query': query})}"))
+    answer = json.loads(work.site.get_raw(f"{path}?{urlencode({'query': query})}"))
     found: list[dict[str, Any]] = answer["data"]["result"]
     return found
 
@@ -142,6 +151,13 @@ def events(work: Workspace, reason: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = work.site.get("events", "-n", work.namespace, "--field-selector", f"reason={reason}")[
         "items"
     ]
+    return found
+
+
+def server_pods(work: Workspace) -> list[dict[str, Any]]:
+    """Those that end included."""
+    selector = "app.kubernetes.io/component=server"
+    found: list[dict[str, Any]] = work.site.get("pods", "-n", work.namespace, "-l", selector)["items"]
     return found
 
 

@@ -49,17 +49,23 @@ def path_of(arguments: Sequence[str]) -> str | None:
 
 def read(port: int, path: str) -> Any:
     """One object, or a list whose items name their kind. Raises Unreadable."""
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=_SECONDS) as answer:
-            found = json.load(answer)
-    except HTTPError as error:
-        raise Unreadable(f"{error.code}: {_message(error.read())}") from error
-    except (URLError, OSError) as error:
-        raise Unreadable(str(error)) from error
+    found = json.loads(read_text(port, path))
     for item in found.get("items") or ():
         item.setdefault("kind", found["kind"].removesuffix("List"))
         item.setdefault("apiVersion", found["apiVersion"])
     return found
+
+
+def read_text(port: int, path: str) -> str:
+    """As ``kubectl get --raw`` prints it. Raises Unreadable."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=_SECONDS) as answer:
+            text: str = answer.read().decode(errors="replace")
+            return text
+    except HTTPError as error:
+        raise Unreadable(f"{error.code}: {_message(error.read())}") from error
+    except (URLError, OSError) as error:
+        raise Unreadable(str(error)) from error
 
 
 @cache

@@ -74,6 +74,13 @@ class Site:
         except reading.Unreadable as error:
             raise SiteError(f"get {' '.join(arguments)}: {error}") from error
 
+    def get_raw(self, path: str) -> str:
+        """What ``kubectl get --raw`` says, without a process of its own."""
+        try:
+            return reading.read_text(self._proxy_port(), path.removeprefix("/"))
+        except reading.Unreadable as error:
+            raise SiteError(f"get --raw {path}: {error}") from error
+
     def _proxy_port(self) -> int:
         return reading.proxy_port(self.kubeconfig, self.tools)
 
