@@ -96,6 +96,7 @@ class World:
         self._clock = clock
         self._pins_seen: dict[tuple[str, str], datetime] = {}
         self._back_since: dict[str, datetime] = {}
+        self._api_back_since: datetime | None = None
         self._versions: dict[tuple[str, str, str], int] = {}
         self._foreign_services: set[Key] = set()
         """Services that are nobody's of ours: an EdgeModel of that name must not take one over."""
@@ -195,7 +196,7 @@ class World:
 
     def api_is_back(self) -> None:
         """It did not answer for a while, to nodes as little as to us."""
-        self._back_since = dict.fromkeys(self.nodes, self._clock())
+        self._api_back_since = self._clock()
 
     def forget_samples(self, key: Key) -> None:
         self.samples.pop(key, None)
@@ -227,6 +228,7 @@ class World:
             pods_lost=dict(owned.pods_lost),
             pins_seen=self._pins_seen,
             back_since=self._back_since,
+            api_back_since=self._api_back_since,
             samples=self.samples.get(key),
         )
 

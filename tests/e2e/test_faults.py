@@ -244,33 +244,6 @@ def test_one_node_in_three_is_offline_the_rollout_completes_and_the_node_gets_st
     assert work.revisions_on_nodes() == dict.fromkeys(ALL, third)
 
 
-def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_is_offline(work: Workspace) -> None:
-    first = stable(work)
-    quick = {**QUICK, "nodeDeadlineSeconds": 20}
-    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
-    work.reconciling(reasons.BAKING)
-    second = work.get()["status"]["candidateRevision"]
-    work.wait("both cameras to serve the second alone", lambda: _on(work, second), 120)
-    with without(work, "prometheus"), without(work, "registry"):
-        with cut_off(work, "camera-2"):
-            message = work.stalled(reasons.ROLLED_BACK)
-            assert "node camera-2 went offline after its switch" in message
-            assert "; 1 of 2 nodes failed, limit 0" in message
-            work.recorder.catch_up()
-            counted = [seen.status["nodes"] for seen in work.recorder.seen if seen.status.get("rejectedRevisions")]
-            assert counted[0]["failed"] == 1
-            assert counted[0]["samples"] == ["camera-2"]
-            back = {pin_key(work.namespace, "m", first, "default")}
-            ours = back | {pin_key(work.namespace, "m", second, "default")}
-            work.wait(
-                "the pins of both cameras to be stable's, also of the one that is offline",
-                lambda: all(pins & ours == back for pins in pins_of_nodes(work.site, CAMERAS).values()),
-            )
-            work.recorder.mark("both pins are stable's; camera-2 is still offline")
-            work.wait("camera-1 to serve stable", lambda: work.revisions_on_nodes() == {"camera-1": first})
-        work.wait("camera-2 to serve stable when it is back", lambda: _on(work, first), 120)
-
-
 def test_with_one_node_allowed_to_fail_the_others_get_the_candidate_and_the_lost_canary_is_named(
     work: Workspace,
 ) -> None:
@@ -321,33 +294,60 @@ def apply_with_first(canary: str, nodes: tuple[str, ...], work: Workspace, wante
     raise AssertionError(f"with none of a hundred tokens {canary} is the first")
 
 
+def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_is_offline(work: Workspace) -> None:
+    first = stable(work)
+    quick = {**QUICK, "nodeDeadlineSeconds": 20}
+    work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
+    work.reconciling(reasons.BAKING)
+    second = work.get()["status"]["candidateRevision"]
+    # camera-1 was away lately, and may keep the pod before for a while.
+    work.wait("camera-2 to serve the second alone", lambda: ("camera-2", first) not in _serving(work))
+    with without(work, "prometheus"), without(work, "registry"):
+        with cut_off(work, "camera-2"):
+            message = work.stalled(reasons.ROLLED_BACK)
+            assert "node camera-2 went offline after its switch" in message
+            assert "; 1 of 2 nodes failed, limit 0" in message
+            work.recorder.catch_up()
+            counted = [seen.status["nodes"] for seen in work.recorder.seen if seen.status.get("rejectedRevisions")]
+            assert counted[0]["failed"] == 1
+            assert counted[0]["samples"] == ["camera-2"]
+            back = {pin_key(work.namespace, "m", first, "default")}
+            ours = back | {pin_key(work.namespace, "m", second, "default")}
+            work.wait(
+                "the pins of both cameras to be stable's, also of the one that is offline",
+                lambda: all(pins & ours == back for pins in pins_of_nodes(work.site, CAMERAS).values()),
+            )
+            work.recorder.mark("both pins are stable's; camera-2 is still offline")
+            work.wait("camera-1 to serve stable", lambda: work.revisions_on_nodes() == {"camera-1": first})
+        work.wait("camera-2 to serve stable when it is back", lambda: _on(work, first), 120)
+
+
 def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes_nothing(work: Workspace) -> None:
     first = stable(work, analysis=checks(ERRORS, GOLDEN))
     work.recorder.catch_up()
     before = len(work.recorder.pin_moves())
     with under_load(work) as load:
         # Who watches comes back to an API server that was away within a minute, and no kubelet starts a pod till then.
-        patient = {**SOAK, "soakSeconds": 45, "nodeDeadlineSeconds": 600}
+        patient = {**SOAK, "soakSeconds": 90, "nodeDeadlineSeconds": 600}
         wanted = {"source": {"uri": publish_mlp(work, "second", 7)}, "rollout": patient}
-        apply_with_first("camera-2", CAMERAS, work, wanted)  # camera-1 was away lately, and would keep its pod before
+        apply_with_first("camera-1", CAMERAS, work, wanted)  # camera-2 was away lately, and would keep its pod before
         work.reconciling(reasons.SOAKING)
         second = work.get()["status"]["candidateRevision"]
         # Of a pod that ends while the API server is away no kube-proxy is told.
         work.wait("the canary's old pod to be gone", lambda: len(server_pods(work)) == len(CAMERAS), 120)
-        assert _serving(work) == {("camera-1", first), ("camera-2", second)}
+        assert _serving(work) == {("camera-1", second), ("camera-2", first)}
         watched_from = version_of_the_list(work.site)
         work.site.kubectl("annotate", "namespace", work.namespace, "a-write=after-it")
         program = running_operator(work.site)
-        # A node's kube-proxy may come back to the API server later than its kubelet: here, in any case.
+        # A node's kube-proxy may come back to the API server minutes after its kubelet: here, in any case.
         with lab.stale_services(*CAMERAS):
             with lab.without_api():
                 work.recorder.mark("the API server is dead")
                 assert load.goes_on_for(60)
             work.recorder.mark("the API server is back, its history compacted")
-            work.wait("both cameras to serve the second", lambda: _serve(work, second) == {*CAMERAS}, 180)
-            assert load.goes_on_for(8)  # longer than a pod has whose pin is gone
-        work.recorder.mark("the kube-proxies are back")
-        assert work.ready(seconds=240)["status"]["stableRevision"] == second
+            assert load.goes_on_for(100)
+            work.recorder.mark(f"kube-proxies come back; serve the second: {sorted(_serve(work, second))}")
+        assert work.ready(seconds=300)["status"]["stableRevision"] == second
         work.wait("both cameras to serve it alone, also one that was called lost", lambda: _on(work, second), 120)
     for saw in load.stop().values():
         assert saw["failed"] == 0, saw["failures"]

@@ -131,6 +131,7 @@ class Simulation:
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
     back_since: dict[str, datetime] = field(default_factory=dict)
+    api_back_since: datetime | None = None
     requests_per_second: float = 2.0
     """That the servers of each node answer."""
     behind: float = 0
@@ -180,7 +181,7 @@ class Simulation:
     def lose_api(self, seconds: float) -> None:
         """Nobody, the operator neither, hears of anything for so long; pods run on."""
         self.now += timedelta(seconds=seconds)
-        self.back_since = dict.fromkeys(self.nodes, self.now)
+        self.api_back_since = self.now
 
     def delete_node(self, name: str) -> None:
         """Its pods are seen until the world reacts."""
@@ -270,6 +271,7 @@ class Simulation:
             pods_lost=dict(self.pods_lost),
             pins_seen=dict(self.pins_seen),
             back_since=dict(self.back_since),
+            api_back_since=self.api_back_since,
             samples=self.measure(),
         )
 

@@ -15,6 +15,9 @@ MAX_LIVE = 3
 ROUTES_AFTER = timedelta(seconds=90)
 """A node that was away from the API server routes to the pods that it has by so long after its return. Its kube-proxy
 comes back by itself, with a back-off of up to a minute, and the kubelet, which starts pods, may come first."""
+ROUTES_AFTER_API = timedelta(seconds=180)
+"""Every node, where the API server itself was away: up to three such back-offs, for it refuses who comes while it
+starts, and then a watch of what it has forgotten."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,10 @@ class Fleet:
 
     def routes_from(self, node: Node) -> datetime | None:
         """When ``node``, lately back, will route to the pods that it has; None: it does."""
-        back = self.observation.back_since.get(node.name)
-        return back + ROUTES_AFTER if back is not None and self.now < back + ROUTES_AFTER else None
+        back, api = self.observation.back_since.get(node.name), self.observation.api_back_since
+        times = [back + ROUTES_AFTER] if back is not None else []
+        times += [api + ROUTES_AFTER_API] if api is not None else []
+        return max((time for time in times if self.now < time), default=None)
 
     def next_routes(self) -> datetime | None:
         """When the next of the nodes that keep a pod for that time may lose it."""

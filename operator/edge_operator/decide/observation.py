@@ -169,7 +169,9 @@ class Observation:
     pins_seen: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """(node, pin) -> when this process first saw the pin there."""
     back_since: Mapping[str, datetime] = field(default_factory=dict)
-    """Node -> when it, or the API server to all nodes, was last seen to come back, as far as this process saw."""
+    """Node -> when it was last seen to come back, as far as this process saw."""
+    api_back_since: datetime | None = None
+    """When the API server was, as far as this process saw."""
     samples: Samples | None = None
     """What Prometheus last said of the candidate; None before it was asked."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_operator.decide.fleet import ROUTES_AFTER
+from edge_operator.decide.fleet import ROUTES_AFTER, ROUTES_AFTER_API
 from edgemodel import reasons
 from tests.support.simulation import Simulation, model_spec
 
@@ -192,7 +192,10 @@ def test_an_api_server_that_was_away_holds_no_rollout_up_but_every_pod_that_it_r
     world, late, stable = baking_after_an_outage()
     until(world, reasons.NODES_CATCHING_UP)
     assert world.status["stableRevision"] == world.target()
-    assert world.runs(late) == {stable, world.target()}
+    assert world.api_back_since is not None
+    while world.now < world.api_back_since + ROUTES_AFTER_API:
+        assert world.runs(late) == {stable, world.target()}
+        world.run(1)
     until(world, reasons.SERVING)
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 

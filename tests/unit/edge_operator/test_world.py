@@ -80,27 +80,26 @@ def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
     assert changed == [("vision", "m")]
 
 
-def test_when_a_node_was_last_away_is_remembered_and_when_all_were() -> None:
+def test_when_a_node_was_last_away_is_remembered_and_when_the_api_server_was() -> None:
     moments = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(10)]
     clock = iter(moments)
     world = World(SETTINGS, lambda _: None, lambda: next(clock))
 
-    def seen(name: str, version: int, ready: str) -> dict[str, datetime]:
+    def seen(name: str, version: int, ready: str) -> tuple[dict[str, datetime], datetime | None]:
         conditions = [{"type": "Ready", "status": ready, "lastTransitionTime": "2020-01-01T00:00:00Z"}]
         world.see(raw("Node", name, version, status={"conditions": conditions}))
         observation = world.observe(("vision", "m"))
         assert observation is not None
-        return dict(observation.back_since)
+        return dict(observation.back_since), observation.api_back_since
 
     world.see(model(1))
-    assert seen("camera-1", 2, "True") == {}
-    assert seen("camera-2", 3, "True") == {}
-    assert seen("camera-1", 4, "Unknown") == {}
-    assert seen("camera-1", 5, "True") == {"camera-1": moments[0]}
+    assert seen("camera-1", 2, "True") == ({}, None)
+    assert seen("camera-1", 3, "Unknown") == ({}, None)
+    assert seen("camera-1", 4, "True") == ({"camera-1": moments[0]}, None)
     world.api_is_back()
-    assert seen("camera-1", 6, "True") == dict.fromkeys(["camera-1", "camera-2"], moments[1])
-    world.forget(raw("Node", "camera-1", 7))
-    assert seen("camera-1", 8, "True") == {"camera-2": moments[1]}
+    assert seen("camera-2", 5, "True") == ({"camera-1": moments[0]}, moments[1])
+    world.forget(raw("Node", "camera-1", 6))
+    assert seen("camera-1", 7, "True") == ({}, moments[1])
 
 
 def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> None:
