@@ -94,7 +94,7 @@ def rules(steps: Iterable[Step]) -> list[Schema]:
                 f"{step.when_it_trains} trains the model, which an ONNX file does not allow: "
                 f"give the source as {Form.PROGRAM}, or leave {step.what_trains} out"
             )
-            written = f"has(self.source.program) && self.source.program.writes == '{Form.PROGRAM}'"
+            written = f"has(self.source.converter) && self.source.converter.writes == '{Form.PROGRAM}'"
             given = f"self.source.format == '{Form.PROGRAM}' || {written}"
             made.append(_asked(step, given, message, ".source.format"))
     return made

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a model of weights: the program that from-weights.yaml names, to be put into an image of your own.
+"""Makes a model of weights: the converter that from-weights.yaml names, to be put into an image of your own.
 
 All that it is told stands in two variables: EDGEMODEL_WEIGHTS is the file to read, EDGEMODEL_MODEL the one to write.
 What it raises, or prints last, is what the EdgeModel's condition shows when it fails.

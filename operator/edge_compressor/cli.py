@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgemodel import reasons
+from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, MODEL_FILE, PAGE_FILE, REPORT_FILE, short_hash
-from edgemodel.program import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Program
 from edgemodel.spec import DATASETS, SAFETENSORS, EdgeModelSpec, parse_spec
 from edgemodel.task import AUTO, EVALUATION_TASKS, Location, Recipe
 
@@ -205,7 +205,7 @@ def _order(options: argparse.Namespace) -> Any:
         raise _Usage("name a model: --source, or a manifest with -f")
     source_format = _format(source.uri) if options.source else spec.source.format if spec else "ONNX"
     if source_format == SAFETENSORS:
-        raise _Usage(_by_hand(source.uri, spec.source.program if spec else None))
+        raise _Usage(_by_hand(source.uri, spec.source.converter if spec else None))
     if options.steps:
         steps, budget = _steps(_read(options.steps), options.steps)
     elif spec is not None:
@@ -289,16 +289,16 @@ def _format(uri: str) -> str:
     return {".pt2": "ExportedProgram", ".safetensors": SAFETENSORS}.get(Path(uri).suffix, "ONNX")
 
 
-def _by_hand(uri: str, program: Program | None) -> str:
+def _by_hand(uri: str, converter: Converter | None) -> str:
     """How weights are compressed here, where no images are run."""
-    program = program or Program("IMAGE")
-    writes, weights = MODEL_FILES[program.writes], Path(uri).name if uri.endswith(".safetensors") else WEIGHTS_FILE
+    converter = converter or Converter("IMAGE")
+    writes, weights = MODEL_FILES[converter.writes], Path(uri).name if uri.endswith(".safetensors") else WEIGHTS_FILE
     told = f"-e {WEIGHTS_VARIABLE}=/exchange/{weights} -e {MODEL_VARIABLE}=/exchange/{writes}"
     return (
-        f"{uri} holds weights alone, and the program that makes a model of them is run in the cluster only.\n"
+        f"{uri} holds weights alone, and the converter that makes a model of them is run in the cluster only.\n"
         "Run it here yourself, in the folder of the weights, and compress what it writes:\n\n"
         f"  docker run --rm --network none --user $(id -u) -v $PWD:/exchange {told} "
-        f"{shlex.join([program.image, *program.args])}\n"
+        f"{shlex.join([converter.image, *converter.args])}\n"
         f"  edgemodel compress --source {writes} …"
     )
 

@@ -1,7 +1,7 @@
-"""Files to and from a user's program, which runs in an image of its own between two containers of ours.
+"""Files to and from a user's converter, which runs in an image of its own between two containers of ours.
 
 What is handed over is fetched and checked before; what comes back is a file like one from the network, of which nothing
-is believed. When it is taken, nothing of the program runs any more.
+is believed. When it is taken, nothing of the converter runs any more.
 """
 
 import json
@@ -16,27 +16,27 @@ from edge_compressor.datasets import check_npz
 from edge_compressor.safetensors import check_safetensors
 from edge_compressor.source import WHAT, Fetched, Fetcher, Use, limit_bytes
 from edgemodel import reasons
+from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY, TRAINING_FILE, WEIGHTS_FILE, Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from edgemodel.program import IN_DIRECTORY, OUT_DIRECTORY, TRAINING_FILE, WEIGHTS_FILE, Program
 from edgemodel.task import Location, Task
 
 FILES: Final[dict[Use, str]] = {"source": WEIGHTS_FILE, "training": TRAINING_FILE}
-"""What a program may read, by use."""
+"""What a converter may read, by use."""
 FETCHED_FILE: Final = "fetched.json"
 """Where they are from: what a tag named then, it may not name now."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Where the files lie. The program reads ``given``, which it cannot change, and writes into ``made``."""
+    """Where the files lie. The converter reads ``given``, which it cannot change, and writes into ``made``."""
 
     given: Path = Path(IN_DIRECTORY)
     made: Path = Path(OUT_DIRECTORY)
 
 
 def hand_over(task: Task, fetcher: Fetcher, exchange: Exchange) -> None:
-    """Fetches what the program is to read, checked. Raises as ``Fetcher.fetch``, and Stalled for what is not sound."""
+    """Fetches and checks what the converter reads. Raises as ``Fetcher.fetch``, and Stalled for what is not sound."""
     fetched = {"source": fetcher.fetch(task.source, "source", exchange.given / FILES["source"])}
     check_safetensors(fetched["source"].path)
     if "training" in task.datasets:
@@ -48,11 +48,11 @@ def hand_over(task: Task, fetcher: Fetcher, exchange: Exchange) -> None:
 
 
 @dataclass(frozen=True)
-class FromProgram:
-    """Fetches as ``fetcher`` does, but the source, which is what the program wrote, and what the program read, too."""
+class FromConverter:
+    """Fetches as ``fetcher`` does, but takes the source from the converter, and what it read from its folder."""
 
     fetcher: Fetcher
-    program: Program
+    converter: Converter
     exchange: Exchange
 
     def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
@@ -62,13 +62,13 @@ class FromProgram:
         if use != "source":
             shutil.copyfile(self.exchange.given / FILES[use], to)
             return Fetched(to, given["digest"], given["uri"])
-        _take(self.exchange.made, Path(self.program.model).name, to)
-        made = {**self.program.to_json(), "digest": digest_of_file(to), "sizeBytes": to.stat().st_size}
+        _take(self.exchange.made, Path(self.converter.model).name, to)
+        made = {**self.converter.to_json(), "digest": digest_of_file(to), "sizeBytes": to.stat().st_size}
         return Fetched(to, given["digest"], given["uri"], made)
 
 
 def _take(folder: Path, name: str, to: Path) -> None:
-    """A copy of the one file in ``folder``. Raises Stalled(ProgramFailed) unless there is that, and nothing besides."""
+    """Copies the one file in ``folder``. Raises Stalled(ConverterFailed) unless there is exactly that file."""
     wanted = f"it must write one file, {OUT_DIRECTORY}/{name} (the variable EDGEMODEL_MODEL), and nothing besides"
     with os.scandir(folder) as entries:
         found = [entry.name for entry, _ in zip(entries, range(3), strict=False)]
@@ -88,4 +88,4 @@ def _take(folder: Path, name: str, to: Path) -> None:
 
 
 def _failed(message: str) -> Stalled:
-    return Stalled(reasons.PROGRAM_FAILED, f"the program: {message}")
+    return Stalled(reasons.CONVERTER_FAILED, f"the converter: {message}")

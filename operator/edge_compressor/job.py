@@ -20,15 +20,15 @@ from edge_compressor import package, pipeline
 from edge_compressor.checkpoint_registry import CheckpointRegistry
 from edge_compressor.checkpoints import Checkpoints
 from edge_compressor.download import Downloader
-from edge_compressor.exchange import Exchange, FromProgram, hand_over
+from edge_compressor.exchange import Exchange, FromConverter, hand_over
 from edge_compressor.pipeline import Compressed, Order
 from edge_compressor.progress import Progress
 from edge_compressor.registry import RegistryAccess
 from edge_compressor.source import Fetcher
 from edge_compressor.telling import tell
 from edgemodel import reasons, report
+from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
 from edgemodel.errors import EdgeModelError, Stalled, Transient
-from edgemodel.program import IN_DIRECTORY, OUT_DIRECTORY
 from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.report import ArtifactReport, Failed, Published, Report
 from edgemodel.task import (
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 def run(text: str | None, places: Places, progress: Progress, *, fetch_only: bool = False) -> Report | None:
     """Does what the task ``text`` asks. Expected failures are values; what is raised was not foreseen.
 
-    ``fetch_only``: what the task's program is to read, for another container to go on; None when that is there.
+    ``fetch_only``: what the task's converter is to read, for another container to go on; None when that is there.
     """
     try:
         task = _decode(text)
@@ -109,7 +109,7 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
         if fetch_only:
             hand_over(task, fetcher, places.exchange)
             return None
-        given = FromProgram(fetcher, task.program, places.exchange) if task.program else fetcher
+        given = FromConverter(fetcher, task.converter, places.exchange) if task.converter else fetcher
         with CheckpointRegistry(places.work / "checkpoints", task.target, access, progress) as checkpoints:
             results = pipeline.run(_order(task, checkpoints), given, work, progress)
         if stopped := pipeline.overall(results):
@@ -142,8 +142,8 @@ def _publish(
         published = package.publish(result.folder, result.manifest, task.target, access, work)
         progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
         artifacts.append(_artifact(result, published))
-    program = results[0].manifest.evidence["source"].get("program") or {}
-    return Published(results[0].manifest.source_digest, tuple(artifacts), program.get("digest"))
+    converter = results[0].manifest.evidence["source"].get("converter") or {}
+    return Published(results[0].manifest.source_digest, tuple(artifacts), converter.get("digest"))
 
 
 def _artifact(result: Compressed, published: package.PublishedImage) -> ArtifactReport:
@@ -193,7 +193,7 @@ def _order(task: Task, checkpoints: Checkpoints) -> Order:
         recipes=task.recipes,
         budget=task.budget,
         golden_items=task.golden_items,
-        source_format=task.program.writes if task.program else task.source_format,
+        source_format=task.converter.writes if task.converter else task.source_format,
         checkpoints=checkpoints,
     )
 
@@ -235,5 +235,5 @@ def _parser() -> argparse.ArgumentParser:
         ("out-directory", Path(OUT_DIRECTORY)),
     ):
         parser.add_argument(f"--{name}", type=Path, default=default, help="default: %(default)s")
-    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the task's program is to read")
+    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the task's converter is to read")
     return parser

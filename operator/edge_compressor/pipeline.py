@@ -182,8 +182,8 @@ class _Bench:
         fetched = fetcher.fetch(order.source, "source", work / f"source{SUFFIXES[Form(order.source_format)]}")
         progress.say(f"checking the source, {fetched.path.stat().st_size} bytes")
         what, reason = "source", reasons.SOURCE_INVALID
-        if fetched.program is not None:
-            what, reason = "what the program wrote", reasons.PROGRAM_FAILED
+        if fetched.converter is not None:
+            what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
         program = None
         if order.source_format == Form.PROGRAM:
             program = fetched.path
@@ -247,7 +247,7 @@ class _Bench:
             "source": {
                 **describe_file(self.source.path, self.source.digest, self.source_zstd_bytes),
                 "uri": self.fetched.uri,
-                **({"program": dict(self.fetched.program)} if self.fetched.program else {}),
+                **({"converter": dict(self.fetched.converter)} if self.fetched.converter else {}),
             },
             "artifact": describe_file(artifact.path, artifact.digest, zstd_bytes),
             "steps": history,
@@ -356,8 +356,8 @@ class _Bench:
         read = {use: item.fetched.digest for use, item in self.datasets.items()}
         teacher = digest_of_file(self.teacher) if self.teacher else None
         what = [self.fetched.digest, read, teacher, [step.to_json() for step in steps]]
-        if self.fetched.program is not None:
-            what.append(self.fetched.program["digest"])
+        if self.fetched.converter is not None:
+            what.append(self.fetched.converter["digest"])
         return hashlib.sha256(canonical_json(what)).hexdigest()
 
     def _evaluate(self, artifact: Model, dataset: Dataset | None) -> Evaluation | None:

@@ -1,4 +1,4 @@
-"""Is this file what it says, weights and nothing besides? Looked at before a user's program gets it.
+"""Is this file what it says, weights and nothing besides? Looked at before a user's converter gets it.
 
 The format: eight bytes with the length of a header, the header (JSON: a name -> dtype, shape, data_offsets), and the
 data of the tensors one after the other. It holds no code; what a crafted one could do is to make readers of other

@@ -54,8 +54,8 @@ class Fetched:
     """What names it for ever: of the OCI manifest for ``oci://``, else of the file."""
     uri: str
     """Without credentials and query, fit to be shown."""
-    program: Mapping[str, Any] | None = None
-    """Of a source that a user's program made of what ``uri`` names: the program, and digest and size of ``path``."""
+    converter: Mapping[str, Any] | None = None
+    """The converter that made ``path`` of what ``uri`` names, with its digest and size; None: there was none."""
 
 
 class Fetches(Protocol):

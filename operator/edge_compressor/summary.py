@@ -205,8 +205,10 @@ def circumstances(manifest: ArtifactManifest) -> list[str]:
     else:
         lines.append("golden set: none, so nodes serve without a self-test")
     lines.append(f"source `{manifest.source_digest}`")
-    if program := manifest.evidence["source"].get("program"):
-        lines.append(f"of which the program `{program['image']}` made `{program['digest']}` ({program['writes']})")
+    if converter := manifest.evidence["source"].get("converter"):
+        lines.append(
+            f"of which the converter `{converter['image']}` made `{converter['digest']}` ({converter['writes']})"
+        )
     lines += [f"artifact `{manifest.artifact_digest}`"]
     return lines
 

@@ -50,7 +50,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
             registry_embedded=environment.get("EDGEMODEL_REGISTRY_EMBEDDED", "true") == "true",
             plain_http_hosts=names("EDGEMODEL_PLAIN_HTTP_HOSTS"),
             allowed_source_hosts=names("EDGEMODEL_ALLOWED_SOURCE_HOSTS"),
-            allowed_program_images=names("EDGEMODEL_ALLOWED_PROGRAM_IMAGES"),
+            allowed_converter_images=names("EDGEMODEL_ALLOWED_CONVERTER_IMAGES"),
             image_pull_secrets=names("EDGEMODEL_IMAGE_PULL_SECRETS"),
             registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
             registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),

@@ -6,6 +6,7 @@ from typing import Any
 
 from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision, ValidationJob
 from edgemodel import reasons, target
+from edgemodel.converter import CONVERTER, FETCH
 from edgemodel.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_ATTEMPT,
@@ -18,14 +19,13 @@ from edgemodel.names import (
     PIN_PREFIX,
     daemonset_name,
 )
-from edgemodel.program import FETCH, PROGRAM
 from edgemodel.report import decode
 from edgemodel.serving import parse_ending
 
 Raw = dict[str, Any]
 
 MOST_OF_A_LOG = 400
-"""Characters of the end of a program's log in a message: there is room for them beside the longest name of an image."""
+"""Characters of the end of a converter's log in a message, which has room for the longest image name besides."""
 _PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 
@@ -90,8 +90,8 @@ def job_view(raw: Raw, pod: Raw | None) -> Job:
     end, ended = _end(raw, pod)
     last = _last_container(pod)
     terminated = _terminated_state(last)
-    of_user = pod is not None and last.get("name") == PROGRAM  # what it says is no report of ours
-    trouble = _program_trouble(pod, last) if pod and of_user else _job_trouble(pod, terminated, _COMPRESSION)
+    of_user = pod is not None and last.get("name") == CONVERTER  # what it says is no report of ours
+    trouble = _converter_trouble(pod, last) if pod and of_user else _job_trouble(pod, terminated, _COMPRESSION)
     return Job(
         name=meta["name"],
         attempt=int(annotations.get(ANNOTATION_ATTEMPT, "1")),
@@ -226,38 +226,38 @@ def _doing(pod: Raw, container: Raw) -> str:
     """What the user should know of the container that runs, where steps do not tell it."""
     if "running" not in (container.get("state") or {}):
         return ""
-    if container.get("name") == PROGRAM:
-        return f"running the program {_program_container(pod)['image']}"
-    return "fetching what the program is to read" if container.get("name") == FETCH else ""
+    if container.get("name") == CONVERTER:
+        return f"running the converter {_converter_container(pod)['image']}"
+    return "fetching what the converter is to read" if container.get("name") == FETCH else ""
 
 
-def _program_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
-    """Of a Job that came no further than its user's program. A pod that is deleted says nothing of it."""
+def _converter_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
+    """Of a Job that came no further than its user's converter. A pod that is deleted says nothing of it."""
     status, state = pod["status"], container.get("state") or {}
     terminated: Raw = state.get("terminated") or {}
-    program = f"the program {_program_container(pod)['image']}"
+    converter = f"the converter {_converter_container(pod)['image']}"
     if status.get("reason") == "DeadlineExceeded":
         deadline = f"{_COMPRESSION.deadline} ({pod['spec'].get('activeDeadlineSeconds')} s)"
         if "waiting" in state or _never_began(terminated):
             why = (state.get("waiting") or {}).get("message", "")
-            message = f"{program} did not come within {deadline}, or could not be started: {why}"
+            message = f"{converter} did not come within {deadline}, or could not be started: {why}"
             return reasons.IMAGE_PULL_FAILED, message.removesuffix(": ")
-        return reasons.DEADLINE_EXCEEDED, f"{program} still ran after {deadline}"
+        return reasons.DEADLINE_EXCEEDED, f"{converter} still ran after {deadline}"
     if status.get("reason") == "Evicted" and "EmptyDir" in status.get("message", ""):
-        return reasons.PROGRAM_FAILED, f"{program} wrote more than there is room for: {status['message'].strip()}"
+        return reasons.CONVERTER_FAILED, f"{converter} wrote more than there is room for: {status['message'].strip()}"
     if terminated.get("reason") == "OOMKilled":
-        limit = _memory_limit(_program_container(pod))
-        message = f"{program} was killed at {limit} of memory; raise spec.source.program.resources.limits.memory"
+        limit = _memory_limit(_converter_container(pod))
+        message = f"{converter} was killed at {limit} of memory; raise spec.source.converter.resources.limits.memory"
         return reasons.OUT_OF_MEMORY, message
     if not terminated or status.get("reason") or "deletionTimestamp" in pod["metadata"]:
         return None
     said = " ".join(str(terminated.get("message", "")).split())[-MOST_OF_A_LOG:]
     ending = f"its log ends: {said}" if said else "it has logged nothing"
-    return reasons.PROGRAM_FAILED, f"{program} ended with exit code {terminated.get('exitCode')}; {ending}"
+    return reasons.CONVERTER_FAILED, f"{converter} ended with exit code {terminated.get('exitCode')}; {ending}"
 
 
-def _program_container(pod: Raw) -> Raw:
-    return next(item for item in pod["spec"]["initContainers"] if item["name"] == PROGRAM)
+def _converter_container(pod: Raw) -> Raw:
+    return next(item for item in pod["spec"]["initContainers"] if item["name"] == CONVERTER)
 
 
 def _memory_limit(container: Raw) -> str:
@@ -286,7 +286,7 @@ def _last_container(pod: Raw | None) -> Raw:
     status = (pod or {}).get("status") or {}
     for container in status.get("initContainerStatuses") or ():
         ended = _terminated_state(container)
-        if container["name"] in (FETCH, PROGRAM) and (ended is None or ended.get("exitCode") != 0):
+        if container["name"] in (FETCH, CONVERTER) and (ended is None or ended.get("exitCode") != 0):
             return dict(container)
     return dict(next(iter(status.get("containerStatuses") or ()), {}))
 

@@ -21,7 +21,9 @@ ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push f
 OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a validation: spec.serving's
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a validation: its own
 COMPRESSION_FAILED: Final = "CompressionFailed"  # an unexpected error in the compressor: its log tells
-PROGRAM_FAILED: Final = "ProgramFailed"  # of spec.source.program: it ended with an error, or wrote no file that can be
+CONVERTER_FAILED: Final = (
+    "ConverterFailed"  # of spec.source.converter: it ended with an error, or wrote no file that can be
+)
 # taken; the message has its exit code and the end of its log, or what it must do: mend it and name its new digest
 
 # --- the validation Job of a hardware class (spec.validation) ---
@@ -64,7 +66,9 @@ NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects n
 UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
 NAME_TAKEN: Final = "NameTaken"  # a Service of the EdgeModel's name is somebody else's: rename one of them
 HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
-PROGRAM_REFUSED: Final = "ProgramRefused"  # the chart's operator.allowedProgramImages has no prefix of this image: ask
+CONVERTER_NOT_ALLOWED: Final = (
+    "ConverterNotAllowed"  # the chart's operator.allowedConverterImages has no prefix of this image: ask
+)
 # whoever installed the chart to add one, or name an image that has one
 INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
 

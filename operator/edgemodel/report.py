@@ -75,8 +75,8 @@ class Published:
     source_digest: str
     """Of the OCI manifest for ``oci://``, else of the file."""
     artifacts: tuple[ArtifactReport, ...]
-    program_digest: str | None = None
-    """Of the file that a user's program made of the source; None where there was none."""
+    converter_digest: str | None = None
+    """Of the file that a user's converter made of the source; None where there was none."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def decode(data: str | bytes) -> Report | None:
         value = json.loads(data)
         if value["outcome"] == "Published":
             artifacts = tuple(ArtifactReport.from_json(item) for item in value["artifacts"])
-            return Published(value["sourceDigest"], artifacts, value.get("programDigest"))
+            return Published(value["sourceDigest"], artifacts, value.get("converterDigest"))
         return Failed(
             reason=value["reason"],
             message=value["message"],
@@ -126,8 +126,8 @@ def _to_json(report: Report, longest: int) -> dict[str, Any]:
         artifacts = [artifact.to_json() for artifact in report.artifacts]
         for artifact in artifacts:
             artifact["checks"] = _shortened(artifact["checks"], longest)
-        program = {"programDigest": report.program_digest} if report.program_digest else {}
-        return {"outcome": "Published", "sourceDigest": report.source_digest, **program, "artifacts": artifacts}
+        converter = {"converterDigest": report.converter_digest} if report.converter_digest else {}
+        return {"outcome": "Published", "sourceDigest": report.source_digest, **converter, "artifacts": artifacts}
     return {
         "outcome": "Failed",
         "reason": report.reason,

@@ -10,15 +10,15 @@ from functools import cached_property
 from typing import Any
 
 from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
+from edgemodel.converter import Converter
 from edgemodel.digest import canonical_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
-from edgemodel.program import Program
 from edgemodel.task import Location, Recipe
 
 EXPORTED_PROGRAM = "ExportedProgram"
 """``torch.export``'s format, beside ONNX."""
 SAFETENSORS = "Safetensors"
-"""Weights alone, of which a program of the user's makes a model of another format."""
+"""Weights alone, of which a converter of the user's makes a model of another format."""
 DATASETS = ("calibration", "evaluation", "training", "target")
 
 
@@ -28,7 +28,7 @@ class Source:
     digest: str | None = None
     format: str = "ONNX"
     secret: str | None = None
-    program: Program | None = None
+    converter: Converter | None = None
     """Of SAFETENSORS, and of no other format."""
     states: dict[str, str] = field(default_factory=dict)
     """By input of a model with a state: its output that is this input at the next step."""
@@ -171,13 +171,13 @@ class EdgeModelSpec:
             compression.deadline.total_seconds(),
             self.rollout.retry_token,
             *([compression.evaluation] if compression.evaluation else []),
-            *([self.source.program.resources] if self.source.program else []),
+            *([self.source.converter.resources] if self.source.converter else []),
         ]
         return short_hash(canonical_json(what).decode(), 10)
 
     @property
     def needs_torch(self) -> bool:
-        """Whether its compression Job reads an ExportedProgram, or runs a program, which mostly writes one."""
+        """Whether its compression Job reads an ExportedProgram, or runs a converter, which mostly writes one."""
         models = (self.source, self.teacher)
         return any(model is not None and model.format in (EXPORTED_PROGRAM, SAFETENSORS) for model in models)
 
@@ -196,9 +196,9 @@ class EdgeModelSpec:
         places = {use: [source.uri, source.digest] if source else None for use, source in self._sources().items()}
         recipes = {recipe.variant: list(recipe.steps) for recipe in self.recipes}
         teacher = {"teacherFormat": self.teacher.format} if self.teacher else {}
-        program = {"program": self.source.program.to_json()} if self.source.program else {}
+        converter = {"converter": self.source.converter.to_json()} if self.source.converter else {}
         states = {"states": self.source.states} if self.source.states else {}
-        return {**places, "format": self.source.format, "recipes": recipes, **teacher, **program, **states}
+        return {**places, "format": self.source.format, "recipes": recipes, **teacher, **converter, **states}
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
@@ -247,13 +247,13 @@ def _source(value: dict[str, Any]) -> Source:
         digest=value.get("digest"),
         format=value.get("format", "ONNX"),
         secret=(value.get("secretRef") or {}).get("name"),
-        program=_program(value["program"]) if "program" in value else None,
+        converter=_converter(value["converter"]) if "converter" in value else None,
         states={item["input"]: item["output"] for item in value.get("state") or ()},
     )
 
 
-def _program(value: dict[str, Any]) -> Program:
-    return Program(
+def _converter(value: dict[str, Any]) -> Converter:
+    return Converter(
         image=value["image"],
         args=tuple(value.get("args") or ()),
         writes=value.get("writes", EXPORTED_PROGRAM),

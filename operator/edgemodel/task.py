@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgemodel.program import Program
+from edgemodel.converter import Converter
 
 TASK_VARIABLE = "EDGEMODEL_TASK"
 SECRETS_DIRECTORY = "/var/run/secrets/edgemodel"
@@ -81,7 +81,7 @@ class Task:
     """Where it tells each step that it begins (``steps.StepBegun``); empty: nowhere."""
     allowed_hosts: tuple[str, ...] = ()
     """Hosts that sources may come from, as host, host:port or ``*.domain``; empty: any."""
-    program: Program | None = None
+    converter: Converter | None = None
     """What makes a model of the source, which is then the file that it has written."""
     states: dict[str, str] = field(default_factory=dict)
     """By input of the source: its output that is this input at the next step."""
@@ -111,13 +111,13 @@ class Task:
             teacher_format=value["teacher_format"],
             progress_url=value["progress_url"],
             allowed_hosts=tuple(value["allowed_hosts"]),
-            program=_program(value["program"]) if value["program"] else None,
+            converter=_converter(value["converter"]) if value["converter"] else None,
             states=dict(value["states"]),
         )
 
 
-def _program(value: dict[str, Any]) -> Program:
-    return Program(**{**value, "args": tuple(value["args"])})
+def _converter(value: dict[str, Any]) -> Converter:
+    return Converter(**{**value, "args": tuple(value["args"])})
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from tests.support.site import BUILD, Site, SiteError, find_site
 TIMELINES = BUILD / "e2e" / "timelines"
 
 
-LONGEST_FIRST = ("test_training", "test_programs", "test_examples", "test_verdicts", "test_rollout")
+LONGEST_FIRST = ("test_training", "test_converters", "test_examples", "test_verdicts", "test_rollout")
 """Files, so that at the end no worker goes on long after the others."""
 
 

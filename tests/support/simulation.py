@@ -44,8 +44,8 @@ SETTINGS = Settings(
     registry_pull="localhost:30500",
 )
 DIGEST = "sha256:" + "a" * 64
-PROGRAM_DIGEST = "sha256:" + "f" * 64
-"""Of what a user's program writes."""
+CONVERTER_DIGEST = "sha256:" + "f" * 64
+"""Of what a user's converter writes."""
 
 
 def model_spec(**changes: Any) -> dict[str, Any]:
@@ -451,7 +451,7 @@ class Simulation:
                     self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)
                 else:
                     reports = tuple(artifact_report(v.name) for v in self.parsed.variants)
-                    published = Published(DIGEST, reports, PROGRAM_DIGEST if self.parsed.source.program else None)
+                    published = Published(DIGEST, reports, CONVERTER_DIGEST if self.parsed.source.converter else None)
                     self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=published)
 
     def _end_validations(self) -> None:

@@ -131,7 +131,7 @@ def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
         "operator": {
             "image": image("operator"),
             "plainHTTPHosts": [registry] if site.plain_http else [],
-            "allowedProgramImages": [f"{site.pull_from}/programs/"],
+            "allowedConverterImages": [f"{site.pull_from}/converters/"],
             **where,
         },
         "server": {"image": image("server")},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edgemodel.program import Program
+from edgemodel.converter import Converter
 from edgemodel.spec import EdgeModelSpec, parse_spec
 from tests.support.simulation import model_spec
 
@@ -42,12 +42,12 @@ def test_how_the_server_is_tuned_makes_a_revision_and_no_artifact() -> None:
     assert parse_spec(model_spec(serving={"tuning": {}})).revision_hash == plain.revision_hash
 
 
-IMAGE = "registry.example/programs/maker@sha256:" + "a" * 64
+IMAGE = "registry.example/converters/maker@sha256:" + "a" * 64
 
 
-def with_program(**changes: Any) -> EdgeModelSpec:
-    program = {"image": IMAGE, "args": ["--width", "16"], "writes": "ExportedProgram", **changes}
-    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "program": program}
+def with_converter(**changes: Any) -> EdgeModelSpec:
+    converter = {"image": IMAGE, "args": ["--width", "16"], "writes": "ExportedProgram", **changes}
+    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": converter}
     return parse_spec(model_spec(source=source))
 
 
@@ -56,19 +56,19 @@ def with_program(**changes: Any) -> EdgeModelSpec:
     [{"image": IMAGE.replace("a", "b")}, {"args": ["--width", "32"]}, {"args": []}, {"writes": "ONNX"}],
     ids=["image", "args", "no-args", "writes"],
 )
-def test_another_program_makes_another_artifact(changes: dict[str, Any]) -> None:
-    first, other = with_program(), with_program(**changes)
+def test_another_converter_makes_another_artifact(changes: dict[str, Any]) -> None:
+    first, other = with_converter(), with_converter(**changes)
     assert first.fingerprint != other.fingerprint
     assert first.revision_hash != other.revision_hash
 
 
-def test_more_memory_for_a_program_is_another_try_and_no_other_artifact() -> None:
-    first, other = with_program(), with_program(resources={"limits": {"memory": "8Gi"}})
+def test_more_memory_for_a_converter_is_another_try_and_no_other_artifact() -> None:
+    first, other = with_converter(), with_converter(resources={"limits": {"memory": "8Gi"}})
     assert first.fingerprint == other.fingerprint
     assert first.revision_hash == other.revision_hash
     assert first.attempt_hash != other.attempt_hash
 
 
-def test_what_a_program_writes_is_an_exported_program_where_nothing_is_said() -> None:
-    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "program": {"image": IMAGE}}
-    assert parse_spec(model_spec(source=source)).source.program == Program(IMAGE)
+def test_what_a_converter_writes_is_an_exported_program_where_nothing_is_said() -> None:
+    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": {"image": IMAGE}}
+    assert parse_spec(model_spec(source=source)).source.converter == Converter(IMAGE)

@@ -1,4 +1,4 @@
-"""May this EdgeModel's program run? Who may write an EdgeModel does not gain by it the right to run any image."""
+"""May this EdgeModel's converter run? Who may write an EdgeModel does not gain by it the right to run any image."""
 
 from edge_operator.decide.observation import Observation
 
@@ -7,14 +7,14 @@ BOUNDARIES = "/:@"
 
 
 def refusal(observation: Observation) -> str | None:
-    """Why the program of the spec may not run, and what would let it; None when it may, or there is none."""
-    program, allowed = observation.spec.source.program, observation.settings.allowed_program_images
-    if program is None or any(_begins(program.image, prefix) for prefix in allowed):
+    """Why the converter of the spec may not run, and what would let it; None when it may, or there is none."""
+    converter, allowed = observation.spec.source.converter, observation.settings.allowed_converter_images
+    if converter is None or any(_begins(converter.image, prefix) for prefix in allowed):
         return None
     has = f"has {', '.join(allowed)}" if allowed else "is empty"
     return (
-        f"spec.source.program.image {program.image} may not run here: whoever installed the chart can add a prefix of "
-        f"it to the value operator.allowedProgramImages, which {has}"
+        f"spec.source.converter.image {converter.image} may not run here: whoever installed the chart can add a prefix "
+        f"of it to the value operator.allowedConverterImages, which {has}"
     )
 
 

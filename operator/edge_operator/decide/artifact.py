@@ -112,7 +112,7 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
 
     def start(attempt: int, why: str) -> Artifact:
         if refused := refusal(observation):
-            return Artifact(None, reasons.PROGRAM_REFUSED, refused, stalled=True, actions=others)
+            return Artifact(None, reasons.CONVERTER_NOT_ALLOWED, refused, stalled=True, actions=others)
         job = StartJob(f"{prefix}{attempt}", attempt, observation.spec)
         older = tuple(DeleteJob(job.name) for job in ours)
         return Artifact(None, reasons.COMPRESSING, why, actions=(*others, job, *older))
@@ -167,8 +167,8 @@ def _delete_jobs_but(observation: Observation, prefix: str) -> tuple[DeleteJob, 
 
 def _source_made(report: Published) -> dict[str, Any]:
     """What a report knows of the source, as it stands in a revision."""
-    program = {"program": {"digest": report.program_digest}} if report.program_digest else {}
-    return {"digest": report.source_digest, **program}
+    converter = {"converter": {"digest": report.converter_digest}} if report.converter_digest else {}
+    return {"digest": report.source_digest, **converter}
 
 
 def revision_spec(
@@ -183,8 +183,8 @@ def revision_spec(
     made = {variant["name"]: variant for variant in variants}
     datasets = {use: _source_json(source) for use, source in spec.datasets.items()}
     source: dict[str, Any] = {"uri": spec.source.uri, "digest": made_of["digest"], "format": spec.source.format}
-    if spec.source.program is not None:
-        source["program"] = {**spec.source.program.to_json(), **made_of.get("program", {})}
+    if spec.source.converter is not None:
+        source["converter"] = {**spec.source.converter.to_json(), **made_of.get("converter", {})}
     if spec.source.states:
         source["state"] = [{"input": taken, "output": given} for taken, given in spec.source.states.items()]
     serving: dict[str, Any] = {"port": spec.serving.port, "strategy": spec.serving.strategy}

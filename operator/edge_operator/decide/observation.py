@@ -72,7 +72,7 @@ class Job:
     step: StepBegun | None = None
     """The last that it began; None before the first, and until the next one where the operator started anew."""
     doing: str = ""
-    """What its pod does before the first step, where that is work of its own: fetching for a program, or running it."""
+    """The pod's work before the first step: fetching for a converter, or running it; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ class Settings:
     """Where compression Jobs tell how far they are; empty: nowhere."""
     plain_http_hosts: tuple[str, ...] = ()
     allowed_source_hosts: tuple[str, ...] = ()
-    allowed_program_images: tuple[str, ...] = ()
-    """Prefixes of images that a source's program may be; empty: none."""
+    allowed_converter_images: tuple[str, ...] = ()
+    """Prefixes of images that a source's converter may be; empty: none."""
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""

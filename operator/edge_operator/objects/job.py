@@ -1,26 +1,26 @@
 """The compression Job: one pod, one try, no service-account token; the operator decides on another try.
 
 A source of safetensors has two containers before the one that compresses: one of ours that fetches, and the user's
-program. They follow one another, so that nothing of the program runs any more when its file is taken.
+converter. They follow one another, so that nothing of the converter runs any more when its file is taken.
 """
 
 from typing import Any
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
-from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
-from edgemodel.program import (
+from edgemodel.converter import (
+    CONVERTER,
     FETCH,
     IN_DIRECTORY,
     MODEL_VARIABLE,
     OUT_DIRECTORY,
-    PROGRAM,
     TRAINING_FILE,
     TRAINING_VARIABLE,
     WEIGHTS_FILE,
     WEIGHTS_VARIABLE,
-    Program,
+    Converter,
 )
+from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
 from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.spec import EdgeModelSpec
 from edgemodel.task import (
@@ -46,7 +46,7 @@ TRAINER_ARCHITECTURE = "amd64"
 """There is no other image of the trainer: nobody trains on a small arm64 board."""
 WORK_LIMIT = "8Gi"
 MADE_LIMIT = "4Gi"
-"""Of what a program writes: a model file and nothing besides."""
+"""Of what a converter writes: a model file and nothing besides."""
 TOKEN_SECONDS = 3600
 
 
@@ -55,10 +55,10 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
     settings = observation.settings
     compress = _compress(observation, spec, mounts)
     before: Object = {}
-    if spec.source.program is not None:
+    if spec.source.converter is not None:
         given, made = _mount("given", IN_DIRECTORY, read_only=True), _mount("made", OUT_DIRECTORY, read_only=True)
-        volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("program-tmp", WORK_LIMIT)]
-        before = {"initContainers": [_fetch(compress), _program(spec, spec.source.program)]}
+        volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("converter-tmp", WORK_LIMIT)]
+        before = {"initContainers": [_fetch(compress), _converter(spec, spec.source.converter)]}
         compress = {**compress, "volumeMounts": [*mounts, given, made]}
     architecture = {"kubernetes.io/arch": TRAINER_ARCHITECTURE} if spec.needs_torch else {}
     pod: Object = {
@@ -114,30 +114,30 @@ def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object
 
 
 def _fetch(compress: Object) -> Object:
-    """The same program as ``compress``, and what it may read, before the user's: it fetches what that is to read."""
+    """The same converter as ``compress``, and what it may read, before the user's: it fetches what that is to read."""
     mounts = [*compress["volumeMounts"], _mount("given", IN_DIRECTORY)]
     return {**compress, "name": FETCH, "args": ["--fetch-only"], "volumeMounts": mounts}
 
 
-def _program(spec: EdgeModelSpec, program: Program) -> Object:
+def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
     """Nobody here has looked at what runs in it: it gets files, and no token, no Secret, no claim."""
-    told = {WEIGHTS_VARIABLE: f"{IN_DIRECTORY}/{WEIGHTS_FILE}", MODEL_VARIABLE: program.model}
+    told = {WEIGHTS_VARIABLE: f"{IN_DIRECTORY}/{WEIGHTS_FILE}", MODEL_VARIABLE: converter.model}
     if "training" in spec.datasets:
         told[TRAINING_VARIABLE] = f"{IN_DIRECTORY}/{TRAINING_FILE}"
     temporary = {"TMPDIR": "/tmp", "HOME": "/tmp"}  # noqa: S108 - its own volume
     return {
-        "name": PROGRAM,
-        "image": program.image,
-        "args": list(program.args),
+        "name": CONVERTER,
+        "image": converter.image,
+        "args": list(converter.args),
         "env": [{"name": name, "value": value} for name, value in {**told, **temporary}.items()],
-        "resources": program.resources or TRAINING_RESOURCES,
+        "resources": converter.resources or TRAINING_RESOURCES,
         "securityContext": RESTRICTED_CONTAINER,
         # Of what it says itself nothing is known: the end of its log tells why it failed.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             _mount("given", IN_DIRECTORY, read_only=True),
             _mount("made", OUT_DIRECTORY),
-            _mount("program-tmp", "/tmp"),  # noqa: S108 - its own volume
+            _mount("converter-tmp", "/tmp"),  # noqa: S108 - its own volume
         ],
     }
 
@@ -173,7 +173,7 @@ def task(observation: Observation, spec: EdgeModelSpec) -> Task:
         plain_http_hosts=settings.plain_http_hosts,
         progress_url=settings.progress_url,
         allowed_hosts=settings.allowed_source_hosts,
-        program=spec.source.program,
+        converter=spec.source.converter,
         states=spec.source.states,
     )
 

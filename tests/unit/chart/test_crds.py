@@ -130,7 +130,7 @@ def test_a_revision_has_no_defaults() -> None:
 def test_the_resources_have_one_schema() -> None:
     places = [
         "spec.compression.resources",
-        "spec.source.program.resources",
+        "spec.source.converter.resources",
         "spec.serving.resources",
         "spec.variants.serving.resources",
     ]
@@ -151,11 +151,11 @@ def test_a_teacher_has_the_schema_of_a_source_that_is_a_model_already() -> None:
         copy.deepcopy(without(at("edgemodels", path), "description"))
         for path in ("spec.source", "spec.compression.teacher")
     )
-    of_program = [rule for rule in source["x-kubernetes-validations"] if rule["fieldPath"] == ".program"]
-    assert len(of_program) == 2
-    for rule in of_program:
+    of_converter = [rule for rule in source["x-kubernetes-validations"] if rule["fieldPath"] == ".converter"]
+    assert len(of_converter) == 2
+    for rule in of_converter:
         source["x-kubernetes-validations"].remove(rule)
-    source["properties"].pop("program")
+    source["properties"].pop("converter")
     source["properties"].pop("state")  # the teacher's is the source's, or it is of another task
     source["properties"]["format"]["enum"].remove("Safetensors")
     assert teacher == source
@@ -179,9 +179,9 @@ def test_a_teacher_has_the_schema_of_a_source_that_is_a_model_already() -> None:
         ("registry.example/maker@sha256:" + "a" * 64 + "\n", False),
     ],
 )
-def test_a_program_is_named_with_its_host_in_full(image: str, taken: bool) -> None:
+def test_a_converter_is_named_with_its_host_in_full(image: str, taken: bool) -> None:
     """As Go reads the pattern: its ``$`` is the end of the text."""
-    pattern = at("edgemodels", "spec.source.program.image")["pattern"].removesuffix("$")
+    pattern = at("edgemodels", "spec.source.converter.image")["pattern"].removesuffix("$")
     assert bool(re.fullmatch(pattern, image)) == taken
 
 

@@ -187,15 +187,17 @@ def test_weights_are_pushed_as_what_they_are(tmp_path: Path, registry: RegistryP
 def test_weights_are_not_compressed_here_and_it_is_said_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
-    """No image is run on a desk by a program that nobody asked to."""
-    image = "registry.example/programs/maker@sha256:" + "a" * 64
-    program = {"image": image, "args": ["--text", "two words"], "writes": "ONNX"}
-    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "program": program}
+    """No image is run on a desk by a converter that nobody asked to."""
+    image = "registry.example/converters/maker@sha256:" + "a" * 64
+    converter = {"image": image, "args": ["--text", "two words"], "writes": "ONNX"}
+    source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": converter}
     (tmp_path / "m.json").write_text(json.dumps({"kind": "EdgeModel", "spec": {"source": source}}))
     options = {"source": ("--source", "/data/m.safetensors"), "manifest": ("-f", tmp_path / "m.json")}[given]
     assert run("compress", *options, "--output", tmp_path / "out") == 2
     told = capsys.readouterr().err
-    assert "m.safetensors holds weights alone, and the program that makes a model of them is run in the cluster" in told
+    assert (
+        "m.safetensors holds weights alone, and the converter that makes a model of them is run in the cluster" in told
+    )
     run_it, then = told.splitlines()[-2:]
     assert "-e EDGEMODEL_WEIGHTS=/exchange/m.safetensors -e EDGEMODEL_MODEL=/exchange/model." in run_it
     assert run_it.endswith(f"{image} --text 'two words'" if given == "manifest" else "model.pt2 IMAGE")

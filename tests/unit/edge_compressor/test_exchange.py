@@ -1,4 +1,4 @@
-"""A user's program between two containers of ours: what it is given, and what of its file is believed."""
+"""A user's converter between two containers of ours: what it is given, and what of its file is believed."""
 
 import json
 import os
@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 
 from edge_compressor import exchange, job
-from edge_compressor.exchange import Exchange, FromProgram
+from edge_compressor.exchange import Exchange, FromConverter
 from edge_compressor.progress import Progress
 from edge_compressor.registry import RegistryAccess
 from edge_compressor.source import Fetcher
 from edgemodel import reasons, report
+from edgemodel.converter import Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from edgemodel.program import Program
 from edgemodel.report import Failed
 from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
 from tests.support import weights
 from tests.unit.edge_compressor.conftest import Files
 
-IMAGE = "registry.example/programs/maker@sha256:" + "a" * 64
-PROGRAM = Program(IMAGE, ("--width", "16"), "ONNX")
+IMAGE = "registry.example/converters/maker@sha256:" + "a" * 64
+CONVERTER = Converter(IMAGE, ("--width", "16"), "ONNX")
 
 
 @dataclass
@@ -74,25 +74,25 @@ def site(tmp_path: Path, residual: Files) -> Site:
             recipes=(Recipe("default", ()),),
             budget={"maxSizeBytes": 1},
             target=Target("registry.invalid", "vision/defects", "registry.invalid/server@sha256:" + "0" * 64),
-            program=PROGRAM,
+            converter=CONVERTER,
         ),
     )
 
 
 @pytest.fixture
 def take(tmp_path: Path, quiet: Progress) -> Callable[[], exchange.Fetched]:
-    """What the program made, as the pipeline takes it."""
+    """What the converter made, as the pipeline takes it."""
     given, made = tmp_path / "given", tmp_path / "made"
     given.mkdir()
     made.mkdir()
     told = {"source": {"digest": "sha256:" + "b" * 64, "uri": "oci://registry.example/weights"}}
     (given / "fetched.json").write_text(json.dumps(told))
     fetcher = Fetcher(RegistryAccess(), quiet)
-    program = FromProgram(fetcher, PROGRAM, Exchange(given, made))
-    return lambda: program.fetch(Location("https://nowhere.invalid/m"), "source", tmp_path / "source.onnx")
+    converter = FromConverter(fetcher, CONVERTER, Exchange(given, made))
+    return lambda: converter.fetch(Location("https://nowhere.invalid/m"), "source", tmp_path / "source.onnx")
 
 
-def test_the_program_is_given_weights_and_training_set_and_nothing_else(site: Site, residual: Files) -> None:
+def test_the_converter_is_given_weights_and_training_set_and_nothing_else(site: Site, residual: Files) -> None:
     training = {**site.task.datasets, "training": Location("pvc://data/e.npz")}
     site.task = replace(site.task, datasets=training)
     assert site.fetch() == (0, None)
@@ -101,7 +101,7 @@ def test_the_program_is_given_weights_and_training_set_and_nothing_else(site: Si
     assert (site.given / "training.npz").read_bytes() == residual.evaluation.read_bytes()
 
 
-def test_weights_that_are_not_sound_never_reach_the_program(site: Site) -> None:
+def test_weights_that_are_not_sound_never_reach_the_converter(site: Site) -> None:
     file = site.folder / "claims" / "data" / "m.safetensors"
     weights.write(file, w=np.full(3, np.nan, np.float32))
     site.task = replace(site.task, source=Location("pvc://data/m.safetensors"))
@@ -110,7 +110,7 @@ def test_weights_that_are_not_sound_never_reach_the_program(site: Site) -> None:
     assert ended.message == "source: 3 of 3 values of the weight 'w' are no finite numbers"
 
 
-def test_a_training_set_that_would_be_unpickled_never_reaches_the_program(site: Site) -> None:
+def test_a_training_set_that_would_be_unpickled_never_reaches_the_converter(site: Site) -> None:
     np.savez(site.folder / "claims" / "data" / "t.npz", x=np.array([{}], object))
     site.task = replace(site.task, datasets={"training": Location("pvc://data/t.npz")})
     code, ended = site.fetch()
@@ -118,7 +118,7 @@ def test_a_training_set_that_would_be_unpickled_never_reaches_the_program(site: 
     assert ended.message.startswith("training set: array x.npy holds Python objects, which are pickled")
 
 
-def test_what_the_program_made_is_compressed_and_recorded_beside_what_it_was_made_of(
+def test_what_the_converter_made_is_compressed_and_recorded_beside_what_it_was_made_of(
     site: Site, residual: Files
 ) -> None:
     """The budget cannot be kept, so that nothing is published; what is recorded is in the artifact's folder."""
@@ -130,7 +130,7 @@ def test_what_the_program_made_is_compressed_and_recorded_beside_what_it_was_mad
     manifest = json.loads(next((site.folder / "work").rglob("manifest.json")).read_text())
     assert manifest["sourceDigest"] == site.task.source.digest
     assert manifest["source"]["uri"] == "pvc://data/m.safetensors"
-    assert manifest["source"]["program"] == {
+    assert manifest["source"]["converter"] == {
         "image": IMAGE,
         "args": ["--width", "16"],
         "writes": "ONNX",
@@ -138,10 +138,10 @@ def test_what_the_program_made_is_compressed_and_recorded_beside_what_it_was_mad
         "sizeBytes": residual.model.stat().st_size,
     }
     told = next((site.folder / "work").rglob("report.md")).read_text()
-    assert f"of which the program `{IMAGE}` made `{digest_of_file(residual.model)}` (ONNX)" in told
+    assert f"of which the converter `{IMAGE}` made `{digest_of_file(residual.model)}` (ONNX)" in told
 
 
-def test_the_training_set_is_the_one_that_the_program_saw(site: Site, residual: Files) -> None:
+def test_the_training_set_is_the_one_that_the_converter_saw(site: Site, residual: Files) -> None:
     """A tag, or a file, may be another by now."""
     site.task = replace(site.task, datasets={"training": Location("pvc://data/e.npz")})
     site.fetch()
@@ -152,12 +152,12 @@ def test_the_training_set_is_the_one_that_the_program_saw(site: Site, residual: 
     assert manifest["datasets"]["training"]["digest"] == digest_of_file(residual.evaluation)
 
 
-def test_a_file_of_the_program_that_is_no_model_is_the_programs_fault(site: Site) -> None:
+def test_a_file_of_the_converter_that_is_no_model_is_the_converters_fault(site: Site) -> None:
     site.fetch()
     (site.made / "model.onnx").write_bytes(b"not a model")
     code, ended = site.run()
-    assert (code, ended.reason) == (3, reasons.PROGRAM_FAILED)
-    assert ended.message == "what the program wrote: not an ONNX file: it does not parse"
+    assert (code, ended.reason) == (3, reasons.CONVERTER_FAILED)
+    assert ended.message == "what the converter wrote: not an ONNX file: it does not parse"
 
 
 ONE_FILE = "it must write one file, /exchange/out/model.onnx (the variable EDGEMODEL_MODEL), and nothing besides"
@@ -192,14 +192,14 @@ def several(folder: Path) -> None:
     ],
     ids=["nothing", "another-name", "several", "a-link", "a-pipe", "a-folder", "a-link-to-nowhere"],
 )
-def test_anything_but_one_plain_file_is_refused_with_what_the_program_must_do(
+def test_anything_but_one_plain_file_is_refused_with_what_the_converter_must_do(
     take: Callable[[], Any], tmp_path: Path, write: Callable[[Path], Any], said: str
 ) -> None:
     write(tmp_path / "made")
     with pytest.raises(Stalled) as caught:
         take()
-    assert caught.value.reason == reasons.PROGRAM_FAILED
-    assert caught.value.message.startswith(f"the program: {said}")
+    assert caught.value.reason == reasons.CONVERTER_FAILED
+    assert caught.value.message.startswith(f"the converter: {said}")
     assert ONE_FILE in caught.value.message
 
 

@@ -1,4 +1,4 @@
-"""Weights are looked at before a user's program gets them: what is sound passes, and what is not has its reason."""
+"""Weights are looked at before a user's converter gets them: what is sound passes, and what is not has its reason."""
 
 import io
 import pickle

@@ -8,7 +8,7 @@ import pytest
 from edge_operator import objects
 from edge_operator.objects.common import RESTRICTED_CONTAINER
 from edge_operator.objects.job import DEFAULT_RESOURCES, TRAINING_RESOURCES
-from edgemodel.program import Program
+from edgemodel.converter import Converter
 from edgemodel.spec import parse_spec
 from edgemodel.task import TASK_VARIABLE, Task
 from tests.support.simulation import SETTINGS, Simulation, model_spec
@@ -72,27 +72,27 @@ def test_the_token_lies_where_it_is_to_be_shown_and_nowhere_else(changes: dict[s
     assert len([volume for volume in pod["volumes"] if volume["name"] == "token"]) == bool(places)
 
 
-IMAGE = "registry.example/programs/maker@sha256:" + "a" * 64
+IMAGE = "registry.example/converters/maker@sha256:" + "a" * 64
 SECRET = {"secretRef": {"name": "files"}}
-WITH_PROGRAM = model_spec(
+WITH_CONVERTER = model_spec(
     source={
         "uri": "pvc://models/m.safetensors",
         "format": "Safetensors",
-        "program": {"image": IMAGE, "args": ["--width", "16"]},
+        "converter": {"image": IMAGE, "args": ["--width", "16"]},
     },
     datasets={"evaluation": {"uri": "https://files.example/e.npz", **SECRET}},
 )
 
 
-def program_pod(**changes: Any) -> tuple[Any, Any, Any, Any]:
-    """(the pod, and its containers: fetch, program, compress) with everything that a Job can be given."""
+def converter_pod(**changes: Any) -> tuple[Any, Any, Any, Any]:
+    """(the pod, and its containers: fetch, converter, compress) with everything that a Job can be given."""
     observation = Simulation.with_nodes(1).observe()
     settings = replace(SETTINGS, progress_url="http://operator:8082/progress")
-    observation = replace(observation, spec=parse_spec({**WITH_PROGRAM, **changes}), settings=settings)
+    observation = replace(observation, spec=parse_spec({**WITH_CONVERTER, **changes}), settings=settings)
     pod = objects.job(observation, "m-1", 1, observation.spec)["spec"]["template"]["spec"]
-    fetch, program = pod["initContainers"]
+    fetch, converter = pod["initContainers"]
     (compress,) = pod["containers"]
-    return pod, fetch, program, compress
+    return pod, fetch, converter, compress
 
 
 def mounts(container: Any) -> dict[str, str]:
@@ -107,28 +107,28 @@ def variables(container: Any) -> dict[str, str]:
     return {item["name"]: item["value"] for item in container["env"]}
 
 
-def test_a_program_sees_the_weights_and_its_own_folders_and_nothing_else_of_the_pod() -> None:
-    pod, _, program, _ = program_pod()
-    assert mounts(program) == {
+def test_a_converter_sees_the_weights_and_its_own_folders_and_nothing_else_of_the_pod() -> None:
+    pod, _, converter, _ = converter_pod()
+    assert mounts(converter) == {
         "/exchange/in": "given read",
         "/exchange/out": "made write",
-        "/tmp": "program-tmp write",
+        "/tmp": "converter-tmp write",
     }
     kinds = {volume["name"]: [key for key in volume if key != "name"] for volume in pod["volumes"]}
-    assert {kinds[name][0] for name in ("given", "made", "program-tmp")} == {"emptyDir"}
+    assert {kinds[name][0] for name in ("given", "made", "converter-tmp")} == {"emptyDir"}
     assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume)
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_a_program_runs_as_restricted_as_everything_else_and_is_told_only_where_its_files_are() -> None:
-    pod, _, program, _ = program_pod()
-    assert (program["name"], program["image"], program["args"]) == ("program", IMAGE, ["--width", "16"])
-    assert "command" not in program
-    assert program["securityContext"] == RESTRICTED_CONTAINER
+def test_a_converter_runs_as_restricted_as_everything_else_and_is_told_only_where_its_files_are() -> None:
+    pod, _, converter, _ = converter_pod()
+    assert (converter["name"], converter["image"], converter["args"]) == ("converter", IMAGE, ["--width", "16"])
+    assert "command" not in converter
+    assert converter["securityContext"] == RESTRICTED_CONTAINER
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert program["resources"] == TRAINING_RESOURCES
-    assert program["terminationMessagePolicy"] == "FallbackToLogsOnError"
-    assert variables(program) == {
+    assert converter["resources"] == TRAINING_RESOURCES
+    assert converter["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert variables(converter) == {
         "EDGEMODEL_WEIGHTS": "/exchange/in/model.safetensors",
         "EDGEMODEL_MODEL": "/exchange/out/model.pt2",
         "TMPDIR": "/tmp",
@@ -136,19 +136,17 @@ def test_a_program_runs_as_restricted_as_everything_else_and_is_told_only_where_
     }
 
 
-def test_a_program_is_told_of_a_training_set_where_there_is_one_and_what_to_write() -> None:
-    source = {**WITH_PROGRAM["source"], "program": {"image": IMAGE, "writes": "ONNX"}}
+def test_a_converter_is_told_of_a_training_set_where_there_is_one_and_what_to_write() -> None:
+    source = {**WITH_CONVERTER["source"], "converter": {"image": IMAGE, "writes": "ONNX"}}
     training = {"training": {"uri": "https://files.example/t.npz"}}
-    _, _, program, _ = program_pod(source=source, datasets=training)
-    told = variables(program)
+    _, _, converter, _ = converter_pod(source=source, datasets=training)
+    told = variables(converter)
     assert told["EDGEMODEL_TRAINING"] == "/exchange/in/training.npz"
     assert told["EDGEMODEL_MODEL"] == "/exchange/out/model.onnx"
 
 
-def test_ours_before_and_after_a_program_have_the_secrets_and_never_write_where_it_reads_or_read_where_it_cannot() -> (
-    None
-):
-    _, fetch, _, compress = program_pod()
+def test_our_containers_around_a_converter_have_the_secrets_and_never_share_a_writable_folder_with_its_input() -> None:
+    _, fetch, _, compress = converter_pod()
     assert (fetch["image"], fetch["args"]) == (SETTINGS.trainer_image, ["--fetch-only"])
     assert "args" not in compress
     ours = {
@@ -162,19 +160,19 @@ def test_ours_before_and_after_a_program_have_the_secrets_and_never_write_where_
     assert mounts(compress) == {**ours, "/exchange/in": "given read", "/exchange/out": "made read"}
 
 
-def test_the_task_says_which_program_made_the_source() -> None:
-    _, fetch, _, compress = program_pod()
+def test_the_task_says_which_converter_made_the_source() -> None:
+    _, fetch, _, compress = converter_pod()
     assert variables(fetch) == variables(compress)
     task = Task.decode(variables(compress)[TASK_VARIABLE])
-    assert task.program == Program(IMAGE, ("--width", "16"), "ExportedProgram")
+    assert task.converter == Converter(IMAGE, ("--width", "16"), "ExportedProgram")
     assert (task.source.uri, task.source_format) == ("pvc://models/m.safetensors", "Safetensors")
 
 
-def test_a_program_takes_what_its_user_says() -> None:
+def test_a_converter_takes_what_its_user_says() -> None:
     resources = {"limits": {"memory": "16Gi"}}
-    source = {**WITH_PROGRAM["source"], "program": {"image": IMAGE, "resources": resources}}
-    _, fetch, program, compress = program_pod(source=source)
-    assert program["resources"] == resources
+    source = {**WITH_CONVERTER["source"], "converter": {"image": IMAGE, "resources": resources}}
+    _, fetch, converter, compress = converter_pod(source=source)
+    assert converter["resources"] == resources
     assert fetch["resources"] == compress["resources"] == TRAINING_RESOURCES
 
 

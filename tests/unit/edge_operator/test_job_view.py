@@ -112,7 +112,7 @@ def test_a_published_report_survives_the_way_through_the_cluster() -> None:
     assert decode(encode(report)) == report
 
 
-IMAGE = "registry.example/programs/maker@sha256:" + "a" * 64
+IMAGE = "registry.example/converters/maker@sha256:" + "a" * 64
 PASSED = {"terminated": {"exitCode": 0, "startedAt": "2026-01-01T00:00:00Z"}}
 RUNNING: dict[str, Any] = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 WAITING = {"waiting": {"reason": "PodInitializing"}}
@@ -122,15 +122,15 @@ def ended(code: int, **more: Any) -> dict[str, Any]:
     return {"terminated": {"exitCode": code, "startedAt": "2026-01-01T00:00:00Z", **more}}
 
 
-def program_pod(fetch: Any, program: Any = WAITING, compress: Any = WAITING, **status: Any) -> dict[str, Any]:
-    """A pod that runs a user's program, whose containers are in these states."""
+def converter_pod(fetch: Any, converter: Any = WAITING, compress: Any = WAITING, **status: Any) -> dict[str, Any]:
+    """A pod that runs a user's converter, whose containers are in these states."""
     made = pod(
-        initContainerStatuses=[{"name": "fetch", "state": fetch}, {"name": "program", "state": program}],
+        initContainerStatuses=[{"name": "fetch", "state": fetch}, {"name": "converter", "state": converter}],
         containerStatuses=[{"name": "compress", "state": compress}],
         **status,
     )
     limits = {"limits": {"memory": "32Mi"}}
-    made["spec"]["initContainers"] = [{"name": "fetch"}, {"name": "program", "image": IMAGE, "resources": limits}]
+    made["spec"]["initContainers"] = [{"name": "fetch"}, {"name": "converter", "image": IMAGE, "resources": limits}]
     return made
 
 
@@ -138,69 +138,69 @@ def program_pod(fetch: Any, program: Any = WAITING, compress: Any = WAITING, **s
     ("states", "doing"),
     [
         ((WAITING,), ""),
-        ((RUNNING,), "fetching what the program is to read"),
+        ((RUNNING,), "fetching what the converter is to read"),
         ((PASSED,), ""),
-        ((PASSED, RUNNING), f"running the program {IMAGE}"),
+        ((PASSED, RUNNING), f"running the converter {IMAGE}"),
         ((PASSED, PASSED, RUNNING), ""),
     ],
 )
 def test_a_job_says_what_it_does_before_the_first_step(states: Any, doing: str) -> None:
-    assert job_view(job(), program_pod(*states)).doing == doing
+    assert job_view(job(), converter_pod(*states)).doing == doing
 
 
-def test_a_program_whose_image_cannot_be_pulled_says_what_it_waits_for() -> None:
+def test_a_converter_whose_image_cannot_be_pulled_says_what_it_waits_for() -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
-    view = job_view(job(), program_pod(PASSED, waiting))
+    view = job_view(job(), converter_pod(PASSED, waiting))
     assert (view.waits_for, view.doing) == ("ImagePullBackOff: not found", "")
 
 
-def test_what_cannot_be_fetched_for_a_program_is_reported_as_by_any_job() -> None:
+def test_what_cannot_be_fetched_for_a_converter_is_reported_as_by_any_job() -> None:
     report = Failed(reasons.SOURCE_UNREACHABLE, "no answer", transient=True)
-    view = job_view(job(FAILED), program_pod(ended(4, message=encode(report).decode())))
+    view = job_view(job(FAILED), converter_pod(ended(4, message=encode(report).decode())))
     assert (view.report, view.trouble) == (report, None)
 
 
-def test_the_report_of_a_job_that_ran_a_program_is_that_of_its_last_container() -> None:
+def test_the_report_of_a_job_that_ran_a_converter_is_that_of_its_last_container() -> None:
     report = Published(DIGEST, (artifact_report("default"),), DIGEST)
-    view = job_view(job(FAILED), program_pod(PASSED, PASSED, ended(0, message=encode(report).decode())))
+    view = job_view(job(FAILED), converter_pod(PASSED, PASSED, ended(0, message=encode(report).decode())))
     assert (view.report, view.trouble) == (report, None)
 
 
-def test_a_program_that_failed_is_told_with_its_exit_code_and_the_end_of_its_log() -> None:
+def test_a_converter_that_failed_is_told_with_its_exit_code_and_the_end_of_its_log() -> None:
     log = "".join(f"line {number}\n" for number in range(200)) + "KeyError: 'layer.weight'\n"
-    view = job_view(job(FAILED), program_pod(PASSED, ended(1, message=log)))
+    view = job_view(job(FAILED), converter_pod(PASSED, ended(1, message=log)))
     assert view.trouble is not None
     reason, message = view.trouble
-    assert reason == reasons.PROGRAM_FAILED
-    assert message.startswith(f"the program {IMAGE} ended with exit code 1; its log ends: ")
+    assert reason == reasons.CONVERTER_FAILED
+    assert message.startswith(f"the converter {IMAGE} ended with exit code 1; its log ends: ")
     assert message.endswith("line 199 KeyError: 'layer.weight'")
     assert len(message) < 1000
 
 
-def test_a_program_without_a_log_is_told_so() -> None:
-    view = job_view(job(FAILED), program_pod(PASSED, ended(139, reason="Error")))
-    message = f"the program {IMAGE} ended with exit code 139; it has logged nothing"
-    assert view.trouble == (reasons.PROGRAM_FAILED, message)
+def test_a_converter_without_a_log_is_told_so() -> None:
+    view = job_view(job(FAILED), converter_pod(PASSED, ended(139, reason="Error")))
+    message = f"the converter {IMAGE} ended with exit code 139; it has logged nothing"
+    assert view.trouble == (reasons.CONVERTER_FAILED, message)
 
 
-def test_what_a_program_says_is_no_report_of_ours() -> None:
+def test_what_a_converter_says_is_no_report_of_ours() -> None:
     """It may say what it likes, even what we would."""
     forged = encode(Published(DIGEST, (artifact_report("default"),))).decode()
-    view = job_view(job(FAILED), program_pod(PASSED, ended(1, message=forged)))
+    view = job_view(job(FAILED), converter_pod(PASSED, ended(1, message=forged)))
     assert view.report is None
     assert view.trouble is not None
-    assert view.trouble[0] == reasons.PROGRAM_FAILED
+    assert view.trouble[0] == reasons.CONVERTER_FAILED
 
 
-def test_a_program_killed_for_memory_names_its_own_limit() -> None:
-    view = job_view(job(FAILED), program_pod(PASSED, ended(137, reason="OOMKilled")))
-    message = f"the program {IMAGE} was killed at 32Mi of memory; raise spec.source.program.resources.limits.memory"
+def test_a_converter_killed_for_memory_names_its_own_limit() -> None:
+    view = job_view(job(FAILED), converter_pod(PASSED, ended(137, reason="OOMKilled")))
+    message = f"the converter {IMAGE} was killed at 32Mi of memory; raise spec.source.converter.resources.limits.memory"
     assert view.trouble == (reasons.OUT_OF_MEMORY, message)
 
 
-def test_a_program_that_runs_past_the_deadline_is_named_with_it() -> None:
-    view = job_view(job(FAILED), program_pod(PASSED, ended(137), reason="DeadlineExceeded"))
-    message = f"the program {IMAGE} still ran after spec.compression.deadlineSeconds (30 s)"
+def test_a_converter_that_runs_past_the_deadline_is_named_with_it() -> None:
+    view = job_view(job(FAILED), converter_pod(PASSED, ended(137), reason="DeadlineExceeded"))
+    message = f"the converter {IMAGE} still ran after spec.compression.deadlineSeconds (30 s)"
     assert view.trouble == (reasons.DEADLINE_EXCEEDED, message)
 
 
@@ -212,30 +212,30 @@ def test_a_program_that_runs_past_the_deadline_is_named_with_it() -> None:
     ],
     ids=["waiting", "terminated"],
 )
-def test_a_program_whose_image_did_not_come_until_the_deadline_is_told_so(state: Any) -> None:
-    view = job_view(job(FAILED), program_pod(PASSED, state, reason="DeadlineExceeded"))
+def test_a_converter_whose_image_did_not_come_until_the_deadline_is_told_so(state: Any) -> None:
+    view = job_view(job(FAILED), converter_pod(PASSED, state, reason="DeadlineExceeded"))
     assert view.trouble is not None
     reason, message = view.trouble
     assert reason == reasons.IMAGE_PULL_FAILED
-    assert message.startswith(f"the program {IMAGE} did not come within spec.compression.deadlineSeconds (30 s)")
+    assert message.startswith(f"the converter {IMAGE} did not come within spec.compression.deadlineSeconds (30 s)")
     assert message.endswith("no such host" if "waiting" in state else "could not be started")
 
 
-def test_a_program_that_fills_its_volume_is_told_so() -> None:
+def test_a_converter_that_fills_its_volume_is_told_so() -> None:
     said = 'Usage of EmptyDir volume "made" exceeds the limit "4Gi". '
-    view = job_view(job(FAILED), program_pod(PASSED, ended(137), reason="Evicted", message=said))
-    message = f"the program {IMAGE} wrote more than there is room for: {said.strip()}"
-    assert view.trouble == (reasons.PROGRAM_FAILED, message)
+    view = job_view(job(FAILED), converter_pod(PASSED, ended(137), reason="Evicted", message=said))
+    message = f"the converter {IMAGE} wrote more than there is room for: {said.strip()}"
+    assert view.trouble == (reasons.CONVERTER_FAILED, message)
 
 
 @pytest.mark.parametrize("reason", ["Evicted", "NodeShutdown"])
-def test_a_program_that_was_taken_off_its_node_has_not_failed(reason: str) -> None:
-    taken = program_pod(PASSED, ended(137), reason=reason, message="The node was low on resource: memory.")
+def test_a_converter_that_was_taken_off_its_node_has_not_failed(reason: str) -> None:
+    taken = converter_pod(PASSED, ended(137), reason=reason, message="The node was low on resource: memory.")
     assert job_view(job(FAILED), taken).trouble is None
 
 
-def test_a_program_whose_pod_was_deleted_has_not_failed() -> None:
-    deleted = program_pod(PASSED, ended(143))
+def test_a_converter_whose_pod_was_deleted_has_not_failed() -> None:
+    deleted = converter_pod(PASSED, ended(143))
     deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z"
     view = job_view(job(), deleted)
     assert view.ended is not None

@@ -1,4 +1,4 @@
-"""The example's program, in a process of its own as in a container: weights in, an ExportedProgram out.
+"""The example's converter, in a process of its own as in a container: weights in, an ExportedProgram out.
 
 What it writes is compressed by the code of the Job, which takes it as it would take any file.
 """
@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 
 from edge_compressor import pipeline
-from edge_compressor.exchange import Exchange, FromProgram, hand_over
+from edge_compressor.exchange import Exchange, FromConverter, hand_over
 from edge_compressor.pipeline import Compressed, Order
 from edge_compressor.progress import Progress
 from edge_compressor.registry import RegistryAccess
 from edge_compressor.source import Fetcher
 from edgemodel import reasons
+from edgemodel.converter import Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from edgemodel.program import Program
 from edgemodel.task import Location, Recipe, Target, Task
 from tests.support import weights
 from tests.unit.examples.conftest import EXAMPLES, load_script
 
 FOLDER = EXAMPLES / "fashion-mnist"
-PROGRAM = Program("registry.example/programs/maker@sha256:" + "a" * 64)
+CONVERTER = Converter("registry.example/converters/maker@sha256:" + "a" * 64)
 TASK = Task(
     namespace="vision",
     model="m",
@@ -39,7 +39,7 @@ TASK = Task(
     recipes=(),
     budget={},
     target=Target("registry.invalid", "vision/m", "registry.invalid/server"),
-    program=PROGRAM,
+    converter=CONVERTER,
 )
 
 
@@ -59,7 +59,7 @@ class Pod:
     def model(self) -> Path:
         return self.exchange.made / "model.pt2"
 
-    def run_program(self) -> subprocess.CompletedProcess[str]:
+    def run_converter(self) -> subprocess.CompletedProcess[str]:
         told = {
             "EDGEMODEL_WEIGHTS": str(self.exchange.given / "model.safetensors"),
             "EDGEMODEL_MODEL": str(self.model),
@@ -73,20 +73,20 @@ class Pod:
             model="m",
             fingerprint="f00d",
             source=self.source,
-            source_format=PROGRAM.writes,
+            source_format=CONVERTER.writes,
             datasets={"evaluation": Location(str(FOLDER / "evaluation.npz"))},
             recipes=(Recipe("default", ()),),
             budget={},
         )
-        given = FromProgram(self.fetcher, PROGRAM, self.exchange)
+        given = FromConverter(self.fetcher, CONVERTER, self.exchange)
         (compressed,) = pipeline.run(order, given, self.folder / "work", self.progress)
         return compressed
 
 
-def test_weights_become_by_the_examples_program_the_model_that_they_are_from(tmp_path: Path, quiet: Progress) -> None:
+def test_weights_become_by_the_examples_converter_the_model_that_they_are_from(tmp_path: Path, quiet: Progress) -> None:
     source = load_script(FOLDER / "make_weights.py").write_weights(FOLDER / "model.onnx", tmp_path / "w.safetensors")
     pod = Pod(tmp_path / "pod", source, quiet)
-    done = pod.run_program()
+    done = pod.run_converter()
     assert done.returncode == 0, done.stderr
     compressed = pod.compress()
     assert compressed.evaluation is not None
@@ -94,22 +94,22 @@ def test_weights_become_by_the_examples_program_the_model_that_they_are_from(tmp
     assert compressed.evaluation.artifact.score == pytest.approx(0.9318, abs=0.0006)
     manifest = json.loads((compressed.folder / "manifest.json").read_text())
     assert manifest["sourceDigest"] == digest_of_file(source)
-    assert manifest["source"]["program"]["digest"] == digest_of_file(pod.model)
+    assert manifest["source"]["converter"]["digest"] == digest_of_file(pod.model)
     assert manifest["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 28, 28]}]
 
 
-def test_a_program_that_writes_a_pickle_is_refused_before_anything_is_loaded(tmp_path: Path, quiet: Progress) -> None:
+def test_a_converter_that_writes_a_pickle_is_refused_before_anything_is_loaded(tmp_path: Path, quiet: Progress) -> None:
     pod = Pod(tmp_path / "pod", weights.write(tmp_path / "w", w=np.ones(3, np.float32)), quiet)
     pod.model.write_bytes(b"\x80\x04cos\nsystem\n")
     with pytest.raises(Stalled) as caught:
         pod.compress()
-    assert caught.value.reason == reasons.PROGRAM_FAILED
-    assert caught.value.message.startswith("what the program wrote: it is a pickle, which runs what it likes")
+    assert caught.value.reason == reasons.CONVERTER_FAILED
+    assert caught.value.message.startswith("what the converter wrote: it is a pickle, which runs what it likes")
 
 
-def test_a_program_says_at_the_end_of_its_log_what_it_missed(tmp_path: Path, quiet: Progress) -> None:
+def test_a_converter_says_at_the_end_of_its_log_what_it_missed(tmp_path: Path, quiet: Progress) -> None:
     pod = Pod(tmp_path / "pod", weights.write(tmp_path / "w", **{"stem.weight": np.ones(3, np.float32)}), quiet)
-    done = pod.run_program()
+    done = pod.run_converter()
     assert done.returncode == 1
     assert "size mismatch for stem.weight" in done.stderr[-2048:]
     assert not pod.model.exists()

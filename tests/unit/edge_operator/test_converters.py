@@ -1,4 +1,4 @@
-"""Who may run which program, and what becomes of a model that a program made."""
+"""Who may run which converter, and what becomes of a model that a converter made."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from edge_operator.settings import from_environment
 from edgemodel import reasons
 from edgemodel.report import Failed
 from edgemodel.spec import parse_spec
-from tests.support.simulation import DIGEST, PROGRAM_DIGEST, SETTINGS, Simulation, model_spec
+from tests.support.simulation import CONVERTER_DIGEST, DIGEST, SETTINGS, Simulation, model_spec
 
 DIGEST_OF_IMAGE = "sha256:" + "a" * 64
 NAME = "registry.example/vision/maker:v1"
@@ -18,14 +18,14 @@ IMAGE = f"{NAME}@{DIGEST_OF_IMAGE}"
 
 
 def spec_with(image: str = IMAGE, **changes: Any) -> dict[str, Any]:
-    program = {"image": image, "args": ["--width", "16"], "writes": "ExportedProgram"}
-    source = {"uri": f"oci://registry.example/weights@{DIGEST}", "format": "Safetensors", "program": program}
+    converter = {"image": image, "args": ["--width", "16"], "writes": "ExportedProgram"}
+    source = {"uri": f"oci://registry.example/weights@{DIGEST}", "format": "Safetensors", "converter": converter}
     return model_spec(source=source, **changes)
 
 
 def simulation(*allowed: str) -> Simulation:
     made = Simulation.with_nodes(2, spec=spec_with())
-    made.settings = replace(SETTINGS, allowed_program_images=allowed)
+    made.settings = replace(SETTINGS, allowed_converter_images=allowed)
     return made
 
 
@@ -60,16 +60,16 @@ def test_a_host_without_a_path_does_not_let_in_its_other_ports() -> None:
     assert refusal(replace(simulation("registry.example").observe(), spec=spec)) is not None
 
 
-def test_without_a_setting_no_program_runs_and_the_condition_says_what_to_set() -> None:
+def test_without_a_setting_no_converter_runs_and_the_condition_says_what_to_set() -> None:
     made = simulation()
     made.run(5)
     assert made.jobs_started == []
     stalled = made.condition("Stalled")
     assert stalled is not None
-    assert stalled["reason"] == reasons.PROGRAM_REFUSED
+    assert stalled["reason"] == reasons.CONVERTER_NOT_ALLOWED
     assert stalled["message"] == (
-        f"spec.source.program.image {IMAGE} may not run here: whoever installed the chart can add a prefix of it to "
-        "the value operator.allowedProgramImages, which is empty"
+        f"spec.source.converter.image {IMAGE} may not run here: whoever installed the chart can add a prefix of it to "
+        "the value operator.allowedConverterImages, which is empty"
     )
 
 
@@ -83,9 +83,9 @@ def test_what_the_chart_allows_is_what_decisions_see() -> None:
         "EDGEMODEL_REGISTRY_PULL": "localhost:30500",
         "EDGEMODEL_PROMETHEUS_URL": "http://prometheus:9090",
     }
-    assert from_environment(environment).decisions.allowed_program_images == ()
-    given = {**environment, "EDGEMODEL_ALLOWED_PROGRAM_IMAGES": "registry.example/vision/,registry.example/maker"}
-    allowed = from_environment(given).decisions.allowed_program_images
+    assert from_environment(environment).decisions.allowed_converter_images == ()
+    given = {**environment, "EDGEMODEL_ALLOWED_CONVERTER_IMAGES": "registry.example/vision/,registry.example/maker"}
+    allowed = from_environment(given).decisions.allowed_converter_images
     assert allowed == ("registry.example/vision/", "registry.example/maker")
 
 
@@ -97,26 +97,26 @@ def test_what_is_allowed_instead_is_said() -> None:
     assert stalled["message"].endswith("which has registry.example/other/, registry.example/third/")
 
 
-def test_a_program_that_is_allowed_later_runs_without_a_change_of_the_spec() -> None:
+def test_a_converter_that_is_allowed_later_runs_without_a_change_of_the_spec() -> None:
     made = simulation()
     made.run(5)
-    made.settings = replace(SETTINGS, allowed_program_images=("registry.example/vision/",))
+    made.settings = replace(SETTINGS, allowed_converter_images=("registry.example/vision/",))
     made.run(5)
     assert len(made.jobs_started) == 1
     assert made.ready_reason() == reasons.COMPRESSING
 
 
-def test_a_program_that_is_no_longer_allowed_is_not_tried_again() -> None:
+def test_a_converter_that_is_no_longer_allowed_is_not_tried_again() -> None:
     made = simulation("registry.example/vision/")
     made.job_outcome = Failed(reasons.SOURCE_UNREACHABLE, "no answer", transient=True)
     made.run(25)
     made.settings = SETTINGS
     made.run(60)
     assert len(made.jobs_started) == 1
-    assert made.ready_reason() == reasons.PROGRAM_REFUSED
+    assert made.ready_reason() == reasons.CONVERTER_NOT_ALLOWED
 
 
-def test_a_model_that_serves_goes_on_when_its_program_is_no_longer_allowed() -> None:
+def test_a_model_that_serves_goes_on_when_its_converter_is_no_longer_allowed() -> None:
     made = simulation("registry.example/vision/")
     made.run(600)
     made.settings = SETTINGS
@@ -124,7 +124,7 @@ def test_a_model_that_serves_goes_on_when_its_program_is_no_longer_allowed() -> 
     assert made.ready_reason() == reasons.SERVING
 
 
-def test_a_revision_says_which_program_made_it_of_what_and_what_that_wrote() -> None:
+def test_a_revision_says_which_converter_made_it_of_what_and_what_that_wrote() -> None:
     made = simulation("registry.example/vision/")
     made.run(30)
     (revision,) = made.revisions.values()
@@ -132,16 +132,16 @@ def test_a_revision_says_which_program_made_it_of_what_and_what_that_wrote() -> 
         "uri": f"oci://registry.example/weights@{DIGEST}",
         "digest": DIGEST,
         "format": "Safetensors",
-        "program": {
+        "converter": {
             "image": IMAGE,
             "args": ["--width", "16"],
             "writes": "ExportedProgram",
-            "digest": PROGRAM_DIGEST,
+            "digest": CONVERTER_DIGEST,
         },
     }
 
 
-def test_artifacts_that_serve_again_keep_what_their_program_wrote() -> None:
+def test_artifacts_that_serve_again_keep_what_their_converter_wrote() -> None:
     made = simulation("registry.example/vision/")
     made.run(600)
     made.change(serving={"port": 9090})
@@ -155,8 +155,8 @@ def test_what_a_job_does_before_its_first_step_stands_in_the_condition() -> None
     made = simulation("registry.example/vision/")
     made.run(5)
     ((name, job),) = made.jobs.items()
-    made.jobs[name] = replace(job, doing=f"running the program {IMAGE}")
+    made.jobs[name] = replace(job, doing=f"running the converter {IMAGE}")
     made.run(1)
     found = made.condition("Reconciling")
     assert found is not None
-    assert found["message"].endswith(f"runs (attempt 1); running the program {IMAGE}")
+    assert found["message"].endswith(f"runs (attempt 1); running the converter {IMAGE}")

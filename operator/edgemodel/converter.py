@@ -1,4 +1,4 @@
-"""A user's program: an image of the user's own that makes a model of weights, and all that it is told.
+"""A user's converter: an image of the user's own that makes a model of weights, and all that it is told.
 
 It runs between two containers of ours and shares nothing with them but files: it reads what the first has fetched and
 checked, and the second takes the one file that it writes as it would take one from the network.
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 FETCH: Final = "fetch"
-PROGRAM: Final = "program"
+CONVERTER: Final = "converter"
 """Names of the containers before the one that compresses."""
 
 IN_DIRECTORY: Final = "/exchange/in"
@@ -27,7 +27,7 @@ MODEL_FILES: Final = {"ExportedProgram": "model.pt2", "ONNX": "model.onnx"}
 
 
 @dataclass(frozen=True)
-class Program:
+class Converter:
     image: str
     """``host/repository[:tag]@sha256:…``."""
     args: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Weights that a program of the user's own makes a model of, in an image of its own."""
+"""Weights that a converter of the user's own makes a model of, in an image of its own."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
 from tests.support import weights
+from tests.support.converter_images import CONVERTERS, push_converter
 from tests.support.edge_models import Workspace
-from tests.support.program_images import PROGRAMS, push_program
 from tests.support.site import ROOT
 from tests.unit.examples.conftest import load_script
 
@@ -21,12 +21,12 @@ SECONDS = 420
 
 def source_of(work: Workspace, file: Path, image: str, **more: Any) -> dict[str, Any]:
     uri = work.publish(file)[file.stem]
-    return {"uri": uri, "format": "Safetensors", "program": {"image": image, **more}}
+    return {"uri": uri, "format": "Safetensors", "converter": {"image": image, **more}}
 
 
 def written(work: Workspace, text: str) -> Path:
-    """A program of these lines."""
-    script = work.folder / "program.py"
+    """A converter of these lines."""
+    script = work.folder / "converter.py"
     script.write_text(text)
     return script
 
@@ -37,11 +37,11 @@ def few(work: Workspace) -> Path:
     return weights.write(work.folder / "few.safetensors", w=np.ones(3, np.float32))
 
 
-def test_weights_and_the_examples_program_are_quantized_and_served(work: Workspace) -> None:
+def test_weights_and_the_examples_converter_are_quantized_and_served(work: Workspace) -> None:
     file = load_script(EXAMPLE / "make_weights.py").write_weights(
         EXAMPLE / "model.onnx", work.folder / "weights.safetensors"
     )
-    image = push_program(work.site, f"{PROGRAMS}/maker", EXAMPLE / "maker.py", work.folder)
+    image = push_converter(work.site, f"{CONVERTERS}/maker", EXAMPLE / "maker.py", work.folder)
     data = work.publish(EXAMPLE / "calibration.npz", EXAMPLE / "evaluation.npz")
     work.apply(
         source=source_of(work, file, image),
@@ -55,12 +55,12 @@ def test_weights_and_the_examples_program_are_quantized_and_served(work: Workspa
     assert len(work.pods()) == 2
 
     told = [seen.condition("Reconciling").get("message", "") for seen in work.recorder.seen]
-    assert any(f"running the program {image}" in message for message in told)
+    assert any(f"running the converter {image}" in message for message in told)
     revision = work.site.get("edgemodelrevision", model["status"]["stableRevision"], "-n", work.namespace)
-    program = revision["spec"]["source"]["program"]
-    assert (program["image"], program["args"], program["writes"]) == (image, [], "ExportedProgram")
-    assert program["digest"].startswith("sha256:")
-    assert program["digest"] != digest_of_file(file)
+    converter = revision["spec"]["source"]["converter"]
+    assert (converter["image"], converter["args"], converter["writes"]) == (image, [], "ExportedProgram")
+    assert converter["digest"].startswith("sha256:")
+    assert converter["digest"] != digest_of_file(file)
 
 
 LOOK = """
@@ -87,12 +87,12 @@ sys.exit(json.dumps(seen))
 """
 
 
-def test_a_program_sees_its_files_and_nothing_of_the_cluster(work: Workspace, few: Path) -> None:
+def test_a_converter_sees_its_files_and_nothing_of_the_cluster(work: Workspace, few: Path) -> None:
     """It ends with what it saw, which is then what the condition shows."""
-    image = push_program(work.site, f"{PROGRAMS}/look", written(work, LOOK), work.folder)
+    image = push_converter(work.site, f"{CONVERTERS}/look", written(work, LOOK), work.folder)
     work.apply(source=source_of(work, few, image, args=["--of", "$(EDGEMODEL_WEIGHTS)"]))
-    message = work.stalled(reasons.PROGRAM_FAILED, seconds=SECONDS)
-    assert f"the program {image} ended with exit code 1; its log ends: " in message
+    message = work.stalled(reasons.CONVERTER_FAILED, seconds=SECONDS)
+    assert f"the converter {image} ended with exit code 1; its log ends: " in message
     seen = json.loads(message[message.index("{") :])
     assert seen == {
         "user": 65532,
@@ -111,26 +111,26 @@ def test_a_program_sees_its_files_and_nothing_of_the_cluster(work: Workspace, fe
     }
 
 
-def test_a_program_that_links_to_what_it_must_not_read_gets_nothing_out_of_it(work: Workspace, few: Path) -> None:
+def test_a_converter_that_links_to_what_it_must_not_read_gets_nothing_out_of_it(work: Workspace, few: Path) -> None:
     script = written(work, 'import os; os.symlink("/var/run/secrets", os.environ["EDGEMODEL_MODEL"])')
-    image = push_program(work.site, f"{PROGRAMS}/link", script, work.folder)
+    image = push_converter(work.site, f"{CONVERTERS}/link", script, work.folder)
     work.apply(source=source_of(work, few, image))
-    message = work.stalled(reasons.PROGRAM_FAILED, seconds=SECONDS)
-    assert "the program: model.pt2 is a link, a folder or a device: it must write one file" in message
+    message = work.stalled(reasons.CONVERTER_FAILED, seconds=SECONDS)
+    assert "the converter: model.pt2 is a link, a folder or a device: it must write one file" in message
 
 
 def test_an_image_that_the_chart_does_not_allow_never_runs(work: Workspace, few: Path) -> None:
-    image = push_program(work.site, "elsewhere/maker", written(work, "print('hello')"), work.folder)
+    image = push_converter(work.site, "elsewhere/maker", written(work, "print('hello')"), work.folder)
     work.apply(source=source_of(work, few, image))
-    message = work.stalled(reasons.PROGRAM_REFUSED)
+    message = work.stalled(reasons.CONVERTER_NOT_ALLOWED)
     assert f"{image} may not run here" in message
-    assert f"operator.allowedProgramImages, which has {work.site.pull_from}/{PROGRAMS}/" in message
+    assert f"operator.allowedConverterImages, which has {work.site.pull_from}/{CONVERTERS}/" in message
     assert work.site.get("jobs", "-n", work.namespace)["items"] == []
 
 
-def test_weights_that_are_not_sound_are_refused_before_the_program_runs(work: Workspace) -> None:
+def test_weights_that_are_not_sound_are_refused_before_the_converter_runs(work: Workspace) -> None:
     """``edgemodel push`` would have refused them, too: they come by another way, under a name that it lets through."""
-    image = push_program(work.site, f"{PROGRAMS}/idle", written(work, "print('hello')"), work.folder)
+    image = push_converter(work.site, f"{CONVERTERS}/idle", written(work, "print('hello')"), work.folder)
     file = work.folder / "set.npz"
     np.savez(file, w=np.ones(3, np.float32))
     work.apply(source=source_of(work, file, image))
@@ -138,4 +138,4 @@ def test_weights_that_are_not_sound_are_refused_before_the_program_runs(work: Wo
     assert "save the weights with safetensors.torch.save_file" in message
     pod = work.site.get("pods", "-n", work.namespace)["items"][0]
     states = {status["name"]: status["state"] for status in pod["status"]["initContainerStatuses"]}
-    assert "waiting" in states["program"]
+    assert "waiting" in states["converter"]

@@ -1,4 +1,4 @@
-"""Images of users' programs: a script on top of the trainer's image, as the example's Containerfile makes one."""
+"""Images of users' converters: a script on top of the trainer's image, as the example's Containerfile makes one."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ from edge_oci.images import MAX_CONFIG_BYTES, push_layered
 from edge_oci.layers import write_layer
 from tests.support.site import BUILD, Site
 
-PROGRAMS = "programs"
+CONVERTERS = "converters"
 """Below the site's own place: what the chart allows there (``site.chart_values``)."""
 
 
-def push_program(site: Site, name: str, script: Path, scratch: Path) -> str:
-    """The image, by its digest, as the cluster names it. Below PROGRAMS when ``name`` begins so."""
+def push_converter(site: Site, name: str, script: Path, scratch: Path) -> str:
+    """The image, by its digest, as the cluster names it. Below CONVERTERS when ``name`` begins so."""
     trainer = json.loads((BUILD / "images.json").read_text())["trainer"].partition("@")[2]
     base, target = (_repository(site, one) for one in ("trainer", name))
     digest = push_script(base, trainer, target, script, scratch)
@@ -25,11 +25,11 @@ def push_program(site: Site, name: str, script: Path, scratch: Path) -> str:
 
 def push_script(base: Repository, version: str, target: Repository, script: Path, scratch: Path) -> str:
     """The digest of an image of one platform, that of ``base``, whose entrypoint is ``script``."""
-    layer = write_layer({"/program.py": script}, scratch / "program-layer")
+    layer = write_layer({"/converter.py": script}, scratch / "converter-layer")
     (platform,) = push_layered(base, version, target, layer).platforms.values()
     manifest = get_manifest(target, platform.digest).content
     config = json.loads(read_blob(target, Descriptor.from_json(manifest["config"]), max_bytes=MAX_CONFIG_BYTES))
-    config["config"] = {**config["config"], "Entrypoint": ["/usr/bin/python3", "/program.py"]}
+    config["config"] = {**config["config"], "Entrypoint": ["/usr/bin/python3", "/converter.py"]}
     made = canonical_json(config)
     push_blob(target, made, media_type=IMAGE_CONFIG)
     named = Descriptor(IMAGE_CONFIG, digest_of(made), len(made)).to_json()
