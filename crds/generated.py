@@ -11,7 +11,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
 from edge_compressor.pipeline import NEEDED
-from edge_compressor.steps import STEPS, Form, Step
+from edge_compressor.steps import STEPS, Form, StepType
 from edge_compressor.steps.settings import Choice, Flag, Fraction, Setting, Texts, Whole
 
 Schema = dict[str, Any]
@@ -27,7 +27,7 @@ _MOST_INT32 = 2**31 - 1
 _WIDTH = 124
 
 
-def with_generated_parts(text: str, steps: Iterable[Step] = STEPS.values()) -> str:
+def with_generated_parts(text: str, steps: Iterable[StepType] = STEPS.values()) -> str:
     """``text`` of a CRD with what stands between its marks made anew. Raises KeyError for a mark of another name."""
     steps = tuple(steps)
     parts = {
@@ -44,7 +44,7 @@ def with_generated_parts(text: str, steps: Iterable[Step] = STEPS.values()) -> s
     return _PART.sub(part, text)
 
 
-def item(steps: Iterable[Step]) -> Schema:
+def item(steps: Iterable[StepType]) -> Schema:
     """The schema of one step in a list."""
     steps = tuple(steps)
     have_settings = [step for step in steps if step.settings]
@@ -81,7 +81,7 @@ def item(steps: Iterable[Step]) -> Schema:
     }
 
 
-def rules(steps: Iterable[Step]) -> list[Schema]:
+def rules(steps: Iterable[StepType]) -> list[Schema]:
     """What steps ask of the rest of a spec."""
     made = []
     for step in steps:
@@ -108,7 +108,7 @@ def without_defaults(schema: Schema) -> Schema:
     return kept
 
 
-def _belongs(step: Step) -> Schema:
+def _belongs(step: StepType) -> Schema:
     return {
         "rule": f"self.type == '{step.type}' || !has(self.{step.key})",
         "message": f"{step.key} belongs to type {step.type} only",
@@ -117,7 +117,7 @@ def _belongs(step: Step) -> Schema:
     }
 
 
-def _asked(step: Step, given: str, message: str, field: str) -> Schema:
+def _asked(step: StepType, given: str, message: str, field: str) -> Schema:
     """A rule that ``given`` holds wherever ``step`` is used, in a variant, too."""
     setting = f"s.{step.key}.{step.trains_if}"
     trains = f" && has(s.{step.key}) && has({setting}) && {setting} > 0" if step.trains_if else ""

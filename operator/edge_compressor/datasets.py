@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 import numpy as np
 
 from edge_compressor import runtime
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from edge_compressor.runtime import Array
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
@@ -113,7 +113,7 @@ class Dataset:
 
 
 def load_dataset(
-    path: Path, model: Model, folder: Path, *, what: str, states: Mapping[str, str] | None = None
+    path: Path, model: OnnxModel, folder: Path, *, what: str, states: Mapping[str, str] | None = None
 ) -> Dataset:
     """Unpacks ``path`` below ``folder`` and checks it against the inputs of ``model``.
 

@@ -106,7 +106,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateResult:
     """``reason`` is None when the artifact may be published."""
 
     checks: tuple[Check, ...]
@@ -136,7 +136,7 @@ def parse_budget(value: Mapping[str, Any]) -> Budget:
     )
 
 
-def judge(measured: Measurements, budget: Budget) -> Decision:
+def judge(measured: Measurements, budget: Budget) -> GateResult:
     """Every limit of ``budget`` against ``measured``; a Fail weighs more than an Inconclusive."""
     checks: list[Check] = []
     if budget.max_accuracy_drop_percent is not None:
@@ -150,10 +150,12 @@ def judge(measured: Measurements, budget: Budget) -> Decision:
     failed = [check for check in checks if check.verdict is Verdict.FAIL]
     undecided = [check for check in checks if check.verdict is Verdict.INCONCLUSIVE]
     if failed:
-        return Decision(tuple(checks), reasons.BUDGET_EXCEEDED, "; ".join(check.message for check in failed))
+        return GateResult(tuple(checks), reasons.BUDGET_EXCEEDED, "; ".join(check.message for check in failed))
     if undecided and budget.when_inconclusive == "Stall":
-        return Decision(tuple(checks), reasons.EVALUATION_INCONCLUSIVE, "; ".join(check.message for check in undecided))
-    return Decision(tuple(checks), None, "; ".join(check.message for check in checks) or "no budget to keep")
+        return GateResult(
+            tuple(checks), reasons.EVALUATION_INCONCLUSIVE, "; ".join(check.message for check in undecided)
+        )
+    return GateResult(tuple(checks), None, "; ".join(check.message for check in checks) or "no budget to keep")
 
 
 def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> Check:

@@ -20,7 +20,7 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import CLOSE_TOLERANCE, stateful
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from edge_compressor.runtime import Array
 from edgemodel.artifact import Golden, Tensor
 
@@ -36,7 +36,7 @@ _CANDIDATES: Final = 4
 """So many times the wanted items are looked at, evenly over the evaluation set."""
 
 
-def record_golden(artifact: Model, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
+def record_golden(artifact: OnnxModel, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
     """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
 
     Fewer when they are large (MOST_BYTES) or when few have a clear answer.
@@ -92,7 +92,7 @@ def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | 
     return made
 
 
-def sample_feeds(model: Model, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
+def sample_feeds(model: OnnxModel, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
     """``count`` feeds of a single sample each (or one batch, where the model fixes its size); None without inputs."""
     if dataset is not None:
         dataset = stateful.steps_of(dataset, model, count, "artifact")
@@ -106,7 +106,7 @@ def sample_feeds(model: Model, dataset: Dataset | None, count: int) -> list[dict
     return [_part(made, start, group) for start in range(0, count * group, group)]
 
 
-def _candidates(artifact: Model, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
+def _candidates(artifact: OnnxModel, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
     if dataset is None:
         return random_inputs(artifact.inputs, items)
     wanted = items * _CANDIDATES if dataset.has_classes else items
@@ -115,7 +115,7 @@ def _candidates(artifact: Model, dataset: Dataset | None, items: int) -> dict[st
     return {name: np.asarray(array[places], order="C") for name, array in dataset.inputs.items()}
 
 
-def _answers(artifact: Model, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
+def _answers(artifact: OnnxModel, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
     """Each item alone, as the server runs it. None when an output has no axis of items, unless items are ``whole``."""
     session = runtime.open_session(artifact.path, threads=1)
     count = len(next(iter(inputs.values()))) // group * group

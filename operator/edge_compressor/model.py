@@ -26,7 +26,7 @@ DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
 @dataclass(frozen=True)
-class Model:
+class OnnxModel:
     """A checked model file."""
 
     path: Path
@@ -42,7 +42,7 @@ class Model:
         return firsts.pop() if len(firsts) == 1 else None
 
 
-def check_model(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> Model:
+def check_model(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> OnnxModel:
     """Raises Stalled, with ``reason`` and naming ``what`` it is, unless every check of this module passes."""
     try:
         return _checked(path)
@@ -54,7 +54,7 @@ class _Unsound(Exception):
     """What is wrong with the file."""
 
 
-def _checked(path: Path) -> Model:
+def _checked(path: Path) -> OnnxModel:
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise _Unsound(f"{size} bytes, and an ONNX file has at most {MOST_BYTES}")
@@ -69,10 +69,10 @@ def _checked(path: Path) -> Model:
         raise _Unsound(f"onnxruntime {onnxruntime.__version__} cannot load it: {_first_line(error)}") from error
     if not outputs:
         raise _Unsound("it has no outputs")
-    return Model(path, digest_of_file(path), size, inputs, outputs)
+    return OnnxModel(path, digest_of_file(path), size, inputs, outputs)
 
 
-def check_same_interface(source: Model, artifact: Model) -> None:
+def check_same_interface(source: OnnxModel, artifact: OnnxModel) -> None:
     """A step may change everything but what callers see. Raises Stalled(StepFailed)."""
     if source.inputs != artifact.inputs:
         change = f"from {_listed(source.inputs)} to {_listed(artifact.inputs)}"

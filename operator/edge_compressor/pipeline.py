@@ -24,15 +24,15 @@ from edge_compressor.datasets import Dataset, describe, load_dataset, shared_sam
 from edge_compressor.evaluation import (
     Evaluation,
     Evaluator,
-    Latency,
+    LatencyComparison,
     instruction_sets,
     stateful,
     time_both,
     zstd_size,
 )
-from edge_compressor.gate import Budget, Decision, Measurements, judge, parse_budget
+from edge_compressor.gate import Budget, GateResult, Measurements, judge, parse_budget
 from edge_compressor.golden import record_golden, sample_feeds
-from edge_compressor.model import Model, check_model, check_same_interface
+from edge_compressor.model import OnnxModel, check_model, check_same_interface
 from edge_compressor.package import describe_file, write_notes
 from edge_compressor.progress import Progress
 from edge_compressor.source import WHAT, Fetched, Fetches, Use
@@ -92,15 +92,15 @@ class Compressed:
 
     folder: Path
     manifest: ArtifactManifest
-    decision: Decision
+    decision: GateResult
     size_bytes: int
     source_size_bytes: int
     evaluation: Evaluation | None
-    latency: Latency | None
+    latency: LatencyComparison | None
 
 
 @dataclass(frozen=True)
-class Input:
+class FetchedDataset:
     """A data set, with where it is from."""
 
     dataset: Dataset
@@ -150,11 +150,11 @@ class _Result:
     """A recipe without the name of a variant: variants may share it."""
 
     folder: Path
-    artifact: Model
-    decision: Decision
+    artifact: OnnxModel
+    decision: GateResult
     evidence: dict[str, Any]
     evaluation: Evaluation | None
-    latency: Latency | None
+    latency: LatencyComparison | None
     golden: Any
 
 
@@ -162,14 +162,14 @@ class _Result:
 class _Bench:
     """What all recipes share: source and data sets, and what was measured of the source already."""
 
-    source: Model
+    source: OnnxModel
     """As ONNX, whatever it was given as."""
     program: Path | None
     """The source as it was given, where that was an ExportedProgram."""
     teacher: Path | None
     fetched: Fetched
     source_zstd_bytes: int
-    datasets: Mapping[Use, Input]
+    datasets: Mapping[Use, FetchedDataset]
     golden_items: int
     progress: Progress
     checkpoints: Checkpoints | None
@@ -195,7 +195,7 @@ class _Bench:
         if order.teacher is not None:
             to = work / f"teacher{SUFFIXES[Form(order.teacher_format)]}"
             teacher = fetcher.fetch(order.teacher, "teacher", to).path
-        datasets: dict[Use, Input] = {}
+        datasets: dict[Use, FetchedDataset] = {}
         for use in DATASETS:
             if use in order.datasets:
                 file = fetcher.fetch(order.datasets[use], use, work / f"{use}.npz")
@@ -203,7 +203,7 @@ class _Bench:
                 dataset = load_dataset(file.path, source, work / use, what=WHAT[use], states=states)
                 file.path.unlink()  # unpacked by now; two copies of a large set may not fit
                 progress.say(f"{WHAT[use]}: {dataset.size} samples")
-                datasets[use] = Input(dataset, file)
+                datasets[use] = FetchedDataset(dataset, file)
         progress.say("compressing the source with zstd, for comparison")
         size = zstd_size(source.path)
         return cls(
@@ -311,7 +311,7 @@ class _Bench:
 
     def _apply(
         self, steps: tuple[PlannedStep, ...], folder: Path, selection: Dataset | None, budget: Budget
-    ) -> tuple[Model, list[dict[str, Any]]]:
+    ) -> tuple[OnnxModel, list[dict[str, Any]]]:
         folder.mkdir()
         program, current, history = self.program, self.source, []
         for number, step in enumerate(steps):
@@ -360,10 +360,10 @@ class _Bench:
             what.append(self.fetched.converter["digest"])
         return hashlib.sha256(canonical_json(what)).hexdigest()
 
-    def _evaluate(self, artifact: Model, dataset: Dataset | None) -> Evaluation | None:
+    def _evaluate(self, artifact: OnnxModel, dataset: Dataset | None) -> Evaluation | None:
         return None if dataset is None else self.evaluator.evaluate(self.source, artifact, dataset)
 
-    def _time(self, artifact: Model, dataset: Dataset | None) -> Latency | None:
+    def _time(self, artifact: OnnxModel, dataset: Dataset | None) -> LatencyComparison | None:
         feeds = sample_feeds(artifact, dataset, _FEEDS_TIMED)
         if not feeds:
             return None
@@ -438,7 +438,7 @@ def _refuse_without_data(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]
                     raise Stalled(reasons.STEP_FAILED, message)
 
 
-def _latency_json(latency: Latency | None) -> dict[str, Any] | None:
+def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:
     if latency is None:
         return None
     return {

@@ -17,10 +17,10 @@ from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.gate import Budget
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
-from edge_compressor.search.recipes import Part, Recipe
-from edge_compressor.search.trial import NOISE, Pace, Trial, Trials
+from edge_compressor.search.recipes import Part, SearchRecipe
+from edge_compressor.search.trial import NOISE, Pace, SearchTrial, Trials
 from edge_compressor.steps import STEPS, StepContext, plan
 from edgemodel.errors import EdgeModelError
 from tests.bench import compression_models, compression_peers
@@ -102,12 +102,12 @@ def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
         rows.append(replace(rows[0], made_by=AUTO, recipe=chosen, seconds=seconds))
     else:
         judge.digests.clear()  # what a person made may be the same file
-        trial = judge.measure(Recipe((Part(chosen),)), result)
+        trial = judge.measure(SearchRecipe((Part(chosen),)), result)
         rows.append(_row(case, AUTO, trial, rows[0], seconds))
     return rows
 
 
-def _by_hand(part: Part, source: Model, context: StepContext, judge: Trials) -> Trial:
+def _by_hand(part: Part, source: OnnxModel, context: StepContext, judge: Trials) -> SearchTrial:
     key = part.type[0].lower() + part.type[1:]
     (step,) = plan([{"name": "by-hand", "type": part.type, key: dict(part.settings)}])
     assert STEPS[part.type].apply is not None
@@ -116,20 +116,20 @@ def _by_hand(part: Part, source: Model, context: StepContext, judge: Trials) -> 
         with contextlib.redirect_stdout(io.StringIO()):
             made = step.step.apply(source.path, step.settings, context)
     except EdgeModelError as error:
-        return Trial(Recipe((part,)), dropped=error.message)
-    return _measured(judge.measure(Recipe((part,)), made), judge)
+        return SearchTrial(SearchRecipe((part,)), dropped=error.message)
+    return _measured(judge.measure(SearchRecipe((part,)), made), judge)
 
 
-def _peer(name: str, source: Model, calibration: Dataset, folder: Path, judge: Trials) -> Trial:
-    recipe = Recipe((Part("its default"),))
+def _peer(name: str, source: OnnxModel, calibration: Dataset, folder: Path, judge: Trials) -> SearchTrial:
+    recipe = SearchRecipe((Part("its default"),))
     try:
         made = compression_peers.quantize(name, source, calibration, folder)
     except RuntimeError as error:
-        return Trial(recipe, dropped=str(error))
+        return SearchTrial(recipe, dropped=str(error))
     return _measured(judge.measure(recipe, made), judge)
 
 
-def _measured(trial: Trial, judge: Trials) -> Trial:
+def _measured(trial: SearchTrial, judge: Trials) -> SearchTrial:
     """With speed and accuracy also of what was dropped before they were asked."""
     if trial.model is not None and not (trial.dropped or "").startswith("the same file"):
         trial.speed = trial.speed or evaluation.compare_speed(judge.source, trial.model, judge.feeds(FEEDS_TIMED))
@@ -137,7 +137,7 @@ def _measured(trial: Trial, judge: Trials) -> Trial:
     return trial
 
 
-def _dataset(case: Case, name: str, source: Model, folder: Path) -> Dataset:
+def _dataset(case: Case, name: str, source: OnnxModel, folder: Path) -> Dataset:
     arrays = case.evaluation if name == "evaluation" else case.calibration
     wanted = {tensor.name for tensor in source.inputs} | ({"label"} if name == "evaluation" else set())
     path = compression_models.save(
@@ -146,7 +146,7 @@ def _dataset(case: Case, name: str, source: Model, folder: Path) -> Dataset:
     return load_dataset(path, source, folder / name, what=f"{name} set", states=case.states)
 
 
-def _row(case: Case, made_by: str, trial: Trial, source: Row, seconds: float) -> Row:
+def _row(case: Case, made_by: str, trial: SearchTrial, source: Row, seconds: float) -> Row:
     size = trial.model.size_bytes if trial.model else source.size_bytes
     zstd_bytes = evaluation.zstd_size(trial.model.path) if trial.model else source.zstd_bytes
     drop = trial.to_json(scored=True)["accuracyDrop"] or {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.golden import sample_feeds
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from tests.bench.environments import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ FEEDS = 128
 LIMIT_SECONDS = 900
 
 
-def quantize(peer: str, model: Model, calibration: Dataset, folder: Path) -> Path:
+def quantize(peer: str, model: OnnxModel, calibration: Dataset, folder: Path) -> Path:
     """The model that ``peer`` makes in ``folder``. Raises RuntimeError with the end of what it said."""
     name, requirements = PEERS[peer]
     feeds: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_compressor.steps import STEPS, Settings, Step, StepContext
+from edge_compressor.steps import STEPS, Settings, StepContext, StepType
 from edge_compressor.steps.settings import Choice, Flag, Fraction, Setting, Texts, Whole
 
 EVERY_KIND: Mapping[str, Setting] = {
@@ -20,20 +20,20 @@ def nothing(model: Path, settings: Settings, context: StepContext) -> Path:
     return model
 
 
-PRUNE = Step("Prune", "Takes weights out.", EVERY_KIND, nothing)
-THIN = Step(
+PRUNE = StepType("Prune", "Takes weights out.", EVERY_KIND, nothing)
+THIN = StepType(
     "Thin", "Takes weights out, with epochs while it learns.", EVERY_KIND, nothing, nothing, trains_if="epochs",
     needs=("training",),
 )  # fmt: skip
-LEARN = Step("Learn", "Learns from labels.", EVERY_KIND, apply_program=nothing, needs=("training", "target"))
+LEARN = StepType("Learn", "Learns from labels.", EVERY_KIND, apply_program=nothing, needs=("training", "target"))
 
 
-def many(count: int) -> tuple[Step, ...]:
+def many(count: int) -> tuple[StepType, ...]:
     """``count`` types, the real ones first; those beside them are trained, have 18 settings each and need all data."""
     settings = {f"{name}{number}": kind for number in range(3) for name, kind in EVERY_KIND.items()}
     needs = ("calibration", "training", "target")
     invented = (
-        Step(f"Invented{number}", "Is not there.", settings, apply_program=nothing, needs=needs)
+        StepType(f"Invented{number}", "Is not there.", settings, apply_program=nothing, needs=needs)
         for number in range(count - len(STEPS))
     )
     return (*STEPS.values(), *invented)

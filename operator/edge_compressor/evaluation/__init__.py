@@ -6,7 +6,15 @@ One file for each task; ``evaluator`` chooses among them. Nothing is judged here
 from edge_compressor.evaluation.agreement import CLOSE_TOLERANCE, compare_values
 from edge_compressor.evaluation.classification import compare_classes, predict
 from edge_compressor.evaluation.evaluator import TASKS, Evaluator
-from edge_compressor.evaluation.measuring import Latency, Speed, Timing, compare_speed, speed_of, time_both, zstd_size
+from edge_compressor.evaluation.measuring import (
+    LatencyComparison,
+    Speed,
+    Timing,
+    compare_speed,
+    speed_of,
+    time_both,
+    zstd_size,
+)
 from edge_compressor.evaluation.result import MOST_CLASSES_SHOWN, ClassChange, Evaluation, Scores
 
 __all__ = [
@@ -16,7 +24,7 @@ __all__ = [
     "ClassChange",
     "Evaluation",
     "Evaluator",
-    "Latency",
+    "LatencyComparison",
     "Scores",
     "Speed",
     "Timing",

@@ -8,7 +8,7 @@ from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_compressor.runtime import Array
 
@@ -17,7 +17,7 @@ CLOSE_TOLERANCE: Final = 0.01
 
 
 def compare_values(
-    source: Model, artifact: Model, dataset: Dataset, progress: Progress, *, kind: str = "Close"
+    source: OnnxModel, artifact: OnnxModel, dataset: Dataset, progress: Progress, *, kind: str = "Close"
 ) -> Evaluation:
     """Without labels: the share of samples that artifact and source answer alike.
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import zstandard
 
 from edge_compressor import runtime
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_compressor.runtime import Array
 from edgemodel import reasons
@@ -39,7 +39,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyComparison:
     runs: int
     """Of each."""
     source: Timing
@@ -70,15 +70,15 @@ def run(session: Any, feeds: dict[str, Array], what: str) -> list[Array]:
 
 
 def time_both(
-    source: Model,
-    artifact: Model,
+    source: OnnxModel,
+    artifact: OnnxModel,
     feeds: list[dict[str, Array]],
     progress: Progress,
     *,
     most_runs: int = 200,
     most_seconds: float = 10.0,
     clock: Callable[[], float] = time.perf_counter,
-) -> Latency:
+) -> LatencyComparison:
     """Source and artifact by turns in one loop, so that a busy moment of the machine hits both alike.
 
     ``feeds`` are taken round and round. Ends after ``most_runs`` of each, or ``most_seconds``, but not
@@ -86,12 +86,12 @@ def time_both(
     """
     progress.say("timing source and artifact")
     first, second = _take_turns(source, artifact, feeds, most_runs, most_seconds, clock)
-    return Latency(len(first), _timing(first), _timing(second))
+    return LatencyComparison(len(first), _timing(first), _timing(second))
 
 
 def _take_turns(
-    source: Model,
-    artifact: Model,
+    source: OnnxModel,
+    artifact: OnnxModel,
     feeds: list[dict[str, Array]],
     most_runs: int,
     most_seconds: float,
@@ -115,8 +115,8 @@ def _take_turns(
 
 
 def compare_speed(
-    source: Model,
-    artifact: Model,
+    source: OnnxModel,
+    artifact: OnnxModel,
     feeds: list[dict[str, Array]],
     *,
     most_runs: int = 1000,

@@ -14,14 +14,14 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.measuring import run
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from edge_compressor.runtime import Array
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled
 
 
-def check(model: Model, states: Mapping[str, str]) -> None:
+def check(model: OnnxModel, states: Mapping[str, str]) -> None:
     """Raises Stalled(InvalidSpec) when ``states`` (input -> output) are not tensors of ``model`` of the same kind."""
     inputs, outputs = ({tensor.name: tensor for tensor in some} for some in (model.inputs, model.outputs))
     for taken, given in states.items():
@@ -57,7 +57,7 @@ def answer(session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -
     return [np.stack(output, axis=1) for output in zip(*answers, strict=True)]
 
 
-def steps_of(dataset: Dataset, model: Model, count: int, what: str) -> Dataset:
+def steps_of(dataset: Dataset, model: OnnxModel, count: int, what: str) -> Dataset:
     """``count`` steps of its sequences (or all, if there are fewer), evenly over them, as samples without labels.
 
     A ``dataset`` without a state is answered as it is. Raises Stalled as ``answer``.

@@ -9,7 +9,7 @@ from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.model import Model
+from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_compressor.runtime import Array
 from edgemodel import reasons
@@ -23,7 +23,7 @@ Answers = Mapping[str, Array]
 PADDING: Final = -1
 
 
-class Task(Protocol):
+class EvaluationTask(Protocol):
     """``check`` and ``read`` raise Stalled(DatasetInvalid) when labels, or outputs, are not what the task wants."""
 
     @property
@@ -43,15 +43,15 @@ def first(outputs: Outputs) -> Array:
     return next(iter(outputs.values()))
 
 
-def run_outputs(model: Model, session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
+def run_outputs(model: OnnxModel, session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
     answers = stateful.answer(session, dataset, feeds, what)
     return dict(zip((tensor.name for tensor in model.outputs), answers, strict=True))
 
 
-def collect(task: Task, model: Model, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
+def collect(task: EvaluationTask, model: OnnxModel, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
     """What ``task`` reads of all samples. ``what``: source or artifact.
 
-    Raises Stalled: DatasetInvalid as ``Task.read``, otherwise as ``run``.
+    Raises Stalled: DatasetInvalid as ``EvaluationTask.read``, otherwise as ``run``.
     """
     session = runtime.open_session(model.path, threads=runtime.available_threads())
     parts: list[Answers] = []

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-from edge_compressor.search.trial import NOISE, Trial
+from edge_compressor.search.trial import NOISE, SearchTrial
 from edgemodel.verdict import Verdict
 
 OBJECTIVES: Final = ("Balanced", "Speed", "Size")
 
 
 @dataclass(frozen=True)
-class Choice:
-    trial: Trial | None
+class SearchChoice:
+    trial: SearchTrial | None
     """None: serve the source."""
     reason: str
 
 
-def score(trial: Trial, objective: str, source_zstd_bytes: int) -> float:
+def score(trial: SearchTrial, objective: str, source_zstd_bytes: int) -> float:
     """Of the source: 1. More is better.
 
     Speed: how many times as fast, where a tie counts as 1. Size: how many times fewer bytes after zstd, as a node
@@ -31,24 +31,24 @@ def score(trial: Trial, objective: str, source_zstd_bytes: int) -> float:
     return smaller if objective == "Size" else sqrt(trial.credited_speed * smaller)
 
 
-def choose(trials: Sequence[Trial], objective: str, source_zstd_bytes: int) -> Choice:
+def choose(trials: Sequence[SearchTrial], objective: str, source_zstd_bytes: int) -> SearchChoice:
     """The best by ``objective``; of those within noise of it, the one that is smallest after zstd."""
     kept = [trial for trial in trials if trial.kept]
     if not kept:
-        return Choice(None, f"serve the source: {_why_none(trials)}")
+        return SearchChoice(None, f"serve the source: {_why_none(trials)}")
     best = max(score(trial, objective, source_zstd_bytes) for trial in kept)
     if best <= 1 + NOISE:
-        return Choice(None, f"serve the source: none of {len(kept)} that keep the budget is better ({objective})")
+        return SearchChoice(None, f"serve the source: none of {len(kept)} that keep the budget is better ({objective})")
     near = [trial for trial in kept if score(trial, objective, source_zstd_bytes) * (1 + NOISE) >= best]
     taken = min(near, key=lambda trial: (trial.zstd_bytes or 0, str(trial.recipe)))
     assert taken.speed is not None
     assert taken.zstd_bytes is not None
     smaller = source_zstd_bytes / taken.zstd_bytes
     gains = f"{taken.speed.ratio:.2f} times as fast, {smaller:.2f} times fewer bytes after zstd"
-    return Choice(taken, f"{taken.recipe}: best of {len(kept)} that keep the budget ({objective}): {gains}")
+    return SearchChoice(taken, f"{taken.recipe}: best of {len(kept)} that keep the budget ({objective}): {gains}")
 
 
-def _why_none(trials: Sequence[Trial]) -> str:
+def _why_none(trials: Sequence[SearchTrial]) -> str:
     if not trials:
         return "nothing was tried"
     undecided = [trial for trial in trials if trial.accuracy and trial.accuracy.verdict is Verdict.INCONCLUSIVE]

@@ -42,7 +42,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SearchRecipe:
     parts: tuple[Part, ...]
 
     def __str__(self) -> str:
@@ -51,13 +51,13 @@ class Recipe:
     def to_json(self) -> list[dict[str, Any]]:
         return [part.to_json() for part in self.parts]
 
-    def with_(self, **settings: Any) -> "Recipe":
+    def with_(self, **settings: Any) -> "SearchRecipe":
         """The last part with ``settings`` on top of its own."""
         last = self.parts[-1]
-        return Recipe((*self.parts[:-1], Part(last.type, {**last.settings, **settings})))
+        return SearchRecipe((*self.parts[:-1], Part(last.type, {**last.settings, **settings})))
 
 
-def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[Recipe]:
+def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[SearchRecipe]:
     """Each method on all operator types it is made for, and on those alone that the methods differ on.
 
     ``calibrated``: whether there is data for the static method. The safest come first.
@@ -78,16 +78,16 @@ def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[Recipe]:
     return recipes
 
 
-def stored(datatype: str) -> Recipe:
+def stored(datatype: str) -> SearchRecipe:
     """Weights kept as FP16 or INT8, and computed with as FP32."""
     return _recipe(WEIGHTS, datatype=datatype)
 
 
-def quantizes(recipe: Recipe) -> bool:
+def quantizes(recipe: SearchRecipe) -> bool:
     return any(part.type in (DYNAMIC, STATIC) for part in recipe.parts)
 
 
-def quantized_nodes(model: onnx.ModelProto, recipe: Recipe, defaults: Iterable[str]) -> list[onnx.NodeProto]:
+def quantized_nodes(model: onnx.ModelProto, recipe: SearchRecipe, defaults: Iterable[str]) -> list[onnx.NodeProto]:
     """What the last part of ``recipe`` quantizes, in the order of the graph; ``defaults``: its operator types."""
     kinds = set(recipe.parts[-1].settings.get("opTypes") or defaults)
     return [node for node in model.graph.node if node.op_type in kinds]
@@ -105,5 +105,5 @@ def most_sensitive(ranked: Sequence[str]) -> Iterable[list[str]]:
     return [sorted(ranked[:size]) for size in sizes if size < len(ranked)]
 
 
-def _recipe(kind: str, **settings: Any) -> Recipe:
-    return Recipe((Part(kind, settings),))
+def _recipe(kind: str, **settings: Any) -> SearchRecipe:
+    return SearchRecipe((Part(kind, settings),))

@@ -22,11 +22,11 @@ from edge_compressor.gate import (
     judge_size,
 )
 from edge_compressor.golden import sample_feeds
-from edge_compressor.model import Model, check_model, check_same_interface
+from edge_compressor.model import OnnxModel, check_model, check_same_interface
 from edge_compressor.runtime import Array
 from edge_compressor.search.portable import why_slow
 from edge_compressor.search.probe import look
-from edge_compressor.search.recipes import Recipe
+from edge_compressor.search.recipes import SearchRecipe
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.task import AUTO
@@ -48,11 +48,11 @@ class Pace(StrEnum):
 
 
 @dataclass
-class Trial:
+class SearchTrial:
     """What is known of one recipe. None: it was dropped before that was measured."""
 
-    recipe: Recipe
-    model: Model | None = None
+    recipe: SearchRecipe
+    model: OnnxModel | None = None
     zstd_bytes: int | None = None
     slow_elsewhere: str | None = None
     """Why it would be slow on other processors."""
@@ -110,7 +110,7 @@ def has_score(dataset: Dataset, task: str) -> bool:
 class Trials:
     """What all candidates are measured against."""
 
-    source: Model
+    source: OnnxModel
     selection: Dataset
     budget: Budget
     limit_percent: Decimal
@@ -131,9 +131,9 @@ class Trials:
         """Single samples, spread evenly."""
         return sample_feeds(self.source, self.selection, count) or []
 
-    def measure(self, recipe: Recipe, path: Path) -> Trial:
+    def measure(self, recipe: SearchRecipe, path: Path) -> SearchTrial:
         """``path`` lies in a folder of its own, where files may be made."""
-        trial = Trial(recipe)
+        trial = SearchTrial(recipe)
         try:
             self._measure(trial, path)
         except _Dropped as reason:
@@ -144,7 +144,7 @@ class Trials:
             trial.dropped = error.message
         return trial
 
-    def _measure(self, trial: Trial, path: Path) -> None:
+    def _measure(self, trial: SearchTrial, path: Path) -> None:
         optimized = path.parent / "optimized.onnx"
         if wrong := look(path, self.feeds(1)[0], optimized):
             raise _Dropped(wrong)
@@ -168,7 +168,7 @@ class Trials:
             _keep(judge_latency(timed, self.budget.max_latency_milliseconds))
         self._judge_accuracy(trial, model)
 
-    def _judge_accuracy(self, trial: Trial, model: Model) -> None:
+    def _judge_accuracy(self, trial: SearchTrial, model: OnnxModel) -> None:
         """On few samples first: what fails by so much that those show it need not run on all."""
         steps = [self.selection.size // _SAMPLES_FIRST, 1] if self.selection.size >= 2 * _SAMPLES_FIRST else [1]
         for step in steps:
@@ -181,7 +181,7 @@ class Trials:
             if check.verdict is Verdict.FAIL or step == 1:
                 _keep(check)
 
-    def answers(self, model: Model, step: int) -> tuple[Paired, str]:
+    def answers(self, model: OnnxModel, step: int) -> tuple[Paired, str]:
         """(on each ``step``-th sample, what they are compared by).
 
         Without a score the source counts as right, always: what agreement lacks is then a drop like any other.
@@ -224,7 +224,7 @@ def _speed_json(speed: evaluation.Speed | None) -> dict[str, Any] | None:
     }
 
 
-def mark_front(trials: Sequence[Trial]) -> None:
+def mark_front(trials: Sequence[SearchTrial]) -> None:
     """Of those that were kept."""
     points = [(trial.credited_speed, -(trial.zstd_bytes or 0)) for trial in trials]
     for trial, point in zip(trials, points, strict=True):

@@ -24,11 +24,11 @@ from edge_compressor.steps import (
     quantize_static,
 )
 from edge_compressor.steps.settings import Settings
-from edge_compressor.steps.step import Form, Step, StepContext, failed, resolve
+from edge_compressor.steps.step import Form, StepContext, StepType, failed, resolve
 
-__all__ = ["STEPS", "Form", "PlannedStep", "Settings", "Step", "StepContext", "plan"]
+__all__ = ["STEPS", "Form", "PlannedStep", "Settings", "StepContext", "StepType", "plan"]
 
-STEPS: Final[Mapping[str, Step]] = {
+STEPS: Final[Mapping[str, StepType]] = {
     module.STEP.type: module.STEP
     for module in (
         auto,
@@ -54,7 +54,7 @@ class PlannedStep:
     """A step of a manifest, understood: ``settings`` has every key."""
 
     name: str
-    step: Step
+    step: StepType
     settings: Settings
 
     @property

@@ -10,7 +10,7 @@ of the target domain (AdaBN; Li et al. 2016, https://arxiv.org/abs/1603.04779).
 from pathlib import Path
 
 from edge_compressor.steps.settings import Choice, Flag, Fraction, Settings
-from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 
 
@@ -21,7 +21,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
     return adaptation.adapt(model, settings, context)
 
 
-STEP = Step(
+STEP = StepType(
     "AdaptDomain",
     "Trains the model for the domain of datasets.target, of which no labels are known, by those of datasets.training.",
     {

@@ -19,15 +19,15 @@ import onnx
 
 from edge_compressor import evaluation
 from edge_compressor.evaluation.evaluator import incomparable
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.search import choice, recipes, sensitivity, weights
-from edge_compressor.search.recipes import Part, Recipe
-from edge_compressor.search.trial import Trial, Trials, has_score, mark_front
+from edge_compressor.search.recipes import Part, SearchRecipe
+from edge_compressor.search.trial import SearchTrial, Trials, has_score, mark_front
 from edge_compressor.steps import quantize_dynamic, quantize_static
 from edge_compressor.steps.settings import Choice, Fraction, Settings, Whole
 from edge_compressor.steps.step import (
-    Step,
     StepContext,
+    StepType,
     failed,
     resolve,
     with_named_nodes,
@@ -94,13 +94,13 @@ class _Search:
     most_trials: int
     end: float
     """By time.monotonic."""
-    tried: list[Trial] = field(default_factory=list)
+    tried: list[SearchTrial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     source_zstd_bytes: int = 0
 
     def run(self, objective: str) -> None:
         if self.trials.source.digest != digest_of_file(self.given):
-            self._try(Recipe(()))  # what the steps before made is a candidate as it is
+            self._try(SearchRecipe(()))  # what the steps before made is a candidate as it is
         self.trials.digests[self.trials.source.digest] = "the source"
         named = with_weights_as_initializers(with_named_nodes(onnx.load(self.given)))
         if self.context.calibration is None:
@@ -112,21 +112,21 @@ class _Search:
         best = sorted(self._kept(), key=lambda trial: -choice.score(trial, objective, self.source_zstd_bytes))
         for trial in [trial for trial in best if recipes.quantizes(trial.recipe)][:_BEST_TO_STORE]:
             for stored in (recipes.stored(datatype) for datatype in weights.DATATYPES):
-                self._try(Recipe((*trial.recipe.parts, *stored.parts)))
+                self._try(SearchRecipe((*trial.recipe.parts, *stored.parts)))
         if self._used_up():
             self.notes.append(f"the search ended early: maxTrials or maxSeconds was reached ({len(self.tried)} trials)")
 
-    def choose(self, objective: str) -> choice.Choice:
+    def choose(self, objective: str) -> choice.SearchChoice:
         mark_front(self._kept())
         return choice.choose(self.tried, objective, self.source_zstd_bytes)
 
-    def clear(self, *, but: Trial | None) -> None:
+    def clear(self, *, but: SearchTrial | None) -> None:
         """Candidates may be large, and the folder stays until the Job ends."""
         for folder in self.context.folder.glob("trial-*"):
             if but is None or but.model is None or folder not in but.model.path.parents:
                 shutil.rmtree(folder)
 
-    def to_json(self, objective: str, chosen: choice.Choice) -> dict[str, Any]:
+    def to_json(self, objective: str, chosen: choice.SearchChoice) -> dict[str, Any]:
         selection = self.trials.selection
         return {
             "objective": objective,
@@ -140,19 +140,19 @@ class _Search:
             "tried": [trial.to_json(scored=self.trials.scored) for trial in self.tried],
         }
 
-    def _kept(self) -> list[Trial]:
+    def _kept(self) -> list[SearchTrial]:
         return [trial for trial in self.tried if trial.kept]
 
     def _used_up(self, *, reserved: int = 0) -> bool:
         """``reserved``: trials that are left for what comes later."""
         return len(self.tried) + reserved >= self.most_trials or time.monotonic() >= self.end
 
-    def _promising(self) -> list[Trial]:
+    def _promising(self) -> list[SearchTrial]:
         """Quantized, fast, and dropped for nothing but their accuracy; those that lost least first."""
         missed = [trial for trial in self.tried if trial.missed_accuracy and recipes.quantizes(trial.recipe)]
         return sorted(missed, key=lambda trial: trial.answers.drop if trial.answers else 1.0)
 
-    def _refine(self, trial: Trial, named: onnx.ModelProto) -> None:
+    def _refine(self, trial: SearchTrial, named: onnx.ModelProto) -> None:
         """Gentler and gentler, until one keeps the budget."""
         for recipe in self._gentler(trial, named):
             if self._used_up(reserved=_BEST_TO_STORE * len(weights.DATATYPES)):
@@ -161,7 +161,7 @@ class _Search:
             if tried is not None and tried.kept:
                 return
 
-    def _gentler(self, trial: Trial, named: onnx.ModelProto) -> Iterable[Recipe]:
+    def _gentler(self, trial: SearchTrial, named: onnx.ModelProto) -> Iterable[SearchRecipe]:
         recipe = trial.recipe
         nodes = recipes.quantized_nodes(named, recipe, _DEFAULT_OP_TYPES[recipe.parts[-1].type])
         if recipe.parts[-1].type == recipes.STATIC:
@@ -173,7 +173,7 @@ class _Search:
             for excluded in recipes.most_sensitive(ranked):
                 yield recipe.with_(excludeNodes=excluded)
 
-    def _ranked(self, candidate: Model, names: list[str], named: onnx.ModelProto) -> list[str]:
+    def _ranked(self, candidate: OnnxModel, names: list[str], named: onnx.ModelProto) -> list[str]:
         try:
             return sensitivity.rank(named, candidate.path, names, self.trials.feeds(_FEEDS_FOR_SENSITIVITY))
         except MemoryError:
@@ -182,7 +182,7 @@ class _Search:
             self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {str(error)[:200]}")
             return []
 
-    def _try(self, recipe: Recipe) -> Trial | None:
+    def _try(self, recipe: SearchRecipe) -> SearchTrial | None:
         """None: trials or time are used up, or the recipe was tried before."""
         if self._used_up() or any(trial.recipe == recipe for trial in self.tried):
             return None
@@ -194,7 +194,7 @@ class _Search:
             raise
         except Exception as error:  # the libraries below raise anything for graphs they were not made for
             message = error.message if isinstance(error, Stalled) else f"{type(error).__name__}: {str(error)[:300]}"
-            trial = Trial(recipe, dropped=f"cannot be made: {message}")
+            trial = SearchTrial(recipe, dropped=f"cannot be made: {message}")
         else:
             trial = self.trials.measure(recipe, path)
         self._note(trial)
@@ -202,7 +202,7 @@ class _Search:
             shutil.rmtree(folder)
         return trial
 
-    def _note(self, trial: Trial) -> None:
+    def _note(self, trial: SearchTrial) -> None:
         self.tried.append(trial)
         if trial.kept and trial.model is not None:
             self.source_zstd_bytes = self.source_zstd_bytes or evaluation.zstd_size(self.trials.source.path)
@@ -212,7 +212,7 @@ class _Search:
         size = f", {trial.model.size_bytes} bytes" if trial.model else ""
         self.context.progress.say(f"step {self.context.name}: {trial.recipe}{size}{speed}: {said}")
 
-    def _make(self, recipe: Recipe, folder: Path) -> Path:
+    def _make(self, recipe: SearchRecipe, folder: Path) -> Path:
         current = self.given
         for number, part in enumerate(recipe.parts):
             own = folder / str(number)
@@ -234,7 +234,7 @@ class _Search:
         return step.apply(model, resolve(step, self.context.name, part.settings), context)
 
 
-STEP = Step(
+STEP = StepType(
     "Auto",
     "Tries quantization methods, operator types and exclusions; takes the best that keeps the budget on half of "
     "datasets.evaluation and is not slower than the source, or else serves the source.",

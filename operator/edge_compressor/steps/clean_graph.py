@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from edge_compressor.steps.settings import Settings
-from edge_compressor.steps.step import Step, StepContext, failed
+from edge_compressor.steps.step import StepContext, StepType, failed
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -29,4 +29,4 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     return result
 
 
-STEP = Step("CleanGraph", "Folds constants, fuses operators, removes dead nodes; answers stay the same.", {}, apply)
+STEP = StepType("CleanGraph", "Folds constants, fuses operators, removes dead nodes; answers stay the same.", {}, apply)

@@ -23,7 +23,7 @@ import onnx.numpy_helper
 
 from edge_compressor.runtime import Array
 from edge_compressor.steps.settings import Settings, Whole
-from edge_compressor.steps.step import EXCLUDE_NODES, Step, StepContext, failed, op_types
+from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gather", "Gemm", "MatMul")
@@ -105,7 +105,7 @@ def _store(
     ]
 
 
-STEP = Step(
+STEP = StepType(
     "ClusterWeights",
     "Weights keep few distinct values (k-means), stored as one byte each; smaller, not faster.",
     {

@@ -24,8 +24,8 @@ from edge_compressor.model import nodes, subgraphs
 from edge_compressor.steps.settings import Choice, Settings, Whole
 from edge_compressor.steps.step import (
     EXCLUDE_NODES,
-    Step,
     StepContext,
+    StepType,
     check_excluded,
     check_op_types,
     drop_unread,
@@ -261,7 +261,7 @@ def _set_nodes(model: onnx.ModelProto, made: list[onnx.NodeProto]) -> None:
     model.graph.node.extend(copies)
 
 
-STEP = Step(
+STEP = StepType(
     "Convert",
     "Another ONNX version, or weights (and computation) of 16 bits; inputs and outputs stay as they are.",
     {

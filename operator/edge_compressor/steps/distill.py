@@ -9,7 +9,7 @@ learns to be what it was.
 from pathlib import Path
 
 from edge_compressor.steps.settings import Fraction, Settings, Texts
-from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 
 
@@ -20,7 +20,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
     return distillation.distill(model, settings, context)
 
 
-STEP = Step(
+STEP = StepType(
     "Distill",
     "Trains the model to answer as its teacher does, on datasets.training; recovers what pruning lost.",
     {

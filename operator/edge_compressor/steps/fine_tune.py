@@ -7,7 +7,7 @@ learned is kept (Frozen: all but the head; Partial: all but head and the last la
 from pathlib import Path
 
 from edge_compressor.steps.settings import Choice, Settings, Whole
-from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 
 
@@ -18,7 +18,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
     return tuning.fine_tune(model, settings, context)
 
 
-STEP = Step(
+STEP = StepType(
     "FineTune",
     "Trains the model on datasets.training: transfer learning, or recovery after pruning.",
     {

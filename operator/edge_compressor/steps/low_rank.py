@@ -29,7 +29,7 @@ import onnx.shape_inference
 
 from edge_compressor.runtime import Array
 from edge_compressor.steps.settings import Fraction, Settings, Whole
-from edge_compressor.steps.step import EXCLUDE_NODES, Step, StepContext, drop_unread, failed, op_types
+from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, drop_unread, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
 
 OP_TYPES: Final = ("Conv", "Gemm", "MatMul")
@@ -39,7 +39,7 @@ BLOCK: Final = 16
 
 
 @dataclass(frozen=True)
-class Plan:
+class Factorization:
     """What takes the place of a node: its nodes and weights, in the order in which they run."""
 
     nodes: tuple[onnx.NodeProto, ...]
@@ -54,7 +54,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     graph = load_float(model, context)
     weights = find_weights(graph, settings, context, default=OP_TYPES, can="factorised", types=OP_TYPES)
     positions, taken = _positions(graph), taken_names(graph)
-    plans: dict[str, Plan] = {}
+    plans: dict[str, Factorization] = {}
     for number, weight in enumerate(weights):
         context.progress.count("factorising", number, len(weights), "weights")
         found = {node.name: _plan(node, weight, settings, positions, taken) for node in weight.readers}
@@ -88,7 +88,7 @@ def basis(unfolded: Array, settings: Settings) -> Array:
 
 def _plan(
     node: onnx.NodeProto, weight: Weight, settings: Settings, positions: Mapping[str, int], taken: set[str]
-) -> Plan | None:
+) -> Factorization | None:
     values, attributes = weight.values.astype(np.float64), _attributes(node)
     if node.op_type == "Conv":
         if attributes.get("group", 1) != 1:
@@ -116,13 +116,13 @@ class _Maker:
         made = self._node.output[0] if last else fresh(f"{name}_out", self._taken)
         self.nodes.append(onnx.helper.make_node(op_type, [given, stored, *bias], [made], name=name, **attributes))
 
-    def plan(self, before: float, after: float) -> Plan:
-        return Plan(tuple(self.nodes), tuple(self.weights), before, after)
+    def plan(self, before: float, after: float) -> Factorization:
+        return Factorization(tuple(self.nodes), tuple(self.weights), before, after)
 
 
 def _product(
     node: onnx.NodeProto, values: Array, attributes: dict[str, Any], settings: Settings, maker: _Maker
-) -> Plan | None:
+) -> Factorization | None:
     matrix = values.T if attributes.get("transB") else values
     rows, columns = matrix.shape
     if rows <= columns:
@@ -148,7 +148,7 @@ def _conv(
     settings: Settings,
     positions: Mapping[str, int],
     maker: _Maker,
-) -> Plan | None:
+) -> Factorization | None:
     outputs, inputs, *window = values.shape
     outer = basis(values.reshape(outputs, -1), settings)
     inner = basis(np.moveaxis(values, 1, 0).reshape(inputs, -1), settings)
@@ -203,7 +203,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _with(model: onnx.ModelProto, plans: Mapping[str, Plan]) -> onnx.ModelProto:
+def _with(model: onnx.ModelProto, plans: Mapping[str, Factorization]) -> onnx.ModelProto:
     """Nodes that shared a weight share its factors."""
     known: dict[bytes, str] = {}
     for plan in plans.values():
@@ -218,7 +218,7 @@ def _with(model: onnx.ModelProto, plans: Mapping[str, Plan]) -> onnx.ModelProto:
     return model
 
 
-STEP = Step(
+STEP = StepType(
     "LowRank",
     "Matrices and kernels become products of thinner ones, wherever that takes fewer multiplications.",
     {

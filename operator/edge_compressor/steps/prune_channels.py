@@ -8,7 +8,7 @@ entropy of what it gives (Luo and Wu 2017), or how little it says that no other 
 from pathlib import Path
 
 from edge_compressor.steps.settings import Choice, Settings, Texts, Whole
-from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 
 
@@ -19,7 +19,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
     return channels.prune(model, settings, context)
 
 
-STEP = Step(
+STEP = StepType(
     "PruneChannels",
     "Removes channels of convolutions and features of products: smaller and faster; Distill or FineTune recovers it.",
     {

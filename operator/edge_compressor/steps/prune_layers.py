@@ -7,7 +7,7 @@ influence; Men et al. 2024, "ShortGPT", https://arxiv.org/abs/2403.03853).
 from pathlib import Path
 
 from edge_compressor.steps.settings import Settings, Texts, Whole
-from edge_compressor.steps.step import Step, StepContext
+from edge_compressor.steps.step import StepContext, StepType
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -17,7 +17,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
     return depth.prune(model, settings, context)
 
 
-STEP = Step(
+STEP = StepType(
     "PruneLayers",
     "Removes whole layers and residual blocks that change little; Distill or FineTune recovers it.",
     {

@@ -22,7 +22,7 @@ import onnx
 
 from edge_compressor.runtime import Array
 from edge_compressor.steps.settings import Choice, Settings, Whole
-from edge_compressor.steps.step import EXCLUDE_NODES, Step, StepContext, failed, op_types
+from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.training_settings import training_settings
 from edge_compressor.steps.weights import find_weights, load_float
 
@@ -101,7 +101,7 @@ def _percent(part: int, whole: int) -> str:
     return f"{part / whole * 100:.1f}"
 
 
-STEP = Step(
+STEP = StepType(
     "PruneWeights",
     "The smallest weights become zero, which makes the model smaller to transfer, not faster.",
     {

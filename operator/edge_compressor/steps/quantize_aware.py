@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_compressor.steps.quantize_static import FEWEST_SAMPLES
 from edge_compressor.steps.settings import Settings, Whole
-from edge_compressor.steps.step import REDUCE_RANGE, Step, StepContext
+from edge_compressor.steps.step import REDUCE_RANGE, StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 
 
@@ -20,7 +20,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
     return rounding.quantize(model, settings, context)
 
 
-STEP = Step(
+STEP = StepType(
     "QuantizeAware",
     "Trains the model with the rounding of int8 and quantizes it then; where QuantizeStatic alone loses too much.",
     {

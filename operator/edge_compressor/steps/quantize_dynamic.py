@@ -17,8 +17,8 @@ from edge_compressor.steps.step import (
     EXCLUDE_NODES,
     PER_CHANNEL,
     REDUCE_RANGE,
-    Step,
     StepContext,
+    StepType,
     check_selection,
     failed,
     op_types,
@@ -70,7 +70,7 @@ def _int8_weights(model: onnx.ModelProto) -> int:
     return sum(tensor.data_type == onnx.TensorProto.INT8 for tensor in model.graph.initializer)
 
 
-STEP = Step(
+STEP = StepType(
     "QuantizeDynamic",
     "Weights to int8, activations quantized while serving; needs no data.",
     {

@@ -24,8 +24,8 @@ from edge_compressor.steps.step import (
     EXCLUDE_NODES,
     PER_CHANNEL,
     REDUCE_RANGE,
-    Step,
     StepContext,
+    StepType,
     check_selection,
     failed,
     op_types,
@@ -201,7 +201,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
         return next(feeds for _, feeds in self._dataset.batches(positions))
 
 
-STEP = Step(
+STEP = StepType(
     "QuantizeStatic",
     "Weights and activations to int8 by datasets.calibration; fastest on CPUs.",
     {

@@ -12,7 +12,7 @@ import onnx.numpy_helper
 from edge_compressor.checkpoints import Checkpoints
 from edge_compressor.datasets import Dataset
 from edge_compressor.gate import Budget
-from edge_compressor.model import Model, nodes
+from edge_compressor.model import OnnxModel, nodes
 from edge_compressor.progress import Progress
 from edge_compressor.runtime import Array
 from edge_compressor.steps.settings import Flag, Setting, Settings, Texts
@@ -39,7 +39,7 @@ class StepContext:
     """Empty, an absolute path; for the result and all that is made on the way to it."""
     calibration: Dataset | None
     progress: Progress
-    source: Model | None = None
+    source: OnnxModel | None = None
     """The source as ONNX: what gates compare with."""
     selection: Dataset | None = None
     """Labelled samples to choose by; none of them is in the set that the result is reported on."""
@@ -64,7 +64,7 @@ class StepContext:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepType:
     """A step type of the manifest.
 
     ``settings`` are its keys.
@@ -115,7 +115,7 @@ def failed(step: str, message: str) -> Stalled:
     return Stalled(reasons.STEP_FAILED, f"step {step}: {message}")
 
 
-def resolve(step: Step, name: str, given: Settings) -> dict[str, Any]:
+def resolve(step: StepType, name: str, given: Settings) -> dict[str, Any]:
     """``given`` with the defaults filled in. Raises Stalled(StepFailed) for a key or value that does not belong."""
     if unknown := sorted(given.keys() - step.settings.keys()):
         has = ", ".join(sorted(step.settings)) or "none"

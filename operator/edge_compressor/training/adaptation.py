@@ -16,7 +16,7 @@ from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop, losses
 from edge_compressor.training.channels import last_layers
-from edge_compressor.training.program import Program, load, save
+from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
 
 HIDDEN = 128
@@ -107,7 +107,7 @@ def _distance(method: str, discriminator: nn.Module | None) -> Distance | None:
     return confusion
 
 
-def _head(program: Program, context: StepContext) -> nn.Module:
+def _head(program: TrainableProgram, context: StepContext) -> nn.Module:
     heads = sorted(last_layers(program))
     if len(heads) != 1:
         message = f"AdaptDomain needs one last layer, whose input are the features; this model has {', '.join(heads)}"
@@ -115,7 +115,7 @@ def _head(program: Program, context: StepContext) -> nn.Module:
     return program.module.get_submodule(heads[0])
 
 
-def _batch(program: Program, dataset: Dataset, schedule: loop.Schedule, number: int) -> tuple[Tensor, ...]:
+def _batch(program: TrainableProgram, dataset: Dataset, schedule: loop.Schedule, number: int) -> tuple[Tensor, ...]:
     """Inputs for batch ``number`` of the training, however many there are: in another order each time round.
 
     As many samples as there are where those are fewer than a batch.
@@ -132,7 +132,7 @@ def _order(seed: int, rounds: int, size: int) -> NDArray[np.int64]:
 
 
 @torch.no_grad()
-def _take_statistics(program: Program, dataset: Dataset, schedule: loop.Schedule) -> None:
+def _take_statistics(program: TrainableProgram, dataset: Dataset, schedule: loop.Schedule) -> None:
     norms = [layer for layer in program.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if not norms:
         return

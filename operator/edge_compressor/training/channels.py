@@ -9,7 +9,7 @@ from torch import nn
 from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import importance, loop
-from edge_compressor.training.program import Program, load, save
+from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
 
 PRUNABLE: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -41,7 +41,7 @@ def prune(model: Path, settings: Settings, context: StepContext) -> Path:
     return save(program, context.folder / "pruned.pt2")
 
 
-def last_layers(program: Program) -> set[str]:
+def last_layers(program: TrainableProgram) -> set[str]:
     """Layers whose output the outputs of the model are made of without another layer between: they decide its shape."""
     modules, found, seen = dict(program.module.named_modules()), set(), set()
     waiting: list[Any] = [node for node in program.module.graph.nodes if node.op == "output"]
@@ -57,7 +57,9 @@ def last_layers(program: Program) -> set[str]:
     return found
 
 
-def _prune_once(program: Program, ratio: float, kept: set[str], settings: Settings, context: StepContext) -> None:
+def _prune_once(
+    program: TrainableProgram, ratio: float, kept: set[str], settings: Settings, context: StepContext
+) -> None:
     module = program.module.eval()
     measure = importance.make(settings["importance"], program, context, settings["batchSize"])
     pruner = _Pruner(

@@ -13,7 +13,7 @@ from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training.channels import PRUNABLE
 from edge_compressor.training.importance import SAMPLES
 from edge_compressor.training.loop import tensors
-from edge_compressor.training.program import Program, load, save
+from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
 
 _ADDITIONS: Final = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
@@ -43,7 +43,7 @@ def prune(model: Path, settings: Settings, context: StepContext) -> Path:
     return save(program, context.folder / "shallower.pt2")
 
 
-def _pairs(program: Program, context: StepContext) -> dict[str, Pair]:
+def _pairs(program: TrainableProgram, context: StepContext) -> dict[str, Pair]:
     """By the name of the layer, or of the addition that ends the block."""
     shapes = _Shapes(program).of(context)
     modules = dict(program.module.named_modules())
@@ -66,7 +66,7 @@ def _pairs(program: Program, context: StepContext) -> dict[str, Pair]:
 class _Shapes(Interpreter):
     """Runs a few samples and keeps what each node gave."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: TrainableProgram) -> None:
         super().__init__(program.module.eval())
         self._program = program
         self.values: dict[Node, Tensor] = {}
@@ -84,7 +84,7 @@ class _Shapes(Interpreter):
         return {node: tuple(value.shape) for node, value in self.values.items()}
 
 
-def _influence(program: Program, pairs: dict[str, Pair], context: StepContext) -> dict[str, float]:
+def _influence(program: TrainableProgram, pairs: dict[str, Pair], context: StepContext) -> dict[str, float]:
     """0: it changes nothing; of SAMPLES samples of the training set."""
     run = _Shapes(program)
     run.of(context, SAMPLES)
@@ -108,7 +108,7 @@ def _reaches(node: Node, origin: Node) -> bool:
     return False
 
 
-def _bypass(program: Program, before: Node, after: Node) -> None:
+def _bypass(program: TrainableProgram, before: Node, after: Node) -> None:
     graph = program.module.graph
     after.replace_all_uses_with(before)
     graph.erase_node(after)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop, losses
-from edge_compressor.training.program import Program, load, save
+from edge_compressor.training.program import TrainableProgram, load, save
 from edge_compressor.training.teachers import open_teacher
 from edgemodel import reasons
 
@@ -42,7 +42,7 @@ def distill(model: Path, settings: Settings, context: StepContext) -> Path:
     return save(program, context.folder / "distilled.pt2")
 
 
-def _check_task(program: Program, answer: Tensor, context: StepContext) -> None:
+def _check_task(program: TrainableProgram, answer: Tensor, context: StepContext) -> None:
     program.module.eval()
     own: Tensor = program.module(*program.example())[0]
     if own.shape != answer.shape:
@@ -53,7 +53,9 @@ def _check_task(program: Program, answer: Tensor, context: StepContext) -> None:
 class _Features:
     """Keeps what the chosen layers of both gave in the latest run."""
 
-    def __init__(self, student: Program, teacher: Program, names: list[str], context: StepContext) -> None:
+    def __init__(
+        self, student: TrainableProgram, teacher: TrainableProgram, names: list[str], context: StepContext
+    ) -> None:
         own, theirs = dict(student.module.named_modules()), dict(teacher.module.named_modules())
         shapes = _shapes(student, own), _shapes(teacher, theirs)
         same = [
@@ -96,7 +98,7 @@ def _keeping(seen: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def
     return keep
 
 
-def _shapes(program: Program, modules: dict[str, nn.Module]) -> dict[str, tuple[int, ...]]:
+def _shapes(program: TrainableProgram, modules: dict[str, nn.Module]) -> dict[str, tuple[int, ...]]:
     """Of the outputs of convolutions, in the order in which they run."""
     seen: dict[str, Tensor] = {}
     hooks = [

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edge_compressor.steps.step import StepContext
 from edge_compressor.training import losses
 from edge_compressor.training.loop import tensors, training_set
-from edge_compressor.training.program import Program
+from edge_compressor.training.program import TrainableProgram
 
 SAMPLES: Final = 512
 """Of the training set, evenly spread, by which activations and gradients are looked at."""
@@ -17,7 +17,7 @@ BINS: Final = 32
 _LAYERS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
-def make(kind: str, program: Program, context: StepContext, batch_size: int) -> Any:
+def make(kind: str, program: TrainableProgram, context: StepContext, batch_size: int) -> Any:
     """An importance as torch-pruning takes it."""
     if kind in ("L1", "L2"):
         return torch_pruning.importance.MagnitudeImportance(p=int(kind[1]))
@@ -71,7 +71,7 @@ class _ByActivations(torch_pruning.importance.Importance):  # type: ignore[misc]
         return torch.stack([one for one in found if len(one) == len(found[0])]).mean(0) if found else None
 
 
-def _batches(program: Program, context: StepContext, batch_size: int) -> Any:
+def _batches(program: TrainableProgram, context: StepContext, batch_size: int) -> Any:
     dataset = training_set(context)
     positions = dataset.spread(SAMPLES)
     for start in range(0, len(positions), batch_size):
@@ -80,7 +80,7 @@ def _batches(program: Program, context: StepContext, batch_size: int) -> Any:
         yield tensors(program, dataset.take(rows)), torch.from_numpy(dataset.label[rows])
 
 
-def _accumulate_gradients(program: Program, context: StepContext, batch_size: int) -> None:
+def _accumulate_gradients(program: TrainableProgram, context: StepContext, batch_size: int) -> None:
     program.module.eval().zero_grad(set_to_none=True)
     for inputs, label in _batches(program, context, batch_size):
         loss: Any = losses.task_loss(program.module(*inputs)[0], label)
@@ -88,7 +88,7 @@ def _accumulate_gradients(program: Program, context: StepContext, batch_size: in
 
 
 @torch.no_grad()
-def _activations(program: Program, context: StepContext, batch_size: int) -> dict[nn.Module, Tensor]:
+def _activations(program: TrainableProgram, context: StepContext, batch_size: int) -> dict[nn.Module, Tensor]:
     """[samples, channels] of each layer: the mean over positions of what it gives."""
     seen: dict[nn.Module, list[Tensor]] = {}
 

@@ -16,7 +16,7 @@ from edge_compressor.progress import Progress
 from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import checkpoint, losses
-from edge_compressor.training.program import Program
+from edge_compressor.training.program import TrainableProgram
 
 WARM_UP: Final = 0.25
 """Share of the steps in which the learning rate rises; Smith and Topin 2019, "Super-convergence" (1cycle)."""
@@ -58,7 +58,7 @@ Objective = Callable[[Batch], Tensor]
 
 
 def fit(
-    program: Program,
+    program: TrainableProgram,
     objective: Objective,
     schedule: Schedule,
     context: StepContext,
@@ -121,7 +121,7 @@ def fit(
     return mean
 
 
-def by_labels(program: Program) -> Objective:
+def by_labels(program: TrainableProgram) -> Objective:
     """The loss of the task itself: how far the answers are from the labels."""
 
     def objective(batch: Batch) -> Tensor:
@@ -140,7 +140,7 @@ def training_set(context: StepContext) -> Dataset:
     return dataset
 
 
-def _check(program: Program, dataset: Dataset, context: StepContext) -> None:
+def _check(program: TrainableProgram, dataset: Dataset, context: StepContext) -> None:
     """Raises Stalled: StepFailed for a program of one batch size, DatasetInvalid for labels without a class."""
     fixed = [one for one in program.inputs if one.shape and one.shape[0] >= 0]
     if fixed:
@@ -154,7 +154,7 @@ def _check(program: Program, dataset: Dataset, context: StepContext) -> None:
         check_classes(dataset, answers.shape[1])
 
 
-def batches(program: Program, dataset: Dataset, schedule: Schedule, epoch: int) -> Iterator[Batch]:
+def batches(program: TrainableProgram, dataset: Dataset, schedule: Schedule, epoch: int) -> Iterator[Batch]:
     """Every sample once, in an order that seed and epoch decide."""
     random = np.random.default_rng([schedule.seed, epoch])
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + epoch)
@@ -170,7 +170,7 @@ def batches(program: Program, dataset: Dataset, schedule: Schedule, epoch: int) 
         yield inputs, label if label is not None else torch.empty(0)
 
 
-def tensors(program: Program, feeds: dict[str, Any]) -> tuple[Tensor, ...]:
+def tensors(program: TrainableProgram, feeds: dict[str, Any]) -> tuple[Tensor, ...]:
     return tuple(torch.from_numpy(feeds[one.name]) for one in program.inputs)
 
 

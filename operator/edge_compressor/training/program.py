@@ -22,7 +22,7 @@ OPSET = 18
 
 
 @dataclass(frozen=True)
-class Input:
+class ProgramInput:
     name: str
     shape: tuple[int, ...]
     """-1: open."""
@@ -30,11 +30,11 @@ class Input:
 
 
 @dataclass
-class Program:
+class TrainableProgram:
     """``module`` takes one tensor for each of ``inputs`` and answers a tuple of ``outputs`` tensors."""
 
     module: torch.fx.GraphModule
-    inputs: tuple[Input, ...]
+    inputs: tuple[ProgramInput, ...]
     outputs: int
 
     def example(self) -> tuple[Tensor, ...]:
@@ -53,7 +53,7 @@ class Program:
         return ["output"] if self.outputs == 1 else [f"output_{number}" for number in range(self.outputs)]
 
 
-def load(path: Path, *, what: str, reason: str) -> Program:
+def load(path: Path, *, what: str, reason: str) -> TrainableProgram:
     """Raises Stalled with ``reason``, naming ``what`` it is, for what is not safe, or cannot be read."""
     try:
         archive.check(path)
@@ -68,10 +68,10 @@ def load(path: Path, *, what: str, reason: str) -> Program:
     inputs = _inputs(program, what, reason)
     _check_weights(program, what, reason)
     module = with_layers(program.module(check_guards=False))
-    return Program(module, inputs, len(program.graph_signature.user_outputs))
+    return TrainableProgram(module, inputs, len(program.graph_signature.user_outputs))
 
 
-def save(program: Program, path: Path) -> Path:
+def save(program: TrainableProgram, path: Path) -> Path:
     """Traces the module anew, as it serves. Raises what ``torch.export`` raises."""
     torch.export.save(_traced(program), path)
     return path
@@ -99,14 +99,14 @@ def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
     return to
 
 
-def _traced(program: Program) -> ExportedProgram:
+def _traced(program: TrainableProgram) -> ExportedProgram:
     program.module.eval()
     shapes = tuple({0: Dim("batch")} if one.shape and one.shape[0] < 0 else None for one in program.inputs)
     with torch.no_grad():
         return torch.export.export(program.module, program.example(), dynamic_shapes=shapes)
 
 
-def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[Input, ...]:
+def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[ProgramInput, ...]:
     values: dict[str, Any] = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     inputs = []
     for name in program.graph_signature.user_inputs:
@@ -114,7 +114,7 @@ def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[Input, ..
         if not isinstance(value, Tensor):
             raise Stalled(reason, f"{what}: input {name} is no tensor; export a model that takes tensors only")
         shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
-        inputs.append(Input(str(name), shape, value.dtype))
+        inputs.append(ProgramInput(str(name), shape, value.dtype))
     return tuple(inputs)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from edge_compressor import runtime
 from edge_compressor.model import check_model
-from edge_compressor.training.program import Program, load
+from edge_compressor.training.program import TrainableProgram, load
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -16,7 +16,7 @@ Teacher = Callable[[tuple[Tensor, ...]], Tensor]
 """Inputs in the order of the student's -> the first output."""
 
 
-def open_teacher(path: Path, student: Program) -> tuple[Teacher, Program | None]:
+def open_teacher(path: Path, student: TrainableProgram) -> tuple[Teacher, TrainableProgram | None]:
     """The teacher, and its program where it is one. Raises Stalled(SourceInvalid) for what cannot be loaded, or takes
     other inputs than ``student``."""
     if path.open("rb").read(2) != b"PK":
@@ -34,7 +34,7 @@ def open_teacher(path: Path, student: Program) -> tuple[Teacher, Program | None]
     return ask, program
 
 
-def _from_onnx(path: Path, student: Program) -> Teacher:
+def _from_onnx(path: Path, student: TrainableProgram) -> Teacher:
     model = check_model(path, what="teacher")
     _check_inputs([(tensor.name, list(tensor.shape[1:])) for tensor in model.inputs], student)
     session = runtime.open_session(path, threads=runtime.available_threads())
@@ -46,7 +46,7 @@ def _from_onnx(path: Path, student: Program) -> Teacher:
     return ask
 
 
-def _check_inputs(theirs: list[tuple[str, list[int]]], student: Program) -> None:
+def _check_inputs(theirs: list[tuple[str, list[int]]], student: TrainableProgram) -> None:
     ours = [(one.name, list(one.shape[1:])) for one in student.inputs]
     if sorted(theirs) != sorted(ours):
         message = f"teacher: it takes {_listed(theirs)}, the model takes {_listed(ours)}"

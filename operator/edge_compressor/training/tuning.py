@@ -12,7 +12,7 @@ from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop
 from edge_compressor.training.channels import PRUNABLE, last_layers
-from edge_compressor.training.program import Program, load, save
+from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
 
 
@@ -30,7 +30,7 @@ def fine_tune(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 @contextmanager
-def _kept_statistics(program: Program, *, frozen: bool) -> Iterator[None]:
+def _kept_statistics(program: TrainableProgram, *, frozen: bool) -> Iterator[None]:
     """The norms of ``frozen`` layers keep their statistics meanwhile; later steps may train them again."""
     norms = [layer for layer in program.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     before = [layer.momentum for layer in norms]
@@ -41,7 +41,7 @@ def _kept_statistics(program: Program, *, frozen: bool) -> Iterator[None]:
         layer.momentum = momentum
 
 
-def _replace_head(program: Program, classes: int, context: StepContext) -> None:
+def _replace_head(program: TrainableProgram, classes: int, context: StepContext) -> None:
     heads = sorted(last_layers(program))
     head: Any = program.module.get_submodule(heads[0]) if len(heads) == 1 else None
     if not isinstance(head, nn.Linear):
@@ -54,7 +54,7 @@ def _replace_head(program: Program, classes: int, context: StepContext) -> None:
     setattr(program.module.get_submodule(parent), name, new)
 
 
-def _freeze(program: Program, settings: Settings) -> int:
+def _freeze(program: TrainableProgram, settings: Settings) -> int:
     """How many parameters are trained."""
     if settings["train"] == "Full":
         return program.parameters

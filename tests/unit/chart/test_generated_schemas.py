@@ -6,13 +6,13 @@ import jsonschema
 import pytest
 
 from crds.generated import item, rules, with_generated_parts, without_defaults
-from edge_compressor.steps import STEPS, Step
+from edge_compressor.steps import STEPS, StepType
 from edge_compressor.steps.settings import Setting
 from tests.support import manifests
 from tests.support.invented_steps import EVERY_KIND, LEARN, PRUNE, THIN, nothing
 
 
-def of_settings(step: Step) -> dict[str, Any]:
+def of_settings(step: StepType) -> dict[str, Any]:
     properties: dict[str, Any] = item([step])["properties"][step.key]["properties"]
     return properties
 
@@ -73,7 +73,7 @@ def test_a_decimal_has_its_range_in_a_rule() -> None:
 
 
 @pytest.mark.parametrize("step", [*STEPS.values(), PRUNE, THIN, LEARN], ids=lambda step: step.type)
-def test_a_step_with_nothing_but_its_defaults_is_valid(step: Step) -> None:
+def test_a_step_with_nothing_but_its_defaults_is_valid(step: StepType) -> None:
     defaults = {name: setting.default for name, setting in step.settings.items()}
     given = {"name": "one", "type": step.type, **({step.key: defaults} if defaults else {})}
     jsonschema.validate(given, item([step]))
@@ -82,7 +82,7 @@ def test_a_step_with_nothing_but_its_defaults_is_valid(step: Step) -> None:
 
 
 def test_settings_belong_to_their_type_only() -> None:
-    plain = Step("Plain", "Has no settings.", {}, nothing)
+    plain = StepType("Plain", "Has no settings.", {}, nothing)
     made = item([plain, PRUNE])
     assert [rule["fieldPath"] for rule in made["x-kubernetes-validations"]] == [".prune"]
     assert "plain" not in made["properties"]

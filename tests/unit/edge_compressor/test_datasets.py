@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_compressor.datasets import Dataset, check_class_labels, check_classes, check_npz, classes_of, load_dataset
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
@@ -14,16 +14,16 @@ from tests.unit.edge_compressor.conftest import Files
 
 
 @pytest.fixture
-def model(perceptron: Files) -> Model:
+def model(perceptron: Files) -> OnnxModel:
     return check_model(perceptron.model)
 
 
-def load(model: Model, folder: Path, **arrays: Any) -> Dataset:
+def load(model: OnnxModel, folder: Path, **arrays: Any) -> Dataset:
     np.savez(folder / "set.npz", **arrays)
     return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set")
 
 
-def refusal(model: Model, folder: Path, **arrays: Any) -> Stalled:
+def refusal(model: OnnxModel, folder: Path, **arrays: Any) -> Stalled:
     with pytest.raises(Stalled) as caught:
         load(model, folder, **arrays)
     assert caught.value.message.startswith("evaluation set: ")
@@ -34,17 +34,17 @@ def x(count: int, features: int = 16) -> Any:
     return np.arange(count * features, dtype=np.float32).reshape(count, features)
 
 
-def test_inputs_and_label_are_taken_by_name_and_others_left_alone(model: Model, tmp_path: Path) -> None:
+def test_inputs_and_label_are_taken_by_name_and_others_left_alone(model: OnnxModel, tmp_path: Path) -> None:
     dataset = load(model, tmp_path, x=x(5), label=np.arange(5), camera=np.arange(3))
     assert (dataset.size, list(dataset.inputs), dataset.label is not None) == (5, ["x"], True)
     np.testing.assert_array_equal(dataset.inputs["x"], x(5))
 
 
-def test_arrays_are_mapped_from_files_not_held(model: Model, tmp_path: Path) -> None:
+def test_arrays_are_mapped_from_files_not_held(model: OnnxModel, tmp_path: Path) -> None:
     assert isinstance(load(model, tmp_path, x=x(5)).inputs["x"], np.memmap)
 
 
-def test_an_empty_set_is_told_from_an_invalid_one(model: Model, tmp_path: Path) -> None:
+def test_an_empty_set_is_told_from_an_invalid_one(model: OnnxModel, tmp_path: Path) -> None:
     error = refusal(model, tmp_path, x=x(0), label=np.empty(0, dtype=np.int64))
     assert error.reason == reasons.DATASET_EMPTY
     assert "no samples in x, label" in error.message
@@ -63,27 +63,27 @@ def test_an_empty_set_is_told_from_an_invalid_one(model: Model, tmp_path: Path) 
     ],
 )
 def test_what_does_not_fit_the_model_is_refused_with_both_sides(
-    model: Model, tmp_path: Path, arrays: dict[str, Any], told: str
+    model: OnnxModel, tmp_path: Path, arrays: dict[str, Any], told: str
 ) -> None:
     error = refusal(model, tmp_path, **arrays)
     assert error.reason == reasons.DATASET_INVALID
     assert told in error.message
 
 
-def test_pickled_objects_are_refused_unread(model: Model, tmp_path: Path) -> None:
+def test_pickled_objects_are_refused_unread(model: OnnxModel, tmp_path: Path) -> None:
     error = refusal(model, tmp_path, x=np.array([{"a": 1}] * 3, dtype=object))
     assert error.reason == reasons.DATASET_INVALID
     assert "pickled" in error.message
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut", b"no zip"])
-def test_a_file_that_is_no_npz_is_refused(model: Model, tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_no_npz_is_refused(model: OnnxModel, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "set.npz").write_bytes(data)
     with pytest.raises(Stalled, match=r"not an \.npz file"):
         load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
 
 
-def test_a_member_that_is_no_array_is_refused(model: Model, tmp_path: Path) -> None:
+def test_a_member_that_is_no_array_is_refused(model: OnnxModel, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("x.npy", b"hello")
     with pytest.raises(Stalled, match=r"x\.npy cannot be read"):
@@ -91,7 +91,7 @@ def test_a_member_that_is_no_array_is_refused(model: Model, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("header", [b"{'descr': (", b"   x\n  y\n {", b"'''", b"[]", b"\x00"])
-def test_an_array_whose_head_makes_no_sense_is_refused(model: Model, tmp_path: Path, header: bytes) -> None:
+def test_an_array_whose_head_makes_no_sense_is_refused(model: OnnxModel, tmp_path: Path, header: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64))
     with pytest.raises(Stalled, match=r"x\.npy cannot be read"):
@@ -113,7 +113,7 @@ def test_a_set_is_sound_or_not_whatever_model_it_is_for(tmp_path: Path) -> None:
 
 
 def test_a_set_that_expands_beyond_the_limit_is_refused_before_it_does(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: OnnxModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_compressor.datasets.MOST_UNPACKED_BYTES", 1000)
     np.savez_compressed(tmp_path / "set.npz", x=np.zeros((100, 16), dtype=np.float32))
@@ -122,7 +122,7 @@ def test_a_set_that_expands_beyond_the_limit_is_refused_before_it_does(
     assert not list((tmp_path / "arrays").iterdir())
 
 
-def test_batches_hold_every_sample_once_in_order(model: Model, tmp_path: Path) -> None:
+def test_batches_hold_every_sample_once_in_order(model: OnnxModel, tmp_path: Path) -> None:
     dataset = load(model, tmp_path, x=x(70))
     seen = np.concatenate([positions for positions, _ in dataset.batches()])
     np.testing.assert_array_equal(seen, np.arange(70))
@@ -136,13 +136,13 @@ def test_a_fixed_batch_is_filled_up_with_copies_of_the_last_sample(tmp_path: Pat
     np.testing.assert_array_equal(batches[1][1]["x"], x(6)[[4, 5, 5, 5]])
 
 
-def test_a_part_of_the_samples_is_spread_over_all_of_them(model: Model, tmp_path: Path) -> None:
+def test_a_part_of_the_samples_is_spread_over_all_of_them(model: OnnxModel, tmp_path: Path) -> None:
     dataset = load(model, tmp_path, x=x(100))
     assert dataset.spread(4).tolist() == [0, 25, 50, 75]
     assert dataset.spread(1000).tolist() == list(range(100))
 
 
-def test_a_label_beyond_the_classes_of_the_model_is_refused(model: Model, tmp_path: Path) -> None:
+def test_a_label_beyond_the_classes_of_the_model_is_refused(model: OnnxModel, tmp_path: Path) -> None:
     dataset = load(model, tmp_path, x=x(3), label=np.array([0, 9, 10]))
     with pytest.raises(Stalled, match="label 10 is out of range: the model's first output has 10 classes"):
         check_classes(dataset, 10)
@@ -157,7 +157,7 @@ def test_a_label_beyond_the_classes_of_the_model_is_refused(model: Model, tmp_pa
     ],
 )
 def test_labels_that_are_no_classes_are_refused_where_classes_are_wanted(
-    model: Model, tmp_path: Path, label: Any, told: str
+    model: OnnxModel, tmp_path: Path, label: Any, told: str
 ) -> None:
     dataset = load(model, tmp_path, x=x(5), label=label)
     with pytest.raises(Stalled) as caught:
@@ -166,7 +166,7 @@ def test_labels_that_are_no_classes_are_refused_where_classes_are_wanted(
     assert told in caught.value.message
 
 
-def test_names_of_classes_are_texts_of_any_number(model: Model, tmp_path: Path) -> None:
+def test_names_of_classes_are_texts_of_any_number(model: OnnxModel, tmp_path: Path) -> None:
     assert load(model, tmp_path, x=x(5), class_names=np.array(["cat", "dog"])).class_names == ("cat", "dog")
 
 

@@ -10,7 +10,7 @@ from edge_compressor.evaluation import compare_classes, compare_values, predict,
 from edge_compressor.evaluation.classification import scores
 from edge_compressor.gate import PairedAnswers
 from edge_compressor.golden import sample_feeds
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled
@@ -18,7 +18,7 @@ from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 
 
-def evaluation_set(files: Files, folder: Path) -> tuple[Model, Dataset]:
+def evaluation_set(files: Files, folder: Path) -> tuple[OnnxModel, Dataset]:
     model = check_model(files.model)
     return model, load_dataset(files.evaluation, model, folder, what="evaluation set")
 

@@ -10,7 +10,7 @@ import pytest
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import Evaluator
 from edge_compressor.gate import OwnAnswers, PairedAnswers, PairedScores
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled
@@ -18,13 +18,13 @@ from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 
 
-def dataset_of(folder: Path, model: Model, **arrays: Any) -> Dataset:
+def dataset_of(folder: Path, model: OnnxModel, **arrays: Any) -> Dataset:
     folder.mkdir(exist_ok=True)
     np.savez(folder / "set.npz", **arrays)
     return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set")
 
 
-def shifted(path: Path, to: Path, by: float) -> Model:
+def shifted(path: Path, to: Path, by: float) -> OnnxModel:
     """The same perceptron with ``by`` added to every answer."""
 
     def add(model: onnx.ModelProto) -> None:

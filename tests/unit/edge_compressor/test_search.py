@@ -14,12 +14,12 @@ from edge_compressor.datasets import load_dataset
 from edge_compressor.evaluation import Evaluator, Speed, Timing, compare_speed, speed_of
 from edge_compressor.gate import Budget
 from edge_compressor.golden import sample_feeds
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.search import choice, probe, recipes, sensitivity, weights
 from edge_compressor.search.portable import why_slow
-from edge_compressor.search.recipes import Part, Recipe
-from edge_compressor.search.trial import Pace, Trial, Trials, mark_front, pace
+from edge_compressor.search.recipes import Part, SearchRecipe
+from edge_compressor.search.trial import Pace, SearchTrial, Trials, mark_front, pace
 from edge_compressor.steps import StepContext, plan
 from edgemodel.digest import Digest
 from tests.unit.edge_compressor import models
@@ -203,10 +203,10 @@ def speed(ratio: float, lower: float, upper: float) -> Speed:
     return Speed(100, ratio, lower, upper, ONE, ONE)
 
 
-def kept(name: str, ratio: float, zstd_bytes: int) -> Trial:
-    model = Model(Path(name), Digest("sha256:" + "0" * 64), zstd_bytes, (), ())
-    return Trial(
-        Recipe((Part(name),)), model=model, zstd_bytes=zstd_bytes, speed=speed(ratio, ratio - 0.01, ratio + 0.01)
+def kept(name: str, ratio: float, zstd_bytes: int) -> SearchTrial:
+    model = OnnxModel(Path(name), Digest("sha256:" + "0" * 64), zstd_bytes, (), ())
+    return SearchTrial(
+        SearchRecipe((Part(name),)), model=model, zstd_bytes=zstd_bytes, speed=speed(ratio, ratio - 0.01, ratio + 0.01)
     )
 
 
@@ -241,7 +241,7 @@ class TestSpeed:
 
 class TestChoice:
     def test_the_source_is_served_when_nothing_was_kept(self) -> None:
-        dropped = [Trial(Recipe((Part("a"),)), dropped="broken")]
+        dropped = [SearchTrial(SearchRecipe((Part("a"),)), dropped="broken")]
         chosen = choice.choose(dropped, "Balanced", 100)
         assert chosen.trial is None
         assert chosen.reason == "serve the source: none of 1 tried keeps the budget at the speed of the source"
@@ -277,11 +277,11 @@ class TestTrials:
         selection = load_dataset(residual.evaluation, source, tmp_path / "set", what="evaluation set")
         return Trials(source, selection, Budget(), Decimal("5.0"), "Close", Evaluator(quiet))
 
-    def measured(self, trials: Trials, model: Path, folder: Path) -> Trial:
+    def measured(self, trials: Trials, model: Path, folder: Path) -> SearchTrial:
         folder.mkdir()
         copy = folder / "candidate.onnx"
         copy.write_bytes(model.read_bytes())
-        return trials.measure(Recipe((Part("given"),)), copy)
+        return trials.measure(SearchRecipe((Part("given"),)), copy)
 
     def test_a_candidate_of_other_answers_misses_accuracy(
         self, trials: Trials, residual: Files, tmp_path: Path, even_clock: None

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import Evaluator, stateful
 from edge_compressor.golden import record_golden, sample_feeds
-from edge_compressor.model import Model, check_model
+from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled
@@ -25,11 +25,11 @@ SEQUENCES, STEPS = 12, 20
 
 
 @pytest.fixture
-def recurrent(tmp_path: Path) -> Model:
+def recurrent(tmp_path: Path) -> OnnxModel:
     return check_model(models.recurrent(tmp_path / "recurrent.onnx"))
 
 
-def sum_of_steps(path: Path, *, forgets: float = 0.0) -> Model:
+def sum_of_steps(path: Path, *, forgets: float = 0.0) -> OnnxModel:
     """x (n, 1), h (n, 1) -> y (n, 2), h_next (n, 1): whether the sum of all x until now is below or above zero."""
     kept = helper.make_node("Mul", ["h", "share"], ["kept"])
     add = helper.make_node("Add", ["x", "kept"], ["h_next"])
@@ -47,7 +47,7 @@ def sum_of_steps(path: Path, *, forgets: float = 0.0) -> Model:
     return check_model(path)
 
 
-def walks(folder: Path, model: Model, *, per_step: bool = True, **more: Any) -> Dataset:
+def walks(folder: Path, model: OnnxModel, *, per_step: bool = True, **more: Any) -> Dataset:
     """x [sequences, steps, 1], and as label whether the sum until each step, or of all, is above zero."""
     x = np.random.default_rng(0).standard_normal((SEQUENCES, STEPS, 1)).astype(np.float32)
     label = (np.cumsum(x[:, :, 0], axis=1) > 0).astype(np.int64)
@@ -56,7 +56,7 @@ def walks(folder: Path, model: Model, *, per_step: bool = True, **more: Any) -> 
     return load_dataset(path, model, folder / "walks", what="evaluation set", states={"h": "h_next"})
 
 
-def sounds(folder: Path, model: Model) -> Dataset:
+def sounds(folder: Path, model: OnnxModel) -> Dataset:
     """Sequences of the recurrent model, whose inputs share no batch dimension."""
     single = models.stream(model.path, SEQUENCES * STEPS)
     arrays = {name: array.reshape(SEQUENCES, STEPS, *array.shape[1:]) for name, array in single.items()}
@@ -65,7 +65,7 @@ def sounds(folder: Path, model: Model) -> Dataset:
     return load_dataset(path, model, folder / "sounds", what="evaluation set", states=STATES)
 
 
-def along(model: Model, x: Any, taken: str, given: str, state: Any, **others: Any) -> tuple[list[Any], list[Any]]:
+def along(model: OnnxModel, x: Any, taken: str, given: str, state: Any, **others: Any) -> tuple[list[Any], list[Any]]:
     """(states before, first outputs) of each step, by onnxruntime alone."""
     session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -139,7 +139,9 @@ def test_halves_share_no_sequence(tmp_path: Path, quiet: Progress) -> None:
     assert Evaluator(quiet).evaluate(source, source, other).samples == SEQUENCES // 2
 
 
-def test_a_model_whose_inputs_share_no_batch_goes_along_too(tmp_path: Path, quiet: Progress, recurrent: Model) -> None:
+def test_a_model_whose_inputs_share_no_batch_goes_along_too(
+    tmp_path: Path, quiet: Progress, recurrent: OnnxModel
+) -> None:
     dataset = sounds(tmp_path, recurrent)
     assert dataset.whole
     found = Evaluator(quiet).evaluate(recurrent, recurrent, dataset)
@@ -158,7 +160,7 @@ def test_a_model_whose_inputs_share_no_batch_goes_along_too(tmp_path: Path, quie
     assert judged.artifact.score == 1.0
 
 
-def test_the_server_answers_the_golden_set_of_a_model_with_a_state(tmp_path: Path, recurrent: Model) -> None:
+def test_the_server_answers_the_golden_set_of_a_model_with_a_state(tmp_path: Path, recurrent: OnnxModel) -> None:
     golden = record_golden(recurrent, sounds(tmp_path, recurrent), 16, tmp_path / "golden.npz")
     assert golden is not None
     assert golden.items == 16
@@ -174,7 +176,7 @@ def test_the_server_answers_the_golden_set_of_a_model_with_a_state(tmp_path: Pat
         assert np.abs(arrays["input.state"]).max() > 0
 
 
-def test_single_steps_are_timed(tmp_path: Path, recurrent: Model) -> None:
+def test_single_steps_are_timed(tmp_path: Path, recurrent: OnnxModel) -> None:
     feeds = sample_feeds(recurrent, sounds(tmp_path, recurrent), 5)
     assert feeds is not None
     assert len(feeds) == 5
@@ -189,7 +191,7 @@ def test_single_steps_are_timed(tmp_path: Path, recurrent: Model) -> None:
         ({"x": "next"}, r"input 'x' is FP32 \[-1, 16\] and output 'next' FP32 \[2, -1, 32\]: they cannot be one state"),
     ],
 )
-def test_a_state_that_the_model_has_not_is_refused(recurrent: Model, states: dict[str, str], message: str) -> None:
+def test_a_state_that_the_model_has_not_is_refused(recurrent: OnnxModel, states: dict[str, str], message: str) -> None:
     with pytest.raises(Stalled, match=message) as caught:
         stateful.check(recurrent, states)
     assert caught.value.reason == reasons.INVALID_SPEC
