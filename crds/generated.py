@@ -22,8 +22,8 @@ _PART = re.compile(
 )
 _NAME = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _DECIMAL = "^[0-9]{1,9}([.][0-9]{1,9})?$"
-_LONGEST_DECIMAL = 19
-_MOST_INT32 = 2**31 - 1
+_MAX_DECIMAL = 19
+_MAX_INT32 = 2**31 - 1
 _WIDTH = 124
 
 
@@ -137,18 +137,18 @@ def _setting(setting: Setting) -> Schema:
         case Flag():
             return said | {"type": "boolean", "default": setting.default}
         case Whole():
-            width = "int32" if setting.most is not None and setting.most <= _MOST_INT32 else "int64"
-            most = {} if setting.most is None else {"maximum": setting.most}
-            kind = {"type": "integer", "format": width, "minimum": setting.least, **most}
+            width = "int32" if setting.maximum is not None and setting.maximum <= _MAX_INT32 else "int64"
+            most = {} if setting.maximum is None else {"maximum": setting.maximum}
+            kind = {"type": "integer", "format": width, "minimum": setting.minimum, **most}
             return said | kind | {"default": setting.default}
         case Fraction():
             return said | _decimal(setting) | {"default": setting.default}
         case Choice():
             return said | {"type": "string", "enum": list(setting.options), "default": setting.default}
         case Texts():
-            each = {"description": setting.each, "type": "string", "maxLength": setting.longest, "minLength": 1}
+            each = {"description": setting.each, "type": "string", "maxLength": setting.max_length, "minLength": 1}
             pattern = {"pattern": setting.pattern} if setting.pattern else {}
-            kind = {"type": "array", "maxItems": setting.most, "x-kubernetes-list-type": "set"}
+            kind = {"type": "array", "maxItems": setting.max_items, "x-kubernetes-list-type": "set"}
             return said | kind | {"items": each | pattern}
     raise TypeError(f"a setting of type {type(setting).__name__} has no schema yet: give it one here")
 
@@ -157,15 +157,15 @@ def _decimal(setting: Fraction) -> Schema:
     def number(text: str) -> str:
         return text if "." in text else f"{text}.0"
 
-    within = f"double(self) >= {number(setting.least)} && double(self) <= {number(setting.most)}"
+    within = f"double(self) >= {number(setting.minimum)} && double(self) <= {number(setting.maximum)}"
     return {
         "type": "string",
-        "maxLength": _LONGEST_DECIMAL,
+        "maxLength": _MAX_DECIMAL,
         "pattern": _DECIMAL,
         "x-kubernetes-validations": [
             {
                 "rule": f"self.matches('{_DECIMAL}') && {within}",
-                "message": f'write a decimal in quotes, "{setting.least}" to "{setting.most}"',
+                "message": f'write a decimal in quotes, "{setting.minimum}" to "{setting.maximum}"',
             }
         ],
     }

@@ -35,7 +35,7 @@ SPREAD_BYTES: Final = 128 << 20
 A registry that runs frees nothing, and the embedded one has 5 GiB: so the sum grows with the logarithm of the time, to
 less than 1 GiB in ten hours for small checkpoints, and to a few times the size of a large one.
 """
-MOST_TRIED: Final = 3
+MAX_TRIED: Final = 3
 """Of a training's checkpoints, the farthest first."""
 PATIENCE: Final = Patience(tries=2)
 
@@ -114,7 +114,7 @@ class CheckpointRegistry:
             self._progress.say(f"no checkpoint of an earlier attempt was looked for: {error}")
             return []
         ours = {tag: epochs for tag, epochs in found.items() if epochs is not None}
-        return sorted(ours, key=lambda tag: (ours[tag], tag), reverse=True)[:MOST_TRIED]
+        return sorted(ours, key=lambda tag: (ours[tag], tag), reverse=True)[:MAX_TRIED]
 
     def _pull(self, tag: str, to: Path, max_bytes: int) -> bool:
         to.parent.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ from edgemodel.errors import Stalled
 LABEL: Final = "label"
 BOXES: Final = "boxes"
 CLASS_NAMES: Final = "class_names"
-MOST_UNPACKED_BYTES: Final = 16 * 2**30
+MAX_UNPACKED_BYTES: Final = 16 * 2**30
 PROBABLE: Final = 0.5
 BATCH_SIZE: Final = 32
 """Samples in one run, where the model leaves its batch dimension open."""
@@ -228,8 +228,8 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, 
     try:
         with zipfile.ZipFile(path) as archive:
             members = [item for item in archive.infolist() if item.filename.removesuffix(".npy") in wanted]
-            if (total := sum(item.file_size for item in members)) > MOST_UNPACKED_BYTES:
-                raise _invalid(what, f"{total} bytes unpacked, limit {MOST_UNPACKED_BYTES} bytes")
+            if (total := sum(item.file_size for item in members)) > MAX_UNPACKED_BYTES:
+                raise _invalid(what, f"{total} bytes unpacked, limit {MAX_UNPACKED_BYTES} bytes")
             arrays = {}
             for number, item in enumerate(members):
                 file = folder / f"{number}.npy"

@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 from edgemodel import reasons
 from edgemodel.errors import Stalled, Transient
 
-MOST_REDIRECTS: Final = 5
+MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK_BYTES: Final = 1 << 20
@@ -142,7 +142,7 @@ class _Download:
             headers["Range"] = f"bytes={have}-"
             if self._validator:
                 headers["If-Range"] = self._validator
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             answer = self._once(url, headers | ({"Authorization": authorization} if authorization else {}))
             target = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not target:
@@ -153,7 +153,7 @@ class _Download:
                 authorization = None
             self._check_redirect(url, following)
             url = following
-        raise self._refused(f"{shown(self._request.url)} redirects more than {MOST_REDIRECTS} times")
+        raise self._refused(f"{shown(self._request.url)} redirects more than {MAX_REDIRECTS} times")
 
     def _once(self, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         try:

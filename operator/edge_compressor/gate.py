@@ -18,7 +18,7 @@ from edge_compressor.wilson import wilson_interval
 from edgemodel import reasons
 from edgemodel.verdict import Check, Verdict
 
-MOST_SAMPLES_ADVISED: Final = 100_000_000
+MAX_SAMPLES_ADVISED: Final = 100_000_000
 """Beyond this no number is named: the observed drop is as good as the limit."""
 
 
@@ -258,7 +258,7 @@ def drop_json(answers: Paired) -> dict[str, Any]:
 def samples_to_decide(answers: Paired, limit: float) -> int | None:
     """About how many samples would decide, were source and artifact to differ on the same shares of them.
 
-    None when no number up to MOST_SAMPLES_ADVISED would: the observed drop is the limit itself.
+    None when no number up to MAX_SAMPLES_ADVISED would: the observed drop is the limit itself.
     """
     if isinstance(answers, PairedScores):
         return _narrowed(answers.drop, answers.interval, answers.samples, limit)
@@ -285,7 +285,7 @@ def samples_for_floor(own: Own, floor: float) -> int | None:
 def _fewest(start: int, decides: Callable[[int], bool]) -> int | None:
     low = high = start
     while not decides(high):
-        if high > MOST_SAMPLES_ADVISED:
+        if high > MAX_SAMPLES_ADVISED:
             return None
         low, high = high, high * 2
     while high - low > 1:
@@ -298,7 +298,7 @@ def _narrowed(observed: float, interval: Interval, samples: int, limit: float) -
     """An interval narrows with the root of the number of samples: how many, until the limit is outside of it."""
     gap = limit - observed
     reach = interval.upper - observed if gap > 0 else observed - interval.lower
-    if abs(gap) < 1e-12 or samples * (reach / gap) ** 2 > MOST_SAMPLES_ADVISED:
+    if abs(gap) < 1e-12 or samples * (reach / gap) ** 2 > MAX_SAMPLES_ADVISED:
         return None
     return ceil(samples * (reach / gap) ** 2)
 

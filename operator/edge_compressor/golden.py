@@ -27,10 +27,10 @@ from edgemodel.artifact import Golden, Tensor
 CLEAR_MARGIN: Final = 0.05
 ARGMAX_PERCENT: Final = "99.5"
 CLOSE_PERCENT: Final = "95"
-FEWEST_ITEMS: Final = 8
-MOST_BYTES: Final = 64 << 10
+MIN_ITEMS: Final = 8
+MAX_BYTES: Final = 64 << 10
 """Golden items travel to every node: beyond this size, or an eighth of the model's if that is more, there are fewer
-of them, down to FEWEST_ITEMS."""
+of them, down to MIN_ITEMS."""
 
 _CANDIDATES: Final = 4
 """So many times the wanted items are looked at, evenly over the evaluation set."""
@@ -39,7 +39,7 @@ _CANDIDATES: Final = 4
 def record_golden(artifact: OnnxModel, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
     """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
 
-    Fewer when they are large (MOST_BYTES) or when few have a clear answer.
+    Fewer when they are large (MAX_BYTES) or when few have a clear answer.
     None, and no file, when nothing can be recorded: no items wanted, or without a data set text inputs, or
     inputs that share no batch dimension.
     """
@@ -51,7 +51,7 @@ def record_golden(artifact: OnnxModel, dataset: Dataset | None, items: int, path
     if one is None:
         return None
     item_bytes = max(1, sum(array[:1].nbytes for array in one.values()))
-    items = min(items, max(FEWEST_ITEMS, max(MOST_BYTES, artifact.size_bytes // 8) // item_bytes))
+    items = min(items, max(MIN_ITEMS, max(MAX_BYTES, artifact.size_bytes // 8) // item_bytes))
     inputs = _candidates(artifact, dataset, items)
     outputs = _answers(artifact, inputs, group, whole=whole) if inputs else None
     if inputs is None or outputs is None:

@@ -19,7 +19,7 @@ from edgemodel.artifact import Tensor
 from edgemodel.digest import Digest, digest_of_file
 from edgemodel.errors import Stalled
 
-MOST_BYTES: Final = 2**31 - 1
+MAX_BYTES: Final = 2**31 - 1
 """The limit of protobuf, and so of an ONNX file that keeps its weights inside."""
 
 DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
@@ -56,8 +56,8 @@ class _Unsound(Exception):
 
 def _checked(path: Path) -> OnnxModel:
     size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise _Unsound(f"{size} bytes, and an ONNX file has at most {MOST_BYTES}")
+    if size > MAX_BYTES:
+        raise _Unsound(f"{size} bytes, and an ONNX file has at most {MAX_BYTES}")
     _check_structure(_load(path))
     try:
         onnx.checker.check_model(str(path))  # reads it again, rather than hold it as objects and as bytes at once

@@ -86,7 +86,7 @@ def _pareto(evidence: dict[str, Any]) -> str:
             f"{one['score'] * 100:.2f} %" if isinstance(one.get("score"), int | float) else "-",
             f"{one['milliseconds']:.3g} ms" if isinstance(one.get("milliseconds"), int | float) else "-",
         )
-        for number, one in enumerate(every[: pareto.MOST_LISTED], 1)
+        for number, one in enumerate(every[: pareto.MAX_LISTED], 1)
     ]
     picture = pareto.plot(evidence)
     return picture + (_table(("", "tried", "size", "score", "median"), rows) if rows else "")
@@ -98,7 +98,7 @@ def _classes(evaluation: dict[str, Any]) -> str:
         return ""
     told = worst_class(evaluation)
     count = len(evaluation["classes"])
-    more = f" The {per_class.MOST_BARS} that lose most of {count}." if count > per_class.MOST_BARS else ""
+    more = f" The {per_class.MAX_BARS} that lose most of {count}." if count > per_class.MAX_BARS else ""
     by_chance = " Of many classes, one in twenty is beyond its interval by chance."
     return f"<p>{escape(told[0].upper() + told[1:])}.{more}{by_chance}</p>{picture}"
 

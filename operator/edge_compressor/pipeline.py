@@ -56,7 +56,7 @@ NEEDED: Final = {
 }
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
 """Sets whose samples are sequences where the model has a state; training takes steps as they are."""
-MOST_STEPS: Final = 2048
+MAX_STEPS: Final = 2048
 SUFFIXES: Final = {Form.ONNX: ".onnx", Form.PROGRAM: ".pt2"}
 _FEEDS_TIMED = 16
 
@@ -297,7 +297,7 @@ class _Bench:
     def _calibration(self) -> Dataset | None:
         """Of sequences: steps, each with the state that the source has there."""
         given = self._of("calibration")
-        return None if given is None else stateful.steps_of(given, self.source, MOST_STEPS, "source")
+        return None if given is None else stateful.steps_of(given, self.source, MAX_STEPS, "source")
 
     def _split(self, steps: tuple[PlannedStep, ...]) -> tuple[Dataset | None, Dataset | None]:
         """(what a step may choose by, what the result is measured on): they share no sample."""

@@ -20,7 +20,7 @@ from edgemodel.errors import Stalled
 from edgemodel.names import ANNOTATION_ARTIFACT, MANIFEST_FILE, MODEL_DIRECTORY, PAGE_FILE, REPORT_FILE
 
 NOTES: Final = (MANIFEST_FILE, REPORT_FILE, PAGE_FILE)
-MOST_BYTES: Final = 8 << 20
+MAX_BYTES: Final = 8 << 20
 """Of one of them; what is larger was not made by a compressor."""
 
 
@@ -58,7 +58,7 @@ def _unpacked(file: IO[bytes], media_type: str, reference: Reference) -> dict[st
         with tarfile.open(fileobj=packed, mode="r|" if media_type == LAYER_ZSTD else "r|*") as tar:
             for item in tar:
                 folder, _, name = item.name.rpartition("/")
-                if f"/{folder}" == MODEL_DIRECTORY and name in NOTES and item.size <= MOST_BYTES:
+                if f"/{folder}" == MODEL_DIRECTORY and name in NOTES and item.size <= MAX_BYTES:
                     found[name] = (tar.extractfile(item) or io.BytesIO()).read()
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
         raise Stalled(reasons.SOURCE_INVALID, f"{reference}: its last layer cannot be read: {error}") from error

@@ -16,8 +16,8 @@ from edge_compressor.runtime import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
-MOST_HEADER_BYTES: Final = 16 * 2**20
-MOST_DIMENSIONS: Final = 32
+MAX_HEADER_BYTES: Final = 16 * 2**20
+MAX_DIMENSIONS: Final = 32
 METADATA: Final = "__metadata__"
 _LENGTH_BYTES: Final = 8
 _CHUNK_BYTES: Final = 1 << 24
@@ -72,8 +72,8 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
         if head[_LENGTH_BYTES:] != b"{":
             raise _Unsound(_told_apart(head))
         length = int.from_bytes(head[:_LENGTH_BYTES], "little")
-        if length > MOST_HEADER_BYTES:
-            raise _Unsound(f"its header says that it has {length} bytes, limit {MOST_HEADER_BYTES} bytes")
+        if length > MAX_HEADER_BYTES:
+            raise _Unsound(f"its header says that it has {length} bytes, limit {MAX_HEADER_BYTES} bytes")
         if length > size - _LENGTH_BYTES:
             raise _Unsound(f"its header says that it has {length} bytes, and the file has {size} in all")
         file.seek(_LENGTH_BYTES)
@@ -116,8 +116,8 @@ def _weight(name: str, entry: Any) -> _Weight:
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _SIZES:
         raise _Unsound(f"the weight {name!r} is of dtype {str(dtype)[:40]}, want one of {', '.join(_SIZES)}")
-    if not _counts(shape) or len(shape) > MOST_DIMENSIONS:
-        raise _Unsound(f"the weight {name!r}: its shape is no list of at most {MOST_DIMENSIONS} sizes")
+    if not _counts(shape) or len(shape) > MAX_DIMENSIONS:
+        raise _Unsound(f"the weight {name!r}: its shape is no list of at most {MAX_DIMENSIONS} sizes")
     if not _counts(offsets) or len(offsets) != 2:
         raise _Unsound(f"the weight {name!r}: its data_offsets are not two counts of bytes")
     begin, end = offsets

@@ -39,7 +39,7 @@ MODELS: Final = ("source", "teacher")
 
 
 def limit_bytes(use: Use) -> int:
-    return onnx_model.MOST_BYTES if use in MODELS else 8 * 2**30
+    return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
 
 
 _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from edge_compressor.evaluation import MOST_CLASSES_SHOWN
+from edge_compressor.evaluation import MAX_CLASSES_SHOWN
 from edgemodel.artifact import ArtifactManifest
 
 
@@ -214,7 +214,7 @@ def circumstances(manifest: ArtifactManifest) -> list[str]:
 
 
 def _matrix(confusion: list[list[int]]) -> str:
-    if len(confusion) > MOST_CLASSES_SHOWN:
+    if len(confusion) > MAX_CLASSES_SHOWN:
         return ""
     rows = [(f"**{number}**", *map(str, row)) for number, row in enumerate(confusion)]
     return _table(("", *map(str, range(len(confusion)))), rows)

@@ -17,7 +17,7 @@ from .transport import Response
 
 CHUNK_BYTES = 16 << 20
 _READ_BYTES = 1 << 20
-_MOST_UPLOADS = 3
+_MAX_UPLOADS = 3
 # What an upload says that was lost or confused: it cannot be continued, a new one may succeed.
 _UPLOAD_LOST = frozenset({404, 416})
 
@@ -195,12 +195,12 @@ def _continues(answer: Response, have: int) -> bool:
 def _upload(repository: Repository, file: BinaryIO, blob: Descriptor, chunk_bytes: int) -> None:
     """From the first byte each time: Distribution 2.8 cannot go on with an upload that broke."""
     patience = repository.host.transport.patience
-    for attempt in range(1, _MOST_UPLOADS + 1):
+    for attempt in range(1, _MAX_UPLOADS + 1):
         try:
             return _upload_once(repository, file, blob, chunk_bytes)
         except OciError as error:
             lost = isinstance(error, RegistryError) and (error.status in _UPLOAD_LOST or "BLOB_UPLOAD" in str(error))
-            if attempt == _MOST_UPLOADS or not (error.transient or lost):
+            if attempt == _MAX_UPLOADS or not (error.transient or lost):
                 raise
         patience.pause(attempt)
 

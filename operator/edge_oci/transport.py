@@ -32,8 +32,8 @@ from .errors import (
 Response = urllib3.BaseHTTPResponse
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 5
-_MOST_ERROR_BYTES = 2048
+_MAX_REDIRECTS = 5
+_MAX_ERROR_BYTES = 2048
 _BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied, 404: NotFound}
 
 
@@ -126,7 +126,7 @@ class Transport:
     def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
         """One try. A redirect to another host (a registry's object store) does not get the credentials."""
         sent = dict(headers)
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             answer = self._once(method, url, sent, body)
             target = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or method not in {"GET", "HEAD"} or not target:
@@ -138,7 +138,7 @@ class Transport:
                 sent.pop("Authorization", None)
             self.check_scheme(url, following)
             url = following
-        raise Unreachable(f"{_what(method, url)}: more than {_MOST_REDIRECTS} redirects", transient=False)
+        raise Unreachable(f"{_what(method, url)}: more than {_MAX_REDIRECTS} redirects", transient=False)
 
     def check_scheme(self, url: str, following: str) -> None:
         """Raises Unreachable where an https registry leads to plain HTTP that the caller has not named."""
@@ -177,7 +177,7 @@ def _read_whole(answer: Response, method: str, url: str) -> Response:
 
 def _error_text(answer: Response) -> str:
     try:
-        return answer.read(_MOST_ERROR_BYTES).decode(errors="replace").strip()
+        return answer.read(_MAX_ERROR_BYTES).decode(errors="replace").strip()
     except HTTPError:
         return ""
     finally:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 PROGRESS_TOKEN_FILE = "/var/run/secrets/edgemodel/progress/token"  # noqa: S105 - a path, not a secret
 """A projected service-account token with the audience ``edgemodel-registry``: it says whose pod it is that tells."""
-MOST_BYTES = 1024
+MAX_BYTES = 1024
 """Of what a Job tells."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TYPE = re.compile(r"[A-Za-z]{1,63}")
-_MOST_STEPS = 16
+_MAX_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class StepBegun:
             step = cls(value["step"], value["type"], value["number"], value["of"], value.get("variant", ""))
             named = _NAME.fullmatch(step.name) and _TYPE.fullmatch(step.type)
             varied = step.variant == "" or _NAME.fullmatch(step.variant)
-            counted = type(step.number) is type(step.of) is int and 1 <= step.number <= step.of <= _MOST_STEPS
+            counted = type(step.number) is type(step.of) is int and 1 <= step.number <= step.of <= _MAX_STEPS
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"no step: {error}") from error
         if not (named and varied and counted):

@@ -8,11 +8,11 @@ from edge_compressor.steps.settings import Choice, Flag, Fraction, Setting, Text
 
 EVERY_KIND: Mapping[str, Setting] = {
     "keepHead": Flag(False, "Whether the head stays. Default: false."),
-    "epochs": Whole(3, "How often it sees all samples; 0 to 1000. Default: 3.", least=0, most=1000),
-    "seed": Whole(0, "Where chance begins; from 0. Default: 0.", least=0),
+    "epochs": Whole(3, "How often it sees all samples; 0 to 1000. Default: 3.", minimum=0, maximum=1000),
+    "seed": Whole(0, "Where chance begins; from 0. Default: 0.", minimum=0),
     "sparsity": Fraction("0.5", 'Share of weights that go; "0" to "0.95". Default: 0.5.', "0", "0.95"),
     "schedule": Choice("Cosine", "How the rate falls: Cosine or Step. Default: Cosine.", ("Cosine", "Step")),
-    "layers": Texts("Layers to prune; at most 8. Default: all.", most=8, longest=64, pattern="^[a-z.]+$"),
+    "layers": Texts("Layers to prune; at most 8. Default: all.", max_items=8, max_length=64, pattern="^[a-z.]+$"),
 }
 
 

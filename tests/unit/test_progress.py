@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edgemodel.progress import MOST_BYTES, StepBegun
+from edgemodel.progress import MAX_BYTES, StepBegun
 
 STEP = StepBegun("recover", "Distill", 2, 4)
 TOLD = {"step": "recover", "type": "Distill", "number": 2, "of": 4}
@@ -25,7 +25,7 @@ def test_a_job_of_an_older_compressor_names_no_variant() -> None:
 
 def test_the_longest_that_a_manifest_can_have_arrives() -> None:
     longest = StepBegun("a" * 63, "B" * 63, 16, 16, "c" * 63)
-    assert len(longest.encode()) < MOST_BYTES
+    assert len(longest.encode()) < MAX_BYTES
     assert StepBegun.decode(longest.encode()) == longest
 
 

@@ -15,11 +15,11 @@ from edge_compressor.evaluation.measuring import (
     time_both,
     zstd_size,
 )
-from edge_compressor.evaluation.result import MOST_CLASSES_SHOWN, ClassChange, Evaluation, Scores
+from edge_compressor.evaluation.result import MAX_CLASSES_SHOWN, ClassChange, Evaluation, Scores
 
 __all__ = [
     "CLOSE_TOLERANCE",
-    "MOST_CLASSES_SHOWN",
+    "MAX_CLASSES_SHOWN",
     "TASKS",
     "ClassChange",
     "Evaluation",

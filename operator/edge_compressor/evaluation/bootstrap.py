@@ -22,7 +22,7 @@ from edge_compressor.runtime import Array
 from edge_compressor.tango import Interval, score_interval
 
 RESAMPLES: Final = 1000
-FEWEST_SAMPLES: Final = 20
+MIN_SAMPLES: Final = 20
 """Of fewer the percentiles are too narrow to be believed as they are."""
 
 _SAME: Final = 1e-12
@@ -41,14 +41,14 @@ def resample(score: Score, samples: int) -> Array:
 def percentiles(drawn: Array, observed: float, samples: int) -> Interval:
     """Of 90 %, from one column of ``resample``.
 
-    Where all draws are the same, or FEWEST_SAMPLES are not there, it is at least as wide as Tango's interval of as
+    Where all draws are the same, or MIN_SAMPLES are not there, it is at least as wide as Tango's interval of as
     many pairs of which none differs: equal answers do not prove that the next one is equal.
     """
     lower = upper = observed
     if np.isfinite(drawn).any():
         ends = np.nanpercentile(drawn, [5, 95]) - (np.nanmean(drawn) - observed)
         lower, upper = min(ends[0], observed), max(ends[1], observed)
-    if upper - lower < _SAME or samples < FEWEST_SAMPLES:
+    if upper - lower < _SAME or samples < MIN_SAMPLES:
         least = score_interval(0, 0, samples)
         lower, upper = min(lower, observed + least.lower), max(upper, observed + least.upper)
     return Interval(float(lower), float(upper))

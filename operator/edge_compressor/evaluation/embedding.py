@@ -16,7 +16,7 @@ from edge_compressor.evaluation.result import Evaluation, Scores
 from edge_compressor.evaluation.task import Answers, Outputs, first, invalid
 from edge_compressor.runtime import Array
 
-MOST_NEIGHBOURS: Final = 2000
+MAX_NEIGHBOURS: Final = 2000
 """Samples among which neighbours are looked for: every pair is compared."""
 
 
@@ -41,7 +41,7 @@ class Embedding:
         alike = cosines(source["vector"], artifact["vector"])
         both = np.stack([np.ones(dataset.size), np.clip(alike, 0, 1)], axis=1)
         paired, _, _ = bootstrap.compare(lambda weights: weights @ both / weights.sum(), dataset.size)
-        chosen = dataset.spread(MOST_NEIGHBOURS)
+        chosen = dataset.spread(MAX_NEIGHBOURS)
         kept = nearest(source["vector"][chosen]) == nearest(artifact["vector"][chosen])
         figures = {
             "meanCosine": float(alike.mean()),

@@ -17,7 +17,7 @@ from edge_compressor.runtime import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
-MOST_TIMES_KEPT: Final = 100
+MAX_TIMES_KEPT: Final = 100
 """Enough for a histogram; more would only make the manifest longer."""
 
 
@@ -28,7 +28,7 @@ class Timing:
     p50: float
     p95: float
     times: tuple[float, ...] = ()
-    """In ascending order, thinned evenly to MOST_TIMES_KEPT: shortest and longest are always among them."""
+    """In ascending order, thinned evenly to MAX_TIMES_KEPT: shortest and longest are always among them."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -105,7 +105,7 @@ def _take_turns(
     times: tuple[list[float], list[float]] = ([], [])
     end = clock() + most_seconds
     for number, feed in enumerate(_round(feeds, most_runs)):
-        if number >= _FEWEST_RUNS and clock() > end:
+        if number >= _MIN_RUNS and clock() > end:
             break
         for which in (0, 1) if number % 2 else (1, 0):
             start = clock()
@@ -168,7 +168,7 @@ _Z_99_PERCENT: Final = 2.5758293035489004
 """The 99.5 % quantile of the standard normal."""
 _SESSIONS: Final = 4
 _WARM_UPS: Final = 5
-_FEWEST_RUNS: Final = 10
+_MIN_RUNS: Final = 10
 
 
 def _round(feeds: list[dict[str, Array]], times: int) -> Iterator[dict[str, Array]]:
@@ -180,7 +180,7 @@ def _timing(milliseconds: Sequence[float]) -> Timing:
     return Timing(
         p50=statistics.median(ordered),
         p95=ordered[max(0, -(-len(ordered) * 95 // 100) - 1)],
-        times=_thinned(ordered, MOST_TIMES_KEPT),
+        times=_thinned(ordered, MAX_TIMES_KEPT),
     )
 
 

@@ -10,7 +10,7 @@ from edge_compressor.gate import Own, Paired, drop_json, own_interval, own_of
 from edge_compressor.runtime import Array
 from edge_compressor.tango import Interval, score_interval
 
-MOST_CLASSES_SHOWN: Final = 64
+MAX_CLASSES_SHOWN: Final = 64
 """Beyond this the confusion matrix, and a list of all classes, are longer than the model's story is worth."""
 
 
@@ -28,7 +28,7 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {}
         if self.confusion is not None:
-            few = len(self.confusion) <= MOST_CLASSES_SHOWN
+            few = len(self.confusion) <= MAX_CLASSES_SHOWN
             shown = {"confusion": self.confusion.tolist()} if few else {"classes": len(self.confusion)}
         figures = {key: None if value is None else round(value, 6) for key, value in self.figures.items()}
         return {"score": round(self.score, 6), **figures, **shown}
@@ -94,7 +94,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         own = self.own or own_of(self.answers)
         interval = None if own is None else own_interval(own)
-        shown = sorted(self.classes, key=lambda one: -one.drop)[:MOST_CLASSES_SHOWN]
+        shown = sorted(self.classes, key=lambda one: -one.drop)[:MAX_CLASSES_SHOWN]
         worst = self.worst_class
         return {
             "task": self.task,

@@ -8,7 +8,7 @@ from typing import Final
 
 from edge_compressor.plots.svg import FAINT, GRID, INK, line, number, shortened, svg, text
 
-MOST_NUMBERED: Final = 12
+MAX_NUMBERED: Final = 12
 """Classes with which a cell still has room for its count, and a row for its name."""
 SIDE: Final = 360.0
 _SHADES: Final = ("#e8f1fb", "#c9e0f6", "#a3caef", "#76afe3", "#4790d4", "#2272bd", "#0b559f", "#083b73")
@@ -20,7 +20,7 @@ _MARGIN: Final = 112.0
 def plot(confusion: Sequence[Sequence[int]], names: Sequence[str], title: str) -> str:
     """``confusion``: rows labels, columns predictions; ``names`` by class, as many as there are or fewer."""
     classes = len(confusion)
-    few = classes <= MOST_NUMBERED
+    few = classes <= MAX_NUMBERED
     left, cell = (_MARGIN if few else 40.0), SIDE / max(1, classes)
     shades: dict[str, list[str]] = {}
     counts: list[str] = []

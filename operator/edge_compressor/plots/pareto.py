@@ -24,7 +24,7 @@ from edge_compressor.plots.svg import (
 )
 
 TRIED: Final = "tried"
-MOST_LISTED: Final = 30
+MAX_LISTED: Final = 30
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 464, 56, 300
 
 

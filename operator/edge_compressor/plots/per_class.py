@@ -16,15 +16,15 @@ from edge_compressor.plots.svg import (
     ticks,
 )
 
-MOST_BARS: Final = 24
+MAX_BARS: Final = 24
 _NAMES, _LEFT, _RIGHT, _ROW, _TOP = 122, 130, 466, 24, 8
 _LOSS: Final = "#b3261e"
 
 
 def plot(evaluation: dict[str, Any]) -> str:
-    """``evaluation`` as in the manifest: the classes that lose most, MOST_BARS at most, the worst on top."""
+    """``evaluation`` as in the manifest: the classes that lose most, MAX_BARS at most, the worst on top."""
     every = sorted(evaluation.get("classes") or [], key=lambda one: -one["dropPercent"])
-    shown = every[:MOST_BARS]
+    shown = every[:MAX_BARS]
     if not shown:
         return ""
     low = min(0.0, *(one["lowerPercent"] for one in shown))

@@ -11,7 +11,7 @@ import onnx
 
 from edge_compressor.model import nodes
 
-LEAST_SHARE: Final = 0.8
+MIN_SHARE: Final = 0.8
 """Of all convolutions those that must be fused quantized ones, where any is quantized."""
 
 _FLOAT: Final = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
@@ -28,6 +28,6 @@ def why_slow(optimized: Path) -> str | None:
     fused = sum(node.op_type == "QLinearConv" for node in every)
     floats = [node for node in every if node.op_type in _FLOAT]
     total = fused + len(floats)
-    if (fused or any(node.input[0] in restored for node in floats)) and fused < LEAST_SHARE * total:
-        return f"{fused} of {total} convolutions run quantized, at least {LEAST_SHARE:.0%} should"
+    if (fused or any(node.input[0] in restored for node in floats)) and fused < MIN_SHARE * total:
+        return f"{fused} of {total} convolutions run quantized, at least {MIN_SHARE:.0%} should"
     return None

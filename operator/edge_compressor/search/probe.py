@@ -15,7 +15,7 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.runtime import Array
 
-MOST_SECONDS: Final = 300
+MAX_SECONDS: Final = 300
 
 
 def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
@@ -24,9 +24,9 @@ def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
     np.savez(feeds, allow_pickle=False, **feed)
     command = [sys.executable, "-m", "edge_compressor.search.probe", str(model), str(feeds), str(optimized)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"onnxruntime did not answer within {MOST_SECONDS} s"
+        return f"onnxruntime did not answer within {MAX_SECONDS} s"
     finally:
         feeds.unlink()
     if done.returncode < 0:

@@ -12,7 +12,7 @@ CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
 PRODUCTS: Final = ("MatMul", "Gemm")
 RECURRENT: Final = ("LSTM", "Attention")
 
-_LONGEST_SHOWN: Final = 40
+_MAX_SHOWN: Final = 40
 SENSITIVE_SHARES: Final = (0.125, 0.25, 0.5)
 """Of the nodes that could be quantized, the most sensitive first."""
 
@@ -34,7 +34,7 @@ class Part:
         if excluded:
             listed = " and ".join(excluded)
             count = f"{len(excluded)} node{'s' if len(excluded) > 1 else ''}"
-            shown.append(f"without {listed if len(listed) <= _LONGEST_SHOWN else count}")
+            shown.append(f"without {listed if len(listed) <= _MAX_SHOWN else count}")
         return f"{self.type}({', '.join(shown)})" if shown else self.type
 
     def to_json(self) -> dict[str, Any]:

@@ -16,16 +16,16 @@ from onnx import helper, numpy_helper
 Array = NDArray[Any]
 
 DATATYPES: Final = ("FP16", "INT8")
-LEAST_VALUES: Final = 1024
+MIN_VALUES: Final = 1024
 """A smaller tensor is not worth the nodes that restore it."""
-_LARGEST_FP16: Final = 65504.0
+_MAX_FP16: Final = 65504.0
 _INT8_STEPS: Final = 127
 
 
 def store(model: Path, to: Path, datatype: str) -> int:
     """Writes ``model`` with its FP32 weights as ``datatype`` to ``to``; answers how many tensors became small.
 
-    Initializers and constants, those of subgraphs too. Tensors with fewer than LEAST_VALUES values, or with some that
+    Initializers and constants, those of subgraphs too. Tensors with fewer than MIN_VALUES values, or with some that
     ``datatype`` cannot hold, stay as they are.
     """
     loaded = onnx.load(model)
@@ -80,14 +80,14 @@ def _restored(
     tensor: onnx.TensorProto, name: str, datatype: str
 ) -> tuple[list[onnx.TensorProto], list[onnx.NodeProto]] | None:
     """(what is stored, the nodes that make ``name`` of it); None for a tensor that stays."""
-    if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < LEAST_VALUES:
+    if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < MIN_VALUES:
         return None
     values = numpy_helper.to_array(tensor)
     if not np.isfinite(values).all():
         return None
     small = f"{name}.{datatype.lower()}"
     if datatype == "FP16":
-        if np.abs(values).max() > _LARGEST_FP16:
+        if np.abs(values).max() > _MAX_FP16:
             return None
         cast = helper.make_node("Cast", [small], [name], name=f"{small}.cast", to=onnx.TensorProto.FLOAT)
         return [numpy_helper.from_array(values.astype(np.float16), small)], [cast]

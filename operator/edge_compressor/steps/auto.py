@@ -91,7 +91,7 @@ class _Search:
     given: Path
     context: StepContext
     trials: Trials
-    most_trials: int
+    max_trials: int
     end: float
     """By time.monotonic."""
     tried: list[SearchTrial] = field(default_factory=list)
@@ -145,7 +145,7 @@ class _Search:
 
     def _used_up(self, *, reserved: int = 0) -> bool:
         """``reserved``: trials that are left for what comes later."""
-        return len(self.tried) + reserved >= self.most_trials or time.monotonic() >= self.end
+        return len(self.tried) + reserved >= self.max_trials or time.monotonic() >= self.end
 
     def _promising(self) -> list[SearchTrial]:
         """Quantized, fast, and dropped for nothing but their accuracy; those that lost least first."""
@@ -246,11 +246,13 @@ STEP = StepType(
             "Default: Balanced.",
             choice.OBJECTIVES,
         ),
-        "maxTrials": Whole(24, "How many candidates are made and measured at most; 1 to 200. Default: 24.", most=200),
+        "maxTrials": Whole(
+            24, "How many candidates are made and measured at most; 1 to 200. Default: 24.", maximum=200
+        ),
         "maxSeconds": Whole(
             900,
             "After so many seconds no further candidate is begun; 1 to 86400. Default: 900.",
-            most=86_400,
+            maximum=86_400,
         ),
         "agreement": Choice(
             "Close",
@@ -262,8 +264,8 @@ STEP = StepType(
             "99.0",
             "On how many of the samples artifact and source must agree, where datasets.evaluation has no label; judged "
             'by the lower end of the 90 % interval; "0" to "100". Default: "99.0".',
-            least="0",
-            most="100",
+            minimum="0",
+            maximum="100",
         ),
     },
     apply,

@@ -28,7 +28,7 @@ from edge_compressor.steps.weights import Weight, find_weights, fresh, load_floa
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gather", "Gemm", "MatMul")
 
-MOST_ROUNDS: Final = 300
+MAX_ROUNDS: Final = 300
 """Of k-means; it ends earlier when no centre moves."""
 
 NODES_BYTES: Final = 256
@@ -80,7 +80,7 @@ def _centres(ordered: Array, clusters: int) -> Array:
     """Lloyd's k-means on sorted values; a centre without values stays where it is."""
     centres = np.linspace(ordered[0], ordered[-1], clusters)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         ends = np.concatenate([[0], np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2), [ordered.size]])
         counts = np.diff(ends)
         moved = np.where(counts > 0, np.diff(sums[ends]) / np.maximum(counts, 1), centres)
@@ -113,8 +113,8 @@ STEP = StepType(
             64,
             "Distinct values that each weight tensor keeps; 2 to 256. The file is about as small with 256 as with 2, "
             "but fewer transfer faster and cost accuracy. Default: 64.",
-            least=2,
-            most=256,
+            minimum=2,
+            maximum=256,
         ),
         "opTypes": op_types(
             "ONNX operator types whose weights are clustered: Conv, ConvTranspose, Gemm, MatMul, Gather; at most 64. "

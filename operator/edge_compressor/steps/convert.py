@@ -37,7 +37,7 @@ from edge_compressor.steps.weights import check_finite, fresh, load_float, taken
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
-LARGEST_HALF: Final = float(np.finfo(np.float16).max)
+MAX_FLOAT16: Final = float(np.finfo(np.float16).max)
 
 FLOAT_OP_TYPES: Final = frozenset({
     "Cast", "CumSum", "Exp", "InstanceNormalization", "LayerNormalization", "LogSoftmax", "Mod", "NonMaxSuppression",
@@ -46,7 +46,7 @@ FLOAT_OP_TYPES: Final = frozenset({
 })  # fmt: skip
 """They stay in 32 bits: what sums or raises may exceed 65504, and what counts must be exact beyond 2048."""
 
-FEWEST_VALUES: Final = 64
+MIN_VALUES: Final = 64
 """A weight of fewer is stored as it is: the Cast that turns it back would take more than it saves."""
 
 
@@ -103,14 +103,14 @@ def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepCont
     kept |= {output.name for output in model.graph.output}
     taken, casts = taken_names(model), []
     for tensor in [tensor for tensor in model.graph.initializer if tensor.data_type == FLOAT]:
-        if tensor.name not in kept and np.prod(tensor.dims) >= FEWEST_VALUES:
+        if tensor.name not in kept and np.prod(tensor.dims) >= MIN_VALUES:
             half = fresh(f"{tensor.name}_fp16", taken)
             casts.append(
                 onnx.helper.make_node("Cast", [half], [tensor.name], name=fresh(f"{half}_cast", taken), to=FLOAT)
             )
             tensor.CopyFrom(_half(tensor, half, context))
     if not casts:
-        message = f"nothing to convert: no float32 weight of {FEWEST_VALUES} values or more is left to store as float16"
+        message = f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is left to store as float16"
         raise failed(context.name, f"{message}; exclude fewer nodes, or leave the step out")
     _set_nodes(model, [*casts, *model.graph.node])
 
@@ -118,10 +118,10 @@ def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepCont
 def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.TensorProto:
     """Raises Stalled(StepFailed) with the tensor's name for what float16 cannot hold."""
     values = onnx.numpy_helper.to_array(tensor)
-    if values.size >= FEWEST_VALUES or np.isnan(values).any():  # a bound may be infinite, which float16 holds
+    if values.size >= MIN_VALUES or np.isnan(values).any():  # a bound may be infinite, which float16 holds
         check_finite(tensor, context)
-    if (largest := float(np.abs(values[np.isfinite(values)]).max(initial=0))) > LARGEST_HALF:
-        message = f"{tensor.name!r} holds {largest:g} in magnitude, and float16 ends at {LARGEST_HALF:g}"
+    if (largest := float(np.abs(values[np.isfinite(values)]).max(initial=0))) > MAX_FLOAT16:
+        message = f"{tensor.name!r} holds {largest:g} in magnitude, and float16 ends at {MAX_FLOAT16:g}"
         raise failed(context.name, f"{message}: add the nodes that read it to excludeNodes")
     return onnx.numpy_helper.from_array(values.astype(np.float16), name)
 
@@ -146,7 +146,7 @@ class _Halving:
     floats_missing: set[str] = field(default_factory=set)
     """Tensors that there are in half form only."""
     weights: int = 0
-    """Of FEWEST_VALUES or more, in half form."""
+    """Of MIN_VALUES or more, in half form."""
 
     @classmethod
     def convert(cls, model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
@@ -155,7 +155,7 @@ class _Halving:
             walk._visit(node)
         if not walk.weights:
             message = (
-                f"nothing to convert: no float32 weight of {FEWEST_VALUES} values or more is read by a node that could "
+                f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is read by a node that could "
                 "compute in float16"
             )
             raise failed(context.name, f"{message}; exclude fewer nodes and floatOpTypes, or leave the step out")
@@ -212,7 +212,7 @@ class _Halving:
                 self.made.append(self._cast(name, half, HALF))
             else:
                 self.model.graph.initializer.append(_half(stored, half, self.context))
-                self.weights += int(np.prod(stored.dims) >= FEWEST_VALUES)
+                self.weights += int(np.prod(stored.dims) >= MIN_VALUES)
         return self.halves[name]
 
     def _as_float(self, name: str) -> None:
@@ -269,8 +269,8 @@ STEP = StepType(
             0,
             "Version of the ONNX operator set to convert to, for runtimes that want an older or newer one. 0: as it "
             "is. Default: 0.",
-            least=0,
-            most=1000,
+            minimum=0,
+            maximum=1000,
         ),
         "precision": Choice(
             "Keep",

@@ -40,7 +40,7 @@ STEP = StepType(
         "intermediateLayers": Texts(
             "Names of layers to compare, as the log lists them; at most 64. Default: the last convolution of "
             "each size.",
-            most=64, longest=256,
+            max_items=64, max_length=256,
         ),
         **training_settings(epochs=10, learning_rate="0.1"),
     },

@@ -29,14 +29,14 @@ STEP = StepType(
             ("Full", "Partial", "Frozen"),
         ),
         "trainableLayers": Whole(
-            2, "For Partial: how many layers before the head are trained; 1 to 1000. Default: 2.", most=1000
+            2, "For Partial: how many layers before the head are trained; 1 to 1000. Default: 2.", maximum=1000
         ),
         "newHeadClasses": Whole(
             0,
             "A new last layer for so many classes, untrained; 0 keeps the old; 0 to 100000. The source is not compared "
             "by accuracy then: set budget.minAccuracyPercent. Default: 0.",
-            least=0,
-            most=100_000,
+            minimum=0,
+            maximum=100_000,
         ),
         **training_settings(epochs=10, learning_rate="0.05"),
     },

@@ -227,15 +227,15 @@ STEP = StepType(
             "How many percent of the sum of squared singular values each weight keeps; a decimal in quotes, 1 to "
             "99.9999. Less is smaller, faster and less accurate; ranks are rounded up to a multiple of 16. Counts "
             "while rankPercent is 0. Default: 95.",
-            least="1",
-            most="99.9999",
+            minimum="1",
+            maximum="99.9999",
         ),
         "rankPercent": Whole(
             0,
             "The rank that each weight keeps, in percent of its full rank, rounded up to a multiple of 16; 1 to 99. "
             "0: as energyPercent has it. Default: 0.",
-            least=0,
-            most=99,
+            minimum=0,
+            maximum=99,
         ),
         "opTypes": op_types(
             "ONNX operator types to factorise: Conv, Gemm, MatMul; at most 64. Default: all of these.",

@@ -24,7 +24,9 @@ STEP = StepType(
     "Removes channels of convolutions and features of products: smaller and faster; Distill or FineTune recovers it.",
     {
         "ratioPercent": Whole(
-            50, "How many of each layer's channels go (Global: of all layers' together); 1 to 95. Default: 50.", most=95
+            50,
+            "How many of each layer's channels go (Global: of all layers' together); 1 to 95. Default: 50.",
+            maximum=95,
         ),
         "importance": Choice(
             "L1",
@@ -39,17 +41,19 @@ STEP = StepType(
             "Default: Local.",
             ("Local", "Global"),
         ),
-        "iterations": Whole(1, "In how many rounds, with training after each; 1 to 20. Default: 1.", most=20),
+        "iterations": Whole(1, "In how many rounds, with training after each; 1 to 20. Default: 1.", maximum=20),
         "roundTo": Whole(
-            8, "Channels are kept in the nearest multiple of this, which processors like; 1 to 64. Default: 8.", most=64
+            8,
+            "Channels are kept in the nearest multiple of this, which processors like; 1 to 64. Default: 8.",
+            maximum=64,
         ),
         "excludeLayers": Texts(
             "Names of layers that keep their channels, as the log lists them; at most 256. Default: none; those that "
             "give the outputs always do.",
-            most=256,
-            longest=256,
+            max_items=256,
+            max_length=256,
         ),
-        **training_settings(epochs=0, learning_rate="0.02", fewest_epochs=0),
+        **training_settings(epochs=0, learning_rate="0.02", min_epochs=0),
     },
     apply_program=apply_program,
     needs=("training",),

@@ -21,11 +21,11 @@ STEP = StepType(
     "PruneLayers",
     "Removes whole layers and residual blocks that change little; Distill or FineTune recovers it.",
     {
-        "layers": Whole(1, "How many layers or blocks go; 1 to 100. Default: 1.", most=100),
+        "layers": Whole(1, "How many layers or blocks go; 1 to 100. Default: 1.", maximum=100),
         "excludeLayers": Texts(
             "Names of layers or blocks that stay, as the log lists them; at most 256. Default: none.",
-            most=256,
-            longest=256,
+            max_items=256,
+            max_length=256,
         ),
     },
     apply_program=apply_program,

@@ -109,7 +109,7 @@ STEP = StepType(
             20,
             "How many percent of the weights are zero afterwards; 1 to 99. Without training, accuracy falls "
             "steeply somewhere beyond 50; with epochs, beyond 80. Default: 20.",
-            most=99,
+            maximum=99,
         ),
         "scope": Choice(
             "Local",
@@ -127,7 +127,7 @@ STEP = StepType(
             "at most 256. Default: none.",
             each="Name of a node in the ONNX graph, or of a layer.",
         ),
-        **training_settings(epochs=0, learning_rate="0.05", fewest_epochs=0),
+        **training_settings(epochs=0, learning_rate="0.05", min_epochs=0),
     },
     apply,
     apply_program,

@@ -7,7 +7,7 @@ where QuantizeStatic alone loses too much. The result is ONNX: nothing is traine
 
 from pathlib import Path
 
-from edge_compressor.steps.quantize_static import FEWEST_SAMPLES
+from edge_compressor.steps.quantize_static import MIN_SAMPLES
 from edge_compressor.steps.settings import Settings, Whole
 from edge_compressor.steps.step import REDUCE_RANGE, StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
@@ -27,9 +27,9 @@ STEP = StepType(
         "calibrationSamples": Whole(
             256,
             "How many samples of datasets.calibration, or else of datasets.training, the ranges of activations are "
-            f"chosen by; {FEWEST_SAMPLES} to 100000. Default: 256.",
-            least=FEWEST_SAMPLES,
-            most=100_000,
+            f"chosen by; {MIN_SAMPLES} to 100000. Default: 256.",
+            minimum=MIN_SAMPLES,
+            maximum=100_000,
         ),
         "reduceRange": REDUCE_RANGE,
         **training_settings(epochs=3, learning_rate="0.005"),

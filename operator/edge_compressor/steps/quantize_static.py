@@ -50,7 +50,7 @@ OP_TYPES: Final = (
 PER_CHANNEL_OPSET: Final = 13
 """The first version of ONNX in which a scale can have an axis."""
 
-FEWEST_SAMPLES: Final = 8
+MIN_SAMPLES: Final = 8
 """Ranges that one or two inputs happen to have cut off what others have."""
 
 METHODS: Final = {
@@ -63,8 +63,8 @@ METHODS: Final = {
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when the settings do not fit the model, or nothing is quantized."""
     assert context.calibration is not None
-    if context.calibration.size < FEWEST_SAMPLES:
-        message = f"{context.calibration.what}: {context.calibration.size} of at least {FEWEST_SAMPLES} samples"
+    if context.calibration.size < MIN_SAMPLES:
+        message = f"{context.calibration.what}: {context.calibration.size} of at least {MIN_SAMPLES} samples"
         raise failed(context.name, f"{message}, by which ranges can be chosen; some hundred are good")
     prepared, types, excluded = _prepare(model, settings, context)
     result = context.folder / "static.onnx"
@@ -207,11 +207,11 @@ STEP = StepType(
     {
         "calibrationSamples": Whole(
             256,
-            f"How many samples of datasets.calibration are run, spread evenly over it; {FEWEST_SAMPLES} to 100000, "
+            f"How many samples of datasets.calibration are run, spread evenly over it; {MIN_SAMPLES} to 100000, "
             "fewer if the set is smaller. More take longer and need more memory (Entropy and Percentile keep "
             "histograms). Default: 256.",
-            least=FEWEST_SAMPLES,
-            most=100_000,
+            minimum=MIN_SAMPLES,
+            maximum=100_000,
         ),
         "calibrationMethod": Choice(
             "MinMax",

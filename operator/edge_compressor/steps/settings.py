@@ -38,19 +38,19 @@ class Flag:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number, both ends included; ``most`` None: without end."""
+    """A whole number, both ends included; ``maximum`` None: without end."""
 
     default: int
     doc: str
-    least: int = 1
-    most: int | None = None
+    minimum: int = 1
+    maximum: int | None = None
 
     def read(self, value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and self.least <= value <= (self.most or value):
+        if isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= (self.maximum or value):
             return value
-        if self.most is None:
-            raise ValueError(f"a whole number, at least {self.least}")
-        raise ValueError(f"a whole number of {self.least} to {self.most}")
+        if self.maximum is None:
+            raise ValueError(f"a whole number, at least {self.minimum}")
+        raise ValueError(f"a whole number of {self.minimum} to {self.maximum}")
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Fraction:
 
     default: str
     doc: str
-    least: str
-    most: str
+    minimum: str
+    maximum: str
 
     def read(self, value: object) -> str:
         fits = isinstance(value, str) and _DECIMAL.fullmatch(value)
-        if isinstance(value, str) and fits and Decimal(self.least) <= Decimal(value) <= Decimal(self.most):
+        if isinstance(value, str) and fits and Decimal(self.minimum) <= Decimal(value) <= Decimal(self.maximum):
             return value
-        raise ValueError(f'a decimal in quotes, "{self.least}" to "{self.most}"')
+        raise ValueError(f'a decimal in quotes, "{self.minimum}" to "{self.maximum}"')
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Texts:
     """A list of texts, each once; empty by default."""
 
     doc: str
-    most: int
+    max_items: int
     """Of the list."""
-    longest: int
+    max_length: int
     """Characters of each."""
     pattern: str = ""
     each: str = "One of them."

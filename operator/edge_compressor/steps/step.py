@@ -234,14 +234,14 @@ _NAMES_SHOWN: Final = 12
 
 
 def op_types(doc: str) -> Texts:
-    return Texts(doc, most=64, longest=64, pattern="^[A-Za-z][A-Za-z0-9_]*$", each="An ONNX operator type.")
+    return Texts(doc, max_items=64, max_length=64, pattern="^[A-Za-z][A-Za-z0-9_]*$", each="An ONNX operator type.")
 
 
 EXCLUDE_NODES: Final = Texts(
     "Names of graph nodes that stay as they are, for the layers that lose too much accuracy; at most 256. "
     "Default: none.",
-    most=256,
-    longest=512,
+    max_items=256,
+    max_length=512,
     each="Name of a node in the ONNX graph.",
 )
 PER_CHANNEL: Final = Flag(

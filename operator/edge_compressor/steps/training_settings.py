@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from edge_compressor.steps.settings import Choice, Fraction, Setting, Whole
 
 
-def training_settings(*, epochs: int, learning_rate: str, fewest_epochs: int = 1) -> Mapping[str, Setting]:
+def training_settings(*, epochs: int, learning_rate: str, min_epochs: int = 1) -> Mapping[str, Setting]:
     return {
         "epochs": Whole(
             epochs,
-            f"How often the training set is gone through; {fewest_epochs} to 1000. Default: {epochs}.",
-            least=fewest_epochs,
-            most=1000,
+            f"How often the training set is gone through; {min_epochs} to 1000. Default: {epochs}.",
+            minimum=min_epochs,
+            maximum=1000,
         ),
-        "batchSize": Whole(128, "Samples in one step of the optimizer; 2 to 4096. Default: 128.", least=2, most=4096),
+        "batchSize": Whole(
+            128, "Samples in one step of the optimizer; 2 to 4096. Default: 128.", minimum=2, maximum=4096
+        ),
         "learningRate": Fraction(
             learning_rate,
             "The largest learning rate; it rises to it in the first quarter of the training and falls to nothing "
@@ -36,5 +38,5 @@ def training_settings(*, epochs: int, learning_rate: str, fewest_epochs: int = 1
             "half of them mirrored left to right, too. Default: None.",
             ("None", "Shift", "FlipShift"),
         ),
-        "seed": Whole(0, "Makes the training repeatable; 0 to 2147483647. Default: 0.", least=0, most=2**31 - 1),
+        "seed": Whole(0, "Makes the training repeatable; 0 to 2147483647. Default: 0.", minimum=0, maximum=2**31 - 1),
     }

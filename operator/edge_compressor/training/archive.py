@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:  # the desk looks at a file before it is pushed, and need not have torch
     from torch.export import ExportedProgram
 
-MOST_UNPACKED_BYTES: Final = 4 * 2**30
-MOST_MEMBERS: Final = 100_000
-MOST_JSON_BYTES: Final = 64 * 2**20
+MAX_UNPACKED_BYTES: Final = 4 * 2**30
+MAX_MEMBERS: Final = 100_000
+MAX_JSON_BYTES: Final = 64 * 2**20
 
 _PLAIN: Final = re.compile(
     r"(\.data/(version|serialization_id)|archive_format|archive_version|version|byteorder|\.format_version"
@@ -56,10 +56,10 @@ def check_operators(program: ExportedProgram) -> None:
 
 def _check_members(archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
-    if len(members) > MOST_MEMBERS:
-        raise Unsafe(f"{len(members)} members, limit {MOST_MEMBERS}")
-    if (total := sum(member.file_size for member in members)) > MOST_UNPACKED_BYTES:
-        raise Unsafe(f"{total} bytes unpacked, limit {MOST_UNPACKED_BYTES} bytes")
+    if len(members) > MAX_MEMBERS:
+        raise Unsafe(f"{len(members)} members, limit {MAX_MEMBERS}")
+    if (total := sum(member.file_size for member in members)) > MAX_UNPACKED_BYTES:
+        raise Unsafe(f"{total} bytes unpacked, limit {MAX_UNPACKED_BYTES} bytes")
     names = [member.filename for member in members]
     if len(set(names)) != len(names):
         raise Unsafe("the archive has a member twice")
@@ -78,8 +78,8 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def _check_json(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    if member.file_size > MOST_JSON_BYTES:
-        raise Unsafe(f"{member.filename}: {member.file_size} bytes, limit {MOST_JSON_BYTES} bytes")
+    if member.file_size > MAX_JSON_BYTES:
+        raise Unsafe(f"{member.filename}: {member.file_size} bytes, limit {MAX_JSON_BYTES} bytes")
     try:
         value = json.loads(archive.read(member))
     except (ValueError, RecursionError) as error:

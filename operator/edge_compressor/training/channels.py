@@ -13,7 +13,7 @@ from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
 
 PRUNABLE: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-MOST_OF_ONE_LAYER: Final = 0.9
+MAX_OF_ONE_LAYER: Final = 0.9
 """Global pruning would else take a layer whole."""
 
 
@@ -68,7 +68,7 @@ def _prune_once(
         importance=measure,
         global_pruning=settings["scope"] == "Global",
         pruning_ratio=ratio,
-        max_pruning_ratio=max(ratio, MOST_OF_ONE_LAYER),
+        max_pruning_ratio=max(ratio, MAX_OF_ONE_LAYER),
         ignored_layers=[layer for name, layer in module.named_modules() if name in kept],
         round_to=settings["roundTo"],
     )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edge_compressor.steps.step import StepContext
 from edgemodel.digest import canonical_json
 
-MOST_TIMES: Final = 4
+MAX_TIMES: Final = 4
 """How much larger than the parts a checkpoint may be: three times with AdamW's moments."""
 ROOM_BYTES: Final = 16 << 20
 """For what it holds besides: names, an entry for each tensor, the state of the random numbers."""
@@ -101,7 +101,7 @@ class Training:
 
     def _most_bytes(self) -> int:
         own: int = sum(value.nbytes for value in self.state.parts.state_dict().values())
-        return MOST_TIMES * own + ROOM_BYTES
+        return MAX_TIMES * own + ROOM_BYTES
 
     def _check(self, kept: Mapping[str, Any]) -> int:
         """Its epochs. Raises ValueError for what loading would not notice."""

@@ -20,9 +20,9 @@ from edge_compressor.training.program import TrainableProgram
 
 WARM_UP: Final = 0.25
 """Share of the steps in which the learning rate rises; Smith and Topin 2019, "Super-convergence" (1cycle)."""
-FEWEST_STEPS: Final = 5
+MIN_STEPS: Final = 5
 """Of a cycle: with fewer, no whole step is left for the rise."""
-MOST_SHIFT: Final = 2
+MAX_SHIFT: Final = 2
 """Pixels that FlipShift moves an image in each direction."""
 
 
@@ -85,7 +85,7 @@ def fit(
     zeros = [(one, one.detach() != 0) for one in parameters if one.dim() > 1 and bool((one == 0).any())]
     optimizer = _optimizer(schedule, parameters)
     steps = -(-dataset.size // schedule.batch_size)
-    total = max(FEWEST_STEPS, schedule.epochs * steps)
+    total = max(MIN_STEPS, schedule.epochs * steps)
     rates = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=schedule.learning_rate, total_steps=total, pct_start=WARM_UP
     )
@@ -175,14 +175,14 @@ def tensors(program: TrainableProgram, feeds: dict[str, Any]) -> tuple[Tensor, .
 
 
 def _augmented(images: Tensor, how: str, random: torch.Generator) -> Tensor:
-    """Images [n, channels, height, width]: shifted by up to MOST_SHIFT pixels, half of them mirrored for FlipShift."""
+    """Images [n, channels, height, width]: shifted by up to MAX_SHIFT pixels, half of them mirrored for FlipShift."""
     if images.dim() != 4 or not images.is_floating_point():
         return images
     if how == "FlipShift":
         mirrored = torch.rand(len(images), 1, 1, 1, generator=random) < 0.5
         images = torch.where(mirrored, images.flip(3), images)
-    down, right = torch.randint(0, 2 * MOST_SHIFT + 1, (2,), generator=random).tolist()
-    padded = nn.functional.pad(images, (MOST_SHIFT,) * 4)
+    down, right = torch.randint(0, 2 * MAX_SHIFT + 1, (2,), generator=random).tolist()
+    padded = nn.functional.pad(images, (MAX_SHIFT,) * 4)
     return padded[:, :, down : down + images.shape[2], right : right + images.shape[3]].contiguous()
 
 

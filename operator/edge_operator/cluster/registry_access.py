@@ -21,7 +21,7 @@ from edge_operator.registry_tokens import (
     token_review,
 )
 from edgemodel.errors import Transient
-from edgemodel.progress import MOST_BYTES
+from edgemodel.progress import MAX_BYTES
 from edgemodel.reasons import REGISTRY_UNREACHABLE
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def application(cluster: Cluster, signer: Signer | None, progressed: Progressed)
     async def pod(token: str) -> tuple[str, str] | None:
         return reviewed_pod(await ask(token))
 
-    app = web.Application(client_max_size=MOST_BYTES)
+    app = web.Application(client_max_size=MAX_BYTES)
     app.add_routes([web.post("/progress", progress_handler(pod, progressed))])
     if signer is not None:
         app.add_routes([web.get("/token", token_handler(signer, namespace))])

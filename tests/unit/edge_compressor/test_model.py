@@ -109,7 +109,7 @@ def test_an_input_that_is_no_tensor_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_beyond_the_limit_is_refused_by_its_size_alone(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("edge_compressor.model.MOST_BYTES", 10)
+    monkeypatch.setattr("edge_compressor.model.MAX_BYTES", 10)
     (tmp_path / "large.onnx").write_bytes(b"x" * 11)
     assert "11 bytes" in refusal(tmp_path / "large.onnx")
 

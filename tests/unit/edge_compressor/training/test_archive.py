@@ -127,7 +127,7 @@ def test_a_member_twice_is_refused(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_refused_by_what_it_declares(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MOST_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1 << 20)
     path = tmp_path / "m.pt2"
     path.write_bytes(site.source.read_bytes())
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as opened:
