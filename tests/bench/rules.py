@@ -11,7 +11,7 @@ from math import inf, sqrt
 
 import numpy as np
 
-from edge_operator.decide.analysis import Frozen, OnTrial, judge
+from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
 from edge_operator.decide.samples import Counts, Samples
 from edge_operator.decide.waves import plan_waves
 from edgemodel.analysis import Analysis, parse_analysis
@@ -70,7 +70,7 @@ class Ours:
         goals, wave, at, wave_began, seen = plan(fleet.nodes), 0, 0, 0, 0
         counted, failed = np.zeros_like(before), np.zeros_like(failed_before)
         shown, shown_failed = counted.copy(), failed.copy()
-        frozen = Frozen.begin(self.analysis, 1, EPOCH)
+        wave_baseline = WaveBaseline.begin(self.analysis, 1, EPOCH)
         entered = [0] * goals[0]
         while True:
             on = np.arange(fleet.nodes) < goals[wave]
@@ -87,7 +87,7 @@ class Ours:
             samples = Samples(
                 measured_at=now,
                 candidate="c",
-                since=frozen.since,
+                since=wave_baseline.since,
                 trial=tuple(since[: goals[wave]]),
                 control=tuple(since[goals[wave] :]),
                 baseline=tuple(baseline),
@@ -97,8 +97,8 @@ class Ours:
                 OnTrial(name, "default", EPOCH + timedelta(seconds=entry))
                 for name, entry in zip(names, entered, strict=False)
             )
-            judgement = judge(self.analysis, samples, frozen, "c", nodes, variants, False, now)
-            frozen = frozen.with_baselines(judgement.judged)
+            judgement = judge(self.analysis, samples, wave_baseline, "c", nodes, variants, False, now)
+            wave_baseline = wave_baseline.with_baselines(judgement.judged)
             if judgement.failed is not None:
                 return Run(ROLLED_BACK, at, seen)
             last = wave == len(goals) - 1
@@ -113,7 +113,7 @@ class Ours:
                 return Run(PROMOTED, at, seen)
             wave, wave_began = wave + 1, at
             entered += [at] * (goals[wave] - len(entered))
-            frozen = Frozen.begin(self.analysis, 1, now)
+            wave_baseline = WaveBaseline.begin(self.analysis, 1, now)
             before, failed_before = before + _stable(counted, on), failed_before + np.where(on, 0, failed)
             baseline = _counts(before.cumsum(axis=1), failed_before)
             counted, failed = np.zeros_like(counted), np.zeros_like(failed)

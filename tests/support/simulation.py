@@ -277,12 +277,12 @@ class Simulation:
 
     def measure(self) -> Samples | None:
         """What Prometheus says now of the candidate, since its wave began; the last it said while it is down."""
-        frozen = (self.status.get("rollout") or {}).get("analysis")
+        wave_baseline = (self.status.get("rollout") or {}).get("analysis")
         candidate = self.status.get("candidateRevision")
-        if not frozen or not candidate:
+        if not wave_baseline or not candidate:
             self.last_samples = None
             return None
-        since = datetime.fromisoformat(frozen["since"])
+        since = datetime.fromisoformat(wave_baseline["since"])
         last = self.last_samples
         if last is None or (last.candidate, last.since) != (candidate, since):
             last = Samples(self.now, candidate, since)

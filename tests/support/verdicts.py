@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
 
-from edge_operator.decide.analysis import Frozen, Judgement, OnTrial, judge
+from edge_operator.decide.analysis import Judgement, OnTrial, WaveBaseline, judge
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
 from edgemodel.analysis import Analysis, parse_analysis
@@ -59,7 +59,7 @@ def judgement(
     serving: timedelta = timedelta(minutes=10),
     measured_at: datetime = NOW,
     now: datetime = NOW,
-    frozen: Frozen | None = None,
+    wave_baseline: WaveBaseline | None = None,
     **more: Any,
 ) -> Judgement:
     """``nodes``: node -> variant; by default every node that was counted on, as ``default``."""
@@ -67,11 +67,11 @@ def judgement(
     nodes = nodes or dict.fromkeys(sorted(names), "default")
     on_trial = on_trial if on_trial is not None else tuple(sorted({item.node for item in trial} or {"camera-1"}))
     variants = {nodes[name] for name in on_trial}
-    frozen = frozen or Frozen.begin(analysis, len(variants), BEGAN)
+    wave_baseline = wave_baseline or WaveBaseline.begin(analysis, len(variants), BEGAN)
     samples = Samples(
         measured_at=measured_at,
         candidate=CANDIDATE,
-        since=frozen.since,
+        since=wave_baseline.since,
         trial=trial,
         control=control,
         baseline=baseline,
@@ -81,7 +81,7 @@ def judgement(
         **more,
     )
     ready = tuple(OnTrial(name, nodes[name], measured_at - serving) for name in on_trial)
-    return judge(analysis, samples, frozen, CANDIDATE, ready, nodes, is_first, now)
+    return judge(analysis, samples, wave_baseline, CANDIDATE, ready, nodes, is_first, now)
 
 
 def judged(analysis: Analysis, *args: Any, **options: Any) -> Judged:

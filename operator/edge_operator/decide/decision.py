@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_operator.decide import status as words
 from edge_operator.decide.actions import Action, SetPins
-from edge_operator.decide.analysis import Frozen
+from edge_operator.decide.analysis import WaveBaseline
 from edge_operator.decide.artifact import decide_artifact, target_name
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.node_health import NodeFailure
@@ -160,7 +160,7 @@ def _status(
 def _progress(situation: Situation, step: Step) -> dict[str, Any]:
     now, before = situation.now, situation.rollout_before
     waves = situation.observation.spec.rollout.waves
-    pauses, frozen = situation.timers.to_json(), _frozen(situation, step)
+    pauses, wave_baseline = situation.timers.to_json(), _wave_baseline(situation, step)
     return {
         "wave": step.wave,
         "waveName": waves[step.wave].name,
@@ -170,19 +170,19 @@ def _progress(situation: Situation, step: Step) -> dict[str, Any]:
         "reason": step.reason,
         **({"heldSince": words.timestamp(step.held_since)} if step.held_since is not None else {}),
         **({"pauses": pauses} if pauses else {}),
-        **({"analysis": frozen.to_json()} if frozen is not None else {}),
+        **({"analysis": wave_baseline.to_json()} if wave_baseline is not None else {}),
     }
 
 
-def _frozen(situation: Situation, step: Step) -> Frozen | None:
+def _wave_baseline(situation: Situation, step: Step) -> WaveBaseline | None:
     """The parameters of the wave: begun when its first nodes enter, or when the checks are others."""
-    analysis, frozen = situation.observation.spec.analysis, situation.frozen
+    analysis, wave_baseline = situation.observation.spec.analysis, situation.wave_baseline
     if not analysis.checks:
         return None
-    if frozen is None or step.measuring_begins:
+    if wave_baseline is None or step.measuring_begins:
         variants = {placed.variant for placed in situation.placement.placed}
-        return Frozen.begin(analysis, len(variants), situation.now)
-    return frozen.with_baselines(situation.judgement.judged)
+        return WaveBaseline.begin(analysis, len(variants), situation.now)
+    return wave_baseline.with_baselines(situation.judgement.judged)
 
 
 def _count(situation: Situation, failures: tuple[NodeFailure, ...]) -> NodeCounts:

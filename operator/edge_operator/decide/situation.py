@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from edge_operator.decide.analysis import Frozen, Judgement, OnTrial, Reported, judge, report
+from edge_operator.decide.analysis import Judgement, OnTrial, Reported, WaveBaseline, judge, report
 from edge_operator.decide.artifact import Artifact
 from edge_operator.decide.fleet import Fleet
 from edge_operator.decide.observation import Observation, Revision
@@ -80,8 +80,8 @@ class Situation:
         return Timers.of(self.rollout_before.get("pauses") or (), self.observation.spec.rollout.paused, self.now)
 
     @cached_property
-    def frozen(self) -> Frozen | None:
-        return Frozen.of(self.rollout_before.get("analysis"), self.observation.spec.analysis)
+    def wave_baseline(self) -> WaveBaseline | None:
+        return WaveBaseline.of(self.rollout_before.get("analysis"), self.observation.spec.analysis)
 
     @cached_property
     def reported(self) -> Reported:
@@ -99,7 +99,7 @@ class Situation:
         return judge(
             self.observation.spec.analysis,
             self.observation.samples,
-            self.frozen,
+            self.wave_baseline,
             self.target,
             tuple(ready.values()),
             {placed.node.name: placed.variant for placed in self.placement.placed},

@@ -287,7 +287,7 @@ def test_without_checks_readiness_alone_decides() -> None:
     assert "analysis" not in world.history[-3]["rollout"] if world.history[-3]["rollout"] else True
 
 
-# --- what is frozen ---
+# --- the baseline of a wave ---
 
 
 def test_each_wave_is_measured_anew_and_its_baseline_ends_where_it_begins() -> None:

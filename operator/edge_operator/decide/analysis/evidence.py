@@ -35,7 +35,7 @@ class Evidence:
     """Of one check."""
     is_first: bool
     """There is no stable revision to compare with."""
-    frozen: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
+    wave_baseline: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
     """(check, measure) -> the pooled limits of the wave's beginning."""
 
     @property
@@ -66,7 +66,7 @@ class Judged:
     waits: bool = False
     """Undecided, and data may yet decide."""
     pooled: Mapping[str, Limits] = field(default_factory=dict)
-    """Measure -> limits that were pooled over the nodes, to be frozen."""
+    """Measure -> limits that were pooled over the nodes, to be kept in the WaveBaseline."""
 
 
 def percent(share: float) -> str:

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from edge_operator.decide.analysis.accuracy import judge_accuracy
 from edge_operator.decide.analysis.error_rate import judge_error_rate
 from edge_operator.decide.analysis.evidence import Evidence, Judged
-from edge_operator.decide.analysis.frozen import Frozen
 from edge_operator.decide.analysis.golden_agreement import judge_golden_agreement
 from edge_operator.decide.analysis.latency import judge_latency
 from edge_operator.decide.analysis.promql import judge_promql
+from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.samples import Counts, Samples
 from edgemodel import reasons
 from edgemodel.analysis import Accuracy, Analysis, Check, ErrorRate, GoldenAgreement, Latency
@@ -61,7 +61,7 @@ NOT_MEASURED = Judgement(measured=False)
 def judge(
     analysis: Analysis,
     samples: Samples | None,
-    frozen: Frozen | None,
+    wave_baseline: WaveBaseline | None,
     candidate: str,
     nodes: tuple[OnTrial, ...],
     variants: Mapping[str, str],
@@ -71,19 +71,19 @@ def judge(
     """``variants``: node -> variant, of every placed node: samples of other nodes count for nothing."""
     if not analysis.checks:
         return NOTHING_TO_JUDGE
-    if samples is None or frozen is None or not nodes:
+    if samples is None or wave_baseline is None or not nodes:
         return NOT_MEASURED
-    if (samples.candidate, samples.since) != (candidate, frozen.since):
+    if (samples.candidate, samples.since) != (candidate, wave_baseline.since):
         return NOT_MEASURED
     if now - samples.measured_at > max(PATIENCE, 3 * analysis.interval):
-        return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, frozen.since)
+        return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, wave_baseline.since)
     judged: list[Judged] = []
     for variant in sorted({item.variant for item in nodes}):
-        evidence = _evidence(variant, samples, frozen, nodes, variants, is_first)
+        evidence = _evidence(variant, samples, wave_baseline, nodes, variants, is_first)
         judged += [_judge_one(check, evidence) for check in analysis.checks if not _is_query(check)]
-    whole = _evidence("", samples, frozen, nodes, variants, is_first)
+    whole = _evidence("", samples, wave_baseline, nodes, variants, is_first)
     judged += [_judge_one(check, whole) for check in analysis.checks if _is_query(check)]
-    return Judgement(tuple(judged), True, samples.measured_at, frozen.since, _reach(samples, nodes))
+    return Judgement(tuple(judged), True, samples.measured_at, wave_baseline.since, _reach(samples, nodes))
 
 
 def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
@@ -114,12 +114,12 @@ def _is_query(check: Check) -> bool:
 def _evidence(
     variant: str,
     samples: Samples,
-    frozen: Frozen,
+    wave_baseline: WaveBaseline,
     nodes: tuple[OnTrial, ...],
     variants: Mapping[str, str],
     is_first: bool,
 ) -> Evidence:
-    on_trial = {item.node: max(item.since, frozen.since) for item in nodes if item.variant == variant}
+    on_trial = {item.node: max(item.since, wave_baseline.since) for item in nodes if item.variant == variant}
 
     def mine(counts: tuple[Counts, ...]) -> tuple[Counts, ...]:
         return tuple(c for c in counts if variants.get(c.node) == variant and c.node not in samples.contradictory)
@@ -136,9 +136,9 @@ def _evidence(
         golden=samples.golden,
         answers=samples.answers,
         contradictory={node: why for node, why in samples.contradictory.items() if node in on_trial},
-        alpha=frozen.alpha,
+        alpha=wave_baseline.alpha,
         is_first=is_first,
-        frozen=frozen.of_variant(variant),
+        wave_baseline=wave_baseline.of_variant(variant),
     )
 
 

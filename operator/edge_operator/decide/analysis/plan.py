@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_operator.decide.analysis.frozen import Frozen
+from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.placement import switch_order
 from edgemodel.analysis import PromQL
@@ -33,8 +33,8 @@ def plan_measuring(observation: Observation) -> Plan | None:
     """None while no wave is being measured."""
     status, analysis = observation.status, observation.spec.analysis
     rollout, candidate = status.get("rollout") or {}, status.get("candidateRevision")
-    frozen = Frozen.of(rollout.get("analysis"), analysis)
-    if frozen is None or not candidate or not analysis.checks:
+    wave_baseline = WaveBaseline.of(rollout.get("analysis"), analysis)
+    if wave_baseline is None or not candidate or not analysis.checks:
         return None
     stable = status.get("stableRevision")
     began = datetime.fromisoformat(rollout["startedAt"])
@@ -49,8 +49,8 @@ def plan_measuring(observation: Observation) -> Plan | None:
         model=observation.name,
         candidate=candidate,
         stable=stable,
-        since=frozen.since,
-        baseline=analysis.baseline + max(frozen.since - began, timedelta()),
+        since=wave_baseline.since,
+        baseline=analysis.baseline + max(wave_baseline.since - began, timedelta()),
         interval=analysis.interval,
         queries=tuple(
             (check.name, fill_in(check.rule.query, names))

@@ -108,7 +108,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure], fai
 
 def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Tested | None:
     """None where nothing was counted on trial, or nothing is there to compare it with."""
-    pooled = evidence.frozen.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
+    pooled = evidence.wave_baseline.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
     baselines = {counts.node: counts for counts in evidence.baseline}
     limits = {
         counts.node: own

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from edge_operator import measuring
-from edge_operator.decide.analysis import Frozen, Plan, plan_measuring
+from edge_operator.decide.analysis import Plan, WaveBaseline, plan_measuring
 from edge_operator.decide.samples import Samples
 from edge_operator.measuring import Measurer
 from edge_operator.metrics import Metrics
@@ -27,8 +27,8 @@ def model(version: int, since: datetime | None, candidate: str = "m-2", **analys
     wanted = {**ANALYSIS, **analysis}
     status: dict[str, Any] = {"stableRevision": "m-1"}
     if since is not None:
-        frozen = Frozen.begin(parse_analysis(wanted), 1, since).to_json()
-        rollout = {"wave": 0, "startedAt": BEGAN.isoformat(), "analysis": frozen}
+        wave_baseline = WaveBaseline.begin(parse_analysis(wanted), 1, since).to_json()
+        rollout = {"wave": 0, "startedAt": BEGAN.isoformat(), "analysis": wave_baseline}
         status |= {"candidateRevision": candidate, "rollout": rollout}
     meta = {"namespace": "vision", "name": "m", "uid": "u", "resourceVersion": str(version)}
     meta |= {"generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}

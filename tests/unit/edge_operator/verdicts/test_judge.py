@@ -1,11 +1,11 @@
-"""All checks together: combined, frozen, reported; and what data count for nothing."""
+"""All checks together: combined, fixed for a wave, reported; and what data count for nothing."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from edge_operator.decide.analysis import Frozen, report
+from edge_operator.decide.analysis import WaveBaseline, report
 from edge_operator.decide.analysis.evidence import ALPHA
 from edgemodel import reasons
 from edgemodel.analysis import Analysis, parse_analysis
@@ -42,9 +42,9 @@ def test_each_variant_has_a_verdict_of_its_own() -> None:
 
 
 def test_the_level_is_shared_out_among_checks_and_variants_that_can_fail_by_chance() -> None:
-    assert Frozen.begin(THREE, 1, NOW).alpha == pytest.approx(ALPHA / 2)
-    assert Frozen.begin(THREE, 3, NOW).alpha == pytest.approx(ALPHA / 6)
-    assert Frozen.begin(analysis_of(GOLDEN), 1, NOW).alpha == ALPHA
+    assert WaveBaseline.begin(THREE, 1, NOW).alpha == pytest.approx(ALPHA / 2)
+    assert WaveBaseline.begin(THREE, 3, NOW).alpha == pytest.approx(ALPHA / 6)
+    assert WaveBaseline.begin(analysis_of(GOLDEN), 1, NOW).alpha == ALPHA
 
 
 def test_numbers_of_nodes_that_are_not_ours_count_for_nothing() -> None:
@@ -67,17 +67,17 @@ def test_a_node_whose_numbers_contradict_themselves_counts_as_not_reporting() ->
 
 
 def test_samples_of_another_wave_are_not_judged_by() -> None:
-    frozen = Frozen.begin(THREE, 1, BEGAN + timedelta(seconds=30))
+    wave_baseline = WaveBaseline.begin(THREE, 1, BEGAN + timedelta(seconds=30))
     before = judgement(THREE, (counts(total=600, errors=600),), BEFORE)
     assert before.failed is not None
-    other = Frozen.begin(THREE, 1, BEGAN)
-    found = judgement(THREE, (counts(total=600, errors=600),), BEFORE, frozen=other)
+    other = WaveBaseline.begin(THREE, 1, BEGAN)
+    found = judgement(THREE, (counts(total=600, errors=600),), BEFORE, wave_baseline=other)
     assert found.failed is not None
-    assert frozen.since != other.since
-    assert not _judged_with(THREE, other, frozen).measured
+    assert wave_baseline.since != other.since
+    assert not _judged_with(THREE, other, wave_baseline).measured
 
 
-def _judged_with(analysis: Analysis, measured: Frozen, now: Frozen) -> Any:
+def _judged_with(analysis: Analysis, measured: WaveBaseline, now: WaveBaseline) -> Any:
     from edge_operator.decide.analysis import OnTrial, judge
     from edge_operator.decide.samples import Samples
 
@@ -90,8 +90,8 @@ def test_before_anything_was_measured_nothing_is_judged() -> None:
     from edge_operator.decide.analysis import OnTrial, judge
 
     nodes = (OnTrial("camera-1", "default", BEGAN),)
-    frozen = Frozen.begin(THREE, 1, BEGAN)
-    assert not judge(THREE, None, frozen, CANDIDATE, nodes, {"camera-1": "default"}, False, NOW).measured
+    wave_baseline = WaveBaseline.begin(THREE, 1, BEGAN)
+    assert not judge(THREE, None, wave_baseline, CANDIDATE, nodes, {"camera-1": "default"}, False, NOW).measured
 
 
 def test_without_checks_there_is_nothing_to_wait_for() -> None:
@@ -123,14 +123,14 @@ def test_what_failed_when_prometheus_last_answered_no_longer_condemns_when_that_
     assert found.failed is None
 
 
-# --- frozen ---
+# --- the baseline of a wave ---
 
 
 def test_what_was_pooled_first_is_what_holds_for_the_wave() -> None:
     """Prometheus lost its data: the baseline of the wave's beginning stands in."""
     first = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000, errors=100),))
-    frozen = Frozen.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(first.judged)
-    later = judgement(analysis_of(ERRORS), (counts(total=2000, errors=100),), (), frozen=frozen)
+    wave_baseline = WaveBaseline.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(first.judged)
+    later = judgement(analysis_of(ERRORS), (counts(total=2000, errors=100),), (), wave_baseline=wave_baseline)
     assert later.failed is None
     without = judgement(analysis_of(ERRORS), (counts(total=2000, errors=100),), ())
     assert without.failed is not None
@@ -138,21 +138,21 @@ def test_what_was_pooled_first_is_what_holds_for_the_wave() -> None:
 
 def test_frozen_parameters_survive_status_and_are_dropped_when_the_checks_change() -> None:
     first = judgement(THREE, (counts(total=600),), BEFORE)
-    frozen = Frozen.begin(THREE, 1, BEGAN).with_baselines(first.judged)
-    again = Frozen.of(frozen.to_json(), THREE)
+    wave_baseline = WaveBaseline.begin(THREE, 1, BEGAN).with_baselines(first.judged)
+    again = WaveBaseline.of(wave_baseline.to_json(), THREE)
     assert again is not None
-    assert again.to_json() == frozen.to_json()
+    assert again.to_json() == wave_baseline.to_json()
     assert again.since == BEGAN
     assert {key[2] for key in again.baselines} == {"failed", "refused", "slowdown"}
-    assert Frozen.of(frozen.to_json(), analysis_of(ERRORS)) is None
-    assert Frozen.of(None, THREE) is None
+    assert WaveBaseline.of(wave_baseline.to_json(), analysis_of(ERRORS)) is None
+    assert WaveBaseline.of(None, THREE) is None
 
 
 def test_what_is_frozen_does_not_move_with_later_data() -> None:
     early = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000),))
-    frozen = Frozen.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(early.judged)
+    wave_baseline = WaveBaseline.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(early.judged)
     late = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000, errors=500),))
-    assert frozen.with_baselines(late.judged).baselines == frozen.baselines
+    assert wave_baseline.with_baselines(late.judged).baselines == wave_baseline.baselines
 
 
 # --- reported ---
@@ -173,7 +173,7 @@ def test_an_entry_is_written_anew_only_when_its_verdict_changes_or_its_evidence_
 def test_entries_stay_while_nothing_is_measured_and_go_with_their_revision() -> None:
     found = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE)
     gate = {"name": "maxSizeBytes", "verdict": "Pass"}
-    none = judgement(analysis_of(ERRORS), measured_at=NOW, frozen=Frozen.begin(THREE, 1, BEGAN))
+    none = judgement(analysis_of(ERRORS), measured_at=NOW, wave_baseline=WaveBaseline.begin(THREE, 1, BEGAN))
     assert report([gate, *found.entries], _not_measured(none), CANDIDATE).entries == found.entries
     assert report([gate, *found.entries], _not_measured(none), "m-other").entries == []
 

@@ -1,4 +1,4 @@
-"""The parameters by which a wave is judged, frozen in status when its measuring begins.
+"""The parameters by which a wave is judged, fixed in status when its measuring begins.
 
 Limits that moved with the data would be no limits; and a Prometheus that lost its data, or an operator that restarts,
 must not change them.
@@ -20,7 +20,7 @@ MAX_BASELINES = 80
 
 
 @dataclass(frozen=True)
-class Frozen:
+class WaveBaseline:
     since: datetime
     """When measuring began. What stable did before is the baseline, what the candidate does since is judged."""
     checks_hash: str
@@ -30,12 +30,12 @@ class Frozen:
     """(check, variant, measure) -> limits pooled over the nodes, as soon as there were any."""
 
     @classmethod
-    def begin(cls, analysis: Analysis, variants: int, now: datetime) -> "Frozen":
+    def begin(cls, analysis: Analysis, variants: int, now: datetime) -> "WaveBaseline":
         judged = sum(isinstance(check.rule, STATISTICAL) for check in analysis.checks) * max(variants, 1)
         return cls(now.replace(microsecond=0), analysis.checks_hash, ALPHA / max(judged, 1))
 
     @classmethod
-    def of(cls, remembered: Mapping[str, Any] | None, analysis: Analysis) -> "Frozen | None":
+    def of(cls, remembered: Mapping[str, Any] | None, analysis: Analysis) -> "WaveBaseline | None":
         """From ``status.rollout.analysis``; None where there is none, or it is about other checks."""
         if not remembered or remembered.get("checksHash") != analysis.checks_hash:
             return None
@@ -54,8 +54,8 @@ class Frozen:
             (check, measure): limits for (check, name, measure), limits in self.baselines.items() if name == variant
         }
 
-    def with_baselines(self, judged: tuple[Judged, ...]) -> "Frozen":
-        """What was pooled for the first time is kept; what is frozen stays."""
+    def with_baselines(self, judged: tuple[Judged, ...]) -> "WaveBaseline":
+        """Returns a copy with the limits that were pooled for the first time; those that are there already stay."""
         found = {(j.name, j.variant, measure): limits for j in judged for measure, limits in j.pooled.items()}
         return replace(self, baselines={**found, **self.baselines})
 
