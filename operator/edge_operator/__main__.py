@@ -7,11 +7,11 @@ import signal
 import sys
 
 from edge_operator import endpoints, logs, settings
+from edge_operator.analysis_runner import AnalysisRunner
 from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.collect import Collector
 from edge_operator.handlers import watch
-from edge_operator.measuring import Measurer
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus
 from edge_operator.reconcile import Reconciler, every, patiently
@@ -55,7 +55,7 @@ async def run(config: OperatorSettings) -> None:
                 tasks.create_task(_watch(world), name="watch")
                 tasks.create_task(leadership.keep(), name="lease")
                 tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
-                tasks.create_task(Measurer(world, prometheus, metrics).run(), name="measure")
+                tasks.create_task(AnalysisRunner(world, prometheus, metrics).run(), name="measure")
                 tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
                 if signer is not None:
                     collector = Collector(cluster, world, signer, config)

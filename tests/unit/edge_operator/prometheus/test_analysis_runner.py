@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from edge_operator import measuring
+from edge_operator import analysis_runner
+from edge_operator.analysis_runner import AnalysisRunner
 from edge_operator.decide.analysis import Plan, WaveBaseline, plan_measuring
 from edge_operator.decide.samples import Samples
-from edge_operator.measuring import Measurer
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError
 from edge_operator.world import Key, World
@@ -53,91 +53,91 @@ class Asked:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     made = Asked()
-    monkeypatch.setattr(measuring, "measure", made)
+    monkeypatch.setattr(analysis_runner, "measure", made)
     return made
 
 
-def make() -> tuple[World, Measurer, list[Key]]:
+def make() -> tuple[World, AnalysisRunner, list[Key]]:
     changed: list[Key] = []
     world = World(SETTINGS, changed.append)
-    return world, Measurer(world, cast(Prometheus, None), Metrics()), changed
+    return world, AnalysisRunner(world, cast(Prometheus, None), Metrics()), changed
 
 
-async def look(measurer: Measurer) -> None:
-    measurer.look()
+async def look(runner: AnalysisRunner) -> None:
+    runner.look()
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 async def test_a_candidate_on_trial_is_measured_and_its_model_looked_at(asked: Asked) -> None:
-    world, measurer, changed = make()
+    world, runner, changed = make()
     world.see(model(1, BEGAN))
     changed.clear()
-    await look(measurer)
+    await look(runner)
     assert [(plan.candidate, plan.stable, plan.since) for plan in asked.plans] == [("m-2", "m-1", BEGAN)]
     assert changed == [KEY]
     assert world.samples[KEY].candidate == "m-2"
 
 
 async def test_nothing_is_asked_again_before_its_interval_is_over(asked: Asked) -> None:
-    world, measurer, _ = make()
+    world, runner, _ = make()
     world.see(model(1, BEGAN, intervalSeconds=3600))
-    await look(measurer)
-    await look(measurer)
+    await look(runner)
+    await look(runner)
     assert len(asked.plans) == 1
 
 
 async def test_a_new_wave_is_measured_at_once(asked: Asked) -> None:
-    world, measurer, _ = make()
+    world, runner, _ = make()
     world.see(model(1, BEGAN, intervalSeconds=3600))
-    await look(measurer)
+    await look(runner)
     world.see(model(2, BEGAN + timedelta(minutes=5), intervalSeconds=3600))
-    await look(measurer)
+    await look(runner)
     assert [plan.since for plan in asked.plans] == [BEGAN, BEGAN + timedelta(minutes=5)]
     assert asked.plans[1].baseline == timedelta(hours=1, minutes=5)
 
 
 async def test_at_rest_nothing_is_asked_and_old_samples_are_forgotten(asked: Asked) -> None:
-    world, measurer, _ = make()
+    world, runner, _ = make()
     world.see(model(1, BEGAN))
-    await look(measurer)
+    await look(runner)
     world.see(model(2, None))
-    await look(measurer)
+    await look(runner)
     assert len(asked.plans) == 1
     assert KEY not in world.samples
 
 
 async def test_without_an_answer_what_was_measured_last_is_kept_with_the_reason(asked: Asked) -> None:
-    world, measurer, _ = make()
+    world, runner, _ = make()
     world.see(model(1, BEGAN, intervalSeconds=0))
-    await look(measurer)
+    await look(runner)
     before = world.samples[KEY]
     asked.error = PrometheusError("connection refused")
-    await look(measurer)
+    await look(runner)
     after = world.samples[KEY]
     assert after.problem == "connection refused"
     assert after.measured_at == before.measured_at
     asked.error = None
-    await look(measurer)
+    await look(runner)
     assert world.samples[KEY].problem == ""
 
 
 async def test_an_answer_that_never_came_is_told_too(asked: Asked) -> None:
-    world, measurer, _ = make()
+    world, runner, _ = make()
     world.see(model(1, BEGAN))
     asked.error = PrometheusError("no such host")
-    await look(measurer)
+    await look(runner)
     assert world.samples[KEY].problem == "no such host"
 
 
 async def test_a_defect_of_ours_ends_no_other_measurement(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
-    world, measurer, _ = make()
+    world, runner, _ = make()
     world.see(model(1, BEGAN, intervalSeconds=0))
     asked.error = ZeroDivisionError()
-    await look(measurer)
+    await look(runner)
     assert "measuring vision/m failed" in caplog.text
     asked.error = None
-    await look(measurer)
+    await look(runner)
     assert KEY in world.samples
 
 

@@ -20,7 +20,7 @@ AT_ONCE = 4
 """EdgeModels that are measured at a time."""
 
 
-class Measurer:
+class AnalysisRunner:
     def __init__(self, world: World, prometheus: Prometheus, metrics: Metrics) -> None:
         self._world, self._prometheus, self._metrics = world, prometheus, metrics
         self._asked: dict[Key, tuple[float, Plan]] = {}
