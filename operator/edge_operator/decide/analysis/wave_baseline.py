@@ -73,8 +73,8 @@ class WaveBaseline:
                     "measure": measure,
                     "requestCount": limits.requests,
                     "expected": f"{limits.p0:.6g}",
-                    "tooMuch": f"{limits.p1:.6g}",
-                    **({"edgeSeconds": f"{limits.edge:.6g}"} if limits.edge is not None else {}),
+                    "upperLimit": f"{limits.p1:.6g}",
+                    **({"bucketSeconds": f"{limits.edge:.6g}"} if limits.edge is not None else {}),
                 }
                 for (check, variant, measure), limits in rows
             ],
@@ -82,10 +82,10 @@ class WaveBaseline:
 
 
 def _limits(item: Mapping[str, Any]) -> Limits:
-    edge = item.get("edgeSeconds")
+    edge = item.get("bucketSeconds")
     return Limits(
         p0=float(item["expected"]),
-        p1=float(item["tooMuch"]),
+        p1=float(item["upperLimit"]),
         requests=item["requestCount"],
         edge=None if edge is None else float(edge),
     )
