@@ -42,7 +42,7 @@ async def run(config: OperatorSettings) -> None:
         reconciler = Reconciler(cluster, world, queue, metrics, leadership.leads)
         app = endpoints.application(world, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
         runners = [await endpoints.serve(app, config.http_port)]
-        metrics.watch_writes(cluster.writes)
+        metrics.watch_requests(cluster.requests)
         signer = await patiently(lambda: _signer(cluster, config))
         realm = registry_access.application(cluster, signer, world.progressed)
         runners.append(await endpoints.serve(realm, config.token_port))

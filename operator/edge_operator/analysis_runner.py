@@ -60,10 +60,10 @@ class AnalysisRunner:
         async with self._places:
             now = datetime.now(UTC)
             try:
-                with self._metrics.measuring_seconds.time():
+                with self._metrics.analysis_query_duration.time():
                     samples = await measure(self._prometheus, plan, now)
             except Exception as error:
-                self._metrics.measuring_errors.inc()
+                self._metrics.analysis_query_errors.inc()
                 if not isinstance(error, PrometheusError):
                     log.exception("measuring %s/%s failed", *key)
                 before = self._world.samples.get(key)

@@ -1,6 +1,6 @@
 """The operator's own metrics."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,9 +14,16 @@ class Metrics:
         self.queue_depth = Gauge(
             "edgemodel_operator_queue_depth", "EdgeModels that wait for a pass.", registry=self.registry
         )
-        self.pass_seconds = Histogram("edgemodel_operator_pass_seconds", "Duration of a pass.", registry=self.registry)
-        self.moves = Counter(
-            "edgemodel_operator_moves", "Changes of an EdgeModel's Ready condition.", ["reason"], registry=self.registry
+        self.reconcile_duration = Histogram(
+            "edgemodel_operator_reconcile_duration_seconds",
+            "Duration of a pass over one EdgeModel.",
+            registry=self.registry,
+        )
+        self.ready_transitions = Counter(
+            "edgemodel_operator_ready_transitions",
+            "Changes of an EdgeModel's Ready condition, by the reason that it changed to.",
+            ["reason"],
+            registry=self.registry,
         )
         self.api_errors = Counter(
             "edgemodel_operator_api_errors",
@@ -31,20 +38,20 @@ class Metrics:
             ["check", "verdict"],
             registry=self.registry,
         )
-        self.measuring_seconds = Histogram(
-            "edgemodel_operator_measuring_seconds",
-            "Duration of all queries about one EdgeModel.",
+        self.analysis_query_duration = Histogram(
+            "edgemodel_operator_analysis_query_duration_seconds",
+            "Duration of all Prometheus queries of one measurement of one EdgeModel.",
             registry=self.registry,
         )
-        self.measuring_errors = Counter(
-            "edgemodel_operator_measuring_errors",
-            "Measurements that Prometheus did not answer.",
+        self.analysis_query_errors = Counter(
+            "edgemodel_operator_analysis_query_errors",
+            "Measurements of an EdgeModel that failed, because Prometheus did not answer or refused a query.",
             registry=self.registry,
         )
 
-    def watch_writes(self, writes: dict[str, int]) -> None:
-        """Exports the counts that ``writes`` holds at each scrape."""
-        self.registry.register(_Writes(writes))
+    def watch_requests(self, requests: Mapping[tuple[str, str], int]) -> None:
+        """Exports, at each scrape, the counts that ``requests`` holds by (verb, kind)."""
+        self.registry.register(_Requests(requests))
 
     def watch_nodes(self, counts: Callable[[], Iterable[tuple[str, str, dict[str, Any]]]]) -> None:
         """Exports what ``counts`` gives at each scrape: (namespace, model, ``status.nodes``)."""
@@ -69,12 +76,16 @@ class _Nodes(Collector):
         yield family
 
 
-class _Writes(Collector):
-    def __init__(self, writes: dict[str, int]) -> None:
-        self._writes = writes
+class _Requests(Collector):
+    def __init__(self, requests: Mapping[tuple[str, str], int]) -> None:
+        self._requests = requests
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        family = CounterMetricFamily("edgemodel_operator_api_writes", "Writes to the API server.", labels=["write"])
-        for write, count in sorted(self._writes.items()):
-            family.add_metric([write], count)
+        family = CounterMetricFamily(
+            "edgemodel_operator_api_requests",
+            "Requests of the operator to the API server; watches and the lists that begin them are not counted.",
+            labels=["verb", "kind"],
+        )
+        for (verb, kind), count in sorted(self._requests.items()):
+            family.add_metric([verb, kind], count)
         yield family

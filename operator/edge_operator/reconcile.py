@@ -73,7 +73,7 @@ class Reconciler:
                 if not self._leads():
                     self._queue.add_after(key, NOT_LEADING_SECONDS)
                     continue
-                with self._metrics.pass_seconds.time():
+                with self._metrics.reconcile_duration.time():
                     await self.run_pass(key)
                 self._failures.pop(key, None)
             except ApiError as error:
@@ -148,7 +148,7 @@ class Reconciler:
             self._metrics.verdicts.labels(name, verdict).inc()
         for item in news:
             log.info("%s/%s: %s: %s", observation.namespace, observation.name, item.reason, item.message)
-            self._metrics.moves.labels(item.reason).inc()
+            self._metrics.ready_transitions.labels(item.reason).inc()
 
     async def _tell(self, event: dict[str, Any]) -> None:
         """Before the status is written, after which nobody would know any more that there is something to tell.

@@ -193,11 +193,12 @@ def seconds(start: str, end: str) -> float:
 
 
 def api_writes(site: Site) -> dict[str, float]:
-    """Writes of the operator since its start, by verb and kind."""
+    """Returns how many requests that write the operator has sent since its start, by verb and kind."""
     with forwarded(site, SYSTEM_NAMESPACE, "deployment/edgemodel-operator", 8080) as base:
         text = site.run("curl", "-sS", f"{base}/metrics")
-    found = re.findall(r'^edgemodel_operator_api_writes_total\{write="([^"]+)"\} ([\d.e+]+)', text, re.MULTILINE)
-    return {write: float(count) for write, count in found}
+    pattern = r'^edgemodel_operator_api_requests_total\{kind="([^"]+)",verb="([^"]+)"\} ([\d.e+]+)'
+    found = re.findall(pattern, text, re.MULTILINE)
+    return {f"{verb} {kind}": float(count) for kind, verb, count in found if verb not in ("get", "list")}
 
 
 def stats(site: Site, pod: dict[str, Any]) -> dict[str, Any]:

@@ -87,8 +87,8 @@ def test_an_uninstall_keeps_models_serving_and_a_new_install_takes_over(work: Wo
 def test_the_operator_tells_its_metrics_and_that_it_is_ready(work: Workspace) -> None:
     with forwarded(work.site, SYSTEM_NAMESPACE, "deployment/edgemodel-operator", 8080) as base:
         text = work.site.run("curl", "-sS", f"{base}/metrics")
-        assert "edgemodel_operator_pass_seconds_count" in text
-        assert "edgemodel_operator_api_writes_total" in text
+        assert "edgemodel_operator_reconcile_duration_seconds_count" in text
+        assert "edgemodel_operator_api_requests_total" in text
         assert work.site.run("curl", "-sS", f"{base}/readyz") == "ok\n"
 
 

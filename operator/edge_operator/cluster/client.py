@@ -33,8 +33,8 @@ class Cluster:
 
     def __init__(self, api: Any) -> None:
         self._api = api
-        self.writes: dict[str, int] = {}
-        """Writes so far by ``<verb> <kind>``."""
+        self.requests: dict[tuple[str, str], int] = {}
+        """Requests so far by (verb, kind); a list counts once a page, a subresource as ``Kind/subresource``."""
 
     @classmethod
     async def connect(cls) -> "Cluster":
@@ -55,6 +55,7 @@ class Cluster:
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """The object, or None when there is none."""
+        self._count("get", kind)
         try:
             return await self._request("GET", _path(api_version, kind, namespace, name))
         except ApiError as error:
@@ -66,6 +67,7 @@ class Cluster:
         """All objects of a kind in all namespaces, as lists of at most PAGE; all of one resourceVersion."""
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
         while True:
+            self._count("list", kind)
             page = await self._request("GET", _path(api_version, kind), query=query)
             yield page
             token = page["metadata"].get("continue")
@@ -115,8 +117,7 @@ class Cluster:
                 raise
 
     def _count(self, verb: str, kind: str) -> None:
-        key = f"{verb} {kind}"
-        self.writes[key] = self.writes.get(key, 0) + 1
+        self.requests[verb, kind] = self.requests.get((verb, kind), 0) + 1
 
     async def _request(
         self,

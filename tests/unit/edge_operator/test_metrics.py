@@ -20,6 +20,15 @@ def test_nodes_are_told_by_state() -> None:
     assert not any("selected" in line for line in found)
 
 
+def test_requests_to_the_api_server_are_counted_by_verb_and_kind() -> None:
+    metrics, requests = Metrics(), {("patch", "EdgeModel/status"): 2}
+    metrics.watch_requests(requests)
+    requests["get", "Lease"] = 1
+    found = scraped(metrics)
+    assert 'edgemodel_operator_api_requests_total{kind="EdgeModel/status",verb="patch"} 2.0' in found
+    assert 'edgemodel_operator_api_requests_total{kind="Lease",verb="get"} 1.0' in found
+
+
 def test_a_verdict_counts_when_it_changes_and_not_when_it_is_measured_again() -> None:
     def status(verdict: str, count: int) -> dict[str, object]:
         gate = {"name": "maxSizeBytes", "verdict": "Pass"}
