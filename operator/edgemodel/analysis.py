@@ -13,13 +13,13 @@ from edgemodel.names import short_hash
 
 
 @dataclass(frozen=True)
-class ErrorRate:
+class ErrorRateRule:
     max_increase: float = 0.01
     """A share: 0.01 is one percentage point."""
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyRule:
     objective_seconds: float | None = None
     max_increase: float = 0.01
     """Of the share of requests beyond the objective."""
@@ -28,27 +28,27 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class GoldenAgreement:
+class GoldenAgreementRule:
     min_percent: float | None = None
     """None: what the artifact itself demands."""
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class AccuracyRule:
     max_drop: float = 0.02
 
 
 @dataclass(frozen=True)
-class PromQL:
+class PromQLRule:
     query: str
     min: float | None
     max: float | None
 
 
 @dataclass(frozen=True)
-class Check:
+class AnalysisCheck:
     name: str
-    rule: ErrorRate | Latency | GoldenAgreement | Accuracy | PromQL
+    rule: ErrorRateRule | LatencyRule | GoldenAgreementRule | AccuracyRule | PromQLRule
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,30 @@ class MissingData:
 
 @dataclass(frozen=True)
 class Analysis:
-    checks: tuple[Check, ...]
+    checks: tuple[AnalysisCheck, ...]
     interval: timedelta = timedelta(seconds=15)
     baseline: timedelta = timedelta(seconds=3600)
     missing_data: MissingData = MissingData()
 
     @property
     def checks_hash(self) -> str:
-        what = [[check.name, type(check.rule).__name__, asdict(check.rule)] for check in self.checks]
+        what = [
+            [check.name, type(check.rule).__name__.removesuffix("Rule"), asdict(check.rule)] for check in self.checks
+        ]
         return short_hash(canonical_json(what).decode(), 10)
 
     @property
     def objective_seconds(self) -> float | None:
         """The first latency objective: the server's histogram gets a bucket edge there."""
         rules = (check.rule for check in self.checks)
-        found = (rule.objective_seconds for rule in rules if isinstance(rule, Latency))
+        found = (rule.objective_seconds for rule in rules if isinstance(rule, LatencyRule))
         return next((objective for objective in found if objective is not None), None)
 
 
 DEFAULT_CHECKS = (
-    Check("errors", ErrorRate()),
-    Check("latency", Latency()),
-    Check("golden", GoldenAgreement()),
+    AnalysisCheck("errors", ErrorRateRule()),
+    AnalysisCheck("latency", LatencyRule()),
+    AnalysisCheck("golden", GoldenAgreementRule()),
 )
 WITHOUT_SPEC = Analysis(DEFAULT_CHECKS, missing_data=MissingData(timedelta(0), "Proceed"))
 """Where a manifest has no ``analysis``: judged all the same, and never held up."""
@@ -103,28 +105,28 @@ def parse_analysis(value: Mapping[str, Any] | None) -> Analysis:
     )
 
 
-def _check(value: Mapping[str, Any]) -> Check:
+def _check(value: Mapping[str, Any]) -> AnalysisCheck:
     match value["type"]:
         case "ErrorRate":
-            rule: Any = ErrorRate(_share(value.get("errorRate"), "maxIncreasePercent", "1"))
+            rule: Any = ErrorRateRule(_share(value.get("errorRate"), "maxIncreasePercent", "1"))
         case "Latency":
             rule = _latency(value.get("latency") or {})
         case "GoldenAgreement":
-            rule = GoldenAgreement(_number((value.get("goldenAgreement") or {}).get("minPercent")))
+            rule = GoldenAgreementRule(_number((value.get("goldenAgreement") or {}).get("minPercent")))
         case "Accuracy":
-            rule = Accuracy(_share(value.get("accuracy"), "maxDropPercent", "2"))
+            rule = AccuracyRule(_share(value.get("accuracy"), "maxDropPercent", "2"))
         case "PromQL":
             own = value["promQL"]
-            rule = PromQL(own["query"], _number(own.get("min")), _number(own.get("max")))
+            rule = PromQLRule(own["query"], _number(own.get("min")), _number(own.get("max")))
         case other:
             raise ValueError(f"a check of type {other}: the schema knows more types than this operator")
-    return Check(value["name"], rule)
+    return AnalysisCheck(value["name"], rule)
 
 
-def _latency(value: Mapping[str, Any]) -> Latency:
+def _latency(value: Mapping[str, Any]) -> LatencyRule:
     objective = _number(value.get("objectiveMilliseconds"))
     slowdown = _number(value.get("maxSlowdownPercent", "100" if objective is None else None))
-    return Latency(
+    return LatencyRule(
         objective_seconds=None if objective is None else objective / 1000,
         max_increase=_share(value, "maxIncreasePercent", "1"),
         max_slowdown=None if slowdown is None else slowdown / 100,

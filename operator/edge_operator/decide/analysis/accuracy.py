@@ -16,14 +16,14 @@ from edge_operator.decide.analysis.shares import merge, reporting, served, witho
 from edge_operator.decide.samples import Counts
 from edge_operator.decide.statistics.proportions import difference
 from edgemodel import reasons
-from edgemodel.analysis import Accuracy
+from edgemodel.analysis import AccuracyRule
 from edgemodel.verdict import Verdict
 
 FEWEST_LABELS = 30
 """On each side; nothing is judged on fewer."""
 
 
-def judge_accuracy(name: str, rule: Accuracy, evidence: Evidence) -> Judged:
+def judge_accuracy(name: str, rule: AccuracyRule, evidence: Evidence) -> Judged:
     candidate = merge(evidence.trial)
     stable = _stable(evidence)
     labels, before = _labels(candidate), _labels(stable)

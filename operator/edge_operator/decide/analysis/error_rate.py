@@ -10,12 +10,12 @@ from edge_operator.decide.analysis.limits import allowed_share
 from edge_operator.decide.analysis.shares import Measure, judge_shares
 from edge_operator.decide.samples import Counts
 from edgemodel import reasons
-from edgemodel.analysis import ErrorRate
+from edgemodel.analysis import ErrorRateRule
 
 REFUSED_INCREASE = 0.2
 
 
-def judge_error_rate(name: str, rule: ErrorRate, evidence: Evidence) -> Judged:
+def judge_error_rate(name: str, rule: ErrorRateRule, evidence: Evidence) -> Judged:
     refused = max(REFUSED_INCREASE, rule.max_increase)
     measures = (
         Measure(

@@ -8,11 +8,11 @@ from edge_operator.decide.analysis.evidence import Evidence, Judged, on_nodes
 from edge_operator.decide.analysis.shares import reporting
 from edge_operator.decide.samples import GoldenCount
 from edgemodel import reasons
-from edgemodel.analysis import GoldenAgreement
+from edgemodel.analysis import GoldenAgreementRule
 from edgemodel.verdict import Verdict
 
 
-def judge_golden_agreement(name: str, rule: GoldenAgreement, evidence: Evidence) -> Judged:
+def judge_golden_agreement(name: str, rule: GoldenAgreementRule, evidence: Evidence) -> Judged:
     """By the node that agrees least."""
     golden = [count for count in evidence.golden if count.node in evidence.reporting]
 

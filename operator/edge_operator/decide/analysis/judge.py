@@ -17,7 +17,7 @@ from edge_operator.decide.analysis.promql import judge_promql
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.samples import Counts, Samples
 from edgemodel import reasons
-from edgemodel.analysis import Accuracy, Analysis, Check, ErrorRate, GoldenAgreement, Latency
+from edgemodel.analysis import AccuracyRule, Analysis, AnalysisCheck, ErrorRateRule, GoldenAgreementRule, LatencyRule
 from edgemodel.verdict import Verdict
 
 PATIENCE = timedelta(seconds=60)
@@ -92,23 +92,23 @@ def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
     return sorted(newest, reverse=True)[half - 1] if len(newest) >= half else None
 
 
-def _judge_one(check: Check, evidence: Evidence) -> Judged:
+def _judge_one(check: AnalysisCheck, evidence: Evidence) -> Judged:
     rule = check.rule
     match rule:
-        case ErrorRate():
+        case ErrorRateRule():
             return judge_error_rate(check.name, rule, evidence)
-        case Latency():
+        case LatencyRule():
             return judge_latency(check.name, rule, evidence)
-        case GoldenAgreement():
+        case GoldenAgreementRule():
             return judge_golden_agreement(check.name, rule, evidence)
-        case Accuracy():
+        case AccuracyRule():
             return judge_accuracy(check.name, rule, evidence)
     return judge_promql(check.name, rule, evidence)
 
 
-def _is_query(check: Check) -> bool:
+def _is_query(check: AnalysisCheck) -> bool:
     """A query is about the whole EdgeModel; everything else is judged for each variant."""
-    return not isinstance(check.rule, ErrorRate | Latency | GoldenAgreement | Accuracy)
+    return not isinstance(check.rule, ErrorRateRule | LatencyRule | GoldenAgreementRule | AccuracyRule)
 
 
 def _evidence(

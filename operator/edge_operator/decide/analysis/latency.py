@@ -22,7 +22,7 @@ from edge_operator.decide.samples import Counts
 from edge_operator.decide.statistics.histogram import quantile
 from edge_operator.decide.statistics.permutation import p_above
 from edgemodel import reasons
-from edgemodel.analysis import Latency
+from edgemodel.analysis import LatencyRule
 from edgemodel.verdict import Verdict
 
 MOST_A_MINUTE = 12.0
@@ -35,7 +35,7 @@ SHIFT_ALPHA = 0.05
 what is allowed; against one that is not slower at all, no look comes near it."""
 
 
-def judge_latency(name: str, rule: Latency, evidence: Evidence) -> Judged:
+def judge_latency(name: str, rule: LatencyRule, evidence: Evidence) -> Judged:
     measures = []
     if rule.objective_seconds is not None:
         sides = (evidence.trial, evidence.control, evidence.baseline)
@@ -49,7 +49,7 @@ def judge_latency(name: str, rule: Latency, evidence: Evidence) -> Judged:
     return judged
 
 
-def _objective(edge: float, rule: Latency) -> Measure:
+def _objective(edge: float, rule: LatencyRule) -> Measure:
     return Measure(
         key="objective",
         words=f"took longer than {1000 * edge:.4g} ms",

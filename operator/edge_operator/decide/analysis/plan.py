@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.placement import switch_order
-from edgemodel.analysis import PromQL
+from edgemodel.analysis import PromQLRule
 
 MAX_TIMED_NODES = 400
 """Histograms are read of at most so many nodes: with more there is nothing to gain but memory."""
@@ -55,7 +55,7 @@ def plan_measuring(observation: Observation) -> Plan | None:
         queries=tuple(
             (check.name, fill_in(check.rule.query, names))
             for check in analysis.checks
-            if isinstance(check.rule, PromQL)
+            if isinstance(check.rule, PromQLRule)
         ),
         nodes=_timed_nodes(observation, candidate, stable),
     )

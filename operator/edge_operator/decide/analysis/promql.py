@@ -3,13 +3,13 @@
 from edge_operator.decide.analysis.evidence import Evidence, Judged
 from edge_operator.decide.samples import Answer
 from edgemodel import reasons
-from edgemodel.analysis import PromQL
+from edgemodel.analysis import PromQLRule
 from edgemodel.verdict import Verdict
 
 NOT_ASKED = Answer(None, "not asked yet")
 
 
-def judge_promql(name: str, rule: PromQL, evidence: Evidence) -> Judged:
+def judge_promql(name: str, rule: PromQLRule, evidence: Evidence) -> Judged:
     answer = evidence.answers.get(name, NOT_ASKED)
     named = (("least", rule.min), ("limit", rule.max))
     bounds = [f"{name} {bound:g}" for name, bound in named if bound is not None]

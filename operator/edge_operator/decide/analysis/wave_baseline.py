@@ -12,9 +12,9 @@ from typing import Any
 from edge_operator.decide.analysis.evidence import ALPHA, BETA, Judged
 from edge_operator.decide.analysis.limits import Limits
 from edge_operator.decide.status import timestamp
-from edgemodel.analysis import Accuracy, Analysis, ErrorRate, Latency
+from edgemodel.analysis import AccuracyRule, Analysis, ErrorRateRule, LatencyRule
 
-STATISTICAL = (ErrorRate, Latency, Accuracy)
+STATISTICAL = (ErrorRateRule, LatencyRule, AccuracyRule)
 """Checks that can fail by chance. A golden set is answered rightly or not; a query's bounds are the user's."""
 MAX_BASELINES = 80
 
