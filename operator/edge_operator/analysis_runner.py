@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from edge_operator.decide.analysis import Plan, plan_measuring
+from edge_operator.decide.analysis import MeasurementPlan, plan_measuring
 from edge_operator.decide.samples import Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError, measure
@@ -23,7 +23,7 @@ AT_ONCE = 4
 class AnalysisRunner:
     def __init__(self, world: World, prometheus: Prometheus, metrics: Metrics) -> None:
         self._world, self._prometheus, self._metrics = world, prometheus, metrics
-        self._asked: dict[Key, tuple[float, Plan]] = {}
+        self._asked: dict[Key, tuple[float, MeasurementPlan]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -50,13 +50,13 @@ class AnalysisRunner:
     def _ended(self, key: Key, _: asyncio.Task[None]) -> None:
         self._running.pop(key, None)
 
-    def _is_due(self, key: Key, plan: Plan) -> bool:
+    def _is_due(self, key: Key, plan: MeasurementPlan) -> bool:
         """Also at once when another wave began."""
         asked, before = self._asked.get(key, (float("-inf"), None))
         same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
         return not same_wave or time.monotonic() - asked >= plan.interval.total_seconds()
 
-    async def _measure(self, key: Key, plan: Plan) -> None:
+    async def _measure(self, key: Key, plan: MeasurementPlan) -> None:
         async with self._places:
             now = datetime.now(UTC)
             try:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf, isfinite, isnan, nan
 
-from edge_operator.decide.analysis import Plan
+from edge_operator.decide.analysis import MeasurementPlan
 from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
 from edge_operator.prometheus import queries
 from edge_operator.prometheus.client import Prometheus, PrometheusError, Sample
@@ -18,7 +18,7 @@ LONG_AGO_SECONDS = 1e9
 NO_USERS = "PromQL checks are switched off for this Prometheus (chart value prometheus.promQLChecks)"
 
 
-async def measure(prometheus: Prometheus, plan: Plan, now: datetime) -> Samples:
+async def measure(prometheus: Prometheus, plan: MeasurementPlan, now: datetime) -> Samples:
     """All of what ``plan`` asks for, at the same moment. Raises PrometheusError.
 
     A candidate's process that was not there before the wave began in it: all it counted is the wave's. Stable's have

@@ -8,7 +8,7 @@ import pytest
 
 from edge_operator import analysis_runner
 from edge_operator.analysis_runner import AnalysisRunner
-from edge_operator.decide.analysis import Plan, WaveBaseline, plan_measuring
+from edge_operator.decide.analysis import MeasurementPlan, WaveBaseline, plan_measuring
 from edge_operator.decide.samples import Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError
@@ -40,10 +40,10 @@ class Asked:
     """Stands in for ``measure``: remembers plans, answers or fails."""
 
     def __init__(self) -> None:
-        self.plans: list[Plan] = []
+        self.plans: list[MeasurementPlan] = []
         self.error: Exception | None = None
 
-    async def __call__(self, _: Prometheus, plan: Plan, now: datetime) -> Samples:
+    async def __call__(self, _: Prometheus, plan: MeasurementPlan, now: datetime) -> Samples:
         self.plans.append(plan)
         if self.error is not None:
             raise self.error

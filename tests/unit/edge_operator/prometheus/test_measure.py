@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from edge_operator.decide.analysis import Plan
+from edge_operator.decide.analysis import MeasurementPlan
 from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
 from edge_operator.prometheus.client import Sample
@@ -97,8 +97,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://{address}"
 
 
-def plan(model: str, **changes: Any) -> Plan:
-    usual = Plan("vision", model, "m-2", "m-1", SINCE, baseline=timedelta(hours=1), interval=timedelta(seconds=15))
+def plan(model: str, **changes: Any) -> MeasurementPlan:
+    usual = MeasurementPlan(
+        "vision", model, "m-2", "m-1", SINCE, baseline=timedelta(hours=1), interval=timedelta(seconds=15)
+    )
     return replace(usual, **changes)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edge_operator.decide.analysis.plan import fill_in
+from edge_operator.decide.analysis.measurement_plan import fill_in
 from edge_operator.decide.samples import Answer
 from edgemodel import reasons
 from edgemodel.verdict import Verdict

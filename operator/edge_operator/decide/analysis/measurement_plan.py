@@ -13,7 +13,7 @@ MAX_TIMED_NODES = 400
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasurementPlan:
     namespace: str
     model: str
     candidate: str
@@ -29,7 +29,7 @@ class Plan:
     """Whose histograms are read; empty: everybody's."""
 
 
-def plan_measuring(observation: Observation) -> Plan | None:
+def plan_measuring(observation: Observation) -> MeasurementPlan | None:
     """None while no wave is being measured."""
     status, analysis = observation.status, observation.spec.analysis
     rollout, candidate = status.get("rollout") or {}, status.get("candidateRevision")
@@ -44,7 +44,7 @@ def plan_measuring(observation: Observation) -> Plan | None:
         "candidate": candidate,
         "stable": stable or "",
     }
-    return Plan(
+    return MeasurementPlan(
         namespace=observation.namespace,
         model=observation.name,
         candidate=candidate,
