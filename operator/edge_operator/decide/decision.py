@@ -23,7 +23,7 @@ from edge_operator.decide.pins import (
 from edge_operator.decide.placement import place
 from edge_operator.decide.resting import resting_conditions
 from edge_operator.decide.rollout import Move, Step, decide_rollout, find_trial
-from edge_operator.decide.situation import Memory, Situation
+from edge_operator.decide.context import Memory, PassContext
 from edge_operator.decide.status import Condition, NodeCounts
 from edge_operator.decide.timers import Timers
 from edge_operator.decide.validation import Validation, decide_validation
@@ -44,7 +44,7 @@ def decide(observation: Observation, now: datetime) -> Decision:
     target, memory = target_name(observation), Memory.of(observation)
     placement = place(observation, target)
     settled = {memory.stable, *memory.rejected}
-    situation = Situation(
+    context = PassContext(
         observation=observation,
         target=target,
         artifact=decide_artifact(observation, memory.rejected.keys(), now),
@@ -53,18 +53,18 @@ def decide(observation: Observation, now: datetime) -> Decision:
         validation=decide_validation(observation, target, placement, settled, now),
         now=now,
     )
-    if situation.validation.rejection is not None:
-        return _rest(situation.rejecting(_rejection(target, *situation.validation.rejection, now)))
-    if not situation.may_try():
-        return _rest(situation)
-    checks, judgement = situation.reported.entries, situation.reported.judgement
-    step = decide_rollout(find_trial(situation.fleet, target, judgement, situation.timers))
+    if context.validation.rejection is not None:
+        return _rest(context.rejecting(_rejection(target, *context.validation.rejection, now)))
+    if not context.may_try():
+        return _rest(context)
+    checks, judgement = context.reported.entries, context.reported.judgement
+    step = decide_rollout(find_trial(context.fleet, target, judgement, context.timers))
     if step.move is Move.ROLL_BACK:
-        rejected = situation.rejecting(_rejection(target, step.reason, step.message, now))
+        rejected = context.rejecting(_rejection(target, step.reason, step.message, now))
         return _rest(rejected, checks, step.failures, roll_back(rejected.fleet))
     if step.move is Move.PROMOTE:
-        return _rest(situation.promoting(), checks, step.failures)
-    return _on_trial(situation, checks, step)
+        return _rest(context.promoting(), checks, step.failures)
+    return _on_trial(context, checks, step)
 
 
 def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
@@ -76,34 +76,34 @@ def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[
     }
 
 
-def _on_trial(situation: Situation, checks: list[dict[str, Any]], step: Step) -> Decision:
+def _on_trial(context: PassContext, checks: list[dict[str, Any]], step: Step) -> Decision:
     say = words.stalled if step.stalled else words.reconciling
     conditions = say(step.reason, step.message)
-    return _decision(situation, conditions, checks, step.failures, step.pins, _progress(situation, step), step.wake_at)
+    return _decision(context, conditions, checks, step.failures, step.pins, _progress(context, step), step.wake_at)
 
 
 def _rest(
-    situation: Situation,
+    context: PassContext,
     checks: list[dict[str, Any]] | None = None,
     failures: tuple[NodeFailure, ...] = (),
     pins: tuple[SetPins, ...] | None = None,
 ) -> Decision:
     """No candidate is on trial: every node settles on stable. ``checks``: of a trial that ends in this pass."""
-    fleet, stable, timers = situation.fleet, situation.memory.stable, Timers(situation.now)
+    fleet, stable, timers = context.fleet, context.memory.stable, Timers(context.now)
     if stable is not None and not failures:
         failures = failures_at_rest(fleet, stable, timers)
     if pins is None:
         pins = settle(fleet, stable, timers) if stable else ()
     if checks is None:
-        before = situation.observation.status.get("checks") or ()
-        checks = [item for item in before if item.get("revision") == situation.target]
-    conditions = resting_conditions(situation, failures)
+        before = context.observation.status.get("checks") or ()
+        checks = [item for item in before if item.get("revision") == context.target]
+    conditions = resting_conditions(context, failures)
     wake_at = next_deadline_at_rest(fleet, stable, timers) if stable else None
-    return _decision(situation, conditions, checks, failures, pins, None, wake_at)
+    return _decision(context, conditions, checks, failures, pins, None, wake_at)
 
 
 def _decision(
-    situation: Situation,
+    context: PassContext,
     conditions: list[Condition],
     checks: list[dict[str, Any]],
     failures: tuple[NodeFailure, ...],
@@ -112,35 +112,35 @@ def _decision(
     wake_at: datetime | None,
 ) -> Decision:
     """``progress`` is ``status.rollout``: None while no candidate is on trial."""
-    artifact, validation = situation.artifact, situation.validation
-    candidate = situation.target if progress is not None else None
-    before, after = upkeep(situation, candidate)
-    fleet = situation.fleet
+    artifact, validation = context.artifact, context.validation
+    candidate = context.target if progress is not None else None
+    before, after = upkeep(context, candidate)
+    fleet = context.fleet
     changed = {change.node for change in pins}
     leaving = [change for change in roll_back(fleet) if change.node not in changed]
     changes = one_for_each_node((*unplace(fleet), *pins, *leaving, *end_deferrals(fleet)))
     actions = (*artifact.actions, *before, *validation.actions, *changes, *after)
     times = (artifact.wake_at, validation.wake_at, wake_at, fleet.next_routes())
     wakes = [time for time in times if time is not None]
-    status = _status(situation, conditions, checks, _count(situation, failures), candidate, progress)
+    status = _status(context, conditions, checks, _count(context, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))
 
 
 def _status(
-    situation: Situation,
+    context: PassContext,
     conditions: list[Condition],
     checks: list[dict[str, Any]],
     counts: NodeCounts,
     candidate: str | None,
     progress: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    observation, artifact, memory = situation.observation, situation.artifact, situation.memory
+    observation, artifact, memory = context.observation, context.artifact, context.memory
     all_conditions = [
         *conditions,
         _available(counts),
         Condition("ArtifactReady", artifact.revision is not None, artifact.reason, artifact.message),
         *_nodes_pending(counts),
-        *_latency_unverified(situation.validation),
+        *_latency_unverified(context.validation),
     ]
     before = observation.status.get("conditions") or []
     return {
@@ -149,18 +149,18 @@ def _status(
         "candidateRevision": candidate,
         "rejectedRevisions": _rejected(memory),
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
-        "validation": situation.validation.status,
+        "validation": context.validation.status,
         "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
         "rollout": progress,
-        "conditions": words.merge_conditions(before, all_conditions, observation.generation, situation.now),
+        "conditions": words.merge_conditions(before, all_conditions, observation.generation, context.now),
     }
 
 
-def _progress(situation: Situation, step: Step) -> dict[str, Any]:
-    now, before = situation.now, situation.rollout_before
-    waves = situation.observation.spec.rollout.waves
-    pauses, wave_baseline = situation.timers.to_json(), _wave_baseline(situation, step)
+def _progress(context: PassContext, step: Step) -> dict[str, Any]:
+    now, before = context.now, context.rollout_before
+    waves = context.observation.spec.rollout.waves
+    pauses, wave_baseline = context.timers.to_json(), _wave_baseline(context, step)
     return {
         "wave": step.wave,
         "waveName": waves[step.wave].name,
@@ -174,21 +174,21 @@ def _progress(situation: Situation, step: Step) -> dict[str, Any]:
     }
 
 
-def _wave_baseline(situation: Situation, step: Step) -> WaveBaseline | None:
+def _wave_baseline(context: PassContext, step: Step) -> WaveBaseline | None:
     """The parameters of the wave: begun when its first nodes enter, or when the checks are others."""
-    analysis, wave_baseline = situation.observation.spec.analysis, situation.wave_baseline
+    analysis, wave_baseline = context.observation.spec.analysis, context.wave_baseline
     if not analysis.checks:
         return None
     if wave_baseline is None or step.measuring_begins:
-        variants = {placed.variant for placed in situation.placement.placed}
-        return WaveBaseline.begin(analysis, len(variants), situation.now)
-    return wave_baseline.with_baselines(situation.judgement.judged)
+        variants = {placed.variant for placed in context.placement.placed}
+        return WaveBaseline.begin(analysis, len(variants), context.now)
+    return wave_baseline.with_baselines(context.judgement.judged)
 
 
-def _count(situation: Situation, failures: tuple[NodeFailure, ...]) -> NodeCounts:
+def _count(context: PassContext, failures: tuple[NodeFailure, ...]) -> NodeCounts:
     """A node that serves both, in the middle of a Surge, counts as the target's."""
-    fleet, target, stable = situation.fleet, situation.target, situation.memory.stable
-    placed, unsupported = situation.placement.placed, situation.placement.unsupported
+    fleet, target, stable = context.fleet, context.target, context.memory.stable
+    placed, unsupported = context.placement.placed, context.placement.unsupported
     online = [p for p in placed if p.node.online]
     offline = [p.node.name for p in placed if not p.node.online]
     on_target = [p for p in online if target != stable and fleet.pod(target, p)]

@@ -9,8 +9,8 @@ from edge_operator.decide.actions import (
     EnsureService,
     RecordVerdict,
 )
+from edge_operator.decide.context import Memory, PassContext
 from edge_operator.decide.observation import Observation, Revision
-from edge_operator.decide.situation import Memory, Situation
 from edgemodel import reasons
 from edgemodel.names import daemonset_name, puller_of
 from edgemodel.verdict import Verdict
@@ -19,24 +19,24 @@ Wanted = dict[str, tuple[Revision, str]]
 """DaemonSet name -> (revision, variant)."""
 
 
-def upkeep(situation: Situation, candidate: str | None) -> tuple[list[Action], list[Action]]:
+def upkeep(context: PassContext, candidate: str | None) -> tuple[list[Action], list[Action]]:
     """(before, after) the pins change: what must exist first; then verdicts on record and garbage.
 
     ``candidate``: the target while it is on trial.
     """
-    observation = situation.observation
-    live = _live_revisions(situation, candidate)
+    observation = context.observation
+    live = _live_revisions(context, candidate)
     wanted = _wanted_daemonsets(observation, live)
-    garbage = _garbage(observation, wanted, {*live, situation.target})
-    serving = observation.revision(situation.memory.stable) or observation.revision(situation.target)
-    return _objects(observation, wanted, serving), [*_verdicts(observation, situation.memory), *garbage]
+    garbage = _garbage(observation, wanted, {*live, context.target})
+    serving = observation.revision(context.memory.stable) or observation.revision(context.target)
+    return _objects(observation, wanted, serving), [*_verdicts(observation, context.memory), *garbage]
 
 
-def _live_revisions(situation: Situation, candidate: str | None) -> list[str]:
+def _live_revisions(context: PassContext, candidate: str | None) -> list[str]:
     """Stable, the candidate, and what a node is still pinned to."""
-    fleet = situation.fleet
+    fleet = context.fleet
     pinned = {fleet.known_pins[pin][0] for node in fleet.observation.nodes for pin in fleet.ours(node)}
-    return sorted({name for name in (situation.memory.stable, candidate, *pinned) if name})
+    return sorted({name for name in (context.memory.stable, candidate, *pinned) if name})
 
 
 def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:

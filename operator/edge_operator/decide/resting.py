@@ -1,19 +1,19 @@
 """What the conditions say while no candidate is on trial, and why there is no trial."""
 
 from edge_operator.decide import status as words
+from edge_operator.decide.context import PassContext
 from edge_operator.decide.node_health import NodeFailure
-from edge_operator.decide.situation import Situation
 from edge_operator.decide.status import Condition
 from edgemodel import reasons
 
 
-def resting_conditions(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Condition]:
+def resting_conditions(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
     """Ready, and Reconciling or Stalled where one of them is true."""
     observation, artifact, memory, target = (
-        situation.observation,
-        situation.artifact,
-        situation.memory,
-        situation.target,
+        context.observation,
+        context.artifact,
+        context.memory,
+        context.target,
     )
     if observation.name_taken:
         message = (
@@ -27,22 +27,22 @@ def resting_conditions(situation: Situation, failures: tuple[NodeFailure, ...]) 
     if target in memory.rejected:
         why = memory.rejected[target]
         after = f"; stable is {memory.stable}" if memory.stable else "; there is no stable revision to go back to"
-        reason = reasons.VALIDATION_FAILED if situation.validation.rejected(target) else reasons.ROLLED_BACK
+        reason = reasons.VALIDATION_FAILED if context.validation.rejected(target) else reasons.ROLLED_BACK
         return words.stalled(reason, f"{target} rejected: {why['reason']}: {why['message']}{after}")
     if artifact.revision is None:
         make = words.stalled if artifact.stalled else words.reconciling
         return make(artifact.reason, artifact.message)
-    if not situation.placement.placed:
-        return _nowhere(situation)
-    if not situation.validation.done:
-        return words.reconciling(situation.validation.reason, situation.validation.message)
-    return _serving(situation, failures)
+    if not context.placement.placed:
+        return _nowhere(context)
+    if not context.validation.done:
+        return words.reconciling(context.validation.reason, context.validation.message)
+    return _serving(context, failures)
 
 
-def _serving(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Condition]:
+def _serving(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
     """Nodes that failed do not keep it from being Ready unless they are more than ``maxFailedNodes``."""
-    fleet, target, limit = situation.fleet, situation.target, situation.observation.spec.rollout.max_failed_nodes
-    online = [placed for placed in situation.placement.placed if placed.node.online]
+    fleet, target, limit = context.fleet, context.target, context.observation.spec.rollout.max_failed_nodes
+    online = [placed for placed in context.placement.placed if placed.node.online]
     if len(failures) > limit:
         message = (
             f"{target}: {failures[0].message}; {len(failures)} of {len(online)} online nodes failed, limit {limit}"
@@ -53,7 +53,7 @@ def _serving(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Co
     waiting = [placed for placed in rest if fleet.pod(target, placed) is None]
     unsettled = [placed for placed in rest if fleet.ours(placed.node) - {fleet.pin(target, placed)}]
     if waiting:
-        message = f"{target}: {len(waiting)} of {len(online)} online nodes do not serve it yet{_trouble(situation)}"
+        message = f"{target}: {len(waiting)} of {len(online)} online nodes do not serve it yet{_trouble(context)}"
         return words.reconciling(reasons.NODES_CATCHING_UP, message)
     if unsettled:
         message = f"{target}: {len(unsettled)} of {len(online)} online nodes still run one before it beside it"
@@ -62,16 +62,16 @@ def _serving(situation: Situation, failures: tuple[NodeFailure, ...]) -> list[Co
     return words.ready(reasons.SERVING, f"{target} serves on {len(rest)} nodes{besides}")
 
 
-def _trouble(situation: Situation) -> str:
+def _trouble(context: PassContext) -> str:
     """What keeps one of the target's pods from being ready, if that is known."""
-    pods = situation.observation.pods
-    troubled = [pod for pod in pods if pod.revision == situation.target and pod.trouble is not None]
+    pods = context.observation.pods
+    troubled = [pod for pod in pods if pod.revision == context.target and pod.trouble is not None]
     first = min(troubled, key=lambda pod: pod.node, default=None)
     return f"; {first.node}: {first.trouble[0]}: {first.trouble[1]}" if first is not None and first.trouble else ""
 
 
-def _nowhere(situation: Situation) -> list[Condition]:
-    observation, unsupported = situation.observation, situation.placement.unsupported
+def _nowhere(context: PassContext) -> list[Condition]:
+    observation, unsupported = context.observation, context.placement.unsupported
     selector = ",".join(f"{key}={value}" for key, value in sorted(observation.spec.node_selector.items()))
     if unsupported:
         found = ", ".join(sorted({node.architecture for node in unsupported}))

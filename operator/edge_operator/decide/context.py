@@ -50,7 +50,7 @@ def _rejection(revision: Revision) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Situation:
+class PassContext:
     observation: Observation
     target: str
     """The revision that the spec asks for, recorded or not."""
@@ -120,10 +120,10 @@ class Situation:
             and self.validation.rejection is None
         )
 
-    def rejecting(self, rejection: dict[str, Any]) -> "Situation":
+    def rejecting(self, rejection: dict[str, Any]) -> "PassContext":
         return replace(
             self, memory=replace(self.memory, rejected={**self.memory.rejected, rejection["name"]: rejection})
         )
 
-    def promoting(self) -> "Situation":
+    def promoting(self) -> "PassContext":
         return replace(self, memory=replace(self.memory, stable=self.target))
