@@ -21,10 +21,10 @@ from edge_operator.decide.pins import (
     unplace,
 )
 from edge_operator.decide.placement import place
-from edge_operator.decide.resting import resting_conditions
 from edge_operator.decide.rollout import Move, Step, decide_rollout, find_trial
 from edge_operator.decide.context import Memory, PassContext
 from edge_operator.decide.status import Condition, NodeCounts
+from edge_operator.decide.steady_state import steady_state_conditions
 from edge_operator.decide.timers import Timers
 from edge_operator.decide.validation import Validation, decide_validation
 from edgemodel import reasons
@@ -97,7 +97,7 @@ def _rest(
     if checks is None:
         before = context.observation.status.get("checks") or ()
         checks = [item for item in before if item.get("revision") == context.target]
-    conditions = resting_conditions(context, failures)
+    conditions = steady_state_conditions(context, failures)
     wake_at = next_deadline_at_rest(fleet, stable, timers) if stable else None
     return _decision(context, conditions, checks, failures, pins, None, wake_at)
 

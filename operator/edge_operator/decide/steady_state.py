@@ -7,7 +7,7 @@ from edge_operator.decide.status import Condition
 from edgemodel import reasons
 
 
-def resting_conditions(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
+def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
     """Ready, and Reconciling or Stalled where one of them is true."""
     observation, artifact, memory, target = (
         context.observation,
