@@ -8,6 +8,7 @@ from edge_operator.decide import status as words
 from edge_operator.decide.actions import Action, SetPins
 from edge_operator.decide.analysis import WaveBaseline
 from edge_operator.decide.artifact import decide_artifact, target_name
+from edge_operator.decide.context import Memory, PassContext
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.observation import Observation, Revision
@@ -21,8 +22,7 @@ from edge_operator.decide.pins import (
     unplace,
 )
 from edge_operator.decide.placement import place
-from edge_operator.decide.rollout import Move, Step, decide_rollout, find_trial
-from edge_operator.decide.context import Memory, PassContext
+from edge_operator.decide.rollout import Move, RolloutDecision, decide_rollout, find_trial
 from edge_operator.decide.status import Condition, NodeCounts
 from edge_operator.decide.steady_state import steady_state_conditions
 from edge_operator.decide.timers import Timers
@@ -58,13 +58,13 @@ def decide(observation: Observation, now: datetime) -> Decision:
     if not context.may_try():
         return _rest(context)
     checks, judgement = context.reported.entries, context.reported.judgement
-    step = decide_rollout(find_trial(context.fleet, target, judgement, context.timers))
-    if step.move is Move.ROLL_BACK:
-        rejected = context.rejecting(_rejection(target, step.reason, step.message, now))
-        return _rest(rejected, checks, step.failures, roll_back(rejected.fleet))
-    if step.move is Move.PROMOTE:
-        return _rest(context.promoting(), checks, step.failures)
-    return _on_trial(context, checks, step)
+    rollout = decide_rollout(find_trial(context.fleet, target, judgement, context.timers))
+    if rollout.move is Move.ROLL_BACK:
+        rejected = context.rejecting(_rejection(target, rollout.reason, rollout.message, now))
+        return _rest(rejected, checks, rollout.failures, roll_back(rejected.fleet))
+    if rollout.move is Move.PROMOTE:
+        return _rest(context.promoting(), checks, rollout.failures)
+    return _on_trial(context, checks, rollout)
 
 
 def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
@@ -76,10 +76,12 @@ def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[
     }
 
 
-def _on_trial(context: PassContext, checks: list[dict[str, Any]], step: Step) -> Decision:
-    say = words.stalled if step.stalled else words.reconciling
-    conditions = say(step.reason, step.message)
-    return _decision(context, conditions, checks, step.failures, step.pins, _progress(context, step), step.wake_at)
+def _on_trial(context: PassContext, checks: list[dict[str, Any]], rollout: RolloutDecision) -> Decision:
+    say = words.stalled if rollout.stalled else words.reconciling
+    conditions = say(rollout.reason, rollout.message)
+    return _decision(
+        context, conditions, checks, rollout.failures, rollout.pins, _progress(context, rollout), rollout.wake_at
+    )
 
 
 def _rest(
@@ -157,29 +159,29 @@ def _status(
     }
 
 
-def _progress(context: PassContext, step: Step) -> dict[str, Any]:
+def _progress(context: PassContext, rollout: RolloutDecision) -> dict[str, Any]:
     now, before = context.now, context.rollout_before
     waves = context.observation.spec.rollout.waves
-    pauses, wave_baseline = context.timers.to_json(), _wave_baseline(context, step)
+    pauses, wave_baseline = context.timers.to_json(), _wave_baseline(context, rollout)
     return {
-        "wave": step.wave,
-        "waveName": waves[step.wave].name,
+        "wave": rollout.wave,
+        "waveName": waves[rollout.wave].name,
         "waves": len(waves),
         "startedAt": before.get("startedAt", words.timestamp(now)),
-        "waveStartedAt": words.timestamp(step.wave_started or now),
-        "reason": step.reason,
-        **({"heldSince": words.timestamp(step.held_since)} if step.held_since is not None else {}),
+        "waveStartedAt": words.timestamp(rollout.wave_started or now),
+        "reason": rollout.reason,
+        **({"heldSince": words.timestamp(rollout.held_since)} if rollout.held_since is not None else {}),
         **({"pauses": pauses} if pauses else {}),
         **({"analysis": wave_baseline.to_json()} if wave_baseline is not None else {}),
     }
 
 
-def _wave_baseline(context: PassContext, step: Step) -> WaveBaseline | None:
+def _wave_baseline(context: PassContext, rollout: RolloutDecision) -> WaveBaseline | None:
     """The parameters of the wave: begun when its first nodes enter, or when the checks are others."""
     analysis, wave_baseline = context.observation.spec.analysis, context.wave_baseline
     if not analysis.checks:
         return None
-    if wave_baseline is None or step.measuring_begins:
+    if wave_baseline is None or rollout.measuring_begins:
         variants = {placed.variant for placed in context.placement.placed}
         return WaveBaseline.begin(analysis, len(variants), context.now)
     return wave_baseline.with_baselines(context.judgement.judged)

@@ -35,7 +35,7 @@ class Move(StrEnum):
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutDecision:
     """One move with its reason, the pins it changes and, while a candidate is on trial, the wave it is in."""
 
     move: Move
@@ -143,12 +143,12 @@ def find_trial(fleet: Fleet, candidate: str, judgement: Judgement, timers: Timer
     )
 
 
-def decide_rollout(trial: Trial) -> Step:
+def decide_rollout(trial: Trial) -> RolloutDecision:
     """The next move."""
     back = _reason_to_roll_back(trial)
     if back is not None:
         reason, message = back
-        return Step(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
+        return RolloutDecision(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
     if trial.timers.paused:
         text = f"{trial.where}: spec.rollout.paused, {len(trial.pods)} nodes serve {trial.candidate}"
         return _hold(trial, reasons.PAUSED, text, held_since=trial.held_since, finish=False)
@@ -170,7 +170,7 @@ def _reason_to_roll_back(trial: Trial) -> tuple[str, str] | None:
     return None
 
 
-def _go_on(trial: Trial) -> Step:
+def _go_on(trial: Trial) -> RolloutDecision:
     """Holds in this wave, goes to the next, or promotes; waves that add no node are passed over."""
     while True:
         if trial.entering:
@@ -196,19 +196,21 @@ def _go_on(trial: Trial) -> Step:
         if trial.is_last:
             text = f"{trial.candidate} serves on {len(pods)} nodes after all waves"
             pins = tuple(_keep(trial))
-            return Step(Move.PROMOTE, reasons.SERVING, text, pins, trial.wave, trial.started, failures=trial.failures)
+            return RolloutDecision(
+                Move.PROMOTE, reasons.SERVING, text, pins, trial.wave, trial.started, failures=trial.failures
+            )
         trial = replace(trial, wave=trial.wave + 1, held_since=None)
         if trial.entering:
             trial = replace(trial, started=trial.timers.now)
 
 
-def _enter(trial: Trial) -> Step:
+def _enter(trial: Trial) -> RolloutDecision:
     """Nodes enter the wave, with a deadline of their own."""
     changes = [c for p in trial.entering if (c := switch_node(trial.fleet, p, trial.candidate)) is not None]
     fresh = trial.wave == trial.wave_before and trial.is_fresh(trial.started)
     if changes and not fresh:
         trial = replace(trial, started=trial.timers.now)
-    return Step(
+    return RolloutDecision(
         Move.ADVANCE,
         reasons.ROLLING_OUT,
         f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.size} nodes",
@@ -221,7 +223,7 @@ def _enter(trial: Trial) -> Step:
     )
 
 
-def _undecided(trial: Trial, due: datetime) -> Step | None:
+def _undecided(trial: Trial, due: datetime) -> RolloutDecision | None:
     """What to do at the end of a wave whose checks do not decide; None: go on."""
     judgement, missing = trial.judgement, trial.fleet.observation.spec.analysis.missing_data
     if not judgement.measured:
@@ -248,7 +250,7 @@ def _undecided(trial: Trial, due: datetime) -> Step | None:
     limit = f"limit {missing.deadline.total_seconds():.0f} s (analysis.missingData.deadlineSeconds)"
     if missing.on_deadline == "RollBack":
         message = f"{text}; undecided since {timestamp(since)}, {limit}"
-        return Step(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
+        return RolloutDecision(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
     message = f"{text}; {limit}"
     return _hold(trial, reasons.ANALYSIS_DEADLINE_EXCEEDED, message, held_since=since, stalled=True)
 
@@ -264,7 +266,7 @@ def _waits_for(judgement: Judgement, due: datetime) -> tuple[str, str] | None:
     return None
 
 
-def _no_progress(trial: Trial, reason: str, text: str) -> Step:
+def _no_progress(trial: Trial, reason: str, text: str) -> RolloutDecision:
     """Held by nodes that do not serve; a person is asked when that lasts."""
     served = [pod.served_since(trial.timers.now) for pod in trial.pods]
     last, deadline = max([trial.started, *served, *_stopped(trial)]), trial.rollout.progress_deadline
@@ -302,10 +304,10 @@ def _hold(
     held_since: datetime | None = None,
     stalled: bool = False,
     finish: bool = True,
-) -> Step:
+) -> RolloutDecision:
     """``finish``: nodes that serve both revisions lose stable's pin."""
     pins = (*(_finishing(trial) if finish else ()), *_keep(trial))
-    return Step(
+    return RolloutDecision(
         Move.HOLD,
         reason,
         text,
