@@ -16,7 +16,7 @@ from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus
 from edge_operator.reconcile import Reconciler, every, patiently
 from edge_operator.registry_tokens import Signer
-from edge_operator.settings import OperatorSettings
+from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue
 from edge_operator.world import Key, World
 from edgemodel.errors import EdgeModelError
@@ -29,7 +29,7 @@ SWEEP_SECONDS = 30
 COLLECT_SECONDS = 600
 
 
-async def run(config: OperatorSettings) -> None:
+async def run(config: ProcessSettings) -> None:
     """Raises LeaseLost, or what a part of the operator died of."""
     queue: WorkQueue[Key] = WorkQueue()
     world = World(config.decisions, queue.add)
@@ -78,14 +78,14 @@ async def _watch(world: World) -> None:
     raise _ToldToStop
 
 
-async def _signer(cluster: Cluster, config: OperatorSettings) -> Signer | None:
+async def _signer(cluster: Cluster, config: ProcessSettings) -> Signer | None:
     """Of tokens for the embedded registry, where there is one."""
     if not config.decisions.registry_embedded:
         return None
     return await registry_access.make_signer(cluster, config.namespace)
 
 
-async def _main(config: OperatorSettings) -> int:
+async def _main(config: ProcessSettings) -> int:
     return_code = 0
     task = asyncio.ensure_future(run(config))
     loop = asyncio.get_running_loop()

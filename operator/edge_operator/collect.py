@@ -32,7 +32,7 @@ from edge_operator.cluster import Cluster
 from edge_operator.decide.collection import Image, InUse, may_free, sweep
 from edge_operator.decide.status import timestamp
 from edge_operator.registry_tokens import Signer, sign_for_operator
-from edge_operator.settings import OperatorSettings
+from edge_operator.settings import ProcessSettings
 from edge_operator.views import is_validation, job_view
 from edge_operator.world import World
 from edgemodel.names import (
@@ -55,7 +55,7 @@ class Collector:
         cluster: Cluster,
         world: World,
         signer: Signer,
-        config: OperatorSettings,
+        config: ProcessSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._world, self._clock = cluster, world, clock

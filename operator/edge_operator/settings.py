@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_operator.decide.observation import Settings
+from edge_operator.decide.observation import OperatorSettings
 from edge_operator.prometheus import PrometheusSettings
 from edgemodel.errors import Stalled
 from edgemodel.reasons import INVALID_SPEC
 
 
 @dataclass(frozen=True)
-class OperatorSettings:
+class ProcessSettings:
     namespace: str
     identity: str
-    decisions: Settings
+    decisions: OperatorSettings
     json_logs: bool
     prometheus: PrometheusSettings
     registry_deployment: str = ""
@@ -25,7 +25,7 @@ class OperatorSettings:
     token_port: int = 8082
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
+def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSettings:
     """Raises Stalled naming the variable that is missing."""
 
     def need(name: str) -> str:
@@ -37,10 +37,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSet
     def names(name: str) -> tuple[str, ...]:
         return tuple(item.strip() for item in environment.get(name, "").split(",") if item.strip())
 
-    return OperatorSettings(
+    return ProcessSettings(
         namespace=need("EDGEMODEL_OPERATOR_NAMESPACE"),
         identity=environment.get("HOSTNAME", "edgemodel-operator"),
-        decisions=Settings(
+        decisions=OperatorSettings(
             server_image=need("EDGEMODEL_SERVER_IMAGE"),
             compressor_image=need("EDGEMODEL_COMPRESSOR_IMAGE"),
             trainer_image=need("EDGEMODEL_TRAINER_IMAGE"),

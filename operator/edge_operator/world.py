@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings, ValidationJob
+from edge_operator.decide.observation import (
+    Applied,
+    Job,
+    Node,
+    Observation,
+    OperatorSettings,
+    Pod,
+    Revision,
+    ValidationJob,
+)
 from edge_operator.decide.placement import matches
 from edge_operator.decide.samples import Samples
 from edge_operator.views import (
@@ -83,7 +92,7 @@ class Owned:
 class World:
     def __init__(
         self,
-        settings: Settings,
+        settings: OperatorSettings,
         changed: Callable[[Key], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

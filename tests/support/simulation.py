@@ -29,14 +29,23 @@ from edge_operator.decide.actions import (
     StartValidation,
 )
 from edge_operator.decide.artifact import target_name
-from edge_operator.decide.observation import Applied, Job, Node, Observation, Pod, Revision, Settings, ValidationJob
+from edge_operator.decide.observation import (
+    Applied,
+    Job,
+    Node,
+    Observation,
+    OperatorSettings,
+    Pod,
+    Revision,
+    ValidationJob,
+)
 from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import EdgeModelSpec, parse_spec
 from edgemodel.target import Agreement, Latency, Measured, Unfit
 
-SETTINGS = Settings(
+SETTINGS = OperatorSettings(
     server_image="registry.example/server@sha256:" + "0" * 64,
     compressor_image="registry.example/compressor@sha256:" + "1" * 64,
     trainer_image="registry.example/trainer@sha256:" + "2" * 64,
@@ -92,7 +101,7 @@ class Killed(Exception):
 @dataclass
 class Simulation:
     spec: dict[str, Any] = field(default_factory=model_spec)
-    settings: Settings = SETTINGS
+    settings: OperatorSettings = SETTINGS
     start_seconds: float = 5
     pod_delay_seconds: float = 0
     """Between a pin and its pod."""

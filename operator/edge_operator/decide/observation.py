@@ -118,7 +118,7 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Settings:
+class OperatorSettings:
     """What the chart sets, as far as decisions and objects depend on it."""
 
     server_image: str
@@ -152,7 +152,7 @@ class Observation:
     generation: int
     spec: EdgeModelSpec
     status: dict[str, Any]
-    settings: Settings
+    settings: OperatorSettings
     revisions: tuple[Revision, ...] = ()
     jobs: tuple[Job, ...] = ()
     """That compress."""

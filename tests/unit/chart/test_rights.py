@@ -37,7 +37,7 @@ from edge_operator.decide.actions import (
 from edge_operator.decide.observation import Observation
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_tokens import SERVICE
-from edge_operator.settings import OperatorSettings
+from edge_operator.settings import ProcessSettings
 from edgemodel.names import ANNOTATION_TO_FREE, API_VERSION, LABEL_MODEL, PIN_PREFIX
 from edgemodel.verdict import Verdict
 from tests.support.simulation import SETTINGS, Simulation, model_spec
@@ -150,7 +150,7 @@ async def working(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.setattr(Cluster, "connect", connect)
     nowhere = f"127.0.0.1:{free_port()}"
-    config = OperatorSettings(
+    config = ProcessSettings(
         namespace=NAMESPACE,
         identity="me",
         decisions=replace(SETTINGS, registry_push=nowhere),

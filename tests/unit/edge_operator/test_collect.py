@@ -30,7 +30,7 @@ from edge_operator.collect import Collector, registry
 from edge_operator.decide.collection import GRACE_SECONDS
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_tokens import Signer, make_keys
-from edge_operator.settings import OperatorSettings
+from edge_operator.settings import ProcessSettings
 from edge_operator.world import World
 from edgemodel.digest import digest_of_file
 from edgemodel.names import (
@@ -92,7 +92,7 @@ class Bench:
         self.cluster, self.now = OneDeployment(), 0.0
         self.world = World(SETTINGS, lambda key: None)
         decisions = replace(SETTINGS, registry_push=host)
-        config = OperatorSettings("system", "me", decisions, False, PROMETHEUS, registry_deployment="em-registry")
+        config = ProcessSettings("system", "me", decisions, False, PROMETHEUS, registry_deployment="em-registry")
         self.collector = Collector(self.cluster, self.world, signer, config, clock=lambda: self.now)
 
     def repository(self, name: str) -> Repository:
