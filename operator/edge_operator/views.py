@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_operator.decide.observation import Applied, Job, Node, Pod, Revision, ValidationJob
+from edge_operator.decide.observation import Applied, CompressionJob, Node, Pod, Revision, ValidationJob
 from edgemodel import reasons, target
 from edgemodel.converter import CONVERTER, FETCH
 from edgemodel.names import (
@@ -83,7 +83,7 @@ def made_by_daemonset(raw: Raw) -> bool:
     )
 
 
-def job_view(raw: Raw, pod: Raw | None) -> Job:
+def job_view(raw: Raw, pod: Raw | None) -> CompressionJob:
     """``pod`` is the Job's newest pod, when it is still there."""
     meta = raw["metadata"]
     annotations = meta.get("annotations") or {}
@@ -92,7 +92,7 @@ def job_view(raw: Raw, pod: Raw | None) -> Job:
     terminated = _terminated_state(last)
     of_user = pod is not None and last.get("name") == CONVERTER  # what it says is no report of ours
     trouble = _converter_trouble(pod, last) if pod and of_user else _job_trouble(pod, terminated, _COMPRESSION)
-    return Job(
+    return CompressionJob(
         name=meta["name"],
         attempt=int(annotations.get(ANNOTATION_ATTEMPT, "1")),
         ended=ended,

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_operator.decide.observation import (
     Applied,
-    Job,
+    CompressionJob,
     Node,
     Observation,
     OperatorSettings,
@@ -335,7 +335,7 @@ class World:
             self._changed(key)
 
 
-def _jobs(owned: Owned) -> list[Job]:
+def _jobs(owned: Owned) -> list[CompressionJob]:
     return [_job(owned, raw) for raw in owned.jobs.values() if not is_validation(raw)]
 
 
@@ -343,7 +343,7 @@ def _validations(owned: Owned) -> list[ValidationJob]:
     return [validation_job_view(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_validation(raw)]
 
 
-def _job(owned: Owned, raw: Raw) -> Job:
+def _job(owned: Owned, raw: Raw) -> CompressionJob:
     newest = _newest_pod(owned, raw)
     step = owned.steps.get(newest["metadata"]["name"]) if newest is not None else None
     return replace(job_view(raw, newest), step=step)

@@ -31,7 +31,7 @@ from edge_operator.decide.actions import (
 from edge_operator.decide.artifact import target_name
 from edge_operator.decide.observation import (
     Applied,
-    Job,
+    CompressionJob,
     Node,
     Observation,
     OperatorSettings,
@@ -108,7 +108,7 @@ class Simulation:
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     nodes: dict[str, Node] = field(default_factory=dict)
     pods: dict[tuple[str, str, str], Pod] = field(default_factory=dict)
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: dict[str, CompressionJob] = field(default_factory=dict)
     revisions: dict[str, Revision] = field(default_factory=dict)
     daemonsets: set[str] = field(default_factory=set)
     status: dict[str, Any] = field(default_factory=dict)
@@ -402,7 +402,9 @@ class Simulation:
     def _carry_out(self, action: Any) -> None:
         match action:
             case StartJob(name, attempt, _):
-                self.jobs[name] = Job(name, attempt, None, False, None, None, server_image=self.settings.server_image)
+                self.jobs[name] = CompressionJob(
+                    name, attempt, None, False, None, None, server_image=self.settings.server_image
+                )
                 self.jobs_started.append(name)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
             case DeleteJob(name):

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
 from edge_operator.decide.allowed_images import refusal
-from edge_operator.decide.observation import Job, Observation, Revision
+from edge_operator.decide.observation import CompressionJob, Observation, Revision
 from edgemodel import reasons
 from edgemodel.names import short_hash
 from edgemodel.report import ArtifactReport, Published
@@ -136,7 +136,7 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
     return _after_failure(job, now, start, others)
 
 
-def _after_failure(job: Job, now: datetime, start: Any, others: tuple[DeleteJob, ...]) -> Artifact:
+def _after_failure(job: CompressionJob, now: datetime, start: Any, others: tuple[DeleteJob, ...]) -> Artifact:
     assert job.ended is not None
     reason, message, transient, checks = _why(job)
     if not transient:
@@ -149,7 +149,7 @@ def _after_failure(job: Job, now: datetime, start: Any, others: tuple[DeleteJob,
     return Artifact(None, reason, text, actions=others, wake_at=job.ended + delay)
 
 
-def _why(job: Job) -> tuple[str, str, bool, tuple[dict[str, Any], ...]]:
+def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[dict[str, Any], ...]]:
     """(reason, message, transient, checks) of a Job that ended without an artifact."""
     report = job.report
     if report is not None and not isinstance(report, Published):

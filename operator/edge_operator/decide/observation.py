@@ -54,7 +54,7 @@ class Pod:
 
 
 @dataclass(frozen=True)
-class Job:
+class CompressionJob:
     """``ended``: None while it runs. ``report`` is what its container said, or None when it said nothing usable."""
 
     name: str
@@ -154,7 +154,7 @@ class Observation:
     status: dict[str, Any]
     settings: OperatorSettings
     revisions: tuple[Revision, ...] = ()
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[CompressionJob, ...] = ()
     """That compress."""
     validations: tuple[ValidationJob, ...] = ()
     pods: tuple[Pod, ...] = ()
