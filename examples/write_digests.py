@@ -11,7 +11,7 @@ import argparse
 import re
 from pathlib import Path
 
-from edge_compressor.cli import ARTIFACT_TYPES
+from edge_cli.push import ARTIFACT_TYPES
 from edge_oci.descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor, canonical_json, digest_of
 from edgemodel.digest import digest_of_file
 

@@ -219,7 +219,7 @@ def verdicts(work: Workspace, revision: str) -> dict[tuple[str, str], str]:
 
 def command_line(work: Workspace, *words: str) -> str:
     """``kubectl edgemodel``, as a person types it."""
-    return work.site.run(sys.executable, "-m", "edge_operator.cli.main", *words, "-n", work.namespace)
+    return work.site.run(sys.executable, "-m", "edge_cli.kubectl_plugin", *words, "-n", work.namespace)
 
 
 def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_difference_and_disturbs_nothing(

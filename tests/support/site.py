@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_compressor import cli
+from edge_cli import main as cli
 from tests import lab
 from tests.lab.tools import bin_dir
 from tests.support import reading

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edge_compressor.cli import main
+from edge_cli.main import main
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.gate import Budget

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_compressor import cli
+from edge_cli import main as cli
 from edge_oci.artifacts import files_of
 from edge_oci.client import Registries
 from edge_oci.manifests import get_manifest
@@ -29,7 +29,7 @@ STEPS = """
 
 def edgemodel(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(Path("operator").resolve()), "HOME": str(folder)}
-    command = [sys.executable, "-m", "edge_compressor.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "edge_cli.main", *map(str, arguments)]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
 
 
@@ -285,12 +285,21 @@ def test_a_push_goes_either_to_a_registry_or_to_a_cluster(residual: Files, more:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help"), ("report", "--help")])
-def test_help_needs_no_runtime_and_shows_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_each_verb_has_help_with_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = edgemodel(*arguments, folder=tmp_path)
     assert done.returncode == 0
     assert "oci://" in done.stdout
-    probe = "import sys, edge_compressor.cli; sys.exit('onnxruntime' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", probe], env=os.environ | {"PYTHONPATH": "operator"}).returncode == 0
+
+
+def test_the_commands_import_only_the_shared_words_and_the_standard_library_when_they_start() -> None:
+    probe = "import sys, edge_cli.main, edge_cli.kubectl_plugin; print(*sys.modules)"
+    environment = os.environ | {"PYTHONPATH": "operator"}
+    done = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True)
+    packages = {name.partition(".")[0] for name in done.stdout.split()}
+    heavy = {"aiohttp", "kopf", "kubernetes", "numpy", "onnx", "onnxruntime", "torch", "urllib3", "yaml"}
+    ours = {"edge_compressor", "edge_oci", "edge_operator", "inference_server"}
+    assert {"edge_cli", "edgemodel"} <= packages
+    assert not packages & (heavy | ours)
 
 
 def test_a_digest_on_the_command_line_is_checked(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_compressor import cli
+from edge_cli import main as cli
 from edge_compressor.evaluation.instruction_sets import WeightRange, warning, weight_range
 from edgemodel.artifact import ArtifactManifest
 from tests.unit.edge_compressor.conftest import Files

@@ -16,7 +16,8 @@ import onnx
 import pytest
 import zstandard
 
-from edge_compressor import cli, job
+from edge_cli import main as cli
+from edge_compressor import job
 from edge_compressor.package import publish
 from edge_compressor.registry import RegistryAccess
 from edge_oci.blobs import read_blob

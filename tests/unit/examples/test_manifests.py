@@ -8,7 +8,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from edge_compressor import cli, steps
+from edge_cli import main as cli
+from edge_cli.push import ARTIFACT_TYPES
+from edge_compressor import steps
 from edge_oci import artifacts
 from edge_oci.descriptors import Descriptor, canonical_json, digest_of
 from edgemodel.digest import digest_of_file
@@ -20,7 +22,7 @@ MANIFESTS = sorted(EXAMPLES.glob("*/*.yaml"))
 CRD = EXAMPLES.parent / "crds" / "edgemodels.edgemodel.io.yaml"
 UNKNOWN = f"sha256:{'0' * 64}"
 """Of what training makes, which differs from machine to machine, and of what is too large for the tree."""
-FILES = sorted(file for suffix in cli.ARTIFACT_TYPES for file in EXAMPLES.glob(f"*/*{suffix}"))
+FILES = sorted(file for suffix in ARTIFACT_TYPES for file in EXAMPLES.glob(f"*/*{suffix}"))
 
 each_manifest = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
@@ -60,7 +62,7 @@ def test_the_digests_in_the_uris_are_those_of_the_files(
         name, digest = re.fullmatch(
             r"oci://registry\.example/examples/[a-z-]+/([a-z]+)@(sha256:[0-9a-f]{64})", uri
         ).groups()
-        files = [file for suffix in cli.ARTIFACT_TYPES if (file := path.parent / f"{name}{suffix}").exists()]
+        files = [file for suffix in ARTIFACT_TYPES if (file := path.parent / f"{name}{suffix}").exists()]
         if not files:
             assert (path.parent.name, name, digest) in [
                 ("magika", "model", fetched),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_compressor import cli
+from edge_cli import main as cli
 from edgemodel.names import MANIFEST_FILE
 
 from .conftest import EXAMPLES, load_script

@@ -16,7 +16,7 @@ from tests.unit.inference_server.processes import DEADLINE_SECONDS, REPOSITORY
 from tests.unit.inference_server.test_repository import write_model
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}"}
-SERVE = [sys.executable, "-c", "import sys; from edge_compressor.cli import main; sys.exit(main())", "serve"]
+SERVE = [sys.executable, "-c", "import sys; from edge_cli.main import main; sys.exit(main())", "serve"]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from edge_compressor import cli
+from edge_cli import main as cli
 from edge_compressor.training import archive, program
 from edgemodel import reasons
 from edgemodel.errors import Stalled

@@ -1,13 +1,17 @@
-"""An EdgeModel's status as a person reads it. Pure."""
+"""``kubectl edgemodel status``: prints an EdgeModel's status for people to read."""
 
+import argparse
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
+
+from edge_cli import kubectl
+from edge_cli.verb import Verb
 
 Object = dict[str, Any]
 
 
-def show(model: Object) -> str:
-    """Lines for a terminal; what is not known yet is left out."""
+def describe(model: Object) -> str:
+    """Returns lines for a terminal; they leave out what status does not hold yet."""
     meta, status = model["metadata"], model.get("status") or {}
     conditions = {item["type"]: item for item in status.get("conditions") or ()}
     lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
@@ -25,11 +29,11 @@ def show(model: Object) -> str:
 def _ready(conditions: dict[str, Object], status: Object, meta: Object) -> list[str]:
     ready = conditions.get("Ready")
     if ready is None:
-        return ["  the operator has not looked at it yet: is it running?"]
+        return ["  not reconciled yet: is the operator running?"]
     word = "Ready" if ready["status"] == "True" else "Stalled" if "Stalled" in conditions else "Reconciling"
     lines = [f"  {word}: {ready['reason']}: {ready['message']}"]
     if status.get("observedGeneration") != meta.get("generation"):
-        lines.append("  (of an older spec: the operator has not looked at the newest yet)")
+        lines.append("  (of an older spec: the newest is not reconciled yet)")
     return lines
 
 
@@ -86,9 +90,23 @@ def _section(title: str, rows: Sequence[str]) -> list[str]:
 
 
 def _table(rows: Iterable[list[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the last one ends as it does."""
+    """Returns the rows with columns as wide as their widest cell; the last column is not padded."""
     cells = list(rows)
     if not cells:
         return []
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]) - 1)]
     return ["  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in cells]
+
+
+def run(options: argparse.Namespace) -> int:
+    print(describe(kubectl.get_model(options)))
+    return 0
+
+
+VERB: Final = Verb(
+    name="status",
+    summary="show the compression's result, the nodes that run it, and how it is judged",
+    description="Shows what the compression made, which nodes run which revision, and how the candidate is judged.",
+    add_options=kubectl.add_model_options,
+    run=run,
+)

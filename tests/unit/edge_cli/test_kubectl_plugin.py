@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_operator.cli.show import show
+from edge_cli.status import describe
 from tests.support.simulation import Simulation, model_spec
 
 FAKE = """#!/bin/sh
@@ -36,7 +36,7 @@ def on_trial() -> Simulation:
 
 def test_status_tells_what_runs_where_and_how_it_is_judged() -> None:
     world = on_trial()
-    text = show(model(world))
+    text = describe(model(world))
     assert text.startswith("vision/m\n  Reconciling: ")
     assert f"stable      {world.status['stableRevision']} on 2 nodes" in text
     assert f"candidate   {world.target()} on 1 nodes, wave canary (1 of 2), since " in text
@@ -49,7 +49,7 @@ def test_status_tells_why_a_revision_was_rejected() -> None:
     world.errors[world.target()] = 0.5
     world.requests_per_second = 20
     world.run(30)
-    text = show(model(world))
+    text = describe(model(world))
     assert "Stalled: RolledBack: " in text
     assert f"    {world.target()}: ErrorRateTooHigh: wave canary" in text
 
@@ -59,22 +59,22 @@ def test_status_tells_what_the_nodes_said_of_it_before_the_first_wave() -> None:
     world.add_node("gateway", "arm64")
     world.cut("gateway")
     world.run(30)
-    assert "default/amd64  camera-1  asked" in show(model(world))
+    assert "default/amd64  camera-1  asked" in describe(model(world))
     world.run(30)
-    text = show(model(world))
+    text = describe(model(world))
     assert "default/amd64  camera-1  Pass        golden set agrees on 100 %" in text
     assert "default/arm64  no node   Unverified  of its nodes with edge=camera (1) none is online" in text
 
 
 def test_a_model_that_nobody_has_looked_at_is_said_to_be_so() -> None:
     meta = {"namespace": "vision", "name": "m", "generation": 1}
-    assert "has not looked at it yet" in show({"metadata": meta, "status": {"observedGeneration": -1}})
+    assert "not reconciled yet" in describe({"metadata": meta, "status": {"observedGeneration": -1}})
 
 
 def test_a_status_of_an_older_spec_is_said_to_be_so() -> None:
     world = on_trial()
     world.generation += 1
-    assert "of an older spec" in show(model(world))
+    assert "of an older spec" in describe(model(world))
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edge_operator.cli.main", *arguments]
+    command = [sys.executable, "-m", "edge_cli.kubectl_plugin", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

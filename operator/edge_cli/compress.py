@@ -1,0 +1,289 @@
+"""``edgemodel compress``: compresses a model into a folder, as the Job in the cluster would."""
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edge_cli.report import REPORTS
+from edge_cli.verb import UsageError, Verb, add_credentials_option
+from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
+from edgemodel.digest import canonical_json
+from edgemodel.errors import Stalled
+from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, MODEL_FILE, REPORT_FILE, short_hash
+from edgemodel.spec import DATASETS, SAFETENSORS, EdgeModelSpec, parse_spec
+from edgemodel.task import AUTO, EVALUATION_TASKS, Location, Recipe
+
+EXAMPLES = """\
+examples:
+  edgemodel compress --source defects.onnx --steps steps.yaml --calibration typical.npz \\
+      --evaluation labelled.npz --budget maxAccuracyDropPercent=1.0 --output compressed
+  edgemodel compress -f edgemodel.yaml --output compressed
+  edgemodel push defects.onnx oci://registry.example/models/defects:v1
+  edgemodel report compressed --html report.html
+  edgemodel serve defects.onnx
+
+steps.yaml:
+  - {name: clean, type: CleanGraph}
+  - {name: int8, type: QuantizeStatic, quantizeStatic: {calibrationSamples: 256}}
+"""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compresses one variant into a folder. If the budget is missed, only the reports are left there."""
+    from edge_compressor import pipeline  # numpy and onnxruntime take a second, which --help need not
+    from edge_compressor.progress import Progress
+    from edge_compressor.registry import RegistryAccess
+    from edge_compressor.source import Fetcher
+
+    order = _order(options)
+    output: Path = options.output
+    _check_output(output, overwrite=options.overwrite)
+    progress = Progress(sys.stderr)
+    access = RegistryAccess(docker_config=options.config, plain_http_hosts=tuple(options.plain_http))
+    fetcher = Fetcher(access, progress, local_paths=True)
+    with tempfile.TemporaryDirectory(prefix="edgemodel-") as scratch:
+        (result,) = pipeline.run(order, fetcher, Path(scratch) / "work", progress)
+        reason = result.decision.reason
+        if reason is not None:
+            for file in result.folder.iterdir():
+                if file.name not in REPORTS:
+                    file.unlink()
+        if output.exists():
+            shutil.rmtree(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(result.folder, output)
+    print((output / REPORT_FILE).read_text())
+    if reason is not None:
+        raise Stalled(reason, f"{result.decision.message} (only {' and '.join(REPORTS)} were written to {output})")
+    print(f"{output / MODEL_FILE}  {result.manifest.artifact_digest}")
+    return 0
+
+
+def _order(options: argparse.Namespace) -> Any:
+    """Returns the pipeline's Order that the command line and its manifest describe. Raises UsageError."""
+    from edge_compressor.checkpoints import CheckpointFolder
+    from edge_compressor.pipeline import Order
+
+    manifest = _read(options.file) if options.file else None
+    spec = _spec(manifest, options.file) if manifest is not None else None
+    source = Location(options.source, options.digest) if options.source else spec and spec.source.location
+    if not source:
+        raise UsageError("name a model: --source, or a manifest with -f")
+    source_format = _format(source.uri) if options.source else spec.source.format if spec else "ONNX"
+    if source_format == SAFETENSORS:
+        raise UsageError(_by_hand(source.uri, spec.source.converter if spec else None))
+    if options.steps:
+        steps, budget = _steps(_read(options.steps), options.steps)
+    elif spec is not None:
+        steps, budget = _variant_steps(spec, options.variant), spec.compression.budget
+    else:
+        raise UsageError("name the steps: --steps, or a manifest with -f")
+    budget = budget | _budget(options.budget)
+    datasets = {use: source.location for use, source in spec.datasets.items()} if spec else {}
+    datasets |= {use: Location(path) for use in DATASETS if (path := getattr(options, use))}
+    evaluation = _evaluation(manifest)
+    teacher = Location(options.teacher) if options.teacher else spec and spec.teacher and spec.teacher.location
+    name = options.name or (manifest or {}).get("metadata", {}).get("name") or Path(source.uri).stem or "model"
+    read = {"source": source, **datasets, **({"teacher": teacher} if teacher else {})}
+    inputs = {use: [place.uri, place.digest] for use, place in read.items()}
+    states = _states(options.state) or (spec.source.states if spec else {})
+    return Order(
+        model=name,
+        fingerprint=short_hash(canonical_json([inputs, list(steps), *([states] if states else [])]).decode(), 16),
+        source=source,
+        datasets=datasets,
+        teacher=teacher or None,
+        checkpoints=CheckpointFolder(options.checkpoints) if options.checkpoints else None,
+        teacher_format=_format(options.teacher)
+        if options.teacher
+        else spec.teacher.format
+        if spec and spec.teacher
+        else "ONNX",
+        recipes=(Recipe(options.variant or DEFAULT_VARIANT, tuple(steps)),),
+        budget=budget,
+        golden_items=options.golden_items,
+        task=options.task or evaluation.get("task") or AUTO,
+        tolerance=options.tolerance or evaluation.get("tolerance"),
+        states=states,
+        source_format=source_format,
+    )
+
+
+def _states(given: Sequence[str]) -> dict[str, str]:
+    """Returns state input -> output that feeds it, from the values of ``--state``. Raises UsageError."""
+    pairs = [text.partition("=") for text in given]
+    if wrong := [text for text, (taken, _, output) in zip(given, pairs, strict=True) if not (taken and output)]:
+        raise UsageError(f"--state {wrong[0]}: want INPUT=OUTPUT, two names of the model's tensors")
+    return {taken: output for taken, _, output in pairs}
+
+
+def _spec(manifest: Any, file: Path) -> EdgeModelSpec:
+    if not isinstance(manifest, dict) or manifest.get("kind") != "EdgeModel":
+        raise UsageError(f"{file}: want a manifest of kind EdgeModel")
+    try:
+        return parse_spec(manifest.get("spec") or {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{file}: spec lacks or has a wrong {error}") from error
+
+
+def _evaluation(manifest: Any) -> dict[str, Any]:
+    """Returns ``spec.compression.evaluation``; empty if the manifest has none."""
+    compression = ((manifest or {}).get("spec") or {}).get("compression") or {}
+    return compression.get("evaluation") or {}
+
+
+def _variant_steps(spec: EdgeModelSpec, variant: str | None) -> Sequence[dict[str, Any]]:
+    by_name = {item.name: item.steps for item in spec.variants}
+    wanted = variant or DEFAULT_VARIANT
+    if wanted not in by_name:
+        raise UsageError(f"the manifest has no variant {wanted!r}, it has {', '.join(by_name)}")
+    return by_name[wanted]
+
+
+def _steps(value: Any, file: Path) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+    """Returns steps and budget of a list of steps, or of an object with both, as under ``spec.compression``."""
+    steps, budget = (value.get("steps"), value.get("budget") or {}) if isinstance(value, dict) else (value, {})
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise UsageError(f"{file}: want a list of steps, or an object with 'steps' and 'budget'")
+    return steps, budget
+
+
+def _format(uri: str) -> str:
+    return {".pt2": "ExportedProgram", ".safetensors": SAFETENSORS}.get(Path(uri).suffix, "ONNX")
+
+
+def _by_hand(uri: str, converter: Converter | None) -> str:
+    """Returns the message for weights, whose converter no command runs here: how to run it by hand."""
+    converter = converter or Converter("IMAGE")
+    writes, weights = MODEL_FILES[converter.writes], Path(uri).name if uri.endswith(".safetensors") else WEIGHTS_FILE
+    told = f"-e {WEIGHTS_VARIABLE}=/exchange/{weights} -e {MODEL_VARIABLE}=/exchange/{writes}"
+    return (
+        f"{uri} holds weights alone, and the converter that makes a model of them is run in the cluster only.\n"
+        "Run it here yourself, in the folder of the weights, and compress what it writes:\n\n"
+        f"  docker run --rm --network none --user $(id -u) -v $PWD:/exchange {told} "
+        f"{shlex.join([converter.image, *converter.args])}\n"
+        f"  edgemodel compress --source {writes} …"
+    )
+
+
+def _budget(entries: Sequence[str]) -> dict[str, Any]:
+    budget: dict[str, Any] = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not equals:
+            raise UsageError(f"--budget {entry}: want KEY=VALUE, e.g. maxAccuracyDropPercent=1.0")
+        budget[key] = int(value) if key == "maxSizeBytes" and value.isdigit() else value
+    return budget
+
+
+def _read(file: Path) -> Any:
+    """Returns the value of a YAML or JSON file; JSON needs nothing but Python. Raises UsageError."""
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        import yaml  # an extra: the compressor itself needs no YAML
+    except ImportError as error:
+        raise UsageError(f"{file} is not JSON, and reading YAML needs PyYAML: pip install pyyaml") from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file} is neither JSON nor YAML: {error}") from error
+
+
+def _check_output(output: Path, *, overwrite: bool) -> None:
+    """Raises UsageError for a folder whose contents are not ours to replace."""
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise UsageError(f"{output} is not a folder")
+    names = {file.name for file in output.iterdir()}
+    if names and not overwrite:
+        raise UsageError(f"{output} is not empty: name another folder, or --overwrite")
+    if names and not names & {MANIFEST_FILE, *REPORTS}:
+        raise UsageError(f"{output} holds no artifact, so it is not overwritten")
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    place = "a file, or oci://, https://"
+    command.add_argument("-f", "--file", type=Path, metavar="MANIFEST", help="an EdgeModel, YAML or JSON; flags win")
+    command.add_argument("--source", metavar="URI_OR_PATH", help=f"the model: {place}, http:// with --digest")
+    command.add_argument("--digest", metavar="sha256:…", help="the digest of the source; required for http://")
+    command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for no step")
+    command.add_argument("--variant", metavar="NAME", help="the variant of MANIFEST whose steps to apply")
+    command.add_argument("--calibration", metavar="URI_OR_PATH", help=f".npz of typical inputs: {place}")
+    command.add_argument("--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and labels: {place}")
+    command.add_argument("--training", metavar="URI_OR_PATH", help=f".npz of inputs and labels to train on: {place}")
+    command.add_argument(
+        "--target", metavar="URI_OR_PATH", help=f".npz of unlabelled inputs of the target domain: {place}"
+    )
+    command.add_argument(
+        "--checkpoints",
+        type=Path,
+        metavar="DIR",
+        help="a folder for checkpoints of training, which resumes from the newest one there",
+    )
+    command.add_argument("--teacher", metavar="URI_OR_PATH", help="a model to distill from, .onnx or .pt2")
+    command.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="maxAccuracyDropPercent, minAccuracyPercent, maxSizeBytes, maxLatencyMilliseconds or whenInconclusive; "
+        "may be repeated",
+    )
+    command.add_argument(
+        "--task",
+        choices=EVALUATION_TASKS,
+        help="what the labels of the evaluation set mean; default: as in MANIFEST, or inferred from their shape",
+    )
+    command.add_argument(
+        "--tolerance",
+        metavar="NUMBER",
+        help="for task Regression: the largest error that counts as correct, in the labels' unit",
+    )
+    command.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        metavar="INPUT=OUTPUT",
+        help="for a stateful model: feed OUTPUT of each step to INPUT of the next; samples are then sequences; "
+        "may be repeated",
+    )
+    command.add_argument(
+        "--golden-items", type=int, default=64, metavar="N", help="items of the golden set; default: %(default)s"
+    )
+    command.add_argument("--name", help="the model's name; default: from the manifest or the source's file name")
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to create")
+    command.add_argument("--overwrite", action="store_true", help="replace an artifact that is in DIR")
+    command.add_argument(
+        "--plain-http",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="use HTTP without TLS for this registry; may be repeated",
+    )
+    add_credentials_option(command)
+
+
+VERB: Final = Verb(
+    name="compress",
+    summary="compress a model into a folder, as the Job in the cluster would",
+    description="Compresses a model into a folder, as the Job in the cluster would. The folder then holds model.onnx, "
+    "manifest.json, report.md, report.html and golden.npz. If the budget is missed, the exit code is 3 and the folder "
+    "holds the reports alone.",
+    add_options=_add_options,
+    run=run,
+    examples=EXAMPLES,
+)

@@ -1,0 +1,38 @@
+"""The command ``edgemodel``: compresses, pushes, reports and serves models on one's own machine.
+
+Exit codes are those of the compression Job: 0 done, 2 wrong usage, 3 something has to be changed (the message says
+what), 4 worth another try.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from edge_cli import compress, push, report, serve
+from edge_cli.verb import UsageError, Verb, command_parser
+from edgemodel.errors import EdgeModelError
+
+VERBS: Final[tuple[Verb, ...]] = (compress.VERB, push.VERB, report.VERB, serve.VERB)
+_DESCRIPTION: Final = "Compresses ONNX models, measures what compression costs, and pushes and serves models."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code. ``arguments``: those of the process if None."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == [serve.VERB.name]:  # the server has a parser of its own
+        return serve.serve(words[1:])
+    options = command_parser("edgemodel", _DESCRIPTION, VERBS, examples=compress.EXAMPLES).parse_args(words)
+    logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
+    try:
+        return int(options.run(options))
+    except EdgeModelError as error:
+        print(f"edgemodel: {error.reason}: {error.message}", file=sys.stderr)
+        return error.exit_code
+    except UsageError as error:
+        print(f"edgemodel: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""``edgemodel serve``: serves models on this machine, with the inference server's own options."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Final
+
+from edge_cli.verb import Verb
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Serves until a signal ends the process, and returns the exit code where the server cannot begin."""
+    from inference_server.desk import main
+    from inference_server.program import exit_at_once
+
+    exit_at_once(main(arguments))
+
+
+def _run(options: argparse.Namespace) -> int:
+    return serve(options.arguments)
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("arguments", nargs="*", metavar="…", help="options of the server: edgemodel serve --help")
+
+
+VERB: Final = Verb(
+    name="serve",
+    summary="serve models on this machine, without Kubernetes",
+    description="Serves models on this machine, without Kubernetes.",
+    add_options=_add_options,
+    run=_run,
+)
