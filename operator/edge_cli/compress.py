@@ -226,7 +226,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and labels: {place}")
     command.add_argument("--training", metavar="URI_OR_PATH", help=f".npz of inputs and labels to train on: {place}")
     command.add_argument(
-        "--target", metavar="URI_OR_PATH", help=f".npz of unlabelled inputs of the target domain: {place}"
+        "--unlabeled", metavar="URI_OR_PATH", help=f".npz of inputs of the target domain, without labels: {place}"
     )
     command.add_argument(
         "--checkpoints",

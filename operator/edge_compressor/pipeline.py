@@ -47,12 +47,12 @@ from edgemodel.task import AUTO, Location, Recipe
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
 TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
 """Of an image that the others are not in: only where the source is a program."""
-DATASETS: Final[tuple[Use, ...]] = ("calibration", "evaluation", "training", "target")
+DATASETS: Final[tuple[Use, ...]] = ("calibration", "evaluation", "training", "unlabeled")
 NEEDED: Final = {
     "calibration": "typical inputs, no labels",
     "evaluation": "inputs and label; every other sample is to choose by, the rest to report on",
     "training": "inputs and label, none of them in the evaluation set",
-    "target": "inputs of the domain where the model will serve, no labels",
+    "unlabeled": "inputs of the domain where the model will serve, no labels",
 }
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
 """Sets whose samples are sequences where the model has a state; training takes steps as they are."""
@@ -327,7 +327,7 @@ class _Bench:
                 source=self.source,
                 selection=selection,
                 training=self._of("training"),
-                target=self._of("target"),
+                unlabeled=self._of("unlabeled"),
                 teacher=self.teacher,
                 program=self.program,
                 budget=budget,

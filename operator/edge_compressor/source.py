@@ -25,7 +25,7 @@ from edgemodel.digest import digest_of_file, parse_digest
 from edgemodel.errors import Stalled
 from edgemodel.task import Location
 
-Use = Literal["source", "teacher", "calibration", "evaluation", "training", "target"]
+Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
 
 WHAT: Final[dict[Use, str]] = {
     "source": "source",
@@ -33,7 +33,7 @@ WHAT: Final[dict[Use, str]] = {
     "calibration": "calibration set",
     "evaluation": "evaluation set",
     "training": "training set",
-    "target": "target set",
+    "unlabeled": "unlabeled set",
 }
 MODELS: Final = ("source", "teacher")
 

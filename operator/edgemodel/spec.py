@@ -19,7 +19,7 @@ EXPORTED_PROGRAM = "ExportedProgram"
 """``torch.export``'s format, beside ONNX."""
 SAFETENSORS = "Safetensors"
 """Weights alone, of which a converter of the user's makes a model of another format."""
-DATASETS = ("calibration", "evaluation", "training", "target")
+DATASETS = ("calibration", "evaluation", "training", "unlabeled")
 
 
 @dataclass(frozen=True)

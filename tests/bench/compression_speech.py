@@ -113,7 +113,7 @@ def _measure(
         model="speech",
         fingerprint="bench",
         source=Location(str(files[source])),
-        datasets={use: Location(str(files[use])) for use in ("training", "target", "evaluation")},
+        datasets={use: Location(str(files[use])) for use in ("training", "unlabeled", "evaluation")},
         recipes=(Recipe("default", tuple(steps)),),
         budget={},
         source_format="ExportedProgram",
@@ -141,7 +141,7 @@ def _files(cache: Path, progress: Progress) -> dict[str, Path]:
         (WORDS, ESPEAK, FLITE, EPOCHS, TRAIN_VARIANTS, TEST_VARIANTS, BANDS, FRAMES, HOP, WINDOW)
     )
     folder = cache / f"speech-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    files = {name: folder / f"{name}.npz" for name in ("training", "evaluation", "target", "elsewhere")}
+    files = {name: folder / f"{name}.npz" for name in ("training", "evaluation", "unlabeled", "elsewhere")}
     files |= {name: folder / f"{name}.pt2" for name in ("teacher", "blank")}
     if not all(path.exists() for path in files.values()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,11 +149,11 @@ def _files(cache: Path, progress: Progress) -> dict[str, Path]:
         spoken = {
             "training": _words("espeak-ng", ESPEAK, TRAIN_VARIANTS, 1),
             "evaluation": _words("espeak-ng", ESPEAK, TEST_VARIANTS, 2),
-            "target": _words("flite", FLITE, 4 * TRAIN_VARIANTS, 3),
+            "unlabeled": _words("flite", FLITE, 4 * TRAIN_VARIANTS, 3),
             "elsewhere": _words("flite", FLITE, 4 * TEST_VARIANTS, 4),
         }
         for name, (sounds, labels) in spoken.items():
-            np.savez(files[name], sound=sounds, **({} if name == "target" else {"label": labels}))
+            np.savez(files[name], sound=sounds, **({} if name == "unlabeled" else {"label": labels}))
         progress.say("training the teacher")
         _train(files, *spoken["training"])
     return files

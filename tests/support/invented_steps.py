@@ -25,13 +25,13 @@ THIN = StepType(
     "Thin", "Takes weights out, with epochs while it learns.", EVERY_KIND, nothing, nothing, trains_if="epochs",
     needs=("training",),
 )  # fmt: skip
-LEARN = StepType("Learn", "Learns from labels.", EVERY_KIND, apply_program=nothing, needs=("training", "target"))
+LEARN = StepType("Learn", "Learns from labels.", EVERY_KIND, apply_program=nothing, needs=("training", "unlabeled"))
 
 
 def many(count: int) -> tuple[StepType, ...]:
     """``count`` types, the real ones first; those beside them are trained, have 18 settings each and need all data."""
     settings = {f"{name}{number}": kind for number in range(3) for name, kind in EVERY_KIND.items()}
-    needs = ("calibration", "training", "target")
+    needs = ("calibration", "training", "unlabeled")
     invented = (
         StepType(f"Invented{number}", "Is not there.", settings, apply_program=nothing, needs=needs)
         for number in range(count - len(STEPS))

@@ -23,7 +23,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "AdaptDomain",
-    "Trains the model for the domain of datasets.target, of which no labels are known, by those of datasets.training.",
+    "Trains the model for the domain of datasets.unlabeled, of which no labels are known, by those of datasets.training.",
     {
         "method": Choice(
             "DANN",
@@ -35,10 +35,10 @@ STEP = StepType(
             "1", 'Of that beside the loss on the labels, reached gradually; "0" to "1000". Default: "1".', "0", "1000"
         ),
         "targetStatistics": Flag(
-            True, "Whether norms take their statistics from the target set at the end. Default: true."
+            True, "Whether norms take their statistics from the unlabeled set at the end. Default: true."
         ),
         **training_settings(epochs=10, learning_rate="0.02"),
     },
     apply_program=apply_program,
-    needs=("training", "target"),
+    needs=("training", "unlabeled"),
 )

@@ -44,7 +44,7 @@ class StepContext:
     selection: Dataset | None = None
     """Labelled samples to choose by; none of them is in the set that the result is reported on."""
     training: Dataset | None = None
-    target: Dataset | None = None
+    unlabeled: Dataset | None = None
     """Inputs of the domain in which the model will serve, without labels."""
     teacher: Path | None = None
     """A model of the same task, ``.pt2`` or ``.onnx``; None: the source itself teaches."""
@@ -84,7 +84,7 @@ class StepType:
     """The whole number among the settings that decides which of the two it is, where a step has both: above 0, it
     trains."""
     needs: tuple[str, ...] = ()
-    """Data sets that must be there: calibration, evaluation, training, target. With ``trains_if``, when it trains."""
+    """Data sets that must be there: calibration, evaluation, training, unlabeled. With ``trains_if``, when it trains."""
     ends_training: bool = False
     """Whether ``apply_program`` answers an ONNX file."""
     selects: bool = False

@@ -25,8 +25,8 @@ HIDDEN = 128
 
 def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
-    target = context.target
-    assert target is not None  # the pipeline has asked for it
+    unlabeled = context.unlabeled
+    assert unlabeled is not None  # the pipeline has asked for it
     head = _head(program, context)
     seen: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0].flatten(1)))
@@ -45,7 +45,7 @@ def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
         if distance is None:
             return loss
         # Each domain alone, so that norms see it by its own statistics, as they will the target in the end.
-        program.module(*_batch(program, target, schedule, clock.batches))
+        program.module(*_batch(program, unlabeled, schedule, clock.batches))
         theirs = seen.pop()
         if discriminator is not None:
             both = torch.cat([ours, theirs])
@@ -56,7 +56,7 @@ def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
     loop.fit(program, objective, schedule, context, extra=discriminator, after_batch=clock.set)
     hook.remove()
     if settings["targetStatistics"]:
-        _take_statistics(program, target, schedule)
+        _take_statistics(program, unlabeled, schedule)
     return save(program, context.folder / "adapted.pt2")
 
 

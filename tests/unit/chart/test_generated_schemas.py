@@ -99,7 +99,7 @@ def test_what_a_step_needs_becomes_a_rule() -> None:
         ),
         (
             ".datasets",
-            "Learn needs datasets.target: inputs of the domain where the model will serve, no labels; "
+            "Learn needs datasets.unlabeled: inputs of the domain where the model will serve, no labels; "
             "give it, or leave the step out",
         ),
         (

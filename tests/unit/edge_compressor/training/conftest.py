@@ -28,7 +28,7 @@ class Site:
     source: Path
     training: Path
     evaluation: Path
-    target: Path
+    unlabeled: Path
     """Of another camera, without labels."""
     calibration: Path
 
@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         source=programs.save(programs.trained(), folder / "source.pt2"),
         training=programs.write(folder / "training.npz", 1024, seed=1),
         evaluation=programs.write(folder / "evaluation.npz", 1000, seed=2),
-        target=programs.write(folder / "target.npz", 512, seed=3, labels=False, dim=True),
+        unlabeled=programs.write(folder / "unlabeled.npz", 512, seed=3, labels=False, dim=True),
         calibration=programs.write(folder / "calibration.npz", 64, seed=4, labels=False),
     )
 
@@ -58,7 +58,7 @@ def sets(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data
     model = check_model(onnx)
     return {
         use: load_dataset(getattr(site, use), model, folder / use, what=f"{use} set")
-        for use in ("training", "evaluation", "target", "calibration")
+        for use in ("training", "evaluation", "unlabeled", "calibration")
     }
 
 
@@ -80,7 +80,7 @@ class Trainer:
         self.notes = {}
         whole = StepContext(
             "one", folder, self.sets["calibration"], self.progress, training=self.sets["training"],
-            target=self.sets["target"], program=self.site.source, notes=self.notes,
+            unlabeled=self.sets["unlabeled"], program=self.site.source, notes=self.notes,
         )  # fmt: skip
         assert planned.step.apply_program is not None
         return planned.step.apply_program(
@@ -111,7 +111,7 @@ def compress(site: Site, tmp_path: Path, quiet: Progress) -> Compress:
     def run(*steps: dict[str, Any], **change: Any) -> Compressed:
         nonlocal count
         count += 1
-        uses = ("training", "evaluation", "target", "calibration")
+        uses = ("training", "evaluation", "unlabeled", "calibration")
         order = Order(
             model="patterns",
             fingerprint="f00d",
