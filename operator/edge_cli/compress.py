@@ -92,7 +92,7 @@ def _order(options: argparse.Namespace) -> Any:
     name = options.name or (manifest or {}).get("metadata", {}).get("name") or Path(source.uri).stem or "model"
     read = {"source": source, **datasets, **({"teacher": teacher} if teacher else {})}
     inputs = {use: [place.uri, place.digest] for use, place in read.items()}
-    states = _states(options.state) or (spec.source.states if spec else {})
+    states = _states(options.stateful_input) or (spec.source.stateful_inputs if spec else {})
     return Order(
         model=name,
         fingerprint=short_hash(canonical_json([inputs, list(steps), *([states] if states else [])]).decode(), 16),
@@ -116,10 +116,10 @@ def _order(options: argparse.Namespace) -> Any:
 
 
 def _states(given: Sequence[str]) -> dict[str, str]:
-    """Returns state input -> output that feeds it, from the values of ``--state``. Raises UsageError."""
+    """Returns state input -> output that feeds it, from the values of ``--stateful-input``. Raises UsageError."""
     pairs = [text.partition("=") for text in given]
     if wrong := [text for text, (taken, _, output) in zip(given, pairs, strict=True) if not (taken and output)]:
-        raise UsageError(f"--state {wrong[0]}: want INPUT=OUTPUT, two names of the model's tensors")
+        raise UsageError(f"--stateful-input {wrong[0]}: want INPUT=OUTPUT, two names of the model's tensors")
     return {taken: output for taken, _, output in pairs}
 
 
@@ -254,7 +254,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         help="for task Regression: the largest error that counts as correct, in the labels' unit",
     )
     command.add_argument(
-        "--state",
+        "--stateful-input",
         action="append",
         default=[],
         metavar="INPUT=OUTPUT",

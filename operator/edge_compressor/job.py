@@ -189,7 +189,7 @@ def _order(task: Task, checkpoints: Checkpoints) -> Order:
         teacher_format=task.teacher_format,
         task=task.evaluation_task,
         tolerance=task.tolerance,
-        states=task.states,
+        states=task.stateful_inputs,
         recipes=task.recipes,
         budget=task.budget,
         golden_items=task.golden_items,

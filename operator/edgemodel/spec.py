@@ -30,8 +30,8 @@ class Source:
     secret: str | None = None
     converter: Converter | None = None
     """Of SAFETENSORS, and of no other format."""
-    states: dict[str, str] = field(default_factory=dict)
-    """By input of a model with a state: its output that is this input at the next step."""
+    stateful_inputs: dict[str, str] = field(default_factory=dict)
+    """Maps each input of a stateful model to the output that feeds it at the next step."""
 
     @property
     def location(self) -> Location:
@@ -197,8 +197,8 @@ class EdgeModelSpec:
         recipes = {recipe.variant: list(recipe.steps) for recipe in self.recipes}
         teacher = {"teacherFormat": self.teacher.format} if self.teacher else {}
         converter = {"converter": self.source.converter.to_json()} if self.source.converter else {}
-        states = {"states": self.source.states} if self.source.states else {}
-        return {**places, "format": self.source.format, "recipes": recipes, **teacher, **converter, **states}
+        stateful = {"statefulInputs": self.source.stateful_inputs} if self.source.stateful_inputs else {}
+        return {**places, "format": self.source.format, "recipes": recipes, **teacher, **converter, **stateful}
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
@@ -248,7 +248,7 @@ def _source(value: dict[str, Any]) -> Source:
         format=value.get("format", "ONNX"),
         secret=(value.get("secretRef") or {}).get("name"),
         converter=_converter(value["converter"]) if "converter" in value else None,
-        states={item["input"]: item["output"] for item in value.get("state") or ()},
+        stateful_inputs={item["input"]: item["output"] for item in value.get("statefulInputs") or ()},
     )
 
 

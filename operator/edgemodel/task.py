@@ -83,7 +83,7 @@ class Task:
     """Hosts that sources may come from, as host, host:port or ``*.domain``; empty: any."""
     converter: Converter | None = None
     """What makes a model of the source, which is then the file that it has written."""
-    states: dict[str, str] = field(default_factory=dict)
+    stateful_inputs: dict[str, str] = field(default_factory=dict)
     """By input of the source: its output that is this input at the next step."""
 
     def encode(self) -> str:
@@ -112,7 +112,7 @@ class Task:
             progress_url=value["progress_url"],
             allowed_hosts=tuple(value["allowed_hosts"]),
             converter=_converter(value["converter"]) if value["converter"] else None,
-            states=dict(value["states"]),
+            stateful_inputs=dict(value["stateful_inputs"]),
         )
 
 

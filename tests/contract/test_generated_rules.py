@@ -91,6 +91,6 @@ def test_a_step_that_trains_refuses_an_onnx_file(cluster: Cluster, namespace: st
 def test_a_step_without_its_data_names_them(cluster: Cluster, namespace: str) -> None:
     training = MODEL["spec"]["datasets"]["training"]
     assert answer(cluster, namespace, {"type": "Learn"}, datasets={"training": training}) == [
-        "spec.datasets: Required value: Learn needs datasets.unlabeled: inputs of the domain where the model will serve, "
-        "no labels; give it, or leave the step out"
+        "spec.datasets: Required value: Learn needs datasets.unlabeled: inputs of the domain where the model will serve"
+        ", no labels; give it, or leave the step out"
     ]

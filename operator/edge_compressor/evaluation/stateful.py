@@ -28,10 +28,12 @@ def check(model: OnnxModel, states: Mapping[str, str]) -> None:
         for name, known, kind in ((taken, inputs, "input"), (given, outputs, "output")):
             if name not in known:
                 listed = ", ".join(sorted(known))
-                raise Stalled(reasons.INVALID_SPEC, f"source.state: the model has no {kind} {name!r}; it has {listed}")
+                message = f"source.statefulInputs: the model has no {kind} {name!r}; it has {listed}"
+                raise Stalled(reasons.INVALID_SPEC, message)
         if not _alike(inputs[taken], outputs[given]):
             one, other = (f"{tensor.datatype} {list(tensor.shape)}" for tensor in (inputs[taken], outputs[given]))
-            message = f"source.state: input {taken!r} is {one} and output {given!r} {other}: they cannot be one state"
+            kinds = f"input {taken!r} is {one} and output {given!r} {other}"
+            message = f"source.statefulInputs: {kinds}: they cannot be one state"
             raise Stalled(reasons.INVALID_SPEC, message)
 
 

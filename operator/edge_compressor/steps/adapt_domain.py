@@ -23,7 +23,7 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "AdaptDomain",
-    "Trains the model for the domain of datasets.unlabeled, of which no labels are known, by those of datasets.training.",
+    "Adapts the model to the domain of datasets.unlabeled, which has no labels, with the labels of datasets.training.",
     {
         "method": Choice(
             "DANN",

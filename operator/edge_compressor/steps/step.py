@@ -84,7 +84,7 @@ class StepType:
     """The whole number among the settings that decides which of the two it is, where a step has both: above 0, it
     trains."""
     needs: tuple[str, ...] = ()
-    """Data sets that must be there: calibration, evaluation, training, unlabeled. With ``trains_if``, when it trains."""
+    """Data sets that it requires: calibration, evaluation, training, unlabeled. With ``trains_if``, when it trains."""
     ends_training: bool = False
     """Whether ``apply_program`` answers an ONNX file."""
     selects: bool = False

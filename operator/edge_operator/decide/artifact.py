@@ -185,8 +185,9 @@ def revision_spec(
     source: dict[str, Any] = {"uri": spec.source.uri, "digest": made_of["digest"], "format": spec.source.format}
     if spec.source.converter is not None:
         source["converter"] = {**spec.source.converter.to_json(), **made_of.get("converter", {})}
-    if spec.source.states:
-        source["state"] = [{"input": taken, "output": given} for taken, given in spec.source.states.items()]
+    if spec.source.stateful_inputs:
+        stateful = spec.source.stateful_inputs.items()
+        source["statefulInputs"] = [{"input": taken, "output": given} for taken, given in stateful]
     serving: dict[str, Any] = {"port": spec.serving.port, "strategy": spec.serving.strategy}
     if spec.serving.host_port is not None:
         serving["hostPort"] = spec.serving.host_port

@@ -174,7 +174,7 @@ def task(observation: Observation, spec: EdgeModelSpec) -> Task:
         progress_url=settings.progress_url,
         allowed_hosts=settings.allowed_source_hosts,
         converter=spec.source.converter,
-        states=spec.source.states,
+        stateful_inputs=spec.source.stateful_inputs,
     )
 
 

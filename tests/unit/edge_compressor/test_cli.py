@@ -382,13 +382,13 @@ def test_a_model_with_a_state_is_compressed_along_sequences(tmp_path: Path, caps
     steps.write_text(json.dumps([{"name": "int8", "type": "QuantizeStatic"}]))
     order: list[str | Path] = ["compress", "--source", model, "--steps", steps]
     order += ["--evaluation", tmp_path / "evaluation.npz", "--calibration", tmp_path / "calibration.npz"]
-    assert run(*order, "--output", tmp_path / "out", "--state", "state=next") == 0
+    assert run(*order, "--output", tmp_path / "out", "--stateful-input", "state=next") == 0
     manifest = ArtifactManifest.decode((tmp_path / "out/manifest.json").read_bytes())
     assert manifest.evidence["evaluation"]["task"] == "Sequence"
     assert manifest.evidence["datasets"]["evaluation"]["steps"] == 10
     assert manifest.golden is not None
     capsys.readouterr()
-    assert run(*order, "--output", tmp_path / "other", "--state", "state=nothing") == 3
+    assert run(*order, "--output", tmp_path / "other", "--stateful-input", "state=nothing") == 3
     assert "the model has no output 'nothing'" in capsys.readouterr().err
-    assert run(*order, "--output", tmp_path / "other", "--state", "state") == 2
+    assert run(*order, "--output", tmp_path / "other", "--stateful-input", "state") == 2
     assert "want INPUT=OUTPUT" in capsys.readouterr().err
