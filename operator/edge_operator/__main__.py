@@ -1,4 +1,4 @@
-"""``python3 -m edge_operator``: takes the lease, sees the world, and works until it is told to stop."""
+"""``python3 -m edge_operator``: takes the lease, sees the cache, and works until it is told to stop."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,8 @@ from edge_operator import endpoints, logs, settings
 from edge_operator.analysis_runner import AnalysisRunner
 from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
-from edge_operator.collect import Collector
+from edge_operator.cluster_cache import ClusterCache, Key
+from edge_operator.registry_gc import RegistryGarbageCollector
 from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus
@@ -18,7 +19,6 @@ from edge_operator.reconcile import Reconciler, every, patiently
 from edge_operator.registry_tokens import Signer
 from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue
-from edge_operator.world import Key, World
 from edgemodel.errors import EdgeModelError
 
 log = logging.getLogger("edge_operator")
@@ -32,33 +32,33 @@ COLLECT_SECONDS = 600
 async def run(config: ProcessSettings) -> None:
     """Raises LeaseLost, or what a part of the operator died of."""
     queue: WorkQueue[Key] = WorkQueue()
-    world = World(config.decisions, queue.add)
+    cache = ClusterCache(config.decisions, queue.add)
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
-    metrics.watch_nodes(lambda: ((m.namespace, m.name, m.status.get("nodes") or {}) for m in world.models.values()))
+    metrics.watch_nodes(lambda: ((m.namespace, m.name, m.status.get("nodes") or {}) for m in cache.models.values()))
     synced = asyncio.Event()
     async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:
-        leadership = Leadership(cluster, config.namespace, config.identity, world.api_is_back)
-        reconciler = Reconciler(cluster, world, queue, metrics, leadership.leads)
-        app = endpoints.application(world, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
+        leadership = Leadership(cluster, config.namespace, config.identity, cache.api_is_back)
+        reconciler = Reconciler(cluster, cache, queue, metrics, leadership.leads)
+        app = endpoints.application(cache, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
         runners = [await endpoints.serve(app, config.http_port)]
         metrics.watch_requests(cluster.requests)
         signer = await patiently(lambda: _signer(cluster, config))
-        realm = registry_access.application(cluster, signer, world.progressed)
+        realm = registry_access.application(cluster, signer, cache.set_progress)
         runners.append(await endpoints.serve(realm, config.token_port))
         await patiently(leadership.acquire)
         await patiently(reconciler.relist)
-        log.info("synced: %d EdgeModels, %d nodes", len(world.models), len(world.nodes))
+        log.info("synced: %d EdgeModels, %d nodes", len(cache.models), len(cache.nodes))
         synced.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_watch(world), name="watch")
+                tasks.create_task(_watch(cache), name="watch")
                 tasks.create_task(leadership.keep(), name="lease")
                 tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
-                tasks.create_task(AnalysisRunner(world, prometheus, metrics).run(), name="measure")
+                tasks.create_task(AnalysisRunner(cache, prometheus, metrics).run(), name="measure")
                 tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
                 if signer is not None:
-                    collector = Collector(cluster, world, signer, config)
+                    collector = RegistryGarbageCollector(cluster, cache, signer, config)
                     tasks.create_task(every(COLLECT_SECONDS, collector.collect), name="collect")
                 for number in range(WORKERS):
                     tasks.create_task(reconciler.work(), name=f"worker-{number}")
@@ -73,8 +73,8 @@ class _ToldToStop(Exception):
     """kopf takes over the signals, and returns when one came."""
 
 
-async def _watch(world: World) -> None:
-    await watch(world)
+async def _watch(cache: ClusterCache) -> None:
+    await watch(cache)
     raise _ToldToStop
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide.analysis import MeasurementPlan, plan_measuring
 from edge_operator.decide.samples import Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError, measure
-from edge_operator.world import Key, World
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ AT_ONCE = 4
 
 
 class AnalysisRunner:
-    def __init__(self, world: World, prometheus: Prometheus, metrics: Metrics) -> None:
-        self._world, self._prometheus, self._metrics = world, prometheus, metrics
+    def __init__(self, cache: ClusterCache, prometheus: Prometheus, metrics: Metrics) -> None:
+        self._cache, self._prometheus, self._metrics = cache, prometheus, metrics
         self._asked: dict[Key, tuple[float, MeasurementPlan]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -35,12 +35,12 @@ class AnalysisRunner:
 
     def look(self) -> None:
         """Begins every measurement that is due."""
-        for key in list(self._world.models):
-            observation = self._world.observe(key)
+        for key in list(self._cache.models):
+            observation = self._cache.observe(key)
             plan = plan_measuring(observation) if observation is not None else None
             if plan is None:
                 self._asked.pop(key, None)
-                self._world.forget_samples(key)
+                self._cache.forget_samples(key)
             elif key not in self._running and self._is_due(key, plan):
                 self._asked[key] = (time.monotonic(), plan)
                 task = asyncio.create_task(self._measure(key, plan), name=f"measure-{key[0]}/{key[1]}")
@@ -66,11 +66,11 @@ class AnalysisRunner:
                 self._metrics.analysis_query_errors.inc()
                 if not isinstance(error, PrometheusError):
                     log.exception("measuring %s/%s failed", *key)
-                before = self._world.samples.get(key)
+                before = self._cache.samples.get(key)
                 same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
                 if not same_wave or before is None:
                     before = Samples(now, plan.candidate, plan.since)
                 if not before.problem:
                     log.warning("%s/%s: %s", *key, error)
                 samples = replace(before, problem=str(error) or type(error).__name__)
-        self._world.measured(key, samples)
+        self._cache.set_samples(key, samples)

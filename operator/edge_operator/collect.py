@@ -29,12 +29,12 @@ from edge_oci import (
     list_tags,
 )
 from edge_operator.cluster import Cluster
+from edge_operator.cluster_cache import ClusterCache
 from edge_operator.decide.collection import Image, InUse, may_free, sweep
 from edge_operator.decide.status import timestamp
 from edge_operator.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import ProcessSettings
 from edge_operator.views import is_validation, job_view
-from edge_operator.world import World
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,
     ANNOTATION_FREED,
@@ -53,12 +53,12 @@ class Collector:
     def __init__(
         self,
         cluster: Cluster,
-        world: World,
+        cache: ClusterCache,
         signer: Signer,
         config: ProcessSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._cluster, self._world, self._clock = cluster, world, clock
+        self._cluster, self._cache, self._clock = cluster, cache, clock
         self._namespace, self._deployment = config.namespace, config.registry_deployment
         self._registry = registry(config.decisions.registry_push, signer)
         self._seen: dict[Image, float | None] = {}
@@ -68,7 +68,7 @@ class Collector:
 
         Nothing is deleted while there is a revision that cannot be read: its images are in use.
         """
-        if self._world.unreadable:
+        if self._cache.unreadable:
             return
         try:
             await self._delete_unused()
@@ -81,12 +81,12 @@ class Collector:
         tagged: list[Image] = []
         for name in await asyncio.to_thread(list_repositories, self._registry):
             tagged += await asyncio.to_thread(images_of, Repository(self._registry, name))
-        swept = sweep(tagged, in_use(self._world), self._seen, self._clock())
+        swept = sweep(tagged, in_use(self._cache), self._seen, self._clock())
         self._seen = swept.seen
         if swept.doomed and self._deployment:
             await self._annotate({"metadata": {"annotations": {ANNOTATION_TO_FREE: "true"}}})
         for image, digests in swept.doomed.items():
-            if image in in_use(self._world):  # since the sweep began
+            if image in in_use(self._cache):  # since the sweep began
                 continue
             await asyncio.to_thread(delete, Repository(self._registry, image.repository), digests)
             del self._seen[image]
@@ -102,7 +102,7 @@ class Collector:
             return
         freed = (deployment["spec"]["template"]["metadata"].get("annotations") or {}).get(ANNOTATION_FREED)
         now = datetime.now(UTC)
-        if may_free(datetime.fromisoformat(freed) if freed else None, bool(_busy(self._world)), now):
+        if may_free(datetime.fromisoformat(freed) if freed else None, bool(_busy(self._cache)), now):
             log.info("restarting the registry, which frees what was deleted from it")
             template = {"metadata": {"annotations": {ANNOTATION_FREED: timestamp(now)}}}
             await self._annotate(
@@ -152,20 +152,20 @@ def delete(repository: Repository, digests: tuple[str, ...]) -> None:
         delete_manifest(repository, digest)
 
 
-def in_use(world: World) -> InUse:
+def in_use(cache: ClusterCache) -> InUse:
     references = {
         variant["image"]
-        for owned in world.owned.values()
+        for owned in cache.owned.values()
         for revision in owned.revisions.values()
         for variant in revision.spec["variants"]
     }
-    return InUse(frozenset(references), _busy(world))
+    return InUse(frozenset(references), _busy(cache))
 
 
-def _busy(world: World) -> frozenset[str]:
+def _busy(cache: ClusterCache) -> frozenset[str]:
     """The repositories of the models whose compression Job runs."""
     return frozenset(
         f"{namespace}/{model}"
-        for (namespace, model), owned in world.owned.items()
+        for (namespace, model), owned in cache.owned.items()
         if any(job_view(raw, None).ended is None for raw in owned.jobs.values() if not is_validation(raw))
     )

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from edge_operator.cluster_cache import ClusterCache
 from edge_operator.metrics import Metrics
-from edge_operator.world import World
 from edgemodel.metrics import IDENTITY_LABELS
 from edgemodel.names import PULLER_PREFIX
 
 
-def application(world: World, metrics: Metrics, live: Callable[[], bool], ready: Callable[[], bool]) -> web.Application:
+def application(
+    cache: ClusterCache, metrics: Metrics, live: Callable[[], bool], ready: Callable[[], bool]
+) -> web.Application:
     async def livez(_: web.Request) -> web.Response:
         return _answer(live())
 
@@ -22,7 +24,7 @@ def application(world: World, metrics: Metrics, live: Callable[[], bool], ready:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def targets(_: web.Request) -> web.Response:
-        return web.json_response(scrape_targets(world))
+        return web.json_response(scrape_targets(cache))
 
     app = web.Application()
     app.add_routes(
@@ -36,7 +38,7 @@ def application(world: World, metrics: Metrics, live: Callable[[], bool], ready:
     return app
 
 
-def scrape_targets(world: World) -> list[dict[str, object]]:
+def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
     """Prometheus' ``http_sd`` format: every server pod that has an address.
 
     The labels say what the cluster knows of the pod, and take the place of what the pod says of itself: a verdict
@@ -51,9 +53,9 @@ def scrape_targets(world: World) -> list[dict[str, object]]:
                 **dict(zip(IDENTITY_LABELS, (*key, pod.revision, pod.variant, pod.node), strict=True)),
             },
         }
-        for key in world.models
-        for pod in world.owned[key].pods.values()
-        if (revision := world.owned[key].revisions.get(pod.revision)) is not None
+        for key in cache.models
+        for pod in cache.owned[key].pods.values()
+        if (revision := cache.owned[key].revisions.get(pod.revision)) is not None
         if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from edge_operator import objects
 from edge_operator.cluster import ApiError, Cluster
+from edge_operator.cluster_cache import WATCHED, ClusterCache, Key
 from edge_operator.decide import Decision, decide
 from edge_operator.decide.actions import (
     Action,
@@ -34,7 +35,6 @@ from edge_operator.decide.observation import Observation
 from edge_operator.decide.status import timestamp
 from edge_operator.metrics import Metrics
 from edge_operator.work_queue import WorkQueue
-from edge_operator.world import WATCHED, Key, World
 from edgemodel.digest import canonical_json
 from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
 
@@ -51,10 +51,10 @@ NOT_LEADING_SECONDS = 2
 
 class Reconciler:
     def __init__(
-        self, cluster: Cluster, world: World, queue: WorkQueue[Key], metrics: Metrics, leads: Callable[[], bool]
+        self, cluster: Cluster, cache: ClusterCache, queue: WorkQueue[Key], metrics: Metrics, leads: Callable[[], bool]
     ) -> None:
         """``leads``: whether this process still holds the lease; without it no pass is begun."""
-        self._cluster, self._world, self._queue, self._metrics = cluster, world, queue, metrics
+        self._cluster, self._cache, self._queue, self._metrics = cluster, cache, queue, metrics
         self._leads = leads
         self._began: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
@@ -87,7 +87,7 @@ class Reconciler:
                 self._queue.done(key)
 
     async def run_pass(self, key: Key) -> None:
-        observation = self._world.observe(key)
+        observation = self._cache.observe(key)
         if observation is None:
             await self.sweep_pins()
             return
@@ -104,10 +104,10 @@ class Reconciler:
 
     async def sweep_pins(self) -> None:
         """Removes pins of models that are gone; none while there is something that cannot be read."""
-        if self._world.unreadable:
+        if self._cache.unreadable:
             return
-        valid = self._world.valid_pins()
-        strays = [(node.name, (node.pins | node.deferrals) - valid) for node in self._world.nodes.values()]
+        valid = self._cache.valid_pins()
+        strays = [(node.name, (node.pins | node.deferrals) - valid) for node in self._cache.nodes.values()]
         await self._set_all_pins([SetPins(name, remove=pins) for name, pins in strays if pins])
 
     async def relist(self) -> None:
@@ -120,12 +120,12 @@ class Reconciler:
                     raw = {"apiVersion": api_version, "kind": kind, **item}
                     seen.append({"kind": kind, "metadata": raw["metadata"]})
                     self._see(raw)
-            self._world.prune(kind, seen, listed_at)
+            self._cache.prune(kind, seen, listed_at)
 
     def _see(self, raw: dict[str, Any]) -> None:
         """One object that is not as it should be must not blind the operator to all the others."""
         try:
-            self._world.see(raw)
+            self._cache.see(raw)
         except (KeyError, TypeError, ValueError, AttributeError):
             meta = raw["metadata"]
             log.exception("cannot read %s %s/%s", raw["kind"], meta.get("namespace", ""), meta["name"])
@@ -143,7 +143,7 @@ class Reconciler:
         answer = await self._cluster.merge(
             API_VERSION, "EdgeModel", observation.namespace, observation.name, {"status": changes}, "status"
         )
-        self._world.see(answer)
+        self._cache.see(answer)
         for name, verdict in _new_verdicts(before, after):
             self._metrics.verdicts.labels(name, verdict).inc()
         for item in news:
@@ -195,7 +195,7 @@ class Reconciler:
                 await self._cluster.delete(API_VERSION, "EdgeModelRevision", namespace, name)
 
     async def _say_of_revision(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        self._world.see(
+        self._cache.see(
             await self._cluster.merge(API_VERSION, "EdgeModelRevision", namespace, name, {"status": status}, "status")
         )
 
@@ -219,7 +219,7 @@ class Reconciler:
             if found is None:
                 raise
             answer = found
-        self._world.see(answer)
+        self._cache.see(answer)
 
     async def _apply(self, observation: Observation, body: dict[str, Any]) -> None:
         """Server-side apply, unless the same was applied before."""
@@ -230,7 +230,7 @@ class Reconciler:
         ):
             return
         meta = {**body["metadata"], "annotations": {ANNOTATION_APPLIED: digest}}
-        self._world.see(await self._cluster.apply({**body, "metadata": meta}))
+        self._cache.see(await self._cluster.apply({**body, "metadata": meta}))
 
     async def _set_all_pins(self, changes: list[SetPins]) -> None:
         """Raises the first refusal, after all are answered: a late patch would undo what the next pass decides."""
@@ -248,10 +248,10 @@ class Reconciler:
                 answer = await self._cluster.merge("v1", "Node", "", action.node, {"metadata": {"labels": labels}})
             except ApiError as error:
                 if error.status == 404:
-                    self._world.forget({"kind": "Node", "metadata": {"name": action.node}})
+                    self._cache.forget({"kind": "Node", "metadata": {"name": action.node}})
                     return
                 raise
-        self._world.see(answer)
+        self._cache.see(answer)
 
     def _retry(self, key: Key, error: ApiError | None) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1

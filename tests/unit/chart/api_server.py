@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from edge_operator.cluster_cache import WATCHED
 from edge_operator.kinds import PLURALS
-from edge_operator.world import WATCHED
 from tests.unit.chart.rendering import Object
 
 SERVED = {

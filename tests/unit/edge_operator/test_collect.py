@@ -26,12 +26,13 @@ from edge_oci import (
     write_layer,
 )
 from edge_operator.cluster import Cluster
-from edge_operator.collect import Collector, registry
-from edge_operator.decide.collection import GRACE_SECONDS
+from edge_operator.cluster_cache import ClusterCache
+from edge_operator.registry_gc import RegistryGarbageCollector, registry
+from edge_operator.decide.registry_gc import GRACE_SECONDS
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_tokens import Signer, make_keys
 from edge_operator.settings import ProcessSettings
-from edge_operator.world import World
+from edge_operator.cluster_cache import ClusterCache
 from edgemodel.digest import digest_of_file
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,
@@ -85,15 +86,15 @@ def merged(value: Any, patch: Any) -> Any:
 
 
 class Bench:
-    """The registry with a collector, a world and a clock beside it."""
+    """The registry with a collector, a cache and a clock beside it."""
 
     def __init__(self, host: str, signer: Signer, scratch: Path) -> None:
         self.host, self.scratch = registry(host, signer), scratch
         self.cluster, self.now = OneDeployment(), 0.0
-        self.world = World(SETTINGS, lambda key: None)
+        self.cache = ClusterCache(SETTINGS, lambda key: None)
         decisions = replace(SETTINGS, registry_push=host)
         config = ProcessSettings("system", "me", decisions, False, PROMETHEUS, registry_deployment="em-registry")
-        self.collector = Collector(self.cluster, self.world, signer, config, clock=lambda: self.now)
+        self.collector = RegistryGarbageCollector(self.cluster, self.cache, signer, config, clock=lambda: self.now)
 
     def repository(self, name: str) -> Repository:
         return Repository(self.host, name)
@@ -118,14 +119,14 @@ class Bench:
     def see_revision(self, name: str, digest: str) -> dict[str, Any]:
         variants = [{"name": "default", "image": f"vision/defects@{digest}"}]
         raw = self._raw(API_VERSION, "EdgeModelRevision", name) | {"spec": {"fingerprint": "f", "variants": variants}}
-        self.world.see(raw)
+        self.cache.see(raw)
         return raw
 
     def see_job(self, *conditions: str) -> None:
         status = {"conditions": [{"type": c, "status": "True", "lastTransitionTime": TIME} for c in conditions]}
         raw = self._raw("batch/v1", "Job", "defects-1") | {"status": status}
         raw["metadata"]["resourceVersion"] = str(2 + len(conditions))
-        self.world.see(raw)
+        self.cache.see(raw)
 
     async def collect(self, *, after: float = 0.0) -> None:
         self.now += after
@@ -172,7 +173,7 @@ async def test_the_manifests_of_an_image_that_no_revision_names_are_deleted(benc
     gone = bench.see_revision("defects-1", old)
     bench.see_revision("defects-2", kept)
     await bench.collect()
-    bench.world.forget(gone)
+    bench.cache.forget(gone)
     await bench.collect(after=1)
     assert bench.holds(old)
     await bench.collect(after=GRACE_SECONDS)

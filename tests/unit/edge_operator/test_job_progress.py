@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from edge_compressor.telling import tell
+from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide import decide
 from edge_operator.decide.actions import StartJob
 from edge_operator.job_progress import POD_NAME, progress_handler, reviewed_pod
-from edge_operator.world import Key, World
 from edgemodel import reasons
 from edgemodel.errors import Transient
 from edgemodel.names import API_VERSION, COMPONENT_COMPRESSOR, LABEL_COMPONENT, LABEL_MODEL, REGISTRY_AUDIENCE
@@ -33,7 +33,7 @@ class Site:
 
     def __init__(self) -> None:
         self.changed: list[Key] = []
-        self.world = World(SETTINGS, self.changed.append)
+        self.cache = ClusterCache(SETTINGS, self.changed.append)
         self.see("EdgeModel", "m", spec=model_spec(), generation=1)
         (start,) = [action for action in self.decision().actions if isinstance(action, StartJob)]
         self.job = start.name
@@ -54,11 +54,11 @@ class Site:
         if owner:
             meta["ownerReferences"] = [{"kind": "Job", "name": "m", "uid": owner}]
         raw = {"apiVersion": API_VERSION, "kind": kind, "metadata": meta, **fields}
-        self.world.see(raw)
+        self.cache.see(raw)
         return raw
 
     def decision(self) -> Any:
-        observation = self.world.observe(KEY)
+        observation = self.cache.observe(KEY)
         assert observation is not None
         return decide(observation, NOW)
 
@@ -82,7 +82,7 @@ async def url(site: Site) -> AsyncIterator[str]:
         return PODS.get(token)
 
     app = web.Application()
-    app.router.add_post("/progress", progress_handler(review, site.world.progressed))
+    app.router.add_post("/progress", progress_handler(review, site.cache.progressed))
     async with TestServer(app) as server:
         yield str(server.make_url("/progress"))
 
@@ -111,9 +111,9 @@ async def test_the_same_step_told_again_wakes_nobody(site: Site, url: str, tmp_p
 async def test_what_a_pod_told_goes_with_it(site: Site, url: str, tmp_path: Path) -> None:
     before = site.says()
     assert await told(url, tmp_path, "of-the-job") == ""
-    site.world.forget(site.pod)
+    site.cache.forget(site.pod)
     assert site.says() == before
-    assert not site.world.owned[KEY].steps
+    assert not site.cache.owned[KEY].steps
 
 
 @pytest.mark.parametrize(

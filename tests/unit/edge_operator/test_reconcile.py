@@ -6,10 +6,10 @@ from typing import Any, cast
 import pytest
 
 from edge_operator.cluster import ApiError, Cluster
+from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.metrics import Metrics
 from edge_operator.reconcile import Reconciler
 from edge_operator.work_queue import WorkQueue
-from edge_operator.world import Key, World
 from edgemodel.names import PIN_PREFIX
 from tests.support.simulation import SETTINGS
 
@@ -41,31 +41,31 @@ def node(name: str, version: int, labels: dict[str, str | None]) -> dict[str, An
     return {"kind": "Node", "metadata": meta}
 
 
-def make(server: ApiServer) -> tuple[World, Reconciler]:
+def make(server: ApiServer) -> tuple[ClusterCache, Reconciler]:
     """Two nodes with the pin of a model that is gone."""
-    world = World(SETTINGS, lambda _: None)
+    cache = ClusterCache(SETTINGS, lambda _: None)
     for name in ("first", "second"):
-        world.see(node(name, 1, {PIN: "true"}))
+        cache.see(node(name, 1, {PIN: "true"}))
     queue: WorkQueue[Key] = WorkQueue()
-    return world, Reconciler(cast(Cluster, server), world, queue, Metrics(), lambda: True)
+    return cache, Reconciler(cast(Cluster, server), cache, queue, Metrics(), lambda: True)
 
 
 async def test_a_node_that_is_refused_keeps_none_of_the_others_from_its_pins_nor_leaves_a_patch_under_way() -> None:
     server = ApiServer(first=500)
-    world, reconciler = make(server)
+    cache, reconciler = make(server)
     with pytest.raises(ApiError, match="500"):
         await reconciler.sweep_pins()
     assert server.patched == ["second"]
-    assert not world.nodes["second"].pins
+    assert not cache.nodes["second"].pins
 
 
 async def test_a_node_that_the_api_server_does_not_know_is_forgotten() -> None:
-    world, reconciler = make(ApiServer(first=404))
+    cache, reconciler = make(ApiServer(first=404))
     await reconciler.sweep_pins()
-    assert set(world.nodes) == {"second"}
+    assert set(cache.nodes) == {"second"}
 
 
 async def test_one_object_that_cannot_be_read_hides_no_other() -> None:
-    world, reconciler = make(ApiServer())
+    cache, reconciler = make(ApiServer())
     await reconciler.relist()
-    assert "fine" in world.nodes
+    assert "fine" in cache.nodes

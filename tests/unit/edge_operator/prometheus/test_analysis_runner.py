@@ -12,7 +12,6 @@ from edge_operator.decide.analysis import MeasurementPlan, WaveBaseline, plan_me
 from edge_operator.decide.samples import Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError
-from edge_operator.world import Key, World
 from edgemodel.analysis import parse_analysis
 from edgemodel.names import API_VERSION
 from tests.support.simulation import SETTINGS, model_spec
@@ -57,10 +56,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return made
 
 
-def make() -> tuple[World, AnalysisRunner, list[Key]]:
+def make() -> tuple[ClusterCache, AnalysisRunner, list[Key]]:
     changed: list[Key] = []
-    world = World(SETTINGS, changed.append)
-    return world, AnalysisRunner(world, cast(Prometheus, None), Metrics()), changed
+    cache = ClusterCache(SETTINGS, changed.append)
+    return cache, AnalysisRunner(cache, cast(Prometheus, None), Metrics()), changed
 
 
 async def look(runner: AnalysisRunner) -> None:
@@ -70,84 +69,84 @@ async def look(runner: AnalysisRunner) -> None:
 
 
 async def test_a_candidate_on_trial_is_measured_and_its_model_looked_at(asked: Asked) -> None:
-    world, runner, changed = make()
-    world.see(model(1, BEGAN))
+    cache, runner, changed = make()
+    cache.see(model(1, BEGAN))
     changed.clear()
     await look(runner)
     assert [(plan.candidate, plan.stable, plan.since) for plan in asked.plans] == [("m-2", "m-1", BEGAN)]
     assert changed == [KEY]
-    assert world.samples[KEY].candidate == "m-2"
+    assert cache.samples[KEY].candidate == "m-2"
 
 
 async def test_nothing_is_asked_again_before_its_interval_is_over(asked: Asked) -> None:
-    world, runner, _ = make()
-    world.see(model(1, BEGAN, intervalSeconds=3600))
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN, intervalSeconds=3600))
     await look(runner)
     await look(runner)
     assert len(asked.plans) == 1
 
 
 async def test_a_new_wave_is_measured_at_once(asked: Asked) -> None:
-    world, runner, _ = make()
-    world.see(model(1, BEGAN, intervalSeconds=3600))
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN, intervalSeconds=3600))
     await look(runner)
-    world.see(model(2, BEGAN + timedelta(minutes=5), intervalSeconds=3600))
+    cache.see(model(2, BEGAN + timedelta(minutes=5), intervalSeconds=3600))
     await look(runner)
     assert [plan.since for plan in asked.plans] == [BEGAN, BEGAN + timedelta(minutes=5)]
     assert asked.plans[1].baseline == timedelta(hours=1, minutes=5)
 
 
 async def test_at_rest_nothing_is_asked_and_old_samples_are_forgotten(asked: Asked) -> None:
-    world, runner, _ = make()
-    world.see(model(1, BEGAN))
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN))
     await look(runner)
-    world.see(model(2, None))
+    cache.see(model(2, None))
     await look(runner)
     assert len(asked.plans) == 1
-    assert KEY not in world.samples
+    assert KEY not in cache.samples
 
 
 async def test_without_an_answer_what_was_measured_last_is_kept_with_the_reason(asked: Asked) -> None:
-    world, runner, _ = make()
-    world.see(model(1, BEGAN, intervalSeconds=0))
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN, intervalSeconds=0))
     await look(runner)
-    before = world.samples[KEY]
+    before = cache.samples[KEY]
     asked.error = PrometheusError("connection refused")
     await look(runner)
-    after = world.samples[KEY]
+    after = cache.samples[KEY]
     assert after.problem == "connection refused"
     assert after.measured_at == before.measured_at
     asked.error = None
     await look(runner)
-    assert world.samples[KEY].problem == ""
+    assert cache.samples[KEY].problem == ""
 
 
 async def test_an_answer_that_never_came_is_told_too(asked: Asked) -> None:
-    world, runner, _ = make()
-    world.see(model(1, BEGAN))
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN))
     asked.error = PrometheusError("no such host")
     await look(runner)
-    assert world.samples[KEY].problem == "no such host"
+    assert cache.samples[KEY].problem == "no such host"
 
 
 async def test_a_defect_of_ours_ends_no_other_measurement(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
-    world, runner, _ = make()
-    world.see(model(1, BEGAN, intervalSeconds=0))
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN, intervalSeconds=0))
     asked.error = ZeroDivisionError()
     await look(runner)
     assert "measuring vision/m failed" in caplog.text
     asked.error = None
     await look(runner)
-    assert KEY in world.samples
+    assert KEY in cache.samples
 
 
 def test_there_is_no_plan_before_a_wave_began_and_none_without_checks() -> None:
-    world, _, _ = make()
-    world.see(model(1, None))
-    observation = world.observe(KEY)
+    cache, _, _ = make()
+    cache.see(model(1, None))
+    observation = cache.observe(KEY)
     assert observation is not None
     assert plan_measuring(observation) is None
-    world.see(model(2, BEGAN, checks=[]))
-    observation = world.observe(KEY)
+    cache.see(model(2, BEGAN, checks=[]))
+    observation = cache.observe(KEY)
     assert observation is not None
     assert plan_measuring(observation) is None

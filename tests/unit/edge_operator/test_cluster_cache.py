@@ -1,12 +1,12 @@
-"""What the operator knows of the world, whatever order it hears of it."""
+"""What the operator knows of the cache, whatever order it hears of it."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.endpoints import scrape_targets
-from edge_operator.world import Key, World
 from edgemodel.names import (
     API_VERSION,
     COMPONENT_SERVER,
@@ -40,84 +40,84 @@ def revision(name: str, version: int) -> dict[str, Any]:
     return raw("EdgeModelRevision", name, version, spec={"fingerprint": "f", "variants": []})
 
 
-def make() -> tuple[World, list[Key]]:
+def make() -> tuple[ClusterCache, list[Key]]:
     changed: list[Key] = []
-    return World(SETTINGS, changed.append), changed
+    return ClusterCache(SETTINGS, changed.append), changed
 
 
 def test_an_older_event_does_not_undo_what_our_own_write_answered() -> None:
-    world, _ = make()
-    world.see({**model(5), "status": {"stableRevision": "new"}})
-    world.see({**model(4), "status": {"stableRevision": "old"}})
-    observation = world.observe(("vision", "m"))
+    cache, _ = make()
+    cache.see({**model(5), "status": {"stableRevision": "new"}})
+    cache.see({**model(4), "status": {"stableRevision": "old"}})
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert observation.status == {"stableRevision": "new"}
 
 
 def test_a_listing_prunes_what_is_gone_and_keeps_what_is_newer_than_itself() -> None:
-    world, _ = make()
-    world.see(model(1))
-    world.see(revision("m-gone", 2))
-    world.see(revision("m-kept", 3))
-    world.see(revision("m-new", 9))
-    world.prune("EdgeModelRevision", [revision("m-kept", 3)], listed_at=5)
-    observation = world.observe(("vision", "m"))
+    cache, _ = make()
+    cache.see(model(1))
+    cache.see(revision("m-gone", 2))
+    cache.see(revision("m-kept", 3))
+    cache.see(revision("m-new", 9))
+    cache.prune("EdgeModelRevision", [revision("m-kept", 3)], listed_at=5)
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert {item.name for item in observation.revisions} == {"m-kept", "m-new"}
 
 
 def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
-    world, changed = make()
-    world.see(model(1))
+    cache, changed = make()
+    cache.see(model(1))
     ready = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "1"}]}
-    world.see(raw("Node", "camera-1", 2, status=ready))
+    cache.see(raw("Node", "camera-1", 2, status=ready))
     changed.clear()
     beat = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2"}]}
-    world.see(raw("Node", "camera-1", 3, status=beat))
+    cache.see(raw("Node", "camera-1", 3, status=beat))
     assert not changed
     lost = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
-    world.see(raw("Node", "camera-1", 4, status=lost))
+    cache.see(raw("Node", "camera-1", 4, status=lost))
     assert changed == [("vision", "m")]
 
 
 def test_when_a_node_was_last_away_is_remembered_and_when_the_api_server_was() -> None:
     moments = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(10)]
     clock = iter(moments)
-    world = World(SETTINGS, lambda _: None, lambda: next(clock))
+    cache = ClusterCache(SETTINGS, lambda _: None, lambda: next(clock))
 
     def seen(name: str, version: int, ready: str) -> tuple[dict[str, datetime], datetime | None]:
         conditions = [{"type": "Ready", "status": ready, "lastTransitionTime": "2020-01-01T00:00:00Z"}]
-        world.see(raw("Node", name, version, status={"conditions": conditions}))
-        observation = world.observe(("vision", "m"))
+        cache.see(raw("Node", name, version, status={"conditions": conditions}))
+        observation = cache.observe(("vision", "m"))
         assert observation is not None
         return dict(observation.back_since), observation.api_back_since
 
-    world.see(model(1))
+    cache.see(model(1))
     assert seen("camera-1", 2, "True") == ({}, None)
     assert seen("camera-1", 3, "Unknown") == ({}, None)
     assert seen("camera-1", 4, "True") == ({"camera-1": moments[0]}, None)
-    world.api_is_back()
+    cache.api_is_back()
     assert seen("camera-2", 5, "True") == ({"camera-1": moments[0]}, moments[1])
-    world.forget(raw("Node", "camera-1", 6))
+    cache.forget(raw("Node", "camera-1", 6))
     assert seen("camera-1", 7, "True") == ({}, moments[1])
 
 
 def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> None:
-    world, changed = make()
-    world.see(model(1))
+    cache, changed = make()
+    cache.see(model(1))
     changed.clear()
-    world.forget(model(2))
+    cache.forget(model(2))
     assert ("vision", "m") in changed
-    assert world.observe(("vision", "m")) is None
-    assert not world.valid_pins()
+    assert cache.observe(("vision", "m")) is None
+    assert not cache.valid_pins()
 
 
 def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
-    world, _ = make()
-    world.see(model(1))
-    world.see(revision("m-1", 7))
-    world.forget(revision("m-1", 5))
-    observation = world.observe(("vision", "m"))
+    cache, _ = make()
+    cache.see(model(1))
+    cache.see(revision("m-1", 7))
+    cache.forget(revision("m-1", 5))
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert [item.name for item in observation.revisions] == ["m-1"]
 
@@ -137,34 +137,34 @@ def pod(version: int, **meta: Any) -> dict[str, Any]:
 
 def test_when_a_node_lost_its_pod_is_remembered_until_the_revision_goes() -> None:
     times = iter([datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)])
-    world = World(SETTINGS, lambda _: None, lambda: next(times))
-    world.see(model(1))
-    world.see(revision("m-1", 2))
-    world.see(pod(3))
-    world.see(pod(4, deletionTimestamp="2026-01-01T00:00:00Z"))
-    world.forget(pod(5))
-    observation = world.observe(("vision", "m"))
+    cache = ClusterCache(SETTINGS, lambda _: None, lambda: next(times))
+    cache.see(model(1))
+    cache.see(revision("m-1", 2))
+    cache.see(pod(3))
+    cache.see(pod(4, deletionTimestamp="2026-01-01T00:00:00Z"))
+    cache.forget(pod(5))
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert observation.pods_lost == {("camera-1", "m-1", "default"): datetime(2026, 1, 2, tzinfo=UTC)}
-    world.forget(revision("m-1", 6))
-    observation = world.observe(("vision", "m"))
+    cache.forget(revision("m-1", 6))
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert not observation.pods_lost
 
 
 def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
-    world, changed = make()
-    world.see(model(1))
+    cache, changed = make()
+    cache.see(model(1))
     service = raw("Service", "m", 2)
     service["metadata"]["labels"] = {"app": "somebody-else"}
-    world.see(service)
-    observation = world.observe(("vision", "m"))
+    cache.see(service)
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert observation.name_taken
     changed.clear()
-    world.forget(service)
+    cache.forget(service)
     assert changed == [("vision", "m")]
-    observation = world.observe(("vision", "m"))
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert not observation.name_taken
 
@@ -175,11 +175,11 @@ def served_revision(version: int) -> dict[str, Any]:
 
 
 def test_prometheus_is_told_of_every_server_by_what_the_cluster_knows_of_it() -> None:
-    world, _ = make()
-    world.see(model(1))
-    world.see(served_revision(2))
-    world.see({**pod(3), "status": {"podIP": "198.18.1.7"}})
-    (target,) = scrape_targets(world)
+    cache, _ = make()
+    cache.see(model(1))
+    cache.see(served_revision(2))
+    cache.see({**pod(3), "status": {"podIP": "198.18.1.7"}})
+    (target,) = scrape_targets(cache)
     assert target["targets"] == ["198.18.1.7:9000"]
     labels = {"namespace": "vision", "model": "m", "revision": "m-1", "variant": "default", "node": "camera-1"}
     assert target["labels"] == {"job": "edgemodel-servers", "pod": "m-1", **labels}
@@ -195,32 +195,32 @@ def test_prometheus_is_told_of_every_server_by_what_the_cluster_knows_of_it() ->
     ],
 )
 def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[dict[str, Any]]) -> None:
-    world, _ = make()
-    world.see(model(1))
-    world.see(served_revision(2))
-    world.see({**pod(3, ownerReferences=owners), "status": {"podIP": "198.18.1.7"}})
-    observation = world.observe(("vision", "m"))
+    cache, _ = make()
+    cache.see(model(1))
+    cache.see(served_revision(2))
+    cache.see({**pod(3, ownerReferences=owners), "status": {"podIP": "198.18.1.7"}})
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert observation.pods == ()
-    assert scrape_targets(world) == []
+    assert scrape_targets(cache) == []
 
 
 def test_a_job_that_validates_is_none_that_compresses() -> None:
     """The artifact's memory is its compression Jobs: those of another name are deleted."""
-    world, changed = make()
-    world.see(model(1))
+    cache, changed = make()
+    cache.see(model(1))
     validation = raw("Job", "m-5f1c-0a1b2c3d-1", 2)
     validation["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_VALIDATOR
-    world.see(validation)
-    world.see(raw("Job", "m-91ab-1", 3))
+    cache.see(validation)
+    cache.see(raw("Job", "m-91ab-1", 3))
     pod = raw("Pod", "m-5f1c-0a1b2c3d-1-x", 4)
     pod["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_VALIDATOR
     pod["metadata"]["ownerReferences"] = [{"kind": "Job", "uid": "uid-m-5f1c-0a1b2c3d-1"}]
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "not yet"}}
     changed.clear()
-    world.see({**pod, "status": {"containerStatuses": [{"state": waiting}]}})
+    cache.see({**pod, "status": {"containerStatuses": [{"state": waiting}]}})
     assert changed == [("vision", "m")]
-    observation = world.observe(("vision", "m"))
+    observation = cache.observe(("vision", "m"))
     assert observation is not None
     assert [(job.name, job.waits_for) for job in observation.validations] == [
         ("m-5f1c-0a1b2c3d-1", "ErrImagePull: not yet")

@@ -62,7 +62,7 @@ WATCHED = (
 
 
 @dataclass(frozen=True)
-class Model:
+class CachedEdgeModel:
     """What is kept of an EdgeModel."""
 
     namespace: str
@@ -89,7 +89,7 @@ class Owned:
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
 
 
-class World:
+class ClusterCache:
     def __init__(
         self,
         settings: OperatorSettings,
@@ -97,7 +97,7 @@ class World:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.settings = settings
-        self.models: dict[Key, Model] = {}
+        self.models: dict[Key, CachedEdgeModel] = {}
         self.nodes: dict[str, Node] = {}
         self.owned: defaultdict[Key, Owned] = defaultdict(Owned)
         self.samples: dict[Key, Samples] = {}
@@ -302,7 +302,7 @@ class World:
             return _put(owned.job_pods, name, raw)
         return _put(owned.applied, (kind, name), applied_view(raw))
 
-    def _rivals(self, model: Model) -> tuple[str, ...]:
+    def _rivals(self, model: CachedEdgeModel) -> tuple[str, ...]:
         port = model.spec.serving.host_port
         if port is None:
             return ()
@@ -379,9 +379,9 @@ def _owner(raw: Raw) -> Key:
     return meta["namespace"], (meta.get("labels") or {}).get(LABEL_MODEL, "")
 
 
-def _model(raw: Raw) -> Model:
+def _model(raw: Raw) -> CachedEdgeModel:
     meta = raw["metadata"]
-    return Model(
+    return CachedEdgeModel(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
