@@ -22,16 +22,16 @@ from edge_operator.decide.observation import (
 )
 from edge_operator.decide.placement import matches
 from edge_operator.decide.samples import Samples
-from edge_operator.views import (
+from edge_operator.from_api import (
     Raw,
-    applied_view,
     is_validation,
-    job_view,
     made_by_daemonset,
-    node_view,
-    pod_view,
-    revision_view,
-    validation_job_view,
+    read_applied,
+    read_job,
+    read_node,
+    read_pod,
+    read_revision,
+    read_validation_job,
 )
 from edgemodel.names import (
     API_VERSION,
@@ -262,7 +262,7 @@ class ClusterCache:
     def _store(self, raw: Raw) -> None:
         kind, namespace, name = _identity(raw)
         if kind == "Node":
-            view = node_view(raw)
+            view = read_node(raw)
             if self.nodes.get(name) != view:
                 known = self.nodes.get(name)
                 if view.online and known is not None and not known.online:
@@ -287,20 +287,20 @@ class ClusterCache:
     def _store_owned(self, owned: Owned, kind: str, name: str, raw: Raw) -> bool:
         """True when what is kept of it changed."""
         if kind == "EdgeModelRevision":
-            return _put(owned.revisions, name, revision_view(raw))
+            return _put(owned.revisions, name, read_revision(raw))
         if kind == "Job":
             return _put(owned.jobs, name, raw)
         if kind == "Pod":
             if raw["metadata"]["labels"].get(LABEL_COMPONENT) in (COMPONENT_SERVER, COMPONENT_PULLER):
                 if not made_by_daemonset(raw):
                     return False
-                pod = pod_view(raw)
+                pod = read_pod(raw)
                 known = owned.pods.get(name)
                 if pod.terminating and not (known is not None and known.terminating):
                     owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
                 return _put(owned.pods, name, pod)
             return _put(owned.job_pods, name, raw)
-        return _put(owned.applied, (kind, name), applied_view(raw))
+        return _put(owned.applied, (kind, name), read_applied(raw))
 
     def _rivals(self, model: CachedEdgeModel) -> tuple[str, ...]:
         port = model.spec.serving.host_port
@@ -340,13 +340,13 @@ def _jobs(owned: Owned) -> list[CompressionJob]:
 
 
 def _validations(owned: Owned) -> list[ValidationJob]:
-    return [validation_job_view(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_validation(raw)]
+    return [read_validation_job(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_validation(raw)]
 
 
 def _job(owned: Owned, raw: Raw) -> CompressionJob:
     newest = _newest_pod(owned, raw)
     step = owned.steps.get(newest["metadata"]["name"]) if newest is not None else None
-    return replace(job_view(raw, newest), step=step)
+    return replace(read_job(raw, newest), step=step)
 
 
 def _newest_pod(owned: Owned, job: Raw) -> Raw | None:

@@ -9,7 +9,7 @@ import pytest
 from edge_operator import objects
 from edge_operator.decide.actions import DeleteJob
 from edge_operator.decide.validation import MAX_ATTEMPTS, MAX_CLASSES
-from edge_operator.views import validation_job_view
+from edge_operator.from_api import read_validation_job
 from edgemodel import reasons, serving, target
 from edgemodel.spec import parse_spec
 from edgemodel.target import Measured, Unfit
@@ -551,7 +551,7 @@ def ended(**pod_status: Any) -> Any:
     meta = {"name": "m-x-1", "namespace": "vision", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     job = {"kind": "Job", "metadata": meta, "status": {"conditions": [FAILED]}}
     spec = {"activeDeadlineSeconds": 30, "containers": [{"resources": {"limits": {"memory": "64Mi"}}}]}
-    return validation_job_view(job, {"metadata": {"name": "p"}, "spec": spec, "status": pod_status})
+    return read_validation_job(job, {"metadata": {"name": "p"}, "spec": spec, "status": pod_status})
 
 
 def terminated(**state: Any) -> list[dict[str, Any]]:

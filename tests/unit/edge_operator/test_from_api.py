@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edge_operator.views import node_view, pod_view
+from edge_operator.from_api import read_node, read_pod
 from edgemodel import reasons
 from edgemodel.names import LABEL_REVISION, LABEL_VARIANT
 
@@ -39,13 +39,13 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
 def test_a_pod_in_an_odd_state_is_not_ready_and_says_why_where_that_is_known(
     status: dict[str, Any], trouble: tuple[str, str] | None
 ) -> None:
-    view = pod_view(pod(status))
+    view = read_pod(pod(status))
     assert not view.ready
     assert view.ready_since is None
     assert view.trouble == trouble
 
 
 def test_a_node_of_which_nothing_is_known_is_offline() -> None:
-    view = node_view({"kind": "Node", "metadata": {"name": "n", "uid": "u", "labels": None}, "status": {}})
+    view = read_node({"kind": "Node", "metadata": {"name": "n", "uid": "u", "labels": None}, "status": {}})
     assert not view.online
     assert not view.pins

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edge_operator import objects
-from edge_operator.views import job_view
+from edge_operator.from_api import read_job
 from edgemodel import reasons
 from edgemodel.report import Failed, Published, decode, encode
 from edgemodel.task import TASK_VARIABLE, Task
@@ -33,14 +33,14 @@ def terminated(**state: Any) -> list[dict[str, Any]]:
 
 
 def test_a_running_job_has_no_end() -> None:
-    view = job_view(job(), pod(phase="Running"))
+    view = read_job(job(), pod(phase="Running"))
     assert (view.ended, view.attempt, view.waits_for) == (None, 2, "")
 
 
 def test_a_job_says_which_server_its_artifacts_lie_on() -> None:
     observation = Simulation.with_nodes(1).observe()
     made = objects.job(observation, "m-1", 3, observation.spec)
-    view = job_view(made, None)
+    view = read_job(made, None)
     assert (view.server_image, view.attempt) == (SETTINGS.server_image, 3)
     (container,) = made["spec"]["template"]["spec"]["containers"]
     task = next(item["value"] for item in container["env"] if item["name"] == TASK_VARIABLE)
@@ -48,7 +48,7 @@ def test_a_job_says_which_server_its_artifacts_lie_on() -> None:
 
 
 def test_a_job_of_an_older_operator_does_not_say_so() -> None:
-    assert job_view(job(), None).server_image == ""
+    assert read_job(job(), None).server_image == ""
 
 
 def test_a_pod_that_finds_no_node_says_what_it_waits_for() -> None:
@@ -57,43 +57,43 @@ def test_a_pod_that_finds_no_node_says_what_it_waits_for() -> None:
         "status": "False",
         "message": "0/3 nodes are available: 3 Insufficient memory.",
     }
-    assert "Insufficient memory" in job_view(job(), pod(conditions=[condition])).waits_for
+    assert "Insufficient memory" in read_job(job(), pod(conditions=[condition])).waits_for
 
 
 def test_a_pod_whose_image_cannot_be_pulled_says_so() -> None:
     waiting = {"name": "compress", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
-    assert job_view(job(), pod(containerStatuses=[waiting])).waits_for == "ImagePullBackOff: not found"
+    assert read_job(job(), pod(containerStatuses=[waiting])).waits_for == "ImagePullBackOff: not found"
 
 
 def test_a_report_is_read_from_the_termination_message() -> None:
     message = encode(Failed(reasons.SOURCE_NOT_FOUND, "no such model", transient=False)).decode()
-    view = job_view(job(FAILED), pod(containerStatuses=terminated(message=message, exitCode=3)))
+    view = read_job(job(FAILED), pod(containerStatuses=terminated(message=message, exitCode=3)))
     assert view.report == Failed(reasons.SOURCE_NOT_FOUND, "no such model", transient=False)
     assert view.ended is not None
 
 
 def test_a_job_killed_for_memory_names_its_limit() -> None:
-    view = job_view(job(FAILED), pod(containerStatuses=terminated(reason="OOMKilled", exitCode=137)))
+    view = read_job(job(FAILED), pod(containerStatuses=terminated(reason="OOMKilled", exitCode=137)))
     assert view.trouble is not None
     assert view.trouble[0] == reasons.OUT_OF_MEMORY
     assert "64Mi" in view.trouble[1]
 
 
 def test_a_job_past_its_deadline_names_the_deadline() -> None:
-    view = job_view(job(FAILED), pod(phase="Failed", reason="DeadlineExceeded"))
+    view = read_job(job(FAILED), pod(phase="Failed", reason="DeadlineExceeded"))
     assert view.trouble is not None
     assert view.trouble[0] == reasons.DEADLINE_EXCEEDED
     assert "30 s" in view.trouble[1]
 
 
 def test_a_traceback_is_no_report() -> None:
-    view = job_view(job(FAILED), pod(containerStatuses=terminated(message="Traceback (most recent call last)")))
+    view = read_job(job(FAILED), pod(containerStatuses=terminated(message="Traceback (most recent call last)")))
     assert view.report is None
     assert view.trouble is None
 
 
 def test_a_job_whose_pod_is_gone_has_no_report() -> None:
-    view = job_view(job(FAILED), None)
+    view = read_job(job(FAILED), None)
     assert (view.report, view.trouble, view.waits_for) == (None, None, "")
 
 
@@ -145,30 +145,30 @@ def converter_pod(fetch: Any, converter: Any = WAITING, compress: Any = WAITING,
     ],
 )
 def test_a_job_says_what_it_does_before_the_first_step(states: Any, doing: str) -> None:
-    assert job_view(job(), converter_pod(*states)).doing == doing
+    assert read_job(job(), converter_pod(*states)).doing == doing
 
 
 def test_a_converter_whose_image_cannot_be_pulled_says_what_it_waits_for() -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
-    view = job_view(job(), converter_pod(PASSED, waiting))
+    view = read_job(job(), converter_pod(PASSED, waiting))
     assert (view.waits_for, view.doing) == ("ImagePullBackOff: not found", "")
 
 
 def test_what_cannot_be_fetched_for_a_converter_is_reported_as_by_any_job() -> None:
     report = Failed(reasons.SOURCE_UNREACHABLE, "no answer", transient=True)
-    view = job_view(job(FAILED), converter_pod(ended(4, message=encode(report).decode())))
+    view = read_job(job(FAILED), converter_pod(ended(4, message=encode(report).decode())))
     assert (view.report, view.trouble) == (report, None)
 
 
 def test_the_report_of_a_job_that_ran_a_converter_is_that_of_its_last_container() -> None:
     report = Published(DIGEST, (artifact_report("default"),), DIGEST)
-    view = job_view(job(FAILED), converter_pod(PASSED, PASSED, ended(0, message=encode(report).decode())))
+    view = read_job(job(FAILED), converter_pod(PASSED, PASSED, ended(0, message=encode(report).decode())))
     assert (view.report, view.trouble) == (report, None)
 
 
 def test_a_converter_that_failed_is_told_with_its_exit_code_and_the_end_of_its_log() -> None:
     log = "".join(f"line {number}\n" for number in range(200)) + "KeyError: 'layer.weight'\n"
-    view = job_view(job(FAILED), converter_pod(PASSED, ended(1, message=log)))
+    view = read_job(job(FAILED), converter_pod(PASSED, ended(1, message=log)))
     assert view.trouble is not None
     reason, message = view.trouble
     assert reason == reasons.CONVERTER_FAILED
@@ -178,7 +178,7 @@ def test_a_converter_that_failed_is_told_with_its_exit_code_and_the_end_of_its_l
 
 
 def test_a_converter_without_a_log_is_told_so() -> None:
-    view = job_view(job(FAILED), converter_pod(PASSED, ended(139, reason="Error")))
+    view = read_job(job(FAILED), converter_pod(PASSED, ended(139, reason="Error")))
     message = f"the converter {IMAGE} ended with exit code 139; it has logged nothing"
     assert view.trouble == (reasons.CONVERTER_FAILED, message)
 
@@ -186,20 +186,20 @@ def test_a_converter_without_a_log_is_told_so() -> None:
 def test_what_a_converter_says_is_no_report_of_ours() -> None:
     """It may say what it likes, even what we would."""
     forged = encode(Published(DIGEST, (artifact_report("default"),))).decode()
-    view = job_view(job(FAILED), converter_pod(PASSED, ended(1, message=forged)))
+    view = read_job(job(FAILED), converter_pod(PASSED, ended(1, message=forged)))
     assert view.report is None
     assert view.trouble is not None
     assert view.trouble[0] == reasons.CONVERTER_FAILED
 
 
 def test_a_converter_killed_for_memory_names_its_own_limit() -> None:
-    view = job_view(job(FAILED), converter_pod(PASSED, ended(137, reason="OOMKilled")))
+    view = read_job(job(FAILED), converter_pod(PASSED, ended(137, reason="OOMKilled")))
     message = f"the converter {IMAGE} was killed at 32Mi of memory; raise spec.source.converter.resources.limits.memory"
     assert view.trouble == (reasons.OUT_OF_MEMORY, message)
 
 
 def test_a_converter_that_runs_past_the_deadline_is_named_with_it() -> None:
-    view = job_view(job(FAILED), converter_pod(PASSED, ended(137), reason="DeadlineExceeded"))
+    view = read_job(job(FAILED), converter_pod(PASSED, ended(137), reason="DeadlineExceeded"))
     message = f"the converter {IMAGE} still ran after spec.compression.deadlineSeconds (30 s)"
     assert view.trouble == (reasons.DEADLINE_EXCEEDED, message)
 
@@ -213,7 +213,7 @@ def test_a_converter_that_runs_past_the_deadline_is_named_with_it() -> None:
     ids=["waiting", "terminated"],
 )
 def test_a_converter_whose_image_did_not_come_until_the_deadline_is_told_so(state: Any) -> None:
-    view = job_view(job(FAILED), converter_pod(PASSED, state, reason="DeadlineExceeded"))
+    view = read_job(job(FAILED), converter_pod(PASSED, state, reason="DeadlineExceeded"))
     assert view.trouble is not None
     reason, message = view.trouble
     assert reason == reasons.IMAGE_PULL_FAILED
@@ -223,7 +223,7 @@ def test_a_converter_whose_image_did_not_come_until_the_deadline_is_told_so(stat
 
 def test_a_converter_that_fills_its_volume_is_told_so() -> None:
     said = 'Usage of EmptyDir volume "made" exceeds the limit "4Gi". '
-    view = job_view(job(FAILED), converter_pod(PASSED, ended(137), reason="Evicted", message=said))
+    view = read_job(job(FAILED), converter_pod(PASSED, ended(137), reason="Evicted", message=said))
     message = f"the converter {IMAGE} wrote more than there is room for: {said.strip()}"
     assert view.trouble == (reasons.CONVERTER_FAILED, message)
 
@@ -231,13 +231,13 @@ def test_a_converter_that_fills_its_volume_is_told_so() -> None:
 @pytest.mark.parametrize("reason", ["Evicted", "NodeShutdown"])
 def test_a_converter_that_was_taken_off_its_node_has_not_failed(reason: str) -> None:
     taken = converter_pod(PASSED, ended(137), reason=reason, message="The node was low on resource: memory.")
-    assert job_view(job(FAILED), taken).trouble is None
+    assert read_job(job(FAILED), taken).trouble is None
 
 
 def test_a_converter_whose_pod_was_deleted_has_not_failed() -> None:
     deleted = converter_pod(PASSED, ended(143))
     deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z"
-    view = job_view(job(), deleted)
+    view = read_job(job(), deleted)
     assert view.ended is not None
     assert view.trouble is None
 
@@ -248,4 +248,4 @@ def test_a_container_that_somebody_else_has_put_into_the_pod_says_nothing_of_the
         initContainerStatuses=[{"name": "proxy", "state": RUNNING}],
         containerStatuses=terminated(message=encode(report).decode(), exitCode=3),
     )
-    assert job_view(job(FAILED), made).report == report
+    assert read_job(job(FAILED), made).report == report

@@ -24,12 +24,12 @@ from edgemodel.serving import parse_ending
 
 Raw = dict[str, Any]
 
-MOST_OF_A_LOG = 400
+MAX_LOG_CHARACTERS = 400
 """Characters of the end of a converter's log in a message, which has room for the longest image name besides."""
 _PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 
 
-def node_view(raw: Raw) -> Node:
+def read_node(raw: Raw) -> Node:
     labels = raw["metadata"].get("labels") or {}
     status = raw.get("status") or {}
     ready = _find(raw, "Ready")
@@ -49,7 +49,7 @@ def node_view(raw: Raw) -> Node:
     )
 
 
-def pod_view(raw: Raw) -> Pod:
+def read_pod(raw: Raw) -> Pod:
     """A server pod."""
     meta, status = raw["metadata"], raw.get("status") or {}
     container: Raw = next(iter(status.get("containerStatuses") or ()), {})
@@ -83,7 +83,7 @@ def made_by_daemonset(raw: Raw) -> bool:
     )
 
 
-def job_view(raw: Raw, pod: Raw | None) -> CompressionJob:
+def read_job(raw: Raw, pod: Raw | None) -> CompressionJob:
     """``pod`` is the Job's newest pod, when it is still there."""
     meta = raw["metadata"]
     annotations = meta.get("annotations") or {}
@@ -111,8 +111,8 @@ def is_validation(job: Raw) -> bool:
     return bool((job["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_VALIDATOR)
 
 
-def validation_job_view(raw: Raw, pod: Raw | None) -> ValidationJob:
-    """As ``job_view``."""
+def read_validation_job(raw: Raw, pod: Raw | None) -> ValidationJob:
+    """As ``read_job``."""
     meta = raw["metadata"]
     end, ended = _end(raw, pod)
     terminated = _terminated_state(_last_container(pod)) or {}
@@ -146,7 +146,7 @@ def _end(raw: Raw, pod: Raw | None) -> tuple[Raw | None, datetime | None]:
     return end, _time(ended_at) if ended_at is not None else None
 
 
-def revision_view(raw: Raw) -> Revision:
+def read_revision(raw: Raw) -> Revision:
     meta = raw["metadata"]
     return Revision(
         name=meta["name"],
@@ -159,7 +159,7 @@ def revision_view(raw: Raw) -> Revision:
     )
 
 
-def applied_view(raw: Raw) -> Applied:
+def read_applied(raw: Raw) -> Applied:
     annotations = raw["metadata"].get("annotations") or {}
     return Applied(raw["kind"], raw["metadata"]["name"], annotations.get(ANNOTATION_APPLIED, ""))
 
@@ -251,7 +251,7 @@ def _converter_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
         return reasons.OUT_OF_MEMORY, message
     if not terminated or status.get("reason") or "deletionTimestamp" in pod["metadata"]:
         return None
-    said = " ".join(str(terminated.get("message", "")).split())[-MOST_OF_A_LOG:]
+    said = " ".join(str(terminated.get("message", "")).split())[-MAX_LOG_CHARACTERS:]
     ending = f"its log ends: {said}" if said else "it has logged nothing"
     return reasons.CONVERTER_FAILED, f"{converter} ended with exit code {terminated.get('exitCode')}; {ending}"
 
