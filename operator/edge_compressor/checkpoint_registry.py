@@ -2,7 +2,7 @@
 
 Each is an artifact of its own, under a tag that names its content, so none takes another's tag: one without a tag
 would be in no list, and never be deleted. The operator deletes them all an hour after the model's last Job has ended
-(``edge_operator/collect.py``); in a registry of the user's own, the user does.
+(``edge_operator/registry_gc.py``); in a registry of the user's own, the user does.
 """
 
 import tempfile

@@ -16,6 +16,7 @@ from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus
 from edge_operator.reconcile import Reconciler, every, patiently
+from edge_operator.registry_gc import RegistryGarbageCollector
 from edge_operator.registry_tokens import Signer
 from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue

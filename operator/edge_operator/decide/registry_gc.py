@@ -19,7 +19,7 @@ FREE_EVERY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Image:
+class TaggedImage:
     """An index that the compressor pushed, and the manifests that it names, one a platform; a checkpoint has none."""
 
     repository: str
@@ -38,17 +38,17 @@ class Image:
 
 
 @dataclass(frozen=True)
-class InUse:
+class ImagesInUse:
     references: frozenset[str] = frozenset()
     """``<repository>@sha256:…`` of every revision."""
     repositories: frozenset[str] = frozenset()
     """Of the models whose compression Job runs."""
 
-    def __contains__(self, image: Image) -> bool:
+    def __contains__(self, image: TaggedImage) -> bool:
         return image.reference in self.references or image.repository in self.repositories
 
 
-Seen = Mapping[Image, float | None]
+Seen = Mapping[TaggedImage, float | None]
 """Since when an image is not in use; None while it is. In seconds of a clock that nobody sets."""
 
 
@@ -56,17 +56,17 @@ Seen = Mapping[Image, float | None]
 class Sweep:
     """``doomed``: each image with the digests to delete, in order. ``seen``: for the next sweep."""
 
-    doomed: dict[Image, tuple[str, ...]]
-    seen: dict[Image, float | None]
+    doomed: dict[TaggedImage, tuple[str, ...]]
+    seen: dict[TaggedImage, float | None]
 
 
-def sweep(tagged: Iterable[Image], in_use: InUse, seen: Seen, now: float) -> Sweep:
+def sweep(tagged: Iterable[TaggedImage], in_use: ImagesInUse, seen: Seen, now: float) -> Sweep:
     """What to delete of the images that are ``tagged`` now or were ``seen`` before.
 
     An image that was seen once stays known: another may take its tag, and then no list shows it any more. A manifest
     that an image in use shares with a doomed one stays.
     """
-    since: dict[Image, float | None] = {}
+    since: dict[TaggedImage, float | None] = {}
     for image in (*tagged, *seen):
         earlier = seen.get(image)
         since[image] = None if image in in_use else now if earlier is None else earlier

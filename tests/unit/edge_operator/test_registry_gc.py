@@ -27,12 +27,11 @@ from edge_oci import (
 )
 from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
-from edge_operator.registry_gc import RegistryGarbageCollector, registry
 from edge_operator.decide.registry_gc import GRACE_SECONDS
 from edge_operator.prometheus import PrometheusSettings
+from edge_operator.registry_gc import RegistryGarbageCollector, registry
 from edge_operator.registry_tokens import Signer, make_keys
 from edge_operator.settings import ProcessSettings
-from edge_operator.cluster_cache import ClusterCache
 from edgemodel.digest import digest_of_file
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,

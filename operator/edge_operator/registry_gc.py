@@ -30,11 +30,11 @@ from edge_oci import (
 )
 from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
-from edge_operator.decide.registry_gc import Image, InUse, may_free, sweep
+from edge_operator.decide.registry_gc import ImagesInUse, TaggedImage, may_free, sweep
 from edge_operator.decide.status import timestamp
+from edge_operator.from_api import is_validation, read_job
 from edge_operator.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import ProcessSettings
-from edge_operator.from_api import is_validation, read_job
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,
     ANNOTATION_FREED,
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 10.0
 
 
-class Collector:
+class RegistryGarbageCollector:
     def __init__(
         self,
         cluster: Cluster,
@@ -61,7 +61,7 @@ class Collector:
         self._cluster, self._cache, self._clock = cluster, cache, clock
         self._namespace, self._deployment = config.namespace, config.registry_deployment
         self._registry = registry(config.decisions.registry_push, signer)
-        self._seen: dict[Image, float | None] = {}
+        self._seen: dict[TaggedImage, float | None] = {}
 
     async def collect(self) -> None:
         """One sweep. Raises ApiError; a registry that does not answer waits for the next one.
@@ -78,7 +78,7 @@ class Collector:
             await self._free()
 
     async def _delete_unused(self) -> None:
-        tagged: list[Image] = []
+        tagged: list[TaggedImage] = []
         for name in await asyncio.to_thread(list_repositories, self._registry):
             tagged += await asyncio.to_thread(images_of, Repository(self._registry, name))
         swept = sweep(tagged, in_use(self._cache), self._seen, self._clock())
@@ -124,7 +124,7 @@ def registry(host: str, signer: Signer) -> Host:
     return registries.host(host)
 
 
-def images_of(repository: Repository) -> list[Image]:
+def images_of(repository: Repository) -> list[TaggedImage]:
     """The compressor's images in ``repository``, and its checkpoints. Blocks. Raises OciError."""
     images = []
     for tag in list_tags(repository):
@@ -136,7 +136,7 @@ def images_of(repository: Repository) -> list[Image]:
         except (NotFound, InvalidContent):
             continue
         if _is_ours(manifest):
-            images.append(Image(repository.name, manifest.descriptor.digest, tuple(platforms)))
+            images.append(TaggedImage(repository.name, manifest.descriptor.digest, tuple(platforms)))
     return images
 
 
@@ -152,14 +152,14 @@ def delete(repository: Repository, digests: tuple[str, ...]) -> None:
         delete_manifest(repository, digest)
 
 
-def in_use(cache: ClusterCache) -> InUse:
+def in_use(cache: ClusterCache) -> ImagesInUse:
     references = {
         variant["image"]
         for owned in cache.owned.values()
         for revision in owned.revisions.values()
         for variant in revision.spec["variants"]
     }
-    return InUse(frozenset(references), _busy(cache))
+    return ImagesInUse(frozenset(references), _busy(cache))
 
 
 def _busy(cache: ClusterCache) -> frozenset[str]:
