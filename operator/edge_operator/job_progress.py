@@ -21,8 +21,8 @@ PodReview = Callable[[str], Awaitable[tuple[str, str] | None]]
 
 Raises edgemodel.errors.Transient when the API server cannot be asked."""
 
-Progressed = Callable[[str, str, StepBegun], bool]
-"""(namespace, pod, step) -> whether there is a Job with this pod."""
+SetProgress = Callable[[str, str, StepBegun], bool]
+"""(namespace, pod, step) -> True when a Job has this pod."""
 
 
 def reviewed_pod(review: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -32,7 +32,7 @@ def reviewed_pod(review: Mapping[str, Any]) -> tuple[str, str] | None:
     return (namespace, str(names[0])) if namespace is not None and len(names) == 1 else None
 
 
-def progress_handler(review: PodReview, progressed: Progressed) -> Handler:
+def progress_handler(review: PodReview, set_progress: SetProgress) -> Handler:
     async def progress(request: web.Request) -> web.StreamResponse:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -47,7 +47,7 @@ def progress_handler(review: PodReview, progressed: Progressed) -> Handler:
             step = StepBegun.decode(await request.read())
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
-        if not progressed(*pod, step):
+        if not set_progress(*pod, step):
             return web.Response(status=404, text=f"{'/'.join(pod)} is no pod of a compression Job that runs\n")
         return web.Response(status=204)
 

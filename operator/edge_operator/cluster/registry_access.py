@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from edge_operator.cluster.client import ApiError, Cluster
-from edge_operator.job_progress import Progressed, progress_handler, reviewed_pod
+from edge_operator.job_progress import SetProgress, progress_handler, reviewed_pod
 from edge_operator.registry_tokens import (
     KEYS_SECRET,
     Signer,
@@ -27,7 +27,7 @@ from edgemodel.reasons import REGISTRY_UNREACHABLE
 log = logging.getLogger(__name__)
 
 
-def application(cluster: Cluster, signer: Signer | None, progressed: Progressed) -> web.Application:
+def application(cluster: Cluster, signer: Signer | None, set_progress: SetProgress) -> web.Application:
     """``GET /token``, where there is a ``signer``, and ``POST /progress``."""
 
     async def ask(token: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def application(cluster: Cluster, signer: Signer | None, progressed: Progressed)
         return reviewed_pod(await ask(token))
 
     app = web.Application(client_max_size=MAX_BYTES)
-    app.add_routes([web.post("/progress", progress_handler(pod, progressed))])
+    app.add_routes([web.post("/progress", progress_handler(pod, set_progress))])
     if signer is not None:
         app.add_routes([web.get("/token", token_handler(signer, namespace))])
     return app

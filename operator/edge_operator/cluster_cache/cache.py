@@ -188,13 +188,13 @@ class ClusterCache:
             meta = {"namespace": identity[1], "name": identity[2], "labels": labels}
             self.forget({"kind": kind, "metadata": meta})
 
-    def measured(self, key: Key, samples: Samples) -> None:
+    def set_samples(self, key: Key, samples: Samples) -> None:
         """Prometheus answered, or did not."""
         if key in self.models:
             self.samples[key] = samples
             self._changed(key)
 
-    def progressed(self, namespace: str, pod: str, step: StepBegun) -> bool:
+    def set_progress(self, namespace: str, pod: str, step: StepBegun) -> bool:
         """A compression Job's pod begins a step. False when there is no such pod."""
         for key, owned in self.owned.items():
             if key[0] == namespace and pod in owned.job_pods:

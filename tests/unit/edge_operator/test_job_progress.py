@@ -82,7 +82,7 @@ async def url(site: Site) -> AsyncIterator[str]:
         return PODS.get(token)
 
     app = web.Application()
-    app.router.add_post("/progress", progress_handler(review, site.cache.progressed))
+    app.router.add_post("/progress", progress_handler(review, site.cache.set_progress))
     async with TestServer(app) as server:
         yield str(server.make_url("/progress"))
 
