@@ -11,7 +11,6 @@ from edge_operator.analysis_runner import AnalysisRunner
 from edge_operator.cluster import ApiError, Cluster, registry_access
 from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.cluster_cache import ClusterCache, Key
-from edge_operator.registry_gc import RegistryGarbageCollector
 from edge_operator.handlers import watch
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus

@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RETRY_FIRST_SECONDS = 1.0
-RETRY_LONGEST_SECONDS = 60.0
+MIN_RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 60.0
 PATCHES_IN_FLIGHT = 48
 PASS_LIMIT_SECONDS = 600
 NOT_LEADING_SECONDS = 2
@@ -255,7 +255,7 @@ class Reconciler:
 
     def _retry(self, key: Key, error: ApiError | None) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = min(RETRY_FIRST_SECONDS * 2 ** (count - 1), RETRY_LONGEST_SECONDS)
+        delay = min(MIN_RETRY_SECONDS * 2 ** (count - 1), MAX_RETRY_SECONDS)
         if error is not None:
             self._metrics.api_errors.labels(str(error.status)).inc()
             log.warning("pass of %s/%s: %s; again in %.0f s", *key, error, delay)
