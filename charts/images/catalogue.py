@@ -130,7 +130,7 @@ OPERATOR = Image(
             emptied={"it imports the synchronous half": ["kubernetes/__init__.py"]},
         ),
     ),
-    code=("operator/edge_operator", "operator/edge_oci", "operator/edgemodel"),
+    code=("operator/edge_operator", "operator/edge_oci", "operator/edge_statistics", "operator/edgemodel"),
     entrypoint=("/usr/bin/python3", "-m", "edge_operator"),
 )  # fmt: skip
 
@@ -175,7 +175,7 @@ COMPRESSOR = Image(
         ),
     ),
     environment=_NO_TELEMETRY,
-    code=("operator/edge_compressor", "operator/edge_oci", "operator/edgemodel"),
+    code=("operator/edge_compressor", "operator/edge_oci", "operator/edge_statistics", "operator/edgemodel"),
     entrypoint=("/usr/bin/python3", "-m", "edge_compressor"),
 )
 

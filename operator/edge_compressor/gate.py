@@ -13,8 +13,9 @@ from decimal import Decimal, InvalidOperation
 from math import ceil
 from typing import Any, Final, Literal
 
-from edge_compressor.tango import Interval, score_interval
-from edge_compressor.wilson import wilson_interval
+from edge_statistics.interval import Interval
+from edge_statistics.tango import tango_interval
+from edge_statistics.wilson import wilson_interval
 from edgemodel import reasons
 from edgemodel.verdict import Check, Verdict
 
@@ -224,7 +225,7 @@ def drop_interval(answers: Paired) -> Interval:
     """Of the drop, 90 %: Tango's for right and wrong answers."""
     if isinstance(answers, PairedScores):
         return answers.interval
-    return score_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
+    return tango_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
 
 
 def own_of(answers: Paired | None) -> Own | None:
@@ -266,7 +267,7 @@ def samples_to_decide(answers: Paired, limit: float) -> int | None:
     artifact_rate = answers.only_artifact_right / answers.samples
 
     def decides(n: int) -> bool:
-        return _against(score_interval(source_rate * n, artifact_rate * n, n), limit) is not Verdict.INCONCLUSIVE
+        return _against(tango_interval(source_rate * n, artifact_rate * n, n), limit) is not Verdict.INCONCLUSIVE
 
     return _fewest(answers.samples, decides)
 

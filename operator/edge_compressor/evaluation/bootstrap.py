@@ -19,7 +19,8 @@ import numpy as np
 
 from edge_compressor.gate import OwnScore, PairedScores
 from edge_compressor.runtime import Array
-from edge_compressor.tango import Interval, score_interval
+from edge_statistics.interval import Interval
+from edge_statistics.tango import tango_interval
 
 RESAMPLES: Final = 1000
 MIN_SAMPLES: Final = 20
@@ -49,7 +50,7 @@ def percentiles(drawn: Array, observed: float, samples: int) -> Interval:
         ends = np.nanpercentile(drawn, [5, 95]) - (np.nanmean(drawn) - observed)
         lower, upper = min(ends[0], observed), max(ends[1], observed)
     if upper - lower < _SAME or samples < MIN_SAMPLES:
-        least = score_interval(0, 0, samples)
+        least = tango_interval(0, 0, samples)
         lower, upper = min(lower, observed + least.lower), max(upper, observed + least.upper)
     return Interval(float(lower), float(upper))
 

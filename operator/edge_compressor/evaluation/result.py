@@ -8,7 +8,8 @@ import numpy as np
 
 from edge_compressor.gate import Own, Paired, drop_json, own_interval, own_of
 from edge_compressor.runtime import Array
-from edge_compressor.tango import Interval, score_interval
+from edge_statistics.interval import Interval
+from edge_statistics.tango import tango_interval
 
 MAX_CLASSES_SHOWN: Final = 64
 """Beyond this the confusion matrix, and a list of all classes, are longer than the model's story is worth."""
@@ -124,7 +125,7 @@ def recall_changes(of_class: Array, source_right: Array, artifact_right: Array, 
         if not (samples := int(mine.sum())):
             continue
         before, after = source_right[mine, column], artifact_right[mine, column]
-        interval = score_interval(int((before & ~after).sum()), int((after & ~before).sum()), samples)
+        interval = tango_interval(int((before & ~after).sum()), int((after & ~before).sum()), samples)
         changes.append(ClassChange(int(number), samples, float(before.mean()), float(after.mean()), interval))
     return changes
 

@@ -17,7 +17,7 @@ from edge_compressor.gate import (
     samples_for_floor,
     samples_to_decide,
 )
-from edge_compressor.tango import Interval
+from edge_statistics.interval import Interval
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 

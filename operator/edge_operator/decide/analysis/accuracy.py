@@ -14,7 +14,7 @@ from statistics import NormalDist
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.shares import merge, reporting, served, without_requests
 from edge_operator.decide.samples import Counts
-from edge_operator.decide.statistics.proportions import difference
+from edge_statistics.newcombe import newcombe_interval
 from edgemodel import reasons
 from edgemodel.analysis import AccuracyRule
 from edgemodel.verdict import Verdict
@@ -40,8 +40,8 @@ def judge_accuracy(name: str, rule: AccuracyRule, evidence: Evidence) -> Judged:
         return undecided(f"{labels} labels came back for the candidate, at least {FEWEST_LABELS} are needed")
     if before < FEWEST_LABELS:
         return undecided(f"{before} labels came back for stable, at least {FEWEST_LABELS} are needed to compare")
-    interval = difference(stable.right, before, candidate.right, labels, _z(evidence.alpha, labels))
-    passing = difference(stable.right, before, candidate.right, labels, _z(BETA, labels))
+    interval = newcombe_interval(stable.right, before, candidate.right, labels, _z(evidence.alpha, labels))
+    passing = newcombe_interval(stable.right, before, candidate.right, labels, _z(BETA, labels))
     drop = stable.right / before - candidate.right / labels
     verdict = Verdict.INCONCLUSIVE
     if interval.lower > rule.max_drop:

@@ -19,8 +19,8 @@ from edge_operator.decide.analysis.limits import (
 )
 from edge_operator.decide.analysis.shares import Measure, judge_shares
 from edge_operator.decide.samples import Counts
-from edge_operator.decide.statistics.histogram import quantile
-from edge_operator.decide.statistics.permutation import p_above
+from edge_statistics.histogram import quantile
+from edge_statistics.permutation import p_above
 from edgemodel import reasons
 from edgemodel.analysis import LatencyRule
 from edgemodel.verdict import Verdict

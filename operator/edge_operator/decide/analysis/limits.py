@@ -14,12 +14,11 @@ from math import inf, log
 from operator import itemgetter
 
 from edge_operator.decide.samples import Counts
-from edge_operator.decide.statistics.proportions import wilson
+from edge_statistics.interval import Z_ONE_SIDED_10_PERCENT
+from edge_statistics.wilson import wilson_interval
 
 FLOOR = 0.002
 """A share of bad requests that nobody is asked to keep below."""
-Z_90 = 1.2815515655446004
-"""The 90 % quantile of the standard normal."""
 TOLERANCE = 1.5
 WORSE = 2.0
 FEWEST_FOR_SHARES = 500
@@ -50,7 +49,7 @@ class Limits:
 @lru_cache(REMEMBERED)
 def allowed_share(bad: int, total: int, max_increase: float, edge: float | None = None) -> Limits:
     """Without a baseline (``total`` 0) only the floor is allowed."""
-    unchanged = max(FLOOR, wilson(bad, total, Z_90).upper) if total else FLOOR
+    unchanged = max(FLOOR, wilson_interval(bad, total, Z_ONE_SIDED_10_PERCENT).upper) if total else FLOOR
     p0 = min(_times_odds(unchanged, TOLERANCE), MOST - 0.01)
     return Limits(p0, min(max(p0 + max_increase, _times_odds(p0, WORSE)), MOST), total, edge)
 
@@ -75,7 +74,7 @@ def _allowed_slowdown(at_most: tuple[tuple[float, int], ...], max_slowdown: floa
         return None
     edge = at_most[place][0]
     drifted = beyond(at_most, edge / (1 + drift))
-    p0 = max(FLOOR, wilson(drifted, total, Z_90).upper)
+    p0 = max(FLOOR, wilson_interval(drifted, total, Z_ONE_SIDED_10_PERCENT).upper)
     p1 = max(beyond(at_most, edge / (1 + max_slowdown)) / total, p0 + LEAST_STEP)
     return Limits(min(p0, MOST - LEAST_STEP), min(p1, MOST), total, edge)
 

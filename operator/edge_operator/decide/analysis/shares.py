@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.limits import FEWEST_FOR_SHARES, Limits, more_lenient
 from edge_operator.decide.samples import Counts
-from edge_operator.decide.statistics.sequential import (
-    Stratum,
-    judge_ratio,
-    log_likelihood_ratio,
-    mixed,
-    requests_to_pass,
-)
+from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed, requests_to_pass
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
@@ -170,11 +164,14 @@ def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
 
 
 def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Stratum], alpha: float) -> Verdict:
-    """Fail by those that count, against all alternatives; Pass by all of them."""
+    """Returns Fail by those that count, against all alternatives, and Pass by all of them, against ``p1`` alone."""
     against_all = log_likelihood_ratio(counting)
     if measure.most_a_minute is not None:
         against_all = mixed([against_all, log_likelihood_ratio(map(_far_worse, counting))])
-    return judge_ratio(log_likelihood_ratio(strata), alpha, BETA, against_all)
+    bounds = boundaries(alpha, BETA)
+    if against_all >= bounds.upper:
+        return Verdict.FAIL
+    return Verdict.PASS if log_likelihood_ratio(strata) <= bounds.lower else Verdict.INCONCLUSIVE
 
 
 def _far_worse(stratum: Stratum) -> Stratum:

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
 
 from edge_operator.decide.analysis.limits import (
     FLOOR,
     LEAST_STEP,
     MOST,
     TAIL,
-    Z_90,
     Limits,
     allowed_share,
     allowed_slowdown,
@@ -36,10 +34,6 @@ def totals(buckets: list[int]) -> dict[float, int]:
 
 
 HISTOGRAMS = st.lists(st.one_of(st.just(0), st.integers(0, 5000)), min_size=len(EDGES), max_size=len(EDGES)).map(totals)
-
-
-def test_z_is_the_90_percent_quantile_of_the_standard_normal() -> None:
-    assert pytest.approx(float(norm.ppf(0.9)), abs=1e-15) == Z_90
 
 
 # --- how many took longer ---

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from edge_operator.decide.statistics import permutation
-from edge_operator.decide.statistics.permutation import p_above
+from edge_statistics import permutation
+from edge_statistics.permutation import p_above
 
 
 def theirs(treated: list[float], others: list[float]) -> float:

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
 
-from edge_compressor.tango import Z_ONE_SIDED_5_PERCENT, score_interval, score_statistic
+from edge_statistics.interval import Z_ONE_SIDED_5_PERCENT
+from edge_statistics.tango import score_statistic, tango_interval
 
 Z_95 = float(norm.ppf(0.975))
 
@@ -68,39 +69,39 @@ def quartic_limits(b: int, c: int, n: int, z: float) -> tuple[float, float]:
 
 def test_published_airway_reactivity_table_is_met() -> None:
     """Bentur et al. 2009, in Fagerland, Lydersen, Laake, Statistics in Medicine 33 (2014): -0.517 to -0.026."""
-    interval = score_interval(1, 7, 21, z=Z_95)
+    interval = tango_interval(1, 7, 21, z=Z_95)
     assert (interval.lower, interval.upper) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 
 @pytest.mark.parametrize(("b", "c", "n"), TABLES)
 def test_limits_agree_with_a_root_search_over_the_likelihood_itself(b: int, c: int, n: int) -> None:
-    interval = score_interval(b, c, n)
+    interval = tango_interval(b, c, n)
     assert interval.upper == pytest.approx(independent_limit(b, c, n, Z_ONE_SIDED_5_PERCENT), abs=2e-5)
     assert interval.lower == pytest.approx(-independent_limit(c, b, n, Z_ONE_SIDED_5_PERCENT), abs=2e-5)
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(1, 7, 21), (40, 20, 160), (12, 2, 50), (80, 20, 2000), (3, 1, 44)])
 def test_limits_agree_with_the_roots_of_the_published_quartic(b: int, c: int, n: int) -> None:
-    interval = score_interval(b, c, n, z=Z_95)
+    interval = tango_interval(b, c, n, z=Z_95)
     assert (interval.lower, interval.upper) == pytest.approx(quartic_limits(b, c, n, Z_95), abs=1e-7)
 
 
 @pytest.mark.parametrize("n", [1, 10, 200, 2000, 100_000])
 def test_no_discordant_pair_still_leaves_room_of_z_squared_by_n_plus_z_squared(n: int) -> None:
     room = Z_ONE_SIDED_5_PERCENT**2 / (n + Z_ONE_SIDED_5_PERCENT**2)
-    interval = score_interval(0, 0, n)
+    interval = tango_interval(0, 0, n)
     assert (interval.lower, interval.upper) == pytest.approx((-room, room))
 
 
 @pytest.mark.parametrize(("b", "c", "n"), TABLES)
 def test_swapping_the_two_mirrors_the_interval(b: int, c: int, n: int) -> None:
-    one, other = score_interval(b, c, n), score_interval(c, b, n)
+    one, other = tango_interval(b, c, n), tango_interval(c, b, n)
     assert (one.lower, one.upper) == pytest.approx((-other.upper, -other.lower))
 
 
 @pytest.mark.parametrize(("b", "c", "n"), TABLES)
 def test_the_interval_holds_the_observed_difference_and_stays_within_minus_one_and_one(b: int, c: int, n: int) -> None:
-    interval = score_interval(b, c, n)
+    interval = tango_interval(b, c, n)
     assert -1 <= interval.lower <= (b - c) / n <= interval.upper <= 1
 
 
@@ -110,7 +111,7 @@ def test_the_statistic_falls_as_the_difference_grows() -> None:
 
 
 def test_more_samples_of_the_same_rates_narrow_the_interval() -> None:
-    widths = [(i := score_interval(0.02 * n, 0.01 * n, n)).upper - i.lower for n in (100, 1000, 10_000)]
+    widths = [(i := tango_interval(0.02 * n, 0.01 * n, n)).upper - i.lower for n in (100, 1000, 10_000)]
     assert widths == sorted(widths, reverse=True)
 
 
@@ -121,7 +122,7 @@ def test_coverage_of_the_upper_bound_is_about_95_percent() -> None:
     covered = sum(
         times
         for (b, c), times in zip(tables, repeats, strict=True)
-        if score_interval(int(b), int(c), 500).upper >= 0.01
+        if tango_interval(int(b), int(c), 500).upper >= 0.01
     )
     assert 0.94 <= covered / 10_000 <= 0.965
 
@@ -129,4 +130,4 @@ def test_coverage_of_the_upper_bound_is_about_95_percent() -> None:
 @pytest.mark.parametrize(("b", "c", "n"), [(0, 0, 0), (-1, 0, 10), (6, 5, 10)])
 def test_what_is_no_table_is_refused(b: int, c: int, n: int) -> None:
     with pytest.raises(ValueError, match="not a table"):
-        score_interval(b, c, n)
+        tango_interval(b, c, n)

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from edge_operator.decide.statistics.sequential import (
-    Stratum,
-    judge_ratio,
-    log_likelihood_ratio,
-    mixed,
-    requests_to_pass,
-)
-from edgemodel.verdict import Verdict
+from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed, requests_to_pass
 
 ALPHA, BETA = 0.05, 0.1
 STRATA = [
@@ -35,7 +28,21 @@ def test_shares_that_tell_nothing_apart_are_refused(p0: float, p1: float) -> Non
         log_likelihood_ratio([Stratum(1, 2, p0, p1)])
 
 
-def ever(p: float, p0: float, p1: float, verdict: Verdict, requests: int = 4000) -> float:
+FAILS, PASSES, UNDECIDED = "fails", "passes", "undecided"
+BOUNDS = boundaries(ALPHA, BETA)
+
+
+def judge_ratio(ratio: float) -> str:
+    if ratio >= BOUNDS.upper:
+        return FAILS
+    return PASSES if ratio <= BOUNDS.lower else UNDECIDED
+
+
+def test_the_boundaries_are_walds() -> None:
+    assert (BOUNDS.lower, BOUNDS.upper) == (log(BETA / (1 - ALPHA)), log((1 - BETA) / ALPHA))
+
+
+def ever(p: float, p0: float, p1: float, verdict: str, requests: int = 4000) -> float:
     """The exact probability that the walk, looked at after every request, gives ``verdict`` before the other one."""
     up, down = log(p1 / p0), log((1 - p1) / (1 - p0))
     alive = {0: 1.0}  # bad ones so far -> probability
@@ -44,10 +51,10 @@ def ever(p: float, p0: float, p1: float, verdict: Verdict, requests: int = 4000)
         following: dict[int, float] = {}
         for bad, probability in alive.items():
             for more, chance in ((1, p), (0, 1 - p)):
-                found = judge_ratio((bad + more) * up + (count - bad - more) * down, ALPHA, BETA)
+                found = judge_ratio((bad + more) * up + (count - bad - more) * down)
                 if found is verdict:
                     ended += probability * chance
-                elif found is Verdict.INCONCLUSIVE:
+                elif found is UNDECIDED:
                     following[bad + more] = following.get(bad + more, 0.0) + probability * chance
         alive = following
     return ended
@@ -55,10 +62,10 @@ def ever(p: float, p0: float, p1: float, verdict: Verdict, requests: int = 4000)
 
 @pytest.mark.parametrize(("p0", "p1"), [(0.003, 0.013), (0.05, 0.1), (0.157, 0.207)])
 def test_it_errs_as_rarely_as_wald_promises(p0: float, p1: float) -> None:
-    assert ever(p0, p0, p1, Verdict.FAIL) <= ALPHA / (1 - BETA)
-    assert ever(p1, p0, p1, Verdict.PASS) <= BETA / (1 - ALPHA)
-    assert ever(p0, p0, p1, Verdict.PASS) > 1 - ALPHA / (1 - BETA) - 0.02
-    assert ever(p1, p0, p1, Verdict.FAIL) > 1 - BETA / (1 - ALPHA) - 0.02
+    assert ever(p0, p0, p1, FAILS) <= ALPHA / (1 - BETA)
+    assert ever(p1, p0, p1, PASSES) <= BETA / (1 - ALPHA)
+    assert ever(p0, p0, p1, PASSES) > 1 - ALPHA / (1 - BETA) - 0.02
+    assert ever(p1, p0, p1, FAILS) > 1 - BETA / (1 - ALPHA) - 0.02
 
 
 def test_looking_for_ever_without_stopping_at_a_pass_errs_no_more_than_ville_allows() -> None:
@@ -98,6 +105,6 @@ def test_a_mixture_errs_no_more_than_ville_allows_and_finds_what_is_far_worse_so
 @pytest.mark.parametrize(("p0", "p1"), [(0.002, 0.012), (0.003, 0.013), (0.05, 0.2)])
 def test_so_many_good_requests_pass_and_one_less_does_not(p0: float, p1: float) -> None:
     needed = requests_to_pass(p0, p1, ALPHA, BETA)
-    for count, verdict in ((needed, Verdict.PASS), (needed - 1, Verdict.INCONCLUSIVE)):
+    for count, verdict in ((needed, PASSES), (needed - 1, UNDECIDED)):
         ratio = log_likelihood_ratio([Stratum(0, count, p0, p1)])
-        assert judge_ratio(ratio, ALPHA, BETA) is verdict
+        assert judge_ratio(ratio) is verdict

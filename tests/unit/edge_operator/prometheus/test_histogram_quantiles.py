@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from edge_operator.decide.statistics.histogram import quantile
 from edge_operator.prometheus import Prometheus, PrometheusSettings
+from edge_statistics.histogram import quantile
 from edgemodel.metrics import DURATION_BUCKETS
 from tests.support.prometheus import History, run_prometheus
 

@@ -20,13 +20,13 @@ from collections.abc import Iterable, Sequence
 from math import exp, log
 from typing import NamedTuple
 
-from edgemodel.verdict import Verdict
+from edge_statistics.interval import Interval
 
 
 class Stratum(NamedTuple):
     """``bad`` of ``total``, where a share of at most ``p0`` is expected and ``p1``, above it, is too much.
 
-    Fractions are counts that were given less weight.
+    Fractions are counts that carry less weight.
     """
 
     bad: float
@@ -36,7 +36,10 @@ class Stratum(NamedTuple):
 
 
 def log_likelihood_ratio(strata: Iterable[Stratum]) -> float:
-    """``L``: above 0 the counts speak for ``p1``, below for ``p0``. Raises ValueError unless 0 < p0 < p1 < 1."""
+    """Returns ``L``: above 0 the counts speak for ``p1``, below for ``p0``.
+
+    Raises ValueError unless ``0 < p0 < p1 < 1`` in each stratum.
+    """
     total = 0.0
     for bad, count, p0, p1 in strata:
         if not 0 < p0 < p1 < 1:
@@ -46,23 +49,20 @@ def log_likelihood_ratio(strata: Iterable[Stratum]) -> float:
 
 
 def mixed(ratios: Sequence[float]) -> float:
-    """The logarithm of the mean of ``exp(L)``, for the ``L`` of alternatives that are equally likely."""
+    """Returns the logarithm of the mean of ``exp(L)``, for the ``L`` of alternatives that are equally likely."""
     largest = max(ratios)
     return largest + log(sum(exp(ratio - largest) for ratio in ratios) / len(ratios))
 
 
-def judge_ratio(ratio: float, alpha: float, beta: float, against_all: float | None = None) -> Verdict:
-    """Fail: too much is bad, wrongly with a probability of at most ``alpha / (1 - beta)``. Pass: of ``beta``.
+def boundaries(alpha: float, beta: float) -> Interval:
+    """Returns the bounds of ``L`` between which nothing is decided.
 
-    ``ratio`` is of ``p1`` alone, the least that is too much; ``against_all`` of all alternatives, where there are more.
+    At the lower one and below, ``p1`` is rejected, wrongly with a probability of at most ``beta / (1 - alpha)``. At the
+    upper one and above, ``p0`` is, wrongly with one of at most ``alpha / (1 - beta)``.
     """
-    if (ratio if against_all is None else against_all) >= log((1 - beta) / alpha):
-        return Verdict.FAIL
-    if ratio <= log(beta / (1 - alpha)):
-        return Verdict.PASS
-    return Verdict.INCONCLUSIVE
+    return Interval(log(beta / (1 - alpha)), log((1 - beta) / alpha))
 
 
 def requests_to_pass(p0: float, p1: float, alpha: float, beta: float) -> int:
-    """How many requests in a row, all good, it takes to pass."""
-    return -int(-log(beta / (1 - alpha)) // log((1 - p1) / (1 - p0)))
+    """Returns how many requests in a row, all good, it takes to reach the lower bound."""
+    return -int(-boundaries(alpha, beta).lower // log((1 - p1) / (1 - p0)))

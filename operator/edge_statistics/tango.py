@@ -17,24 +17,16 @@ It keeps its coverage where Wald's interval collapses: with no discordant pair a
 ``+-z^2 / (n + z^2)``, not zero, because n equal answers do not prove that the next one is equal.
 """
 
-from dataclasses import dataclass
 from math import inf, sqrt
 
-Z_ONE_SIDED_5_PERCENT = 1.6448536269514722
-"""The 95 % quantile of the standard normal: a one-sided alpha of 0.05, a two-sided interval of 90 %."""
+from edge_statistics.interval import Z_ONE_SIDED_5_PERCENT, Interval
 
 _HALVINGS = 60
 """2 / 2^60 is below the spacing of doubles near the limits that matter."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    lower: float
-    upper: float
-
-
-def score_interval(b: float, c: float, n: float, *, z: float = Z_ONE_SIDED_5_PERCENT) -> Interval:
-    """Limits, in -1..1, of the difference ``(b - c) / n``.
+def tango_interval(b: float, c: float, n: float, z: float = Z_ONE_SIDED_5_PERCENT) -> Interval:
+    """Returns the limits, in -1..1, of the difference ``(b - c) / n``.
 
     ``b`` and ``c`` may be fractions, so that a planned larger sample can be asked about. Raises
     ValueError unless ``n > 0``, ``b, c >= 0`` and ``b + c <= n``.
@@ -45,7 +37,7 @@ def score_interval(b: float, c: float, n: float, *, z: float = Z_ONE_SIDED_5_PER
 
 
 def score_statistic(delta: float, b: float, c: float, n: float) -> float:
-    """``T(delta)``; infinite, with the sign of the numerator, where the variance under the hypothesis is zero."""
+    """Returns ``T(delta)``, or infinity with the numerator's sign where the variance under the hypothesis is zero."""
     numerator = b - c - n * delta
     quadratic = 2.0 * n
     linear = -b - c + (2.0 * n - b + c) * delta

@@ -1,11 +1,11 @@
-"""Quantiles of a cumulative histogram, as Prometheus' ``histogram_quantile`` reckons them."""
+"""Quantiles of a cumulative histogram, as Prometheus' ``histogram_quantile`` computes them."""
 
 from collections.abc import Mapping
 from math import inf
 
 
 def quantile(buckets: Mapping[float, float], q: float) -> float | None:
-    """The value below which the share ``q`` of the observations lies, by a straight line within its bucket.
+    """Returns the value below which the share ``q`` of the observations lies, by a straight line within its bucket.
 
     ``buckets``: upper edge -> observations at or below it, with one edge of infinity. Beyond the last finite edge that
     edge is the answer. None without an observation, and without a finite edge.

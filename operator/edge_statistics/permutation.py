@@ -23,7 +23,7 @@ _SLACK = 1e-12
 
 
 def p_above(treated: Sequence[float], others: Sequence[float]) -> float:
-    """The probability of a mean of ``treated`` so far above that of ``others`` by chance alone, in 0..1.
+    """Returns the probability of a mean of ``treated`` so far above that of ``others`` by chance alone, in 0..1.
 
     The smallest that can come out is one in as many as there are choices: 1/20 for three against three. The same
     values give the same answer, always. Raises ValueError when one side is empty.
@@ -35,7 +35,7 @@ def p_above(treated: Sequence[float], others: Sequence[float]) -> float:
 
 @lru_cache(256)
 def _p_above(treated: tuple[float, ...], others: tuple[float, ...]) -> float:
-    """Every pass asks, and few of them after another measurement."""
+    """Computes it once: every pass asks, and few of them after another measurement."""
     values = [*treated, *others]
     size, found = len(treated), sum(treated)
     least = found - _SLACK * (1 + abs(found))

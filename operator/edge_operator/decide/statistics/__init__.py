@@ -1,1 +1,0 @@
-"""Statistics of verdicts: pure functions of counts, each with the source of its formula."""
