@@ -8,7 +8,7 @@ from pathlib import Path
 from edgemodel import serving
 from inference_server import logs, settings
 from inference_server.boot import Ending, Ready
-from inference_server.program import MissingExtra, Program, exit_at_once, repository
+from inference_server.program import MissingExtra, ServerProcess, exit_at_once, repository
 from inference_server.repository import Entry
 
 
@@ -22,7 +22,7 @@ def main() -> int:
     if isinstance(models, Ending):
         return _end_for(models, options.termination_log)
     try:
-        ending = Program(options, models, _announce).run()
+        ending = ServerProcess(options, models, _announce).run()
     except OSError as error:
         logs.failure("cannot listen", port=options.port, error=str(error))
         return 1

@@ -9,7 +9,7 @@ from edgemodel import serving
 from edgemodel.artifact import Tensor
 from inference_server import settings
 from inference_server.boot import Ending, Ready
-from inference_server.program import MissingExtra, Program, exit_at_once, repository
+from inference_server.program import MissingExtra, ServerProcess, exit_at_once, repository
 from inference_server.repository import Entry
 
 
@@ -23,21 +23,21 @@ def main(arguments: Sequence[str]) -> int:
     if isinstance(models, Ending):
         return _end_for(models)
     try:
-        program = Program(options, models, lambda entry, ready: _announce(entry, ready, options.host, program))
+        process = ServerProcess(options, models, lambda entry, ready: _announce(entry, ready, options.host, process))
     except OSError as error:
         print(f"edgemodel: port {options.port} cannot be taken: {error}: name another, --port", file=sys.stderr)
         return 1
     except MissingExtra as error:
         print(f"edgemodel: {error}", file=sys.stderr)
         return 1
-    ending = program.run()
+    ending = process.run()
     return 0 if ending is None else _end_for(ending)
 
 
-def _announce(entry: Entry, ready: Ready, host: str, program: Program) -> None:
+def _announce(entry: Entry, ready: Ready, host: str, process: ServerProcess) -> None:
     name = entry.identity.model
     address = f"[{host}]" if ":" in host else host or "127.0.0.1"
-    url = f"http://{address}:{program.port}/v2/models/{name}"
+    url = f"http://{address}:{process.port}/v2/models/{name}"
     signature = ready.model.signature
     lines = [
         f"{name}  {url}",
@@ -45,8 +45,8 @@ def _announce(entry: Entry, ready: Ready, host: str, program: Program) -> None:
         *_told("gives", signature.outputs.values()),
         f"  try    curl -s {url}/example | curl -s {url}/infer -d @-",
     ]
-    if program.grpc_port is not None:
-        lines.append(f"  gRPC   {address}:{program.grpc_port}")
+    if process.grpc_port is not None:
+        lines.append(f"  gRPC   {address}:{process.grpc_port}")
     print("\n".join(lines), flush=True)
 
 

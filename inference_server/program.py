@@ -45,7 +45,7 @@ def repository(options: Settings) -> Repository | Ending:
     return made
 
 
-class Program:
+class ServerProcess:
     """The server and, beside it while it already answers probes, the thread that loads the models.
 
     Raises OSError when a port cannot be taken, MissingExtra.

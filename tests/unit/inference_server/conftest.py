@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto
 
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process
+from tests.unit.inference_server.processes import RunningServer, serving_process
 
 ALL_TYPES = {
     "BOOL": TensorProto.BOOL,
@@ -24,7 +24,7 @@ ALL_TYPES = {
 
 
 @pytest.fixture(scope="session", params=["fast lane", "plain ASGI"])
-def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Serves ``artifacts.mlp``; shared, so a test must not change or end it."""
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
     way = ["--plain-asgi"] if request.param == "plain ASGI" else []
@@ -34,7 +34,7 @@ def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def types_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def types_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """An input ``<DATATYPE>`` and an output ``<DATATYPE>.out`` of each type that numpy has; shared."""
     directory = artifacts.write(tmp_path_factory.mktemp("types"), artifacts.identities(ALL_TYPES))
     with serving_process(directory) as server:

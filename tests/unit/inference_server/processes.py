@@ -44,7 +44,7 @@ class Answer:
         return str(self.json()["error"])
 
 
-class ServerProcess:
+class RunningServer:
     def __init__(self, directory: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "inference_server", *flags],
@@ -80,11 +80,11 @@ class ServerProcess:
                 return self.log[-1]
         raise AssertionError(f"the server ended without {message!r}: {self.log}")
 
-    def wait_listening(self) -> "ServerProcess":
+    def wait_listening(self) -> "RunningServer":
         self.port = self.wait_for_event("listening")["port"]
         return self
 
-    def wait_ready(self) -> "ServerProcess":
+    def wait_ready(self) -> "RunningServer":
         self.wait_listening()
         self.wait_for_event("ready")
         return self
@@ -132,9 +132,9 @@ class ServerProcess:
 @contextlib.contextmanager
 def serving_process(
     directory: Path, *flags: str, environment: Mapping[str, str] | None = None
-) -> Iterator[ServerProcess]:
+) -> Iterator[RunningServer]:
     """A ready server; it is killed at the end."""
-    server = ServerProcess(directory, *flags, environment=environment)
+    server = RunningServer(directory, *flags, environment=environment)
     try:
         yield server.wait_ready()
     finally:

@@ -16,7 +16,7 @@ from edgemodel.artifact import Tensor
 from inference_server import batching
 from inference_server.protocol import Inference, Outputs, Signature, Wanted
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import DEADLINE_SECONDS, ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
 X, SCORES = Tensor("x", "FP32", (-1, 4)), Tensor("scores", "FP32", (-1, 2))
 
@@ -67,19 +67,19 @@ def test_what_was_stacked_is_taken_apart() -> None:
 @pytest.fixture(scope="module", params=["1", "4"], ids=lambda threads: f"{threads} workers")
 def batching_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
+) -> Iterator[RunningServer]:
     directory = artifacts.write(tmp_path_factory.mktemp("rows"), artifacts.rows())
     with serving_process(directory, "--threads", request.param, "--max-batch-items", "8") as server:
         yield server
 
 
-def ask(server: ServerProcess, rows: Any, **more: Any) -> Any:
+def ask(server: RunningServer, rows: Any, **more: Any) -> Any:
     data = np.asarray(rows, np.float32)
     body = {"inputs": [{"name": "x", "shape": list(data.shape), "datatype": "FP32", "data": data.ravel().tolist()}]}
     return server.infer({**body, **more})
 
 
-def test_waiting_requests_run_as_one_and_each_gets_its_own_answer(batching_server: ServerProcess) -> None:
+def test_waiting_requests_run_as_one_and_each_gets_its_own_answer(batching_server: RunningServer) -> None:
     random = np.random.default_rng(5)
     asked = [random.standard_normal((1 + n % 3, 64)).astype(np.float32) for n in range(48)]
     begin = threading.Barrier(len(asked))
@@ -124,7 +124,7 @@ def test_many_clients_of_several_workers_get_each_their_own_answer(tmp_path: Pat
         assert stats["inference_count"] == 16 * 150
 
 
-def test_a_bad_request_among_those_that_wait_harms_no_other(batching_server: ServerProcess) -> None:
+def test_a_bad_request_among_those_that_wait_harms_no_other(batching_server: RunningServer) -> None:
     begin = threading.Barrier(24)
 
     def one(number: int) -> tuple[int, int]:

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import DEADLINE_SECONDS, ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
 RAW = {"Inference-Header-Content-Length": "0"}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
+def server(tmp_path: Path) -> Iterator[RunningServer]:
     with serving_process(artifacts.write_mlp(tmp_path)) as server:
         yield server
 
 
-def connect(server: ServerProcess) -> http.client.HTTPConnection:
+def connect(server: RunningServer) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     connection.auto_open = 0  # no silent second try
     connection.connect()
@@ -37,7 +37,7 @@ def infer(connection: http.client.HTTPConnection, body: bytes) -> bool:
     return response.getheader("connection") != "close"
 
 
-def until_refused(server: ServerProcess) -> None:
+def until_refused(server: RunningServer) -> None:
     def refused() -> bool:
         try:
             server.connect().close()
@@ -48,7 +48,7 @@ def until_refused(server: ServerProcess) -> None:
     until(refused, "new connections are refused")
 
 
-def test_clients_at_full_load_lose_no_request(server: ServerProcess) -> None:
+def test_clients_at_full_load_lose_no_request(server: RunningServer) -> None:
     body = artifacts.samples(1).tobytes()
     answered = [0] * 12
     all_warm = threading.Barrier(len(answered) + 1)
@@ -70,7 +70,7 @@ def test_clients_at_full_load_lose_no_request(server: ServerProcess) -> None:
     assert server.wait_end() == 0
 
 
-def test_a_request_on_an_idle_connection_is_answered_after_the_signal(server: ServerProcess) -> None:
+def test_a_request_on_an_idle_connection_is_answered_after_the_signal(server: RunningServer) -> None:
     body = artifacts.samples(1).tobytes()
     with contextlib.closing(connect(server)) as used, contextlib.closing(connect(server)) as fresh:
         assert infer(used, body)
@@ -98,7 +98,7 @@ def test_a_request_in_work_is_answered_and_an_idle_connection_closed(tmp_path: P
         assert server.wait_end() == 0
 
 
-def queued(server: ServerProcess) -> int:
+def queued(server: RunningServer) -> int:
     lines = server.get("/metrics").body.decode().splitlines()
     return next(
         int(float(line.split()[-1])) for line in lines if line.startswith("edgemodel_queue_duration_seconds_count")

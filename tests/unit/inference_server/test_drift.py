@@ -7,7 +7,7 @@ from scipy.special import softmax
 from edgemodel import metrics as contract
 from inference_server.drift import MOST_CLASSES, MOST_SCORES, SECONDS_BETWEEN, Drift
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess
+from tests.unit.inference_server.processes import RunningServer
 
 
 def noted(*outputs: object) -> tuple[dict[str, int], int, float]:
@@ -79,7 +79,7 @@ def test_of_many_requests_a_second_a_sample_is_counted() -> None:
     assert drift.counts()[0] == {"1": pytest.approx(0.5 / SECONDS_BETWEEN, abs=1)}
 
 
-def test_a_server_tells_what_it_predicted(mlp_server: ServerProcess) -> None:
+def test_a_server_tells_what_it_predicted(mlp_server: RunningServer) -> None:
     inputs = artifacts.samples(20, seed=9)
     before = predictions(mlp_server)
     assert mlp_server.infer(artifacts.infer_body({"x": inputs})).status == 200
@@ -92,7 +92,7 @@ def test_a_server_tells_what_it_predicted(mlp_server: ServerProcess) -> None:
     }
 
 
-def predictions(server: ServerProcess) -> dict[str, float]:
+def predictions(server: RunningServer) -> dict[str, float]:
     found = {}
     for line in server.get("/metrics").body.decode().splitlines():
         if line.startswith(f"{contract.PREDICTIONS_TOTAL}{{"):

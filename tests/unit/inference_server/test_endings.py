@@ -13,14 +13,14 @@ from inference_server import program, settings
 from inference_server.boot import Ending
 from inference_server.repository import Repository
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import IDENTITY, ServerProcess, serving_process
+from tests.unit.inference_server.processes import IDENTITY, RunningServer, serving_process
 
 
 def ending(directory: Path, tmp_path: Path) -> tuple[str, str]:
     """(reason, message) of the termination log, after the server ended with EXIT_MODEL."""
     log = tmp_path / "termination-log"
     log.touch()
-    server = ServerProcess(directory, "--termination-log", str(log))
+    server = RunningServer(directory, "--termination-log", str(log))
     try:
         assert server.wait_end() == serving.EXIT_MODEL
     finally:
@@ -104,7 +104,7 @@ def test_a_golden_set_that_the_model_cannot_run_says_so(tmp_path: Path) -> None:
 
 def test_without_a_termination_log_none_is_made(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path / "model", b"no ONNX")
-    server = ServerProcess(directory, "--termination-log", str(tmp_path / "absent"))
+    server = RunningServer(directory, "--termination-log", str(tmp_path / "absent"))
     try:
         assert server.wait_for_event("the model cannot be served")["reason"] == reasons.MODEL_LOAD_FAILED
         assert server.wait_end() == serving.EXIT_MODEL
@@ -113,8 +113,8 @@ def test_without_a_termination_log_none_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "absent").exists()
 
 
-def test_a_port_that_is_taken_ends_with_1(tmp_path: Path, mlp_server: ServerProcess) -> None:
-    server = ServerProcess(artifacts.write_mlp(tmp_path), "--port", str(mlp_server.port))
+def test_a_port_that_is_taken_ends_with_1(tmp_path: Path, mlp_server: RunningServer) -> None:
+    server = RunningServer(artifacts.write_mlp(tmp_path), "--port", str(mlp_server.port))
     try:
         assert "Address already in use" in server.wait_for_event("cannot listen")["error"]
         assert server.wait_end() == 1
@@ -123,16 +123,16 @@ def test_a_port_that_is_taken_ends_with_1(tmp_path: Path, mlp_server: ServerProc
 
 
 @pytest.fixture
-def loading_server(tmp_path: Path) -> "tuple[ServerProcess, Path]":
+def loading_server(tmp_path: Path) -> "tuple[RunningServer, Path]":
     """A server that waits in loading until somebody writes the model into the pipe that stands for it."""
     directory = artifacts.write_mlp(tmp_path)
     model = directory / "model.onnx"
     model.unlink()
     os.mkfifo(model)
-    return ServerProcess(directory).wait_listening(), model
+    return RunningServer(directory).wait_listening(), model
 
 
-def test_while_it_loads_the_server_is_live_and_not_ready(loading_server: tuple[ServerProcess, Path]) -> None:
+def test_while_it_loads_the_server_is_live_and_not_ready(loading_server: tuple[RunningServer, Path]) -> None:
     server, model = loading_server
     try:
         assert server.get("/v2/health/live").status == 200
@@ -150,7 +150,7 @@ def test_while_it_loads_the_server_is_live_and_not_ready(loading_server: tuple[S
         server.kill()
 
 
-def test_a_signal_while_it_loads_ends_it_with_0(loading_server: tuple[ServerProcess, Path]) -> None:
+def test_a_signal_while_it_loads_ends_it_with_0(loading_server: tuple[RunningServer, Path]) -> None:
     server, _ = loading_server
     try:
         server.terminate()
@@ -166,7 +166,7 @@ def test_it_needs_no_place_to_write_and_writes_nowhere(tmp_path: Path) -> None:
     with serving_process(directory, environment={"HOME": str(tmp_path / "home")}):
         assert list((tmp_path / "home").iterdir()) == []
     nowhere = {"TMPDIR": "/nowhere", "HOME": "/nowhere"}
-    server = ServerProcess(directory, "--termination-log", "/dev/null", environment=nowhere)
+    server = RunningServer(directory, "--termination-log", "/dev/null", environment=nowhere)
     try:
         server.wait_ready()
         assert server.get("/v2/health/ready").status == 200
@@ -177,7 +177,7 @@ def test_it_needs_no_place_to_write_and_writes_nowhere(tmp_path: Path) -> None:
 
 
 def test_log_lines_are_json_and_none_is_for_a_request(tmp_path: Path) -> None:
-    server = ServerProcess(artifacts.write_mlp(tmp_path)).wait_ready()
+    server = RunningServer(artifacts.write_mlp(tmp_path)).wait_ready()
     try:
         server.infer(b"{")
         server.get("/nothing")

@@ -13,7 +13,7 @@ from edgemodel import metrics as contract
 from inference_server import fast_lane
 from inference_server.fast_lane import ALIGNMENT, Head, read_head
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import RunningServer, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value
 from tests.unit.inference_server.test_server import mlp_request, raw_infer, read_response
 
@@ -115,7 +115,7 @@ def status_of(connection: socket.socket) -> int:
     return int(read_response(connection)[0].split()[1])
 
 
-def test_a_connection_goes_back_and_forth_between_the_lane_and_asgi(mlp_server: ServerProcess) -> None:
+def test_a_connection_goes_back_and_forth_between_the_lane_and_asgi(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     chunked = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     in_chunks = chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
@@ -126,7 +126,7 @@ def test_a_connection_goes_back_and_forth_between_the_lane_and_asgi(mlp_server: 
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 100, 140, 200])
-def test_pieces_of_any_size_are_put_together(mlp_server: ServerProcess, cut: int) -> None:
+def test_pieces_of_any_size_are_put_together(mlp_server: RunningServer, cut: int) -> None:
     requests = b"".join(raw_infer(json.dumps(mlp_request(id=str(n))).encode()) + GET for n in range(3))
     with mlp_server.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -185,7 +185,7 @@ def test_work_of_a_client_that_is_gone_is_not_begun(tmp_path: Path) -> None:
         assert _outcomes(server)["client_error"] >= 15
 
 
-def _outcomes(server: ServerProcess) -> dict[str, float]:
+def _outcomes(server: RunningServer) -> dict[str, float]:
     samples = scrape(server)
     return {outcome: value(samples, contract.REQUESTS_TOTAL, outcome=outcome) for outcome in contract.OUTCOMES}
 

@@ -15,19 +15,19 @@ from edgemodel import metrics as contract
 from inference_server import feedback
 from inference_server.errors import NotFound
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import Answer, ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import Answer, RunningServer, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with serving_process(artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))) as process:
         yield process
 
 
-def predict(server: ServerProcess, request: str, items: int = 3) -> list[int]:
+def predict(server: RunningServer, request: str, items: int = 3) -> list[int]:
     """The classes that the server answered."""
     x = artifacts.samples(items, seed=sum(request.encode()))
     tensor = {"name": "x", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}
@@ -36,11 +36,11 @@ def predict(server: ServerProcess, request: str, items: int = 3) -> list[int]:
     return [int(position) for position in scores.argmax(axis=1)]
 
 
-def tell(server: ServerProcess, body: Any, model: str = artifacts.MODEL) -> Answer:
+def tell(server: RunningServer, body: Any, model: str = artifacts.MODEL) -> Answer:
     return server.request("POST", f"/v2/models/{model}/feedback", body)
 
 
-def test_right_and_wrong_predictions_are_told_apart_and_counted(server: ServerProcess) -> None:
+def test_right_and_wrong_predictions_are_told_apart_and_counted(server: RunningServer) -> None:
     before = scrape(server)
     first, second, third = predict(server, "a")
     answer = tell(server, {"id": "a", "labels": [first, second, (third + 1) % artifacts.CLASSES]})
@@ -56,7 +56,7 @@ def test_right_and_wrong_predictions_are_told_apart_and_counted(server: ServerPr
         assert counted[1] - counted[0] == more
 
 
-def test_a_label_counts_once(server: ServerProcess) -> None:
+def test_a_label_counts_once(server: RunningServer) -> None:
     labels = predict(server, "once")
     assert tell(server, {"id": "once", "labels": labels}).status == 200
     again = tell(server, {"id": "once", "labels": labels})
@@ -64,13 +64,13 @@ def test_a_label_counts_once(server: ServerProcess) -> None:
     assert "'once'" in again.json()["error"]
 
 
-def test_the_request_that_used_an_id_last_is_the_one_that_is_meant(server: ServerProcess) -> None:
+def test_the_request_that_used_an_id_last_is_the_one_that_is_meant(server: RunningServer) -> None:
     predict(server, "twice", 2)
     labels = predict(server, "twice", 3)
     assert tell(server, {"id": "twice", "labels": labels}).json()["right"] == 3
 
 
-def test_feedback_is_not_an_inference_request(server: ServerProcess) -> None:
+def test_feedback_is_not_an_inference_request(server: RunningServer) -> None:
     predict(server, "counted")
     before = scrape(server)
     tell(server, {"id": "counted", "labels": [0]})
@@ -93,7 +93,7 @@ def test_feedback_is_not_an_inference_request(server: ServerProcess) -> None:
         ({"id": "nobody", "labels": [1]}, 404, "'nobody'"),
     ],
 )
-def test_bad_feedback_is_told_what_is_wanted(server: ServerProcess, body: Any, status: int, said: str) -> None:
+def test_bad_feedback_is_told_what_is_wanted(server: RunningServer, body: Any, status: int, said: str) -> None:
     answer = tell(server, body)
     assert answer.status == status
     assert said in answer.json()["error"]
@@ -115,7 +115,7 @@ def test_feedback_takes_a_worker_and_never_holds_up_the_health_endpoints(tmp_pat
     assert refused.headers["retry-after"] == "1"
 
 
-def test_a_wrong_number_of_labels_is_refused_and_may_be_corrected(server: ServerProcess) -> None:
+def test_a_wrong_number_of_labels_is_refused_and_may_be_corrected(server: RunningServer) -> None:
     labels = predict(server, "three")
     answer = tell(server, {"id": "three", "labels": labels[:2]})
     assert answer.status == 400
@@ -123,7 +123,7 @@ def test_a_wrong_number_of_labels_is_refused_and_may_be_corrected(server: Server
     assert tell(server, {"id": "three", "labels": labels}).json()["right"] == 3
 
 
-def test_another_model_and_another_method_are_refused(server: ServerProcess) -> None:
+def test_another_model_and_another_method_are_refused(server: RunningServer) -> None:
     assert tell(server, {"id": "a", "labels": [1]}, model="other").status == 404
     assert server.get("/v2/models/tiny/feedback").status == 405
 
@@ -142,7 +142,7 @@ def texts(length: int, items: int = 1) -> Array:
     return np.array([[f"{item:0{length}d}"] for item in range(items)], object)
 
 
-def test_a_request_with_a_long_id_is_not_remembered_and_the_answer_says_the_limit(server: ServerProcess) -> None:
+def test_a_request_with_a_long_id_is_not_remembered_and_the_answer_says_the_limit(server: RunningServer) -> None:
     longest = "i" * feedback.LONGEST_TEXT
     assert tell(server, {"id": longest, "labels": predict(server, longest)}).json()["right"] == 3
     answer = tell(server, {"id": longest + "i", "labels": predict(server, longest + "i")})
@@ -221,7 +221,7 @@ def test_the_class_of_an_item(output: Array, expected: list[Any] | None) -> None
     assert feedback.classes(output) == expected
 
 
-def predict_half(server: ServerProcess, request: str, datatype: str, items: Array) -> None:
+def predict_half(server: RunningServer, request: str, datatype: str, items: Array) -> None:
     """The model answers ``items``, which are bits of ``datatype``, as it got them."""
     parameters = {"binary_data_size": items.nbytes}
     given = {"name": "x", "shape": list(items.shape), "datatype": datatype, "parameters": parameters}

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.inference_server import artifacts, bad_requests
 from tests.unit.inference_server.bad_requests import Bad
-from tests.unit.inference_server.processes import DEADLINE_SECONDS, ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
 MORE_MEMORY = 48_000_000
 """Bytes by which a server may grow, far less than the requests of one test have: heads that are remembered, what waits
@@ -30,7 +30,7 @@ MESSAGES = 1500
 
 
 @pytest.fixture(scope="module", params=["fast lane", "plain ASGI"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
     way = ["--plain-asgi"] if request.param == "plain ASGI" else []
     with serving_process(directory, "--max-body-bytes", "1000000", "--grpc-port", "0", *way) as server:
@@ -48,7 +48,7 @@ class Right:
 
 
 @pytest.mark.parametrize("make", HTTP, ids=lambda make: make.__name__)
-def test_bad_requests_are_refused_with_a_reason(server: ServerProcess, make: Callable[[Random], Bad]) -> None:
+def test_bad_requests_are_refused_with_a_reason(server: RunningServer, make: Callable[[Random], Bad]) -> None:
     random, right = Random(make.__name__), Right()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
     before = State(server)
@@ -71,7 +71,7 @@ def test_bad_requests_are_refused_with_a_reason(server: ServerProcess, make: Cal
     before.still_holds(server)
 
 
-def test_bad_grpc_requests_are_refused_with_a_reason(server: ServerProcess) -> None:
+def test_bad_grpc_requests_are_refused_with_a_reason(server: RunningServer) -> None:
     random, right = Random("gRPC"), artifacts.samples(2, seed=3)
     (scores,) = artifacts.plain_run(artifacts.mlp(), {"x": right})
     before = State(server)
@@ -102,10 +102,10 @@ def test_there_are_at_least_ten_thousand_of_them() -> None:
 class State:
     """What a server holds: memory, threads, files."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: RunningServer) -> None:
         self.memory, self.threads, self.files = _held(server)
 
-    def still_holds(self, server: ServerProcess) -> None:
+    def still_holds(self, server: RunningServer) -> None:
         """No more than before, but for MORE_MEMORY and for connections that it has yet to see closed."""
         assert server.process.poll() is None
         until(lambda: _held(server)[2] <= self.files + 2, "connections are closed")
@@ -114,7 +114,7 @@ class State:
         assert threads <= self.threads + 64  # grpcio's, at most those of its pool
 
 
-def _held(server: ServerProcess) -> tuple[int, int, int]:
+def _held(server: RunningServer) -> tuple[int, int, int]:
     process = Path(f"/proc/{server.process.pid}")
     pages = int((process / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(process / "task")), len(os.listdir(process / "fd"))

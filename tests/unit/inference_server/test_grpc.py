@@ -25,30 +25,30 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.conftest import ALL_TYPES
-from tests.unit.inference_server.processes import REPOSITORY, ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import REPOSITORY, RunningServer, serving_process, until
 
 SERVICE = "inference.GRPCInferenceService"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
     with serving_process(directory, "--grpc-port", "0", "--max-body-bytes", "1000000") as server:
         yield server
 
 
-def address(server: ServerProcess) -> str:
+def address(server: RunningServer) -> str:
     return f"127.0.0.1:{server.log[0]['grpc_port']}"
 
 
 @pytest.fixture
-def client(server: ServerProcess) -> Iterator[Any]:
+def client(server: RunningServer) -> Iterator[Any]:
     with InferenceServerClient(address(server)) as client:
         yield client
 
 
 @pytest.fixture
-def stub(server: ServerProcess) -> Iterator[Any]:
+def stub(server: RunningServer) -> Iterator[Any]:
     with grpc.insecure_channel(address(server)) as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
@@ -91,7 +91,7 @@ def test_answers_are_those_of_onnxruntime(client: Any) -> None:
     assert result.get_response().model_version == "tiny-0123456789"
 
 
-async def test_the_asyncio_client_works(server: ServerProcess) -> None:
+async def test_the_asyncio_client_works(server: RunningServer) -> None:
     async with aio.InferenceServerClient(address(server)) as client:
         assert await client.is_server_ready()
         result = await client.infer("tiny", [mlp_input()])
@@ -108,7 +108,7 @@ def test_typed_contents_are_answered_in_typed_contents(stub: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def types_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def types_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = artifacts.write(tmp_path_factory.mktemp("types"), artifacts.identities(ALL_TYPES))
     with serving_process(directory, "--grpc-port", "0") as server:
         yield server
@@ -124,7 +124,7 @@ def of_all_types() -> dict[str, Any]:
     return arrays
 
 
-def test_every_type_goes_there_and_back_raw(types_server: ServerProcess) -> None:
+def test_every_type_goes_there_and_back_raw(types_server: RunningServer) -> None:
     inputs = []
     for name, array in of_all_types().items():
         given = InferInput(name, list(array.shape), name)
@@ -228,7 +228,7 @@ def test_a_stream_answers_each_request_in_order_and_goes_on_after_an_error(clien
     assert "model 'other' is unknown" in str(answers[1])
 
 
-def test_requests_of_both_protocols_count_alike(server: ServerProcess, client: Any) -> None:
+def test_requests_of_both_protocols_count_alike(server: RunningServer, client: Any) -> None:
     def counted() -> int:
         (model,) = server.get("/v2/models/tiny/stats").json()["model_stats"]
         return int(model["inference_count"])
@@ -241,7 +241,7 @@ def test_requests_of_both_protocols_count_alike(server: ServerProcess, client: A
     assert told.inference_count == before + 2
 
 
-def test_the_health_service_and_reflection_are_there(server: ServerProcess) -> None:
+def test_the_health_service_and_reflection_are_there(server: RunningServer) -> None:
     with grpc.insecure_channel(address(server)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for service in ("", SERVICE):

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from edgemodel import reasons, serving
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess
+from tests.unit.inference_server.processes import RunningServer
 
 FLOAT = TensorProto.FLOAT
 
@@ -135,7 +135,7 @@ def test_it_is_refused_with_the_reason(case: str, tmp_path: Path) -> None:
     (directory / "link").symlink_to(tmp_path / "secret")
     termination = tmp_path / "termination"
     termination.touch()
-    server = ServerProcess(directory, "--termination-log", str(termination))
+    server = RunningServer(directory, "--termination-log", str(termination))
     try:
         assert server.wait_end() == serving.EXIT_MODEL, f"{case}: {server.log}"
     finally:
@@ -151,7 +151,7 @@ def test_external_data_in_its_own_folder_is_read(tmp_path: Path) -> None:
     """So that what is refused above is refused for where it lies."""
     directory = artifacts.write(tmp_path, external("inside"))
     (directory / "inside").write_bytes(np.full(4, 42, np.float32).tobytes())
-    server = ServerProcess(directory)
+    server = RunningServer(directory)
     try:
         server.wait_ready()
         answer = server.infer(artifacts.infer_body({"x": np.zeros((1, 4), np.float32)}))

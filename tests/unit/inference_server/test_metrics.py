@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgemodel import metrics as contract
 from edgemodel import serving
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process
+from tests.unit.inference_server.processes import RunningServer, serving_process
 
 IDENTITY = {
     "namespace": "factory",
@@ -17,7 +17,7 @@ IDENTITY = {
 }
 
 
-def scrape(server: ServerProcess) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def scrape(server: RunningServer) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Value by (name, labels without identity and process); fails when a series lacks one of these."""
     samples = {}
     processes = set()
@@ -31,7 +31,7 @@ def scrape(server: ServerProcess) -> dict[tuple[str, frozenset[tuple[str, str]]]
     return samples
 
 
-def _families(server: ServerProcess) -> list[Any]:
+def _families(server: RunningServer) -> list[Any]:
     answer = server.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return list(text_string_to_metric_families(answer.body.decode()))

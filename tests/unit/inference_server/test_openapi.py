@@ -12,11 +12,11 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from inference_server import openapi, routes
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess
+from tests.unit.inference_server.processes import RunningServer
 
 
 @pytest.fixture
-def description(mlp_server: ServerProcess) -> Any:
+def description(mlp_server: RunningServer) -> Any:
     return schemathesis.openapi.from_url(f"http://127.0.0.1:{mlp_server.port}{openapi.PATH}")
 
 
@@ -49,7 +49,7 @@ def test_every_route_is_described() -> None:
     }  # fmt: skip
 
 
-def test_the_answers_of_a_real_model_are_as_described(mlp_server: ServerProcess, description: Any) -> None:
+def test_the_answers_of_a_real_model_are_as_described(mlp_server: RunningServer, description: Any) -> None:
     body = artifacts.infer_body({"x": artifacts.samples(2)})
     answer = mlp_server.infer(body)
     assert answer.status == 200

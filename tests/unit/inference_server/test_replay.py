@@ -13,7 +13,7 @@ from inference_server import replay
 from inference_server.protocol import Inference, Outputs, Signature, Wanted
 from inference_server.replay import MOST_BYTES, Record, ReplayResult, Ring
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process
+from tests.unit.inference_server.processes import RunningServer, serving_process
 
 TOKEN = "f00d"
 X, Y, TEXT = Tensor("x", "FP32", (-1, 2)), Tensor("y", "FP32", (-1, 2)), Tensor("t", "BYTES", (-1,))
@@ -172,12 +172,12 @@ def remembering(directory: Path, **environment: str) -> Any:
     return serving_process(directory, environment=told)
 
 
-def ask(server: ServerProcess, items: int) -> None:
+def ask(server: RunningServer, items: int) -> None:
     answer = server.infer(artifacts.infer_body({"x": artifacts.samples(items, seed=items)}))
     assert answer.status == 200
 
 
-def replayed(server: ServerProcess) -> tuple[float, float]:
+def replayed(server: RunningServer) -> tuple[float, float]:
     agree, disagree = (server.counted(contract.REPLAY_ITEMS, f'"{result}"') for result in contract.GOLDEN_RESULTS)
     return agree, disagree
 
@@ -204,7 +204,7 @@ def test_what_was_asked_is_told_to_nobody_without_the_token(tmp_path: Path, head
         assert one.inputs["x"].tobytes() == artifacts.samples(1, seed=1).tobytes()
 
 
-def test_a_server_without_a_token_remembers_nothing_for_others(mlp_server: ServerProcess) -> None:
+def test_a_server_without_a_token_remembers_nothing_for_others(mlp_server: RunningServer) -> None:
     assert mlp_server.request("GET", "/v2/models/tiny/replay", headers={"Authorization": "Bearer None"}).status == 404
 
 

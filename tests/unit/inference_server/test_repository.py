@@ -12,7 +12,7 @@ import pytest
 import tritonclient.http as triton
 
 from edgemodel import metrics as contract
-from tests.unit.inference_server.processes import ServerProcess, serving_process
+from tests.unit.inference_server.processes import RunningServer, serving_process
 
 NO_NAMES = {"EDGEMODEL_MODEL": "", "EDGEMODEL_REVISION": "", "EDGEMODEL_VARIANT": ""}
 
@@ -30,25 +30,25 @@ def write_model(path: Path, factor: float = 1.0) -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
+def server(tmp_path: Path) -> Iterator[RunningServer]:
     paths = [str(write_model(tmp_path / f"{name}.onnx", factor)) for name, factor in (("one", 1.0), ("two", 2.0))]
     with serving_process(Path(paths[0]), *paths, "--model-control", "explicit", environment=NO_NAMES) as server:
         server.wait_for_event("ready")  # the second
         yield server
 
 
-def infer(server: ServerProcess, model: str) -> Any:
+def infer(server: RunningServer, model: str) -> Any:
     request = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
     return server.infer(request, model=model)
 
 
-def index(server: ServerProcess, **request: Any) -> dict[str, str]:
+def index(server: RunningServer, **request: Any) -> dict[str, str]:
     answer = server.request("POST", "/v2/repository/index", request or None)
     assert answer.status == 200
     return {item["name"]: item["state"] for item in answer.json()}
 
 
-def test_each_model_answers_under_its_name(server: ServerProcess) -> None:
+def test_each_model_answers_under_its_name(server: RunningServer) -> None:
     for model, data in (("one", [1.0, 2.0]), ("two", [2.0, 4.0])):
         answer = infer(server, model).json()
         assert (answer["model_name"], answer["outputs"][0]["data"]) == (model, data)
@@ -57,7 +57,7 @@ def test_each_model_answers_under_its_name(server: ServerProcess) -> None:
     assert index(server) == {"one": "READY", "two": "READY"}
 
 
-def test_an_unloaded_model_says_so_and_comes_back(server: ServerProcess) -> None:
+def test_an_unloaded_model_says_so_and_comes_back(server: RunningServer) -> None:
     assert server.request("POST", "/v2/repository/models/two/unload").status == 200
     assert index(server) == {"one": "READY", "two": "UNAVAILABLE"}
     assert index(server, ready=True) == {"one": "READY"}
@@ -70,7 +70,7 @@ def test_an_unloaded_model_says_so_and_comes_back(server: ServerProcess) -> None
     assert infer(server, "two").status == 200
 
 
-def test_a_file_that_changed_is_another_version_after_it_is_loaded(server: ServerProcess, tmp_path: Path) -> None:
+def test_a_file_that_changed_is_another_version_after_it_is_loaded(server: RunningServer, tmp_path: Path) -> None:
     before = infer(server, "two").json()["model_version"]
     write_model(tmp_path / "two.onnx", 3.0)
     assert infer(server, "two").json()["outputs"][0]["data"] == [2.0, 4.0]
@@ -82,7 +82,7 @@ def test_a_file_that_changed_is_another_version_after_it_is_loaded(server: Serve
     assert server.get(f"/v2/models/two/versions/{answer['model_version']}").status == 200
 
 
-def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(server: ServerProcess, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(server: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "two.onnx").write_bytes(b"no model")
     answer = server.request("POST", "/v2/repository/models/two/load")
     assert answer.status == 400
@@ -94,7 +94,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_one_that_serves(server: Server
     assert "two.onnx" in infer(server, "two").error
 
 
-def test_no_request_fails_while_its_model_is_swapped(server: ServerProcess, tmp_path: Path) -> None:
+def test_no_request_fails_while_its_model_is_swapped(server: RunningServer, tmp_path: Path) -> None:
     stop = threading.Event()
     seen: set[float] = set()
     failed: list[Any] = []
@@ -133,14 +133,14 @@ def test_no_request_fails_while_its_model_is_swapped(server: ServerProcess, tmp_
     ],
 )
 def test_a_wrong_request_to_the_repository_is_told(
-    server: ServerProcess, path: str, body: bytes, status: int, message: str
+    server: RunningServer, path: str, body: bytes, status: int, message: str
 ) -> None:
     answer = server.request("POST", f"/v2/repository/{path}", body)
     assert answer.status == status
     assert message in answer.error
 
 
-def test_models_are_not_loaded_or_unloaded_by_request_unless_it_was_allowed(mlp_server: ServerProcess) -> None:
+def test_models_are_not_loaded_or_unloaded_by_request_unless_it_was_allowed(mlp_server: RunningServer) -> None:
     for word in ("load", "unload"):
         answer = mlp_server.request("POST", f"/v2/repository/models/tiny/{word}")
         assert answer.status == 400
@@ -152,12 +152,12 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     first = write_model(tmp_path / "m.onnx")
     (tmp_path / "other").mkdir()
     second = shutil.copy(first, tmp_path / "other")
-    server = ServerProcess(first, str(first), str(second), environment=NO_NAMES)
+    server = RunningServer(first, str(first), str(second), environment=NO_NAMES)
     assert server.wait_end() == 3
     assert "has the same name 'm': rename one" in server.wait_for_event("the model cannot be served")["error"]
 
 
-def test_the_configuration_is_told(server: ServerProcess) -> None:
+def test_the_configuration_is_told(server: RunningServer) -> None:
     assert server.get("/v2/models/one/config").json() == {
         "name": "one",
         "platform": "onnxruntime_onnx",
@@ -169,7 +169,7 @@ def test_the_configuration_is_told(server: ServerProcess) -> None:
     }
 
 
-def test_statistics_count_what_was_asked(server: ServerProcess) -> None:
+def test_statistics_count_what_was_asked(server: RunningServer) -> None:
     for _ in range(3):
         infer(server, "one")
     server.infer(b"no JSON", model="one")
@@ -185,7 +185,7 @@ def test_statistics_count_what_was_asked(server: ServerProcess) -> None:
     assert {item["name"] for item in server.get("/v2/models/stats").json()["model_stats"]} == {"one", "two"}
 
 
-def test_the_series_of_each_model_have_its_name(server: ServerProcess) -> None:
+def test_the_series_of_each_model_have_its_name(server: RunningServer) -> None:
     infer(server, "two")
     text = server.get("/metrics").body.decode()
     for model, count in (("one", 0), ("two", 1)):
@@ -197,19 +197,19 @@ def test_the_series_of_each_model_have_its_name(server: ServerProcess) -> None:
         assert [float(line.rsplit(" ", 1)[1]) for line in lines] == [count]
 
 
-def test_the_example_of_a_model_is_a_request_that_it_answers(server: ServerProcess) -> None:
+def test_the_example_of_a_model_is_a_request_that_it_answers(server: RunningServer) -> None:
     example = server.get("/v2/models/two/example").json()
     assert example == {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.0, 0.0]}]}
     assert server.infer(example, model="two").status == 200
 
 
-def test_a_tensor_that_json_cannot_say_has_no_example(types_server: ServerProcess) -> None:
+def test_a_tensor_that_json_cannot_say_has_no_example(types_server: RunningServer) -> None:
     answer = types_server.get("/v2/models/tiny/example")
     assert answer.status == 400
     assert "FP16 has no JSON form" in answer.error
 
 
-def test_triton_clients_find_their_way(server: ServerProcess) -> None:
+def test_triton_clients_find_their_way(server: RunningServer) -> None:
     with triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
         assert {item["name"] for item in client.get_model_repository_index()} == {"one", "two"}
         client.unload_model("one")

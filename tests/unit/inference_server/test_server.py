@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto
 
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess, serving_process, until
+from tests.unit.inference_server.processes import RunningServer, serving_process, until
 
 VERSION = "tiny-0123456789"
 
@@ -31,7 +31,7 @@ def expected_scores(items: int = 1) -> Any:
     return artifacts.plain_run(artifacts.mlp(), {"x": artifacts.samples(items)})[0]
 
 
-def test_the_server_and_its_health_are_told(mlp_server: ServerProcess) -> None:
+def test_the_server_and_its_health_are_told(mlp_server: RunningServer) -> None:
     assert mlp_server.get("/v2").json()["extensions"] == [
         "binary_tensor_data",
         "model_configuration",
@@ -44,7 +44,7 @@ def test_the_server_and_its_health_are_told(mlp_server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v2/models/tiny", f"/v2/models/tiny/versions/{VERSION}"])
-def test_the_model_is_described_with_or_without_its_version(mlp_server: ServerProcess, path: str) -> None:
+def test_the_model_is_described_with_or_without_its_version(mlp_server: RunningServer, path: str) -> None:
     assert mlp_server.get(path).json() == {
         "name": "tiny",
         "versions": [VERSION],
@@ -56,7 +56,7 @@ def test_the_model_is_described_with_or_without_its_version(mlp_server: ServerPr
 
 
 @pytest.mark.parametrize("path", ["/v2/models/tiny/infer", f"/v2/models/tiny/versions/{VERSION}/infer"])
-def test_the_answer_is_bit_by_bit_that_of_onnxruntime(mlp_server: ServerProcess, path: str) -> None:
+def test_the_answer_is_bit_by_bit_that_of_onnxruntime(mlp_server: RunningServer, path: str) -> None:
     answer = mlp_server.request("POST", path, mlp_request(5, id="a-1"))
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
@@ -67,7 +67,7 @@ def test_the_answer_is_bit_by_bit_that_of_onnxruntime(mlp_server: ServerProcess,
     assert np.array(output["data"], np.float32).tobytes() == expected_scores(5).tobytes()
 
 
-def test_a_raw_binary_request_is_answered_in_binary(mlp_server: ServerProcess) -> None:
+def test_a_raw_binary_request_is_answered_in_binary(mlp_server: RunningServer) -> None:
     answer = mlp_server.infer(artifacts.samples(3).tobytes(), {"Inference-Header-Content-Length": "0"})
     assert answer.headers["content-type"] == "application/octet-stream"
     split = int(answer.headers["inference-header-content-length"])
@@ -76,14 +76,14 @@ def test_a_raw_binary_request_is_answered_in_binary(mlp_server: ServerProcess) -
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_a_compressed_request_is_taken(mlp_server: ServerProcess, coding: str, pack: Any) -> None:
+def test_a_compressed_request_is_taken(mlp_server: RunningServer, coding: str, pack: Any) -> None:
     body = pack(json.dumps(mlp_request(2)).encode())
     answer = mlp_server.infer(body, {"Content-Encoding": coding})
     assert answer.status == 200
     assert answer.json()["outputs"][0]["data"] == expected_scores(2).ravel().tolist()
 
 
-def test_a_long_reply_is_compressed_when_the_client_takes_it(mlp_server: ServerProcess) -> None:
+def test_a_long_reply_is_compressed_when_the_client_takes_it(mlp_server: RunningServer) -> None:
     answer = mlp_server.infer(mlp_request(100), {"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert json.loads(gzip.decompress(answer.body))["outputs"][0]["shape"] == [100, 4]
@@ -91,7 +91,7 @@ def test_a_long_reply_is_compressed_when_the_client_takes_it(mlp_server: ServerP
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
-def test_the_content_type_does_not_matter(mlp_server: ServerProcess, content_type: str) -> None:
+def test_the_content_type_does_not_matter(mlp_server: RunningServer, content_type: str) -> None:
     assert mlp_server.infer(mlp_request(), {"Content-Type": content_type}).status == 200
 
 
@@ -111,7 +111,7 @@ def test_the_content_type_does_not_matter(mlp_server: ServerProcess, content_typ
     ],
 )
 def test_a_wrong_path_or_method_is_told(
-    mlp_server: ServerProcess, method: str, path: str, status: int, message: str
+    mlp_server: RunningServer, method: str, path: str, status: int, message: str
 ) -> None:
     answer = mlp_server.request(method, path)
     assert answer.status == status
@@ -137,24 +137,24 @@ def test_a_wrong_path_or_method_is_told(
     ],
 )
 def test_a_body_that_cannot_be_read_is_told(
-    mlp_server: ServerProcess, body: bytes, headers: dict[str, str], status: int, message: str
+    mlp_server: RunningServer, body: bytes, headers: dict[str, str], status: int, message: str
 ) -> None:
     answer = mlp_server.infer(body, headers)
     assert (answer.status, message in answer.error) == (status, True), answer
 
 
-def test_what_a_client_sent_is_quoted_up_to_a_limit(mlp_server: ServerProcess) -> None:
+def test_what_a_client_sent_is_quoted_up_to_a_limit(mlp_server: RunningServer) -> None:
     answer = mlp_server.infer({"inputs": [{"name": "n" * 100_000, "shape": [1], "datatype": "FP32", "data": [1]}]})
     assert answer.status == 400
     assert len(answer.error) == 1000
 
 
-def test_a_body_at_the_limit_is_read(mlp_server: ServerProcess) -> None:
+def test_a_body_at_the_limit_is_read(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     assert mlp_server.infer(body + b" " * (1_000_000 - len(body))).status == 200
 
 
-def test_every_numeric_type_comes_back_as_it_went(types_server: ServerProcess) -> None:
+def test_every_numeric_type_comes_back_as_it_went(types_server: RunningServer) -> None:
     head_inputs: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
     blobs: list[bytes] = []
@@ -261,7 +261,7 @@ def test_a_limit_for_all_requests_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1, 1.5, "1", True, 2**63])
-def test_a_timeout_that_is_none_is_told(mlp_server: ServerProcess, timeout: Any) -> None:
+def test_a_timeout_that_is_none_is_told(mlp_server: RunningServer, timeout: Any) -> None:
     answer = mlp_server.infer(mlp_request(parameters={"timeout": timeout}))
     assert answer.status == 400
     assert "want microseconds" in answer.error
@@ -290,7 +290,7 @@ def raw_infer(body: bytes, *headers: bytes, length: int | None = None) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def test_pipelined_requests_are_answered_in_their_order(mlp_server: ServerProcess) -> None:
+def test_pipelined_requests_are_answered_in_their_order(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(b"".join(raw_infer(json.dumps(mlp_request(id=str(n))).encode()) for n in range(5)))
         stream = connection.makefile("rb")
@@ -300,14 +300,14 @@ def test_pipelined_requests_are_answered_in_their_order(mlp_server: ServerProces
             assert json.loads(stream.read(length))["id"] == str(n)
 
 
-def test_a_body_in_single_bytes_is_put_together(mlp_server: ServerProcess) -> None:
+def test_a_body_in_single_bytes_is_put_together(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         for byte in raw_infer(json.dumps(mlp_request()).encode()):
             connection.sendall(bytes([byte]))
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_chunked_body_is_taken(mlp_server: ServerProcess) -> None:
+def test_a_chunked_body_is_taken(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"
     head = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -316,7 +316,7 @@ def test_a_chunked_body_is_taken(mlp_server: ServerProcess) -> None:
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_asks_first_is_told_to_continue(mlp_server: ServerProcess) -> None:
+def test_a_client_that_asks_first_is_told_to_continue(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     request = raw_infer(body, b"Expect: 100-continue")
     with mlp_server.connect() as connection:
@@ -326,7 +326,7 @@ def test_a_client_that_asks_first_is_told_to_continue(mlp_server: ServerProcess)
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_asks_first_with_too_much_is_refused_before_it_sends(mlp_server: ServerProcess) -> None:
+def test_a_client_that_asks_first_with_too_much_is_refused_before_it_sends(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(b"", b"Expect: 100-continue", length=10_000_000))
         head, body = read_response(connection)
@@ -336,7 +336,7 @@ def test_a_client_that_asks_first_with_too_much_is_refused_before_it_sends(mlp_s
         assert connection.recv(1) == b""
 
 
-def test_a_refusal_of_a_client_that_asks_first_ends_the_connection(mlp_server: ServerProcess) -> None:
+def test_a_refusal_of_a_client_that_asks_first_ends_the_connection(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(b"", b"Expect: 100-continue", length=100).replace(b"/tiny/", b"/other/"))
         head, _ = read_response(connection)
@@ -344,7 +344,7 @@ def test_a_refusal_of_a_client_that_asks_first_ends_the_connection(mlp_server: S
         assert b"connection: close" in head
 
 
-def test_a_body_far_beyond_the_limit_ends_the_connection(mlp_server: ServerProcess) -> None:
+def test_a_body_far_beyond_the_limit_ends_the_connection(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(b"", length=10_000_000))
         for _ in range(21):
@@ -355,7 +355,7 @@ def test_a_body_far_beyond_the_limit_ends_the_connection(mlp_server: ServerProce
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_noise_ends_no_server(mlp_server: ServerProcess, seed: int) -> None:
+def test_noise_ends_no_server(mlp_server: RunningServer, seed: int) -> None:
     random = Random(seed)
     valid = raw_infer(json.dumps(mlp_request()).encode())
     for _ in range(50):
@@ -378,13 +378,13 @@ def loopbacks() -> list[str]:
 
 
 @pytest.mark.parametrize("address", loopbacks())
-def test_every_loopback_address_is_served(address: str, mlp_server: ServerProcess) -> None:
+def test_every_loopback_address_is_served(address: str, mlp_server: RunningServer) -> None:
     with socket.create_connection((address, mlp_server.port), timeout=5) as connection:
         connection.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_connection_serves_on_after_a_body_that_was_too_large(mlp_server: ServerProcess) -> None:
+def test_a_connection_serves_on_after_a_body_that_was_too_large(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(bytes(1_500_000)))
         assert read_response(connection)[0].startswith(b"HTTP/1.1 413")
@@ -392,20 +392,20 @@ def test_a_connection_serves_on_after_a_body_that_was_too_large(mlp_server: Serv
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_goes_away_half_way_harms_nobody(mlp_server: ServerProcess) -> None:
+def test_a_client_that_goes_away_half_way_harms_nobody(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(b"{", length=100))
     until(lambda: mlp_server.infer(mlp_request()).status == 200, "an answer to another client")
 
 
-def test_connection_close_is_honoured(mlp_server: ServerProcess) -> None:
+def test_connection_close_is_honoured(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(json.dumps(mlp_request()).encode(), b"Connection: close"))
         assert b"connection: close" in read_response(connection)[0]
         assert connection.recv(1) == b""
 
 
-def test_a_head_beyond_the_limit_is_refused_while_it_comes(mlp_server: ServerProcess) -> None:
+def test_a_head_beyond_the_limit_is_refused_while_it_comes(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\n")
         filler = b"X-Filler: " + b"x" * 8000 + b"\r\n"
@@ -417,14 +417,14 @@ def test_a_head_beyond_the_limit_is_refused_while_it_comes(mlp_server: ServerPro
     assert b'{"error":"the request line and its headers have more than the limit of 65536 bytes"}' in answer
 
 
-def test_a_head_below_the_limit_and_long_bodies_behind_short_heads_are_read(mlp_server: ServerProcess) -> None:
+def test_a_head_below_the_limit_and_long_bodies_behind_short_heads_are_read(mlp_server: RunningServer) -> None:
     body = artifacts.infer_body({"x": artifacts.samples(2000)})
     assert len(body) > 200_000
     for headers in ({"X-Filler": "x" * 60_000}, {}):
         assert mlp_server.infer(body, headers).status == 200
 
 
-def test_what_is_no_request_is_told_in_json(mlp_server: ServerProcess) -> None:
+def test_what_is_no_request_is_told_in_json(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
         answer = connection.recv(65536)
@@ -432,7 +432,7 @@ def test_what_is_no_request_is_told_in_json(mlp_server: ServerProcess) -> None:
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]
 
 
-def test_trailers_without_end_are_refused(mlp_server: ServerProcess) -> None:
+def test_trailers_without_end_are_refused(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
         with contextlib.suppress(OSError):
@@ -441,7 +441,7 @@ def test_trailers_without_end_are_refused(mlp_server: ServerProcess) -> None:
         assert connection.recv(65536).startswith(b"HTTP/1.1 4")
 
 
-def test_a_client_that_pipelines_without_end_is_told_to_stop(mlp_server: ServerProcess) -> None:
+def test_a_client_that_pipelines_without_end_is_told_to_stop(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         with contextlib.suppress(OSError):
             connection.sendall(b"GET /v2/models/tiny/stats HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
@@ -454,7 +454,7 @@ def test_a_client_that_pipelines_without_end_is_told_to_stop(mlp_server: ServerP
     assert mlp_server.get("/v2/health/live").status == 200
 
 
-def test_a_shape_of_a_million_dimensions_is_refused_at_once(mlp_server: ServerProcess) -> None:
+def test_a_shape_of_a_million_dimensions_is_refused_at_once(mlp_server: RunningServer) -> None:
     body = {"inputs": [{"name": "x", "shape": [9] * 300_000, "datatype": "FP32", "data": [0]}]}
     answer = mlp_server.infer(body)
     assert answer.status == 400

@@ -10,11 +10,11 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import ServerProcess
+from tests.unit.inference_server.processes import RunningServer
 
 
 @pytest.fixture
-def client(mlp_server: ServerProcess) -> Iterator[Any]:
+def client(mlp_server: RunningServer) -> Iterator[Any]:
     with InferenceServerClient(f"127.0.0.1:{mlp_server.port}") as client:
         yield client
 
@@ -65,7 +65,7 @@ def test_an_error_reaches_the_user_with_its_message(client: Any) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_every_type_of_numpy_goes_there_and_back(types_server: ServerProcess, binary: bool) -> None:
+def test_every_type_of_numpy_goes_there_and_back(types_server: RunningServer, binary: bool) -> None:
     arrays: dict[str, Any] = {"BYTES": np.array([["a", "größe", ""]], object), "BOOL": np.array([[True, False]])}
     for kind in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"):
         array = np.array([[0, 1, 100]], kind)
@@ -87,7 +87,7 @@ def test_every_type_of_numpy_goes_there_and_back(types_server: ServerProcess, bi
 
 
 @pytest.mark.parametrize("binary", [True, False])
-async def test_the_asyncio_client_works(mlp_server: ServerProcess, binary: bool) -> None:
+async def test_the_asyncio_client_works(mlp_server: RunningServer, binary: bool) -> None:
     async with aio.InferenceServerClient(f"127.0.0.1:{mlp_server.port}") as client:
         assert await client.is_server_ready()
         assert (await client.get_model_config("tiny"))["name"] == "tiny"
