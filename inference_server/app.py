@@ -16,10 +16,10 @@ from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
 from inference_server.control import Control
 from inference_server.errors import Busy, MethodNotAllowed, NotFound, NotReady, RequestError, gone
-from inference_server.exchange import HttpExchange
+from inference_server.exchange import HttpRequestCodec
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
 from inference_server.repository import LOADING, Repository
-from inference_server.served import Inferring, Judging, Served
+from inference_server.served import Inferring, Judging, ServedModel
 from inference_server.workers import Task, Waiting, Workers
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
@@ -71,10 +71,10 @@ class App:
         last = self.draining or (response.status >= 400 and _asks_first(scope))
         await self._send(response, last, send)
 
-    def infer(self, served: Served, exchange: HttpExchange, arrived: float) -> tuple[Response, str]:
+    def infer(self, served: ServedModel, codec: HttpRequestCodec, arrived: float) -> tuple[Response, str]:
         """The answer and its outcome, an error's too."""
         try:
-            return served.infer(exchange, arrived), contract.OK
+            return served.infer(codec, arrived), contract.OK
         except Exception as error:
             return self.failed(error)
 
@@ -137,7 +137,7 @@ class App:
         body = await read_body(headers, receive, self.max_body_bytes)
         if route.endpoint == "feedback":
             return await self._work(Judging(served, headers, body), None, receive)
-        task = Inferring(served, HttpExchange(headers, body, self.max_body_bytes), perf_counter())
+        task = Inferring(served, HttpRequestCodec(headers, body, self.max_body_bytes), perf_counter())
         return await self._work(task, served.waiting, receive)
 
     async def _in_turn(self, act: Callable[[str], None], model: str) -> None:

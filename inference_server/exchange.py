@@ -10,7 +10,7 @@ from inference_server.protocol import Inference, Signature
 from inference_server.tensors import Array, Buffer
 
 
-class Exchange(Protocol):
+class RequestCodec(Protocol):
     size: int
     """Bytes of the request."""
 
@@ -21,7 +21,7 @@ class Exchange(Protocol):
         """``arrays`` belong to ``inference.wanted``, in its order."""
 
 
-class HttpExchange:
+class HttpRequestCodec:
     __slots__ = ("_body", "_headers", "_max_body_bytes", "size")
 
     def __init__(self, headers: dict[bytes, bytes], body: Buffer, max_body_bytes: int) -> None:

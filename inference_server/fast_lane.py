@@ -24,10 +24,10 @@ from inference_server.answers import AS_JSON, OK, Response
 from inference_server.app import App
 from inference_server.connection import Connection
 from inference_server.errors import Busy, gone
-from inference_server.exchange import HttpExchange, coded
+from inference_server.exchange import HttpRequestCodec, coded
 from inference_server.plain_way import Answer
 from inference_server.protocol import HEADER_LENGTH
-from inference_server.served import Inferring, Served
+from inference_server.served import Inferring, ServedModel
 from inference_server.workers import Job
 
 MOST_HEADS = 256
@@ -146,7 +146,7 @@ class FastLane(Connection):
         """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
         self._head: Head | None = None
         """Of the request whose body is still to come."""
-        self._asked: Served | None = None
+        self._asked: ServedModel | None = None
         """By that request; no longer, as a connection must not keep a model that is unloaded."""
         self._chunks: list[bytes] = []
         self._missing = 0
@@ -193,7 +193,7 @@ class FastLane(Connection):
             self._infer(head, served, memoryview(data)[end:])
         return True
 
-    def _body(self, head: Head, served: Served, data: bytes) -> None:
+    def _body(self, head: Head, served: ServedModel, data: bytes) -> None:
         rest = b""
         if len(data) > self._missing:
             data, rest = data[: self._missing], data[self._missing :]
@@ -210,22 +210,22 @@ class FastLane(Connection):
     def _forget_body(self) -> None:
         self._head, self._asked, self._chunks, self._since = None, None, [], None
 
-    def _infer(self, head: Head, served: Served, body: memoryview) -> None:
+    def _infer(self, head: Head, served: ServedModel, body: memoryview) -> None:
         quick = not head.is_coded and served.is_quick(head.length, binary=head.is_binary)
         plain = served.plain  # another thread may take it away
         if quick and plain is not None and not head.is_binary and self._answer_plain(head, served, plain, body):
             return
-        exchange = HttpExchange(head.headers, body, self._app.max_body_bytes)
+        codec = HttpRequestCodec(head.headers, body, self._app.max_body_bytes)
         if quick:
-            self._answer(head, served, *self._app.infer(served, exchange, self._active), at_once=True)
+            self._answer(head, served, *self._app.infer(served, codec, self._active), at_once=True)
             return
         try:
-            task = Inferring(served, exchange, self._active)
+            task = Inferring(served, codec, self._active)
             self._job = self._app.workers.submit(task, partial(self._done, head, served), served.waiting)
         except Busy as error:
             self._answer(head, served, *self._app.failed(error))
 
-    def _answer_plain(self, head: Head, served: Served, plain: Answer, body: memoryview) -> bool:
+    def _answer_plain(self, head: Head, served: ServedModel, plain: Answer, body: memoryview) -> bool:
         """False for a request that is not plain after all."""
         try:
             reply = plain(body, self._started)
@@ -240,14 +240,14 @@ class FastLane(Connection):
             self._send(head, coded(protocol.Reply(reply, AS_JSON), head.headers))
         return True
 
-    def _done(self, head: Head, served: Served, response: Response | None, error: Exception | None) -> None:
+    def _done(self, head: Head, served: ServedModel, response: Response | None, error: Exception | None) -> None:
         self._job = None
         outcome = contract.OK
         if error is not None or response is None:
             response, outcome = self._app.failed(error or RuntimeError("no answer"))
         self._answer(head, served, response, outcome)
 
-    def _answer(self, head: Head, served: Served, response: Response, outcome: str, *, at_once: bool = False) -> None:
+    def _answer(self, head: Head, served: ServedModel, response: Response, outcome: str, *, at_once: bool = False) -> None:
         now = perf_counter()
         if at_once:
             served.metrics.waited(0.0)

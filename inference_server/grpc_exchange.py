@@ -35,7 +35,7 @@ CONTENTS = {
 """Datatype -> the field of its values; FP16 and BF16 travel raw only."""
 
 
-class GrpcExchange:
+class GrpcRequestCodec:
     __slots__ = ("_request", "_seconds", "size")
 
     def __init__(self, request: Any, seconds: float | None) -> None:

@@ -33,7 +33,7 @@ from inference_server.errors import (
     TooLarge,
     gone,
 )
-from inference_server.grpc_exchange import GrpcExchange
+from inference_server.grpc_exchange import GrpcRequestCodec
 from inference_server.served import Inferring
 
 SERVICE = "inference.GRPCInferenceService"
@@ -225,13 +225,13 @@ class GrpcServer:
         outcome = contract.OK
         try:
             served = repository.find(request.model_name, request.model_version or None)
-            exchange = GrpcExchange(request, call.time_remaining())
-            if served.is_quick(exchange.size, binary=bool(request.raw_input_contents)):
+            codec = GrpcRequestCodec(request, call.time_remaining())
+            if served.is_quick(codec.size, binary=bool(request.raw_input_contents)):
                 served.metrics.waited(0.0)
-                answer = served.infer(exchange, started)
-                served.took(perf_counter() - started, exchange.size)
+                answer = served.infer(codec, started)
+                served.took(perf_counter() - started, codec.size)
                 return answer
-            task = Inferring(served, exchange, started)
+            task = Inferring(served, codec, started)
             return call.result(
                 asyncio.run_coroutine_threadsafe(self._app.workers.run(task, served.waiting), self._loop)
             )

@@ -14,7 +14,7 @@ from inference_server.boot import Ending, Ready
 from inference_server.errors import ModelNotReady, NotFound
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.replay import Record
-from inference_server.served import Served
+from inference_server.served import ServedModel
 from inference_server.session import Model
 from inference_server.tuning import Tuning
 
@@ -31,7 +31,7 @@ class Entry:
     identity: Identity
     manifest: ArtifactManifest
     metrics: ModelMetrics
-    served: Served | None = None
+    served: ServedModel | None = None
     reason: str = LOADING
     """Why ``served`` is None."""
 
@@ -54,8 +54,8 @@ class Repository:
         replay_from: str | None,
         replay_token: str | None,
     ) -> None:
-        """``limits``: the keyword arguments of Served. ``replay_from``: the server that this one is to follow."""
-        self.fast: dict[str, Served] = {}
+        """``limits``: the keyword arguments of ServedModel. ``replay_from``: the server that this one is to follow."""
+        self.fast: dict[str, ServedModel] = {}
         """The path of an infer request -> what answers it; replaced, never changed."""
         self.entries: dict[str, Entry] = {}
         """By name; replaced, never changed."""
@@ -83,14 +83,14 @@ class Repository:
         return next(iter(self.entries.values()))
 
     @property
-    def serving(self) -> list[Served]:
+    def serving(self) -> list[ServedModel]:
         return [served for entry in self.entries.values() if (served := entry.served) is not None]
 
     @property
     def ready(self) -> bool:
         return all(entry.state != "LOADING" for entry in self.entries.values())
 
-    def find(self, name: str, version: str | None) -> Served:
+    def find(self, name: str, version: str | None) -> ServedModel:
         """Raises NotFound, ModelNotReady."""
         entry = self.entry(name, version)
         served = entry.served
@@ -132,7 +132,7 @@ class Repository:
                 disagree = outcome.golden.items - outcome.golden.agree
                 entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
             self._replay(old, entry, outcome.model)
-            entry.served = Served(entry.identity, outcome.model, entry.metrics, **self._limits)
+            entry.served = ServedModel(entry.identity, outcome.model, entry.metrics, **self._limits)
             self.entries = {**self.entries, name: entry}
             self._publish()
             if old is not entry and old.served is not None:

@@ -8,7 +8,7 @@ from inference_server import answers, batching, codings, described, feedback, re
 from inference_server.answers import Response
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import Expired
-from inference_server.exchange import Exchange
+from inference_server.exchange import RequestCodec
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.plain_way import plain_way
 from inference_server.protocol import Inference
@@ -29,7 +29,7 @@ _WEIGHT = 0.05
 """Of the latest request in the running average."""
 
 
-class Served:
+class ServedModel:
     def __init__(
         self,
         identity: Identity,
@@ -100,14 +100,14 @@ class Served:
             self._average += _WEIGHT * (seconds - self._average)
             self._average_size += _WEIGHT * (size - self._average_size)
 
-    def infer(self, exchange: Exchange, arrived: float) -> Any:
-        """What ``exchange`` writes. ``arrived``: ``perf_counter()`` at the request's last byte.
+    def infer(self, codec: RequestCodec, arrived: float) -> Any:
+        """What ``codec`` writes. ``arrived``: ``perf_counter()`` at the request's last byte.
 
         Raises RequestError, and whatever the runtime raises.
         """
         started = perf_counter()
-        inference = self._read(exchange, arrived, started)
-        return self._run(exchange, inference, perf_counter() - started)
+        inference = self._read(codec, arrived, started)
+        return self._run(codec, inference, perf_counter() - started)
 
     def work_together(self, tasks: Sequence["Inferring"]) -> list[Any]:
         """As ``infer`` of each, an exception in the place of its answer; what fits together runs as one.
@@ -116,30 +116,30 @@ class Served:
         """
         started = perf_counter()
         found: list[Any] = [None] * len(tasks)
-        read: list[tuple[int, Exchange, Inference]] = []
+        read: list[tuple[int, RequestCodec, Inference]] = []
         for position, task in enumerate(tasks):
             try:
-                read.append((position, task.exchange, self._read(task.exchange, task.arrived, perf_counter())))
+                read.append((position, task.codec, self._read(task.codec, task.arrived, perf_counter())))
             except Exception as error:
                 found[position] = error
         decoding = (perf_counter() - started) / len(tasks)
         for group in batching.groups([inference for _, _, inference in read], self.max_batch_items):
             members = [read[one] for one in group]
-            answered = self._run_as_one([(exchange, inference) for _, exchange, inference in members], decoding)
+            answered = self._run_as_one([(codec, inference) for _, codec, inference in members], decoding)
             for (position, _, _), answer in zip(members, answered, strict=True):
                 found[position] = answer
         return found
 
-    def _run_as_one(self, members: Sequence[tuple[Exchange, Inference]], decoding: float) -> list[Any]:
+    def _run_as_one(self, members: Sequence[tuple[RequestCodec, Inference]], decoding: float) -> list[Any]:
         """``decoding``: the seconds that each took to be read."""
         started = perf_counter()
         parts = self._stacked([inference for _, inference in members]) if len(members) > 1 else None
         if parts is None:
-            return [_caught(self._run, exchange, inference, decoding) for exchange, inference in members]
+            return [_caught(self._run, codec, inference, decoding) for codec, inference in members]
         ran = perf_counter()
         written = [
-            _caught(self._write, exchange, inference, arrays, ran)
-            for (exchange, inference), arrays in zip(members, parts, strict=True)
+            _caught(self._write, codec, inference, arrays, ran)
+            for (codec, inference), arrays in zip(members, parts, strict=True)
         ]
         self._stats.count(len(members), decoding * len(members), ran - started, perf_counter() - ran)
         return written
@@ -152,28 +152,28 @@ class Served:
             return None  # one of them may be at fault: alone, each shows
         return batching.take_apart(arrays, [batching.items(inference) or 0 for inference in inferences])
 
-    def _run(self, exchange: Exchange, inference: Inference, decoding: float) -> Any:
+    def _run(self, codec: RequestCodec, inference: Inference, decoding: float) -> Any:
         started = perf_counter()
         arrays = self._model.run(inference.feeds, inference.wanted.names)
         ran = perf_counter()
-        answer = self._write(exchange, inference, arrays, ran)
+        answer = self._write(codec, inference, arrays, ran)
         self._stats.count(1, decoding, ran - started, perf_counter() - ran)
         return answer
 
-    def _read(self, exchange: Exchange, arrived: float, now: float) -> Inference:
+    def _read(self, codec: RequestCodec, arrived: float, now: float) -> Inference:
         if now - arrived > self._timeout_seconds:
             raise _expired(now - arrived, self._timeout_seconds)
-        inference = exchange.read(self._model.signature)
+        inference = codec.read(self._model.signature)
         limit = inference.timeout_seconds
         if limit is not None and (waited := perf_counter() - arrived) > limit:
             raise _expired(waited, limit)
         return inference
 
-    def _write(self, exchange: Exchange, inference: Inference, arrays: Sequence[Array], now: float) -> Any:
+    def _write(self, codec: RequestCodec, inference: Inference, arrays: Sequence[Array], now: float) -> Any:
         self._note(inference, arrays, now)
         if self._ring.capacity:
             self._ring.note(inference, arrays)
-        return exchange.write(inference, self.identity, arrays)
+        return codec.write(inference, self.identity, arrays)
 
     def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
         """Raises RequestError."""
@@ -231,18 +231,18 @@ class Served:
 class Inferring:
     """One infer request, as the workers take it."""
 
-    __slots__ = ("arrived", "exchange", "served")
+    __slots__ = ("arrived", "codec", "served")
 
-    def __init__(self, served: Served, exchange: Exchange, arrived: float) -> None:
-        self.served, self.exchange, self.arrived = served, exchange, arrived
+    def __init__(self, served: ServedModel, codec: RequestCodec, arrived: float) -> None:
+        self.served, self.codec, self.arrived = served, codec, arrived
 
     def waited(self, seconds: float) -> None:
         self.served.metrics.waited(seconds)
 
     def work(self) -> Any:
         started = thread_time()
-        answer = self.served.infer(self.exchange, self.arrived)
-        self.served.took(thread_time() - started, self.exchange.size)
+        answer = self.served.infer(self.codec, self.arrived)
+        self.served.took(thread_time() - started, self.codec.size)
         return answer
 
 
@@ -251,7 +251,7 @@ class Judging:
 
     __slots__ = ("body", "headers", "served")
 
-    def __init__(self, served: Served, headers: dict[bytes, bytes], body: bytes) -> None:
+    def __init__(self, served: ServedModel, headers: dict[bytes, bytes], body: bytes) -> None:
         self.served, self.headers, self.body = served, headers, body
 
     def waited(self, seconds: float) -> None:
