@@ -15,7 +15,7 @@ from inference_server.answers import Response
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
 from inference_server.control import Control
-from inference_server.errors import Busy, MethodNotAllowed, NotFound, NotReady, RequestError, gone
+from inference_server.errors import Busy, MethodNotAllowed, NotReady, PathNotFound, RequestError, gone
 from inference_server.exchange import HttpRequestCodec
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
 from inference_server.repository import LOADING, Repository
@@ -95,7 +95,7 @@ class App:
     async def _answer(self, route: routes.Route | None, scope: Scope, receive: Receive) -> Response:
         path, method = scope["path"], scope["method"]
         if route is None:
-            raise NotFound(f"there is no {path}")
+            raise PathNotFound(f"there is no {path}")
         if method not in route.allowed:
             raise MethodNotAllowed(method, path, ", ".join(route.allowed))
         match route.endpoint:
@@ -151,10 +151,10 @@ class App:
             self._turns -= 1
 
     def _check_replay_token(self, path: str, scope: Scope) -> None:
-        """To whom it is not meant, it is not there. Raises NotFound."""
+        """To whom it is not meant, it is not there. Raises PathNotFound."""
         shown = dict(scope["headers"]).get(b"authorization", b"")
         if self._replay_token is None or not compare_digest(shown, f"Bearer {self._replay_token}".encode()):
-            raise NotFound(f"there is no {path}")
+            raise PathNotFound(f"there is no {path}")
 
     def _counted(self, route: routes.Route) -> ModelMetrics:
         """Where an infer request counts; one for a model that is not here, with the first."""

@@ -1,17 +1,17 @@
 """Reading a request's body from the connection, within a limit."""
 
 from inference_server.asgi import Receive
-from inference_server.errors import TooLarge, gone
+from inference_server.errors import BodyTooLarge, gone
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """The whole body, as sent. Raises TooLarge beyond ``limit`` bytes, Disconnected.
+    """The whole body, as sent. Raises BodyTooLarge beyond ``limit`` bytes, Disconnected.
 
     A body that is too large is read on and thrown away, up to as much again: a client that is still
     sending would not see the answer. One that waits for ``100 Continue`` is answered at once.
     """
     announced = int(headers.get(b"content-length", b"0"))
-    too_large = TooLarge(f"the body has more bytes than the limit of {limit}")
+    too_large = BodyTooLarge(f"the body has more bytes than the limit of {limit}")
     if announced > limit and b"expect" in headers:
         raise too_large
     chunks: list[bytes] = []

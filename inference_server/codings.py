@@ -2,7 +2,7 @@
 
 import zlib
 
-from inference_server.errors import InvalidRequest, TooLarge, UnsupportedCoding
+from inference_server.errors import InvalidRequest, BodyTooLarge, UnsupportedCoding
 from inference_server.tensors import Buffer
 
 REPLY_MIN_BYTES = 1024
@@ -16,7 +16,7 @@ _RAW_DEFLATE = -zlib.MAX_WBITS
 def expand(body: Buffer, coding: bytes | None, limit: int) -> Buffer:
     """``body`` without the coding that ``Content-Encoding`` names, None or identity for none.
 
-    Raises TooLarge beyond ``limit`` bytes, InvalidRequest for damaged data, UnsupportedCoding.
+    Raises BodyTooLarge beyond ``limit`` bytes, InvalidRequest for damaged data, UnsupportedCoding.
     """
     match (coding or b"identity").strip().lower():
         case b"identity":
@@ -54,7 +54,7 @@ def _inflate(body: Buffer, window: int, limit: int) -> bytes:
     except zlib.error as error:
         raise InvalidRequest(f"the compressed body is damaged: {error}") from error
     if len(expanded) > limit:
-        raise TooLarge(f"the body expands to more than the limit of {limit} bytes")
+        raise BodyTooLarge(f"the body expands to more than the limit of {limit} bytes")
     if not unpacker.eof:
         raise InvalidRequest("the compressed body is cut short")
     if unpacker.unused_data:

@@ -38,14 +38,14 @@ class Control:
         ]
 
     def load(self, name: str) -> None:
-        """Takes long, as ``unload``. Raises NotFound, InvalidRequest."""
+        """Takes long, as ``unload``. Raises ModelNotFound, InvalidRequest."""
         self._may(name)
         outcome = self._repository.load(name)
         if isinstance(outcome, Ending):
             raise InvalidRequest(f"model {name!r} was not loaded: {outcome.reason}: {outcome.message}")
 
     def unload(self, name: str) -> None:
-        """Raises NotFound, InvalidRequest."""
+        """Raises ModelNotFound, InvalidRequest."""
         self._may(name)
         self._repository.unload(name)
 

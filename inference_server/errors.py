@@ -15,7 +15,7 @@ class InvalidRequest(RequestError):
     """The request does not fit the protocol; the message says what was given and what is wanted."""
 
 
-class Unfit(InvalidRequest):
+class UnfitRequest(InvalidRequest):
     """A well-formed request that does not fit this model, and may fit another."""
 
     outcome = metrics.REFUSED
@@ -31,7 +31,19 @@ class NotReady(RequestError):
     status = 503
 
 
-class NotFound(RequestError):
+class ModelNotFound(RequestError):
+    """This server has no model of that name, or not in that version."""
+
+    status = 404
+
+
+class PathNotFound(RequestError):
+    status = 404
+
+
+class PredictionNotFound(RequestError):
+    """Feedback names a request whose prediction is not remembered."""
+
     status = 404
 
 
@@ -43,12 +55,12 @@ class MethodNotAllowed(RequestError):
         self.headers = ((b"allow", allowed.encode()),)
 
 
-class TooLarge(RequestError):
+class BodyTooLarge(RequestError):
     """The body, as sent or expanded, is over the limit."""
 
     status = 413
 
-    def closing(self) -> "TooLarge":
+    def closing(self) -> "BodyTooLarge":
         """The same, for a body that was not read to its end: the connection cannot be used again."""
         self.headers = ((b"connection", b"close"),)
         return self

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference_server.errors import InvalidRequest, NotFound
+from inference_server.errors import InvalidRequest, PredictionNotFound
 from inference_server.tensors import Array, Buffer
 
 MOST_REQUESTS = 4096
@@ -77,11 +77,11 @@ class Predictions:
                 self._forget(next(iter(self._classes)))
 
     def judge(self, feedback: Feedback) -> tuple[int, int]:
-        """How many items were (right, wrong); the prediction is forgotten. Raises NotFound, InvalidRequest."""
+        """How many items were (right, wrong); the prediction is forgotten. Raises PredictionNotFound, InvalidRequest."""
         with self._lock:
             kept = self._classes.get(feedback.id)
             if kept is None:
-                raise NotFound(
+                raise PredictionNotFound(
                     f"no prediction of a request with id {feedback.id[:LONGEST_TEXT]!r} is remembered: the last"
                     f" {MOST_REQUESTS} are, fewer where classes are long texts, each until its feedback, while their"
                     " revision serves; the first output has to tell a class; an id, or a text that is a class, has at"

@@ -28,9 +28,9 @@ from inference_server.errors import (
     Expired,
     InvalidRequest,
     ModelNotReady,
-    NotFound,
+    ModelNotFound,
     RequestError,
-    TooLarge,
+    BodyTooLarge,
     gone,
 )
 from inference_server.grpc_exchange import GrpcRequestCodec
@@ -44,12 +44,12 @@ _HEAD_BYTES = 65536
 """Beside its tensors, a message may have so many."""
 
 _CODES: Mapping[type[RequestError], grpc.StatusCode] = {
-    NotFound: grpc.StatusCode.NOT_FOUND,
+    ModelNotFound: grpc.StatusCode.NOT_FOUND,
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     ModelNotReady: grpc.StatusCode.UNAVAILABLE,
     Busy: grpc.StatusCode.UNAVAILABLE,
     Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
-    TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    BodyTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Disconnected: grpc.StatusCode.CANCELLED,
 }
 

@@ -16,7 +16,7 @@ from edgemodel.artifact import Tensor
 from inference_server import plain_json, raw_request, tensors
 from inference_server.answers import AS_JSON, Headers
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest, Unfit
+from inference_server.errors import InvalidRequest, UnfitRequest
 from inference_server.tensors import Array, Buffer
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -157,19 +157,19 @@ def head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
 def declared_input(name: str, before: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
     """What the model declares for the input ``name``; ``before``: those that were given already.
 
-    Raises Unfit, InvalidRequest, as do ``check_input`` and ``check_all_given``.
+    Raises UnfitRequest, InvalidRequest, as do ``check_input`` and ``check_all_given``.
     """
     if name not in declared:
-        raise Unfit(f"input {name!r} is unknown, the model has {names_of(declared)}")
+        raise UnfitRequest(f"input {name!r} is unknown, the model has {names_of(declared)}")
     if name in before:
         raise InvalidRequest(f"input {name!r} is given twice")
     return declared[name]
 
 
 def declared_output(name: str, parameters: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
-    """What the model declares for the output ``name``, asked for with ``parameters``. Raises Unfit, InvalidRequest."""
+    """What the model declares for the output ``name``, asked for with ``parameters``. Raises UnfitRequest, InvalidRequest."""
     if name not in declared:
-        raise Unfit(f"output {name!r} is unknown, the model has {names_of(declared)}")
+        raise UnfitRequest(f"output {name!r} is unknown, the model has {names_of(declared)}")
     for refused in ("classification", "shared_memory_region"):
         if refused in parameters:
             raise InvalidRequest(f"output {name!r}: {refused} is not supported")
@@ -185,13 +185,13 @@ def check_asked_once(names: Sequence[str]) -> None:
 
 def check_input(name: str, datatype: str, shape: Sequence[int], declared: Tensor) -> None:
     if datatype != declared.datatype:
-        raise Unfit(f"input {name!r}: datatype {datatype}, want {declared.datatype}")
+        raise UnfitRequest(f"input {name!r}: datatype {datatype}, want {declared.datatype}")
     tensors.check_shape(name, shape, declared.shape)
 
 
 def check_all_given(feeds: Mapping[str, Array], declared: Mapping[str, Tensor]) -> None:
     if missing := declared.keys() - feeds.keys():
-        raise Unfit(f"input {min(missing)!r} is missing, the model wants {names_of(declared)}")
+        raise UnfitRequest(f"input {min(missing)!r} is missing, the model wants {names_of(declared)}")
 
 
 def names_of(declared: Mapping[str, Tensor]) -> str:
@@ -272,7 +272,7 @@ def _wanted(request: _Request, signature: Signature) -> Outputs:
     for one in wanted:
         if not one.binary and DATATYPES[one.tensor.datatype].json is None:
             name, datatype = one.tensor.name, one.tensor.datatype
-            raise Unfit(f"output {name!r}: {datatype} has no JSON form, ask for it with binary_data")
+            raise UnfitRequest(f"output {name!r}: {datatype} has no JSON form, ask for it with binary_data")
     return Outputs(wanted)
 
 

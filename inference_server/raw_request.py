@@ -8,7 +8,7 @@ import numpy as np
 from edgemodel.artifact import Tensor
 from inference_server import tensors
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest, Unfit
+from inference_server.errors import InvalidRequest, UnfitRequest
 from inference_server.tensors import Array
 
 
@@ -16,18 +16,18 @@ def decode(body: memoryview, declared: Mapping[str, Tensor]) -> tuple[str, Array
     """The input's name and array, its open dimensions told from the length of ``body``.
 
     One open dimension takes what the others leave. Of several, all but the last are 1: the first is
-    the batch. The whole body is the one element of a BYTES input. Raises Unfit, and nothing else: a body
+    the batch. The whole body is the one element of a BYTES input. Raises UnfitRequest, and nothing else: a body
     that names neither datatype nor shape may always be another model's.
     """
     if len(declared) != 1:
-        raise Unfit(
+        raise UnfitRequest(
             f"Inference-Header-Content-Length is 0, which needs a model with one input; this one has {len(declared)}"
         )
     ((name, tensor),) = declared.items()
     try:
         return name, _array(tensor, body)
     except InvalidRequest as error:
-        raise Unfit(str(error)) from error
+        raise UnfitRequest(str(error)) from error
 
 
 def _array(tensor: Tensor, body: memoryview) -> Array:

@@ -11,7 +11,7 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import boot, logs, memory, replay
 from inference_server.boot import Ending, Ready
-from inference_server.errors import ModelNotReady, NotFound
+from inference_server.errors import ModelNotReady, ModelNotFound
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.replay import Record
 from inference_server.served import ServedModel
@@ -91,7 +91,7 @@ class Repository:
         return all(entry.state != "LOADING" for entry in self.entries.values())
 
     def find(self, name: str, version: str | None) -> ServedModel:
-        """Raises NotFound, ModelNotReady."""
+        """Raises ModelNotFound, ModelNotReady."""
         entry = self.entry(name, version)
         served = entry.served
         if served is None:
@@ -99,12 +99,12 @@ class Repository:
         return served
 
     def entry(self, name: str, version: str | None) -> Entry:
-        """Raises NotFound."""
+        """Raises ModelNotFound."""
         entry = self.entries.get(name)
         if entry is None:
-            raise NotFound(f"model {name!r} is unknown, this server has {', '.join(map(repr, self.entries))}")
+            raise ModelNotFound(f"model {name!r} is unknown, this server has {', '.join(map(repr, self.entries))}")
         if version not in (None, entry.identity.revision):
-            raise NotFound(f"version {version!r} is unknown, this server has {entry.identity.revision!r}")
+            raise ModelNotFound(f"version {version!r} is unknown, this server has {entry.identity.revision!r}")
         return entry
 
     def load(self, name: str) -> Ready | Ending:

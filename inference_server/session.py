@@ -11,7 +11,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, R
 
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import BY_ONNX_TYPE
-from inference_server.errors import Unfit
+from inference_server.errors import UnfitRequest
 from inference_server.protocol import Signature
 from inference_server.tensors import Array
 from inference_server.tuning import Arena, Tuning
@@ -51,7 +51,7 @@ class Model:
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """One array for each name in ``outputs``; safe to call from several threads.
 
-        Raises Unfit when the model finds the values unfit (an index out of its table, say).
+        Raises UnfitRequest when the model finds the values unfit (an index out of its table, say).
         """
         options = self._burst_options if self._is_burst(feeds) else self._run_options
         try:
@@ -74,16 +74,16 @@ class Model:
             raise
         return arrays
 
-    def _unfit(self, error: Exception, feeds: Mapping[str, Array]) -> Unfit | None:
+    def _unfit(self, error: Exception, feeds: Mapping[str, Array]) -> UnfitRequest | None:
         """Where the request is at fault.
 
         What breaks within a run may be the model's fault or the request's: only where sizes contradict each other it is
         known.
         """
         if isinstance(error, InvalidArgument):
-            return Unfit(f"the model refuses the inputs: {error}")
+            return UnfitRequest(f"the model refuses the inputs: {error}")
         if isinstance(error, Fail | RuntimeException) and (said := self._contradiction(feeds)) is not None:
-            return Unfit(said)
+            return UnfitRequest(said)
         return None
 
     def _is_burst(self, feeds: Mapping[str, Array]) -> bool:

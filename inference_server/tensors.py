@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from inference_server.datatypes import Datatype
-from inference_server.errors import InvalidRequest, Unfit
+from inference_server.errors import InvalidRequest, UnfitRequest
 
 Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the image leaves it out
 
@@ -39,13 +39,13 @@ def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> int
 def _elements(name: str, shape: tuple[int, ...], declared: tuple[int, ...]) -> int:
     if len(shape) != len(declared):  # first: the product of very many sizes takes very long
         given = list(shape) if len(shape) <= _MOST_TOLD else f"of {len(shape)} dimensions"
-        raise Unfit(f"input {name!r}: shape {given}, want {list(declared)} (-1: any size)")
+        raise UnfitRequest(f"input {name!r}: shape {given}, want {list(declared)} (-1: any size)")
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} has a negative dimension, want sizes from 0 on")
     if prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} is too large, limit {MAX_ELEMENTS} elements")
     if any(want not in (-1, size) for size, want in zip(shape, declared, strict=True)):
-        raise Unfit(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
+        raise UnfitRequest(f"input {name!r}: shape {list(shape)}, want {list(declared)} (-1: any size)")
     return prod(shape)
 
 
@@ -89,7 +89,7 @@ def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memory
 def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
     """Flat, in row-major order. JSON has no NaN and no Infinity: they become null; as binary data they are exact."""
     if datatype.json is None:
-        raise Unfit(f"output {name!r}: {datatype.name} has no JSON form, ask for it with binary_data")
+        raise UnfitRequest(f"output {name!r}: {datatype.name} has no JSON form, ask for it with binary_data")
     flat: list[Any] = array.ravel().tolist()
     return flat
 

@@ -4,7 +4,7 @@ import zlib
 import pytest
 
 from inference_server.codings import choose, compress, expand
-from inference_server.errors import InvalidRequest, TooLarge, UnsupportedCoding
+from inference_server.errors import InvalidRequest, BodyTooLarge, UnsupportedCoding
 
 TEXT = b"some body " * 50
 GZIPPED = gzip.compress(TEXT, mtime=0)
@@ -32,7 +32,7 @@ def test_a_coded_body_expands_to_the_original(coding: bytes | None, body: bytes)
 
 def test_a_body_may_not_expand_beyond_the_limit() -> None:
     bomb = gzip.compress(bytes(50_000_000))
-    with pytest.raises(TooLarge, match="expands to more than the limit of 1000 bytes"):
+    with pytest.raises(BodyTooLarge, match="expands to more than the limit of 1000 bytes"):
         expand(bomb, b"gzip", 1000)
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from edgemodel import metrics as contract
 from inference_server import feedback
-from inference_server.errors import NotFound
+from inference_server.errors import PredictionNotFound
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import Answer, RunningServer, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value
@@ -132,7 +132,7 @@ def test_memory_is_bounded_and_the_oldest_are_forgotten_first() -> None:
     predictions = feedback.Predictions()
     for number in range(feedback.MOST_REQUESTS + 1):
         predictions.remember(str(number), np.eye(2, dtype=np.float32))
-    with pytest.raises(NotFound):
+    with pytest.raises(PredictionNotFound):
         predictions.judge(feedback.Feedback("0", [0, 1]))
     assert predictions.judge(feedback.Feedback("1", [0, 1])) == (2, 0)
 
@@ -155,7 +155,7 @@ def test_a_long_text_is_not_remembered_as_a_class() -> None:
     predictions.remember("a", texts(feedback.LONGEST_TEXT))
     assert predictions.judge(feedback.Feedback("a", ["0" * feedback.LONGEST_TEXT])) == (1, 0)
     predictions.remember("a", texts(feedback.LONGEST_TEXT + 1))
-    with pytest.raises(NotFound, match="at most 256 characters"):
+    with pytest.raises(PredictionNotFound, match="at most 256 characters"):
         predictions.judge(feedback.Feedback("a", ["0"]))
 
 
@@ -164,7 +164,7 @@ def test_a_request_that_is_not_remembered_is_not_taken_for_an_earlier_one_of_its
     predictions = feedback.Predictions()
     predictions.remember("a", np.eye(1, 2, dtype=np.float32))
     predictions.remember("a", output)
-    with pytest.raises(NotFound):
+    with pytest.raises(PredictionNotFound):
         predictions.judge(feedback.Feedback("a", [0]))
 
 
@@ -179,7 +179,7 @@ def test_memory_is_bounded_however_many_texts_there_are() -> None:
         tracemalloc.stop()
     assert used < 1.2 * feedback.MOST_BYTES
     labels: list[feedback.Label] = [""] * feedback.MOST_ITEMS
-    with pytest.raises(NotFound):
+    with pytest.raises(PredictionNotFound):
         predictions.judge(feedback.Feedback("0", labels))
     assert predictions.judge(feedback.Feedback("149", labels)) == (0, feedback.MOST_ITEMS)
 

@@ -12,7 +12,7 @@ import pytest
 from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import DATATYPES
-from inference_server.errors import InvalidRequest, Unfit
+from inference_server.errors import InvalidRequest, UnfitRequest
 from inference_server.protocol import Inference, Signature, decode, encode
 
 
@@ -222,7 +222,7 @@ def test_half_precision_travels_as_binary_only(datatype: str) -> None:
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_json_for_an_output_that_another_model_has_in_single_precision_is_no_error_of_the_client(datatype: str) -> None:
-    with pytest.raises(Unfit):
+    with pytest.raises(UnfitRequest):
         decode_json(one_input(), signature(outputs=(Tensor("y", datatype, (1,)),)))
 
 
@@ -346,7 +346,7 @@ def test_a_raw_body_tells_its_shape_by_its_length(declared: tuple[int, ...], siz
 
 @pytest.mark.parametrize(("declared", "size"), [((-1, 2), 12), ((2, 3), 20), ((), 8), ((-1,), 3)])
 def test_a_raw_body_of_another_length_is_refused(declared: tuple[int, ...], size: int) -> None:
-    with pytest.raises(Unfit, match=f"input 'x': {size} bytes of data, want"):
+    with pytest.raises(UnfitRequest, match=f"input 'x': {size} bytes of data, want"):
         decode(bytes(size), b"0", signature(Tensor("x", "FP32", declared)))
 
 
@@ -354,7 +354,7 @@ def test_a_raw_body_of_another_length_is_refused(declared: tuple[int, ...], size
     ("datatype", "message"), [("BOOL", "a BOOL byte is neither 0 nor 1"), ("BYTES", "BYTES element 0 is not UTF-8")]
 )
 def test_a_raw_body_that_is_data_of_another_datatype_is_no_error_of_the_client(datatype: str, message: str) -> None:
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(UnfitRequest, match=message):
         decode(b"\xff", b"0", signature(Tensor("x", datatype, (1,))))
 
 
