@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgemodel import serving
 from inference_server import logs, settings
-from inference_server.boot import Ending, Ready
+from inference_server.boot import LoadFailure, PreparedModel
 from inference_server.program import MissingExtra, ServerProcess, exit_at_once, repository
-from inference_server.repository import Entry
+from inference_server.repository import ModelEntry
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     options = settings.parse(sys.argv[1:], os.environ)
     logs.configure()
     models = repository(options)
-    if isinstance(models, Ending):
+    if isinstance(models, LoadFailure):
         return _end_for(models, options.termination_log)
     try:
         ending = ServerProcess(options, models, _announce).run()
@@ -35,7 +35,7 @@ def main() -> int:
     return 0
 
 
-def _announce(entry: Entry, ready: Ready) -> None:
+def _announce(entry: ModelEntry, ready: PreparedModel) -> None:
     logs.event(
         "ready",
         model=entry.identity.model,
@@ -48,7 +48,7 @@ def _announce(entry: Entry, ready: Ready) -> None:
     )
 
 
-def _end_for(ending: Ending, termination_log: Path) -> int:
+def _end_for(ending: LoadFailure, termination_log: Path) -> int:
     logs.failure("the model cannot be served", reason=ending.reason, error=ending.message)
     if termination_log.exists():
         try:

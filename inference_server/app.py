@@ -14,18 +14,18 @@ from inference_server import answers, control, openapi, routes
 from inference_server.answers import Response
 from inference_server.asgi import Receive, Scope, Send
 from inference_server.bodies import read_body
-from inference_server.control import Control
-from inference_server.errors import Busy, MethodNotAllowed, NotReady, PathNotFound, RequestError, gone
+from inference_server.control import ModelRepositoryApi
+from inference_server.errors import Busy, MethodNotAllowed, NotReady, PathNotFound, RequestError, client_disconnected
 from inference_server.exchange import HttpRequestCodec
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
-from inference_server.repository import LOADING, Repository
-from inference_server.served import Inferring, Judging, ServedModel
-from inference_server.workers import Task, Waiting, Workers
+from inference_server.repository import LOADING, ModelRepository
+from inference_server.served import FeedbackWork, InferenceWork, ServedModel
+from inference_server.workers import BatchQueue, Workers, WorkItem
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
-MOST_CONTROL_BYTES = 65536
+MAX_CONTROL_BYTES = 65536
 """Of a request that says what to load."""
-MOST_TURNS = 16
+MAX_MODEL_CHANGES = 16
 """Such requests that may be in work or waiting."""
 
 _LOG_INTERVAL_SECONDS = 1.0  # an error that every request meets must not fill the node's disk
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class App:
     def __init__(
         self,
-        repository: Repository,
+        repository: ModelRepository,
         workers: Workers,
         *,
         max_body_bytes: int,
@@ -54,7 +54,7 @@ class App:
         self._replay_token = replay_token
         self._control_thread = ThreadPoolExecutor(1, "control")
         self._turns = 0
-        self.control = Control(repository, explicit=explicit_model_control)
+        self.control = ModelRepositoryApi(repository, explicit=explicit_model_control)
         self._exposition = Exposition(lambda: [entry.metrics for entry in repository.entries.values()])
         self._logged_at = float("-inf")
 
@@ -65,9 +65,9 @@ class App:
         try:
             response = await self._answer(route, scope, receive)
         except Exception as error:
-            response, outcome = self.failed(error)
+            response, outcome = self.error_response(error)
         if route is not None and route.endpoint == "infer":
-            self._counted(route).answered(outcome, perf_counter() - started)
+            self._counted(route).record_request(outcome, perf_counter() - started)
         last = self.draining or (response.status >= 400 and _asks_first(scope))
         await self._send(response, last, send)
 
@@ -76,16 +76,16 @@ class App:
         try:
             return served.infer(codec, arrived), contract.OK
         except Exception as error:
-            return self.failed(error)
+            return self.error_response(error)
 
-    def failed(self, error: Exception) -> tuple[Response, str]:
+    def error_response(self, error: Exception) -> tuple[Response, str]:
         """The answer that tells ``error``, and its outcome."""
-        message, outcome = self.told(error)
+        message, outcome = self.error_message(error)
         if isinstance(error, RequestError):
             return answers.error(error.status, message, error.headers), outcome
         return answers.error(HTTPStatus.INTERNAL_SERVER_ERROR, message), outcome
 
-    def told(self, error: Exception) -> tuple[str, str]:
+    def error_message(self, error: Exception) -> tuple[str, str]:
         """What a client is told of ``error``, and its outcome."""
         if isinstance(error, RequestError):
             return answers.shortened(str(error)), error.outcome
@@ -136,14 +136,14 @@ class App:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, self.max_body_bytes)
         if route.endpoint == "feedback":
-            return await self._work(Judging(served, headers, body), None, receive)
-        task = Inferring(served, HttpRequestCodec(headers, body, self.max_body_bytes), perf_counter())
-        return await self._work(task, served.waiting, receive)
+            return await self._work(FeedbackWork(served, headers, body), None, receive)
+        item = InferenceWork(served, HttpRequestCodec(headers, body, self.max_body_bytes), perf_counter())
+        return await self._work(item, served.batch_queue, receive)
 
     async def _in_turn(self, act: Callable[[str], None], model: str) -> None:
         """One at a time, in a thread of its own that nobody waits for at the end. Raises Busy, what ``act`` raises."""
-        if self._turns >= MOST_TURNS:
-            raise Busy(f"{self._turns} loads and unloads are in work or waiting, limit {MOST_TURNS}")
+        if self._turns >= MAX_MODEL_CHANGES:
+            raise Busy(f"{self._turns} loads and unloads are in work or waiting, limit {MAX_MODEL_CHANGES}")
         self._turns += 1
         try:
             await asyncio.get_running_loop().run_in_executor(self._control_thread, act, model)
@@ -163,7 +163,7 @@ class App:
     async def _control(self, route: routes.Route, scope: Scope, receive: Receive) -> Response:
         """The repository extension."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        body = await read_body(headers, receive, MOST_CONTROL_BYTES)
+        body = await read_body(headers, receive, MAX_CONTROL_BYTES)
         if route.endpoint == "index":
             return answers.json(self.control.index(only_ready=control.decode_index(body).ready))
         control.decode_load(body)
@@ -171,14 +171,14 @@ class App:
         await self._in_turn(act, route.model)
         return answers.json({})
 
-    async def _work(self, task: Task, together: Waiting | None, receive: Receive) -> Response:
+    async def _work(self, item: WorkItem, batch_queue: BatchQueue | None, receive: Receive) -> Response:
         """In a worker: a large body must not hold up the health endpoints. Not begun when its client is gone before."""
-        working = asyncio.ensure_future(self.workers.run(task, together))
+        working = asyncio.ensure_future(self.workers.run(item, batch_queue))
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
-                raise gone()
+                raise client_disconnected()
             response: Response = working.result()
             return response
         finally:

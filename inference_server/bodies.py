@@ -1,7 +1,7 @@
 """Reading a request's body from the connection, within a limit."""
 
 from inference_server.asgi import Receive
-from inference_server.errors import BodyTooLarge, gone
+from inference_server.errors import BodyTooLarge, client_disconnected
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
@@ -20,7 +20,7 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -
     while more:
         event = await receive()
         if event["type"] == "http.disconnect":
-            raise gone()
+            raise client_disconnected()
         chunk = event.get("body", b"")
         more = event.get("more_body", False)
         size += len(chunk)

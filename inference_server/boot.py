@@ -16,7 +16,7 @@ REVISION_LENGTH = 10
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedModel:
     model: Model
     golden: GoldenResult | None
     """None when the artifact has no golden set."""
@@ -25,14 +25,14 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Ending:
+class LoadFailure:
     """The model must not serve here, and a restart would not help; ``reason`` is one of ``edgemodel.reasons``."""
 
     reason: str
     message: str
 
 
-def read_manifest(path: Path) -> ArtifactManifest | Ending:
+def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
     """Of an artifact's directory; or made up for an ONNX file, named by its file, its digest for a revision."""
     try:
         if path.is_file():
@@ -42,41 +42,41 @@ def read_manifest(path: Path) -> ArtifactManifest | Ending:
         path /= names.MANIFEST_FILE
         return ArtifactManifest.decode(path.read_bytes())
     except (OSError, ValueError, AttributeError) as error:
-        return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
 
-def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Model | Ending:
+def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Model | LoadFailure:
     """Verifies the digest, then loads: nothing unverified is parsed."""
     path = path if path.is_file() else path / names.MODEL_FILE
     try:
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:
-            return Ending(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
+            return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
         return Model(path, tuning)
     except Exception as error:
-        return Ending(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
 
-def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Ready | Ending:
+def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedModel | LoadFailure:
     """Loads it and runs the golden set, which it has to pass."""
     started = perf_counter()
     model = load(path, manifest, tuning)
-    if isinstance(model, Ending):
+    if isinstance(model, LoadFailure):
         return model
     loaded = perf_counter()
     golden = None if manifest.golden is None else answer_golden(model, path, manifest.golden)
-    if isinstance(golden, Ending):
+    if isinstance(golden, LoadFailure):
         return golden
     if golden is not None and not golden.passed:
-        return Ending(reasons.GOLDEN_MISMATCH, str(golden))
-    return Ready(model, golden, loaded - started, perf_counter() - loaded)
+        return LoadFailure(reasons.GOLDEN_MISMATCH, str(golden))
+    return PreparedModel(model, golden, loaded - started, perf_counter() - loaded)
 
 
-def answer_golden(model: Model, directory: Path, golden: Golden) -> GoldenResult | Ending:
+def answer_golden(model: Model, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
     """What the model makes of its golden set, passed or not."""
     try:
         return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
     except GoldenInvalid as error:
-        return Ending(reasons.MODEL_LOAD_FAILED, str(error))
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
     except Exception as error:
-        return Ending(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {error}")
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {error}")

@@ -2,7 +2,7 @@
 
 import zlib
 
-from inference_server.errors import InvalidRequest, BodyTooLarge, UnsupportedCoding
+from inference_server.errors import BodyTooLarge, InvalidRequest, UnsupportedCoding
 from inference_server.tensors import Buffer
 
 REPLY_MIN_BYTES = 1024

@@ -7,12 +7,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from inference_server import answers
 
-MOST_HEAD_BYTES = 65536
+MAX_HEAD_BYTES = 65536
 """That may come without the parser getting on: of a head, or of what follows chunks. It would itself read on for ever.
 What comes in one piece is not counted apart."""
-MOST_PIPELINED = 128
+MAX_PIPELINED = 128
 """Requests that wait for the answer to one before them."""
-MOST_MESSAGE_SECONDS = 600.0
+MAX_MESSAGE_SECONDS = 600.0
 """From the first byte of a request to its last."""
 
 
@@ -37,10 +37,10 @@ class Connection(HttpToolsProtocol):
         self._stuck_bytes = self._stuck_bytes + len(data) if self._progress == before else 0
         if self.transport.is_closing():
             return
-        if self._stuck_bytes > MOST_HEAD_BYTES:
+        if self._stuck_bytes > MAX_HEAD_BYTES:
             self.refuse(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"the request line and its headers have more than the limit of {MOST_HEAD_BYTES} bytes",
+                f"the request line and its headers have more than the limit of {MAX_HEAD_BYTES} bytes",
             )
         elif self.timeout_keep_alive_task is None:  # uvicorn stops it while a request is on its way
             self.arm(self.timeout_keep_alive)
@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._progress += 1
         super().on_headers_complete()
-        if len(self.pipeline) > MOST_PIPELINED:
+        if len(self.pipeline) > MAX_PIPELINED:
             raise TooManyPipelined
 
     def on_body(self, body: bytes) -> None:
@@ -80,7 +80,7 @@ class Connection(HttpToolsProtocol):
             return
         if self.works:
             self.arm(self.timeout_keep_alive)
-        elif idle >= self.timeout_keep_alive or (self._since is not None and now - self._since > MOST_MESSAGE_SECONDS):
+        elif idle >= self.timeout_keep_alive or (self._since is not None and now - self._since > MAX_MESSAGE_SECONDS):
             self._drop()
         else:
             self.arm(max(self.timeout_keep_alive - idle, 1.0))

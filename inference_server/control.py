@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from inference_server.boot import Ending
+from inference_server.boot import LoadFailure
 from inference_server.errors import InvalidRequest
-from inference_server.repository import Repository
+from inference_server.repository import ModelRepository
 
 
 class Index(msgspec.Struct):
@@ -19,8 +19,8 @@ class Load(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
-class Control:
-    def __init__(self, repository: Repository, *, explicit: bool) -> None:
+class ModelRepositoryApi:
+    def __init__(self, repository: ModelRepository, *, explicit: bool) -> None:
         """``explicit``: clients may load and unload models."""
         self._repository, self._explicit = repository, explicit
 
@@ -41,7 +41,7 @@ class Control:
         """Takes long, as ``unload``. Raises ModelNotFound, InvalidRequest."""
         self._may(name)
         outcome = self._repository.load(name)
-        if isinstance(outcome, Ending):
+        if isinstance(outcome, LoadFailure):
             raise InvalidRequest(f"model {name!r} was not loaded: {outcome.reason}: {outcome.message}")
 
     def unload(self, name: str) -> None:

@@ -10,7 +10,7 @@ from inference_server.metrics import Identity
 from inference_server.protocol import Signature
 
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
-MOST_EXAMPLE_ELEMENTS = 4_000_000
+MAX_EXAMPLE_ELEMENTS = 4_000_000
 
 
 def metadata(identity: Identity, signature: Signature) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def example(signature: Signature) -> dict[str, Any]:
         shape = [1 if size == -1 else size for size in tensor.shape]
         if datatype.json is None:
             raise InvalidRequest(f"input {tensor.name!r}: {tensor.datatype} has no JSON form, send it as binary data")
-        if prod(shape) > MOST_EXAMPLE_ELEMENTS:
+        if prod(shape) > MAX_EXAMPLE_ELEMENTS:
             raise InvalidRequest(f"input {tensor.name!r}: an example of shape {shape} would be too long")
         data = [datatype.json()] * prod(shape)
         inputs.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": data})

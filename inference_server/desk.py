@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from edgemodel import serving
 from edgemodel.artifact import Tensor
 from inference_server import settings
-from inference_server.boot import Ending, Ready
+from inference_server.boot import LoadFailure, PreparedModel
 from inference_server.program import MissingExtra, ServerProcess, exit_at_once, repository
-from inference_server.repository import Entry
+from inference_server.repository import ModelEntry
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     options = settings.parse_desk(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     models = repository(options)
-    if isinstance(models, Ending):
+    if isinstance(models, LoadFailure):
         return _end_for(models)
     try:
         process = ServerProcess(options, models, lambda entry, ready: _announce(entry, ready, options.host, process))
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if ending is None else _end_for(ending)
 
 
-def _announce(entry: Entry, ready: Ready, host: str, process: ServerProcess) -> None:
+def _announce(entry: ModelEntry, ready: PreparedModel, host: str, process: ServerProcess) -> None:
     name = entry.identity.model
     address = f"[{host}]" if ":" in host else host or "127.0.0.1"
     url = f"http://{address}:{process.port}/v2/models/{name}"
@@ -54,7 +54,7 @@ def _told(word: str, tensors: Iterable[Tensor]) -> list[str]:
     return [f"  {word}  {tensor.name}  {tensor.datatype}  {list(tensor.shape)}" for tensor in tensors]
 
 
-def _end_for(ending: Ending) -> int:
+def _end_for(ending: LoadFailure) -> int:
     print(f"edgemodel: {ending.reason}: {ending.message}", file=sys.stderr)
     return serving.EXIT_MODEL
 

@@ -12,13 +12,13 @@ from edgemodel import metrics as contract
 from inference_server.histogram import Histogram
 from inference_server.tensors import Array
 
-MOST_CLASSES = 64
+MAX_CLASSES = 64
 """Classes that have a counter of their own; positions and numbers from there on are counted as ``contract.OTHER``."""
-MOST_SCORES = 4096
+MAX_SCORES = 4096
 """An item with more is not the answer of a classifier, and is left out."""
 SECONDS_BETWEEN = 0.01
 """Of the requests of each hundredth of a second, the first is looked at: all would slow a small model down."""
-MOST_ITEMS = 256
+MAX_ITEMS = 256
 """Of one request."""
 _PENDING_ARRAYS, _PENDING_VALUES = 16, 65536
 _TOLERANCE = 0.01
@@ -39,7 +39,7 @@ class Drift:
     def note(self, output: Array, now: float) -> None:
         """``output`` is the model's first, whose first axis are the items: scores, or one whole number that is a class.
 
-        ``now``: any clock's seconds. One float an item, texts, or more than MOST_SCORES tell nothing here.
+        ``now``: any clock's seconds. One float an item, texts, or more than MAX_SCORES tell nothing here.
         """
         if now < self._next:
             return
@@ -47,7 +47,7 @@ class Drift:
             return
         with self._lock:
             self._next = now + SECONDS_BETWEEN
-            self._pending.append(output[:MOST_ITEMS])
+            self._pending.append(output[:MAX_ITEMS])
             self._values += self._pending[-1].size
             if len(self._pending) >= _PENDING_ARRAYS or self._values >= _PENDING_VALUES:
                 self._look()
@@ -76,7 +76,7 @@ class Drift:
     def _count(self, classes: Array) -> None:
         found, counts = np.unique(classes, return_counts=True)
         for number, count in zip(found.tolist(), counts.tolist(), strict=True):
-            name = str(int(number)) if 0 <= number < MOST_CLASSES else contract.OTHER
+            name = str(int(number)) if 0 <= number < MAX_CLASSES else contract.OTHER
             self._classes[name] = self._classes.get(name, 0) + count
 
 
@@ -85,7 +85,7 @@ def _tells(output: Array) -> bool:
     if output.ndim == 0 or output.dtype.kind == "O" or not output.size:
         return False
     scores: int = output.size // output.shape[0]
-    return scores <= MOST_SCORES and (scores > 1 or output.dtype.kind != "f")
+    return scores <= MAX_SCORES and (scores > 1 or output.dtype.kind != "f")
 
 
 def _confidences(rows: Array) -> Array:

@@ -91,5 +91,5 @@ class Disconnected(RequestError):
     """The caller went away before its request was complete; nobody reads the answer."""
 
 
-def gone() -> Disconnected:
+def client_disconnected() -> Disconnected:
     return Disconnected("the client went away before its request was complete")

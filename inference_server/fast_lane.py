@@ -23,16 +23,16 @@ from inference_server import codings, protocol
 from inference_server.answers import AS_JSON, OK, Response
 from inference_server.app import App
 from inference_server.connection import Connection
-from inference_server.errors import Busy, gone
+from inference_server.errors import Busy, client_disconnected
 from inference_server.exchange import HttpRequestCodec, coded
 from inference_server.plain_way import Answer
 from inference_server.protocol import HEADER_LENGTH
-from inference_server.served import Inferring, ServedModel
-from inference_server.workers import Job
+from inference_server.served import InferenceWork, ServedModel
+from inference_server.workers import QueuedWork
 
-MOST_HEADS = 256
-LONGEST_HEAD = 2048
-"""Bytes; MOST_HEADS of them and what they say take about a megabyte."""
+MAX_HEADS = 256
+MAX_FAST_HEAD_BYTES = 2048
+"""Bytes; MAX_HEADS of them and what they say take about a megabyte."""
 ALIGNMENT = 16
 JOIN_BYTES = 65536
 """A longer body is not copied behind its head, but written after it."""
@@ -130,7 +130,7 @@ def _head(data: bytes) -> Head | None:
     try:
         return _heads[data]
     except KeyError:
-        if len(_heads) >= MOST_HEADS:
+        if len(_heads) >= MAX_HEADS:
             _heads.clear()
         head = _heads[data] = read_head(data)
         return head
@@ -151,7 +151,7 @@ class FastLane(Connection):
         self._chunks: list[bytes] = []
         self._missing = 0
         self._started = 0.0
-        self._job: Job | None = None
+        self._work: QueuedWork | None = None
         """Of the request that is in work."""
         self._waiting: list[bytes] = []
         """What came while one was."""
@@ -164,7 +164,7 @@ class FastLane(Connection):
         self._active = perf_counter()
         if self._head is not None and self._asked is not None:
             self._body(self._head, self._asked, data)
-        elif self._job is not None:
+        elif self._work is not None:
             self._waiting.append(data)
             self.flow.pause_reading()
         elif not self._take(data):
@@ -175,7 +175,7 @@ class FastLane(Connection):
         cycle = self.cycle
         if not self._between_messages or (cycle is not None and not cycle.response_complete):
             return False
-        end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD) + 4
+        end = data.find(b"\r\n\r\n", 0, MAX_FAST_HEAD_BYTES) + 4
         if end < 4 or self.flow.write_paused or self.transport.is_closing():
             return False
         head = _head(data[:end])
@@ -217,20 +217,20 @@ class FastLane(Connection):
             return
         codec = HttpRequestCodec(head.headers, body, self._app.max_body_bytes)
         if quick:
-            self._answer(head, served, *self._app.infer(served, codec, self._active), at_once=True)
+            self._answer(head, served, *self._app.infer(served, codec, self._active), inline=True)
             return
         try:
-            task = Inferring(served, codec, self._active)
-            self._job = self._app.workers.submit(task, partial(self._done, head, served), served.waiting)
+            item = InferenceWork(served, codec, self._active)
+            self._work = self._app.workers.submit(item, partial(self._done, head, served), served.batch_queue)
         except Busy as error:
-            self._answer(head, served, *self._app.failed(error))
+            self._answer(head, served, *self._app.error_response(error))
 
     def _answer_plain(self, head: Head, served: ServedModel, plain: Answer, body: memoryview) -> bool:
         """False for a request that is not plain after all."""
         try:
             reply = plain(body, self._started)
         except Exception as error:
-            self._answer(head, served, *self._app.failed(error), at_once=True)
+            self._answer(head, served, *self._app.error_response(error), inline=True)
             return True
         if reply is None:
             return False
@@ -241,18 +241,20 @@ class FastLane(Connection):
         return True
 
     def _done(self, head: Head, served: ServedModel, response: Response | None, error: Exception | None) -> None:
-        self._job = None
+        self._work = None
         outcome = contract.OK
         if error is not None or response is None:
-            response, outcome = self._app.failed(error or RuntimeError("no answer"))
+            response, outcome = self._app.error_response(error or RuntimeError("no answer"))
         self._answer(head, served, response, outcome)
 
-    def _answer(self, head: Head, served: ServedModel, response: Response, outcome: str, *, at_once: bool = False) -> None:
+    def _answer(
+        self, head: Head, served: ServedModel, response: Response, outcome: str, *, inline: bool = False
+    ) -> None:
         now = perf_counter()
-        if at_once:
-            served.metrics.waited(0.0)
-            served.took(now - self._active, head.length)
-        served.metrics.answered(outcome, now - self._started)
+        if inline:
+            served.metrics.observe_queue_time(0.0)
+            served.update_cost(now - self._active, head.length)
+        served.metrics.record_request(outcome, now - self._started)
         self._active = now
         self._send(head, response)
 
@@ -281,10 +283,10 @@ class FastLane(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._asked is not None:
-            self._asked.metrics.answered(gone().outcome, perf_counter() - self._started)
+            self._asked.metrics.record_request(client_disconnected().outcome, perf_counter() - self._started)
             self._forget_body()
-        if self._job is not None:
-            self._job.cancelled = True
+        if self._work is not None:
+            self._work.cancelled = True
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -296,12 +298,12 @@ class FastLane(Connection):
         super().on_message_complete()
 
     def shutdown(self) -> None:
-        if self._head is None and self._job is None:
+        if self._head is None and self._work is None:
             super().shutdown()
 
     @property
     def works(self) -> bool:
-        return self._job is not None or super().works
+        return self._work is not None or super().works
 
 
 _PLAIN = STATUS_LINE[OK] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"

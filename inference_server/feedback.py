@@ -14,13 +14,13 @@ import numpy as np
 from inference_server.errors import InvalidRequest, PredictionNotFound
 from inference_server.tensors import Array, Buffer
 
-MOST_REQUESTS = 4096
-MOST_ITEMS = 1024
+MAX_REQUESTS = 4096
+MAX_ITEMS = 1024
 """Of one request; more are not remembered."""
-LONGEST_TEXT = 256
+MAX_TEXT_LENGTH = 256
 """Characters of an id, and of a class that is a text; a request with a longer one is not remembered."""
-MOST_BYTES = 17_000_000
-"""Of all classes together, as JSON: MOST_REQUESTS of MOST_ITEMS with classes up to 999. Beyond, fewer requests are
+MAX_BYTES = 17_000_000
+"""Of all classes together, as JSON: MAX_REQUESTS of MAX_ITEMS with classes up to 999. Beyond, fewer requests are
 remembered."""
 
 Label = int | str
@@ -49,7 +49,7 @@ def decode(body: Buffer) -> Feedback:
 
 
 class Predictions:
-    """The classes of the last MOST_REQUESTS requests that had an id, within MOST_BYTES.
+    """The classes of the last MAX_REQUESTS requests that had an id, within MAX_BYTES.
 
     Safe to call from several threads.
     """
@@ -73,19 +73,22 @@ class Predictions:
                 return
             self._classes[request] = kept
             self._bytes += len(kept)
-            while len(self._classes) > MOST_REQUESTS or self._bytes > MOST_BYTES:
+            while len(self._classes) > MAX_REQUESTS or self._bytes > MAX_BYTES:
                 self._forget(next(iter(self._classes)))
 
     def judge(self, feedback: Feedback) -> tuple[int, int]:
-        """How many items were (right, wrong); the prediction is forgotten. Raises PredictionNotFound, InvalidRequest."""
+        """Returns how many items were (right, wrong), and forgets the prediction.
+
+        Raises PredictionNotFound, InvalidRequest.
+        """
         with self._lock:
             kept = self._classes.get(feedback.id)
             if kept is None:
                 raise PredictionNotFound(
-                    f"no prediction of a request with id {feedback.id[:LONGEST_TEXT]!r} is remembered: the last"
-                    f" {MOST_REQUESTS} are, fewer where classes are long texts, each until its feedback, while their"
+                    f"no prediction of a request with id {feedback.id[:MAX_TEXT_LENGTH]!r} is remembered: the last"
+                    f" {MAX_REQUESTS} are, fewer where classes are long texts, each until its feedback, while their"
                     " revision serves; the first output has to tell a class; an id, or a text that is a class, has at"
-                    f" most {LONGEST_TEXT} characters"
+                    f" most {MAX_TEXT_LENGTH} characters"
                 )
             found = _decode_classes(kept)
             if len(found) != len(feedback.labels):
@@ -103,7 +106,7 @@ class Predictions:
 def _fits(request: str, found: Sequence[Label]) -> bool:
     """Whether it may be remembered."""
     texts = [request, *(label for label in found if isinstance(label, str))]
-    return len(found) <= MOST_ITEMS and max(map(len, texts)) <= LONGEST_TEXT
+    return len(found) <= MAX_ITEMS and max(map(len, texts)) <= MAX_TEXT_LENGTH
 
 
 def classes(output: Array) -> list[Label] | None:

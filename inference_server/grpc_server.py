@@ -23,23 +23,23 @@ from inference_server import control
 from inference_server import open_inference_pb2 as messages
 from inference_server.app import EXTENSIONS, App
 from inference_server.errors import (
+    BodyTooLarge,
     Busy,
     Disconnected,
     Expired,
     InvalidRequest,
-    ModelNotReady,
     ModelNotFound,
+    ModelNotReady,
     RequestError,
-    BodyTooLarge,
-    gone,
+    client_disconnected,
 )
 from inference_server.grpc_exchange import GrpcRequestCodec
-from inference_server.served import Inferring
+from inference_server.served import InferenceWork
 
 SERVICE = "inference.GRPCInferenceService"
-MOST_CALLS = 64
+MAX_CALLS = 64
 """In progress at a time, streams included; more are answered RESOURCE_EXHAUSTED."""
-MOST_STREAMS = 16
+MAX_STREAMS = 16
 _HEAD_BYTES = 65536
 """Beside its tensors, a message may have so many."""
 
@@ -65,11 +65,11 @@ class GrpcServer:
     def __init__(self, app: App, host: str, port: int, max_body_bytes: int) -> None:
         """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
         self._app = app
-        self._streams = BoundedSemaphore(MOST_STREAMS)
+        self._streams = BoundedSemaphore(MAX_STREAMS)
         self._loop: asyncio.AbstractEventLoop
         self._server = grpc.server(
-            ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="grpc"),
-            maximum_concurrent_rpcs=MOST_CALLS,
+            ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="grpc"),
+            maximum_concurrent_rpcs=MAX_CALLS,
             options=(
                 ("grpc.max_receive_message_length", max_body_bytes + _HEAD_BYTES),
                 ("grpc.max_send_message_length", -1),
@@ -142,7 +142,7 @@ class GrpcServer:
         return handle
 
     def _abort(self, context: Any, error: Exception) -> None:
-        message, _ = self._app.told(error)
+        message, _ = self._app.error_message(error)
         if isinstance(error, Busy | Expired):
             context.set_trailing_metadata((("retry-after", "1"),))
         context.abort(code_of(error), message)
@@ -202,7 +202,7 @@ class GrpcServer:
     def _stream(self, requests: Iterator[bytes], context: Any) -> Iterator[Any]:
         """An error is an answer: the stream goes on."""
         if not self._streams.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MOST_STREAMS} streams are open already")
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} streams are open already")
         try:
             call = _Call(context)
             for data in requests:
@@ -212,7 +212,7 @@ class GrpcServer:
                     reply.infer_response.id = request.id
                     reply.infer_response.CopyFrom(self._answer(request, call))
                 except Exception as error:
-                    reply.error_message, _ = self._app.told(error)
+                    reply.error_message, _ = self._app.error_message(error)
                 yield reply
         finally:
             self._streams.release()
@@ -227,19 +227,19 @@ class GrpcServer:
             served = repository.find(request.model_name, request.model_version or None)
             codec = GrpcRequestCodec(request, call.time_remaining())
             if served.is_quick(codec.size, binary=bool(request.raw_input_contents)):
-                served.metrics.waited(0.0)
+                served.metrics.observe_queue_time(0.0)
                 answer = served.infer(codec, started)
-                served.took(perf_counter() - started, codec.size)
+                served.update_cost(perf_counter() - started, codec.size)
                 return answer
-            task = Inferring(served, codec, started)
+            item = InferenceWork(served, codec, started)
             return call.result(
-                asyncio.run_coroutine_threadsafe(self._app.workers.run(task, served.waiting), self._loop)
+                asyncio.run_coroutine_threadsafe(self._app.workers.run(item, served.batch_queue), self._loop)
             )
         except Exception as error:
-            _, outcome = self._app.told(error)
+            _, outcome = self._app.error_message(error)
             raise
         finally:
-            counted.answered(outcome, perf_counter() - started)
+            counted.record_request(outcome, perf_counter() - started)
 
 
 class _Call:
@@ -262,7 +262,7 @@ class _Call:
         try:
             return working.result()
         except CancelledError as error:
-            raise gone() from error
+            raise client_disconnected() from error
         finally:
             self._working = None
 

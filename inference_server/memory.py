@@ -4,7 +4,7 @@ import ctypes
 import gc
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """After a model is gone: glibc keeps what it freed (MiniLM: 227 MB instead of 73)."""
     gc.unfreeze()
     gc.collect()
@@ -13,7 +13,7 @@ def give_back() -> None:
         trim(0)
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Once a model serves: what is there stays, and need not be looked through for garbage again and again."""
     gc.collect()
     gc.freeze()

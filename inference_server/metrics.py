@@ -36,7 +36,7 @@ class Identity:
     node: str
 
 
-class AtOnce:
+class InlineRequests:
     """Requests that the event loop answered itself, the plain way. Nothing else writes here, so nothing is locked."""
 
     __slots__ = ("decoding", "duration", "encoding", "last", "running")
@@ -58,7 +58,7 @@ class ModelMetrics:
         self._outcomes = dict.fromkeys(contract.OUTCOMES, 0)
         self._duration = Histogram(contract.duration_buckets(objective_seconds))
         self._queue = Histogram(contract.QUEUE_BUCKETS)
-        self.at_once = AtOnce(copy(self._duration))
+        self.inline = InlineRequests(copy(self._duration))
         self.failed_seconds = 0.0
         """Of requests with another outcome than ok."""
         self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
@@ -69,7 +69,7 @@ class ModelMetrics:
         self.drift = Drift()
         self._lock = Lock()
 
-    def answered(self, outcome: str, seconds: float) -> None:
+    def record_request(self, outcome: str, seconds: float) -> None:
         """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES."""
         with self._lock:
             self._outcomes[outcome] += 1
@@ -81,23 +81,23 @@ class ModelMetrics:
     @property
     def outcomes(self) -> dict[str, int]:
         """How many requests had each."""
-        return {**self._outcomes, contract.OK: self._outcomes[contract.OK] + self.at_once.duration.count}
+        return {**self._outcomes, contract.OK: self._outcomes[contract.OK] + self.inline.duration.count}
 
     @property
     def duration(self) -> Histogram:
-        return self._duration + self.at_once.duration
+        return self._duration + self.inline.duration
 
     @property
     def queue(self) -> Histogram:
         waits = copy(self._queue)
-        waits.observe_zeros(self.at_once.duration.count)
+        waits.observe_zeros(self.inline.duration.count)
         return waits
 
-    def waited(self, seconds: float) -> None:
+    def observe_queue_time(self, seconds: float) -> None:
         with self._lock:
             self._queue.observe(seconds)
 
-    def labelled(self, *, right: int, wrong: int) -> None:
+    def record_feedback(self, *, right: int, wrong: int) -> None:
         with self._lock:
             self.feedback[contract.FEEDBACK_RIGHT] += right
             self.feedback[contract.FEEDBACK_WRONG] += wrong

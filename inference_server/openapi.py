@@ -4,7 +4,7 @@ from typing import Any
 
 import inference_server
 from inference_server.datatypes import DATATYPES
-from inference_server.feedback import LONGEST_TEXT
+from inference_server.feedback import MAX_TEXT_LENGTH
 
 PATH = "/openapi.json"
 
@@ -173,7 +173,7 @@ def _schemas() -> Json:
             _object(name=text, version=text, state={"enum": ["READY", "LOADING", "UNAVAILABLE"]}, reason=text)
         ),
         "LoadRequest": _with({"type": "object"}, parameters=parameters),
-        "Feedback": _object(id={"type": "string", "maxLength": LONGEST_TEXT}, labels=_list(label)),
+        "Feedback": _object(id={"type": "string", "maxLength": MAX_TEXT_LENGTH}, labels=_list(label)),
         "Judged": _object(model_name=text, model_version=text, right=size, wrong=size),
     }
 

@@ -27,10 +27,11 @@ def plain_way(
     model: Model,
     identity: Identity,
     metrics: ModelMetrics,
-    took: Callable[[float, int], None],
+    update_cost: Callable[[float, int], None],
     note: Callable[[Array, float], None],
 ) -> Answer | None:
-    """None for a model without plain requests. ``took`` is told the seconds and bytes of each, ``note`` its output.
+    """Returns None for a model without plain requests. ``update_cost`` gets the seconds and bytes of each, ``note`` its
+    first output.
 
     What it returns raises what the runtime raises. Only for the event loop.
     """
@@ -38,8 +39,8 @@ def plain_way(
     read, wanted = signature.read_plain, signature.all_as_json
     if read is None or wanted is None:
         return None
-    names, run, at_once = wanted.names, model.run_small, metrics.at_once
-    observe = at_once.duration.observe
+    names, run, inline = wanted.names, model.run_small, metrics.inline
+    observe = inline.duration.observe
     start = protocol.head_of_reply(identity.model, identity.revision) + b'"outputs":['
     first, *others = [(output.tensor.name, output.tensor.datatype) for output in wanted]
     head_of_output = protocol.head_of_output
@@ -63,12 +64,12 @@ def plain_way(
         reply = written(arrays)
         note(arrays[0], ran)
         now = perf_counter()
-        at_once.decoding += decoded - received
-        at_once.running += ran - decoded
-        at_once.encoding += now - ran
-        at_once.last = now
+        inline.decoding += decoded - received
+        inline.running += ran - decoded
+        inline.encoding += now - ran
+        inline.last = now
         observe(now - began)
-        took(now - received, len(body))
+        update_cost(now - received, len(body))
         return reply
 
     return answer

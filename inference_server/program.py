@@ -12,20 +12,20 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs
 from inference_server.app import App
-from inference_server.boot import Ending, Ready
+from inference_server.boot import LoadFailure, PreparedModel
 from inference_server.metrics import Identity
-from inference_server.repository import Entry, Repository
+from inference_server.repository import ModelEntry, ModelRepository
 from inference_server.server import Server, listen
-from inference_server.settings import Settings
+from inference_server.settings import ServerSettings
 from inference_server.workers import Workers
 
 if TYPE_CHECKING:
     from inference_server.grpc_server import GrpcServer
 
 
-def repository(options: Settings) -> Repository | Ending:
+def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
     """What the settings name, not loaded yet."""
-    made = Repository(
+    made = ModelRepository(
         partial(_identity, options),
         objective_seconds=options.latency_objective_seconds,
         limits={
@@ -40,7 +40,7 @@ def repository(options: Settings) -> Repository | Ending:
         tuning=options.tuning,
     )
     for path in options.models:
-        if isinstance(entry := made.add(path), Ending):
+        if isinstance(entry := made.add(path), LoadFailure):
             return entry
     return made
 
@@ -51,7 +51,12 @@ class ServerProcess:
     Raises OSError when a port cannot be taken, MissingExtra.
     """
 
-    def __init__(self, options: Settings, repository: Repository, announce: Callable[[Entry, Ready], None]) -> None:
+    def __init__(
+        self,
+        options: ServerSettings,
+        repository: ModelRepository,
+        announce: Callable[[ModelEntry, PreparedModel], None],
+    ) -> None:
         """``announce`` is told of each model that begins to serve."""
         self._repository = repository
         self._announce = announce
@@ -66,13 +71,13 @@ class ServerProcess:
         self._listener = listen(options.host, options.port)
         self._grpc = _grpc_server(app, options)
         self._drain_seconds = options.drain_seconds
-        self._ending: Ending | None = None
+        self._ending: LoadFailure | None = None
 
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def run(self) -> Ending | None:
+    def run(self) -> LoadFailure | None:
         """Until a signal (None), or until a model turns out unfit."""
         self._server.run(sockets=[self._listener])
         return self._ending
@@ -97,8 +102,8 @@ class ServerProcess:
             try:
                 outcome = self._repository.load(name)
             except Exception as error:  # without it the server would be loading for ever
-                outcome = Ending(reasons.MODEL_LOAD_FAILED, f"{type(error).__name__}: {error}")
-            if isinstance(outcome, Ending):
+                outcome = LoadFailure(reasons.MODEL_LOAD_FAILED, f"{type(error).__name__}: {error}")
+            if isinstance(outcome, LoadFailure):
                 self._ending = outcome
                 self._server.stop()
                 return
@@ -111,7 +116,7 @@ class MissingExtra(Exception):
     """What was asked for needs packages that are not installed."""
 
 
-def _grpc_server(app: App, options: Settings) -> "GrpcServer | None":
+def _grpc_server(app: App, options: ServerSettings) -> "GrpcServer | None":
     """It is an extra: its packages take 40 MB of memory, and most clients speak HTTP."""
     if options.grpc_port is None:
         return None
@@ -129,7 +134,7 @@ def exit_at_once(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _identity(options: Settings, manifest: ArtifactManifest) -> Identity:
+def _identity(options: ServerSettings, manifest: ArtifactManifest) -> Identity:
     return Identity(
         namespace=options.namespace,
         model=options.model or manifest.model,

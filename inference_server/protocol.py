@@ -167,7 +167,10 @@ def declared_input(name: str, before: Container[str], declared: Mapping[str, Ten
 
 
 def declared_output(name: str, parameters: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
-    """What the model declares for the output ``name``, asked for with ``parameters``. Raises UnfitRequest, InvalidRequest."""
+    """Returns what the model declares for the output ``name``, asked for with ``parameters``.
+
+    Raises UnfitRequest, InvalidRequest.
+    """
     if name not in declared:
         raise UnfitRequest(f"output {name!r} is unknown, the model has {names_of(declared)}")
     for refused in ("classification", "shared_memory_region"):

@@ -24,11 +24,11 @@ from inference_server.protocol import Inference, Signature
 from inference_server.selftest import Run, close, same_class
 from inference_server.tensors import Array, check_shape, from_bytes, numbers, to_bytes
 
-MOST_BYTES = 16_777_216
+MAX_BYTES = 16_777_216
 """Of all remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
 DEFAULT_TOLERANCE = 0.01
 """Of values, where no golden set says another: a share of the largest."""
-MOST_SECONDS = 10.0
+MAX_SECONDS = 10.0
 _LENGTH_BYTES = 8
 _FETCH_SECONDS = 2.0
 """For a connection to a server that may not be there: the first on its node has none before it."""
@@ -57,7 +57,7 @@ class Record:
 
 
 class Ring:
-    """The last ``capacity`` requests, within MOST_BYTES. Safe to call from several threads."""
+    """The last ``capacity`` requests, within MAX_BYTES. Safe to call from several threads."""
 
     def __init__(self, capacity: int) -> None:
         """0 remembers nothing."""
@@ -69,13 +69,13 @@ class Ring:
     def note(self, inference: Inference, arrays: Sequence[Array]) -> None:
         outputs = dict(zip(inference.wanted.names, arrays, strict=True))
         size = Record(inference.feeds, outputs).size_bytes
-        if not self.capacity or size > MOST_BYTES // 4:
+        if not self.capacity or size > MAX_BYTES // 4:
             return
         record = Record(*({name: array.copy() for name, array in side.items()} for side in (inference.feeds, outputs)))
         with self._lock:
             self._records.append(record)
             self._bytes += size
-            while len(self._records) > self.capacity or self._bytes > MOST_BYTES:
+            while len(self._records) > self.capacity or self._bytes > MAX_BYTES:
                 self._bytes -= self._records.popleft().size_bytes
 
     def records(self) -> list[Record]:
@@ -96,19 +96,19 @@ class ReplayResult:
 
 
 def replay(
-    run: Run, signature: Signature, records: Sequence[Record], golden: Golden | None, most_seconds: float = MOST_SECONDS
+    run: Run, signature: Signature, records: Sequence[Record], golden: Golden | None, max_seconds: float = MAX_SECONDS
 ) -> ReplayResult:
     """Asks ``run``, the candidate, which has ``signature``, what was asked.
 
     ``golden`` has the rule; without one, classes must be the same where the model's first output has any, and values
     close where not. A request that the candidate refuses disagrees; one that did not ask for the first output is left
-    out where classes count. The latest come first, and after ``most_seconds`` no more.
+    out where classes count. The latest come first, and after ``max_seconds`` no more.
     """
     first = next(iter(signature.outputs))
     by_class = golden.agreement == "Argmax" if golden is not None else _tells_classes(signature.outputs[first])
     tolerance = DEFAULT_TOLERANCE if golden is None else golden.tolerance
     agree = items = 0
-    deadline = monotonic() + most_seconds
+    deadline = monotonic() + max_seconds
     for record in reversed(records):
         if monotonic() > deadline:
             break
@@ -209,7 +209,7 @@ def fetch(url: str, token: str) -> list[Record]:
     """What the server at ``url`` remembers, a ``…/replay``. Raises OSError, ValueError."""
     request = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - the operator's http URL
     with urlopen(request, timeout=_FETCH_SECONDS) as response:  # noqa: S310
-        return decode(response.read(2 * MOST_BYTES))
+        return decode(response.read(2 * MAX_BYTES))
 
 
 def _array(head: _Head, blobs: io.BytesIO) -> Array:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import boot, logs, memory, replay
-from inference_server.boot import Ending, Ready
-from inference_server.errors import ModelNotReady, ModelNotFound
+from inference_server.boot import LoadFailure, PreparedModel
+from inference_server.errors import ModelNotFound, ModelNotReady
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.replay import Record
 from inference_server.served import ServedModel
@@ -23,7 +23,7 @@ UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads
 
 
 @dataclass
-class Entry:
+class ModelEntry:
     """One model, by whatever revision is there now."""
 
     path: Path
@@ -43,7 +43,7 @@ class Entry:
         return "LOADING" if self.reason == LOADING else "UNAVAILABLE"
 
 
-class Repository:
+class ModelRepository:
     def __init__(
         self,
         identify: Callable[[ArtifactManifest], Identity],
@@ -57,7 +57,7 @@ class Repository:
         """``limits``: the keyword arguments of ServedModel. ``replay_from``: the server that this one is to follow."""
         self.fast: dict[str, ServedModel] = {}
         """The path of an infer request -> what answers it; replaced, never changed."""
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, ModelEntry] = {}
         """By name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
         self._limits, self._tuning = limits, tuning
@@ -65,20 +65,20 @@ class Repository:
         self._lock = Lock()
         """Held while a model is loaded or unloaded: one at a time."""
 
-    def add(self, path: Path) -> Entry | Ending:
+    def add(self, path: Path) -> ModelEntry | LoadFailure:
         """Reads what ``path`` says of itself, and loads nothing yet."""
         manifest = boot.read_manifest(path)
-        if isinstance(manifest, Ending):
+        if isinstance(manifest, LoadFailure):
             return manifest
         entry = self._entry(path, manifest)
         if (other := self.entries.get(entry.identity.model)) is not None:
             message = f"{path}: {other.path} has the same name {entry.identity.model!r}: rename one"
-            return Ending(reasons.MODEL_LOAD_FAILED, message)
+            return LoadFailure(reasons.MODEL_LOAD_FAILED, message)
         self.entries = {**self.entries, entry.identity.model: entry}
         return entry
 
     @property
-    def first(self) -> Entry:
+    def first(self) -> ModelEntry:
         """What requests count for that name no model of this server."""
         return next(iter(self.entries.values()))
 
@@ -98,7 +98,7 @@ class Repository:
             raise ModelNotReady(f"model {name!r} is not ready: {entry.reason}")
         return served
 
-    def entry(self, name: str, version: str | None) -> Entry:
+    def entry(self, name: str, version: str | None) -> ModelEntry:
         """Raises ModelNotFound."""
         entry = self.entries.get(name)
         if entry is None:
@@ -107,26 +107,26 @@ class Repository:
             raise ModelNotFound(f"version {version!r} is unknown, this server has {entry.identity.revision!r}")
         return entry
 
-    def load(self, name: str) -> Ready | Ending:
+    def load(self, name: str) -> PreparedModel | LoadFailure:
         """Takes long, so not in the event loop. What serves goes on serving until the new one takes its place."""
         outcome = self._load(name)
-        memory.give_back()
-        memory.settle()
+        memory.release_memory()
+        memory.freeze_gc()
         return outcome
 
-    def _load(self, name: str) -> Ready | Ending:
+    def _load(self, name: str) -> PreparedModel | LoadFailure:
         with self._lock:
             old = entry = self.entries[name]
             if entry.reason != LOADING or entry.served is not None:
                 manifest = boot.read_manifest(old.path)
-                if isinstance(manifest, Ending):
+                if isinstance(manifest, LoadFailure):
                     return _failed(old, manifest)
                 entry = self._entry(old.path, manifest)
                 if entry.identity.model != name:
                     message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
-                    return _failed(old, Ending(reasons.MODEL_LOAD_FAILED, message))
+                    return _failed(old, LoadFailure(reasons.MODEL_LOAD_FAILED, message))
             outcome = boot.prepare(entry.path, entry.manifest, self._tuning)
-            if isinstance(outcome, Ending):
+            if isinstance(outcome, LoadFailure):
                 return _failed(old, outcome)
             if outcome.golden is not None:
                 disagree = outcome.golden.items - outcome.golden.agree
@@ -136,7 +136,7 @@ class Repository:
             self.entries = {**self.entries, name: entry}
             self._publish()
             if old is not entry and old.served is not None:
-                old.served.retire()
+                old.served.close()
         return outcome
 
     def unload(self, name: str) -> None:
@@ -147,10 +147,10 @@ class Repository:
             served, entry.served = entry.served, None
             self._publish()
             if served is not None:
-                served.retire()
-        memory.give_back()
+                served.close()
+        memory.release_memory()
 
-    def _replay(self, before: Entry, entry: Entry, candidate: Model) -> None:
+    def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: Model) -> None:
         """Asks ``candidate`` what was asked of its predecessor lately: here, or in the server that this one follows."""
         try:
             records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)
@@ -168,15 +168,15 @@ class Repository:
             return []
         return replay.fetch(f"{self._replay_from}/v2/models/{quote(model)}/replay", self._replay_token)
 
-    def _entry(self, path: Path, manifest: ArtifactManifest) -> Entry:
+    def _entry(self, path: Path, manifest: ArtifactManifest) -> ModelEntry:
         identity = self._identify(manifest)
-        return Entry(path, identity, manifest, ModelMetrics(identity, manifest, self._objective))
+        return ModelEntry(path, identity, manifest, ModelMetrics(identity, manifest, self._objective))
 
     def _publish(self) -> None:
         self.fast = {path: served for served in self.serving for path in served.paths}
 
 
-def _failed(entry: Entry, ending: Ending) -> Ending:
+def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:
     """Because of one that has never served the server ends: till then it must not be taken for ready."""
     if entry.served is None and entry.reason != LOADING:
         entry.reason = ending.message

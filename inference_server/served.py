@@ -16,7 +16,7 @@ from inference_server.replay import Record, Ring
 from inference_server.session import Model
 from inference_server.stats import Stats
 from inference_server.tensors import Array
-from inference_server.workers import Waiting
+from inference_server.workers import BatchQueue
 
 QUICK_SECONDS = 200e-6
 """A request that takes less is answered where it arrives: handing it to a worker would take as long."""
@@ -54,13 +54,15 @@ class ServedModel:
         self._first_is_bfloat16 = model.signature.outputs[self._first].datatype == "BF16"
         self._timeout_seconds, self._max_body_bytes = timeout_seconds, max_body_bytes
         self.max_batch_items = max_batch_items if batching.has_items(model.signature) else 1
-        self.waiting = Waiting(self, threads) if self.max_batch_items > 1 else None
+        self.batch_queue = BatchQueue(self, threads) if self.max_batch_items > 1 else None
         """Where requests wait that may run as one."""
         self._ring = Ring(replay_requests)
         self._predictions = feedback.Predictions()
         self._stats = Stats()
         replays_or_batches = replay_requests > 0 or self.max_batch_items > 1
-        self.plain = None if replays_or_batches else plain_way(model, identity, metrics, self.took, metrics.drift.note)
+        self.plain = (
+            None if replays_or_batches else plain_way(model, identity, metrics, self.update_cost, metrics.drift.note)
+        )
         """How plain requests are answered in the event loop, while they are quick; None where that cannot be."""
         self._quick_seconds = QUICK_SECONDS if threads > 1 else QUICK_SECONDS_OF_ONE_WORKER
         self._average = float("inf")
@@ -68,7 +70,7 @@ class ServedModel:
         self._average_size = 0.0
         """The same of the bytes of its body."""
 
-    def retire(self) -> None:
+    def close(self) -> None:
         """Nothing new is asked of it. The plain way has this object, and this object the plain way: together they would
         keep the model until a garbage collection."""
         self.plain = None
@@ -91,7 +93,7 @@ class ServedModel:
             and self.max_batch_items == 1
         )
 
-    def took(self, seconds: float, size: int) -> None:
+    def update_cost(self, seconds: float, size: int) -> None:
         """A request with a body of ``size`` bytes kept its thread for so long: by the clock where it arrived, by
         processor time in a worker, where the clock would count waiting for other threads, too."""
         if self._average == float("inf"):
@@ -109,20 +111,20 @@ class ServedModel:
         inference = self._read(codec, arrived, started)
         return self._run(codec, inference, perf_counter() - started)
 
-    def work_together(self, tasks: Sequence["Inferring"]) -> list[Any]:
+    def run_batch(self, items: Sequence["InferenceWork"]) -> list[Any]:
         """As ``infer`` of each, an exception in the place of its answer; what fits together runs as one.
 
         Where the model refuses what ran as one, each runs alone.
         """
         started = perf_counter()
-        found: list[Any] = [None] * len(tasks)
+        found: list[Any] = [None] * len(items)
         read: list[tuple[int, RequestCodec, Inference]] = []
-        for position, task in enumerate(tasks):
+        for position, item in enumerate(items):
             try:
-                read.append((position, task.codec, self._read(task.codec, task.arrived, perf_counter())))
+                read.append((position, item.codec, self._read(item.codec, item.arrived, perf_counter())))
             except Exception as error:
                 found[position] = error
-        decoding = (perf_counter() - started) / len(tasks)
+        decoding = (perf_counter() - started) / len(items)
         for group in batching.groups([inference for _, _, inference in read], self.max_batch_items):
             members = [read[one] for one in group]
             answered = self._run_as_one([(codec, inference) for _, codec, inference in members], decoding)
@@ -179,7 +181,7 @@ class ServedModel:
         """Raises RequestError."""
         expanded = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         right, wrong = self._predictions.judge(feedback.decode(expanded))
-        self.metrics.labelled(right=right, wrong=wrong)
+        self.metrics.record_feedback(right=right, wrong=wrong)
         return answers.json(
             {
                 "model_name": self.identity.model,
@@ -228,7 +230,7 @@ class ServedModel:
             self._predictions.remember(inference.id, scores)
 
 
-class Inferring:
+class InferenceWork:
     """One infer request, as the workers take it."""
 
     __slots__ = ("arrived", "codec", "served")
@@ -236,17 +238,17 @@ class Inferring:
     def __init__(self, served: ServedModel, codec: RequestCodec, arrived: float) -> None:
         self.served, self.codec, self.arrived = served, codec, arrived
 
-    def waited(self, seconds: float) -> None:
-        self.served.metrics.waited(seconds)
+    def observe_queue_time(self, seconds: float) -> None:
+        self.served.metrics.observe_queue_time(seconds)
 
     def work(self) -> Any:
         started = thread_time()
         answer = self.served.infer(self.codec, self.arrived)
-        self.served.took(thread_time() - started, self.codec.size)
+        self.served.update_cost(thread_time() - started, self.codec.size)
         return answer
 
 
-class Judging:
+class FeedbackWork:
     """One feedback request, as the workers take it."""
 
     __slots__ = ("body", "headers", "served")
@@ -254,7 +256,7 @@ class Judging:
     def __init__(self, served: ServedModel, headers: dict[bytes, bytes], body: bytes) -> None:
         self.served, self.headers, self.body = served, headers, body
 
-    def waited(self, seconds: float) -> None:
+    def observe_queue_time(self, seconds: float) -> None:
         """It counts with no inference."""
 
     def work(self) -> Response:

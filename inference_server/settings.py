@@ -20,7 +20,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     namespace: str
     model: str | None
     """None: the name in the artifact manifest; so for ``revision`` (its fingerprint) and ``variant``."""
@@ -50,12 +50,12 @@ class Settings:
     termination_log: Path
 
 
-def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerSettings:
     """A flag wins over its variable; an empty variable counts as unset. Exits with 2 and a message on a wrong value."""
     return _settings(_parser(environment), arguments)
 
 
-def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Settings:
+def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServerSettings:
     given = vars(parser.parse_args(arguments))
     directory = given.pop("model_directory")
     models = tuple(given.pop("models")) or (directory,)
@@ -66,10 +66,10 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Sett
         given.pop("threads_per_request"), given.pop("memory_arena"), given.pop("prepacking") == "on"
     )
     objective = given.pop("latency_objective_milliseconds")
-    return Settings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
+    return ServerSettings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
 
 
-def parse_desk(arguments: Sequence[str]) -> Settings:
+def parse_desk(arguments: Sequence[str]) -> ServerSettings:
     """As ``parse``, of ``edgemodel serve``: no variables, at least one model, and clients on this machine only."""
     parser = _parser({}, prog="edgemodel serve")
     parser.set_defaults(host="127.0.0.1")

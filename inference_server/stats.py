@@ -56,14 +56,14 @@ class Stats:
 
     def to_json(self, metrics: ModelMetrics) -> dict[str, Any]:
         """As the extension has it; nothing is cached. Runs of one request are no batches."""
-        outcomes, duration, queue, at_once = metrics.outcomes, metrics.duration, metrics.queue, metrics.at_once
+        outcomes, duration, queue, inline = metrics.outcomes, metrics.duration, metrics.queue, metrics.inline
         good = outcomes[contract.OK]
         bad = sum(outcomes.values()) - good
-        quick = at_once.duration.count
+        quick = inline.duration.count
         with self._lock:
             sums = copy(self._requests)
-            sums.add(quick, at_once.decoding, at_once.running, at_once.encoding)
-            last = max(self._last, time() - perf_counter() + at_once.last if quick else 0.0)
+            sums.add(quick, inline.decoding, inline.running, inline.encoding)
+            last = max(self._last, time() - perf_counter() + inline.last if quick else 0.0)
             return {
                 "last_inference": round(last * 1000),
                 "inference_count": sums.count,

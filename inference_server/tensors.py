@@ -24,7 +24,7 @@ MAX_ELEMENTS = 2**31 - 1
 """Largest product of a shape, an empty dimension counted as 1: no arithmetic on shapes overflows below it."""
 
 _OPENING_BRACKETS = re.compile(rb"[\s\[]*")
-_MOST_TOLD = 32  # dimensions
+_MAX_DIMENSIONS_SHOWN = 32  # dimensions
 _FEW = 64  # values that Python compares faster than numpy
 _LARGEST = {"FP32": float(np.finfo(np.float32).max), "FP64": float(np.finfo(np.float64).max)}
 _LENGTH_BYTES = 4  # of the unsigned little-endian length before each BYTES element
@@ -38,7 +38,7 @@ def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> int
 @lru_cache(1024)
 def _elements(name: str, shape: tuple[int, ...], declared: tuple[int, ...]) -> int:
     if len(shape) != len(declared):  # first: the product of very many sizes takes very long
-        given = list(shape) if len(shape) <= _MOST_TOLD else f"of {len(shape)} dimensions"
+        given = list(shape) if len(shape) <= _MAX_DIMENSIONS_SHOWN else f"of {len(shape)} dimensions"
         raise UnfitRequest(f"input {name!r}: shape {given}, want {list(declared)} (-1: any size)")
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"input {name!r}: shape {list(shape)} has a negative dimension, want sizes from 0 on")

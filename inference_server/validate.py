@@ -12,12 +12,12 @@ from time import perf_counter
 
 from edgemodel import names, reasons, serving, target
 from inference_server import logs, settings
-from inference_server.boot import Ending, answer_golden, load, read_manifest
+from inference_server.boot import LoadFailure, answer_golden, load, read_manifest
 from inference_server.processor import read_processor
 from inference_server.program import exit_at_once
 from inference_server.selftest import golden_feeds
 from inference_server.session import Model
-from inference_server.settings import Settings
+from inference_server.settings import ServerSettings
 from inference_server.tensors import Array
 
 WARM_UP_SECONDS = 1.0
@@ -45,20 +45,20 @@ def main() -> int:
     return serving.EXIT_MODEL if isinstance(report, target.Unfit) else 0
 
 
-def validate(options: Settings) -> target.TargetReport:
+def validate(options: ServerSettings) -> target.TargetReport:
     """Of the first model that the settings name."""
     path = options.models[0]
     manifest = read_manifest(path)
-    if isinstance(manifest, Ending):
+    if isinstance(manifest, LoadFailure):
         return target.Unfit(manifest.reason, manifest.message)
     model = load(path, manifest, options.tuning)
-    if isinstance(model, Ending):
+    if isinstance(model, LoadFailure):
         return target.Unfit(model.reason, model.message)
     cpu, instruction_sets = read_processor()
     if manifest.golden is None:
         return target.Measured(None, None, cpu, instruction_sets)
     result = answer_golden(model, path, manifest.golden)
-    if isinstance(result, Ending):
+    if isinstance(result, LoadFailure):
         return target.Unfit(result.reason, result.message)
     agreement = target.Agreement(result.agree, result.items, manifest.golden.min_percent)
     feeds = golden_feeds(model.signature, manifest.golden, path / names.GOLDEN_FILE)

@@ -1,6 +1,6 @@
 """The threads that do the work of requests, fed by one bounded queue.
 
-``SimpleQueue`` and ``call_soon_threadsafe`` cost 7 µs a job, an executor 21 µs.
+``SimpleQueue`` and ``call_soon_threadsafe`` cost 7 µs for each piece of work, an executor 21 µs.
 """
 
 import asyncio
@@ -19,148 +19,153 @@ from inference_server.errors import Busy, Disconnected
 Done = Callable[[Any, Exception | None], None]
 
 
-class Task(Protocol):
-    """What a job is about; the same kind for all of a model's."""
+class WorkItem(Protocol):
+    """Something to be done in a worker. All items of one model have the same class."""
 
-    def waited(self, seconds: float) -> None:
-        """Told in a worker, before ``work``."""
+    def observe_queue_time(self, seconds: float) -> None:
+        """The worker calls this before ``work``, with the seconds that the item waited in the queue."""
 
     def work(self) -> Any: ...
 
 
-class Together(Protocol):
-    """What can be done for several tasks at once."""
+class BatchRunner(Protocol):
+    """Does several items at once."""
 
     max_batch_items: int
-    """Tasks at most."""
+    """A batch has at most this many items."""
 
-    def work_together(self, tasks: Sequence[Any]) -> Sequence[Any]:
-        """What ``work`` of each would have returned, or the exception that it would have raised."""
+    def run_batch(self, items: Sequence[Any]) -> Sequence[Any]:
+        """Returns what ``work`` of each item would have returned, or the exception that it would have raised."""
 
 
-class Job:
-    __slots__ = ("cancelled", "done", "loop", "queued_at", "task", "together")
+class QueuedWork:
+    """An item in the queue, and the callback that takes its result."""
 
-    def __init__(self, task: Task, done: Done, together: "Waiting | None") -> None:
-        self.task, self.done, self.together = task, done, together
+    __slots__ = ("batch_queue", "cancelled", "done", "item", "loop", "queued_at")
+
+    def __init__(self, item: WorkItem, done: Done, batch_queue: "BatchQueue | None") -> None:
+        self.item, self.done, self.batch_queue = item, done, batch_queue
         self.loop = asyncio.get_running_loop()
         self.queued_at = perf_counter()
         self.cancelled = False
-        """Nobody waits for it any more: when its turn comes, it is not begun."""
+        """Nobody waits for the result any more: when its turn comes, the work is not begun."""
 
 
-class Waiting:
-    """The jobs in the queue that may be done together.
+class BatchQueue:
+    """The queued work of one model, of which some may run as one batch.
 
-    The queue has an entry for each of them, but an entry stands for no certain one: whoever gets one does what has
-    waited longest here, and some of what follows. Later entries may so find nothing left.
+    The workers' queue has an entry for each piece of work, but an entry stands for no certain one: the worker that gets
+    it takes what has waited longest here, and some of what follows. Later entries may find nothing left.
     """
 
-    def __init__(self, together: Together, threads: int) -> None:
-        self._together = ref(together)  # it has this, and should go with its last request
+    def __init__(self, runner: BatchRunner, threads: int) -> None:
+        self._runner = ref(runner)  # the runner has this queue, and should go with its last request
         self._threads = threads
-        self._jobs: deque[Job] = deque()
+        self._queued: deque[QueuedWork] = deque()
         self._lock = Lock()
 
-    def add(self, job: Job) -> None:
-        self._jobs.append(job)
+    def add(self, work: QueuedWork) -> None:
+        self._queued.append(work)
 
-    def take(self) -> tuple[Together, list[Job]]:
-        """A fair share of what waits, the longest first; an empty list when nothing does."""
-        together = self._together()
-        assert together is not None, "its jobs have it"
+    def take(self) -> tuple[BatchRunner, list[QueuedWork]]:
+        """Returns a fair share of what waits, the longest first; an empty list when nothing does."""
+        runner = self._runner()
+        assert runner is not None, "its queued work has it"
         with self._lock:
-            share = -(-len(self._jobs) // self._threads)
-            return together, [self._jobs.popleft() for _ in range(min(share, together.max_batch_items))]
+            share = -(-len(self._queued) // self._threads)
+            return runner, [self._queued.popleft() for _ in range(min(share, runner.max_batch_items))]
 
 
 class Workers:
     def __init__(self, threads: int, capacity: int) -> None:
-        """``capacity`` jobs may wait while each of ``threads`` runs one."""
+        """``capacity`` items may wait while each of ``threads`` works on one."""
         self._limit = threads + capacity
         self._unfinished = 0  # only the event loop touches it
-        self._queue: SimpleQueue[Job] = SimpleQueue()
+        self._queue: SimpleQueue[QueuedWork] = SimpleQueue()
         for number in range(threads):
-            Thread(target=self._work, name=f"worker-{number}", daemon=True).start()
+            Thread(target=self._run, name=f"worker-{number}", daemon=True).start()
 
-    def submit(self, task: Task, done: Done, together: Waiting | None = None) -> Job:
-        """``done`` is called in the event loop with what the work returned, or with what it raised in a worker.
+    def submit(self, item: WorkItem, done: Done, batch_queue: BatchQueue | None = None) -> QueuedWork:
+        """Queues ``item``. ``done`` is called in the event loop with what the work returned or raised.
 
         Raises Busy when the queue is full.
         """
         if self._unfinished >= self._limit:
             raise Busy(f"{self._unfinished} requests are in work or waiting, limit {self._limit}")
         self._unfinished += 1
-        job = Job(task, done, together)
-        if together is not None:
-            together.add(job)
-        self._queue.put(job)
-        return job
+        work = QueuedWork(item, done, batch_queue)
+        if batch_queue is not None:
+            batch_queue.add(work)
+        self._queue.put(work)
+        return work
 
-    async def run(self, task: Task, together: Waiting | None = None) -> Any:
-        """What the work returns or raises, in a worker; cancelled before its turn, it is not begun. Raises Busy."""
+    async def run(self, item: WorkItem, batch_queue: BatchQueue | None = None) -> Any:
+        """Returns or raises what the work does, in a worker.
+
+        Cancelled before its turn, it is not begun. Raises Busy.
+        """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        job = self.submit(task, partial(_settle, future), together)
+        work = self.submit(item, partial(_resolve, future), batch_queue)
         try:
             return await future
         finally:
-            job.cancelled = True  # no matter for one that is done
+            work.cancelled = True  # no matter for work that is done
             # What it raised holds this frame: with the future in it, they would wait for a garbage collection.
-            del future, job
+            del future, work
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
-            job = self._queue.get()
-            if job.together is None:
-                self._do(job)
+            work = self._queue.get()
+            if work.batch_queue is None:
+                self._run_one(work)
                 continue
-            together, jobs = job.together.take()
-            if len(jobs) == 1:
-                self._do(jobs[0])
-            elif jobs:
-                self._do_together(together, jobs)
+            runner, batch = work.batch_queue.take()
+            if len(batch) == 1:
+                self._run_one(batch[0])
+            elif batch:
+                self._run_batch(runner, batch)
 
-    def _do(self, job: Job) -> None:
-        job.task.waited(perf_counter() - job.queued_at)
+    def _run_one(self, work: QueuedWork) -> None:
+        work.item.observe_queue_time(perf_counter() - work.queued_at)
         result: Any = None
         error: Exception | None = None
         try:
-            if job.cancelled:
-                raise _gone()
-            result = job.task.work()
+            if work.cancelled:
+                raise _client_disconnected()
+            result = work.item.work()
         except Exception as raised:
             error = raised
-        self._tell(job, result, error)
+        self._deliver(work, result, error)
         del error  # it holds this frame: together they would keep the body until a garbage collection
 
-    def _do_together(self, together: Together, jobs: Sequence[Job]) -> None:
+    def _run_batch(self, runner: BatchRunner, batch: Sequence[QueuedWork]) -> None:
         now = perf_counter()
-        wanted: list[Job] = []
-        for job in jobs:
-            job.task.waited(now - job.queued_at)
-            if job.cancelled:
-                self._tell(job, None, _gone())
+        wanted: list[QueuedWork] = []
+        for work in batch:
+            work.item.observe_queue_time(now - work.queued_at)
+            if work.cancelled:
+                self._deliver(work, None, _client_disconnected())
             else:
-                wanted.append(job)
+                wanted.append(work)
         results: Sequence[Any]
         try:
-            results = together.work_together([job.task for job in wanted])
+            results = runner.run_batch([work.item for work in wanted])
         except Exception as raised:
             results = [raised] * len(wanted)
-        for job, result in zip(wanted, results, strict=True):
+        for work, result in zip(wanted, results, strict=True):
             error = result if isinstance(result, Exception) else None
-            self._tell(job, result, error)
+            self._deliver(work, result, error)
 
-    def _tell(self, job: Job, result: Any, error: Exception | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the server ended before the job did
-            job.loop.call_soon_threadsafe(self._finish, job, result, error)
+    def _deliver(self, work: QueuedWork, result: Any, error: Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the server ended before the work did
+            work.loop.call_soon_threadsafe(self._finish, work, result, error)
 
-    def _finish(self, job: Job, result: Any, error: Exception | None) -> None:
+    def _finish(self, work: QueuedWork, result: Any, error: Exception | None) -> None:
         self._unfinished -= 1
-        job.done(result, error)
+        work.done(result, error)
 
 
-def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+def _resolve(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
     if future.done():  # cancelled: nobody waits any more
         return
     if error is not None:
@@ -169,5 +174,5 @@ def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None)
         future.set_result(result)
 
 
-def _gone() -> Disconnected:
+def _client_disconnected() -> Disconnected:
     return Disconnected("the client went away while its request waited")

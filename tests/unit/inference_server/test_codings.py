@@ -4,7 +4,7 @@ import zlib
 import pytest
 
 from inference_server.codings import choose, compress, expand
-from inference_server.errors import InvalidRequest, BodyTooLarge, UnsupportedCoding
+from inference_server.errors import BodyTooLarge, InvalidRequest, UnsupportedCoding
 
 TEXT = b"some body " * 50
 GZIPPED = gzip.compress(TEXT, mtime=0)

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from edgemodel import metrics as contract
-from inference_server.drift import MOST_CLASSES, MOST_SCORES, SECONDS_BETWEEN, Drift
+from inference_server.drift import MAX_CLASSES, MAX_SCORES, SECONDS_BETWEEN, Drift
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 
@@ -40,10 +40,10 @@ def test_a_whole_number_is_the_class_itself_and_has_no_confidence() -> None:
 
 
 def test_classes_beyond_those_that_have_a_series_are_counted_as_other() -> None:
-    classes, _, _ = noted(np.int64([-1, MOST_CLASSES - 1, MOST_CLASSES, 10**9]))
-    assert classes == {str(MOST_CLASSES - 1): 1, contract.OTHER: 3}
+    classes, _, _ = noted(np.int64([-1, MAX_CLASSES - 1, MAX_CLASSES, 10**9]))
+    assert classes == {str(MAX_CLASSES - 1): 1, contract.OTHER: 3}
     random = np.random.default_rng(0)
-    assert len(noted(random.integers(-(2**40), 2**40, 10_000))[0]) <= MOST_CLASSES + 1
+    assert len(noted(random.integers(-(2**40), 2**40, 10_000))[0]) <= MAX_CLASSES + 1
 
 
 def test_what_tells_no_class_is_left_out() -> None:
@@ -52,7 +52,7 @@ def test_what_tells_no_class_is_left_out() -> None:
     assert noted(np.float32(3)) == nothing
     assert noted(np.zeros((0, 3))) == nothing
     assert noted(np.array([["a", "b"]], object)) == nothing
-    assert noted(np.zeros((1, MOST_SCORES + 1))) == nothing
+    assert noted(np.zeros((1, MAX_SCORES + 1))) == nothing
 
 
 def test_scores_that_are_not_finite_have_no_confidence() -> None:
@@ -68,7 +68,7 @@ def test_many_small_outputs_and_few_large_ones_are_all_counted() -> None:
     items = sum(len(output) for output in outputs)
     assert sum(classes.values()) == count == items
     wanted = np.concatenate([output.argmax(axis=1) for output in outputs])
-    for number in range(MOST_CLASSES):
+    for number in range(MAX_CLASSES):
         assert classes.get(str(number), 0) == (wanted == number).sum()
 
 

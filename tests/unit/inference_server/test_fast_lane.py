@@ -106,9 +106,9 @@ def test_another_start_is_left_to_uvicorn(start: str) -> None:
 
 
 def test_heads_are_remembered_within_a_bound() -> None:
-    for number in range(3 * fast_lane.MOST_HEADS):
+    for number in range(3 * fast_lane.MAX_HEADS):
         fast_lane._head(b"POST / HTTP/1.1\r\nHost: %d\r\nContent-Length: 1\r\n\r\n" % number)
-        assert len(fast_lane._heads) <= fast_lane.MOST_HEADS
+        assert len(fast_lane._heads) <= fast_lane.MAX_HEADS
 
 
 def status_of(connection: socket.socket) -> int:

@@ -130,7 +130,7 @@ def test_another_model_and_another_method_are_refused(server: RunningServer) -> 
 
 def test_memory_is_bounded_and_the_oldest_are_forgotten_first() -> None:
     predictions = feedback.Predictions()
-    for number in range(feedback.MOST_REQUESTS + 1):
+    for number in range(feedback.MAX_REQUESTS + 1):
         predictions.remember(str(number), np.eye(2, dtype=np.float32))
     with pytest.raises(PredictionNotFound):
         predictions.judge(feedback.Feedback("0", [0, 1]))
@@ -143,7 +143,7 @@ def texts(length: int, items: int = 1) -> Array:
 
 
 def test_a_request_with_a_long_id_is_not_remembered_and_the_answer_says_the_limit(server: RunningServer) -> None:
-    longest = "i" * feedback.LONGEST_TEXT
+    longest = "i" * feedback.MAX_TEXT_LENGTH
     assert tell(server, {"id": longest, "labels": predict(server, longest)}).json()["right"] == 3
     answer = tell(server, {"id": longest + "i", "labels": predict(server, longest + "i")})
     assert answer.status == 404
@@ -152,14 +152,14 @@ def test_a_request_with_a_long_id_is_not_remembered_and_the_answer_says_the_limi
 
 def test_a_long_text_is_not_remembered_as_a_class() -> None:
     predictions = feedback.Predictions()
-    predictions.remember("a", texts(feedback.LONGEST_TEXT))
-    assert predictions.judge(feedback.Feedback("a", ["0" * feedback.LONGEST_TEXT])) == (1, 0)
-    predictions.remember("a", texts(feedback.LONGEST_TEXT + 1))
+    predictions.remember("a", texts(feedback.MAX_TEXT_LENGTH))
+    assert predictions.judge(feedback.Feedback("a", ["0" * feedback.MAX_TEXT_LENGTH])) == (1, 0)
+    predictions.remember("a", texts(feedback.MAX_TEXT_LENGTH + 1))
     with pytest.raises(PredictionNotFound, match="at most 256 characters"):
         predictions.judge(feedback.Feedback("a", ["0"]))
 
 
-@pytest.mark.parametrize("output", [texts(feedback.LONGEST_TEXT + 1), np.array([0.5], np.float32)])
+@pytest.mark.parametrize("output", [texts(feedback.MAX_TEXT_LENGTH + 1), np.array([0.5], np.float32)])
 def test_a_request_that_is_not_remembered_is_not_taken_for_an_earlier_one_of_its_id(output: Array) -> None:
     predictions = feedback.Predictions()
     predictions.remember("a", np.eye(1, 2, dtype=np.float32))
@@ -173,36 +173,36 @@ def test_memory_is_bounded_however_many_texts_there_are() -> None:
     tracemalloc.start()
     try:
         for number in range(150):
-            predictions.remember(str(number), texts(feedback.LONGEST_TEXT, feedback.MOST_ITEMS))
+            predictions.remember(str(number), texts(feedback.MAX_TEXT_LENGTH, feedback.MAX_ITEMS))
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert used < 1.2 * feedback.MOST_BYTES
-    labels: list[feedback.Label] = [""] * feedback.MOST_ITEMS
+    assert used < 1.2 * feedback.MAX_BYTES
+    labels: list[feedback.Label] = [""] * feedback.MAX_ITEMS
     with pytest.raises(PredictionNotFound):
         predictions.judge(feedback.Feedback("0", labels))
-    assert predictions.judge(feedback.Feedback("149", labels)) == (0, feedback.MOST_ITEMS)
+    assert predictions.judge(feedback.Feedback("149", labels)) == (0, feedback.MAX_ITEMS)
 
 
 def test_what_has_its_feedback_or_is_replaced_takes_no_room() -> None:
     predictions = feedback.Predictions()
-    output = texts(feedback.LONGEST_TEXT, feedback.MOST_ITEMS)
+    output = texts(feedback.MAX_TEXT_LENGTH, feedback.MAX_ITEMS)
     labels: list[feedback.Label] = output[:, 0].tolist()
     predictions.remember("first", output)
     for _ in range(100):
         predictions.remember("replaced", output)
         predictions.remember("judged", output)
         predictions.judge(feedback.Feedback("judged", labels))
-    assert predictions.judge(feedback.Feedback("first", labels)) == (feedback.MOST_ITEMS, 0)
+    assert predictions.judge(feedback.Feedback("first", labels)) == (feedback.MAX_ITEMS, 0)
 
 
 def test_a_batch_of_classes_is_remembered_as_long_as_a_single_one() -> None:
     predictions = feedback.Predictions()
-    output = np.full((feedback.MOST_ITEMS, 1), 999)
-    for number in range(feedback.MOST_REQUESTS):
+    output = np.full((feedback.MAX_ITEMS, 1), 999)
+    for number in range(feedback.MAX_REQUESTS):
         predictions.remember(str(number), output)
-    labels: list[feedback.Label] = [999] * feedback.MOST_ITEMS
-    assert predictions.judge(feedback.Feedback("0", labels)) == (feedback.MOST_ITEMS, 0)
+    labels: list[feedback.Label] = [999] * feedback.MAX_ITEMS
+    assert predictions.judge(feedback.Feedback("0", labels)) == (feedback.MAX_ITEMS, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from edgemodel import serving
 from edgemodel.artifact import Golden, Tensor
 from inference_server import replay
 from inference_server.protocol import Inference, Outputs, Signature, Wanted
-from inference_server.replay import MOST_BYTES, Record, ReplayResult, Ring
+from inference_server.replay import MAX_BYTES, Record, ReplayResult, Ring
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process
 
@@ -40,11 +40,11 @@ def test_the_latest_requests_are_remembered_and_no_more() -> None:
 
 def test_what_is_remembered_is_bounded_in_bytes() -> None:
     ring = Ring(4096)
-    rows = MOST_BYTES // 5 // 12
+    rows = MAX_BYTES // 5 // 12
     for number in range(8):
         ring.note(inference(np.full((rows, 2), number)), [np.zeros((rows, 1), np.float32)])
     assert [one.inputs["x"][0, 0] for one in ring.records()] == [3, 4, 5, 6, 7]
-    assert sum(one.size_bytes for one in ring.records()) <= MOST_BYTES
+    assert sum(one.size_bytes for one in ring.records()) <= MAX_BYTES
 
 
 def test_what_is_remembered_does_not_hold_the_body_of_its_request() -> None:
@@ -162,7 +162,7 @@ def test_it_ends_when_its_time_is_over_with_the_latest_first() -> None:
         seen.append(float(feeds["x"][0, 0]))
         return [np.float32([[0, 1]])]
 
-    assert replay.replay(run, CLASSES, asked, None, most_seconds=-1) == ReplayResult(0, 0)
+    assert replay.replay(run, CLASSES, asked, None, max_seconds=-1) == ReplayResult(0, 0)
     assert replay.replay(run, CLASSES, asked, None) == ReplayResult(5, 0)
     assert seen == [4, 3, 2, 1, 0]
 
