@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgemodel import serving
 from inference_server import logs, settings
-from inference_server.boot import LoadFailure, PreparedModel
-from inference_server.program import MissingExtra, ServerProcess, exit_at_once, repository
+from inference_server.loading import LoadFailure, PreparedModel
 from inference_server.repository import ModelEntry
+from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
 
 
 def main() -> int:

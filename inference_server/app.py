@@ -10,16 +10,16 @@ from time import perf_counter
 
 import inference_server
 from edgemodel import metrics as contract
-from inference_server import answers, control, openapi, routes
-from inference_server.answers import Response
+from inference_server import model_repository_api, openapi, responses, routes
 from inference_server.asgi import Receive, Scope, Send
-from inference_server.bodies import read_body
-from inference_server.control import ModelRepositoryApi
 from inference_server.errors import Busy, MethodNotAllowed, NotReady, PathNotFound, RequestError, client_disconnected
-from inference_server.exchange import HttpRequestCodec
 from inference_server.metrics import CONTENT_TYPE, Exposition, ModelMetrics
+from inference_server.model_repository_api import ModelRepositoryApi
 from inference_server.repository import LOADING, ModelRepository
-from inference_server.served import FeedbackWork, InferenceWork, ServedModel
+from inference_server.request_body import read_body
+from inference_server.request_codec import HttpRequestCodec
+from inference_server.responses import Response
+from inference_server.served_model import FeedbackWork, InferenceWork, ServedModel
 from inference_server.workers import BatchQueue, Workers, WorkItem
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
@@ -82,15 +82,15 @@ class App:
         """The answer that tells ``error``, and its outcome."""
         message, outcome = self.error_message(error)
         if isinstance(error, RequestError):
-            return answers.error(error.status, message, error.headers), outcome
-        return answers.error(HTTPStatus.INTERNAL_SERVER_ERROR, message), outcome
+            return responses.error(error.status, message, error.headers), outcome
+        return responses.error(HTTPStatus.INTERNAL_SERVER_ERROR, message), outcome
 
     def error_message(self, error: Exception) -> tuple[str, str]:
         """What a client is told of ``error``, and its outcome."""
         if isinstance(error, RequestError):
-            return answers.shortened(str(error)), error.outcome
+            return responses.shortened(str(error)), error.outcome
         self._log_failure(error)
-        return answers.shortened(f"inference failed: {error}"), contract.SERVER_ERROR
+        return responses.shortened(f"inference failed: {error}"), contract.SERVER_ERROR
 
     async def _answer(self, route: routes.Route | None, scope: Scope, receive: Receive) -> Response:
         path, method = scope["path"], scope["method"]
@@ -100,35 +100,35 @@ class App:
             raise MethodNotAllowed(method, path, ", ".join(route.allowed))
         match route.endpoint:
             case "live":
-                return answers.json({"live": True})
+                return responses.json({"live": True})
             case "ready":
                 if not self.repository.ready:
                     raise NotReady(LOADING)
-                return answers.json({"ready": True})
+                return responses.json({"ready": True})
             case "openapi":
-                return answers.json(openapi.document())
+                return responses.json(openapi.document())
             case "metrics":
                 return Response(HTTPStatus.OK, self._exposition.scrape(), ((b"content-type", CONTENT_TYPE),))
             case "server":
-                return answers.json(
+                return responses.json(
                     {"name": "edgemodel", "version": inference_server.__version__, "extensions": EXTENSIONS}
                 )
             case "index" | "load" | "unload":
                 return await self._control(route, scope, receive)
             case "all-stats":
-                return answers.json({"model_stats": [served.statistics() for served in self.repository.serving]})
+                return responses.json({"model_stats": [served.statistics() for served in self.repository.serving]})
         served = self.repository.find(route.model, route.version)
         match route.endpoint:
             case "model":
-                return answers.json(served.metadata())
+                return responses.json(served.metadata())
             case "model-ready":
-                return answers.json({"name": route.model, "ready": True})
+                return responses.json({"name": route.model, "ready": True})
             case "config":
-                return answers.json(served.config())
+                return responses.json(served.config())
             case "stats":
-                return answers.json({"model_stats": [served.statistics()]})
+                return responses.json({"model_stats": [served.statistics()]})
             case "example":
-                return answers.json(served.example())
+                return responses.json(served.example())
             case "replay":
                 self._check_replay_token(path, scope)
                 body = await asyncio.to_thread(served.recent_encoded)
@@ -165,11 +165,11 @@ class App:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         body = await read_body(headers, receive, MAX_CONTROL_BYTES)
         if route.endpoint == "index":
-            return answers.json(self.control.index(only_ready=control.decode_index(body).ready))
-        control.decode_load(body)
+            return responses.json(self.control.index(only_ready=model_repository_api.decode_index(body).ready))
+        model_repository_api.decode_load(body)
         act = self.control.load if route.endpoint == "load" else self.control.unload
         await self._in_turn(act, route.model)
-        return answers.json({})
+        return responses.json({})
 
     async def _work(self, item: WorkItem, batch_queue: BatchQueue | None, receive: Receive) -> Response:
         """In a worker: a large body must not hold up the health endpoints. Not begun when its client is gone before."""

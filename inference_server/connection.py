@@ -5,7 +5,7 @@ from time import perf_counter
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from inference_server import answers
+from inference_server import responses
 
 MAX_HEAD_BYTES = 65536
 """That may come without the parser getting on: of a head, or of what follows chunks. It would itself read on for ever.
@@ -102,7 +102,7 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, status: int, message: str) -> None:
         """And close: where the next request would begin, nobody knows."""
-        response = answers.error(status, message)
+        response = responses.error(status, message)
         headers = b"".join(b"%s: %s\r\n" % header for header in response.headers)
         end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body)
         self.transport.write(STATUS_LINE[status] + headers + end + response.body)

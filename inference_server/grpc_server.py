@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 import inference_server
 from edgemodel import metrics as contract
-from inference_server import control
+from inference_server import model_repository_api
 from inference_server import open_inference_pb2 as messages
 from inference_server.app import EXTENSIONS, App
 from inference_server.errors import (
@@ -33,8 +33,8 @@ from inference_server.errors import (
     RequestError,
     client_disconnected,
 )
-from inference_server.grpc_exchange import GrpcRequestCodec
-from inference_server.served import InferenceWork
+from inference_server.grpc_codec import GrpcRequestCodec
+from inference_server.served_model import InferenceWork
 
 SERVICE = "inference.GRPCInferenceService"
 MAX_CALLS = 64
@@ -180,12 +180,12 @@ class GrpcServer:
         return ParseDict({"models": models}, messages.RepositoryIndexResponse())
 
     def _load(self, request: Any) -> Any:
-        control.check_parameters(request.parameters)
+        model_repository_api.check_parameters(request.parameters)
         self._app.control.load(request.model_name)
         return messages.RepositoryModelLoadResponse()
 
     def _unload(self, request: Any) -> Any:
-        control.check_parameters(request.parameters)
+        model_repository_api.check_parameters(request.parameters)
         self._app.control.unload(request.model_name)
         return messages.RepositoryModelUnloadResponse()
 

@@ -37,7 +37,7 @@ class Identity:
 
 
 class InlineRequests:
-    """Requests that the event loop answered itself, the plain way. Nothing else writes here, so nothing is locked."""
+    """Requests that the event loop answered itself on the JSON fast path. Only it writes here: nothing is locked."""
 
     __slots__ = ("decoding", "duration", "encoding", "last", "running")
 

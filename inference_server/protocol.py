@@ -14,9 +14,9 @@ import msgspec
 
 from edgemodel.artifact import Tensor
 from inference_server import plain_json, raw_request, tensors
-from inference_server.answers import AS_JSON, Headers
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, UnfitRequest
+from inference_server.responses import AS_JSON, Headers
 from inference_server.tensors import Array, Buffer
 
 HEADER_LENGTH = b"inference-header-content-length"

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
-from inference_server import boot, logs, memory, replay
-from inference_server.boot import LoadFailure, PreparedModel
+from inference_server import loading, logs, memory, replay
 from inference_server.errors import ModelNotFound, ModelNotReady
+from inference_server.loading import LoadFailure, PreparedModel
 from inference_server.metrics import Identity, ModelMetrics
 from inference_server.replay import Record
-from inference_server.served import ServedModel
+from inference_server.served_model import ServedModel
 from inference_server.session import Model
 from inference_server.tuning import Tuning
 
@@ -67,7 +67,7 @@ class ModelRepository:
 
     def add(self, path: Path) -> ModelEntry | LoadFailure:
         """Reads what ``path`` says of itself, and loads nothing yet."""
-        manifest = boot.read_manifest(path)
+        manifest = loading.read_manifest(path)
         if isinstance(manifest, LoadFailure):
             return manifest
         entry = self._entry(path, manifest)
@@ -118,14 +118,14 @@ class ModelRepository:
         with self._lock:
             old = entry = self.entries[name]
             if entry.reason != LOADING or entry.served is not None:
-                manifest = boot.read_manifest(old.path)
+                manifest = loading.read_manifest(old.path)
                 if isinstance(manifest, LoadFailure):
                     return _failed(old, manifest)
                 entry = self._entry(old.path, manifest)
                 if entry.identity.model != name:
                     message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
                     return _failed(old, LoadFailure(reasons.MODEL_LOAD_FAILED, message))
-            outcome = boot.prepare(entry.path, entry.manifest, self._tuning)
+            outcome = loading.prepare(entry.path, entry.manifest, self._tuning)
             if isinstance(outcome, LoadFailure):
                 return _failed(old, outcome)
             if outcome.golden is not None:

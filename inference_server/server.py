@@ -17,7 +17,7 @@ import uvicorn
 
 from inference_server.app import App
 from inference_server.connection import Connection
-from inference_server.fast_lane import FastLane, fits
+from inference_server.fast_path import FastPathConnection, fits
 
 IDLE_SECONDS = 1.0
 """How long after the signal a kept-alive connection may still bring one more request."""
@@ -37,14 +37,14 @@ class Beside(Protocol):
 
 
 class Server(uvicorn.Server):
-    def __init__(self, app: App, *, drain_seconds: int, plain_asgi: bool, beside: Beside) -> None:
+    def __init__(self, app: App, *, drain_seconds: int, disable_fast_path: bool, beside: Beside) -> None:
         """``drain_seconds``: for requests in work to end."""
-        lane = fits() and not plain_asgi
+        fast = fits() and not disable_fast_path
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http=FastLane if lane else Connection if fits() else "httptools",
+                http=FastPathConnection if fast else Connection if fits() else "httptools",
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=drain_seconds,
             )
         )
-        self.has_fast_lane = lane
+        self.has_fast_path = fast
         self._app = app
         self._beside = beside
 

@@ -46,7 +46,7 @@ class ServerSettings:
     timeout_seconds: int
     """How long a request may wait for its turn."""
     drain_seconds: int
-    plain_asgi: bool
+    disable_fast_path: bool
     termination_log: Path
 
 
@@ -69,7 +69,7 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
     return ServerSettings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
 
 
-def parse_desk(arguments: Sequence[str]) -> ServerSettings:
+def parse_serve(arguments: Sequence[str]) -> ServerSettings:
     """As ``parse``, of ``edgemodel serve``: no variables, at least one model, and clients on this machine only."""
     parser = _parser({}, prog="edgemodel serve")
     parser.set_defaults(host="127.0.0.1")
@@ -169,7 +169,11 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     add(
         "--drain-seconds", type=_between(0, 3600), default=DEFAULT_DRAIN_SECONDS, help="for requests in work at the end"
     )
-    add("--plain-asgi", action="store_true", help="every request by way of ASGI, for comparison: slower, same answers")
+    add(
+        "--disable-fast-path",
+        action="store_true",
+        help="every request by way of ASGI, for comparison: slower, same answers",
+    )
     add("--termination-log", type=Path, default=TERMINATION_LOG, help="file for the reason of an end, if it exists")
     return parser
 

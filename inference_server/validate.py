@@ -12,10 +12,10 @@ from time import perf_counter
 
 from edgemodel import names, reasons, serving, target
 from inference_server import logs, settings
-from inference_server.boot import LoadFailure, answer_golden, load, read_manifest
+from inference_server.loading import LoadFailure, answer_golden, load, read_manifest
 from inference_server.processor import read_processor
-from inference_server.program import exit_at_once
 from inference_server.selftest import golden_feeds
+from inference_server.server_process import exit_at_once
 from inference_server.session import Model
 from inference_server.settings import ServerSettings
 from inference_server.tensors import Array

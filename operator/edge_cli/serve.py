@@ -9,8 +9,8 @@ from edge_cli.verb import Verb
 
 def serve(arguments: Sequence[str]) -> int:
     """Serves until a signal ends the process, and returns the exit code where the server cannot begin."""
-    from inference_server.desk import main
-    from inference_server.program import exit_at_once
+    from inference_server.serve_cli import main
+    from inference_server.server_process import exit_at_once
 
     exit_at_once(main(arguments))
 

@@ -44,7 +44,7 @@ PEERS = {
     "LitServe": ("litserve", ["litserve"]),
     "BentoML": ("bentoml", ["bentoml"]),
 }
-OURS, PLAIN, TWO_CORES, RAW = "ours", "ours, plain ASGI", "ours, two cores", "onnxruntime alone"
+OURS, PLAIN, TWO_CORES, RAW = "ours", "ours, no fast path", "ours, two cores", "onnxruntime alone"
 SERVER_CORE, CLIENT_CORE = 0, 1
 
 
@@ -115,7 +115,7 @@ def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, st
     if server in (OURS, PLAIN, TWO_CORES):
         threads = "2" if server == TWO_CORES else "1"
         argv = [sys.executable, "-S", "-m", "inference_server", str(case.path), "--model", "m", "--threads", threads]
-        flags = ["--host", "127.0.0.1", "--port", str(port), *(["--plain-asgi"] if server == PLAIN else [])]
+        flags = ["--host", "127.0.0.1", "--port", str(port), *(["--disable-fast-path"] if server == PLAIN else [])]
         return [*argv, *flags], {**one_thread, "PYTHONPATH": f"{our_packages()}:{ROOT / 'operator'}:{ROOT}"}
     script = ROOT / f"tests/bench/peers/{PEERS[server][0]}_peer.py"
     return [str(_environment(server)), str(script), str(case.path), str(port)], one_thread

@@ -23,13 +23,13 @@ ALL_TYPES = {
 }
 
 
-@pytest.fixture(scope="session", params=["fast lane", "plain ASGI"])
+@pytest.fixture(scope="session", params=["fast path", "without fast path"])
 def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Serves ``artifacts.mlp``; shared, so a test must not change or end it."""
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
-    way = ["--plain-asgi"] if request.param == "plain ASGI" else []
+    way = ["--disable-fast-path"] if request.param == "without fast path" else []
     with serving_process(directory, "--max-body-bytes", "1000000", *way) as server:
-        assert server.log[0]["fast_lane"] is (not way)
+        assert server.log[0]["fast_path"] is (not way)
         yield server
 
 

@@ -162,7 +162,7 @@ def test_a_model_without_items_serves_as_if_batching_were_off(tmp_path: Path) ->
         assert answer.json()["outputs"][0]["data"] == [pytest.approx(128)]
 
 
-@pytest.mark.parametrize("way", [[], ["--plain-asgi"]], ids=["fast lane", "plain ASGI"])
+@pytest.mark.parametrize("way", [[], ["--disable-fast-path"]], ids=["fast path", "without fast path"])
 @pytest.mark.parametrize("batch", ["1", "8"])
 def test_a_request_whose_client_went_away_while_it_waited_is_not_run(
     tmp_path: Path, way: Sequence[str], batch: str

@@ -9,8 +9,8 @@ import pytest
 
 from edgemodel import reasons, serving
 from edgemodel.artifact import Golden
-from inference_server import program, settings
-from inference_server.boot import LoadFailure
+from inference_server import server_process, settings
+from inference_server.loading import LoadFailure
 from inference_server.repository import ModelRepository
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import IDENTITY, RunningServer, serving_process
@@ -44,7 +44,7 @@ def test_a_server_that_ends_because_of_its_model_is_not_ready_till_then(tmp_path
     directory = artifacts.write_mlp(tmp_path, items=64, wrong=56 if spoilt == "golden set" else 0)
     if spoilt == "model":
         (directory / "model.onnx").write_bytes(b"no ONNX")
-    repository = program.repository(settings.parse(["--model-directory", str(directory)], IDENTITY))
+    repository = server_process.repository(settings.parse(["--model-directory", str(directory)], IDENTITY))
     assert isinstance(repository, ModelRepository)
     (name,) = repository.entries
     assert isinstance(repository.load(name), LoadFailure)

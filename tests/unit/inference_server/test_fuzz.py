@@ -29,10 +29,10 @@ HTTP = {
 MESSAGES = 1500
 
 
-@pytest.fixture(scope="module", params=["fast lane", "plain ASGI"])
+@pytest.fixture(scope="module", params=["fast path", "without fast path"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
-    way = ["--plain-asgi"] if request.param == "plain ASGI" else []
+    way = ["--disable-fast-path"] if request.param == "without fast path" else []
     with serving_process(directory, "--max-body-bytes", "1000000", "--grpc-port", "0", *way) as server:
         yield server
 

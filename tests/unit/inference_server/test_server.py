@@ -231,7 +231,7 @@ def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None
         assert server.infer(body, {"Inference-Header-Content-Length": "0"}).status == 200
 
 
-@pytest.mark.parametrize("way", [(), ("--plain-asgi",)])
+@pytest.mark.parametrize("way", [(), ("--disable-fast-path",)])
 def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Path, way: tuple[str, ...]) -> None:
     """One worker has a request of seconds; of two behind it, one has a microsecond."""
     long = {"name": "x", "shape": [600, 64], "datatype": "FP32", "parameters": {"binary_data_size": 600 * 64 * 4}}

@@ -10,7 +10,7 @@ import pytest
 
 from edgemodel import names, reasons, serving, target
 from edgemodel.artifact import Golden
-from inference_server.boot import load, read_manifest
+from inference_server.loading import load, read_manifest
 from inference_server.processor import INSTRUCTION_SETS, read_processor
 from inference_server.selftest import golden_feeds
 from inference_server.session import Model

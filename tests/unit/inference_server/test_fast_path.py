@@ -1,4 +1,4 @@
-"""Which requests take the fast lane, and that a connection may change between it and ASGI at any time."""
+"""Which requests take the fast path, and that a connection may change between it and ASGI at any time."""
 
 import contextlib
 import http.client
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from edgemodel import metrics as contract
-from inference_server import fast_lane
-from inference_server.fast_lane import ALIGNMENT, Head, read_head
+from inference_server import fast_path
+from inference_server.fast_path import ALIGNMENT, Head, read_head
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value
@@ -25,14 +25,14 @@ def head(*lines: str, start: str = "POST /v2/models/m/infer HTTP/1.1") -> Head |
 
 
 def test_this_uvicorn_has_what_the_lane_stands_on() -> None:
-    assert fast_lane.fits()
+    assert fast_path.fits()
 
 
 def test_a_uvicorn_with_another_signature_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_lane.HttpToolsProtocol, "data_received", lambda self, data, flags: None)
-    assert not fast_lane.fits()
-    monkeypatch.delattr(fast_lane.HttpToolsProtocol, "data_received")
-    assert not fast_lane.fits()
+    monkeypatch.setattr(fast_path.HttpToolsProtocol, "data_received", lambda self, data, flags: None)
+    assert not fast_path.fits()
+    monkeypatch.delattr(fast_path.HttpToolsProtocol, "data_received")
+    assert not fast_path.fits()
 
 
 def test_a_plain_head_is_read() -> None:
@@ -106,9 +106,9 @@ def test_another_start_is_left_to_uvicorn(start: str) -> None:
 
 
 def test_heads_are_remembered_within_a_bound() -> None:
-    for number in range(3 * fast_lane.MAX_HEADS):
-        fast_lane._head(b"POST / HTTP/1.1\r\nHost: %d\r\nContent-Length: 1\r\n\r\n" % number)
-        assert len(fast_lane._heads) <= fast_lane.MAX_HEADS
+    for number in range(3 * fast_path.MAX_HEADS):
+        fast_path._head(b"POST / HTTP/1.1\r\nHost: %d\r\nContent-Length: 1\r\n\r\n" % number)
+        assert len(fast_path._heads) <= fast_path.MAX_HEADS
 
 
 def status_of(connection: socket.socket) -> int:

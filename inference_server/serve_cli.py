@@ -1,4 +1,4 @@
-"""``edgemodel serve``: models on a desk, without Kubernetes, and what to ask them."""
+"""``edgemodel serve``: serves models locally, without Kubernetes, and prints how to call them."""
 
 import logging
 import signal
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Sequence
 from edgemodel import serving
 from edgemodel.artifact import Tensor
 from inference_server import settings
-from inference_server.boot import LoadFailure, PreparedModel
-from inference_server.program import MissingExtra, ServerProcess, exit_at_once, repository
+from inference_server.loading import LoadFailure, PreparedModel
 from inference_server.repository import ModelEntry
+from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
 
 
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the port cannot be taken."""
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
     signal.signal(signal.SIGINT, lambda *_: exit_at_once(0))
-    options = settings.parse_desk(arguments)
+    options = settings.parse_serve(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     models = repository(options)
     if isinstance(models, LoadFailure):

@@ -1,4 +1,4 @@
-"""The plain way through a model: a plain JSON request is read, run and answered in one function, where it arrives.
+"""The JSON fast path through a model: a plain JSON request is read, run and answered in one function, where it arrives.
 
 It does what ``served``, ``exchange`` and ``protocol`` do for every request, and gives the same answers; what is left
 out are the steps between them, which take as long as a small model's run.
@@ -23,7 +23,7 @@ None for a request that is not plain, or that has an id, by which its prediction
 _encode = msgspec.json.Encoder().encode
 
 
-def plain_way(
+def json_fast_path(
     model: Model,
     identity: Identity,
     metrics: ModelMetrics,

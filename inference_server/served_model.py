@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from time import perf_counter, thread_time
 from typing import Any
 
-from inference_server import answers, batching, codings, described, feedback, replay, tensors
-from inference_server.answers import Response
+from inference_server import batching, content_encoding, feedback, metadata, replay, responses, tensors
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import Expired
-from inference_server.exchange import RequestCodec
+from inference_server.json_fast_path import json_fast_path
 from inference_server.metrics import Identity, ModelMetrics
-from inference_server.plain_way import plain_way
 from inference_server.protocol import Inference
 from inference_server.replay import Record, Ring
+from inference_server.request_codec import RequestCodec
+from inference_server.responses import Response
 from inference_server.session import Model
-from inference_server.stats import Stats
+from inference_server.statistics import Stats
 from inference_server.tensors import Array
 from inference_server.workers import BatchQueue
 
@@ -61,7 +61,9 @@ class ServedModel:
         self._stats = Stats()
         replays_or_batches = replay_requests > 0 or self.max_batch_items > 1
         self.plain = (
-            None if replays_or_batches else plain_way(model, identity, metrics, self.update_cost, metrics.drift.note)
+            None
+            if replays_or_batches
+            else json_fast_path(model, identity, metrics, self.update_cost, metrics.drift.note)
         )
         """How plain requests are answered in the event loop, while they are quick; None where that cannot be."""
         self._quick_seconds = QUICK_SECONDS if threads > 1 else QUICK_SECONDS_OF_ONE_WORKER
@@ -71,8 +73,8 @@ class ServedModel:
         """The same of the bytes of its body."""
 
     def close(self) -> None:
-        """Nothing new is asked of it. The plain way has this object, and this object the plain way: together they would
-        keep the model until a garbage collection."""
+        """Ends new requests: the JSON fast path and this object refer to each other, and would keep the model until a
+        garbage collection."""
         self.plain = None
 
     @property
@@ -179,10 +181,10 @@ class ServedModel:
 
     def feedback(self, headers: dict[bytes, bytes], body: bytes) -> Response:
         """Raises RequestError."""
-        expanded = codings.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
+        expanded = content_encoding.expand(body, headers.get(b"content-encoding"), self._max_body_bytes)
         right, wrong = self._predictions.judge(feedback.decode(expanded))
         self.metrics.record_feedback(right=right, wrong=wrong)
-        return answers.json(
+        return responses.json(
             {
                 "model_name": self.identity.model,
                 "model_version": self.identity.revision,
@@ -192,10 +194,10 @@ class ServedModel:
         )
 
     def metadata(self) -> dict[str, Any]:
-        return described.metadata(self.identity, self._model.signature)
+        return metadata.metadata(self.identity, self._model.signature)
 
     def config(self) -> dict[str, Any]:
-        return described.config(self.identity, self._model.signature)
+        return metadata.config(self.identity, self._model.signature)
 
     def statistics(self) -> dict[str, Any]:
         """As the statistics extension has it."""
@@ -207,7 +209,7 @@ class ServedModel:
 
     def example(self) -> dict[str, Any]:
         """Raises InvalidRequest."""
-        return described.example(self._model.signature)
+        return metadata.example(self._model.signature)
 
     def recent(self) -> list[Record]:
         """What was asked lately, oldest first."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from inference_server import codings, protocol
-from inference_server.answers import OK, Response
+from inference_server import content_encoding, protocol
 from inference_server.metrics import Identity
 from inference_server.protocol import Inference, Signature
+from inference_server.responses import OK, Response
 from inference_server.tensors import Array, Buffer
 
 
@@ -32,7 +32,7 @@ class HttpRequestCodec:
     def read(self, signature: Signature) -> Inference:
         headers = self._headers
         coding = headers.get(b"content-encoding")
-        body = self._body if coding is None else codings.expand(self._body, coding, self._max_body_bytes)
+        body = self._body if coding is None else content_encoding.expand(self._body, coding, self._max_body_bytes)
         return protocol.decode(body, headers.get(protocol.HEADER_LENGTH), signature)
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Response:
@@ -43,9 +43,9 @@ class HttpRequestCodec:
 def coded(reply: protocol.Reply, headers: Mapping[bytes, bytes]) -> Response:
     """Compressed where the request, which has ``headers``, allows it and it is worth it."""
     accepted = headers.get(b"accept-encoding")
-    if accepted is None or len(reply.body) < codings.REPLY_MIN_BYTES:
+    if accepted is None or len(reply.body) < content_encoding.REPLY_MIN_BYTES:
         return Response(OK, reply.body, reply.headers)
-    coding = codings.choose(accepted)
+    coding = content_encoding.choose(accepted)
     if coding is None:
         return Response(OK, reply.body, reply.headers)
-    return Response(OK, codings.compress(reply.body, coding), (*reply.headers, (b"content-encoding", coding)))
+    return Response(OK, content_encoding.compress(reply.body, coding), (*reply.headers, (b"content-encoding", coding)))

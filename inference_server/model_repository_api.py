@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from inference_server.boot import LoadFailure
 from inference_server.errors import InvalidRequest
+from inference_server.loading import LoadFailure
 from inference_server.repository import ModelRepository
 
 

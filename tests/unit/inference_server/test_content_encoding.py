@@ -3,7 +3,7 @@ import zlib
 
 import pytest
 
-from inference_server.codings import choose, compress, expand
+from inference_server.content_encoding import choose, compress, expand
 from inference_server.errors import BodyTooLarge, InvalidRequest, UnsupportedCoding
 
 TEXT = b"some body " * 50

@@ -12,7 +12,7 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs
 from inference_server.app import App
-from inference_server.boot import LoadFailure, PreparedModel
+from inference_server.loading import LoadFailure, PreparedModel
 from inference_server.metrics import Identity
 from inference_server.repository import ModelEntry, ModelRepository
 from inference_server.server import Server, listen
@@ -67,7 +67,9 @@ class ServerProcess:
             explicit_model_control=options.explicit_model_control,
             replay_token=options.replay_token,
         )
-        self._server = Server(app, drain_seconds=options.drain_seconds, plain_asgi=options.plain_asgi, beside=self)
+        self._server = Server(
+            app, drain_seconds=options.drain_seconds, disable_fast_path=options.disable_fast_path, beside=self
+        )
         self._listener = listen(options.host, options.port)
         self._grpc = _grpc_server(app, options)
         self._drain_seconds = options.drain_seconds
@@ -88,7 +90,7 @@ class ServerProcess:
         return None if self._grpc is None else self._grpc.port
 
     def begin(self) -> None:
-        logs.event("listening", port=self.port, grpc_port=self.grpc_port, fast_lane=self._server.has_fast_lane)
+        logs.event("listening", port=self.port, grpc_port=self.grpc_port, fast_path=self._server.has_fast_path)
         if self._grpc is not None:
             self._grpc.start(asyncio.get_running_loop())
         Thread(target=self._load, name="load", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The fast lane: an inference request goes from its bytes to its answer without ASGI, at a third of the cost.
+"""The fast path: an inference request goes from its bytes to its answer without ASGI, at a third of the cost.
 
 uvicorn stays the owner of the connection. Whatever is not plain goes its way, byte for byte, through ``app.App``: other
 paths, a model that is not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, heads that are long, requests that
@@ -19,15 +19,15 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from edgemodel import metrics as contract
-from inference_server import codings, protocol
-from inference_server.answers import AS_JSON, OK, Response
+from inference_server import content_encoding, protocol
 from inference_server.app import App
 from inference_server.connection import Connection
 from inference_server.errors import Busy, client_disconnected
-from inference_server.exchange import HttpRequestCodec, coded
-from inference_server.plain_way import Answer
+from inference_server.json_fast_path import Answer
 from inference_server.protocol import HEADER_LENGTH
-from inference_server.served import InferenceWork, ServedModel
+from inference_server.request_codec import HttpRequestCodec, coded
+from inference_server.responses import AS_JSON, OK, Response
+from inference_server.served_model import InferenceWork, ServedModel
 from inference_server.workers import QueuedWork
 
 MAX_HEADS = 256
@@ -55,7 +55,7 @@ _USED_OF_UVICORN = {
 
 
 def fits() -> bool:
-    """Whether this uvicorn has what the lane stands on; if not, all requests have to go through ASGI."""
+    """Whether this uvicorn has what the fast path stands on; if not, all requests have to go through ASGI."""
     return all(
         tuple(inspect.signature(vars(HttpToolsProtocol).get(name, fits)).parameters) == parameters
         for name, parameters in _USED_OF_UVICORN.items()
@@ -136,8 +136,8 @@ def _head(data: bytes) -> Head | None:
         return head
 
 
-class FastLane(Connection):
-    """One connection. At any time it is uvicorn's, or one request of its is in the lane."""
+class FastPathConnection(Connection):
+    """One connection. At any time it is uvicorn's, or one request of its is in the fast path."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -171,7 +171,7 @@ class FastLane(Connection):
             super().data_received(data)
 
     def _take(self, data: bytes) -> bool:
-        """Whether ``data`` begins a request for the lane; it is answered then, or its body awaited."""
+        """Whether ``data`` begins a request for the fast path; it is answered then, or its body awaited."""
         cycle = self.cycle
         if not self._between_messages or (cycle is not None and not cycle.response_complete):
             return False
@@ -234,7 +234,12 @@ class FastLane(Connection):
             return True
         if reply is None:
             return False
-        if len(reply) < codings.REPLY_MIN_BYTES and head.keep_alive and not self._app.draining and not self._waiting:
+        if (
+            len(reply) < content_encoding.REPLY_MIN_BYTES
+            and head.keep_alive
+            and not self._app.draining
+            and not self._waiting
+        ):
             self.transport.write(_PLAIN % len(reply) + reply)
         else:
             self._send(head, coded(protocol.Reply(reply, AS_JSON), head.headers))

@@ -1,4 +1,4 @@
-"""``edgemodel serve``: a model on a desk."""
+"""``edgemodel serve``: a model on one's own machine."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SERVE = [sys.executable, "-c", "import sys; from edge_cli.main import main; sys.
 
 
 @contextmanager
-def desk(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
+def serve(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
     command = [*SERVE, *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True) as process:
@@ -40,7 +40,7 @@ def ended(*arguments: str | Path) -> tuple[int, str]:
 
 
 def test_a_file_is_served_and_what_is_printed_works(tmp_path: Path) -> None:
-    with desk(write_model(tmp_path / "double.onnx", 2.0), "--port", "0") as process:
+    with serve(write_model(tmp_path / "double.onnx", 2.0), "--port", "0") as process:
         assert process.stdout is not None
         head, takes, gives, example = (process.stdout.readline().strip() for _ in range(4))
         name, url = head.split()
@@ -60,7 +60,7 @@ def test_a_file_is_served_and_what_is_printed_works(tmp_path: Path) -> None:
 def test_several_models_and_an_artifact_are_served_side_by_side(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     artifact = artifacts.write_mlp(tmp_path / "artifact")
-    with desk(write_model(tmp_path / "one.onnx"), artifact, "--port", "0") as process:
+    with serve(write_model(tmp_path / "one.onnx"), artifact, "--port", "0") as process:
         assert process.stdout is not None
         told = [process.stdout.readline().split() for _ in range(8)]
         assert [line[0] for line in told if len(line) == 2] == ["one", artifacts.MODEL]
@@ -87,7 +87,7 @@ def test_what_cannot_be_served_is_told(tmp_path: Path, arguments: tuple[str, ...
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
-    with desk(model, "--port", "0") as process:
+    with serve(model, "--port", "0") as process:
         assert process.stdout is not None
         port = process.stdout.readline().split()[1].split(":")[2].split("/")[0]
         status, told = ended(model, "--port", port)
