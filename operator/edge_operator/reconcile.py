@@ -24,12 +24,12 @@ from edge_operator.decide.actions import (
     EnsureDaemonSet,
     EnsureNetworkPolicies,
     EnsureService,
+    RecordPreflight,
     RecordRevision,
-    RecordValidation,
     RecordVerdict,
     SetPins,
     StartJob,
-    StartValidation,
+    StartPreflight,
 )
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.status import timestamp
@@ -174,10 +174,10 @@ class Reconciler:
                 await self._say_of_revision(
                     namespace, name, {"verdict": verdict.value, "reason": reason, "message": message}
                 )
-            case StartValidation():
-                await self._create_once(objects.validation_job(observation, action))
-            case RecordValidation(name, validation):
-                await self._say_of_revision(namespace, name, {"validation": validation})
+            case StartPreflight():
+                await self._create_once(objects.preflight_job(observation, action))
+            case RecordPreflight(name, preflight):
+                await self._say_of_revision(namespace, name, {"validation": preflight})
             case EnsureDaemonSet(revision, variant, tolerations):
                 if revision.spec["serving"].get("replayRequests"):
                     await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))

@@ -32,7 +32,7 @@ from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
 from edge_operator.decide.registry_gc import ImagesInUse, TaggedImage, may_free, sweep
 from edge_operator.decide.status import timestamp
-from edge_operator.from_api import is_validation, read_job
+from edge_operator.from_api import is_preflight, read_job
 from edge_operator.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import (
@@ -167,5 +167,5 @@ def _busy(cache: ClusterCache) -> frozenset[str]:
     return frozenset(
         f"{namespace}/{model}"
         for (namespace, model), owned in cache.owned.items()
-        if any(read_job(raw, None).ended is None for raw in owned.jobs.values() if not is_validation(raw))
+        if any(read_job(raw, None).ended is None for raw in owned.jobs.values() if not is_preflight(raw))
     )

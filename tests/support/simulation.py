@@ -21,12 +21,12 @@ from edge_operator.decide.actions import (
     EnsureDaemonSet,
     EnsureNetworkPolicies,
     EnsureService,
+    RecordPreflight,
     RecordRevision,
-    RecordValidation,
     RecordVerdict,
     SetPins,
     StartJob,
-    StartValidation,
+    StartPreflight,
 )
 from edge_operator.decide.artifact import target_name
 from edge_operator.decide.observation import (
@@ -36,8 +36,8 @@ from edge_operator.decide.observation import (
     Observation,
     OperatorSettings,
     Pod,
+    PreflightJob,
     Revision,
-    ValidationJob,
 )
 from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
@@ -90,7 +90,7 @@ def artifact_report(variant: str) -> ArtifactReport:
 
 
 def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measured:
-    """What a validation Job reports of an artifact with 64 golden items, of which 61 have to agree."""
+    """What a preflight Job reports of an artifact with 64 golden items, of which 61 have to agree."""
     return Measured(Agreement(agree, 64, "95"), Latency(p50, p95, 500), "Cortex-A72", ("asimd",))
 
 
@@ -118,12 +118,12 @@ class Simulation:
     job_outcome: Any = None
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
-    validations: dict[str, ValidationJob] = field(default_factory=dict)
-    validations_started: list[StartValidation] = field(default_factory=list)
+    preflights: dict[str, PreflightJob] = field(default_factory=dict)
+    preflights_started: list[StartPreflight] = field(default_factory=list)
     target_outcome: dict[str, Any] = field(default_factory=dict)
-    """Node -> what every validation Job there ends with: a report, (reason, message), a crash in words, or None: it
+    """Node -> what every preflight Job there ends with: a report, (reason, message), a crash in words, or None: it
     ends without a word. "hangs": it does not end. It reports ``measured()`` where nothing is said of the node."""
-    validation_seconds: float = 15
+    preflight_seconds: float = 15
     rivals: tuple[str, ...] = ()
     name_taken: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -271,7 +271,7 @@ class Simulation:
             settings=self.settings,
             revisions=tuple(self.revisions.values()),
             jobs=tuple(self.jobs.values()),
-            validations=tuple(self.validations.values()),
+            preflights=tuple(self.preflights.values()),
             pods=tuple(self.pods.values()),
             nodes=tuple(self.nodes.values()),
             applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
@@ -409,24 +409,24 @@ class Simulation:
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
             case DeleteJob(name):
                 self.jobs.pop(name, None)
-                self.validations.pop(name, None)
+                self.preflights.pop(name, None)
             case RecordRevision(name, spec):
                 self.revisions.setdefault(name, Revision(name, f"uid-{name}", spec["fingerprint"], self.now, spec))
                 for variant in (item["name"] for item in spec["variants"]):
                     for either in (variant, puller_of(variant)):
                         self.pin_names[pin_key("vision", "m", name, either)] = (name, either)
-            case StartValidation(name, attempt):
-                self.validations[name] = ValidationJob(name, attempt, self.now, None, None, None)
-                self.validations_started.append(action)
-            case RecordValidation(name, validation):
-                self.revisions[name] = replace(self.revisions[name], validation=validation)
+            case StartPreflight(name, attempt):
+                self.preflights[name] = PreflightJob(name, attempt, self.now, None, None, None)
+                self.preflights_started.append(action)
+            case RecordPreflight(name, preflight):
+                self.revisions[name] = replace(self.revisions[name], preflight=preflight)
             case RecordVerdict(name, verdict, _, _):
                 self.revisions[name] = replace(self.revisions[name], verdict=verdict)
                 self.verdict_log.append(action)
             case DeleteRevision(name):
                 gone = self.revisions.pop(name, None)
-                for job in [s.name for s in self.validations_started if s.revision.name == name]:
-                    self.validations.pop(job, None)
+                for job in [s.name for s in self.preflights_started if s.revision.name == name]:
+                    self.preflights.pop(job, None)
                 for variant in (item["name"] for item in gone.spec["variants"]) if gone is not None else ():
                     self.daemonsets -= {daemonset_name(name, variant), daemonset_name(name, puller_of(variant))}
             case EnsureDaemonSet(revision, variant, _):
@@ -446,7 +446,7 @@ class Simulation:
 
     def react(self) -> None:
         self._end_jobs()
-        self._end_validations()
+        self._end_preflights()
         for key in [key for key in self.pods if key[0] not in self.nodes]:
             del self.pods[key]
         for node in self.nodes.values():
@@ -465,22 +465,22 @@ class Simulation:
                     published = Published(DIGEST, reports, CONVERTER_DIGEST if self.parsed.source.converter else None)
                     self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=published)
 
-    def _end_validations(self) -> None:
+    def _end_preflights(self) -> None:
         """A node answers while it is online."""
-        asked = {start.name: start.node for start in self.validations_started}
-        for name, job in self.validations.items():
+        asked = {start.name: start.node for start in self.preflights_started}
+        for name, job in self.preflights.items():
             node = self.nodes.get(asked[name])
             if job.ended is not None or node is None or not node.online:
                 continue
-            if self.now < job.created + timedelta(seconds=self.validation_seconds):
+            if self.now < job.created + timedelta(seconds=self.preflight_seconds):
                 continue
             outcome = self.target_outcome.get(node.name, measured())
             if isinstance(outcome, Measured | Unfit):
-                self.validations[name] = replace(job, ended=self.now, report=outcome)
+                self.preflights[name] = replace(job, ended=self.now, report=outcome)
             elif isinstance(outcome, tuple):
-                self.validations[name] = replace(job, ended=self.now, trouble=outcome)
+                self.preflights[name] = replace(job, ended=self.now, trouble=outcome)
             elif outcome != "hangs":
-                self.validations[name] = replace(job, ended=self.now, crashed=outcome or "")
+                self.preflights[name] = replace(job, ended=self.now, crashed=outcome or "")
 
     def _run_pods(self, node: Node) -> None:
         wanted = {

@@ -17,14 +17,14 @@ from edge_operator.decide.observation import (
     Observation,
     OperatorSettings,
     Pod,
+    PreflightJob,
     Revision,
-    ValidationJob,
 )
 from edge_operator.decide.placement import matches
 from edge_operator.decide.samples import Samples
 from edge_operator.from_api import (
     Raw,
-    is_validation,
+    is_preflight,
     made_by_daemonset,
     read_applied,
     read_job,
@@ -228,7 +228,7 @@ class ClusterCache:
             settings=self.settings,
             revisions=tuple(owned.revisions.values()),
             jobs=tuple(_jobs(owned)),
-            validations=tuple(_validations(owned)),
+            preflights=tuple(_preflights(owned)),
             pods=tuple(owned.pods.values()),
             nodes=tuple(self.nodes.values()),
             applied=tuple(owned.applied.values()),
@@ -336,11 +336,11 @@ class ClusterCache:
 
 
 def _jobs(owned: Owned) -> list[CompressionJob]:
-    return [_job(owned, raw) for raw in owned.jobs.values() if not is_validation(raw)]
+    return [_job(owned, raw) for raw in owned.jobs.values() if not is_preflight(raw)]
 
 
-def _validations(owned: Owned) -> list[ValidationJob]:
-    return [read_validation_job(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_validation(raw)]
+def _preflights(owned: Owned) -> list[PreflightJob]:
+    return [read_validation_job(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_preflight(raw)]
 
 
 def _job(owned: Owned, raw: Raw) -> CompressionJob:

@@ -40,7 +40,7 @@ class RecordVerdict:
 
 
 @dataclass(frozen=True)
-class StartValidation:
+class StartPreflight:
     """Ask ``node`` what the artifact of ``variant`` does there."""
 
     name: str
@@ -52,16 +52,16 @@ class StartValidation:
 
 
 @dataclass(frozen=True)
-class RecordValidation:
-    """Say in the status of revision ``name`` what its validation came to."""
+class RecordPreflight:
+    """Say in the status of revision ``name`` what its preflight came to."""
 
     name: str
-    validation: dict[str, Any]
+    preflight: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class DeleteRevision:
-    """Its DaemonSets and validation Jobs go with it."""
+    """Its DaemonSets and preflight Jobs go with it."""
 
     name: str
 
@@ -102,8 +102,8 @@ Action = (
     | DeleteJob
     | RecordRevision
     | RecordVerdict
-    | StartValidation
-    | RecordValidation
+    | StartPreflight
+    | RecordPreflight
     | DeleteRevision
     | EnsureDaemonSet
     | DeleteDaemonSet

@@ -10,9 +10,9 @@ from edge_operator.decide.artifact import Artifact
 from edge_operator.decide.fleet import Fleet
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement import Placement
+from edge_operator.decide.preflight import Preflight
 from edge_operator.decide.status import timestamp
 from edge_operator.decide.timers import Timers
-from edge_operator.decide.validation import Validation
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 
@@ -57,7 +57,7 @@ class PassContext:
     artifact: Artifact
     placement: Placement
     memory: Memory
-    validation: Validation
+    preflight: Preflight
     now: datetime
 
     @cached_property
@@ -116,8 +116,8 @@ class PassContext:
             and bool(self.placement.placed)
             and not self.observation.host_port_rivals
             and not self.observation.name_taken
-            and self.validation.done
-            and self.validation.rejection is None
+            and self.preflight.done
+            and self.preflight.rejection is None
         )
 
     def rejecting(self, rejection: dict[str, Any]) -> "PassContext":

@@ -22,11 +22,11 @@ from edge_operator.decide.pins import (
     unplace,
 )
 from edge_operator.decide.placement import place
+from edge_operator.decide.preflight import Preflight, decide_preflight
 from edge_operator.decide.rollout import Move, RolloutDecision, decide_rollout, find_trial
 from edge_operator.decide.status import Condition, NodeCounts
 from edge_operator.decide.steady_state import steady_state_conditions
 from edge_operator.decide.timers import Timers
-from edge_operator.decide.validation import Validation, decide_validation
 from edgemodel import reasons
 
 
@@ -50,11 +50,11 @@ def decide(observation: Observation, now: datetime) -> Decision:
         artifact=decide_artifact(observation, memory.rejected.keys(), now),
         placement=placement,
         memory=memory,
-        validation=decide_validation(observation, target, placement, settled, now),
+        preflight=decide_preflight(observation, target, placement, settled, now),
         now=now,
     )
-    if context.validation.rejection is not None:
-        return _rest(context.rejecting(_rejection(target, *context.validation.rejection, now)))
+    if context.preflight.rejection is not None:
+        return _rest(context.rejecting(_rejection(target, *context.preflight.rejection, now)))
     if not context.may_try():
         return _rest(context)
     checks, judgement = context.reported.entries, context.reported.judgement
@@ -114,15 +114,15 @@ def _decision(
     wake_at: datetime | None,
 ) -> Decision:
     """``progress`` is ``status.rollout``: None while no candidate is on trial."""
-    artifact, validation = context.artifact, context.validation
+    artifact, preflight = context.artifact, context.preflight
     candidate = context.target if progress is not None else None
     before, after = upkeep(context, candidate)
     fleet = context.fleet
     changed = {change.node for change in pins}
     leaving = [change for change in roll_back(fleet) if change.node not in changed]
     changes = one_for_each_node((*unplace(fleet), *pins, *leaving, *end_deferrals(fleet)))
-    actions = (*artifact.actions, *before, *validation.actions, *changes, *after)
-    times = (artifact.wake_at, validation.wake_at, wake_at, fleet.next_routes())
+    actions = (*artifact.actions, *before, *preflight.actions, *changes, *after)
+    times = (artifact.wake_at, preflight.wake_at, wake_at, fleet.next_routes())
     wakes = [time for time in times if time is not None]
     status = _status(context, conditions, checks, _count(context, failures), candidate, progress)
     return Decision(status, actions, min(wakes, default=None))
@@ -142,7 +142,7 @@ def _status(
         _available(counts),
         Condition("ArtifactReady", artifact.revision is not None, artifact.reason, artifact.message),
         *_nodes_pending(counts),
-        *_latency_unverified(context.validation),
+        *_latency_unverified(context.preflight),
     ]
     before = observation.status.get("conditions") or []
     return {
@@ -151,7 +151,7 @@ def _status(
         "candidateRevision": candidate,
         "rejectedRevisions": _rejected(memory),
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
-        "validation": context.validation.status,
+        "validation": context.preflight.status,
         "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
         "rollout": progress,
@@ -221,9 +221,9 @@ def _nodes_pending(counts: NodeCounts) -> list[Condition]:
     return [Condition("NodesPending", True, reasons.NODES_OFFLINE, message)]
 
 
-def _latency_unverified(validation: Validation) -> list[Condition]:
+def _latency_unverified(preflight: Preflight) -> list[Condition]:
     """Tools that know only kstatus's conditions take no notice: it is told, and holds nothing up."""
-    text = validation.unverified
+    text = preflight.unverified
     return [Condition("LatencyUnverified", True, reasons.LATENCY_UNVERIFIED, text)] if text else []
 
 

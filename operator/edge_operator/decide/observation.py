@@ -76,7 +76,7 @@ class CompressionJob:
 
 
 @dataclass(frozen=True)
-class ValidationJob:
+class PreflightJob:
     """``ended``: None while it runs. ``report`` is what its container said, or None when it said nothing usable."""
 
     name: str
@@ -104,7 +104,7 @@ class Revision:
     spec: dict[str, Any]
     verdict: str = ""
     """``status.verdict``; empty before there is one."""
-    validation: dict[str, Any] | None = None
+    preflight: dict[str, Any] | None = None
     """``status.validation``; None before there is one."""
 
 
@@ -156,7 +156,7 @@ class Observation:
     revisions: tuple[Revision, ...] = ()
     jobs: tuple[CompressionJob, ...] = ()
     """That compress."""
-    validations: tuple[ValidationJob, ...] = ()
+    preflights: tuple[PreflightJob, ...] = ()
     pods: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     applied: tuple[Applied, ...] = ()

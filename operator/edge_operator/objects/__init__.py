@@ -4,7 +4,7 @@ from edge_operator.objects.common import Object
 from edge_operator.objects.daemonset import daemonset, replay_secret
 from edge_operator.objects.job import job
 from edge_operator.objects.network import network_policies, service
+from edge_operator.objects.preflight import preflight_job
 from edge_operator.objects.revision import revision
-from edge_operator.objects.validation import validation_job
 
-__all__ = ["Object", "daemonset", "job", "network_policies", "replay_secret", "revision", "service", "validation_job"]
+__all__ = ["Object", "daemonset", "job", "network_policies", "preflight_job", "replay_secret", "revision", "service"]

@@ -2,7 +2,7 @@
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
-from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_SERVER, COMPONENT_VALIDATOR, LABEL_COMPONENT, LABEL_MODEL
+from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_PREFLIGHT, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL
 
 
 def service(observation: Observation, port: int) -> Object:
@@ -36,7 +36,7 @@ def network_policies(observation: Observation) -> list[Object]:
         _policy(observation, "server", COMPONENT_SERVER, ingress=asked, egress=followed),
         _policy(observation, "compressor", COMPONENT_COMPRESSOR, ingress=[], egress=[{}]),
         *(
-            [_policy(observation, "validator", COMPONENT_VALIDATOR, ingress=[], egress=[])]
+            [_policy(observation, "validator", COMPONENT_PREFLIGHT, ingress=[], egress=[])]
             if observation.spec.validation is not None
             else []
         ),

@@ -27,12 +27,12 @@ from edge_operator.decide.actions import (
     EnsureDaemonSet,
     EnsureNetworkPolicies,
     EnsureService,
+    RecordPreflight,
     RecordRevision,
-    RecordValidation,
     RecordVerdict,
     SetPins,
     StartJob,
-    StartValidation,
+    StartPreflight,
 )
 from edge_operator.decide.observation import Observation
 from edge_operator.prometheus import PrometheusSettings
@@ -94,8 +94,8 @@ def everything(observation: Observation, _: datetime) -> Decision:
         StartJob("m-1", 1, observation.spec),
         RecordRevision(revision.name, revision.spec),
         RecordVerdict(revision.name, Verdict.PASS, "Promoted", ""),
-        StartValidation("m-2", 1, revision, "default", "camera-1", timedelta(seconds=600)),
-        RecordValidation(revision.name, {"classes": []}),
+        StartPreflight("m-2", 1, revision, "default", "camera-1", timedelta(seconds=600)),
+        RecordPreflight(revision.name, {"classes": []}),
         EnsureDaemonSet(revision, "default"),
         EnsureService(8080),
         EnsureNetworkPolicies(),

@@ -9,8 +9,8 @@ from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.endpoints import scrape_targets
 from edgemodel.names import (
     API_VERSION,
+    COMPONENT_PREFLIGHT,
     COMPONENT_SERVER,
-    COMPONENT_VALIDATOR,
     LABEL_COMPONENT,
     LABEL_MODEL,
     LABEL_REVISION,
@@ -210,11 +210,11 @@ def test_a_job_that_validates_is_none_that_compresses() -> None:
     cache, changed = make()
     cache.see(model(1))
     validation = raw("Job", "m-5f1c-0a1b2c3d-1", 2)
-    validation["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_VALIDATOR
+    validation["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_PREFLIGHT
     cache.see(validation)
     cache.see(raw("Job", "m-91ab-1", 3))
     pod = raw("Pod", "m-5f1c-0a1b2c3d-1-x", 4)
-    pod["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_VALIDATOR
+    pod["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_PREFLIGHT
     pod["metadata"]["ownerReferences"] = [{"kind": "Job", "uid": "uid-m-5f1c-0a1b2c3d-1"}]
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "not yet"}}
     changed.clear()
@@ -222,7 +222,7 @@ def test_a_job_that_validates_is_none_that_compresses() -> None:
     assert changed == [("vision", "m")]
     observation = cache.observe(("vision", "m"))
     assert observation is not None
-    assert [(job.name, job.waits_for) for job in observation.validations] == [
+    assert [(job.name, job.waits_for) for job in observation.preflights] == [
         ("m-5f1c-0a1b2c3d-1", "ErrImagePull: not yet")
     ]
     assert [job.name for job in observation.jobs] == ["m-91ab-1"]

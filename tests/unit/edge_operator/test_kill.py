@@ -90,7 +90,7 @@ def said(message: str) -> str:
 
 def validated(revision: Revision) -> list[dict[str, Any]]:
     """What its validation came to; when depends on the kill."""
-    classes = (revision.validation or {"classes": []})["classes"]
+    classes = (revision.preflight or {"classes": []})["classes"]
     return [{key: value for key, value in item.items() if key != "measuredAt"} for item in classes]
 
 
@@ -104,7 +104,7 @@ def outcome(world: Simulation) -> tuple[object, ...]:
         {node: world.runs(node) for node in world.nodes},
         sorted(world.daemonsets),
         world.jobs_started,
-        [start.name for start in world.validations_started],
+        [start.name for start in world.preflights_started],
         {name: validated(revision) for name, revision in world.revisions.items()},
         sorted(world.revisions),
     )

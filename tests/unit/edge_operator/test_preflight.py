@@ -8,7 +8,7 @@ import pytest
 
 from edge_operator import objects
 from edge_operator.decide.actions import DeleteJob
-from edge_operator.decide.validation import MAX_ATTEMPTS, MAX_CLASSES
+from edge_operator.decide.preflight import MAX_ATTEMPTS, MAX_CLASSES
 from edge_operator.from_api import read_validation_job
 from edgemodel import reasons, serving, target
 from edgemodel.spec import parse_spec
@@ -36,7 +36,7 @@ def rejected(world: Simulation) -> dict[str, Any]:
     return dict(item)
 
 
-def until_validating(world: Simulation) -> None:
+def until_preflight(world: Simulation) -> None:
     world.run(23)
     assert world.ready_reason() == reasons.VALIDATING
 
@@ -46,7 +46,7 @@ def until_validating(world: Simulation) -> None:
 
 def test_no_node_serves_a_candidate_before_a_node_of_its_class_has_said_yes() -> None:
     world = fleet()
-    until_validating(world)
+    until_preflight(world)
     for _ in range(10):
         world.step()
         assert not any(node.pins for node in world.nodes.values())
@@ -54,14 +54,14 @@ def test_no_node_serves_a_candidate_before_a_node_of_its_class_has_said_yes() ->
     world.run(400)
     assert world.ready_reason() == reasons.SERVING
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
-    (start,) = world.validations_started
+    (start,) = world.preflights_started
     assert (start.variant, start.revision.name) == ("default", world.target())
 
 
 def test_the_node_that_is_asked_is_the_one_that_would_switch_first() -> None:
     world = fleet(5)
     world.run(60)
-    (start,) = world.validations_started
+    (start,) = world.preflights_started
     switched = next(patch.node for patch in world.pin_log)
     assert start.node == switched
 
@@ -74,7 +74,7 @@ def test_what_was_measured_is_told_and_stays_told() -> None:
     assert entry["message"] == ("golden set agrees on 100 %, limit 95 % (n = 64); p50 1.000 ms, limit 20 ms (n = 500)")
     assert (entry["p95Milliseconds"], entry["cpu"], entry["instructionSets"]) == ("2.000", "Cortex-A72", ["asimd"])
     (revision,) = world.revisions.values()
-    assert revision.validation == {"classes": [entry]}
+    assert revision.preflight == {"classes": [entry]}
     assert world.condition("LatencyUnverified") is None
 
 
@@ -82,7 +82,7 @@ def test_without_validation_nothing_is_asked_and_nothing_is_said() -> None:
     world = fleet(validation=None)
     world.run(400)
     assert world.status["stableRevision"] == world.target()
-    assert world.validations_started == []
+    assert world.preflights_started == []
     assert all(status["validation"] is None for status in world.history)
 
 
@@ -93,7 +93,7 @@ def test_each_variant_and_architecture_is_a_class_of_its_own() -> None:
     world.add_node("arm-1", "arm64")
     world.run(60)
     assert classes(world).keys() == {"default/amd64", "default/arm64", "pi/arm64"}
-    asked = {(start.variant, start.node) for start in world.validations_started}
+    asked = {(start.variant, start.node) for start in world.preflights_started}
     assert {("pi", "pi-1"), ("default", "arm-1")} < asked
     assert len(asked) == 3
 
@@ -130,12 +130,12 @@ def test_an_update_is_validated_while_stable_serves_on_and_new_nodes_get_stable(
     stable = world.target()
     world.new_source("b")
     world.add_node("late")
-    until_validating(world)
+    until_preflight(world)
     world.run(8)
     assert all(world.runs(node) == {stable} for node in world.nodes)
     world.run(400)
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
-    assert len(world.validations_started) == 2
+    assert len(world.preflights_started) == 2
 
 
 # --- what rejects a candidate ---
@@ -196,16 +196,16 @@ def test_a_job_that_tells_why_it_failed_rejects_for_that_reason(outcome: Any) ->
     assert rejected(world)["reason"] == reason
     assert rejected(world)["message"] == f"node camera-1 (default/amd64): {why}"
     assert world.ready_reason() == reasons.VALIDATION_FAILED
-    assert len(world.validations_started) == 1
+    assert len(world.preflights_started) == 1
 
 
 def test_one_that_crashes_is_tried_again_with_growing_delays_and_then_rejects() -> None:
     world = fleet(1, target_outcome={"camera-1": "exit code 132"})
     world.run(250)
-    assert [start.attempt for start in world.validations_started] == [1, 2, 3]
+    assert [start.attempt for start in world.preflights_started] == [1, 2, 3]
     assert rejected(world)["reason"] == reasons.VALIDATION_FAILED
     assert "ended 3 times without a report (exit code 132)" in rejected(world)["message"]
-    assert world.validations_started[-1].name in rejected(world)["message"]
+    assert world.preflights_started[-1].name in rejected(world)["message"]
 
 
 def test_one_that_crashes_once_is_forgiven() -> None:
@@ -214,20 +214,20 @@ def test_one_that_crashes_once_is_forgiven() -> None:
     world.target_outcome.clear()
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
-    assert len(world.validations_started) == 2
+    assert len(world.preflights_started) == 2
 
 
 def test_a_report_that_is_heard_of_after_the_end_of_its_job_is_heard() -> None:
     """Job and pod are watched apart: at the last attempt, too, there is time for the pod's words to come."""
     world = fleet(1, target_outcome={"camera-1": ""})
-    while len(world.validations_started) < MAX_ATTEMPTS or world.ready_reason() != reasons.VALIDATING:
+    while len(world.preflights_started) < MAX_ATTEMPTS or world.ready_reason() != reasons.VALIDATING:
         world.step()
         world.now += world.now.resolution * 1_000_000
     world.run(17)
-    name = world.validations_started[-1].name
-    job = world.validations[name]
+    name = world.preflights_started[-1].name
+    job = world.preflights[name]
     assert job.ended is not None
-    world.validations[name] = type(job)(name, 3, job.created, job.ended, measured(), None)
+    world.preflights[name] = type(job)(name, 3, job.created, job.ended, measured(), None)
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
     assert world.condition("LatencyUnverified") is None
@@ -238,10 +238,10 @@ def test_one_class_that_fails_rejects_at_once_and_ends_the_other_jobs() -> None:
     world.add_node("arm-1", "arm64")
     world.run(60)
     assert rejected(world)["message"].startswith("node camera-1 ")
-    assert {job.ended is not None for job in world.validations.values()} == {True}
+    assert {job.ended is not None for job in world.preflights.values()} == {True}
     (revision,) = world.revisions.values()
-    assert revision.validation is not None
-    assert {item["name"]: item.get("verdict") for item in revision.validation["classes"]} == {
+    assert revision.preflight is not None
+    assert {item["name"]: item.get("verdict") for item in revision.preflight["classes"]} == {
         "default/amd64": "Fail",
         "default/arm64": None,
     }
@@ -271,7 +271,7 @@ def test_a_rejected_candidate_is_asked_again_only_after_a_change_of_the_retry_to
     world.change(rollout={**world.spec["rollout"], "retryToken": "1"})
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
-    assert len(world.validations_started) == 2
+    assert len(world.preflights_started) == 2
 
 
 def test_a_limit_that_is_tuned_while_others_are_asked_holds_at_once() -> None:
@@ -298,7 +298,7 @@ def test_a_class_without_a_labelled_node_goes_on_unverified_and_says_so() -> Non
     assert unverified["message"] == "default/amd64: validation.nodeSelector validate=yes selects none of its nodes (2)"
     assert "p50Milliseconds" not in classes(world)["default/amd64"]
     assert classes(world)["default/arm64"]["verdict"] == "Pass"
-    assert [start.node for start in world.validations_started] == ["arm-1"]
+    assert [start.node for start in world.preflights_started] == ["arm-1"]
 
 
 def test_a_class_whose_nodes_are_offline_when_the_candidate_comes_goes_on_unverified() -> None:
@@ -327,8 +327,8 @@ def test_while_no_node_at_all_is_online_the_candidate_waits_and_nothing_is_plann
 
 def test_a_node_that_goes_away_while_it_is_asked_is_waited_for_until_the_deadline_and_condemns_nothing() -> None:
     world = fleet(2, {**EVERY_CAMERA, "deadlineSeconds": 60})
-    until_validating(world)
-    (start,) = world.validations_started
+    until_preflight(world)
+    (start,) = world.preflights_started
     world.cut(start.node)
     world.run(100)
     assert world.ready_reason() == reasons.VALIDATING
@@ -338,14 +338,14 @@ def test_a_node_that_goes_away_while_it_is_asked_is_waited_for_until_the_deadlin
     assert f"node {start.node} did not answer within 60 s (validation.deadlineSeconds): it is offline" in str(
         unverified
     )
-    assert not world.validations
+    assert not world.preflights
     assert world.status["candidateRevision"] == world.target()
 
 
 def test_a_node_that_comes_back_in_time_is_heard() -> None:
     world = fleet(2)
-    until_validating(world)
-    (start,) = world.validations_started
+    until_preflight(world)
+    (start,) = world.preflights_started
     world.cut(start.node)
     world.run(100)
     world.join(start.node)
@@ -356,9 +356,9 @@ def test_a_node_that_comes_back_in_time_is_heard() -> None:
 
 def test_a_node_without_room_leaves_its_class_unverified_with_the_schedulers_words() -> None:
     world = fleet(1, {**EVERY_CAMERA, "deadlineSeconds": 60}, target_outcome={"camera-1": "hangs"})
-    until_validating(world)
-    for name, job in world.validations.items():
-        world.validations[name] = type(job)(**{**vars(job), "waits_for": "0/1 nodes: Insufficient memory"})
+    until_preflight(world)
+    for name, job in world.preflights.items():
+        world.preflights[name] = type(job)(**{**vars(job), "waits_for": "0/1 nodes: Insufficient memory"})
     world.step()
     ready = world.condition("Ready")
     assert ready is not None
@@ -393,7 +393,7 @@ def test_paused_no_job_starts_and_a_result_of_one_that_runs_is_kept() -> None:
     world.change(rollout={**world.spec["rollout"], "paused": True})
     world.run(60)
     assert world.ready_reason() == reasons.PAUSED
-    assert world.validations_started == []
+    assert world.preflights_started == []
     world.change(rollout={**world.spec["rollout"], "paused": False})
     world.step()
     world.change(rollout={**world.spec["rollout"], "paused": True})
@@ -410,15 +410,15 @@ def test_a_candidate_on_trial_is_not_asked_when_validation_is_switched_on() -> N
     world.change(validation=EVERY_CAMERA)
     world.run(300)
     assert world.status["stableRevision"] == world.target()
-    assert world.validations_started == []
+    assert world.preflights_started == []
 
 
 def test_switched_off_the_rollout_begins_and_the_jobs_end() -> None:
     world = fleet(target_outcome=dict.fromkeys(("camera-1", "camera-2", "camera-3"), "hangs"))
-    until_validating(world)
+    until_preflight(world)
     world.change(validation=None)
     world.step()
-    assert not world.validations
+    assert not world.preflights
     world.run(300)
     assert world.status["stableRevision"] == world.target()
     assert world.status["validation"] is None
@@ -426,12 +426,12 @@ def test_switched_off_the_rollout_begins_and_the_jobs_end() -> None:
 
 def test_a_candidate_that_is_overtaken_is_asked_no_more() -> None:
     world = fleet()
-    until_validating(world)
-    (start,) = world.validations_started
+    until_preflight(world)
+    (start,) = world.preflights_started
     world.new_source("b")
     decision = world.step()
     assert DeleteJob(start.name) in decision.actions
-    assert not world.validations
+    assert not world.preflights
     world.run(400)
     assert world.status["stableRevision"] == world.target()
 
@@ -449,7 +449,7 @@ def test_a_candidate_that_comes_back_after_another_is_not_asked_anew() -> None:
     world.run(300)
     assert world.status["stableRevision"] == name
     assert world.status["validation"]["revision"] == name
-    assert [start.revision.name for start in world.validations_started].count(name) == 1
+    assert [start.revision.name for start in world.preflights_started].count(name) == 1
 
 
 def test_validation_makes_no_revision() -> None:
@@ -470,7 +470,7 @@ def test_both_statuses_are_what_the_schema_takes() -> None:
     (version,) = crd["spec"]["versions"]
     schema = _closed(version["schema"]["openAPIV3Schema"]["properties"]["status"])
     (revision,) = world.revisions.values()
-    jsonschema.Draft202012Validator(schema).validate({"validation": revision.validation})
+    jsonschema.Draft202012Validator(schema).validate({"validation": revision.preflight})
 
 
 # --- the Job ---
@@ -480,10 +480,10 @@ def made(**spec: Any) -> tuple[Simulation, dict[str, Any], dict[str, Any]]:
     """(world, validation Job, DaemonSet of the same variant)."""
     world = fleet(1, **({"validation": spec.pop("validation")} if "validation" in spec else {}))
     world.change(**spec)
-    until_validating(world)
-    (start,) = world.validations_started
+    until_preflight(world)
+    (start,) = world.preflights_started
     observation = world.observe()
-    job = objects.validation_job(observation, start)
+    job = objects.preflight_job(observation, start)
     return world, job, objects.daemonset(observation, start.revision, start.variant, observation.spec.tolerations)
 
 
@@ -537,7 +537,7 @@ def test_neither_the_service_nor_anybody_else_reaches_it_and_it_reaches_nobody()
 
 def test_its_name_fits_a_label_for_the_longest_revision() -> None:
     world, _, _ = made()
-    (start,) = world.validations_started
+    (start,) = world.preflights_started
     assert len(start.name) - len(world.target()) + 51 <= 63
 
 

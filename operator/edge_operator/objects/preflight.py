@@ -1,22 +1,22 @@
-"""The validation Job of one hardware class: the artifact's own image on one node, one try, as restricted as a server.
+"""The preflight Job of one hardware class: the artifact's own image on one node, one try, as restricted as a server.
 
 It takes what a server takes of its node, for some seconds, and gives it back.
 """
 
-from edge_operator.decide.actions import StartValidation
+from edge_operator.decide.actions import StartPreflight
 from edge_operator.decide.observation import Observation
 from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
-from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_VALIDATOR, LABEL_REVISION, LABEL_VARIANT
+from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_PREFLIGHT, LABEL_REVISION, LABEL_VARIANT
 
 KEPT_SECONDS = 24 * 3600
 """For its log. One that is gone before its result was read is started again."""
 
 
-def validation_job(observation: Observation, start: StartValidation) -> Object:
+def preflight_job(observation: Observation, start: StartPreflight) -> Object:
     revision, variant = start.revision, start.variant
     labels = {LABEL_REVISION: revision.name, LABEL_VARIANT: variant}
-    meta = metadata(observation.namespace, start.name, observation.name, COMPONENT_VALIDATOR, **labels)
+    meta = metadata(observation.namespace, start.name, observation.name, COMPONENT_PREFLIGHT, **labels)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

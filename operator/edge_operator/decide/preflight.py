@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from edge_operator.decide.actions import Action, DeleteJob, RecordValidation, StartValidation
-from edge_operator.decide.observation import Node, Observation, Revision, ValidationJob
+from edge_operator.decide.actions import Action, DeleteJob, RecordPreflight, StartPreflight
+from edge_operator.decide.observation import Node, Observation, PreflightJob, Revision
 from edge_operator.decide.placement import Placed, Placement, matches
 from edge_operator.decide.status import MESSAGE_MAX, timestamp
 from edgemodel import reasons
 from edgemodel import spec as words
-from edgemodel.names import validation_job_prefix
+from edgemodel.names import preflight_job_prefix
 from edgemodel.target import Measured, Unfit
 from edgemodel.verdict import Verdict
 
@@ -37,7 +37,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Validation:
+class Preflight:
     """``done``: nothing here keeps the first wave from beginning; else ``reason`` and ``message`` say what does."""
 
     status: dict[str, Any] | None = None
@@ -76,27 +76,27 @@ class _Class:
     waits_for: str = ""
 
 
-def decide_validation(
+def decide_preflight(
     observation: Observation, target: str, placement: Placement, settled: Collection[str | None], now: datetime
-) -> Validation:
+) -> Preflight:
     """``settled``: revisions whose rollout has come to an end, stable or rejected."""
     revision = observation.revision(target)
     if revision is None:
         before = observation.status.get("validation")
-        return Validation(before if _is_over(before) else None, actions=_stop(observation))
+        return Preflight(before if _is_over(before) else None, actions=_stop(observation))
     known, on_trial = _known(observation, revision), observation.status.get("candidateRevision") == target
     if observation.spec.validation is None or target in settled or on_trial:
         known = known if _is_over(known) else None
-        return Validation(known, actions=(*_stop(observation), *_record(revision, known)))
+        return Preflight(known, actions=(*_stop(observation), *_record(revision, known)))
     if not placement.placed or observation.name_taken or observation.host_port_rivals:
-        return Validation(known, actions=_stop(observation))
+        return Preflight(known, actions=_stop(observation))
     if known is None:
         if observation.spec.rollout.paused:
             message = f"spec.rollout.paused: {target} is not validated, and goes to no node"
-            return Validation(None, False, reasons.PAUSED, message, actions=_stop(observation))
+            return Preflight(None, False, reasons.PAUSED, message, actions=_stop(observation))
         if not any(placed.node.online for placed in placement.placed):
             message = f"no node is online to take {target}"
-            return Validation(None, False, reasons.NODES_OFFLINE, message, actions=_stop(observation))
+            return Preflight(None, False, reasons.NODES_OFFLINE, message, actions=_stop(observation))
         known = _plan(observation.spec.validation, placement, revision)
     return _go_on(observation, observation.spec.validation, revision, known, now)
 
@@ -140,13 +140,13 @@ def _entry(name: str, members: list[Placed], spec: words.Validation) -> Entry:
 
 def _go_on(
     observation: Observation, spec: words.Validation, revision: Revision, known: dict[str, Any], now: datetime
-) -> Validation:
+) -> Preflight:
     classes = [_look(observation, spec, revision, entry, now) for entry in known["classes"]]
     status = {**known, "classes": [item.entry for item in classes]}
     failed = _failed(status)
     if failed is not None:
         rejection = failed["reason"], failed["message"]
-        return Validation(status, rejection=rejection, actions=(*_stop(observation), *_record(revision, status)))
+        return Preflight(status, rejection=rejection, actions=(*_stop(observation), *_record(revision, status)))
     pending = [item for item in classes if "verdict" not in item.entry]
     actions = (
         *(action for item in classes for action in item.actions),
@@ -154,10 +154,10 @@ def _go_on(
         *_record(revision, status),
     )
     if not pending:
-        return Validation(status, actions=actions)
+        return Preflight(status, actions=actions)
     wakes = [item.wake_at for item in pending if item.wake_at is not None]
     reason, message = _waits(observation, revision, pending)
-    return Validation(status, False, reason, message, actions=actions, wake_at=min(wakes, default=None))
+    return Preflight(status, False, reason, message, actions=actions, wake_at=min(wakes, default=None))
 
 
 def _waits(observation: Observation, revision: Revision, pending: list[_Class]) -> tuple[str, str]:
@@ -175,8 +175,8 @@ def _look(observation: Observation, spec: words.Validation, revision: Revision, 
         return _Class(_judged(entry, spec))
     if "verdict" in entry:
         return _Class(entry)
-    prefix = validation_job_prefix(revision.name, entry["name"], entry["node"])
-    jobs = [job for job in observation.validations if job.name.startswith(prefix) and not job.deleting]
+    prefix = preflight_job_prefix(revision.name, entry["name"], entry["node"])
+    jobs = [job for job in observation.preflights if job.name.startswith(prefix) and not job.deleting]
     job = max(jobs, key=lambda job: job.attempt, default=None)
     if job is None:
         return _start(observation, spec, revision, entry, 1)
@@ -203,13 +203,13 @@ def _start(observation: Observation, spec: words.Validation, revision: Revision,
         return _Class(_unverified(entry, f"node {entry['node']} went offline before it was asked"))
     if observation.spec.rollout.paused:
         return _Class(entry)
-    name = f"{validation_job_prefix(revision.name, entry['name'], entry['node'])}{attempt}"
-    start = StartValidation(name, attempt, revision, entry["variant"], entry["node"], spec.deadline)
+    name = f"{preflight_job_prefix(revision.name, entry['name'], entry['node'])}{attempt}"
+    start = StartPreflight(name, attempt, revision, entry["variant"], entry["node"], spec.deadline)
     return _Class(entry, (start,), name)
 
 
 def _while_it_runs(
-    observation: Observation, spec: words.Validation, entry: Entry, job: ValidationJob, now: datetime
+    observation: Observation, spec: words.Validation, entry: Entry, job: PreflightJob, now: datetime
 ) -> _Class:
     overdue = job.created + spec.deadline + TO_BEGIN
     if now < overdue:
@@ -220,7 +220,7 @@ def _while_it_runs(
     return _Class(_unverified(entry, f"node {entry['node']} did not answer within {limit}: {why}"))
 
 
-def _given_up(entry: Entry, job: ValidationJob) -> Entry:
+def _given_up(entry: Entry, job: PreflightJob) -> Entry:
     if job.crashed:
         tells = f"its log tells: kubectl logs job/{job.name}"
         text = f"the validation ended {job.attempt} times without a report ({job.crashed}); {tells}"
@@ -230,7 +230,7 @@ def _given_up(entry: Entry, job: ValidationJob) -> Entry:
 
 def _stop(observation: Observation, but: Collection[str] = ()) -> tuple[Action, ...]:
     """Of Jobs that still run; the others stay for their logs, until their revision or their time is over."""
-    running = [job for job in observation.validations if job.ended is None and not job.deleting]
+    running = [job for job in observation.preflights if job.ended is None and not job.deleting]
     return tuple(DeleteJob(job.name) for job in running if job.name not in but)
 
 
@@ -304,14 +304,14 @@ def _known(observation: Observation, revision: Revision) -> dict[str, Any] | Non
     before: dict[str, Any] | None = observation.status.get("validation")
     if before is not None and before["revision"] == revision.name:
         return before
-    return {"revision": revision.name, **revision.validation} if revision.validation else None
+    return {"revision": revision.name, **revision.preflight} if revision.preflight else None
 
 
 def _record(revision: Revision, status: dict[str, Any] | None) -> tuple[Action, ...]:
     """Once."""
-    if status is None or revision.validation is not None or not _is_over(status):
+    if status is None or revision.preflight is not None or not _is_over(status):
         return ()
-    return (RecordValidation(revision.name, {key: value for key, value in status.items() if key != "revision"}),)
+    return (RecordPreflight(revision.name, {key: value for key, value in status.items() if key != "revision"}),)
 
 
 def _node(observation: Observation, entry: Entry) -> Node | None:
