@@ -25,6 +25,8 @@ from tests.unit.chart.rendering import (
     rights,
 )
 
+pytestmark = pytest.mark.lab_programs
+
 PROMETHEUS_OPERATOR = "monitoring.coreos.com/v1"  # on request only
 
 

@@ -210,6 +210,7 @@ def test_the_examples_of_what_is_too_much_are_what_the_limits_say() -> None:
 # --- the chart's copy ---
 
 
+@pytest.mark.lab_programs
 def test_the_chart_carries_the_same_definitions_and_keeps_them() -> None:
     objects = render()
     assert len(of_kind(objects, "CustomResourceDefinition")) == len(CRDS)

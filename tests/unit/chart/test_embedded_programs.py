@@ -10,6 +10,8 @@ import urllib3
 from tests.support import registry
 from tests.unit.chart import registry_program, rendering
 
+pytestmark = pytest.mark.lab_programs
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -45,6 +45,8 @@ from tests.support.site import SiteError, wait_until
 from tests.unit.chart.api_server import ApiServer
 from tests.unit.chart.rendering import NAMESPACE, Object, of_kind, render, rights
 
+pytestmark = pytest.mark.lab_programs
+
 SECONDS = 30
 REGISTRY = "em-registry"
 Right = tuple[bool, str, str]

@@ -17,6 +17,8 @@ from edge_oci.references import Reference
 from tests.unit.edge_oci import distribution, realm
 from tests.unit.edge_oci.conftest import Pauses
 
+pytestmark = pytest.mark.lab_programs
+
 
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:

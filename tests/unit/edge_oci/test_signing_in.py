@@ -40,6 +40,7 @@ def ada(host: str, *, knows: bool = True) -> StaticLogin:
     return StaticLogin(frozenset({host}), Login("ada", "right" if knows else "not-the-password"))
 
 
+@pytest.mark.lab_programs
 def test_credentials_are_sent_ahead(guarded: FaultyProxy, repository: Open, megabyte: Path) -> None:
     own = repository(guarded.host, credentials=ada(guarded.host))
     blobs.push_blob(own, megabyte, chunk_bytes=300_000)
@@ -47,6 +48,7 @@ def test_credentials_are_sent_ahead(guarded: FaultyProxy, repository: Open, mega
     assert [request.path for request in refused] == ["/v2/"]
 
 
+@pytest.mark.lab_programs
 def test_a_wrong_password_fails_at_once(guarded: FaultyProxy, repository: Open, megabyte: Path, pauses: Pauses) -> None:
     own = repository(guarded.host, credentials=ada(guarded.host, knows=False))
     with pytest.raises(Unauthorized, match="user 'ada' is refused") as raised:
@@ -57,6 +59,7 @@ def test_a_wrong_password_fails_at_once(guarded: FaultyProxy, repository: Open, 
     assert len(guarded.requests) == 2
 
 
+@pytest.mark.lab_programs
 def test_missing_credentials_are_asked_for(guarded: FaultyProxy, repository: Open) -> None:
     own = repository(guarded.host, credentials=ada("other.example"))
     with pytest.raises(Unauthorized, match=f"there are no credentials for {guarded.host}/"):

@@ -16,6 +16,8 @@ from tests.unit.edge_oci.conftest import Pauses
 from tests.unit.edge_oci.faulty import Answer, FaultyProxy
 from tests.unit.edge_oci.realm import Realm
 
+pytestmark = pytest.mark.lab_programs
+
 Open = Callable[..., Repository]
 
 

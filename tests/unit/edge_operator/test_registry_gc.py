@@ -166,6 +166,7 @@ def bench(folder: Path, moved: dict[str, str], tmp_path: Path) -> Iterator[Bench
         yield Bench(url.removeprefix("http://"), Signer(key, certificate), tmp_path)
 
 
+@pytest.mark.lab_programs
 async def test_the_manifests_of_an_image_that_no_revision_names_are_deleted(bench: Bench) -> None:
     old, kept = bench.publish(b"old"), bench.publish(b"kept")
     below = [entry["digest"] for entry in get_manifest(bench.repository("vision/defects"), old).content["manifests"]]
@@ -181,6 +182,7 @@ async def test_the_manifests_of_an_image_that_no_revision_names_are_deleted(benc
     assert list_tags(bench.repository("vision/defects")) == [artifact_tag(b"kept".hex().ljust(16, "0"), "default")]
 
 
+@pytest.mark.lab_programs
 async def test_what_users_pushed_stays(bench: Bench, tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     source.write_bytes(b"a source")
@@ -199,6 +201,7 @@ async def test_what_users_pushed_stays(bench: Bench, tmp_path: Path) -> None:
     assert bench.cluster.annotations == {}
 
 
+@pytest.mark.lab_programs
 async def test_what_a_running_job_pushed_stays_until_its_revision_names_it(bench: Bench) -> None:
     bench.see_job()
     pushed = bench.publish(b"first variant")
@@ -211,6 +214,7 @@ async def test_what_a_running_job_pushed_stays_until_its_revision_names_it(bench
     assert bench.holds(pushed)
 
 
+@pytest.mark.lab_programs
 async def test_the_checkpoints_of_a_training_stay_while_its_job_runs_and_are_all_deleted_afterwards(
     bench: Bench, folder: Path, moved: dict[str, str]
 ) -> None:
@@ -236,6 +240,7 @@ async def test_the_checkpoints_of_a_training_stay_while_its_job_runs_and_are_all
     assert len(before) - len(blobs(folder)) == 7  # three states, their manifests, and the empty configuration of all
 
 
+@pytest.mark.lab_programs
 async def test_what_only_looks_like_a_checkpoint_stays(bench: Bench) -> None:
     users = bench.keep(1, b"a model of a user's", kind="application/onnx")
     await bench.collect()
@@ -243,6 +248,7 @@ async def test_what_only_looks_like_a_checkpoint_stays(bench: Bench) -> None:
     assert bench.holds(users)
 
 
+@pytest.mark.lab_programs
 async def test_the_registry_restarts_once_after_a_deletion_and_frees_the_bytes(
     bench: Bench, folder: Path, moved: dict[str, str]
 ) -> None:
@@ -263,6 +269,7 @@ async def test_the_registry_restarts_once_after_a_deletion_and_frees_the_bytes(
     assert bench.holds(kept)
 
 
+@pytest.mark.lab_programs
 async def test_a_second_restart_waits_for_the_next_day_and_for_the_end_of_jobs(bench: Bench) -> None:
     bench.publish(b"old")
     await bench.collect()
@@ -283,6 +290,7 @@ async def test_a_second_restart_waits_for_the_next_day_and_for_the_end_of_jobs(b
     assert bench.cluster.restarts != yesterday
 
 
+@pytest.mark.lab_programs
 async def test_a_deletion_that_broke_off_is_brought_to_its_end(
     bench: Bench, folder: Path, moved: dict[str, str]
 ) -> None:
@@ -305,6 +313,7 @@ async def test_a_registry_that_does_not_answer_is_asked_again_at_the_next_sweep(
     assert "old artifacts stay for now" in caplog.text
 
 
+@pytest.mark.lab_programs
 async def test_the_catalog_is_listed_with_a_token_of_the_operator(bench: Bench) -> None:
     bench.publish(b"one", repository="vision/defects")
     bench.publish(b"two", repository="audio/words")

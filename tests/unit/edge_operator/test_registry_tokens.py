@@ -298,6 +298,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.lab_programs
 async def test_the_real_registry_takes_a_push_under_the_own_name_only(
     folder: Path, keys: tuple[bytes, bytes], realm: str
 ) -> None:
@@ -314,6 +315,7 @@ async def test_the_real_registry_takes_a_push_under_the_own_name_only(
     assert await asyncio.to_thread(pushes) == {"own": 201, "other": 401, "bad": 401}
 
 
+@pytest.mark.lab_programs
 async def test_the_real_registry_refuses_a_token_of_another_key_or_an_old_one(
     folder: Path, keys: tuple[bytes, bytes], realm: str
 ) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from charts.images.torch_cpu import add_stubs, blank_gpu_code
 
+pytestmark = pytest.mark.lab_programs
+
 NO_DEVICE = 100
 
 

@@ -125,6 +125,7 @@ def web_configuration(private: Path, client: bool = False) -> str:
     return json.dumps({"tls_server_config": own, "basic_auth_users": {"edge": BCRYPT_OF_PROMETHEUS_TEST}})
 
 
+@pytest.mark.lab_programs
 async def test_prometheus_own_tls_and_password_are_met(tmp_path: Path, private: Path) -> None:
     with run_prometheus(tmp_path / "prometheus", web=web_configuration(private)) as address:
         url = f"https://{address}"
@@ -139,6 +140,7 @@ async def test_prometheus_own_tls_and_password_are_met(tmp_path: Path, private: 
             await ask(url, credentials=untrusted)
 
 
+@pytest.mark.lab_programs
 async def test_prometheus_that_wants_our_certificate_gets_it(tmp_path: Path, private: Path) -> None:
     files = {"ca_crt": "server.crt", "tls_crt": "client.crt", "tls_key": "client.key"}
     own = {name: (private / file).read_text() for name, file in files.items()}

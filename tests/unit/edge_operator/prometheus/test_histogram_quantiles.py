@@ -38,6 +38,7 @@ def generated(random: Random) -> dict[float, int]:
 HISTOGRAMS = {**BY_HAND, **{f"generated {seed}": generated(Random(seed)) for seed in range(40)}}
 
 
+@pytest.mark.lab_programs
 async def test_quantiles_are_those_of_prometheus(tmp_path: Path) -> None:
     """What it calls NaN is None here."""
     past = History()

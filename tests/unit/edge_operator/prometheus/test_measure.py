@@ -26,6 +26,8 @@ from edge_operator.prometheus.measure import NO_USERS
 from edgemodel import metrics
 from tests.support.prometheus import History, run_prometheus
 
+pytestmark = pytest.mark.lab_programs
+
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = SINCE + timedelta(seconds=600)
 FIRST, LAST = 5, 590
