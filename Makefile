@@ -1,7 +1,8 @@
 # onnxruntime would otherwise report on its use to its maker.
 export ORT_DISABLE_TELEMETRY := 1
 
-# Two commands do everything: `make demo` and `make test`. Both install what they need and say so first.
+# Three commands do everything: `make check` in two minutes, `make test` for the whole, and `make demo` for a look. Each
+# installs what it needs and says so first.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PYTEST := $(RUN) -m pytest -q
 UNIT_WORKERS := 2
 E2E_WORKERS := 4
 
-.PHONY: help demo test lint types imports unit contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
+.PHONY: help demo check test lint types imports unit unit-quick unit-programs unit-all contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,10 +23,14 @@ demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model 
 # Two at a time what is not in each other's way: tests that have the lab to themselves mostly wait for it.
 BESIDE := $(MAKE) --no-print-directory --jobs 2
 
+check: $(VENV)/ready ## lint, types, import contracts and the quick unit tests: under two minutes, without root, lab or compiler
+	$(BESIDE) lint types imports
+	$(MAKE) --no-print-directory unit-quick
+
 test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
 	$(BESIDE) lab-test lint types imports
 	$(MAKE) --no-print-directory --jobs 1 contract e2e-install e2e-beside
-	$(BESIDE) e2e-alone unit
+	$(BESIDE) e2e-alone unit-all
 
 lint: $(VENV)/ready ## ruff: errors, style, security
 	$(RUN) -m ruff check .
@@ -37,7 +42,16 @@ types: $(VENV)/ready ## mypy, strict
 imports: $(VENV)/ready ## the directions of import
 	$(VENV)/bin/lint-imports
 
-unit: $(VENV)/ready lab-up ## tests that need no cluster, but some of the programs that come with the lab
+unit: $(VENV)/ready ## every unit test that needs nothing but the environment
+	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) -m "not lab_programs" tests/unit
+
+unit-quick: $(VENV)/ready # of these, the ones that take no longer than a moment
+	$(PYTEST) -n $(UNIT_WORKERS) -m "not lab_programs and not slow" tests/unit
+
+unit-programs: $(VENV)/ready lab-up ## the unit tests that start programs of the lab: a registry, Prometheus, helm
+	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) -m lab_programs tests/unit
+
+unit-all: $(VENV)/ready lab-up ## every unit test
 	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) tests/unit
 
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server

@@ -26,10 +26,13 @@ FIXTURES: Final = frozenset({"registry", "locked_registry", "objects"})
 _current: pytest.Item | None = None
 
 
-def find(name: str, *, package: str) -> str:
-    """Returns the path of a program on PATH. A test that needs it and finds none fails; it is never skipped."""
-    found = shutil.which(name)
-    assert found, f"{name} is missing; it comes with the lab: make lab-up, or apt-get install {package}"
+def find(*names: str, package: str) -> str:
+    """Returns the path of the first of these programs on PATH.
+
+    Raises AssertionError if there is none: a test that needs a program and finds none fails, and is never skipped.
+    """
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    assert found, f"{names[0]} is missing; it comes with the lab: make lab-up, or apt-get install {package}"
     return found
 
 
@@ -67,4 +70,3 @@ def _program(executable: str | os.PathLike[str], environment: Any) -> Path | Non
     search = (environment or os.environ).get("PATH")
     path = Path(shutil.which(name, path=search) or name)
     return None if path.is_relative_to(tempfile.gettempdir()) else path
-

@@ -1,7 +1,6 @@
 """A real Prometheus for tests: Debian's, on a loopback port, with a history that the test makes up."""
 
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -9,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support import lab_programs
 
 SERIES = Mapping[str, str]
 DEADLINE_SECONDS = 60
@@ -47,21 +48,26 @@ def _number(value: float) -> str:
 def run_prometheus(
     directory: Path, history: History | None = None, scrape: str = "", web: str = "", flags: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Its address, ``127.0.0.1:<port>``. ``scrape``: scrape_configs in YAML; ``web``: a web configuration file."""
+    """Runs Prometheus and yields its address, ``127.0.0.1:<port>``.
+
+    ``scrape``: scrape_configs in YAML; ``web``: the contents of a web configuration file.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     data = directory / "data"
     data.mkdir(exist_ok=True)
     if history is not None and history.lines:
         history.write(directory / "history.txt")
         backfill = ["tsdb", "create-blocks-from", "openmetrics", str(directory / "history.txt"), str(data)]
-        subprocess.run([_program("promtool"), *backfill], check=True, capture_output=True)
+        subprocess.run(
+            [lab_programs.find("promtool", package="prometheus"), *backfill], check=True, capture_output=True
+        )
     (directory / "prometheus.yml").write_text(scrape or "scrape_configs: []\n")
     (directory / "web.yml").write_text(web)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = [
-        _program("prometheus"),
+        lab_programs.find("prometheus", package="prometheus"),
         f"--config.file={directory}/prometheus.yml",
         f"--storage.tsdb.path={data}",
         "--storage.tsdb.retention.time=100y",
@@ -89,9 +95,3 @@ def _read(stream: Iterable[str], log: list[str], ready: threading.Event) -> None
         log.append(line)
         if re.search("Server is ready to receive web requests", line):
             ready.set()
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    assert found, f"{name} is missing: apt-get install --no-install-recommends prometheus"
-    return found

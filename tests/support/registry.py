@@ -1,7 +1,6 @@
 """A real registry for tests: Debian's docker-registry, on a loopback port of its own choosing."""
 
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -9,33 +8,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import lab_programs
+
 ANY_PORT = "127.0.0.1:0"
 """For ``http.addr`` of its configuration."""
 
 
 @dataclass
 class RegistryProgram:
-    """A running docker-registry; ``host`` is ``127.0.0.1:<port>``, ``log`` what it has said so far, by lines."""
+    """A running docker-registry at ``host``, ``127.0.0.1:<port>``; ``log`` holds the lines that it has logged."""
 
     host: str
     log: list[str]
     process: "subprocess.Popen[str]"
 
     def stop(self) -> None:
-        """Silent when it has ended."""
+        """Ends it; does nothing when it has ended already."""
         self.process.terminate()
         self.process.wait()
 
 
 def program() -> str:
-    found = shutil.which("docker-registry") or shutil.which("registry")
-    assert found, "the registry's program is missing: apt-get install --no-install-recommends docker-registry"
-    return found
+    return lab_programs.find("docker-registry", "registry", package="docker-registry")
 
 
 @contextmanager
 def run_registry(configuration: Path) -> Iterator[RegistryProgram]:
-    """Runs until the context ends. ``configuration`` must have ``http.addr`` ANY_PORT and ``log.level`` info."""
+    """Runs a registry until the context ends.
+
+    ``configuration`` must have ``http.addr`` ANY_PORT and ``log.level`` info.
+    """
     process = subprocess.Popen(
         [program(), "serve", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -52,7 +54,7 @@ def run_registry(configuration: Path) -> Iterator[RegistryProgram]:
 
 
 def _address(stderr: Iterator[str], log: list[str]) -> str:
-    """Where it listens: it says so when it does."""
+    """Returns the ``host:port`` that it logs once it listens."""
     for line in stderr:
         log.append(line)
         found = re.search(r"listening on (127\.0\.0\.1:\d+)", line)
