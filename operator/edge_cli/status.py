@@ -17,7 +17,7 @@ def describe(model: Object) -> str:
     lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
     lines += _revisions(status)
     lines += _section("artifacts", _table(map(_artifact, status.get("artifacts") or ())))
-    lines += _section("validated before the first wave", _table(map(_class, _classes(status))))
+    lines += _section("preflight", _table(map(_class, _classes(status))))
     lines += _section("checks", _table(map(_check, status.get("checks") or ())))
     lines += _section("rejected", [f"{item['name']}: {_text(item)}" for item in status.get("rejectedRevisions") or ()])
     pending = conditions.get("NodesPending")
@@ -62,7 +62,7 @@ def _artifact(item: Object) -> list[str]:
 
 
 def _classes(status: Object) -> Sequence[Object]:
-    found: Sequence[Object] = (status.get("validation") or {}).get("classes") or ()
+    found: Sequence[Object] = (status.get("preflight") or {}).get("classes") or ()
     return found
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.observation import Applied, CompressionJob, Node, Pod, PreflightJob, Revision
-from edgemodel import reasons, target
+from edgemodel import preflight_report, reasons
 from edgemodel.converter import CONVERTER, FETCH
 from edgemodel.names import (
     ANNOTATION_APPLIED,
@@ -107,25 +107,25 @@ def read_job(raw: Raw, pod: Raw | None) -> CompressionJob:
 
 
 def is_preflight(job: Raw) -> bool:
-    """A Job that validates, where others compress."""
+    """Tells a preflight Job from a compression Job."""
     return bool((job["metadata"].get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_PREFLIGHT)
 
 
-def read_validation_job(raw: Raw, pod: Raw | None) -> PreflightJob:
+def read_preflight_job(raw: Raw, pod: Raw | None) -> PreflightJob:
     """As ``read_job``."""
     meta = raw["metadata"]
     end, ended = _end(raw, pod)
     terminated = _terminated_state(_last_container(pod)) or {}
     trouble = _job_trouble(pod, terminated, _PREFLIGHT) if ended is not None else None
     if trouble is not None and trouble[0] == reasons.DEADLINE_EXCEEDED and _never_began(terminated):
-        message = "the image did not come within spec.validation.deadlineSeconds, or its container could not be made"
+        message = "the image did not come within spec.preflight.deadlineSeconds, or its container could not be made"
         trouble = reasons.IMAGE_PULL_FAILED, f"{message}: kubectl describe job {meta['name']} leads to its pod's events"
     return PreflightJob(
         name=meta["name"],
         attempt=int((meta.get("annotations") or {}).get(ANNOTATION_ATTEMPT, "1")),
         created=_time(meta["creationTimestamp"]),
         ended=ended,
-        report=target.decode(terminated.get("message", "")),
+        report=preflight_report.decode(terminated.get("message", "")),
         trouble=trouble,
         crashed=_crash(pod, terminated),
         deleting="deletionTimestamp" in meta,
@@ -155,7 +155,7 @@ def read_revision(raw: Raw) -> Revision:
         created=_time(meta["creationTimestamp"]),
         spec=raw["spec"],
         verdict=(raw.get("status") or {}).get("verdict", ""),
-        preflight=(raw.get("status") or {}).get("validation"),
+        preflight=(raw.get("status") or {}).get("preflight"),
     )
 
 
@@ -208,7 +208,7 @@ class _Work:
 
 
 _COMPRESSION = _Work("compression", "spec.compression.deadlineSeconds", "spec.compression.resources")
-_PREFLIGHT = _Work("the validation", "spec.validation.deadlineSeconds", "spec.serving.resources")
+_PREFLIGHT = _Work("the preflight", "spec.preflight.deadlineSeconds", "spec.serving.resources")
 
 
 def _job_trouble(pod: Raw | None, terminated: Raw | None, work: _Work) -> tuple[str, str] | None:

@@ -177,7 +177,7 @@ class Reconciler:
             case StartPreflight():
                 await self._create_once(objects.preflight_job(observation, action))
             case RecordPreflight(name, preflight):
-                await self._say_of_revision(namespace, name, {"validation": preflight})
+                await self._say_of_revision(namespace, name, {"preflight": preflight})
             case EnsureDaemonSet(revision, variant, tolerations):
                 if revision.spec["serving"].get("replayRequests"):
                     await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))

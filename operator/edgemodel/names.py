@@ -23,7 +23,7 @@ MANAGED_BY = "edgemodel-operator"
 COMPONENT_COMPRESSOR = "compressor"
 COMPONENT_SERVER = "server"
 COMPONENT_PULLER = "puller"
-COMPONENT_PREFLIGHT = "validator"
+COMPONENT_PREFLIGHT = "preflight"
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """Hash of what the operator last applied, so that an unchanged object costs no write."""
@@ -116,7 +116,7 @@ def daemonset_name(revision: str, variant: str) -> str:
 
 
 def preflight_job_prefix(revision: str, hardware_class: str, node: str) -> str:
-    """The name of a validation Job without its attempt, which has one digit: at most 62 characters."""
+    """The name of a preflight Job without its attempt, which has one digit: at most 62 characters."""
     return f"{revision}-{short_hash(f'{hardware_class}/{node}', 8)}-"
 
 

@@ -18,17 +18,17 @@ STEP_FAILED: Final = "StepFailed"  # a step cannot be applied to this model: the
 BUDGET_EXCEEDED: Final = "BudgetExceeded"  # the gate failed: relax the budget or change the steps
 EVALUATION_INCONCLUSIVE: Final = "EvaluationInconclusive"  # too few samples for the margin: the message says how many
 ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push for good
-OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a validation: spec.serving's
-DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a validation: its own
+OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a preflight: spec.serving's
+DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a preflight: its own
 COMPRESSION_FAILED: Final = "CompressionFailed"  # an unexpected error in the compressor: its log tells
 CONVERTER_FAILED: Final = (
     "ConverterFailed"  # of spec.source.converter: it ended with an error, or wrote no file that can be
 )
 # taken; the message has its exit code and the end of its log, or what it must do: mend it and name its new digest
 
-# --- the validation Job of a hardware class (spec.validation) ---
-VALIDATION_FAILED: Final = "ValidationFailed"  # too few golden items agree there, or it is too slow: another recipe, or
-# another limit (validation.maxLatencyMilliseconds) and rollout.retryToken
+# --- the preflight Job of a hardware class (spec.preflight) ---
+PREFLIGHT_FAILED: Final = "PreflightFailed"  # too few golden items agree there, or it is too slow: another recipe, or
+# another limit (preflight.maxLatencyMilliseconds) and rollout.retryToken
 LATENCY_UNVERIFIED: Final = "LatencyUnverified"  # no node of a class could be asked: label one, or bring one online,
 # before the next candidate comes; nothing waits for it
 
@@ -38,7 +38,9 @@ REGISTRY_UNREACHABLE: Final = "RegistryUnreachable"
 
 # --- the operator: while things go on ---
 COMPRESSING: Final = "Compressing"
-VALIDATING: Final = "Validating"  # on a node of each hardware class, before the first wave (spec.validation)
+PREFLIGHT_RUNNING: Final = (
+    "PreflightRunning"  # on a node of each hardware class, before the first wave (spec.preflight)
+)
 ROLLING_OUT: Final = "RollingOut"
 SOAKING: Final = "Soaking"
 BAKING: Final = "Baking"

@@ -94,12 +94,12 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class Validation:
+class PreflightSpec:
     """A Job on one node of each hardware class, before the first wave."""
 
     node_selector: dict[str, str]
     """Of the nodes that may take part, besides the placement's."""
-    class_labels: tuple[str, ...] = ()
+    hardware_class_labels: tuple[str, ...] = ()
     """Node labels that tell hardware classes apart, besides variant and architecture."""
     max_latency_milliseconds: str | None = None
     """Of the median; a decimal string."""
@@ -122,7 +122,7 @@ class EdgeModelSpec:
     rollout: Rollout = Rollout()
     analysis: Analysis = WITHOUT_SPEC
     revision_history_limit: int = 5
-    validation: Validation | None = None
+    preflight: PreflightSpec | None = None
     """None: the first node that serves an artifact is the first of its kind that it runs on."""
 
     @property
@@ -141,7 +141,7 @@ class EdgeModelSpec:
         What is added here later must be left out while it has its default: another hash of an unchanged spec would
         roll out every model at the operator's upgrade.
 
-        Waves, limits, selectors and the validation are not in it, so that tuning them starts nothing. The retry token
+        Waves, limits, selectors and the preflight are not in it, so that tuning them starts nothing. The retry token
         is: changing it makes a rejected revision a new one.
         """
         serving: dict[str, Any] = {
@@ -237,7 +237,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),
         revision_history_limit=spec.get("revisionHistoryLimit", 5),
-        validation=_validation(spec["validation"]) if "validation" in spec else None,
+        preflight=_preflight(spec["preflight"]) if "preflight" in spec else None,
     )
 
 
@@ -271,10 +271,10 @@ def _variant(value: dict[str, Any], steps: tuple[dict[str, Any], ...], resources
     )
 
 
-def _validation(value: dict[str, Any]) -> Validation:
-    return Validation(
+def _preflight(value: dict[str, Any]) -> PreflightSpec:
+    return PreflightSpec(
         node_selector=dict(value["nodeSelector"]),
-        class_labels=tuple(value.get("classLabels") or ()),
+        hardware_class_labels=tuple(value.get("hardwareClassLabels") or ()),
         max_latency_milliseconds=value.get("maxLatencyMilliseconds"),
         deadline=timedelta(seconds=value.get("deadlineSeconds", 600)),
     )

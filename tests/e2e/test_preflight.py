@@ -7,15 +7,15 @@ from tests.support.live import CAMERAS
 
 ASKED, NOT_ASKED = CAMERAS
 HOSTNAME = "kubernetes.io/hostname"
-VALIDATION = {"nodeSelector": {HOSTNAME: ASKED}, "classLabels": [HOSTNAME], "maxLatencyMilliseconds": "2"}
+PREFLIGHT = {"nodeSelector": {HOSTNAME: ASKED}, "hardwareClassLabels": [HOSTNAME], "maxLatencyMilliseconds": "2"}
 """Each node is a class of its own, and one of them has nobody who may be asked."""
 
 
 def test_a_node_says_what_the_artifact_does_there_and_one_that_is_too_slow_gets_to_no_node(work: Workspace) -> None:
-    work.apply(source={"uri": publish_mlp(work, "quick")}, validation=VALIDATION)
+    work.apply(source={"uri": publish_mlp(work, "quick")}, preflight=PREFLIGHT)
     model = work.ready()
     stable = model["status"]["stableRevision"]
-    asked, not_asked = sorted(model["status"]["validation"]["classes"], key=lambda item: str(item["name"]))
+    asked, not_asked = sorted(model["status"]["preflight"]["classes"], key=lambda item: str(item["name"]))
     assert (asked["node"], asked["verdict"]) == (ASKED, "Pass")
     assert asked["goldenAgree"] == asked["goldenItems"] > 0
     assert 0 < float(asked["p50Milliseconds"]) < 2
@@ -26,15 +26,15 @@ def test_a_node_says_what_the_artifact_does_there_and_one_that_is_too_slow_gets_
     assert unverified is not None
     assert NOT_ASKED in unverified["message"]
     revision = work.site.get("edgemodelrevision", stable, "-n", work.namespace)
-    assert revision["status"]["validation"] == {"classes": model["status"]["validation"]["classes"]}
+    assert revision["status"]["preflight"] == {"classes": model["status"]["preflight"]["classes"]}
 
     work.apply(source={"uri": publish_mlp(work, "slow", slow=400)})
-    message = work.stalled(reasons.VALIDATION_FAILED)
+    message = work.stalled(reasons.PREFLIGHT_FAILED)
     assert f"node {ASKED} (default/" in message
     assert "limit 2 ms" in message
     status = work.get()["status"]
     assert status["stableRevision"] == stable
-    assert status["rejectedRevisions"][0]["reason"] == reasons.VALIDATION_FAILED
+    assert status["rejectedRevisions"][0]["reason"] == reasons.PREFLIGHT_FAILED
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, stable)
     daemonsets = work.site.get("daemonsets", "-n", work.namespace)["items"]
     assert {item["metadata"]["labels"]["edgemodel.io/revision"] for item in daemonsets} == {stable}

@@ -41,9 +41,9 @@ from edge_operator.decide.observation import (
 )
 from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
+from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import EdgeModelSpec, parse_spec
-from edgemodel.target import Agreement, Latency, Measured, Unfit
 
 SETTINGS = OperatorSettings(
     server_image="registry.example/server@sha256:" + "0" * 64,
@@ -89,9 +89,9 @@ def artifact_report(variant: str) -> ArtifactReport:
     )
 
 
-def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measured:
+def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measurement:
     """What a preflight Job reports of an artifact with 64 golden items, of which 61 have to agree."""
-    return Measured(Agreement(agree, 64, "95"), Latency(p50, p95, 500), "Cortex-A72", ("asimd",))
+    return Measurement(GoldenAgreement(agree, 64, "95"), LatencyPercentiles(p50, p95, 500), "Cortex-A72", ("asimd",))
 
 
 class Killed(Exception):
@@ -475,7 +475,7 @@ class Simulation:
             if self.now < job.created + timedelta(seconds=self.preflight_seconds):
                 continue
             outcome = self.target_outcome.get(node.name, measured())
-            if isinstance(outcome, Measured | Unfit):
+            if isinstance(outcome, Measurement | Incompatible):
                 self.preflights[name] = replace(job, ended=self.now, report=outcome)
             elif isinstance(outcome, tuple):
                 self.preflights[name] = replace(job, ended=self.now, trouble=outcome)

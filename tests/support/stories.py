@@ -40,7 +40,7 @@ ANALYSES: tuple[Any, ...] = (
     {"missingData": {"deadlineSeconds": 60, "onDeadline": "RollBack"}},
     {"missingData": {"deadlineSeconds": 20, "onDeadline": "Proceed"}},
 )
-VALIDATIONS: tuple[Any, ...] = (
+PREFLIGHTS: tuple[Any, ...] = (
     None,
     {"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20", "deadlineSeconds": 60},
     {"nodeSelector": {"board": "pi"}, "deadlineSeconds": 60},
@@ -138,7 +138,7 @@ def tell(story: tuple[dict[str, Any], list[Event]]) -> Tale:
     world.spec = model_spec(serving={"strategy": setting["strategy"]})
     world.spec["rollout"]["progressDeadlineSeconds"] = 130
     _analyse(Tale(world), setting["analysis"])
-    _validate(Tale(world), setting["validation"])
+    _preflight(Tale(world), setting["preflight"])
     tale = Tale(world)
     tale.run(setting["head"])
     for verb, *arguments in events:
@@ -168,8 +168,8 @@ def _analyse(tale: Tale, which: int) -> None:
     tale.world.change(analysis=ANALYSES[which])
 
 
-def _validate(tale: Tale, which: int) -> None:
-    tale.world.change(validation=VALIDATIONS[which])
+def _preflight(tale: Tale, which: int) -> None:
+    tale.world.change(preflight=PREFLIGHTS[which])
 
 
 def _on_target(tale: Tale, which: int) -> None:
@@ -250,7 +250,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "cure": lambda tale: tale.world.trouble.clear(),
     "job": _job,
     "analysis": _analyse,
-    "validation": _validate,
+    "preflight": _preflight,
     "on target": _on_target,
     "measured": _measured,
     "faulty": _faulty,
@@ -282,7 +282,7 @@ _EVENTS = st.one_of(
     st.tuples(st.just("cure")),
     st.tuples(st.just("job"), st.integers(0, len(OUTCOMES) - 1)),
     st.tuples(st.just("analysis"), st.integers(0, len(ANALYSES) - 1)),
-    st.tuples(st.just("validation"), st.integers(0, len(VALIDATIONS) - 1)),
+    st.tuples(st.just("preflight"), st.integers(0, len(PREFLIGHTS) - 1)),
     st.tuples(st.just("on target"), st.integers(0, len(ON_TARGET) - 1)),
     st.tuples(st.just("on target"), st.integers(1, len(ON_TARGET) - 1)),
     st.tuples(st.just("measured"), st.sampled_from(["up", "up", "down", "empty"]), st.sampled_from([0.0, 0.5, 20.0])),
@@ -298,7 +298,7 @@ STORIES = st.tuples(
             "start": st.sampled_from([2, 8]),
             "head": st.sampled_from([0, 25, 200]),
             "analysis": st.integers(0, len(ANALYSES) - 1),
-            "validation": st.sampled_from([0, 0, 1, 2]),
+            "preflight": st.sampled_from([0, 0, 1, 2]),
         }
     ),
     st.lists(_EVENTS, min_size=4, max_size=16),

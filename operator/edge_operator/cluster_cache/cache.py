@@ -30,8 +30,8 @@ from edge_operator.from_api import (
     read_job,
     read_node,
     read_pod,
+    read_preflight_job,
     read_revision,
-    read_validation_job,
 )
 from edgemodel.names import (
     API_VERSION,
@@ -340,7 +340,7 @@ def _jobs(owned: Owned) -> list[CompressionJob]:
 
 
 def _preflights(owned: Owned) -> list[PreflightJob]:
-    return [read_validation_job(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_preflight(raw)]
+    return [read_preflight_job(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_preflight(raw)]
 
 
 def _job(owned: Owned, raw: Raw) -> CompressionJob:

@@ -108,7 +108,7 @@ class PassContext:
         )
 
     def may_try(self) -> bool:
-        """The target is there, new, not rejected, validated where that is wanted, and has nodes to go to."""
+        """The target is there, new, not rejected, through preflight where that is asked for, and has nodes to go to."""
         return (
             self.artifact.revision is not None
             and self.target != self.memory.stable

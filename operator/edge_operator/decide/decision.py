@@ -151,7 +151,7 @@ def _status(
         "candidateRevision": candidate,
         "rejectedRevisions": _rejected(memory),
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
-        "validation": context.preflight.status,
+        "preflight": context.preflight.status,
         "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
         "rollout": progress,

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.samples import Samples
+from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
 from edgemodel.report import Report
 from edgemodel.spec import EdgeModelSpec
-from edgemodel.target import TargetReport
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class PreflightJob:
     attempt: int
     created: datetime
     ended: datetime | None
-    report: TargetReport | None
+    report: PreflightReport | None
     trouble: tuple[str, str] | None
     """(reason, message) when it failed without a report and trying again is no use."""
     crashed: str = ""
@@ -105,7 +105,7 @@ class Revision:
     verdict: str = ""
     """``status.verdict``; empty before there is one."""
     preflight: dict[str, Any] | None = None
-    """``status.validation``; None before there is one."""
+    """``status.preflight``; None before there is one."""
 
 
 @dataclass(frozen=True)

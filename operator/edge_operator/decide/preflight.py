@@ -21,7 +21,7 @@ from edge_operator.decide.status import MESSAGE_MAX, timestamp
 from edgemodel import reasons
 from edgemodel import spec as words
 from edgemodel.names import preflight_job_prefix
-from edgemodel.target import Measured, Unfit
+from edgemodel.preflight_report import Incompatible, Measurement
 from edgemodel.verdict import Verdict
 
 MAX_CLASSES = 20
@@ -33,7 +33,7 @@ TO_BEGIN = timedelta(seconds=60)
 MAX_NAMED = 5
 
 Entry = dict[str, Any]
-"""One of ``status.validation.classes``; without a verdict while its Job runs."""
+"""One of ``status.preflight.classes``; without a verdict while its Job runs."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Preflight:
     """``done``: nothing here keeps the first wave from beginning; else ``reason`` and ``message`` say what does."""
 
     status: dict[str, Any] | None = None
-    """``status.validation``."""
+    """``status.preflight``."""
     done: bool = True
     reason: str = ""
     message: str = ""
@@ -82,33 +82,33 @@ def decide_preflight(
     """``settled``: revisions whose rollout has come to an end, stable or rejected."""
     revision = observation.revision(target)
     if revision is None:
-        before = observation.status.get("validation")
+        before = observation.status.get("preflight")
         return Preflight(before if _is_over(before) else None, actions=_stop(observation))
     known, on_trial = _known(observation, revision), observation.status.get("candidateRevision") == target
-    if observation.spec.validation is None or target in settled or on_trial:
+    if observation.spec.preflight is None or target in settled or on_trial:
         known = known if _is_over(known) else None
         return Preflight(known, actions=(*_stop(observation), *_record(revision, known)))
     if not placement.placed or observation.name_taken or observation.host_port_rivals:
         return Preflight(known, actions=_stop(observation))
     if known is None:
         if observation.spec.rollout.paused:
-            message = f"spec.rollout.paused: {target} is not validated, and goes to no node"
+            message = f"spec.rollout.paused: {target} has not passed preflight, and goes to no node"
             return Preflight(None, False, reasons.PAUSED, message, actions=_stop(observation))
         if not any(placed.node.online for placed in placement.placed):
             message = f"no node is online to take {target}"
             return Preflight(None, False, reasons.NODES_OFFLINE, message, actions=_stop(observation))
-        known = _plan(observation.spec.validation, placement, revision)
-    return _go_on(observation, observation.spec.validation, revision, known, now)
+        known = _plan(observation.spec.preflight, placement, revision)
+    return _go_on(observation, observation.spec.preflight, revision, known, now)
 
 
 # --- which classes, and which node for each ---
 
 
-def _plan(spec: words.Validation, placement: Placement, revision: Revision) -> dict[str, Any]:
+def _plan(spec: words.PreflightSpec, placement: Placement, revision: Revision) -> dict[str, Any]:
     """The classes with most nodes, where there are more than MAX_CLASSES."""
     classes: dict[str, list[Placed]] = {}
     for placed in placement.placed:
-        classes.setdefault(class_name(placed, spec.class_labels), []).append(placed)
+        classes.setdefault(class_name(placed, spec.hardware_class_labels), []).append(placed)
     sizes = Counter({name: len(members) for name, members in classes.items()})
     names = sorted(classes, key=lambda name: (-sizes[name], name))
     entries = [_entry(name, classes[name], spec) for name in names[:MAX_CLASSES]]
@@ -122,7 +122,7 @@ def class_name(placed: Placed, labels: tuple[str, ...]) -> str:
     return "/".join((placed.variant, placed.node.architecture, *values))
 
 
-def _entry(name: str, members: list[Placed], spec: words.Validation) -> Entry:
+def _entry(name: str, members: list[Placed], spec: words.PreflightSpec) -> Entry:
     """The first node, in the order in which they would switch, that is online and may be asked."""
     entry = {"name": name, "variant": members[0].variant, "architecture": members[0].node.architecture}
     asked = [placed.node for placed in members if matches(spec.node_selector, placed.node.labels)]
@@ -131,7 +131,7 @@ def _entry(name: str, members: list[Placed], spec: words.Validation) -> Entry:
         return {**entry, "node": online[0].name}
     selector = ",".join(f"{key}={value}" for key, value in sorted(spec.node_selector.items()))
     if not asked:
-        return _unverified(entry, f"validation.nodeSelector {selector} selects none of its nodes ({len(members)})")
+        return _unverified(entry, f"preflight.nodeSelector {selector} selects none of its nodes ({len(members)})")
     return _unverified(entry, f"of its nodes with {selector} ({len(asked)}) none is online")
 
 
@@ -139,7 +139,7 @@ def _entry(name: str, members: list[Placed], spec: words.Validation) -> Entry:
 
 
 def _go_on(
-    observation: Observation, spec: words.Validation, revision: Revision, known: dict[str, Any], now: datetime
+    observation: Observation, spec: words.PreflightSpec, revision: Revision, known: dict[str, Any], now: datetime
 ) -> Preflight:
     classes = [_look(observation, spec, revision, entry, now) for entry in known["classes"]]
     status = {**known, "classes": [item.entry for item in classes]}
@@ -164,12 +164,14 @@ def _waits(observation: Observation, revision: Revision, pending: list[_Class]) 
     where = ", ".join(f"{item.entry['node']} ({item.entry['name']})" for item in pending[:MAX_NAMED])
     more = f" and {len(pending) - MAX_NAMED} more" if len(pending) > MAX_NAMED else ""
     if observation.spec.rollout.paused and not any(item.job for item in pending):
-        return reasons.PAUSED, f"spec.rollout.paused: {revision.name} is not validated on {where}{more}"
+        return reasons.PAUSED, f"spec.rollout.paused: {revision.name} does not run preflight on {where}{more}"
     waits = next((f"; {item.job}: its pod waits: {item.waits_for}" for item in pending if item.waits_for), "")
-    return reasons.VALIDATING, f"before its first wave {revision.name} is validated on {where}{more}{waits}"
+    return reasons.PREFLIGHT_RUNNING, f"before its first wave {revision.name} runs preflight on {where}{more}{waits}"
 
 
-def _look(observation: Observation, spec: words.Validation, revision: Revision, entry: Entry, now: datetime) -> _Class:
+def _look(
+    observation: Observation, spec: words.PreflightSpec, revision: Revision, entry: Entry, now: datetime
+) -> _Class:
     """What has become of one class since."""
     if "goldenItems" in entry:
         return _Class(_judged(entry, spec))
@@ -182,9 +184,9 @@ def _look(observation: Observation, spec: words.Validation, revision: Revision, 
         return _start(observation, spec, revision, entry, 1)
     if job.ended is None:
         return _while_it_runs(observation, spec, entry, job, now)
-    if isinstance(job.report, Measured):
+    if isinstance(job.report, Measurement):
         return _Class(_judged(_measured(entry, job.report, job.ended), spec))
-    if isinstance(job.report, Unfit):
+    if isinstance(job.report, Incompatible):
         return _Class(_fail(entry, job.report.reason, job.report.message))
     if job.trouble is not None:
         return _Class(_fail(entry, *job.trouble))
@@ -197,7 +199,9 @@ def _look(observation: Observation, spec: words.Validation, revision: Revision, 
     return _Class(_given_up(entry, job))
 
 
-def _start(observation: Observation, spec: words.Validation, revision: Revision, entry: Entry, attempt: int) -> _Class:
+def _start(
+    observation: Observation, spec: words.PreflightSpec, revision: Revision, entry: Entry, attempt: int
+) -> _Class:
     node = _node(observation, entry)
     if node is None or not node.online:
         return _Class(_unverified(entry, f"node {entry['node']} went offline before it was asked"))
@@ -209,22 +213,22 @@ def _start(observation: Observation, spec: words.Validation, revision: Revision,
 
 
 def _while_it_runs(
-    observation: Observation, spec: words.Validation, entry: Entry, job: PreflightJob, now: datetime
+    observation: Observation, spec: words.PreflightSpec, entry: Entry, job: PreflightJob, now: datetime
 ) -> _Class:
     overdue = job.created + spec.deadline + TO_BEGIN
     if now < overdue:
         return _Class(entry, job=job.name, wake_at=overdue, waits_for=job.waits_for)
     node = _node(observation, entry)
     why = job.waits_for or ("it is offline" if node is None or not node.online else "its pod does not end")
-    limit = f"{spec.deadline.total_seconds():.0f} s (validation.deadlineSeconds)"
+    limit = f"{spec.deadline.total_seconds():.0f} s (preflight.deadlineSeconds)"
     return _Class(_unverified(entry, f"node {entry['node']} did not answer within {limit}: {why}"))
 
 
 def _given_up(entry: Entry, job: PreflightJob) -> Entry:
     if job.crashed:
         tells = f"its log tells: kubectl logs job/{job.name}"
-        text = f"the validation ended {job.attempt} times without a report ({job.crashed}); {tells}"
-        return _fail(entry, reasons.VALIDATION_FAILED, text)
+        text = f"the preflight ended {job.attempt} times without a report ({job.crashed}); {tells}"
+        return _fail(entry, reasons.PREFLIGHT_FAILED, text)
     return _unverified(entry, f"node {entry['node']} ended the Job {job.attempt} times without a report")
 
 
@@ -237,7 +241,7 @@ def _stop(observation: Observation, but: Collection[str] = ()) -> tuple[Action, 
 # --- what it came to ---
 
 
-def _measured(entry: Entry, report: Measured, ended: datetime) -> Entry:
+def _measured(entry: Entry, report: Measurement, ended: datetime) -> Entry:
     agreement, latency = report.agreement, report.latency
     hardware = {
         **({"cpu": report.cpu} if report.cpu else {}),
@@ -258,7 +262,7 @@ def _measured(entry: Entry, report: Measured, ended: datetime) -> Entry:
     }
 
 
-def _judged(entry: Entry, spec: words.Validation) -> Entry:
+def _judged(entry: Entry, spec: words.PreflightSpec) -> Entry:
     """By the limits as they are now: they may be tuned while other classes are still asked."""
     if "goldenItems" not in entry:
         return entry
@@ -269,7 +273,7 @@ def _judged(entry: Entry, spec: words.Validation) -> Entry:
     failed = [agreement] if 100 * agree < Decimal(least) * items else []
     failed += [latency] if limit is not None and Decimal(p50) > Decimal(limit) else []
     if failed:
-        return _fail(entry, reasons.VALIDATION_FAILED, "; ".join(failed))
+        return _fail(entry, reasons.PREFLIGHT_FAILED, "; ".join(failed))
     message = f"{agreement}; {latency}"
     return {
         **{key: value for key, value in entry.items() if key != "reason"},
@@ -301,7 +305,7 @@ def _is_over(status: dict[str, Any] | None) -> bool:
 
 def _known(observation: Observation, revision: Revision) -> dict[str, Any] | None:
     """What was planned or found before; a candidate that comes back is not asked anew."""
-    before: dict[str, Any] | None = observation.status.get("validation")
+    before: dict[str, Any] | None = observation.status.get("preflight")
     if before is not None and before["revision"] == revision.name:
         return before
     return {"revision": revision.name, **revision.preflight} if revision.preflight else None

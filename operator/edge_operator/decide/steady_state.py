@@ -27,7 +27,7 @@ def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, .
     if target in memory.rejected:
         why = memory.rejected[target]
         after = f"; stable is {memory.stable}" if memory.stable else "; there is no stable revision to go back to"
-        reason = reasons.VALIDATION_FAILED if context.preflight.rejected(target) else reasons.ROLLED_BACK
+        reason = reasons.PREFLIGHT_FAILED if context.preflight.rejected(target) else reasons.ROLLED_BACK
         return words.stalled(reason, f"{target} rejected: {why['reason']}: {why['message']}{after}")
     if artifact.revision is None:
         make = words.stalled if artifact.stalled else words.reconciling

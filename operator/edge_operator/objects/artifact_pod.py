@@ -1,4 +1,4 @@
-"""What every pod made from an artifact's image has, whether it serves, holds the image, or validates it."""
+"""What every pod made from an artifact's image has, whether it serves, holds the image, or runs preflight."""
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects.common import Object
@@ -8,7 +8,7 @@ DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "50m", "memory": "96Mi"},
     "limits": {"memory": "512Mi"},
 }
-"""Of a server; what validates has the same, to be as quick and as short of memory."""
+"""Of a server; a preflight Job has the same, to be as quick and as short of memory."""
 
 
 def image(observation: Observation, revision: Revision, variant: str) -> str:

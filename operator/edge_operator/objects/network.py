@@ -25,7 +25,7 @@ def service(observation: Observation, port: int) -> Object:
 
 def network_policies(observation: Observation) -> list[Object]:
     """Servers answer, on their port by its name, and never call, but for a candidate that asks the server that it is to
-    follow; compressors call and never answer; what validates does neither."""
+    follow; compressors call and never answer; a preflight Job does neither."""
     asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     followed: list[Object] = []
     if observation.spec.serving.replay_requests:
@@ -36,8 +36,8 @@ def network_policies(observation: Observation) -> list[Object]:
         _policy(observation, "server", COMPONENT_SERVER, ingress=asked, egress=followed),
         _policy(observation, "compressor", COMPONENT_COMPRESSOR, ingress=[], egress=[{}]),
         *(
-            [_policy(observation, "validator", COMPONENT_PREFLIGHT, ingress=[], egress=[])]
-            if observation.spec.validation is not None
+            [_policy(observation, "preflight", COMPONENT_PREFLIGHT, ingress=[], egress=[])]
+            if observation.spec.preflight is not None
             else []
         ),
     ]

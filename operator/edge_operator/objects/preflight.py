@@ -44,10 +44,10 @@ def preflight_job(observation: Observation, start: StartPreflight) -> Object:
                     "imagePullSecrets": artifact_pod.pull_secrets(observation),
                     "containers": [
                         {
-                            "name": "validate",
+                            "name": "preflight",
                             "image": artifact_pod.image(observation, revision, variant),
                             "imagePullPolicy": "IfNotPresent",
-                            "command": ["python3", "-m", "inference_server.validate"],
+                            "command": ["python3", "-m", "inference_server.preflight"],
                             "env": artifact_pod.tuning(revision),
                             "resources": artifact_pod.resources(revision, variant),
                             "securityContext": RESTRICTED_CONTAINER,

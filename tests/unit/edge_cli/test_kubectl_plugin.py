@@ -55,7 +55,7 @@ def test_status_tells_why_a_revision_was_rejected() -> None:
 
 
 def test_status_tells_what_the_nodes_said_of_it_before_the_first_wave() -> None:
-    world = Simulation.with_nodes(1, spec=model_spec(validation={"nodeSelector": {"edge": "camera"}}))
+    world = Simulation.with_nodes(1, spec=model_spec(preflight={"nodeSelector": {"edge": "camera"}}))
     world.add_node("gateway", "arm64")
     world.cut("gateway")
     world.run(30)

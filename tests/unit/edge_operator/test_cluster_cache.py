@@ -205,13 +205,13 @@ def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[di
     assert scrape_targets(cache) == []
 
 
-def test_a_job_that_validates_is_none_that_compresses() -> None:
+def test_a_preflight_job_is_no_compression_job() -> None:
     """The artifact's memory is its compression Jobs: those of another name are deleted."""
     cache, changed = make()
     cache.see(model(1))
-    validation = raw("Job", "m-5f1c-0a1b2c3d-1", 2)
-    validation["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_PREFLIGHT
-    cache.see(validation)
+    preflight = raw("Job", "m-5f1c-0a1b2c3d-1", 2)
+    preflight["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_PREFLIGHT
+    cache.see(preflight)
     cache.see(raw("Job", "m-91ab-1", 3))
     pod = raw("Pod", "m-5f1c-0a1b2c3d-1-x", 4)
     pod["metadata"]["labels"][LABEL_COMPONENT] = COMPONENT_PREFLIGHT

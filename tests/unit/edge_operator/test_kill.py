@@ -13,7 +13,7 @@ from edge_operator.decide.observation import Revision
 from edgemodel import reasons
 from tests.support.simulation import Simulation, measured, model_spec
 
-KINDS = ("Surge", "Recreate", "judged", "validated")
+KINDS = ("Surge", "Recreate", "judged", "preflight")
 PHASE = 300
 """Seconds of each of the story's parts: long enough that nothing is left to do."""
 
@@ -22,13 +22,13 @@ def begin(kind: str) -> Simulation:
     """Where the story begins: an install, an update, and a candidate that is rolled back.
 
     ``kind``: Surge or Recreate, with a candidate that does not get ready; judged: with one that fails its check;
-    validated: with one that is too slow for one of two hardware classes, after a crash on the other.
+    preflight: with one that is too slow for one of two hardware classes, after a crash on the other.
     """
     world = Simulation.with_nodes(
         3, spec=model_spec(serving={"strategy": "Recreate" if kind == "Recreate" else "Surge"})
     )
-    if kind == "validated":
-        world.change(validation={"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20"})
+    if kind == "preflight":
+        world.change(preflight={"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20"})
         world.nodes["camera-2"] = replace(world.nodes["camera-2"], architecture="arm64")
     if kind == "judged":
         world.change(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
@@ -53,7 +53,7 @@ def _spoil(world: Simulation, kind: str) -> None:
     """The revision that the spec asks for now is a bad one."""
     if kind == "judged":
         world.errors[world.target()] = 0.3
-    elif kind == "validated":
+    elif kind == "preflight":
         world.target_outcome = {"camera-2": measured(p50="21.000"), "camera-1": "", "camera-3": ""}
     else:
         world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "golden set agrees on 12.5 %, limit 99.5 % (n = 64)")
@@ -88,8 +88,8 @@ def said(message: str) -> str:
     return re.sub(r"[0-9.]+ %|n = [0-9]+", "", message)
 
 
-def validated(revision: Revision) -> list[dict[str, Any]]:
-    """What its validation came to; when depends on the kill."""
+def preflight_classes(revision: Revision) -> list[dict[str, Any]]:
+    """What its preflight came to; when depends on the kill."""
     classes = (revision.preflight or {"classes": []})["classes"]
     return [{key: value for key, value in item.items() if key != "measuredAt"} for item in classes]
 
@@ -105,7 +105,7 @@ def outcome(world: Simulation) -> tuple[object, ...]:
         sorted(world.daemonsets),
         world.jobs_started,
         [start.name for start in world.preflights_started],
-        {name: validated(revision) for name, revision in world.revisions.items()},
+        {name: preflight_classes(revision) for name, revision in world.revisions.items()},
         sorted(world.revisions),
     )
 
@@ -117,7 +117,7 @@ def test_the_story_ends_in_a_rollback(kind: str) -> None:
     (rejected,) = world.status["rejectedRevisions"]
     if kind == "judged":
         assert rejected["reason"] == reasons.ERROR_RATE_TOO_HIGH
-    if kind == "validated":
+    if kind == "preflight":
         assert "(default/arm64): p50 21.000 ms, limit 20 ms" in rejected["message"]
 
 

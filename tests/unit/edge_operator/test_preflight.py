@@ -1,4 +1,4 @@
-"""Validation on the target: what a node of each hardware class says of a candidate before any node serves it."""
+"""Preflight: what a node of each hardware class says of a candidate before any node serves it."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ import pytest
 from edge_operator import objects
 from edge_operator.decide.actions import DeleteJob
 from edge_operator.decide.preflight import MAX_ATTEMPTS, MAX_CLASSES
-from edge_operator.from_api import read_validation_job
-from edgemodel import reasons, serving, target
+from edge_operator.from_api import read_preflight_job
+from edgemodel import preflight_report, reasons, serving
+from edgemodel.preflight_report import Incompatible, Measurement
 from edgemodel.spec import parse_spec
-from edgemodel.target import Measured, Unfit
 from edgemodel.verdict import Verdict
 from tests.support import manifests
 from tests.support.simulation import Simulation, measured, model_spec
@@ -21,14 +21,14 @@ from tests.unit.edge_operator.test_rollout_properties import VALIDATOR, _closed
 EVERY_CAMERA = {"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20"}
 
 
-def fleet(nodes: int = 3, validation: dict[str, Any] | None = EVERY_CAMERA, **fields: Any) -> Simulation:
-    spec = model_spec(**({"validation": validation} if validation is not None else {}))
+def fleet(nodes: int = 3, preflight: dict[str, Any] | None = EVERY_CAMERA, **fields: Any) -> Simulation:
+    spec = model_spec(**({"preflight": preflight} if preflight is not None else {}))
     return Simulation.with_nodes(nodes, spec=spec, **fields)
 
 
 def classes(world: Simulation) -> dict[str, dict[str, Any]]:
     """By name."""
-    return {item["name"]: item for item in world.status["validation"]["classes"]}
+    return {item["name"]: item for item in world.status["preflight"]["classes"]}
 
 
 def rejected(world: Simulation) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def rejected(world: Simulation) -> dict[str, Any]:
 
 def until_preflight(world: Simulation) -> None:
     world.run(23)
-    assert world.ready_reason() == reasons.VALIDATING
+    assert world.ready_reason() == reasons.PREFLIGHT_RUNNING
 
 
 # --- when all goes well ---
@@ -78,12 +78,12 @@ def test_what_was_measured_is_told_and_stays_told() -> None:
     assert world.condition("LatencyUnverified") is None
 
 
-def test_without_validation_nothing_is_asked_and_nothing_is_said() -> None:
-    world = fleet(validation=None)
+def test_without_preflight_nothing_is_asked_and_nothing_is_said() -> None:
+    world = fleet(preflight=None)
     world.run(400)
     assert world.status["stableRevision"] == world.target()
     assert world.preflights_started == []
-    assert all(status["validation"] is None for status in world.history)
+    assert all(status["preflight"] is None for status in world.history)
 
 
 def test_each_variant_and_architecture_is_a_class_of_its_own() -> None:
@@ -99,24 +99,24 @@ def test_each_variant_and_architecture_is_a_class_of_its_own() -> None:
 
 
 def test_labels_tell_classes_apart_where_they_are_named() -> None:
-    world = fleet(0, {**EVERY_CAMERA, "classLabels": ["cpu", "board"]})
+    world = fleet(0, {**EVERY_CAMERA, "hardwareClassLabels": ["cpu", "board"]})
     world.add_node("a", cpu="n100", board="x")
     world.add_node("b", cpu="atom")
     world.add_node("c", cpu="atom")
     world.run(60)
-    assert [item["name"] for item in world.status["validation"]["classes"]] == [
+    assert [item["name"] for item in world.status["preflight"]["classes"]] == [
         "default/amd64/atom/-",
         "default/amd64/n100/x",
     ]
 
 
 def test_of_too_many_classes_those_with_most_nodes_are_asked_and_the_others_are_counted() -> None:
-    world = fleet(0, {**EVERY_CAMERA, "classLabels": ["serial"]})
+    world = fleet(0, {**EVERY_CAMERA, "hardwareClassLabels": ["serial"]})
     for number in range(MAX_CLASSES + 4):
         world.add_node(f"camera-{number}", serial=str(number))
     world.add_node("twin", serial="23")
     world.run(60)
-    found = world.status["validation"]
+    found = world.status["preflight"]
     assert (len(found["classes"]), found["omitted"]) == (MAX_CLASSES, 4)
     assert found["classes"][0]["name"] == "default/amd64/23"
     unverified = world.condition("LatencyUnverified")
@@ -124,7 +124,7 @@ def test_of_too_many_classes_those_with_most_nodes_are_asked_and_the_others_are_
     assert unverified["message"] == "and 4 more"
 
 
-def test_an_update_is_validated_while_stable_serves_on_and_new_nodes_get_stable() -> None:
+def test_an_update_passes_preflight_while_stable_serves_on_and_new_nodes_get_stable() -> None:
     world = fleet()
     world.run(400)
     stable = world.target()
@@ -152,22 +152,22 @@ def test_an_update_is_validated_while_stable_serves_on_and_new_nodes_get_stable(
         ),
     ],
 )
-def test_too_slow_or_too_few_items_reject_with_observed_limit_and_node(outcome: Measured, why: str) -> None:
+def test_too_slow_or_too_few_items_reject_with_observed_limit_and_node(outcome: Measurement, why: str) -> None:
     world = fleet(1, target_outcome={"camera-1": outcome})
     world.run(60)
     stalled = world.condition("Stalled")
     assert stalled is not None
-    assert stalled["reason"] == world.ready_reason() == reasons.VALIDATION_FAILED
+    assert stalled["reason"] == world.ready_reason() == reasons.PREFLIGHT_FAILED
     message = f"node camera-1 (default/amd64): {why}"
     assert message in stalled["message"]
-    assert (rejected(world)["reason"], rejected(world)["message"]) == (reasons.VALIDATION_FAILED, message)
+    assert (rejected(world)["reason"], rejected(world)["message"]) == (reasons.PREFLIGHT_FAILED, message)
     assert not world.pin_log
     assert not world.daemonsets
-    assert [(item.verdict, item.reason) for item in world.verdict_log] == [(Verdict.FAIL, reasons.VALIDATION_FAILED)]
+    assert [(item.verdict, item.reason) for item in world.verdict_log] == [(Verdict.FAIL, reasons.PREFLIGHT_FAILED)]
 
 
 @pytest.mark.parametrize("outcome", [measured(p50="20.000"), measured(agree=61)])
-def test_what_is_at_the_limit_passes(outcome: Measured) -> None:
+def test_what_is_at_the_limit_passes(outcome: Measurement) -> None:
     world = fleet(1, target_outcome={"camera-1": outcome})
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
@@ -186,16 +186,16 @@ def test_without_a_limit_the_latency_is_measured_only() -> None:
         (reasons.OUT_OF_MEMORY, "killed at 64Mi"),
         (reasons.DEADLINE_EXCEEDED, "took longer than 600 s"),
         (reasons.IMAGE_PULL_FAILED, "not found"),
-        Unfit(reasons.MODEL_LOAD_FAILED, "no such operator"),
+        Incompatible(reasons.MODEL_LOAD_FAILED, "no such operator"),
     ],
 )
 def test_a_job_that_tells_why_it_failed_rejects_for_that_reason(outcome: Any) -> None:
     world = fleet(1, target_outcome={"camera-1": outcome})
     world.run(60)
-    reason, why = (outcome.reason, outcome.message) if isinstance(outcome, Unfit) else outcome
+    reason, why = (outcome.reason, outcome.message) if isinstance(outcome, Incompatible) else outcome
     assert rejected(world)["reason"] == reason
     assert rejected(world)["message"] == f"node camera-1 (default/amd64): {why}"
-    assert world.ready_reason() == reasons.VALIDATION_FAILED
+    assert world.ready_reason() == reasons.PREFLIGHT_FAILED
     assert len(world.preflights_started) == 1
 
 
@@ -203,7 +203,7 @@ def test_one_that_crashes_is_tried_again_with_growing_delays_and_then_rejects() 
     world = fleet(1, target_outcome={"camera-1": "exit code 132"})
     world.run(250)
     assert [start.attempt for start in world.preflights_started] == [1, 2, 3]
-    assert rejected(world)["reason"] == reasons.VALIDATION_FAILED
+    assert rejected(world)["reason"] == reasons.PREFLIGHT_FAILED
     assert "ended 3 times without a report (exit code 132)" in rejected(world)["message"]
     assert world.preflights_started[-1].name in rejected(world)["message"]
 
@@ -220,7 +220,7 @@ def test_one_that_crashes_once_is_forgiven() -> None:
 def test_a_report_that_is_heard_of_after_the_end_of_its_job_is_heard() -> None:
     """Job and pod are watched apart: at the last attempt, too, there is time for the pod's words to come."""
     world = fleet(1, target_outcome={"camera-1": ""})
-    while len(world.preflights_started) < MAX_ATTEMPTS or world.ready_reason() != reasons.VALIDATING:
+    while len(world.preflights_started) < MAX_ATTEMPTS or world.ready_reason() != reasons.PREFLIGHT_RUNNING:
         world.step()
         world.now += world.now.resolution * 1_000_000
     world.run(17)
@@ -247,7 +247,7 @@ def test_one_class_that_fails_rejects_at_once_and_ends_the_other_jobs() -> None:
     }
 
 
-def test_stable_serves_on_when_an_update_fails_its_validation() -> None:
+def test_stable_serves_on_when_an_update_fails_its_preflight() -> None:
     world = fleet()
     world.run(400)
     stable = world.target()
@@ -265,9 +265,9 @@ def test_stable_serves_on_when_an_update_fails_its_validation() -> None:
 def test_a_rejected_candidate_is_asked_again_only_after_a_change_of_the_retry_token() -> None:
     world = fleet(1, target_outcome={"camera-1": measured(p50="99")})
     world.run(100)
-    world.change(validation={**EVERY_CAMERA, "maxLatencyMilliseconds": "100"})
+    world.change(preflight={**EVERY_CAMERA, "maxLatencyMilliseconds": "100"})
     world.run(100)
-    assert world.ready_reason() == reasons.VALIDATION_FAILED
+    assert world.ready_reason() == reasons.PREFLIGHT_FAILED
     world.change(rollout={**world.spec["rollout"], "retryToken": "1"})
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
@@ -279,7 +279,7 @@ def test_a_limit_that_is_tuned_while_others_are_asked_holds_at_once() -> None:
     world.add_node("arm-1", "arm64")
     world.run(50)
     assert classes(world)["default/amd64"]["verdict"] == "Pass"
-    world.change(validation={**EVERY_CAMERA, "maxLatencyMilliseconds": "10"})
+    world.change(preflight={**EVERY_CAMERA, "maxLatencyMilliseconds": "10"})
     world.step()
     assert "p50 12 ms, limit 10 ms" in rejected(world)["message"]
 
@@ -288,14 +288,14 @@ def test_a_limit_that_is_tuned_while_others_are_asked_holds_at_once() -> None:
 
 
 def test_a_class_without_a_labelled_node_goes_on_unverified_and_says_so() -> None:
-    world = fleet(2, {"nodeSelector": {"validate": "yes"}})
-    world.add_node("arm-1", "arm64", validate="yes")
+    world = fleet(2, {"nodeSelector": {"preflight": "yes"}})
+    world.add_node("arm-1", "arm64", preflight="yes")
     world.run(400)
     assert world.ready_reason() == reasons.SERVING
     unverified = world.condition("LatencyUnverified")
     assert unverified is not None
     assert (unverified["status"], unverified["reason"]) == ("True", reasons.LATENCY_UNVERIFIED)
-    assert unverified["message"] == "default/amd64: validation.nodeSelector validate=yes selects none of its nodes (2)"
+    assert unverified["message"] == "default/amd64: preflight.nodeSelector preflight=yes selects none of its nodes (2)"
     assert "p50Milliseconds" not in classes(world)["default/amd64"]
     assert classes(world)["default/arm64"]["verdict"] == "Pass"
     assert [start.node for start in world.preflights_started] == ["arm-1"]
@@ -318,7 +318,7 @@ def test_while_no_node_at_all_is_online_the_candidate_waits_and_nothing_is_plann
         world.cut(name)
     world.run(100)
     assert world.ready_reason() == reasons.NODES_OFFLINE
-    assert world.status["validation"] is None
+    assert world.status["preflight"] is None
     world.join("camera-1")
     world.run(300)
     assert classes(world)["default/amd64"]["node"] == "camera-1"
@@ -331,13 +331,11 @@ def test_a_node_that_goes_away_while_it_is_asked_is_waited_for_until_the_deadlin
     (start,) = world.preflights_started
     world.cut(start.node)
     world.run(100)
-    assert world.ready_reason() == reasons.VALIDATING
+    assert world.ready_reason() == reasons.PREFLIGHT_RUNNING
     world.run(30)
     unverified = world.condition("LatencyUnverified")
     assert unverified is not None
-    assert f"node {start.node} did not answer within 60 s (validation.deadlineSeconds): it is offline" in str(
-        unverified
-    )
+    assert f"node {start.node} did not answer within 60 s (preflight.deadlineSeconds): it is offline" in str(unverified)
     assert not world.preflights
     assert world.status["candidateRevision"] == world.target()
 
@@ -377,7 +375,7 @@ def test_jobs_that_are_ended_from_without_say_nothing_of_the_artifact() -> None:
 
 
 def test_an_artifact_without_a_golden_set_is_loaded_and_its_latency_is_not_made_up() -> None:
-    world = fleet(1, target_outcome={"camera-1": Measured(None, None, "Cortex-A72", ())})
+    world = fleet(1, target_outcome={"camera-1": Measurement(None, None, "Cortex-A72", ())})
     world.run(300)
     assert world.status["stableRevision"] == world.target()
     entry = classes(world)["default/amd64"]
@@ -403,11 +401,11 @@ def test_paused_no_job_starts_and_a_result_of_one_that_runs_is_kept() -> None:
     assert world.ready_reason() == reasons.PAUSED
 
 
-def test_a_candidate_on_trial_is_not_asked_when_validation_is_switched_on() -> None:
-    world = fleet(validation=None)
+def test_a_candidate_on_trial_is_not_asked_when_preflight_is_switched_on() -> None:
+    world = fleet(preflight=None)
     world.run(60)
     assert world.status["candidateRevision"] == world.target()
-    world.change(validation=EVERY_CAMERA)
+    world.change(preflight=EVERY_CAMERA)
     world.run(300)
     assert world.status["stableRevision"] == world.target()
     assert world.preflights_started == []
@@ -416,12 +414,12 @@ def test_a_candidate_on_trial_is_not_asked_when_validation_is_switched_on() -> N
 def test_switched_off_the_rollout_begins_and_the_jobs_end() -> None:
     world = fleet(target_outcome=dict.fromkeys(("camera-1", "camera-2", "camera-3"), "hangs"))
     until_preflight(world)
-    world.change(validation=None)
+    world.change(preflight=None)
     world.step()
     assert not world.preflights
     world.run(300)
     assert world.status["stableRevision"] == world.target()
-    assert world.status["validation"] is None
+    assert world.status["preflight"] is None
 
 
 def test_a_candidate_that_is_overtaken_is_asked_no_more() -> None:
@@ -442,22 +440,22 @@ def test_a_candidate_that_comes_back_after_another_is_not_asked_anew() -> None:
     world.new_source("b")
     world.run(45)
     name = world.target()
-    assert world.status["validation"]["revision"] == name
+    assert world.status["preflight"]["revision"] == name
     world.new_source("c")
     world.run(45)
     world.new_source("b")
     world.run(300)
     assert world.status["stableRevision"] == name
-    assert world.status["validation"]["revision"] == name
+    assert world.status["preflight"]["revision"] == name
     assert [start.revision.name for start in world.preflights_started].count(name) == 1
 
 
-def test_validation_makes_no_revision() -> None:
-    plain, validated = parse_spec(model_spec()), parse_spec(model_spec(validation=EVERY_CAMERA))
-    assert plain.validation is None
-    assert validated.validation is not None
-    assert plain.revision_hash == validated.revision_hash
-    assert plain.attempt_hash == validated.attempt_hash
+def test_preflight_makes_no_revision() -> None:
+    plain, checked = parse_spec(model_spec()), parse_spec(model_spec(preflight=EVERY_CAMERA))
+    assert plain.preflight is None
+    assert checked.preflight is not None
+    assert plain.revision_hash == checked.revision_hash
+    assert plain.attempt_hash == checked.attempt_hash
 
 
 def test_both_statuses_are_what_the_schema_takes() -> None:
@@ -470,15 +468,15 @@ def test_both_statuses_are_what_the_schema_takes() -> None:
     (version,) = crd["spec"]["versions"]
     schema = _closed(version["schema"]["openAPIV3Schema"]["properties"]["status"])
     (revision,) = world.revisions.values()
-    jsonschema.Draft202012Validator(schema).validate({"validation": revision.preflight})
+    jsonschema.Draft202012Validator(schema).validate({"preflight": revision.preflight})
 
 
 # --- the Job ---
 
 
 def made(**spec: Any) -> tuple[Simulation, dict[str, Any], dict[str, Any]]:
-    """(world, validation Job, DaemonSet of the same variant)."""
-    world = fleet(1, **({"validation": spec.pop("validation")} if "validation" in spec else {}))
+    """(world, preflight Job, DaemonSet of the same variant)."""
+    world = fleet(1, **({"preflight": spec.pop("preflight")} if "preflight" in spec else {}))
     world.change(**spec)
     until_preflight(world)
     (start,) = world.preflights_started
@@ -512,7 +510,7 @@ def test_its_pod_is_as_restricted_as_a_servers_and_tolerates_what_that_tolerates
 
 
 def test_it_runs_once_on_its_node_within_its_deadline_and_goes_with_its_revision() -> None:
-    world, job, _ = made(validation={**EVERY_CAMERA, "deadlineSeconds": 77})
+    world, job, _ = made(preflight={**EVERY_CAMERA, "deadlineSeconds": 77})
     pod = job["spec"]["template"]["spec"]
     assert (job["spec"]["backoffLimit"], pod["restartPolicy"], pod["activeDeadlineSeconds"]) == (0, "Never", 77)
     (term,) = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
@@ -551,28 +549,28 @@ def ended(**pod_status: Any) -> Any:
     meta = {"name": "m-x-1", "namespace": "vision", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     job = {"kind": "Job", "metadata": meta, "status": {"conditions": [FAILED]}}
     spec = {"activeDeadlineSeconds": 30, "containers": [{"resources": {"limits": {"memory": "64Mi"}}}]}
-    return read_validation_job(job, {"metadata": {"name": "p"}, "spec": spec, "status": pod_status})
+    return read_preflight_job(job, {"metadata": {"name": "p"}, "spec": spec, "status": pod_status})
 
 
 def terminated(**state: Any) -> list[dict[str, Any]]:
-    return [{"name": "validate", "state": {"terminated": state}}]
+    return [{"name": "preflight", "state": {"terminated": state}}]
 
 
 def test_its_report_is_read_from_the_termination_message() -> None:
-    message = target.encode(measured()).decode()
+    message = preflight_report.encode(measured()).decode()
     assert ended(containerStatuses=terminated(message=message, exitCode=0)).report == measured()
 
 
 def test_killed_for_memory_it_names_the_servers_limit() -> None:
     reason, message = ended(containerStatuses=terminated(reason="OOMKilled", exitCode=137)).trouble
     assert reason == reasons.OUT_OF_MEMORY
-    assert message == "the validation was killed at 64Mi of memory; raise spec.serving.resources.limits.memory"
+    assert message == "the preflight was killed at 64Mi of memory; raise spec.serving.resources.limits.memory"
 
 
 def test_past_its_deadline_it_names_the_deadline() -> None:
     reason, message = ended(phase="Failed", reason="DeadlineExceeded").trouble
     assert reason == reasons.DEADLINE_EXCEEDED
-    assert message == "the validation took longer than spec.validation.deadlineSeconds (30 s)"
+    assert message == "the preflight took longer than spec.preflight.deadlineSeconds (30 s)"
 
 
 def test_without_its_image_at_the_deadline_it_says_so() -> None:

@@ -40,7 +40,7 @@ def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
 
 
 SUPERSEDED_WHILE_OFFLINE: Story = (
-    {"nodes": 1, "strategy": "Recreate", "pod_delay": 0, "start": 2, "head": 25, "analysis": 0, "validation": 0},
+    {"nodes": 1, "strategy": "Recreate", "pod_delay": 0, "start": 2, "head": 25, "analysis": 0, "preflight": 0},
     [("run", 3), ("add", 4), ("strategy", "Surge"), ("cut", 0)],
 )
 
@@ -169,23 +169,23 @@ def test_missing_data_moves_nothing(story: Story) -> None:
 
 @given(STORIES)
 @in_every_story
-def test_no_node_gets_a_candidate_for_the_first_time_whose_validation_is_not_over(story: Story) -> None:
+def test_no_node_gets_a_candidate_for_the_first_time_whose_preflight_is_not_over(story: Story) -> None:
     tale = tell(story)
     for number, frame in enumerate(tale.frames):
-        validation = frame.status.get("validation")
-        if validation is not None and not all("verdict" in item for item in validation["classes"]):
-            assert not any(validation["revision"] in revisions for _, revisions in added(tale, number))
+        preflight = frame.status.get("preflight")
+        if preflight is not None and not all("verdict" in item for item in preflight["classes"]):
+            assert not any(preflight["revision"] in revisions for _, revisions in added(tale, number))
 
 
 @given(STORIES)
 @in_every_story
-def test_what_fails_its_validation_never_gets_to_a_node(story: Story) -> None:
+def test_what_fails_its_preflight_never_gets_to_a_node(story: Story) -> None:
     tale = tell(story)
     for number, frame in enumerate(tale.frames):
-        validation = frame.status.get("validation")
-        if validation is not None and any(item.get("verdict") == "Fail" for item in validation["classes"]):
-            assert validation["revision"] in rejected(frame.status)
-            assert not any(validation["revision"] in revisions for _, revisions in added(tale, number))
+        preflight = frame.status.get("preflight")
+        if preflight is not None and any(item.get("verdict") == "Fail" for item in preflight["classes"]):
+            assert preflight["revision"] in rejected(frame.status)
+            assert not any(preflight["revision"] in revisions for _, revisions in added(tale, number))
 
 
 @given(STORIES)

@@ -22,7 +22,7 @@ LEFT_OUT = (
 )
 
 
-@pytest.mark.parametrize("module", ["inference_server.__main__", "inference_server.validate"])
+@pytest.mark.parametrize("module", ["inference_server.__main__", "inference_server.preflight"])
 def test_it_starts_without_what_the_image_leaves_out(module: str) -> None:
     program = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT!r})); import {module}"
     path = f"{REPOSITORY / 'operator'}:{REPOSITORY}"

@@ -1,4 +1,4 @@
-"""What a validation Job says at its end, in the termination message of its container: what the artifact did on a node.
+"""What a preflight Job says at its end, in the termination message of its container: what the artifact did on a node.
 
 It measures and judges nothing: limits are the operator's. The kubelet keeps the *last* 4,096 bytes of a longer message,
 so ``encode`` shortens long texts, and never the facts.
@@ -16,7 +16,7 @@ MAX_SETS = 32
 
 
 @dataclass(frozen=True)
-class Agreement:
+class GoldenAgreement:
     """Of the golden set, answered on the node."""
 
     agree: int
@@ -26,7 +26,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyPercentiles:
     """Of single runs one after the other, with the settings that the server has. Milliseconds, decimal strings."""
 
     p50_milliseconds: str
@@ -35,11 +35,11 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """The model was loaded. ``agreement`` and ``latency`` are None where the artifact has no golden set to ask with."""
 
-    agreement: Agreement | None
-    latency: Latency | None
+    agreement: GoldenAgreement | None
+    latency: LatencyPercentiles | None
     cpu: str = ""
     """The processor by its own name, where it has one."""
     instruction_sets: tuple[str, ...] = ()
@@ -47,19 +47,19 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Unfit:
+class Incompatible:
     """The artifact cannot be served there, and another try would not help; a word of ``edgemodel.reasons``."""
 
     reason: str
     message: str
 
 
-TargetReport = Measured | Unfit
+PreflightReport = Measurement | Incompatible
 
 
-def encode(report: TargetReport) -> bytes:
+def encode(report: PreflightReport) -> bytes:
     """At most MAX_BYTES of JSON."""
-    if isinstance(report, Unfit):
+    if isinstance(report, Incompatible):
         value: dict[str, Any] = {"reason": report.reason, "message": shorten(report.message, MAX_TEXT // 2)}
     else:
         measured = asdict(report)
@@ -73,16 +73,16 @@ def encode(report: TargetReport) -> bytes:
     return data
 
 
-def decode(data: str | bytes) -> TargetReport | None:
+def decode(data: str | bytes) -> PreflightReport | None:
     """The report in a termination message, or None when it is not one (a crash leaves a traceback or nothing)."""
     try:
         value = json.loads(data)
         if "reason" in value:
-            return Unfit(str(value["reason"]), str(value["message"]))
+            return Incompatible(str(value["reason"]), str(value["message"]))
         agreement, latency = value["agreement"], value["latency"]
-        return Measured(
-            agreement=Agreement(**agreement) if agreement is not None else None,
-            latency=Latency(**latency) if latency is not None else None,
+        return Measurement(
+            agreement=GoldenAgreement(**agreement) if agreement is not None else None,
+            latency=LatencyPercentiles(**latency) if latency is not None else None,
             cpu=value["cpu"],
             instruction_sets=tuple(value["instruction_sets"]),
         )

@@ -1,4 +1,4 @@
-"""``python -m inference_server.validate``: what the artifact does on this machine, told in the termination message.
+"""``python -m inference_server.preflight``: what the artifact does on this machine, told in the termination message.
 
 It loads the model as the server would, answers the golden set, and times single runs. It listens to nobody and judges
 nothing. Before a first request and beside what the node runs already: that is the point of asking here.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from edgemodel import names, reasons, serving, target
+from edgemodel import names, preflight_report, reasons, serving
 from inference_server import logs, settings
 from inference_server.loading import LoadFailure, answer_golden, load, read_manifest
 from inference_server.processor import read_processor
@@ -37,39 +37,43 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(1))
     options = settings.parse(sys.argv[1:], os.environ)
     logs.configure()
-    report = validate(options)
-    data = target.encode(report)
-    logs.event("validated", report=data.decode())
+    report = measure(options)
+    data = preflight_report.encode(report)
+    logs.event("preflight", report=data.decode())
     if options.termination_log.exists():
         options.termination_log.write_bytes(data)
-    return serving.EXIT_MODEL if isinstance(report, target.Unfit) else 0
+    return serving.EXIT_MODEL if isinstance(report, preflight_report.Incompatible) else 0
 
 
-def validate(options: ServerSettings) -> target.TargetReport:
+def measure(options: ServerSettings) -> preflight_report.PreflightReport:
     """Of the first model that the settings name."""
     path = options.models[0]
     manifest = read_manifest(path)
     if isinstance(manifest, LoadFailure):
-        return target.Unfit(manifest.reason, manifest.message)
+        return preflight_report.Incompatible(manifest.reason, manifest.message)
     model = load(path, manifest, options.tuning)
     if isinstance(model, LoadFailure):
-        return target.Unfit(model.reason, model.message)
+        return preflight_report.Incompatible(model.reason, model.message)
     cpu, instruction_sets = read_processor()
     if manifest.golden is None:
-        return target.Measured(None, None, cpu, instruction_sets)
+        return preflight_report.Measurement(None, None, cpu, instruction_sets)
     result = answer_golden(model, path, manifest.golden)
     if isinstance(result, LoadFailure):
-        return target.Unfit(result.reason, result.message)
-    agreement = target.Agreement(result.agree, result.items, manifest.golden.min_percent)
+        return preflight_report.Incompatible(result.reason, result.message)
+    agreement = preflight_report.GoldenAgreement(result.agree, result.items, manifest.golden.min_percent)
     feeds = golden_feeds(model.signature, manifest.golden, path / names.GOLDEN_FILE)
     try:
         latency = time_runs(model, feeds)
     except Exception as error:
-        return target.Unfit(reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {error}")
-    return target.Measured(agreement, latency, cpu, instruction_sets)
+        return preflight_report.Incompatible(
+            reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {error}"
+        )
+    return preflight_report.Measurement(agreement, latency, cpu, instruction_sets)
 
 
-def time_runs(model: Model, feeds: Sequence[dict[str, Array]], clock: Clock = perf_counter) -> target.Latency:
+def time_runs(
+    model: Model, feeds: Sequence[dict[str, Array]], clock: Clock = perf_counter
+) -> preflight_report.LatencyPercentiles:
     """Runs of all outputs, one after the other, the feeds by turns."""
     outputs = list(model.signature.outputs)
 
@@ -85,7 +89,7 @@ def time_runs(model: Model, feeds: Sequence[dict[str, Array]], clock: Clock = pe
     began, seconds = clock(), list[float]()
     while len(seconds) < MIN_RUNS or (len(seconds) < MAX_RUNS and clock() - began < MEASURED_SECONDS):
         seconds.append(once(len(seconds)))
-    return target.Latency(_milliseconds(seconds, 50), _milliseconds(seconds, 95), len(seconds))
+    return preflight_report.LatencyPercentiles(_milliseconds(seconds, 50), _milliseconds(seconds, 95), len(seconds))
 
 
 def _milliseconds(seconds: Sequence[float], percent: int) -> str:

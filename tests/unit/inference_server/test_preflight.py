@@ -1,4 +1,4 @@
-"""What an artifact does on the machine that validates it, as its termination message tells it."""
+"""What an artifact does on the machine that runs preflight, as the termination message says."""
 
 import os
 import subprocess
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgemodel import names, reasons, serving, target
+from edgemodel import names, preflight_report, reasons, serving
 from edgemodel.artifact import Golden
 from inference_server.loading import load, read_manifest
+from inference_server.preflight import MAX_RUNS, MEASURED_SECONDS, MIN_RUNS, WARM_UP_RUNS, WARM_UP_SECONDS, time_runs
 from inference_server.processor import INSTRUCTION_SETS, read_processor
 from inference_server.selftest import golden_feeds
 from inference_server.session import Model
 from inference_server.tuning import Tuning
-from inference_server.validate import MAX_RUNS, MEASURED_SECONDS, MIN_RUNS, WARM_UP_RUNS, WARM_UP_SECONDS, time_runs
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import REPOSITORY
 from tests.unit.inference_server.test_imports import LEFT_OUT
@@ -28,11 +28,11 @@ AS_IN_THE_IMAGE = f"""
 import runpy, sys, types
 sys.modules.update(dict.fromkeys({LEFT_OUT!r}))
 sys.modules.update((name, types.ModuleType(name)) for name in {EMPTY!r})
-runpy.run_module("inference_server.validate", run_name="__main__", alter_sys=True)
+runpy.run_module("inference_server.preflight", run_name="__main__", alter_sys=True)
 """
 
 
-def validated(directory: Path, tmp_path: Path) -> tuple[int, target.TargetReport]:
+def run_preflight(directory: Path, tmp_path: Path) -> tuple[int, preflight_report.PreflightReport]:
     """(exit status, report) of the program, run as in its pod."""
     log = tmp_path / "termination-log"
     log.touch()
@@ -46,7 +46,7 @@ def validated(directory: Path, tmp_path: Path) -> tuple[int, target.TargetReport
         timeout=60,
         check=False,
     )
-    report = target.decode(log.read_bytes())
+    report = preflight_report.decode(log.read_bytes())
     assert report is not None
     return done.returncode, report
 
@@ -60,10 +60,10 @@ def loaded(directory: Path) -> tuple[Model, list[dict[str, np.ndarray]]]:
 
 
 def test_a_good_artifact_is_measured(tmp_path: Path) -> None:
-    status, report = validated(artifacts.write_mlp(tmp_path / "model", items=64), tmp_path)
+    status, report = run_preflight(artifacts.write_mlp(tmp_path / "model", items=64), tmp_path)
     assert status == 0
-    assert isinstance(report, target.Measured)
-    assert report.agreement == target.Agreement(64, 64, "99.5")
+    assert isinstance(report, preflight_report.Measurement)
+    assert report.agreement == preflight_report.GoldenAgreement(64, 64, "99.5")
     assert report.latency is not None
     assert 0 < float(report.latency.p50_milliseconds) <= float(report.latency.p95_milliseconds) < 1000
     assert MIN_RUNS <= report.latency.runs <= MAX_RUNS
@@ -71,25 +71,25 @@ def test_a_good_artifact_is_measured(tmp_path: Path) -> None:
 
 
 def test_one_that_answers_otherwise_is_measured_all_the_same_and_not_judged(tmp_path: Path) -> None:
-    status, report = validated(artifacts.write_mlp(tmp_path / "model", items=64, wrong=56), tmp_path)
+    status, report = run_preflight(artifacts.write_mlp(tmp_path / "model", items=64, wrong=56), tmp_path)
     assert status == 0
-    assert isinstance(report, target.Measured)
-    assert report.agreement == target.Agreement(8, 64, "99.5")
+    assert isinstance(report, preflight_report.Measurement)
+    assert report.agreement == preflight_report.GoldenAgreement(8, 64, "99.5")
     assert report.latency is not None
 
 
 def test_one_without_a_golden_set_is_loaded_and_its_latency_is_not_made_up(tmp_path: Path) -> None:
-    status, report = validated(artifacts.write(tmp_path / "model", artifacts.mlp()), tmp_path)
+    status, report = run_preflight(artifacts.write(tmp_path / "model", artifacts.mlp()), tmp_path)
     assert status == 0
-    assert isinstance(report, target.Measured)
+    assert isinstance(report, preflight_report.Measurement)
     assert (report.agreement, report.latency) == (None, None)
 
 
 def test_one_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path / "model", b"changed", artifact_digest="sha256:" + "a" * 64)
-    status, report = validated(directory, tmp_path)
+    status, report = run_preflight(directory, tmp_path)
     assert status == serving.EXIT_MODEL
-    assert isinstance(report, target.Unfit)
+    assert isinstance(report, preflight_report.Incompatible)
     assert report.reason == reasons.DIGEST_MISMATCH
 
 
@@ -97,9 +97,9 @@ def test_one_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
 def test_one_that_lacks_a_file_says_so(tmp_path: Path, missing: str) -> None:
     directory = artifacts.write_mlp(tmp_path / "model")
     (directory / missing).unlink()
-    status, report = validated(directory, tmp_path)
+    status, report = run_preflight(directory, tmp_path)
     assert status == serving.EXIT_MODEL
-    assert isinstance(report, target.Unfit)
+    assert isinstance(report, preflight_report.Incompatible)
     assert report.reason == reasons.MODEL_LOAD_FAILED
     assert missing in report.message
 
@@ -108,8 +108,8 @@ def test_a_model_that_fails_on_its_golden_set_is_unfit(tmp_path: Path) -> None:
     golden = Golden(2, "Argmax", 0.0, "99")
     arrays = {"input.x": np.zeros((2, 15), np.float32), "output.scores": np.zeros((2, 4), np.float32)}
     directory = artifacts.write(tmp_path / "model", artifacts.mlp(), golden=golden, arrays=arrays)
-    _, report = validated(directory, tmp_path)
-    assert isinstance(report, target.Unfit)
+    _, report = run_preflight(directory, tmp_path)
+    assert isinstance(report, preflight_report.Incompatible)
     assert "the model fails on its golden set" in report.message
 
 
@@ -127,7 +127,7 @@ class Watch:
 def test_a_model_of_a_minute_a_run_is_timed_in_few_runs_and_no_warm_up_to_speak_of(tmp_path: Path) -> None:
     watch = Watch(60)
     latency = time_runs(*loaded(artifacts.write_mlp(tmp_path)), watch)
-    assert latency == target.Latency("60000.000", "60000.000", MIN_RUNS)
+    assert latency == preflight_report.LatencyPercentiles("60000.000", "60000.000", MIN_RUNS)
     assert watch.now < 60 * (3 * (WARM_UP_RUNS + MIN_RUNS) + 5)
 
 
@@ -188,15 +188,17 @@ def test_where_the_kernel_says_nothing_neither_do_we(tmp_path: Path) -> None:
 
 
 def test_the_longest_report_fits_a_termination_message() -> None:
-    latency = target.Latency("999999.999", "999999.999", MAX_RUNS)
-    longest = target.Measured(target.Agreement(10**6, 10**6, "99.123456"), latency, "ü" * 500, INSTRUCTION_SETS)
-    assert len(INSTRUCTION_SETS) <= target.MAX_SETS
-    decoded = target.decode(target.encode(longest))
-    assert isinstance(decoded, target.Measured)
+    latency = preflight_report.LatencyPercentiles("999999.999", "999999.999", MAX_RUNS)
+    longest = preflight_report.Measurement(
+        preflight_report.GoldenAgreement(10**6, 10**6, "99.123456"), latency, "ü" * 500, INSTRUCTION_SETS
+    )
+    assert len(INSTRUCTION_SETS) <= preflight_report.MAX_SETS
+    decoded = preflight_report.decode(preflight_report.encode(longest))
+    assert isinstance(decoded, preflight_report.Measurement)
     assert (decoded.latency, decoded.instruction_sets) == (latency, INSTRUCTION_SETS)
-    assert len(target.encode(target.Unfit("ModelLoadFailed", "ü" * 5000))) <= 4096
+    assert len(preflight_report.encode(preflight_report.Incompatible("ModelLoadFailed", "ü" * 5000))) <= 4096
 
 
 @pytest.mark.parametrize("message", ["", "Traceback (most recent call last)", "[]", "{}", '{"agreement": {"x": 1}}'])
 def test_anything_else_is_no_report(message: str) -> None:
-    assert target.decode(message) is None
+    assert preflight_report.decode(message) is None
