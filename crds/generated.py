@@ -12,18 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
 from edge_compressor.pipeline import NEEDED
 from edge_compressor.steps import STEPS, Form, StepType
-from edge_compressor.steps.settings import Choice, Flag, Fraction, Setting, Texts, Whole
-
-Schema = dict[str, Any]
+from edgemodel.setting_kinds import Schema, Setting
 
 _PART = re.compile(
     r"(?P<begin>^(?P<indent> *)# Generated: (?P<what>[a-z ]+)\.[^\n]*\n).*?(?P<end>^(?P=indent)# End of generated\.\n)",
     re.MULTILINE | re.DOTALL,
 )
 _NAME = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-_DECIMAL = "^[0-9]{1,9}([.][0-9]{1,9})?$"
-_MAX_DECIMAL = 19
-_MAX_INT32 = 2**31 - 1
 _WIDTH = 124
 
 
@@ -132,43 +127,7 @@ def _asked(step: StepType, given: str, message: str, field: str) -> Schema:
 
 
 def _setting(setting: Setting) -> Schema:
-    said: Schema = {"description": setting.doc}
-    match setting:
-        case Flag():
-            return said | {"type": "boolean", "default": setting.default}
-        case Whole():
-            width = "int32" if setting.maximum is not None and setting.maximum <= _MAX_INT32 else "int64"
-            most = {} if setting.maximum is None else {"maximum": setting.maximum}
-            kind = {"type": "integer", "format": width, "minimum": setting.minimum, **most}
-            return said | kind | {"default": setting.default}
-        case Fraction():
-            return said | _decimal(setting) | {"default": setting.default}
-        case Choice():
-            return said | {"type": "string", "enum": list(setting.options), "default": setting.default}
-        case Texts():
-            each = {"description": setting.each, "type": "string", "maxLength": setting.max_length, "minLength": 1}
-            pattern = {"pattern": setting.pattern} if setting.pattern else {}
-            kind = {"type": "array", "maxItems": setting.max_items, "x-kubernetes-list-type": "set"}
-            return said | kind | {"items": each | pattern}
-    raise TypeError(f"a setting of type {type(setting).__name__} has no schema yet: give it one here")
-
-
-def _decimal(setting: Fraction) -> Schema:
-    def number(text: str) -> str:
-        return text if "." in text else f"{text}.0"
-
-    within = f"double(self) >= {number(setting.minimum)} && double(self) <= {number(setting.maximum)}"
-    return {
-        "type": "string",
-        "maxLength": _MAX_DECIMAL,
-        "pattern": _DECIMAL,
-        "x-kubernetes-validations": [
-            {
-                "rule": f"self.matches('{_DECIMAL}') && {within}",
-                "message": f'write a decimal in quotes, "{setting.minimum}" to "{setting.maximum}"',
-            }
-        ],
-    }
+    return {"description": setting.doc, **setting.schema()}
 
 
 def _continued(sentence: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_compressor.steps import STEPS, Settings, StepContext, StepType
-from edge_compressor.steps.settings import Choice, Flag, Fraction, Setting, Texts, Whole
+from edgemodel.setting_kinds import Choice, Flag, Fraction, Setting, Texts, Whole
 
 EVERY_KIND: Mapping[str, Setting] = {
     "keepHead": Flag(False, "Whether the head stays. Default: false."),

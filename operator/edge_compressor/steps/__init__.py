@@ -23,8 +23,8 @@ from edge_compressor.steps import (
     quantize_dynamic,
     quantize_static,
 )
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import Form, StepContext, StepType, failed, resolve
+from edgemodel.setting_kinds import Settings
 
 __all__ = ["STEPS", "Form", "PlannedStep", "Settings", "StepContext", "StepType", "plan"]
 

@@ -9,9 +9,9 @@ of the target domain (AdaBN; Li et al. 2016, https://arxiv.org/abs/1603.04779).
 
 from pathlib import Path
 
-from edge_compressor.steps.settings import Choice, Flag, Fraction, Settings
 from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.setting_kinds import Choice, Flag, Fraction, Settings
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:

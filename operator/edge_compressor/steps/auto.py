@@ -24,7 +24,6 @@ from edge_compressor.search import choice, recipes, sensitivity, weights
 from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import SearchTrial, Trials, has_score, mark_front
 from edge_compressor.steps import quantize_dynamic, quantize_static
-from edge_compressor.steps.settings import Choice, Fraction, Settings, Whole
 from edge_compressor.steps.step import (
     StepContext,
     StepType,
@@ -35,6 +34,7 @@ from edge_compressor.steps.step import (
 )
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
+from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
 
 DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
 """Where the budget does not limit the drop of accuracy: no limit at all would let the smallest ruin win."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, StepType, failed
+from edgemodel.setting_kinds import Settings
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:

@@ -21,7 +21,6 @@ import onnx.shape_inference
 import onnx.version_converter
 
 from edge_compressor.model import nodes, subgraphs
-from edge_compressor.steps.settings import Choice, Settings, Whole
 from edge_compressor.steps.step import (
     EXCLUDE_NODES,
     StepContext,
@@ -34,6 +33,7 @@ from edge_compressor.steps.step import (
     with_named_nodes,
 )
 from edge_compressor.steps.weights import check_finite, fresh, load_float, taken_names
+from edgemodel.setting_kinds import Choice, Settings, Whole
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 

@@ -8,9 +8,9 @@ learns to be what it was.
 
 from pathlib import Path
 
-from edge_compressor.steps.settings import Fraction, Settings, Texts
 from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.setting_kinds import Fraction, Settings, Texts
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:

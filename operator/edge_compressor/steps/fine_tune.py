@@ -6,9 +6,9 @@ learned is kept (Frozen: all but the head; Partial: all but head and the last la
 
 from pathlib import Path
 
-from edge_compressor.steps.settings import Choice, Settings, Whole
 from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.setting_kinds import Choice, Settings, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:

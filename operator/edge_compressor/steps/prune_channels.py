@@ -7,9 +7,9 @@ entropy of what it gives (Luo and Wu 2017), or how little it says that no other 
 
 from pathlib import Path
 
-from edge_compressor.steps.settings import Choice, Settings, Texts, Whole
 from edge_compressor.steps.step import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.setting_kinds import Choice, Settings, Texts, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:

@@ -6,8 +6,8 @@ influence; Men et al. 2024, "ShortGPT", https://arxiv.org/abs/2403.03853).
 
 from pathlib import Path
 
-from edge_compressor.steps.settings import Settings, Texts, Whole
 from edge_compressor.steps.step import StepContext, StepType
+from edgemodel.setting_kinds import Settings, Texts, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:

@@ -21,10 +21,10 @@ import numpy as np
 import onnx
 
 from edge_compressor.runtime import Array
-from edge_compressor.steps.settings import Choice, Settings, Whole
 from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.training_settings import training_settings
 from edge_compressor.steps.weights import find_weights, load_float
+from edgemodel.setting_kinds import Choice, Settings, Whole
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 

@@ -8,9 +8,9 @@ where QuantizeStatic alone loses too much. The result is ONNX: nothing is traine
 from pathlib import Path
 
 from edge_compressor.steps.quantize_static import MIN_SAMPLES
-from edge_compressor.steps.settings import Settings, Whole
 from edge_compressor.steps.step import REDUCE_RANGE, StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.setting_kinds import Settings, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:

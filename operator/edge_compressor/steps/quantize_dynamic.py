@@ -12,7 +12,6 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import (
     EXCLUDE_NODES,
     PER_CHANNEL,
@@ -25,6 +24,7 @@ from edge_compressor.steps.step import (
     with_named_nodes,
     with_weights_as_initializers,
 )
+from edgemodel.setting_kinds import Settings
 
 DEFAULT_OP_TYPES: Final = ("Attention", "EmbedLayerNormalization", "Gather", "Gemm", "LSTM", "MatMul")
 OP_TYPES: Final = (*DEFAULT_OP_TYPES, "Conv", "Transpose")

@@ -19,7 +19,6 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.progress import Progress
-from edge_compressor.steps.settings import Choice, Settings, Whole
 from edge_compressor.steps.step import (
     EXCLUDE_NODES,
     PER_CHANNEL,
@@ -32,6 +31,7 @@ from edge_compressor.steps.step import (
     with_named_nodes,
     with_weights_as_initializers,
 )
+from edgemodel.setting_kinds import Choice, Settings, Whole
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """What time is spent on, and what has weights."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from edge_compressor.steps.settings import Choice, Fraction, Setting, Whole
+from edgemodel.setting_kinds import Choice, Fraction, Setting, Whole
 
 
 def training_settings(*, epochs: int, learning_rate: str, min_epochs: int = 1) -> Mapping[str, Setting]:

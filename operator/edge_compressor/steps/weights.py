@@ -15,7 +15,6 @@ import onnx.numpy_helper
 
 from edge_compressor.model import nodes
 from edge_compressor.runtime import Array
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import (
     StepContext,
     check_selection,
@@ -23,6 +22,7 @@ from edge_compressor.steps.step import (
     with_named_nodes,
     with_weights_as_initializers,
 )
+from edgemodel.setting_kinds import Settings
 
 POSITIONS: Final = {"Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "Gemm": (1,), "MatMul": (0, 1)}
 """Where the weights of an operator stand among its inputs."""

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_compressor.datasets import Dataset
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop, losses
 from edge_compressor.training.channels import last_layers
 from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 HIDDEN = 128
 """Features of the discriminator's inner layer."""

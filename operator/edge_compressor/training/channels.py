@@ -6,11 +6,11 @@ from typing import Any, Final
 import torch_pruning
 from torch import nn
 
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import importance, loop
 from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 PRUNABLE: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 MAX_OF_ONE_LAYER: Final = 0.9

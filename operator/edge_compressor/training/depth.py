@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.fx import Interpreter, Node
 from torch.nn import functional
 
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training.channels import PRUNABLE
 from edge_compressor.training.importance import SAMPLES
 from edge_compressor.training.loop import tensors
 from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 _ADDITIONS: Final = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
 

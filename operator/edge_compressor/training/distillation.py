@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop, losses
 from edge_compressor.training.program import TrainableProgram, load, save
 from edge_compressor.training.teachers import open_teacher
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 
 def distill(model: Path, settings: Settings, context: StepContext) -> Path:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset, check_classes
 from edge_compressor.progress import Progress
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import checkpoint, losses
 from edge_compressor.training.program import TrainableProgram
+from edgemodel.setting_kinds import Settings
 
 WARM_UP: Final = 0.25
 """Share of the steps in which the learning rate rises; Smith and Topin 2019, "Super-convergence" (1cycle)."""

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edge_compressor.steps import quantize_static
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop
 from edge_compressor.training.channels import PRUNABLE
 from edge_compressor.training.program import load, save, to_onnx
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 STEPS_OF_ACTIVATIONS = 255
 MOMENTUM = 0.05

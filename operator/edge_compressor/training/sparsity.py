@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from edge_compressor.steps.prune_weights import share_out, smallest
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop
 from edge_compressor.training.channels import PRUNABLE
 from edge_compressor.training.program import load, save
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 RISING: Final = 0.6
 """Share of the training in which the share of zeros rises."""

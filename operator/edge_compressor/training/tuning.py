@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from edge_compressor.steps.settings import Settings
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import loop
 from edge_compressor.training.channels import PRUNABLE, last_layers
 from edge_compressor.training.program import TrainableProgram, load, save
 from edgemodel import reasons
+from edgemodel.setting_kinds import Settings
 
 
 def fine_tune(model: Path, settings: Settings, context: StepContext) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from crds.generated import item, rules, with_generated_parts, without_defaults
 from edge_compressor.steps import STEPS, StepType
-from edge_compressor.steps.settings import Setting
+from edgemodel.setting_kinds import Setting
 from tests.support import manifests
 from tests.support.invented_steps import EVERY_KIND, LEARN, PRUNE, THIN, nothing
 
