@@ -84,8 +84,8 @@ bench-server: $(VENV)/ready ## the inference server beside five others and the b
 bench-compression: $(VENV)/ready ## whole recipes, Auto and each step alone, on models and data that are real (two hours); writes build/bench/compression.json
 	$(RUN) tests/bench/compression.py
 
-proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/open_inference.proto
-	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/open_inference.proto
+proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/listeners/grpc/open_inference.proto
+	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/listeners/grpc/open_inference.proto
 
 lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
 	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m tests.lab up; fi

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgemodel import serving
 from inference_server import logs, settings
-from inference_server.loading import LoadFailure, PreparedModel
-from inference_server.repository import ModelEntry
+from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.repository import ModelEntry
 from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
 
 

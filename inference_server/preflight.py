@@ -12,13 +12,13 @@ from time import perf_counter
 
 from edgemodel import names, preflight_report, reasons, serving
 from inference_server import logs, settings
-from inference_server.loading import LoadFailure, answer_golden, load, read_manifest
+from inference_server.models.loading import LoadFailure, answer_golden, load, read_manifest
+from inference_server.models.selftest import golden_feeds
 from inference_server.processor import read_processor
-from inference_server.selftest import golden_feeds
+from inference_server.protocol.tensors import Array
 from inference_server.server_process import exit_at_once
 from inference_server.session import Model
 from inference_server.settings import ServerSettings
-from inference_server.tensors import Array
 
 WARM_UP_SECONDS = 1.0
 """A processor that slept needs a while to reach its speed."""

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, NoReturn
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs
-from inference_server.app import App
-from inference_server.loading import LoadFailure, PreparedModel
-from inference_server.metrics import Identity
-from inference_server.repository import ModelEntry, ModelRepository
-from inference_server.server import Server, listen
+from inference_server.listeners.http.app import App
+from inference_server.listeners.http.uvicorn_server import Server, listen
+from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.repository import ModelEntry, ModelRepository
+from inference_server.observability.metrics import Identity
+from inference_server.scheduling.workers import Workers
 from inference_server.settings import ServerSettings
-from inference_server.workers import Workers
 
 if TYPE_CHECKING:
-    from inference_server.grpc_server import GrpcServer
+    from inference_server.listeners.grpc.server import GrpcServer
 
 
 def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
@@ -123,7 +123,7 @@ def _grpc_server(app: App, options: ServerSettings) -> "GrpcServer | None":
     if options.grpc_port is None:
         return None
     try:
-        from inference_server.grpc_server import GrpcServer
+        from inference_server.listeners.grpc.server import GrpcServer
     except ImportError as error:
         raise MissingExtra(f"gRPC needs more packages: pip install 'edgemodel[grpc]' ({error})") from error
     return GrpcServer(app, options.host, options.grpc_port, options.max_body_bytes)

@@ -12,8 +12,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, R
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import BY_ONNX_TYPE
 from inference_server.errors import UnfitRequest
-from inference_server.protocol import Signature
-from inference_server.tensors import Array
+from inference_server.protocol.infer import Signature
+from inference_server.protocol.tensors import Array
 from inference_server.tuning import Arena, Tuning
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16

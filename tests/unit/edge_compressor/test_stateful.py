@@ -16,8 +16,8 @@ from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled
-from inference_server.protocol import Signature
-from inference_server.selftest import run_golden
+from inference_server.models.selftest import run_golden
+from inference_server.protocol.infer import Signature
 from tests.unit.edge_compressor import models
 
 STATES = {"state": "next"}

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from edgemodel.artifact import Tensor
-from inference_server import batching
-from inference_server.protocol import Inference, Outputs, Signature, Wanted
+from inference_server.protocol.infer import Inference, Outputs, Signature, Wanted
+from inference_server.scheduling import batching
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 

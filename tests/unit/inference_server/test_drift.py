@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from edgemodel import metrics as contract
-from inference_server.drift import MAX_CLASSES, MAX_SCORES, SECONDS_BETWEEN, Drift
+from inference_server.observability.drift import MAX_CLASSES, MAX_SCORES, SECONDS_BETWEEN, Drift
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 

@@ -10,8 +10,8 @@ import pytest
 from edgemodel import reasons, serving
 from edgemodel.artifact import Golden
 from inference_server import server_process, settings
-from inference_server.loading import LoadFailure
-from inference_server.repository import ModelRepository
+from inference_server.models.loading import LoadFailure
+from inference_server.models.repository import ModelRepository
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import IDENTITY, RunningServer, serving_process
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from edgemodel import metrics as contract
-from inference_server import fast_path
-from inference_server.fast_path import ALIGNMENT, Head, read_head
+from inference_server.listeners.http import fast_path
+from inference_server.listeners.http.fast_path import ALIGNMENT, Head, read_head
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value

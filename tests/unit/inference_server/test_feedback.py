@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto
 
 from edgemodel import metrics as contract
-from inference_server import feedback
 from inference_server.errors import PredictionNotFound
+from inference_server.models import feedback
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import Answer, RunningServer, serving_process, until
 from tests.unit.inference_server.test_metrics import scrape, value

@@ -325,11 +325,11 @@ def test_without_the_extra_the_server_says_what_to_install(tmp_path: Path) -> No
 
 
 def test_the_messages_are_made_from_the_proto_file(tmp_path: Path) -> None:
-    name = "inference_server/open_inference.proto"
+    name = "inference_server/listeners/grpc/open_inference.proto"
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{REPOSITORY}", f"--python_out={tmp_path}", name]
     subprocess.run(command, cwd=REPOSITORY, check=True)
-    made = (tmp_path / "inference_server/open_inference_pb2.py").read_text()
-    assert made == (REPOSITORY / "inference_server/open_inference_pb2.py").read_text(), "run make proto"
+    made = (tmp_path / "inference_server/listeners/grpc/open_inference_pb2.py").read_text()
+    assert made == (REPOSITORY / "inference_server/listeners/grpc/open_inference_pb2.py").read_text(), "run make proto"
 
 
 def test_every_message_is_as_published(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_every_message_is_as_published(tmp_path: Path) -> None:
     published = service_pb2.DESCRIPTOR.pool
     ours = tmp_path / "ours.binpb"
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{REPOSITORY}", f"--descriptor_set_out={ours}"]
-    subprocess.run([*command, "inference_server/open_inference.proto"], cwd=REPOSITORY, check=True)
+    subprocess.run([*command, "inference_server/listeners/grpc/open_inference.proto"], cwd=REPOSITORY, check=True)
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
     (file,) = FileDescriptorSet.FromString(ours.read_bytes()).file

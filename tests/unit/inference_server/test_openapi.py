@@ -10,7 +10,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from inference_server import openapi, routes
+from inference_server.listeners.http import openapi, routes
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 

@@ -10,10 +10,10 @@ import pytest
 
 from edgemodel import names, preflight_report, reasons, serving
 from edgemodel.artifact import Golden
-from inference_server.loading import load, read_manifest
+from inference_server.models.loading import load, read_manifest
+from inference_server.models.selftest import golden_feeds
 from inference_server.preflight import MAX_RUNS, MEASURED_SECONDS, MIN_RUNS, WARM_UP_RUNS, WARM_UP_SECONDS, time_runs
 from inference_server.processor import INSTRUCTION_SETS, read_processor
-from inference_server.selftest import golden_feeds
 from inference_server.session import Model
 from inference_server.tuning import Tuning
 from tests.unit.inference_server import artifacts

@@ -13,7 +13,7 @@ from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
 from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, UnfitRequest
-from inference_server.protocol import Inference, Signature, decode, encode
+from inference_server.protocol.infer import Inference, Signature, decode, encode
 
 
 def signature(*inputs: Tensor, outputs: tuple[Tensor, ...] = (Tensor("y", "FP32", (-1, 2)),)) -> Signature:

@@ -9,9 +9,9 @@ import pytest
 from edgemodel import metrics as contract
 from edgemodel import serving
 from edgemodel.artifact import Golden, Tensor
-from inference_server import replay
-from inference_server.protocol import Inference, Outputs, Signature, Wanted
-from inference_server.replay import MAX_BYTES, Record, ReplayResult, Ring
+from inference_server.models import replay
+from inference_server.models.replay import MAX_BYTES, Record, ReplayResult, Ring
+from inference_server.protocol.infer import Inference, Outputs, Signature, Wanted
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgemodel.artifact import Golden, Tensor
-from inference_server.protocol import Signature
-from inference_server.selftest import GoldenInvalid, GoldenResult, run_golden
+from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
+from inference_server.protocol.infer import Signature
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]

@@ -1,0 +1,133 @@
+"""Open Inference Protocol v2 over gRPC: infer requests and replies. Pure.
+
+A tensor's data lies in ``raw_input_contents``, one element for each input in order, or typed in ``contents``. A reply
+has the form of its request.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgemodel.artifact import Tensor
+from inference_server.datatypes import DATATYPES
+from inference_server.errors import InvalidRequest
+from inference_server.listeners.grpc.open_inference_pb2 import ModelInferResponse
+from inference_server.observability.metrics import Identity
+from inference_server.protocol import infer, tensors
+from inference_server.protocol.infer import Inference, Outputs, Signature, Wanted
+from inference_server.protocol.tensors import Array
+
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+"""Datatype -> the field of its values; FP16 and BF16 travel raw only."""
+
+
+class GrpcRequestCodec:
+    __slots__ = ("_request", "_seconds", "size")
+
+    def __init__(self, request: Any, seconds: float | None) -> None:
+        """``seconds``: until the caller's deadline; None for none."""
+        self._request, self._seconds = request, seconds
+        self.size = request.ByteSize()
+
+    def read(self, signature: Signature) -> Inference:
+        request = self._request
+        parameters = {name: _value(parameter) for name, parameter in request.parameters.items()}
+        limits = [limit for limit in (infer.timeout(parameters), self._seconds) if limit is not None]
+        return Inference(
+            request.id or None,
+            _feeds(request, signature.inputs),
+            _wanted(request, signature.outputs),
+            min(limits, default=None),
+        )
+
+    def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Any:
+        reply = ModelInferResponse(model_name=identity.model, model_version=identity.revision, id=inference.id or "")
+        for wanted, array in zip(inference.wanted, arrays, strict=True):
+            tensor = wanted.tensor
+            output = reply.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=array.shape)
+            if wanted.binary:
+                reply.raw_output_contents.append(tensors.to_bytes(DATATYPES[tensor.datatype], array))
+            else:
+                values = array.ravel().tolist()
+                if tensor.datatype == "BYTES":
+                    values = [text.encode() for text in values]
+                getattr(output.contents, CONTENTS[tensor.datatype]).extend(values)
+        return reply
+
+
+def _feeds(request: Any, declared: Mapping[str, Tensor]) -> dict[str, Array]:
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise InvalidRequest(
+            f"raw_input_contents has {len(raw)} elements for {len(request.inputs)} inputs, want one for each, or none"
+        )
+    feeds: dict[str, Array] = {}
+    for position, given in enumerate(request.inputs):
+        if "shared_memory_region" in given.parameters:
+            raise InvalidRequest(f"input {given.name!r}: shared memory is not supported")
+        tensor = infer.declared_input(given.name, feeds, declared)
+        shape = list(given.shape)
+        infer.check_input(given.name, given.datatype, shape, tensor)
+        if raw:
+            if given.HasField("contents"):
+                raise InvalidRequest(f"input {given.name!r} has both contents and raw_input_contents")
+            blob = memoryview(raw[position])
+            feeds[given.name] = tensors.from_bytes(given.name, DATATYPES[tensor.datatype], shape, blob)
+        else:
+            feeds[given.name] = _typed(given, shape)
+    infer.check_all_given(feeds, declared)
+    return feeds
+
+
+def _typed(given: Any, shape: Sequence[int]) -> Array:
+    name, datatype = given.name, DATATYPES[given.datatype]
+    field = CONTENTS.get(given.datatype)
+    if field is None:
+        raise InvalidRequest(f"input {name!r}: {given.datatype} has no typed contents, send it in raw_input_contents")
+    if wrong := [other.name for other, _ in given.contents.ListFields() if other.name != field]:
+        raise InvalidRequest(f"input {name!r}: {given.datatype} lies in {field}, {wrong[0]} is given")
+    values = getattr(given.contents, field)
+    wanted = tensors.check_shape(name, shape, shape)
+    if len(values) != wanted:
+        raise InvalidRequest(
+            f"input {name!r}: {field} has {len(values)} elements, want {wanted} for the shape {list(shape)}"
+        )
+    if given.datatype == "BYTES":
+        texts = [tensors.text(name, index, memoryview(value)) for index, value in enumerate(values)]
+        return np.array(texts, object).reshape(shape)
+    try:
+        array: Array = np.array(values, datatype.numpy)
+    except OverflowError as error:
+        raise InvalidRequest(f"input {name!r}: {field} is out of the range of {given.datatype}: {error}") from error
+    return array.reshape(shape)
+
+
+def _wanted(request: Any, declared: Mapping[str, Tensor]) -> Outputs:
+    """No ``outputs`` is all outputs of the model."""
+    raw = bool(request.raw_input_contents)
+    asked = [infer.declared_output(output.name, output.parameters, declared) for output in request.outputs]
+    wanted = [Wanted(tensor, raw) for tensor in asked or declared.values()]
+    infer.check_asked_once([one.tensor.name for one in wanted])
+    # All in one form: where one output has no other, all are raw.
+    if any(one.tensor.datatype not in CONTENTS for one in wanted):
+        return Outputs(Wanted(one.tensor, True) for one in wanted)
+    return Outputs(wanted)
+
+
+def _value(parameter: Any) -> Any:
+    choice = parameter.WhichOneof("parameter_choice")
+    return None if choice is None else getattr(parameter, choice)

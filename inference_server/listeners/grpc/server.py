@@ -1,0 +1,285 @@
+"""``inference.GRPCInferenceService``, health and reflection: the extra ``grpc``.
+
+grpcio's synchronous server: a thread waits for each call in progress. What is quick is answered there; the rest is
+done by the same workers as over HTTP, in the same queue, under the same limits.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from threading import BoundedSemaphore
+from time import perf_counter
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+import inference_server
+from edgemodel import metrics as contract
+from inference_server.errors import (
+    BodyTooLarge,
+    Busy,
+    Disconnected,
+    Expired,
+    InvalidRequest,
+    ModelNotFound,
+    ModelNotReady,
+    RequestError,
+    client_disconnected,
+)
+from inference_server.listeners.grpc import open_inference_pb2 as messages
+from inference_server.listeners.grpc.codec import GrpcRequestCodec
+from inference_server.listeners.http import model_repository_api
+from inference_server.listeners.http.app import EXTENSIONS, App
+from inference_server.models.served_model import InferenceWork
+
+SERVICE = "inference.GRPCInferenceService"
+MAX_CALLS = 64
+"""In progress at a time, streams included; more are answered RESOURCE_EXHAUSTED."""
+MAX_STREAMS = 16
+_HEAD_BYTES = 65536
+"""Beside its tensors, a message may have so many."""
+
+_CODES: Mapping[type[RequestError], grpc.StatusCode] = {
+    ModelNotFound: grpc.StatusCode.NOT_FOUND,
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
+    Busy: grpc.StatusCode.UNAVAILABLE,
+    Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
+    BodyTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Disconnected: grpc.StatusCode.CANCELLED,
+}
+
+
+def code_of(error: Exception) -> grpc.StatusCode:
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return grpc.StatusCode.INTERNAL
+
+
+class GrpcServer:
+    def __init__(self, app: App, host: str, port: int, max_body_bytes: int) -> None:
+        """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
+        self._app = app
+        self._streams = BoundedSemaphore(MAX_STREAMS)
+        self._loop: asyncio.AbstractEventLoop
+        self._server = grpc.server(
+            ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="grpc"),
+            maximum_concurrent_rpcs=MAX_CALLS,
+            options=(
+                ("grpc.max_receive_message_length", max_body_bytes + _HEAD_BYTES),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+                # A client that is gone, or says nothing for long, must not keep one of the calls.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.max_connection_idle_ms", 300_000),
+                ("grpc.max_connection_age_ms", 3_600_000),
+                ("grpc.max_connection_age_grace_ms", 60_000),
+            ),
+        )
+        self._health = health.HealthServicer(
+            experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "grpc-health")
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        address = f"[{host}]" if ":" in host else host or "[::]"
+        try:
+            self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
+        except RuntimeError as error:
+            raise OSError(f"the gRPC port: {error}") from error
+        self.set_ready(False)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """``loop``: of the App."""
+        self._loop = loop
+        self._server.start()
+
+    def set_ready(self, ready: bool) -> None:
+        """What the health service says, of the server and of its service."""
+        status = health_pb2.HealthCheckResponse
+        for service in ("", SERVICE):
+            self._health.set(service, status.SERVING if ready else status.NOT_SERVING)
+
+    def stop(self, seconds: float) -> None:
+        """Calls in progress have ``seconds`` to end. Returns when all have."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(seconds).wait()
+
+    def _handlers(self) -> Any:
+        unary = {
+            "ServerLive": (messages.ServerLiveRequest, self._live),
+            "ServerReady": (messages.ServerReadyRequest, self._ready),
+            "ServerMetadata": (messages.ServerMetadataRequest, self._server_metadata),
+            "ModelReady": (messages.ModelReadyRequest, self._model_ready),
+            "ModelMetadata": (messages.ModelMetadataRequest, self._model_metadata),
+            "ModelConfig": (messages.ModelConfigRequest, self._model_config),
+            "ModelStatistics": (messages.ModelStatisticsRequest, self._model_statistics),
+            "RepositoryIndex": (messages.RepositoryIndexRequest, self._index),
+            "RepositoryModelLoad": (messages.RepositoryModelLoadRequest, self._load),
+            "RepositoryModelUnload": (messages.RepositoryModelUnloadRequest, self._unload),
+        }
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(self._told(request, answer), None, _to_bytes)
+            for name, (request, answer) in unary.items()
+        }
+        handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer, None, _to_bytes)
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream, None, _to_bytes)
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _told(self, kind: Any, answer: Callable[[Any], Any]) -> Callable[[bytes, Any], Any]:
+        def handle(data: bytes, context: Any) -> Any:
+            try:
+                return answer(_parse(kind, data))
+            except Exception as error:
+                self._abort(context, error)
+
+        return handle
+
+    def _abort(self, context: Any, error: Exception) -> None:
+        message, _ = self._app.error_message(error)
+        if isinstance(error, Busy | Expired):
+            context.set_trailing_metadata((("retry-after", "1"),))
+        context.abort(code_of(error), message)
+
+    def _live(self, _request: Any) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    def _ready(self, _request: Any) -> Any:
+        return messages.ServerReadyResponse(ready=self._app.repository.ready)
+
+    def _server_metadata(self, _request: Any) -> Any:
+        version = inference_server.__version__
+        return messages.ServerMetadataResponse(name="edgemodel", version=version, extensions=EXTENSIONS)
+
+    def _model_ready(self, request: Any) -> Any:
+        try:
+            self._find(request)
+        except ModelNotReady:
+            return messages.ModelReadyResponse(ready=False)
+        return messages.ModelReadyResponse(ready=True)
+
+    def _model_metadata(self, request: Any) -> Any:
+        return ParseDict(self._find(request).metadata(), messages.ModelMetadataResponse())
+
+    def _model_config(self, request: Any) -> Any:
+        return ParseDict({"config": self._find(request).config()}, messages.ModelConfigResponse())
+
+    def _model_statistics(self, request: Any) -> Any:
+        """An empty name is every model."""
+        found = [self._find(request)] if request.name else self._app.repository.serving
+        return ParseDict({"model_stats": [one.statistics() for one in found]}, messages.ModelStatisticsResponse())
+
+    def _index(self, request: Any) -> Any:
+        models = self._app.control.index(only_ready=request.ready)
+        return ParseDict({"models": models}, messages.RepositoryIndexResponse())
+
+    def _load(self, request: Any) -> Any:
+        model_repository_api.check_parameters(request.parameters)
+        self._app.control.load(request.model_name)
+        return messages.RepositoryModelLoadResponse()
+
+    def _unload(self, request: Any) -> Any:
+        model_repository_api.check_parameters(request.parameters)
+        self._app.control.unload(request.model_name)
+        return messages.RepositoryModelUnloadResponse()
+
+    def _find(self, request: Any) -> Any:
+        return self._app.repository.find(request.name, request.version or None)
+
+    def _infer(self, data: bytes, context: Any) -> Any:
+        call = _Call(context)
+        try:
+            return self._answer(_parse(messages.ModelInferRequest, data), call)
+        except Exception as error:
+            self._abort(context, error)
+
+    def _stream(self, requests: Iterator[bytes], context: Any) -> Iterator[Any]:
+        """An error is an answer: the stream goes on."""
+        if not self._streams.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} streams are open already")
+        try:
+            call = _Call(context)
+            for data in requests:
+                reply = messages.ModelStreamInferResponse()
+                try:
+                    request = _parse(messages.ModelInferRequest, data)
+                    reply.infer_response.id = request.id
+                    reply.infer_response.CopyFrom(self._answer(request, call))
+                except Exception as error:
+                    reply.error_message, _ = self._app.error_message(error)
+                yield reply
+        finally:
+            self._streams.release()
+
+    def _answer(self, request: Any, call: "_Call") -> Any:
+        """Raises RequestError and whatever the runtime raises. Each is counted."""
+        started = perf_counter()
+        repository = self._app.repository
+        counted = repository.entries.get(request.model_name, repository.first).metrics
+        outcome = contract.OK
+        try:
+            served = repository.find(request.model_name, request.model_version or None)
+            codec = GrpcRequestCodec(request, call.time_remaining())
+            if served.is_quick(codec.size, binary=bool(request.raw_input_contents)):
+                served.metrics.observe_queue_time(0.0)
+                answer = served.infer(codec, started)
+                served.update_cost(perf_counter() - started, codec.size)
+                return answer
+            item = InferenceWork(served, codec, started)
+            return call.result(
+                asyncio.run_coroutine_threadsafe(self._app.workers.run(item, served.batch_queue), self._loop)
+            )
+        except Exception as error:
+            _, outcome = self._app.error_message(error)
+            raise
+        finally:
+            counted.record_request(outcome, perf_counter() - started)
+
+
+class _Call:
+    """A call in progress. When it is cancelled, or its deadline is over, the work that waits is not begun."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._working: Future[Any] | None = None
+        self._over = not context.add_callback(self._end)  # one for all of a stream's requests: grpcio keeps them
+
+    def time_remaining(self) -> float | None:
+        seconds: float | None = self._context.time_remaining()
+        return seconds
+
+    def result(self, working: "Future[Any]") -> Any:
+        """Raises what it raises, Disconnected."""
+        self._working = working
+        if self._over:
+            working.cancel()
+        try:
+            return working.result()
+        except CancelledError as error:
+            raise client_disconnected() from error
+        finally:
+            self._working = None
+
+    def _end(self) -> None:
+        self._over = True
+        if (working := self._working) is not None:
+            working.cancel()
+
+
+def _parse(kind: Any, data: bytes) -> Any:
+    """Raises InvalidRequest; left to grpcio, a message that is none would be the server's fault."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {error}") from error
+
+
+def _to_bytes(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data

@@ -1,0 +1,109 @@
+"""A connection of uvicorn's, with limits on what a client may make it hold; what is no request is told in JSON."""
+
+from http import HTTPStatus
+from time import perf_counter
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from inference_server.listeners.http import responses
+
+MAX_HEAD_BYTES = 65536
+"""That may come without the parser getting on: of a head, or of what follows chunks. It would itself read on for ever.
+What comes in one piece is not counted apart."""
+MAX_PIPELINED = 128
+"""Requests that wait for the answer to one before them."""
+MAX_MESSAGE_SECONDS = 600.0
+"""From the first byte of a request to its last."""
+
+
+class TooManyPipelined(Exception):
+    """Ends the parser, and with it the connection."""
+
+
+class Connection(HttpToolsProtocol):
+    _stuck_bytes = 0
+    """That came since the parser last got on."""
+    _progress = 0
+    """Heads, pieces of bodies and ends of messages that it found."""
+    _active = 0.0
+    """When something came or was answered last."""
+    _since: float | None = None
+    """When the request began that is not complete yet."""
+
+    def data_received(self, data: bytes) -> None:
+        self._active = perf_counter()
+        before = self._progress
+        super().data_received(data)
+        self._stuck_bytes = self._stuck_bytes + len(data) if self._progress == before else 0
+        if self.transport.is_closing():
+            return
+        if self._stuck_bytes > MAX_HEAD_BYTES:
+            self.refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the request line and its headers have more than the limit of {MAX_HEAD_BYTES} bytes",
+            )
+        elif self.timeout_keep_alive_task is None:  # uvicorn stops it while a request is on its way
+            self.arm(self.timeout_keep_alive)
+
+    def on_message_begin(self) -> None:
+        self._since = self._active
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._progress += 1
+        super().on_headers_complete()
+        if len(self.pipeline) > MAX_PIPELINED:
+            raise TooManyPipelined
+
+    def on_body(self, body: bytes) -> None:
+        self._progress += 1
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._progress += 1
+        self._since = None
+        super().on_message_complete()
+
+    @property
+    def works(self) -> bool:
+        """Whether a request that is complete has no answer yet."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+
+    def arm(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The timer runs on while requests come and go, so it asks first how long nothing has."""
+        now = perf_counter()
+        idle = now - self._active
+        if self.transport.is_closing():
+            return
+        if self.works:
+            self.arm(self.timeout_keep_alive)
+        elif idle >= self.timeout_keep_alive or (self._since is not None and now - self._since > MAX_MESSAGE_SECONDS):
+            self._drop()
+        else:
+            self.arm(max(self.timeout_keep_alive - idle, 1.0))
+
+    def _drop(self) -> None:
+        """A client that does not read its answers would keep them here until they are sent."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser found that what came is no HTTP."""
+        self.refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def refuse(self, status: int, message: str) -> None:
+        """And close: where the next request would begin, nobody knows."""
+        response = responses.error(status, message)
+        headers = b"".join(b"%s: %s\r\n" % header for header in response.headers)
+        end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body)
+        self.transport.write(STATUS_LINE[status] + headers + end + response.body)
+        self.transport.close()

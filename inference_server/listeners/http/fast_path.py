@@ -1,0 +1,323 @@
+"""The fast path: an inference request goes from its bytes to its answer without ASGI, at a third of the cost.
+
+uvicorn stays the owner of the connection. Whatever is not plain goes its way, byte for byte, through ``app.App``: other
+paths, a model that is not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, heads that are long, requests that
+come several in one piece, answers that nobody reads. Both ways give the same answers.
+
+Clients send the same head again and again, so what a head says is remembered. It was read by the parser that uvicorn
+uses, with all its strictness, and from the same bytes it would read the same.
+"""
+
+import inspect
+from collections.abc import Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from edgemodel import metrics as contract
+from inference_server.errors import Busy, client_disconnected
+from inference_server.listeners.http.app import App
+from inference_server.listeners.http.connection import Connection
+from inference_server.listeners.http.json_fast_path import Answer
+from inference_server.listeners.http.responses import AS_JSON, OK, Response
+from inference_server.models.served_model import InferenceWork, ServedModel
+from inference_server.protocol import content_encoding, infer
+from inference_server.protocol.infer import HEADER_LENGTH
+from inference_server.protocol.request_codec import HttpRequestCodec, coded
+from inference_server.scheduling.workers import QueuedWork
+
+MAX_HEADS = 256
+MAX_FAST_HEAD_BYTES = 2048
+"""Bytes; MAX_HEADS of them and what they say take about a megabyte."""
+ALIGNMENT = 16
+JOIN_BYTES = 65536
+"""A longer body is not copied behind its head, but written after it."""
+
+_PADDING = bytes(ALIGNMENT)
+
+_USED_OF_UVICORN = {
+    "__init__": ("self", "config", "server_state", "app_state", "_loop"),
+    "connection_made": ("self", "transport"),
+    "connection_lost": ("self", "exc"),
+    "data_received": ("self", "data"),
+    "on_body": ("self", "body"),
+    "on_headers_complete": ("self",),
+    "on_message_begin": ("self",),
+    "on_message_complete": ("self",),
+    "send_400_response": ("self", "msg"),
+    "shutdown": ("self",),
+    "timeout_keep_alive_handler": ("self",),
+}
+
+
+def fits() -> bool:
+    """Whether this uvicorn has what the fast path stands on; if not, all requests have to go through ASGI."""
+    return all(
+        tuple(inspect.signature(vars(HttpToolsProtocol).get(name, fits)).parameters) == parameters
+        for name, parameters in _USED_OF_UVICORN.items()
+    )
+
+
+class Head(NamedTuple):
+    """What the head of a plain POST says."""
+
+    path: str
+    length: int
+    """Bytes of the body."""
+    headers: dict[bytes, bytes]
+    keep_alive: bool
+    is_coded: bool
+    """Whether the body is compressed: it may be a thousand times as long."""
+    is_binary: bool
+    """Whether it has tensors as binary data."""
+    padding: int
+    """Bytes before the body with which the first of them lies where a processor likes to read it."""
+
+
+class _Reading:
+    """Takes what the parser finds in one head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def read_head(data: bytes) -> Head | None:
+    """None for a head that is not plain. ``data`` ends with the empty line."""
+    reading = _Reading()
+    parser = httptools.HttpRequestParser(reading)
+    try:
+        parser.feed_data(data)
+        headers = dict(reading.headers)
+        if (
+            not reading.complete
+            or parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or parser.should_upgrade()
+            or len(headers) != len(reading.headers)
+            or b"content-length" not in headers
+            or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade"))
+        ):
+            return None
+        path = unquote((httptools.parse_url(reading.url).path or b"").decode("ascii"))
+        before = headers.get(HEADER_LENGTH)
+        padding = -int(before) % ALIGNMENT if before is not None and before.isdigit() else 0
+        length = int(headers[b"content-length"])
+        coded = b"content-encoding" in headers
+        return Head(path, length, headers, parser.should_keep_alive(), coded, before is not None, padding)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
+        return None
+
+
+_heads: dict[bytes, Head | None] = {}
+
+
+def _head(data: bytes) -> Head | None:
+    try:
+        return _heads[data]
+    except KeyError:
+        if len(_heads) >= MAX_HEADS:
+            _heads.clear()
+        head = _heads[data] = read_head(data)
+        return head
+
+
+class FastPathConnection(Connection):
+    """One connection. At any time it is uvicorn's, or one request of its is in the fast path."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._app: App = config.loaded_app
+        self._between_messages = True
+        """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
+        self._head: Head | None = None
+        """Of the request whose body is still to come."""
+        self._asked: ServedModel | None = None
+        """By that request; no longer, as a connection must not keep a model that is unloaded."""
+        self._chunks: list[bytes] = []
+        self._missing = 0
+        self._started = 0.0
+        self._work: QueuedWork | None = None
+        """Of the request that is in work."""
+        self._waiting: list[bytes] = []
+        """What came while one was."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.arm(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        self._active = perf_counter()
+        if self._head is not None and self._asked is not None:
+            self._body(self._head, self._asked, data)
+        elif self._work is not None:
+            self._waiting.append(data)
+            self.flow.pause_reading()
+        elif not self._take(data):
+            super().data_received(data)
+
+    def _take(self, data: bytes) -> bool:
+        """Whether ``data`` begins a request for the fast path; it is answered then, or its body awaited."""
+        cycle = self.cycle
+        if not self._between_messages or (cycle is not None and not cycle.response_complete):
+            return False
+        end = data.find(b"\r\n\r\n", 0, MAX_FAST_HEAD_BYTES) + 4
+        if end < 4 or self.flow.write_paused or self.transport.is_closing():
+            return False
+        head = _head(data[:end])
+        if head is None or head.length > self._app.max_body_bytes:
+            return False
+        served = self._app.repository.fast.get(head.path)
+        missing = head.length - len(data) + end
+        if served is None or missing < 0:
+            return False
+        self._started = self._active
+        if missing:
+            self._head, self._asked, self._missing, self._since = head, served, missing, self._active
+            self._chunks = [_PADDING[: head.padding], data[end:]]
+        else:
+            self._infer(head, served, memoryview(data)[end:])
+        return True
+
+    def _body(self, head: Head, served: ServedModel, data: bytes) -> None:
+        rest = b""
+        if len(data) > self._missing:
+            data, rest = data[: self._missing], data[self._missing :]
+        self._chunks.append(data)
+        self._missing -= len(data)
+        if self._missing:
+            return
+        body = memoryview(b"".join(self._chunks))[head.padding :]
+        self._forget_body()
+        if rest:
+            self._waiting.append(rest)
+        self._infer(head, served, body)
+
+    def _forget_body(self) -> None:
+        self._head, self._asked, self._chunks, self._since = None, None, [], None
+
+    def _infer(self, head: Head, served: ServedModel, body: memoryview) -> None:
+        quick = not head.is_coded and served.is_quick(head.length, binary=head.is_binary)
+        plain = served.plain  # another thread may take it away
+        if quick and plain is not None and not head.is_binary and self._answer_plain(head, served, plain, body):
+            return
+        codec = HttpRequestCodec(head.headers, body, self._app.max_body_bytes)
+        if quick:
+            self._answer(head, served, *self._app.infer(served, codec, self._active), inline=True)
+            return
+        try:
+            item = InferenceWork(served, codec, self._active)
+            self._work = self._app.workers.submit(item, partial(self._done, head, served), served.batch_queue)
+        except Busy as error:
+            self._answer(head, served, *self._app.error_response(error))
+
+    def _answer_plain(self, head: Head, served: ServedModel, plain: Answer, body: memoryview) -> bool:
+        """False for a request that is not plain after all."""
+        try:
+            reply = plain(body, self._started)
+        except Exception as error:
+            self._answer(head, served, *self._app.error_response(error), inline=True)
+            return True
+        if reply is None:
+            return False
+        if (
+            len(reply) < content_encoding.REPLY_MIN_BYTES
+            and head.keep_alive
+            and not self._app.draining
+            and not self._waiting
+        ):
+            self.transport.write(_PLAIN % len(reply) + reply)
+        else:
+            self._send(head, coded(infer.Reply(reply, AS_JSON), head.headers))
+        return True
+
+    def _done(self, head: Head, served: ServedModel, response: Response | None, error: Exception | None) -> None:
+        self._work = None
+        outcome = contract.OK
+        if error is not None or response is None:
+            response, outcome = self._app.error_response(error or RuntimeError("no answer"))
+        self._answer(head, served, response, outcome)
+
+    def _answer(
+        self, head: Head, served: ServedModel, response: Response, outcome: str, *, inline: bool = False
+    ) -> None:
+        now = perf_counter()
+        if inline:
+            served.metrics.observe_queue_time(0.0)
+            served.update_cost(now - self._active, head.length)
+        served.metrics.record_request(outcome, now - self._started)
+        self._active = now
+        self._send(head, response)
+
+    def _send(self, head: Head, response: Response) -> None:
+        transport = self.transport
+        if transport.is_closing():
+            return
+        last = self._app.draining or not head.keep_alive
+        self.server_state.total_requests += 1
+        start = _start(response.status, response.headers, len(response.body), last)
+        if len(response.body) <= JOIN_BYTES:
+            transport.write(start + response.body)
+        else:
+            transport.writelines((start, response.body))
+        if last:
+            transport.close()
+        elif self._waiting:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """With what came behind the request that was just answered."""
+        data = b"".join(self._waiting)
+        self._waiting = []
+        self.flow.resume_reading()
+        self.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._asked is not None:
+            self._asked.metrics.record_request(client_disconnected().outcome, perf_counter() - self._started)
+            self._forget_body()
+        if self._work is not None:
+            self._work.cancelled = True
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._between_messages = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._between_messages = True
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        if self._head is None and self._work is None:
+            super().shutdown()
+
+    @property
+    def works(self) -> bool:
+        return self._work is not None or super().works
+
+
+_PLAIN = STATUS_LINE[OK] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+
+
+def _start(status: int, headers: Sequence[tuple[bytes, bytes]], length: int, last: bool) -> bytes:
+    if headers is AS_JSON and status == OK and not last:
+        return _PLAIN % length
+    lines = [b"%s: %s\r\n" % header for header in headers]
+    if last:
+        lines.append(b"connection: close\r\n")
+    return b"%s%scontent-length: %d\r\n\r\n" % (STATUS_LINE[status], b"".join(lines), length)

@@ -1,0 +1,1 @@
+"""The models of this process: load, verify, test, serve, swap, unload."""

@@ -1,0 +1,125 @@
+"""What was predicted, until its label arrives: feedback tells right from wrong, by the id of the request.
+
+Only classes are kept, no inputs: nothing that a camera saw stays here. They are kept in this process, so a label counts
+for the revision that made the prediction or not at all.
+"""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inference_server.errors import InvalidRequest, PredictionNotFound
+from inference_server.protocol.tensors import Array, Buffer
+
+MAX_REQUESTS = 4096
+MAX_ITEMS = 1024
+"""Of one request; more are not remembered."""
+MAX_TEXT_LENGTH = 256
+"""Characters of an id, and of a class that is a text; a request with a longer one is not remembered."""
+MAX_BYTES = 17_000_000
+"""Of all classes together, as JSON: MAX_REQUESTS of MAX_ITEMS with classes up to 999. Beyond, fewer requests are
+remembered."""
+
+Label = int | str
+
+
+class Feedback(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a feedback request: the ``id`` of an earlier one, and the right class of each of its items."""
+
+    id: str
+    labels: list[Label]
+
+
+_decode = msgspec.json.Decoder(Feedback).decode
+_encode_classes = msgspec.json.Encoder().encode
+_decode_classes = msgspec.json.Decoder(list[Label]).decode
+
+
+def decode(body: Buffer) -> Feedback:
+    """Raises InvalidRequest."""
+    try:
+        return _decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f'feedback is {{"id": "…", "labels": [3]}}, an id and a class an item: {error}') from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the feedback is not JSON: {error}") from error
+
+
+class Predictions:
+    """The classes of the last MAX_REQUESTS requests that had an id, within MAX_BYTES.
+
+    Safe to call from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._classes: dict[str, bytes] = {}  # JSON, whose bytes can be counted
+        self._bytes = 0
+        self._lock = Lock()
+
+    def remember(self, request: str, output: Array) -> None:
+        """``output`` is the model's first, as numbers that compare (``tensors.numbers``): its first axis are the items.
+
+        A later request of the same id replaces, even where it is itself not remembered: a label is never held against
+        another request's prediction.
+        """
+        found = classes(output)
+        kept = None if found is None or not _fits(request, found) else _encode_classes(found)
+        with self._lock:
+            self._forget(request)
+            if kept is None:
+                return
+            self._classes[request] = kept
+            self._bytes += len(kept)
+            while len(self._classes) > MAX_REQUESTS or self._bytes > MAX_BYTES:
+                self._forget(next(iter(self._classes)))
+
+    def judge(self, feedback: Feedback) -> tuple[int, int]:
+        """Returns how many items were (right, wrong), and forgets the prediction.
+
+        Raises PredictionNotFound, InvalidRequest.
+        """
+        with self._lock:
+            kept = self._classes.get(feedback.id)
+            if kept is None:
+                raise PredictionNotFound(
+                    f"no prediction of a request with id {feedback.id[:MAX_TEXT_LENGTH]!r} is remembered: the last"
+                    f" {MAX_REQUESTS} are, fewer where classes are long texts, each until its feedback, while their"
+                    " revision serves; the first output has to tell a class; an id, or a text that is a class, has at"
+                    f" most {MAX_TEXT_LENGTH} characters"
+                )
+            found = _decode_classes(kept)
+            if len(found) != len(feedback.labels):
+                raise InvalidRequest(
+                    f"request {feedback.id!r} had {len(found)} items, the feedback has {len(feedback.labels)} labels"
+                )
+            self._forget(feedback.id)
+        right = sum(a == b for a, b in zip(found, feedback.labels, strict=True))
+        return right, len(found) - right
+
+    def _forget(self, request: str) -> None:
+        self._bytes -= len(self._classes.pop(request, b""))
+
+
+def _fits(request: str, found: Sequence[Label]) -> bool:
+    """Whether it may be remembered."""
+    texts = [request, *(label for label in found if isinstance(label, str))]
+    return len(found) <= MAX_ITEMS and max(map(len, texts)) <= MAX_TEXT_LENGTH
+
+
+def classes(output: Array) -> list[Label] | None:
+    """The class of each item: the position of its largest score, or the one whole number or text that it is.
+
+    None where an item tells no class: a single float, or nothing.
+    """
+    if output.ndim == 0 or not len(output):
+        return None
+    flat: Array = output.reshape(len(output), -1)
+    if flat.shape[1] == 1 and flat.dtype.kind != "f":
+        values: Sequence[Any] = flat[:, 0].tolist()
+        return [value if isinstance(value, str) else int(value) for value in values]
+    if flat.shape[1] < 2 or flat.dtype.kind == "O":
+        return None
+    return [int(position) for position in np.argmax(flat, axis=1)]

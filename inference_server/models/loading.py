@@ -1,0 +1,82 @@
+"""From an artifact's directory to a model that may serve, or to the reason why it may not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from edgemodel import names, reasons
+from edgemodel.artifact import ArtifactManifest, Golden
+from edgemodel.digest import digest_of_file
+from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
+from inference_server.session import Model
+from inference_server.tuning import Tuning
+
+REVISION_LENGTH = 10
+"""Hexadecimal digits of the digest of a file that has no manifest."""
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    model: Model
+    golden: GoldenResult | None
+    """None when the artifact has no golden set."""
+    load_seconds: float
+    golden_seconds: float
+
+
+@dataclass(frozen=True)
+class LoadFailure:
+    """The model must not serve here, and a restart would not help; ``reason`` is one of ``edgemodel.reasons``."""
+
+    reason: str
+    message: str
+
+
+def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
+    """Of an artifact's directory; or made up for an ONNX file, named by its file, its digest for a revision."""
+    try:
+        if path.is_file():
+            digest = digest_of_file(path)
+            revision = digest.removeprefix("sha256:")[:REVISION_LENGTH]
+            return ArtifactManifest(path.stem, revision, names.DEFAULT_VARIANT, digest, digest, (), (), None)
+        path /= names.MANIFEST_FILE
+        return ArtifactManifest.decode(path.read_bytes())
+    except (OSError, ValueError, AttributeError) as error:
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+
+
+def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Model | LoadFailure:
+    """Verifies the digest, then loads: nothing unverified is parsed."""
+    path = path if path.is_file() else path / names.MODEL_FILE
+    try:
+        actual = digest_of_file(path)
+        if actual != manifest.artifact_digest:
+            return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
+        return Model(path, tuning)
+    except Exception as error:
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+
+
+def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedModel | LoadFailure:
+    """Loads it and runs the golden set, which it has to pass."""
+    started = perf_counter()
+    model = load(path, manifest, tuning)
+    if isinstance(model, LoadFailure):
+        return model
+    loaded = perf_counter()
+    golden = None if manifest.golden is None else answer_golden(model, path, manifest.golden)
+    if isinstance(golden, LoadFailure):
+        return golden
+    if golden is not None and not golden.passed:
+        return LoadFailure(reasons.GOLDEN_MISMATCH, str(golden))
+    return PreparedModel(model, golden, loaded - started, perf_counter() - loaded)
+
+
+def answer_golden(model: Model, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
+    """What the model makes of its golden set, passed or not."""
+    try:
+        return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
+    except GoldenInvalid as error:
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
+    except Exception as error:
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {error}")

@@ -1,0 +1,223 @@
+"""Replay shadow: what was asked lately is asked of a candidate too, and how often both agree is counted.
+
+The recent requests stay in memory, in a bounded ring, and only where it was asked for. A candidate fetches them from
+the server that it is to follow, on its own node; only counts go further.
+"""
+
+import io
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from sys import getsizeof
+from threading import Lock
+from time import monotonic
+from typing import Any
+from urllib.request import Request, urlopen
+
+import msgspec
+import numpy as np
+
+from edgemodel.artifact import Golden, Tensor
+from inference_server.datatypes import DATATYPES
+from inference_server.errors import InvalidRequest
+from inference_server.models.selftest import Run, close, same_class
+from inference_server.protocol.infer import Inference, Signature
+from inference_server.protocol.tensors import Array, check_shape, from_bytes, numbers, to_bytes
+
+MAX_BYTES = 16_777_216
+"""Of all remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
+DEFAULT_TOLERANCE = 0.01
+"""Of values, where no golden set says another: a share of the largest."""
+MAX_SECONDS = 10.0
+_LENGTH_BYTES = 8
+_FETCH_SECONDS = 2.0
+"""For a connection to a server that may not be there: the first on its node has none before it."""
+
+
+class _Head(msgspec.Struct, array_like=True):
+    name: str
+    datatype: str
+    shape: list[int]
+    size: int
+
+
+_decode_head = msgspec.json.Decoder(list[tuple[list[_Head], list[_Head]]]).decode
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request that was answered."""
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(_size, (*self.inputs.values(), *self.outputs.values())))
+
+
+class Ring:
+    """The last ``capacity`` requests, within MAX_BYTES. Safe to call from several threads."""
+
+    def __init__(self, capacity: int) -> None:
+        """0 remembers nothing."""
+        self.capacity = capacity
+        self._records: deque[Record] = deque()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def note(self, inference: Inference, arrays: Sequence[Array]) -> None:
+        outputs = dict(zip(inference.wanted.names, arrays, strict=True))
+        size = Record(inference.feeds, outputs).size_bytes
+        if not self.capacity or size > MAX_BYTES // 4:
+            return
+        record = Record(*({name: array.copy() for name, array in side.items()} for side in (inference.feeds, outputs)))
+        with self._lock:
+            self._records.append(record)
+            self._bytes += size
+            while len(self._records) > self.capacity or self._bytes > MAX_BYTES:
+                self._bytes -= self._records.popleft().size_bytes
+
+    def records(self) -> list[Record]:
+        """Oldest first."""
+        with self._lock:
+            return list(self._records)
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """Items of remembered requests."""
+
+    agree: int
+    disagree: int
+
+    def __str__(self) -> str:
+        return f"agrees on {self.agree} of {self.agree + self.disagree} recent items"
+
+
+def replay(
+    run: Run, signature: Signature, records: Sequence[Record], golden: Golden | None, max_seconds: float = MAX_SECONDS
+) -> ReplayResult:
+    """Asks ``run``, the candidate, which has ``signature``, what was asked.
+
+    ``golden`` has the rule; without one, classes must be the same where the model's first output has any, and values
+    close where not. A request that the candidate refuses disagrees; one that did not ask for the first output is left
+    out where classes count. The latest come first, and after ``max_seconds`` no more.
+    """
+    first = next(iter(signature.outputs))
+    by_class = golden.agreement == "Argmax" if golden is not None else _tells_classes(signature.outputs[first])
+    tolerance = DEFAULT_TOLERANCE if golden is None else golden.tolerance
+    agree = items = 0
+    deadline = monotonic() + max_seconds
+    for record in reversed(records):
+        if monotonic() > deadline:
+            break
+        names = [first] if by_class else list(record.outputs)
+        if not record.outputs.keys() >= set(names):
+            continue
+        expected = [record.outputs[name] for name in names]
+        count = _items(record)
+        items += count
+        try:
+            answers = run(record.inputs, names)
+        except Exception:  # whatever the runtime raises: this candidate cannot answer it
+            answers = []
+        if [answer.shape for answer in answers] == [recorded.shape for recorded in expected]:
+            recorded_values, values = (_comparable(arrays, names, signature) for arrays in (expected, answers))
+            agree += _agreeing(recorded_values, values, count, by_class, tolerance)
+    return ReplayResult(agree, items - agree)
+
+
+def _tells_classes(output: Tensor) -> bool:
+    """Whether each item has a class: by its scores, or as the one whole number or text that it is."""
+    if output.datatype in ("FP16", "FP32", "FP64", "BF16"):
+        return len(output.shape) > 1 and output.shape[-1] != 1
+    return True
+
+
+def _comparable(arrays: Sequence[Array], names: Sequence[str], signature: Signature) -> list[Array]:
+    return [
+        numbers(DATATYPES[signature.outputs[name].datatype], array) for name, array in zip(names, arrays, strict=True)
+    ]
+
+
+def _items(record: Record) -> int:
+    """The first dimension that all its tensors share; else the request is one item."""
+    tensors = (*record.inputs.values(), *record.outputs.values())
+    sizes = {array.shape[0] if array.ndim else None for array in tensors}
+    size = sizes.pop()
+    return 1 if sizes or size is None else size
+
+
+def _agreeing(expected: Sequence[Array], answers: Sequence[Array], items: int, by_class: bool, tolerance: float) -> int:
+    agree = 0
+    for item in range(items):
+        pairs = [(_row(a, item, items), _row(b, item, items)) for a, b in zip(expected, answers, strict=True)]
+        agree += _same(*pairs[0]) if by_class else all(_alike(a, b, tolerance) for a, b in pairs)
+    return agree
+
+
+def _same(recorded: Array, answer: Array) -> bool:
+    if recorded.dtype.kind == "O" or recorded.size == 1:
+        return bool((recorded == answer).all())
+    if recorded.ndim <= 1:
+        return same_class(recorded, answer)
+    # Several at once, as of a request whose inputs have no common first dimension: all have to be the same.
+    return bool((recorded.argmax(axis=-1) == answer.argmax(axis=-1)).all())
+
+
+def _alike(recorded: Array, answer: Array, tolerance: float) -> bool:
+    return bool((recorded == answer).all()) if recorded.dtype.kind == "O" else close(recorded, answer, tolerance)
+
+
+def _row(array: Array, item: int, items: int) -> Array:
+    return np.asarray(array[item]) if items > 1 or (array.ndim and array.shape[0] == 1) else array
+
+
+def encode(records: Sequence[Record], signature: Signature) -> bytes:
+    """``signature``: of the model that answered them."""
+    head: list[Any] = []
+    blobs: list[bytes] = []
+    for record in records:
+        sides = ((record.inputs, signature.inputs), (record.outputs, signature.outputs))
+        head.append([_encoded(arrays, declared, blobs) for arrays, declared in sides])
+    text = msgspec.json.encode(head)
+    return b"".join((len(text).to_bytes(_LENGTH_BYTES, "big"), text, *blobs))
+
+
+def _encoded(arrays: Mapping[str, Array], declared: Mapping[str, Tensor], blobs: list[bytes]) -> list[_Head]:
+    found = []
+    for name, array in arrays.items():
+        datatype = declared[name].datatype
+        blobs.append(to_bytes(DATATYPES[datatype], array))
+        found.append(_Head(name, datatype, list(array.shape), len(blobs[-1])))
+    return found
+
+
+def decode(data: bytes) -> list[Record]:
+    """Raises ValueError."""
+    try:
+        edge = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "big")
+        head = _decode_head(data[_LENGTH_BYTES:edge])
+        blobs = io.BytesIO(data[edge:])
+        return [Record(*({one.name: _array(one, blobs) for one in side} for side in sides)) for sides in head]
+    except (msgspec.DecodeError, InvalidRequest, KeyError, TypeError) as error:
+        raise ValueError(f"what the other server remembers cannot be read: {error}") from error
+
+
+def fetch(url: str, token: str) -> list[Record]:
+    """What the server at ``url`` remembers, a ``…/replay``. Raises OSError, ValueError."""
+    request = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - the operator's http URL
+    with urlopen(request, timeout=_FETCH_SECONDS) as response:  # noqa: S310
+        return decode(response.read(2 * MAX_BYTES))
+
+
+def _array(head: _Head, blobs: io.BytesIO) -> Array:
+    check_shape(head.name, head.shape, head.shape)
+    return from_bytes(head.name, DATATYPES[head.datatype], head.shape, memoryview(blobs.read(head.size)))
+
+
+def _size(array: Array) -> int:
+    """Bytes in memory; a text has its object besides."""
+    texts = sum(map(getsizeof, array.ravel().tolist())) if array.dtype.kind == "O" else 0
+    return array.nbytes + texts

@@ -1,0 +1,184 @@
+"""The models of this process: what is known by which name, and what serves."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import quote
+
+from edgemodel import reasons
+from edgemodel.artifact import ArtifactManifest
+from inference_server import logs, memory
+from inference_server.errors import ModelNotFound, ModelNotReady
+from inference_server.models import loading, replay
+from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.replay import Record
+from inference_server.models.served_model import ServedModel
+from inference_server.observability.metrics import Identity, ModelMetrics
+from inference_server.session import Model
+from inference_server.tuning import Tuning
+
+LOADING = "the model is being loaded and tested"
+UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads it again"
+
+
+@dataclass
+class ModelEntry:
+    """One model, by whatever revision is there now."""
+
+    path: Path
+    """An artifact's directory, or an ONNX file."""
+    identity: Identity
+    manifest: ArtifactManifest
+    metrics: ModelMetrics
+    served: ServedModel | None = None
+    reason: str = LOADING
+    """Why ``served`` is None."""
+
+    @property
+    def state(self) -> str:
+        """In the words of the repository extension."""
+        if self.served is not None:
+            return "READY"
+        return "LOADING" if self.reason == LOADING else "UNAVAILABLE"
+
+
+class ModelRepository:
+    def __init__(
+        self,
+        identify: Callable[[ArtifactManifest], Identity],
+        *,
+        objective_seconds: float | None,
+        limits: Mapping[str, Any],
+        tuning: Tuning,
+        replay_from: str | None,
+        replay_token: str | None,
+    ) -> None:
+        """``limits``: the keyword arguments of ServedModel. ``replay_from``: the server that this one is to follow."""
+        self.fast: dict[str, ServedModel] = {}
+        """The path of an infer request -> what answers it; replaced, never changed."""
+        self.entries: dict[str, ModelEntry] = {}
+        """By name; replaced, never changed."""
+        self._identify, self._objective = identify, objective_seconds
+        self._limits, self._tuning = limits, tuning
+        self._replay_from, self._replay_token = replay_from, replay_token
+        self._lock = Lock()
+        """Held while a model is loaded or unloaded: one at a time."""
+
+    def add(self, path: Path) -> ModelEntry | LoadFailure:
+        """Reads what ``path`` says of itself, and loads nothing yet."""
+        manifest = loading.read_manifest(path)
+        if isinstance(manifest, LoadFailure):
+            return manifest
+        entry = self._entry(path, manifest)
+        if (other := self.entries.get(entry.identity.model)) is not None:
+            message = f"{path}: {other.path} has the same name {entry.identity.model!r}: rename one"
+            return LoadFailure(reasons.MODEL_LOAD_FAILED, message)
+        self.entries = {**self.entries, entry.identity.model: entry}
+        return entry
+
+    @property
+    def first(self) -> ModelEntry:
+        """What requests count for that name no model of this server."""
+        return next(iter(self.entries.values()))
+
+    @property
+    def serving(self) -> list[ServedModel]:
+        return [served for entry in self.entries.values() if (served := entry.served) is not None]
+
+    @property
+    def ready(self) -> bool:
+        return all(entry.state != "LOADING" for entry in self.entries.values())
+
+    def find(self, name: str, version: str | None) -> ServedModel:
+        """Raises ModelNotFound, ModelNotReady."""
+        entry = self.entry(name, version)
+        served = entry.served
+        if served is None:
+            raise ModelNotReady(f"model {name!r} is not ready: {entry.reason}")
+        return served
+
+    def entry(self, name: str, version: str | None) -> ModelEntry:
+        """Raises ModelNotFound."""
+        entry = self.entries.get(name)
+        if entry is None:
+            raise ModelNotFound(f"model {name!r} is unknown, this server has {', '.join(map(repr, self.entries))}")
+        if version not in (None, entry.identity.revision):
+            raise ModelNotFound(f"version {version!r} is unknown, this server has {entry.identity.revision!r}")
+        return entry
+
+    def load(self, name: str) -> PreparedModel | LoadFailure:
+        """Takes long, so not in the event loop. What serves goes on serving until the new one takes its place."""
+        outcome = self._load(name)
+        memory.release_memory()
+        memory.freeze_gc()
+        return outcome
+
+    def _load(self, name: str) -> PreparedModel | LoadFailure:
+        with self._lock:
+            old = entry = self.entries[name]
+            if entry.reason != LOADING or entry.served is not None:
+                manifest = loading.read_manifest(old.path)
+                if isinstance(manifest, LoadFailure):
+                    return _failed(old, manifest)
+                entry = self._entry(old.path, manifest)
+                if entry.identity.model != name:
+                    message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
+                    return _failed(old, LoadFailure(reasons.MODEL_LOAD_FAILED, message))
+            outcome = loading.prepare(entry.path, entry.manifest, self._tuning)
+            if isinstance(outcome, LoadFailure):
+                return _failed(old, outcome)
+            if outcome.golden is not None:
+                disagree = outcome.golden.items - outcome.golden.agree
+                entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
+            self._replay(old, entry, outcome.model)
+            entry.served = ServedModel(entry.identity, outcome.model, entry.metrics, **self._limits)
+            self.entries = {**self.entries, name: entry}
+            self._publish()
+            if old is not entry and old.served is not None:
+                old.served.close()
+        return outcome
+
+    def unload(self, name: str) -> None:
+        """Requests in work are answered."""
+        with self._lock:
+            entry = self.entries[name]
+            entry.reason = UNLOADED.format(name=name)
+            served, entry.served = entry.served, None
+            self._publish()
+            if served is not None:
+                served.close()
+        memory.release_memory()
+
+    def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: Model) -> None:
+        """Asks ``candidate`` what was asked of its predecessor lately: here, or in the server that this one follows."""
+        try:
+            records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)
+            if not records:
+                return
+            result = replay.replay(candidate.run, candidate.signature, records, entry.manifest.golden)
+        except Exception as error:  # whatever goes wrong here decides nothing
+            logs.event("nothing was replayed", model=entry.identity.model, error=f"{type(error).__name__}: {error}")
+            return
+        entry.metrics.replayed = (result.agree, result.disagree)
+        logs.event("replayed", model=entry.identity.model, result=str(result))
+
+    def _fetched(self, model: str) -> list[Record]:
+        if self._replay_from is None or self._replay_token is None:
+            return []
+        return replay.fetch(f"{self._replay_from}/v2/models/{quote(model)}/replay", self._replay_token)
+
+    def _entry(self, path: Path, manifest: ArtifactManifest) -> ModelEntry:
+        identity = self._identify(manifest)
+        return ModelEntry(path, identity, manifest, ModelMetrics(identity, manifest, self._objective))
+
+    def _publish(self) -> None:
+        self.fast = {path: served for served in self.serving for path in served.paths}
+
+
+def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:
+    """Because of one that has never served the server ends: till then it must not be taken for ready."""
+    if entry.served is None and entry.reason != LOADING:
+        entry.reason = ending.message
+    return ending

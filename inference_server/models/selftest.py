@@ -1,0 +1,164 @@
+"""The golden self-test: does the model answer on this node as it did where it was made?
+
+int8 results differ between instruction sets, so only a run on the node can tell.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from edgemodel.artifact import Golden, Tensor
+from inference_server.protocol.infer import Signature
+from inference_server.protocol.tensors import Array
+
+Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
+
+
+class GoldenInvalid(Exception):
+    """The golden set does not fit the manifest or the model, so nothing can be told from it."""
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    agree: int
+    items: int
+    min_percent: Decimal
+    """In 0..100."""
+
+    @property
+    def passed(self) -> bool:
+        return Fraction(self.agree * 100, self.items) >= Fraction(self.min_percent)
+
+    def __str__(self) -> str:
+        percent = self.agree * 100 / self.items
+        return f"golden set agrees on {percent:.6g} %, limit {self.min_percent} % (n = {self.items})"
+
+
+def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> GoldenResult:
+    """Every item through ``run``, alone where the model's first dimension allows it. Raises GoldenInvalid.
+
+    A first dimension that the model fixes at n takes n items at a time.
+    """
+    inputs, outputs = _load(path, signature, golden.items)
+    agrees = _agreement(golden, outputs)
+    min_percent = _percent(golden.min_percent)
+    step = _items_a_run(signature.inputs.values(), inputs, golden.items)
+    agree = 0
+    for start, feeds in _feeds(signature, inputs, golden.items, step):
+        answers = run(feeds, list(outputs))
+        for offset in range(step):
+            recorded = [array[start + offset] for array in outputs.values()]
+            agree += agrees(recorded, [_item(answer, offset, step) for answer in answers])
+    return GoldenResult(agree, golden.items, min_percent)
+
+
+def golden_feeds(signature: Signature, golden: Golden, path: Path) -> list[dict[str, Array]]:
+    """What ``run_golden`` asks, a run each. Raises GoldenInvalid."""
+    inputs, _ = _load(path, signature, golden.items)
+    step = _items_a_run(signature.inputs.values(), inputs, golden.items)
+    return [feeds for _, feeds in _feeds(signature, inputs, golden.items, step)]
+
+
+def _feeds(
+    signature: Signature, inputs: Mapping[str, Array], items: int, step: int
+) -> Iterator[tuple[int, dict[str, Array]]]:
+    """(number of its first item, inputs) of each run."""
+    for start in range(0, items, step):
+        yield (
+            start,
+            {name: _feed(array[start : start + step], signature.inputs[name]) for name, array in inputs.items()},
+        )
+
+
+def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The recorded inputs and outputs by name, in the model's order; outputs may be recorded in part."""
+    if items < 1:
+        raise GoldenInvalid(f"the manifest says that the golden set has {items} items, want at least 1")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        raise GoldenInvalid(f"{path.name} cannot be read: {error}") from error
+    inputs = {name: arrays[f"input.{name}"] for name in signature.inputs if f"input.{name}" in arrays}
+    outputs = {name: arrays[f"output.{name}"] for name in signature.outputs if f"output.{name}" in arrays}
+    if missing := signature.inputs.keys() - inputs.keys():
+        raise GoldenInvalid(f"{path.name} lacks the input {min(missing)!r}")
+    if not outputs:
+        raise GoldenInvalid(f"{path.name} has no output of the model")
+    for name, array in arrays.items():
+        if array.shape[:1] != (items,):
+            raise GoldenInvalid(f"{path.name}: {name} has shape {list(array.shape)}, want {items} items first")
+    return inputs, outputs
+
+
+def _percent(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or not 0 <= value <= 100:
+        raise GoldenInvalid(f"minPercent is {text!r}, want a decimal from 0 to 100")
+    return value
+
+
+def _items_a_run(declared: Iterable[Tensor], inputs: Mapping[str, Array], items: int) -> int:
+    sizes = {tensor.shape[0] for tensor in declared if inputs[tensor.name].ndim == len(tensor.shape) > 0} - {-1}
+    if len(sizes) > 1:
+        raise GoldenInvalid(f"the inputs' first dimensions differ: {sorted(sizes)}")
+    step = sizes.pop() if sizes else 1
+    if step < 1 or items % step:
+        raise GoldenInvalid(f"{items} golden items do not fill runs of {step}")
+    return step
+
+
+def _feed(items: Array, declared: Tensor) -> Array:
+    """``items`` as the model takes them: where it has no dimension for items, there is one, and it is taken away."""
+    array = items if items.ndim == len(declared.shape) else np.asarray(items[0])
+    if declared.datatype == "BYTES":
+        array = array.astype(object)
+    return np.ascontiguousarray(array) if array.ndim else array
+
+
+def _item(answer: Array, offset: int, step: int) -> Array:
+    has_items = answer.ndim > 0 and answer.shape[0] == step
+    return np.asarray(answer[offset] if has_items else answer)
+
+
+def _agreement(golden: Golden, outputs: Mapping[str, Array]) -> Callable[[Sequence[Array], Sequence[Array]], bool]:
+    if golden.agreement == "Close":
+        return lambda recorded, answer: all(map(lambda r, a: close(r, a, golden.tolerance), recorded, answer))
+    if golden.agreement != "Argmax":
+        raise GoldenInvalid(f"agreement is {golden.agreement!r}, want Argmax or Close")
+    name, first = next(iter(outputs.items()))
+    if first[0].size < 2 and first.dtype.kind == "f":
+        raise GoldenInvalid(f"agreement is Argmax, but the output {name!r} has one value an item, which tells no class")
+    return lambda recorded, answer: same_class(recorded[0], answer[0])
+
+
+def same_class(recorded: Array, answer: Array) -> bool:
+    """The position of the largest value; an item with one value, not a float, is the class itself."""
+    if recorded.size != answer.size:
+        return False
+    if recorded.size == 1:
+        return bool(recorded.reshape(()) == answer.reshape(()))
+    if answer.dtype.kind == "f" and np.isnan(answer).any():
+        return False
+    return bool(recorded.argmax() == answer.argmax())
+
+
+def close(recorded: Array, answer: Array, tolerance: float) -> bool:
+    """Within ``tolerance`` times the largest absolute recorded value; NaN agrees with NaN; other types are equal."""
+    if recorded.size != answer.size:
+        return False
+    recorded, answer = recorded.ravel(), answer.ravel()
+    if recorded.dtype.kind != "f":
+        return bool((recorded == answer).all())
+    finite = np.abs(recorded[np.isfinite(recorded)], dtype=np.float64)
+    largest = float(finite.max()) if finite.size else 0.0
+    return bool(np.allclose(answer.astype(np.float64), recorded, rtol=0.0, atol=tolerance * largest, equal_nan=True))

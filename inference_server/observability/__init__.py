@@ -1,0 +1,1 @@
+"""What is counted: requests, their times, predictions; and how it is exported."""

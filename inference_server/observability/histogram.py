@@ -1,0 +1,52 @@
+"""A histogram of counters, as Prometheus takes it."""
+
+from bisect import bisect_left
+from copy import copy
+from itertools import accumulate
+
+import numpy as np
+from prometheus_client.utils import floatToGoString
+
+from inference_server.protocol.tensors import Array
+
+
+class Histogram:
+    def __init__(self, buckets: tuple[float, ...]) -> None:
+        self._bounds = (*buckets, float("inf"))
+        self._counts = [0] * len(self._bounds)
+        self.sum = 0.0
+
+    def __copy__(self) -> "Histogram":
+        other = Histogram(self._bounds[:-1])
+        other._counts, other.sum = list(self._counts), self.sum
+        return other
+
+    def __add__(self, other: "Histogram") -> "Histogram":
+        """Of what both observed; they have the same buckets."""
+        both = copy(self)
+        both._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
+        both.sum += other.sum
+        return both
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def observe_zeros(self, count: int) -> None:
+        self._counts[0] += count
+
+    def observe_all(self, values: Array) -> None:
+        """Of an array with one dimension."""
+        positions = np.searchsorted(self._bounds, values)
+        for position, count in enumerate(np.bincount(positions, minlength=len(self._bounds)).tolist()):
+            self._counts[position] += count
+        self.sum += float(values.sum())
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    @property
+    def buckets(self) -> list[tuple[str, int]]:
+        """(upper bound, how many values up to it), ascending."""
+        return list(zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True))

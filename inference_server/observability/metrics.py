@@ -1,0 +1,200 @@
+"""What the server measures, by the contract in ``edgemodel.metrics``, with the identity labels on every series.
+
+Counted here and not by prometheus-client, whose locks and loops take 4 µs of every request; it writes the exposition.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from threading import Lock
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edgemodel import metrics as contract
+from edgemodel.artifact import ArtifactManifest
+from inference_server.observability.drift import Drift
+from inference_server.observability.histogram import Histogram
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which server this is; the fields are ``contract.IDENTITY_LABELS``, in that order."""
+
+    namespace: str
+    model: str
+    revision: str
+    variant: str
+    node: str
+
+
+class InlineRequests:
+    """Requests that the event loop answered itself on the JSON fast path. Only it writes here: nothing is locked."""
+
+    __slots__ = ("decoding", "duration", "encoding", "last", "running")
+
+    def __init__(self, duration: Histogram) -> None:
+        self.duration = duration
+        self.decoding = self.running = self.encoding = 0.0
+        """Seconds in all."""
+        self.last = 0.0
+        """``perf_counter()`` of the last answer."""
+
+
+class ModelMetrics:
+    """Of one revision of one model. Safe to call from several threads."""
+
+    def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
+        self.labels = (*astuple(identity), secrets.token_hex(4))
+        self.digests = (manifest.artifact_digest, manifest.source_digest)
+        self._outcomes = dict.fromkeys(contract.OUTCOMES, 0)
+        self._duration = Histogram(contract.duration_buckets(objective_seconds))
+        self._queue = Histogram(contract.QUEUE_BUCKETS)
+        self.inline = InlineRequests(copy(self._duration))
+        self.failed_seconds = 0.0
+        """Of requests with another outcome than ok."""
+        self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
+        self.golden: tuple[int, int, float] | None = None
+        """(items that agree, that disagree, percent that has to agree); None without a golden set."""
+        self.replayed: tuple[int, int] | None = None
+        """(items that agree, that disagree); None where nothing was replayed."""
+        self.drift = Drift()
+        self._lock = Lock()
+
+    def record_request(self, outcome: str, seconds: float) -> None:
+        """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES."""
+        with self._lock:
+            self._outcomes[outcome] += 1
+            if outcome == contract.OK:
+                self._duration.observe(seconds)
+            else:
+                self.failed_seconds += seconds
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many requests had each."""
+        return {**self._outcomes, contract.OK: self._outcomes[contract.OK] + self.inline.duration.count}
+
+    @property
+    def duration(self) -> Histogram:
+        return self._duration + self.inline.duration
+
+    @property
+    def queue(self) -> Histogram:
+        waits = copy(self._queue)
+        waits.observe_zeros(self.inline.duration.count)
+        return waits
+
+    def observe_queue_time(self, seconds: float) -> None:
+        with self._lock:
+            self._queue.observe(seconds)
+
+    def record_feedback(self, *, right: int, wrong: int) -> None:
+        with self._lock:
+            self.feedback[contract.FEEDBACK_RIGHT] += right
+            self.feedback[contract.FEEDBACK_WRONG] += wrong
+
+
+class Exposition(Collector):
+    def __init__(self, models: Callable[[], Iterable[ModelMetrics]]) -> None:
+        """``models`` tells those that are served now."""
+        self._models = models
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def scrape(self) -> bytes:
+        """All of it in the text exposition format of CONTENT_TYPE."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            contract.REQUESTS_TOTAL, "Inference requests by outcome.", labels=_labels("outcome")
+        )
+        duration = HistogramMetricFamily(
+            contract.DURATION_SECONDS,
+            "Seconds from the head of an inference request to its answer, of requests with the outcome ok.",
+            labels=_labels(),
+        )
+        queue = HistogramMetricFamily(
+            contract.QUEUE_SECONDS,
+            "Seconds that a request waited for a worker; 0 for one that needed none.",
+            labels=_labels(),
+        )
+        feedback = CounterMetricFamily(
+            contract.FEEDBACK_TOTAL, "Labelled predictions by correctness.", labels=_labels("correct")
+        )
+        predictions = CounterMetricFamily(
+            contract.PREDICTIONS_TOTAL, "Predicted items by class.", labels=_labels("class")
+        )
+        confidence = HistogramMetricFamily(
+            contract.CONFIDENCE, "Probability of the predicted class, in 0..1.", labels=_labels()
+        )
+        golden = _gauge(contract.GOLDEN_ITEMS, "Golden items by result at the start.", "result")
+        golden_min = _gauge(contract.GOLDEN_MIN_PERCENT, "Share of golden items that has to agree.")
+        replayed = _gauge(contract.REPLAY_ITEMS, "Items of recent requests by result, before it served.", "result")
+        info = _gauge(contract.MODEL_INFO, "The artifact that is served; always 1.", "artifact_digest", "source_digest")
+        memory = _gauge(contract.MEMORY_BYTES, "Resident memory of the server.")
+        threads = _gauge(contract.THREADS, "Threads of the server.")
+        for model in self._models():
+            for outcome, count in model.outcomes.items():
+                requests.add_metric((*model.labels, outcome), count)
+            for family, histogram in ((duration, model.duration), (queue, model.queue)):
+                family.add_metric(model.labels, histogram.buckets, histogram.sum)
+            for result, count in model.feedback.items():
+                feedback.add_metric((*model.labels, result), count)
+            classes, confidences = model.drift.counts()
+            for name, count in classes.items():
+                predictions.add_metric((*model.labels, name), count)
+            if confidences.count:
+                confidence.add_metric(model.labels, confidences.buckets, confidences.sum)
+            if model.golden is not None:
+                *counts, least = model.golden
+                for result, items in zip(contract.GOLDEN_RESULTS, counts, strict=True):
+                    golden.add_metric((*model.labels, result), items)
+                golden_min.add_metric(model.labels, least)
+            for result, items in zip(contract.GOLDEN_RESULTS, model.replayed or (), strict=False):
+                replayed.add_metric((*model.labels, result), items)
+            info.add_metric((*model.labels, *model.digests), 1)
+            memory.add_metric(model.labels, _resident_bytes())
+            threads.add_metric(model.labels, _threads())
+        yield from (
+            requests,
+            duration,
+            queue,
+            feedback,
+            predictions,
+            confidence,
+            golden,
+            golden_min,
+            replayed,
+            info,
+            memory,
+            threads,
+        )
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=_labels(*labels))
+
+
+def _labels(*more: str) -> tuple[str, ...]:
+    return (*contract.IDENTITY_LABELS, contract.PROCESS_LABEL, *more)
+
+
+def _resident_bytes() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def _threads() -> float:
+    return len(os.listdir("/proc/self/task"))

@@ -1,0 +1,63 @@
+"""What a model says of itself: metadata, configuration, an example. Pure."""
+
+from math import prod
+from typing import Any
+
+from edgemodel.artifact import Tensor
+from inference_server.datatypes import DATATYPES
+from inference_server.errors import InvalidRequest
+from inference_server.observability.metrics import Identity
+from inference_server.protocol.infer import Signature
+
+PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
+MAX_EXAMPLE_ELEMENTS = 4_000_000
+
+
+def metadata(identity: Identity, signature: Signature) -> dict[str, Any]:
+    return {
+        "name": identity.model,
+        "versions": [identity.revision],
+        "platform": PLATFORM,
+        "inputs": [_tensor(tensor) for tensor in signature.inputs.values()],
+        "outputs": [_tensor(tensor) for tensor in signature.outputs.values()],
+    }
+
+
+def config(identity: Identity, signature: Signature) -> dict[str, Any]:
+    """As the model configuration extension has it, as far as it applies.
+
+    ``max_batch_size`` stays 0: with another, shapes here would lack their first dimension.
+    """
+    return {
+        "name": identity.model,
+        "platform": PLATFORM,
+        "backend": BACKEND,
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": 0,
+        "input": [_configured(tensor) for tensor in signature.inputs.values()],
+        "output": [_configured(tensor) for tensor in signature.outputs.values()],
+    }
+
+
+def example(signature: Signature) -> dict[str, Any]:
+    """The body of an infer request of zeros that fits. Raises InvalidRequest where JSON cannot say it."""
+    inputs = []
+    for tensor in signature.inputs.values():
+        datatype = DATATYPES[tensor.datatype]
+        shape = [1 if size == -1 else size for size in tensor.shape]
+        if datatype.json is None:
+            raise InvalidRequest(f"input {tensor.name!r}: {tensor.datatype} has no JSON form, send it as binary data")
+        if prod(shape) > MAX_EXAMPLE_ELEMENTS:
+            raise InvalidRequest(f"input {tensor.name!r}: an example of shape {shape} would be too long")
+        data = [datatype.json()] * prod(shape)
+        inputs.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": data})
+    return {"inputs": inputs}
+
+
+def _configured(tensor: Tensor) -> dict[str, Any]:
+    datatype = {"BYTES": "STRING"}.get(tensor.datatype, tensor.datatype)
+    return {"name": tensor.name, "data_type": f"TYPE_{datatype}", "dims": list(tensor.shape)}
+
+
+def _tensor(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
