@@ -5,9 +5,10 @@ import signal
 import sys
 from pathlib import Path
 
+from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from inference_server import logs, settings
-from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry
 from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
 

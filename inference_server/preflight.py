@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
+from edge_runtime.backend import LoadedModel, LoadFailure
+from edge_runtime.datatypes import Array
+from edge_runtime.processor import read_processor
 from edgemodel import names, preflight_report, reasons, serving
 from inference_server import logs, settings
-from inference_server.models.loading import LoadFailure, answer_golden, load, read_manifest
+from inference_server.models.loading import answer_golden, load, read_manifest
 from inference_server.models.selftest import golden_feeds
-from inference_server.processor import read_processor
-from inference_server.protocol.tensors import Array
 from inference_server.server_process import exit_at_once
-from inference_server.session import Model
 from inference_server.settings import ServerSettings
 
 WARM_UP_SECONDS = 1.0
@@ -54,7 +54,8 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
     model = load(path, manifest, options.tuning)
     if isinstance(model, LoadFailure):
         return preflight_report.Incompatible(model.reason, model.message)
-    cpu, instruction_sets = read_processor()
+    processor = read_processor()
+    cpu, instruction_sets = processor.name, processor.instruction_sets
     if manifest.golden is None:
         return preflight_report.Measurement(None, None, cpu, instruction_sets)
     result = answer_golden(model, path, manifest.golden)
@@ -72,7 +73,7 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
 
 
 def time_runs(
-    model: Model, feeds: Sequence[dict[str, Array]], clock: Clock = perf_counter
+    model: LoadedModel, feeds: Sequence[dict[str, Array]], clock: Clock = perf_counter
 ) -> preflight_report.LatencyPercentiles:
     """Runs of all outputs, one after the other, the feeds by turns."""
     outputs = list(model.signature.outputs)

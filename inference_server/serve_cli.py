@@ -5,10 +5,11 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 
+from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from edgemodel.artifact import Tensor
 from inference_server import settings
-from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry
 from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
 

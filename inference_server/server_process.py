@@ -8,12 +8,13 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, NoReturn
 
+from edge_runtime.backend import LoadFailure
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs
 from inference_server.listeners.http.app import App
 from inference_server.listeners.http.uvicorn_server import Server, listen
-from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry, ModelRepository
 from inference_server.observability.metrics import Identity
 from inference_server.scheduling.workers import Workers

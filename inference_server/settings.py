@@ -2,14 +2,14 @@
 
 import argparse
 import math
-import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.cores import usable_cores
+from edge_runtime.tuning import Arena, Tuning
 from edgemodel import names, serving
-from inference_server.tuning import Arena, Tuning
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -63,7 +63,10 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
         parser.error("--model, --revision and --variant name one model, and there are several")
     given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
     given["tuning"] = Tuning(
-        given.pop("threads_per_request"), given.pop("memory_arena"), given.pop("prepacking") == "on"
+        intra_op_threads=given.pop("threads_per_request"),
+        arena=given.pop("memory_arena"),
+        prepacking=given.pop("prepacking") == "on",
+        concurrency=given["threads"],
     )
     objective = given.pop("latency_objective_milliseconds")
     return ServerSettings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
@@ -125,7 +128,7 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     add("--grpc-port", type=_between(0, 65535), help="TCP port for gRPC, 0 for any free one; none if not given")
     add("--host", default="", help="address to listen on; every one if empty")
     tuning = serving.TUNING
-    variable("--threads", tuning["threads"], cores(), "requests in work at a time", _between(1, 1024))
+    variable("--threads", tuning["threads"], usable_cores(), "requests in work at a time", _between(1, 1024))
     variable("--threads-per-request", tuning["threadsPerRequest"], 1, "threads of each of them", _between(1, 1024))
     variable(
         "--queue-length",
@@ -176,19 +179,6 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     )
     add("--termination-log", type=Path, default=TERMINATION_LOG, help="file for the reason of an end, if it exists")
     return parser
-
-
-def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Those that this process may use: more threads would wait for each other where a pod has a limit.
-
-    ``quota``: microseconds of processor in each period, and the period.
-    """
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        most, period = quota.read_text().split()
-        return max(1, min(allowed, math.ceil(int(most) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2 here, or no limit ("max")
-        return allowed
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:

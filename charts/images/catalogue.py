@@ -96,7 +96,7 @@ SERVER = Image(
         ),
     ),
     environment=_NO_TELEMETRY,
-    code=("inference_server", "operator/edgemodel"),
+    code=("inference_server", "operator/edge_runtime", "operator/edgemodel"),
     entrypoint=("/usr/bin/python3", "-m", "inference_server"),
 )
 
@@ -175,7 +175,13 @@ COMPRESSOR = Image(
         ),
     ),
     environment=_NO_TELEMETRY,
-    code=("operator/edge_compressor", "operator/edge_oci", "operator/edge_statistics", "operator/edgemodel"),
+    code=(
+        "operator/edge_compressor",
+        "operator/edge_oci",
+        "operator/edge_runtime",
+        "operator/edge_statistics",
+        "operator/edgemodel",
+    ),
     entrypoint=("/usr/bin/python3", "-m", "edge_compressor"),
 )
 

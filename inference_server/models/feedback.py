@@ -6,13 +6,13 @@ for the revision that made the prediction or not at all.
 
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
 
 import msgspec
-import numpy as np
 
+from edge_runtime.classes import classes_of
+from edge_runtime.datatypes import Array
 from inference_server.errors import InvalidRequest, PredictionNotFound
-from inference_server.protocol.tensors import Array, Buffer
+from inference_server.protocol.tensors import Buffer
 
 MAX_REQUESTS = 4096
 MAX_ITEMS = 1024
@@ -60,7 +60,7 @@ class Predictions:
         self._lock = Lock()
 
     def remember(self, request: str, output: Array) -> None:
-        """``output`` is the model's first, as numbers that compare (``tensors.numbers``): its first axis are the items.
+        """``output`` is the model's first, as numbers that compare (``as_numbers``): its first axis are the items.
 
         A later request of the same id replaces, even where it is itself not remembered: a label is never held against
         another request's prediction.
@@ -110,16 +110,8 @@ def _fits(request: str, found: Sequence[Label]) -> bool:
 
 
 def classes(output: Array) -> list[Label] | None:
-    """The class of each item: the position of its largest score, or the one whole number or text that it is.
-
-    None where an item tells no class: a single float, or nothing.
-    """
-    if output.ndim == 0 or not len(output):
+    """Returns the class of each item (``edge_runtime.classes``); None where an item tells no class."""
+    found = classes_of(output)
+    if found is None:
         return None
-    flat: Array = output.reshape(len(output), -1)
-    if flat.shape[1] == 1 and flat.dtype.kind != "f":
-        values: Sequence[Any] = flat[:, 0].tolist()
-        return [value if isinstance(value, str) else int(value) for value in values]
-    if flat.shape[1] < 2 or flat.dtype.kind == "O":
-        return None
-    return [int(position) for position in np.argmax(flat, axis=1)]
+    return [value if isinstance(value, str) else int(value) for value in found.tolist()]

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+from edge_runtime.backend import LoadedModel, LoadFailure
+from edge_runtime.loading import load_model
+from edge_runtime.tuning import Tuning
 from edgemodel import names, reasons
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of_file
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
-from inference_server.session import Model
-from inference_server.tuning import Tuning
 
 REVISION_LENGTH = 10
 """Hexadecimal digits of the digest of a file that has no manifest."""
@@ -17,19 +18,11 @@ REVISION_LENGTH = 10
 
 @dataclass(frozen=True)
 class PreparedModel:
-    model: Model
+    model: LoadedModel
     golden: GoldenResult | None
     """None when the artifact has no golden set."""
     load_seconds: float
     golden_seconds: float
-
-
-@dataclass(frozen=True)
-class LoadFailure:
-    """The model must not serve here, and a restart would not help; ``reason`` is one of ``edgemodel.reasons``."""
-
-    reason: str
-    message: str
 
 
 def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
@@ -45,14 +38,16 @@ def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
 
-def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> Model | LoadFailure:
+def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel | LoadFailure:
     """Verifies the digest, then loads: nothing unverified is parsed."""
-    path = path if path.is_file() else path / names.MODEL_FILE
+    path = path if path.is_file() else path / manifest.model_file
     try:
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:
             return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
-        return Model(path, tuning)
+        return load_model(path, manifest.runtime, tuning)
+    except LoadFailure as failure:
+        return LoadFailure(failure.reason, f"{path}: {failure.message}")
     except Exception as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
 
@@ -72,7 +67,7 @@ def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedM
     return PreparedModel(model, golden, loaded - started, perf_counter() - loaded)
 
 
-def answer_golden(model: Model, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
+def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
     """What the model makes of its golden set, passed or not."""
     try:
         return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)

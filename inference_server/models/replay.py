@@ -17,17 +17,18 @@ from urllib.request import Request, urlopen
 import msgspec
 import numpy as np
 
+from edge_runtime.agreement import CLOSE_TOLERANCE, close
+from edge_runtime.classes import has_classes, same_class, same_largest
+from edge_runtime.datatypes import DATATYPES, Array, as_numbers
+from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
-from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest
-from inference_server.models.selftest import Run, close, same_class
-from inference_server.protocol.infer import Inference, Signature
-from inference_server.protocol.tensors import Array, check_shape, from_bytes, numbers, to_bytes
+from inference_server.models.selftest import Run
+from inference_server.protocol.infer import Inference
+from inference_server.protocol.tensors import check_shape, from_bytes, to_bytes
 
 MAX_BYTES = 16_777_216
 """Of all remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
-DEFAULT_TOLERANCE = 0.01
-"""Of values, where no golden set says another: a share of the largest."""
 MAX_SECONDS = 10.0
 _LENGTH_BYTES = 8
 _FETCH_SECONDS = 2.0
@@ -105,8 +106,8 @@ def replay(
     out where classes count. The latest come first, and after ``max_seconds`` no more.
     """
     first = next(iter(signature.outputs))
-    by_class = golden.agreement == "Argmax" if golden is not None else _tells_classes(signature.outputs[first])
-    tolerance = DEFAULT_TOLERANCE if golden is None else golden.tolerance
+    by_class = golden.agreement == "Argmax" if golden is not None else has_classes(signature.outputs[first])
+    tolerance = CLOSE_TOLERANCE if golden is None else golden.tolerance
     agree = items = 0
     deadline = monotonic() + max_seconds
     for record in reversed(records):
@@ -128,17 +129,8 @@ def replay(
     return ReplayResult(agree, items - agree)
 
 
-def _tells_classes(output: Tensor) -> bool:
-    """Whether each item has a class: by its scores, or as the one whole number or text that it is."""
-    if output.datatype in ("FP16", "FP32", "FP64", "BF16"):
-        return len(output.shape) > 1 and output.shape[-1] != 1
-    return True
-
-
 def _comparable(arrays: Sequence[Array], names: Sequence[str], signature: Signature) -> list[Array]:
-    return [
-        numbers(DATATYPES[signature.outputs[name].datatype], array) for name, array in zip(names, arrays, strict=True)
-    ]
+    return [as_numbers(signature.outputs[name].datatype, array) for name, array in zip(names, arrays, strict=True)]
 
 
 def _items(record: Record) -> int:
@@ -153,21 +145,15 @@ def _agreeing(expected: Sequence[Array], answers: Sequence[Array], items: int, b
     agree = 0
     for item in range(items):
         pairs = [(_row(a, item, items), _row(b, item, items)) for a, b in zip(expected, answers, strict=True)]
-        agree += _same(*pairs[0]) if by_class else all(_alike(a, b, tolerance) for a, b in pairs)
+        agree += _same(*pairs[0]) if by_class else all(close(a, b, tolerance) for a, b in pairs)
     return agree
 
 
 def _same(recorded: Array, answer: Array) -> bool:
-    if recorded.dtype.kind == "O" or recorded.size == 1:
-        return bool((recorded == answer).all())
-    if recorded.ndim <= 1:
+    if recorded.ndim <= 1 or recorded.size == 1 or recorded.dtype.kind == "O":
         return same_class(recorded, answer)
     # Several at once, as of a request whose inputs have no common first dimension: all have to be the same.
-    return bool((recorded.argmax(axis=-1) == answer.argmax(axis=-1)).all())
-
-
-def _alike(recorded: Array, answer: Array, tolerance: float) -> bool:
-    return bool((recorded == answer).all()) if recorded.dtype.kind == "O" else close(recorded, answer, tolerance)
+    return bool(same_largest(recorded[None], answer[None])[0])
 
 
 def _row(array: Array, item: int, items: int) -> Array:

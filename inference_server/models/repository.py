@@ -7,17 +7,17 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
+from edge_runtime.backend import LoadedModel, LoadFailure
+from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs, memory
 from inference_server.errors import ModelNotFound, ModelNotReady
 from inference_server.models import loading, replay
-from inference_server.models.loading import LoadFailure, PreparedModel
+from inference_server.models.loading import PreparedModel
 from inference_server.models.replay import Record
 from inference_server.models.served_model import ServedModel
 from inference_server.observability.metrics import Identity, ModelMetrics
-from inference_server.session import Model
-from inference_server.tuning import Tuning
 
 LOADING = "the model is being loaded and tested"
 UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads it again"
@@ -151,7 +151,7 @@ class ModelRepository:
                 served.close()
         memory.release_memory()
 
-    def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: Model) -> None:
+    def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: LoadedModel) -> None:
         """Asks ``candidate`` what was asked of its predecessor lately: here, or in the server that this one follows."""
         try:
             records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)

@@ -13,9 +13,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from edge_runtime.agreement import close
+from edge_runtime.classes import same_class
+from edge_runtime.datatypes import DATATYPES, Array, as_numbers
+from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
-from inference_server.protocol.infer import Signature
-from inference_server.protocol.tensors import Array
 
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
 
@@ -46,7 +48,8 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
     A first dimension that the model fixes at n takes n items at a time.
     """
     inputs, outputs = _load(path, signature, golden.items)
-    agrees = _agreement(golden, outputs)
+    agrees = _agreement(golden, signature, outputs)
+    datatypes = [signature.outputs[name].datatype for name in outputs]
     min_percent = _percent(golden.min_percent)
     step = _items_a_run(signature.inputs.values(), inputs, golden.items)
     agree = 0
@@ -54,7 +57,9 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
         answers = run(feeds, list(outputs))
         for offset in range(step):
             recorded = [array[start + offset] for array in outputs.values()]
-            agree += agrees(recorded, [_item(answer, offset, step) for answer in answers])
+            agree += agrees(
+                _numbers(datatypes, recorded), _numbers(datatypes, [_item(answer, offset, step) for answer in answers])
+            )
     return GoldenResult(agree, golden.items, min_percent)
 
 
@@ -130,35 +135,18 @@ def _item(answer: Array, offset: int, step: int) -> Array:
     return np.asarray(answer[offset] if has_items else answer)
 
 
-def _agreement(golden: Golden, outputs: Mapping[str, Array]) -> Callable[[Sequence[Array], Sequence[Array]], bool]:
+def _numbers(datatypes: Sequence[str], arrays: Sequence[Array]) -> list[Array]:
+    return [as_numbers(datatype, np.asarray(array)) for datatype, array in zip(datatypes, arrays, strict=True)]
+
+
+def _agreement(
+    golden: Golden, signature: Signature, outputs: Mapping[str, Array]
+) -> Callable[[Sequence[Array], Sequence[Array]], bool]:
     if golden.agreement == "Close":
         return lambda recorded, answer: all(map(lambda r, a: close(r, a, golden.tolerance), recorded, answer))
     if golden.agreement != "Argmax":
         raise GoldenInvalid(f"agreement is {golden.agreement!r}, want Argmax or Close")
     name, first = next(iter(outputs.items()))
-    if first[0].size < 2 and first.dtype.kind == "f":
+    if first[0].size < 2 and DATATYPES[signature.outputs[name].datatype].is_float:
         raise GoldenInvalid(f"agreement is Argmax, but the output {name!r} has one value an item, which tells no class")
     return lambda recorded, answer: same_class(recorded[0], answer[0])
-
-
-def same_class(recorded: Array, answer: Array) -> bool:
-    """The position of the largest value; an item with one value, not a float, is the class itself."""
-    if recorded.size != answer.size:
-        return False
-    if recorded.size == 1:
-        return bool(recorded.reshape(()) == answer.reshape(()))
-    if answer.dtype.kind == "f" and np.isnan(answer).any():
-        return False
-    return bool(recorded.argmax() == answer.argmax())
-
-
-def close(recorded: Array, answer: Array, tolerance: float) -> bool:
-    """Within ``tolerance`` times the largest absolute recorded value; NaN agrees with NaN; other types are equal."""
-    if recorded.size != answer.size:
-        return False
-    recorded, answer = recorded.ravel(), answer.ravel()
-    if recorded.dtype.kind != "f":
-        return bool((recorded == answer).all())
-    finite = np.abs(recorded[np.isfinite(recorded)], dtype=np.float64)
-    largest = float(finite.max()) if finite.size else 0.0
-    return bool(np.allclose(answer.astype(np.float64), recorded, rtol=0.0, atol=tolerance * largest, equal_nan=True))

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from time import perf_counter, thread_time
 from typing import Any
 
-from inference_server.datatypes import DATATYPES
-from inference_server.errors import Expired
+from edge_runtime.backend import LoadedModel, RefusedInputs
+from edge_runtime.datatypes import BFLOAT16, Array, as_numbers
+from inference_server.errors import Expired, UnfitRequest
 from inference_server.listeners.http import responses
 from inference_server.listeners.http.json_fast_path import json_fast_path
 from inference_server.listeners.http.responses import Response
@@ -13,13 +14,11 @@ from inference_server.models import feedback, replay
 from inference_server.models.replay import Record, Ring
 from inference_server.observability.metrics import Identity, ModelMetrics
 from inference_server.observability.statistics import Stats
-from inference_server.protocol import content_encoding, metadata, tensors
-from inference_server.protocol.infer import Inference
+from inference_server.protocol import content_encoding, metadata
+from inference_server.protocol.infer import Inference, RequestSignature
 from inference_server.protocol.request_codec import RequestCodec
-from inference_server.protocol.tensors import Array
 from inference_server.scheduling import batching
 from inference_server.scheduling.workers import BatchQueue
-from inference_server.session import Model
 
 QUICK_SECONDS = 200e-6
 """A request that takes less is answered where it arrives: handing it to a worker would take as long."""
@@ -36,7 +35,7 @@ class ServedModel:
     def __init__(
         self,
         identity: Identity,
-        model: Model,
+        model: LoadedModel,
         metrics: ModelMetrics,
         *,
         max_body_bytes: int,
@@ -53,8 +52,9 @@ class ServedModel:
         """
         self.identity, self.metrics = identity, metrics
         self._model = model
+        self._signature = RequestSignature(model.signature.inputs, model.signature.outputs)
         self._first = next(iter(model.signature.outputs))
-        self._first_is_bfloat16 = model.signature.outputs[self._first].datatype == "BF16"
+        self._first_is_bfloat16 = model.signature.outputs[self._first].datatype == BFLOAT16
         self._timeout_seconds, self._max_body_bytes = timeout_seconds, max_body_bytes
         self.max_batch_items = max_batch_items if batching.has_items(model.signature) else 1
         self.batch_queue = BatchQueue(self, threads) if self.max_batch_items > 1 else None
@@ -66,7 +66,7 @@ class ServedModel:
         self.plain = (
             None
             if replays_or_batches
-            else json_fast_path(model, identity, metrics, self.update_cost, metrics.drift.note)
+            else json_fast_path(model, self._signature, identity, metrics, self.update_cost, metrics.drift.note)
         )
         """How plain requests are answered in the event loop, while they are quick; None where that cannot be."""
         self._quick_seconds = QUICK_SECONDS if threads > 1 else QUICK_SECONDS_OF_ONE_WORKER
@@ -161,7 +161,10 @@ class ServedModel:
 
     def _run(self, codec: RequestCodec, inference: Inference, decoding: float) -> Any:
         started = perf_counter()
-        arrays = self._model.run(inference.feeds, inference.wanted.names)
+        try:
+            arrays = self._model.run(inference.feeds, inference.wanted.names)
+        except RefusedInputs as error:
+            raise UnfitRequest(str(error)) from error
         ran = perf_counter()
         answer = self._write(codec, inference, arrays, ran)
         self._stats.count(1, decoding, ran - started, perf_counter() - ran)
@@ -170,7 +173,7 @@ class ServedModel:
     def _read(self, codec: RequestCodec, arrived: float, now: float) -> Inference:
         if now - arrived > self._timeout_seconds:
             raise _expired(now - arrived, self._timeout_seconds)
-        inference = codec.read(self._model.signature)
+        inference = codec.read(self._signature)
         limit = inference.timeout_seconds
         if limit is not None and (waited := perf_counter() - arrived) > limit:
             raise _expired(waited, limit)
@@ -197,10 +200,10 @@ class ServedModel:
         )
 
     def metadata(self) -> dict[str, Any]:
-        return metadata.metadata(self.identity, self._model.signature)
+        return metadata.metadata(self.identity, self._signature)
 
     def config(self) -> dict[str, Any]:
-        return metadata.config(self.identity, self._model.signature)
+        return metadata.config(self.identity, self._signature)
 
     def statistics(self) -> dict[str, Any]:
         """As the statistics extension has it."""
@@ -212,7 +215,7 @@ class ServedModel:
 
     def example(self) -> dict[str, Any]:
         """Raises InvalidRequest."""
-        return metadata.example(self._model.signature)
+        return metadata.example(self._signature)
 
     def recent(self) -> list[Record]:
         """What was asked lately, oldest first."""
@@ -220,7 +223,7 @@ class ServedModel:
 
     def recent_encoded(self) -> bytes:
         """The same, for a server that fetches it."""
-        return replay.encode(self.recent(), self._model.signature)
+        return replay.encode(self.recent(), self._signature)
 
     def _note(self, inference: Inference, arrays: Sequence[Array], now: float) -> None:
         """What the model's first output tells, where the request asked for it."""
@@ -229,7 +232,7 @@ class ServedModel:
             return
         scores = arrays[position]
         if self._first_is_bfloat16:
-            scores = tensors.numbers(DATATYPES["BF16"], scores)
+            scores = as_numbers(BFLOAT16, scores)
         self.metrics.drift.note(scores, now)
         if inference.id is not None:
             self._predictions.remember(inference.id, scores)

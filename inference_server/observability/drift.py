@@ -8,9 +8,10 @@ from threading import Lock
 
 import numpy as np
 
+from edge_runtime.classes import classes_of
+from edge_runtime.datatypes import Array
 from edgemodel import metrics as contract
 from inference_server.observability.histogram import Histogram
-from inference_server.protocol.tensors import Array
 
 MAX_CLASSES = 64
 """Classes that have a counter of their own; positions and numbers from there on are counted as ``contract.OTHER``."""
@@ -64,12 +65,12 @@ class Drift:
         for output in pending:
             rows = output.reshape(output.shape[0], -1)
             alike.setdefault((rows.shape[1], rows.dtype.kind), []).append(rows)
-        for (scores, kind), several in alike.items():
+        for (_, kind), several in alike.items():
             rows = np.concatenate(several)
-            if scores == 1:
-                self._count(rows[:, 0])
+            classes = classes_of(rows)
+            if classes is None:
                 continue
-            self._count(rows.argmax(axis=1))
+            self._count(classes)
             if kind == "f":
                 self._confidence.observe_all(_confidences(rows))
 

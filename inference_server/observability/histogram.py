@@ -7,7 +7,7 @@ from itertools import accumulate
 import numpy as np
 from prometheus_client.utils import floatToGoString
 
-from inference_server.protocol.tensors import Array
+from edge_runtime.datatypes import Array
 
 
 class Histogram:

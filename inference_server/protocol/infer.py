@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from edge_runtime.datatypes import DATATYPES, Array
+from edge_runtime.signature import Signature
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, UnfitRequest
 from inference_server.listeners.http.responses import AS_JSON, Headers
 from inference_server.protocol import plain_json, raw_request, tensors
-from inference_server.protocol.tensors import Array, Buffer
+from inference_server.protocol.tensors import Buffer
 
 HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -46,11 +47,8 @@ class Outputs(tuple[Wanted, ...]):
 
 
 @dataclass(frozen=True)
-class Signature:
-    """What the loaded model takes and gives."""
-
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
+class RequestSignature(Signature):
+    """The tensors that a model declares, and the forms of request that they allow."""
 
     @cached_property
     def all_as_json(self) -> Outputs | None:
@@ -104,7 +102,7 @@ _decode_request = msgspec.json.Decoder(_Request).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def decode(body: Buffer, header_length: bytes | None, signature: Signature) -> Inference:
+def decode(body: Buffer, header_length: bytes | None, signature: RequestSignature) -> Inference:
     """``header_length`` is the value of HEADER_LENGTH, None when absent. Raises InvalidRequest."""
     if header_length is None and signature.read_plain is not None and (plain := signature.read_plain(body)):
         return Inference(plain[0], plain[1], cast(Outputs, signature.all_as_json))
@@ -261,7 +259,7 @@ def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memory
     return blobs[at : at + size], at + size
 
 
-def _wanted(request: _Request, signature: Signature) -> Outputs:
+def _wanted(request: _Request, signature: RequestSignature) -> Outputs:
     """No ``outputs``, or an empty list, is all outputs of the model."""
     if not request.outputs and not request.parameters and signature.all_as_json is not None:
         return signature.all_as_json

@@ -3,11 +3,11 @@
 from math import prod
 from typing import Any
 
+from edge_runtime.datatypes import DATATYPES
+from edge_runtime.signature import Signature
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest
 from inference_server.observability.metrics import Identity
-from inference_server.protocol.infer import Signature
 
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 MAX_EXAMPLE_ELEMENTS = 4_000_000

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from edge_runtime.datatypes import DATATYPES, Array, Datatype
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES, Datatype
 from inference_server.errors import InvalidRequest
-from inference_server.protocol.tensors import Array, Buffer, check_shape
+from inference_server.protocol.tensors import Buffer, check_shape
 
 Feeds = dict[str, Array]
 Decode = Callable[[Buffer], tuple[str | None, Feeds] | None]

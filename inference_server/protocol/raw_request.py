@@ -5,11 +5,10 @@ from math import prod
 
 import numpy as np
 
+from edge_runtime.datatypes import DATATYPES, Array
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, UnfitRequest
 from inference_server.protocol import tensors
-from inference_server.protocol.tensors import Array
 
 
 def decode(body: memoryview, declared: Mapping[str, Tensor]) -> tuple[str, Array]:

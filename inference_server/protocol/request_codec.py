@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from edge_runtime.datatypes import Array
 from inference_server.listeners.http.responses import OK, Response
 from inference_server.observability.metrics import Identity
 from inference_server.protocol import content_encoding, infer
-from inference_server.protocol.infer import Inference, Signature
-from inference_server.protocol.tensors import Array, Buffer
+from inference_server.protocol.infer import Inference, RequestSignature
+from inference_server.protocol.tensors import Buffer
 
 
 class RequestCodec(Protocol):
     size: int
     """Bytes of the request."""
 
-    def read(self, signature: Signature) -> Inference:
+    def read(self, signature: RequestSignature) -> Inference:
         """Raises RequestError."""
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Any:
@@ -29,7 +30,7 @@ class HttpRequestCodec:
         self._headers, self._body, self._max_body_bytes = headers, body, max_body_bytes
         self.size = len(body)
 
-    def read(self, signature: Signature) -> Inference:
+    def read(self, signature: RequestSignature) -> Inference:
         headers = self._headers
         coding = headers.get(b"content-encoding")
         body = self._body if coding is None else content_encoding.expand(self._body, coding, self._max_body_bytes)

@@ -13,10 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference_server.datatypes import Datatype
+from edge_runtime.datatypes import Array, Datatype
 from inference_server.errors import InvalidRequest, UnfitRequest
-
-Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the image leaves it out
 
 Buffer = bytes | memoryview
 
@@ -99,15 +97,6 @@ def to_bytes(datatype: Datatype, array: Array) -> bytes:
         return np.ascontiguousarray(array, datatype.numpy).tobytes()
     elements = [text.encode() for text in array.ravel().tolist()]
     return b"".join(len(element).to_bytes(_LENGTH_BYTES, "little") + element for element in elements)
-
-
-def numbers(datatype: Datatype, array: Array) -> Array:
-    """``array`` as values that compare as they should: float32 for BF16, whose arrays are bit patterns."""
-    if datatype.name != "BF16":
-        return array
-    wide = array.astype(np.uint32)
-    wide <<= 16
-    return wide.view(np.float32)
 
 
 @cache

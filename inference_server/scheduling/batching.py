@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference_server.protocol.infer import Inference, Signature
-from inference_server.protocol.tensors import Array
+from edge_runtime.datatypes import Array
+from edge_runtime.signature import Signature
+from inference_server.protocol.infer import Inference
 
 Key = tuple[tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]
 

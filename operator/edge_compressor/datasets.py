@@ -23,7 +23,7 @@ import numpy as np
 
 from edge_compressor import runtime
 from edge_compressor.model import OnnxModel
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled

@@ -13,15 +13,18 @@ other instruction set, and an artifact that answers otherwise (saturating int8, 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
-from edge_compressor.evaluation import CLOSE_TOLERANCE, stateful
+from edge_compressor.evaluation import stateful
 from edge_compressor.model import OnnxModel
-from edge_compressor.runtime import Array
+from edge_runtime.agreement import CLOSE_TOLERANCE
+from edge_runtime.backend import RunFailure
+from edge_runtime.classes import classes_of, clear_items
+from edge_runtime.datatypes import DATATYPES, Array, as_numbers, from_numbers
 from edgemodel.artifact import Golden, Tensor
 
 CLEAR_MARGIN: Final = 0.05
@@ -56,9 +59,10 @@ def record_golden(artifact: OnnxModel, dataset: Dataset | None, items: int, path
     outputs = _answers(artifact, inputs, group, whole=whole) if inputs else None
     if inputs is None or outputs is None:
         return None
-    first = outputs[artifact.outputs[0].name]
+    head = artifact.outputs[0]
+    first = as_numbers(head.datatype, outputs[head.name])
     labelled = dataset is not None and dataset.has_classes
-    clear = np.flatnonzero(_clear(first)) if labelled and group == 1 else np.empty(0, dtype=np.int64)
+    clear = np.flatnonzero(clear_items(first, CLEAR_MARGIN)) if labelled and group == 1 else np.empty(0, dtype=np.int64)
     if len(clear):
         kind, percent, chosen = "Argmax", ARGMAX_PERCENT, np.sort(_evenly(clear, first, items))
     else:
@@ -85,8 +89,8 @@ def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | 
             return None
         shape = (count, *(1 if size < 0 else size for size in tensor.shape[1:]))
         made[tensor.name] = (
-            random.standard_normal(shape).astype(dtype)
-            if dtype.kind == "f"
+            from_numbers(tensor.datatype, random.standard_normal(shape))
+            if DATATYPES[tensor.datatype].is_float
             else random.integers(0, 2, shape).astype(dtype)
         )
     return made
@@ -117,16 +121,16 @@ def _candidates(artifact: OnnxModel, dataset: Dataset | None, items: int) -> dic
 
 def _answers(artifact: OnnxModel, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
     """Each item alone, as the server runs it. None when an output has no axis of items, unless items are ``whole``."""
-    session = runtime.open_session(artifact.path, threads=1)
+    loaded = runtime.load(artifact.path)
     count = len(next(iter(inputs.values()))) // group * group
     rows: list[list[Array]] = []
     for start in range(0, count, group):
         try:
             feeds = _part(inputs, start, group)
             answers = runtime.run(
-                session, {name: np.asarray(array[0]) for name, array in feeds.items()} if whole else feeds
+                loaded, {name: np.asarray(array[0]) for name, array in feeds.items()} if whole else feeds
             )
-        except runtime.RUN_ERRORS:  # made-up inputs need not make sense to a model
+        except RunFailure:  # made-up inputs need not make sense to a model
             return None
         if whole:
             answers = [answer[None] for answer in answers]
@@ -144,22 +148,10 @@ def _part(inputs: Mapping[str, Array], start: int, size: int) -> dict[str, Array
     return {name: np.ascontiguousarray(array[start : start + size]) for name, array in inputs.items()}
 
 
-def _clear(output: Array) -> Array:
-    """Items whose class cannot flip by rounding; a class that is the answer itself is always clear."""
-    flat = output.reshape(len(output), -1)
-    if flat.dtype.kind != "f":
-        return np.full(len(flat), flat.shape[1] == 1)
-    if flat.shape[1] < 2 or not np.isfinite(flat).all():
-        return np.zeros(len(flat), dtype=bool)
-    ordered = np.sort(flat, axis=1)
-    span = ordered[:, -1] - ordered[:, 0]
-    return np.asarray((span > 0) & (ordered[:, -1] - ordered[:, -2] >= CLEAR_MARGIN * span))
-
-
 def _evenly(positions: Array, output: Array, count: int) -> Array:
     """At most ``count`` of ``positions``, taken by turns from each predicted class, in order."""
-    flat = output.reshape(len(output), -1)[positions]
-    classes: Any = flat.argmax(axis=1) if flat.shape[1] > 1 else flat[:, 0]
+    classes = classes_of(output[positions])
+    assert classes is not None, "items without a class are not clear"
     turn = np.zeros(len(positions), dtype=int)
     for value in np.unique(classes):
         of_class = classes == value

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError
 
 from edge_compressor import runtime
+from edge_runtime import backends
+from edge_runtime.backend import LoadFailure
 from edgemodel import reasons
-from edgemodel.artifact import Tensor
+from edgemodel.artifact import ONNX_RUNTIME, Tensor
 from edgemodel.digest import Digest, digest_of_file
 from edgemodel.errors import Stalled
 
@@ -64,9 +65,11 @@ def _checked(path: Path) -> OnnxModel:
     except (onnx.checker.ValidationError, ValueError) as error:
         raise _Unsound(f"onnx.checker refuses it: {_first_line(error)}") from error
     try:
-        inputs, outputs = runtime.tensors(runtime.open_session(path, threads=1))
-    except runtime.RUN_ERRORS as error:
-        raise _Unsound(f"onnxruntime {onnxruntime.__version__} cannot load it: {_first_line(error)}") from error
+        signature = runtime.load(path).signature
+    except LoadFailure as failure:
+        version = backends.find(ONNX_RUNTIME).version
+        raise _Unsound(f"onnxruntime {version} cannot load it: {_first_line(failure)}") from failure
+    inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
     if not outputs:
         raise _Unsound("it has no outputs")
     return OnnxModel(path, digest_of_file(path), size, inputs, outputs)

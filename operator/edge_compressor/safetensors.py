@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 

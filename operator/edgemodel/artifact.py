@@ -1,15 +1,20 @@
 """The artifact manifest: ``manifest.json`` beside the model file in every artifact image.
 
-Written by the compressor, read by the inference server (what to load, what to check at start) and by
-people (what came out, against what went in). Keys are camelCase, sizes bytes, times milliseconds.
-Only what the server needs is typed here; the rest is evidence and stays a plain dictionary.
+The compressor writes it; the inference server reads from it what to load and what to check at start, and people what
+came out, against what went in. Keys are camelCase, sizes bytes, times milliseconds. Only what the server needs is typed
+here; the rest is evidence and stays a plain dictionary.
 """
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from edgemodel.names import MODEL_FILE
 
 SCHEMA = "edgemodel.io/artifact/v1alpha1"
+ONNX_RUNTIME: Final = "ONNXRuntime"
+"""The runtime of a manifest that names none."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,14 @@ class ArtifactManifest:
     variant: str
     source_digest: str
     artifact_digest: str
-    """Of ``model.onnx``: the server checks it before it loads the file."""
+    """The digest of the model file: the server checks it before it loads the file."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     golden: Golden | None
+    runtime: str = ONNX_RUNTIME
+    """The name of the back end that loads the model file."""
+    model_file: str = MODEL_FILE
+    """The name of the model file, which lies beside the manifest."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """source, artifact, steps, datasets, libraries, evaluation, budget, hardware: for the report."""
 
@@ -59,6 +68,8 @@ class ArtifactManifest:
             "variant": self.variant,
             "sourceDigest": self.source_digest,
             "artifactDigest": self.artifact_digest,
+            "runtime": self.runtime,
+            "modelFile": self.model_file,
             "inputs": [_tensor_json(tensor) for tensor in self.inputs],
             "outputs": [_tensor_json(tensor) for tensor in self.outputs],
             "golden": golden
@@ -80,7 +91,9 @@ class ArtifactManifest:
             if value["schema"] != SCHEMA:
                 raise ValueError(f"artifact manifest has schema {value['schema']!r}, want {SCHEMA!r}")
             golden = value["golden"]
-            known = {"schema", "model", "fingerprint", "variant", "sourceDigest", "artifactDigest"}
+            model_file = value.get("modelFile", MODEL_FILE)
+            if PurePosixPath(model_file).name != model_file:
+                raise ValueError(f"modelFile is {model_file!r}, want the name of a file beside the manifest")
             return cls(
                 model=value["model"],
                 fingerprint=value["fingerprint"],
@@ -91,10 +104,20 @@ class ArtifactManifest:
                 outputs=tuple(_tensor(item) for item in value["outputs"]),
                 golden=golden
                 and Golden(golden["items"], golden["agreement"], golden["tolerance"], golden["minPercent"]),
-                evidence={key: value[key] for key in value.keys() - known - {"inputs", "outputs", "golden"}},
+                runtime=value.get("runtime", ONNX_RUNTIME),
+                model_file=model_file,
+                evidence={key: value[key] for key in value.keys() - _TYPED},
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"artifact manifest lacks {error}") from error
+
+
+_TYPED: Final = frozenset(
+    {
+        "schema", "model", "fingerprint", "variant", "sourceDigest", "artifactDigest", "runtime", "modelFile",
+        "inputs", "outputs", "golden",
+    }
+)  # fmt: skip
 
 
 def _tensor_json(tensor: Tensor) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.datatypes import DATATYPES, Array
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest
 from inference_server.listeners.grpc.open_inference_pb2 import ModelInferResponse
 from inference_server.observability.metrics import Identity
 from inference_server.protocol import infer, tensors
-from inference_server.protocol.infer import Inference, Outputs, Signature, Wanted
-from inference_server.protocol.tensors import Array
+from inference_server.protocol.infer import Inference, Outputs, RequestSignature, Wanted
 
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -43,7 +42,7 @@ class GrpcRequestCodec:
         self._request, self._seconds = request, seconds
         self.size = request.ByteSize()
 
-    def read(self, signature: Signature) -> Inference:
+    def read(self, signature: RequestSignature) -> Inference:
         request = self._request
         parameters = {name: _value(parameter) for name, parameter in request.parameters.items()}
         limits = [limit for limit in (infer.timeout(parameters), self._seconds) if limit is not None]

@@ -10,10 +10,13 @@ from typing import Any
 
 import msgspec
 
+from edge_runtime.backend import LoadedModel, RefusedInputs
+from edge_runtime.datatypes import Array
+from inference_server.errors import UnfitRequest
 from inference_server.observability.metrics import Identity, ModelMetrics
 from inference_server.protocol import infer
-from inference_server.protocol.tensors import Array, Buffer
-from inference_server.session import Model
+from inference_server.protocol.infer import RequestSignature
+from inference_server.protocol.tensors import Buffer
 
 Answer = Callable[[Buffer, float], bytes | None]
 """The body of a request and ``perf_counter()`` when it began -> the body of its answer, which is counted.
@@ -24,7 +27,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def json_fast_path(
-    model: Model,
+    model: LoadedModel,
+    signature: RequestSignature,
     identity: Identity,
     metrics: ModelMetrics,
     update_cost: Callable[[float, int], None],
@@ -35,11 +39,10 @@ def json_fast_path(
 
     What it returns raises what the runtime raises. Only for the event loop.
     """
-    signature = model.signature
     read, wanted = signature.read_plain, signature.all_as_json
     if read is None or wanted is None:
         return None
-    names, run, inline = wanted.names, model.run_small, metrics.inline
+    names, run, inline = wanted.names, model.run_usual, metrics.inline
     observe = inline.duration.observe
     start = infer.head_of_reply(identity.model, identity.revision) + b'"outputs":['
     first, *others = [(output.tensor.name, output.tensor.datatype) for output in wanted]
@@ -59,7 +62,10 @@ def json_fast_path(
         if plain is None or plain[0] is not None:
             return None
         decoded = perf_counter()
-        arrays = run(plain[1], names)
+        try:
+            arrays = run(plain[1], names)
+        except RefusedInputs as error:
+            raise UnfitRequest(str(error)) from error
         ran = perf_counter()
         reply = written(arrays)
         note(arrays[0], ran)

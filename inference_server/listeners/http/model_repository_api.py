@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from edge_runtime.backend import LoadFailure
 from inference_server.errors import InvalidRequest
-from inference_server.models.loading import LoadFailure
 from inference_server.models.repository import ModelRepository
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import inference_server
-from inference_server.datatypes import DATATYPES
+from edge_runtime.datatypes import DATATYPES
 from inference_server.models.feedback import MAX_TEXT_LENGTH
 
 PATH = "/openapi.json"

@@ -3,7 +3,7 @@
 One file for each task; ``evaluator`` chooses among them. Nothing is judged here: that is ``gate``.
 """
 
-from edge_compressor.evaluation.agreement import CLOSE_TOLERANCE, compare_values
+from edge_compressor.evaluation.agreement import compare_values
 from edge_compressor.evaluation.classification import compare_classes, predict
 from edge_compressor.evaluation.evaluator import TASKS, Evaluator
 from edge_compressor.evaluation.measuring import (
@@ -18,7 +18,6 @@ from edge_compressor.evaluation.measuring import (
 from edge_compressor.evaluation.result import MAX_CLASSES_SHOWN, ClassChange, Evaluation, Scores
 
 __all__ = [
-    "CLOSE_TOLERANCE",
     "MAX_CLASSES_SHOWN",
     "TASKS",
     "ClassChange",

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from edge_compressor.gate import OwnScore, PairedScores
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edge_statistics.interval import Interval
 from edge_statistics.tango import tango_interval
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 BINS: Final = 15
 _SUM_TOLERANCE: Final = 1e-2

@@ -16,7 +16,7 @@ from edge_compressor.evaluation.task import Answers, Outputs, collect, first, la
 from edge_compressor.gate import OwnAnswers, PairedAnswers
 from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 NO_CLASS: Final = -1
 """The prediction for a sample whose scores are not numbers; right for no label."""

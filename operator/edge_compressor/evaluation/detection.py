@@ -19,7 +19,7 @@ from edge_compressor.evaluation import bootstrap
 from edge_compressor.evaluation.result import Evaluation, Scores, ratio
 from edge_compressor.evaluation.sequence import class_changes
 from edge_compressor.evaluation.task import Answers, Outputs, invalid, labels
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 IOU: Final = 0.5
 CONFIDENT: Final = 0.5

@@ -14,7 +14,7 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import bootstrap
 from edge_compressor.evaluation.result import Evaluation, Scores
 from edge_compressor.evaluation.task import Answers, Outputs, first, invalid
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 MAX_NEIGHBOURS: Final = 2000
 """Samples among which neighbours are looked for: every pair is compared."""

@@ -18,7 +18,7 @@ from edge_compressor.evaluation.sequence import Sequence
 from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, first, invalid, run_outputs
 from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.task import AUTO, EVALUATION_TASKS
@@ -115,7 +115,7 @@ def incomparable(source: OnnxModel, artifact: OnnxModel) -> str:
 
 def _one_run(model: OnnxModel, dataset: Dataset) -> Outputs:
     _, feeds = next(dataset.batches())
-    return run_outputs(model, runtime.open_session(model.path, threads=1), dataset, feeds, "artifact")
+    return run_outputs(model, runtime.load(model.path), dataset, feeds, "artifact")
 
 
 def _positive(text: str) -> bool:

@@ -13,7 +13,9 @@ import zstandard
 from edge_compressor import runtime
 from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
-from edge_compressor.runtime import Array
+from edge_runtime.backend import LoadedModel, RunFailure
+from edge_runtime.cores import usable_cores
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -60,11 +62,11 @@ class Speed:
     artifact: Timing
 
 
-def run(session: Any, feeds: dict[str, Array], what: str) -> list[Array]:
+def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
     """All outputs. Raises Stalled: SourceInvalid or StepFailed, by which of the two models (``what``) cannot answer."""
     try:
-        return runtime.run(session, feeds)
-    except runtime.RUN_ERRORS as error:
+        return runtime.run(model, feeds)
+    except RunFailure as error:
         reason = reasons.SOURCE_INVALID if what == "source" else reasons.STEP_FAILED
         raise Stalled(reason, f"the {what} cannot run on the data: {str(error).splitlines()[0][:500]}") from error
 
@@ -98,10 +100,11 @@ def _take_turns(
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of the runs of each, pair by pair."""
-    sessions = [runtime.open_session(model.path, threads=1) for model in (source, artifact)]
-    for session, what in zip(sessions, ("source", "artifact"), strict=True):
+    models = [runtime.load(model.path) for model in (source, artifact)]
+    for loaded, what in zip(models, ("source", "artifact"), strict=True):
         for feed in _round(feeds, _WARM_UPS):
-            run(session, feed, what)
+            run(loaded, feed, what)
+    outputs = [list(loaded.signature.outputs) for loaded in models]
     times: tuple[list[float], list[float]] = ([], [])
     end = clock() + most_seconds
     for number, feed in enumerate(_round(feeds, most_runs)):
@@ -109,7 +112,7 @@ def _take_turns(
             break
         for which in (0, 1) if number % 2 else (1, 0):
             start = clock()
-            sessions[which].run(None, feed)
+            models[which].run(feed, outputs[which])
             times[which].append((clock() - start) * 1000)
     return times
 
@@ -157,7 +160,7 @@ def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
 def zstd_size(path: Path) -> int:
     """Bytes of the file after zstd at level 19: what a download of it costs at least."""
     size = 0
-    compressor = zstandard.ZstdCompressor(level=19, threads=runtime.available_threads())
+    compressor = zstandard.ZstdCompressor(level=19, threads=usable_cores())
     with path.open("rb") as file:
         for chunk in compressor.read_to_iter(file):
             size += len(chunk)

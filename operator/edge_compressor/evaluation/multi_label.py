@@ -14,7 +14,7 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import bootstrap
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
 from edge_compressor.evaluation.task import Answers, Outputs, first, invalid, labels
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 
 @dataclass(frozen=True)

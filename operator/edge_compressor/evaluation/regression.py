@@ -15,7 +15,7 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.result import Evaluation, Scores
 from edge_compressor.evaluation.task import Answers, Outputs, first, invalid, labels
 from edge_compressor.gate import OwnAnswers, PairedAnswers
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 TOLERATED_SHARE: Final = 0.1
 """Of the standard deviation of a label, where no tolerance is set."""

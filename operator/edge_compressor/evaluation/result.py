@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_compressor.gate import Own, Paired, drop_json, own_interval, own_of
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edge_statistics.interval import Interval
 from edge_statistics.tango import tango_interval
 
@@ -138,4 +138,5 @@ def macro(values: Array, occurs: Array) -> float:
 def ratio(part: Array, whole: Array) -> Array:
     """0 / 0 counts as 0."""
     part = np.asarray(part, dtype=np.float64)
-    return np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)
+    quotient: Array = np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)
+    return quotient

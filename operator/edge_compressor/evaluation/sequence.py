@@ -15,7 +15,7 @@ from edge_compressor.evaluation import bootstrap
 from edge_compressor.evaluation.classification import scores
 from edge_compressor.evaluation.result import ClassChange, Evaluation, ratio
 from edge_compressor.evaluation.task import PADDING, Answers, Outputs, first, invalid, labels
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 
 @dataclass(frozen=True)

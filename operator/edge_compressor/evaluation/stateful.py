@@ -7,7 +7,6 @@ is calibrated, timed and tested on.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.measuring import run
 from edge_compressor.model import OnnxModel
-from edge_compressor.runtime import Array
+from edge_runtime.backend import LoadedModel
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled
@@ -45,15 +45,18 @@ def _alike(taken: Tensor, given: Tensor) -> bool:
     return same and taken.datatype == given.datatype
 
 
-def answer(session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -> list[Array]:
-    """All outputs for ``feeds`` of ``dataset``, an axis of items first; of sequences an axis of steps behind it.
+def answer(model: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: str) -> list[Array]:
+    """Returns all outputs for ``feeds`` of ``dataset`` as numbers, an axis of items first.
+
+    Those of sequences have an axis of steps behind it.
 
     Where a sequence has one label for all its steps, of each the last step only. ``what``: source or artifact. Raises
     Stalled as ``run``.
     """
     if not dataset.states:
-        return dataset.by_item(run(session, feeds, what))
-    answers = [dataset.by_item(outputs) for _, outputs in _walk(session, dataset, feeds, what)]
+        return dataset.by_item(runtime.numbers(model, run(model, feeds, what)))
+    walk = _walk(model, dataset, feeds, what)
+    answers = [dataset.by_item(runtime.numbers(model, outputs)) for _, outputs in walk]
     if dataset.label is not None and dataset.label.ndim == 1:
         return answers[-1]
     return [np.stack(output, axis=1) for output in zip(*answers, strict=True)]
@@ -66,14 +69,14 @@ def steps_of(dataset: Dataset, model: OnnxModel, count: int, what: str) -> Datas
     """
     if not dataset.states:
         return dataset
-    session = runtime.open_session(model.path, threads=1)
+    loaded = runtime.load(model.path)
     whole = dataset.size * dataset.steps
     wanted = np.arange(min(count, whole)) * whole // min(count, whole)
     found: dict[str, list[Array]] = {name: [] for name in dataset.inputs}
     for sequence in np.unique(wanted // dataset.steps):
         places = set((wanted[wanted // dataset.steps == sequence] % dataset.steps).tolist())
         feeds = dataset.take(np.repeat(sequence, max(1, dataset.batch)))
-        for step, (feed, _) in enumerate(_walk(session, dataset, feeds, what)):
+        for step, (feed, _) in enumerate(_walk(loaded, dataset, feeds, what)):
             if step in places:
                 for name, array in feed.items():
                     found[name].append(array if dataset.whole else array[0])
@@ -84,15 +87,15 @@ def steps_of(dataset: Dataset, model: OnnxModel, count: int, what: str) -> Datas
 
 
 def _walk(
-    session: Any, dataset: Dataset, feeds: Mapping[str, Array], what: str
+    model: LoadedModel, dataset: Dataset, feeds: Mapping[str, Array], what: str
 ) -> Iterator[tuple[dict[str, Array], list[Array]]]:
     """(inputs, outputs) of each step."""
-    names = [output.name for output in session.get_outputs()]
+    names = list(model.signature.outputs)
     state = {name: feeds[name] for name in dataset.states}
     others = {name: array if dataset.whole else array.swapaxes(0, 1) for name, array in feeds.items()}
     for step in range(dataset.steps):
         now = {name: np.asarray(array[step], order="C") for name, array in others.items() if name not in state}
-        outputs = run(session, now | state, what)
+        outputs = run(model, now | state, what)
         yield now | state, outputs
         given = dict(zip(names, outputs, strict=True))
         state = {taken: given[name] for taken, name in dataset.states.items()}

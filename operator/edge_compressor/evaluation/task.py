@@ -1,7 +1,7 @@
 """What every task does: read the outputs of one model, sample by sample, and compare two models by what was read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.model import OnnxModel
 from edge_compressor.progress import Progress
-from edge_compressor.runtime import Array
+from edge_runtime.backend import LoadedModel
+from edge_runtime.cores import usable_cores
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -43,8 +45,8 @@ def first(outputs: Outputs) -> Array:
     return next(iter(outputs.values()))
 
 
-def run_outputs(model: OnnxModel, session: Any, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
-    answers = stateful.answer(session, dataset, feeds, what)
+def run_outputs(model: OnnxModel, loaded: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
+    answers = stateful.answer(loaded, dataset, feeds, what)
     return dict(zip((tensor.name for tensor in model.outputs), answers, strict=True))
 
 
@@ -53,10 +55,10 @@ def collect(task: EvaluationTask, model: OnnxModel, dataset: Dataset, progress: 
 
     Raises Stalled: DatasetInvalid as ``EvaluationTask.read``, otherwise as ``run``.
     """
-    session = runtime.open_session(model.path, threads=runtime.available_threads())
+    loaded = runtime.load(model.path, threads=usable_cores())
     parts: list[Answers] = []
     for positions, feeds in dataset.batches():
-        parts.append(task.read(run_outputs(model, session, dataset, feeds, what), len(positions), dataset))
+        parts.append(task.read(run_outputs(model, loaded, dataset, feeds, what), len(positions), dataset))
         progress.count(f"evaluating {what}", int(positions[-1]) + 1, dataset.size)
     return {name: joined([part[name] for part in parts]) for name in parts[0]}
 

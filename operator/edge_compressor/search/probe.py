@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor import runtime
-from edge_compressor.runtime import Array
+from edge_runtime.backends import onnxruntime
+from edge_runtime.datatypes import Array
+from edge_runtime.tuning import Tuning
 
 MAX_SECONDS: Final = 300
 
@@ -39,9 +40,8 @@ def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
 
 def main() -> None:
     model, feeds, optimized = map(Path, sys.argv[1:4])
-    session = runtime.open_session(model, threads=1, optimized=optimized)
     with np.load(feeds, allow_pickle=False) as feed:
-        runtime.run(session, dict(feed))
+        onnxruntime.write_optimized(model, optimized, Tuning(), dict(feed))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import onnx
 from onnx import helper
 
 from edge_compressor import runtime
-from edge_compressor.runtime import Array
+from edge_runtime.cores import usable_cores
+from edge_runtime.datatypes import Array
 
 _GIVEN: Final = ".given"
 
@@ -75,11 +76,10 @@ def _run(
     opened.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in tensors if tensor not in there)
     onnx.save(opened, path)
     try:
-        session = runtime.open_session(path, threads=runtime.available_threads())
+        loaded = runtime.load(path, threads=usable_cores())
     finally:
         path.unlink()
-    names = [output.name for output in session.get_outputs()]
-    return [dict(zip(names, runtime.run(session, feed), strict=True)) for feed in feeds]
+    return [dict(zip(loaded.signature.outputs, runtime.run(loaded, feed), strict=True)) for feed in feeds]
 
 
 def _error(right: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]], tensor: str) -> float:

@@ -23,10 +23,10 @@ from edge_compressor.gate import (
 )
 from edge_compressor.golden import sample_feeds
 from edge_compressor.model import OnnxModel, check_model, check_same_interface
-from edge_compressor.runtime import Array
 from edge_compressor.search.portable import why_slow
 from edge_compressor.search.probe import look
 from edge_compressor.search.recipes import SearchRecipe
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.task import AUTO

@@ -27,9 +27,9 @@ import onnx
 import onnx.numpy_helper
 import onnx.shape_inference
 
-from edge_compressor.runtime import Array
 from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, drop_unread, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
+from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Fraction, Settings, Whole
 
 OP_TYPES: Final = ("Conv", "Gemm", "MatMul")

@@ -20,10 +20,10 @@ from typing import Final
 import numpy as np
 import onnx
 
-from edge_compressor.runtime import Array
 from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.training_settings import training_settings
 from edge_compressor.steps.weights import find_weights, load_float
+from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")

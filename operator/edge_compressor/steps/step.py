@@ -14,7 +14,7 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.gate import Budget
 from edge_compressor.model import OnnxModel, nodes
 from edge_compressor.progress import Progress
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Flag, Setting, Settings, Texts

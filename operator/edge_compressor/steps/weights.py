@@ -14,7 +14,6 @@ import onnx
 import onnx.numpy_helper
 
 from edge_compressor.model import nodes
-from edge_compressor.runtime import Array
 from edge_compressor.steps.step import (
     StepContext,
     check_selection,
@@ -22,6 +21,7 @@ from edge_compressor.steps.step import (
     with_named_nodes,
     with_weights_as_initializers,
 )
+from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Settings
 
 POSITIONS: Final = {"Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "Gemm": (1,), "MatMul": (0, 1)}

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_compressor import runtime
 from edge_compressor.datasets import Dataset, check_classes
 from edge_compressor.progress import Progress
 from edge_compressor.steps.step import StepContext, failed
 from edge_compressor.training import checkpoint, losses
 from edge_compressor.training.program import TrainableProgram
+from edge_runtime.cores import usable_cores
 from edgemodel.setting_kinds import Settings
 
 WARM_UP: Final = 0.25
@@ -79,7 +79,7 @@ def fit(
     module = program.module
     _check(program, dataset, context)
     torch.manual_seed(schedule.seed)
-    torch.set_num_threads(runtime.available_threads())
+    torch.set_num_threads(usable_cores())
     parts = nn.ModuleList([module, *([extra] if extra is not None else [])])
     parameters = [parameter for parameter in parts.parameters() if parameter.requires_grad]
     zeros = [(one, one.detach() != 0) for one in parameters if one.dim() > 1 and bool((one == 0).any())]

@@ -9,6 +9,7 @@ from torch import Tensor
 from edge_compressor import runtime
 from edge_compressor.model import check_model
 from edge_compressor.training.program import TrainableProgram, load
+from edge_runtime.cores import usable_cores
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -37,11 +38,11 @@ def open_teacher(path: Path, student: TrainableProgram) -> tuple[Teacher, Traina
 def _from_onnx(path: Path, student: TrainableProgram) -> Teacher:
     model = check_model(path, what="teacher")
     _check_inputs([(tensor.name, list(tensor.shape[1:])) for tensor in model.inputs], student)
-    session = runtime.open_session(path, threads=runtime.available_threads())
+    loaded = runtime.load(path, threads=usable_cores())
 
     def ask(inputs: tuple[Tensor, ...]) -> Tensor:
         feeds = {one.name: value.numpy() for one, value in zip(student.inputs, inputs, strict=True)}
-        return torch.from_numpy(runtime.run(session, feeds)[0])
+        return torch.from_numpy(runtime.run(loaded, feeds)[0])
 
     return ask
 

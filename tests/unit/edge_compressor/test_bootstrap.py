@@ -6,7 +6,7 @@ from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import norm
 
 from edge_compressor.evaluation import bootstrap
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 
 
 def mean_of(values: Array) -> bootstrap.Score:

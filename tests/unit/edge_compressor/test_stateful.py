@@ -14,10 +14,10 @@ from edge_compressor.evaluation import Evaluator, stateful
 from edge_compressor.golden import record_golden, sample_feeds
 from edge_compressor.model import OnnxModel, check_model
 from edge_compressor.progress import Progress
+from edge_runtime.signature import Signature
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from inference_server.models.selftest import run_golden
-from inference_server.protocol.infer import Signature
 from tests.unit.edge_compressor import models
 
 STATES = {"state": "next"}

@@ -17,7 +17,7 @@ from edge_compressor.evaluation.regression import Regression
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.evaluation.sequence import Sequence
 from edge_compressor.gate import OwnAnswers, OwnScore, PairedAnswers, PairedScores
-from edge_compressor.runtime import Array
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 

@@ -4,9 +4,9 @@ import pytest
 
 from edge_operator.objects.daemonset import daemonset, replay_secret
 from edge_operator.objects.network import network_policies
+from edge_runtime.tuning import Arena, Tuning
 from edgemodel import serving
 from inference_server import settings
-from inference_server.tuning import Arena, Tuning
 from tests.support.simulation import Simulation, model_spec
 
 
@@ -47,7 +47,7 @@ def test_a_server_is_tuned_as_the_spec_says() -> None:
     world.run(60)
     options = settings.parse([], environment(world))
     assert (options.threads, options.queue_length, options.max_batch_items) == (2, 0, 16)
-    assert options.tuning == Tuning(threads_per_request=3, arena=Arena.OFF)
+    assert options.tuning == Tuning(intra_op_threads=3, arena=Arena.OFF, concurrency=2)
 
 
 def test_what_the_spec_does_not_tune_a_server_is_not_told() -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.signature import Signature
 from edgemodel.artifact import Tensor
-from inference_server.protocol.infer import Inference, Outputs, Signature, Wanted
+from inference_server.protocol.infer import Inference, Outputs, Wanted
 from inference_server.scheduling import batching
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_runtime.backend import LoadFailure
 from edgemodel import reasons, serving
 from edgemodel.artifact import Golden
 from inference_server import server_process, settings
-from inference_server.models.loading import LoadFailure
 from inference_server.models.repository import ModelRepository
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import IDENTITY, RunningServer, serving_process

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.datatypes import DATATYPES
 from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import DATATYPES
 from inference_server.errors import InvalidRequest, UnfitRequest
-from inference_server.protocol.infer import Inference, Signature, decode, encode
+from inference_server.protocol.infer import Inference, RequestSignature, decode, encode
 
 
-def signature(*inputs: Tensor, outputs: tuple[Tensor, ...] = (Tensor("y", "FP32", (-1, 2)),)) -> Signature:
+def signature(*inputs: Tensor, outputs: tuple[Tensor, ...] = (Tensor("y", "FP32", (-1, 2)),)) -> RequestSignature:
     inputs = inputs or (Tensor("x", "FP32", (-1, 2)),)
-    return Signature({tensor.name: tensor for tensor in inputs}, {tensor.name: tensor for tensor in outputs})
+    return RequestSignature({tensor.name: tensor for tensor in inputs}, {tensor.name: tensor for tensor in outputs})
 
 
 def one_input(**changes: Any) -> dict[str, Any]:
@@ -26,11 +26,11 @@ def one_input(**changes: Any) -> dict[str, Any]:
     return {"inputs": [{key: value for key, value in given.items() if value is not None}]}
 
 
-def decode_json(value: Any, wanted: Signature | None = None) -> Inference:
+def decode_json(value: Any, wanted: RequestSignature | None = None) -> Inference:
     return decode(json.dumps(value).encode(), None, wanted or signature())
 
 
-def decode_binary(value: Any, *blobs: bytes, wanted: Signature | None = None) -> Inference:
+def decode_binary(value: Any, *blobs: bytes, wanted: RequestSignature | None = None) -> Inference:
     head = json.dumps(value).encode()
     return decode(head + b"".join(blobs), str(len(head)).encode(), wanted or signature())
 
@@ -39,7 +39,7 @@ def binary_input(size: Any, **changes: Any) -> dict[str, Any]:
     return one_input(data=None, parameters={"binary_data_size": size}, **changes)
 
 
-def refusal(value: Any, wanted: Signature | None = None) -> str:
+def refusal(value: Any, wanted: RequestSignature | None = None) -> str:
     with pytest.raises(InvalidRequest) as caught:
         decode_json(value, wanted)
     return str(caught.value)

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.signature import Signature
 from edgemodel import metrics as contract
 from edgemodel import serving
 from edgemodel.artifact import Golden, Tensor
 from inference_server.models import replay
 from inference_server.models.replay import MAX_BYTES, Record, ReplayResult, Ring
-from inference_server.protocol.infer import Inference, Outputs, Signature, Wanted
+from inference_server.protocol.infer import Inference, Outputs, Wanted
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process
 

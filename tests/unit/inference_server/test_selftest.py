@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
-from inference_server.protocol.infer import Signature
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]

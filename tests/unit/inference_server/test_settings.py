@@ -1,10 +1,9 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from edgemodel import serving
-from inference_server.settings import cores, parse
+from inference_server.settings import parse
 
 
 def test_without_anything_the_defaults_are_those_of_a_pod() -> None:
@@ -63,16 +62,6 @@ def test_a_wrong_value_ends_with_a_message(
         parse(arguments, environment)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("quota", "threads"), [("max 100000", None), ("50000 100000", 1), ("150000 100000", 2), ("90000000 100000", None)]
-)
-def test_there_are_no_more_threads_than_the_pod_may_have_cores(tmp_path: Path, quota: str, threads: int | None) -> None:
-    (tmp_path / "cpu.max").write_text(quota)
-    allowed = len(os.sched_getaffinity(0))
-    assert cores(tmp_path / "cpu.max") == min(threads or allowed, allowed)
-    assert cores(tmp_path / "missing") == allowed
 
 
 def test_help_names_the_variables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_compressor import pipeline, runtime
+from edge_compressor import pipeline
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.model import check_model
 from edge_compressor.pipeline import Compressed, Order
@@ -48,7 +48,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads of several test workers would wait for each other."""
-    monkeypatch.setattr(runtime, "available_threads", lambda: 1)
+    for module in ("training.loop", "training.teachers", "evaluation.task", "evaluation.agreement"):
+        monkeypatch.setattr(f"edge_compressor.{module}.usable_cores", lambda: 1)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""One ONNX Runtime session: what it declares, and how it runs."""
+"""ONNX Runtime: the only place that opens a session of it, so that each one has the same guarantees.
+
+They are: the CPU, no libraries of custom operators, no thread that spins while it waits.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import string_at
@@ -9,29 +12,59 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
+from edge_runtime.backend import Device, LoadedModel, LoadFailure, Placement, RefusedInputs, RunFailure
+from edge_runtime.datatypes import BFLOAT16, BY_ONNX_TYPE, Array
+from edge_runtime.signature import Signature
+from edge_runtime.tuning import Arena, Tuning
+from edgemodel import reasons
 from edgemodel.artifact import Tensor
-from inference_server.datatypes import BY_ONNX_TYPE
-from inference_server.errors import UnfitRequest
-from inference_server.protocol.infer import Signature
-from inference_server.protocol.tensors import Array
-from inference_server.tuning import Arena, Tuning
 
-_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
-_LOG_ERRORS = 3
 MUCH_LARGER = 2.0
 _WEIGHT = 0.05
-"""Of the latest request in the running average of sizes."""
+"""The weight of the latest request in the running average of sizes."""
+_ONNX_BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
+_LOG_FATAL = 4  # an exception tells everything less
+_PROVIDER = "CPUExecutionProvider"
 
 
-class Model:
+class OnnxRuntime:
+    name = "ONNXRuntime"
+    platform = "onnxruntime_onnx"
+    version: str = ort.__version__
+
+    def load(self, path: Path, tuning: Tuning, device: Device) -> LoadedModel:
+        """Raises LoadFailure, also for a device other than the CPU, and for an input or output that the protocol or the
+        runtime's Python interface cannot carry."""
+        if device.kind != "CPU":
+            raise LoadFailure(reasons.MODEL_LOAD_FAILED, f"ONNX Runtime serves on the CPU here, not on {device.kind}")
+        try:
+            return OnnxRuntimeModel(path, tuning)
+        except Exception as error:  # the exceptions of ONNX Runtime have no common base
+            raise LoadFailure(reasons.MODEL_LOAD_FAILED, str(error)) from error
+
+
+BACKEND = OnnxRuntime()
+
+
+def write_optimized(path: Path, optimized: Path, tuning: Tuning, feeds: Mapping[str, Array]) -> None:
+    """Writes the graph of the model at ``path`` to ``optimized`` as ONNX Runtime runs it, and runs it once.
+
+    Raises whatever ONNX Runtime raises.
+    """
+    options = _session_options(tuning)
+    options.optimized_model_filepath = str(optimized)
+    ort.InferenceSession(str(path), options, providers=[_PROVIDER]).run(None, feeds)
+
+
+class OnnxRuntimeModel(LoadedModel):
+    """One session: the tensors that it declares, and how it runs."""
+
+    concurrent = True
+
     def __init__(self, path: Path, tuning: Tuning) -> None:
-        """Loads from the path, not from bytes: those would stay in memory beside the session.
-
-        Raises whatever ONNX Runtime raises, ValueError for an input or output
-        that the protocol or the runtime's Python interface cannot carry.
-        """
-        self._session = ort.InferenceSession(str(path), _session_options(tuning), providers=["CPUExecutionProvider"])
-        # ``InferenceSession.run`` checks again what the protocol has checked, at a fifth of a small model's time.
+        """Raises whatever ONNX Runtime raises, ValueError for a tensor that cannot be carried."""
+        self._session = ort.InferenceSession(str(path), _session_options(tuning), providers=[_PROVIDER])
+        # ``InferenceSession.run`` checks again what its caller has checked, at a fifth of a small model's time.
         self._run = getattr(self._session, "_sess", self._session).run
         self._usual_bytes = 0.0
         """Running average of the size of all inputs."""
@@ -40,54 +73,49 @@ class Model:
         if tuning.arena is Arena.SHRINK:
             self._burst_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.signature = Signature(_declared(self._session.get_inputs()), _declared(self._session.get_outputs()))
+        self.placed: Placement = dict.fromkeys(self._session.get_providers())
         tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
         datatypes = {tensor.datatype for tensor in tensors}
-        if {"BF16", "BYTES"} <= datatypes:
+        if {BFLOAT16, "BYTES"} <= datatypes:
             raise ValueError(
                 "the model has both bfloat16 and string tensors, which the runtime's Python interface cannot mix"
             )
-        self._has_bfloat16 = "BF16" in datatypes
+        self._has_bfloat16 = BFLOAT16 in datatypes
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """One array for each name in ``outputs``; safe to call from several threads.
-
-        Raises UnfitRequest when the model finds the values unfit (an index out of its table, say).
-        """
+        """Raises RefusedInputs, RunFailure."""
         options = self._burst_options if self._is_burst(feeds) else self._run_options
         try:
             if self._has_bfloat16:
                 return self._run_values(feeds, outputs)
             arrays: list[Array] = self._run(outputs, feeds, options)
         except Exception as error:
-            if (unfit := self._unfit(error, feeds)) is not None:
-                raise unfit from error
-            raise
+            raise self._failure(error, feeds) from error
         return arrays
 
-    def run_small(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """As ``run``, of a model without BF16 and a request that is no burst."""
+    def run_usual(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Does the same for a model without BF16 and a request that is no burst."""
         try:
             arrays: list[Array] = self._run(outputs, feeds, self._run_options)
         except Exception as error:
-            if (unfit := self._unfit(error, feeds)) is not None:
-                raise unfit from error
-            raise
+            raise self._failure(error, feeds) from error
         return arrays
 
-    def _unfit(self, error: Exception, feeds: Mapping[str, Array]) -> UnfitRequest | None:
-        """Where the request is at fault.
+    def close(self) -> None:
+        """Frees the session."""
+        del self._session, self._run
 
-        What breaks within a run may be the model's fault or the request's: only where sizes contradict each other it is
-        known.
-        """
+    def _failure(self, error: Exception, feeds: Mapping[str, Array]) -> RunFailure:
+        """What breaks within a run may be the model's fault or the request's: only where sizes contradict each other it
+        is known."""
         if isinstance(error, InvalidArgument):
-            return UnfitRequest(f"the model refuses the inputs: {error}")
+            return RefusedInputs(f"the model refuses the inputs: {error}")
         if isinstance(error, Fail | RuntimeException) and (said := self._contradiction(feeds)) is not None:
-            return UnfitRequest(said)
-        return None
+            return RefusedInputs(said)
+        return RunFailure(str(error))
 
     def _is_burst(self, feeds: Mapping[str, Array]) -> bool:
-        """Whether a request is so much larger than usual that the memory of its run is not kept for the next.
+        """Returns whether a request is so much larger than usual that the memory of its run is not kept for the next.
 
         To give memory back after every run would take time and, with what the allocator keeps then, more memory.
         """
@@ -99,7 +127,7 @@ class Model:
         return size > usual * MUCH_LARGER
 
     def _contradiction(self, feeds: Mapping[str, Array]) -> str | None:
-        """Dimensions that the model calls by one name, and that have two sizes."""
+        """Returns which dimension, that the model calls by one name, has two sizes."""
         seen: dict[str, tuple[str, int]] = {}
         for argument in self._session.get_inputs():
             for size, actual in zip(argument.shape, feeds[argument.name].shape, strict=True):
@@ -111,10 +139,10 @@ class Model:
         return None
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """The way for BF16, which numpy does not have: the values go in and out as the uint16 that hold them."""
+        """Runs a model with BF16, which numpy does not have: the values go in and out as the uint16 that hold them."""
         values = {
-            name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _BFLOAT16)
-            if self.signature.inputs[name].datatype == "BF16"
+            name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
+            if self.signature.inputs[name].datatype == BFLOAT16
             else ort.OrtValue.ortvalue_from_numpy(array)
             for name, array in feeds.items()
         }
@@ -123,9 +151,9 @@ class Model:
 
 def _session_options(tuning: Tuning) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = tuning.threads_per_request
+    options.intra_op_num_threads = tuning.intra_op_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = _LOG_ERRORS
+    options.log_severity_level = _LOG_FATAL
     options.enable_cpu_mem_arena = tuning.arena is not Arena.OFF
     if not tuning.prepacking:
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -136,7 +164,7 @@ def _session_options(tuning: Tuning) -> ort.SessionOptions:
 
 def _run_options() -> ort.RunOptions:
     options = ort.RunOptions()
-    options.log_severity_level = _LOG_ERRORS
+    options.log_severity_level = _LOG_FATAL
     return options
 
 
@@ -145,13 +173,13 @@ def _declared(arguments: Iterable[Any]) -> dict[str, Tensor]:
     for argument in arguments:
         if argument.type not in BY_ONNX_TYPE:
             raise ValueError(f"{argument.name!r} is a {argument.type}, which the protocol cannot carry")
-        shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
+        shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in argument.shape)
         tensors[argument.name] = Tensor(argument.name, BY_ONNX_TYPE[argument.type].name, shape)
     return tensors
 
 
 def _array(value: Any) -> Array:
-    if value.element_type() != _BFLOAT16:
+    if value.element_type() != _ONNX_BFLOAT16:
         array: Array = value.numpy()
         return array
     data = string_at(value.data_ptr(), value.tensor_size_in_bytes())

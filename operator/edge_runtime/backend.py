@@ -1,0 +1,80 @@
+"""The seam of a runtime: what the compressor and the server ask of whatever runs a model.
+
+A runtime is a file in ``edge_runtime/backends``, which loads models and runs them. Generation of text will be a second
+protocol beside ``LoadedModel.run``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge_runtime.datatypes import Array
+from edge_runtime.signature import Signature
+from edge_runtime.tuning import Tuning
+
+
+class LoadFailure(Exception):
+    """A model cannot be loaded here, and another try would not help; ``reason`` is one of ``edgemodel.reasons``."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class RunFailure(Exception):
+    """The runtime could not run the model; the message is its own."""
+
+
+class RefusedInputs(RunFailure):
+    """The model finds the values of the inputs unfit, such as an index outside its table."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device that a model is to be placed on."""
+
+    kind: str = "CPU"
+
+
+CPU = Device()
+
+Placement = Mapping[str, int | None]
+"""The devices that run a part of the graph, by the runtime's names, with the number of its nodes there; None where the
+runtime does not count them."""
+
+
+class LoadedModel(Protocol):
+    """A model in memory, ready to run."""
+
+    signature: Signature
+    concurrent: bool
+    """Whether ``run`` may be called from several threads at once."""
+    placed: Placement
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Returns one array for each name in ``outputs``; they belong to the caller, and no later run changes them.
+
+        ``feeds`` has an array of the declared datatype for every input. Raises RefusedInputs, RunFailure.
+        """
+
+    def run_usual(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Does the same for feeds that are no larger than usual, where a runtime can save time by that."""
+        return self.run(feeds, outputs)
+
+    def close(self) -> None:
+        """Frees what the model holds. Nothing is run afterwards."""
+
+
+class Backend(Protocol):
+    name: str
+    """The runtime that an artifact manifest asks for. In lower case it is the name of the back end's module."""
+    platform: str
+    """The name of the runtime and of its file format in the Open Inference Protocol, such as ``onnxruntime_onnx``."""
+    version: str
+
+    def load(self, path: Path, tuning: Tuning, device: Device) -> LoadedModel:
+        """Returns the model in the file at ``path``, which has passed its digest. Raises LoadFailure.
+
+        The file is read in place where the runtime can: its bytes would stay in memory beside the model.
+        """

@@ -1,0 +1,34 @@
+"""Several instances of one model, for a runtime whose models run in one thread at a time."""
+
+from collections.abc import Mapping, Sequence
+from queue import SimpleQueue
+
+from edge_runtime.backend import LoadedModel
+from edge_runtime.datatypes import Array
+
+
+class InstancePool(LoadedModel):
+    """Lends an instance to each run; a run waits where none is free. Safe to call from several threads."""
+
+    concurrent = True
+
+    def __init__(self, instances: Sequence[LoadedModel]) -> None:
+        """``instances``: at least one, all loaded from the same file."""
+        self.signature, self.placed = instances[0].signature, instances[0].placed
+        self._instances = tuple(instances)
+        self._free: SimpleQueue[LoadedModel] = SimpleQueue()
+        for instance in instances:
+            self._free.put(instance)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Raises RefusedInputs, RunFailure."""
+        instance = self._free.get()
+        try:
+            return instance.run(feeds, outputs)
+        finally:
+            self._free.put(instance)
+
+    def close(self) -> None:
+        """Frees all instances."""
+        for instance in self._instances:
+            instance.close()

@@ -1,0 +1,18 @@
+"""The inputs and outputs that a loaded model declares."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from edgemodel.artifact import Tensor
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The tensors by name, in the model's order."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+
+def signature_of(inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> Signature:
+    return Signature({tensor.name: tensor for tensor in inputs}, {tensor.name: tensor for tensor in outputs})
