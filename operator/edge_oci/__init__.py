@@ -25,7 +25,16 @@ from .errors import (
     Unreachable,
     UntrustedCertificate,
 )
-from .images import LayeredSettings, Platform, PushedImage, platforms_of, push_image, push_index, push_layered
+from .images import (
+    LayeredSettings,
+    LayerImage,
+    Platform,
+    PushedImage,
+    platforms_of,
+    push_image,
+    push_index,
+    push_layered,
+)
 from .layers import Directory, Entry, File, Layer, Symlink, tree, write_layer
 from .manifests import (
     Manifest,
@@ -55,6 +64,7 @@ __all__ = [
     "InvalidCredentials",
     "InvalidReference",
     "Layer",
+    "LayerImage",
     "LayeredSettings",
     "Login",
     "Manifest",

@@ -1,4 +1,4 @@
-"""Images: made of layers, or of a base image and one more layer; for one platform or several."""
+"""Images: made of layers, or of a base image, named layers and one more layer; for one platform or several."""
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -92,9 +92,33 @@ class LayeredSettings:
 
 
 @dataclass(frozen=True)
-class _Base:
+class LayerImage:
+    """Layers that are published alone, to be put on other images: an image of them for each platform.
+
+    Its configuration holds their ``diff_ids``, and the variables (``Env``) of the image that they become part of.
+    """
+
+    repository: Repository
+    version: str
+    """A tag or digest."""
+
+
+@dataclass(frozen=True)
+class _PlatformImage:
+    """The image of one platform, as it lies in a registry."""
+
+    repository: Repository
     platform: Platform
     manifest: Manifest
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.manifest.descriptor.digest}"
+
+    @property
+    def layers(self) -> list[Descriptor]:
+        """Lowest first, with Docker's media types turned into OCI's."""
+        found = [Descriptor.from_json(entry) for entry in self.manifest.content.get("layers") or []]
+        return [Descriptor(_TO_OCI.get(blob.media_type, blob.media_type), blob.digest, blob.size) for blob in found]
 
 
 def push_layered(
@@ -103,26 +127,31 @@ def push_layered(
     target: Repository,
     layer: Layer | Mapping[Platform, Layer],
     *,
+    between: Sequence[LayerImage] = (),
     settings: LayeredSettings | None = None,
     tag: str | None = None,
     platforms: Collection[Platform] | None = None,
 ) -> PushedImage:
-    """The image ``base`` and one more layer, for each of its platforms, as an index in ``target``.
+    """Pushes ``base``, the layers ``between`` and one more layer as an index of images in ``target``.
 
     ``base_version`` is a tag or digest of an index or of a single image. ``layer`` is the same for every
-    platform, or one for each that is made; ``platforms`` None: all that the base has (or ``layer`` names).
-    Layers of the base are mounted within a registry, or copied once. Docker's media types become OCI's;
-    the layers' digests stay. Raises InvalidContent when the base lacks a platform that is asked for, and
-    as the functions of blobs and manifests.
+    platform, or one for each that is made. ``platforms`` None: those that the base and everything ``between`` have
+    (or ``layer`` names). Layers that lie in a registry are mounted within it, or copied once. Docker's media types
+    become OCI's; the layers' digests stay. Raises InvalidContent when the base or a layer lacks a platform that is
+    asked for, or all of them together have none in common; and as the functions of blobs and manifests.
     """
     wanted = platforms if platforms is not None else (None if isinstance(layer, Layer) else list(layer))
-    chosen = _choose(base, base_version, wanted)
+    below = [_images_of(source, version, wanted) for source, version in _sources(base, base_version, between)]
+    common = [platform for platform in below[0] if all(platform in images for images in below)]
+    if not common:
+        has = "; ".join(f"{next(iter(images.values())).repository}: {_listed(images)}" for images in below)
+        raise InvalidContent(f"no platform is common to the base and its layers: {has}")
     how = settings or LayeredSettings()
     made: dict[Platform, Descriptor] = {}
     with tempfile.TemporaryDirectory(prefix="edge-oci-") as scratch:
-        for item in chosen:
-            own = layer if isinstance(layer, Layer) else layer[item.platform]
-            made[item.platform] = _push_on_top(base, item, target, own, how, Path(scratch))
+        for platform in common:
+            own = layer if isinstance(layer, Layer) else layer[platform]
+            made[platform] = _push_on_top([images[platform] for images in below], target, own, how, Path(scratch))
     return PushedImage(target, push_index(target, made, annotations=how.annotations, tag=tag), made)
 
 
@@ -180,11 +209,24 @@ def compose_index(
 
 
 def platforms_of(repository: Repository, version: str) -> dict[Platform, Descriptor]:
-    """The image of each platform of an index (attestations left out), or the one image that ``version`` is."""
-    return {item.platform: item.manifest.descriptor for item in _choose(repository, version, None)}
+    """Returns the image of each platform of an index (attestations left out), or the one image of ``version``."""
+    return {
+        platform: image.manifest.descriptor for platform, image in _images_of(repository, version, wanted=None).items()
+    }
 
 
-def _choose(repository: Repository, version: str, wanted: Collection[Platform] | None) -> list[_Base]:
+def _sources(base: Repository, version: str, between: Sequence[LayerImage]) -> list[tuple[Repository, str]]:
+    return [(base, version), *((image.repository, image.version) for image in between)]
+
+
+def _listed(platforms: Collection[Platform]) -> str:
+    return ", ".join(map(str, platforms)) or "no platform"
+
+
+def _images_of(
+    repository: Repository, version: str, wanted: Collection[Platform] | None
+) -> dict[Platform, _PlatformImage]:
+    """Raises InvalidContent when a platform of ``wanted`` is missing, or there is none at all."""
     top = get_manifest(repository, version)
     if not top.is_index:
         there = {Platform.from_json(_config(repository, top)): top.descriptor.digest}
@@ -196,13 +238,13 @@ def _choose(repository: Repository, version: str, wanted: Collection[Platform] |
         }
     missing = [str(platform) for platform in wanted or [] if platform not in there]
     if missing or not there:
-        has = ", ".join(map(str, there)) or "no platform"
-        raise InvalidContent(f"{repository} {version} has {has}, and not {', '.join(missing) or 'one to build on'}")
-    return [
-        _Base(platform, get_manifest(repository, digest) if top.is_index else top)
+        lacks = ", ".join(missing) or "one to build on"
+        raise InvalidContent(f"{repository} {version} has {_listed(there)}, and not {lacks}")
+    return {
+        platform: _PlatformImage(repository, platform, get_manifest(repository, digest) if top.is_index else top)
         for platform, digest in there.items()
         if wanted is None or platform in wanted
-    ]
+    }
 
 
 def _config(repository: Repository, manifest: Manifest) -> dict[str, Any]:
@@ -212,35 +254,49 @@ def _config(repository: Repository, manifest: Manifest) -> dict[str, Any]:
 
 
 def _push_on_top(
-    source: Repository, base: _Base, target: Repository, layer: Layer, settings: LayeredSettings, scratch: Path
+    below: Sequence[_PlatformImage], target: Repository, layer: Layer, settings: LayeredSettings, scratch: Path
 ) -> Descriptor:
-    below = [Descriptor.from_json(entry) for entry in base.manifest.content.get("layers") or []]
-    for blob in below:
-        copy_blob(source, target, blob, scratch)
+    """Pushes the image of one platform. ``below``: the base, then what lies between it and ``layer``."""
+    for image in below:
+        for blob in image.layers:
+            copy_blob(image.repository, target, blob, scratch)
     push_blob(target, layer.path, digest=layer.digest)
-    config = _extend(_config(source, base.manifest), layer, settings, f"{source}@{base.manifest.descriptor.digest}")
-    rewritten = [Descriptor(_TO_OCI.get(blob.media_type, blob.media_type), blob.digest, blob.size) for blob in below]
-    origin = {BASE_NAME: str(source), BASE_DIGEST: base.manifest.descriptor.digest}
+    base = below[0]
+    config = _extend([(_config(image.repository, image.manifest), str(image)) for image in below], layer, settings)
+    origin = {BASE_NAME: str(base.repository), BASE_DIGEST: base.manifest.descriptor.digest}
     pushed = canonical_json(config)
     push_blob(target, pushed, media_type=IMAGE_CONFIG)
-    return put_manifest(target, _manifest(pushed, [*rewritten, layer.descriptor], {**settings.annotations, **origin}))
+    layers = [*(blob for image in below for blob in image.layers), layer.descriptor]
+    return put_manifest(target, _manifest(pushed, layers, {**settings.annotations, **origin}))
 
 
-def _extend(base: dict[str, Any], layer: Layer, settings: LayeredSettings, name: str) -> dict[str, Any]:
-    """The base's configuration with one more layer. Raises InvalidContent when it has no list of layers."""
+def _extend(below: Sequence[tuple[dict[str, Any], str]], layer: Layer, settings: LayeredSettings) -> dict[str, Any]:
+    """Returns the base's configuration with the layers and variables of all below, and with one more layer.
+
+    ``below``: configurations, the base's first, each with the name of its image. Raises InvalidContent when one
+    has no list of layers.
+    """
+    base, _ = below[0]
     config = {key: base[key] for key in _CONFIG_KEPT if key in base}
-    diff_ids = (config.get("rootfs") or {}).get("diff_ids")
-    if not isinstance(diff_ids, list):
-        raise InvalidContent(f"the configuration of {name} lists no layers")
     run = dict(config.get("config") or {})
-    env = dict(entry.partition("=")[::2] for entry in run.get("Env") or []) | dict(settings.env)
+    diff_ids: list[Any] = []
+    history: list[Any] = []
+    env: dict[str, str] = {}
+    for each, name in below:
+        own = (each.get("rootfs") or {}).get("diff_ids")
+        if not isinstance(own, list):
+            raise InvalidContent(f"the configuration of {name} lists no layers")
+        diff_ids += own
+        history += each.get("history") or []
+        env |= dict(entry.partition("=")[::2] for entry in (each.get("config") or {}).get("Env") or [])
+    env |= settings.env
     return config | {
         "created": EPOCH,
         "config": run
         | {"Env": [f"{key}={value}" for key, value in env.items()]}
         | _unless_empty({**(run.get("Labels") or {}), **settings.labels}, "Labels"),
         "rootfs": {"type": "layers", "diff_ids": [*diff_ids, layer.diff_id]},
-        "history": [*(config.get("history") or []), {"created": EPOCH, "created_by": settings.created_by}],
+        "history": [*history, {"created": EPOCH, "created_by": settings.created_by}],
     }
 
 

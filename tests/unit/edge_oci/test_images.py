@@ -12,7 +12,7 @@ from edge_oci import blobs, images, manifests
 from edge_oci.client import Repository
 from edge_oci.descriptors import DOCKER_LIST, DOCKER_MANIFEST, IMAGE_INDEX, Descriptor, canonical_json, parse_json
 from edge_oci.errors import InvalidContent
-from edge_oci.images import LayeredSettings, Platform
+from edge_oci.images import LayeredSettings, LayerImage, Platform
 from edge_oci.layers import Layer, write_layer
 from tests.unit.edge_oci.faulty import FaultyProxy
 
@@ -173,6 +173,56 @@ def test_a_platform_may_be_chosen_and_must_be_there(
     assert set(images.push_layered(base, "base", target, upper, platforms=[ARM64]).platforms) == {ARM64}
     with pytest.raises(InvalidContent, match=r"has linux/amd64, linux/arm64, and not linux/s390x"):
         images.push_layered(base, "base", target, upper, platforms=[Platform("linux", "s390x")])
+
+
+def push_named_layer(repository: Repository, layer: Layer, *platforms: Platform) -> LayerImage:
+    """A layer that is published alone, with a variable that its program wants."""
+    made = {
+        platform: images.push_image(
+            repository, {**platform.to_json(), "config": {"Env": ["A=layer", "C=1"], "User": "0"}}, [layer]
+        )
+        for platform in platforms
+    }
+    images.push_index(repository, made, tag="layer")
+    return LayerImage(repository, "layer")
+
+
+def test_named_layers_lie_between_the_base_and_the_last_layer(
+    registry: str, repository: Open, lower: Layer, upper: Layer, tmp_path: Path
+) -> None:
+    base, target = repository(registry, "base"), repository(registry, "target")
+    push_base(base, lower)
+    middle = [write_layer({f"/usr/{name}": name.encode()}, tmp_path / name) for name in ("runtime", "decoder")]
+    between = [
+        push_named_layer(repository(registry, f"layer-{number}"), layer, AMD64, ARM64)
+        for number, layer in enumerate(middle)
+    ]
+    pushed = images.push_layered(base, "base", target, upper, between=between)
+    assert set(pushed.platforms) == {AMD64, ARM64}
+    for image in pushed.platforms.values():
+        manifest = manifests.get_manifest(target, image.digest).content
+        wanted = [lower, *middle, upper]
+        assert [layer["digest"] for layer in manifest["layers"]] == [layer.digest for layer in wanted]
+        config = config_of(target, image)
+        assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in wanted]
+        assert len(config["history"]) == len(wanted)
+        assert config["config"]["Env"] == ["PATH=/bin", "A=layer", "C=1"]
+        assert config["config"]["User"] == "65532:65532", "the base says who runs"
+
+
+def test_an_image_is_made_for_the_platforms_that_all_its_layers_have(
+    registry: str, repository: Open, lower: Layer, upper: Layer, tmp_path: Path
+) -> None:
+    base, target = repository(registry, "base"), repository(registry, "target")
+    push_base(base, lower)
+    middle = write_layer({"/usr/runtime": b"arm only"}, tmp_path / "middle")
+    only_arm = push_named_layer(repository(registry, "layer"), middle, ARM64)
+    assert set(images.push_layered(base, "base", target, upper, between=[only_arm]).platforms) == {ARM64}
+    other = push_named_layer(repository(registry, "other"), middle, Platform("linux", "s390x"))
+    with pytest.raises(InvalidContent, match="no platform is common to the base and its layers"):
+        images.push_layered(base, "base", target, upper, between=[only_arm, other])
+    with pytest.raises(InvalidContent, match="has linux/arm64, and not linux/amd64"):
+        images.push_layered(base, "base", target, upper, between=[only_arm], platforms=[AMD64])
 
 
 def test_an_artifact_is_no_base(registry: str, repository: Open, upper: Layer) -> None:
