@@ -1,4 +1,4 @@
-"""From the catalogue to layers, configurations and pushed images."""
+"""Builds the layers and configurations of the catalogue, and pushes images and named layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_oci.layers import Layer
 
 from . import bytecode, debian, own_code, pruning, torch_cpu, wheels
 from .cache import cached_layer, key_of
-from .catalogue import Image, Wheels
+from .catalogue import Image, NamedLayer, Wheels
 from .debian import Debian
 from .progress import step
 
@@ -36,20 +36,21 @@ _PYTHON_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """The layers of an image for each of its platforms, lowest first, and what it says of itself."""
+    """An image, or a named layer, with its layers for each of its platforms, lowest first."""
 
-    image: Image
+    image: Image | NamedLayer
     layers: Mapping[Platform, Sequence[Layer]]
 
     def gzip_bytes(self, platform: Platform) -> int:
-        """As the registry stores it, without manifest and configuration."""
+        """Returns the bytes that the registry stores for its layers."""
         return sum(layer.size for layer in self.layers[platform])
 
 
-def build(image: Image, platforms: Sequence[str], *, fresh: bool = False) -> BuiltImage:
+def build(image: Image | NamedLayer, platforms: Sequence[str], *, fresh: bool = False) -> BuiltImage:
     """Makes, or takes from the cache, each layer of ``image`` for those of ``platforms`` that it is made for.
 
-    ``fresh`` unpacks Debian anew, and so takes its security updates in. Raises BuildError.
+    The layers of a NamedLayer are its own; those of its base are not among them. ``fresh`` unpacks Debian anew, and
+    so takes its security updates in. Raises BuildError.
     """
     wanted = [platform for platform in platforms if platform in image.platforms]
     return BuiltImage(
@@ -67,8 +68,14 @@ def push(built: BuiltImage, repository: Repository, *, tag: str) -> PushedImage:
     return PushedImage(repository, push_index(repository, made, annotations=labels(image), tag=tag), made)
 
 
-def config(image: Image, platform: Platform) -> dict[str, Any]:
-    """The OCI image configuration, without layers: nothing in it depends on when or where it was made."""
+def config(image: Image | NamedLayer, platform: Platform) -> dict[str, Any]:
+    """Returns the OCI image configuration, without layers: nothing in it depends on when or where it was made.
+
+    That of a named layer says only which variables it adds.
+    """
+    if isinstance(image, NamedLayer):
+        variables = [f"{name}={value}" for name, value in image.environment.items()]
+        return {**platform.to_json(), "config": {"Env": variables, "Labels": labels(image)}}
     environment = _ENVIRONMENT | (_PYTHON_ENVIRONMENT if image.code else {}) | dict(image.environment)
     return {
         **platform.to_json(),
@@ -87,7 +94,7 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
-def labels(image: Image) -> dict[str, str]:
+def labels(image: Image | NamedLayer) -> dict[str, str]:
     prefix = "org.opencontainers.image"
     return {
         f"{prefix}.title": f"edgemodel-{image.name}",
@@ -97,8 +104,8 @@ def labels(image: Image) -> dict[str, str]:
     }
 
 
-def _layers(image: Image, architecture: str, fresh: bool) -> list[Layer]:
-    made = [_debian_layer(image.base, architecture, fresh)]
+def _layers(image: Image | NamedLayer, architecture: str, fresh: bool) -> list[Layer]:
+    made = [_debian_layer(image.base, architecture, fresh)] if isinstance(image, Image) else []
     made += [_wheels_layer(what, architecture) for what in image.wheels]
     if image.code:
         made.append(_code_layer(image))
@@ -128,7 +135,7 @@ def _wheels_layer(what: Wheels, architecture: str) -> Layer:
         )
 
 
-def _code_layer(image: Image) -> Layer:
+def _code_layer(image: Image | NamedLayer) -> Layer:
     files = own_code.sources(ROOT, image.code)
     named = [item for name, path in files.items() for item in (name, path)]
     key = key_of(["code", *named, *_makers(own_code)])

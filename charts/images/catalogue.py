@@ -1,4 +1,4 @@
-"""What images there are, and what is in each."""
+"""The images and the named layers, and what is in each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BOTH = ("linux/amd64", "linux/arm64")
 
 @dataclass(frozen=True)
 class Wheels:
-    """The Python packages of an image: ``.ci/locks/<lock>.txt`` less what its program never imports."""
+    """The Python packages of one layer: ``.ci/locks/<lock>.txt`` less what its program never imports."""
 
     lock: str
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Wheels:
     left_as_sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Why -> packages that are not compiled; bytecode starts faster, and is larger."""
     upon: str | None = None
-    """Another lock, whose packages the layer below has: they are not installed once more."""
+    """The lock of a layer below, whose packages are not installed once more."""
     keeps_sources: bool = False
     """Beside the bytecode: some packages read their own."""
     torch_for_cpu: bool = False
@@ -45,6 +45,30 @@ class Image:
     """Besides what every image has."""
     code: tuple[str, ...] = ()
     """Our own packages, as folders of the repository; they end up below /app."""
+    platforms: tuple[str, ...] = BOTH
+    released: bool = True
+    """False: for the lab only."""
+
+
+@dataclass(frozen=True)
+class NamedLayer:
+    """Layers that are put on the images made from one base: a runtime, a decoder, a tokenizer.
+
+    They are built, checked and published once for each architecture. The compressor puts those that an artifact
+    needs between the base and the model, so that variants of images add up instead of multiplying.
+    """
+
+    name: str
+    """The name by which an artifact asks for it, and that of its repository."""
+    description: str
+    upon: Image
+    """The image whose files lie below, and in which the layer is checked."""
+    wheels: tuple[Wheels, ...] = ()
+    """A layer each, lowest first; ``upon`` of the first names a lock of the image below."""
+    code: tuple[str, ...] = ()
+    """Our own packages, as folders of the repository; they end up below /app, beside those of the base."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Besides what the base has."""
     platforms: tuple[str, ...] = BOTH
     released: bool = True
     """False: for the lab only."""
@@ -245,3 +269,6 @@ PROMETHEUS = Image(
 )
 
 IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, TRAINER, REGISTRY, PROMETHEUS)}
+
+NAMED_LAYERS: dict[str, NamedLayer] = {}
+"""The server needs none yet: onnxruntime is in its base."""

@@ -1,5 +1,7 @@
 """Runs what an image's program needs, inside the image: as its user, on a read-only root, with its environment.
 
+A named layer is checked in the image that it is made for, once for each architecture, by a probe of its own.
+
 Needs root (chroot), and for another architecture than this machine's ``qemu-<machine>-static`` on PATH. What is
 proven is that nothing that was pruned is needed: every import, one inference, both quantizations, one signature.
 """
@@ -12,18 +14,19 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_oci.images import Platform
 from edge_oci.layers import Layer
 
 from . import debian
-from .building import BuiltImage, config
-from .catalogue import Image
+from .building import BuiltImage, build, config
+from .catalogue import Image, NamedLayer
 from .progress import BuildError, say
 
-_PROBES = Path(__file__).parent / "probes"
+PROBES = Path(__file__).parent / "probes"
 _EMULATOR = "emulator"
 # $0 is the root; what follows is the command.
 _INSIDE = f"""
@@ -38,44 +41,64 @@ mount -o remount,bind,ro "$0"
 exec chroot --userspec={debian.USER}:{debian.USER} "$0" "$@"
 """
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_MOST_SECONDS = 300
+_MAX_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is run to check one platform of an image or named layer."""
+
+    layers: Sequence[Layer]
+    """The file system, lowest first: for a named layer the base's layers too."""
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, built: BuiltImage, where: Platform) -> Check:
+        image, layers = built.image, built.layers[where]
+        variables = _variables(image, where)
+        if isinstance(image, NamedLayer):
+            base = build(image.upon, [str(where)])
+            layers = [*base.layers[where], *layers]
+            variables = _variables(image.upon, where) | variables
+        return cls(layers, _command(image), variables)
 
 
 def check(built: BuiltImage) -> None:
     """Checks each platform of an image that this machine can run. Raises BuildError with what the program said."""
     if os.geteuid() != 0:
         raise BuildError("--check runs programs in a chroot: run it as root")
-    for where, layers in built.layers.items():
+    for where in built.layers:
         emulator = _emulator(where)
         if emulator is not None or _MACHINES[where.architecture] == platform.machine():
-            _check(built.image, where, layers, emulator)
+            _run(Check.of(built, where), f"{built.image.name}, {where}", emulator)
         else:
             say(f"{built.image.name}, {where}: not checked; install qemu-user-static to run it here")
 
 
 def unpack(layers: Sequence[Layer], root: Path) -> None:
-    """The file system that a runtime would make of ``layers``, lowest first."""
+    """Writes the file system that a container runtime would make of ``layers``, lowest first."""
     for layer in layers:
         with tarfile.open(layer.path) as packed:
             packed.extractall(root, filter="fully_trusted")  # noqa: S202 - we have written it
 
 
-def _check(image: Image, where: Platform, layers: Sequence[Layer], emulator: str | None) -> None:
+def _run(program: Check, name: str, emulator: str | None) -> None:
     with tempfile.TemporaryDirectory(prefix="edgemodel-check-") as scratch:
         root = Path(scratch)
-        unpack(layers, root)
+        unpack(program.layers, root)
         root.chmod(0o755)
-        command = _command(image)
+        command = list(program.command)
         if emulator is not None:
             shutil.copy(emulator, root / _EMULATOR)
             command = [f"/{_EMULATOR}", *command]
         argv = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "sh", "-ec", _INSIDE, scratch, *command]
-        environment = dict(entry.split("=", 1) for entry in config(image, where)["config"]["Env"])
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=_MOST_SECONDS)
+        environment = dict(program.environment)
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=_MAX_SECONDS)
     if done.returncode != 0:
-        raise BuildError(f"{image.name}, {where}, does not run:\n{done.stdout}{done.stderr}")
+        raise BuildError(f"{name}, does not run:\n{done.stdout}{done.stderr}")
     for line in (done.stdout or done.stderr).strip().splitlines()[:2]:
-        say(f"{image.name}, {where}: {line}")
+        say(f"{name}: {line}")
 
 
 def _emulator(where: Platform) -> str | None:
@@ -83,10 +106,16 @@ def _emulator(where: Platform) -> str | None:
     return None if machine == platform.machine() else shutil.which(f"qemu-{machine}-static")
 
 
-def _command(image: Image) -> list[str]:
-    if not image.code:
-        return [image.entrypoint[0], "--version"]
+def _variables(image: Image | NamedLayer, where: Platform) -> dict[str, str]:
+    return dict(entry.split("=", 1) for entry in config(image, where)["config"]["Env"])
+
+
+def _command(image: Image | NamedLayer) -> list[str]:
+    """Returns the command of the check: the probe, after an import of all our packages that the image brings."""
+    entrypoint = image.upon.entrypoint if isinstance(image, NamedLayer) else image.entrypoint
+    if isinstance(image, Image) and not image.code:
+        return [entrypoint[0], "--version"]
     packages = [Path(package).name for package in image.code]
-    every = (_PROBES / "imports.py").read_text()
-    probe = (_PROBES / f"{image.name}.py").read_text()
-    return [image.entrypoint[0], "-c", f"PACKAGES = {packages!r}\n{every}\n{probe}"]
+    every = (PROBES / "imports.py").read_text()
+    probe = (PROBES / f"{image.name}.py").read_text()
+    return [entrypoint[0], "-c", f"PACKAGES = {packages!r}\n{every}\n{probe}"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from charts.images import building, bytecode, own_code, wheels
-from charts.images.catalogue import COMPRESSOR, IMAGES, TRAINER, Image, Wheels
+from charts.images.catalogue import COMPRESSOR, IMAGES, NAMED_LAYERS, TRAINER, Image, Wheels
 from charts.images.progress import BuildError
 
-_WHEELS = {what.lock: what for image in IMAGES.values() for what in image.wheels}.values()
+_WHEELS = {what.lock: what for image in [*IMAGES.values(), *NAMED_LAYERS.values()] for what in image.wheels}.values()
 _OURS = [image for image in IMAGES.values() if image.code]
 
 
