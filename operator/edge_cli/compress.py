@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
     """Compresses one variant into a folder. If the budget is missed, only the reports are left there."""
     from edge_compressor import pipeline  # numpy and onnxruntime take a second, which --help need not
     from edge_compressor.progress import Progress
-    from edge_compressor.registry import RegistryAccess
-    from edge_compressor.source import Fetcher
+    from edge_compressor.registries.access import RegistryAccess
+    from edge_compressor.sources.fetcher import Fetcher
 
     order = _order(options)
     output: Path = options.output
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _order(options: argparse.Namespace) -> Any:
     """Returns the pipeline's Order that the command line and its manifest describe. Raises UsageError."""
-    from edge_compressor.checkpoints import CheckpointFolder
+    from edge_compressor.checkpoints.store import CheckpointFolder
     from edge_compressor.pipeline import Order
 
     manifest = _read(options.file) if options.file else None

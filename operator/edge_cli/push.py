@@ -22,7 +22,7 @@ PICKLED: Final = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 def run(options: argparse.Namespace) -> int:
     """Pushes a file and prints the ``oci://…@sha256:…`` to write into ``uri``."""
-    from edge_compressor.registry import RegistryAccess, pushing
+    from edge_compressor.registries.access import RegistryAccess, pushing
     from edge_oci.artifacts import push_artifact
     from edge_oci.errors import InvalidReference
     from edge_oci.references import parse_reference
@@ -52,8 +52,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _push_to_cluster(file: Path, options: argparse.Namespace) -> int:
     """Pushes into the embedded registry of the cluster that kubectl speaks to."""
-    from edge_compressor.embedded import EmbeddedRegistry
-    from edge_compressor.registry import pushing
+    from edge_compressor.registries.access import pushing
+    from edge_compressor.registries.embedded import EmbeddedRegistry
     from edge_oci.artifacts import push_artifact
     from edge_oci.errors import InvalidReference
 
@@ -89,7 +89,7 @@ def _check_file(file: Path) -> None:
     if not file.is_file():
         raise UsageError(f"there is no file {file}")
     if file.suffix == ".onnx":
-        from edge_compressor.model import check_model
+        from edge_compressor.models.onnx_model import check_model
 
         check_model(file, what=str(file))
         return
@@ -102,7 +102,7 @@ def _check_file(file: Path) -> None:
             raise Stalled(reasons.SOURCE_INVALID, f"{file}: {error}") from error
         return
     if file.suffix == ".safetensors":
-        from edge_compressor.safetensors import check_safetensors
+        from edge_compressor.formats.safetensors import check_safetensors
 
         check_safetensors(file, what=str(file))
         return

@@ -31,8 +31,8 @@ def _reports(options: argparse.Namespace) -> dict[str, bytes]:
     if not options.artifact.startswith("oci://"):
         folder = Path(options.artifact)
         return {name: (folder / name).read_bytes() for name in REPORTS if (folder / name).is_file()}
-    from edge_compressor.published import read_notes
-    from edge_compressor.registry import RegistryAccess
+    from edge_compressor.publishing.artifact_reader import read_notes
+    from edge_compressor.registries.access import RegistryAccess
     from edge_oci.errors import InvalidReference
     from edge_oci.references import parse_reference
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_compressor import runtime
-from edge_compressor.checkpoints import Checkpoints
+from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.evaluation import (
     Evaluation,
@@ -30,12 +30,12 @@ from edge_compressor.evaluation import (
     time_both,
     zstd_size,
 )
+from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
 from edge_compressor.gate import Budget, GateResult, Measurements, judge, parse_budget
-from edge_compressor.golden import record_golden, sample_feeds
-from edge_compressor.model import OnnxModel, check_model, check_same_interface
-from edge_compressor.package import describe_file, write_notes
+from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.progress import Progress
-from edge_compressor.source import WHAT, Fetched, Fetches, Use
+from edge_compressor.reports import write_reports
+from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
 from edge_compressor.steps import Form, PlannedStep, StepContext, plan
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
@@ -69,7 +69,7 @@ class Order:
     fingerprint: str
     source: Location
     datasets: Mapping[str, Location]
-    """By ``edge_compressor.source.Use``; those that are not there are not given."""
+    """By ``edge_compressor.sources.fetcher.Use``; those that are not there are not given."""
     recipes: tuple[Recipe, ...]
     budget: dict[str, Any]
     golden_items: int = 64
@@ -245,11 +245,11 @@ class _Bench:
         golden = record_golden(artifact, report, self.golden_items, folder / GOLDEN_FILE)
         evidence = {
             "source": {
-                **describe_file(self.source.path, self.source.digest, self.source_zstd_bytes),
+                **_describe_file(self.source.path, self.source.digest, self.source_zstd_bytes),
                 "uri": self.fetched.uri,
                 **({"converter": dict(self.fetched.converter)} if self.fetched.converter else {}),
             },
-            "artifact": describe_file(artifact.path, artifact.digest, zstd_bytes),
+            "artifact": _describe_file(artifact.path, artifact.digest, zstd_bytes),
             "steps": history,
             "datasets": {use: item.to_json() for use, item in self.datasets.items()},
             "notes": [*self._notes(selection), *([warning] if warning else [])],
@@ -279,7 +279,7 @@ class _Bench:
             golden=result.golden,
             evidence=result.evidence,
         )
-        write_notes(folder, manifest)
+        write_reports(folder, manifest)
         return Compressed(
             folder=folder,
             manifest=manifest,
@@ -447,6 +447,10 @@ def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:
         "source": latency.source.to_json(),
         "artifact": latency.artifact.to_json(),
     }
+
+
+def _describe_file(path: Path, digest: str, zstd_bytes: int) -> dict[str, Any]:
+    return {"digest": digest, "sizeBytes": path.stat().st_size, "zstdBytes": zstd_bytes}
 
 
 def _limits(budget: Budget) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.gate import Budget
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import NOISE, Pace, SearchTrial, Trials

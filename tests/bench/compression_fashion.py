@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from edge_compressor import pipeline
-from edge_compressor.checkpoints import CheckpointFolder
+from edge_compressor.checkpoints.store import CheckpointFolder
 from edge_compressor.pipeline import Order
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetcher
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edgemodel.task import Location, Recipe
 from tests.support import manifests
 

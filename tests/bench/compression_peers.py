@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from edge_compressor.datasets import Dataset
-from edge_compressor.golden import sample_feeds
-from edge_compressor.model import OnnxModel
+from edge_compressor.evaluation.golden_set import sample_feeds
+from edge_compressor.models.onnx_model import OnnxModel
 from tests.bench.environments import environment
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from edge_compressor import pipeline
 from edge_compressor.pipeline import Order
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetcher
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edgemodel.task import Location, Recipe
 from tests.bench.compression_fashion import step
 

@@ -6,7 +6,7 @@ from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.model import OnnxModel
+from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_runtime.agreement import close_items
 from edge_runtime.classes import same_largest

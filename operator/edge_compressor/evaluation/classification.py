@@ -14,7 +14,7 @@ from edge_compressor.evaluation.calibration_error import confidence, expected_ca
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
 from edge_compressor.evaluation.task import Answers, Outputs, collect, first, labels
 from edge_compressor.gate import OwnAnswers, PairedAnswers
-from edge_compressor.model import OnnxModel
+from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array
 

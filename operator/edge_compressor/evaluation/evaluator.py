@@ -16,7 +16,7 @@ from edge_compressor.evaluation.regression import Regression
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.evaluation.sequence import Sequence
 from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, first, invalid, run_outputs
-from edge_compressor.model import OnnxModel
+from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array
 from edgemodel import reasons

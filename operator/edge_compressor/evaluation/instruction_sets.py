@@ -12,7 +12,7 @@ from typing import Any, Final
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.model import nodes
+from edge_compressor.models.onnx_model import nodes
 
 SEVEN_BITS: Final = 64
 

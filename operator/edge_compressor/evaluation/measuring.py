@@ -11,7 +11,7 @@ from typing import Any, Final
 import zstandard
 
 from edge_compressor import runtime
-from edge_compressor.model import OnnxModel
+from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edge_runtime.backend import LoadedModel, RunFailure
 from edge_runtime.cores import usable_cores

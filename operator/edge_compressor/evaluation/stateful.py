@@ -13,7 +13,7 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.measuring import run
-from edge_compressor.model import OnnxModel
+from edge_compressor.models.onnx_model import OnnxModel
 from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import Array
 from edgemodel import reasons

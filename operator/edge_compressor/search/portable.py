@@ -9,7 +9,7 @@ from typing import Final
 
 import onnx
 
-from edge_compressor.model import nodes
+from edge_compressor.models.onnx_model import nodes
 
 MIN_SHARE: Final = 0.8
 """Of all convolutions those that must be fused quantized ones, where any is quantized."""

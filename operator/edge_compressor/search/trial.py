@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.gate import (
     Budget,
     Measurements,
@@ -21,8 +22,7 @@ from edge_compressor.gate import (
     judge_latency,
     judge_size,
 )
-from edge_compressor.golden import sample_feeds
-from edge_compressor.model import OnnxModel, check_model, check_same_interface
+from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.search.portable import why_slow
 from edge_compressor.search.probe import look
 from edge_compressor.search.recipes import SearchRecipe

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from edge_compressor.step_interface.step_type import Form, StepContext, StepType, failed, resolve
 from edge_compressor.steps import (
     adapt_domain,
     auto,
@@ -23,7 +24,6 @@ from edge_compressor.steps import (
     quantize_dynamic,
     quantize_static,
 )
-from edge_compressor.steps.step import Form, StepContext, StepType, failed, resolve
 from edgemodel.setting_kinds import Settings
 
 __all__ = ["STEPS", "Form", "PlannedStep", "Settings", "StepContext", "StepType", "plan"]

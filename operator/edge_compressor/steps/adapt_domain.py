@@ -9,16 +9,16 @@ of the target domain (AdaBN; Li et al. 2016, https://arxiv.org/abs/1603.04779).
 
 from pathlib import Path
 
-from edge_compressor.steps.step import StepContext, StepType
+from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 from edgemodel.setting_kinds import Choice, Flag, Fraction, Settings
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when the model has no one head, or training fails."""
-    from edge_compressor.training import adaptation
+    from edge_compressor.training import domain_adaptation
 
-    return adaptation.adapt(model, settings, context)
+    return domain_adaptation.adapt(model, settings, context)
 
 
 STEP = StepType(

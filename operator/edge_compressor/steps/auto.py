@@ -19,19 +19,13 @@ import onnx
 
 from edge_compressor import evaluation
 from edge_compressor.evaluation.evaluator import incomparable
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.search import choice, recipes, sensitivity, weights
 from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import SearchTrial, Trials, has_score, mark_front
+from edge_compressor.step_interface.step_type import StepContext, StepType, failed, resolve
 from edge_compressor.steps import quantize_dynamic, quantize_static
-from edge_compressor.steps.step import (
-    StepContext,
-    StepType,
-    failed,
-    resolve,
-    with_named_nodes,
-    with_weights_as_initializers,
-)
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from edge_compressor.steps.step import StepContext, StepType, failed
+from edge_compressor.step_interface.step_type import StepContext, StepType, failed
 from edgemodel.setting_kinds import Settings
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, failed, op_types
+from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
 from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Settings, Whole

@@ -20,17 +20,16 @@ import onnx.numpy_helper
 import onnx.shape_inference
 import onnx.version_converter
 
-from edge_compressor.model import nodes, subgraphs
-from edge_compressor.steps.step import (
+from edge_compressor.models.normalization import drop_unread, with_named_nodes
+from edge_compressor.models.onnx_model import nodes, subgraphs
+from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
     StepContext,
     StepType,
     check_excluded,
     check_op_types,
-    drop_unread,
     failed,
     op_types,
-    with_named_nodes,
 )
 from edge_compressor.steps.weights import check_finite, fresh, load_float, taken_names
 from edgemodel.setting_kinds import Choice, Settings, Whole

@@ -8,7 +8,7 @@ learns to be what it was.
 
 from pathlib import Path
 
-from edge_compressor.steps.step import StepContext, StepType
+from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 from edgemodel.setting_kinds import Fraction, Settings, Texts
 

@@ -6,16 +6,16 @@ learned is kept (Frozen: all but the head; Partial: all but head and the last la
 
 from pathlib import Path
 
-from edge_compressor.steps.step import StepContext, StepType
+from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when there is no head to replace, or training fails."""
-    from edge_compressor.training import tuning
+    from edge_compressor.training import fine_tuning
 
-    return tuning.fine_tune(model, settings, context)
+    return fine_tuning.fine_tune(model, settings, context)
 
 
 STEP = StepType(

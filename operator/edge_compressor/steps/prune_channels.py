@@ -7,16 +7,16 @@ entropy of what it gives (Luo and Wu 2017), or how little it says that no other 
 
 from pathlib import Path
 
-from edge_compressor.steps.step import StepContext, StepType
+from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 from edgemodel.setting_kinds import Choice, Settings, Texts, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when nothing can be pruned, or training in between fails."""
-    from edge_compressor.training import channels
+    from edge_compressor.training import channel_pruning
 
-    return channels.prune(model, settings, context)
+    return channel_pruning.prune(model, settings, context)
 
 
 STEP = StepType(

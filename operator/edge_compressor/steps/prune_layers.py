@@ -6,15 +6,15 @@ influence; Men et al. 2024, "ShortGPT", https://arxiv.org/abs/2403.03853).
 
 from pathlib import Path
 
-from edge_compressor.steps.step import StepContext, StepType
+from edge_compressor.step_interface.step_type import StepContext, StepType
 from edgemodel.setting_kinds import Settings, Texts, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when there are not so many layers that could go."""
-    from edge_compressor.training import depth
+    from edge_compressor.training import layer_pruning
 
-    return depth.prune(model, settings, context)
+    return layer_pruning.prune(model, settings, context)
 
 
 STEP = StepType(

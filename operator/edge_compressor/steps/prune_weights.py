@@ -12,7 +12,6 @@ Without epochs nothing is trained, which an ONNX file does not allow: so less ca
 It comes before quantization, which keeps zeros zero, as does every later step that trains.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,10 +19,10 @@ from typing import Final
 import numpy as np
 import onnx
 
-from edge_compressor.steps.step import EXCLUDE_NODES, StepContext, StepType, failed, op_types
+from edge_compressor.models.magnitudes import share_out, smallest
+from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.training_settings import training_settings
 from edge_compressor.steps.weights import find_weights, load_float
-from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -52,49 +51,9 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when nothing is left to prune, or training fails."""
-    from edge_compressor.training import sparsity
+    from edge_compressor.training import weight_pruning
 
-    return sparsity.prune(model, settings, context)
-
-
-def share_out(magnitudes: Sequence[Array], percent: float, *, together: bool) -> list[int]:
-    """How many weights of each tensor go: ``percent`` of each, or the smallest of all of them ``together``.
-
-    Together, no tensor loses more than half of what ``percent`` would leave of it, so that none is emptied: what
-    exceeds that is taken from the others.
-    """
-    if not together:
-        return [int(size.size * percent / 100) for size in magnitudes]
-    caps = [int(size.size * (100 + percent) / 200) for size in magnitudes]
-    counts = [0] * len(magnitudes)
-    free = list(range(len(magnitudes)))
-    while free:
-        pinned = sum(cap for number, cap in enumerate(caps) if number not in free)
-        wanted = int(sum(size.size for size in magnitudes) * percent / 100) - pinned
-        pool = np.concatenate([magnitudes[number].ravel() for number in free])
-        chosen = smallest(pool, wanted)
-        ends = np.cumsum([magnitudes[number].size for number in free])[:-1]
-        for number, part in zip(free, np.split(chosen, ends), strict=True):
-            counts[number] = int(part.sum())
-        over = [number for number in free if counts[number] > caps[number]]
-        if not over:
-            break
-        for number in over:
-            counts[number] = caps[number]
-        free = [number for number in free if number not in over]
-    return counts
-
-
-def smallest(magnitudes: Array, count: int) -> Array:
-    """True for the ``count`` smallest; of equal ones, for those that come first."""
-    if count <= 0:
-        return np.zeros(magnitudes.shape, dtype=bool)
-    flat = magnitudes.ravel()
-    limit = np.partition(flat, count - 1)[count - 1]
-    chosen = flat < limit
-    equal = np.flatnonzero(flat == limit)
-    chosen[equal[: count - int(chosen.sum())]] = True
-    return np.asarray(chosen.reshape(magnitudes.shape))
+    return weight_pruning.prune(model, settings, context)
 
 
 def _percent(part: int, whole: int) -> str:

@@ -5,19 +5,28 @@ their range; gradients pass as if nothing was rounded (Jacob et al. 2018, https:
 where QuantizeStatic alone loses too much. The result is ONNX: nothing is trained after it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+from edge_compressor.step_interface.step_type import REDUCE_RANGE, StepContext, StepType
+from edge_compressor.steps import quantize_static
 from edge_compressor.steps.quantize_static import MIN_SAMPLES
-from edge_compressor.steps.step import REDUCE_RANGE, StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
 from edgemodel.setting_kinds import Settings, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when nothing can be quantized, or training fails."""
-    from edge_compressor.training import rounding
+    from edge_compressor.training import fake_quantization
 
-    return rounding.quantize(model, settings, context)
+    return _as_int8(fake_quantization.train(model, settings, context), settings, context)
+
+
+def _as_int8(model: Path, settings: Settings, context: StepContext) -> Path:
+    resolved = {key: setting.default for key, setting in quantize_static.STEP.settings.items()}
+    resolved |= {key: settings[key] for key in ("calibrationSamples", "reduceRange")}
+    calibration = context.calibration or context.training
+    return quantize_static.apply(model, resolved, replace(context, calibration=calibration))
 
 
 STEP = StepType(

@@ -12,7 +12,8 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edge_compressor.steps.step import (
+from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
     PER_CHANNEL,
     REDUCE_RANGE,
@@ -21,8 +22,6 @@ from edge_compressor.steps.step import (
     check_selection,
     failed,
     op_types,
-    with_named_nodes,
-    with_weights_as_initializers,
 )
 from edgemodel.setting_kinds import Settings
 

@@ -18,8 +18,9 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
+from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
 from edge_compressor.progress import Progress
-from edge_compressor.steps.step import (
+from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
     PER_CHANNEL,
     REDUCE_RANGE,
@@ -28,8 +29,6 @@ from edge_compressor.steps.step import (
     check_selection,
     failed,
     op_types,
-    with_named_nodes,
-    with_weights_as_initializers,
 )
 from edgemodel.setting_kinds import Choice, Settings, Whole
 

@@ -13,14 +13,9 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.model import nodes
-from edge_compressor.steps.step import (
-    StepContext,
-    check_selection,
-    failed,
-    with_named_nodes,
-    with_weights_as_initializers,
-)
+from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.models.onnx_model import nodes
+from edge_compressor.step_interface.step_type import StepContext, check_selection, failed
 from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Settings
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from edge_compressor.steps.step import StepContext
+from edge_compressor.step_interface.step_type import StepContext
 from edgemodel.digest import canonical_json
 
 MAX_TIMES: Final = 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from edge_compressor.steps.step import StepContext, failed
+from edge_compressor.step_interface.step_type import StepContext, failed
 from edge_compressor.training import loop, losses
 from edge_compressor.training.program import TrainableProgram, load, save
 from edge_compressor.training.teachers import open_teacher

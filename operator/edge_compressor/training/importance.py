@@ -6,7 +6,7 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from edge_compressor.steps.step import StepContext
+from edge_compressor.step_interface.step_type import StepContext
 from edge_compressor.training import losses
 from edge_compressor.training.loop import tensors, training_set
 from edge_compressor.training.program import TrainableProgram

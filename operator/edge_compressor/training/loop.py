@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edge_compressor.datasets import Dataset, check_classes
 from edge_compressor.progress import Progress
-from edge_compressor.steps.step import StepContext, failed
+from edge_compressor.step_interface.step_type import StepContext, failed
 from edge_compressor.training import checkpoint, losses
 from edge_compressor.training.program import TrainableProgram
 from edge_runtime.cores import usable_cores

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from edge_compressor import runtime
-from edge_compressor.model import check_model
+from edge_compressor.models.onnx_model import check_model
 from edge_compressor.training.program import TrainableProgram, load
 from edge_runtime.cores import usable_cores
 from edgemodel import reasons

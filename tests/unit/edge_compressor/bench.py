@@ -10,7 +10,7 @@ import onnx.numpy_helper
 import pytest
 
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.model import check_model, check_same_interface
+from edge_compressor.models.onnx_model import check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons

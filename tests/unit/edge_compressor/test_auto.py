@@ -14,7 +14,7 @@ from edge_cli.main import main
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.gate import Budget
-from edge_compressor.model import check_model
+from edge_compressor.models.onnx_model import check_model
 from edge_compressor.progress import Progress
 from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons

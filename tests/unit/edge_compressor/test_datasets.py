@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_compressor.datasets import Dataset, check_class_labels, check_classes, check_npz, classes_of, load_dataset
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
@@ -115,7 +115,7 @@ def test_a_set_is_sound_or_not_whatever_model_it_is_for(tmp_path: Path) -> None:
 def test_a_set_that_expands_beyond_the_limit_is_refused_before_it_does(
     model: OnnxModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_compressor.datasets.MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr("edge_compressor.datasets.npz.MAX_UNPACKED_BYTES", 1000)
     np.savez_compressed(tmp_path / "set.npz", x=np.zeros((100, 16), dtype=np.float32))
     with pytest.raises(Stalled, match="bytes unpacked, limit 1000 bytes"):
         load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")

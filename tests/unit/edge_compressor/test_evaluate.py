@@ -8,9 +8,9 @@ import pytest
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import compare_classes, compare_values, predict, time_both, zstd_size
 from edge_compressor.evaluation.classification import scores
+from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.gate import PairedAnswers
-from edge_compressor.golden import sample_feeds
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled

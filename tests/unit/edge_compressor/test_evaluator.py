@@ -10,7 +10,7 @@ import pytest
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import Evaluator
 from edge_compressor.gate import OwnAnswers, PairedAnswers, PairedScores
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
 from edgemodel.errors import Stalled

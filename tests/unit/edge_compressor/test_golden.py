@@ -10,8 +10,8 @@ import pytest
 from onnx import numpy_helper
 
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.golden import record_golden
-from edge_compressor.model import check_model
+from edge_compressor.evaluation.golden_set import record_golden
+from edge_compressor.models.onnx_model import check_model
 from edgemodel.artifact import Golden
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files

@@ -9,7 +9,7 @@ HEAVY = ("onnxslim", "sympy", "torch", "scipy")
 
 
 def test_a_job_that_does_not_clean_the_graph_does_not_import_what_only_that_needs() -> None:
-    program = f"import sys, edge_compressor.job; print([name for name in {HEAVY!r} if name in sys.modules])"
+    program = f"import sys, edge_compressor.job.main; print([name for name in {HEAVY!r} if name in sys.modules])"
     path = f"{ROOT / 'operator'}:{ROOT}"
     told = subprocess.run(
         [sys.executable, "-c", program],

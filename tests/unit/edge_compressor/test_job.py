@@ -17,9 +17,9 @@ import pytest
 import zstandard
 
 from edge_cli import main as cli
-from edge_compressor import job
-from edge_compressor.package import publish
-from edge_compressor.registry import RegistryAccess
+from edge_compressor.job import main as job
+from edge_compressor.publishing.artifact_image import publish
+from edge_compressor.registries.access import RegistryAccess
 from edge_oci.blobs import read_blob
 from edge_oci.client import Registries, Repository
 from edge_oci.descriptors import Descriptor
@@ -313,7 +313,7 @@ def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
 def test_each_bad_input_ends_with_its_reason_and_code(
     order: Task, run: Run, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: int, reason: str
 ) -> None:
-    monkeypatch.setattr("edge_compressor.job.Downloader", lambda: job_downloader())
+    monkeypatch.setattr("edge_compressor.job.main.Downloader", lambda: job_downloader())
     ended = run(replace(order, **change))
     assert (ended.code, ended.report.reason) == (code, reason)
     assert ended.report.transient == (code == 4)
@@ -326,7 +326,7 @@ def test_a_step_without_its_data_set_is_refused_before_anything_is_fetched(order
 
 
 def job_downloader() -> Any:
-    from edge_compressor.download import Downloader
+    from edge_compressor.sources.download import Downloader
 
     return Downloader(sleep=lambda _: None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_compressor.registry import RegistryAccess, pulling, pushing
+from edge_compressor.registries.access import RegistryAccess, pulling, pushing
 from edge_oci import errors as oci
 from edge_oci.manifests import get_manifest
 from edge_oci.references import Reference

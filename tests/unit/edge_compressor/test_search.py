@@ -12,9 +12,9 @@ from onnxruntime.quantization import quantize_dynamic
 
 from edge_compressor.datasets import load_dataset
 from edge_compressor.evaluation import Evaluator, Speed, Timing, compare_speed, speed_of
+from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.gate import Budget
-from edge_compressor.golden import sample_feeds
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.search import choice, probe, recipes, sensitivity, weights
 from edge_compressor.search.portable import why_slow

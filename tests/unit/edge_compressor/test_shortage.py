@@ -11,8 +11,8 @@ import pytest
 from edge_compressor import pipeline, steps
 from edge_compressor.pipeline import Order
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetcher
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.task import Location, Recipe

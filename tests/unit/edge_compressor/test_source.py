@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from edge_compressor.download import Downloader, shown
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetched, Fetcher, Use
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.download import Downloader, shown
+from edge_compressor.sources.fetcher import Fetched, Fetcher, Use
 from edge_oci.artifacts import push_artifact
 from edge_oci.client import Registries
 from edge_oci.credentials import Login, StaticLogin
@@ -259,7 +259,7 @@ def test_hosts_are_allowed_by_name_by_port_or_below_a_domain(
 def test_more_bytes_than_the_limit_are_refused_announced_or_not(
     fetch: Fetch, web: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_compressor.model.MAX_BYTES", 1000)
+    monkeypatch.setattr("edge_compressor.models.onnx_model.MAX_BYTES", 1000)
     error = refusal(fetch, web.serve("/m.onnx", DATA), digest_of(DATA))
     assert told(error) == (Stalled, reasons.SOURCE_INVALID)
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import Evaluator, stateful
-from edge_compressor.golden import record_golden, sample_feeds
-from edge_compressor.model import OnnxModel, check_model
+from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
+from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edge_runtime.signature import Signature
 from edgemodel import reasons

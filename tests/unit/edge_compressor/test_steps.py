@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from edge_compressor.model import check_model
+from edge_compressor.models.onnx_model import check_model
 from edge_compressor.steps import plan
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file

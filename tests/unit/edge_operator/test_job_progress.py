@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from edge_compressor.telling import tell
+from edge_compressor.job.report_progress import report_progress
 from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide import decide
 from edge_operator.decide.actions import StartJob
@@ -91,7 +91,7 @@ async def told(url: str, folder: Path, token: str, step: StepBegun = RECOVER) ->
     """What the compressor says of it; nothing when all is well."""
     file = folder / "token"
     file.write_text(f"{token}\n")
-    return await asyncio.to_thread(tell, url, file, step)
+    return await asyncio.to_thread(report_progress, url, file, step)
 
 
 async def test_the_status_says_which_step_the_job_is_at(site: Site, url: str, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ async def test_an_operator_that_is_not_there_is_said_in_one_line(tmp_path: Path)
 
 
 async def test_a_token_that_is_not_mounted_is_said(url: str, tmp_path: Path) -> None:
-    said = await asyncio.to_thread(tell, url, tmp_path / "missing", RECOVER)
+    said = await asyncio.to_thread(report_progress, url, tmp_path / "missing", RECOVER)
     assert said.startswith("FileNotFoundError: ")
 
 

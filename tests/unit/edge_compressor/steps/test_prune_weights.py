@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from edge_compressor import evaluation
-from edge_compressor.steps.prune_weights import share_out, smallest
+from edge_compressor.models.magnitudes import share_out, smallest
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench, agreement, weights, zeros
 from tests.unit.edge_compressor.models import Array, Files

@@ -9,7 +9,7 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from edge_compressor.model import check_model
+from edge_compressor.models.onnx_model import check_model
 from edgemodel.digest import digest_of_file
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench, agreement, likeness, operators, weights, weights_by_type

@@ -9,11 +9,11 @@ import torch
 
 from edge_compressor import pipeline
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.model import check_model
+from edge_compressor.models.onnx_model import check_model
 from edge_compressor.pipeline import Compressed, Order
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetcher
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edge_compressor.steps import Form, StepContext, plan
 from edge_compressor.training import program
 from edgemodel import reasons

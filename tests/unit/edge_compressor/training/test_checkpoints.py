@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from edge_compressor import job
-from edge_compressor.checkpoint_registry import CheckpointRegistry
-from edge_compressor.checkpoints import CheckpointFolder
+from edge_compressor.checkpoints.registry import CheckpointRegistry
+from edge_compressor.checkpoints.store import CheckpointFolder
+from edge_compressor.job import main as job
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
+from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.steps import StepContext
 from edge_compressor.training import program
 from edge_compressor.training.checkpoint import State, Training

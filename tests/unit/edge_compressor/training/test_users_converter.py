@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from edge_compressor import pipeline
-from edge_compressor.exchange import Exchange, FromConverter, hand_over
+from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
 from edge_compressor.pipeline import Compressed, Order
 from edge_compressor.progress import Progress
-from edge_compressor.registry import RegistryAccess
-from edge_compressor.source import Fetcher
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons
 from edgemodel.converter import Converter
 from edgemodel.digest import digest_of_file
@@ -48,7 +48,7 @@ class Pod:
 
     def __init__(self, folder: Path, source: Path, progress: Progress) -> None:
         self.folder, self.progress = folder, progress
-        self.exchange = Exchange(folder / "in", folder / "out")
+        self.exchange = HandoffFolders(folder / "in", folder / "out")
         self.fetcher = Fetcher(RegistryAccess(), progress, local_paths=True)
         self.source = Location(str(source))
         for place in (self.exchange.given, self.exchange.made):

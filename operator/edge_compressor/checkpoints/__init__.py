@@ -1,0 +1,1 @@
+"""Where a training keeps how far it is."""

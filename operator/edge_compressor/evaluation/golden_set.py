@@ -1,0 +1,159 @@
+"""The golden set: inputs and the artifact's own answers, which each node has to repeat before it serves.
+
+What it must tell apart: arithmetic that differs in the last bits, which is harmless and happens on every
+other instruction set, and an artifact that answers otherwise (saturating int8, weights in the wrong order).
+
+- With labels the answer is a class (Argmax). A class flips in the last bits only when two scores are almost
+  equal; so items are taken whose best score leads by 5 % of the item's range of scores, evenly over the classes that
+  are predicted. Such an item does not flip by rounding, and *every* one has to agree: 99.5 % of at most 199 items.
+- Without labels the answers are values (Close): within 1 % of the item's largest, some 2.5 steps of an 8-bit
+  output. One step of an inner layer can carry a few items over that, hence 95 %. Values of a permuted
+  artifact agree on next to none.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_compressor import runtime
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation import stateful
+from edge_compressor.models.onnx_model import OnnxModel
+from edge_runtime.agreement import CLOSE_TOLERANCE
+from edge_runtime.backend import RunFailure
+from edge_runtime.classes import classes_of, clear_items
+from edge_runtime.datatypes import DATATYPES, Array, as_numbers, from_numbers
+from edgemodel.artifact import Golden, Tensor
+
+CLEAR_MARGIN: Final = 0.05
+ARGMAX_PERCENT: Final = "99.5"
+CLOSE_PERCENT: Final = "95"
+MIN_ITEMS: Final = 8
+MAX_BYTES: Final = 64 << 10
+"""Golden items travel to every node: beyond this size, or an eighth of the model's if that is more, there are fewer
+of them, down to MIN_ITEMS."""
+
+_CANDIDATES: Final = 4
+"""So many times the wanted items are looked at, evenly over the evaluation set."""
+
+
+def record_golden(artifact: OnnxModel, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
+    """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
+
+    Fewer when they are large (MAX_BYTES) or when few have a clear answer.
+    None, and no file, when nothing can be recorded: no items wanted, or without a data set text inputs, or
+    inputs that share no batch dimension.
+    """
+    whole = artifact.batch is None and dataset is not None
+    group = 1 if whole or artifact.batch == -1 else artifact.batch
+    if not group or items < 1:
+        return None
+    one = _candidates(artifact, dataset, 1)
+    if one is None:
+        return None
+    item_bytes = max(1, sum(array[:1].nbytes for array in one.values()))
+    items = min(items, max(MIN_ITEMS, max(MAX_BYTES, artifact.size_bytes // 8) // item_bytes))
+    inputs = _candidates(artifact, dataset, items)
+    outputs = _answers(artifact, inputs, group, whole=whole) if inputs else None
+    if inputs is None or outputs is None:
+        return None
+    head = artifact.outputs[0]
+    first = as_numbers(head.datatype, outputs[head.name])
+    labelled = dataset is not None and dataset.has_classes
+    clear = np.flatnonzero(clear_items(first, CLEAR_MARGIN)) if labelled and group == 1 else np.empty(0, dtype=np.int64)
+    if len(clear):
+        kind, percent, chosen = "Argmax", ARGMAX_PERCENT, np.sort(_evenly(clear, first, items))
+    else:
+        kind, percent, chosen = "Close", CLOSE_PERCENT, np.arange(min(items, len(first)) // group * group)
+        outputs = {name: array for name, array in outputs.items() if array.dtype.kind != "U"}
+    if not len(chosen) or not outputs:
+        return None
+    arrays = {f"input.{name}": array[chosen] for name, array in inputs.items()}
+    arrays |= {f"output.{name}": array[chosen] for name, array in outputs.items()}
+    np.savez(path, allow_pickle=False, **arrays)
+    return Golden(items=len(chosen), agreement=kind, tolerance=CLOSE_TOLERANCE, min_percent=percent)
+
+
+def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | None:
+    """``count`` items: floats standard normal, whole numbers 0 or 1 (safe as indices), open dimensions 1.
+
+    The same for the same inputs, always. None when an input is text or has no dimension.
+    """
+    random = np.random.default_rng(0)
+    made = {}
+    for tensor in inputs:
+        dtype = runtime.dtype_of(tensor)
+        if dtype.kind == "U" or not tensor.shape:
+            return None
+        shape = (count, *(1 if size < 0 else size for size in tensor.shape[1:]))
+        made[tensor.name] = (
+            from_numbers(tensor.datatype, random.standard_normal(shape))
+            if DATATYPES[tensor.datatype].is_float
+            else random.integers(0, 2, shape).astype(dtype)
+        )
+    return made
+
+
+def sample_feeds(model: OnnxModel, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
+    """``count`` feeds of a single sample each (or one batch, where the model fixes its size); None without inputs."""
+    if dataset is not None:
+        dataset = stateful.steps_of(dataset, model, count, "artifact")
+        return [dataset.take(np.repeat(position, max(1, dataset.batch))) for position in dataset.spread(count)]
+    group = 1 if model.batch == -1 else model.batch
+    if not group:
+        return None
+    made = random_inputs(model.inputs, count * group)
+    if made is None:
+        return None
+    return [_part(made, start, group) for start in range(0, count * group, group)]
+
+
+def _candidates(artifact: OnnxModel, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
+    if dataset is None:
+        return random_inputs(artifact.inputs, items)
+    wanted = items * _CANDIDATES if dataset.has_classes else items
+    dataset = stateful.steps_of(dataset, artifact, wanted, "artifact")
+    places = dataset.spread(wanted)
+    return {name: np.asarray(array[places], order="C") for name, array in dataset.inputs.items()}
+
+
+def _answers(artifact: OnnxModel, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
+    """Each item alone, as the server runs it. None when an output has no axis of items, unless items are ``whole``."""
+    loaded = runtime.load(artifact.path)
+    count = len(next(iter(inputs.values()))) // group * group
+    rows: list[list[Array]] = []
+    for start in range(0, count, group):
+        try:
+            feeds = _part(inputs, start, group)
+            answers = runtime.run(
+                loaded, {name: np.asarray(array[0]) for name, array in feeds.items()} if whole else feeds
+            )
+        except RunFailure:  # made-up inputs need not make sense to a model
+            return None
+        if whole:
+            answers = [answer[None] for answer in answers]
+        if any(not answer.ndim or len(answer) != group for answer in answers):
+            return None
+        rows.append(answers)
+    if not rows or any(len({answer.shape for answer in column}) > 1 for column in zip(*rows, strict=True)):
+        return None
+    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    texts = [column.astype(np.str_) if column.dtype.kind == "O" else column for column in columns]
+    return {tensor.name: column for tensor, column in zip(artifact.outputs, texts, strict=True)}
+
+
+def _part(inputs: Mapping[str, Array], start: int, size: int) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(array[start : start + size]) for name, array in inputs.items()}
+
+
+def _evenly(positions: Array, output: Array, count: int) -> Array:
+    """At most ``count`` of ``positions``, taken by turns from each predicted class, in order."""
+    classes = classes_of(output[positions])
+    assert classes is not None, "items without a class are not clear"
+    turn = np.zeros(len(positions), dtype=int)
+    for value in np.unique(classes):
+        of_class = classes == value
+        turn[of_class] = np.arange(of_class.sum())
+    return positions[np.argsort(turn, kind="stable")[:count]]

@@ -1,0 +1,49 @@
+"""The gate: whether an artifact keeps its budget, judged in the Job before any node serves it. Pure functions."""
+
+from edge_compressor.gate.answers import (
+    Own,
+    OwnAnswers,
+    OwnScore,
+    Paired,
+    PairedAnswers,
+    PairedScores,
+    drop_interval,
+    drop_json,
+    own_interval,
+    own_of,
+)
+from edge_compressor.gate.budget import Budget, parse_budget
+from edge_compressor.gate.judge import (
+    GateResult,
+    Measurements,
+    judge,
+    judge_accuracy,
+    judge_floor,
+    judge_latency,
+    judge_size,
+)
+from edge_compressor.gate.sample_size import samples_for_floor, samples_to_decide
+
+__all__ = [
+    "Budget",
+    "GateResult",
+    "Measurements",
+    "Own",
+    "OwnAnswers",
+    "OwnScore",
+    "Paired",
+    "PairedAnswers",
+    "PairedScores",
+    "drop_interval",
+    "drop_json",
+    "judge",
+    "judge_accuracy",
+    "judge_floor",
+    "judge_latency",
+    "judge_size",
+    "own_interval",
+    "own_of",
+    "parse_budget",
+    "samples_for_floor",
+    "samples_to_decide",
+]

@@ -1,0 +1,103 @@
+"""What an evaluation says to the gate: how source and artifact answered, and how sure that is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_statistics.interval import Interval
+from edge_statistics.tango import tango_interval
+from edge_statistics.wilson import wilson_interval
+
+
+@dataclass(frozen=True)
+class PairedAnswers:
+    """How source and artifact answered the same samples."""
+
+    samples: int
+    source_right: int
+    artifact_right: int
+    only_source_right: int
+    only_artifact_right: int
+
+    @property
+    def drop(self) -> float:
+        """Of accuracy, source minus artifact, in -1..1."""
+        return (self.only_source_right - self.only_artifact_right) / self.samples
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """Scores, in 0..1, that are no count of right answers, such as mAP; with intervals of 90 % (``bootstrap``)."""
+
+    samples: int
+    source: float
+    artifact: float
+    interval: Interval
+    """Of the drop."""
+    artifact_interval: Interval
+    """Of the artifact's own score."""
+
+    @property
+    def drop(self) -> float:
+        """Of the score, source minus artifact, in -1..1."""
+        return self.source - self.artifact
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """How the artifact answered, whatever the source would say."""
+
+    samples: int
+    right: int
+
+
+@dataclass(frozen=True)
+class OwnScore:
+    """A score, in 0..1, that is no count of right answers, with its interval of 90 %."""
+
+    samples: int
+    score: float
+    interval: Interval
+
+
+Paired = PairedAnswers | PairedScores
+Own = OwnAnswers | OwnScore
+
+
+def drop_interval(answers: Paired) -> Interval:
+    """Of the drop, 90 %: Tango's for right and wrong answers."""
+    if isinstance(answers, PairedScores):
+        return answers.interval
+    return tango_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
+
+
+def own_of(answers: Paired | None) -> Own | None:
+    """What a paired comparison says of the artifact alone."""
+    if isinstance(answers, PairedScores):
+        return OwnScore(answers.samples, answers.artifact, answers.artifact_interval)
+    return None if answers is None else OwnAnswers(answers.samples, answers.artifact_right)
+
+
+def own_interval(own: Own) -> Interval:
+    """Of the artifact's own score, 90 %: Wilson's for right and wrong answers."""
+    return own.interval if isinstance(own, OwnScore) else wilson_interval(own.right, own.samples)
+
+
+def drop_json(answers: Paired) -> dict[str, Any]:
+    """The drop of accuracy with its interval, for the manifest; what was counted, so that others can judge anew."""
+    interval = drop_interval(answers)
+    counted = {}
+    if isinstance(answers, PairedAnswers):
+        counted = {"onlySourceRight": answers.only_source_right, "onlyArtifactRight": answers.only_artifact_right}
+    return {
+        "percent": round(answers.drop * 100, 4),
+        "lowerPercent": round(interval.lower * 100, 4),
+        "upperPercent": round(interval.upper * 100, 4),
+        "confidencePercent": 90,
+        "interval": "Bootstrap" if isinstance(answers, PairedScores) else "Tango",
+        **counted,
+    }
+
+
+def share_right(own: Own) -> float:
+    """Returns the artifact's own score, in 0..1."""
+    return own.score if isinstance(own, OwnScore) else own.right / own.samples

@@ -1,0 +1,146 @@
+"""The gate: measurements and a budget in, checks and a decision out. Pure functions.
+
+Accuracy is judged as paired non-inferiority: artifact and source answered the same samples, and the
+artifact passes when the 90 % interval of its drop (one-sided alpha 0.05) lies below the limit, fails when
+it lies above, and is Inconclusive when the limit is inside it: then too few samples were there to tell.
+A floor under the artifact's own accuracy is judged the same way, by an interval of that alone: it needs no
+source that could answer, as after transfer learning to other classes.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil
+
+from edge_compressor.gate.answers import Own, Paired, drop_interval, own_interval, own_of, share_right
+from edge_compressor.gate.budget import Budget
+from edge_compressor.gate.sample_size import above, against, samples_for_floor, samples_to_decide
+from edgemodel import reasons
+from edgemodel.verdict import Check, Verdict
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What is judged. None: not measured."""
+
+    answers: Paired | None
+    same_file: bool
+    """The artifact is the source, bit for bit."""
+    size_bytes: int
+    latency_milliseconds: float | None
+    """Median of single-sample runs."""
+    latency_runs: int = 0
+    own: Own | None = None
+    """Of the artifact, where the source is not comparable; else ``answers`` tell."""
+    metric: str = "accuracy"
+    """What the score is, for messages."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """``reason`` is None when the artifact may be published."""
+
+    checks: tuple[Check, ...]
+    reason: str | None
+    message: str
+
+
+def judge(measured: Measurements, budget: Budget) -> GateResult:
+    """Every limit of ``budget`` against ``measured``; a Fail weighs more than an Inconclusive."""
+    checks: list[Check] = []
+    if budget.max_accuracy_drop_percent is not None:
+        checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
+    if budget.min_accuracy_percent is not None:
+        checks.append(judge_floor(measured, budget.min_accuracy_percent))
+    if budget.max_size_bytes is not None:
+        checks.append(judge_size(measured.size_bytes, budget.max_size_bytes))
+    if budget.max_latency_milliseconds is not None:
+        checks.append(judge_latency(measured, budget.max_latency_milliseconds))
+    failed = [check for check in checks if check.verdict is Verdict.FAIL]
+    undecided = [check for check in checks if check.verdict is Verdict.INCONCLUSIVE]
+    if failed:
+        return GateResult(tuple(checks), reasons.BUDGET_EXCEEDED, "; ".join(check.message for check in failed))
+    if undecided and budget.when_inconclusive == "Stall":
+        return GateResult(
+            tuple(checks), reasons.EVALUATION_INCONCLUSIVE, "; ".join(check.message for check in undecided)
+        )
+    return GateResult(tuple(checks), None, "; ".join(check.message for check in checks) or "no budget to keep")
+
+
+def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> Check:
+    """Paired non-inferiority; needs labels, unless source and artifact are one file."""
+    answers, what = measured.answers, measured.metric
+    samples = answers.samples if answers else 0
+
+    def check(verdict: Verdict, observed: str, message: str) -> Check:
+        return Check("maxAccuracyDropPercent", verdict, observed, str(limit_percent), samples, message)
+
+    if measured.same_file:
+        return check(Verdict.PASS, "0", f"{what} drops 0 %, limit {limit_percent} % (the artifact is the source file)")
+    if answers is None:
+        cure = "give datasets.evaluation with a label column"
+        if measured.own is not None:
+            cure = "the source cannot be compared with the artifact, set minAccuracyPercent instead"
+        return check(Verdict.INCONCLUSIVE, "", f"{what} drop is not measured, limit {limit_percent} %: {cure}")
+    interval = drop_interval(answers)
+    verdict = against(interval, float(limit_percent) / 100)
+    message = (
+        f"{what} drops {_percent(answers.drop)} %, limit {limit_percent} % "
+        f"(90 % interval {_percent(interval.lower)} to {_percent(interval.upper)} %, n = {samples})"
+    )
+    if verdict is Verdict.INCONCLUSIVE:
+        message += f"; {_advice(samples_to_decide(answers, float(limit_percent) / 100), 'drop')}"
+    return check(verdict, _percent(answers.drop), message)
+
+
+def judge_floor(measured: Measurements, floor_percent: Decimal) -> Check:
+    """The artifact's own score against a floor: by Wilson's interval, or that of a score, one-sided alpha 0.05."""
+    own = measured.own or own_of(measured.answers)
+    if own is None:
+        text = f"{measured.metric} is not measured, floor {floor_percent} %: give datasets.evaluation with labels"
+        return Check("minAccuracyPercent", Verdict.INCONCLUSIVE, "", str(floor_percent), 0, text)
+    interval, floor = own_interval(own), float(floor_percent) / 100
+    verdict = above(interval, floor)
+    observed = _percent(share_right(own))
+    message = (
+        f"{measured.metric} is {observed} %, floor {floor_percent} % "
+        f"(90 % interval {_percent(interval.lower)} to {_percent(interval.upper)} %, n = {own.samples})"
+    )
+    if verdict is Verdict.INCONCLUSIVE:
+        message += f"; {_advice(samples_for_floor(own, floor), measured.metric)}"
+    return Check("minAccuracyPercent", verdict, observed, str(floor_percent), own.samples, message)
+
+
+def judge_size(size_bytes: int, limit_bytes: int) -> Check:
+    """The size of the model file itself, before any compression for transfer."""
+    verdict = Verdict.PASS if size_bytes <= limit_bytes else Verdict.FAIL
+    text = f"size {size_bytes} bytes, limit {limit_bytes} bytes"
+    return Check("maxSizeBytes", verdict, str(size_bytes), str(limit_bytes), 1, text)
+
+
+def judge_latency(measured: Measurements, limit: Decimal) -> Check:
+    """The median of single-sample runs on this machine: what it is on a node, only the node can tell."""
+    observed = measured.latency_milliseconds
+    if observed is None:
+        text = f"latency is not measured, limit {limit} ms: give datasets.evaluation"
+        return Check("maxLatencyMilliseconds", Verdict.INCONCLUSIVE, "", str(limit), 0, text)
+    verdict = Verdict.PASS if observed <= float(limit) else Verdict.FAIL
+    text = f"latency {observed:.3g} ms (median, one thread), limit {limit} ms (n = {measured.latency_runs})"
+    return Check("maxLatencyMilliseconds", verdict, f"{observed:.4g}", str(limit), measured.latency_runs, text)
+
+
+def _advice(enough: int | None, what: str) -> str:
+    if enough is None:
+        return f"no number of samples decides at this {what}: change the limit or the steps"
+    return f"about {_two_digits_up(enough)} samples would decide"
+
+
+def _two_digits_up(number: int) -> int:
+    unit: int = 10 ** max(0, len(str(number)) - 2)
+    return ceil(number / unit) * unit
+
+
+def _percent(share: float) -> str:
+    """Two decimals below 1 %, where limits are drawn; else one."""
+    percent = share * 100
+    text = f"{percent:.2f}" if abs(percent) < 1 else f"{percent:.1f}"
+    return text.removeprefix("-") if float(text) == 0 else text

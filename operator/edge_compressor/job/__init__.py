@@ -1,0 +1,1 @@
+"""The process in the cluster: one request in, one report out."""

@@ -1,0 +1,91 @@
+"""Files to and from a user's converter, which runs in an image of its own between two containers of ours.
+
+What is handed over is fetched and checked before; what comes back is a file like one from the network, of which nothing
+is believed. When it is taken, nothing of the converter runs any more.
+"""
+
+import json
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_compressor.datasets import check_npz
+from edge_compressor.formats.safetensors import check_safetensors
+from edge_compressor.sources.fetcher import WHAT, Fetched, Fetcher, Use, limit_bytes
+from edgemodel import reasons
+from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY, TRAINING_FILE, WEIGHTS_FILE, Converter
+from edgemodel.digest import digest_of_file
+from edgemodel.errors import Stalled
+from edgemodel.task import Location, Task
+
+FILES: Final[dict[Use, str]] = {"source": WEIGHTS_FILE, "training": TRAINING_FILE}
+"""What a converter may read, by use."""
+FETCHED_FILE: Final = "fetched.json"
+"""Where they are from: what a tag named then, it may not name now."""
+
+
+@dataclass(frozen=True)
+class HandoffFolders:
+    """Where the files lie. The converter reads ``given``, which it cannot change, and writes into ``made``."""
+
+    given: Path = Path(IN_DIRECTORY)
+    made: Path = Path(OUT_DIRECTORY)
+
+
+def hand_over(task: Task, fetcher: Fetcher, exchange: HandoffFolders) -> None:
+    """Fetches and checks what the converter reads. Raises as ``Fetcher.fetch``, and Stalled for what is not sound."""
+    fetched = {"source": fetcher.fetch(task.source, "source", exchange.given / FILES["source"])}
+    check_safetensors(fetched["source"].path)
+    if "training" in task.datasets:
+        to = exchange.given / FILES["training"]
+        fetched["training"] = fetcher.fetch(task.datasets["training"], "training", to)
+        check_npz(to, what=WHAT["training"])
+    told = {use: {"digest": file.digest, "uri": file.uri} for use, file in fetched.items()}
+    (exchange.given / FETCHED_FILE).write_text(json.dumps(told))
+
+
+@dataclass(frozen=True)
+class FromConverter:
+    """Fetches as ``fetcher`` does, but takes the source from the converter, and what it read from its folder."""
+
+    fetcher: Fetcher
+    converter: Converter
+    exchange: HandoffFolders
+
+    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
+        if use not in FILES:
+            return self.fetcher.fetch(location, use, to)
+        given = json.loads((self.exchange.given / FETCHED_FILE).read_text())[use]
+        if use != "source":
+            shutil.copyfile(self.exchange.given / FILES[use], to)
+            return Fetched(to, given["digest"], given["uri"])
+        _take(self.exchange.made, Path(self.converter.model).name, to)
+        made = {**self.converter.to_json(), "digest": digest_of_file(to), "sizeBytes": to.stat().st_size}
+        return Fetched(to, given["digest"], given["uri"], made)
+
+
+def _take(folder: Path, name: str, to: Path) -> None:
+    """Copies the one file in ``folder``. Raises Stalled(ConverterFailed) unless there is exactly that file."""
+    wanted = f"it must write one file, {OUT_DIRECTORY}/{name} (the variable EDGEMODEL_MODEL), and nothing besides"
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry, _ in zip(entries, range(3), strict=False)]
+    if not found:
+        raise _failed(f"it wrote nothing: {wanted}")
+    if found != [name]:
+        raise _failed(f"it wrote {', '.join(repr(one[:80]) for one in sorted(found))}: {wanted}")
+    status, limit = os.lstat(folder / name), limit_bytes("source")
+    if not stat.S_ISREG(status.st_mode):
+        raise _failed(f"{name} is a link, a folder or a device: {wanted}")
+    if status.st_size > limit:
+        raise _failed(f"{name} has {status.st_size} bytes, limit {limit} bytes: write a smaller model")
+    try:
+        shutil.copyfile(folder / name, to)
+    except PermissionError as error:
+        raise _failed(f"{name} cannot be read: make it readable to the user that wrote it") from error
+
+
+def _failed(message: str) -> Stalled:
+    return Stalled(reasons.CONVERTER_FAILED, f"the converter: {message}")

@@ -1,0 +1,240 @@
+"""The Job: one task in, one report out.
+
+Its last word is the termination message of its container, which the operator reads, and an exit code that
+says the same: 0 published, 3 a person must act, 4 time may heal. What nobody foresaw ends with 1 and a
+message that is no report, so that the operator counts it as a crash and tries a few times.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edge_compressor import pipeline
+from edge_compressor.checkpoints.registry import CheckpointRegistry
+from edge_compressor.checkpoints.store import Checkpoints
+from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
+from edge_compressor.job.report_progress import report_progress
+from edge_compressor.pipeline import Compressed, Order
+from edge_compressor.progress import Progress
+from edge_compressor.publishing import artifact_image
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.download import Downloader
+from edge_compressor.sources.fetcher import Fetcher
+from edgemodel import reasons, report
+from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
+from edgemodel.errors import EdgeModelError, Stalled, Transient
+from edgemodel.progress import PROGRESS_TOKEN_FILE
+from edgemodel.report import ArtifactReport, Failed, Published, Report
+from edgemodel.task import (
+    CLAIMS_DIRECTORY,
+    REGISTRY_TOKEN_FILE,
+    SECRETS_DIRECTORY,
+    TASK_VARIABLE,
+    WORK_DIRECTORY,
+    Task,
+)
+
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are mounted."""
+
+    work: Path = Path(WORK_DIRECTORY)
+    secrets: Path = Path(SECRETS_DIRECTORY)
+    claims: Path = Path(CLAIMS_DIRECTORY)
+    token_file: Path = Path(REGISTRY_TOKEN_FILE)
+    progress_token_file: Path = Path(PROGRESS_TOKEN_FILE)
+    exchange: HandoffFolders = field(default_factory=HandoffFolders)
+
+
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
+    """The process: answers its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
+    places = Places(
+        options.work_directory,
+        options.secrets_directory,
+        options.claims_directory,
+        options.registry_token_file,
+        options.progress_token_file,
+        HandoffFolders(options.in_directory, options.out_directory),
+    )
+    progress = Progress(sys.stdout)
+    try:
+        outcome = run(environment.get(TASK_VARIABLE), places, progress, fetch_only=options.fetch_only)
+        message, code = encode(outcome) if outcome else b"", _exit_code(outcome)
+    except Exception as error:
+        traceback.print_exc()
+        message, code = _crash(error), 1
+    progress.say(f"exit code {code}: {message.decode(errors='replace')}")
+    try:
+        options.termination_log.write_bytes(message)
+    except OSError as error:
+        progress.say(f"the termination message cannot be written: {error}")
+    return code
+
+
+def run(text: str | None, places: Places, progress: Progress, *, fetch_only: bool = False) -> Report | None:
+    """Does what the task ``text`` asks. Expected failures are values; what is raised was not foreseen.
+
+    ``fetch_only``: what the task's converter is to read, for another container to go on; None when that is there.
+    """
+    try:
+        task = _decode(text)
+        if task.progress_url:
+            progress.tell = lambda step: report_progress(task.progress_url, places.progress_token_file, step)
+        work = _fresh(places.work)
+        access = RegistryAccess(
+            secrets=places.secrets,
+            token_file=places.token_file,
+            own_host=task.target.registry,
+            plain_http_hosts=task.plain_http_hosts,
+        )
+        fetcher = Fetcher(
+            access,
+            progress,
+            secrets=places.secrets,
+            claims=places.claims,
+            allowed_hosts=task.allowed_hosts,
+            downloader=Downloader(),
+        )
+        if fetch_only:
+            hand_over(task, fetcher, places.exchange)
+            return None
+        given = FromConverter(fetcher, task.converter, places.exchange) if task.converter else fetcher
+        with CheckpointRegistry(places.work / "checkpoints", task.target, access, progress) as checkpoints:
+            results = pipeline.run(_order(task, checkpoints), given, work, progress)
+        if stopped := pipeline.overall(results):
+            return _stopped(stopped, several=len(results) > 1)
+        return _publish(task, results, access, work, progress)
+    except EdgeModelError as error:
+        return Failed(error.reason, error.message, isinstance(error, Transient))
+    except MemoryError:
+        message = "not enough memory: raise spec.compression.resources.limits.memory"
+        return Failed(reasons.OUT_OF_MEMORY, message, transient=False)
+
+
+def encode(outcome: Report) -> bytes:
+    """At most 4,096 bytes; many variants lose their checks, which the manifest in the artifact keeps."""
+    try:
+        return report.encode(outcome)
+    except ValueError:
+        if isinstance(outcome, Failed):
+            return report.encode(replace(outcome, checks=()))
+        artifacts = tuple(replace(artifact, checks=()) for artifact in outcome.artifacts)
+        return report.encode(replace(outcome, artifacts=artifacts))
+
+
+def _publish(
+    task: Task, results: tuple[Compressed, ...], access: RegistryAccess, work: Path, progress: Progress
+) -> Published:
+    artifacts = []
+    for result in results:
+        progress.say(f"publishing {task.target.repository}, variant {result.manifest.variant}")
+        published = artifact_image.publish(result.folder, result.manifest, task.target, access, work)
+        progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
+        artifacts.append(_artifact(result, published))
+    converter = results[0].manifest.evidence["source"].get("converter") or {}
+    return Published(results[0].manifest.source_digest, tuple(artifacts), converter.get("digest"))
+
+
+def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> ArtifactReport:
+    evaluation, latency = result.evaluation, result.latency
+    return ArtifactReport(
+        variant=result.manifest.variant,
+        image=published.image,
+        digest=result.manifest.artifact_digest,
+        size_bytes=result.size_bytes,
+        transfer_bytes=published.layer.size,
+        source_size_bytes=result.source_size_bytes,
+        accuracy=f"{evaluation.artifact.score:.4f}" if evaluation and evaluation.artifact else None,
+        source_accuracy=f"{evaluation.source.score:.4f}" if evaluation and evaluation.source else None,
+        sample_count=evaluation.samples if evaluation else 0,
+        latency_milliseconds=f"{latency.artifact.p50:.4g}" if latency else None,
+        source_latency_milliseconds=f"{latency.source.p50:.4g}" if latency else None,
+        checks=tuple(check.to_json() for check in result.decision.checks),
+    )
+
+
+def _stopped(result: Compressed, *, several: bool) -> Failed:
+    decision = result.decision
+    assert decision.reason is not None
+    message = f"variant {result.manifest.variant}: {decision.message}" if several else decision.message
+    return Failed(decision.reason, message, transient=False, checks=tuple(check.to_json() for check in decision.checks))
+
+
+def _decode(text: str | None) -> Task:
+    try:
+        return Task.decode(text or "")
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{TASK_VARIABLE} holds no task that this compressor understands: {error}"
+        raise Stalled(reasons.INVALID_SPEC, message) from error
+
+
+def _order(task: Task, checkpoints: Checkpoints) -> Order:
+    return Order(
+        model=task.model,
+        fingerprint=task.fingerprint,
+        source=task.source,
+        datasets=task.datasets,
+        teacher=task.teacher,
+        teacher_format=task.teacher_format,
+        task=task.evaluation_task,
+        tolerance=task.tolerance,
+        states=task.stateful_inputs,
+        recipes=task.recipes,
+        budget=task.budget,
+        golden_items=task.golden_items,
+        source_format=task.converter.writes if task.converter else task.source_format,
+        checkpoints=checkpoints,
+    )
+
+
+def _fresh(work: Path) -> Path:
+    """An empty folder below ``work``, and one for temporary files, which libraries would else put under ``/tmp``."""
+    folder, temporary = work / "run", work / "tmp"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    temporary.mkdir(exist_ok=True)
+    tempfile.tempdir = str(temporary)
+    return folder
+
+
+def _exit_code(outcome: Report | None) -> int:
+    if outcome is None or isinstance(outcome, Published):
+        return 0
+    return Transient.exit_code if outcome.transient else Stalled.exit_code
+
+
+def _crash(error: Exception) -> bytes:
+    text = f"{reasons.COMPRESSION_FAILED}: {type(error).__name__}: {error}"
+    return report.shorten(text, report.MAX_BYTES // 4).encode(errors="replace")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m edge_compressor", description=f"Runs the compression task in the variable {TASK_VARIABLE}."
+    )
+    defaults = Places()
+    for name, default in (
+        ("termination-log", Path(TERMINATION_LOG)),
+        ("work-directory", defaults.work),
+        ("secrets-directory", defaults.secrets),
+        ("claims-directory", defaults.claims),
+        ("registry-token-file", defaults.token_file),
+        ("progress-token-file", defaults.progress_token_file),
+        ("in-directory", Path(IN_DIRECTORY)),
+        ("out-directory", Path(OUT_DIRECTORY)),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=default, help="default: %(default)s")
+    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the task's converter is to read")
+    return parser

@@ -1,0 +1,22 @@
+"""Tells the operator which step begins. It is a courtesy: that it fails hinders nothing, and is said once a step."""
+
+from pathlib import Path
+from typing import Final
+
+import urllib3
+
+from edgemodel.progress import StepBegun
+
+PATIENCE: Final = urllib3.Timeout(connect=2, read=3)
+"""Seconds. The operator answers within milliseconds, or is not there."""
+
+
+def report_progress(url: str, token_file: Path, step: StepBegun) -> str:
+    """Posts ``step`` to ``url``; answers what went wrong, or nothing."""
+    try:
+        headers = {"Authorization": f"Bearer {token_file.read_text().strip()}", "Content-Type": "application/json"}
+        with urllib3.PoolManager(timeout=PATIENCE, retries=False) as pool:
+            answer = pool.request("POST", url, body=step.encode(), headers=headers)
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if answer.status < 300 else f"HTTP {answer.status}: {answer.data[:200].decode(errors='replace').strip()}"

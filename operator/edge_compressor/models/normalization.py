@@ -1,0 +1,76 @@
+"""The one form in which the compressor works on ONNX graphs, whatever exporter wrote them."""
+
+import onnx
+import onnx.numpy_helper
+
+from edge_compressor.models.onnx_model import nodes
+from edge_runtime.datatypes import Array
+
+
+def with_named_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Nodes are excluded by name, so each needs one: nameless ones become ``<operator>_<position>``."""
+    taken = {node.name for node in model.graph.node}
+    for position, node in enumerate(model.graph.node):
+        if not node.name:
+            name = f"{node.op_type}_{position}"
+            while name in taken:
+                name += "_"
+            node.name = name
+            taken.add(name)
+    return model
+
+
+def with_weights_as_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights that the graph makes of constants become initializers: others are passed over by what reads weights.
+
+    Some exporters write them as Constant nodes; Convert and ClusterWeights store them smaller than they are used,
+    behind a Cast from float16 or a Gather from a codebook.
+    """
+    graph = model.graph
+    constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]
+    for node in constants:
+        graph.initializer.append(node.attribute[0].t)
+        graph.initializer[-1].name = node.output[0]
+        graph.node.remove(node)
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    indices: dict[str, onnx.TensorProto] = {}
+    unpacked = []
+    for node in graph.node:
+        given = [indices.get(name) or stored.get(name) for name in node.input]
+        if node.op_type not in ("Cast", "Gather") or not all(given):
+            continue
+        values = _unpack(node, [onnx.numpy_helper.to_array(tensor) for tensor in given])
+        tensor = onnx.numpy_helper.from_array(values, node.output[0])
+        if values.dtype.kind == "i":  # for the Gather that comes next
+            indices[tensor.name] = tensor
+        elif values.dtype.kind == "f":
+            stored[tensor.name] = tensor
+            unpacked.append(node)
+    for node in unpacked:
+        graph.node.remove(node)
+        graph.initializer.append(stored[node.output[0]])
+    if unpacked:
+        drop_unread(model)
+    return model
+
+
+def _unpack(node: onnx.NodeProto, given: list[Array]) -> Array:
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type == "Cast":
+        return given[0].astype(onnx.helper.tensor_dtype_to_np_dtype(attributes["to"]))
+    return given[0].take(given[1], axis=attributes.get("axis", 0))
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Casts and initializers that nothing reads any more are removed."""
+    graph = model.graph
+
+    def read() -> set[str]:
+        return {name for node in nodes(graph) for name in node.input} | {output.name for output in graph.output}
+
+    used = read()
+    for node in [node for node in graph.node if node.op_type == "Cast" and node.output[0] not in used]:
+        graph.node.remove(node)
+    used = read()
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)

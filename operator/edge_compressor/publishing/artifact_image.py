@@ -1,0 +1,63 @@
+"""The artifact: a folder of five files, and that folder as one more layer on the server's image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from edge_compressor.registries.access import RegistryAccess, pushing
+from edge_oci.images import LayeredSettings, push_layered
+from edge_oci.layers import Compression, Entry, Layer, write_layer
+from edge_oci.references import Reference, parse_reference
+from edgemodel.artifact import ArtifactManifest
+from edgemodel.names import (
+    ANNOTATION_ARTIFACT,
+    GOLDEN_FILE,
+    LABEL_MODEL,
+    LABEL_VARIANT,
+    MANIFEST_FILE,
+    MODEL_DIRECTORY,
+    MODEL_FILE,
+    PAGE_FILE,
+    REPORT_FILE,
+    artifact_tag,
+)
+from edgemodel.task import Target
+
+FILES: Final = (GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, PAGE_FILE, REPORT_FILE)
+"""All that an artifact can hold; golden.npz may be missing."""
+
+
+@dataclass(frozen=True)
+class PublishedImage:
+    image: str
+    """``<repository>@sha256:…``, the index over architectures, without a host."""
+    layer: Layer
+
+
+def publish(
+    folder: Path, manifest: ArtifactManifest, target: Target, access: RegistryAccess, scratch: Path
+) -> PublishedImage:
+    """Pushes ``folder`` below MODEL_DIRECTORY on the image ``target.base``, for every platform that has.
+
+    The index, under the tag ``<fingerprint>-<variant>``, is what is pushed last: what broke off before is
+    no image. Equal files give an equal digest. Raises Stalled(ArtifactRejected), Transient(RegistryUnreachable).
+    """
+    entries: dict[str, Entry | Path | bytes] = {
+        f"{MODEL_DIRECTORY}/{name}": folder / name for name in FILES if (folder / name).exists()
+    }
+    layer = write_layer(entries, scratch / "layer", compression=cast(Compression, target.layer_compression))
+    labels = {LABEL_MODEL: manifest.model, LABEL_VARIANT: manifest.variant}
+    digests = {ANNOTATION_ARTIFACT: manifest.artifact_digest, "edgemodel.io/source": manifest.source_digest}
+    tag = artifact_tag(manifest.fingerprint, manifest.variant)
+    with pushing(f"publishing {target.repository}:{tag}"):
+        base = parse_reference(target.base)
+        pushed = push_layered(
+            access.registries("base").repository(base),
+            base.version,
+            access.registries("push").repository(Reference(target.registry, target.repository)),
+            layer,
+            settings=LayeredSettings(labels=labels | digests, annotations=digests, created_by="edgemodel compressor"),
+            tag=tag,
+        )
+    layer.path.unlink()
+    return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer)

@@ -1,0 +1,1 @@
+"""Registries as the compressor uses them: credentials, errors, and the one embedded in a cluster."""

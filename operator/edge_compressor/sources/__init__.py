@@ -1,0 +1,1 @@
+"""Where files come from: registries, HTTP, volumes, and local folders."""

@@ -1,0 +1,194 @@
+"""Where bytes come from: ``oci://``, ``https://``, ``http://``, ``pvc://``, and on a desk a local path.
+
+Every file ends up as a copy in the work folder, digested while it is written or right after: what was
+checked is what is used, whatever happens to the original meanwhile.
+"""
+
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import urlsplit
+
+from edge_compressor.models import onnx_model
+from edge_compressor.progress import Progress
+from edge_compressor.registries.access import RegistryAccess, pulling
+from edge_compressor.sources.download import Downloader, Request, authorization_from, shown
+from edge_oci import artifacts, manifests
+from edge_oci.errors import InvalidReference
+from edge_oci.references import parse_reference
+from edgemodel import reasons
+from edgemodel.digest import digest_of_file, parse_digest
+from edgemodel.errors import Stalled
+from edgemodel.task import Location
+
+Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
+
+WHAT: Final[dict[Use, str]] = {
+    "source": "source",
+    "teacher": "teacher",
+    "calibration": "calibration set",
+    "evaluation": "evaluation set",
+    "training": "training set",
+    "unlabeled": "unlabeled set",
+}
+MODELS: Final = ("source", "teacher")
+
+
+def limit_bytes(use: Use) -> int:
+    return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
+
+
+_CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file of ours, with the bytes that were named."""
+
+    path: Path
+    digest: str
+    """What names it for ever: of the OCI manifest for ``oci://``, else of the file."""
+    uri: str
+    """Without credentials and query, fit to be shown."""
+    converter: Mapping[str, Any] | None = None
+    """The converter that made ``path`` of what ``uri`` names, with its digest and size; None: there was none."""
+
+
+class Fetches(Protocol):
+    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
+        """As ``Fetcher.fetch``."""
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """``claims``, ``secrets``: folders of mounted volumes and Secrets; None: there are none.
+
+    ``allowed_hosts``: host, host:port or ``*.domain``; empty: any.
+    """
+
+    access: RegistryAccess
+    progress: Progress
+    secrets: Path | None = None
+    claims: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    local_paths: bool = False
+    downloader: Downloader = field(default_factory=Downloader)
+
+    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
+        """The file of ``location`` at ``to``.
+
+        Raises Stalled (SourceNotFound, SourceUnauthorized, SourceRefused, DigestMismatch, and SourceInvalid
+        or DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
+        """
+        scheme, mark, _ = location.uri.partition("://")
+        self.progress.say(f"fetching the {WHAT[use]}, {shown(location.uri) if mark else location.uri}")
+        match scheme if mark else "":
+            case "oci":
+                return self._from_registry(location, use, to)
+            case "https" | "http":
+                self._over_http(location, use, to)
+            case "pvc":
+                self._from_claim(location, use, to)
+            case "" if self.local_paths:
+                _copy(Path(location.uri), to, use)
+            case _:
+                raise _refused(use, f"{location.uri!r} has to begin with oci://, https://, http:// or pvc://")
+        digest = digest_of_file(to)
+        if location.digest is not None and location.digest != digest:
+            to.unlink()
+            message = f"{WHAT[use]}: expected {_digest(location.digest, use)}, got {digest}"
+            raise Stalled(reasons.DIGEST_MISMATCH, message)
+        return Fetched(to, digest, shown(location.uri) if mark else location.uri)
+
+    def _from_registry(self, location: Location, use: Use, to: Path) -> Fetched:
+        try:
+            reference = parse_reference(location.uri)
+        except InvalidReference as error:
+            raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {error}") from error
+        if reference.host != self.access.own_host:
+            self._check_host(reference.host, use)
+        with pulling(WHAT[use], invalid=_too_large(use)):
+            repository = self.access.registries(use).repository(reference)
+            manifest = manifests.resolve(repository, reference.version)
+            artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
+        return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}")
+
+    def _over_http(self, location: Location, use: Use, to: Path) -> None:
+        parts = urlsplit(location.uri)
+        if "@" in parts.netloc:
+            raise _refused(use, "the uri holds a user or password: put them into a Secret and name it in secretRef")
+        if parts.scheme == "http" and location.digest is None:
+            raise _refused(use, "http:// is not encrypted: give the digest of the file, or use https://")
+        self._check_host(parts.netloc, use)
+        request = Request(
+            what=WHAT[use],
+            url=location.uri,
+            limit_bytes=limit_bytes(use),
+            permits=self._permits,
+            authorization=authorization_from(self.secrets / use) if self.secrets else None,
+            verified=location.digest is not None,
+            too_large=_too_large(use),
+        )
+        self.downloader.load(
+            request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
+        )
+
+    def _from_claim(self, location: Location, use: Use, to: Path) -> None:
+        claim, _, path = location.uri.removeprefix("pvc://").partition("/")
+        if not _CLAIM.fullmatch(claim) or not path or self.claims is None:
+            raise _refused(use, f"{location.uri!r} is not pvc://CLAIM/PATH")
+        folder = (self.claims / claim).resolve()
+        file = (folder / path).resolve()
+        if not file.is_relative_to(folder):
+            raise _refused(use, f"{location.uri!r} leaves the volume")
+        _copy(file, to, use)
+
+    def _check_host(self, netloc: str, use: Use) -> None:
+        if not self._permits(netloc):
+            raise _refused(use, f"host {netloc} is not on the list of allowed hosts ({', '.join(self.allowed_hosts)})")
+
+    def _permits(self, netloc: str) -> bool:
+        return not self.allowed_hosts or any(_matches(netloc.lower(), entry.lower()) for entry in self.allowed_hosts)
+
+
+def _matches(netloc: str, entry: str) -> bool:
+    """``entry`` with a port names that port only, without one every port; ``*.domain`` the hosts below, not itself."""
+    host = urlsplit(f"//{netloc}").hostname or ""
+    if entry.startswith("*."):
+        return host.endswith(entry[1:])
+    return entry in (netloc, host)
+
+
+def _copy(file: Path, to: Path, use: Use) -> None:
+    limit = limit_bytes(use)
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {file} is not a file")
+        if status.st_size > limit:
+            raise Stalled(_too_large(use), f"{WHAT[use]}: {status.st_size} bytes, limit {limit} bytes")
+        shutil.copyfile(file, to)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: there is no file {file}") from error
+    except PermissionError as error:
+        message = f"{WHAT[use]}: {file} cannot be read: make it readable to all users (the Job runs as user 65532)"
+        raise Stalled(reasons.SOURCE_UNAUTHORIZED, message) from error
+
+
+def _digest(text: str, use: Use) -> str:
+    try:
+        return parse_digest(text)
+    except ValueError as error:
+        raise Stalled(reasons.DIGEST_MISMATCH, f"{WHAT[use]}: {error}") from error
+
+
+def _too_large(use: Use) -> str:
+    return reasons.SOURCE_INVALID if use in MODELS else reasons.DATASET_INVALID
+
+
+def _refused(use: Use, message: str) -> Stalled:
+    return Stalled(reasons.SOURCE_REFUSED, f"{WHAT[use]}: {message}")

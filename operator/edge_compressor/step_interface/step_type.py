@@ -1,0 +1,185 @@
+"""What every step is, and what they share: their settings, and the choice of nodes they touch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+
+from edge_compressor.checkpoints.store import Checkpoints
+from edge_compressor.datasets import Dataset
+from edge_compressor.gate import Budget
+from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.progress import Progress
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+from edgemodel.setting_kinds import Flag, Setting, Settings, Texts
+from edgemodel.task import AUTO
+
+
+class Form(StrEnum):
+    """In what form a model goes through a step."""
+
+    PROGRAM = "ExportedProgram"
+    """``torch.export``'s, as a ``.pt2`` file: it can be trained."""
+    ONNX = "ONNX"
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step may use besides the model."""
+
+    name: str
+    """Of the step, e.g. ``int8``; it stands in messages."""
+    folder: Path
+    """Empty, an absolute path; for the result and all that is made on the way to it."""
+    calibration: Dataset | None
+    progress: Progress
+    source: OnnxModel | None = None
+    """The source as ONNX: what gates compare with."""
+    selection: Dataset | None = None
+    """Labelled samples to choose by; none of them is in the set that the result is reported on."""
+    training: Dataset | None = None
+    unlabeled: Dataset | None = None
+    """Inputs of the domain in which the model will serve, without labels."""
+    teacher: Path | None = None
+    """A model of the same task, ``.pt2`` or ``.onnx``; None: the source itself teaches."""
+    program: Path | None = None
+    """The source as ``.pt2``, where it is one."""
+    budget: Budget = field(default_factory=Budget)
+    task: str = AUTO
+    """As ``edgemodel.task.EVALUATION_TASKS``: how ``selection`` is scored."""
+    tolerance: str | None = None
+    """Of the task Regression."""
+    checkpoints: Checkpoints | None = None
+    """Where training keeps how far it is; None: nowhere."""
+    key: str = ""
+    """Digest of all that determines what the step begins with and does."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """For the step to fill: what of its work belongs into the manifest, beside its settings."""
+
+
+@dataclass(frozen=True)
+class StepType:
+    """A step type of the manifest.
+
+    ``settings`` are its keys.
+    ``apply(model, settings, context)`` answers the path of the new model and leaves the old one alone, as does
+    ``apply_program``; both raise Stalled(StepFailed) when the step cannot be applied to this model.
+    """
+
+    type: str
+    doc: str
+    """One or two sentences for ``kubectl explain``."""
+    settings: Mapping[str, Setting]
+    apply: Callable[[Path, Settings, StepContext], Path] | None = None
+    """On an ONNX file; None: it works on what can be trained only."""
+    apply_program: Callable[[Path, Settings, StepContext], Path] | None = None
+    """On an ExportedProgram (``.pt2``); where the source is one, and nothing before has made ONNX of it."""
+    trains_if: str = ""
+    """The whole number among the settings that decides which of the two it is, where a step has both: above 0, it
+    trains."""
+    needs: tuple[str, ...] = ()
+    """Data sets that it requires: calibration, evaluation, training, unlabeled. With ``trains_if``, when it trains."""
+    ends_training: bool = False
+    """Whether ``apply_program`` answers an ONNX file."""
+    selects: bool = False
+    """Whether it chooses by labelled samples, which then are not those that the result is measured on."""
+
+    def runs_on(self, form: Form, settings: Settings) -> bool:
+        if self.trains_if:
+            return (form is Form.PROGRAM) == bool(settings[self.trains_if] > 0)
+        return (self.apply if form is Form.ONNX else self.apply_program) is not None
+
+    @property
+    def when_it_trains(self) -> str:
+        """The step as one that trains, in words."""
+        return f"{self.type} with {self.trains_if}" if self.trains_if else self.type
+
+    @property
+    def what_trains(self) -> str:
+        """What to leave out where nothing can be trained, in words."""
+        return self.trains_if or "the step"
+
+    @property
+    def key(self) -> str:
+        """Where the settings stand in the manifest: ``QuantizeStatic`` -> ``quantizeStatic``."""
+        return self.type[0].lower() + self.type[1:]
+
+
+def failed(step: str, message: str) -> Stalled:
+    return Stalled(reasons.STEP_FAILED, f"step {step}: {message}")
+
+
+def resolve(step: StepType, name: str, given: Settings) -> dict[str, Any]:
+    """``given`` with the defaults filled in. Raises Stalled(StepFailed) for a key or value that does not belong."""
+    if unknown := sorted(given.keys() - step.settings.keys()):
+        has = ", ".join(sorted(step.settings)) or "none"
+        raise failed(name, f"{step.key} has no setting {', '.join(unknown)}; its settings are: {has}")
+    resolved = {key: setting.default for key, setting in step.settings.items()}
+    for key, value in given.items():
+        try:
+            resolved[key] = step.settings[key].read(value)
+        except ValueError as error:
+            raise failed(name, f"{step.key}.{key} is {value!r}, want {error}") from error
+    return resolved
+
+
+def check_selection(
+    model: onnx.ModelProto, settings: Settings, context: StepContext, *, can: Iterable[str], verb: str = "quantized"
+) -> None:
+    """``opTypes`` and ``excludeNodes`` must each name something in ``model``; ``can`` are the types a step knows.
+
+    ``verb`` is what the step does with them, for messages. Raises Stalled(StepFailed): a name that matches nothing
+    is a typing error, and silence would hide it.
+    """
+    if foreign := sorted(set(settings["opTypes"]) - set(can)):
+        raise failed(context.name, f"opTypes {', '.join(foreign)} cannot be {verb}; it can do {', '.join(sorted(can))}")
+    check_op_types(model, settings, context, key="opTypes")
+    check_excluded(model, settings, context)
+
+
+def check_op_types(model: onnx.ModelProto, settings: Settings, context: StepContext, *, key: str) -> None:
+    """Each type listed under ``key`` occurs in ``model``, or Stalled(StepFailed) is raised."""
+    types = {node.op_type for node in model.graph.node}
+    if absent := sorted(set(settings[key]) - types):
+        message = f"{key} {', '.join(absent)} match no node; the model has {', '.join(sorted(types))}"
+        raise failed(context.name, f"{message}: take them out of {key}")
+
+
+def check_excluded(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
+    """Each name of ``excludeNodes`` is that of a node, or Stalled(StepFailed) is raised."""
+    names = {node.name for node in model.graph.node}
+    if unknown := sorted(set(settings["excludeNodes"]) - names):
+        near = ", ".join(sorted(names)[:_NAMES_SHOWN])
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+        message = f"excludeNodes {', '.join(map(repr, unknown))} match no node; the nodes are {near}{more}"
+        raise failed(context.name, f"{message}: correct excludeNodes")
+
+
+_NAMES_SHOWN: Final = 12
+
+
+def op_types(doc: str) -> Texts:
+    return Texts(doc, max_items=64, max_length=64, pattern="^[A-Za-z][A-Za-z0-9_]*$", each="An ONNX operator type.")
+
+
+EXCLUDE_NODES: Final = Texts(
+    "Names of graph nodes that stay as they are, for the layers that lose too much accuracy; at most 256. "
+    "Default: none.",
+    max_items=256,
+    max_length=512,
+    each="Name of a node in the ONNX graph.",
+)
+PER_CHANNEL: Final = Flag(
+    True,
+    "One scale for each output channel instead of one for each weight tensor: more accurate, hardly larger. "
+    "Default: true.",
+)
+REDUCE_RANGE: Final = Flag(
+    True,
+    "Quantize weights to 7 bits, which keeps x86 CPUs without VNNI from overflowing; false gains a little accuracy "
+    "where all nodes have VNNI, or are arm64. Default: true.",
+)
