@@ -34,10 +34,10 @@ def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
             "timeout_seconds": options.timeout_seconds,
             "max_batch_items": options.max_batch_items,
             "threads": options.threads,
-            "replay_requests": options.replay_requests,
+            "replay_requests": options.shadow_replay_max_requests,
         },
-        replay_from=options.replay_from,
-        replay_token=options.replay_token,
+        replay_from=options.shadow_replay_from,
+        replay_token=options.shadow_replay_token,
         tuning=options.tuning,
     )
     for path in options.models:
@@ -66,7 +66,7 @@ class ServerProcess:
             Workers(options.threads, options.queue_length),
             max_body_bytes=options.max_body_bytes,
             explicit_model_control=options.explicit_model_control,
-            replay_token=options.replay_token,
+            replay_token=options.shadow_replay_token,
         )
         self._server = Server(
             app, drain_seconds=options.drain_seconds, disable_fast_path=options.disable_fast_path, beside=self

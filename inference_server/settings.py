@@ -38,9 +38,9 @@ class ServerSettings:
     threads: int
     queue_length: int
     max_batch_items: int
-    replay_requests: int
-    replay_from: str | None
-    replay_token: str | None
+    shadow_replay_max_requests: int
+    shadow_replay_from: str | None
+    shadow_replay_token: str | None
     tuning: Tuning
     max_body_bytes: int
     timeout_seconds: int
@@ -110,14 +110,19 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
         _milliseconds,
     )
     variable(
-        "--replay-requests",
-        serving.REPLAY_REQUESTS,
+        "--shadow-replay-max-requests",
+        serving.SHADOW_REPLAY_MAX_REQUESTS,
         0,
         "requests to remember, and to ask again of a model that takes the place of this one; only counts are told",
         _between(0, 4096),
     )
-    variable("--replay-from", serving.REPLAY_FROM, None, "URL of a server whose requests are asked again at the start")
-    variable("--replay-token", serving.REPLAY_TOKEN, None, "what such a server has to be shown")
+    variable(
+        "--shadow-replay-from",
+        serving.SHADOW_REPLAY_FROM,
+        None,
+        "URL of a server whose requests are asked again at the start",
+    )
+    variable("--shadow-replay-token", serving.SHADOW_REPLAY_TOKEN, None, "what such a server has to be shown")
     add = parser.add_argument
     add(
         "--model-control",

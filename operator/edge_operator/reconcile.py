@@ -179,7 +179,7 @@ class Reconciler:
             case RecordPreflight(name, preflight):
                 await self._say_of_revision(namespace, name, {"preflight": preflight})
             case EnsureDaemonSet(revision, variant, tolerations):
-                if revision.spec["serving"].get("replayRequests"):
+                if "shadowReplay" in revision.spec["serving"]:
                     await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))
                 await self._create_once(objects.daemonset(observation, revision, variant, tolerations))
             case EnsureService(port):

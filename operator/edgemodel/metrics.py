@@ -39,7 +39,7 @@ GOLDEN_MIN_PERCENT = "edgemodel_golden_min_percent"
 
 REPLAY_ITEMS = "edgemodel_replay_items"
 """Gauge of items of recent requests by ``result`` (of GOLDEN_RESULTS): before it served, this model was asked what the
-one before it had been asked, and both agreed or not. Only with ``spec.serving.replayRequests``."""
+one before it had been asked, and both agreed or not. Only with ``spec.serving.shadowReplay``."""
 
 FEEDBACK_TOTAL = "edgemodel_feedback_total"
 """Counter of labelled predictions by ``correct``, of the revision that made them."""

@@ -89,5 +89,5 @@ MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
 CRASH_LOOP: Final = "CrashLoop"
 IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 UNSCHEDULABLE: Final = "Unschedulable"
-NODE_DEADLINE_EXCEEDED: Final = "NodeDeadlineExceeded"
+NODE_READY_TIMEOUT: Final = "NodeReadyTimeout"
 NODE_LOST: Final = "NodeLost"  # offline after its switch

@@ -22,11 +22,11 @@ TUNING: Final = {
 }
 """Optional: a key of ``spec.serving.tuning`` -> its variable."""
 
-REPLAY_REQUESTS: Final = "EDGEMODEL_REPLAY_REQUESTS"
+SHADOW_REPLAY_MAX_REQUESTS: Final = "EDGEMODEL_SHADOW_REPLAY_MAX_REQUESTS"
 """Optional: how many requests are remembered for a candidate."""
-REPLAY_FROM: Final = "EDGEMODEL_REPLAY_FROM"
+SHADOW_REPLAY_FROM: Final = "EDGEMODEL_SHADOW_REPLAY_FROM"
 """Optional: the base URL of the server on the same node whose requests are asked again."""
-REPLAY_TOKEN: Final = "EDGEMODEL_REPLAY_TOKEN"  # noqa: S105 - the name of a variable
+SHADOW_REPLAY_TOKEN: Final = "EDGEMODEL_SHADOW_REPLAY_TOKEN"  # noqa: S105 - the name of a variable
 """Optional: what a server has to be shown before it tells what it was asked."""
 
 EXIT_MODEL: Final = 3

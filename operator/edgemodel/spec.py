@@ -66,7 +66,8 @@ class Serving:
     strategy: str = "Surge"
     tuning: dict[str, Any] = field(default_factory=dict)
     """By the keys of ``serving.TUNING``; what is not there has the server's default."""
-    replay_requests: int = 0
+    shadow_replay_max_requests: int = 0
+    """The latest requests that a server remembers for a candidate; 0: none, and no replay."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ DEFAULT_WAVES = (Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all",
 class Rollout:
     waves: tuple[Wave, ...] = DEFAULT_WAVES
     soak: timedelta = timedelta(seconds=300)
-    node_deadline: timedelta = timedelta(seconds=600)
+    node_ready_timeout: timedelta = timedelta(seconds=600)
     max_failed_nodes: int = 0
     bake: timedelta = timedelta(seconds=1800)
     retry_token: str = ""
@@ -153,8 +154,8 @@ class EdgeModelSpec:
         }
         if self.serving.tuning:
             serving["tuning"] = self.serving.tuning
-        if self.serving.replay_requests:
-            serving["replayRequests"] = self.serving.replay_requests
+        if self.serving.shadow_replay_max_requests:
+            serving["shadowReplay"] = self.serving.shadow_replay_max_requests
         if self.tolerations:
             serving["tolerations"] = list(self.tolerations)
         return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
@@ -232,7 +233,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
             resources=resources,
             strategy=serving.get("strategy", "Surge"),
             tuning=dict(serving.get("tuning") or {}),
-            replay_requests=serving.get("replayRequests", 0),
+            shadow_replay_max_requests=(serving.get("shadowReplay") or {}).get("maxRequests", 0),
         ),
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),
@@ -288,7 +289,7 @@ def _rollout(value: dict[str, Any]) -> Rollout:
     return Rollout(
         waves=waves or DEFAULT_WAVES,
         soak=seconds("soakSeconds", 300),
-        node_deadline=seconds("nodeDeadlineSeconds", 600),
+        node_ready_timeout=seconds("nodeReadyTimeoutSeconds", 600),
         max_failed_nodes=value.get("maxFailedNodes", 0),
         bake=seconds("bakeSeconds", 1800),
         retry_token=value.get("retryToken", ""),

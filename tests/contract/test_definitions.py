@@ -73,7 +73,7 @@ def test_defaults(model: Object) -> None:
                 {"name": "all", "percent": 100},
             ],
             "soakSeconds": 300,
-            "nodeDeadlineSeconds": 600,
+            "nodeReadyTimeoutSeconds": 600,
             "maxFailedNodes": 0,
             "bakeSeconds": 1800,
             "progressDeadlineSeconds": 3600,

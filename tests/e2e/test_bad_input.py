@@ -12,7 +12,12 @@ from tests.support import tiny_models
 from tests.support.edge_models import Workspace
 from tests.support.pins import pins_of_nodes
 
-ONE_WAVE = {"waves": [{"name": "all", "percent": 100}], "soakSeconds": 0, "bakeSeconds": 0, "nodeDeadlineSeconds": 20}
+ONE_WAVE = {
+    "waves": [{"name": "all", "percent": 100}],
+    "soakSeconds": 0,
+    "bakeSeconds": 0,
+    "nodeReadyTimeoutSeconds": 20,
+}
 STEP = {"name": "int8", "type": "QuantizeDynamic"}
 
 
@@ -174,7 +179,7 @@ def test_a_namespace_that_forbids_the_pods_is_rolled_back_and_the_message_tells_
     assert "kubectl describe daemonset" in message
 
 
-def test_an_image_that_cannot_be_pulled_is_rolled_back_after_the_node_deadline(work: Workspace) -> None:
+def test_an_image_that_cannot_be_pulled_is_rolled_back_after_the_node_ready_timeout(work: Workspace) -> None:
     published = good_model(work)
     work.apply(source={"uri": published["good"]}, rollout=ONE_WAVE)
     stable = work.ready()["status"]["stableRevision"]

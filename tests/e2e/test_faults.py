@@ -249,7 +249,7 @@ def test_with_one_node_allowed_to_fail_the_others_get_the_candidate_and_the_lost
 ) -> None:
     work.apply(placement=EVERYWHERE, source={"uri": publish_mlp(work, "first")})
     first = work.ready()["status"]["stableRevision"]
-    limits = {**QUICK, "nodeDeadlineSeconds": 15, "maxFailedNodes": 1}
+    limits = {**QUICK, "nodeReadyTimeoutSeconds": 15, "maxFailedNodes": 1}
     wanted = {"source": {"uri": publish_mlp(work, "second", 7)}, "rollout": {**limits, "soakSeconds": 600}}
     canary = "camera-1"  # a node that was away lately would keep the pod before beside it
     apply_with_first(canary, ALL, work, wanted)
@@ -296,7 +296,7 @@ def apply_with_first(canary: str, nodes: tuple[str, ...], work: Workspace, wante
 
 def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_is_offline(work: Workspace) -> None:
     first = stable(work)
-    quick = {**QUICK, "nodeDeadlineSeconds": 20}
+    quick = {**QUICK, "nodeReadyTimeoutSeconds": 20}
     work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
     work.reconciling(reasons.BAKING)
     second = work.get()["status"]["candidateRevision"]
@@ -328,7 +328,7 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     before = len(work.recorder.pin_moves())
     with under_load(work) as load:
         # Who watches comes back to an API server that was away within minutes, and no kubelet starts a pod till then.
-        patient = {**SOAK, "soakSeconds": 90, "nodeDeadlineSeconds": 600}
+        patient = {**SOAK, "soakSeconds": 90, "nodeReadyTimeoutSeconds": 600}
         wanted = {"source": {"uri": publish_mlp(work, "second", 7)}, "rollout": patient}
         apply_with_first("camera-1", CAMERAS, work, wanted)  # camera-2 was away lately, and would keep its pod before
         work.reconciling(reasons.SOAKING)

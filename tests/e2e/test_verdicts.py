@@ -176,7 +176,9 @@ def test_a_candidate_that_answers_otherwise_what_its_node_asked_lately_is_rolled
     """Its golden set agrees, and nobody sends labels: the requests of its own node tell, and only counts leave it."""
     items = 'sum(edgemodel_replay_items{namespace="$namespace",model="$model",revision="$candidate"'
     share = f'{items},result="disagree"}}) / {items}}})'
-    first = stable(work, analysis=checks(GOLDEN, query("replay", share, max="0.05")), serving={"replayRequests": 64})
+    first = stable(
+        work, analysis=checks(GOLDEN, query("replay", share, max="0.05")), serving={"shadowReplay": {"maxRequests": 64}}
+    )
     with under_load(work):
         work.apply(source={"uri": publish_mlp(work, "permuted", permuted=True)}, rollout=SOAK)
         rolled_back(work, first, reasons.QUERY_OUT_OF_BOUNDS)

@@ -13,7 +13,7 @@ QUICK = {
     "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
     "soakSeconds": 1,
     "bakeSeconds": 1,
-    "nodeDeadlineSeconds": 60,
+    "nodeReadyTimeoutSeconds": 60,
 }
 JOB_SECONDS = 120
 ROLLOUT_SECONDS = 180

@@ -67,7 +67,7 @@ def model_spec(**changes: Any) -> dict[str, Any]:
             "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
             "soakSeconds": 30,
             "bakeSeconds": 60,
-            "nodeDeadlineSeconds": 120,
+            "nodeReadyTimeoutSeconds": 120,
         },
         **changes,
     }

@@ -193,8 +193,8 @@ def revision_spec(
         serving["hostPort"] = spec.serving.host_port
     if spec.serving.tuning:
         serving["tuning"] = spec.serving.tuning
-    if spec.serving.replay_requests:
-        serving["replayRequests"] = spec.serving.replay_requests
+    if spec.serving.shadow_replay_max_requests:
+        serving["shadowReplay"] = {"maxRequests": spec.serving.shadow_replay_max_requests}
     return {
         "model": observation.name,
         "specHash": spec.revision_hash,

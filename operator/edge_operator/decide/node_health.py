@@ -60,7 +60,7 @@ def failure(
     if pod is None:
         name = daemonset_name(revision, variant)
         waited += f", no pod was made: kubectl describe daemonset {name} says why"
-    return NodeFailure(node.name, reasons.NODE_DEADLINE_EXCEEDED, f"node {node.name}: {waited}")
+    return NodeFailure(node.name, reasons.NODE_READY_TIMEOUT, f"node {node.name}: {waited}")
 
 
 def deadline_of(

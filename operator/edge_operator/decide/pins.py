@@ -129,8 +129,8 @@ def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
 
 
 def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFailure, ...]:
-    """Online nodes that should serve ``stable`` and have not for longer than the node deadline."""
-    deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
+    """Online nodes that should serve ``stable`` and have not for longer than the node ready timeout."""
+    deadline, pods = fleet.observation.spec.rollout.node_ready_timeout, fleet.observation.pods
     found = [
         failure(p.node, pods, stable, variant, since, deadline, timers)
         for p, variant, since in _waiting_at_rest(fleet, stable, timers)
@@ -140,7 +140,7 @@ def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFai
 
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
     """When the next of the nodes that are on their way to ``stable`` will have failed."""
-    deadline, pods = fleet.observation.spec.rollout.node_deadline, fleet.observation.pods
+    deadline, pods = fleet.observation.spec.rollout.node_ready_timeout, fleet.observation.pods
     times = [
         deadline_of(p.node, pods, stable, variant, since, deadline, timers)
         for p, variant, since in _waiting_at_rest(fleet, stable, timers)

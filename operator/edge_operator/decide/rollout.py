@@ -104,7 +104,7 @@ class Trial:
     def is_fresh(self, moment: datetime) -> bool:
         """So short ago that it need not be set anew: an operator that ends between status and pins again and again
         would otherwise write nothing but status."""
-        return self.timers.now - moment < min(self.rollout.node_deadline / 2, FRESH)
+        return self.timers.now - moment < min(self.rollout.node_ready_timeout / 2, FRESH)
 
     @property
     def pods(self) -> list[Pod]:
@@ -353,7 +353,7 @@ def _may_switch(fleet: Fleet, placed: Placed) -> bool:
 def _failures(
     fleet: Fleet, candidate: str, switched: list[Placed], started: datetime, timers: Timers
 ) -> tuple[NodeFailure, ...]:
-    pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_deadline
+    pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_ready_timeout
     found = [
         failure(p.node, pods, candidate, p.variant, _podless_since(fleet, candidate, p, started), deadline, timers)
         for p in switched
@@ -376,7 +376,7 @@ def _next_deadline(trial: Trial) -> datetime | None:
             candidate,
             p.variant,
             _podless_since(fleet, candidate, p, trial.started),
-            fleet.observation.spec.rollout.node_deadline,
+            fleet.observation.spec.rollout.node_ready_timeout,
             trial.timers,
         )
         for p in (*trial.switched, *pulling)

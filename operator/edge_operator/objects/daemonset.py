@@ -124,13 +124,16 @@ def _replay(observation: Observation, settings: Object) -> list[Object]:
 
     Where somebody has deleted the Secret, servers start without it, and replay nothing.
     """
-    if not settings.get("replayRequests"):
+    if "shadowReplay" not in settings:
         return []
     token = {"name": replay_secret_name(observation.name), "key": REPLAY_TOKEN_KEY, "optional": True}
     return [
-        {"name": serving.REPLAY_REQUESTS, "value": str(settings["replayRequests"])},
-        {"name": serving.REPLAY_FROM, "value": f"http://{observation.name}.{observation.namespace}:{settings['port']}"},
-        {"name": serving.REPLAY_TOKEN, "valueFrom": {"secretKeyRef": token}},
+        {"name": serving.SHADOW_REPLAY_MAX_REQUESTS, "value": str(settings["shadowReplay"]["maxRequests"])},
+        {
+            "name": serving.SHADOW_REPLAY_FROM,
+            "value": f"http://{observation.name}.{observation.namespace}:{settings['port']}",
+        },
+        {"name": serving.SHADOW_REPLAY_TOKEN, "valueFrom": {"secretKeyRef": token}},
     ]
 
 

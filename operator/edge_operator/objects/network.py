@@ -28,7 +28,7 @@ def network_policies(observation: Observation) -> list[Object]:
     follow; compressors call and never answer; a preflight Job does neither."""
     asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     followed: list[Object] = []
-    if observation.spec.serving.replay_requests:
+    if observation.spec.serving.shadow_replay_max_requests:
         servers = {"matchLabels": {LABEL_MODEL: observation.name, LABEL_COMPONENT: COMPONENT_SERVER}}
         names: Object = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
         followed = [{**asked[0], "to": [{"podSelector": servers}]}, names]

@@ -89,7 +89,7 @@ def granted(objects: list[Object]) -> set[Right]:
 
 def everything(observation: Observation, _: datetime) -> Decision:
     """Every action that there is, and a status that is news."""
-    world = Simulation.with_nodes(1, spec=model_spec(serving={"replayRequests": 1}))
+    world = Simulation.with_nodes(1, spec=model_spec(serving={"shadowReplay": {"maxRequests": 1}}))
     world.run(60)
     (revision,) = world.revisions.values()
     actions: tuple[Action, ...] = (

@@ -57,17 +57,17 @@ def test_what_the_spec_does_not_tune_a_server_is_not_told() -> None:
 
 
 def test_servers_that_replay_show_each_other_what_only_a_secret_has() -> None:
-    world = Simulation.with_nodes(1, spec=model_spec(serving={"replayRequests": 64}))
+    world = Simulation.with_nodes(1, spec=model_spec(serving={"shadowReplay": {"maxRequests": 64}}))
     world.run(60)
     observation = world.observe()
     told = environment(world)
     options = settings.parse([], told)
-    assert (options.replay_requests, options.replay_token) == (64, None)
-    assert options.replay_from == f"http://{observation.name}.{observation.namespace}:8080"
+    assert (options.shadow_replay_max_requests, options.shadow_replay_token) == (64, None)
+    assert options.shadow_replay_from == f"http://{observation.name}.{observation.namespace}:8080"
     secret = replay_secret(observation, "0123")
     (revision,) = world.revisions.values()
     (container,) = daemonset(observation, revision, "default", ())["spec"]["template"]["spec"]["containers"]
-    (token,) = [one for one in container["env"] if one["name"] == serving.REPLAY_TOKEN]
+    (token,) = [one for one in container["env"] if one["name"] == serving.SHADOW_REPLAY_TOKEN]
     reference = token["valueFrom"]["secretKeyRef"]
     assert reference["name"] == secret["metadata"]["name"]
     assert secret["stringData"] == {reference["key"]: "0123"}
@@ -78,6 +78,6 @@ def test_servers_that_replay_show_each_other_what_only_a_secret_has() -> None:
 def test_servers_that_replay_nothing_call_nobody() -> None:
     world = Simulation.with_nodes(1)
     world.run(60)
-    assert not {serving.REPLAY_FROM, serving.REPLAY_REQUESTS} & environment(world).keys()
+    assert not {serving.SHADOW_REPLAY_FROM, serving.SHADOW_REPLAY_MAX_REQUESTS} & environment(world).keys()
     (servers, _) = network_policies(world.observe())
     assert servers["spec"]["egress"] == []

@@ -358,7 +358,7 @@ def test_status_is_not_written_while_its_meaning_stays() -> None:
 
 def rollout(nodes: int = 1, **changes: Any) -> dict[str, Any]:
     waves = [{"name": "canary", "nodes": nodes}, {"name": "all", "percent": 100}]
-    return {"waves": waves, "soakSeconds": 30, "bakeSeconds": 60, "nodeDeadlineSeconds": 120, **changes}
+    return {"waves": waves, "soakSeconds": 30, "bakeSeconds": 60, "nodeReadyTimeoutSeconds": 120, **changes}
 
 
 def pause(world: Simulation, paused: bool) -> None:

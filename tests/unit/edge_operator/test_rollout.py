@@ -181,7 +181,7 @@ def test_a_golden_mismatch_condemns_at_once() -> None:
     assert world.status["rejectedRevisions"][0]["reason"] == reasons.GOLDEN_MISMATCH
 
 
-def test_an_image_that_cannot_be_pulled_is_given_until_the_node_deadline() -> None:
+def test_an_image_that_cannot_be_pulled_is_given_until_the_node_ready_timeout() -> None:
     world = installed()
     world.new_source("b")
     world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, "ErrImagePull: connection refused")
@@ -349,7 +349,7 @@ def test_a_variant_that_stable_does_not_have_reaches_its_nodes_through_the_waves
     assert all(world.runs(node) == {better} for node in world.nodes)
 
 
-def on_trial_for_longer_than_the_node_deadline() -> Simulation:
+def on_trial_for_longer_than_the_node_ready_timeout() -> Simulation:
     world = Simulation.with_nodes(3, pod_delay_seconds=2)
     world.change(rollout={**world.spec["rollout"], "bakeSeconds": 600})
     world.run(900)
@@ -360,7 +360,7 @@ def on_trial_for_longer_than_the_node_deadline() -> Simulation:
 
 
 def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
-    world = on_trial_for_longer_than_the_node_deadline()
+    world = on_trial_for_longer_than_the_node_ready_timeout()
     world.lose_pods("camera-1")
     world.run(60)
     assert not world.status["rejectedRevisions"]
@@ -368,14 +368,14 @@ def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
 
 
 def test_one_failed_readiness_probe_late_in_the_bake_condemns_nobody() -> None:
-    world = on_trial_for_longer_than_the_node_deadline()
+    world = on_trial_for_longer_than_the_node_ready_timeout()
     world.blink("camera-1")
     world.run(60)
     assert not world.status["rejectedRevisions"]
 
 
-def test_a_candidate_that_stops_serving_is_rolled_back_after_the_node_deadline() -> None:
-    world = on_trial_for_longer_than_the_node_deadline()
+def test_a_candidate_that_stops_serving_is_rolled_back_after_the_node_ready_timeout() -> None:
+    world = on_trial_for_longer_than_the_node_ready_timeout()
     world.trouble[world.target()] = ("CreateContainerError", "no space left on device")
     world.run(100)
     assert not world.status["rejectedRevisions"]

@@ -169,7 +169,7 @@ def test_it_ends_when_its_time_is_over_with_the_latest_first() -> None:
 
 
 def remembering(directory: Path, **environment: str) -> Any:
-    told = {serving.REPLAY_REQUESTS: "64", serving.REPLAY_TOKEN: TOKEN, **environment}
+    told = {serving.SHADOW_REPLAY_MAX_REQUESTS: "64", serving.SHADOW_REPLAY_TOKEN: TOKEN, **environment}
     return serving_process(directory, environment=told)
 
 
@@ -187,7 +187,7 @@ def test_a_candidate_is_asked_what_the_server_before_it_was_asked(tmp_path: Path
     with remembering(artifacts.write(tmp_path / "stable", artifacts.mlp())) as stable:
         for items in (1, 2, 3):
             ask(stable, items)
-        follow = {serving.REPLAY_FROM: f"http://127.0.0.1:{stable.port}"}
+        follow = {serving.SHADOW_REPLAY_FROM: f"http://127.0.0.1:{stable.port}"}
         with remembering(artifacts.write(tmp_path / "same", artifacts.mlp()), **follow) as same:
             assert "agrees on 6 of 6 recent items" in str(same.log)
             assert replayed(same) == (6, 0)
@@ -211,14 +211,14 @@ def test_a_server_without_a_token_remembers_nothing_for_others(mlp_server: Runni
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid:1"])
 def test_a_server_that_has_nobody_to_follow_serves(tmp_path: Path, url: str) -> None:
-    with remembering(artifacts.write_mlp(tmp_path), **{serving.REPLAY_FROM: url}) as server:
+    with remembering(artifacts.write_mlp(tmp_path), **{serving.SHADOW_REPLAY_FROM: url}) as server:
         ask(server, 1)
         assert contract.REPLAY_ITEMS + "{" not in server.get("/metrics").body.decode()
 
 
 def test_a_model_that_is_loaded_anew_is_asked_what_the_one_before_was(tmp_path: Path) -> None:
     artifacts.write(tmp_path, artifacts.mlp())
-    with serving_process(tmp_path, "--replay-requests", "8", "--model-control", "explicit") as server:
+    with serving_process(tmp_path, "--shadow-replay-max-requests", "8", "--model-control", "explicit") as server:
         ask(server, 3)
         artifacts.write(tmp_path, artifacts.upside_down_mlp())
         assert server.request("POST", "/v2/repository/models/tiny/load").status == 200
