@@ -33,7 +33,7 @@ def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
             "max_body_bytes": options.max_body_bytes,
             "timeout_seconds": options.timeout_seconds,
             "max_batch_items": options.max_batch_items,
-            "threads": options.threads,
+            "threads": options.concurrency,
             "replay_requests": options.shadow_replay_max_requests,
         },
         replay_from=options.shadow_replay_from,
@@ -63,7 +63,7 @@ class ServerProcess:
         self._announce = announce
         app = App(
             repository,
-            Workers(options.threads, options.queue_length),
+            Workers(options.concurrency, options.queue_length),
             max_body_bytes=options.max_body_bytes,
             explicit_model_control=options.explicit_model_control,
             replay_token=options.shadow_replay_token,

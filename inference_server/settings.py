@@ -35,7 +35,7 @@ class ServerSettings:
     """Artifacts' directories or ONNX files; at least one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
-    threads: int
+    concurrency: int
     queue_length: int
     max_batch_items: int
     shadow_replay_max_requests: int
@@ -63,10 +63,10 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
         parser.error("--model, --revision and --variant name one model, and there are several")
     given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
     given["tuning"] = Tuning(
-        intra_op_threads=given.pop("threads_per_request"),
+        intra_op_threads=given.pop("intra_op_threads"),
         arena=given.pop("memory_arena"),
         prepacking=given.pop("prepacking") == "on",
-        concurrency=given["threads"],
+        concurrency=given["concurrency"],
     )
     objective = given.pop("latency_objective_milliseconds")
     return ServerSettings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
@@ -133,8 +133,8 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     add("--grpc-port", type=_between(0, 65535), help="TCP port for gRPC, 0 for any free one; none if not given")
     add("--host", default="", help="address to listen on; every one if empty")
     tuning = serving.TUNING
-    variable("--threads", tuning["threads"], usable_cores(), "requests in work at a time", _between(1, 1024))
-    variable("--threads-per-request", tuning["threadsPerRequest"], 1, "threads of each of them", _between(1, 1024))
+    variable("--concurrency", tuning["concurrency"], usable_cores(), "requests in work at a time", _between(1, 1024))
+    variable("--intra-op-threads", tuning["intraOpThreads"], 1, "threads of each of them", _between(1, 1024))
     variable(
         "--queue-length",
         tuning["queueLength"],

@@ -14,8 +14,8 @@ LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECOND
 """Optional: a histogram bucket edge is put there."""
 
 TUNING: Final = {
-    "threads": "EDGEMODEL_THREADS",
-    "threadsPerRequest": "EDGEMODEL_THREADS_PER_REQUEST",
+    "concurrency": "EDGEMODEL_CONCURRENCY",
+    "intraOpThreads": "EDGEMODEL_INTRA_OP_THREADS",
     "queueLength": "EDGEMODEL_QUEUE_LENGTH",
     "maxBatchItems": "EDGEMODEL_MAX_BATCH_ITEMS",
     "memoryArena": "EDGEMODEL_MEMORY_ARENA",

@@ -114,7 +114,17 @@ def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, st
     one_thread = {"OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
     if server in (OURS, PLAIN, TWO_CORES):
         threads = "2" if server == TWO_CORES else "1"
-        argv = [sys.executable, "-S", "-m", "inference_server", str(case.path), "--model", "m", "--threads", threads]
+        argv = [
+            sys.executable,
+            "-S",
+            "-m",
+            "inference_server",
+            str(case.path),
+            "--model",
+            "m",
+            "--concurrency",
+            threads,
+        ]
         flags = ["--host", "127.0.0.1", "--port", str(port), *(["--disable-fast-path"] if server == PLAIN else [])]
         return [*argv, *flags], {**one_thread, "PYTHONPATH": f"{our_packages()}:{ROOT / 'operator'}:{ROOT}"}
     script = ROOT / f"tests/bench/peers/{PEERS[server][0]}_peer.py"

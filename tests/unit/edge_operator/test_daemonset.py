@@ -41,12 +41,12 @@ def test_without_an_objective_a_server_is_told_none() -> None:
 
 
 def test_a_server_is_tuned_as_the_spec_says() -> None:
-    tuning = {"threads": 2, "threadsPerRequest": 3, "queueLength": 0, "maxBatchItems": 16, "memoryArena": "Off"}
+    tuning = {"concurrency": 2, "intraOpThreads": 3, "queueLength": 0, "maxBatchItems": 16, "memoryArena": "Off"}
     assert tuning.keys() == serving.TUNING.keys()
     world = Simulation.with_nodes(1, spec=model_spec(serving={"tuning": tuning}))
     world.run(60)
     options = settings.parse([], environment(world))
-    assert (options.threads, options.queue_length, options.max_batch_items) == (2, 0, 16)
+    assert (options.concurrency, options.queue_length, options.max_batch_items) == (2, 0, 16)
     assert options.tuning == Tuning(intra_op_threads=3, arena=Arena.OFF, concurrency=2)
 
 

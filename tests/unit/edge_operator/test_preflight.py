@@ -487,7 +487,7 @@ def made(**spec: Any) -> tuple[Simulation, dict[str, Any], dict[str, Any]]:
 
 def test_the_job_runs_the_very_image_that_would_serve_with_its_resources_and_its_tuning() -> None:
     _, job, daemonset = made(
-        serving={"resources": {"limits": {"memory": "64Mi"}}, "tuning": {"threadsPerRequest": 2, "memoryArena": "Off"}}
+        serving={"resources": {"limits": {"memory": "64Mi"}}, "tuning": {"intraOpThreads": 2, "memoryArena": "Off"}}
     )
     (mine,) = job["spec"]["template"]["spec"]["containers"]
     (server,) = daemonset["spec"]["template"]["spec"]["containers"]

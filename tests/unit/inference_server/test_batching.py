@@ -70,7 +70,7 @@ def batching_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
     directory = artifacts.write(tmp_path_factory.mktemp("rows"), artifacts.rows())
-    with serving_process(directory, "--threads", request.param, "--max-batch-items", "8") as server:
+    with serving_process(directory, "--concurrency", request.param, "--max-batch-items", "8") as server:
         yield server
 
 
@@ -105,7 +105,7 @@ def test_waiting_requests_run_as_one_and_each_gets_its_own_answer(batching_serve
 def test_many_clients_of_several_workers_get_each_their_own_answer(tmp_path: Path) -> None:
     """A small model, so that workers are in each other's way."""
     directory = artifacts.write(tmp_path, artifacts.rows(1))
-    with serving_process(directory, "--threads", "4", "--max-batch-items", "4") as server:
+    with serving_process(directory, "--concurrency", "4", "--max-batch-items", "4") as server:
 
         def client(number: int) -> None:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
@@ -143,7 +143,7 @@ def test_a_bad_request_among_those_that_wait_harms_no_other(batching_server: Run
 
 def test_one_that_the_model_refuses_is_told_so_and_the_others_are_answered(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.lookup())
-    with serving_process(directory, "--threads", "1", "--max-batch-items", "8") as server:
+    with serving_process(directory, "--concurrency", "1", "--max-batch-items", "8") as server:
         begin = threading.Barrier(24)
 
         def one(number: int) -> tuple[int, Any]:
@@ -170,7 +170,7 @@ def test_a_request_whose_client_went_away_while_it_waited_is_not_run(
 ) -> None:
     directory = artifacts.write(tmp_path, artifacts.rows())
     with (
-        serving_process(directory, "--threads", "1", "--max-batch-items", batch, *way) as server,
+        serving_process(directory, "--concurrency", "1", "--max-batch-items", batch, *way) as server,
         ThreadPoolExecutor(1) as pool,
     ):
         long = pool.submit(ask, server, np.ones((1024, 64), np.float32))

@@ -84,7 +84,7 @@ def test_a_request_on_an_idle_connection_is_answered_after_the_signal(server: Ru
 def test_a_request_in_work_is_answered_and_an_idle_connection_closed(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.slow())
     body = artifacts.samples(1)[:, :1].repeat(64 * 2000).tobytes()
-    with serving_process(directory, "--threads", "1", "--drain-seconds", "60") as server:
+    with serving_process(directory, "--concurrency", "1", "--drain-seconds", "60") as server:
         with contextlib.closing(connect(server)) as busy, server.connect() as idle:
             busy.request("POST", "/v2/models/tiny/infer", body, RAW)
             until(lambda: b"edgemodel_queue_duration_seconds_count" in server.get("/metrics").body, "scrape")

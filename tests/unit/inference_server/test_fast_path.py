@@ -172,7 +172,7 @@ def test_work_of_a_client_that_is_gone_is_not_begun(tmp_path: Path) -> None:
     """One worker, a long request in work, twenty behind it whose clients leave: they end at once when it does."""
     long = artifacts.samples(1)[:, :1].repeat(64 * 600).tobytes()
     raw = b"Inference-Header-Content-Length: 0"
-    with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--threads", "1") as server:
+    with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--concurrency", "1") as server:
         with server.connect() as first:
             first.sendall(raw_infer(long, raw))
             until(lambda: value(scrape(server), contract.QUEUE_SECONDS + "_count") == 1, "the first is in work")

@@ -103,7 +103,10 @@ def test_feedback_takes_a_worker_and_never_holds_up_the_health_endpoints(tmp_pat
     """With the only worker busy and no queue, there is nobody to expand and decode it."""
     directory = artifacts.write(tmp_path, artifacts.slow())
     long = artifacts.samples(1)[:, :1].repeat(64 * 2000).tobytes()
-    with serving_process(directory, "--threads", "1", "--queue-length", "0") as server, ThreadPoolExecutor(1) as pool:
+    with (
+        serving_process(directory, "--concurrency", "1", "--queue-length", "0") as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
         inference = pool.submit(server.infer, long, {"Inference-Header-Content-Length": "0"})
         until(lambda: value(scrape(server), contract.QUEUE_SECONDS + "_count") == 1, "the worker is busy")
         refused = tell(server, {"id": "a", "labels": [1]})

@@ -280,7 +280,7 @@ def test_a_call_in_work_is_answered_when_the_server_is_told_to_end(tmp_path: Pat
 
 def test_a_deadline_is_kept(tmp_path: Path) -> None:
     with serving_process(
-        artifacts.write(tmp_path, artifacts.rows(200)), "--grpc-port", "0", "--threads", "1"
+        artifacts.write(tmp_path, artifacts.rows(200)), "--grpc-port", "0", "--concurrency", "1"
     ) as server:
         given = InferInput("x", [512, 64], "FP32")
         given.set_data_from_numpy(np.ones((512, 64), np.float32))

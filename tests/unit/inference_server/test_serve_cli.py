@@ -72,7 +72,7 @@ def test_several_models_and_an_artifact_are_served_side_by_side(tmp_path: Path) 
         ((), 2, "name a model: an ONNX file, or the folder of an artifact"),
         (("missing.onnx",), 3, "missing.onnx"),
         (("{noise}",), 3, "edgemodel: ModelLoadFailed: "),
-        (("{noise}", "--threads", "0"), 2, "not an integer from 1"),
+        (("{noise}", "--concurrency", "0"), 2, "not an integer from 1"),
         (("{noise}", "{noise}", "--model", "m"), 2, "name one model, and there are several"),
     ],
 )

@@ -219,7 +219,7 @@ def test_an_index_out_of_the_models_table_is_the_clients_error(tmp_path: Path) -
 def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.slow())
     body = artifacts.samples(1)[:, :1].repeat(64 * 400).tobytes()
-    with serving_process(directory, "--threads", "1", "--queue-length", "1") as server:
+    with serving_process(directory, "--concurrency", "1", "--queue-length", "1") as server:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: server.infer(body, {"Inference-Header-Content-Length": "0"}), range(8)))
         assert server.get("/v2/health/live").status == 200
@@ -235,7 +235,7 @@ def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None
 def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Path, way: tuple[str, ...]) -> None:
     """One worker has a request of seconds; of two behind it, one has a microsecond."""
     long = {"name": "x", "shape": [600, 64], "datatype": "FP32", "parameters": {"binary_data_size": 600 * 64 * 4}}
-    with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--threads", "1", *way) as server:
+    with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--concurrency", "1", *way) as server:
 
         def ask(timeout: int) -> Any:
             head = json.dumps({"inputs": [long], "parameters": {"timeout": timeout}}).encode()
@@ -252,7 +252,7 @@ def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Pat
 def test_a_limit_for_all_requests_is_kept(tmp_path: Path) -> None:
     body = artifacts.samples(1)[:, :1].repeat(64 * 1500).tobytes()
     raw = {"Inference-Header-Content-Length": "0"}
-    flags = ("--threads", "1", "--timeout-seconds", "1")
+    flags = ("--concurrency", "1", "--timeout-seconds", "1")
     with serving_process(artifacts.write(tmp_path, artifacts.slow()), *flags) as server:
         with ThreadPoolExecutor(12) as pool:
             answers = list(pool.map(lambda _: server.infer(body, raw), range(12)))
@@ -479,7 +479,7 @@ def test_sizes_that_contradict_each_other_are_the_clients_error(tmp_path: Path) 
 @pytest.mark.parametrize(("arena", "kept"), [("Shrink", False), ("Keep", True)])
 def test_what_a_burst_took_is_given_back_or_kept(tmp_path: Path, arena: str, kept: bool) -> None:
     directory = artifacts.write(tmp_path, artifacts.rows(2))
-    with serving_process(directory, "--threads", "1", "--memory-arena", arena) as server:
+    with serving_process(directory, "--concurrency", "1", "--memory-arena", arena) as server:
 
         def ask(rows: int) -> None:
             body = np.ones((rows, 64), np.float32).tobytes()

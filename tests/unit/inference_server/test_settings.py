@@ -43,7 +43,7 @@ def test_a_flag_wins_over_its_variable_and_an_empty_variable_is_unset() -> None:
     [
         (["--port", "70000"], {}, "argument --port: '70000' is not an integer from 0 to 65535"),
         ([], {serving.PORT: "http"}, "argument --port: 'http' is not an integer from 0 to 65535"),
-        (["--threads", "0"], {}, "argument --threads: '0' is not an integer from 1 to 1024"),
+        (["--concurrency", "0"], {}, "argument --concurrency: '0' is not an integer from 1 to 1024"),
         ([], {serving.LATENCY_OBJECTIVE_MILLISECONDS: "-3"}, "'-3' is not a number of milliseconds above 0"),
         ([], {serving.LATENCY_OBJECTIVE_MILLISECONDS: "nan"}, "'nan' is not a number of milliseconds above 0"),
         (["--memory-arena", "grow"], {}, "argument --memory-arena: 'grow' is none of Shrink, Keep, Off"),
