@@ -26,7 +26,8 @@ def close_items(expected: Array, got: Array, items: int, tolerance: float = CLOS
         return np.asarray((first == second).all(axis=1))
     first, second = first.astype(np.float64), second.astype(np.float64)
     largest = np.max(np.abs(np.where(np.isfinite(first), first, 0)), axis=1, initial=0.0)
-    off = np.abs(np.where(first == second, 0, first - second))  # infinities agree with themselves
+    with np.errstate(invalid="ignore"):
+        off = np.abs(np.where(first == second, 0, first - second))  # infinities agree with themselves
     same = (off <= tolerance * largest[:, None]) | (np.isnan(first) & np.isnan(second))
     return np.asarray(same.all(axis=1))
 

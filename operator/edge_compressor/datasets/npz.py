@@ -14,7 +14,7 @@ from edge_compressor import runtime
 from edge_compressor.datasets.class_labels import LABEL
 from edge_compressor.datasets.dataset import Dataset, invalid
 from edge_compressor.models.onnx_model import OnnxModel
-from edge_runtime.datatypes import Array
+from edge_runtime.datatypes import BFLOAT16, Array, from_numbers
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled
@@ -56,6 +56,8 @@ def load_dataset(
     for tensor in model.inputs:
         if tensor.name in states and tensor.name not in arrays:
             arrays[tensor.name] = _zeros(tensor, size, what, whole=whole)
+        if tensor.datatype == BFLOAT16 and arrays[tensor.name].dtype.kind == "f":
+            arrays[tensor.name] = from_numbers(BFLOAT16, arrays[tensor.name])
         has_steps = bool(states) and tensor.name not in states
         _check_array(arrays[tensor.name], tensor, what, whole=whole, has_steps=has_steps)
     if states:
@@ -122,17 +124,18 @@ def _map(file: Path, name: str, what: str) -> Array:
 
 def _check_array(array: Array, tensor: Tensor, what: str, *, whole: bool, has_steps: bool) -> None:
     want = runtime.dtype_of(tensor)
+    wanted = "floats, or the bits of bfloat16 as uint16" if tensor.datatype == BFLOAT16 else want.name
     if array.dtype.kind != want.kind or (want.kind != "U" and array.dtype != want):
-        raise invalid(what, f"array {tensor.name} holds {array.dtype}, the model's input wants {want.name}")
+        raise invalid(what, f"array {tensor.name} holds {array.dtype}, the model's input wants {wanted}")
     shape = ((-1,) if has_steps else ()) + (tensor.shape if whole else tensor.shape[1:])
     fits = array.ndim == len(shape) + 1 and all(
         need < 0 or have == need for have, need in zip(array.shape[1:], shape, strict=True)
     )
     if not fits:
-        wanted = [f"{'any' if size < 0 else size}" for size in shape]
+        sizes = [f"{'any' if size < 0 else size}" for size in shape]
         message = (
             f"array {tensor.name} has shape {list(array.shape)}, "
-            f"the model's input wants [{', '.join(['samples', *wanted])}]"
+            f"the model's input wants [{', '.join(['samples', *sizes])}]"
         )
         raise invalid(what, message)
 
