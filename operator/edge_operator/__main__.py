@@ -36,6 +36,7 @@ async def run(config: ProcessSettings) -> None:
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
     metrics.watch_nodes(lambda: ((m.namespace, m.name, m.status.get("nodes") or {}) for m in cache.models.values()))
+    metrics.watch_unreadable(lambda: cache.unreadable)
     synced = asyncio.Event()
     async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:
         leadership = Leadership(cluster, config.namespace, config.identity, cache.api_is_back)

@@ -9,6 +9,7 @@ from functools import partial
 
 from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide.analysis import MeasurementPlan, plan_measuring
+from edge_operator.decide.observation import Observation
 from edge_operator.decide.samples import Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError, measure
@@ -37,7 +38,7 @@ class AnalysisRunner:
         """Begins every measurement that is due."""
         for key in list(self._cache.models):
             observation = self._cache.observe(key)
-            plan = plan_measuring(observation) if observation is not None else None
+            plan = plan_measuring(observation) if isinstance(observation, Observation) else None
             if plan is None:
                 self._asked.pop(key, None)
                 self._cache.forget_samples(key)

@@ -54,8 +54,9 @@ def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
             },
         }
         for key in cache.models
-        for pod in cache.owned[key].pods.values()
-        if (revision := cache.owned[key].revisions.get(pod.revision)) is not None
+        for revision in cache.revisions(key)
+        for pod in cache.pods(key)
+        if pod.revision == revision.name
         if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import kopf
 
-from edge_operator.cluster_cache import WATCHED, ClusterCache
-from edge_operator.kinds import PLURALS
-from edgemodel.names import LABEL_MODEL
+from edge_operator.cluster_cache import WATCHED, ClusterCache, WatchedKind
+from edge_operator.kinds import plural
 
 WATCH_PAGE = 500
 IDLE_SECONDS = 0.5
@@ -20,8 +19,8 @@ async def watch(cache: ClusterCache) -> None:
     """Feeds ``cache`` from watches until SIGTERM or SIGINT, whose handling kopf takes over. Raises what kopf raises."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login)
-    for api_version, kind, label in WATCHED:
-        _watch_kind(registry, cache, api_version, kind, label)
+    for kind in WATCHED:
+        _watch_kind(registry, cache, kind)
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
@@ -33,19 +32,19 @@ async def watch(cache: ClusterCache) -> None:
     await kopf.operator(registry=registry, settings=settings, standalone=True, clusterwide=True)
 
 
-def _watch_kind(registry: Any, cache: ClusterCache, api_version: str, kind: str, label: str) -> None:
-    group, _, version = api_version.rpartition("/")
-    labels = {LABEL_MODEL: kopf.PRESENT} if label else None
+def _watch_kind(registry: Any, cache: ClusterCache, watched: WatchedKind) -> None:
+    group, _, version = watched.api_version.rpartition("/")
+    labels = {watched.label: kopf.PRESENT} if watched.label else None
 
     async def handle(event: Any, **_: Any) -> None:
-        raw = {"apiVersion": api_version, **event["object"], "kind": kind}
+        raw = {"apiVersion": watched.api_version, **event["object"], "kind": watched.kind}
         if event["type"] == "DELETED":
             cache.forget(raw)
         else:
             cache.see(raw)
 
-    plural = PLURALS[kind]
-    kopf.on.event(group, version, plural, labels=labels, id=plural, registry=registry)(handle)
+    name = plural(watched.kind)
+    kopf.on.event(group, version, name, labels=labels, id=name, registry=registry)(handle)
 
 
 def _login(**kwargs: Any) -> Any:

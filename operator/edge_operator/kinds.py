@@ -1,17 +1,7 @@
-"""What the API calls the kinds that the operator watches, reads or writes."""
+"""The names that the API server uses for kinds in its paths."""
 
-PLURALS = {
-    "Node": "nodes",
-    "Pod": "pods",
-    "Service": "services",
-    "Secret": "secrets",
-    "Event": "events",
-    "Job": "jobs",
-    "DaemonSet": "daemonsets",
-    "Deployment": "deployments",
-    "Lease": "leases",
-    "NetworkPolicy": "networkpolicies",
-    "TokenReview": "tokenreviews",
-    "EdgeModel": "edgemodels",
-    "EdgeModelRevision": "edgemodelrevisions",
-}
+
+def plural(kind: str) -> str:
+    """Returns the plural of ``kind`` in lower case; the kinds that the operator reads or writes are all regular."""
+    lower = kind.lower()
+    return f"{lower.removesuffix('y')}ies" if lower.endswith("y") else f"{lower}s"

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from edge_operator.decide.suspension import UnreadableObject
+
 
 class Metrics:
     def __init__(self) -> None:
@@ -57,6 +59,10 @@ class Metrics:
         """Exports what ``counts`` gives at each scrape: (namespace, model, ``status.nodes``)."""
         self.registry.register(_Nodes(counts))
 
+    def watch_unreadable(self, objects: Callable[[], Iterable[UnreadableObject]]) -> None:
+        """Exports the objects that cannot be read at each scrape."""
+        self.registry.register(_UnreadableObjects(objects))
+
 
 NODE_STATES = ("stable", "candidate", "offline", "failed", "unmatched")
 
@@ -88,4 +94,19 @@ class _Requests(Collector):
         )
         for (verb, kind), count in sorted(self._requests.items()):
             family.add_metric([verb, kind], count)
+        yield family
+
+
+class _UnreadableObjects(Collector):
+    def __init__(self, objects: Callable[[], Iterable[UnreadableObject]]) -> None:
+        self._objects = objects
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "edgemodel_operator_unreadable_objects",
+            "Objects that the operator cannot read; nothing of their EdgeModels is touched.",
+            labels=["kind", "namespace", "name", "reason"],
+        )
+        for item in self._objects():
+            family.add_metric([item.kind, item.namespace, item.name, item.reason], 1)
         yield family

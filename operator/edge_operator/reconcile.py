@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from edge_operator import objects
 from edge_operator.cluster import ApiError, Cluster
 from edge_operator.cluster_cache import WATCHED, ClusterCache, Key
-from edge_operator.decide import Decision, decide
+from edge_operator.decide import decide
 from edge_operator.decide.actions import (
     Action,
     DeleteDaemonSet,
@@ -33,6 +33,7 @@ from edge_operator.decide.actions import (
 )
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.status import timestamp
+from edge_operator.decide.suspension import SuspendedModel, suspended_status
 from edge_operator.metrics import Metrics
 from edge_operator.work_queue import WorkQueue
 from edgemodel.digest import canonical_json
@@ -92,8 +93,11 @@ class Reconciler:
             await self.sweep_pins()
             return
         now = datetime.now(UTC)
+        if isinstance(observation, SuspendedModel):
+            await self._report(observation, suspended_status(observation, now), now)
+            return
         decision = decide(observation, now)
-        await self._report(observation, decision, now)
+        await self._report(observation, decision.status, now)
         pins = [action for action in decision.actions if isinstance(action, SetPins)]
         for action in decision.actions:
             if not isinstance(action, SetPins):
@@ -103,37 +107,25 @@ class Reconciler:
             self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)
 
     async def sweep_pins(self) -> None:
-        """Removes pins of models that are gone; none while there is something that cannot be read."""
-        if self._cache.unreadable:
-            return
-        valid = self._cache.valid_pins()
-        strays = [(node.name, (node.pins | node.deferrals) - valid) for node in self._cache.nodes.values()]
-        await self._set_all_pins([SetPins(name, remove=pins) for name, pins in strays if pins])
+        """Removes the pins of models that are gone."""
+        await self._set_all_pins([SetPins(node, remove=labels) for node, labels in self._cache.stray_labels().items()])
 
     async def relist(self) -> None:
         """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
-        for api_version, kind, selector in WATCHED:
+        for watched in WATCHED:
             seen, listed_at = [], 0
-            async for page in self._cluster.pages(api_version, kind, selector):
+            async for page in self._cluster.pages(watched.api_version, watched.kind, watched.label):
                 listed_at = int(page["metadata"]["resourceVersion"])
                 for item in page["items"]:
-                    raw = {"apiVersion": api_version, "kind": kind, **item}
-                    seen.append({"kind": kind, "metadata": raw["metadata"]})
-                    self._see(raw)
-            self._cache.prune(kind, seen, listed_at)
-
-    def _see(self, raw: dict[str, Any]) -> None:
-        """One object that is not as it should be must not blind the operator to all the others."""
-        try:
-            self._cache.see(raw)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            meta = raw["metadata"]
-            log.exception("cannot read %s %s/%s", raw["kind"], meta.get("namespace", ""), meta["name"])
+                    raw = {"apiVersion": watched.api_version, "kind": watched.kind, **item}
+                    seen.append({"kind": watched.kind, "metadata": raw["metadata"]})
+                    self._cache.see(raw)
+            self._cache.prune(watched.kind, seen, listed_at)
 
     # --- report ---
 
-    async def _report(self, observation: Observation, decision: Decision, now: datetime) -> None:
-        before, after = observation.status, decision.status
+    async def _report(self, observation: Observation | SuspendedModel, after: dict[str, Any], now: datetime) -> None:
+        before = observation.status
         changes = {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
         if not changes:
             return
@@ -248,7 +240,7 @@ class Reconciler:
                 answer = await self._cluster.merge("v1", "Node", "", action.node, {"metadata": {"labels": labels}})
             except ApiError as error:
                 if error.status == 404:
-                    self._cache.forget({"kind": "Node", "metadata": {"name": action.node}})
+                    self._cache.forget_node(action.node)
                     return
                 raise
         self._cache.see(answer)
@@ -327,7 +319,7 @@ def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def _event(observation: Observation, news: News, now: datetime) -> dict[str, Any]:
+def _event(observation: Observation | SuspendedModel, news: News, now: datetime) -> dict[str, Any]:
     """Its name is the same when a pass that was killed is made again: nothing was written in between."""
     moment = canonical_json([observation.uid, observation.generation, observation.status, news.reason])
     return {

@@ -32,7 +32,6 @@ from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
 from edge_operator.decide.registry_gc import ImagesInUse, TaggedImage, may_free, sweep
 from edge_operator.decide.status import timestamp
-from edge_operator.from_api import is_preflight, read_job
 from edge_operator.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import (
@@ -64,12 +63,7 @@ class RegistryGarbageCollector:
         self._seen: dict[TaggedImage, float | None] = {}
 
     async def collect(self) -> None:
-        """One sweep. Raises ApiError; a registry that does not answer waits for the next one.
-
-        Nothing is deleted while there is a revision that cannot be read: its images are in use.
-        """
-        if self._cache.unreadable:
-            return
+        """One sweep. Raises ApiError; a registry that does not answer waits for the next one."""
         try:
             await self._delete_unused()
         except OciError as error:
@@ -102,7 +96,7 @@ class RegistryGarbageCollector:
             return
         freed = (deployment["spec"]["template"]["metadata"].get("annotations") or {}).get(ANNOTATION_FREED)
         now = datetime.now(UTC)
-        if may_free(datetime.fromisoformat(freed) if freed else None, bool(_busy(self._cache)), now):
+        if may_free(datetime.fromisoformat(freed) if freed else None, bool(self._cache.compressing()), now):
             log.info("restarting the registry, which frees what was deleted from it")
             template = {"metadata": {"annotations": {ANNOTATION_FREED: timestamp(now)}}}
             await self._annotate(
@@ -153,19 +147,9 @@ def delete(repository: Repository, digests: tuple[str, ...]) -> None:
 
 
 def in_use(cache: ClusterCache) -> ImagesInUse:
-    references = {
-        variant["image"]
-        for owned in cache.owned.values()
-        for revision in owned.revisions.values()
-        for variant in revision.spec["variants"]
-    }
-    return ImagesInUse(frozenset(references), _busy(cache))
-
-
-def _busy(cache: ClusterCache) -> frozenset[str]:
-    """The repositories of the models whose compression Job runs."""
-    return frozenset(
-        f"{namespace}/{model}"
-        for (namespace, model), owned in cache.owned.items()
-        if any(read_job(raw, None).ended is None for raw in owned.jobs.values() if not is_preflight(raw))
-    )
+    """Returns what must not be deleted; of a model that has an unreadable object that is every image."""
+    references = {variant["image"] for _, revision in cache.all_revisions() for variant in revision.spec["variants"]}
+    unreadable = {(namespace, model) for namespace, model in cache.unreadable_owners if model}
+    repositories = frozenset(f"{namespace}/{model}" for namespace, model in cache.compressing() | unreadable)
+    namespaces = frozenset(namespace for namespace, model in cache.unreadable_owners if not model)
+    return ImagesInUse(frozenset(references), repositories, namespaces)

@@ -72,6 +72,8 @@ CONVERTER_NOT_ALLOWED: Final = (
     "ConverterNotAllowed"  # the chart's operator.allowedConverterImages has no prefix of this image: ask
 )
 # whoever installed the chart to add one, or name an image that has one
+OBJECT_UNREADABLE: Final = "ObjectUnreadable"  # another version wrote an object, or somebody damaged it; the message
+# names it and says what to do: until then nothing of its EdgeModel is touched
 INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
 
 # --- why a candidate failed while nodes served it ---
@@ -88,6 +90,12 @@ GOLDEN_MISMATCH: Final = "GoldenMismatch"  # the artifact answers otherwise on t
 MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
 CRASH_LOOP: Final = "CrashLoop"
 IMAGE_PULL_FAILED: Final = "ImagePullFailed"
-UNSCHEDULABLE: Final = "Unschedulable"
+UNSCHEDULABLE: Final = "Unschedulable"  # no node has room for the pod, or none tolerates it; the message is the
+# scheduler's: free resources, or mend spec.serving.resources and spec.placement.tolerations
+CONTAINER_NOT_STARTED: Final = "ContainerNotStarted"  # the kubelet cannot make or start the container; the message has
+# its word (CreateContainerConfigError, RunContainerError, ...): mostly a Secret or a volume is missing
+POD_EVICTED: Final = "PodEvicted"  # the kubelet ended the pod to save its node; the message says of what it ran short
+POD_NOT_ADMITTED: Final = "PodNotAdmitted"  # the kubelet refused the pod: the node has not what it asks for
+POD_FAILED: Final = "PodFailed"  # the kubelet ended the pod for a reason of its own, which the message has
 NODE_READY_TIMEOUT: Final = "NodeReadyTimeout"
 NODE_LOST: Final = "NodeLost"  # offline after its switch

@@ -32,6 +32,7 @@ from edge_operator.decide.artifact import target_name
 from edge_operator.decide.observation import (
     Applied,
     CompressionJob,
+    HostPortClaim,
     Node,
     Observation,
     OperatorSettings,
@@ -275,7 +276,11 @@ class Simulation:
             pods=tuple(self.pods.values()),
             nodes=tuple(self.nodes.values()),
             applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
-            host_port_rivals=self.rivals,
+            created="2026-01-01T00:00:00Z",
+            host_port_claims=tuple(
+                HostPortClaim(namespace, name, f"uid-{name}", created="2025", node_selector={})
+                for namespace, name in (rival.split("/") for rival in self.rivals)
+            ),
             name_taken=self.name_taken,
             pods_lost=dict(self.pods_lost),
             pins_seen=dict(self.pins_seen),

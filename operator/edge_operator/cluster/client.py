@@ -10,7 +10,7 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from edge_operator.kinds import PLURALS
+from edge_operator.kinds import plural
 from edgemodel.names import FIELD_MANAGER
 
 Object = dict[str, Any]
@@ -150,7 +150,7 @@ class Cluster:
 def _path(api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     place = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{place}/{PLURALS[kind]}" + (f"/{name}" if name else "")
+    return f"{root}{place}/{plural(kind)}" + (f"/{name}" if name else "")
 
 
 def _message(body: str) -> str:

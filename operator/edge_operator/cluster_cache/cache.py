@@ -1,18 +1,24 @@
-"""Slim stores of what the operator watches, and the observation of one EdgeModel made from them.
+"""What the operator knows of the cluster, and the observation of one EdgeModel made from it.
 
-Events of the watch and answers to our own writes go through the same door, so that a pass never runs on
+Events of the watch and answers to the operator's own writes go through the same door, so that a pass never runs on
 a state older than its own last write.
 """
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
+from edge_operator.cluster_cache.clocks import Clocks
+from edge_operator.cluster_cache.kinds import BY_KIND
+from edge_operator.cluster_cache.salvage import revisions_in_status, status_of, variants_in_spec
+from edge_operator.cluster_cache.store import Identity, Key, ObjectStore, Stored
 from edge_operator.decide.observation import (
     Applied,
     CompressionJob,
+    HostPortClaim,
     Node,
     Observation,
     OperatorSettings,
@@ -20,73 +26,35 @@ from edge_operator.decide.observation import (
     PreflightJob,
     Revision,
 )
-from edge_operator.decide.placement import matches
+from edge_operator.decide.possible_pins import PinNames, all_labels
 from edge_operator.decide.samples import Samples
+from edge_operator.decide.suspension import SuspendedModel, UnreadableObject
 from edge_operator.from_api import (
+    CachedEdgeModel,
+    ForeignService,
+    JobObject,
+    JobPod,
     Raw,
-    is_preflight,
-    made_by_daemonset,
-    read_applied,
-    read_job,
-    read_node,
-    read_pod,
-    read_preflight_job,
-    read_revision,
+    compression_job,
+    preflight_job,
 )
-from edgemodel.names import (
-    API_VERSION,
-    COMPONENT_PULLER,
-    COMPONENT_SERVER,
-    LABEL_COMPONENT,
-    LABEL_MODEL,
-    deferral_key,
-    pin_key,
-    puller_of,
-)
+from edgemodel import reasons
+from edgemodel.names import DEFAULT_VARIANT
 from edgemodel.progress import StepBegun
-from edgemodel.spec import EdgeModelSpec, parse_spec
 
-Key = tuple[str, str]
-"""(namespace, name) of an EdgeModel."""
+log = logging.getLogger(__name__)
 
-WATCHED = (
-    ("v1", "Node", ""),
-    (API_VERSION, "EdgeModel", ""),
-    (API_VERSION, "EdgeModelRevision", ""),
-    ("batch/v1", "Job", LABEL_MODEL),
-    ("apps/v1", "DaemonSet", LABEL_MODEL),
-    ("v1", "Service", ""),
-    ("networking.k8s.io/v1", "NetworkPolicy", LABEL_MODEL),
-    ("v1", "Pod", LABEL_MODEL),
-)
+UNREADABLE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""Exceptions of ``from_api`` for an object that is not as its schema says."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class CachedEdgeModel:
-    """What is kept of an EdgeModel."""
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    created: str
-    spec: EdgeModelSpec
-    status: dict[str, Any]
-    deleting: bool = False
-
-
-@dataclass
-class Owned:
-    """What belongs to one EdgeModel, by name."""
-
-    revisions: dict[str, Revision] = field(default_factory=dict)
-    jobs: dict[str, Raw] = field(default_factory=dict)
-    job_pods: dict[str, Raw] = field(default_factory=dict)
-    steps: dict[str, StepBegun] = field(default_factory=dict)
-    """By pod of a Job: the last that it began."""
-    pods: dict[str, Pod] = field(default_factory=dict)
-    applied: dict[tuple[str, str], Applied] = field(default_factory=dict)
-    pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
+class _Unreadable:
+    told: UnreadableObject
+    owner: Key | None
+    raw: Raw
 
 
 class ClusterCache:
@@ -96,298 +64,328 @@ class ClusterCache:
         changed: Callable[[Key], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """``changed`` is called with every EdgeModel whose next pass may decide otherwise."""
         self.settings = settings
-        self.models: dict[Key, CachedEdgeModel] = {}
-        self.nodes: dict[str, Node] = {}
-        self.owned: defaultdict[Key, Owned] = defaultdict(Owned)
         self.samples: dict[Key, Samples] = {}
+        self.clocks = Clocks(clock)
         self._changed = changed
-        self._clock = clock
-        self._pins_seen: dict[tuple[str, str], datetime] = {}
-        self._back_since: dict[str, datetime] = {}
-        self._api_back_since: datetime | None = None
-        self._versions: dict[tuple[str, str, str], int] = {}
-        self._foreign_services: set[Key] = set()
-        """Services that are nobody's of ours: an EdgeModel of that name must not take one over."""
-
-        self.unreadable: set[tuple[str, str, str]] = set()
-        """Objects that an older or newer operator wrote otherwise: while there are any, nothing is swept away."""
+        self._store = ObjectStore()
+        self._unreadable: dict[Identity, _Unreadable] = {}
+        self._unreadable_of: defaultdict[Key, set[Identity]] = defaultdict(set)
+        self._steps: dict[Key, StepBegun] = {}
+        """By (namespace, pod) of a compression Job: the last step that it began."""
+        self._host_ports: defaultdict[int, set[Key]] = defaultdict(set)
+        self._nodes: tuple[Node, ...] | None = None
 
     # --- in ---
 
     def see(self, raw: Raw) -> None:
-        """An object as it is now. One older than what is known is ignored."""
-        identity = _identity(raw)
-        if _is_foreign(raw):
-            if identity[1:] not in self._foreign_services:
-                self._foreign_services.add(identity[1:])
-                self._changed(identity[1:])
-            return
+        """Takes an object as it is now; one older than what is known is ignored.
+
+        An object that cannot be read is logged and listed in ``unreadable``; what was known of it before stays.
+        """
+        kind, identity = BY_KIND[raw["kind"]], _identity(raw)
         version = int(raw["metadata"]["resourceVersion"])
-        if version < self._versions.get(identity, 0):
+        if self._store.is_older(identity, version):
             return
-        self.unreadable.add(identity)
-        self._store(raw)
-        self.unreadable.discard(identity)
-        self._versions[identity] = version
+        owner = kind.owner(raw)
+        known = self._store.get(identity)
+        try:
+            value = kind.read(raw)
+        except UNREADABLE_ERRORS as error:
+            problem = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
+            self._cannot_read(raw, owner, reasons.OBJECT_UNREADABLE, problem)
+            value = known.value if known is not None else None
+        else:
+            self._can_read(identity)
+        self._put(identity, Stored(version, owner, value))
 
     def forget(self, raw: Raw) -> None:
-        """An object is gone, unless a newer one of its name is known: the end of the old may be heard of after it."""
-        kind, namespace, name = identity = _identity(raw)
-        if kind == "Service" and (namespace, name) in self._foreign_services:
-            self._foreign_services.discard((namespace, name))
-            self._changed((namespace, name))
-            return
-        if int(raw["metadata"].get("resourceVersion", self._versions.get(identity, 0))) < self._versions.get(
-            identity, 0
-        ):
-            return
-        self._versions.pop(identity, None)
-        self.unreadable.discard(identity)
-        if kind == "Node":
-            gone = self.nodes.pop(name, None)
-            self._back_since.pop(name, None)
-            if gone is not None:
-                self._note_pins(name, gone.pins, frozenset())
-                self._all_changed()
-        elif kind == "EdgeModel":
-            self.models.pop((namespace, name), None)
-            self.samples.pop((namespace, name), None)
-            self._all_changed()
-            self._changed((namespace, name))
-        else:
-            key = _owner(raw)
-            owned = self.owned[key]
-            if kind == "EdgeModelRevision":
-                owned.revisions.pop(name, None)
-                for lost in [lost for lost in owned.pods_lost if lost[1] == name]:
-                    del owned.pods_lost[lost]
-            elif kind == "Job":
-                owned.jobs.pop(name, None)
-            elif kind == "Pod":
-                pod = owned.pods.pop(name, None)
-                if pod is not None:
-                    owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
-                owned.job_pods.pop(name, None)
-                owned.steps.pop(name, None)
-            else:
-                owned.applied.pop((kind, name), None)
-            self._changed(key)
+        """Takes the end of an object, unless a newer one of its name is known: that of the old may be heard of late."""
+        identity = _identity(raw)
+        version = raw["metadata"].get("resourceVersion")
+        if version is None or not self._store.is_older(identity, int(version)):
+            self._forget(identity)
+
+    def forget_node(self, name: str) -> None:
+        self._forget(("Node", "", name))
 
     def prune(self, kind: str, seen: Iterable[Raw], listed_at: int) -> None:
         """Forgets objects of ``kind`` that a complete listing did not have: a watch gap hid their end.
 
         What is newer than ``listed_at``, the resourceVersion of the listing, stays.
         """
-        alive = {_identity(raw) for raw in seen}
-        if kind == "Service":
-            self._foreign_services &= {identity[1:] for identity in alive}
-        gone = [i for i, version in self._versions.items() if i[0] == kind and i not in alive and version <= listed_at]
-        for identity in gone:
-            labels = {LABEL_MODEL: self._model_of(identity)}
-            meta = {"namespace": identity[1], "name": identity[2], "labels": labels}
-            self.forget({"kind": kind, "metadata": meta})
+        alive = {_identity(raw)[1:] for raw in seen}
+        gone = [
+            key for key, stored in self._store.kind(kind).items() if key not in alive and stored.version <= listed_at
+        ]
+        for namespace, name in gone:
+            self._forget((kind, namespace, name))
 
     def set_samples(self, key: Key, samples: Samples) -> None:
-        """Prometheus answered, or did not."""
-        if key in self.models:
+        """Takes the answer of Prometheus, or that there was none."""
+        if self._model(key) is not None:
             self.samples[key] = samples
             self._changed(key)
-
-    def set_progress(self, namespace: str, pod: str, step: StepBegun) -> bool:
-        """A compression Job's pod begins a step. False when there is no such pod."""
-        for key, owned in self.owned.items():
-            if key[0] == namespace and pod in owned.job_pods:
-                if _put(owned.steps, pod, step):
-                    self._changed(key)
-                return True
-        return False
-
-    def api_is_back(self) -> None:
-        """It did not answer for a while, to nodes as little as to us."""
-        self._api_back_since = self._clock()
 
     def forget_samples(self, key: Key) -> None:
         self.samples.pop(key, None)
 
+    def set_progress(self, namespace: str, pod: str, step: StepBegun) -> bool:
+        """Takes the step that the pod of a compression Job begins. Returns False when there is no such pod."""
+        stored = self._store.get(("Pod", namespace, pod))
+        if stored is None or stored.owner is None or not isinstance(stored.value, JobPod):
+            return False
+        if self._steps.get((namespace, pod)) != step:
+            self._steps[namespace, pod] = step
+            self._changed(stored.owner)
+        return True
+
+    def api_is_back(self) -> None:
+        """The API server did not answer for a while, to nodes as little as to the operator."""
+        self.clocks.api_is_back()
+
     # --- out ---
 
-    def observe(self, key: Key) -> Observation | None:
-        """None when the EdgeModel is gone or going."""
-        model = self.models.get(key)
+    @property
+    def models(self) -> dict[Key, CachedEdgeModel]:
+        """Every EdgeModel that was once readable."""
+        stored = self._store.kind("EdgeModel")
+        return {key: item.value for key, item in stored.items() if item.value is not None}
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        if self._nodes is None:
+            stored = self._store.kind("Node").values()
+            self._nodes = tuple(item.value for item in stored if item.value is not None)
+        return self._nodes
+
+    @property
+    def unreadable(self) -> list[UnreadableObject]:
+        return [item.told for item in self._unreadable.values()]
+
+    @property
+    def unreadable_owners(self) -> frozenset[Key]:
+        """The EdgeModels of the unreadable objects; the name is empty for an object that names none."""
+        return frozenset(self._unreadable_of)
+
+    def revisions(self, key: Key) -> Collection[Revision]:
+        return self._store.owned(key, Revision)
+
+    def pods(self, key: Key) -> Collection[Pod]:
+        return self._store.owned(key, Pod)
+
+    def all_revisions(self) -> Iterable[tuple[Key, Revision]]:
+        """Yields every readable revision with its EdgeModel, which may be gone."""
+        return ((owner, revision) for owner in self._store.owners() for revision in self._store.owned(owner, Revision))
+
+    def compressing(self) -> frozenset[Key]:
+        """Returns the EdgeModels that have a compression Job that runs."""
+        return frozenset(
+            owner
+            for owner in self._store.owners()
+            if any(job.finished is None and not job.is_preflight for job in self._store.owned(owner, JobObject))
+        )
+
+    def observe(self, key: Key) -> Observation | SuspendedModel | None:
+        """Returns None when the EdgeModel is gone or going."""
+        model, unreadable = self._model(key), self._unreadable_of.get(key)
+        if unreadable:
+            return self._suspended(key, unreadable)
         if model is None or model.deleting:
             return None
-        owned = self.owned[key]
+        jobs, preflights = self._jobs(key)
         return Observation(
             namespace=model.namespace,
             name=model.name,
             uid=model.uid,
             generation=model.generation,
+            created=model.created,
             spec=model.spec,
             status=model.status,
             settings=self.settings,
-            revisions=tuple(owned.revisions.values()),
-            jobs=tuple(_jobs(owned)),
-            preflights=tuple(_preflights(owned)),
-            pods=tuple(owned.pods.values()),
-            nodes=tuple(self.nodes.values()),
-            applied=tuple(owned.applied.values()),
-            host_port_rivals=self._rivals(model),
-            name_taken=key in self._foreign_services,
-            pods_lost=dict(owned.pods_lost),
-            pins_seen=self._pins_seen,
-            back_since=self._back_since,
-            api_back_since=self._api_back_since,
+            revisions=tuple(self._store.owned(key, Revision)),
+            jobs=jobs,
+            preflights=preflights,
+            pods=tuple(self._store.owned(key, Pod)),
+            nodes=self.nodes,
+            applied=tuple(self._store.owned(key, Applied)),
+            host_port_claims=self._claims(model),
+            name_taken=bool(self._store.owned(key, ForeignService)),
+            pods_lost=dict(self.clocks.pods_lost(key)),
+            pins_seen=self.clocks.pins_seen,
+            back_since=self.clocks.back_since,
+            api_back_since=self.clocks.api_back_since,
             samples=self.samples.get(key),
         )
 
-    def valid_pins(self) -> frozenset[str]:
-        """Every pin, and deferral, that a known EdgeModel could have set."""
-        pins = set()
-        for key, model in self.models.items():
-            status = model.status
-            names = {revision.name for revision in self.owned[key].revisions.values()}
-            names |= {name for name in (status.get("stableRevision"), status.get("candidateRevision")) if name}
-            names |= {item["name"] for item in status.get("rejectedRevisions") or ()}
-            variants = {variant.name for variant in model.spec.variants}
-            for revision in self.owned[key].revisions.values():
-                variants |= {variant["name"] for variant in revision.spec["variants"]}
-            variants |= {puller_of(variant) for variant in variants}
-            pins |= {pin_key(*key, name, variant) for name in names for variant in variants}
-            pins |= {deferral_key(*key, name) for name in names}
-        return frozenset(pins)
+    def stray_labels(self) -> dict[str, frozenset[str]]:
+        """Returns the pins and deferrals that no EdgeModel can have set, by node.
+
+        Of an object that cannot be read everything that it may have set is kept, and a node that cannot be read keeps
+        all it has.
+        """
+        valid = all_labels(self._pin_names()) | self._pins_of_unreadable_owners()
+        strays = {
+            node.name: (node.pins | node.deferrals) - valid
+            for node in self.nodes
+            if ("Node", "", node.name) not in self._unreadable
+        }
+        return {name: labels for name, labels in strays.items() if labels}
 
     # --- inside ---
 
-    def _store(self, raw: Raw) -> None:
-        kind, namespace, name = _identity(raw)
+    def _model(self, key: Key) -> CachedEdgeModel | None:
+        stored = self._store.get(("EdgeModel", *key))
+        model: CachedEdgeModel | None = stored.value if stored is not None else None
+        return model
+
+    def _put(self, identity: Identity, stored: Stored[object]) -> None:
+        known = self._store.get(identity)
+        self._store.put(identity, stored)
+        before, owner = (known.value, known.owner) if known is not None else (None, stored.owner)
+        if (before, owner) != (stored.value, stored.owner):
+            self._react(identity, before, stored.value, {owner, stored.owner})
+        elif identity[0] == "EdgeModel" and stored.owner is not None:  # each listing anew makes a pass of each
+            self._changed(stored.owner)
+
+    def _cannot_read(self, raw: Raw, owner: Key | None, reason: str, problem: str) -> None:
+        identity = kind, namespace, name = _identity(raw)
+        place = f"{name} -n {namespace}" if namespace else name
+        cure = BY_KIND[kind].cure or f"delete it, and the operator makes it anew: kubectl delete {kind.lower()} {place}"
+        told = UnreadableObject(kind, namespace, name, reason, problem, cure)
+        known = self._unreadable.get(identity)
+        if known is None or known.told != told:
+            log.error("%s", told)
+        self._drop_unreadable(identity)
+        self._unreadable[identity] = _Unreadable(told, owner, raw)
+        if owner is not None:
+            self._unreadable_of[owner].add(identity)
+            self._changed(owner)
+
+    def _can_read(self, identity: Identity) -> None:
+        known = self._drop_unreadable(identity)
+        if known is not None and known.owner is not None:
+            self._changed(known.owner)
+
+    def _drop_unreadable(self, identity: Identity) -> _Unreadable | None:
+        known = self._unreadable.pop(identity, None)
+        if known is not None and known.owner is not None:
+            self._unreadable_of[known.owner].discard(identity)
+            if not self._unreadable_of[known.owner]:
+                del self._unreadable_of[known.owner]
+        return known
+
+    def _suspended(self, key: Key, unreadable: Iterable[Identity]) -> SuspendedModel | None:
+        """Returns None where there is no EdgeModel to tell it of."""
+        told = tuple(self._unreadable[identity].told for identity in sorted(unreadable))
+        own, model = self._unreadable.get(("EdgeModel", *key)), self._model(key)
+        if own is not None:
+            meta = own.raw["metadata"]
+            if "deletionTimestamp" in meta:
+                return None
+            return SuspendedModel(*key, meta["uid"], meta.get("generation", 0), status_of(own.raw), told)
+        if model is None or model.deleting:
+            return None
+        return SuspendedModel(*key, model.uid, model.generation, model.status, told)
+
+    def _pin_names(self) -> Iterator[PinNames]:
+        """Yields the names of every EdgeModel's pins; one that cannot be read may have set what it seems to name."""
+        for key in {*self._store.kind("EdgeModel"), *self._unreadable_of}:
+            model, revisions = self._model(key), self._store.owned(key, Revision)
+            names = {revision.name for revision in revisions}
+            variants = {variant["name"] for revision in revisions for variant in revision.spec["variants"]}
+            if model is not None:
+                names |= revisions_in_status(model.status)
+                variants |= {variant.name for variant in model.spec.variants}
+            for kind, namespace, name in self._unreadable_of.get(key, ()):
+                raw = self._unreadable[kind, namespace, name].raw
+                names |= revisions_in_status(raw.get("status"))
+                names |= {name} if kind == "EdgeModelRevision" else set()
+                variants |= {DEFAULT_VARIANT} | variants_in_spec(raw)
+            yield PinNames(*key, frozenset(names), frozenset(variants))
+
+    def _pins_of_unreadable_owners(self) -> frozenset[str]:
+        """Returns the pins that DaemonSets select whose EdgeModel has an object that cannot be read."""
+        owned = (applied for key in self._unreadable_of for applied in self._store.owned(key, Applied))
+        return frozenset(pin for applied in owned for pin in applied.pins)
+
+    def _forget(self, identity: Identity) -> None:
+        self._can_read(identity)
+        known = self._store.remove(identity)
+        if known is None:
+            return
+        if identity[0] == "EdgeModel":
+            self.samples.pop(identity[1:], None)
+        elif identity[0] == "EdgeModelRevision" and known.owner is not None:
+            self.clocks.forget_revision(known.owner, identity[2])
+        self._react(identity, known.value, None, {known.owner})
+        if known.owner is not None and self._store.owns_nothing(known.owner):
+            self.clocks.forget_owner(known.owner)
+
+    def _react(self, identity: Identity, before: object, after: object, owners: set[Key | None]) -> None:
+        """Keeps clocks and indices in step with one object, and tells which EdgeModels may decide otherwise."""
+        kind, namespace, name = identity
+        concerned = {owner for owner in owners if owner is not None}
         if kind == "Node":
-            view = read_node(raw)
-            if self.nodes.get(name) != view:
-                known = self.nodes.get(name)
-                if view.online and known is not None and not known.online:
-                    self._back_since[name] = self._clock()
-                self._note_pins(name, known.pins if known is not None else frozenset(), view.pins)
-                self.nodes[name] = view
-                self._all_changed()
+            self._nodes = None
+            self.clocks.node_changed(_as(Node, before), _as(Node, after))
+            concerned.update(self._store.kind("EdgeModel"))
         elif kind == "EdgeModel":
-            self.models[namespace, name] = _model(raw)
-            self._changed((namespace, name))
-        else:
-            key = _owner(raw)
-            if self._store_owned(self.owned[key], kind, name, raw):
-                self._changed(key)
+            concerned |= self._claim(identity[1:], _as(CachedEdgeModel, before), _as(CachedEdgeModel, after))
+        elif kind == "Pod":
+            for owner in concerned:
+                self.clocks.pod_changed(owner, _as(Pod, before), _as(Pod, after))
+            if after is None:
+                self._steps.pop((namespace, name), None)
+        for key in concerned:
+            self._changed(key)
 
-    def _note_pins(self, node: str, before: frozenset[str], after: frozenset[str]) -> None:
-        for pin in before - after:
-            self._pins_seen.pop((node, pin), None)
-        for pin in after - before:
-            self._pins_seen[node, pin] = self._clock()
+    def _claim(self, key: Key, before: CachedEdgeModel | None, after: CachedEdgeModel | None) -> set[Key]:
+        """Keeps the index of host ports. Returns the EdgeModels that want the same one, before or after."""
+        rivals: set[Key] = set()
+        port_before = before.spec.serving.host_port if before is not None else None
+        port_after = after.spec.serving.host_port if after is not None else None
+        if port_before is not None:
+            rivals |= self._host_ports[port_before]
+            self._host_ports[port_before].discard(key)
+        if port_after is not None:
+            rivals |= self._host_ports[port_after]
+            self._host_ports[port_after].add(key)
+        return rivals
 
-    def _store_owned(self, owned: Owned, kind: str, name: str, raw: Raw) -> bool:
-        """True when what is kept of it changed."""
-        if kind == "EdgeModelRevision":
-            return _put(owned.revisions, name, read_revision(raw))
-        if kind == "Job":
-            return _put(owned.jobs, name, raw)
-        if kind == "Pod":
-            if raw["metadata"]["labels"].get(LABEL_COMPONENT) in (COMPONENT_SERVER, COMPONENT_PULLER):
-                if not made_by_daemonset(raw):
-                    return False
-                pod = read_pod(raw)
-                known = owned.pods.get(name)
-                if pod.terminating and not (known is not None and known.terminating):
-                    owned.pods_lost[pod.node, pod.revision, pod.variant] = self._clock()
-                return _put(owned.pods, name, pod)
-            return _put(owned.job_pods, name, raw)
-        return _put(owned.applied, (kind, name), read_applied(raw))
-
-    def _rivals(self, model: CachedEdgeModel) -> tuple[str, ...]:
+    def _claims(self, model: CachedEdgeModel) -> tuple[HostPortClaim, ...]:
         port = model.spec.serving.host_port
         if port is None:
             return ()
-        mine = {node.name for node in self.nodes.values() if matches(model.spec.node_selector, node.labels)}
+        others = (self._model(key) for key in sorted(self._host_ports[port]))
         return tuple(
-            f"{other.namespace}/{other.name}"
-            for other in self.models.values()
-            if other.spec.serving.host_port == port
-            and (other.created, other.uid) < (model.created, model.uid)
-            and any(
-                node.name in mine and matches(other.spec.node_selector, node.labels) for node in self.nodes.values()
-            )
+            HostPortClaim(other.namespace, other.name, other.uid, other.created, other.spec.node_selector)
+            for other in others
+            if other is not None and other.uid != model.uid
         )
 
-    def _model_of(self, identity: tuple[str, str, str]) -> str:
-        kind, namespace, name = identity
-        for key, owned in self.owned.items():
-            if key[0] == namespace and (
-                name in owned.revisions
-                or name in owned.jobs
-                or name in owned.pods
-                or name in owned.job_pods
-                or (kind, name) in owned.applied
-            ):
-                return key[1]
-        return ""
-
-    def _all_changed(self) -> None:
-        for key in self.models:
-            self._changed(key)
-
-
-def _jobs(owned: Owned) -> list[CompressionJob]:
-    return [_job(owned, raw) for raw in owned.jobs.values() if not is_preflight(raw)]
+    def _jobs(self, key: Key) -> tuple[tuple[CompressionJob, ...], tuple[PreflightJob, ...]]:
+        newest: dict[str, JobPod] = {}
+        for pod in self._store.owned(key, JobPod):
+            known = newest.get(pod.job_uid)
+            if known is None or pod.created > known.created:
+                newest[pod.job_uid] = pod
+        compressions, preflights = [], []
+        for job in self._store.owned(key, JobObject):
+            its = newest.get(job.uid)
+            if job.is_preflight:
+                preflights.append(preflight_job(job, its))
+            else:
+                step = self._steps.get((key[0], its.name)) if its is not None else None
+                compressions.append(compression_job(job, its, step))
+        return tuple(compressions), tuple(preflights)
 
 
-def _preflights(owned: Owned) -> list[PreflightJob]:
-    return [read_preflight_job(raw, _newest_pod(owned, raw)) for raw in owned.jobs.values() if is_preflight(raw)]
-
-
-def _job(owned: Owned, raw: Raw) -> CompressionJob:
-    newest = _newest_pod(owned, raw)
-    step = owned.steps.get(newest["metadata"]["name"]) if newest is not None else None
-    return replace(read_job(raw, newest), step=step)
-
-
-def _newest_pod(owned: Owned, job: Raw) -> Raw | None:
-    uid = job["metadata"]["uid"]
-    pods = [
-        pod
-        for pod in owned.job_pods.values()
-        if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or ())
-    ]
-    return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
-
-
-def _put(store: dict[Any, Any], key: Any, value: Any) -> bool:
-    changed = bool(store.get(key) != value)
-    store[key] = value
-    return changed
-
-
-def _is_foreign(raw: Raw) -> bool:
-    return raw["kind"] == "Service" and LABEL_MODEL not in (raw["metadata"].get("labels") or {})
-
-
-def _identity(raw: Raw) -> tuple[str, str, str]:
+def _identity(raw: Raw) -> Identity:
     meta = raw["metadata"]
     return raw["kind"], meta.get("namespace", ""), meta["name"]
 
 
-def _owner(raw: Raw) -> Key:
-    meta = raw["metadata"]
-    return meta["namespace"], (meta.get("labels") or {}).get(LABEL_MODEL, "")
-
-
-def _model(raw: Raw) -> CachedEdgeModel:
-    meta = raw["metadata"]
-    return CachedEdgeModel(
-        namespace=meta["namespace"],
-        name=meta["name"],
-        uid=meta["uid"],
-        generation=meta["generation"],
-        created=meta["creationTimestamp"],
-        spec=parse_spec(raw["spec"]),
-        status=raw.get("status") or {},
-        deleting="deletionTimestamp" in meta,
-    )
+def _as(expected: type[T], value: object) -> T | None:
+    return value if isinstance(value, expected) else None

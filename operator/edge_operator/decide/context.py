@@ -8,6 +8,7 @@ from typing import Any
 from edge_operator.decide.analysis import Judgement, OnTrial, Reported, WaveBaseline, judge, report
 from edge_operator.decide.artifact import Artifact
 from edge_operator.decide.fleet import Fleet
+from edge_operator.decide.host_ports import host_port_rivals
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement import Placement
 from edge_operator.decide.preflight import Preflight
@@ -114,7 +115,7 @@ class PassContext:
             and self.target != self.memory.stable
             and self.target not in self.memory.rejected
             and bool(self.placement.placed)
-            and not self.observation.host_port_rivals
+            and not host_port_rivals(self.observation)
             and not self.observation.name_taken
             and self.preflight.done
             and self.preflight.rejection is None

@@ -7,7 +7,8 @@ from functools import cached_property
 from edge_operator.decide.node_health import serving_pod
 from edge_operator.decide.observation import Node, Observation, Pod
 from edge_operator.decide.placement import Placed, Placement, matches
-from edgemodel.names import deferral_key, pin_key, puller_of
+from edge_operator.decide.possible_pins import PinNames
+from edgemodel.names import pin_key, puller_of
 from edgemodel.verdict import Verdict
 
 MAX_LIVE = 3
@@ -50,7 +51,7 @@ class Fleet:
         candidate: str | None,
         now: datetime,
     ) -> "Fleet":
-        names = {revision.name for revision in observation.revisions} | rejected
+        names = {revision.name for revision in observation.revisions} | rejected | ({stable} if stable else set())
         variants = {variant.name for variant in observation.spec.variants}
         own = {
             revision.name: tuple((item["name"], item.get("nodeSelector") or {}) for item in revision.spec["variants"])
@@ -58,13 +59,8 @@ class Fleet:
         }
         others = {name: items for name, items in own.items() if {variant for variant, _ in items} != variants}
         variants = variants.union(variant for items in others.values() for variant, _ in items)
-        variants |= {puller_of(variant) for variant in variants}
-        known = {
-            pin_key(observation.namespace, observation.name, name, variant): (name, variant)
-            for name in names | ({stable} if stable else set())
-            for variant in variants
-        }
-        deferrals = {name: deferral_key(observation.namespace, observation.name, name) for name in names}
+        named = PinNames(observation.namespace, observation.name, frozenset(names), frozenset(variants))
+        known, deferrals = named.pins, {revision: label for label, revision in named.deferrals.items()}
         deferral = deferrals.pop(candidate or "", None)
         ended = frozenset(deferrals.values())
         return cls(observation, placement, stable, rejected, now, candidate, deferral, ended, known, others)

@@ -110,11 +110,25 @@ class Revision:
 
 @dataclass(frozen=True)
 class Applied:
-    """A DaemonSet or Service of this EdgeModel; ``applied`` is the hash of what was last applied."""
+    """A DaemonSet, Service or NetworkPolicy of this EdgeModel; ``applied`` is the hash of what was last applied."""
 
     kind: str
     name: str
     applied: str
+    pins: frozenset[str] = frozenset()
+    """Pins of the nodes that a DaemonSet runs on."""
+
+
+@dataclass(frozen=True)
+class HostPortClaim:
+    """Another EdgeModel with the same ``serving.hostPort``."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: str
+    """As the API server writes it: such times sort as texts."""
+    node_selector: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -162,8 +176,10 @@ class Observation:
     applied: tuple[Applied, ...] = ()
     name_taken: bool = False
     """A Service of our name is there that is not ours."""
-    host_port_rivals: tuple[str, ...] = ()
-    """``namespace/name`` of older EdgeModels with the same serving.hostPort whose nodes overlap with ours."""
+    created: str = ""
+    """As the API server writes it."""
+    host_port_claims: tuple[HostPortClaim, ...] = ()
+    """The other EdgeModels that want the same host port, on whatever nodes."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     """(node, revision, variant) -> when a pod of it was last seen to go, as far as this process saw."""
     pins_seen: Mapping[tuple[str, str], datetime] = field(default_factory=dict)

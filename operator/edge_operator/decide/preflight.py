@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordPreflight, StartPreflight
+from edge_operator.decide.host_ports import host_port_rivals
 from edge_operator.decide.observation import Node, Observation, PreflightJob, Revision
 from edge_operator.decide.placement import Placed, Placement, matches
 from edge_operator.decide.status import MESSAGE_MAX, timestamp
@@ -88,7 +89,7 @@ def decide_preflight(
     if observation.spec.preflight is None or target in settled or on_trial:
         known = known if _is_over(known) else None
         return Preflight(known, actions=(*_stop(observation), *_record(revision, known)))
-    if not placement.placed or observation.name_taken or observation.host_port_rivals:
+    if not placement.placed or observation.name_taken or host_port_rivals(observation):
         return Preflight(known, actions=_stop(observation))
     if known is None:
         if observation.spec.rollout.paused:

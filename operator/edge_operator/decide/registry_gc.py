@@ -42,10 +42,16 @@ class ImagesInUse:
     references: frozenset[str] = frozenset()
     """``<repository>@sha256:…`` of every revision."""
     repositories: frozenset[str] = frozenset()
-    """Of the models whose compression Job runs."""
+    """Those of models whose compression Job runs, or of which something cannot be read."""
+    namespaces: frozenset[str] = frozenset()
+    """Those with an object that cannot be read and names no model."""
 
     def __contains__(self, image: TaggedImage) -> bool:
-        return image.reference in self.references or image.repository in self.repositories
+        return (
+            image.reference in self.references
+            or image.repository in self.repositories
+            or image.repository.partition("/")[0] in self.namespaces
+        )
 
 
 Seen = Mapping[TaggedImage, float | None]

@@ -2,6 +2,7 @@
 
 from edge_operator.decide import status as words
 from edge_operator.decide.context import PassContext
+from edge_operator.decide.host_ports import host_port_rivals
 from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.status import Condition
 from edgemodel import reasons
@@ -20,8 +21,8 @@ def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, .
             f"a Service {observation.namespace}/{observation.name} is there that is not this EdgeModel's: rename one"
         )
         return words.stalled(reasons.NAME_TAKEN, message)
-    if observation.host_port_rivals:
-        port, others = observation.spec.serving.host_port, ", ".join(observation.host_port_rivals)
+    if host_port_rivals(observation):
+        port, others = observation.spec.serving.host_port, ", ".join(host_port_rivals(observation))
         message = f"serving.hostPort {port} is taken on shared nodes by {others}"
         return words.stalled(reasons.HOST_PORT_CONFLICT, message)
     if target in memory.rejected:

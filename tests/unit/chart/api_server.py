@@ -10,16 +10,17 @@ from typing import Any
 from aiohttp import web
 
 from edge_operator.cluster_cache import WATCHED
-from edge_operator.kinds import PLURALS
+from edge_operator.kinds import plural
 from tests.unit.chart.rendering import Object
 
 SERVED = {
-    *((version, PLURALS[kind]) for version, kind, _ in WATCHED),
+    *((watched.api_version, plural(watched.kind)) for watched in WATCHED),
     # kopf waits until it has heard of these.
     ("v1", "namespaces"),
     ("v1", "events"),
     ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
 }
+KINDS = {plural(watched.kind): watched.kind for watched in WATCHED}
 CLUSTER_WIDE = {"nodes", "namespaces", "customresourcedefinitions"}
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 APPLY = "application/apply-patch+yaml"
@@ -119,7 +120,7 @@ def _kind_of(path: str) -> tuple[str, str]:
 
 def _discovery(root: str, version: str) -> Object:
     if version:
-        return {"resources": [_resource(plural) for served, plural in sorted(SERVED) if served == version]}
+        return {"resources": [_resource(name) for served, name in sorted(SERVED) if served == version]}
     if root == "api":
         return {"versions": ["v1"]}
     versions = [version.split("/") for version in sorted({version for version, _ in SERVED if "/" in version})]
@@ -131,11 +132,11 @@ def _discovery(root: str, version: str) -> Object:
     }
 
 
-def _resource(plural: str) -> dict[str, Any]:
+def _resource(name: str) -> dict[str, Any]:
     return {
-        "name": plural,
+        "name": name,
         "singularName": "",
-        "kind": next((kind for kind, known in PLURALS.items() if known == plural), plural),
-        "namespaced": plural not in CLUSTER_WIDE,
+        "kind": KINDS.get(name, name),
+        "namespaced": name not in CLUSTER_WIDE,
         "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
     }

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edge_operator.cluster_cache import ClusterCache, Key
+from edge_operator.decide.observation import Observation
 from edge_operator.endpoints import scrape_targets
 from edgemodel.names import (
     API_VERSION,
@@ -15,6 +16,7 @@ from edgemodel.names import (
     LABEL_MODEL,
     LABEL_REVISION,
     LABEL_VARIANT,
+    pin_key,
 )
 from tests.support.simulation import SETTINGS, model_spec
 
@@ -40,6 +42,12 @@ def revision(name: str, version: int) -> dict[str, Any]:
     return raw("EdgeModelRevision", name, version, spec={"fingerprint": "f", "variants": []})
 
 
+def pinned_node(name: str, version: int, *pins: str) -> dict[str, Any]:
+    node = raw("Node", name, version)
+    node["metadata"]["labels"] = dict.fromkeys(pins, "true")
+    return node
+
+
 def make() -> tuple[ClusterCache, list[Key]]:
     changed: list[Key] = []
     return ClusterCache(SETTINGS, changed.append), changed
@@ -50,7 +58,7 @@ def test_an_older_event_does_not_undo_what_our_own_write_answered() -> None:
     cache.see({**model(5), "status": {"stableRevision": "new"}})
     cache.see({**model(4), "status": {"stableRevision": "old"}})
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert observation.status == {"stableRevision": "new"}
 
 
@@ -62,7 +70,7 @@ def test_a_listing_prunes_what_is_gone_and_keeps_what_is_newer_than_itself() -> 
     cache.see(revision("m-new", 9))
     cache.prune("EdgeModelRevision", [revision("m-kept", 3)], listed_at=5)
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert {item.name for item in observation.revisions} == {"m-kept", "m-new"}
 
 
@@ -89,7 +97,7 @@ def test_when_a_node_was_last_away_is_remembered_and_when_the_api_server_was() -
         conditions = [{"type": "Ready", "status": ready, "lastTransitionTime": "2020-01-01T00:00:00Z"}]
         cache.see(raw("Node", name, version, status={"conditions": conditions}))
         observation = cache.observe(("vision", "m"))
-        assert observation is not None
+        assert isinstance(observation, Observation)
         return dict(observation.back_since), observation.api_back_since
 
     cache.see(model(1))
@@ -109,7 +117,8 @@ def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> 
     cache.forget(model(2))
     assert ("vision", "m") in changed
     assert cache.observe(("vision", "m")) is None
-    assert not cache.valid_pins()
+    cache.see(pinned_node("camera-1", 3, pin_key("vision", "m", "m-1", "default")))
+    assert cache.stray_labels() == {"camera-1": {pin_key("vision", "m", "m-1", "default")}}
 
 
 def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
@@ -118,7 +127,7 @@ def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
     cache.see(revision("m-1", 7))
     cache.forget(revision("m-1", 5))
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert [item.name for item in observation.revisions] == ["m-1"]
 
 
@@ -144,11 +153,11 @@ def test_when_a_node_lost_its_pod_is_remembered_until_the_revision_goes() -> Non
     cache.see(pod(4, deletionTimestamp="2026-01-01T00:00:00Z"))
     cache.forget(pod(5))
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert observation.pods_lost == {("camera-1", "m-1", "default"): datetime(2026, 1, 2, tzinfo=UTC)}
     cache.forget(revision("m-1", 6))
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert not observation.pods_lost
 
 
@@ -159,13 +168,13 @@ def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
     service["metadata"]["labels"] = {"app": "somebody-else"}
     cache.see(service)
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert observation.name_taken
     changed.clear()
     cache.forget(service)
     assert changed == [("vision", "m")]
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert not observation.name_taken
 
 
@@ -200,7 +209,7 @@ def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[di
     cache.see(served_revision(2))
     cache.see({**pod(3, ownerReferences=owners), "status": {"podIP": "198.18.1.7"}})
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert observation.pods == ()
     assert scrape_targets(cache) == []
 
@@ -221,7 +230,7 @@ def test_a_preflight_job_is_no_compression_job() -> None:
     cache.see({**pod, "status": {"containerStatuses": [{"state": waiting}]}})
     assert changed == [("vision", "m")]
     observation = cache.observe(("vision", "m"))
-    assert observation is not None
+    assert isinstance(observation, Observation)
     assert [(job.name, job.waits_for) for job in observation.preflights] == [
         ("m-5f1c-0a1b2c3d-1", "ErrImagePull: not yet")
     ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edge_operator.from_api import read_node, read_pod
+from edge_operator.from_api import read_node, read_server_pod
 from edgemodel import reasons
 from edgemodel.names import LABEL_REVISION, LABEL_VARIANT
 
@@ -25,7 +25,10 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
         ({"phase": "Unknown", "reason": "NodeLost"}, None),
         ({"phase": "Running", "conditions": [{"type": "Ready", "status": "Unknown"}]}, None),
         ({"phase": "Running", "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": None}]}, None),
-        ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, ("Evicted", "low on memory")),
+        (
+            {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
+            (reasons.POD_EVICTED, "Evicted: low on memory"),
+        ),
         (
             {"containerStatuses": [{"restartCount": 1, "state": None, "lastState": {"terminated": ENDED}}]},
             (reasons.CRASH_LOOP, "the server ends again and again (Error, exit code 1)"),
@@ -39,7 +42,7 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
 def test_a_pod_in_an_odd_state_is_not_ready_and_says_why_where_that_is_known(
     status: dict[str, Any], trouble: tuple[str, str] | None
 ) -> None:
-    view = read_pod(pod(status))
+    view = read_server_pod(pod(status))
     assert not view.ready
     assert view.ready_since is None
     assert view.trouble == trouble

@@ -5,27 +5,40 @@ from typing import Any
 import pytest
 
 from edge_operator import objects
-from edge_operator.from_api import read_job
+from edge_operator.decide.observation import CompressionJob
+from edge_operator.from_api import compression_job, read_job_pod
+from edge_operator.from_api import read_job as read_job_object
 from edgemodel import reasons
 from edgemodel.report import Failed, Published, decode, encode
 from edgemodel.task import TASK_VARIABLE, Task
 from tests.support.simulation import DIGEST, SETTINGS, Simulation, artifact_report
 
+MADE = "2026-01-01T00:00:00Z"
 FAILED = {"type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:01:00Z"}
 
 
 def job(*conditions: dict[str, Any]) -> dict[str, Any]:
-    meta = {"name": "m-1", "namespace": "vision", "uid": "u", "annotations": {"edgemodel.io/attempt": "2"}}
+    meta = {
+        "name": "m-1",
+        "namespace": "vision",
+        "uid": "u",
+        "creationTimestamp": MADE,
+        "annotations": {"edgemodel.io/attempt": "2"},
+    }
     return {"kind": "Job", "metadata": meta, "status": {"conditions": list(conditions)}}
 
 
 def pod(**status: Any) -> dict[str, Any]:
     container = {"name": "compress", "resources": {"limits": {"memory": "64Mi"}}}
     return {
-        "metadata": {"name": "m-1-x"},
+        "metadata": {"name": "m-1-x", "creationTimestamp": MADE},
         "spec": {"activeDeadlineSeconds": 30, "containers": [container]},
         "status": status,
     }
+
+
+def read_job(job: dict[str, Any], pod: dict[str, Any] | None) -> CompressionJob:
+    return compression_job(read_job_object(job), read_job_pod(pod) if pod is not None else None)
 
 
 def terminated(**state: Any) -> list[dict[str, Any]]:
@@ -40,6 +53,7 @@ def test_a_running_job_has_no_end() -> None:
 def test_a_job_says_which_server_its_artifacts_lie_on() -> None:
     observation = Simulation.with_nodes(1).observe()
     made = objects.job(observation, "m-1", 3, observation.spec)
+    made["metadata"] |= {"uid": "u", "creationTimestamp": MADE}
     view = read_job(made, None)
     assert (view.server_image, view.attempt) == (SETTINGS.server_image, 3)
     (container,) = made["spec"]["template"]["spec"]["containers"]

@@ -9,8 +9,9 @@ import pytest
 from edge_operator import objects
 from edge_operator.decide.actions import DeleteJob
 from edge_operator.decide.preflight import MAX_ATTEMPTS, MAX_CLASSES
-from edge_operator.from_api import read_preflight_job
+from edge_operator.from_api import preflight_job, read_job, read_job_pod
 from edgemodel import preflight_report, reasons, serving
+from edgemodel.names import COMPONENT_PREFLIGHT, LABEL_COMPONENT
 from edgemodel.preflight_report import Incompatible, Measurement
 from edgemodel.spec import parse_spec
 from edgemodel.verdict import Verdict
@@ -549,7 +550,9 @@ def ended(**pod_status: Any) -> Any:
     meta = {"name": "m-x-1", "namespace": "vision", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     job = {"kind": "Job", "metadata": meta, "status": {"conditions": [FAILED]}}
     spec = {"activeDeadlineSeconds": 30, "containers": [{"resources": {"limits": {"memory": "64Mi"}}}]}
-    return read_preflight_job(job, {"metadata": {"name": "p"}, "spec": spec, "status": pod_status})
+    labels = {LABEL_COMPONENT: COMPONENT_PREFLIGHT}
+    pod_meta = {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": labels}
+    return preflight_job(read_job(job), read_job_pod({"metadata": pod_meta, "spec": spec, "status": pod_status}))
 
 
 def terminated(**state: Any) -> list[dict[str, Any]]:

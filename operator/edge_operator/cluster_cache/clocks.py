@@ -1,0 +1,64 @@
+"""Times that the API server does not keep: when this process saw a pin appear, a pod go, a node come back.
+
+An operator that starts anew has seen nothing, and the decisions take that for a long time ago.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from edge_operator.cluster_cache.store import Key
+from edge_operator.decide.observation import Node, Pod
+
+PodPlace = tuple[str, str, str]
+"""(node, revision, variant) of a server pod."""
+
+
+class Clocks:
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.pins_seen: dict[tuple[str, str], datetime] = {}
+        """(node, pin) -> when the pin was first seen on the node."""
+        self.back_since: dict[str, datetime] = {}
+        """Node -> when it was last seen to come back."""
+        self.api_back_since: datetime | None = None
+        """When the API server last came back; None while it has not been away."""
+        self._pods_lost: dict[Key, dict[PodPlace, datetime]] = {}
+
+    def pods_lost(self, owner: Key) -> Mapping[PodPlace, datetime]:
+        """Returns when a pod of ``owner`` was last seen to go, by its place."""
+        return self._pods_lost.get(owner, {})
+
+    def api_is_back(self) -> None:
+        self.api_back_since = self._clock()
+
+    def node_changed(self, before: Node | None, after: Node | None) -> None:
+        """``before`` is None for a new node, ``after`` for one that is gone."""
+        name = (after or before).name if (after or before) else ""  # type: ignore[union-attr]
+        if after is None:
+            self.back_since.pop(name, None)
+        elif after.online and before is not None and not before.online:
+            self.back_since[name] = self._clock()
+        pins_before = before.pins if before is not None else frozenset()
+        pins_after = after.pins if after is not None else frozenset()
+        for pin in pins_before - pins_after:
+            self.pins_seen.pop((name, pin), None)
+        for pin in pins_after - pins_before:
+            self.pins_seen[name, pin] = self._clock()
+
+    def pod_changed(self, owner: Key, before: Pod | None, after: Pod | None) -> None:
+        """A pod is lost when it begins to terminate, and again when it is gone."""
+        if after is None and before is not None:
+            gone = before
+        elif after is not None and after.terminating and not (before is not None and before.terminating):
+            gone = after
+        else:
+            return
+        self._pods_lost.setdefault(owner, {})[gone.node, gone.revision, gone.variant] = self._clock()
+
+    def forget_revision(self, owner: Key, revision: str) -> None:
+        lost = self._pods_lost.get(owner, {})
+        for place in [place for place in lost if place[1] == revision]:
+            del lost[place]
+
+    def forget_owner(self, owner: Key) -> None:
+        self._pods_lost.pop(owner, None)

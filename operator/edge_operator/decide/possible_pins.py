@@ -1,0 +1,40 @@
+"""The pins and deferrals that can exist: every node label that an EdgeModel may have set.
+
+A pin is a hash, which tells nothing of what it was made of, so that it is found by making all that there can be.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgemodel.names import deferral_key, pin_key, puller_of
+
+
+@dataclass(frozen=True)
+class PinNames:
+    """The names that the pins of one EdgeModel are made of."""
+
+    namespace: str
+    model: str
+    revisions: frozenset[str]
+    variants: frozenset[str]
+    """Without pullers."""
+
+    @property
+    def pins(self) -> dict[str, tuple[str, str]]:
+        """Maps each pin to (revision, variant or its puller)."""
+        variants = self.variants | {puller_of(variant) for variant in self.variants}
+        return {
+            pin_key(self.namespace, self.model, revision, variant): (revision, variant)
+            for revision in self.revisions
+            for variant in variants
+        }
+
+    @property
+    def deferrals(self) -> dict[str, str]:
+        """Maps each deferral to its revision."""
+        return {deferral_key(self.namespace, self.model, revision): revision for revision in self.revisions}
+
+
+def all_labels(names: Iterable[PinNames]) -> frozenset[str]:
+    """Returns every pin and deferral of all these EdgeModels."""
+    return frozenset(label for item in names for label in (*item.pins, *item.deferrals))

@@ -1,0 +1,49 @@
+"""EdgeModels and their revisions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_operator.decide.observation import Revision
+from edge_operator.from_api.raw import Raw, parse_time
+from edgemodel.spec import EdgeModelSpec, parse_spec
+
+
+@dataclass(frozen=True)
+class CachedEdgeModel:
+    """An EdgeModel as the operator keeps it."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: str
+    spec: EdgeModelSpec
+    status: dict[str, Any]
+    deleting: bool = False
+
+
+def read_edge_model(raw: Raw) -> CachedEdgeModel:
+    meta = raw["metadata"]
+    return CachedEdgeModel(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta["generation"],
+        created=meta["creationTimestamp"],
+        spec=parse_spec(raw["spec"]),
+        status=raw.get("status") or {},
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def read_revision(raw: Raw) -> Revision:
+    meta = raw["metadata"]
+    return Revision(
+        name=meta["name"],
+        uid=meta["uid"],
+        fingerprint=raw["spec"]["fingerprint"],
+        created=parse_time(meta["creationTimestamp"]),
+        spec=raw["spec"],
+        verdict=(raw.get("status") or {}).get("verdict", ""),
+        preflight=(raw.get("status") or {}).get("preflight"),
+    )

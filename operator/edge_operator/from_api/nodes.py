@@ -1,0 +1,25 @@
+"""Nodes: their pins, and when they were last online."""
+
+from edge_operator.decide.observation import Node
+from edge_operator.from_api.raw import Raw, find_condition, parse_time
+from edgemodel.names import DEFERRAL_PREFIX, PIN_PREFIX
+
+
+def read_node(raw: Raw) -> Node:
+    labels = raw["metadata"].get("labels") or {}
+    status = raw.get("status") or {}
+    ready = find_condition(raw, "Ready")
+    online = ready is not None and ready["status"] == "True"
+    transition = ready.get("lastTransitionTime") if ready is not None else None
+    changed = parse_time(transition) if transition else None
+    return Node(
+        name=raw["metadata"]["name"],
+        uid=raw["metadata"]["uid"],
+        labels={key: value for key, value in labels.items() if not key.startswith((PIN_PREFIX, DEFERRAL_PREFIX))},
+        pins=frozenset(key for key in labels if key.startswith(PIN_PREFIX)),
+        deferrals=frozenset(key for key in labels if key.startswith(DEFERRAL_PREFIX)),
+        online=online,
+        architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
+        offline_since=None if online else changed,
+        online_since=changed if online else None,
+    )
