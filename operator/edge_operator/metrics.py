@@ -64,7 +64,7 @@ class Metrics:
         self.registry.register(_UnreadableObjects(objects))
 
 
-NODE_STATES = ("stable", "candidate", "offline", "failed", "unmatched")
+NODE_STATES = ("stable", "candidate", "offline", "failed", "unsupported")
 
 
 class _Nodes(Collector):

@@ -9,7 +9,7 @@ from typing import Final
 # --- the compression Job's report: a person must act ---
 SOURCE_NOT_FOUND: Final = "SourceNotFound"  # the URI names nothing: correct spec.source.uri
 SOURCE_UNAUTHORIZED: Final = "SourceUnauthorized"  # wrong or missing secretRef
-SOURCE_REFUSED: Final = "SourceRefused"  # scheme or host is not on the allow-list, or a path leaves its folder
+SOURCE_NOT_ALLOWED: Final = "SourceNotAllowed"  # scheme or host is not on the allow-list, or a path leaves its folder
 DIGEST_MISMATCH: Final = "DigestMismatch"  # the bytes are not those named: correct the digest, or distrust the host
 SOURCE_INVALID: Final = "SourceInvalid"  # not a model that can be loaded
 DATASET_INVALID: Final = "DatasetInvalid"  # arrays missing, of other length, dtype or shape than the model's inputs
@@ -17,8 +17,6 @@ DATASET_EMPTY: Final = "DatasetEmpty"  # no samples
 STEP_FAILED: Final = "StepFailed"  # a step cannot be applied to this model: the message names step and cure
 BUDGET_EXCEEDED: Final = "BudgetExceeded"  # the gate failed: relax the budget or change the steps
 EVALUATION_INCONCLUSIVE: Final = "EvaluationInconclusive"  # too few samples for the margin: the message says how many
-SERVER_LAYER_MISSING: Final = "ServerLayerMissing"  # the artifact's runtime needs a layer that the chart does not name
-# in server.layers: an administrator adds it there
 ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push for good
 OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a preflight: spec.serving's
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a preflight: its own
@@ -51,7 +49,7 @@ NODES_OFFLINE: Final = "NodesOffline"  # none is online to take the candidate; o
 PAUSED: Final = "Paused"  # spec.rollout.paused is true: set it to false to go on
 ANALYSIS_INCONCLUSIVE: Final = "AnalysisInconclusive"  # too few requests or labels to decide a check: it waits for more
 METRICS_UNAVAILABLE: Final = "MetricsUnavailable"  # Prometheus does not answer, or has no metrics of the nodes
-ENVIRONMENT_CHANGED: Final = "EnvironmentChanged"  # nodes on stable got worse, too: it waits until that is over
+CONTROL_DEGRADED: Final = "ControlDegraded"  # nodes on stable got worse, too: it waits until that is over
 NO_TRAFFIC: Final = "NoTraffic"  # no request came: the golden set decides; without one it waits for requests
 
 # --- the operator: at rest ---
@@ -68,7 +66,9 @@ PROGRESS_DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"  # no node took t
 NODES_FAILED: Final = "NodesFailed"  # more nodes than rollout.maxFailedNodes do not serve stable: look at those named
 NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects no node
 UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
-NAME_TAKEN: Final = "NameTaken"  # a Service of the EdgeModel's name is somebody else's: rename one of them
+SERVICE_NAME_CONFLICT: Final = (
+    "ServiceNameConflict"  # a Service of the EdgeModel's name is somebody else's: rename one of them
+)
 HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
 CONVERTER_NOT_ALLOWED: Final = (
     "ConverterNotAllowed"  # the chart's operator.allowedConverterImages has no prefix of this image: ask
@@ -85,7 +85,7 @@ ACCURACY_TOO_LOW: Final = "AccuracyTooLow"
 QUERY_OUT_OF_BOUNDS: Final = "QueryOutOfBounds"  # a PromQL check of the user's
 
 # --- why a check is undecided and nothing waits for it ---
-NOTHING_TO_COMPARE: Final = "NothingToCompare"  # a first revision, or an artifact without a golden set
+NO_BASELINE: Final = "NoBaseline"  # a first revision, or an artifact without a golden set
 
 # --- why a node failed ---
 GOLDEN_MISMATCH: Final = "GoldenMismatch"  # the artifact answers otherwise on this hardware

@@ -198,9 +198,9 @@ STATUS: Object = {
         "candidate": 0,
         "offline": 0,
         "failed": 0,
-        "unmatched": 0,
+        "unsupported": 0,
         "summary": "2/2",
-        "samples": ["camera-1"],
+        "notReady": ["camera-1"],
     },
     "rollout": {
         "wave": 0,

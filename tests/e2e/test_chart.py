@@ -41,7 +41,7 @@ def upgrade(site: Site, *settings: str) -> None:
 
 
 @pytest.mark.exclusive
-def test_an_upgrade_starts_no_rollout_unless_the_newer_server_is_to_be_adopted(work: Workspace) -> None:
+def test_an_upgrade_starts_no_rollout_unless_the_upgrade_policy_is_immediate(work: Workspace) -> None:
     work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
     revision = work.ready()["status"]["stableRevision"]
     before = pod_names(work)
@@ -51,19 +51,19 @@ def test_an_upgrade_starts_no_rollout_unless_the_newer_server_is_to_be_adopted(w
         work.site.kubectl("annotate", "edgemodel", "m", "-n", work.namespace, "looked=at")
         assert work.ready()["status"]["stableRevision"] == revision
         assert pod_names(work) == before
-        upgrade(work.site, f"server.image.digest={newer}", "server.adopt=Now")
+        upgrade(work.site, f"server.image.digest={newer}", "server.upgradePolicy=Immediate")
         work.wait("the newer server to be on trial", lambda: work.get()["status"].get("candidateRevision"), 120)
         assert work.get()["status"]["stableRevision"] == revision
-        adopted = work.ready()["status"]["stableRevision"]
-        assert adopted != revision
-        made = work.site.get("edgemodelrevision", adopted, "-n", work.namespace)
+        upgraded = work.ready()["status"]["stableRevision"]
+        assert upgraded != revision
+        made = work.site.get("edgemodelrevision", upgraded, "-n", work.namespace)
         assert made["spec"]["serverImage"].endswith(newer)
-        assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, adopted)
+        assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, upgraded)
         waves = [seen.status["rollout"]["wave"] for seen in work.recorder.seen if seen.status.get("rollout")]
         assert {0, 1} <= set(waves[-20:])
     finally:
         install_chart(work.site, images())
-    assert work.ready()["status"]["stableRevision"] == adopted
+    assert work.ready()["status"]["stableRevision"] == upgraded
 
 
 @pytest.mark.exclusive

@@ -79,7 +79,7 @@ def test_when_all_nodes_become_slow_together_nothing_moves(work: Workspace) -> N
             for node in CAMERAS:
                 lab.slow(node, 0.03)
             work.recorder.mark("the pods of both cameras share 3 % of a processor each")
-            message = work.reconciling(reasons.ENVIRONMENT_CHANGED, seconds=180)
+            message = work.reconciling(reasons.CONTROL_DEGRADED, seconds=180)
             assert "nodes that still run stable" in message
             assert work.recorder.pin_moves_within(HOLD_SECONDS) == []
             status = work.get()["status"]
@@ -260,12 +260,12 @@ def test_with_one_node_allowed_to_fail_the_others_get_the_candidate_and_the_lost
     with cut_off(work, canary):
         work.wait(f"{canary} to be counted", lambda: work.get()["status"]["nodes"]["failed"] == 1, 120)
         nodes = work.get()["status"]["nodes"]
-        assert nodes["samples"] == [canary]
+        assert nodes["notReady"] == [canary]
         work.apply(rollout={**limits, "retryToken": work.applied["m"]["rollout"]["retryToken"]})
         model = work.ready()
         assert model["status"]["stableRevision"] == second
         assert not model["status"]["rejectedRevisions"]
-        assert model["status"]["nodes"]["samples"] == [canary]
+        assert model["status"]["nodes"]["notReady"] == [canary]
         pending = serving.condition(model, "NodesPending")
         assert pending is not None
         assert canary in pending["message"]
@@ -310,7 +310,7 @@ def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_
             work.recorder.catch_up()
             counted = [seen.status["nodes"] for seen in work.recorder.seen if seen.status.get("rejectedRevisions")]
             assert counted[0]["failed"] == 1
-            assert counted[0]["samples"] == ["camera-2"]
+            assert counted[0]["notReady"] == ["camera-2"]
             back = {pin_key(work.namespace, "m", first, "default")}
             ours = back | {pin_key(work.namespace, "m", second, "default")}
             work.wait(

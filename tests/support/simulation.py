@@ -126,7 +126,7 @@ class Simulation:
     ends without a word. "hangs": it does not end. It reports ``measured()`` where nothing is said of the node."""
     preflight_seconds: float = 15
     rivals: tuple[str, ...] = ()
-    name_taken: bool = False
+    service_name_conflict: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     pin_log: list[SetPins] = field(default_factory=list)
     writes: int = 0
@@ -281,7 +281,7 @@ class Simulation:
                 HostPortClaim(namespace, name, f"uid-{name}", created="2025", node_selector={})
                 for namespace, name in (rival.split("/") for rival in self.rivals)
             ),
-            name_taken=self.name_taken,
+            service_name_conflict=self.service_name_conflict,
             pods_lost=dict(self.pods_lost),
             pins_seen=dict(self.pins_seen),
             back_since=dict(self.back_since),

@@ -76,5 +76,5 @@ def _explained(error: oci.OciError, what: str, by_type: Mapping[type, str]) -> S
     message = f"{what}: {error}"
     if error.transient:
         return Transient(reasons.SOURCE_UNREACHABLE, message)
-    reason = next((by_type[kind] for kind in type(error).__mro__ if kind in by_type), reasons.SOURCE_REFUSED)
+    reason = next((by_type[kind] for kind in type(error).__mro__ if kind in by_type), reasons.SOURCE_NOT_ALLOWED)
     return Stalled(reason, message)

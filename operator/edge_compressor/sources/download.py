@@ -51,7 +51,7 @@ class Downloader:
     def load(self, request: Request, path: Path, progress: Callable[[int], None] = lambda _: None) -> None:
         """Writes the file to ``path``.
 
-        Raises Stalled with SourceNotFound, SourceUnauthorized, SourceRefused or ``too_large``, and Transient
+        Raises Stalled with SourceNotFound, SourceUnauthorized, SourceNotAllowed or ``too_large``, and Transient
         with SourceUnreachable.
         """
         timeout = urllib3.Timeout(connect=self.connect_timeout_seconds, read=self.read_timeout_seconds)
@@ -197,7 +197,7 @@ class _Download:
             raise Stalled(self._request.too_large, message)
 
     def _refused(self, message: str) -> Stalled:
-        return Stalled(reasons.SOURCE_REFUSED, f"{self._request.what}: {message}")
+        return Stalled(reasons.SOURCE_NOT_ALLOWED, f"{self._request.what}: {message}")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -81,7 +81,7 @@ class Fetcher:
     def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
         """The file of ``location`` at ``to``.
 
-        Raises Stalled (SourceNotFound, SourceUnauthorized, SourceRefused, DigestMismatch, and SourceInvalid
+        Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid
         or DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
         """
         scheme, mark, _ = location.uri.partition("://")
@@ -191,4 +191,4 @@ def _too_large(use: Use) -> str:
 
 
 def _refused(use: Use, message: str) -> Stalled:
-    return Stalled(reasons.SOURCE_REFUSED, f"{WHAT[use]}: {message}")
+    return Stalled(reasons.SOURCE_NOT_ALLOWED, f"{WHAT[use]}: {message}")

@@ -211,7 +211,7 @@ class ClusterCache:
             nodes=self.nodes,
             applied=tuple(self._store.owned(key, Applied)),
             host_port_claims=self._claims(model),
-            name_taken=bool(self._store.owned(key, ForeignService)),
+            service_name_conflict=bool(self._store.owned(key, ForeignService)),
             pods_lost=dict(self.clocks.pods_lost(key)),
             pins_seen=self.clocks.pins_seen,
             back_since=self.clocks.back_since,

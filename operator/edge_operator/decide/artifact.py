@@ -39,12 +39,12 @@ class Artifact:
 def target_name(observation: Observation) -> str:
     """The revision that the spec asks for: one that was made for it, or the name of the one to make.
 
-    With ``adopt_server`` it must also be on the server image that the chart now names; without, an older server is
+    With ``upgrade_servers`` it must also be on the server image that the chart now names; without, an older server is
     as good, so that an upgrade of the chart starts no rollout.
     """
     first = _first_name(observation)
     made = sorted((r for r in observation.revisions if _is_for_spec(observation, r)), key=lambda r: (r.created, r.name))
-    if observation.settings.adopt_server:
+    if observation.settings.upgrade_servers:
         newest = [r for r in made if r.spec["serverImage"] == observation.settings.server_image]
         if made and not newest:
             return _next_name(observation)
@@ -76,7 +76,7 @@ def _job_prefix(observation: Observation) -> str:
     """The name of a Job without its attempt: another one where the same artifacts are to be put on another server."""
     attempt, server = observation.spec.attempt_hash, observation.settings.server_image
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint]
-    if observation.settings.adopt_server and any(twin.spec["serverImage"] != server for twin in twins):
+    if observation.settings.upgrade_servers and any(twin.spec["serverImage"] != server for twin in twins):
         attempt = short_hash(f"{attempt}/{server}")
     return f"{observation.name}-{attempt}-"
 
@@ -94,7 +94,7 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
         message = f"{name} was rejected, and is not compressed again"
         return Artifact(None, reasons.ROLLED_BACK, message, True, _delete_jobs_but(observation, prefix))
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint]
-    if observation.settings.adopt_server:
+    if observation.settings.upgrade_servers:
         twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))

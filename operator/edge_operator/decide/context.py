@@ -116,7 +116,7 @@ class PassContext:
             and self.target not in self.memory.rejected
             and bool(self.placement.placed)
             and not host_port_rivals(self.observation)
-            and not self.observation.name_taken
+            and not self.observation.service_name_conflict
             and self.preflight.done
             and self.preflight.rejection is None
         )

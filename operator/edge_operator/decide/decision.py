@@ -202,9 +202,9 @@ def _count(context: PassContext, failures: tuple[NodeFailure, ...]) -> NodeCount
         candidate=len(on_target),
         offline=len(offline),
         failed=len(failed),
-        unmatched=len(unsupported),
-        samples=tuple(sorted({*offline, *failed, *(node.name for node in unsupported)})),
-        offline_samples=tuple(sorted(offline)[:5]),
+        unsupported=len(unsupported),
+        not_ready=tuple(sorted({*offline, *failed, *(node.name for node in unsupported)})),
+        offline_names=tuple(sorted(offline)[:5]),
     )
 
 
@@ -217,7 +217,7 @@ def _available(counts: NodeCounts) -> Condition:
 def _nodes_pending(counts: NodeCounts) -> list[Condition]:
     if not counts.offline:
         return []
-    message = f"{counts.offline} of {counts.selected} offline: {', '.join(counts.offline_samples)}"
+    message = f"{counts.offline} of {counts.selected} offline: {', '.join(counts.offline_names)}"
     return [Condition("NodesPending", True, reasons.NODES_OFFLINE, message)]
 
 

@@ -56,7 +56,7 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
     tolerations = observation.spec.tolerations
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
     actions: list[Action] = [EnsureDaemonSet(revision, variant, tolerations) for revision, variant in missing]
-    if wanted and serving is not None and not observation.name_taken:
+    if wanted and serving is not None and not observation.service_name_conflict:
         actions.append(EnsureService(serving.spec["serving"]["port"]))
     actions.append(EnsureNetworkPolicies())
     return actions

@@ -151,9 +151,7 @@ class OperatorSettings:
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""
-    server_layers: Mapping[str, str] = field(default_factory=dict)
-    """``host/repository@sha256:…`` of each named layer of server images, by its name."""
-    adopt_server: bool = False
+    upgrade_servers: bool = False
     """A newer ``server_image`` makes a new revision of every EdgeModel; otherwise it waits for its next compression."""
     supported_architectures: tuple[str, ...] = ("amd64", "arm64")
 
@@ -176,7 +174,7 @@ class Observation:
     pods: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     applied: tuple[Applied, ...] = ()
-    name_taken: bool = False
+    service_name_conflict: bool = False
     """A Service of our name is there that is not ours."""
     created: str = ""
     """As the API server writes it."""

@@ -89,7 +89,7 @@ def decide_preflight(
     if observation.spec.preflight is None or target in settled or on_trial:
         known = known if _is_over(known) else None
         return Preflight(known, actions=(*_stop(observation), *_record(revision, known)))
-    if not placement.placed or observation.name_taken or host_port_rivals(observation):
+    if not placement.placed or observation.service_name_conflict or host_port_rivals(observation):
         return Preflight(known, actions=_stop(observation))
     if known is None:
         if observation.spec.rollout.paused:

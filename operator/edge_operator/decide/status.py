@@ -11,7 +11,7 @@ from typing import Any
 MAX_REJECTED = 100
 MAX_EXPLAINED = 10
 """Of the rejected revisions, the newest keep their message."""
-MAX_SAMPLES = 20
+MAX_NAMES = 20
 MAX_CHECKS = 20
 MESSAGE_MAX = 1000
 
@@ -26,16 +26,16 @@ class Condition:
 
 @dataclass(frozen=True)
 class NodeCounts:
-    """Of the selected nodes; ``samples`` names at most MAX_SAMPLES that are offline or failed."""
+    """Of the selected nodes; ``not_ready`` names at most MAX_NAMES that are offline or failed."""
 
     selected: int
     stable: int
     candidate: int
     offline: int
     failed: int
-    unmatched: int
-    samples: tuple[str, ...] = ()
-    offline_samples: tuple[str, ...] = ()
+    unsupported: int
+    not_ready: tuple[str, ...] = ()
+    offline_names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,9 +44,9 @@ class NodeCounts:
             "candidate": self.candidate,
             "offline": self.offline,
             "failed": self.failed,
-            "unmatched": self.unmatched,
+            "unsupported": self.unsupported,
             "summary": f"{self.stable + self.candidate}/{self.selected}",
-            "samples": list(self.samples[:MAX_SAMPLES]),
+            "notReady": list(self.not_ready[:MAX_NAMES]),
         }
 
 

@@ -16,11 +16,11 @@ def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, .
         context.memory,
         context.target,
     )
-    if observation.name_taken:
+    if observation.service_name_conflict:
         message = (
             f"a Service {observation.namespace}/{observation.name} is there that is not this EdgeModel's: rename one"
         )
-        return words.stalled(reasons.NAME_TAKEN, message)
+        return words.stalled(reasons.SERVICE_NAME_CONFLICT, message)
     if host_port_rivals(observation):
         port, others = observation.spec.serving.host_port, ", ".join(host_port_rivals(observation))
         message = f"serving.hostPort {port} is taken on shared nodes by {others}"

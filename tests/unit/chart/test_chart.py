@@ -289,7 +289,7 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
     told = operator_environment(render())
     assert told == {
         "EDGEMODEL_SERVER_IMAGE": "docker.io/edgemodel/server:0.1.0",
-        "EDGEMODEL_ADOPT_SERVER": "false",
+        "EDGEMODEL_SERVER_UPGRADE_POLICY": "OnNextCompression",
         "EDGEMODEL_COMPRESSOR_IMAGE": "docker.io/edgemodel/compressor:0.1.0",
         "EDGEMODEL_TRAINER_IMAGE": "docker.io/edgemodel/trainer:0.1.0",
         "EDGEMODEL_PROGRESS_URL": "http://em-operator.edgemodel-system.svc:8082/progress",
@@ -309,14 +309,6 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
         "EDGEMODEL_PROMQL_CHECKS": "true",
         "EDGEMODEL_LOG_FORMAT": "text",
     }
-
-
-def test_the_operator_is_told_of_named_layers_by_digest() -> None:
-    layer = f"registry.example/layers/runtime-x@sha256:{'0' * 64}"
-    told = operator_environment(render({"server": {"layers": {"runtime-x": layer}}}))
-    assert json.loads(told["EDGEMODEL_SERVER_LAYERS"]) == {"runtime-x": layer}
-    with pytest.raises(HelmError, match="/server/layers/runtime-x"):
-        render({"server": {"layers": {"runtime-x": "registry.example/layers/runtime-x:latest"}}})
 
 
 def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() -> None:

@@ -301,7 +301,7 @@ def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
         ({"source": Location("pvc://data/gone.onnx")}, 3, reasons.SOURCE_NOT_FOUND),
         ({"source": Location("pvc://data/m.onnx", digest_of(b""))}, 3, reasons.DIGEST_MISMATCH),
         ({"source": Location("pvc://data/e.npz")}, 3, reasons.SOURCE_INVALID),
-        ({"source": Location("ftp://host/m.onnx")}, 3, reasons.SOURCE_REFUSED),
+        ({"source": Location("ftp://host/m.onnx")}, 3, reasons.SOURCE_NOT_ALLOWED),
         ({"source": Location("http://127.0.0.1:1/m.onnx", digest_of(b""))}, 4, reasons.SOURCE_UNREACHABLE),
         ({"source_format": "SafeTensors"}, 3, reasons.SOURCE_INVALID),
         ({"teacher_format": "SafeTensors"}, 3, reasons.SOURCE_INVALID),

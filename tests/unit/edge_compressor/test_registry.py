@@ -76,7 +76,7 @@ def test_a_mounted_secret_goes_before_the_token_and_only_for_its_use(web: FileSe
         (oci.Denied(403, "no"), Stalled, reasons.SOURCE_UNAUTHORIZED),
         (oci.InvalidCredentials("bad file"), Stalled, reasons.SOURCE_UNAUTHORIZED),
         (oci.DigestMismatch("blob", "a", "b"), Stalled, reasons.DIGEST_MISMATCH),
-        (oci.UntrustedCertificate("self-signed"), Stalled, reasons.SOURCE_REFUSED),
+        (oci.UntrustedCertificate("self-signed"), Stalled, reasons.SOURCE_NOT_ALLOWED),
         (oci.Unreachable("refused"), Transient, reasons.SOURCE_UNREACHABLE),
         (oci.RegistryError(503, "busy"), Transient, reasons.SOURCE_UNREACHABLE),
         (oci.TooLarge("too much"), Stalled, reasons.DATASET_INVALID),

@@ -205,24 +205,24 @@ def test_a_redirect_to_another_host_is_followed_without_the_credentials(
 def test_a_redirect_to_a_host_that_is_not_allowed_is_refused(fetch: Fetch, web: FileServer) -> None:
     target = web.serve("/there", DATA).replace("127.0.0.1", "localhost")
     error = refusal(fetch, redirect(web, "/here", target), digest_of(DATA), allowed_hosts=("127.0.0.1",))
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
     assert "localhost" in error.message
     assert len(web.requests) == 1
 
 
 def test_redirects_in_a_circle_end(fetch: Fetch, web: FileServer) -> None:
     error = refusal(fetch, redirect(web, "/here", web.url("/here")), digest_of(DATA))
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
 def test_a_redirect_to_a_local_file_is_refused(fetch: Fetch, web: FileServer) -> None:
     error = refusal(fetch, redirect(web, "/here", "file:///etc/passwd"), digest_of(DATA))
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
 def test_plain_http_without_a_digest_is_refused_unasked(fetch: Fetch, web: FileServer) -> None:
     error = refusal(fetch, web.serve("/m.onnx", DATA))
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
     assert web.requests == []
 
 
@@ -252,7 +252,7 @@ def test_hosts_are_allowed_by_name_by_port_or_below_a_domain(
     if permitted:
         fetch(url, allowed_hosts=allowed)
     else:
-        assert told(refusal(fetch, url, allowed_hosts=allowed)) == (Stalled, reasons.SOURCE_REFUSED)
+        assert told(refusal(fetch, url, allowed_hosts=allowed)) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
     assert bool(asked) == permitted
 
 
@@ -277,7 +277,7 @@ def test_more_bytes_than_the_limit_are_refused_announced_or_not(
 @pytest.mark.parametrize("uri", ["ftp://host/m", "file:///etc/passwd", "/etc/passwd", "https://ann:pw@host/m"])
 def test_other_schemes_paths_and_credentials_in_the_uri_are_refused(fetch: Fetch, uri: str) -> None:
     error = refusal(fetch, uri)
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
 def test_a_host_without_an_address_is_not_found(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,13 +320,13 @@ def test_no_path_or_link_leads_out_of_a_claim(fetch: Fetch, tmp_path: Path, path
     (tmp_path / "claims" / "models" / "link").symlink_to("../other")
     (tmp_path / "claims" / "models" / "absolute").symlink_to(tmp_path / "claims" / "other" / "m.onnx")
     error = refusal(fetch, f"pvc://models/{path}")
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
     assert "leaves the volume" in error.message
 
 
 @pytest.mark.parametrize("uri", ["pvc://models", "pvc://models/", "pvc:///m.onnx", "pvc://../m.onnx", "pvc://A B/m"])
 def test_what_is_no_claim_and_path_is_refused(fetch: Fetch, uri: str) -> None:
-    assert told(refusal(fetch, uri)) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(refusal(fetch, uri)) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
 @pytest.mark.parametrize("path", ["gone.onnx", "folder"])
@@ -338,7 +338,7 @@ def test_a_claim_without_that_file_is_told(fetch: Fetch, tmp_path: Path, path: s
 def test_a_local_path_is_for_the_desk_only(fetch: Fetch, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(DATA)
     assert fetch(str(tmp_path / "m.onnx"), local_paths=True).digest == digest_of(DATA)
-    assert told(refusal(fetch, str(tmp_path / "m.onnx"))) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(refusal(fetch, str(tmp_path / "m.onnx"))) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
 # --- registries ---
@@ -405,7 +405,7 @@ def test_the_allow_list_holds_for_registries_but_not_for_the_operators_own(
     pushed(registry, tmp_path, "own/model", model=DATA)
     uri, plain = f"oci://{registry.host}/own/model:v1", (registry.host,)
     error = refusal(fetch, uri, plain_http_hosts=plain, allowed_hosts=("registry.example",))
-    assert told(error) == (Stalled, reasons.SOURCE_REFUSED)
+    assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
     fetch(uri, plain_http_hosts=plain, allowed_hosts=("registry.example",), own_host=registry.host)
 
 

@@ -169,13 +169,13 @@ def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
     cache.see(service)
     observation = cache.observe(("vision", "m"))
     assert isinstance(observation, Observation)
-    assert observation.name_taken
+    assert observation.service_name_conflict
     changed.clear()
     cache.forget(service)
     assert changed == [("vision", "m")]
     observation = cache.observe(("vision", "m"))
     assert isinstance(observation, Observation)
-    assert not observation.name_taken
+    assert not observation.service_name_conflict
 
 
 def served_revision(version: int) -> dict[str, Any]:

@@ -283,7 +283,7 @@ def test_a_32_bit_node_is_set_aside_and_counted() -> None:
     world.add_node("old", architecture="arm")
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
-    assert world.status["nodes"]["unmatched"] == 1
+    assert world.status["nodes"]["unsupported"] == 1
     assert not world.nodes["old"].pins
 
 
@@ -307,11 +307,11 @@ def test_the_younger_of_two_models_on_one_host_port_waits() -> None:
 
 def test_a_service_of_somebody_else_is_not_taken_over() -> None:
     world = Simulation.with_nodes(1)
-    world.name_taken = True
+    world.service_name_conflict = True
     world.run(60)
-    assert world.ready_reason() == reasons.NAME_TAKEN
+    assert world.ready_reason() == reasons.SERVICE_NAME_CONFLICT
     assert not any(node.pins for node in world.nodes.values())
-    world.name_taken = False
+    world.service_name_conflict = False
     world.run(300)
     assert world.ready_reason() == reasons.SERVING
 

@@ -33,7 +33,7 @@ def judge_accuracy(name: str, rule: AccuracyRule, evidence: Evidence) -> Judged:
 
     if evidence.is_first:
         message = "a first revision: there is nothing to compare it with"
-        return undecided(message, reasons.NOTHING_TO_COMPARE, waits=False)
+        return undecided(message, reasons.NO_BASELINE, waits=False)
     if not any(map(served, evidence.trial)) and not labels:
         return without_requests(name, evidence)
     if labels < FEWEST_LABELS:

@@ -22,7 +22,7 @@ def judge_golden_agreement(name: str, rule: GoldenAgreementRule, evidence: Evide
     if not evidence.quorum:
         return undecided(reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
     if not golden:
-        return undecided("the artifact has no golden set", reasons.NOTHING_TO_COMPARE, False)
+        return undecided("the artifact has no golden set", reasons.NO_BASELINE, False)
 
     def least(count: GoldenCount) -> float:
         return count.min_percent if rule.min_percent is None else rule.min_percent

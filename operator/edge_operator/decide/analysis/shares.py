@@ -191,7 +191,7 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     if tested.disturbed:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
-        return reasons.ENVIRONMENT_CHANGED, f"; {who}: this is not the candidate's doing"
+        return reasons.CONTROL_DEGRADED, f"; {who}: this is not the candidate's doing"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
     return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"
@@ -207,7 +207,7 @@ def without_requests(name: str, evidence: Evidence) -> Judged:
         return undecided(reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
     if any(map(served, evidence.trial)):
         if evidence.is_first:
-            return undecided("a first revision: there is nothing to compare it with", reasons.NOTHING_TO_COMPARE, False)
+            return undecided("a first revision: there is nothing to compare it with", reasons.NO_BASELINE, False)
         return undecided("stable served no request there to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
     where = on_nodes(len(evidence.reporting))
     shortest = min(map(evidence.seconds, evidence.nodes), default=0.0)

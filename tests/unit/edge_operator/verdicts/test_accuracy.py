@@ -40,7 +40,7 @@ def test_without_labels_of_stable_there_is_nothing_to_compare_with_yet() -> None
 def test_a_first_revision_is_not_waited_for() -> None:
     found = judged(LABELS, (counts(right=100),), is_first=True)
     assert not found.waits
-    assert found.reason == reasons.NOTHING_TO_COMPARE
+    assert found.reason == reasons.NO_BASELINE
 
 
 def test_where_nobody_asks_no_label_is_waited_for() -> None:

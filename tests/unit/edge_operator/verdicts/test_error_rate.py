@@ -58,7 +58,7 @@ def test_when_nodes_on_stable_fail_too_nothing_is_held_against_the_candidate() -
     control = (counts("camera-2", 500, 25),)
     found = judged(ERRORS, (counts("camera-1", 400, 20),), before, control)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.reason == reasons.ENVIRONMENT_CHANGED
+    assert found.reason == reasons.CONTROL_DEGRADED
     assert "5 % on nodes that still run stable (n = 500)" in found.message
 
 

@@ -36,7 +36,7 @@ def test_an_artifact_without_a_golden_set_is_not_waited_for() -> None:
     found = judged(GOLDEN)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert not found.waits
-    assert found.reason == reasons.NOTHING_TO_COMPARE
+    assert found.reason == reasons.NO_BASELINE
 
 
 def test_nodes_that_do_not_report_are_waited_for() -> None:

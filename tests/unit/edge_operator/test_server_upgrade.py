@@ -27,14 +27,14 @@ def compressing(published: bool) -> Simulation:
     return world
 
 
-def upgrade(world: Simulation, adopt: bool) -> None:
-    world.settings = replace(SETTINGS, server_image=NEWER, adopt_server=adopt)
+def upgrade(world: Simulation, immediate: bool) -> None:
+    world.settings = replace(SETTINGS, server_image=NEWER, upgrade_servers=immediate)
 
 
 def test_an_upgrade_of_the_operator_starts_no_rollout() -> None:
     world = installed()
     stable, pins, jobs = world.status["stableRevision"], len(world.pin_log), len(world.jobs_started)
-    upgrade(world, adopt=False)
+    upgrade(world, immediate=False)
     world.run(300)
     assert world.status["stableRevision"] == stable
     assert (len(world.pin_log), len(world.jobs_started)) == (pins, jobs)
@@ -42,7 +42,7 @@ def test_an_upgrade_of_the_operator_starts_no_rollout() -> None:
 
 def test_the_next_compression_brings_the_newer_server() -> None:
     world = installed()
-    upgrade(world, adopt=False)
+    upgrade(world, immediate=False)
     world.new_source("b")
     world.run(400)
     assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == NEWER
@@ -51,7 +51,7 @@ def test_the_next_compression_brings_the_newer_server() -> None:
 def test_all_at_once_it_is_made_anew_and_goes_through_the_same_waves() -> None:
     world = installed()
     before = world.status["stableRevision"]
-    upgrade(world, adopt=True)
+    upgrade(world, immediate=True)
     world.run(30)
     assert world.status["stableRevision"] == before
     assert len(world.jobs_started) == 2
@@ -65,9 +65,9 @@ def test_all_at_once_it_is_made_anew_and_goes_through_the_same_waves() -> None:
     assert all(world.runs(node) == {after} for node in world.nodes)
 
 
-def test_it_is_adopted_once() -> None:
+def test_each_model_is_upgraded_once() -> None:
     world = installed()
-    upgrade(world, adopt=True)
+    upgrade(world, immediate=True)
     world.run(400)
     pins, jobs = len(world.pin_log), len(world.jobs_started)
     world.run(400)
@@ -76,42 +76,42 @@ def test_it_is_adopted_once() -> None:
 
 def test_a_revision_that_is_on_the_image_already_is_not_made_again() -> None:
     world = installed()
-    world.settings = replace(SETTINGS, adopt_server=True)
+    world.settings = replace(SETTINGS, upgrade_servers=True)
     pins = len(world.pin_log)
     world.run(300)
     assert len(world.pin_log) == pins
 
 
-@pytest.mark.parametrize("adopt", [False, True])
-def test_what_was_adopted_stays_when_the_value_is_taken_back(adopt: bool) -> None:
+@pytest.mark.parametrize("immediate", [False, True])
+def test_an_upgraded_model_stays_when_the_value_is_taken_back(immediate: bool) -> None:
     world = installed()
-    upgrade(world, adopt=True)
+    upgrade(world, immediate=True)
     world.run(400)
-    adopted, pins = world.status["stableRevision"], len(world.pin_log)
-    upgrade(world, adopt)
+    upgraded, pins = world.status["stableRevision"], len(world.pin_log)
+    upgrade(world, immediate)
     world.run(300)
-    assert world.status["stableRevision"] == adopted
+    assert world.status["stableRevision"] == upgraded
     assert len(world.pin_log) == pins
 
 
 def test_a_newer_server_that_does_not_get_ready_is_rolled_back_to_the_older_one() -> None:
     world = installed()
     before = world.status["stableRevision"]
-    upgrade(world, adopt=True)
+    upgrade(world, immediate=True)
     world.step()
     world.trouble[world.target()] = (reasons.CRASH_LOOP, "the server ended 3 times")
     world.run(300)
     assert world.ready_reason() == reasons.ROLLED_BACK
     assert all(world.runs(node) == {before} for node in world.nodes)
-    upgrade(world, adopt=False)
+    upgrade(world, immediate=False)
     world.run(30)
     assert world.ready_reason() == reasons.SERVING
 
 
 def test_artifacts_on_an_older_server_do_not_pass_for_those_on_the_newer_one() -> None:
-    """A change of serving alone takes the artifacts of its twin; with adoption it has to be one on the new image."""
+    """A change of serving alone takes the artifacts of its twin; with Immediate it has to be one on the new image."""
     world = installed()
-    upgrade(world, adopt=True)
+    upgrade(world, immediate=True)
     world.change(serving={"resources": {"limits": {"memory": "300Mi"}}})
     world.run(400)
     assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == NEWER
@@ -121,16 +121,16 @@ def test_artifacts_on_an_older_server_do_not_pass_for_those_on_the_newer_one() -
 @pytest.mark.parametrize("published", [False, True], ids=["running", "published-and-unrecorded"])
 def test_an_upgrade_after_a_job_began_does_not_change_what_its_artifacts_lie_on(published: bool) -> None:
     world = compressing(published)
-    upgrade(world, adopt=False)
+    upgrade(world, immediate=False)
     world.run(400)
     assert len(world.jobs_started) == 1
     assert world.revisions[world.status["stableRevision"]].spec["serverImage"] == SETTINGS.server_image
 
 
 @pytest.mark.parametrize("published", [False, True], ids=["running", "published-and-unrecorded"])
-def test_what_a_job_put_onto_the_older_server_is_adopted_by_a_further_revision(published: bool) -> None:
+def test_what_a_job_put_onto_the_older_server_is_upgraded_by_a_further_revision(published: bool) -> None:
     world = compressing(published)
-    upgrade(world, adopt=True)
+    upgrade(world, immediate=True)
     world.run(60)
     older, newer = sorted(world.revisions.values(), key=lambda revision: revision.created)
     assert older.spec["serverImage"] == SETTINGS.server_image
@@ -145,7 +145,7 @@ def test_what_a_job_put_onto_the_older_server_is_adopted_by_a_further_revision(p
 def test_of_a_job_that_an_older_operator_made_the_chart_says_the_server() -> None:
     world = compressing(published=False)
     world.jobs = {name: replace(job, server_image="") for name, job in world.jobs.items()}
-    upgrade(world, adopt=False)
+    upgrade(world, immediate=False)
     world.run(60)
     assert [revision.spec["serverImage"] for revision in world.revisions.values()] == [NEWER]
 
