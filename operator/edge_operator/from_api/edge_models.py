@@ -38,6 +38,7 @@ def read_edge_model(raw: Raw) -> CachedEdgeModel:
 
 def read_revision(raw: Raw) -> Revision:
     meta = raw["metadata"]
+    _check_revision(raw["spec"])
     return Revision(
         name=meta["name"],
         uid=meta["uid"],
@@ -47,3 +48,11 @@ def read_revision(raw: Raw) -> Revision:
         verdict=(raw.get("status") or {}).get("verdict", ""),
         preflight=(raw.get("status") or {}).get("preflight"),
     )
+
+
+def _check_revision(spec: Raw) -> None:
+    """Raises KeyError or TypeError where the spec lacks what is read of every revision, its EdgeModel there or not."""
+    int(spec["serving"]["port"])
+    for variant in spec["variants"]:
+        str(variant["name"])
+        str(variant["image"])

@@ -39,7 +39,7 @@ def model(version: int, **changes: Any) -> dict[str, Any]:
 
 
 def revision(name: str, version: int) -> dict[str, Any]:
-    return raw("EdgeModelRevision", name, version, spec={"fingerprint": "f", "variants": []})
+    return raw("EdgeModelRevision", name, version, spec={"fingerprint": "f", "variants": [], "serving": {"port": 8080}})
 
 
 def pinned_node(name: str, version: int, *pins: str) -> dict[str, Any]:

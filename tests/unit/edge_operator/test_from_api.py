@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from edge_operator.from_api import read_node, read_server_pod
+from edge_operator.from_api import kubelet, read_node, read_server_pod
 from edgemodel import reasons
 from edgemodel.names import LABEL_REVISION, LABEL_VARIANT
 
+NO_ROOM = "0/3 nodes are available: 3 Insufficient memory."
+NO_SECRET = {"reason": "CreateContainerConfigError", "message": 'secret "token" not found'}
 ENDED = {"exitCode": 1, "reason": "Error"}
 
 
@@ -29,6 +31,21 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
             {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
             (reasons.POD_EVICTED, "Evicted: low on memory"),
         ),
+        ({"phase": "Failed"}, (reasons.POD_FAILED, "the pod has failed")),
+        ({"phase": "Failed", "reason": "Unheard", "message": "of"}, (reasons.POD_FAILED, "Unheard: of")),
+        (
+            {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": NO_ROOM}]},
+            (reasons.UNSCHEDULABLE, NO_ROOM),
+        ),
+        (
+            {"phase": "Pending", "containerStatuses": [{"state": {"waiting": NO_SECRET}}]},
+            (reasons.CONTAINER_NOT_STARTED, 'CreateContainerConfigError: secret "token" not found'),
+        ),
+        (
+            {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "RunContainerError"}}}]},
+            (reasons.CONTAINER_NOT_STARTED, "RunContainerError"),
+        ),
+        ({"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}, None),
         (
             {"containerStatuses": [{"restartCount": 1, "state": None, "lastState": {"terminated": ENDED}}]},
             (reasons.CRASH_LOOP, "the server ends again and again (Error, exit code 1)"),
@@ -52,3 +69,10 @@ def test_a_node_of_which_nothing_is_known_is_offline() -> None:
     view = read_node({"kind": "Node", "metadata": {"name": "n", "uid": "u", "labels": None}, "status": {}})
     assert not view.online
     assert not view.pins
+
+
+@pytest.mark.parametrize("word", [*kubelet.CONTAINER_REASONS, *kubelet.POD_REASONS])
+def test_no_word_of_the_kubelet_is_a_reason_unless_it_is_documented_as_one(word: str) -> None:
+    documented = {value for name, value in vars(reasons).items() if name.isupper()}
+    assert kubelet.container_reason(word) in documented | {None}
+    assert kubelet.pod_reason(word) in documented

@@ -117,7 +117,8 @@ class Bench:
 
     def see_revision(self, name: str, digest: str) -> dict[str, Any]:
         variants = [{"name": "default", "image": f"vision/defects@{digest}"}]
-        raw = self._raw(API_VERSION, "EdgeModelRevision", name) | {"spec": {"fingerprint": "f", "variants": variants}}
+        spec = {"fingerprint": "f", "variants": variants, "serving": {"port": 8080}}
+        raw = self._raw(API_VERSION, "EdgeModelRevision", name) | {"spec": spec}
         self.cache.see(raw)
         return raw
 
