@@ -194,7 +194,8 @@ def _count(context: PassContext, failures: tuple[NodeFailure, ...]) -> NodeCount
     online = [p for p in placed if p.node.online]
     offline = [p.node.name for p in placed if not p.node.online]
     on_target = [p for p in online if target != stable and fleet.pod(target, p)]
-    on_stable = [p for p in online if stable and fleet.pod(stable, p) and p not in on_target]
+    has_target = {p.node.name for p in on_target}
+    on_stable = [p for p in online if stable and p.node.name not in has_target and fleet.pod(stable, p)]
     failed = [failure.node for failure in failures]
     return NodeCounts(
         selected=len(placed) + len(unsupported),

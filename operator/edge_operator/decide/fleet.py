@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from edge_operator.decide.node_health import serving_pod
+from edge_operator.decide.node_health import Assignment, pods_of
 from edge_operator.decide.observation import Node, Observation, Pod
 from edge_operator.decide.placement import Placed, Placement, matches
 from edge_operator.decide.possible_pins import PinNames
@@ -40,6 +40,8 @@ class Fleet:
     """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
     other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
     """Revision -> (variant, node selector) in order, for those whose variants are not the spec's."""
+    _pins: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(revision, variant) -> pin, of those that were asked for: a pin is a hash."""
 
     @classmethod
     def of(
@@ -80,7 +82,11 @@ class Fleet:
         return self._key(revision, puller_of(self.variant(revision, placed)))
 
     def _key(self, revision: str, variant: str) -> str:
-        return pin_key(self.observation.namespace, self.observation.name, revision, variant)
+        pin = self._pins.get((revision, variant))
+        if pin is None:
+            pin = pin_key(self.observation.namespace, self.observation.name, revision, variant)
+            self._pins[revision, variant] = pin
+        return pin
 
     def pinned(self, revision: str, placed: Placed) -> bool:
         return self.pin(revision, placed) in placed.node.pins
@@ -91,11 +97,28 @@ class Fleet:
 
     def pulled(self, revision: str, placed: Placed) -> bool:
         """The node has the revision's image."""
-        puller = puller_of(self.variant(revision, placed))
-        return serving_pod(self.observation.pods, placed.node.name, revision, puller) is not None
+        return self._ready_pod(revision, placed, puller_of(self.variant(revision, placed))) is not None
 
     def pod(self, revision: str, placed: Placed) -> Pod | None:
-        return serving_pod(self.observation.pods, placed.node.name, revision, self.variant(revision, placed))
+        """Returns the ready pod of ``revision`` on the node; None when there is none."""
+        return self._ready_pod(revision, placed, self.variant(revision, placed))
+
+    def _ready_pod(self, revision: str, placed: Placed, variant: str) -> Pod | None:
+        pods = pods_of(self.observation, placed.node.name, revision, variant)
+        return next((pod for pod in pods if pod.ready), None)
+
+    def assignment(self, revision: str, placed: Placed, sent_at: datetime) -> Assignment:
+        """Returns what the node, which was sent ``revision`` at ``sent_at``, has of it.
+
+        It is about the pods of the puller while the node only gets the image.
+        """
+        variant = self.variant(revision, placed)
+        if not self.pinned(revision, placed):
+            variant = puller_of(variant)
+        node = placed.node
+        lost = self.observation.pods_lost.get((node.name, revision, variant), sent_at)
+        pods = pods_of(self.observation, node.name, revision, variant)
+        return Assignment(node, revision, variant, pods, max(sent_at, lost))
 
     def ours(self, node: Node) -> frozenset[str]:
         """This EdgeModel's pins on ``node``."""
@@ -119,6 +142,11 @@ class Fleet:
 
     def pinned_to_rejected(self, placed: Placed) -> bool:
         return any(self.known_pins[pin][0] in self.rejected for pin in self.ours(placed.node))
+
+    @cached_property
+    def unproven(self) -> frozenset[str]:
+        """Rejected and superseded revisions: none of them was ever stable."""
+        return self.rejected | self.superseded
 
     @cached_property
     def superseded(self) -> frozenset[str]:

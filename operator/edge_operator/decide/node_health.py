@@ -1,9 +1,10 @@
-"""Whether a node that was switched to a revision serves it, is on its way, or has failed, and why."""
+"""Tells whether a node that was sent a revision serves it, is on its way, or has failed, and why."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_operator.decide.observation import Node, Pod
+from edge_operator.decide.observation import Node, Observation, Pod
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
@@ -21,86 +22,82 @@ class NodeFailure:
     message: str
 
 
-def serving_pod(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -> Pod | None:
-    """The ready pod of (revision, variant) on ``node``."""
-    return next((pod for pod in _pods_of(pods, node, revision, variant) if pod.ready), None)
+@dataclass(frozen=True)
+class Assignment:
+    """A node that was sent a revision, with the pods that it has of it."""
 
+    node: Node
+    revision: str
+    variant: str
+    pods: tuple[Pod, ...]
+    """The pods of (revision, variant) on the node that are not terminating."""
+    podless_since: datetime
+    """Since when the node has had no such pod, if it has none."""
 
-def failure(
-    node: Node,
-    pods: tuple[Pod, ...],
-    revision: str,
-    variant: str,
-    since: datetime,
-    deadline: timedelta,
-    timers: Timers,
-) -> NodeFailure | None:
-    """Why ``node``, which has had no pod of ``revision`` since ``since`` where it has none, has failed.
+    def waits_since(self, now: datetime) -> datetime | None:
+        """Returns since when the node does not serve the revision; None while it does.
 
-    None while it serves or still may.
-    """
-    if not node.online:
-        if not timers.passed(_offline_since(node, timers.now), deadline):
+        A node that drops off the network has as long to come back as a pod has to start; so has one of which an API
+        server that was away itself has not heard. A pod that served and stopped has as long as a new one, and so has
+        one whose node has just come back. The node's clock says when that was, and may be wrong: times that lie in the
+        future are ignored.
+        """
+        if not self.node.online:
+            return min(self.node.offline_since or now, now)
+        if any(pod.ready for pod in self.pods):
             return None
-        gone = f"node {node.name} went offline after its switch, and is not back after {deadline.total_seconds():.0f} s"
-        return NodeFailure(node.name, reasons.NODE_LOST, gone)
-    mine = _pods_of(pods, node.name, revision, variant)
-    if any(pod.ready for pod in mine):
+        pod = self.newest
+        begun = self.podless_since if pod is None else pod.created
+        later = (self.node.online_since, pod.unready_since if pod is not None else None)
+        return max([begun, *(time for time in later if time is not None and time <= now)])
+
+    @property
+    def newest(self) -> Pod | None:
+        return max(self.pods, key=lambda pod: pod.created, default=None)
+
+
+def pods_of(observation: Observation, node: str, revision: str, variant: str) -> tuple[Pod, ...]:
+    """Returns the pods of (revision, variant) on ``node`` that are not terminating."""
+    here = observation.pods_on(node, revision)
+    return tuple(pod for pod in here if pod.variant == variant and not pod.terminating)
+
+
+def failures_of(assignments: Iterable[Assignment], deadline: timedelta, timers: Timers) -> tuple[NodeFailure, ...]:
+    """Returns why those of ``assignments`` have failed that have, in their order."""
+    found = (failure(assignment, deadline, timers) for assignment in assignments)
+    return tuple(item for item in found if item is not None)
+
+
+def next_failure_at(assignments: Iterable[Assignment], deadline: timedelta, timers: Timers) -> datetime | None:
+    """Returns when the first of ``assignments`` will have failed unless it serves by then.
+
+    None where all serve, and while paused. The time is past where one has failed already.
+    """
+    waiting = (assignment.waits_since(timers.now) for assignment in assignments)
+    times = (timers.due(since, deadline) for since in waiting if since is not None)
+    return min((time for time in times if time is not None), default=None)
+
+
+def failure(assignment: Assignment, deadline: timedelta, timers: Timers) -> NodeFailure | None:
+    """Returns why the node has failed; None while it serves or still may."""
+    node, pod = assignment.node, assignment.newest
+    since = assignment.waits_since(timers.now)
+    if since is None:
         return None
-    pod = max(mine, key=lambda pod: pod.created, default=None)
+    is_over = timers.passed(since, deadline)
+    if not node.online:
+        gone = f"node {node.name} went offline after its switch, and is not back after {deadline.total_seconds():.0f} s"
+        return NodeFailure(node.name, reasons.NODE_LOST, gone) if is_over else None
     if pod is not None and pod.trouble is not None:
         reason, message = pod.trouble
         if reason in AT_ONCE or (reason == reasons.CRASH_LOOP and pod.restarts >= CRASHES):
             return NodeFailure(node.name, reason, f"node {node.name}: {message}")
-    if not timers.passed(_waits_since(node, pod, since, timers.now), deadline):
+    if not is_over:
         return None
     waited = f"not ready after {deadline.total_seconds():.0f} s"
     if pod is not None and pod.trouble is not None:
         return NodeFailure(node.name, pod.trouble[0], f"node {node.name}: {waited}: {pod.trouble[1]}")
     if pod is None:
-        name = daemonset_name(revision, variant)
+        name = daemonset_name(assignment.revision, assignment.variant)
         waited += f", no pod was made: kubectl describe daemonset {name} says why"
     return NodeFailure(node.name, reasons.NODE_READY_TIMEOUT, f"node {node.name}: {waited}")
-
-
-def deadline_of(
-    node: Node,
-    pods: tuple[Pod, ...],
-    revision: str,
-    variant: str,
-    since: datetime,
-    deadline: timedelta,
-    timers: Timers,
-) -> datetime | None:
-    """When ``node`` will have failed unless it serves by then; None while it does, and in a pause."""
-    if not node.online:
-        return timers.due(_offline_since(node, timers.now), deadline)
-    mine = _pods_of(pods, node.name, revision, variant)
-    if any(pod.ready for pod in mine):
-        return None
-    newest = max(mine, key=lambda pod: pod.created, default=None)
-    return timers.due(_waits_since(node, newest, since, timers.now), deadline)
-
-
-def _offline_since(node: Node, now: datetime) -> datetime:
-    """A node that drops off the network has as long to come back as a pod has to start; so has one of which an API
-    server that was away itself has not heard."""
-    return min(node.offline_since or now, now)
-
-
-def _waits_since(node: Node, pod: Pod | None, since: datetime, now: datetime) -> datetime:
-    """A pod that served and stopped has as long as a new one, and so has one whose node has just come back.
-
-    The node's clock, which may be wrong, says when that was: what is yet to come is not believed.
-    """
-    begun = since if pod is None else pod.created
-    later = (node.online_since, pod.unready_since if pod is not None else None)
-    return max([begun, *(time for time in later if time is not None and time <= now)])
-
-
-def _pods_of(pods: tuple[Pod, ...], node: str, revision: str, variant: str) -> list[Pod]:
-    return [
-        pod
-        for pod in pods
-        if pod.node == node and pod.revision == revision and pod.variant == variant and not pod.terminating
-    ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.samples import Samples
@@ -192,4 +193,20 @@ class Observation:
     """What Prometheus last said of the candidate; None before it was asked."""
 
     def revision(self, name: str | None) -> Revision | None:
-        return next((revision for revision in self.revisions if revision.name == name), None)
+        """Returns the recorded revision ``name``; None when there is none."""
+        return self._revisions_by_name.get(name) if name is not None else None
+
+    def pods_on(self, node: str, revision: str) -> tuple[Pod, ...]:
+        """Returns the pods of ``revision`` on ``node``, of every variant, terminating ones included."""
+        return self._pods_by_place.get((node, revision), ())
+
+    @cached_property
+    def _revisions_by_name(self) -> dict[str, Revision]:
+        return {revision.name: revision for revision in self.revisions}
+
+    @cached_property
+    def _pods_by_place(self) -> dict[tuple[str, str], tuple[Pod, ...]]:
+        found: dict[tuple[str, str], list[Pod]] = {}
+        for pod in self.pods:
+            found.setdefault((pod.node, pod.revision), []).append(pod)
+        return {place: tuple(pods) for place, pods in found.items()}

@@ -1,16 +1,14 @@
 """How one node, and how all of them, get from the pins that they have to those that they should have."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.fleet import Fleet
-from edge_operator.decide.node_health import NodeFailure, deadline_of, failure
+from edge_operator.decide.node_health import Assignment, NodeFailure, failures_of, next_failure_at
 from edge_operator.decide.placement import Placed
 from edge_operator.decide.timers import Timers
 from edge_operator.decide.waves import plan_waves
-from edgemodel.names import puller_of
 
 
 def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
@@ -56,11 +54,6 @@ def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
     if not others or (pull in node.pins and fleet.pulled(revision, placed)):
         return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
     return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
-
-
-def puller(placed: Placed) -> Placed:
-    """``placed`` as the stand-in that brings its image."""
-    return replace(placed, variant=puller_of(placed.variant))
 
 
 def keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
@@ -130,21 +123,13 @@ def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
 
 def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFailure, ...]:
     """Online nodes that should serve ``stable`` and have not for longer than the node ready timeout."""
-    deadline, pods = fleet.observation.spec.rollout.node_ready_timeout, fleet.observation.pods
-    found = [
-        failure(p.node, pods, stable, variant, since, deadline, timers)
-        for p, variant, since in _waiting_at_rest(fleet, stable, timers)
-    ]
-    return tuple(item for item in found if item is not None)
+    return failures_of(_on_their_way(fleet, stable, timers), fleet.observation.spec.rollout.node_ready_timeout, timers)
 
 
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
     """When the next of the nodes that are on their way to ``stable`` will have failed."""
-    deadline, pods = fleet.observation.spec.rollout.node_ready_timeout, fleet.observation.pods
-    times = [
-        deadline_of(p.node, pods, stable, variant, since, deadline, timers)
-        for p, variant, since in _waiting_at_rest(fleet, stable, timers)
-    ]
+    deadline = fleet.observation.spec.rollout.node_ready_timeout
+    times = (next_failure_at([item], deadline, timers) for item in _on_their_way(fleet, stable, timers))
     return min((time for time in times if time is not None and time > timers.now), default=None)
 
 
@@ -160,26 +145,19 @@ def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
 
 def _catches_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
     """It serves a former stable revision, which it would give up for this one."""
-    former = {fleet.known_pins[pin][0] for pin in fleet.ours(placed.node)} - {
-        stable,
-        *fleet.rejected,
-        *fleet.superseded,
-    }
+    former = {fleet.known_pins[pin][0] for pin in fleet.ours(placed.node)} - fleet.unproven - {stable}
     return bool(former - fleet.outlived) and not fleet.pinned(stable, placed) and not fleet.pulling(stable, placed)
 
 
-def _waiting_at_rest(fleet: Fleet, stable: str, timers: Timers) -> list[tuple[Placed, str, datetime]]:
-    """(node, variant or its puller, since when it may have no pod of that) of each online one on its way to stable."""
+def _on_their_way(fleet: Fleet, stable: str, timers: Timers) -> list[Assignment]:
+    """Returns the online nodes that were sent ``stable`` and do not serve it yet."""
     found = []
     for placed in fleet.placement.placed:
         if not placed.node.online or not _on_its_way(fleet, placed, stable):
             continue
-        pulls = not fleet.pinned(stable, placed)
-        pin = fleet.pull_pin(stable, placed) if pulls else fleet.pin(stable, placed)
-        variant = puller_of(fleet.variant(stable, placed)) if pulls else fleet.variant(stable, placed)
-        seen = fleet.observation.pins_seen.get((placed.node.name, pin), timers.now)
-        lost = fleet.observation.pods_lost.get((placed.node.name, stable, variant), seen)
-        found.append((placed, variant, max(seen, lost)))
+        pin = fleet.pin(stable, placed) if fleet.pinned(stable, placed) else fleet.pull_pin(stable, placed)
+        sent_at = fleet.observation.pins_seen.get((placed.node.name, pin), timers.now)
+        found.append(fleet.assignment(stable, placed, sent_at))
     return found
 
 

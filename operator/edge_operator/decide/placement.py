@@ -27,11 +27,12 @@ def place(observation: Observation, target: str) -> Placement:
     """The nodes that ``spec.placement`` selects, those without an image for them set aside."""
     spec = observation.spec
     selected = [node for node in observation.nodes if matches(spec.node_selector, node.labels)]
-    supported = [n for n in selected if n.architecture in observation.settings.supported_architectures]
+    architectures = observation.settings.supported_architectures
+    supported = [node for node in selected if node.architecture in architectures]
     ordered = sorted(supported, key=lambda node: switch_order(node.uid, observation.uid, target))
     return Placement(
         placed=tuple(Placed(node, variant_of(node, spec.variants)) for node in ordered),
-        unsupported=tuple(n for n in selected if n not in supported),
+        unsupported=tuple(node for node in selected if node.architecture not in architectures),
     )
 
 

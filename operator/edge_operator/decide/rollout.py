@@ -12,9 +12,9 @@ from typing import Any
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.analysis import Judgement
 from edge_operator.decide.fleet import Fleet
-from edge_operator.decide.node_health import NodeFailure, deadline_of, failure
+from edge_operator.decide.node_health import NodeFailure, failures_of, next_failure_at
 from edge_operator.decide.observation import Pod
-from edge_operator.decide.pins import defer, keep_stable, puller, still_on_stable, switch_node
+from edge_operator.decide.pins import defer, keep_stable, still_on_stable, switch_node
 from edge_operator.decide.placement import Placed
 from edge_operator.decide.status import timestamp
 from edge_operator.decide.timers import Timers
@@ -121,9 +121,12 @@ def find_trial(fleet: Fleet, candidate: str, judgement: Judgement, timers: Timer
     started = _time(memory.get("waveStartedAt")) or timers.now
     wave = min(memory.get("wave", 0), len(fleet.observation.spec.rollout.waves) - 1)
     switched = [p for p in fleet.placement.placed if fleet.pinned(candidate, p) and not still_on_stable(fleet, p)]
-    ready_next = [p for p in fleet.placement.placed if p not in switched and _may_switch(fleet, p)]
-    pulling = [puller(p) for p in ready_next if fleet.pulling(candidate, p)]
-    failures = _failures(fleet, candidate, [*switched, *pulling], started, timers)
+    has_switched = {p.node.name for p in switched}
+    rest = [p for p in fleet.placement.placed if p.node.name not in has_switched]
+    ready_next = [p for p in rest if _may_switch(fleet, p)]
+    pulling = [p for p in ready_next if fleet.pulling(candidate, p)]
+    sent = [fleet.assignment(candidate, p, started) for p in (*switched, *pulling)]
+    failures = failures_of(sent, fleet.observation.spec.rollout.node_ready_timeout, timers)
     failed = {item.node for item in failures}
     untried = [p for p in ready_next if p.node.name not in failed]
     return Trial(
@@ -286,9 +289,7 @@ def _stopped(trial: Trial) -> list[datetime]:
         node, variant = placed.node.name, fleet.variant(trial.candidate, placed)
         if fleet.pod(trial.candidate, placed) is None:
             of_pods = [
-                pod.unready_since
-                for pod in fleet.observation.pods
-                if (pod.node, pod.revision, pod.variant) == (node, trial.candidate, variant)
+                pod.unready_since for pod in fleet.observation.pods_on(node, trial.candidate) if pod.variant == variant
             ]
             of_pods += [fleet.observation.pods_lost.get((node, trial.candidate, variant)), placed.node.offline_since]
             found += [time for time in of_pods if time is not None and time <= now]
@@ -345,43 +346,15 @@ def _may_switch(fleet: Fleet, placed: Placed) -> bool:
     if not fleet.pinned(fleet.stable, placed):
         return False
     return fleet.pod(fleet.stable, placed) is not None or any(
-        pod.node == placed.node.name and pod.revision == fleet.stable and pod.trouble is not None
-        for pod in fleet.observation.pods
+        pod.trouble is not None for pod in fleet.observation.pods_on(placed.node.name, fleet.stable)
     )
-
-
-def _failures(
-    fleet: Fleet, candidate: str, switched: list[Placed], started: datetime, timers: Timers
-) -> tuple[NodeFailure, ...]:
-    pods, deadline = fleet.observation.pods, fleet.observation.spec.rollout.node_ready_timeout
-    found = [
-        failure(p.node, pods, candidate, p.variant, _podless_since(fleet, candidate, p, started), deadline, timers)
-        for p in switched
-    ]
-    return tuple(item for item in found if item is not None)
-
-
-def _podless_since(fleet: Fleet, candidate: str, placed: Placed, started: datetime) -> datetime:
-    """Since when ``placed`` has had no pod of ``candidate``, if it has none: its wave, or the end of its last one."""
-    return max(started, fleet.observation.pods_lost.get((placed.node.name, candidate, placed.variant), started))
 
 
 def _next_deadline(trial: Trial) -> datetime | None:
     fleet, candidate = trial.fleet, trial.candidate
-    pulling = [puller(p) for p in trial.next_nodes if fleet.pulling(candidate, p)]
-    times = [
-        deadline_of(
-            p.node,
-            fleet.observation.pods,
-            candidate,
-            p.variant,
-            _podless_since(fleet, candidate, p, trial.started),
-            fleet.observation.spec.rollout.node_ready_timeout,
-            trial.timers,
-        )
-        for p in (*trial.switched, *pulling)
-    ]
-    return min((time for time in times if time is not None), default=None)
+    pulling = (p for p in trial.next_nodes if fleet.pulling(candidate, p))
+    sent = [fleet.assignment(candidate, p, trial.started) for p in (*trial.switched, *pulling)]
+    return next_failure_at(sent, trial.rollout.node_ready_timeout, trial.timers)
 
 
 def _time(text: str | None) -> datetime | None:
