@@ -452,11 +452,15 @@ class Simulation:
     def react(self) -> None:
         self._end_jobs()
         self._end_preflights()
-        for key in [key for key in self.pods if key[0] not in self.nodes]:
-            del self.pods[key]
+        here: dict[str, list[tuple[str, str, str]]] = {}
+        for key in [*self.pods, *(key for key in self._wanted_since if key not in self.pods)]:
+            if key[0] in self.nodes:
+                here.setdefault(key[0], []).append(key)
+            else:
+                self.pods.pop(key, None)
         for node in self.nodes.values():
             if node.online:
-                self._run_pods(node)
+                self._run_pods(node, here.get(node.name, []))
 
     def _end_jobs(self) -> None:
         for name, job in self.jobs.items():
@@ -487,7 +491,8 @@ class Simulation:
             elif outcome != "hangs":
                 self.preflights[name] = replace(job, ended=self.now, crashed=outcome or "")
 
-    def _run_pods(self, node: Node) -> None:
+    def _run_pods(self, node: Node, here: list[tuple[str, str, str]]) -> None:
+        """``here``: the node's pods, and those that it is about to make."""
         wanted = {
             (node.name, revision.name, variant)
             for revision in self.revisions.values()
@@ -496,10 +501,10 @@ class Simulation:
             if daemonset_name(revision.name, variant) in self.daemonsets
             and pin_key("vision", "m", revision.name, variant) in node.pins
         }
-        for key in [key for key in self.pods if key[0] == node.name and key not in wanted]:
-            del self.pods[key]
-        for key in [key for key in self._wanted_since if key[0] == node.name and key not in wanted]:
-            del self._wanted_since[key]
+        for key in here:
+            if key not in wanted:
+                self.pods.pop(key, None)
+                self._wanted_since.pop(key, None)
         for key in wanted:
             since = self._wanted_since.setdefault(key, self.now)
             if self.now < since + timedelta(seconds=self.pod_delay_seconds):

@@ -87,7 +87,8 @@ def judge(
 
 
 def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
-    newest = [samples.reporting[n.node] for n in nodes if n.node in samples.reporting.keys() - samples.contradictory]
+    trusted = samples.reporting.keys() - samples.contradictory
+    newest = [samples.reporting[item.node] for item in nodes if item.node in trusted]
     half = (len(nodes) + 1) // 2
     return sorted(newest, reverse=True)[half - 1] if len(newest) >= half else None
 
