@@ -54,6 +54,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSett
             image_pull_secrets=names("EDGEMODEL_IMAGE_PULL_SECRETS"),
             registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
             registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),
+            server_layers=_texts("EDGEMODEL_SERVER_LAYERS", environment),
             upgrade_servers=environment.get("EDGEMODEL_SERVER_UPGRADE_POLICY") == "Immediate",
         ),
         prometheus=_prometheus(need("EDGEMODEL_PROMETHEUS_URL"), environment),
@@ -66,14 +67,19 @@ def _prometheus(url: str, environment: Mapping[str, str]) -> PrometheusSettings:
     if not url.startswith(("http://", "https://")):
         raise Stalled(INVALID_SPEC, f"EDGEMODEL_PROMETHEUS_URL is {url!r}, want http://… or https://…")
     folder = environment.get("EDGEMODEL_PROMETHEUS_CREDENTIALS", "")
-    try:
-        headers = json.loads(environment.get("EDGEMODEL_PROMETHEUS_HEADERS") or "{}")
-        headers = {str(name): str(value) for name, value in headers.items()}
-    except (ValueError, AttributeError) as error:
-        raise Stalled(INVALID_SPEC, f"EDGEMODEL_PROMETHEUS_HEADERS is not a JSON object: {error}") from error
+    headers = _texts("EDGEMODEL_PROMETHEUS_HEADERS", environment)
     return PrometheusSettings(
         url=url,
         credentials=Path(folder) if folder else None,
         headers=headers,
         answers_users=environment.get("EDGEMODEL_PROMQL_CHECKS", "true") == "true",
     )
+
+
+def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the members of the JSON object in a variable as texts; none if it is not set. Raises Stalled."""
+    try:
+        value = json.loads(environment.get(name) or "{}")
+        return {str(key): str(text) for key, text in value.items()}
+    except (ValueError, AttributeError) as error:
+        raise Stalled(INVALID_SPEC, f"{name} is not a JSON object: {error}") from error

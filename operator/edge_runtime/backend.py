@@ -72,6 +72,8 @@ class Backend(Protocol):
     platform: str
     """The name of the runtime and of its file format in the Open Inference Protocol, such as ``onnxruntime_onnx``."""
     version: str
+    server_layers: tuple[str, ...]
+    """The named layers that a server image needs besides its base, lowest first, to load models of this runtime."""
 
     def load(self, path: Path, tuning: Tuning, device: Device) -> LoadedModel:
         """Returns the model in the file at ``path``, which has passed its digest. Raises LoadFailure.

@@ -17,6 +17,8 @@ DATASET_EMPTY: Final = "DatasetEmpty"  # no samples
 STEP_FAILED: Final = "StepFailed"  # a step cannot be applied to this model: the message names step and cure
 BUDGET_EXCEEDED: Final = "BudgetExceeded"  # the gate failed: relax the budget or change the steps
 EVALUATION_INCONCLUSIVE: Final = "EvaluationInconclusive"  # too few samples for the margin: the message says how many
+SERVER_LAYER_MISSING: Final = "ServerLayerMissing"  # the artifact's runtime needs a layer that the chart does not name
+# in server.layers: an administrator adds it there
 ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push for good
 OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a preflight: spec.serving's
 DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a preflight: its own

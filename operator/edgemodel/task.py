@@ -43,7 +43,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Target:
-    """Where artifacts go: ``base`` is the server image they are layered on."""
+    """The place that artifacts are published to, and what their images are made of below the model."""
 
     registry: str
     """Host and port that the Job pushes to."""
@@ -53,6 +53,9 @@ class Target:
     """``host/repository@sha256:…`` of the inference-server image index."""
     layer_compression: str = "zstd"
     """zstd or gzip."""
+    server_layers: dict[str, str] = field(default_factory=dict)
+    """``host/repository@sha256:…`` of each named layer that there is, by its name; an artifact's runtime says which of
+    them its image needs."""
 
 
 @dataclass(frozen=True)

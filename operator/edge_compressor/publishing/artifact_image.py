@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Final, cast
 
 from edge_compressor.registries.access import RegistryAccess, pushing
-from edge_oci.images import LayeredSettings, push_layered
+from edge_oci.images import LayeredSettings, LayerImage, push_layered
 from edge_oci.layers import Compression, Entry, Layer, write_layer
 from edge_oci.references import Reference, parse_reference
+from edge_runtime import backends
+from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.errors import Stalled
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,
     GOLDEN_FILE,
@@ -37,11 +40,13 @@ class PublishedImage:
 def publish(
     folder: Path, manifest: ArtifactManifest, target: Target, access: RegistryAccess, scratch: Path
 ) -> PublishedImage:
-    """Pushes ``folder`` below MODEL_DIRECTORY on the image ``target.base``, for every platform that has.
+    """Pushes ``folder`` below MODEL_DIRECTORY on the image ``target.base`` and the named layers of its runtime.
 
-    The index, under the tag ``<fingerprint>-<variant>``, is what is pushed last: what broke off before is
-    no image. Equal files give an equal digest. Raises Stalled(ArtifactRejected), Transient(RegistryUnreachable).
+    The image is made for every platform that the base and those layers have. The index, under the tag
+    ``<fingerprint>-<variant>``, is pushed last: a push that breaks off before leaves no image. Equal files give an
+    equal digest. Raises Stalled(ArtifactRejected, ServerLayerMissing), Transient(RegistryUnreachable).
     """
+    needed = _server_layers(manifest, target)
     entries: dict[str, Entry | Path | bytes] = {
         f"{MODEL_DIRECTORY}/{name}": folder / name for name in FILES if (folder / name).exists()
     }
@@ -56,8 +61,22 @@ def publish(
             base.version,
             access.registries("push").repository(Reference(target.registry, target.repository)),
             layer,
+            between=[LayerImage(access.registries("base").repository(each), each.version) for each in needed],
             settings=LayeredSettings(labels=labels | digests, annotations=digests, created_by="edgemodel compressor"),
             tag=tag,
         )
     layer.path.unlink()
     return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer)
+
+
+def _server_layers(manifest: ArtifactManifest, target: Target) -> list[Reference]:
+    """Returns the images of the named layers that the artifact's runtime needs. Raises Stalled(ServerLayerMissing)."""
+    names = backends.find(manifest.runtime).server_layers
+    missing = [name for name in names if name not in target.server_layers]
+    if missing:
+        raise Stalled(
+            reasons.SERVER_LAYER_MISSING,
+            f"the runtime {manifest.runtime} needs the layer {missing[0]} in its image, and the operator is told "
+            f"of {', '.join(sorted(target.server_layers)) or 'none'}: name its image in the chart's server.layers",
+        )
+    return [parse_reference(target.server_layers[name]) for name in names]

@@ -152,6 +152,8 @@ class OperatorSettings:
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""
+    server_layers: Mapping[str, str] = field(default_factory=dict)
+    """``host/repository@sha256:…`` of each named layer of server images, by its name."""
     upgrade_servers: bool = False
     """A newer ``server_image`` makes a new revision of every EdgeModel; otherwise it waits for its next compression."""
     supported_architectures: tuple[str, ...] = ("amd64", "arm64")

@@ -169,6 +169,7 @@ def task(observation: Observation, spec: EdgeModelSpec) -> Task:
             registry=settings.registry_push,
             repository=f"{observation.namespace}/{observation.name}",
             base=settings.server_image,
+            server_layers=dict(settings.server_layers),
         ),
         plain_http_hosts=settings.plain_http_hosts,
         progress_url=settings.progress_url,

@@ -31,6 +31,7 @@ class OnnxRuntime:
     name = "ONNXRuntime"
     platform = "onnxruntime_onnx"
     version: str = ort.__version__
+    server_layers = ()  # the base of server images has it
 
     def load(self, path: Path, tuning: Tuning, device: Device) -> LoadedModel:
         """Raises LoadFailure, also for a device other than the CPU, and for an input or output that the protocol or the

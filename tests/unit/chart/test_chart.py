@@ -311,6 +311,14 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
     }
 
 
+def test_the_operator_is_told_of_named_layers_by_digest() -> None:
+    layer = f"registry.example/layers/runtime-x@sha256:{'0' * 64}"
+    told = operator_environment(render({"server": {"layers": {"runtime-x": layer}}}))
+    assert json.loads(told["EDGEMODEL_SERVER_LAYERS"]) == {"runtime-x": layer}
+    with pytest.raises(HelmError, match="/server/layers/runtime-x"):
+        render({"server": {"layers": {"runtime-x": "registry.example/layers/runtime-x:latest"}}})
+
+
 def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() -> None:
     objects = render(
         {
