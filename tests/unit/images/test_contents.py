@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import struct
 import subprocess
@@ -52,6 +53,30 @@ def test_what_an_image_starts_is_in_it(image: Image) -> None:
     assert f"{module}/__main__.py" in files
     assert "edgemodel/names.py" in files
     assert not [name for name in files if "__pycache__" in name or name.startswith("operator/")]
+
+
+@pytest.mark.parametrize("image", _OURS, ids=lambda image: image.name)
+def test_an_image_has_every_package_of_ours_that_it_imports(image: Image) -> None:
+    ours = {
+        path.parent.name
+        for path in [*building.ROOT.glob("operator/*/__init__.py"), *building.ROOT.glob("*/__init__.py")]
+    }
+    there = {Path(package).name for package in image.code}
+    imported = {
+        name.partition(".")[0]
+        for path in own_code.sources(building.ROOT, image.code).values()
+        if path.suffix == ".py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+    }
+    assert imported & ours <= there
+    assert there <= imported, "nothing is there that nobody imports"
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
 
 
 @pytest.mark.parametrize("image", [image for image in _OURS if image.name != "operator"], ids=lambda image: image.name)
