@@ -63,10 +63,9 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _program(executable: str | os.PathLike[str], environment: Any) -> Path | None:
-    """Returns the path of one of PROGRAMS; None for any other program, and for a fake that a test wrote itself."""
+    """Returns the path of one of PROGRAMS; None for any other, for none, and for a fake that a test wrote itself."""
     name = os.fsdecode(executable)
     if Path(name).name not in PROGRAMS:
         return None
-    search = (environment or os.environ).get("PATH")
-    path = Path(shutil.which(name, path=search) or name)
-    return None if path.is_relative_to(tempfile.gettempdir()) else path
+    path = name if "/" in name else shutil.which(name, path=(environment or os.environ).get("PATH"))
+    return None if path is None or Path(path).is_relative_to(tempfile.gettempdir()) else Path(path)

@@ -11,7 +11,7 @@ from tests.support import lab_programs
 UNIT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("command", ["helm", "/usr/bin/docker-registry", "gcc"])
+@pytest.mark.parametrize("command", ["/usr/bin/helm", "/usr/bin/docker-registry", "/usr/bin/gcc"])
 def test_a_test_without_the_marker_cannot_start_a_program_of_the_lab(command: str) -> None:
     with pytest.raises(pytest.fail.Exception, match=f"starts .*{command} and is not marked with lab_programs"):
         subprocess.run([command, "version"], check=False)

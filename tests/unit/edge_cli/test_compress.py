@@ -1,23 +1,15 @@
-"""``edgemodel`` as people call it: a process of its own."""
+"""``edgemodel compress``: compresses as the Job would, into a folder."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_cli import main as cli
-from edge_oci.artifacts import files_of
-from edge_oci.client import Registries
-from edge_oci.manifests import get_manifest
-from edge_oci.references import parse_reference
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import digest_of_file
-from tests.support import weights
-from tests.support.registry import RegistryProgram
+from tests.unit.edge_cli.commands import edgemodel, run
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 
@@ -25,12 +17,6 @@ STEPS = """
 - {name: clean, type: CleanGraph}
 - {name: int8, type: QuantizeStatic, quantizeStatic: {calibrationSamples: 32}}
 """
-
-
-def edgemodel(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path("operator").resolve()), "HOME": str(folder)}
-    command = [sys.executable, "-m", "edge_cli.main", *map(str, arguments)]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
 
 
 def test_a_model_is_compressed_end_to_end(residual: Files, tmp_path: Path) -> None:
@@ -62,10 +48,6 @@ def test_no_steps_give_the_source_back_bit_for_bit(residual: Files, tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
-
-
-def run(*arguments: object) -> int:
-    return cli.main([str(argument) for argument in arguments])
 
 
 def manifest_file(folder: Path, files: Files) -> Path:
@@ -162,27 +144,6 @@ def test_yaml_without_pyyaml_is_told_and_json_still_works(
     assert run(*order, tmp_path / "steps.json") == 0
 
 
-def test_a_pushed_model_is_printed_as_what_to_write_into_the_manifest(
-    residual: Files, registry: RegistryProgram, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("push", residual.model, f"oci://{registry.host}/desk/model:v1", "--plain-http") == 0
-    uri = capsys.readouterr().out.strip()
-    assert uri.startswith(f"oci://{registry.host}/desk/model@sha256:")
-    (tmp_path / "steps.json").write_text("[]")
-    order = ("compress", "--source", uri, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
-    assert run(*order, "--plain-http", registry.host) == 0
-    assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
-
-
-def test_weights_are_pushed_as_what_they_are(tmp_path: Path, registry: RegistryProgram) -> None:
-    file = weights.write(tmp_path / "m.safetensors", w=np.ones(3, np.float32))
-    assert run("push", file, f"oci://{registry.host}/desk/weights:v1", "--plain-http") == 0
-    registries = Registries(plain_http_hosts=(registry.host,))
-    reference = parse_reference(f"{registry.host}/desk/weights:v1")
-    manifest = get_manifest(registries.repository(reference), "v1").content
-    assert manifest["artifactType"] == "application/vnd.edgemodel.weights.v1"
-
-
 @pytest.mark.parametrize("given", ["source", "manifest"])
 def test_weights_are_not_compressed_here_and_it_is_said_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
@@ -204,104 +165,6 @@ def test_weights_are_not_compressed_here_and_it_is_said_how_to_go_on(
     assert then.strip() == f"edgemodel compress --source model.{'onnx' if given == 'manifest' else 'pt2'} …"
 
 
-def test_a_pushed_set_has_a_tag_of_its_bytes_when_none_is_given(residual: Files, registry: RegistryProgram) -> None:
-    assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set", "--plain-http") == 0
-    tag = digest_of_file(residual.evaluation)[7:19]
-    reference = parse_reference(f"{registry.host}/desk/set:{tag}")
-    files = files_of(Registries(plain_http_hosts=(registry.host,)).repository(reference), tag)
-    assert files["evaluation.npz"].digest == digest_of_file(residual.evaluation)
-
-
-def test_credentials_of_docker_open_a_locked_registry(
-    residual: Files, locked_registry: RegistryProgram, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    host = locked_registry.host
-    order = (
-        "push",
-        residual.model,
-        f"oci://{host}/desk/model:v1",
-        "--plain-http",
-        "--config",
-        tmp_path / "config.json",
-    )
-    assert run(*order) == 3
-    assert "ArtifactRejected" in capsys.readouterr().err
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": "YW5uOnNlY3JldA=="}}}))
-    assert run(*order) == 0
-
-
-def test_a_registry_that_is_down_is_worth_another_try(residual: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_oci.transport.Patience.pause", lambda self, failures: None)
-    assert run("push", residual.model, "oci://127.0.0.1:1/desk/model", "--plain-http") == 4
-
-
-def test_what_the_job_could_not_read_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def refused(name: str, code: int) -> str:
-        assert run("push", tmp_path / name, "oci://registry.example/a:b") == code
-        return capsys.readouterr().err
-
-    (tmp_path / "notes.txt").write_text("hello")
-    (tmp_path / "bad.onnx").write_text("hello")
-    (tmp_path / "bad.npz").write_text("hello")
-    (tmp_path / "bad.safetensors").write_text("hello")
-    (tmp_path / "whole.pt").write_text("hello")
-    assert "want a model (.onnx, .pt2), weights (.safetensors) or a data set (.npz)" in refused("notes.txt", 2)
-    assert "SourceInvalid" in refused("bad.onnx", 3)
-    assert "it is no safetensors file" in refused("bad.safetensors", 3)
-    assert "a pickle runs what it likes when it is loaded" in refused("whole.pt", 2)
-    assert "DatasetInvalid" in refused("bad.npz", 3)
-    assert "there is no file" in refused("gone.onnx", 2)
-
-
-@pytest.mark.parametrize(
-    "reference", ["registry.example/a:b", "oci://model", f"oci://registry.example/a@sha256:{'0' * 64}"]
-)
-def test_a_reference_that_cannot_be_pushed_to_is_wrong_usage(residual: Files, reference: str) -> None:
-    assert run("push", residual.model, reference) == 2
-
-
-def test_pushing_into_a_cluster_without_kubectl_says_what_is_missing(
-    residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert run("push", residual.model, "--namespace", "vision") == 3
-    assert "kubectl is not on PATH" in capsys.readouterr().err
-
-
-def test_kubectls_own_words_are_shown_when_it_fails(
-    residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text("#!/bin/sh\necho 'namespaces \"vision\" not found' >&2\nexit 1\n")
-    kubectl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert run("push", residual.model, "--namespace", "vision") == 3
-    assert 'namespaces "vision" not found' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("more", [(), ("oci://registry.example/a:b", "--namespace", "vision")])
-def test_a_push_goes_either_to_a_registry_or_to_a_cluster(residual: Files, more: tuple[str, ...]) -> None:
-    assert run("push", residual.model, *more) == 2
-
-
-@pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help"), ("report", "--help")])
-def test_each_verb_has_help_with_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = edgemodel(*arguments, folder=tmp_path)
-    assert done.returncode == 0
-    assert "oci://" in done.stdout
-
-
-def test_the_commands_import_only_the_shared_words_and_the_standard_library_when_they_start() -> None:
-    probe = "import sys, edge_cli.main, edge_cli.kubectl_plugin; print(*sys.modules)"
-    environment = os.environ | {"PYTHONPATH": "operator"}
-    done = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True)
-    packages = {name.partition(".")[0] for name in done.stdout.split()}
-    heavy = {"aiohttp", "kopf", "kubernetes", "numpy", "onnx", "onnxruntime", "torch", "urllib3", "yaml"}
-    ours = {"edge_compressor", "edge_oci", "edge_operator", "inference_server"}
-    assert {"edge_cli", "edgemodel"} <= packages
-    assert not packages & (heavy | ours)
-
-
 def test_a_digest_on_the_command_line_is_checked(
     residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,36 +183,6 @@ def test_a_perceptron_is_quantized_dynamically_without_data(perceptron: Files, t
     x = models.inputs_for(perceptron.model, 100)
     before, after = models.answers(perceptron.model, x), models.answers(tmp_path / "out" / "model.onnx", x)
     assert float((np.argmax(before, 1) == np.argmax(after, 1)).mean()) >= 0.95
-
-
-# --- report ---
-
-
-def test_the_report_of_a_folder_is_printed_and_its_page_written(
-    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "steps.json").write_text("[]")
-    order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
-    assert run(*order) == 0
-    capsys.readouterr()
-    assert run("report", tmp_path / "out") == 0
-    assert capsys.readouterr().out.startswith("# residual, variant default\n")
-    assert run("report", tmp_path / "out", "--html", tmp_path / "page.html") == 0
-    assert (tmp_path / "page.html").read_bytes() == (tmp_path / "out" / "report.html").read_bytes()
-
-
-@pytest.mark.parametrize("artifact", ["gone", "oci://no host/a"])
-def test_what_is_no_artifact_has_no_report(artifact: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("report", artifact) == 2
-    assert artifact.removeprefix("oci://") in capsys.readouterr().err
-
-
-def test_a_data_set_in_a_registry_has_no_report(
-    residual: Files, registry: RegistryProgram, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set:v1", "--plain-http") == 0
-    assert run("report", f"oci://{registry.host}/desk/set:v1", "--plain-http") == 3
-    assert "is no image of a compressed model" in capsys.readouterr().err
 
 
 def test_the_task_can_be_named_and_a_wrong_one_is_refused_before_anything_is_fetched(
