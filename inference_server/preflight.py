@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 
 from edge_runtime.backend import LoadedModel, LoadFailure
@@ -55,9 +56,10 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
     if isinstance(model, LoadFailure):
         return preflight_report.Incompatible(model.reason, model.message)
     processor = read_processor()
-    cpu, instruction_sets = processor.name, processor.instruction_sets
+    placed = tuple(_device(name, nodes) for name, nodes in model.placed.items())
+    machine = preflight_report.Measurement(None, None, processor.name, processor.instruction_sets, placed)
     if manifest.golden is None:
-        return preflight_report.Measurement(None, None, cpu, instruction_sets)
+        return machine
     result = answer_golden(model, path, manifest.golden)
     if isinstance(result, LoadFailure):
         return preflight_report.Incompatible(result.reason, result.message)
@@ -69,7 +71,11 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
         return preflight_report.Incompatible(
             reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {error}"
         )
-    return preflight_report.Measurement(agreement, latency, cpu, instruction_sets)
+    return replace(machine, agreement=agreement, latency=latency)
+
+
+def _device(name: str, nodes: int | None) -> str:
+    return name if nodes is None else f"{name} ({nodes} nodes)"
 
 
 def time_runs(

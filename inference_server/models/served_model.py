@@ -200,10 +200,10 @@ class ServedModel:
         )
 
     def metadata(self) -> dict[str, Any]:
-        return metadata.metadata(self.identity, self._signature)
+        return metadata.metadata(self.identity, self._model.platform, self._signature)
 
     def config(self) -> dict[str, Any]:
-        return metadata.config(self.identity, self._signature)
+        return metadata.config(self.identity, self._model.platform, self._signature)
 
     def statistics(self) -> dict[str, Any]:
         """As the statistics extension has it."""

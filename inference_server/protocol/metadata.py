@@ -9,29 +9,28 @@ from edgemodel.artifact import Tensor
 from inference_server.errors import InvalidRequest
 from inference_server.observability.metrics import Identity
 
-PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 MAX_EXAMPLE_ELEMENTS = 4_000_000
 
 
-def metadata(identity: Identity, signature: Signature) -> dict[str, Any]:
+def metadata(identity: Identity, platform: str, signature: Signature) -> dict[str, Any]:
     return {
         "name": identity.model,
         "versions": [identity.revision],
-        "platform": PLATFORM,
+        "platform": platform,
         "inputs": [_tensor(tensor) for tensor in signature.inputs.values()],
         "outputs": [_tensor(tensor) for tensor in signature.outputs.values()],
     }
 
 
-def config(identity: Identity, signature: Signature) -> dict[str, Any]:
+def config(identity: Identity, platform: str, signature: Signature) -> dict[str, Any]:
     """As the model configuration extension has it, as far as it applies.
 
     ``max_batch_size`` stays 0: with another, shapes here would lack their first dimension.
     """
     return {
         "name": identity.model,
-        "platform": PLATFORM,
-        "backend": BACKEND,
+        "platform": platform,
+        "backend": platform.partition("_")[0],
         "version_policy": {"latest": {"num_versions": 1}},
         "max_batch_size": 0,
         "input": [_configured(tensor) for tensor in signature.inputs.values()],

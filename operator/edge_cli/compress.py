@@ -15,7 +15,7 @@ from edge_cli.verb import UsageError, Verb, add_credentials_option
 from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
 from edgemodel.digest import canonical_json
 from edgemodel.errors import Stalled
-from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, MODEL_FILE, REPORT_FILE, short_hash
+from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE, short_hash
 from edgemodel.spec import DATASETS, SAFETENSORS, EdgeModelSpec, parse_spec
 from edgemodel.task import AUTO, EVALUATION_TASKS, Location, Recipe
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     print((output / REPORT_FILE).read_text())
     if reason is not None:
         raise Stalled(reason, f"{result.decision.message} (only {' and '.join(REPORTS)} were written to {output})")
-    print(f"{output / MODEL_FILE}  {result.manifest.artifact_digest}")
+    print(f"{output / result.manifest.model_file}  {result.manifest.artifact_digest}")
     return 0
 
 

@@ -41,7 +41,7 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
-from edgemodel.names import GOLDEN_FILE, MODEL_FILE
+from edgemodel.names import GOLDEN_FILE
 from edgemodel.task import AUTO, Location, Recipe
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
@@ -265,7 +265,7 @@ class _Bench:
     def finish(self, result: _Result, order: Order, variant: str, folder: Path) -> Compressed:
         """The artifact's folder for one variant."""
         folder.mkdir(parents=True)
-        shutil.copyfile(result.artifact.path, folder / MODEL_FILE)
+        shutil.copyfile(result.artifact.path, folder / result.artifact.published_name)
         if result.golden is not None:
             shutil.copyfile(result.folder / GOLDEN_FILE, folder / GOLDEN_FILE)
         manifest = ArtifactManifest(
@@ -277,6 +277,8 @@ class _Bench:
             inputs=result.artifact.inputs,
             outputs=result.artifact.outputs,
             golden=result.golden,
+            runtime=result.artifact.runtime,
+            model_file=result.artifact.published_name,
             evidence=result.evidence,
         )
         write_reports(folder, manifest)

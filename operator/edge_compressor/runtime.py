@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_compressor.models.model_file import ModelFile
 from edge_runtime.backend import LoadedModel
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import DATATYPES, Array, as_numbers
@@ -15,8 +16,13 @@ from edge_runtime.tuning import Tuning
 from edgemodel.artifact import ONNX_RUNTIME, Tensor
 
 
-def load(path: Path, *, threads: int = 1) -> LoadedModel:
-    """Returns the ONNX model at ``path``, of which one run takes ``threads`` threads. Raises LoadFailure."""
+def load(model: ModelFile, *, threads: int = 1) -> LoadedModel:
+    """Returns ``model`` loaded, of which one run takes ``threads`` threads. Raises LoadFailure."""
+    return load_model(model.path, model.runtime, Tuning(intra_op_threads=threads))
+
+
+def load_onnx(path: Path, *, threads: int = 1) -> LoadedModel:
+    """Returns the ONNX file at ``path`` loaded, unchecked. Raises LoadFailure."""
     return load_model(path, ONNX_RUNTIME, Tuning(intra_op_threads=threads))
 
 

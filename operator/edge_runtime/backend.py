@@ -47,6 +47,8 @@ runtime does not count them."""
 class LoadedModel(Protocol):
     """A model in memory, ready to run."""
 
+    platform: str
+    """The runtime and its file format as the Open Inference Protocol names them, such as ``onnxruntime_onnx``."""
     signature: Signature
     concurrent: bool
     """Whether ``run`` may be called from several threads at once."""
@@ -69,8 +71,6 @@ class LoadedModel(Protocol):
 class Backend(Protocol):
     name: str
     """The runtime that an artifact manifest asks for. In lower case it is the name of the back end's module."""
-    platform: str
-    """The name of the runtime and of its file format in the Open Inference Protocol, such as ``onnxruntime_onnx``."""
     version: str
     server_layers: tuple[str, ...]
     """The named layers that a server image needs besides its base, lowest first, to load models of this runtime."""

@@ -14,7 +14,8 @@ class InstancePool(LoadedModel):
 
     def __init__(self, instances: Sequence[LoadedModel]) -> None:
         """``instances``: at least one, all loaded from the same file."""
-        self.signature, self.placed = instances[0].signature, instances[0].placed
+        first = instances[0]
+        self.platform, self.signature, self.placed = first.platform, first.signature, first.placed
         self._instances = tuple(instances)
         self._free: SimpleQueue[LoadedModel] = SimpleQueue()
         for instance in instances:

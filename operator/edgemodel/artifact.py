@@ -7,7 +7,6 @@ here; the rest is evidence and stays a plain dictionary.
 
 import json
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from edgemodel.names import MODEL_FILE
@@ -92,7 +91,7 @@ class ArtifactManifest:
                 raise ValueError(f"artifact manifest has schema {value['schema']!r}, want {SCHEMA!r}")
             golden = value["golden"]
             model_file = value.get("modelFile", MODEL_FILE)
-            if PurePosixPath(model_file).name != model_file:
+            if "/" in model_file or model_file in ("", ".", ".."):
                 raise ValueError(f"modelFile is {model_file!r}, want the name of a file beside the manifest")
             return cls(
                 model=value["model"],

@@ -11,6 +11,7 @@ from typing import Any
 from edgemodel.report import MAX_BYTES, shorten
 
 MAX_TEXT = 1000
+MAX_DEVICES = 8
 MAX_SETS = 32
 """More instruction sets than any processor has of those that the server looks for."""
 
@@ -44,6 +45,9 @@ class Measurement:
     """The processor by its own name, where it has one."""
     instruction_sets: tuple[str, ...] = ()
     """Those that a quantized model's speed or answers may depend on, as /proc/cpuinfo calls them."""
+    placed: tuple[str, ...] = ()
+    """The devices that run a part of the model, as its runtime calls them; each with the number of its nodes where the
+    runtime counts them, as in ``EdgeTpuDelegate (61 nodes)``."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def encode(report: PreflightReport) -> bytes:
             **measured,
             "cpu": shorten(report.cpu, 100),
             "instruction_sets": [shorten(name, 32) for name in report.instruction_sets[:MAX_SETS]],
+            "placed": [shorten(name, 64) for name in report.placed[:MAX_DEVICES]],
         }
     data = json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
     assert len(data) <= MAX_BYTES, f"{len(data)} bytes"
@@ -85,6 +90,7 @@ def decode(data: str | bytes) -> PreflightReport | None:
             latency=LatencyPercentiles(**latency) if latency is not None else None,
             cpu=value["cpu"],
             instruction_sets=tuple(value["instruction_sets"]),
+            placed=tuple(value.get("placed", ())),
         )
     except (ValueError, KeyError, TypeError):
         return None

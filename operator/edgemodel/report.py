@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from edgemodel.artifact import ONNX_RUNTIME
+
 MAX_BYTES = 4096
 
 
@@ -33,6 +35,8 @@ class ArtifactReport:
     source_latency_milliseconds: str | None
     checks: tuple[dict[str, Any], ...] = ()
     """``Check.to_json`` of each budget."""
+    runtime: str = ONNX_RUNTIME
+    """The name of the back end that loads the model file on nodes."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +52,7 @@ class ArtifactReport:
             "latencyMilliseconds": self.latency_milliseconds,
             "sourceLatencyMilliseconds": self.source_latency_milliseconds,
             "checks": list(self.checks),
+            "runtime": self.runtime,
         }
 
     @classmethod
@@ -65,6 +70,7 @@ class ArtifactReport:
             latency_milliseconds=value.get("latencyMilliseconds"),
             source_latency_milliseconds=value.get("sourceLatencyMilliseconds"),
             checks=tuple(value.get("checks", ())),
+            runtime=value.get("runtime", ONNX_RUNTIME),
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.datasets.class_labels import LABEL
 from edge_compressor.datasets.dataset import Dataset, invalid
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_runtime.datatypes import BFLOAT16, Array, from_numbers
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
@@ -29,7 +29,7 @@ _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-len
 
 
 def load_dataset(
-    path: Path, model: OnnxModel, folder: Path, *, what: str, states: Mapping[str, str] | None = None
+    path: Path, model: ModelFile, folder: Path, *, what: str, states: Mapping[str, str] | None = None
 ) -> Dataset:
     """Unpacks ``path`` below ``folder`` and checks it against the inputs of ``model``.
 

@@ -6,7 +6,7 @@ from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.agreement import close_items
 from edge_runtime.classes import same_largest
@@ -15,7 +15,7 @@ from edge_runtime.datatypes import Array
 
 
 def compare_values(
-    source: OnnxModel, artifact: OnnxModel, dataset: Dataset, progress: Progress, *, kind: str = "Close"
+    source: ModelFile, artifact: ModelFile, dataset: Dataset, progress: Progress, *, kind: str = "Close"
 ) -> Evaluation:
     """Without labels: the share of samples that artifact and source answer alike.
 
@@ -23,7 +23,7 @@ def compare_values(
     last axis; of a model that reads text, the same text.
     """
     threads = usable_cores()
-    first, second = (runtime.load(model.path, threads=threads) for model in (source, artifact))
+    first, second = (runtime.load(model, threads=threads) for model in (source, artifact))
     # A state may differ as long as what is made of it does not.
     states = set(dataset.states.values())
     places = [place for place, tensor in enumerate(source.outputs) if tensor.name not in states]

@@ -14,7 +14,7 @@ from edge_compressor.evaluation.calibration_error import confidence, expected_ca
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
 from edge_compressor.evaluation.task import Answers, Outputs, collect, first, labels
 from edge_compressor.gate import OwnAnswers, PairedAnswers
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array
 
@@ -55,7 +55,7 @@ class Classification:
         )
 
 
-def predict(model: OnnxModel, dataset: Dataset, progress: Progress, *, what: str) -> Array:
+def predict(model: ModelFile, dataset: Dataset, progress: Progress, *, what: str) -> Array:
     """The class of each sample, int64, NO_CLASS where there is none. ``what``: source or artifact.
 
     Raises Stalled: DatasetInvalid when labels and outputs do not fit, otherwise as ``measuring.run``.

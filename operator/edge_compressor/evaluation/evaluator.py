@@ -16,7 +16,7 @@ from edge_compressor.evaluation.regression import Regression
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.evaluation.sequence import Sequence
 from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, first, invalid, run_outputs
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
@@ -54,7 +54,7 @@ class Evaluator:
             message = f"evaluation.tolerance is {self.tolerance!r}, want a decimal above 0, such as '0.5'"
             raise Stalled(reasons.INVALID_SPEC, message)
 
-    def evaluate(self, source: OnnxModel, artifact: OnnxModel, dataset: Dataset) -> Evaluation:
+    def evaluate(self, source: ModelFile, artifact: ModelFile, dataset: Dataset) -> Evaluation:
         """Raises Stalled: DatasetInvalid when set and task do not fit, otherwise as ``measuring.run``."""
         name, why = self.task, "as set"
         if name == AUTO:
@@ -69,7 +69,7 @@ class Evaluator:
         notes = [f"task {name} ({why})", *([f"the source is not compared: {reason}"] if reason else []), *found.notes]
         return replace(found, notes=tuple(notes))
 
-    def _answers(self, task: EvaluationTask, model: OnnxModel, dataset: Dataset, what: str) -> Answers:
+    def _answers(self, task: EvaluationTask, model: ModelFile, dataset: Dataset, what: str) -> Answers:
         key = (model.digest, dataset.size, task.name)
         if key not in self._known:
             self.progress.say(f"evaluating {what} on {dataset.size} samples")
@@ -101,7 +101,7 @@ def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
     raise invalid(dataset, f"{shapes}: this tells no task, set evaluation.task to one of {', '.join(TASKS)}")
 
 
-def incomparable(source: OnnxModel, artifact: OnnxModel) -> str:
+def incomparable(source: ModelFile, artifact: ModelFile) -> str:
     """Why answers of the source mean something else than the artifact's; empty: they do not.
 
     Steps may give a model another head, for other classes: its first output has another shape then.
@@ -113,9 +113,9 @@ def incomparable(source: OnnxModel, artifact: OnnxModel) -> str:
     return "" if same else f"its first output has shape {list(before)}, the artifact's {list(after)}"
 
 
-def _one_run(model: OnnxModel, dataset: Dataset) -> Outputs:
+def _one_run(model: ModelFile, dataset: Dataset) -> Outputs:
     _, feeds = next(dataset.batches())
-    return run_outputs(model, runtime.load(model.path), dataset, feeds, "artifact")
+    return run_outputs(model, runtime.load(model), dataset, feeds, "artifact")
 
 
 def _positive(text: str) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_runtime.agreement import CLOSE_TOLERANCE
 from edge_runtime.backend import RunFailure
 from edge_runtime.classes import classes_of, clear_items
@@ -39,7 +39,7 @@ _CANDIDATES: Final = 4
 """So many times the wanted items are looked at, evenly over the evaluation set."""
 
 
-def record_golden(artifact: OnnxModel, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
+def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
     """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
 
     Fewer when they are large (MAX_BYTES) or when few have a clear answer.
@@ -96,7 +96,7 @@ def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | 
     return made
 
 
-def sample_feeds(model: OnnxModel, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
+def sample_feeds(model: ModelFile, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
     """``count`` feeds of a single sample each (or one batch, where the model fixes its size); None without inputs."""
     if dataset is not None:
         dataset = stateful.steps_of(dataset, model, count, "artifact")
@@ -110,7 +110,7 @@ def sample_feeds(model: OnnxModel, dataset: Dataset | None, count: int) -> list[
     return [_part(made, start, group) for start in range(0, count * group, group)]
 
 
-def _candidates(artifact: OnnxModel, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
+def _candidates(artifact: ModelFile, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
     if dataset is None:
         return random_inputs(artifact.inputs, items)
     wanted = items * _CANDIDATES if dataset.has_classes else items
@@ -119,9 +119,9 @@ def _candidates(artifact: OnnxModel, dataset: Dataset | None, items: int) -> dic
     return {name: np.asarray(array[places], order="C") for name, array in dataset.inputs.items()}
 
 
-def _answers(artifact: OnnxModel, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
+def _answers(artifact: ModelFile, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
     """Each item alone, as the server runs it. None when an output has no axis of items, unless items are ``whole``."""
-    loaded = runtime.load(artifact.path)
+    loaded = runtime.load(artifact)
     count = len(next(iter(inputs.values()))) // group * group
     rows: list[list[Array]] = []
     for start in range(0, count, group):

@@ -11,7 +11,7 @@ from typing import Any, Final
 import zstandard
 
 from edge_compressor import runtime
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.backend import LoadedModel, RunFailure
 from edge_runtime.cores import usable_cores
@@ -72,8 +72,8 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
 
 
 def time_both(
-    source: OnnxModel,
-    artifact: OnnxModel,
+    source: ModelFile,
+    artifact: ModelFile,
     feeds: list[dict[str, Array]],
     progress: Progress,
     *,
@@ -92,15 +92,15 @@ def time_both(
 
 
 def _take_turns(
-    source: OnnxModel,
-    artifact: OnnxModel,
+    source: ModelFile,
+    artifact: ModelFile,
     feeds: list[dict[str, Array]],
     most_runs: int,
     most_seconds: float,
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of the runs of each, pair by pair."""
-    models = [runtime.load(model.path) for model in (source, artifact)]
+    models = [runtime.load(model) for model in (source, artifact)]
     for loaded, what in zip(models, ("source", "artifact"), strict=True):
         for feed in _round(feeds, _WARM_UPS):
             run(loaded, feed, what)
@@ -118,8 +118,8 @@ def _take_turns(
 
 
 def compare_speed(
-    source: OnnxModel,
-    artifact: OnnxModel,
+    source: ModelFile,
+    artifact: ModelFile,
     feeds: list[dict[str, Array]],
     *,
     most_runs: int = 1000,

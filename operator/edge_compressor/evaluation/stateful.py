@@ -13,7 +13,7 @@ import numpy as np
 from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.measuring import run
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
@@ -21,7 +21,7 @@ from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled
 
 
-def check(model: OnnxModel, states: Mapping[str, str]) -> None:
+def check(model: ModelFile, states: Mapping[str, str]) -> None:
     """Raises Stalled(InvalidSpec) when ``states`` (input -> output) are not tensors of ``model`` of the same kind."""
     inputs, outputs = ({tensor.name: tensor for tensor in some} for some in (model.inputs, model.outputs))
     for taken, given in states.items():
@@ -62,14 +62,14 @@ def answer(model: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: 
     return [np.stack(output, axis=1) for output in zip(*answers, strict=True)]
 
 
-def steps_of(dataset: Dataset, model: OnnxModel, count: int, what: str) -> Dataset:
+def steps_of(dataset: Dataset, model: ModelFile, count: int, what: str) -> Dataset:
     """``count`` steps of its sequences (or all, if there are fewer), evenly over them, as samples without labels.
 
     A ``dataset`` without a state is answered as it is. Raises Stalled as ``answer``.
     """
     if not dataset.states:
         return dataset
-    loaded = runtime.load(model.path)
+    loaded = runtime.load(model)
     whole = dataset.size * dataset.steps
     wanted = np.arange(min(count, whole)) * whole // min(count, whole)
     found: dict[str, list[Array]] = {name: [] for name in dataset.inputs}

@@ -9,7 +9,7 @@ from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.backend import LoadedModel
 from edge_runtime.cores import usable_cores
@@ -45,17 +45,17 @@ def first(outputs: Outputs) -> Array:
     return next(iter(outputs.values()))
 
 
-def run_outputs(model: OnnxModel, loaded: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
+def run_outputs(model: ModelFile, loaded: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
     answers = stateful.answer(loaded, dataset, feeds, what)
     return dict(zip((tensor.name for tensor in model.outputs), answers, strict=True))
 
 
-def collect(task: EvaluationTask, model: OnnxModel, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
+def collect(task: EvaluationTask, model: ModelFile, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
     """What ``task`` reads of all samples. ``what``: source or artifact.
 
     Raises Stalled: DatasetInvalid as ``EvaluationTask.read``, otherwise as ``run``.
     """
-    loaded = runtime.load(model.path, threads=usable_cores())
+    loaded = runtime.load(model, threads=usable_cores())
     parts: list[Answers] = []
     for positions, feeds in dataset.batches():
         parts.append(task.read(run_outputs(model, loaded, dataset, feeds, what), len(positions), dataset))

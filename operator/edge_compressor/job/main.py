@@ -162,6 +162,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         latency_milliseconds=f"{latency.artifact.p50:.4g}" if latency else None,
         source_latency_milliseconds=f"{latency.source.p50:.4g}" if latency else None,
         checks=tuple(check.to_json() for check in result.decision.checks),
+        runtime=result.manifest.runtime,
     )
 
 

@@ -5,7 +5,6 @@ only then onnxruntime, which so never sees an operator outside the standard doma
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,11 +12,12 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from edge_compressor import runtime
+from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure
 from edgemodel import reasons
 from edgemodel.artifact import ONNX_RUNTIME, Tensor
-from edgemodel.digest import Digest, digest_of_file
+from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 
 MAX_BYTES: Final = 2**31 - 1
@@ -26,21 +26,8 @@ MAX_BYTES: Final = 2**31 - 1
 DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
-@dataclass(frozen=True)
-class OnnxModel:
-    """A checked model file."""
-
-    path: Path
-    digest: Digest
-    size_bytes: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-    @property
-    def batch(self) -> int | None:
-        """The fixed first dimension of all inputs; -1: it is open; None: they share none."""
-        firsts = {tensor.shape[0] if tensor.shape else None for tensor in self.inputs}
-        return firsts.pop() if len(firsts) == 1 else None
+class OnnxModel(ModelFile):
+    """A checked ONNX file."""
 
 
 def check_model(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> OnnxModel:
@@ -65,7 +52,7 @@ def _checked(path: Path) -> OnnxModel:
     except (onnx.checker.ValidationError, ValueError) as error:
         raise _Unsound(f"onnx.checker refuses it: {_first_line(error)}") from error
     try:
-        signature = runtime.load(path).signature
+        signature = runtime.load_onnx(path).signature
     except LoadFailure as failure:
         version = backends.find(ONNX_RUNTIME).version
         raise _Unsound(f"onnxruntime {version} cannot load it: {_first_line(failure)}") from failure

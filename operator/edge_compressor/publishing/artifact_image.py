@@ -19,15 +19,14 @@ from edgemodel.names import (
     LABEL_VARIANT,
     MANIFEST_FILE,
     MODEL_DIRECTORY,
-    MODEL_FILE,
     PAGE_FILE,
     REPORT_FILE,
     artifact_tag,
 )
 from edgemodel.task import Target
 
-FILES: Final = (GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, PAGE_FILE, REPORT_FILE)
-"""All that an artifact can hold; golden.npz may be missing."""
+NOTES: Final = (GOLDEN_FILE, MANIFEST_FILE, PAGE_FILE, REPORT_FILE)
+"""All that an artifact can hold beside the model; golden.npz may be missing."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def publish(
     """
     needed = _server_layers(manifest, target)
     entries: dict[str, Entry | Path | bytes] = {
-        f"{MODEL_DIRECTORY}/{name}": folder / name for name in FILES if (folder / name).exists()
+        f"{MODEL_DIRECTORY}/{name}": folder / name for name in (*NOTES, manifest.model_file) if (folder / name).exists()
     }
     layer = write_layer(entries, scratch / "layer", compression=cast(Compression, target.layer_compression))
     labels = {LABEL_MODEL: manifest.model, LABEL_VARIANT: manifest.variant}

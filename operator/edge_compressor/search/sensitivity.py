@@ -76,7 +76,7 @@ def _run(
     opened.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in tensors if tensor not in there)
     onnx.save(opened, path)
     try:
-        loaded = runtime.load(path, threads=usable_cores())
+        loaded = runtime.load_onnx(path, threads=usable_cores())
     finally:
         path.unlink()
     return [dict(zip(loaded.signature.outputs, runtime.run(loaded, feed), strict=True)) for feed in feeds]

@@ -38,7 +38,7 @@ def open_teacher(path: Path, student: TrainableProgram) -> tuple[Teacher, Traina
 def _from_onnx(path: Path, student: TrainableProgram) -> Teacher:
     model = check_model(path, what="teacher")
     _check_inputs([(tensor.name, list(tensor.shape[1:])) for tensor in model.inputs], student)
-    loaded = runtime.load(path, threads=usable_cores())
+    loaded = runtime.load_onnx(path, threads=usable_cores())
 
     def ask(inputs: tuple[Tensor, ...]) -> Tensor:
         feeds = {one.name: value.numpy() for one, value in zip(student.inputs, inputs, strict=True)}

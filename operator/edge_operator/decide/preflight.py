@@ -247,6 +247,7 @@ def _measured(entry: Entry, report: Measurement, ended: datetime) -> Entry:
     hardware = {
         **({"cpu": report.cpu} if report.cpu else {}),
         **({"instructionSets": list(report.instruction_sets)} if report.instruction_sets else {}),
+        **({"placed": list(report.placed)} if report.placed else {}),
         "measuredAt": timestamp(ended),
     }
     if agreement is None or latency is None:

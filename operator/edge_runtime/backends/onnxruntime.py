@@ -29,7 +29,6 @@ _PROVIDER = "CPUExecutionProvider"
 
 class OnnxRuntime:
     name = "ONNXRuntime"
-    platform = "onnxruntime_onnx"
     version: str = ort.__version__
     server_layers = ()  # the base of server images has it
 
@@ -60,6 +59,7 @@ def write_optimized(path: Path, optimized: Path, tuning: Tuning, feeds: Mapping[
 class OnnxRuntimeModel(LoadedModel):
     """One session: the tensors that it declares, and how it runs."""
 
+    platform = "onnxruntime_onnx"
     concurrent = True
 
     def __init__(self, path: Path, tuning: Tuning) -> None:

@@ -45,9 +45,15 @@ class Answer:
 
 
 class RunningServer:
-    def __init__(self, directory: Path, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        module: str = "inference_server",
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "inference_server", *flags],
+            [sys.executable, "-m", module, *flags],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",
@@ -131,10 +137,13 @@ class RunningServer:
 
 @contextlib.contextmanager
 def serving_process(
-    directory: Path, *flags: str, environment: Mapping[str, str] | None = None
+    directory: Path,
+    *flags: str,
+    environment: Mapping[str, str] | None = None,
+    module: str = "inference_server",
 ) -> Iterator[RunningServer]:
-    """A ready server; it is killed at the end."""
-    server = RunningServer(directory, *flags, environment=environment)
+    """Yields a ready server, whose program is ``module``; it is killed at the end."""
+    server = RunningServer(directory, *flags, environment=environment, module=module)
     try:
         yield server.wait_ready()
     finally:

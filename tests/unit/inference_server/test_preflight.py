@@ -69,6 +69,7 @@ def test_a_good_artifact_is_measured(tmp_path: Path) -> None:
     assert MIN_RUNS <= report.latency.runs <= MAX_RUNS
     assert report.cpu == read_processor().name
     assert report.instruction_sets == read_processor().instruction_sets
+    assert report.placed == ("CPUExecutionProvider",)
 
 
 def test_one_that_answers_otherwise_is_measured_all_the_same_and_not_judged(tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""A checked model file of any runtime, as data sets are checked against it and as it is evaluated."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgemodel.artifact import ONNX_RUNTIME, Tensor
+from edgemodel.digest import Digest
+from edgemodel.names import MODEL_FILE
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    path: Path
+    digest: Digest
+    size_bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    runtime: str = ONNX_RUNTIME
+    """The name of the back end that loads it."""
+
+    @property
+    def batch(self) -> int | None:
+        """The fixed first dimension of all inputs; -1: it is open; None: they share none."""
+        firsts = {tensor.shape[0] if tensor.shape else None for tensor in self.inputs}
+        return firsts.pop() if len(firsts) == 1 else None
+
+    @property
+    def published_name(self) -> str:
+        """The name of the file in an artifact."""
+        return MODEL_FILE if self.runtime == ONNX_RUNTIME else f"model{self.path.suffix}"
