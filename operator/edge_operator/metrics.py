@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from edge_operator.decide.suspension import UnreadableObject
+from edge_operator.decide.status.suspension import UnreadableObject
 
 
 class Metrics:

@@ -31,9 +31,9 @@ from edge_operator.decide.actions import (
     StartJob,
     StartPreflight,
 )
+from edge_operator.decide.formats import timestamp
 from edge_operator.decide.observation import Observation
-from edge_operator.decide.status import timestamp
-from edge_operator.decide.suspension import SuspendedModel, suspended_status
+from edge_operator.decide.status.suspension import SuspendedModel, suspended_status
 from edge_operator.metrics import Metrics
 from edge_operator.work_queue import WorkQueue
 from edgemodel.digest import canonical_json

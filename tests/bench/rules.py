@@ -12,8 +12,8 @@ from math import inf, sqrt
 import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
+from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.samples import Counts, Samples
-from edge_operator.decide.waves import plan_waves
 from edgemodel.analysis import Analysis, parse_analysis
 from edgemodel.spec import Wave
 from tests.bench.fleets import EDGES, Array, Fleet, quantiles

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from edge_operator.decide.placement import switch_order
+from edge_operator.decide.placement.selection import switch_order
 from edgemodel import reasons
 from tests import lab
 from tests.support.edge_models import QUICK, Workspace, publish_mlp

@@ -28,7 +28,7 @@ from edge_operator.decide.actions import (
     StartJob,
     StartPreflight,
 )
-from edge_operator.decide.artifact import target_name
+from edge_operator.decide.artifact.compression import target_name
 from edge_operator.decide.observation import (
     Applied,
     CompressionJob,

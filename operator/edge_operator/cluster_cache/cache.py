@@ -26,9 +26,9 @@ from edge_operator.decide.observation import (
     PreflightJob,
     Revision,
 )
-from edge_operator.decide.possible_pins import PinNames, all_labels
+from edge_operator.decide.placement.possible_pins import PinNames, all_labels
 from edge_operator.decide.samples import Samples
-from edge_operator.decide.suspension import SuspendedModel, UnreadableObject
+from edge_operator.decide.status.suspension import SuspendedModel, UnreadableObject
 from edge_operator.from_api import (
     CachedEdgeModel,
     ForeignService,

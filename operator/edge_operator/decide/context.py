@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.analysis import Judgement, OnTrial, Reported, WaveBaseline, judge, report
-from edge_operator.decide.artifact import Artifact
-from edge_operator.decide.fleet import Fleet
-from edge_operator.decide.host_ports import host_port_rivals
+from edge_operator.decide.artifact.compression import Artifact
+from edge_operator.decide.formats import timestamp
 from edge_operator.decide.observation import Observation, Revision
-from edge_operator.decide.placement import Placement
-from edge_operator.decide.preflight import Preflight
-from edge_operator.decide.status import timestamp
+from edge_operator.decide.placement.fleet import Fleet
+from edge_operator.decide.placement.host_ports import host_port_rivals
+from edge_operator.decide.placement.selection import Placement
+from edge_operator.decide.preflight.preflight import Preflight
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.verdict import Verdict

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_operator.decide import status as words
 from edge_operator.decide.actions import Action, SetPins
 from edge_operator.decide.analysis import WaveBaseline
-from edge_operator.decide.artifact import decide_artifact, target_name
+from edge_operator.decide.artifact.compression import decide_artifact, target_name
 from edge_operator.decide.context import Memory, PassContext
+from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 from edge_operator.decide.inventory import upkeep
-from edge_operator.decide.node_health import NodeFailure
 from edge_operator.decide.observation import Observation, Revision
-from edge_operator.decide.pins import (
+from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.pins import (
     end_deferrals,
     failures_at_rest,
     next_deadline_at_rest,
@@ -21,11 +21,12 @@ from edge_operator.decide.pins import (
     settle,
     unplace,
 )
-from edge_operator.decide.placement import place
-from edge_operator.decide.preflight import Preflight, decide_preflight
-from edge_operator.decide.rollout import Move, RolloutDecision, decide_rollout, find_trial
-from edge_operator.decide.status import Condition, NodeCounts
-from edge_operator.decide.steady_state import steady_state_conditions
+from edge_operator.decide.placement.selection import place
+from edge_operator.decide.preflight.preflight import Preflight, decide_preflight
+from edge_operator.decide.rollout.rollout import Move, RolloutDecision, decide_rollout, find_trial
+from edge_operator.decide.status import conditions as words
+from edge_operator.decide.status.conditions import Condition, NodeCounts
+from edge_operator.decide.status.steady_state import steady_state_conditions
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 
@@ -71,8 +72,8 @@ def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[
     return {
         "name": revision,
         "reason": reason,
-        "message": message[: words.MESSAGE_MAX],
-        "time": words.timestamp(now),
+        "message": message[:MAX_MESSAGE_LENGTH],
+        "time": timestamp(now),
     }
 
 
@@ -167,10 +168,10 @@ def _progress(context: PassContext, rollout: RolloutDecision) -> dict[str, Any]:
         "wave": rollout.wave,
         "waveName": waves[rollout.wave].name,
         "waves": len(waves),
-        "startedAt": before.get("startedAt", words.timestamp(now)),
-        "waveStartedAt": words.timestamp(rollout.wave_started or now),
+        "startedAt": before.get("startedAt", timestamp(now)),
+        "waveStartedAt": timestamp(rollout.wave_started or now),
         "reason": rollout.reason,
-        **({"heldSince": words.timestamp(rollout.held_since)} if rollout.held_since is not None else {}),
+        **({"heldSince": timestamp(rollout.held_since)} if rollout.held_since is not None else {}),
         **({"pauses": pauses} if pauses else {}),
         **({"analysis": wave_baseline.to_json()} if wave_baseline is not None else {}),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from edge_operator.decide.status import timestamp
+from edge_operator.decide.formats import timestamp
 
 MAX_PAUSES = 10
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge_operator.decide.allowed_images import refusal
+from edge_operator.decide.artifact.allowed_images import refusal
 from edge_operator.settings import from_environment
 from edgemodel import reasons
 from edgemodel.report import Failed

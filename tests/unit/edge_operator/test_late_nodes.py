@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_operator.decide.fleet import ROUTES_AFTER, ROUTES_AFTER_API
+from edge_operator.decide.placement.fleet import ROUTES_AFTER, ROUTES_AFTER_API
 from edgemodel import reasons
 from tests.support.simulation import Simulation, model_spec
 

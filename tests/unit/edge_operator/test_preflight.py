@@ -8,7 +8,7 @@ import pytest
 
 from edge_operator import objects
 from edge_operator.decide.actions import DeleteJob
-from edge_operator.decide.preflight import MAX_ATTEMPTS, MAX_CLASSES
+from edge_operator.decide.preflight.preflight import MAX_ATTEMPTS, MAX_CLASSES
 from edge_operator.from_api import preflight_job, read_job, read_job_pod
 from edgemodel import preflight_report, reasons, serving
 from edgemodel.names import COMPONENT_PREFLIGHT, LABEL_COMPONENT

@@ -27,7 +27,7 @@ from edge_oci import (
 )
 from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
-from edge_operator.decide.registry_gc import GRACE_SECONDS
+from edge_operator.decide.artifact.registry_gc import GRACE_SECONDS
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_gc import RegistryGarbageCollector, registry
 from edge_operator.registry_tokens import Signer, make_keys

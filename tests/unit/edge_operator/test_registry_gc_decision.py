@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from edge_operator.decide.artifact import RETRY_LONGEST
-from edge_operator.decide.registry_gc import GRACE_SECONDS, ImagesInUse, TaggedImage, may_free, sweep
+from edge_operator.decide.artifact.compression import RETRY_LONGEST
+from edge_operator.decide.artifact.registry_gc import GRACE_SECONDS, ImagesInUse, TaggedImage, may_free, sweep
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = float(GRACE_SECONDS)

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 from hypothesis import HealthCheck, example, given, settings
 
-from edge_operator.decide.waves import plan_waves
+from edge_operator.decide.placement.waves import plan_waves
 from edgemodel.names import PULLER_PREFIX
 from tests.support import manifests
 from tests.support.stories import STORIES, Event, Tale, tell

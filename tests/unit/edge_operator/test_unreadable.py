@@ -9,9 +9,9 @@ from prometheus_client import generate_latest
 
 from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache, Key
+from edge_operator.decide.artifact.registry_gc import TaggedImage
 from edge_operator.decide.observation import Observation
-from edge_operator.decide.registry_gc import TaggedImage
-from edge_operator.decide.suspension import SuspendedModel, suspended_status
+from edge_operator.decide.status.suspension import SuspendedModel, suspended_status
 from edge_operator.metrics import Metrics
 from edge_operator.reconcile import Reconciler
 from edge_operator.registry_gc import in_use

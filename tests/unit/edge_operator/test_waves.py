@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_operator.decide.waves import plan_waves
+from edge_operator.decide.placement.waves import plan_waves
 from edgemodel.spec import DEFAULT_WAVES, Wave
 
 

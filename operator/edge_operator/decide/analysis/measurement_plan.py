@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.observation import Observation
-from edge_operator.decide.placement import switch_order
+from edge_operator.decide.placement.selection import switch_order
 from edgemodel.analysis import PromQLRule
 
 MAX_TIMED_NODES = 400

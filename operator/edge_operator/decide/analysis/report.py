@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.analysis.judge import Judgement
-from edge_operator.decide.status import MESSAGE_MAX, timestamp
+from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 
 MAX_CHECKS = 80
 """16 checks of 5 variants."""
@@ -53,7 +53,7 @@ def _entry(judged: Judged, judgement: Judgement, candidate: str) -> dict[str, An
         "sampleCount": judged.sample_count,
         **({"reason": judged.reason} if judged.reason else {}),
         **({"measuredAt": timestamp(judgement.measured_at)} if judgement.measured_at is not None else {}),
-        "message": judged.message[:MESSAGE_MAX],
+        "message": judged.message[:MAX_MESSAGE_LENGTH],
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_operator.decide.analysis.evidence import ALPHA, BETA, Judged
 from edge_operator.decide.analysis.limits import Limits
-from edge_operator.decide.status import timestamp
+from edge_operator.decide.formats import timestamp
 from edgemodel.analysis import AccuracyRule, Analysis, ErrorRateRule, LatencyRule
 
 STATISTICAL = (ErrorRateRule, LatencyRule, AccuracyRule)

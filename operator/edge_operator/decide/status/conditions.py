@@ -5,15 +5,16 @@ changes by itself (elapsed time) is in it: it is written when its meaning change
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 
 MAX_REJECTED = 100
 MAX_EXPLAINED = 10
 """Of the rejected revisions, the newest keep their message."""
 MAX_NAMES = 20
 MAX_CHECKS = 20
-MESSAGE_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,9 @@ def merge_conditions(
                 "type": condition.type,
                 "status": status,
                 "reason": condition.reason,
-                "message": condition.message[:MESSAGE_MAX],
+                "message": condition.message[:MAX_MESSAGE_LENGTH],
                 "observedGeneration": generation,
                 "lastTransitionTime": since,
             }
         )
     return merged
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with whole seconds, as the API server writes times."""
-    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")

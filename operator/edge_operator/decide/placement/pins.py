@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from edge_operator.decide.actions import SetPins
-from edge_operator.decide.fleet import Fleet
-from edge_operator.decide.node_health import Assignment, NodeFailure, failures_of, next_failure_at
-from edge_operator.decide.placement import Placed
+from edge_operator.decide.placement.fleet import Fleet
+from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at
+from edge_operator.decide.placement.selection import Placed
+from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.timers import Timers
-from edge_operator.decide.waves import plan_waves
 
 
 def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:

@@ -1,10 +1,10 @@
 """What the conditions say while no candidate is on trial, and why there is no trial."""
 
-from edge_operator.decide import status as words
 from edge_operator.decide.context import PassContext
-from edge_operator.decide.host_ports import host_port_rivals
-from edge_operator.decide.node_health import NodeFailure
-from edge_operator.decide.status import Condition
+from edge_operator.decide.placement.host_ports import host_port_rivals
+from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.status import conditions as words
+from edge_operator.decide.status.conditions import Condition
 from edgemodel import reasons
 
 

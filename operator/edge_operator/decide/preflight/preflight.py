@@ -15,10 +15,10 @@ from decimal import Decimal
 from typing import Any
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordPreflight, StartPreflight
-from edge_operator.decide.host_ports import host_port_rivals
+from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 from edge_operator.decide.observation import Node, Observation, PreflightJob, Revision
-from edge_operator.decide.placement import Placed, Placement, matches
-from edge_operator.decide.status import MESSAGE_MAX, timestamp
+from edge_operator.decide.placement.host_ports import host_port_rivals
+from edge_operator.decide.placement.selection import Placed, Placement, matches
 from edgemodel import reasons
 from edgemodel import spec as words
 from edgemodel.names import preflight_job_prefix
@@ -285,13 +285,13 @@ def _judged(entry: Entry, spec: words.PreflightSpec) -> Entry:
 
 
 def _fail(entry: Entry, reason: str, why: str) -> Entry:
-    message = f"node {entry['node']} ({entry['name']}): {why}"[:MESSAGE_MAX]
+    message = f"node {entry['node']} ({entry['name']}): {why}"[:MAX_MESSAGE_LENGTH]
     return {**entry, "verdict": Verdict.FAIL.value, "reason": reason, "message": message}
 
 
 def _unverified(entry: Entry, why: str) -> Entry:
     verdict = Verdict.INCONCLUSIVE.value
-    return {**entry, "verdict": verdict, "reason": reasons.LATENCY_UNVERIFIED, "message": why[:MESSAGE_MAX]}
+    return {**entry, "verdict": verdict, "reason": reasons.LATENCY_UNVERIFIED, "message": why[:MAX_MESSAGE_LENGTH]}
 
 
 def _failed(status: dict[str, Any] | None) -> Entry | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from edge_operator.decide import status as words
-from edge_operator.decide.status import Condition
+from edge_operator.decide.status import conditions as words
+from edge_operator.decide.status.conditions import Condition
 
 MAX_NAMED = 5
 """Objects that the condition names; the log names all."""

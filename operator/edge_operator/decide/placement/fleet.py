@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from edge_operator.decide.node_health import Assignment, pods_of
 from edge_operator.decide.observation import Node, Observation, Pod
-from edge_operator.decide.placement import Placed, Placement, matches
-from edge_operator.decide.possible_pins import PinNames
+from edge_operator.decide.placement.node_health import Assignment, pods_of
+from edge_operator.decide.placement.possible_pins import PinNames
+from edge_operator.decide.placement.selection import Placed, Placement, matches
 from edgemodel.names import pin_key, puller_of
 from edgemodel.verdict import Verdict
 

@@ -1,7 +1,7 @@
 """Which of the EdgeModels that want one port of a node has it: the oldest."""
 
 from edge_operator.decide.observation import HostPortClaim, Observation
-from edge_operator.decide.placement import matches
+from edge_operator.decide.placement.selection import matches
 
 
 def host_port_rivals(observation: Observation) -> tuple[str, ...]:

@@ -11,14 +11,14 @@ from typing import Any
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.analysis import Judgement
-from edge_operator.decide.fleet import Fleet
-from edge_operator.decide.node_health import NodeFailure, failures_of, next_failure_at
+from edge_operator.decide.formats import timestamp
 from edge_operator.decide.observation import Pod
-from edge_operator.decide.pins import defer, keep_stable, still_on_stable, switch_node
-from edge_operator.decide.placement import Placed
-from edge_operator.decide.status import timestamp
+from edge_operator.decide.placement.fleet import Fleet
+from edge_operator.decide.placement.node_health import NodeFailure, failures_of, next_failure_at
+from edge_operator.decide.placement.pins import defer, keep_stable, still_on_stable, switch_node
+from edge_operator.decide.placement.selection import Placed
+from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.timers import Timers
-from edge_operator.decide.waves import plan_waves
 from edgemodel import reasons
 from edgemodel.spec import Rollout
 

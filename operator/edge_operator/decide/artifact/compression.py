@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
-from edge_operator.decide.allowed_images import refusal
+from edge_operator.decide.artifact.allowed_images import refusal
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
 from edgemodel import reasons
 from edgemodel.names import short_hash

@@ -1,0 +1,10 @@
+"""How times and messages are written in status."""
+
+from datetime import UTC, datetime
+
+MAX_MESSAGE_LENGTH = 1000
+
+
+def timestamp(moment: datetime) -> str:
+    """Returns RFC 3339 in UTC with whole seconds, as the API server writes times."""
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
