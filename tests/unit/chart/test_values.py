@@ -13,7 +13,7 @@ from tests.unit.chart.rendering import CHART
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = manifests.read((CHART / "values.yaml").read_text())
-FREE = {"nodeSelector", "podAnnotations", "labels", "headers", "requests", "limits"}
+FREE = {"layers", "nodeSelector", "podAnnotations", "labels", "headers", "requests", "limits"}
 """Maps of the user's own keys."""
 
 
