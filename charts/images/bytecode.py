@@ -41,9 +41,9 @@ def compile_beside(root: Path, inside: str) -> None:
 
 
 def compile_instead(root: Path, inside: str, left_as_sources: Sequence[str] = ()) -> None:
-    """As ``compile_beside``, but leaves ``x.pyc`` where ``x.py`` was; not in the packages ``left_as_sources``.
+    """Compiles every file and leaves ``x.pyc`` in the place of ``x.py``, except in the packages ``left_as_sources``.
 
-    Raises BuildError for a package that is not there, too.
+    Raises BuildError for a file that is no Python, and for a package that is not there.
     """
     for name in left_as_sources:
         if not (root / name).is_dir():

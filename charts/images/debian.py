@@ -38,11 +38,11 @@ _CONTROL_HOOK = (
 
 @dataclass(frozen=True)
 class Debian:
-    """One root file system: packages, and what of them stays."""
+    """One root file system: packages, and which of their files stay."""
 
     packages: tuple[str, ...]
     pruned: Mapping[str, Sequence[str]] | None = None
-    """Why -> patterns that go; None: only ``kept`` stays."""
+    """Why -> patterns of files that go; None: only ``kept`` stays."""
     kept: Sequence[str] = ()
     """Patterns that stay."""
     links: Mapping[str, str] | None = None
@@ -204,7 +204,7 @@ def _unpack(packages: Sequence[str], architecture: str, archive: Path, root: Pat
 
 
 def bundle_certificates(root: Path) -> None:
-    """What update-ca-certificates does: one file of all that Debian trusts."""
+    """Writes all certificates that Debian trusts into one file, as update-ca-certificates does."""
     sources = sorted((root / "usr/share/ca-certificates").rglob("*.crt"))
     if sources:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
@@ -233,5 +233,5 @@ def keep_packages_that_are_there(root: Path) -> None:
 
 
 def _file_of(line: str) -> str:
-    """Of a line of a md5sums file: digest, blanks, path."""
+    """Returns the path in a line of an md5sums file: digest, blanks, path."""
     return line.split(maxsplit=1)[1].strip()

@@ -9,7 +9,7 @@ _LICENCE_WORDS = ("copyright", "licen", "copying", "notice", "authors")
 
 
 def is_licence(path: Path) -> bool:
-    """By its name: ``copyright``, ``LICENSE.txt``, ``ThirdPartyNotices.txt``, ``licenses/…``; not ``copyright.py``."""
+    """Tells a licence by its name: ``copyright``, ``LICENSE.txt``, ``licenses/…``; never ``copyright.py``."""
     if path.suffix in {".py", ".pyc", ".so"}:
         return False
     return any(word in part.lower() for part in (path.name, path.parent.name) for word in _LICENCE_WORDS)

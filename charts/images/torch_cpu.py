@@ -57,7 +57,7 @@ def blank_gpu_code(torch: Path) -> int:
 
 
 def _wanted(folder: Path) -> dict[str, Stub]:
-    """By the stub's file name: what torch's libraries take from it."""
+    """Stub's file name -> the symbols that torch's libraries take from it."""
     stubs: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for library in sorted(folder.glob("lib*.so*")):
         needed, versions = _links(library)

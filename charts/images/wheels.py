@@ -18,7 +18,7 @@ from .progress import BuildError, run, say, step
 from .pruning import drop_empty_directories, prune
 
 DIRECTORY = "/usr/local/lib/python3.11/dist-packages"
-"""On Debian's sys.path, so that nothing has to be told."""
+"""It is on Debian's sys.path, so no variable has to name it."""
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEWEST_GLIBC_MINOR = 36  # Debian 12's 2.36
@@ -63,7 +63,7 @@ def write_wheels_layer(what: Wheels, requirements: str, architecture: str, path:
 
 
 def requirements(what: Wheels, locks: Path) -> str:
-    """What a layer installs, in the lock file's text, without what is dropped or lies below."""
+    """Returns the requirements of a layer, in the lock file's text: without what is dropped or lies below."""
     lock = (locks / f"{what.lock}.txt").read_text()
     below = _names((locks / f"{what.upon}.txt").read_text()) if what.upon else []
     return without(lock, [*(name for names in what.dropped.values() for name in names), *below])
@@ -119,7 +119,7 @@ def _strip(root: Path, architecture: str) -> None:
 
 
 def loads(library: bytes) -> bool:
-    """Whether each segment of a 64-bit little-endian ELF file lies as its alignment wants.
+    """Tells whether each segment of a 64-bit little-endian ELF file is aligned as it declares.
 
     strip breaks this in libraries that patchelf has changed, as it has those that a wheel brings along.
     """

@@ -25,7 +25,7 @@ def objects(request: pytest.FixtureRequest, namespace: str) -> list[Object]:
     return [item for item in manifests.read_all(text) if item and item["apiVersion"] != PROMETHEUS_OPERATOR]
 
 
-def test_every_object_is_taken(cluster: Cluster, objects: list[Object]) -> None:
+def test_every_object_is_accepted(cluster: Cluster, objects: list[Object]) -> None:
     for item in objects:
         cluster.apply(item, "edgemodel-contract-tests", dryRun="All")
 

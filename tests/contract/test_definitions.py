@@ -95,7 +95,7 @@ def test_defaults(model: Object) -> None:
     assert model["status"] == {"observedGeneration": -1}
 
 
-def test_analysis_that_is_written_at_all_holds_what_the_data_do_not_decide(cluster: Cluster, namespace: str) -> None:
+def test_an_analysis_holds_the_rollout_while_the_data_do_not_decide(cluster: Cluster, namespace: str) -> None:
     created = cluster.create(manifest("analysis-empty", namespace), dryRun="All")["spec"]["analysis"]
     assert created["missingData"] == {"policy": "Hold", "deadlineSeconds": 3600, "onDeadline": "Pause"}
     assert [check["type"] for check in created["checks"]] == ["ErrorRate", "Latency", "GoldenAgreement"]
@@ -147,7 +147,7 @@ def test_defaults_of_steps(cluster: Cluster, namespace: str, step: Object, defau
     assert created[step["type"][0].lower() + step["type"][1:]] == defaults
 
 
-def test_a_users_status_is_not_taken(cluster: Cluster, namespace: str) -> None:
+def test_a_status_that_a_user_writes_is_ignored(cluster: Cluster, namespace: str) -> None:
     item = manifest("minimal", namespace) | {"status": {"observedGeneration": 7, "stableRevision": "mine"}}
     assert cluster.create(item, dryRun="All")["status"] == {"observedGeneration": -1}
 

@@ -67,7 +67,7 @@ def answer(cluster: Cluster, namespace: str, step: Object, **spec: Any) -> list[
 
 
 @pytest.mark.usefixtures("_served")
-def test_a_step_that_has_what_it_needs_is_taken(cluster: Cluster, namespace: str) -> None:
+def test_a_step_that_has_what_it_needs_is_accepted(cluster: Cluster, namespace: str) -> None:
     assert answer(cluster, namespace, {"type": "Learn", "learn": {"sparsity": "0.95", "seed": 2**40}}) == []
 
 
@@ -88,7 +88,7 @@ def test_a_step_that_trains_refuses_an_onnx_file(cluster: Cluster, namespace: st
 
 
 @pytest.mark.usefixtures("_served")
-def test_a_step_without_its_data_names_them(cluster: Cluster, namespace: str) -> None:
+def test_a_step_without_its_data_sets_names_them(cluster: Cluster, namespace: str) -> None:
     training = MODEL["spec"]["datasets"]["training"]
     assert answer(cluster, namespace, {"type": "Learn"}, datasets={"training": training}) == [
         "spec.datasets: Required value: Learn needs datasets.unlabeled: inputs of the domain where the model will serve"

@@ -46,7 +46,7 @@ def test_a_source_on_a_claim_is_read_and_a_path_that_leaves_it_is_refused(work: 
         work.apply("escape", source={"uri": "pvc://models/../../etc/passwd"})
 
 
-def test_a_private_registry_wants_its_secret(work: Workspace, private_files: str) -> None:
+def test_a_private_registry_requires_its_secret(work: Workspace, private_files: str) -> None:
     file = tiny_models.mlp(work.folder / "good.onnx")
     source = {"uri": f"{private_files}/good.onnx", "digest": digest_of_file(file)}
     work.apply(source=source)

@@ -1,4 +1,4 @@
-"""What bad input gets: a clear condition, nothing rolled out, the previous stable revision untouched."""
+"""Bad input gets a clear condition; nothing is rolled out, and the stable revision is untouched."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_source_over_http_with_its_digest_is_served(work: Workspace) -> None:
     work.ready()
 
 
-def test_an_unreachable_source_is_tried_again_with_back_off(work: Workspace) -> None:
+def test_an_unreachable_source_is_retried_with_back_off(work: Workspace) -> None:
     work.apply(source={"uri": "oci://registry.lab:5999/nowhere/m@sha256:" + "a" * 64})
     work.reconciling(reasons.SOURCE_UNREACHABLE)
 
@@ -68,7 +68,7 @@ def test_an_unreachable_source_is_tried_again_with_back_off(work: Workspace) -> 
     assert not work.pods()
 
 
-def test_a_source_that_is_not_there_says_so(work: Workspace) -> None:
+def test_a_missing_source_is_reported(work: Workspace) -> None:
     work.apply(source={"uri": "oci://registry.lab:5000/nowhere/m@sha256:" + "a" * 64})
     assert "nowhere/m" in work.stalled(reasons.SOURCE_NOT_FOUND)
 
@@ -109,7 +109,7 @@ def test_a_missed_budget_names_observed_and_limit(work: Workspace) -> None:
     assert not work.pods()
 
 
-def test_an_evaluation_set_too_small_for_the_margin_says_how_many_it_takes(work: Workspace) -> None:
+def test_an_evaluation_set_too_small_for_the_margin_says_how_many_samples_it_needs(work: Workspace) -> None:
     published = work.publish(
         tiny_models.mlp(work.folder / "good.onnx"), tiny_models.samples(work.folder / "few.npz", 20)
     )
@@ -171,7 +171,9 @@ def test_a_golden_mismatch_keeps_the_candidate_from_serving_anyone(work: Workspa
     assert status["nodes"]["candidate"] == 0
 
 
-def test_a_namespace_that_forbids_the_pods_is_rolled_back_and_the_message_tells_where_to_look(work: Workspace) -> None:
+def test_a_revision_whose_pods_the_namespace_forbids_is_rolled_back_and_the_message_says_where_to_look(
+    work: Workspace,
+) -> None:
     published = good_model(work)
     work.apply(source={"uri": published["good"]}, serving={"hostPort": 18081, "strategy": "Recreate"}, rollout=ONE_WAVE)
     message = work.stalled(reasons.ROLLED_BACK)
@@ -191,7 +193,7 @@ def test_an_image_that_cannot_be_pulled_is_rolled_back_after_the_node_ready_time
     assert set(work.revisions_on_nodes().values()) == {stable}
 
 
-def test_a_node_selector_that_matches_nothing_is_said_so(work: Workspace) -> None:
+def test_a_node_selector_that_matches_no_node_is_reported(work: Workspace) -> None:
     published = good_model(work)
     work.apply(source={"uri": published["good"]}, placement={"nodeSelector": {"edge": "nowhere"}})
     assert "edge=nowhere" in work.stalled(reasons.NO_MATCHING_NODES)

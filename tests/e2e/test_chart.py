@@ -84,7 +84,7 @@ def test_an_uninstall_keeps_models_serving_and_a_new_install_takes_over(work: Wo
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, stable)
 
 
-def test_the_operator_tells_its_metrics_and_that_it_is_ready(work: Workspace) -> None:
+def test_the_operator_exposes_its_metrics_and_its_readiness(work: Workspace) -> None:
     with forwarded(work.site, SYSTEM_NAMESPACE, "deployment/edgemodel-operator", 8080) as base:
         text = work.site.run("curl", "-sS", f"{base}/metrics")
         assert "edgemodel_operator_reconcile_duration_seconds_count" in text
@@ -92,7 +92,7 @@ def test_the_operator_tells_its_metrics_and_that_it_is_ready(work: Workspace) ->
         assert work.site.run("curl", "-sS", f"{base}/readyz") == "ok\n"
 
 
-def test_prometheus_scrapes_every_server_and_the_labels_are_the_servers_own(work: Workspace) -> None:
+def test_prometheus_scrapes_every_server_and_keeps_the_servers_own_labels(work: Workspace) -> None:
     work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
     work.ready()
     query = f'edgemodel_model_info{{namespace="{work.namespace}"}}'

@@ -128,7 +128,7 @@ def test_an_image_that_the_chart_does_not_allow_never_runs(work: Workspace, few:
     assert work.site.get("jobs", "-n", work.namespace)["items"] == []
 
 
-def test_weights_that_are_not_sound_are_refused_before_the_converter_runs(work: Workspace) -> None:
+def test_damaged_weights_are_refused_before_the_converter_runs(work: Workspace) -> None:
     """``edgemodel push`` would have refused them, too: they come by another way, under a name that it lets through."""
     image = push_converter(work.site, f"{CONVERTERS}/idle", written(work, "print('hello')"), work.folder)
     file = work.folder / "set.npz"

@@ -29,7 +29,7 @@ def ask(work: Workspace, node: str, model: str, request: dict[str, object]) -> l
 
 
 def feedback(work: Workspace, node: str, model: str, labels: dict[str, object]) -> dict[str, int]:
-    """What the server of ``node`` answers to labels for an earlier prediction."""
+    """Returns the answer of the server on ``node`` to labels for an earlier prediction."""
     address = work.site.get("service", model, "-n", work.namespace)["spec"]["clusterIP"]
     argv = ["curl", "-sS", "--max-time", "20", "-d", "@-", f"http://{address}:8080/v2/models/{model}/feedback"]
     done = lab.node_exec(node, argv, input=json.dumps(labels), capture_output=True, check=True)

@@ -68,7 +68,7 @@ def without(work: Workspace, deployment: str) -> Iterator[None]:
         work.recorder.mark(f"{deployment} is back")
 
 
-def test_when_all_nodes_become_slow_together_nothing_moves(work: Workspace) -> None:
+def test_when_all_nodes_become_slow_together_the_rollout_holds(work: Workspace) -> None:
     first = stable(work, analysis=checks(LATENCY))
     with under_load(work, baseline=200, per_second=20):
         work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**SOAK, "soakSeconds": 8})
@@ -113,7 +113,7 @@ def test_prometheus_down_for_a_whole_wave_holds_and_the_rollout_resumes(work: Wo
 
 
 def operator_environment(site: Site) -> dict[str, str]:
-    """What the chart tells the operator, with Prometheus by an address that the control plane reaches."""
+    """Returns the operator's variables from the chart, with an address of Prometheus that the control plane reaches."""
     container = site.get("deployment", "edgemodel-operator", "-n", SYSTEM_NAMESPACE)["spec"]["template"]["spec"][
         "containers"
     ][0]
@@ -198,7 +198,7 @@ def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_fo
     assert len(work.site.get("jobs", "-n", work.namespace)["items"]) <= 2
 
 
-def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> None:
+def test_an_operator_that_is_killed_resumes_where_it_stopped(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
     work.ready()
     work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": 20})
@@ -213,7 +213,7 @@ def test_an_operator_that_is_killed_goes_on_where_it_was(work: Workspace) -> Non
     assert all(len(pins) >= 1 for pins in pins_of_nodes(work.site, CAMERAS).values())
 
 
-def test_one_node_in_three_is_offline_the_rollout_completes_and_the_node_gets_stable_and_catches_up(
+def test_with_one_node_of_three_offline_the_rollout_completes_and_the_node_gets_stable_and_catches_up(
     work: Workspace,
 ) -> None:
     work.apply(placement=EVERYWHERE, source={"uri": publish_mlp(work, "first")})
@@ -391,12 +391,12 @@ ALL_EDGE_MODELS = "/apis/edgemodel.io/v1alpha1/edgemodels"
 
 
 def version_of_the_list(site: Site) -> str:
-    """What a watch of all EdgeModels would begin at now."""
+    """Returns the resourceVersion at which a watch of all EdgeModels would begin now."""
     return str(json.loads(site.get_raw(f"{ALL_EDGE_MODELS}?limit=1"))["metadata"]["resourceVersion"])
 
 
 def refused_as_too_old(site: Site, version: str) -> bool:
-    """Whether the API server answers 410 to one who watches all EdgeModels from ``version`` on."""
+    """Tells whether the API server answers 410 to a watch of all EdgeModels from ``version`` on."""
     path = f"{ALL_EDGE_MODELS}?watch=true&timeoutSeconds=2&resourceVersion={version}"
     try:
         told = site.get_raw(path)

@@ -11,7 +11,7 @@ PREFLIGHT = {"nodeSelector": {HOSTNAME: ASKED}, "hardwareClassLabels": [HOSTNAME
 """Each node is a class of its own, and one of them has nobody who may be asked."""
 
 
-def test_a_node_says_what_the_artifact_does_there_and_one_that_is_too_slow_gets_to_no_node(work: Workspace) -> None:
+def test_a_preflight_measures_the_artifact_on_a_node_and_one_that_is_too_slow_reaches_no_other(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "quick")}, preflight=PREFLIGHT)
     model = work.ready()
     stable = model["status"]["stableRevision"]

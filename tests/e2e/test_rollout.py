@@ -30,7 +30,7 @@ def cluster_ip(work: Workspace, name: str = "m") -> str:
 
 
 def load(work: Workspace, node: str, seconds: float, connections: int) -> dict[str, Any]:
-    """What ``connections`` clients on ``node`` saw when they asked the model's Service for ``seconds``."""
+    """Returns what ``connections`` clients on ``node`` saw when they asked the model's Service for ``seconds``."""
     argv = [sys.executable, str(LOAD), cluster_ip(work), "8080", "m", str(seconds), str(connections)]
     done = lab.node_exec(node, argv, capture_output=True, check=True, timeout=seconds + 60)
     value: dict[str, Any] = json.loads(done.stdout)
@@ -66,7 +66,7 @@ def test_not_one_request_fails_while_nodes_switch(work: Workspace) -> None:
         assert set(result["versions"]) == {first, second}
 
 
-def test_recreate_switches_nodes_that_are_too_small_for_two(work: Workspace) -> None:
+def test_recreate_switches_nodes_that_are_too_small_for_two_pods(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)}, serving={"strategy": "Recreate"})
     work.ready()
     work.apply(source={"uri": publish_mlp(work, "second", 7)})
@@ -88,7 +88,7 @@ def test_each_variant_gets_its_own_steps_and_pods(work: Workspace) -> None:
     assert digests["small"] != digests["default"]
 
 
-def test_a_newer_spec_supersedes_a_rollout_and_one_that_goes_back_ends_it(work: Workspace) -> None:
+def test_a_newer_spec_supersedes_a_rollout_and_a_return_to_stable_ends_it(work: Workspace) -> None:
     first_uri = publish_mlp(work, "first", 1)
     work.apply(source={"uri": first_uri})
     first = work.ready()["status"]["stableRevision"]
@@ -103,7 +103,7 @@ def test_a_newer_spec_supersedes_a_rollout_and_one_that_goes_back_ends_it(work: 
     assert work.revisions_on_nodes() == dict.fromkeys(CAMERAS, third)
 
 
-def test_a_third_spec_takes_the_place_of_a_second_that_soaks_and_the_second_is_never_entered_again(
+def test_a_third_spec_supersedes_a_second_that_soaks_and_the_second_is_never_tried_again(
     work: Workspace,
 ) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
@@ -153,7 +153,7 @@ def test_a_change_of_the_serving_template_rolls_out_without_a_second_job(work: W
     assert limits == ["400Mi", "400Mi"]
 
 
-def test_kubectl_wait_and_the_printed_columns_tell_the_story(work: Workspace) -> None:
+def test_kubectl_wait_and_the_printed_columns_follow_the_rollout(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "plain")})
     work.site.kubectl(
         "wait", "--for=condition=Ready", "edgemodel/m", "-n", work.namespace, "--timeout=180s", timeout=200
@@ -197,7 +197,7 @@ def test_the_canary_is_the_node_that_the_order_of_this_revision_names(work: Work
     assert work.revisions_on_nodes() == {canary: second, other: first}
 
 
-def test_a_pin_that_somebody_takes_away_is_set_again_and_one_that_somebody_adds_does_nothing(work: Workspace) -> None:
+def test_a_pin_that_somebody_removes_is_set_again_and_one_that_somebody_adds_does_nothing(work: Workspace) -> None:
     """The pin is the only truth of what a node runs, and the operator alone says what it should be."""
     work.apply(source={"uri": publish_mlp(work, "plain")})
     first = work.ready()["status"]["stableRevision"]
@@ -211,7 +211,7 @@ def test_a_pin_that_somebody_takes_away_is_set_again_and_one_that_somebody_adds_
     assert work.get()["status"]["stableRevision"] == first
 
 
-def test_a_rejected_revision_is_entered_again_only_by_a_retry_token(work: Workspace) -> None:
+def test_a_rejected_revision_is_tried_again_only_with_a_retry_token(work: Workspace) -> None:
     good, bad = publish_mlp(work, "good"), publish_mlp(work, "random", random_answers=True)
     work.apply(source={"uri": good})
     first = work.ready()["status"]["stableRevision"]
@@ -284,5 +284,5 @@ def first_readiness(work: Workspace) -> Iterator[dict[tuple[str, str], datetime]
 
 
 def moment(seen: Seen, name: str) -> datetime:
-    """Of ``status.rollout``."""
+    """Returns the time ``name`` of ``status.rollout``."""
     return datetime.fromisoformat(seen.status["rollout"][name])

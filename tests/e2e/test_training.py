@@ -40,7 +40,7 @@ def test_a_program_is_pruned_distilled_quantized_and_served(work: Workspace) -> 
     assert "/trainer@sha256:" in job["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
-def test_a_training_whose_pod_is_evicted_goes_on_in_the_next_attempt(work: Workspace) -> None:
+def test_a_training_whose_pod_is_evicted_resumes_in_the_next_attempt(work: Workspace) -> None:
     uris = work.publish(
         programs.save(programs.trained(epochs=1), work.folder / "source.pt2"),
         programs.write(work.folder / "training.npz", 1024, seed=1),
@@ -75,7 +75,7 @@ def _trainer_that_says(work: Workspace, text: str) -> str | None:
     return None
 
 
-def test_a_file_that_is_no_program_is_refused_with_its_reason(work: Workspace) -> None:
+def test_a_file_that_is_no_exported_program_is_refused_with_its_reason(work: Workspace) -> None:
     uri = work.publish(programs.write(work.folder / "evaluation.npz", 8, seed=2))["evaluation"]
     work.apply(source={"uri": uri, "format": "ExportedProgram"})
     message = work.stalled(reasons.SOURCE_INVALID, seconds=TRAINING_SECONDS)

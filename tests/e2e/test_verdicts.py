@@ -78,7 +78,7 @@ def test_without_any_traffic_the_golden_set_drives_the_rollout_and_the_status_sa
     assert golden["verdict"] == "Pass"
 
 
-def test_paused_freezes_a_soak_for_as_long_as_it_lasts_and_the_rest_of_it_passes_after(work: Workspace) -> None:
+def test_a_pause_freezes_a_soak_and_what_was_left_of_it_passes_afterwards(work: Workspace) -> None:
     soak = 12
     first = stable(work)
     work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**QUICK, "soakSeconds": soak})
@@ -147,7 +147,7 @@ def test_a_candidate_whose_golden_set_disagrees_never_answers_a_client_of_stable
     assert {status["nodes"]["candidate"] for status in since} == {0}
 
 
-def test_a_query_of_the_users_own_lets_one_candidate_pass_and_condemns_the_next(work: Workspace) -> None:
+def test_a_users_own_query_passes_one_candidate_and_rejects_the_next(work: Workspace) -> None:
     def memory(revision: str) -> str:
         return f'max(edgemodel_memory_bytes{{namespace="$namespace",model="$model",revision="{revision}"}})'
 
@@ -170,7 +170,7 @@ def test_a_query_of_the_users_own_lets_one_candidate_pass_and_condemns_the_next(
     assert f"wave canary (1 of 2): check bytes: the query gives {failed['observed']}, limit 1000" in message
 
 
-def test_a_candidate_that_answers_otherwise_what_its_node_asked_lately_is_rolled_back_by_a_query(
+def test_a_candidate_that_answers_recent_requests_differently_is_rolled_back_by_a_query(
     work: Workspace,
 ) -> None:
     """Its golden set agrees, and nobody sends labels: the requests of its own node tell, and only counts leave it."""
@@ -191,7 +191,7 @@ def query(name: str, text: str, **bounds: str) -> dict[str, Any]:
     return {"name": name, "type": "PromQL", "promQL": {"query": text, **bounds}}
 
 
-def test_each_variant_has_its_own_verdict_and_one_that_fails_takes_every_node_back(work: Workspace) -> None:
+def test_each_variant_has_its_own_verdict_and_one_failure_rolls_every_node_back(work: Workspace) -> None:
     """The gateway has a variant of its own, and only its clients ask what the bad candidate cannot digest."""
     small = {"name": "small", "nodeSelector": {"edge": "gateway"}, "compression": {"steps": [INT8]}}
     everywhere = {"nodeSelector": {"kubernetes.io/os": "linux"}}
@@ -220,11 +220,11 @@ def verdicts(work: Workspace, revision: str) -> dict[tuple[str, str], str]:
 
 
 def command_line(work: Workspace, *words: str) -> str:
-    """``kubectl edgemodel``, as a person types it."""
+    """Runs ``kubectl edgemodel`` as a person types it, and returns its output."""
     return work.site.run(sys.executable, "-m", "edge_cli.kubectl_plugin", *words, "-n", work.namespace)
 
 
-def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_difference_and_disturbs_nothing(
+def test_a_git_controller_that_keeps_applying_its_manifests_finds_no_difference_and_disturbs_nothing(
     work: Workspace,
 ) -> None:
     """Server-side apply every second, through a rollout and a rollback; a dry run before it tells what drifted."""
@@ -233,7 +233,7 @@ def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_differen
     rounds: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def reconcile() -> None:
-        """What was applied a second ago is compared before it is applied again, which would heal what drifted."""
+        """Compares before it applies again, because applying would mend what drifted."""
         flags = ["--server-side", "--field-manager=git", "-f", "-"]
         before = ""
         while not done.is_set():
@@ -287,7 +287,7 @@ def test_a_git_loop_that_applies_its_manifests_again_and_again_finds_no_differen
 
 
 def _declared(model: dict[str, Any]) -> dict[str, Any]:
-    """What Git may say; status moves on between two looks."""
+    """Returns the fields that Git may own; status changes between two looks."""
     meta = model["metadata"]
     kept = {key: meta.get(key) for key in ("labels", "annotations", "finalizers", "ownerReferences", "generation")}
     return {"spec": model["spec"], **kept}
@@ -298,7 +298,7 @@ def _generation(work: Workspace) -> int:
     return int(items[0]["metadata"]["generation"]) if items else 0
 
 
-def test_kubectl_describe_alone_tells_the_story_of_a_rollback(work: Workspace) -> None:
+def test_kubectl_describe_alone_explains_a_rollback(work: Workspace) -> None:
     first = stable(work, analysis=checks(ERRORS))
     with under_load(work, "--odd-one-in", "5"):
         work.apply(source={"uri": publish_mlp(work, "fragile", fails_beyond=5.0)}, rollout=SOAK)

@@ -1,4 +1,4 @@
-"""What K3s brings with it and upstream does not: CoreDNS and a default StorageClass."""
+"""The add-ons that K3s brings and upstream Kubernetes lacks: CoreDNS and a default StorageClass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOSTS = [f"{CONTROL_PLANE_ADDRESS} registry.lab files.lab", *(f"{node.address} 
 
 
 def kubectl(*arguments: str | Path, stdin: str | None = None) -> str:
-    """As admin of the lab; its standard output. LabError with its standard error if it fails."""
+    """Runs kubectl as the lab's admin and returns its standard output. Raises LabError with its standard error."""
     return run([tools.bin_dir() / "kubectl", f"--kubeconfig={KUBECONFIG}", *arguments], stdin=stdin)
 
 

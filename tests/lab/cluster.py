@@ -37,7 +37,7 @@ _ANSWERS = {"API answers": api.ready, "registry answers": api.registry_ready, "C
 
 @dataclass(frozen=True)
 class Status:
-    """What of the lab runs. ``components`` and ``nodes`` say True for running and Ready."""
+    """The running parts of the lab: True in ``components`` means running, in ``nodes`` Ready."""
 
     components: dict[str, bool]
     nodes: dict[str, bool]

@@ -60,7 +60,7 @@ def start_apiserver(binaries: Path) -> None:
 
 
 def stop_k3s_server() -> None:
-    """What is one process in K3s, at once, as on a machine that loses its power."""
+    """Kills at once all that is one process in K3s, as a loss of power would."""
     for component in ("apiserver", "controller-manager", "scheduler"):
         processes.kill(component)
 
@@ -112,7 +112,7 @@ def start_controllers(binaries: Path) -> None:
 
 
 def start_provisioner() -> None:
-    """What makes volumes."""
+    """Starts the provisioner of volumes."""
     provisioner = ["env", f"PYTHONPATH={HERE.parents[1]}", f"EDGEMODEL_LAB_DIR={STATE}", sys.executable]
     processes.start("volumes", [*provisioner, "-c", f"from {__package__}.volumes import main; main()"], cgroup=_CGROUP)
 

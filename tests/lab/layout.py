@@ -1,4 +1,4 @@
-"""Where everything of the lab is: names, addresses, folders. Nothing here does anything."""
+"""Names, addresses and folders of the lab; constants only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Node:
 
     @property
     def kubeconfig(self) -> Path:
-        """With the kubelet's own credentials; it names the API server by its address in the lab's network."""
+        """A file with the kubelet's own credentials, and the API server's address in the lab's network."""
         return PKI / f"{self.name}.kubeconfig"
 
 

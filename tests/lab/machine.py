@@ -1,4 +1,4 @@
-"""What the lab needs of the machine: root, and a few Debian packages."""
+"""The lab's demands on the machine: root, and a few Debian packages."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def start_runtime(node: Node) -> None:
 
 
 def import_image(node: Node, archive: Path) -> None:
-    """As an air-gapped K3s takes it from its images folder: the pods' pull policy must not be Always."""
+    """Imports an image as an air-gapped K3s does from its images folder; pods must not pull it Always."""
     run([*_enter(node), "ctr", "--namespace=k8s.io", "images", "import", archive.resolve()])
 
 

@@ -49,7 +49,7 @@ def _authority() -> None:
 def _certificate(
     name: str, subject: str, *, names: list[str] | None = None, addresses: list[str] | None = None
 ) -> None:
-    """For client and server use; a kubelet needs one that is both."""
+    """Makes a certificate for both client and server use, as a kubelet needs."""
     alternatives = [f"DNS:{item}" for item in names or []] + [f"IP:{item}" for item in addresses or []]
     extensions = ["keyUsage=digitalSignature,keyEncipherment", "extendedKeyUsage=clientAuth,serverAuth"]
     if alternatives:

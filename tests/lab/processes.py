@@ -110,7 +110,7 @@ def forget_all() -> None:
 
 
 def _start_time(pid: int) -> int | None:
-    """In clock ticks since the machine started; None if there is no such process, or only its zombie."""
+    """Returns clock ticks from the machine's start to that of the process; None if it is gone or a zombie."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

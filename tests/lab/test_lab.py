@@ -59,7 +59,7 @@ def wait_until(condition: str, what: str, *, timeout_s: int = 60) -> None:
 
 
 def output_of(name: str, *arguments: str, node: str) -> str:
-    """What a pod on that node prints that runs the probe to its end; again, if kube-proxy knows a Service too late."""
+    """Runs the probe in a pod on that node, again if kube-proxy learns of a Service too late; returns its output."""
     create(pod(name, *arguments, node=node, restartPolicy="OnFailure"))
     wait_until("jsonpath={.status.phase}=Succeeded", f"pod/{name}")
     return lab.kubectl("logs", name, f"--namespace={NAMESPACE}")
@@ -103,7 +103,7 @@ def _ready_endpoints(service: str) -> bool:
     return any(end["conditions"]["ready"] for item in slices["items"] for end in item["endpoints"] or [])
 
 
-def test_a_program_of_the_host_talks_as_one_on_the_node() -> None:
+def test_a_program_on_the_host_reaches_the_network_as_one_on_the_node() -> None:
     answer = lab.node_exec("gateway-1", ["hostname", "-I"], capture_output=True)
     assert "198.18.0.13" in answer.stdout.split()
 
@@ -115,7 +115,7 @@ def test_nodes_pull_from_the_public_registry() -> None:
     wait_until("condition=Ready", "pod/pulled")
 
 
-def test_a_claim_gets_a_folder_on_the_node_of_its_pod_and_gives_it_back() -> None:
+def test_a_claim_gets_a_folder_on_the_node_of_its_pod_and_releases_it() -> None:
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",

@@ -16,7 +16,7 @@ from tests.lab.waiting import wait_for
 pytestmark = pytest.mark.lab_lifecycle
 
 
-def test_up_makes_a_new_lab_where_a_daemon_crashed() -> None:
+def test_up_builds_a_new_lab_after_a_daemon_crashed() -> None:
     apiserver = processes.pid_of("apiserver")
     assert apiserver is not None
     os.kill(apiserver, signal.SIGKILL)

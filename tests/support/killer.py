@@ -40,7 +40,7 @@ class Killer:
 
     @property
     def comes_after(self) -> bool:
-        """Whether the next write is passed on before its operator is killed."""
+        """True if the next write reaches the API server before its operator is killed."""
         return self.kills % 2 == 1
 
     def kill(self, write: str) -> None:

@@ -1,4 +1,4 @@
-"""What Flux, Argo CD's Flux-like checks and ``kubectl wait`` by kstatus read off an object, by its published rules.
+"""Computes an object's status by the published rules of kstatus, as Flux and ``kubectl wait`` read it.
 
 kstatus (``sigs.k8s.io/cli-utils/pkg/kstatus``), for resources that it has no rules of their own for: an object that is
 being deleted is Terminating; one whose ``status.observedGeneration`` is another than its generation is InProgress;

@@ -1,4 +1,4 @@
-"""What tests of judged rollouts share: a load on real nodes, what Prometheus knows of it, and how a rollback ends."""
+"""Shared by tests of judged rollouts: load on real nodes, what Prometheus knows of it, how a rollback ends."""
 
 import json
 import subprocess
@@ -64,7 +64,7 @@ class Load:
         return True
 
     def stop(self) -> dict[str, dict[str, Any]]:
-        """What the clients of each node saw, however often it is asked."""
+        """Ends the clients and returns what those of each node saw; a second call returns the same."""
         for process in self._nodes.values():
             process.terminate()
         for node, process in self._nodes.items():

@@ -11,5 +11,5 @@ def read(text: str) -> Any:
 
 
 def read_all(text: str) -> Iterator[Any]:
-    """Of each document."""
+    """Returns the value of each document."""
     return iter(yaml.load_all(text, yaml.CSafeLoader))

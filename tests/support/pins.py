@@ -16,7 +16,7 @@ LISTED_WITHIN_SECONDS = 60
 @dataclass(frozen=True)
 class PinMove:
     at: float
-    """Of the monotonic clock."""
+    """Seconds of the monotonic clock."""
     node: str
     pin: str
     is_set: bool

@@ -35,7 +35,7 @@ class Unreadable(Exception):
 
 
 def path_of(arguments: Sequence[str]) -> str | None:
-    """Of the words of ``kubectl get``; None for more than one kind, kinds not listed here, and other flags."""
+    """Returns the path for the words of ``kubectl get``; None for several kinds, unlisted kinds and other flags."""
     kind, rest = arguments[0].removesuffix("s"), list(arguments[1:])
     name = rest.pop(0) if rest and not rest[0].startswith("-") else ""
     flags = dict(zip(rest[::2], rest[1::2], strict=False))
@@ -57,7 +57,7 @@ def read(port: int, path: str) -> Any:
 
 
 def read_text(port: int, path: str) -> str:
-    """As ``kubectl get --raw`` prints it. Raises Unreadable."""
+    """Returns what ``kubectl get --raw`` would print. Raises Unreadable."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/{path}", timeout=_SECONDS) as answer:
             text: str = answer.read().decode(errors="replace")
@@ -70,7 +70,7 @@ def read_text(port: int, path: str) -> str:
 
 @cache
 def proxy_port(kubeconfig: str, tools: str) -> int:
-    """Of a proxy that lives as long as this process. Raises Unreadable when it does not begin."""
+    """Returns the port of a proxy that lives as long as this process. Raises Unreadable when it does not start."""
     path = f"{tools}:{os.environ['PATH']}" if tools else os.environ["PATH"]
     process = subprocess.Popen(
         ["kubectl", "proxy", "--port=0"],

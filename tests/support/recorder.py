@@ -73,7 +73,7 @@ class Recorder:
         return found
 
     def pin_moves(self) -> list[PinMove]:
-        """Of this namespace's EdgeModels, in order."""
+        """Returns the moves of the pins of this namespace's EdgeModels, in order."""
         pins = self.pins
         return [move for move in list(self._pins.moves) if move.pin in pins]
 
@@ -100,7 +100,7 @@ class Recorder:
         return unseen
 
     def timeline(self) -> str:
-        """What happened when: each change of a Ready condition, of a check's verdict, of a pin, and each mark."""
+        """Returns what happened when: each change of a Ready condition, a verdict or a pin, and each mark."""
         lines = [(at, f"* {text}") for at, text in self.marks]
         pins = self.pins
         for move in self.pin_moves():
@@ -123,7 +123,7 @@ class Recorder:
         return "\n".join(f"{at:7.1f} s  {text}" for at, text in sorted(lines))
 
     def problems(self) -> Iterator[str]:
-        """Where a status is not what GitOps tools need at that step."""
+        """Yields each place where a status is not what GitOps tools need at that step."""
         for seen in list(self.seen):
             computed = kstatus.compute(seen.item)
             expected = _expected(seen)
@@ -147,7 +147,7 @@ def _meaning(item: dict[str, Any] | None) -> Any:
 
 
 def _expected(seen: Seen) -> str | None:
-    """By what the object itself is about; None while it is being deleted, or was never looked at."""
+    """Returns the kstatus that the object's own conditions call for; None for a deleted or unreconciled one."""
     status, meta = seen.status, seen.item["metadata"]
     if "deletionTimestamp" in meta:
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support import lab_programs
 
 ANY_PORT = "127.0.0.1:0"
-"""For ``http.addr`` of its configuration."""
+"""The value of ``http.addr`` in its configuration."""
 
 
 @dataclass

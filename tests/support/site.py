@@ -48,7 +48,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of programs that act on the cluster; Python finds this checkout's packages first."""
+        """Variables of programs that act on the cluster; Python finds this checkout's packages first."""
         path = f"{self.tools}:{os.environ['PATH']}" if self.tools else os.environ["PATH"]
         return {**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": path, "PYTHONPATH": str(ROOT / "operator")}
 
@@ -65,7 +65,7 @@ class Site:
         return self.run("kubectl", *arguments, stdin=stdin, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
-        """What ``kubectl get … -o json`` says, without a process of its own where ``reading`` knows the words."""
+        """Returns what ``kubectl get … -o json`` says, without starting it where ``reading`` knows the words."""
         path = reading.path_of(arguments)
         if path is None:
             return json.loads(self.kubectl("get", *arguments, "-o", "json"))
@@ -75,7 +75,7 @@ class Site:
             raise SiteError(f"get {' '.join(arguments)}: {error}") from error
 
     def get_raw(self, path: str) -> str:
-        """What ``kubectl get --raw`` says, without a process of its own."""
+        """Returns what ``kubectl get --raw`` says, without starting it."""
         try:
             return reading.read_text(self._proxy_port(), path.removeprefix("/"))
         except reading.Unreadable as error:
@@ -181,7 +181,7 @@ def example_manifest(site: Site, path: Path) -> str:
 
 
 def wait_until(what: str, probe: Callable[[], T | None], seconds: float, every: float = 0.3) -> T:
-    """What ``probe`` answers once that is neither None nor False. Raises SiteError after ``seconds``."""
+    """Returns the first answer of ``probe`` that is neither None nor False. Raises SiteError after ``seconds``."""
     end = time.monotonic() + seconds
     while True:
         answer = probe()

@@ -11,7 +11,7 @@ DTYPES = {"f4": "F32", "f8": "F64", "f2": "F16", "i8": "I64", "i4": "I32", "u2":
 
 
 def entry(array: Array, begin: int = 0) -> dict[str, Any]:
-    """What the header says of ``array`` where its data begin there."""
+    """Returns the header's entry for ``array``, whose data start at ``begin``."""
     dtype = DTYPES[array.dtype.str[1:]]
     return {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, begin + array.nbytes]}
 

@@ -70,7 +70,7 @@ def manifest_file(folder: Path, files: Files) -> Path:
     return folder / "edgemodel.json"
 
 
-def test_a_manifest_says_it_all_and_a_variant_has_its_own_steps(residual: Files, tmp_path: Path) -> None:
+def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(residual: Files, tmp_path: Path) -> None:
     file = manifest_file(tmp_path, residual)
     assert run("compress", "-f", file, "--output", tmp_path / "int8") == 0
     assert run("compress", "-f", file, "--variant", "plain", "--output", tmp_path / "plain") == 0
@@ -94,7 +94,7 @@ def test_a_missed_budget_leaves_the_report_and_no_model(
     assert "BudgetExceeded: size " in capsys.readouterr().err
 
 
-def test_a_folder_with_something_in_it_is_not_overwritten_unasked(residual: Files, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_overwritten_only_on_request(residual: Files, tmp_path: Path) -> None:
     (tmp_path / "steps.json").write_text("[]")
     order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
     assert run(*order) == 0
@@ -118,7 +118,7 @@ def test_a_folder_with_something_in_it_is_not_overwritten_unasked(residual: File
         (("-f", "steps.json"), "want a manifest of kind EdgeModel"),
     ],
 )
-def test_wrong_usage_is_told_with_exit_code_2(
+def test_wrong_usage_is_explained_and_ends_with_exit_code_2(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -132,7 +132,7 @@ def test_wrong_usage_is_told_with_exit_code_2(
     assert told in capsys.readouterr().err
 
 
-def test_yaml_without_pyyaml_is_told_and_json_still_works(
+def test_yaml_without_pyyaml_is_refused_with_the_cure_and_json_still_works(
     residual: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
@@ -145,7 +145,7 @@ def test_yaml_without_pyyaml_is_told_and_json_still_works(
 
 
 @pytest.mark.parametrize("given", ["source", "manifest"])
-def test_weights_are_not_compressed_here_and_it_is_said_how_to_go_on(
+def test_weights_are_not_compressed_here_and_the_message_says_how_to_proceed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     """No image is run on a desk by a converter that nobody asked to."""

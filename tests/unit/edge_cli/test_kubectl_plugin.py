@@ -1,4 +1,4 @@
-"""``kubectl edgemodel``: what it says, and what it asks kubectl for."""
+"""``kubectl edgemodel``: its output, and its calls of kubectl."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def on_trial() -> Simulation:
     return world
 
 
-def test_status_tells_what_runs_where_and_how_it_is_judged() -> None:
+def test_status_shows_what_runs_where_and_how_it_is_judged() -> None:
     world = on_trial()
     text = describe(model(world))
     assert text.startswith("vision/m\n  Reconciling: ")
@@ -44,7 +44,7 @@ def test_status_tells_what_runs_where_and_how_it_is_judged() -> None:
     assert "errors  default  Inconclusive  0 % of requests failed" in text
 
 
-def test_status_tells_why_a_revision_was_rejected() -> None:
+def test_status_shows_why_a_revision_was_rejected() -> None:
     world = on_trial()
     world.errors[world.target()] = 0.5
     world.requests_per_second = 20
@@ -66,12 +66,12 @@ def test_status_tells_what_the_nodes_said_of_it_before_the_first_wave() -> None:
     assert "default/arm64  no node   Unverified  of its nodes with edge=camera (1) none is online" in text
 
 
-def test_a_model_that_nobody_has_looked_at_is_said_to_be_so() -> None:
+def test_a_model_that_was_never_reconciled_is_shown_as_such() -> None:
     meta = {"namespace": "vision", "name": "m", "generation": 1}
     assert "not reconciled yet" in describe({"metadata": meta, "status": {"observedGeneration": -1}})
 
 
-def test_a_status_of_an_older_spec_is_said_to_be_so() -> None:
+def test_a_status_of_an_older_spec_is_marked_as_such() -> None:
     world = on_trial()
     world.generation += 1
     assert "of an older spec" in describe(model(world))
@@ -79,7 +79,7 @@ def test_a_status_of_an_older_spec_is_said_to_be_so() -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """With a kubectl that notes what it is asked for."""
+    """Variables of the command, with a fake kubectl that records its arguments."""
     program = tmp_path / "kubectl"
     program.write_text(FAKE)
     program.chmod(0o755)
@@ -105,7 +105,7 @@ def asked(environment: dict[str, str]) -> str:
         ("retry", '{"spec": {"rollout": {"retryToken": "retry-20'),
     ],
 )
-def test_what_a_person_tells_is_one_patch_of_the_spec(environment: dict[str, str], command: str, patch: str) -> None:
+def test_each_control_verb_is_one_patch_of_the_spec(environment: dict[str, str], command: str, patch: str) -> None:
     done = run(environment, command, "m", "-n", "vision", "--context", "edge")
     assert done.returncode == 0
     assert "change it there, too" in done.stdout
@@ -121,13 +121,13 @@ def test_status_is_read_through_kubectl(environment: dict[str, str]) -> None:
     assert asked(environment) == "get edgemodel m -o json\n"
 
 
-def test_what_kubectl_refuses_is_said_in_its_words(environment: dict[str, str]) -> None:
+def test_a_refusal_by_kubectl_is_printed_in_its_own_words(environment: dict[str, str]) -> None:
     done = run({**environment, "REFUSES": "yes"}, "pause", "m")
     assert done.returncode == 1
     assert done.stderr == "edgemodel: Error from server (Forbidden): no\n"
 
 
-def test_without_kubectl_it_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_missing_kubectl_is_reported(environment: dict[str, str], tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     done = run({**environment, "PATH": str(empty)}, "status", "m")

@@ -18,7 +18,7 @@ from tests.unit.edge_cli.commands import run
 from tests.unit.edge_compressor.conftest import Files
 
 
-def test_a_pushed_model_is_printed_as_what_to_write_into_the_manifest(
+def test_a_push_prints_the_uri_to_write_into_the_manifest(
     residual: Files, registry: RegistryProgram, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("push", residual.model, f"oci://{registry.host}/desk/model:v1", "--plain-http") == 0
@@ -30,7 +30,7 @@ def test_a_pushed_model_is_printed_as_what_to_write_into_the_manifest(
     assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
 
 
-def test_weights_are_pushed_as_what_they_are(tmp_path: Path, registry: RegistryProgram) -> None:
+def test_weights_are_pushed_with_their_own_artifact_type(tmp_path: Path, registry: RegistryProgram) -> None:
     file = weights.write(tmp_path / "m.safetensors", w=np.ones(3, np.float32))
     assert run("push", file, f"oci://{registry.host}/desk/weights:v1", "--plain-http") == 0
     registries = Registries(plain_http_hosts=(registry.host,))
@@ -39,7 +39,7 @@ def test_weights_are_pushed_as_what_they_are(tmp_path: Path, registry: RegistryP
     assert manifest["artifactType"] == "application/vnd.edgemodel.weights.v1"
 
 
-def test_a_pushed_set_has_a_tag_of_its_bytes_when_none_is_given(residual: Files, registry: RegistryProgram) -> None:
+def test_without_a_tag_a_data_set_gets_one_from_its_digest(residual: Files, registry: RegistryProgram) -> None:
     assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set", "--plain-http") == 0
     tag = digest_of_file(residual.evaluation)[7:19]
     reference = parse_reference(f"{registry.host}/desk/set:{tag}")
@@ -65,12 +65,14 @@ def test_credentials_of_docker_open_a_locked_registry(
     assert run(*order) == 0
 
 
-def test_a_registry_that_is_down_is_worth_another_try(residual: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_that_is_down_ends_with_the_exit_code_for_retries(
+    residual: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edge_oci.transport.Patience.pause", lambda self, failures: None)
     assert run("push", residual.model, "oci://127.0.0.1:1/desk/model", "--plain-http") == 4
 
 
-def test_what_the_job_could_not_read_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_the_job_could_not_read_is_not_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(name: str, code: int) -> str:
         assert run("push", tmp_path / name, "oci://registry.example/a:b") == code
         return capsys.readouterr().err
@@ -95,7 +97,7 @@ def test_a_reference_that_cannot_be_pushed_to_is_wrong_usage(residual: Files, re
     assert run("push", residual.model, reference) == 2
 
 
-def test_pushing_into_a_cluster_without_kubectl_says_what_is_missing(
+def test_pushing_to_a_cluster_without_kubectl_reports_that_it_is_missing(
     residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -103,7 +105,7 @@ def test_pushing_into_a_cluster_without_kubectl_says_what_is_missing(
     assert "kubectl is not on PATH" in capsys.readouterr().err
 
 
-def test_kubectls_own_words_are_shown_when_it_fails(
+def test_a_failure_of_kubectl_is_shown_in_its_own_words(
     residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubectl = tmp_path / "kubectl"

@@ -39,7 +39,7 @@ def ended(*arguments: str | Path) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_a_file_is_served_and_what_is_printed_works(tmp_path: Path) -> None:
+def test_a_file_is_served_and_the_printed_example_works(tmp_path: Path) -> None:
     with serve(write_model(tmp_path / "double.onnx", 2.0), "--port", "0") as process:
         assert process.stdout is not None
         head, takes, gives, example = (process.stdout.readline().strip() for _ in range(4))
@@ -76,7 +76,9 @@ def test_several_models_and_an_artifact_are_served_side_by_side(tmp_path: Path) 
         (("{noise}", "{noise}", "--model", "m"), 2, "name one model, and there are several"),
     ],
 )
-def test_what_cannot_be_served_is_told(tmp_path: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
+def test_a_model_that_cannot_be_served_is_reported(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
+) -> None:
     noise = tmp_path / "noise.onnx"
     noise.write_bytes(b"no model")
     found, told = ended(*(argument.format(noise=noise) for argument in arguments), "--port", "0")
@@ -85,7 +87,7 @@ def test_what_cannot_be_served_is_told(tmp_path: Path, arguments: tuple[str, ...
     assert "Traceback" not in told
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
     with serve(model, "--port", "0") as process:
         assert process.stdout is not None

@@ -121,7 +121,7 @@ def test_an_image_is_made_for_the_platforms_of_all_its_layers(shop: Shop) -> Non
     assert set(shop.publish(MANIFEST, replace(shop.target, server_layers=layers))) == {AMD64}
 
 
-def test_a_layer_that_the_chart_does_not_name_is_said_with_its_cure(shop: Shop) -> None:
+def test_a_layer_that_the_chart_does_not_name_is_reported_with_its_cure(shop: Shop) -> None:
     layers = {"runtime-x": shop.layers["runtime-x"]}
     with pytest.raises(Stalled, match=r"needs the layer decoder .* told of runtime-x: .*server\.layers") as raised:
         shop.publish(MANIFEST, replace(shop.target, server_layers=layers))

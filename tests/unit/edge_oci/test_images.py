@@ -250,6 +250,6 @@ def test_a_platform_is_written_as_it_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "a/b/c/d", ""])
-def test_what_is_no_platform_is_refused(text: str) -> None:
+def test_a_text_that_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a platform"):
         Platform.parse(text)

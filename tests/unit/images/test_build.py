@@ -161,7 +161,7 @@ def test_an_image_that_is_not_made_for_a_platform_is_left_out(capsys: pytest.Cap
         (["--only", "server", "--push", "r.example/x", "--docker-config", "/missing.json"], "/missing.json: not a"),
     ],
 )
-def test_a_mistake_is_said_in_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_reported_in_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main(arguments) == 1
     assert said in capsys.readouterr().err.splitlines()[-1]
 

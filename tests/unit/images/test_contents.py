@@ -20,7 +20,7 @@ _OURS = [image for image in IMAGES.values() if image.code]
 
 
 @pytest.mark.parametrize("what", _WHEELS, ids=lambda what: what.lock)
-def test_what_is_dropped_is_in_the_lock_and_gone_from_what_is_installed(what: Wheels) -> None:
+def test_a_dropped_package_is_in_the_lock_and_is_not_installed(what: Wheels) -> None:
     lock = (building.LOCKS / f"{what.lock}.txt").read_text()
     dropped = [name for names in what.dropped.values() for name in names]
     left = wheels.requirements(what, building.LOCKS)
