@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 
 from edge_operator.cluster_cache import ClusterCache, Key
-from edge_operator.decide.analysis import MeasurementPlan, plan_measuring
+from edge_operator.decide.analysis import plan_measuring
+from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.decide.observation import Observation
-from edge_operator.decide.samples import Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError, measure
 

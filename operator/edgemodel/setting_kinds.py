@@ -30,6 +30,28 @@ class Setting(Protocol):
         """Returns the OpenAPI schema of the setting, without its description, with its default."""
 
 
+def settings_key(type_name: str) -> str:
+    """Returns the key under which the manifest has the settings of a type: ``QuantizeStatic`` -> ``quantizeStatic``."""
+    return type_name[0].lower() + type_name[1:]
+
+
+def resolve(key: str, kinds: Mapping[str, Setting], given: Settings) -> dict[str, Any]:
+    """Returns ``given`` as its kinds read it, with defaults filled in; ``key`` is where it stands, for messages.
+
+    Raises ValueError for a key or value that does not belong.
+    """
+    if unknown := sorted(given.keys() - kinds.keys()):
+        has = ", ".join(sorted(kinds)) or "none"
+        raise ValueError(f"{key} has no setting {', '.join(unknown)}; its settings are: {has}")
+    resolved = {name: kind.default for name, kind in kinds.items()}
+    for name, value in given.items():
+        try:
+            resolved[name] = kinds[name].read(value)
+        except ValueError as error:
+            raise ValueError(f"{key}.{name} is {value!r}, want {error}") from error
+    return resolved
+
+
 @dataclass(frozen=True)
 class Flag:
     default: bool
@@ -98,6 +120,137 @@ class Fraction:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """A decimal text in ``unit``, from 0 on; ``maximum`` is a whole number and included."""
+
+    doc: str
+    unit: str
+    """As messages name it: ``percent``."""
+    example: str
+    default: str | None = None
+    minimum: int = 0
+    above: bool = False
+    """Whether ``minimum`` itself is too little."""
+    maximum: int = 100
+
+    def read(self, value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(self._pattern, value) and self._is_within(Decimal(value)):
+            return value
+        raise ValueError(self._wanted)
+
+    def schema(self) -> Schema:
+        number = "^[0-9]+([.][0-9]+)?$"
+        rule = f"self.matches('{number}') && double(self) <= {self.maximum}.0"
+        if self.above or self.minimum:
+            rule += f" && double(self) {'>' if self.above else '>='} {self.minimum}.0"
+        return {
+            "type": "string",
+            "maxLength": len(f"{self.maximum}.0000"),
+            "pattern": self._pattern,
+            "x-kubernetes-validations": [{"rule": rule, "message": f"write {self._wanted}"}],
+            **({"default": self.default} if self.default is not None else {}),
+        }
+
+    @property
+    def _pattern(self) -> str:
+        """100 is the one number of three digits that percent may be."""
+        if self.maximum == 100:
+            return r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$"
+        return rf"^[0-9]{{1,{len(str(self.maximum))}}}(\.[0-9]{{1,4}})?$"
+
+    @property
+    def _wanted(self) -> str:
+        within = (
+            f"above {self.minimum}, at most {self.maximum}," if self.above else f"from {self.minimum} to {self.maximum}"
+        )
+        return f'{self.unit} {within} as a decimal string, such as "{self.example}"'
+
+    def _is_within(self, number: Decimal) -> bool:
+        return number <= self.maximum and (number > self.minimum if self.above else number >= self.minimum)
+
+
+@dataclass(frozen=True)
+class Milliseconds:
+    """A whole number, or a decimal text with up to 3 decimals, above 0; ``maximum`` is included. None by default."""
+
+    doc: str
+    maximum: int
+
+    @property
+    def default(self) -> None:
+        return None
+
+    def read(self, value: object) -> str:
+        """Returns the number as a decimal text."""
+        text = str(value)
+        is_text_or_whole = isinstance(value, str | int) and not isinstance(value, bool)
+        if is_text_or_whole and re.fullmatch(self._pattern, text) and 0 < Decimal(text) <= self.maximum:
+            return text
+        raise ValueError(self._wanted)
+
+    def schema(self) -> Schema:
+        text = "string(self)"
+        whole = f"(self > 0 && self <= {self.maximum})"
+        decimal = f"({text}.matches('{self._pattern}') && double({text}) > 0.0 && double({text}) <= {self.maximum}.0)"
+        return {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "maxLength": len(f"{self.maximum}.000"),
+            "x-kubernetes-validations": [
+                {"rule": f"type(self) == int ? {whole} : {decimal}", "message": f"write {self._wanted}"}
+            ],
+        }
+
+    @property
+    def _pattern(self) -> str:
+        return f"^[0-9]{{1,{len(str(self.maximum))}}}([.][0-9]{{1,3}})?$"
+
+    @property
+    def _wanted(self) -> str:
+        within = f"above 0, at most {self.maximum}"
+        return f'milliseconds {within}, as a whole number or a decimal string, such as 50 or "2.5"'
+
+
+@dataclass(frozen=True)
+class Number:
+    """Any decimal text; None by default."""
+
+    doc: str
+
+    @property
+    def default(self) -> None:
+        return None
+
+    def read(self, value: object) -> str:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            return value
+        raise ValueError("a decimal in quotes")
+
+    def schema(self) -> Schema:
+        return {"type": "string", "maxLength": _MAX_NUMBER_LENGTH, "pattern": _NUMBER_PATTERN}
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text that is not empty; None by default."""
+
+    doc: str
+    max_length: int
+
+    @property
+    def default(self) -> None:
+        return None
+
+    def read(self, value: object) -> str:
+        if isinstance(value, str) and 0 < len(value) <= self.max_length:
+            return value
+        raise ValueError(f"a text of 1 to {self.max_length} characters")
+
+    def schema(self) -> Schema:
+        return {"type": "string", "maxLength": self.max_length, "minLength": 1}
+
+
+@dataclass(frozen=True)
 class Choice:
     default: str
     doc: str
@@ -145,6 +298,9 @@ _MAX_INT32 = 2**31 - 1
 _DECIMAL_PATTERN = "^[0-9]{1,9}([.][0-9]{1,9})?$"
 _DECIMAL = re.compile(_DECIMAL_PATTERN)
 _MAX_DECIMAL_LENGTH = 19
+_NUMBER_PATTERN = r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$"
+_NUMBER = re.compile(_NUMBER_PATTERN)
+_MAX_NUMBER_LENGTH = 24
 
 
 def _double(text: str) -> str:

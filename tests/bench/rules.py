@@ -12,11 +12,12 @@ from math import inf, sqrt
 import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
+from edge_operator.decide.measurement import Counts, Samples
 from edge_operator.decide.placement.waves import plan_waves
-from edge_operator.decide.samples import Counts, Samples
 from edgemodel.analysis import Analysis, parse_analysis
 from edgemodel.spec import Wave
 from tests.bench.fleets import EDGES, Array, Fleet, quantiles
+from tests.support.verdicts import counted
 
 WAVES = (Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all", percent=100))
 SOAK, BAKE, HOLD = 300, 1800, 3600
@@ -130,7 +131,7 @@ def _stable(counted: Array, on: Array) -> Array:
 
 def _counts(cumulative: Array, failed: Array) -> list[Counts]:
     return [
-        Counts(f"n{number}", int(row[-1]), 0, int(bad), dict(zip(EDGES, row.tolist(), strict=True)))
+        counted(f"n{number}", int(row[-1]), 0, int(bad), dict(zip(EDGES, row.tolist(), strict=True)))
         for number, (row, bad) in enumerate(zip(cumulative, failed, strict=True))
     ]
 

@@ -28,7 +28,9 @@ from edge_operator.decide.actions import (
     StartJob,
     StartPreflight,
 )
+from edge_operator.decide.analysis.golden_set import GoldenCount
 from edge_operator.decide.artifact.compression import target_name
+from edge_operator.decide.measurement import Counts, Samples
 from edge_operator.decide.observation import (
     Applied,
     CompressionJob,
@@ -40,11 +42,11 @@ from edge_operator.decide.observation import (
     PreflightJob,
     Revision,
 )
-from edge_operator.decide.samples import Counts, GoldenCount, Samples
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import EdgeModelSpec, parse_spec
+from tests.support.verdicts import counted, golden_samples
 
 SETTINGS = OperatorSettings(
     server_image="registry.example/server@sha256:" + "0" * 64,
@@ -333,7 +335,7 @@ class Simulation:
             control=tuple(item for item in counted(stable, since) if item.node not in on_trial),
             baseline=tuple(hour.values()),
             reporting=dict.fromkeys(on_trial, known),
-            golden=tuple(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
+            present=golden_samples(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
         )
 
     def _counts(self, node: str, revision: str | None, seconds: float) -> Counts:
@@ -341,7 +343,7 @@ class Simulation:
         revision = revision or ""
         errors = round(total * self.errors.get((revision, node), self.errors.get(revision, 0.0)))
         ok = total - errors
-        return Counts(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
+        return counted(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
 
     def target(self) -> str:
         return target_name(self.observe())

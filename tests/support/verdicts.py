@@ -1,13 +1,18 @@
 """Samples of Prometheus made by hand, and their judgement, for tests of verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
 
 from edge_operator.decide.analysis import Judgement, OnTrial, WaveBaseline, judge
+from edge_operator.decide.analysis.checks.accuracy import FEEDBACK
+from edge_operator.decide.analysis.checks.latency import DURATIONS
 from edge_operator.decide.analysis.evidence import Judged
-from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
+from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, GoldenCount
+from edge_operator.decide.analysis.shares import REQUESTS
+from edge_operator.decide.measurement import Answer, Counts, Samples, Series
+from edgemodel import metrics
 from edgemodel.analysis import Analysis, parse_analysis
 from edgemodel.metrics import duration_buckets
 
@@ -15,6 +20,41 @@ BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=10)
 CANDIDATE = "m-candidate"
 EDGES = duration_buckets(0.05)
+
+
+def counted(
+    node: str,
+    ok: int = 0,
+    refused: int = 0,
+    server_errors: int = 0,
+    durations: Mapping[float, int] | None = None,
+    right: int = 0,
+    wrong: int = 0,
+) -> Counts:
+    """Returns the samples of one node in one window, without those that are 0."""
+    requests = {metrics.OK: ok, metrics.REFUSED: refused, metrics.SERVER_ERROR: server_errors}
+    feedback = {metrics.FEEDBACK_RIGHT: right, metrics.FEEDBACK_WRONG: wrong}
+    values: dict[Series, Mapping[Any, int]] = {
+        series: {key: count for key, count in found.items() if count}
+        for series, found in ((REQUESTS, requests), (FEEDBACK, feedback))
+        if any(found.values())
+    }
+    return Counts(node, {**values, **({DURATIONS: durations} if durations else {})})
+
+
+def golden_samples(counts: Iterable[GoldenCount]) -> tuple[Counts, ...]:
+    """Returns the gauges of servers, one on each node, that answered the golden set so."""
+    agree, disagree = metrics.GOLDEN_RESULTS
+    return tuple(
+        Counts(
+            item.node,
+            {
+                ITEMS: {("a", agree): item.agree, **({("a", disagree): item.disagree} if item.disagree else {})},
+                MIN_PERCENT: {(): item.min_percent},
+            },
+        )
+        for item in counts
+    )
 
 
 def counts(
@@ -33,7 +73,7 @@ def counts(
     tenth = (ok - slow) // 10
     took = {typical: ok - slow - tenth, 2 * typical: tenth, 0.07: slow}
     durations = {edge: sum(count for seconds, count in took.items() if seconds <= edge) for edge in (*edges, inf)}
-    return Counts(node, ok, refused, errors, durations if ok else {}, right, wrong)
+    return counted(node, ok, refused, errors, durations if ok else {}, right, wrong)
 
 
 def golden(node: str = "camera-1", agree: int = 64, disagree: int = 0, least: float = 95) -> GoldenCount:
@@ -76,7 +116,7 @@ def judgement(
         control=control,
         baseline=baseline,
         reporting=dict.fromkeys(on_trial if reporting is None else reporting, measured_at),
-        golden=golden,
+        present=golden_samples(golden),
         answers=answers or {},
         **more,
     )

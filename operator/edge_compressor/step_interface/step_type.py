@@ -13,7 +13,7 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.gate import Budget
 from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
-from edgemodel import reasons
+from edgemodel import reasons, setting_kinds
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Flag, Setting, Settings, Texts
 from edgemodel.task import AUTO
@@ -106,7 +106,7 @@ class StepType:
     @property
     def key(self) -> str:
         """Where the settings stand in the manifest: ``QuantizeStatic`` -> ``quantizeStatic``."""
-        return self.type[0].lower() + self.type[1:]
+        return setting_kinds.settings_key(self.type)
 
 
 def failed(step: str, message: str) -> Stalled:
@@ -114,17 +114,11 @@ def failed(step: str, message: str) -> Stalled:
 
 
 def resolve(step: StepType, name: str, given: Settings) -> dict[str, Any]:
-    """``given`` with the defaults filled in. Raises Stalled(StepFailed) for a key or value that does not belong."""
-    if unknown := sorted(given.keys() - step.settings.keys()):
-        has = ", ".join(sorted(step.settings)) or "none"
-        raise failed(name, f"{step.key} has no setting {', '.join(unknown)}; its settings are: {has}")
-    resolved = {key: setting.default for key, setting in step.settings.items()}
-    for key, value in given.items():
-        try:
-            resolved[key] = step.settings[key].read(value)
-        except ValueError as error:
-            raise failed(name, f"{step.key}.{key} is {value!r}, want {error}") from error
-    return resolved
+    """Returns ``given`` with the defaults filled in. Raises Stalled(StepFailed) for what does not belong."""
+    try:
+        return setting_kinds.resolve(step.key, step.settings, given)
+    except ValueError as error:
+        raise failed(name, str(error)) from error
 
 
 def check_selection(

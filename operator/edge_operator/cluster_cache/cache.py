@@ -15,6 +15,7 @@ from edge_operator.cluster_cache.clocks import Clocks
 from edge_operator.cluster_cache.kinds import BY_KIND
 from edge_operator.cluster_cache.salvage import revisions_in_status, status_of, variants_in_spec
 from edge_operator.cluster_cache.store import Identity, Key, ObjectStore, Stored
+from edge_operator.decide.measurement import Samples
 from edge_operator.decide.observation import (
     Applied,
     CompressionJob,
@@ -27,7 +28,6 @@ from edge_operator.decide.observation import (
     Revision,
 )
 from edge_operator.decide.placement.possible_pins import PinNames, all_labels
-from edge_operator.decide.samples import Samples
 from edge_operator.decide.status.suspension import SuspendedModel, UnreadableObject
 from edge_operator.from_api import (
     CachedEdgeModel,

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from edge_operator.decide.samples import Samples
+from edge_operator.decide.measurement import Samples
 from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
 from edgemodel.report import Report

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from edge_operator.decide.analysis import plan_checks
 from edge_operator.decide.observation import Revision
 from edge_operator.from_api.raw import Raw, parse_time
 from edgemodel.spec import EdgeModelSpec, parse_spec
@@ -23,14 +24,16 @@ class CachedEdgeModel:
 
 
 def read_edge_model(raw: Raw) -> CachedEdgeModel:
-    meta = raw["metadata"]
+    """Raises KeyError, TypeError or ValueError for what only the schema of another version can have let through."""
+    meta, spec = raw["metadata"], parse_spec(raw["spec"])
+    plan_checks(spec.analysis)
     return CachedEdgeModel(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
         generation=meta["generation"],
         created=meta["creationTimestamp"],
-        spec=parse_spec(raw["spec"]),
+        spec=spec,
         status=raw.get("status") or {},
         deleting="deletionTimestamp" in meta,
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edge_operator.decide.analysis import latency_edge
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
@@ -88,7 +89,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         port["hostPort"] = spec["serving"]["hostPort"]
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
-    objective = observation.spec.analysis.objective_seconds
+    objective = latency_edge(observation.spec.analysis)
     return {
         "name": "server",
         "image": artifact_pod.image(observation, revision, variant),

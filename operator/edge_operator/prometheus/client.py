@@ -12,6 +12,8 @@ from typing import Any
 
 import aiohttp
 
+from edge_operator.decide.measurement import Sample
+
 TIMEOUT_SECONDS = 15
 MAX_ANSWER_BYTES = 64 << 20
 MESSAGE_MAX = 300
@@ -37,12 +39,6 @@ class PrometheusSettings:
     """Further ones: of a tenant, say."""
     answers_users: bool = True
     """Queries of users are passed on: whoever may write an EdgeModel can read one number at a time."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    labels: Mapping[str, str]
-    value: float
 
 
 class Prometheus:

@@ -1,8 +1,20 @@
-"""Verdicts: what a wave is judged by, check by check, from what Prometheus measured. Pure."""
+"""Verdicts: by what a wave is judged, check by check, from what Prometheus measured. Pure."""
 
+from edge_operator.decide.analysis.checks import CHECKS, latency_edge, plan_checks
 from edge_operator.decide.analysis.judge import Judgement, OnTrial, judge
-from edge_operator.decide.analysis.measurement_plan import MeasurementPlan, plan_measuring
+from edge_operator.decide.analysis.measurement_plan import plan_measuring
 from edge_operator.decide.analysis.report import Reported, report
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 
-__all__ = ["Judgement", "MeasurementPlan", "OnTrial", "Reported", "WaveBaseline", "judge", "plan_measuring", "report"]
+__all__ = [
+    "CHECKS",
+    "Judgement",
+    "OnTrial",
+    "Reported",
+    "WaveBaseline",
+    "judge",
+    "latency_edge",
+    "plan_checks",
+    "plan_measuring",
+    "report",
+]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from edge_operator.decide.analysis.limits import Limits
-from edge_operator.decide.samples import Answer, Counts, GoldenCount
+from edge_operator.decide.measurement import Answer, Counts
 from edgemodel.verdict import Verdict
 
 ALPHA = 0.05
@@ -17,42 +17,11 @@ FIRST_REPORT_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Evidence:
-    variant: str
-    nodes: Mapping[str, datetime]
-    """The nodes whose server of the candidate is ready -> since when."""
-    measured_at: datetime
-    trial: tuple[Counts, ...]
-    control: tuple[Counts, ...]
-    baseline: tuple[Counts, ...]
-    reporting: frozenset[str]
-    """Of ``nodes``."""
-    golden: tuple[GoldenCount, ...]
-    answers: Mapping[str, Answer]
-    contradictory: Mapping[str, str]
-    """Of ``nodes``, those whose numbers cannot be -> why. They do not report."""
-    alpha: float
-    """Of one check."""
-    is_first: bool
-    """There is no stable revision to compare with."""
-    wave_baseline: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
-    """(check, measure) -> the pooled limits of the wave's beginning."""
-
-    @property
-    def quorum(self) -> bool:
-        """At least half of the nodes report, and each that is new: it has FIRST_REPORT_SECONDS for that."""
-        late = [n for n in self.nodes if n not in self.reporting and self.seconds(n) < FIRST_REPORT_SECONDS]
-        return not late and 2 * len(self.reporting) >= len(self.nodes) > 0
-
-    def seconds(self, node: str) -> float:
-        """For how long ``node`` has been counting."""
-        since = self.nodes.get(node)
-        return (self.measured_at - since).total_seconds() if since is not None else 0.0
-
-
-@dataclass(frozen=True)
 class Judged:
-    """One check of one variant. ``observed`` and ``limit`` are decimal strings in the unit that ``message`` says."""
+    """The verdict of one check of one variant.
+
+    ``observed`` and ``limit`` are decimal strings in the unit that ``message`` says.
+    """
 
     name: str
     variant: str
@@ -62,15 +31,63 @@ class Judged:
     sample_count: int
     message: str
     reason: str = ""
-    """Why it fails, or why it is undecided: one of ``edgemodel.reasons``."""
+    """Why the check is undecided, one of ``edgemodel.reasons``; of one that fails, the reason of its type."""
     waits: bool = False
-    """Undecided, and data may yet decide."""
+    """The check is undecided, and data may yet decide."""
     pooled: Mapping[str, Limits] = field(default_factory=dict)
     """Measure -> limits that were pooled over the nodes, to be kept in the WaveBaseline."""
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """All that the check of one variant is judged by; the samples are of ``variant``'s nodes alone.
+
+    The evidence of a check of the whole model has no variant, and no samples but ``present`` and ``answers``.
+    """
+
+    variant: str
+    nodes: Mapping[str, datetime]
+    """The nodes whose server of the candidate is ready -> since when."""
+    measured_at: datetime
+    trial: tuple[Counts, ...]
+    """What the candidate did since the wave's measuring began."""
+    control: tuple[Counts, ...]
+    """What stable did since then, on nodes that still run it."""
+    baseline: tuple[Counts, ...]
+    """What stable did before then."""
+    present: tuple[Counts, ...]
+    """The gauges of the candidate's servers, on the nodes that report."""
+    reporting: frozenset[str]
+    """Those of ``nodes`` whose server answered the last scrape."""
+    answers: Mapping[str, Answer]
+    """Name of a check -> the answer to its query."""
+    contradictory: Mapping[str, str]
+    """Those of ``nodes`` whose numbers cannot be -> why. They do not report."""
+    alpha: float
+    """The share of ALPHA that one check has."""
+    is_first: bool
+    """There is no stable revision to compare with."""
+    fixed: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
+    """(check, measure) -> the pooled limits of the wave's beginning."""
+
+    @property
+    def quorum(self) -> bool:
+        """At least half of the nodes report, and each that is new: it has FIRST_REPORT_SECONDS for that."""
+        late = [n for n in self.nodes if n not in self.reporting and self.seconds(n) < FIRST_REPORT_SECONDS]
+        return not late and 2 * len(self.reporting) >= len(self.nodes) > 0
+
+    def seconds(self, node: str) -> float:
+        """Returns for how long ``node`` has been counting."""
+        since = self.nodes.get(node)
+        return (self.measured_at - since).total_seconds() if since is not None else 0.0
+
+    def undecided(self, name: str, message: str, reason: str, *, waits: bool, sample_count: int = 0) -> Judged:
+        """Returns Inconclusive for the check ``name``, without a number that was observed."""
+        return Judged(name, self.variant, Verdict.INCONCLUSIVE, "", "", sample_count, message, reason, waits)
+
+
 def percent(share: float) -> str:
-    """``share`` in percent with three significant digits, as people write it."""
+    """Returns ``share`` in percent with three significant digits, as people write it."""
     text = f"{100 * share:.3g}"
     return text if "e" not in text else f"{100 * share:.0f}"
 

@@ -1,6 +1,6 @@
 """All checks of all variants together: from samples to one judgement of the candidate.
 
-Measuring, judging one check, combining checks and moving stay apart: here is the second and the third. One check that
+Measuring, judging one check, combining checks and moving stay apart: this is where checks are combined. One check that
 fails condemns the candidate; a wave passes when nothing is left to wait for.
 """
 
@@ -8,18 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from edge_operator.decide.analysis.accuracy import judge_accuracy
-from edge_operator.decide.analysis.error_rate import judge_error_rate
+from edge_operator.decide.analysis.checks import plan_checks
 from edge_operator.decide.analysis.evidence import Evidence, Judged
-from edge_operator.decide.analysis.golden_agreement import judge_golden_agreement
-from edge_operator.decide.analysis.latency import judge_latency
-from edge_operator.decide.analysis.promql import judge_promql
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
-from edge_operator.decide.samples import Counts, Samples
+from edge_operator.decide.measurement import Counts, Samples
 from edgemodel import reasons
-from edgemodel.analysis import AccuracyRule, Analysis, AnalysisCheck, ErrorRateRule, GoldenAgreementRule, LatencyRule
+from edgemodel.analysis import Analysis
 from edgemodel.verdict import Verdict
 
+WHOLE = ""
+"""Takes the place of a variant where a check judges the whole model."""
 PATIENCE = timedelta(seconds=60)
 """For so long at least, and for three intervals, what was last measured holds when Prometheus does not answer."""
 
@@ -68,7 +66,10 @@ def judge(
     is_first: bool,
     now: datetime,
 ) -> Judgement:
-    """``variants``: node -> variant, of every placed node: samples of other nodes count for nothing."""
+    """Returns the judgement of ``candidate`` by ``samples``, on the nodes whose server of it is ready.
+
+    ``variants``: node -> variant, of every placed node: samples of other nodes count for nothing.
+    """
     if not analysis.checks:
         return NOTHING_TO_JUDGE
     if samples is None or wave_baseline is None or not nodes:
@@ -77,12 +78,13 @@ def judge(
         return NOT_MEASURED
     if now - samples.measured_at > max(PATIENCE, 3 * analysis.interval):
         return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, wave_baseline.since)
+    checks = plan_checks(analysis)
     judged: list[Judged] = []
     for variant in sorted({item.variant for item in nodes}):
         evidence = _evidence(variant, samples, wave_baseline, nodes, variants, is_first)
-        judged += [_judge_one(check, evidence) for check in analysis.checks if not _is_query(check)]
-    whole = _evidence("", samples, wave_baseline, nodes, variants, is_first)
-    judged += [_judge_one(check, whole) for check in analysis.checks if _is_query(check)]
+        judged += [check.judge(evidence) for check in checks if check.type.per_variant]
+    whole = _evidence(WHOLE, samples, wave_baseline, nodes, variants, is_first)
+    judged += [check.judge(whole) for check in checks if not check.type.per_variant]
     return Judgement(tuple(judged), True, samples.measured_at, wave_baseline.since, _reach(samples, nodes))
 
 
@@ -93,25 +95,6 @@ def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
     return sorted(newest, reverse=True)[half - 1] if len(newest) >= half else None
 
 
-def _judge_one(check: AnalysisCheck, evidence: Evidence) -> Judged:
-    rule = check.rule
-    match rule:
-        case ErrorRateRule():
-            return judge_error_rate(check.name, rule, evidence)
-        case LatencyRule():
-            return judge_latency(check.name, rule, evidence)
-        case GoldenAgreementRule():
-            return judge_golden_agreement(check.name, rule, evidence)
-        case AccuracyRule():
-            return judge_accuracy(check.name, rule, evidence)
-    return judge_promql(check.name, rule, evidence)
-
-
-def _is_query(check: AnalysisCheck) -> bool:
-    """A query is about the whole EdgeModel; everything else is judged for each variant."""
-    return not isinstance(check.rule, ErrorRateRule | LatencyRule | GoldenAgreementRule | AccuracyRule)
-
-
 def _evidence(
     variant: str,
     samples: Samples,
@@ -120,10 +103,12 @@ def _evidence(
     variants: Mapping[str, str],
     is_first: bool,
 ) -> Evidence:
-    on_trial = {item.node: max(item.since, wave_baseline.since) for item in nodes if item.variant == variant}
+    """Returns what the checks of ``variant`` judge from; WHOLE: what those of the whole model do."""
+    on_trial = {item.node: max(item.since, wave_baseline.since) for item in nodes if variant in (item.variant, WHOLE)}
+    placed = {node for node, of in variants.items() if variant in (of, WHOLE)} - samples.contradictory.keys()
 
     def mine(counts: tuple[Counts, ...]) -> tuple[Counts, ...]:
-        return tuple(c for c in counts if variants.get(c.node) == variant and c.node not in samples.contradictory)
+        return tuple(item for item in counts if item.node in placed)
 
     reporting = {node for node in samples.reporting if node in on_trial and node not in samples.contradictory}
     return Evidence(
@@ -134,19 +119,20 @@ def _evidence(
         control=tuple(counts for counts in mine(samples.control) if counts.node not in on_trial),
         baseline=mine(samples.baseline),
         reporting=frozenset(reporting),
-        golden=samples.golden,
+        present=tuple(counts for counts in samples.present if counts.node in reporting),
         answers=samples.answers,
         contradictory={node: why for node, why in samples.contradictory.items() if node in on_trial},
         alpha=wave_baseline.alpha,
         is_first=is_first,
-        wave_baseline=wave_baseline.of_variant(variant),
+        fixed=wave_baseline.of_variant(variant),
     )
 
 
 def _unreachable(analysis: Analysis, samples: Samples, nodes: tuple[OnTrial, ...]) -> tuple[Judged, ...]:
     message = f"Prometheus does not answer: {samples.problem or 'nothing was measured for a while'}"
+    on_trial = sorted({item.variant for item in nodes})
     return tuple(
         Judged(check.name, variant, Verdict.INCONCLUSIVE, "", "", 0, message, reasons.METRICS_UNAVAILABLE, waits=True)
-        for check in analysis.checks
-        for variant in ([""] if _is_query(check) else sorted({item.variant for item in nodes}))
+        for check in plan_checks(analysis)
+        for variant in (on_trial if check.type.per_variant else [WHOLE])
     )

@@ -8,17 +8,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
-from edge_operator.decide.analysis.limits import FEWEST_FOR_SHARES, Limits, more_lenient
-from edge_operator.decide.samples import Counts
+from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
+from edge_operator.decide.analysis.limits import MIN_FOR_SHARES, Limits, more_lenient
+from edge_operator.decide.measurement import Counter, Counts, merge
 from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed, requests_to_pass
-from edgemodel import reasons
+from edgemodel import metrics, reasons
 from edgemodel.verdict import Verdict
 
+REQUESTS = Counter(metrics.REQUESTS_TOTAL, "outcome", (metrics.OK, metrics.REFUSED, metrics.SERVER_ERROR))
+"""A client's error says nothing of the model, and is left out."""
+READ = (REQUESTS, ITEMS, MIN_PERCENT)
+"""The series that a check of shares reads besides its own: without requests, the golden set decides."""
 FAR_WORSE = 4
 """Of the requests that are good where it is just too much worse, one in so many still is."""
 IDLE_SECONDS = 60
 """Where stable had traffic, a candidate is without any only after so long without a request."""
-FEWEST_CONTROL_REQUESTS = 10
+MIN_CONTROL_REQUESTS = 10
 """The guard says nothing on fewer."""
 
 
@@ -32,14 +37,14 @@ class Measure:
     bad: Callable[[Counts, Limits], int]
     total: Callable[[Counts], int]
     limits: Callable[[Counts], Limits | None]
-    """Of a baseline; None where it tells nothing."""
+    """Returns the limits that follow from a baseline; None where it tells nothing."""
     without_baseline: Limits | None
-    """None: without one nothing can be judged."""
+    """The limits where there is no baseline; None: without one nothing can be judged."""
     own_only: bool = False
     """Nodes differ too much for the others to say anything about one without a baseline."""
-    fewest: int = FEWEST_FOR_SHARES
-    """Requests of a baseline that is rested on alone."""
-    most_a_minute: float | None = None
+    min_baseline: int = MIN_FOR_SHARES
+    """A node's own baseline stands alone from so many requests on."""
+    max_a_minute: float | None = None
     """How many requests of a node count within a minute against it; None: all. Neighbours in time are not independent.
 
     Few count then, so it is also tested whether most requests are bad: that takes a handful of them.
@@ -72,8 +77,8 @@ class Tested:
         return f"{share} % of requests {self.measure.words}, limit {limit} % ({count}; up to {expected} % expected)"
 
 
-def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure], fail_reason: str) -> Judged:
-    """Fail when one of ``measures`` does; Pass when all do and most nodes report."""
+def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> Judged:
+    """Returns Fail when one of ``measures`` fails, and Pass when all pass and most nodes report."""
     found = [test(name, evidence, measure, evidence.alpha / len(measures)) for measure in measures]
     tested = [item for item in found if item is not None]
     if not tested:
@@ -81,9 +86,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure], fai
     order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
     shown = min(tested, key=lambda item: order[item.verdict])
     verdict, reason, why = shown.verdict, "", ""
-    if verdict is Verdict.FAIL:
-        reason = fail_reason
-    elif verdict is Verdict.INCONCLUSIVE or not evidence.quorum:
+    if verdict is not Verdict.FAIL and (verdict is Verdict.INCONCLUSIVE or not evidence.quorum):
         verdict = Verdict.INCONCLUSIVE
         reason, why = _why_undecided(evidence, shown)
     return Judged(
@@ -101,8 +104,8 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure], fai
 
 
 def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Tested | None:
-    """None where nothing was counted on trial, or nothing is there to compare it with."""
-    pooled = evidence.wave_baseline.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
+    """Returns None where nothing was counted on trial, or nothing is there to compare it with."""
+    pooled = evidence.fixed.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
     baselines = {counts.node: counts for counts in evidence.baseline}
     limits = {
         counts.node: own
@@ -119,7 +122,7 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     longest = max(map(evidence.seconds, evidence.nodes), default=0.0)
     guard = log_likelihood_ratio(_at_most(stratum, measure, longest) for stratum in control_strata)
     total, control_total = sum(map(measure.total, trial)), sum(map(measure.total, control))
-    disturbed = guard > 0 and control_total >= FEWEST_CONTROL_REQUESTS
+    disturbed = guard > 0 and control_total >= MIN_CONTROL_REQUESTS
     return Tested(
         measure=measure,
         verdict=Verdict.INCONCLUSIVE if disturbed else _verdict(measure, strata, counting, alpha),
@@ -142,11 +145,11 @@ def _limits_of(baseline: Counts | None, measure: Measure, pooled: Limits | None)
         return None
     if own is None or pooled is None:
         return own or pooled
-    return own if own.requests >= measure.fewest else more_lenient(own, pooled)
+    return own if own.requests >= measure.min_baseline else more_lenient(own, pooled)
 
 
 def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:
-    """Of all nodes of the variant: before the wave, and on those that still run stable since."""
+    """Returns the limits of all nodes of the variant together: before the wave, and since on those on stable."""
     together = merge((*evidence.baseline, *evidence.control))
     return measure.limits(together) if measure.total(together) else None
 
@@ -156,17 +159,17 @@ def _stratum(counts: Counts, measure: Measure, limits: Limits) -> Stratum:
 
 
 def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
-    """``stratum`` with the weight that what was counted within ``seconds`` may have."""
-    if measure.most_a_minute is None:
+    """Returns ``stratum`` with the weight that what was counted within ``seconds`` may have."""
+    if measure.max_a_minute is None:
         return stratum
-    weight = min(1.0, max(measure.most_a_minute * seconds / 60, 1.0) / stratum.total)
+    weight = min(1.0, max(measure.max_a_minute * seconds / 60, 1.0) / stratum.total)
     return Stratum(weight * stratum.bad, weight * stratum.total, stratum.p0, stratum.p1)
 
 
 def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Stratum], alpha: float) -> Verdict:
     """Returns Fail by those that count, against all alternatives, and Pass by all of them, against ``p1`` alone."""
     against_all = log_likelihood_ratio(counting)
-    if measure.most_a_minute is not None:
+    if measure.max_a_minute is not None:
         against_all = mixed([against_all, log_likelihood_ratio(map(_far_worse, counting))])
     bounds = boundaries(alpha, BETA)
     if against_all >= bounds.upper:
@@ -175,7 +178,7 @@ def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Str
 
 
 def _far_worse(stratum: Stratum) -> Stratum:
-    """Against an alternative at which most requests are bad."""
+    """Returns ``stratum`` against an alternative at which most requests are bad."""
     return Stratum(stratum.bad, stratum.total, stratum.p0, 1 - (1 - stratum.p1) / FAR_WORSE)
 
 
@@ -187,7 +190,7 @@ def _needed(strata: Sequence[Stratum], alpha: float) -> int:
 
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
-    """(reason, message) of one that does not pass."""
+    """Returns (reason, message) of a test that does not pass."""
     if tested.disturbed:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
@@ -198,10 +201,10 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
 
 
 def without_requests(name: str, evidence: Evidence) -> Judged:
-    """Undecided without a single request that could be judged."""
+    """Returns Inconclusive, where no request could be judged, and what is missing."""
 
     def undecided(message: str, reason: str, waits: bool) -> Judged:
-        return Judged(name, evidence.variant, Verdict.INCONCLUSIVE, "", "", 0, message, reason, waits)
+        return evidence.undecided(name, message, reason, waits=waits)
 
     if not evidence.quorum:
         return undecided(reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
@@ -219,12 +222,12 @@ def without_requests(name: str, evidence: Evidence) -> Judged:
 
 
 def served(counts: Counts) -> bool:
-    return counts.ok + counts.refused + counts.server_errors > 0
+    return REQUESTS.total(counts) > 0
 
 
 def _golden_agrees(evidence: Evidence) -> str:
-    """What the golden set says where every reporting node agrees with it; empty otherwise."""
-    answered = {count.node: count for count in evidence.golden if count.node in evidence.reporting}
+    """Returns what the golden set says where every reporting node agrees with it; empty otherwise."""
+    answered = {count.node: count for count in golden_counts(evidence.present)}
     if not evidence.reporting or answered.keys() != evidence.reporting:
         return ""
     if any(100 * c.agree < c.min_percent * (c.agree + c.disagree) for c in answered.values()):
@@ -234,21 +237,6 @@ def _golden_agrees(evidence: Evidence) -> str:
 
 
 def reporting(evidence: Evidence) -> str:
-    """How many nodes do, and why one does not that does answer."""
+    """Returns how many nodes report, and why one does not that does answer."""
     wrong = "".join(f"; {node}: {why}" for node, why in sorted(evidence.contradictory.items())[:1])
     return f"Prometheus has the candidate's metrics of {len(evidence.reporting)} of {len(evidence.nodes)} nodes{wrong}"
-
-
-def merge(counts: Sequence[Counts], node: str = "") -> Counts:
-    """The sum; of durations, over the edges that all have."""
-    timed = [item.durations for item in counts if item.durations]
-    edges = set.intersection(*map(set, timed)) if timed else set()
-    return Counts(
-        node=node,
-        ok=sum(item.ok for item in counts),
-        refused=sum(item.refused for item in counts),
-        server_errors=sum(item.server_errors for item in counts),
-        durations={edge: sum(item[edge] for item in timed) for edge in edges},
-        right=sum(item.right for item in counts),
-        wrong=sum(item.wrong for item in counts),
-    )

@@ -9,20 +9,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from edge_operator.decide.analysis.checks import checks_hash, plan_checks
 from edge_operator.decide.analysis.evidence import ALPHA, BETA, Judged
 from edge_operator.decide.analysis.limits import Limits
 from edge_operator.decide.formats import timestamp
-from edgemodel.analysis import AccuracyRule, Analysis, ErrorRateRule, LatencyRule
+from edgemodel.analysis import Analysis
 
-STATISTICAL = (ErrorRateRule, LatencyRule, AccuracyRule)
-"""Checks that can fail by chance. A golden set is answered rightly or not; a query's bounds are the user's."""
 MAX_BASELINES = 80
 
 
 @dataclass(frozen=True)
 class WaveBaseline:
     since: datetime
-    """When measuring began. What stable did before is the baseline, what the candidate does since is judged."""
+    """When measuring began: stable before then is the baseline, the candidate since then is judged."""
     checks_hash: str
     alpha: float
     """For each check and variant."""
@@ -31,13 +30,18 @@ class WaveBaseline:
 
     @classmethod
     def begin(cls, analysis: Analysis, variants: int, now: datetime) -> "WaveBaseline":
-        judged = sum(isinstance(check.rule, STATISTICAL) for check in analysis.checks) * max(variants, 1)
-        return cls(now.replace(microsecond=0), analysis.checks_hash, ALPHA / max(judged, 1))
+        """Returns what the wave that begins ``now`` is judged by.
+
+        The checks that can fail by chance share ALPHA, each once for every variant that it judges.
+        """
+        chances = [check for check in plan_checks(analysis) if check.type.statistical]
+        judged = sum(max(variants, 1) if check.type.per_variant else 1 for check in chances)
+        return cls(now.replace(microsecond=0), checks_hash(analysis), ALPHA / max(judged, 1))
 
     @classmethod
     def of(cls, remembered: Mapping[str, Any] | None, analysis: Analysis) -> "WaveBaseline | None":
-        """From ``status.rollout.analysis``; None where there is none, or it is about other checks."""
-        if not remembered or remembered.get("checksHash") != analysis.checks_hash:
+        """Returns what ``status.rollout.analysis`` holds; None where there is none, or it is about other checks."""
+        if not remembered or remembered.get("checksHash") != checks_hash(analysis):
             return None
         return cls(
             since=datetime.fromisoformat(remembered["since"]),

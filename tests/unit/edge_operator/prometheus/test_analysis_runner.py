@@ -9,8 +9,8 @@ import pytest
 from edge_operator import analysis_runner
 from edge_operator.analysis_runner import AnalysisRunner
 from edge_operator.cluster_cache import ClusterCache, Key
-from edge_operator.decide.analysis import MeasurementPlan, WaveBaseline, plan_measuring
-from edge_operator.decide.samples import Samples
+from edge_operator.decide.analysis import WaveBaseline, plan_measuring
+from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError
 from edgemodel.analysis import parse_analysis

@@ -18,13 +18,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from edge_operator.decide.analysis import MeasurementPlan
-from edge_operator.decide.samples import Answer, Counts, GoldenCount, Samples
+from edge_operator.decide.analysis import CHECKS, plan_checks
+from edge_operator.decide.analysis.golden_set import GoldenCount, golden_counts
+from edge_operator.decide.analysis.shares import REQUESTS
+from edge_operator.decide.measurement import Answer, Counts, MeasurementPlan, Sample, Samples
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
-from edge_operator.prometheus.client import Sample
 from edge_operator.prometheus.measure import NO_USERS
 from edgemodel import metrics
+from edgemodel.analysis import WITHOUT_SPEC
 from tests.support.prometheus import History, run_prometheus
+from tests.support.verdicts import counted, golden_samples
 
 pytestmark = pytest.mark.lab_programs
 
@@ -35,6 +38,7 @@ FIRST, LAST = 5, 590
 BEFORE = FIRST - 15
 A_DAY = 86_400
 DEADLINE_SECONDS = 30
+EVERY_SERIES = tuple(dict.fromkeys(series for check in CHECKS.values() for series in check.series))
 BUCKET = f"{metrics.DURATION_SECONDS}_bucket"
 PAST = History()
 
@@ -101,7 +105,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def plan(model: str, **changes: Any) -> MeasurementPlan:
     usual = MeasurementPlan(
-        "vision", model, "m-2", "m-1", SINCE, baseline=timedelta(hours=1), interval=timedelta(seconds=15)
+        "vision",
+        model,
+        "m-2",
+        "m-1",
+        SINCE,
+        baseline=timedelta(hours=1),
+        interval=timedelta(seconds=15),
+        series=EVERY_SERIES,
     )
     return replace(usual, **changes)
 
@@ -142,21 +153,21 @@ async def test_all_that_was_counted_and_nothing_of_another_namespace_model_or_re
     """A client's error says nothing of the model, and is left out."""
 
     def of_stable(seconds: int) -> Counts:
-        return Counts("camera-2", 4 * seconds, durations={0.1: 3 * seconds, inf: 4 * seconds})
+        return counted("camera-2", 4 * seconds, durations={0.1: 3 * seconds, inf: 4 * seconds})
 
     durations = {0.1: 1000, 1.0: 1170, inf: 1180}
     assert await measured(address, "whole") == samples(
-        Counts("camera-1", 2 * LAST, 3 * LAST, LAST, durations, right=40, wrong=3),
+        counted("camera-1", 2 * LAST, 3 * LAST, LAST, durations, right=40, wrong=3),
         control=(of_stable(LAST - FIRST),),
         baseline=(of_stable(BEFORE + 3595),),
-        golden=(GoldenCount("camera-1", 63, 1, 97.5),),
+        present=golden_samples([GoldenCount("camera-1", 63, 1, 97.5)]),
     )
 
 
 async def test_without_stable_there_is_nothing_to_compare_with(address: str) -> None:
     found = await measured(address, "whole", stable=None)
     assert (found.control, found.baseline) == ((), ())
-    assert found.trial[0].ok == 2 * LAST
+    assert REQUESTS.of(found.trial[0], metrics.OK) == 2 * LAST
 
 
 server("before", revision="m-1", began=-A_DAY, seen=scrapes(-7195))
@@ -168,7 +179,7 @@ for name, more in ((metrics.REQUESTS_TOTAL, {"outcome": metrics.SERVER_ERROR}), 
 @pytest.mark.parametrize(("back", "first"), [(3600, -3595), (600, -595), (86_400, -7195)])
 async def test_the_baseline_holds_nothing_from_after_the_wave_began(address: str, back: int, first: int) -> None:
     found = await measured(address, "before", baseline=timedelta(seconds=back))
-    counts = Counts("camera-1", 2 * (BEFORE - first), server_errors=BEFORE + 85, durations={inf: BEFORE + 85})
+    counts = counted("camera-1", 2 * (BEFORE - first), server_errors=BEFORE + 85, durations={inf: BEFORE + 85})
     assert found.baseline == (counts,)
 
 
@@ -184,9 +195,9 @@ server("restart", "camera-2", "m-1", process="d", began=210, seen=scrapes(215))
 async def test_a_server_that_ends_and_begins_anew_counted_what_both_did(address: str) -> None:
     control = 2 * (200 - FIRST) + 2 * (LAST - 215)
     assert await measured(address, "restart") == samples(
-        Counts("camera-1", 2 * (200 - BEFORE) + 2 * (LAST - 210)),
-        control=(Counts("camera-2", control),),
-        baseline=(Counts("camera-2", 2 * (BEFORE + 3595)),),
+        counted("camera-1", 2 * (200 - BEFORE) + 2 * (LAST - 210)),
+        control=(counted("camera-2", control),),
+        baseline=(counted("camera-2", 2 * (BEFORE + 3595)),),
     )
 
 
@@ -217,9 +228,9 @@ async def test_a_gap_across_the_beginning_counts_the_candidate_from_before_it_an
     address: str, model: str, before: int, first: int
 ) -> None:
     assert await measured(address, model) == samples(
-        Counts("camera-1", 2 * (LAST - before)),
-        control=(Counts("camera-2", 3 * (LAST - first)),),
-        baseline=(Counts("camera-2", 3 * (before + 3595)),),
+        counted("camera-1", 2 * (LAST - before)),
+        control=(counted("camera-2", 3 * (LAST - first)),),
+        baseline=(counted("camera-2", 3 * (before + 3595)),),
     )
 
 
@@ -230,7 +241,7 @@ server("lost", "camera-2", "m-1", began=-30 * A_DAY, seen=scrapes(65), rate=3)
 async def test_what_stable_counted_before_prometheus_lost_its_history_is_not_the_waves(address: str) -> None:
     """The candidate's process began in the wave, so all of it is."""
     assert await measured(address, "lost") == samples(
-        Counts("camera-1", 2 * LAST), control=(Counts("camera-2", 3 * (LAST - 65)),)
+        counted("camera-1", 2 * LAST), control=(counted("camera-2", 3 * (LAST - 65)),)
     )
 
 
@@ -248,11 +259,11 @@ for replica, late in (("a", 0), ("b", 7)):
 async def test_two_replicas_of_prometheus_count_nothing_twice(address: str) -> None:
     """The one that scrapes later knows more: of the end, and of what was there before the wave."""
     assert await measured(address, "replicas") == samples(
-        Counts("camera-1", 2 * (297 - (BEFORE + 7)) + 2 * (LAST + 7 - 320), durations={0.1: 100, inf: 110}),
+        counted("camera-1", 2 * (297 - (BEFORE + 7)) + 2 * (LAST + 7 - 320), durations={0.1: 100, inf: 110}),
         age=3,
-        control=(Counts("camera-2", 2 * (LAST + 7 - FIRST)),),
-        baseline=(Counts("camera-2", 2 * (BEFORE + 7 + 3595)),),
-        golden=(GoldenCount("camera-1", 64, 0, 95),),
+        control=(counted("camera-2", 2 * (LAST + 7 - FIRST)),),
+        baseline=(counted("camera-2", 2 * (BEFORE + 7 + 3595)),),
+        present=golden_samples([GoldenCount("camera-1", 64, 0, 95)]),
     )
 
 
@@ -267,9 +278,9 @@ async def test_what_comes_late_is_counted_up_to_there_and_said_to_be_so_old(
 ) -> None:
     """Beyond five minutes, which is how far Prometheus looks back, a node reports no more."""
     assert await measured(address, model) == samples(
-        Counts("camera-1", 2 * last),
-        control=(Counts("camera-2", 2 * (last - FIRST)),),
-        baseline=(Counts("camera-2", 2 * (BEFORE + 3595)),),
+        counted("camera-1", 2 * last),
+        control=(counted("camera-2", 2 * (last - FIRST)),),
+        baseline=(counted("camera-2", 2 * (BEFORE + 3595)),),
         reporting={"camera-1": SINCE + timedelta(seconds=last)} if reports else {},
     )
 
@@ -300,7 +311,7 @@ histogram({"0.1": 5, "1.0": 5, "+Inf": 6}, "impossible", "sound")
 
 async def test_numbers_that_cannot_be_are_told_and_those_of_other_nodes_stay(address: str) -> None:
     assert await measured(address, "impossible") == samples(
-        Counts("sound", 2 * LAST, durations={0.1: 5, 1.0: 5, inf: 6}),
+        counted("sound", 2 * LAST, durations={0.1: 5, 1.0: 5, inf: 6}),
         contradictory={
             **{node: reason for node, (_, reason) in IMPOSSIBLE.items()},
             "falling": f"a counter grew by -{2 * (BEFORE + 200)}",
@@ -320,7 +331,7 @@ for process, agree in (("a", 60), ("b", 64)):
 
 
 async def test_of_two_processes_on_a_node_the_one_whose_golden_set_agrees_least_is_told(address: str) -> None:
-    assert (await measured(address, "golden")).golden == (GoldenCount("camera-1", 60, 4, 90),)
+    assert golden_counts((await measured(address, "golden")).present) == (GoldenCount("camera-1", 60, 4, 90),)
 
 
 # --- fleets, names, queries of users ---
@@ -343,15 +354,17 @@ for model, size in (("few", 3), ("many", 500)):
 
 
 async def test_many_nodes_are_asked_about_as_often_as_few(address: str) -> None:
+    checks = plan_checks(WITHOUT_SPEC)
+    by_default = tuple(dict.fromkeys(series for check in checks for series in check.type.series))
     asked = {}
     for model, size in (("few", 3), ("many", 500)):
         counting = Counting(PrometheusSettings(address))
         async with counting as prometheus:
-            found = await measure(prometheus, plan(model), NOW)
+            found = await measure(prometheus, plan(model, series=by_default), NOW)
         asked[model] = counting.asked
         assert found == samples(
-            *(Counts(f"camera-{number:03}", number * LAST) for number in range(size)),
-            baseline=tuple(Counts(f"camera-{number:03}", number * (BEFORE + 3590)) for number in range(size)),
+            *(counted(f"camera-{number:03}", number * LAST) for number in range(size)),
+            baseline=tuple(counted(f"camera-{number:03}", number * (BEFORE + 3590)) for number in range(size)),
         )
     assert asked["few"] == asked["many"] <= 10
 
@@ -381,13 +394,13 @@ for node in NAMES:
 @pytest.mark.parametrize("node", NAMES)
 async def test_nodes_are_told_apart_whatever_they_are_called(address: str, node: str) -> None:
     durations = {node: {0.1: 3, inf: 4}}
-    trial = (Counts(name, 2 * LAST, durations=durations.get(name, {})) for name in sorted(NAMES))
-    assert await measured(address, "names", nodes=(node,)) == samples(*trial)
+    trial = (counted(name, 2 * LAST, durations=durations.get(name, {})) for name in sorted(NAMES))
+    assert await measured(address, "names", sampled_nodes=(node,)) == samples(*trial)
 
 
 async def test_histograms_of_several_nodes_are_read_at_once(address: str) -> None:
-    trial = (Counts(name, 2 * LAST, durations={0.1: 3, inf: 4}) for name in sorted(NAMES))
-    assert await measured(address, "names", nodes=NAMES) == samples(*trial)
+    trial = (counted(name, 2 * LAST, durations={0.1: 3, inf: 4}) for name in sorted(NAMES))
+    assert await measured(address, "names", sampled_nodes=NAMES) == samples(*trial)
 
 
 QUERIES = {
@@ -465,7 +478,7 @@ async def until(address: str, began: datetime, condition: Callable[[Samples], bo
 
 async def test_a_server_that_goes_away_reports_no_more_and_what_it_counted_stays(tmp_path: Path) -> None:
     began = datetime.now(UTC) - timedelta(seconds=1)
-    both = (Counts("camera-1", 7), Counts("camera-2", 7))
+    both = (counted("camera-1", 7), counted("camera-2", 7))
     async with serving("camera-1") as stays, AsyncExitStack() as other:
         goes = await other.enter_async_context(serving("camera-2"))
         job = {"job_name": "edge", "honor_labels": True, "scrape_interval": "200ms", "scrape_timeout": "200ms"}

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from edge_operator.decide.samples import Counts
+from edge_operator.decide.measurement import Counts
 from edgemodel import reasons
 from edgemodel.metrics import DURATION_BUCKETS
 from edgemodel.verdict import Verdict

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from edge_operator.decide.analysis.limits import (
     FLOOR,
-    LEAST_STEP,
-    MOST,
+    MAX_SHARE,
+    MIN_STEP,
     TAIL,
     Limits,
     allowed_share,
@@ -20,7 +20,6 @@ from edge_operator.decide.analysis.limits import (
     common_edge,
     more_lenient,
 )
-from edge_operator.decide.samples import Counts
 from edgemodel.metrics import DURATION_BUCKETS
 
 EDGES = (*DURATION_BUCKETS, inf)
@@ -77,8 +76,8 @@ def test_what_is_too_much_is_above_what_is_expected_and_that_is_at_least_the_flo
     data: st.DataObject, total: int, max_increase: float
 ) -> None:
     limits = allowed_share(data.draw(st.integers(0, total)), total, max_increase)
-    assert FLOOR <= limits.p0 < limits.p1 <= MOST
-    assert limits.p1 >= min(limits.p0 + max_increase, MOST)
+    assert FLOOR <= limits.p0 < limits.p1 <= MAX_SHARE
+    assert limits.p1 >= min(limits.p0 + max_increase, MAX_SHARE)
     assert limits.requests == total
 
 
@@ -130,8 +129,8 @@ def test_a_slowdown_is_watched_at_the_first_edge_that_a_tenth_would_exceed_on_a_
     assert limits is not None
     assert limits.edge == fine[0]
     assert limits.requests == durations[inf]
-    assert max(FLOOR, min(exceeding(fine[0]), MOST - LEAST_STEP)) <= limits.p0 < limits.p1 <= MOST
-    assert limits.p1 - limits.p0 >= LEAST_STEP - 1e-12
+    assert max(FLOOR, min(exceeding(fine[0]), MAX_SHARE - MIN_STEP)) <= limits.p0 < limits.p1 <= MAX_SHARE
+    assert limits.p1 - limits.p0 >= MIN_STEP - 1e-12
 
 
 @for_all
@@ -142,7 +141,7 @@ def test_a_node_all_of_whose_requests_took_as_much_longer_as_is_too_much_reaches
     limits = allowed_slowdown(durations, max_slowdown)
     if limits is not None and limits.edge is not None:
         slowed = beyond(sorted(durations.items()), limits.edge / (1 + max_slowdown)) / durations[inf]
-        assert limits.p1 >= min(slowed, MOST)
+        assert limits.p1 >= min(slowed, MAX_SHARE)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +162,9 @@ def test_of_a_nodes_own_limits_and_those_of_all_the_more_lenient_hold() -> None:
 
 
 def test_the_common_edge_is_the_first_at_or_above_the_objective_that_every_server_has() -> None:
-    both = Counts("camera-1", durations={0.05: 1, 0.1: 1, inf: 1})
-    without = Counts("camera-2", durations={0.04: 1, 0.1: 1, inf: 1})
-    idle = Counts("camera-3")
+    both, without, idle = {0.05: 1, 0.1: 1, inf: 1}, {0.04: 1, 0.1: 1, inf: 1}, dict[float, int]()
     assert common_edge(0.05, (both, idle)) == 0.05
-    assert common_edge(0.05, (both,), (without,)) == 0.1
+    assert common_edge(0.05, (both, without)) == 0.1
     assert common_edge(0.05 * (1 + 1e-12), (both,)) == 0.05
     assert common_edge(0.5, (both,)) is None
-    assert common_edge(0.05, (idle,), ()) is None
+    assert common_edge(0.05, (idle,)) is None

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from edge_operator.decide.analysis.measurement_plan import fill_in
-from edge_operator.decide.samples import Answer
+from edge_operator.decide.measurement import Answer
+from edge_operator.decide.measurement.queries import fill_in
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 from tests.support.verdicts import analysis_of, judged, judgement

@@ -1,0 +1,47 @@
+"""The checks of ``spec.analysis``: one file for each type of the manifest, and the list of them.
+
+A new type is a file with a ``CHECK`` and a line in ``CHECKS``.
+"""
+
+from typing import Any, Final
+
+from edge_operator.decide.analysis.check_type import CheckType, PlannedCheck
+from edge_operator.decide.analysis.checks import accuracy, error_rate, golden_agreement, latency, promql
+from edgemodel.analysis import Analysis
+from edgemodel.digest import canonical_json
+from edgemodel.names import short_hash
+from edgemodel.setting_kinds import resolve
+
+CHECKS: Final[dict[str, CheckType[Any]]] = {
+    module.CHECK.type: module.CHECK for module in (error_rate, latency, golden_agreement, accuracy, promql)
+}
+
+
+def plan_checks(analysis: Analysis) -> tuple[PlannedCheck, ...]:
+    """Returns the checks of ``analysis``, understood.
+
+    Raises ValueError for what only another version's schema can have let through: an unknown type or setting.
+    """
+    planned = []
+    for check in analysis.checks:
+        kind = CHECKS.get(check.type)
+        if kind is None:
+            known = ", ".join(CHECKS)
+            raise ValueError(f"check {check.name}: type {check.type!r} is none that this operator knows: {known}")
+        settings = resolve(kind.key, kind.settings, check.settings)
+        if missing := [key for key in kind.required if settings[key] is None]:
+            raise ValueError(f"check {check.name}: {kind.key} lacks {', '.join(missing)}")
+        planned.append(PlannedCheck(check.name, kind, settings, kind.parse(settings)))
+    return tuple(planned)
+
+
+def checks_hash(analysis: Analysis) -> str:
+    """Returns a hash of what the checks judge; spelling out a default does not change it. Raises ValueError."""
+    what = [[check.name, check.type.type, dict(check.settings)] for check in plan_checks(analysis)]
+    return short_hash(canonical_json(what).decode(), 10)
+
+
+def latency_edge(analysis: Analysis) -> float | None:
+    """Returns, in seconds, the first duration that a check wants the servers' histogram to tell exactly."""
+    edges = (check.latency_edge for check in plan_checks(analysis))
+    return next((edge for edge in edges if edge is not None), None)

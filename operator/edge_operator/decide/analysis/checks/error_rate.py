@@ -1,0 +1,80 @@
+"""ErrorRate: do more requests fail than on the same nodes before?
+
+A request fails when the server answers with an error of its own. One that does not fit the model (another input name,
+datatype or shape; values that it refuses) may be a client's mistake as well as a candidate that changed its inputs:
+it counts apart, and it takes REFUSED_INCREASE.
+"""
+
+from dataclasses import dataclass
+
+from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.evidence import Evidence, Judged
+from edge_operator.decide.analysis.limits import Limits, allowed_share
+from edge_operator.decide.analysis.shares import READ, REQUESTS, Measure, judge_shares
+from edge_operator.decide.measurement import Counts
+from edgemodel import metrics, reasons
+from edgemodel.setting_kinds import Amount, Settings
+
+REFUSED_INCREASE = 0.2
+
+
+@dataclass(frozen=True)
+class ErrorRateRule:
+    max_increase: float = 0.01
+    """A share: 0.01 is one percentage point."""
+
+
+def parse(settings: Settings) -> ErrorRateRule:
+    return ErrorRateRule(float(settings["maxIncreasePercent"]) / 100)
+
+
+def judge(name: str, rule: ErrorRateRule, evidence: Evidence) -> Judged:
+    refused = max(REFUSED_INCREASE, rule.max_increase)
+    measures = (
+        _measure("failed", "failed", metrics.SERVER_ERROR, rule.max_increase),
+        _measure("refused", "did not fit the model", metrics.REFUSED, refused),
+    )
+    return judge_shares(name, evidence, measures)
+
+
+def _measure(key: str, words: str, outcome: str, max_increase: float) -> Measure:
+    def bad(counts: Counts, _: Limits) -> int:
+        return REQUESTS.of(counts, outcome)
+
+    return Measure(
+        key=key,
+        words=words,
+        bad=bad,
+        total=REQUESTS.total,
+        limits=lambda counts: allowed_share(REQUESTS.of(counts, outcome), REQUESTS.total(counts), max_increase),
+        without_baseline=allowed_share(0, 0, max_increase),
+    )
+
+
+CHECK = CheckType(
+    type="ErrorRate",
+    doc="The share of requests that fail, against what the same nodes had before.",
+    settings={
+        "maxIncreasePercent": Amount(
+            "How many percentage points more failed requests are too much; a decimal string above 0, at most 100. They "
+            "come on top of what still counts as unchanged: one and a half times the odds of before, of 0.2 % at "
+            "least. Where twice the odds of that are more, these are too much instead: with 1 point, 3.3 % where 1 % "
+            "of 10000 requests failed before, 14 % where 5 % did. Requests that do not fit the candidate (another "
+            "input name or shape) count apart, with 20 points. Default: 1.",
+            unit="percentage points",
+            example="1.0",
+            default="1",
+            above=True,
+        )
+    },
+    parse=parse,
+    judge=judge,
+    fails_with=FailureReason(
+        reasons.ERROR_RATE_TOO_HIGH,
+        "more requests failed on the candidate, or did not fit it, than on the same nodes before",
+        "read the servers' log on the nodes that the message names; give clients the inputs that the candidate takes, "
+        "or allow more with errorRate.maxIncreasePercent",
+    ),
+    series=READ,
+    statistical=True,
+)

@@ -1,0 +1,78 @@
+"""GoldenAgreement: does the candidate answer on every node as it did where it was made?
+
+A server that agrees on less than its artifact demands never gets ready, and is rolled back for that. This check may
+demand more, and says in status what the nodes have answered.
+"""
+
+from dataclasses import dataclass
+
+from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.evidence import Evidence, Judged, on_nodes
+from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, GoldenCount, golden_counts
+from edge_operator.decide.analysis.shares import reporting
+from edgemodel import reasons
+from edgemodel.setting_kinds import Amount, Settings
+from edgemodel.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class GoldenAgreementRule:
+    min_percent: float | None = None
+    """None: what the artifact itself demands."""
+
+
+def parse(settings: Settings) -> GoldenAgreementRule:
+    least = settings["minPercent"]
+    return GoldenAgreementRule(None if least is None else float(least))
+
+
+def judge(name: str, rule: GoldenAgreementRule, evidence: Evidence) -> Judged:
+    """Judges by the node that agrees least."""
+    if not evidence.quorum:
+        return evidence.undecided(name, reporting(evidence), reasons.METRICS_UNAVAILABLE, waits=True)
+    golden = golden_counts(evidence.present)
+    if not golden:
+        message = "the artifact has no golden set"
+        return evidence.undecided(name, message, reasons.NO_BASELINE, waits=False)
+
+    def least(count: GoldenCount) -> float:
+        return count.min_percent if rule.min_percent is None else rule.min_percent
+
+    worst = min(golden, key=lambda count: count.share - least(count) / 100)
+    fails = 100 * worst.agree < least(worst) * (worst.agree + worst.disagree)
+    # Rounded down, so that what is shown as enough is enough.
+    observed, limit = f"{10_000 * worst.agree // (worst.agree + worst.disagree) / 100:g}", f"{least(worst):g}"
+    shown = [worst] if fails else golden
+    items = sum(count.agree + count.disagree for count in shown)
+    where = f"on node {worst.node}" if fails else on_nodes(len(golden))
+    return Judged(
+        name=name,
+        variant=evidence.variant,
+        verdict=Verdict.FAIL if fails else Verdict.PASS,
+        observed=observed,
+        limit=limit,
+        sample_count=items,
+        message=f"golden set agrees on {observed} %, limit {limit} % (n = {items} {where})",
+    )
+
+
+CHECK = CheckType(
+    type="GoldenAgreement",
+    doc="The golden set of the artifact, which every server answers on its own node at its start.",
+    settings={
+        "minPercent": Amount(
+            "The share of golden items, in percent, that has to agree on every node; a decimal string from 0 to 100. "
+            "Default: what the artifact itself demands, without which its server does not begin to serve.",
+            unit="percent",
+            example="99.5",
+        )
+    },
+    parse=parse,
+    judge=judge,
+    fails_with=FailureReason(
+        reasons.GOLDEN_MISMATCH,
+        "the artifact answers otherwise on this hardware than where it was made",
+        "use another recipe for these nodes, as a variant, or demand less with goldenAgreement.minPercent",
+    ),
+    series=(ITEMS, MIN_PERCENT),
+)

@@ -1,0 +1,200 @@
+"""Latency: do requests take longer than they may?
+
+There are two ways to say how long that is. *Objective*: a request is bad that takes longer than the user's objective.
+*Slowdown*: each node is compared with itself, at the bucket edge that one in ten of its requests exceeded before.
+
+Where at least MIN_NODES nodes on each side have MIN_REQUESTS requests in both windows, a slowdown is also looked for
+between the nodes: by how much each became slower in the median, those on trial against those on stable, with an exact
+permutation test. A slowdown of all of them alike cancels out there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp, inf, log
+
+from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.evidence import Evidence, Judged, percent
+from edge_operator.decide.analysis.limits import (
+    MIN_FOR_SLOWDOWN,
+    allowed_share,
+    allowed_slowdown,
+    common_edge,
+)
+from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
+from edge_operator.decide.measurement import Counts, Histogram
+from edge_statistics.histogram import quantile
+from edge_statistics.permutation import p_above
+from edgemodel import metrics, reasons
+from edgemodel.setting_kinds import Amount, Milliseconds, Settings
+from edgemodel.verdict import Verdict
+
+DURATIONS = Histogram(metrics.DURATION_SECONDS)
+"""Of the requests that were answered well."""
+MAX_A_MINUTE = 12.0
+"""Requests of one node within a minute that count: while another program, heat or a backup slows a board down for a
+minute, all its requests are slow together."""
+MIN_NODES = 3
+MIN_REQUESTS = 100
+SHIFT_ALPHA = 0.05
+"""The least that three nodes against three can reach. It is the level of one look at a candidate that is slower by just
+what is allowed; against one that is not slower at all, no look comes near it."""
+
+
+@dataclass(frozen=True)
+class LatencyRule:
+    objective_seconds: float | None = None
+    max_increase: float = 0.01
+    """How much the share of requests beyond the objective may grow."""
+    max_slowdown: float | None = 1.0
+    """1.0 is twice as slow as the node was before; None: not judged."""
+
+
+def parse(settings: Settings) -> LatencyRule:
+    objective = settings["objectiveMilliseconds"]
+    slowdown = settings["maxSlowdownPercent"] or ("100" if objective is None else None)
+    return LatencyRule(
+        objective_seconds=None if objective is None else float(objective) / 1000,
+        max_increase=float(settings["maxIncreasePercent"]) / 100,
+        max_slowdown=None if slowdown is None else float(slowdown) / 100,
+    )
+
+
+def judge(name: str, rule: LatencyRule, evidence: Evidence) -> Judged:
+    measures = []
+    if rule.objective_seconds is not None:
+        histograms = map(DURATIONS.of, (*evidence.trial, *evidence.control, *evidence.baseline))
+        edge = common_edge(rule.objective_seconds, histograms) or rule.objective_seconds
+        measures.append(_objective(edge, rule))
+    if rule.max_slowdown is not None:
+        measures.append(_slowdown(rule.max_slowdown))
+    judged = judge_shares(name, evidence, measures)
+    if rule.max_slowdown is not None and judged.verdict is not Verdict.FAIL:
+        return _shifted(judged, rule.max_slowdown, evidence) or judged
+    return judged
+
+
+def _objective(edge: float, rule: LatencyRule) -> Measure:
+    return Measure(
+        key="objective",
+        words=f"took longer than {1000 * edge:.4g} ms",
+        bad=lambda counts, limits: _slower(counts, limits.edge),
+        total=_timed,
+        limits=lambda counts: allowed_share(_slower(counts, edge), _timed(counts), rule.max_increase, edge),
+        without_baseline=allowed_share(0, 0, rule.max_increase, edge),
+        max_a_minute=MAX_A_MINUTE,
+    )
+
+
+def _slowdown(max_slowdown: float) -> Measure:
+    return Measure(
+        key="slowdown",
+        words="took longer than nine in ten did on their node before",
+        bad=lambda counts, limits: _slower(counts, limits.edge),
+        total=_timed,
+        limits=lambda counts: allowed_slowdown(DURATIONS.of(counts), max_slowdown),
+        without_baseline=None,
+        own_only=True,
+        min_baseline=MIN_FOR_SLOWDOWN,
+        max_a_minute=MAX_A_MINUTE,
+    )
+
+
+def _slower(counts: Counts, edge: float | None) -> int:
+    """Returns how many took longer than ``edge`` seconds; than the next edge above where the server has no such one."""
+    if edge is None:
+        return 0
+    durations = DURATIONS.of(counts)
+    at_most = durations.get(edge)
+    if at_most is None:
+        above = (count for other, count in durations.items() if other >= edge * (1 - 1e-9))
+        at_most = min(above, default=_timed(counts))
+    return _timed(counts) - at_most
+
+
+def _timed(counts: Counts) -> int:
+    return DURATIONS.of(counts).get(inf, 0)
+
+
+def _shifted(judged: Judged, max_slowdown: float, evidence: Evidence) -> Judged | None:
+    """Returns Fail by the permutation test, or None: it never passes anything, and decides nothing on few nodes."""
+    before = {counts.node: counts for counts in evidence.baseline}
+    trial, control = _shifts(evidence.trial, before), _shifts(evidence.control, before)
+    if len(trial) < MIN_NODES or len(control) < MIN_NODES:
+        return None
+    # Tested is not whether they differ, but whether they differ by more than is allowed.
+    p = p_above([shift - log(1 + max_slowdown) for shift in trial], control)
+    if p > SHIFT_ALPHA:
+        return None
+    shift = sum(trial) / len(trial) - sum(control) / len(control)
+    slower, limit = percent(exp(shift) - 1), percent(max_slowdown)
+    return Judged(
+        name=judged.name,
+        variant=judged.variant,
+        verdict=Verdict.FAIL,
+        observed=slower,
+        limit=limit,
+        sample_count=sum(map(_timed, evidence.trial)),
+        message=(
+            f"median latency is {slower} % higher than before, against nodes on stable; limit {limit} % "
+            f"({len(trial)} nodes against {len(control)}, p = {p:.3f})"
+        ),
+        pooled=judged.pooled,
+    )
+
+
+def _shifts(counts: tuple[Counts, ...], before: Mapping[str, Counts]) -> list[float]:
+    """Returns, for each node with enough requests in both windows, the logarithm of how many times its median grew."""
+    found = []
+    for after in counts:
+        base = before.get(after.node)
+        if base is None or min(_timed(after), _timed(base)) < MIN_REQUESTS:
+            continue
+        now, then = quantile(DURATIONS.of(after), 0.5), quantile(DURATIONS.of(base), 0.5)
+        if now and then:
+            found.append(log(now / then))
+    return found
+
+
+CHECK = CheckType(
+    type="Latency",
+    doc="The share of requests that take too long, against the same nodes.",
+    settings_doc="With objectiveMilliseconds a request is bad that takes longer; without it, each node is compared "
+    "with its own latencies before.",
+    settings={
+        "objectiveMilliseconds": Milliseconds(
+            "A request is bad when the server needs longer for it; a whole number or a decimal string of milliseconds "
+            "above 0, at most 60000. Default: none, nodes are compared with themselves by maxSlowdownPercent.",
+            maximum=60000,
+        ),
+        "maxIncreasePercent": Amount(
+            "With objectiveMilliseconds: how many percentage points more requests beyond the objective are too much; a "
+            "decimal string above 0, at most 100. They come on top of what still counts as unchanged: one and a half "
+            "times the odds of before, of 0.2 % at least. Where twice the odds of that are more, these are too much "
+            "instead: with 1 point, 3.3 % where 1 % of 10000 requests were beyond it before, 14 % where 5 % were. "
+            "Default: 1.",
+            unit="percentage points",
+            example="1.0",
+            default="1",
+            above=True,
+        ),
+        "maxSlowdownPercent": Amount(
+            "How much slower than before is too much, in percent of a node's own latency: 100 is twice as slow; a "
+            "decimal string from 10 to 1000. Half of this allowance is treated as normal variation. Default: 100 "
+            "without objectiveMilliseconds; with it, not judged.",
+            unit="percent",
+            example="50",
+            minimum=10,
+            maximum=1000,
+        ),
+    },
+    parse=parse,
+    judge=judge,
+    fails_with=FailureReason(
+        reasons.LATENCY_TOO_HIGH,
+        "more requests took too long on the candidate than on the same nodes before",
+        "use a faster recipe or serving.tuning, or allow more with the settings under latency",
+    ),
+    series=(*READ, DURATIONS),
+    statistical=True,
+    latency_edge=lambda rule: rule.objective_seconds,
+)

@@ -1,0 +1,76 @@
+"""PromQL: one number of the user's own, within bounds. No result and NaN decide nothing."""
+
+from dataclasses import dataclass
+
+from edge_operator.decide.analysis.check_type import CheckType, Constraint, FailureReason
+from edge_operator.decide.analysis.evidence import Evidence, Judged
+from edge_operator.decide.measurement import Answer
+from edgemodel import reasons
+from edgemodel.setting_kinds import Number, Settings, Text
+from edgemodel.verdict import Verdict
+
+NOT_ASKED = Answer(None, "not asked yet")
+
+
+@dataclass(frozen=True)
+class PromQLRule:
+    query: str
+    min: float | None
+    max: float | None
+
+
+def parse(settings: Settings) -> PromQLRule:
+    low, high = (None if settings[key] is None else float(settings[key]) for key in ("min", "max"))
+    return PromQLRule(settings["query"], low, high)
+
+
+def judge(name: str, rule: PromQLRule, evidence: Evidence) -> Judged:
+    answer = evidence.answers.get(name, NOT_ASKED)
+    named = (("least", rule.min), ("limit", rule.max))
+    bounds = [f"{name} {bound:g}" for name, bound in named if bound is not None]
+    limit = " to ".join(f"{bound:g}" for bound in (rule.min, rule.max) if bound is not None)
+
+    def judged(verdict: Verdict, observed: str, message: str, reason: str = "", waits: bool = False) -> Judged:
+        return Judged(name, evidence.variant, verdict, observed, limit, int(observed != ""), message, reason, waits)
+
+    if answer.value is None:
+        message = f"the query gives no number: {answer.problem}"
+        return judged(Verdict.INCONCLUSIVE, "", message, reasons.ANALYSIS_INCONCLUSIVE, waits=True)
+    observed = f"{answer.value:.6g}"
+    message = f"the query gives {observed}, {', '.join(bounds)}"
+    low = rule.min is not None and answer.value < rule.min
+    high = rule.max is not None and answer.value > rule.max
+    return judged(Verdict.FAIL if low or high else Verdict.PASS, observed, message)
+
+
+CHECK = CheckType(
+    type="PromQL",
+    doc="One number that you ask Prometheus for.",
+    settings={
+        "query": Text(
+            "An instant query that gives one number; at most 2048 characters. $namespace, $model, $candidate and "
+            "$stable in it stand for their names, inside double quotes. No result and NaN decide nothing; one value "
+            "out of bounds fails, so let the query itself smooth.",
+            max_length=2048,
+        ),
+        "min": Number("Least value that passes, a decimal string. Default: no lower bound."),
+        "max": Number("Largest value that passes, a decimal string. Default: no upper bound."),
+    },
+    constraints=(
+        Constraint("has(self.min) || has(self.max)", "promQL needs min or max, or both"),
+        Constraint(
+            "!has(self.min) || !has(self.max) || double(self.min) <= double(self.max)", "min must not be above max"
+        ),
+    ),
+    required=("query",),
+    needs="a query, and min or max",
+    parse=parse,
+    judge=judge,
+    fails_with=FailureReason(
+        reasons.QUERY_OUT_OF_BOUNDS,
+        "the number that a query of the user's gave is out of its bounds",
+        "look at the query in Prometheus; mend what it measures, or its bounds",
+    ),
+    query=lambda rule: rule.query,
+    per_variant=False,
+)

@@ -1,0 +1,45 @@
+"""How a candidate's servers answered the golden set of their artifact, node by node."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import isfinite, nan
+
+from edge_operator.decide.measurement import Counts, Gauge
+from edgemodel import metrics
+
+ITEMS = Gauge(metrics.GOLDEN_ITEMS, (metrics.PROCESS_LABEL, "result"), counts=True)
+MIN_PERCENT = Gauge(metrics.GOLDEN_MIN_PERCENT)
+
+
+@dataclass(frozen=True)
+class GoldenCount:
+    """How a candidate's server answered the golden set of its artifact when it started on ``node``."""
+
+    node: str
+    agree: int
+    disagree: int
+    min_percent: float
+    """What the artifact demands, in 0..100."""
+
+    @property
+    def share(self) -> float:
+        return self.agree / (self.agree + self.disagree)
+
+
+def golden_counts(present: tuple[Counts, ...]) -> tuple[GoldenCount, ...]:
+    """Returns the count of each node whose servers have a golden set, by node; of several processes the worst one's."""
+    found = []
+    for counts in present:
+        processes: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for (process, result), items in ITEMS.of(counts).items():
+            processes[process][result] = round(items)
+        least = MIN_PERCENT.of(counts).get((), nan)
+        agree, disagree = metrics.GOLDEN_RESULTS
+        of_node = [
+            GoldenCount(counts.node, counted[agree], counted.get(disagree, 0), least)
+            for counted in processes.values()
+            if agree in counted and sum(counted.get(result, 0) for result in metrics.GOLDEN_RESULTS) > 0
+        ]
+        if of_node and isfinite(least):
+            found.append(min(of_node, key=lambda count: count.share))
+    return tuple(sorted(found, key=lambda count: count.node))

@@ -1,0 +1,21 @@
+"""What is asked of Prometheus while a candidate is on trial, and the samples that its answers become. Pure."""
+
+from edge_operator.decide.measurement.plan import MeasurementPlan
+from edge_operator.decide.measurement.samples import Answer, Samples
+from edge_operator.decide.measurement.series import Counter, Counts, Gauge, Histogram, Sample, Series, merge
+from edge_operator.decide.measurement.window import Span, Window
+
+__all__ = [
+    "Answer",
+    "Counter",
+    "Counts",
+    "Gauge",
+    "Histogram",
+    "MeasurementPlan",
+    "Sample",
+    "Samples",
+    "Series",
+    "Span",
+    "Window",
+    "merge",
+]

@@ -1,0 +1,218 @@
+"""The series that checks read: one metric of the servers each, with its queries and with what an answer becomes.
+
+A series answers three questions: which query it takes in a window, what samples an answer holds for each node, and how
+the samples of several nodes add up. A check names the series that it reads; nothing else needs to know of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf, isfinite, isnan, nan
+from typing import Any, Protocol
+
+from edge_operator.decide.measurement import queries
+from edge_operator.decide.measurement.window import Span, Window
+
+Values = Mapping[Any, Any]
+"""What one series says of one node; its keys are the series' own."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One element of an instant vector."""
+
+    labels: Mapping[str, str]
+    value: float
+
+    @property
+    def node(self) -> str:
+        return self.labels.get("node", "")
+
+
+@dataclass
+class Read:
+    """What an answer holds: by node its values, and for nodes whose numbers cannot be, why."""
+
+    values: defaultdict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
+    contradictory: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The samples of one node in one window, by series. A series without samples is not in ``values``."""
+
+    node: str
+    values: Mapping["Series", Values] = field(default_factory=dict)
+
+
+class Series(Protocol):
+    @property
+    def metric(self) -> str: ...
+
+    def query(self, span: Span) -> str | None:
+        """Returns the text of the query for ``span``; None where the series is not asked for in that window."""
+
+    def read(self, answer: Iterable[Sample]) -> Read:
+        """Returns the values of each node in the answer to ``query``."""
+
+    def merge(self, values: Sequence[Values]) -> Values:
+        """Returns the values of several nodes, one or more, together."""
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A counter that is told apart by one label: counts of requests by outcome, say."""
+
+    metric: str
+    label: str
+    counted: tuple[str, ...]
+    """The values of ``label`` that count; all others are left out."""
+
+    def of(self, counts: Counts, value: str) -> int:
+        """Returns how many were counted with this value of the label."""
+        return int(counts.values.get(self, {}).get(value, 0))
+
+    def total(self, counts: Counts) -> int:
+        """Returns how many were counted in all."""
+        return int(sum(counts.values.get(self, {}).values()))
+
+    def query(self, span: Span) -> str | None:
+        return _counted(queries.select(self.metric, span.labels), self.label, span)
+
+    def read(self, answer: Iterable[Sample]) -> Read:
+        """Reads counts by value of the label; a count of 0 is left out."""
+        read = Read()
+        for sample in answer:
+            problem, value = impossible(sample.value), sample.labels.get(self.label)
+            if problem is not None:
+                read.contradictory[sample.node] = problem
+                continue
+            mine = read.values[sample.node]
+            if value in self.counted and round(sample.value):
+                mine[value] = round(sample.value)
+        return read
+
+    def merge(self, values: Sequence[Values]) -> Values:
+        merged: dict[str, int] = {}
+        for item in values:
+            for value, count in item.items():
+                merged[value] = merged.get(value, 0) + count
+        return merged
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A cumulative histogram. ``metric`` is its name without ``_bucket``."""
+
+    metric: str
+
+    def of(self, counts: Counts) -> Mapping[float, int]:
+        """Returns upper edge, one of infinity -> how many were at most so much; empty where nothing was observed."""
+        return counts.values.get(self, {})
+
+    def query(self, span: Span) -> str | None:
+        return _counted(queries.select(f"{self.metric}_bucket", span.labels, span.sampled_nodes), "le", span)
+
+    def read(self, answer: Iterable[Sample]) -> Read:
+        read = Read()
+        for sample in answer:
+            problem = impossible(sample.value)
+            if problem is not None:
+                read.contradictory[sample.node] = problem
+            else:
+                read.values[sample.node][_edge(sample.labels.get("le", ""))] = round(sample.value)
+        for node, buckets in read.values.items():
+            problem = _contradiction(buckets)
+            if problem is not None:
+                read.contradictory[node] = problem
+        return read
+
+    def merge(self, values: Sequence[Values]) -> Values:
+        """Adds up over the edges that all have."""
+        observed = [item for item in values if item]
+        edges = set.intersection(*map(set, observed)) if observed else set()
+        return {edge: sum(item[edge] for item in observed) for edge in edges}
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """A gauge of the candidate's servers at the moment of asking; of several processes on a node, the smallest."""
+
+    metric: str
+    labels: tuple[str, ...] = ()
+    """What its values are told apart by, besides the node."""
+    counts: bool = False
+    """Whether it counts something: then a value that is no whole number from 0 on contradicts."""
+
+    def of(self, counts: Counts) -> Mapping[tuple[str, ...], float]:
+        """Returns the values of ``labels`` -> the gauge's value, which may be NaN."""
+        return counts.values.get(self, {})
+
+    def query(self, span: Span) -> str | None:
+        if span.window is not Window.PRESENT:
+            return None
+        return queries.smallest(queries.select(self.metric, span.labels), *self.labels)
+
+    def read(self, answer: Iterable[Sample]) -> Read:
+        read = Read()
+        for sample in answer:
+            problem = impossible(sample.value) if self.counts else None
+            if problem is not None:
+                read.contradictory[sample.node] = problem
+                continue
+            key = tuple(sample.labels.get(label, "") for label in self.labels)
+            read.values[sample.node][key] = round(sample.value) if self.counts else sample.value
+        return read
+
+    def merge(self, values: Sequence[Values]) -> Values:
+        """Takes the smallest."""
+        keys = dict.fromkeys(key for item in values for key in item)
+        return {key: min(item[key] for item in values if key in item) for key in keys}
+
+
+def merge(counts: Sequence[Counts], node: str = "") -> Counts:
+    """Returns the samples of several nodes together, series by series."""
+    series = dict.fromkeys(one for item in counts for one in item.values)
+    return Counts(node, {one: one.merge([item.values[one] for item in counts if one in item.values]) for one in series})
+
+
+def impossible(value: float) -> str | None:
+    """Returns why ``value`` cannot be a count, which is a whole number from 0 on; None: it can."""
+    if not isfinite(value):
+        return f"a counter is {value}"
+    if value < 0 or abs(value - round(value)) > 1e-6 * max(1.0, abs(value)):
+        return f"a counter grew by {value:g}"
+    return None
+
+
+def _counted(selector: str, label: str, span: Span) -> str | None:
+    """Returns the query for counts in ``span``.
+
+    A candidate's process that was not there before the wave began in it: all it counted is the wave's. Stable's have
+    counted for weeks, and Prometheus may have lost what it knew of them: of those, only growth that it saw counts.
+    """
+    if span.window is Window.PRESENT:
+        return None
+    if span.window is Window.TRIAL:
+        return queries.counted_since(selector, label, span.seconds)
+    return queries.counted_within(selector, label, span.seconds)
+
+
+def _edge(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return nan
+
+
+def _contradiction(buckets: Mapping[float, int]) -> str | None:
+    if any(map(isnan, buckets)):
+        return "a histogram has an edge that is no number"
+    if inf not in buckets:
+        return "a histogram has no bucket of infinity"
+    if any(buckets[below] > buckets[above] for below, above in pairwise(sorted(buckets))):
+        return "a histogram falls from one bucket to the next"
+    return None
