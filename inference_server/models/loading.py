@@ -45,7 +45,7 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:
             return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
-        return load_model(path, manifest.runtime, tuning)
+        return load_model(path, manifest.runtime, tuning, manifest.transforms)
     except LoadFailure as failure:
         return LoadFailure(failure.reason, f"{path}: {failure.message}")
     except Exception as error:

@@ -18,7 +18,7 @@ from edgemodel.artifact import ONNX_RUNTIME, Tensor
 
 def load(model: ModelFile, *, threads: int = 1) -> LoadedModel:
     """Returns ``model`` loaded, of which one run takes ``threads`` threads. Raises LoadFailure."""
-    return load_model(model.path, model.runtime, Tuning(intra_op_threads=threads))
+    return load_model(model.path, model.runtime, Tuning(intra_op_threads=threads), model.transforms)
 
 
 def load_onnx(path: Path, *, threads: int = 1) -> LoadedModel:

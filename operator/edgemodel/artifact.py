@@ -41,6 +41,22 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class TransformSpec:
+    """One step of pre- and post-processing between the codec of requests and the model."""
+
+    type: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """JSON, as its type wants it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": self.type, "settings": self.settings}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "TransformSpec":
+        return cls(str(value["type"]), dict(value.get("settings", {})))
+
+
+@dataclass(frozen=True)
 class ArtifactManifest:
     model: str
     fingerprint: str
@@ -55,6 +71,8 @@ class ArtifactManifest:
     """The name of the back end that loads the model file."""
     model_file: str = MODEL_FILE
     """The name of the model file, which lies beside the manifest."""
+    transforms: tuple[TransformSpec, ...] = ()
+    """The outermost first; ``inputs``, ``outputs`` and the golden set are those of the model behind them."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """source, artifact, steps, datasets, libraries, evaluation, budget, hardware: for the report."""
 
@@ -69,6 +87,7 @@ class ArtifactManifest:
             "artifactDigest": self.artifact_digest,
             "runtime": self.runtime,
             "modelFile": self.model_file,
+            "transforms": [transform.to_json() for transform in self.transforms],
             "inputs": [_tensor_json(tensor) for tensor in self.inputs],
             "outputs": [_tensor_json(tensor) for tensor in self.outputs],
             "golden": golden
@@ -105,6 +124,7 @@ class ArtifactManifest:
                 and Golden(golden["items"], golden["agreement"], golden["tolerance"], golden["minPercent"]),
                 runtime=value.get("runtime", ONNX_RUNTIME),
                 model_file=model_file,
+                transforms=tuple(TransformSpec.from_json(item) for item in value.get("transforms", [])),
                 evidence={key: value[key] for key in value.keys() - _TYPED},
             )
         except (KeyError, TypeError) as error:
@@ -114,7 +134,7 @@ class ArtifactManifest:
 _TYPED: Final = frozenset(
     {
         "schema", "model", "fingerprint", "variant", "sourceDigest", "artifactDigest", "runtime", "modelFile",
-        "inputs", "outputs", "golden",
+        "transforms", "inputs", "outputs", "golden",
     }
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemodel.artifact import ONNX_RUNTIME, Tensor
+from edgemodel.artifact import ONNX_RUNTIME, Tensor, TransformSpec
 from edgemodel.digest import Digest
 from edgemodel.names import MODEL_FILE
 
@@ -17,6 +17,8 @@ class ModelFile:
     outputs: tuple[Tensor, ...]
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads it."""
+    transforms: tuple[TransformSpec, ...] = ()
+    """The pre- and post-processing that callers see it through; ``inputs`` and ``outputs`` are those outside."""
 
     @property
     def batch(self) -> int | None:

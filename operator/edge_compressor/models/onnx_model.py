@@ -5,6 +5,7 @@ only then onnxruntime, which so never sees an operator outside the standard doma
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,11 @@ from edge_compressor import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure
+from edge_runtime.signature import signature_of
+from edge_runtime.transform import outer_signature
+from edge_runtime.transforms import make_transform
 from edgemodel import reasons
-from edgemodel.artifact import ONNX_RUNTIME, Tensor
+from edgemodel.artifact import ONNX_RUNTIME, Tensor, TransformSpec
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 
@@ -36,6 +40,23 @@ def check_model(path: Path, *, what: str = "source", reason: str = reasons.SOURC
         return _checked(path)
     except _Unsound as error:
         raise Stalled(reason, f"{what}: {error}") from error
+
+
+def behind_transforms(model: OnnxModel, transforms: tuple[TransformSpec, ...]) -> OnnxModel:
+    """Returns ``model`` as callers see it through ``transforms``, the outermost first.
+
+    Raises Stalled(InvalidSpec) where they do not fit it.
+    """
+    if not transforms:
+        return model
+    try:
+        signature = outer_signature(
+            signature_of(model.inputs, model.outputs), [make_transform(spec) for spec in transforms]
+        )
+    except (LoadFailure, ValueError, KeyError) as error:
+        raise Stalled(reasons.INVALID_SPEC, f"the model's transforms do not fit it: {error}") from error
+    inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
+    return replace(model, inputs=inputs, outputs=outputs, transforms=transforms)
 
 
 class _Unsound(Exception):

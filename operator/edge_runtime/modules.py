@@ -1,0 +1,28 @@
+"""Seams by file: each module of a package is one thing to choose from, named as it is in lower case.
+
+A module is imported, and with it what it needs, when it is first asked for.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class UnknownModule(Exception):
+    """There is no module of that name, or it lacks a library; the message says which."""
+
+
+def find_module(package: str, paths: Iterable[str], name: str, registered: Iterable[str] = ()) -> ModuleType:
+    """Returns the module of ``package``, which lies at ``paths``, for ``name``. Raises UnknownModule.
+
+    ``registered``: more names for the message.
+    """
+    modules = {module.name for module in pkgutil.iter_modules(list(paths))}
+    if name.lower() not in modules:
+        known = ", ".join(sorted({*modules, *map(str.lower, registered)})) or "none"
+        raise UnknownModule(f"{name!r}, this image has {known}")
+    try:
+        return importlib.import_module(f"{package}.{name.lower()}")
+    except ImportError as error:
+        raise UnknownModule(f"{name!r}, which this image lacks: {error}") from error
