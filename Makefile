@@ -45,8 +45,8 @@ imports: $(VENV)/ready ## the directions of import
 unit: $(VENV)/ready ## every unit test that needs nothing but the environment
 	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) -m "not lab_programs" tests/unit
 
-unit-quick: $(VENV)/ready # of these, the ones that take no longer than a moment
-	$(PYTEST) -n $(UNIT_WORKERS) -m "not lab_programs and not slow" tests/unit
+unit-quick: $(VENV)/ready # of these, all but the slow ones, and with fewer generated examples
+	EDGEMODEL_QUICK_TESTS=1 $(PYTEST) -n $(UNIT_WORKERS) -m "not lab_programs and not slow" tests/unit
 
 unit-programs: $(VENV)/ready lab-up ## the unit tests that start programs of the lab: a registry, Prometheus, helm
 	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) -m lab_programs tests/unit

@@ -121,6 +121,7 @@ def test_the_story_ends_in_a_rollback(kind: str) -> None:
         assert "(default/arm64): p50 21.000 ms, limit 20 ms" in rejected["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_any_write_the_story_ends_the_same(kind: str) -> None:
     undisturbed = story(kind)

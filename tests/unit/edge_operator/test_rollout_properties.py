@@ -10,12 +10,13 @@ from edge_operator.decide.placement.waves import plan_waves
 from edgemodel.names import PULLER_PREFIX
 from tests.support import manifests
 from tests.support.stories import STORIES, Event, Tale, tell
+from tests.support.tiers import examples
 
 Story = tuple[dict[str, Any], list[Event]]
 
 # The same stories in every run: what fails in CI fails on every machine.
 in_every_story = settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     derandomize=True,
     database=None,

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edge_cli import main as cli
 from edgemodel.names import MANIFEST_FILE
 
 from .conftest import EXAMPLES, load_script
+
+pytestmark = pytest.mark.slow
 
 FOLDER = EXAMPLES / "fashion-mnist"
 

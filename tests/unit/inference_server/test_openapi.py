@@ -11,6 +11,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from inference_server.listeners.http import openapi, routes
+from tests.support.tiers import examples
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 
@@ -28,7 +29,7 @@ def test_every_answer_is_as_described(description: Any, mode: GenerationMode) ->
         operation = found.ok()
 
         @given(case=operation.as_strategy(generation_mode=mode))
-        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+        @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
         def hold(case: Any) -> None:
             case.call_and_validate(excluded_checks=[positive_data_acceptance])  # no schema knows a model's shapes
 

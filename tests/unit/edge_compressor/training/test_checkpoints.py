@@ -75,6 +75,7 @@ CutOff = Callable[[Callable[[], Any]], None]
 Log = Callable[[], str]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "optimizer"),
     [("FineTune", "SGD"), ("Distill", "AdamW"), ("AdaptDomain", "SGD"), ("PruneWeights", "SGD")],

@@ -21,6 +21,8 @@ from edgemodel.task import Location
 from tests.unit.edge_compressor.training import programs
 from tests.unit.edge_compressor.training.conftest import Compress, Site, Trainer
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"epochs": 2, "batchSize": 64, "learningRate": "0.05"}
 
 

@@ -27,6 +27,8 @@ from edgemodel.task import Location, Recipe, Target, Task
 from tests.support import weights
 from tests.unit.examples.conftest import EXAMPLES, load_script
 
+pytestmark = pytest.mark.slow
+
 FOLDER = EXAMPLES / "fashion-mnist"
 CONVERTER = Converter("registry.example/converters/maker@sha256:" + "a" * 64)
 TASK = Task(

@@ -1,6 +1,7 @@
 """Accuracy through labels, by sentences."""
 
 import numpy as np
+import pytest
 
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
@@ -63,6 +64,7 @@ def test_labels_that_nodes_on_stable_get_meanwhile_count_where_there_are_none_fr
     assert found.verdict is Verdict.FAIL
 
 
+@pytest.mark.slow
 def test_looking_again_and_again_condemns_a_good_candidate_in_less_than_one_of_twenty() -> None:
     """Every ten labels, up to 3,000 of them."""
     random = np.random.default_rng(1)
