@@ -78,6 +78,8 @@ CONVERTER_NOT_ALLOWED: Final = (
 # whoever installed the chart to add one, or name an image that has one
 OBJECT_UNREADABLE: Final = "ObjectUnreadable"  # another version wrote an object, or somebody damaged it; the message
 # names it and says what to do: until then nothing of its EdgeModel is touched
+SCHEMA_OUTDATED: Final = "SchemaOutdated"  # an EdgeModel or a revision of it is of an older schema: the message has the
+# new names of its fields; apply the manifest with those. Until then nothing of the EdgeModel is touched
 INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
 
 # --- why a candidate failed while nodes served it ---

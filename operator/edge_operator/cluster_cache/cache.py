@@ -41,6 +41,7 @@ from edge_operator.from_api import (
 from edgemodel import reasons
 from edgemodel.names import DEFAULT_VARIANT
 from edgemodel.progress import StepBegun
+from edgemodel.schema_version import SchemaOutdated
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,9 @@ class ClusterCache:
         known = self._store.get(identity)
         try:
             value = kind.read(raw)
+        except SchemaOutdated as error:
+            self._cannot_read(raw, owner, reasons.SCHEMA_OUTDATED, str(error))
+            value = known.value if known is not None else None
         except UNREADABLE_ERRORS as error:
             problem = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
             self._cannot_read(raw, owner, reasons.OBJECT_UNREADABLE, problem)
@@ -252,7 +256,12 @@ class ClusterCache:
     def _cannot_read(self, raw: Raw, owner: Key | None, reason: str, problem: str) -> None:
         identity = kind, namespace, name = _identity(raw)
         place = f"{name} -n {namespace}" if namespace else name
-        cure = BY_KIND[kind].cure or f"delete it, and the operator makes it anew: kubectl delete {kind.lower()} {place}"
+        outdated = BY_KIND[kind].cure_outdated if reason == reasons.SCHEMA_OUTDATED else ""
+        cure = (
+            outdated
+            or BY_KIND[kind].cure
+            or f"delete it, and the operator makes it anew: kubectl delete {kind.lower()} {place}"
+        )
         told = UnreadableObject(kind, namespace, name, reason, problem, cure)
         known = self._unreadable.get(identity)
         if known is None or known.told != told:

@@ -70,6 +70,8 @@ class WatchedKind:
     """Only objects that carry this label are watched; empty: all of the kind."""
     cure: str = ""
     """What a person can do about one that cannot be read; empty: delete it, and the operator makes it anew."""
+    cure_outdated: str = ""
+    """The same for one that has another version of the schema."""
 
 
 WATCHED = (
@@ -81,6 +83,7 @@ WATCHED = (
         owner_by_name,
         label="",
         cure="apply its manifest in the form that the installed schema documents (kubectl explain edgemodel.spec)",
+        cure_outdated="apply its manifest with the new names, which CHANGELOG.md lists",
     ),
     WatchedKind(
         API_VERSION,
@@ -88,6 +91,8 @@ WATCHED = (
         read_revision,
         label="",
         cure="run the operator that wrote it, or delete it: the nodes that serve it then stop until a new one is made",
+        cure_outdated="see that its EdgeModel has the new names, which CHANGELOG.md lists, and delete it (its "
+        "nodes then stop serving until a new one is made), or install the operator that wrote it",
     ),
     WatchedKind("batch/v1", "Job", read_job),
     WatchedKind("apps/v1", "DaemonSet", read_daemonset),

@@ -29,6 +29,7 @@ from edge_operator.decide.status.conditions import Condition, NodeCounts
 from edge_operator.decide.status.steady_state import steady_state_conditions
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
+from edgemodel.schema_version import SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def _status(
     ]
     before = observation.status.get("conditions") or []
     return {
+        "schemaVersion": SCHEMA_VERSION,
         "observedGeneration": observation.generation,
         "stableRevision": memory.stable,
         "candidateRevision": candidate,

@@ -6,6 +6,7 @@ from typing import Any
 from edge_operator.decide.analysis import plan_checks
 from edge_operator.decide.observation import Revision
 from edge_operator.from_api.raw import Raw, parse_time
+from edgemodel.schema_version import check_edge_model, check_revision
 from edgemodel.spec import EdgeModelSpec, parse_spec
 
 
@@ -24,7 +25,8 @@ class CachedEdgeModel:
 
 
 def read_edge_model(raw: Raw) -> CachedEdgeModel:
-    """Raises KeyError, TypeError or ValueError for what only the schema of another version can have let through."""
+    """Raises SchemaOutdated; KeyError, TypeError or ValueError for what only another version's schema lets through."""
+    check_edge_model(raw)
     meta, spec = raw["metadata"], parse_spec(raw["spec"])
     plan_checks(spec.analysis)
     return CachedEdgeModel(
@@ -40,6 +42,8 @@ def read_edge_model(raw: Raw) -> CachedEdgeModel:
 
 
 def read_revision(raw: Raw) -> Revision:
+    """Raises SchemaOutdated besides."""
+    check_revision(raw)
     meta = raw["metadata"]
     _check_revision(raw["spec"])
     return Revision(

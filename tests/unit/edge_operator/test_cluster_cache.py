@@ -39,7 +39,12 @@ def model(version: int, **changes: Any) -> dict[str, Any]:
 
 
 def revision(name: str, version: int) -> dict[str, Any]:
-    return raw("EdgeModelRevision", name, version, spec={"fingerprint": "f", "variants": [], "serving": {"port": 8080}})
+    return raw(
+        "EdgeModelRevision",
+        name,
+        version,
+        spec={"schemaVersion": 2, "fingerprint": "f", "variants": [], "serving": {"port": 8080}},
+    )
 
 
 def pinned_node(name: str, version: int, *pins: str) -> dict[str, Any]:
@@ -179,7 +184,7 @@ def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
 
 
 def served_revision(version: int) -> dict[str, Any]:
-    spec = {"fingerprint": "f", "variants": [], "serving": {"port": 9000}}
+    spec = {"schemaVersion": 2, "fingerprint": "f", "variants": [], "serving": {"port": 9000}}
     return raw("EdgeModelRevision", "m-1", version, spec=spec)
 
 

@@ -117,7 +117,7 @@ class Bench:
 
     def see_revision(self, name: str, digest: str) -> dict[str, Any]:
         variants = [{"name": "default", "image": f"vision/defects@{digest}"}]
-        spec = {"fingerprint": "f", "variants": variants, "serving": {"port": 8080}}
+        spec = {"schemaVersion": 2, "fingerprint": "f", "variants": variants, "serving": {"port": 8080}}
         raw = self._raw(API_VERSION, "EdgeModelRevision", name) | {"spec": spec}
         self.cache.see(raw)
         return raw

@@ -23,7 +23,7 @@ from tests.support.simulation import SETTINGS, model_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGE = "sha256:" + "1" * 64
-STABLE = {"stableRevision": "m-1", "nodes": {"selected": 1}, "conditions": []}
+STABLE = {"schemaVersion": 2, "stableRevision": "m-1", "nodes": {"selected": 1}, "conditions": []}
 
 
 def raw(kind: str, name: str, version: int = 1, model: str = "m", **fields: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def revision(name: str = "m-1", version: int = 1, model: str = "m", **spec: Any)
         name,
         version,
         model,
-        spec={"fingerprint": "f", "variants": variants, "serving": serving, **spec},
+        spec={"schemaVersion": 2, "fingerprint": "f", "variants": variants, "serving": serving, **spec},
     )
 
 
@@ -68,7 +68,11 @@ def daemonset(name: str, *pins: str) -> dict[str, Any]:
 
 def damaged(made: dict[str, Any]) -> dict[str, Any]:
     """The object as it would be had another version written it: its spec holds nothing that is expected."""
-    return {**made, "metadata": {**made["metadata"], "resourceVersion": "9"}, "spec": {"variants": "fast"}}
+    return {
+        **made,
+        "metadata": {**made["metadata"], "resourceVersion": "9"},
+        "spec": {"schemaVersion": 2, "variants": "fast"},
+    }
 
 
 def make(*objects: dict[str, Any]) -> tuple[ClusterCache, list[Key]]:

@@ -15,6 +15,7 @@ from edge_operator.decide.observation import CompressionJob, Observation, Revisi
 from edgemodel import reasons
 from edgemodel.names import short_hash
 from edgemodel.report import ArtifactReport, Published
+from edgemodel.schema_version import SCHEMA_VERSION
 from edgemodel.spec import Source
 
 MAX_UNEXPLAINED_ATTEMPTS = 3
@@ -196,6 +197,7 @@ def revision_spec(
     if spec.serving.shadow_replay_max_requests:
         serving["shadowReplay"] = {"maxRequests": spec.serving.shadow_replay_max_requests}
     return {
+        "schemaVersion": SCHEMA_VERSION,
         "model": observation.name,
         "specHash": spec.revision_hash,
         "fingerprint": spec.fingerprint,
