@@ -8,22 +8,27 @@ from pathlib import Path
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from inference_server import logs, settings
+from inference_server.listeners import LISTENERS
+from inference_server.listeners.listener import MissingExtra
 from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry
-from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
+from inference_server.server_process import ServerProcess, exit_at_once, repository
 
 
 def main() -> int:
-    """The exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the port cannot be taken."""
+    """Returns the exit status.
+
+    0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
+    """
     # Until the server takes signals: process 1 has no default.
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
-    options = settings.parse(sys.argv[1:], os.environ)
+    options = settings.parse(sys.argv[1:], os.environ, [kind.add_flags for kind in LISTENERS])
     logs.configure()
     models = repository(options)
     if isinstance(models, LoadFailure):
         return _end_for(models, options.termination_log)
     try:
-        ending = ServerProcess(options, models, _announce).run()
+        ending = ServerProcess(options, models, _announce, LISTENERS).run()
     except OSError as error:
         logs.failure("cannot listen", port=options.port, error=str(error))
         return 1

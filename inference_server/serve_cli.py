@@ -9,22 +9,29 @@ from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from edgemodel.artifact import Tensor
 from inference_server import settings
+from inference_server.listeners import LISTENERS
+from inference_server.listeners.listener import MissingExtra
 from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry
-from inference_server.server_process import MissingExtra, ServerProcess, exit_at_once, repository
+from inference_server.server_process import ServerProcess, exit_at_once, repository
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the port cannot be taken."""
+    """Returns the exit status.
+
+    0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
+    """
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
     signal.signal(signal.SIGINT, lambda *_: exit_at_once(0))
-    options = settings.parse_serve(arguments)
+    options = settings.parse_serve(arguments, [kind.add_flags for kind in LISTENERS])
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     models = repository(options)
     if isinstance(models, LoadFailure):
         return _end_for(models)
     try:
-        process = ServerProcess(options, models, lambda entry, ready: _announce(entry, ready, options.host, process))
+        process = ServerProcess(
+            options, models, lambda entry, ready: _announce(entry, ready, options.host, process), LISTENERS
+        )
     except OSError as error:
         print(f"edgemodel: port {options.port} cannot be taken: {error}: name another, --port", file=sys.stderr)
         return 1
@@ -38,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 def _announce(entry: ModelEntry, ready: PreparedModel, host: str, process: ServerProcess) -> None:
     name = entry.identity.model
     address = f"[{host}]" if ":" in host else host or "127.0.0.1"
-    url = f"http://{address}:{process.port}/v2/models/{name}"
+    url = f"http://{address}:{process.listeners['HTTP'].port}/v2/models/{name}"
     signature = ready.model.signature
     lines = [
         f"{name}  {url}",
@@ -46,8 +53,9 @@ def _announce(entry: ModelEntry, ready: PreparedModel, host: str, process: Serve
         *_told("gives", signature.outputs.values()),
         f"  try    curl -s {url}/example | curl -s {url}/infer -d @-",
     ]
-    if process.grpc_port is not None:
-        lines.append(f"  gRPC   {address}:{process.grpc_port}")
+    lines += [
+        f"  {kind:<5}  {address}:{listener.port}" for kind, listener in process.listeners.items() if kind != "HTTP"
+    ]
     print("\n".join(lines), flush=True)
 
 

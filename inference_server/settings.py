@@ -4,8 +4,9 @@ import argparse
 import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from edge_runtime.cores import usable_cores
 from edge_runtime.tuning import Arena, Tuning
@@ -29,8 +30,6 @@ class ServerSettings:
     node: str
     host: str
     port: int
-    grpc_port: int | None
-    """None: no gRPC."""
     models: tuple[Path, ...]
     """Artifacts' directories or ONNX files; at least one."""
     explicit_model_control: bool
@@ -46,13 +45,31 @@ class ServerSettings:
     timeout_seconds: int
     """How long a request may wait for its turn."""
     drain_seconds: int
-    disable_fast_path: bool
     termination_log: Path
+    listener_flags: Mapping[str, Any]
+    """The values of the flags that the types of listeners declare, by name."""
 
 
-def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerSettings:
-    """A flag wins over its variable; an empty variable counts as unset. Exits with 2 and a message on a wrong value."""
-    return _settings(_parser(environment), arguments)
+AddFlags = Callable[[argparse.ArgumentParser], None]
+
+
+def parse(
+    arguments: Sequence[str], environment: Mapping[str, str], listener_flags: Sequence[AddFlags] = ()
+) -> ServerSettings:
+    """Reads flags and variables: a flag wins over its variable, and an empty variable counts as unset.
+
+    ``listener_flags`` add the flags of listeners. Exits with 2 and a message on a wrong value.
+    """
+    return _settings(_parser(environment, listener_flags), arguments)
+
+
+def parse_serve(arguments: Sequence[str], listener_flags: Sequence[AddFlags]) -> ServerSettings:
+    """Does the same for ``edgemodel serve``: no variables, at least one model, and clients on this machine only."""
+    parser = _parser({}, listener_flags, prog="edgemodel serve")
+    parser.set_defaults(host="127.0.0.1")
+    if not parser.parse_args(arguments).models:
+        parser.error("name a model: an ONNX file, or the folder of an artifact")
+    return _settings(parser, arguments)
 
 
 def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServerSettings:
@@ -69,19 +86,15 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
         concurrency=given["concurrency"],
     )
     objective = given.pop("latency_objective_milliseconds")
-    return ServerSettings(latency_objective_seconds=None if objective is None else objective / 1000, **given)
+    given["latency_objective_seconds"] = None if objective is None else objective / 1000
+    own = {field.name for field in fields(ServerSettings)}
+    flags = {name: given.pop(name) for name in list(given) if name not in own}
+    return ServerSettings(listener_flags=flags, **given)
 
 
-def parse_serve(arguments: Sequence[str]) -> ServerSettings:
-    """As ``parse``, of ``edgemodel serve``: no variables, at least one model, and clients on this machine only."""
-    parser = _parser({}, prog="edgemodel serve")
-    parser.set_defaults(host="127.0.0.1")
-    if not parser.parse_args(arguments).models:
-        parser.error("name a model: an ONNX file, or the folder of an artifact")
-    return _settings(parser, arguments)
-
-
-def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> argparse.ArgumentParser:
+def _parser(
+    environment: Mapping[str, str], listener_flags: Sequence[AddFlags], prog: str = "inference_server"
+) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serves ONNX models over the Open Inference Protocol v2.",
@@ -100,7 +113,7 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     variable("--revision", serving.REVISION, None, "name of the revision, the artifact's fingerprint if not given")
     variable("--variant", serving.VARIANT, None, "name of the variant, as in the manifest if not given")
     variable("--node", serving.NODE, socket.gethostname(), "name of the node")
-    variable("--port", serving.PORT, DEFAULT_PORT, "TCP port, 0 for any free one", _between(0, 65535))
+    variable("--port", serving.PORT, DEFAULT_PORT, "TCP port, 0 for any free one", integer_between(0, 65535))
     variable("--model-directory", serving.MODEL_DIRECTORY, names.MODEL_DIRECTORY, "directory of the artifact", Path)
     variable(
         "--latency-objective-milliseconds",
@@ -114,7 +127,7 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
         serving.SHADOW_REPLAY_MAX_REQUESTS,
         0,
         "requests to remember, and to ask again of a model that takes the place of this one; only counts are told",
-        _between(0, 4096),
+        integer_between(0, 4096),
     )
     variable(
         "--shadow-replay-from",
@@ -130,24 +143,27 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
         default="none",
         help="explicit: clients may load and unload models, from where they are",
     )
-    add("--grpc-port", type=_between(0, 65535), help="TCP port for gRPC, 0 for any free one; none if not given")
     add("--host", default="", help="address to listen on; every one if empty")
     tuning = serving.TUNING
-    variable("--concurrency", tuning["concurrency"], usable_cores(), "requests in work at a time", _between(1, 1024))
-    variable("--intra-op-threads", tuning["intraOpThreads"], 1, "threads of each of them", _between(1, 1024))
+    variable(
+        "--concurrency", tuning["concurrency"], usable_cores(), "requests in work at a time", integer_between(1, 1024)
+    )
+    variable(
+        "--intra-op-threads", tuning["intraOpThreads"], 1, "threads of each of them", integer_between(1, 1024)
+    )
     variable(
         "--queue-length",
         tuning["queueLength"],
         DEFAULT_QUEUE_LENGTH,
         "requests that may wait; more are answered 503",
-        _between(0, 1_000_000),
+        integer_between(0, 1_000_000),
     )
     variable(
         "--max-batch-items",
         tuning["maxBatchItems"],
         1,
         "items of waiting requests that may run as one, where a model takes batches and treats each item alone",
-        _between(1, 4096),
+        integer_between(1, 4096),
     )
     variable(
         "--memory-arena",
@@ -164,29 +180,31 @@ def _parser(environment: Mapping[str, str], prog: str = "inference_server") -> a
     )
     add(
         "--max-body-bytes",
-        type=_between(1, 2**40),
+        type=integer_between(1, 2**40),
         default=DEFAULT_MAX_BODY_BYTES,
         help="of a request, as sent and expanded",
     )
     add(
         "--timeout-seconds",
-        type=_between(1, 86400),
+        type=integer_between(1, 86400),
         default=DEFAULT_TIMEOUT_SECONDS,
         help="a request that waited longer for its turn is answered 503; one may have its own parameter timeout",
     )
     add(
-        "--drain-seconds", type=_between(0, 3600), default=DEFAULT_DRAIN_SECONDS, help="for requests in work at the end"
+        "--drain-seconds",
+        type=integer_between(0, 3600),
+        default=DEFAULT_DRAIN_SECONDS,
+        help="for requests in work at the end",
     )
-    add(
-        "--disable-fast-path",
-        action="store_true",
-        help="every request by way of ASGI, for comparison: slower, same answers",
-    )
+    for add_flags in listener_flags:
+        add_flags(parser)
     add("--termination-log", type=Path, default=TERMINATION_LOG, help="file for the reason of an end, if it exists")
     return parser
 
 
-def _between(low: int, high: int) -> Callable[[str], int]:
+def integer_between(low: int, high: int) -> Callable[[str], int]:
+    """Returns a type of argparse."""
+
     def parse(text: str) -> int:
         try:
             value = int(text)

@@ -1,10 +1,9 @@
 """The models of this process: what is known by which name, and what serves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 from urllib.parse import quote
 
 from edge_runtime.backend import LoadedModel, LoadFailure
@@ -13,11 +12,12 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from inference_server import logs, memory
 from inference_server.errors import ModelNotFound, ModelNotReady
+from inference_server.identity import Identity
 from inference_server.models import loading, replay
 from inference_server.models.loading import PreparedModel
 from inference_server.models.replay import Record
-from inference_server.models.served_model import ServedModel
-from inference_server.observability.metrics import Identity, ModelMetrics
+from inference_server.models.served_model import ServedModel, ServingLimits
+from inference_server.observability.metrics import ModelMetrics
 
 LOADING = "the model is being loaded and tested"
 UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads it again"
@@ -50,14 +50,13 @@ class ModelRepository:
         identify: Callable[[ArtifactManifest], Identity],
         *,
         objective_seconds: float | None,
-        limits: Mapping[str, Any],
+        limits: ServingLimits,
         tuning: Tuning,
         replay_from: str | None,
         replay_token: str | None,
     ) -> None:
-        """``limits``: the keyword arguments of ServedModel. ``replay_from``: the server that this one is to follow."""
-        self.fast: dict[str, ServedModel] = {}
-        """The path of an infer request -> what answers it; replaced, never changed."""
+        """``replay_from`` is the URL of the server that this one is to follow; None for none."""
+        self._observers: list[Callable[[], None]] = []
         self.entries: dict[str, ModelEntry] = {}
         """By name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
@@ -77,6 +76,11 @@ class ModelRepository:
             return LoadFailure(reasons.MODEL_LOAD_FAILED, message)
         self.entries = {**self.entries, entry.identity.model: entry}
         return entry
+
+    def observe(self, observer: Callable[[], None]) -> None:
+        """Calls ``observer`` now, and whenever a model begins or ends to serve, in the thread that loads it."""
+        self._observers.append(observer)
+        observer()
 
     @property
     def first(self) -> ModelEntry:
@@ -133,11 +137,9 @@ class ModelRepository:
                 disagree = outcome.golden.items - outcome.golden.agree
                 entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
             self._replay(old, entry, outcome.model)
-            entry.served = ServedModel(entry.identity, outcome.model, entry.metrics, **self._limits)
+            entry.served = ServedModel(entry.identity, outcome.model, entry.metrics, self._limits)
             self.entries = {**self.entries, name: entry}
-            self._publish()
-            if old is not entry and old.served is not None:
-                old.served.close()
+            self._tell_observers()
         return outcome
 
     def unload(self, name: str) -> None:
@@ -145,10 +147,8 @@ class ModelRepository:
         with self._lock:
             entry = self.entries[name]
             entry.reason = UNLOADED.format(name=name)
-            served, entry.served = entry.served, None
-            self._publish()
-            if served is not None:
-                served.close()
+            entry.served = None
+            self._tell_observers()
         memory.release_memory()
 
     def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: LoadedModel) -> None:
@@ -173,8 +173,9 @@ class ModelRepository:
         identity = self._identify(manifest)
         return ModelEntry(path, identity, manifest, ModelMetrics(identity, manifest, self._objective))
 
-    def _publish(self) -> None:
-        self.fast = {path: served for served in self.serving for path in served.paths}
+    def _tell_observers(self) -> None:
+        for observer in self._observers:
+            observer()
 
 
 def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:

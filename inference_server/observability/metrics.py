@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from threading import Lock
 
@@ -17,23 +17,13 @@ from prometheus_client.registry import Collector
 
 from edgemodel import metrics as contract
 from edgemodel.artifact import ArtifactManifest
+from inference_server.identity import Identity
 from inference_server.observability.drift import Drift
 from inference_server.observability.histogram import Histogram
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which server this is; the fields are ``contract.IDENTITY_LABELS``, in that order."""
-
-    namespace: str
-    model: str
-    revision: str
-    variant: str
-    node: str
 
 
 class InlineRequests:
@@ -48,9 +38,17 @@ class InlineRequests:
         self.last = 0.0
         """``perf_counter()`` of the last answer."""
 
+    def record(self, started: float, received: float, decoded: float, ran: float, now: float) -> None:
+        """Counts one request that was answered, by ``perf_counter()`` at the end of each part of its work."""
+        self.decoding += decoded - received
+        self.running += ran - decoded
+        self.encoding += now - ran
+        self.last = now
+        self.duration.observe(now - started)
+
 
 class ModelMetrics:
-    """Of one revision of one model. Safe to call from several threads."""
+    """The counts of one revision of one model. Safe to call from several threads."""
 
     def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
         self.labels = (*astuple(identity), secrets.token_hex(4))
@@ -69,10 +67,16 @@ class ModelMetrics:
         self.drift = Drift()
         self._lock = Lock()
 
-    def record_request(self, outcome: str, seconds: float) -> None:
-        """An inference request was answered, ``seconds`` after its head arrived; ``outcome``: of contract.OUTCOMES."""
+    def record_request(self, outcome: str, seconds: float, queue_seconds: float | None = None) -> None:
+        """Counts an infer request that ended, ``seconds`` after its head arrived.
+
+        ``outcome`` is one of contract.OUTCOMES. ``queue_seconds`` is None where the queue time was observed already, or
+        the request never got so far.
+        """
         with self._lock:
             self._outcomes[outcome] += 1
+            if queue_seconds is not None:
+                self._queue.observe(queue_seconds)
             if outcome == contract.OK:
                 self._duration.observe(seconds)
             else:
@@ -94,6 +98,7 @@ class ModelMetrics:
         return waits
 
     def observe_queue_time(self, seconds: float) -> None:
+        """Counts an infer request of which a worker begins the work."""
         with self._lock:
             self._queue.observe(seconds)
 

@@ -16,10 +16,11 @@ from edge_runtime.datatypes import DATATYPES, Array
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Tensor
 from inference_server.errors import InvalidRequest, UnfitRequest
-from inference_server.listeners.http.responses import AS_JSON, Headers
 from inference_server.protocol import plain_json, raw_request, tensors
 from inference_server.protocol.tensors import Buffer
 
+Headers = tuple[tuple[bytes, bytes], ...]
+JSON_HEADERS: Headers = ((b"content-type", b"application/json"),)
 HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
@@ -137,7 +138,7 @@ def encode(inference: Inference, model: str, version: str, arrays: Sequence[Arra
     echo = b"" if inference.id is None else b'"id":%s,' % _encode(inference.id)
     head = b'%s%s"outputs":[%s]}' % (head_of_reply(model, version), echo, b",".join(outputs))
     if not blobs:
-        return Reply(head, AS_JSON)
+        return Reply(head, JSON_HEADERS)
     headers = ((b"content-type", b"application/octet-stream"), (HEADER_LENGTH, str(len(head)).encode()))
     return Reply(b"".join((head, *blobs)), headers)
 

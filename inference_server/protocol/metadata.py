@@ -7,7 +7,7 @@ from edge_runtime.datatypes import DATATYPES
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Tensor
 from inference_server.errors import InvalidRequest
-from inference_server.observability.metrics import Identity
+from inference_server.identity import Identity
 
 MAX_EXAMPLE_ELEMENTS = 4_000_000
 

@@ -1,1 +1,29 @@
-"""The Open Inference Protocol over gRPC. Only the package extra ``grpc`` has what this imports."""
+"""The Open Inference Protocol over gRPC.
+
+The rest of this package imports what only the package extra ``grpc`` has, 40 MB of memory, so it is imported on demand.
+"""
+
+from argparse import ArgumentParser
+
+from inference_server.listeners.listener import Listener, ListenerType, MissingExtra
+from inference_server.settings import ServerSettings, integer_between
+
+
+def _add_flags(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--grpc-port", type=integer_between(0, 65535), help="TCP port for gRPC, 0 for any free one; none if not given"
+    )
+
+
+def _listen(settings: ServerSettings) -> Listener | None:
+    port = settings.listener_flags["grpc_port"]
+    if port is None:
+        return None
+    try:
+        from inference_server.listeners.grpc.server import GrpcListener
+    except ImportError as error:
+        raise MissingExtra(f"gRPC needs more packages: pip install 'edgemodel[grpc]' ({error})") from error
+    return GrpcListener(settings.host, port, max_body_bytes=settings.max_body_bytes)
+
+
+GRPC = ListenerType("gRPC", _add_flags, _listen)

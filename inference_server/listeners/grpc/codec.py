@@ -12,8 +12,8 @@ import numpy as np
 from edge_runtime.datatypes import DATATYPES, Array
 from edgemodel.artifact import Tensor
 from inference_server.errors import InvalidRequest
+from inference_server.identity import Identity
 from inference_server.listeners.grpc.open_inference_pb2 import ModelInferResponse
-from inference_server.observability.metrics import Identity
 from inference_server.protocol import infer, tensors
 from inference_server.protocol.infer import Inference, Outputs, RequestSignature, Wanted
 
@@ -35,12 +35,14 @@ CONTENTS = {
 
 
 class GrpcRequestCodec:
-    __slots__ = ("_request", "_seconds", "size")
+    __slots__ = ("_request", "_seconds", "is_binary", "is_compressed", "size")
 
     def __init__(self, request: Any, seconds: float | None) -> None:
         """``seconds``: until the caller's deadline; None for none."""
         self._request, self._seconds = request, seconds
         self.size = request.ByteSize()
+        self.is_binary = bool(request.raw_input_contents)
+        self.is_compressed = False
 
     def read(self, signature: RequestSignature) -> Inference:
         request = self._request

@@ -5,7 +5,7 @@ done by the same workers as over HTTP, in the same queue, under the same limits.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
 from time import perf_counter
@@ -17,24 +17,11 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-import inference_server
-from edgemodel import metrics as contract
-from inference_server.errors import (
-    BodyTooLarge,
-    Busy,
-    Disconnected,
-    Expired,
-    InvalidRequest,
-    ModelNotFound,
-    ModelNotReady,
-    RequestError,
-    client_disconnected,
-)
+from inference_server.errors import InvalidRequest, ModelNotReady, client_disconnected
 from inference_server.listeners.grpc import open_inference_pb2 as messages
 from inference_server.listeners.grpc.codec import GrpcRequestCodec
-from inference_server.listeners.http import model_repository_api
-from inference_server.listeners.http.app import EXTENSIONS, App
-from inference_server.models.served_model import InferenceWork
+from inference_server.models import control
+from inference_server.service import InferenceService
 
 SERVICE = "inference.GRPCInferenceService"
 MAX_CALLS = 64
@@ -43,29 +30,12 @@ MAX_STREAMS = 16
 _HEAD_BYTES = 65536
 """Beside its tensors, a message may have so many."""
 
-_CODES: Mapping[type[RequestError], grpc.StatusCode] = {
-    ModelNotFound: grpc.StatusCode.NOT_FOUND,
-    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
-    Busy: grpc.StatusCode.UNAVAILABLE,
-    Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
-    BodyTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Disconnected: grpc.StatusCode.CANCELLED,
-}
 
-
-def code_of(error: Exception) -> grpc.StatusCode:
-    for kind, code in _CODES.items():
-        if isinstance(error, kind):
-            return code
-    return grpc.StatusCode.INTERNAL
-
-
-class GrpcServer:
-    def __init__(self, app: App, host: str, port: int, max_body_bytes: int) -> None:
+class GrpcListener:
+    def __init__(self, host: str, port: int, *, max_body_bytes: int) -> None:
         """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
-        self._app = app
         self._streams = BoundedSemaphore(MAX_STREAMS)
+        self._service: InferenceService
         self._loop: asyncio.AbstractEventLoop
         self._server = grpc.server(
             ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="grpc"),
@@ -93,23 +63,27 @@ class GrpcServer:
             self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
         except RuntimeError as error:
             raise OSError(f"the gRPC port: {error}") from error
-        self.set_ready(False)
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """``loop``: of the App."""
-        self._loop = loop
+    async def start(self, service: InferenceService) -> None:
+        self._service, self._loop = service, asyncio.get_running_loop()
+        service.models.observe(self._tell_health)
         self._server.start()
 
-    def set_ready(self, ready: bool) -> None:
-        """What the health service says, of the server and of its service."""
+    async def stop(self, grace_seconds: float) -> None:
+        await asyncio.to_thread(self._stop, grace_seconds)
+
+    def log_fields(self) -> Mapping[str, Any]:
+        return {"grpc_port": self.port}
+
+    def _tell_health(self) -> None:
+        """Sets what the health service says, of the server and of its service."""
         status = health_pb2.HealthCheckResponse
         for service in ("", SERVICE):
-            self._health.set(service, status.SERVING if ready else status.NOT_SERVING)
+            self._health.set(service, status.SERVING if self._service.ready else status.NOT_SERVING)
 
-    def stop(self, seconds: float) -> None:
-        """Calls in progress have ``seconds`` to end. Returns when all have."""
+    def _stop(self, grace_seconds: float) -> None:
         self._health.enter_graceful_shutdown()
-        self._server.stop(seconds).wait()
+        self._server.stop(grace_seconds).wait()
 
     def _handlers(self) -> Any:
         unary = {
@@ -125,14 +99,14 @@ class GrpcServer:
             "RepositoryModelUnload": (messages.RepositoryModelUnloadRequest, self._unload),
         }
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self._told(request, answer), None, _to_bytes)
+            name: grpc.unary_unary_rpc_method_handler(self._unary(request, answer), None, _to_bytes)
             for name, (request, answer) in unary.items()
         }
         handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer, None, _to_bytes)
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream, None, _to_bytes)
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _told(self, kind: Any, answer: Callable[[Any], Any]) -> Callable[[bytes, Any], Any]:
+    def _unary(self, kind: Any, answer: Callable[[Any], Any]) -> Callable[[bytes, Any], Any]:
         def handle(data: bytes, context: Any) -> Any:
             try:
                 return answer(_parse(kind, data))
@@ -142,20 +116,19 @@ class GrpcServer:
         return handle
 
     def _abort(self, context: Any, error: Exception) -> None:
-        message, _ = self._app.error_message(error)
-        if isinstance(error, Busy | Expired):
-            context.set_trailing_metadata((("retry-after", "1"),))
-        context.abort(code_of(error), message)
+        failure = self._service.failure(error)
+        if failure.retry_after_seconds is not None:
+            context.set_trailing_metadata((("retry-after", str(failure.retry_after_seconds)),))
+        context.abort(grpc.StatusCode[failure.code], failure.message)
 
     def _live(self, _request: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
 
     def _ready(self, _request: Any) -> Any:
-        return messages.ServerReadyResponse(ready=self._app.repository.ready)
+        return messages.ServerReadyResponse(ready=self._service.ready)
 
     def _server_metadata(self, _request: Any) -> Any:
-        version = inference_server.__version__
-        return messages.ServerMetadataResponse(name="edgemodel", version=version, extensions=EXTENSIONS)
+        return ParseDict(self._service.metadata(), messages.ServerMetadataResponse())
 
     def _model_ready(self, request: Any) -> Any:
         try:
@@ -172,28 +145,31 @@ class GrpcServer:
 
     def _model_statistics(self, request: Any) -> Any:
         """An empty name is every model."""
-        found = [self._find(request)] if request.name else self._app.repository.serving
-        return ParseDict({"model_stats": [one.statistics() for one in found]}, messages.ModelStatisticsResponse())
+        found = self._service.statistics(request.name, request.version or None)
+        return ParseDict(found, messages.ModelStatisticsResponse())
 
     def _index(self, request: Any) -> Any:
-        models = self._app.control.index(only_ready=request.ready)
+        models = self._service.index(only_ready=request.ready)
         return ParseDict({"models": models}, messages.RepositoryIndexResponse())
 
     def _load(self, request: Any) -> Any:
-        model_repository_api.check_parameters(request.parameters)
-        self._app.control.load(request.model_name)
+        control.check_parameters(request.parameters)
+        self._wait(self._service.load(request.model_name))
         return messages.RepositoryModelLoadResponse()
 
     def _unload(self, request: Any) -> Any:
-        model_repository_api.check_parameters(request.parameters)
-        self._app.control.unload(request.model_name)
+        control.check_parameters(request.parameters)
+        self._wait(self._service.unload(request.model_name))
         return messages.RepositoryModelUnloadResponse()
 
     def _find(self, request: Any) -> Any:
-        return self._app.repository.find(request.name, request.version or None)
+        return self._service.find(request.name, request.version or None)
+
+    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def _infer(self, data: bytes, context: Any) -> Any:
-        call = _Call(context)
+        call = _Call(context, self._loop)
         try:
             return self._answer(_parse(messages.ModelInferRequest, data), call)
         except Exception as error:
@@ -204,7 +180,7 @@ class GrpcServer:
         if not self._streams.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} streams are open already")
         try:
-            call = _Call(context)
+            call = _Call(context, self._loop)
             for data in requests:
                 reply = messages.ModelStreamInferResponse()
                 try:
@@ -212,7 +188,7 @@ class GrpcServer:
                     reply.infer_response.id = request.id
                     reply.infer_response.CopyFrom(self._answer(request, call))
                 except Exception as error:
-                    reply.error_message, _ = self._app.error_message(error)
+                    reply.error_message = self._service.failure(error).message
                 yield reply
         finally:
             self._streams.release()
@@ -220,33 +196,16 @@ class GrpcServer:
     def _answer(self, request: Any, call: "_Call") -> Any:
         """Raises RequestError and whatever the runtime raises. Each is counted."""
         started = perf_counter()
-        repository = self._app.repository
-        counted = repository.entries.get(request.model_name, repository.first).metrics
-        outcome = contract.OK
-        try:
-            served = repository.find(request.model_name, request.model_version or None)
-            codec = GrpcRequestCodec(request, call.time_remaining())
-            if served.is_quick(codec.size, binary=bool(request.raw_input_contents)):
-                served.metrics.observe_queue_time(0.0)
-                answer = served.infer(codec, started)
-                served.update_cost(perf_counter() - started, codec.size)
-                return answer
-            item = InferenceWork(served, codec, started)
-            return call.result(
-                asyncio.run_coroutine_threadsafe(self._app.workers.run(item, served.batch_queue), self._loop)
-            )
-        except Exception as error:
-            _, outcome = self._app.error_message(error)
-            raise
-        finally:
-            counted.record_request(outcome, perf_counter() - started)
+        codec = GrpcRequestCodec(request, call.time_remaining())
+        version = request.model_version or None
+        return self._service.infer_blocking(request.model_name, version, codec, started, call.wait)
 
 
 class _Call:
     """A call in progress. When it is cancelled, or its deadline is over, the work that waits is not begun."""
 
-    def __init__(self, context: Any) -> None:
-        self._context = context
+    def __init__(self, context: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._context, self._loop = context, loop
         self._working: Future[Any] | None = None
         self._over = not context.add_callback(self._end)  # one for all of a stream's requests: grpcio keeps them
 
@@ -254,9 +213,9 @@ class _Call:
         seconds: float | None = self._context.time_remaining()
         return seconds
 
-    def result(self, working: "Future[Any]") -> Any:
-        """Raises what it raises, Disconnected."""
-        self._working = working
+    def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Returns or raises what ``coroutine`` does in the event loop. Raises Disconnected."""
+        working = self._working = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         if self._over:
             working.cancel()
         try:

@@ -1,10 +1,10 @@
 """A connection of uvicorn's, with limits on what a client may make it hold; what is no request is told in JSON."""
 
-from http import HTTPStatus
 from time import perf_counter
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from inference_server.errors import HeadTooLarge, InvalidRequest, RequestError, failure_of
 from inference_server.listeners.http import responses
 
 MAX_HEAD_BYTES = 65536
@@ -39,8 +39,7 @@ class Connection(HttpToolsProtocol):
             return
         if self._stuck_bytes > MAX_HEAD_BYTES:
             self.refuse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"the request line and its headers have more than the limit of {MAX_HEAD_BYTES} bytes",
+                HeadTooLarge(f"the request line and its headers have more than the limit of {MAX_HEAD_BYTES} bytes")
             )
         elif self.timeout_keep_alive_task is None:  # uvicorn stops it while a request is on its way
             self.arm(self.timeout_keep_alive)
@@ -98,12 +97,12 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The parser found that what came is no HTTP."""
-        self.refuse(HTTPStatus.BAD_REQUEST, msg)
+        self.refuse(InvalidRequest(msg))
 
-    def refuse(self, status: int, message: str) -> None:
-        """And close: where the next request would begin, nobody knows."""
-        response = responses.error(status, message)
+    def refuse(self, error: RequestError) -> None:
+        """Answers with ``error`` and closes: where the next request would begin, nobody knows."""
+        response = responses.of_failure(failure_of(error))
         headers = b"".join(b"%s: %s\r\n" % header for header in response.headers)
         end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body)
-        self.transport.write(STATUS_LINE[status] + headers + end + response.body)
+        self.transport.write(STATUS_LINE[response.status] + headers + end + response.body)
         self.transport.close()

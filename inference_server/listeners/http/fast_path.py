@@ -18,16 +18,14 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from edgemodel import metrics as contract
-from inference_server.errors import Busy, client_disconnected
+from inference_server.errors import client_disconnected
 from inference_server.listeners.http.app import App
+from inference_server.listeners.http.codec import HttpRequestCodec, compressed
 from inference_server.listeners.http.connection import Connection
-from inference_server.listeners.http.json_fast_path import Answer
-from inference_server.listeners.http.responses import AS_JSON, OK, Response
-from inference_server.models.served_model import InferenceWork, ServedModel
-from inference_server.protocol import content_encoding, infer
-from inference_server.protocol.infer import HEADER_LENGTH
-from inference_server.protocol.request_codec import HttpRequestCodec, coded
+from inference_server.listeners.http.content_encoding import REPLY_MIN_BYTES
+from inference_server.listeners.http.json_fast_path import FastModel
+from inference_server.listeners.http.responses import OK, Response
+from inference_server.protocol.infer import HEADER_LENGTH, JSON_HEADERS, Reply
 from inference_server.scheduling.workers import QueuedWork
 
 MAX_HEADS = 256
@@ -70,12 +68,10 @@ class Head(NamedTuple):
     """Bytes of the body."""
     headers: dict[bytes, bytes]
     keep_alive: bool
-    is_coded: bool
-    """Whether the body is compressed: it may be a thousand times as long."""
-    is_binary: bool
-    """Whether it has tensors as binary data."""
+    may_be_plain: bool
+    """The body is neither compressed nor has tensors as binary data."""
     padding: int
-    """Bytes before the body with which the first of them lies where a processor likes to read it."""
+    """Bytes before the body with which the first tensor of binary data lies where a processor likes to read it."""
 
 
 class _Reading:
@@ -117,8 +113,8 @@ def read_head(data: bytes) -> Head | None:
         before = headers.get(HEADER_LENGTH)
         padding = -int(before) % ALIGNMENT if before is not None and before.isdigit() else 0
         length = int(headers[b"content-length"])
-        coded = b"content-encoding" in headers
-        return Head(path, length, headers, parser.should_keep_alive(), coded, before is not None, padding)
+        may_be_plain = before is None and b"content-encoding" not in headers
+        return Head(path, length, headers, parser.should_keep_alive(), may_be_plain, padding)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
         return None
 
@@ -146,8 +142,8 @@ class FastPathConnection(Connection):
         """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
         self._head: Head | None = None
         """Of the request whose body is still to come."""
-        self._asked: ServedModel | None = None
-        """By that request; no longer, as a connection must not keep a model that is unloaded."""
+        self._model: FastModel | None = None
+        """The model of that request; no longer, as a connection must not keep one that is unloaded."""
         self._chunks: list[bytes] = []
         self._missing = 0
         self._started = 0.0
@@ -162,8 +158,8 @@ class FastPathConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         self._active = perf_counter()
-        if self._head is not None and self._asked is not None:
-            self._body(self._head, self._asked, data)
+        if self._head is not None and self._model is not None:
+            self._body(self._head, self._model, data)
         elif self._work is not None:
             self._waiting.append(data)
             self.flow.pause_reading()
@@ -171,7 +167,7 @@ class FastPathConnection(Connection):
             super().data_received(data)
 
     def _take(self, data: bytes) -> bool:
-        """Whether ``data`` begins a request for the fast path; it is answered then, or its body awaited."""
+        """Returns whether ``data`` begins a request for the fast path; it is answered then, or its body awaited."""
         cycle = self.cycle
         if not self._between_messages or (cycle is not None and not cycle.response_complete):
             return False
@@ -181,19 +177,19 @@ class FastPathConnection(Connection):
         head = _head(data[:end])
         if head is None or head.length > self._app.max_body_bytes:
             return False
-        served = self._app.repository.fast.get(head.path)
+        model = self._app.fast_models.get(head.path)
         missing = head.length - len(data) + end
-        if served is None or missing < 0:
+        if model is None or missing < 0:
             return False
         self._started = self._active
         if missing:
-            self._head, self._asked, self._missing, self._since = head, served, missing, self._active
+            self._head, self._model, self._missing, self._since = head, model, missing, self._active
             self._chunks = [_PADDING[: head.padding], data[end:]]
         else:
-            self._infer(head, served, memoryview(data)[end:])
+            self._infer(head, model, memoryview(data)[end:])
         return True
 
-    def _body(self, head: Head, served: ServedModel, data: bytes) -> None:
+    def _body(self, head: Head, model: FastModel, data: bytes) -> None:
         rest = b""
         if len(data) > self._missing:
             data, rest = data[: self._missing], data[self._missing :]
@@ -205,62 +201,38 @@ class FastPathConnection(Connection):
         self._forget_body()
         if rest:
             self._waiting.append(rest)
-        self._infer(head, served, body)
+        self._infer(head, model, body)
 
     def _forget_body(self) -> None:
-        self._head, self._asked, self._chunks, self._since = None, None, [], None
+        self._head, self._model, self._chunks, self._since = None, None, [], None
 
-    def _infer(self, head: Head, served: ServedModel, body: memoryview) -> None:
-        quick = not head.is_coded and served.is_quick(head.length, binary=head.is_binary)
-        plain = served.plain  # another thread may take it away
-        if quick and plain is not None and not head.is_binary and self._answer_plain(head, served, plain, body):
-            return
+    def _infer(self, head: Head, model: FastModel, body: memoryview) -> None:
+        if head.may_be_plain and (infer_plain := model.infer_plain) is not None:
+            try:
+                reply = infer_plain(body, self._started)
+            except Exception as error:
+                self._send(head, self._app.error_response(error))
+                return
+            if reply is not None:
+                self._send_plain(head, reply)
+                return
         codec = HttpRequestCodec(head.headers, body, self._app.max_body_bytes)
-        if quick:
-            self._answer(head, served, *self._app.infer(served, codec, self._active), inline=True)
-            return
-        try:
-            item = InferenceWork(served, codec, self._active)
-            self._work = self._app.workers.submit(item, partial(self._done, head, served), served.batch_queue)
-        except Busy as error:
-            self._answer(head, served, *self._app.error_response(error))
+        submit = self._app.service.submit
+        work = submit(model.served, codec, self._started, self._active, partial(self._done, head))
+        if work is not None:  # else it is answered, and the next one may be in work
+            self._work = work
 
-    def _answer_plain(self, head: Head, served: ServedModel, plain: Answer, body: memoryview) -> bool:
-        """False for a request that is not plain after all."""
-        try:
-            reply = plain(body, self._started)
-        except Exception as error:
-            self._answer(head, served, *self._app.error_response(error), inline=True)
-            return True
-        if reply is None:
-            return False
-        if (
-            len(reply) < content_encoding.REPLY_MIN_BYTES
-            and head.keep_alive
-            and not self._app.draining
-            and not self._waiting
-        ):
+    def _send_plain(self, head: Head, reply: bytes) -> None:
+        if len(reply) < REPLY_MIN_BYTES and head.keep_alive and not self._app.draining and not self._waiting:
             self.transport.write(_PLAIN % len(reply) + reply)
         else:
-            self._send(head, coded(infer.Reply(reply, AS_JSON), head.headers))
-        return True
+            self._send(head, compressed(Reply(reply, JSON_HEADERS), head.headers))
 
-    def _done(self, head: Head, served: ServedModel, response: Response | None, error: Exception | None) -> None:
+    def _done(self, head: Head, response: Response | None, error: Exception | None) -> None:
         self._work = None
-        outcome = contract.OK
+        self._active = perf_counter()
         if error is not None or response is None:
-            response, outcome = self._app.error_response(error or RuntimeError("no answer"))
-        self._answer(head, served, response, outcome)
-
-    def _answer(
-        self, head: Head, served: ServedModel, response: Response, outcome: str, *, inline: bool = False
-    ) -> None:
-        now = perf_counter()
-        if inline:
-            served.metrics.observe_queue_time(0.0)
-            served.update_cost(now - self._active, head.length)
-        served.metrics.record_request(outcome, now - self._started)
-        self._active = now
+            response = self._app.error_response(error or RuntimeError("no answer"))
         self._send(head, response)
 
     def _send(self, head: Head, response: Response) -> None:
@@ -287,8 +259,9 @@ class FastPathConnection(Connection):
         self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._asked is not None:
-            self._asked.metrics.record_request(client_disconnected().outcome, perf_counter() - self._started)
+        if self._model is not None:
+            model = self._model.served.identity.model
+            self._app.service.reject(model, client_disconnected(), self._started)
             self._forget_body()
         if self._work is not None:
             self._work.cancelled = True
@@ -315,7 +288,7 @@ _PLAIN = STATUS_LINE[OK] + b"content-type: application/json\r\ncontent-length: %
 
 
 def _start(status: int, headers: Sequence[tuple[bytes, bytes]], length: int, last: bool) -> bytes:
-    if headers is AS_JSON and status == OK and not last:
+    if headers is JSON_HEADERS and status == OK and not last:
         return _PLAIN % length
     lines = [b"%s: %s\r\n" % header for header in headers]
     if last:

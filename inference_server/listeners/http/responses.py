@@ -1,20 +1,16 @@
-"""What goes back to a client."""
+"""What goes back to an HTTP client."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-MESSAGE_MAX = 1000
-"""Characters of an error message; it may quote what the client sent."""
+from inference_server.errors import Failure
+from inference_server.protocol.infer import JSON_HEADERS, Headers
 
 OK = int(HTTPStatus.OK)  # looking an enum's member up takes longer than all else that is done with it
 
 _encode = msgspec.json.Encoder().encode
-
-Headers = tuple[tuple[bytes, bytes], ...]
-AS_JSON: Headers = ((b"content-type", b"application/json"),)
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
@@ -22,16 +18,16 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
     status: int
     body: bytes
-    headers: Headers = AS_JSON
+    headers: Headers = JSON_HEADERS
 
 
 def json(value: Any) -> Response:
     return Response(OK, _encode(value))
 
 
-def error(status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
-    return Response(status, _encode({"error": message}), (*AS_JSON, *headers))
-
-
-def shortened(message: str) -> str:
-    return message[:MESSAGE_MAX]
+def of_failure(failure: Failure) -> Response:
+    """Returns ``{"error": …}``."""
+    headers = (*JSON_HEADERS, *failure.headers)
+    if failure.retry_after_seconds is not None:
+        headers += ((b"retry-after", b"%d" % failure.retry_after_seconds),)
+    return Response(failure.status, _encode({"error": failure.message}), headers)

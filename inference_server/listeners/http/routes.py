@@ -1,15 +1,37 @@
-"""The paths of the server. Pure."""
+"""The paths of the HTTP listener. Pure."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
-POST_ONLY = frozenset({"infer", "feedback", "index", "load", "unload"})
+
+class Endpoint(Enum):
+    """What a path leads to."""
+
+    OPENAPI = auto()
+    SERVER = auto()
+    LIVE = auto()
+    READY = auto()
+    METRICS = auto()
+    INDEX = auto()
+    LOAD = auto()
+    UNLOAD = auto()
+    ALL_STATISTICS = auto()
+    MODEL = auto()
+    MODEL_READY = auto()
+    CONFIG = auto()
+    STATISTICS = auto()
+    EXAMPLE = auto()
+    INFER = auto()
+    FEEDBACK = auto()
+    REPLAY = auto()
+
+
+POST_ONLY = frozenset({Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoint.LOAD, Endpoint.UNLOAD})
 
 
 @dataclass(frozen=True)
 class Route:
-    endpoint: str
-    """One of openapi, server, live, ready, metrics, index, load, unload, all-stats, model, model-ready, config, stats,
-    example, infer, feedback, replay."""
+    endpoint: Endpoint
     model: str = ""
     version: str | None = None
 
@@ -19,37 +41,49 @@ class Route:
         return ("POST",) if self.endpoint in POST_ONLY else ("GET", "HEAD")
 
 
+_SERVER_PATHS = {
+    "/openapi.json": Endpoint.OPENAPI,
+    "/metrics": Endpoint.METRICS,
+    "/v2": Endpoint.SERVER,
+    "/v2/health/live": Endpoint.LIVE,
+    "/v2/health/ready": Endpoint.READY,
+    "/v2/models/stats": Endpoint.ALL_STATISTICS,
+    "/v2/repository/index": Endpoint.INDEX,
+}
+_MODEL_PATHS = {
+    (): Endpoint.MODEL,
+    ("ready",): Endpoint.MODEL_READY,
+    ("infer",): Endpoint.INFER,
+    ("feedback",): Endpoint.FEEDBACK,
+    ("config",): Endpoint.CONFIG,
+    ("stats",): Endpoint.STATISTICS,
+    ("example",): Endpoint.EXAMPLE,
+    ("replay",): Endpoint.REPLAY,
+}
+
+
 def find(path: str) -> Route | None:
-    """The route of a decoded path, None when there is none."""
+    """Returns the route of a decoded path, None when there is none."""
+    if (endpoint := _SERVER_PATHS.get(path)) is not None:
+        return Route(endpoint)
     match path.split("/")[1:]:
-        case ["openapi.json"]:
-            return Route("openapi")
-        case ["metrics"]:
-            return Route("metrics")
-        case ["v2"]:
-            return Route("server")
-        case ["v2", "health", ("live" | "ready") as endpoint]:
-            return Route(endpoint)
-        case ["v2", "models", "stats"]:
-            return Route("all-stats")
+        case ["v2", "models", model, "versions", version, *rest]:
+            return _model_route(model, version, rest)
         case ["v2", "models", model, *rest]:
-            return _model_route(model, rest)
-        case ["v2", "repository", "index"]:
-            return Route("index")
-        case ["v2", "repository", "models", model, ("load" | "unload") as endpoint]:
-            return Route(endpoint, model)
+            return _model_route(model, None, rest)
+        case ["v2", "repository", "models", model, "load"]:
+            return Route(Endpoint.LOAD, model)
+        case ["v2", "repository", "models", model, "unload"]:
+            return Route(Endpoint.UNLOAD, model)
     return None
 
 
-def _model_route(model: str, rest: list[str]) -> Route | None:
-    version = None
-    if len(rest) >= 2 and rest[0] == "versions":
-        version, rest = rest[1], rest[2:]
-    match rest:
-        case []:
-            return Route("model", model, version)
-        case ["ready"]:
-            return Route("model-ready", model, version)
-        case [("infer" | "feedback" | "config" | "stats" | "example" | "replay") as endpoint]:
-            return Route(endpoint, model, version)
-    return None
+def infer_paths(model: str, version: str) -> tuple[str, ...]:
+    """Returns the decoded paths of Endpoint.INFER for one model, without its version and with it."""
+    root = f"/v2/models/{model}"
+    return f"{root}/infer", f"{root}/versions/{version}/infer"
+
+
+def _model_route(model: str, version: str | None, rest: list[str]) -> Route | None:
+    endpoint = _MODEL_PATHS.get(tuple(rest))
+    return None if endpoint is None else Route(endpoint, model, version)

@@ -4,7 +4,7 @@ import zlib
 import pytest
 
 from inference_server.errors import BodyTooLarge, InvalidRequest, UnsupportedCoding
-from inference_server.protocol.content_encoding import choose, compress, expand
+from inference_server.listeners.http.content_encoding import choose, compress, expand
 
 TEXT = b"some body " * 50
 GZIPPED = gzip.compress(TEXT, mtime=0)

@@ -37,7 +37,7 @@ def test_a_uvicorn_with_another_signature_is_left_alone(monkeypatch: pytest.Monk
 
 def test_a_plain_head_is_read() -> None:
     headers = {b"host": b"x", b"content-length": b"12", b"accept-encoding": b"gzip"}
-    wanted = Head("/v2/models/m/infer", 12, headers, keep_alive=True, is_coded=False, is_binary=False, padding=0)
+    wanted = Head("/v2/models/m/infer", 12, headers, keep_alive=True, may_be_plain=True, padding=0)
     assert head("Content-Length: 12", "Accept-Encoding: gzip") == wanted
 
 
@@ -218,7 +218,7 @@ def test_binary_data_behind_json_of_any_length_lies_aligned(length: int) -> None
         b"Inference-Header-Content-Length: %d\r\n\r\n" % length
     )
     assert head is not None
-    assert head.is_binary
+    assert not head.may_be_plain
     assert (head.padding + length) % ALIGNMENT == 0
     assert 0 <= head.padding < ALIGNMENT
 
