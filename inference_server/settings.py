@@ -148,9 +148,7 @@ def _parser(
     variable(
         "--concurrency", tuning["concurrency"], usable_cores(), "requests in work at a time", integer_between(1, 1024)
     )
-    variable(
-        "--intra-op-threads", tuning["intraOpThreads"], 1, "threads of each of them", integer_between(1, 1024)
-    )
+    variable("--intra-op-threads", tuning["intraOpThreads"], 1, "threads of each of them", integer_between(1, 1024))
     variable(
         "--queue-length",
         tuning["queueLength"],

@@ -164,34 +164,17 @@ def test_every_type_that_has_a_typed_field_goes_there_and_back_in_it(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("fields", "code", "message"),
+    ("fields", "message"),
     [
-        ({"model_name": "other"}, "NOT_FOUND", "model 'other' is unknown"),
-        ({"model_version": "9"}, "NOT_FOUND", "version '9' is unknown"),
-        ({"raw_input_contents": [b""] * 2}, "INVALID_ARGUMENT", "raw_input_contents has 2 elements for 1 inputs"),
-        ({"raw_input_contents": [b"123"]}, "INVALID_ARGUMENT", "3 bytes of data, want 192"),
-        ({"raw_input_contents": []}, "INVALID_ARGUMENT", "fp32_contents has 0 elements, want 48"),
-        ({"inputs": [], "raw_input_contents": []}, "INVALID_ARGUMENT", "input 'x' is missing"),
-        ({"outputs": [{"name": "y"}]}, "INVALID_ARGUMENT", "output 'y' is unknown"),
-        ({"outputs": [{"name": "scores"}] * 2}, "INVALID_ARGUMENT", "asked for twice"),
-        (
-            {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, -16]}]},
-            "INVALID_ARGUMENT",
-            "has a negative dimension",
-        ),
-        (
-            {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2**62, 16]}]},
-            "INVALID_ARGUMENT",
-            "is too large",
-        ),
-        ({"inputs": [{"name": "x", "datatype": "FP64", "shape": [3, 16]}]}, "INVALID_ARGUMENT", "want FP32"),
-        ({"parameters": {"timeout": {"string_param": "soon"}}}, "INVALID_ARGUMENT", "want microseconds"),
+        ({"raw_input_contents": [b""] * 2}, "raw_input_contents has 2 elements for 1 inputs"),
+        ({"raw_input_contents": [b"123"]}, "3 bytes of data, want 192"),
+        ({"raw_input_contents": []}, "fp32_contents has 0 elements, want 48"),
     ],
 )
-def test_a_wrong_request_is_refused_with_the_reason(stub: Any, fields: Any, code: str, message: str) -> None:
+def test_contents_that_do_not_fit_are_refused_with_the_reason(stub: Any, fields: Any, message: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.ModelInfer(request(**fields))
-    assert caught.value.code().name == code
+    assert caught.value.code().name == "INVALID_ARGUMENT"
     assert message in caught.value.details()
     assert stub.ModelInfer(request()).raw_output_contents[0] == expected().tobytes()
 

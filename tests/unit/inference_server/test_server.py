@@ -55,18 +55,6 @@ def test_the_model_is_described_with_or_without_its_version(mlp_server: RunningS
     assert mlp_server.get(f"{path}/ready").json() == {"name": "tiny", "ready": True}
 
 
-@pytest.mark.parametrize("path", ["/v2/models/tiny/infer", f"/v2/models/tiny/versions/{VERSION}/infer"])
-def test_the_answer_is_bit_by_bit_that_of_onnxruntime(mlp_server: RunningServer, path: str) -> None:
-    answer = mlp_server.request("POST", path, mlp_request(5, id="a-1"))
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "application/json"
-    value = answer.json()
-    assert (value["model_name"], value["model_version"], value["id"]) == ("tiny", VERSION, "a-1")
-    (output,) = value["outputs"]
-    assert output["shape"] == [5, 4]
-    assert np.array(output["data"], np.float32).tobytes() == expected_scores(5).tobytes()
-
-
 def test_a_raw_binary_request_is_answered_in_binary(mlp_server: RunningServer) -> None:
     answer = mlp_server.infer(artifacts.samples(3).tobytes(), {"Inference-Header-Content-Length": "0"})
     assert answer.headers["content-type"] == "application/octet-stream"
@@ -103,8 +91,6 @@ def test_the_content_type_does_not_matter(mlp_server: RunningServer, content_typ
         ("GET", "/v2/models/tiny/versions", 404, "there is no /v2/models/tiny/versions"),
         ("GET", "/v2/models/other", 404, "model 'other' is unknown, this server has 'tiny'"),
         ("GET", "/v2/models/other/ready", 404, "model 'other' is unknown"),
-        ("POST", "/v2/models/other/infer", 404, "model 'other' is unknown"),
-        ("POST", "/v2/models/tiny/versions/7/infer", 404, f"version '7' is unknown, this server has '{VERSION}'"),
         ("GET", "/v2/models/tiny/infer", 405, "/v2/models/tiny/infer does not take GET, it takes POST"),
         ("POST", "/v2/health/live", 405, "/v2/health/live does not take POST, it takes GET, HEAD"),
         ("DELETE", "/metrics", 405, "does not take DELETE"),
