@@ -2,6 +2,7 @@
 
 import json
 import queue
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -106,6 +107,17 @@ class HttpClient:
         assert answer.headers["content-type"] == f"application/{'octet-stream' if self.binary else 'json'}"
         split = int(answer.headers.get("inference-header-content-length", len(answer.body)))
         return _reply(json.loads(answer.body[:split]), answer.body[split:])
+
+
+class LineClient:
+    def ask(self, server: RunningServer, request: Request) -> Reply:
+        document, _ = _document(request, binary=False)
+        line = json.dumps({"model": request.model, "version": request.version, "request": document}).encode()
+        address = ("127.0.0.1", server.log[0]["line_port"])
+        with socket.create_connection(address, timeout=DEADLINE_SECONDS) as connection:
+            connection.sendall(line + b"\n")
+            answer = json.loads(connection.makefile("rb").readline())
+        return Reply(answer["code"], answer["error"]) if "error" in answer else _reply(answer)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import pytest
 from edgemodel import metrics as contract
 from inference_server.errors import InvalidRequest, ModelNotFound, RequestError, UnfitRequest
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.clients import Client, GrpcClient, HttpClient, Input, Reply, Request
+from tests.unit.inference_server.clients import Client, GrpcClient, HttpClient, Input, LineClient, Reply, Request
 from tests.unit.inference_server.processes import REPOSITORY, RunningServer, serving_process
 
 VERSION = "tiny-0123456789"
+LINE_SERVER = "tests.unit.inference_server.line_listener"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ WAYS = {
     "gRPC, typed": Way(GrpcClient(raw=False)),
     "gRPC, raw": Way(GrpcClient(raw=True)),
     "gRPC, stream": Way(GrpcClient(raw=True, stream=True)),
+    "lines, the listener of this test": Way(LineClient()),
 }
 
 
@@ -41,7 +43,7 @@ WAYS = {
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, RunningServer]]:
     """Servers of ``artifacts.mlp`` with all listeners, by whether HTTP has its fast path."""
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
-    serving = partial(serving_process, directory, "--grpc-port", "0")
+    serving = partial(serving_process, directory, "--grpc-port", "0", "--line-port", "0", module=LINE_SERVER)
     with serving() as fast, serving_process(directory, "--disable-fast-path") as slow:
         yield {True: fast, False: slow}
 
@@ -182,7 +184,7 @@ def slow_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool
     """The same of a model that takes long, with one worker and one place in its queue."""
     directory = artifacts.write(tmp_path_factory.mktemp("slow"), artifacts.slow())
     flags = ("--concurrency", "1", "--queue-length", "1")
-    serving = partial(serving_process, directory, *flags, "--grpc-port", "0")
+    serving = partial(serving_process, directory, *flags, "--grpc-port", "0", "--line-port", "0", module=LINE_SERVER)
     with serving() as fast, serving_process(directory, *flags, "--disable-fast-path") as slow:
         yield {True: fast, False: slow}
 
