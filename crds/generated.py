@@ -1,8 +1,8 @@
-"""What the schemas say of compression steps, made from the steps themselves: a new step is written down once."""
+"""What the schemas say of compression steps and of checks, made from their types: a new one is written down once."""
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
 from edge_compressor.pipeline import NEEDED
 from edge_compressor.steps import STEPS, Form, StepType
+from edge_operator.decide.analysis import CHECKS
+from edge_operator.decide.analysis.check_type import CheckType
 from edgemodel.setting_kinds import Schema, Setting
 
 _PART = re.compile(
@@ -22,13 +24,19 @@ _NAME = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _WIDTH = 124
 
 
-def with_generated_parts(text: str, steps: Iterable[StepType] = STEPS.values()) -> str:
-    """``text`` of a CRD with what stands between its marks made anew. Raises KeyError for a mark of another name."""
+def with_generated_parts(
+    text: str, steps: Iterable[StepType] = STEPS.values(), checks: Iterable[CheckType[Any]] = CHECKS.values()
+) -> str:
+    """Returns ``text`` of a CRD with what stands between its marks made anew.
+
+    Raises KeyError for a mark of another name.
+    """
     steps = tuple(steps)
     parts = {
-        "items of steps": {"items": item(steps)},
-        "items of recorded steps": {"items": without_defaults(item(steps))},
+        "items of steps": {"items": step_item(steps)},
+        "items of recorded steps": {"items": without_defaults(step_item(steps))},
         "rules about steps": rules(steps),
+        "items of checks": {"items": check_item(checks)},
     }
 
     def part(found: re.Match[str]) -> str:
@@ -39,40 +47,79 @@ def with_generated_parts(text: str, steps: Iterable[StepType] = STEPS.values()) 
     return _PART.sub(part, text)
 
 
-def item(steps: Iterable[StepType]) -> Schema:
-    """The schema of one step in a list."""
-    steps = tuple(steps)
-    have_settings = [step for step in steps if step.settings]
+def step_item(steps: Iterable[StepType]) -> Schema:
+    """Returns the schema of one step in a list."""
+    return _item(
+        tuple(steps),
+        what="One compression step.",
+        name="Name of the step, unique in the list: it stands in reports and messages.",
+        kind="What the step does.",
+    )
+
+
+def check_item(checks: Iterable[CheckType[Any]]) -> Schema:
+    """Returns the schema of one check in a list."""
+    checks = tuple(checks)
+    made = _item(
+        checks,
+        what="One check.",
+        name="Name of the check, unique in the list: it stands in status and messages.",
+        kind="What is judged.",
+    )
+    made["x-kubernetes-validations"] += [_needed(check) for check in checks if check.required]
+    for check in checks:
+        if check.settings:
+            made["properties"][check.key] |= _settings_of(check)
+    return made
+
+
+def _item(types: Sequence[StepType] | Sequence[CheckType[Any]], *, what: str, name: str, kind: str) -> Schema:
+    """Returns the schema of an item that has a name, a type, and under the type's own key the settings of that type."""
+    have_settings = [one for one in types if one.settings]
     return {
-        "description": "One compression step.",
+        "description": what,
         "type": "object",
         "required": ["name", "type"],
-        "x-kubernetes-validations": [_belongs(step) for step in have_settings],
+        "x-kubernetes-validations": [_belongs(one.type, one.key) for one in have_settings],
         "properties": {
             "name": {
-                "description": "Name of the step, unique in the list: it stands in reports and messages. "
-                "A DNS label of at most 63 characters.",
+                "description": f"{name} A DNS label of at most 63 characters.",
                 "type": "string",
                 "maxLength": 63,
                 "minLength": 1,
                 "pattern": _NAME,
             },
             "type": {
-                "description": " ".join(
-                    ("What the step does.", *(f"{step.type}: {_continued(step.doc)}" for step in steps))
-                ),
+                "description": " ".join((kind, *(f"{one.type}: {_continued(one.doc)}" for one in types))),
                 "type": "string",
-                "enum": [step.type for step in steps],
+                "enum": [one.type for one in types],
             },
             **{
-                step.key: {
-                    "description": f"Settings of type {step.type}.",
+                one.key: {
+                    "description": f"Settings of type {one.type}.",
                     "type": "object",
-                    "properties": {name: _setting(setting) for name, setting in step.settings.items()},
+                    "properties": {key: _setting(setting) for key, setting in one.settings.items()},
                 }
-                for step in have_settings
+                for one in have_settings
             },
         },
+    }
+
+
+def _settings_of(check: CheckType[Any]) -> Schema:
+    """Returns what the schema of a check's settings has beside the settings themselves."""
+    description = {"description": f"Settings of type {check.type}. {check.settings_doc}"} if check.settings_doc else {}
+    required = {"required": list(check.required)} if check.required else {}
+    constraints = [constraint._asdict() for constraint in check.constraints]
+    return description | required | ({"x-kubernetes-validations": constraints} if constraints else {})
+
+
+def _needed(check: CheckType[Any]) -> Schema:
+    return {
+        "rule": f"self.type != '{check.type}' || has(self.{check.key})",
+        "message": f"a check of type {check.type} needs {check.key}: {check.needs}",
+        "fieldPath": f".{check.key}",
+        "reason": "FieldValueRequired",
     }
 
 
@@ -103,11 +150,11 @@ def without_defaults(schema: Schema) -> Schema:
     return kept
 
 
-def _belongs(step: StepType) -> Schema:
+def _belongs(type_name: str, key: str) -> Schema:
     return {
-        "rule": f"self.type == '{step.type}' || !has(self.{step.key})",
-        "message": f"{step.key} belongs to type {step.type} only",
-        "fieldPath": f".{step.key}",
+        "rule": f"self.type == '{type_name}' || !has(self.{key})",
+        "message": f"{key} belongs to type {type_name} only",
+        "fieldPath": f".{key}",
         "reason": "FieldValueForbidden",
     }
 

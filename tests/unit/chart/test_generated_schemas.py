@@ -5,15 +5,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from crds.generated import item, rules, with_generated_parts, without_defaults
+from crds.generated import check_item, rules, step_item, with_generated_parts, without_defaults
 from edge_compressor.steps import STEPS, StepType
+from edge_operator.decide.analysis import CHECKS
 from edgemodel.setting_kinds import Setting
 from tests.support import manifests
 from tests.support.invented_steps import EVERY_KIND, LEARN, PRUNE, THIN, nothing
 
 
 def of_settings(step: StepType) -> dict[str, Any]:
-    properties: dict[str, Any] = item([step])["properties"][step.key]["properties"]
+    properties: dict[str, Any] = step_item([step])["properties"][step.key]["properties"]
     return properties
 
 
@@ -76,14 +77,14 @@ def test_a_decimal_has_its_range_in_a_rule() -> None:
 def test_a_step_with_nothing_but_its_defaults_is_valid(step: StepType) -> None:
     defaults = {name: setting.default for name, setting in step.settings.items()}
     given = {"name": "one", "type": step.type, **({step.key: defaults} if defaults else {})}
-    jsonschema.validate(given, item([step]))
+    jsonschema.validate(given, step_item([step]))
     for name, schema in of_settings(step).items() if step.settings else ():
         assert schema.get("default", []) == step.settings[name].default
 
 
 def test_settings_belong_to_their_type_only() -> None:
     plain = StepType("Plain", "Has no settings.", {}, nothing)
-    made = item([plain, PRUNE])
+    made = step_item([plain, PRUNE])
     assert [rule["fieldPath"] for rule in made["x-kubernetes-validations"]] == [".prune"]
     assert "plain" not in made["properties"]
     assert made["properties"]["type"]["enum"] == ["Plain", "Prune"]
@@ -136,4 +137,71 @@ def test_only_what_stands_between_the_marks_is_made_anew_and_making_it_twice_cha
     assert with_generated_parts(made, [PRUNE]) == made
     assert made.startswith("before: kept\n")
     assert made.endswith("  after: kept  # as it is\n")
-    assert manifests.read(made) == {"before": "kept", "steps": {"items": item([PRUNE]), "after": "kept"}}
+    assert manifests.read(made) == {"before": "kept", "steps": {"items": step_item([PRUNE]), "after": "kept"}}
+
+
+# --- checks ---
+
+
+def of_check(kind: str) -> dict[str, Any]:
+    properties: dict[str, Any] = check_item(CHECKS.values())["properties"][CHECKS[kind].key]["properties"]
+    return properties
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "good", "bad"),
+    [
+        ("ErrorRate", "maxIncreasePercent", ("1", "0.0001", "100", "100.0", "99.9999"), ("100.5", "1.00001", 1, "-1")),
+        ("Accuracy", "maxDropPercent", ("0", "0.0", "100.0000"), ("101", "", None)),
+        ("Latency", "maxSlowdownPercent", ("10", "1000", "12.5"), ("12.55555", "10000", "x")),
+        ("Latency", "objectiveMilliseconds", (1, 60000, "0.75", "60000"), (True, 1.5, None, "600000.1234")),
+        ("PromQL", "min", ("-1.5", "0", "123456789012.123456789"), ("1e3", ".5", 1)),
+        ("PromQL", "query", ("up",), ("", 1, "x" * 2049)),
+    ],
+)
+def test_the_schema_of_a_check_takes_what_the_operator_reads(
+    kind: str, name: str, good: tuple[Any, ...], bad: tuple[Any, ...]
+) -> None:
+    setting, validator = CHECKS[kind].settings[name], jsonschema.Draft7Validator(of_check(kind)[name])
+    for value in good:
+        assert validator.is_valid(value), value
+        setting.read(value)
+    for value in bad:
+        assert not validator.is_valid(value), value
+        with pytest.raises(ValueError, match=r"decimal|text"):
+            setting.read(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "beyond"),
+    [
+        ("ErrorRate", "maxIncreasePercent", ("0", "0.0")),
+        ("Latency", "maxSlowdownPercent", ("9.9999", "1000.1", "9999")),
+        ("Latency", "objectiveMilliseconds", (0, 60001, "0", "60000.1")),
+    ],
+)
+def test_ends_of_a_range_that_only_a_rule_can_state_are_read_by_it(
+    kind: str, name: str, beyond: tuple[Any, ...]
+) -> None:
+    assert of_check(kind)[name]["x-kubernetes-validations"]
+    for value in beyond:
+        with pytest.raises(ValueError, match=r"milliseconds|percent"):
+            CHECKS[kind].settings[name].read(value)
+
+
+def test_a_check_without_required_settings_is_valid_by_its_type_alone() -> None:
+    for check in CHECKS.values():
+        item = {"name": "one", "type": check.type}
+        jsonschema.validate(item, check_item([check]))
+        needs = [
+            rule["message"] for rule in check_item([check])["x-kubernetes-validations"] if "needs" in rule["message"]
+        ]
+        assert needs == ([f"a check of type {check.type} needs {check.key}: {check.needs}"] if check.required else [])
+
+
+def test_every_check_says_why_it_fails_and_what_to_do() -> None:
+    words = [check.fails_with.word for check in CHECKS.values()]
+    assert len(set(words)) == len(words)
+    for check in CHECKS.values():
+        assert check.fails_with.meaning
+        assert check.fails_with.remedy
