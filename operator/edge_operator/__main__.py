@@ -6,17 +6,17 @@ import logging
 import signal
 import sys
 
-from edge_operator import endpoints, logs, settings
+from edge_operator import endpoints, job_endpoints, logs, settings
 from edge_operator.analysis_runner import AnalysisRunner
-from edge_operator.cluster import ApiError, Cluster, registry_access
+from edge_operator.cluster import ApiError, Cluster
 from edge_operator.cluster.lease import Leadership, LeaseLost
 from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.handlers import watch
+from edge_operator.job_endpoints.registry_tokens import Signer
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus
 from edge_operator.reconcile import Reconciler, every, patiently
 from edge_operator.registry_gc import RegistryGarbageCollector
-from edge_operator.registry_tokens import Signer
 from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue
 from edgemodel.errors import EdgeModelError
@@ -45,7 +45,7 @@ async def run(config: ProcessSettings) -> None:
         runners = [await endpoints.serve(app, config.http_port)]
         metrics.watch_requests(cluster.requests)
         signer = await patiently(lambda: _signer(cluster, config))
-        realm = registry_access.application(cluster, signer, cache.set_progress)
+        realm = job_endpoints.application(cluster, signer, cache.set_progress)
         runners.append(await endpoints.serve(realm, config.token_port))
         await patiently(leadership.acquire)
         await patiently(reconciler.relist)
@@ -83,7 +83,7 @@ async def _signer(cluster: Cluster, config: ProcessSettings) -> Signer | None:
     """Of tokens for the embedded registry, where there is one."""
     if not config.decisions.registry_embedded:
         return None
-    return await registry_access.make_signer(cluster, config.namespace)
+    return await job_endpoints.make_signer(cluster, config.namespace)
 
 
 async def _main(config: ProcessSettings) -> int:

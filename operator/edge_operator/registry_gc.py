@@ -32,7 +32,7 @@ from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
 from edge_operator.decide.artifact.registry_gc import ImagesInUse, TaggedImage, may_free, sweep
 from edge_operator.decide.formats import timestamp
-from edge_operator.registry_tokens import Signer, sign_for_operator
+from edge_operator.job_endpoints.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,

@@ -35,8 +35,8 @@ from edge_operator.decide.actions import (
     StartPreflight,
 )
 from edge_operator.decide.observation import Observation
+from edge_operator.job_endpoints.registry_tokens import SERVICE
 from edge_operator.prometheus import PrometheusSettings
-from edge_operator.registry_tokens import SERVICE
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import ANNOTATION_TO_FREE, API_VERSION, LABEL_MODEL, PIN_PREFIX
 from edgemodel.verdict import Verdict

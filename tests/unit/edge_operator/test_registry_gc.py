@@ -28,9 +28,9 @@ from edge_oci import (
 from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
 from edge_operator.decide.artifact.registry_gc import GRACE_SECONDS
+from edge_operator.job_endpoints.registry_tokens import Signer, make_keys
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.registry_gc import RegistryGarbageCollector, registry
-from edge_operator.registry_tokens import Signer, make_keys
 from edge_operator.settings import ProcessSettings
 from edgemodel.digest import digest_of_file
 from edgemodel.names import (

@@ -16,7 +16,7 @@ from aiohttp import ClientSession, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 from cryptography import x509
 
-from edge_operator.registry_tokens import (
+from edge_operator.job_endpoints.registry_tokens import (
     CATALOG_SCOPE,
     Access,
     Signer,

@@ -15,7 +15,7 @@ from edge_compressor.job.report_progress import report_progress
 from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide import decide
 from edge_operator.decide.actions import StartJob
-from edge_operator.job_progress import POD_NAME, progress_handler, reviewed_pod
+from edge_operator.job_endpoints.progress import POD_NAME, progress_handler, reviewed_pod
 from edgemodel import reasons
 from edgemodel.errors import Transient
 from edgemodel.names import API_VERSION, COMPONENT_COMPRESSOR, LABEL_COMPONENT, LABEL_MODEL, REGISTRY_AUDIENCE

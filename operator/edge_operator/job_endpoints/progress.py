@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from edge_operator.registry_tokens import Handler, reviewed_namespace
+from edge_operator.job_endpoints.registry_tokens import Handler, reviewed_namespace
 from edgemodel.errors import Transient
 from edgemodel.progress import StepBegun
 
