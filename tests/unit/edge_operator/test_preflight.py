@@ -74,6 +74,7 @@ def test_what_was_measured_is_told_and_stays_told() -> None:
     assert entry["verdict"] == "Pass"
     assert entry["message"] == ("golden set agrees on 100 %, limit 95 % (n = 64); p50 1.000 ms, limit 20 ms (n = 500)")
     assert (entry["p95Milliseconds"], entry["cpu"], entry["instructionSets"]) == ("2.000", "Cortex-A72", ["asimd"])
+    assert entry["placed"] == ["CPUExecutionProvider"]
     (revision,) = world.revisions.values()
     assert revision.preflight == {"classes": [entry]}
     assert world.condition("LatencyUnverified") is None
