@@ -1,107 +1,399 @@
-"""Every reason that a condition, an event or a report can carry, with its meaning.
+"""Every reason that a condition, an event, a report or a log line can carry, with its meaning and its remedy.
 
-``kubectl describe`` shows the word; a search for the word ends here. The comment of each says what a
-user does about it.
+``kubectl describe`` shows the word, and a search for the word ends here. A constant is the plain word; REASONS has what
+belongs to it. The table of reasons in the documentation is generated from REASONS (``docs/reasons.py``).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
-# --- the compression Job's report: a person must act ---
-SOURCE_NOT_FOUND: Final = "SourceNotFound"  # the URI names nothing: correct spec.source.uri
-SOURCE_UNAUTHORIZED: Final = "SourceUnauthorized"  # wrong or missing secretRef
-SOURCE_NOT_ALLOWED: Final = "SourceNotAllowed"  # scheme or host is not on the allow-list, or a path leaves its folder
-DIGEST_MISMATCH: Final = "DigestMismatch"  # the bytes are not those named: correct the digest, or distrust the host
-SOURCE_INVALID: Final = "SourceInvalid"  # not a model that can be loaded
-DATASET_INVALID: Final = "DatasetInvalid"  # arrays missing, of other length, dtype or shape than the model's inputs
-DATASET_EMPTY: Final = "DatasetEmpty"  # no samples
-STEP_FAILED: Final = "StepFailed"  # a step cannot be applied to this model: the message names step and cure
-BUDGET_EXCEEDED: Final = "BudgetExceeded"  # the gate failed: relax the budget or change the steps
-EVALUATION_INCONCLUSIVE: Final = "EvaluationInconclusive"  # too few samples for the margin: the message says how many
-SERVER_LAYER_MISSING: Final = "ServerLayerMissing"  # the artifact's runtime needs a layer that the chart does not name
-# in server.layers: an administrator adds it there
-ARTIFACT_REJECTED: Final = "ArtifactRejected"  # the registry refuses the push for good
-OUT_OF_MEMORY: Final = "OutOfMemory"  # raise spec.compression.resources.limits.memory; of a preflight: spec.serving's
-DEADLINE_EXCEEDED: Final = "DeadlineExceeded"  # raise spec.compression.deadlineSeconds; of a preflight: its own
-COMPRESSION_FAILED: Final = "CompressionFailed"  # an unexpected error in the compressor: its log tells
-CONVERTER_FAILED: Final = (
-    "ConverterFailed"  # of spec.source.converter: it ended with an error, or wrote no file that can be
-)
-# taken; the message has its exit code and the end of its log, or what it must do: mend it and name its new digest
 
-# --- the preflight Job of a hardware class (spec.preflight) ---
-PREFLIGHT_FAILED: Final = "PreflightFailed"  # too few golden items agree there, or it is too slow: another recipe, or
-# another limit (preflight.maxLatencyMilliseconds) and rollout.retryToken
-LATENCY_UNVERIFIED: Final = "LatencyUnverified"  # no node of a class could be asked: label one, or bring one online,
-# before the next candidate comes; nothing waits for it
+class Kind(StrEnum):
+    """Who acts next."""
 
-# --- the compression Job's report: time may heal ---
-SOURCE_UNREACHABLE: Final = "SourceUnreachable"
-REGISTRY_UNREACHABLE: Final = "RegistryUnreachable"
+    STALLED = "Stalled"
+    """A person must act; nothing changes until somebody changes the manifest, the data or the cluster."""
+    TRANSIENT = "Transient"
+    """Time may heal: the operator tries again by itself, and goes on when it can."""
+    PROGRESS = "Progress"
+    """The operator is at work."""
+    STEADY = "Steady"
+    """Nothing is left to do."""
 
-# --- the operator: while things go on ---
-COMPRESSING: Final = "Compressing"
-PREFLIGHT_RUNNING: Final = (
-    "PreflightRunning"  # on a node of each hardware class, before the first wave (spec.preflight)
-)
-ROLLING_OUT: Final = "RollingOut"
-SOAKING: Final = "Soaking"
-BAKING: Final = "Baking"
-PUBLISHED: Final = "Published"
-NODES_OFFLINE: Final = "NodesOffline"  # none is online to take the candidate; of NodesPending: some are away
-PAUSED: Final = "Paused"  # spec.rollout.paused is true: set it to false to go on
-ANALYSIS_INCONCLUSIVE: Final = "AnalysisInconclusive"  # too few requests or labels to decide a check: it waits for more
-METRICS_UNAVAILABLE: Final = "MetricsUnavailable"  # Prometheus does not answer, or has no metrics of the nodes
-CONTROL_DEGRADED: Final = "ControlDegraded"  # nodes on stable got worse, too: it waits until that is over
-NO_TRAFFIC: Final = "NoTraffic"  # no request came: the golden set decides; without one it waits for requests
 
-# --- the operator: at rest ---
-SERVING: Final = "Serving"
-NOT_SERVING: Final = "NotServing"
-NODES_CATCHING_UP: Final = "NodesCatchingUp"
-PROMOTED: Final = "Promoted"  # of a revision: it went through all waves and became stable
+class Topic(StrEnum):
+    """The part of an EdgeModel's life that a reason belongs to, as the documentation groups them."""
 
-# --- the operator: a person must act ---
-ROLLED_BACK: Final = "RolledBack"  # a candidate failed; the message has the node, or the check with both numbers
-ANALYSIS_DEADLINE_EXCEEDED: Final = "AnalysisDeadlineExceeded"  # undecided until analysis.missingData.deadlineSeconds:
-# send requests, mend what the message names, or set onDeadline to Proceed or RollBack; it goes on when data decide
-PROGRESS_DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"  # no node took the candidate for progressDeadlineSeconds
-NODES_FAILED: Final = "NodesFailed"  # more nodes than rollout.maxFailedNodes do not serve stable: look at those named
-NO_MATCHING_NODES: Final = "NoMatchingNodes"  # placement.nodeSelector selects no node
-UNSUPPORTED_ARCHITECTURE: Final = "UnsupportedArchitecture"  # the selected nodes have no image: amd64 and arm64 do
-SERVICE_NAME_CONFLICT: Final = (
-    "ServiceNameConflict"  # a Service of the EdgeModel's name is somebody else's: rename one of them
-)
-HOST_PORT_CONFLICT: Final = "HostPortConflict"  # another EdgeModel has this serving.hostPort on a shared node
-CONVERTER_NOT_ALLOWED: Final = (
-    "ConverterNotAllowed"  # the chart's operator.allowedConverterImages has no prefix of this image: ask
-)
-# whoever installed the chart to add one, or name an image that has one
-OBJECT_UNREADABLE: Final = "ObjectUnreadable"  # another version wrote an object, or somebody damaged it; the message
-# names it and says what to do: until then nothing of its EdgeModel is touched
-SCHEMA_OUTDATED: Final = "SchemaOutdated"  # an EdgeModel or a revision of it is of an older schema: the message has the
-# new names of its fields; apply the manifest with those. Until then nothing of the EdgeModel is touched
-INVALID_SPEC: Final = "InvalidSpec"  # what the schema could not check
+    COMPRESSION = "Compression"
+    PREFLIGHT = "Preflight"
+    ROLLOUT = "Rollout"
+    ANALYSIS = "Analysis"
+    NODE = "Node"
 
-# --- why a candidate failed while nodes served it ---
-ERROR_RATE_TOO_HIGH: Final = "ErrorRateTooHigh"
-LATENCY_TOO_HIGH: Final = "LatencyTooHigh"
-ACCURACY_TOO_LOW: Final = "AccuracyTooLow"
-QUERY_OUT_OF_BOUNDS: Final = "QueryOutOfBounds"  # a PromQL check of the user's
 
-# --- why a check is undecided and nothing waits for it ---
-NO_BASELINE: Final = "NoBaseline"  # a first revision, or an artifact without a golden set
+@dataclass(frozen=True)
+class Reason:
+    """What a word means and what a user does about it, each one or more whole sentences."""
+
+    word: str
+    topic: Topic
+    kind: Kind
+    meaning: str
+    remedy: str
+
+
+_declared: dict[str, Reason] = {}
+
+REASONS: Final[Mapping[str, Reason]] = MappingProxyType(_declared)
+"""Every declared reason by its word, in the order of declaration."""
+
+
+def _declare(word: str, topic: Topic, kind: Kind, meaning: str, remedy: str) -> str:
+    """Returns ``word`` and puts the reason into REASONS. Raises ValueError when the word is declared already."""
+    if word in _declared:
+        raise ValueError(f"reason {word} is declared twice")
+    _declared[word] = Reason(word, topic, kind, meaning, remedy)
+    return word
+
+
+# --- the compression Job ---
+
+INVALID_SPEC: Final = _declare(
+    "InvalidSpec", Topic.COMPRESSION, Kind.STALLED,
+    "The spec, or a setting of the operator, contradicts itself or the model in a way that the schema cannot check.",
+    "Correct what the message names.",
+)  # fmt: skip
+SOURCE_NOT_FOUND: Final = _declare(
+    "SourceNotFound", Topic.COMPRESSION, Kind.STALLED,
+    "Nothing exists at a URI of spec.source, spec.datasets or spec.compression.teacher.",
+    "Correct the URI that the message names.",
+)  # fmt: skip
+SOURCE_UNAUTHORIZED: Final = _declare(
+    "SourceUnauthorized", Topic.COMPRESSION, Kind.STALLED,
+    "The host of a source refused the credentials, or demands some and secretRef is missing.",
+    "Correct secretRef, or the Secret that it names.",
+)  # fmt: skip
+SOURCE_NOT_ALLOWED: Final = _declare(
+    "SourceNotAllowed", Topic.COMPRESSION, Kind.STALLED,
+    "The scheme or host of a source is not on the allow-list, or its path leaves its folder or volume.",
+    "Use an allowed host or path, or have an administrator add the host to the chart's operator.allowedSourceHosts.",
+)  # fmt: skip
+DIGEST_MISMATCH: Final = _declare(
+    "DigestMismatch", Topic.COMPRESSION, Kind.STALLED,
+    "The bytes have another SHA-256 digest than the one that was named.",
+    "Correct the digest if the file was replaced on purpose; otherwise do not trust the host.",
+)  # fmt: skip
+SOURCE_INVALID: Final = _declare(
+    "SourceInvalid", Topic.COMPRESSION, Kind.STALLED,
+    "The source, or the teacher, is not a model that can be loaded and served.",
+    "Export the model again as the message says.",
+)  # fmt: skip
+DATASET_INVALID: Final = _declare(
+    "DatasetInvalid", Topic.COMPRESSION, Kind.STALLED,
+    "Arrays of a data set are missing, or differ from the model's inputs in length, datatype or shape.",
+    "Correct the arrays that the message names, and publish the data set again.",
+)  # fmt: skip
+DATASET_EMPTY: Final = _declare(
+    "DatasetEmpty", Topic.COMPRESSION, Kind.STALLED,
+    "A data set has no samples.",
+    "Publish a data set with samples.",
+)  # fmt: skip
+STEP_FAILED: Final = _declare(
+    "StepFailed", Topic.COMPRESSION, Kind.STALLED,
+    "A compression step cannot be applied to this model.",
+    "Change or remove the step; the message names it and says what it needs.",
+)  # fmt: skip
+BUDGET_EXCEEDED: Final = _declare(
+    "BudgetExceeded", Topic.COMPRESSION, Kind.STALLED,
+    "The gate failed: the artifact exceeds a limit of spec.compression.budget.",
+    "Relax the budget or change the steps; the message has the observed value and the limit.",
+)  # fmt: skip
+EVALUATION_INCONCLUSIVE: Final = _declare(
+    "EvaluationInconclusive", Topic.COMPRESSION, Kind.STALLED,
+    "The evaluation set has too few samples to decide whether the accuracy budget is kept.",
+    "Add samples (the message says how many would do), or let the budget proceed when it is inconclusive.",
+)  # fmt: skip
+SERVER_LAYER_MISSING: Final = _declare(
+    "ServerLayerMissing", Topic.COMPRESSION, Kind.STALLED,
+    "The artifact's runtime needs an image layer that the chart does not name.",
+    "Have an administrator add the layer to the chart's server.layers.",
+)  # fmt: skip
+ARTIFACT_REJECTED: Final = _declare(
+    "ArtifactRejected", Topic.COMPRESSION, Kind.STALLED,
+    "The registry refused the push of the artifact for good.",
+    "Look at the Job's log (kubectl logs job/NAME) for the answer of the registry, and correct its configuration.",
+)  # fmt: skip
+OUT_OF_MEMORY: Final = _declare(
+    "OutOfMemory", Topic.COMPRESSION, Kind.STALLED,
+    "A Job was killed at its memory limit.",
+    "Raise spec.compression.resources.limits.memory; for a preflight Job, spec.serving.resources.limits.memory.",
+)  # fmt: skip
+DEADLINE_EXCEEDED: Final = _declare(
+    "DeadlineExceeded", Topic.COMPRESSION, Kind.STALLED,
+    "A Job was still running at its deadline.",
+    "Raise spec.compression.deadlineSeconds; for a preflight Job, spec.preflight.deadlineSeconds.",
+)  # fmt: skip
+COMPRESSION_FAILED: Final = _declare(
+    "CompressionFailed", Topic.COMPRESSION, Kind.STALLED,
+    "The compressor ended with an error that it does not expect.",
+    "Look at the Job's log: kubectl logs job/NAME.",
+)  # fmt: skip
+CONVERTER_FAILED: Final = _declare(
+    "ConverterFailed", Topic.COMPRESSION, Kind.STALLED,
+    "The converter of spec.source ended with an error, or wrote no usable file; the message has its exit code and the "
+    "end of its log.",
+    "Correct the converter, and name the digest of its new image.",
+)  # fmt: skip
+CONVERTER_NOT_ALLOWED: Final = _declare(
+    "ConverterNotAllowed", Topic.COMPRESSION, Kind.STALLED,
+    "No prefix in the chart's operator.allowedConverterImages matches the image of spec.source.converter.",
+    "Have an administrator add a prefix of the image, or use an image that is allowed.",
+)  # fmt: skip
+SOURCE_UNREACHABLE: Final = _declare(
+    "SourceUnreachable", Topic.COMPRESSION, Kind.TRANSIENT,
+    "The host of a source does not answer. The Job is retried with growing delays.",
+    "Check the network between the cluster and the host if it lasts.",
+)  # fmt: skip
+REGISTRY_UNREACHABLE: Final = _declare(
+    "RegistryUnreachable", Topic.COMPRESSION, Kind.TRANSIENT,
+    "The registry does not answer. The Job is retried with growing delays.",
+    "Check that the registry runs and can be reached if it lasts.",
+)  # fmt: skip
+COMPRESSING: Final = _declare(
+    "Compressing", Topic.COMPRESSION, Kind.PROGRESS,
+    "The compression Job runs, or waits to be started.",
+    "Wait.",
+)  # fmt: skip
+PUBLISHED: Final = _declare(
+    "Published", Topic.COMPRESSION, Kind.PROGRESS,
+    "The artifacts are in the registry, and no node has switched to them yet.",
+    "Wait.",
+)  # fmt: skip
+
+# --- before the first wave ---
+
+PREFLIGHT_RUNNING: Final = _declare(
+    "PreflightRunning", Topic.PREFLIGHT, Kind.PROGRESS,
+    "One node of each hardware class loads and measures the artifact, before the first wave.",
+    "Wait.",
+)  # fmt: skip
+PREFLIGHT_FAILED: Final = _declare(
+    "PreflightFailed", Topic.PREFLIGHT, Kind.STALLED,
+    "On one hardware class the artifact is too slow, answers its golden set differently, or its Job fails. No node has "
+    "served it.",
+    "Use another recipe, or change the limit or the resources that the message names; rollout.retryToken tries again.",
+)  # fmt: skip
+LATENCY_UNVERIFIED: Final = _declare(
+    "LatencyUnverified", Topic.PREFLIGHT, Kind.PROGRESS,
+    "A hardware class has no node that is eligible for preflight, so the rollout goes on without its measurement.",
+    "Label a node of that class for preflight, or bring one online, before the next candidate.",
+)  # fmt: skip
+
+# --- the rollout ---
+
+ROLLING_OUT: Final = _declare(
+    "RollingOut", Topic.ROLLOUT, Kind.PROGRESS,
+    "The nodes of a wave switch to the candidate.",
+    "Wait.",
+)  # fmt: skip
+SOAKING: Final = _declare(
+    "Soaking", Topic.ROLLOUT, Kind.PROGRESS,
+    "A wave serves the candidate for rollout.soakSeconds before the next wave begins.",
+    "Wait.",
+)  # fmt: skip
+BAKING: Final = _declare(
+    "Baking", Topic.ROLLOUT, Kind.PROGRESS,
+    "All waves serve the candidate, which is watched for rollout.bakeSeconds before it becomes stable.",
+    "Wait.",
+)  # fmt: skip
+PAUSED: Final = _declare(
+    "Paused", Topic.ROLLOUT, Kind.STALLED,
+    "spec.rollout.paused is true.",
+    "Set spec.rollout.paused to false to go on.",
+)  # fmt: skip
+NODES_OFFLINE: Final = _declare(
+    "NodesOffline", Topic.ROLLOUT, Kind.TRANSIENT,
+    "No node is online to take the candidate, or some nodes of the EdgeModel are offline.",
+    "Bring a node back.",
+)  # fmt: skip
+NODES_CATCHING_UP: Final = _declare(
+    "NodesCatchingUp", Topic.ROLLOUT, Kind.PROGRESS,
+    "Nodes that came later, or were offline, switch to the stable revision.",
+    "Wait.",
+)  # fmt: skip
+SERVING: Final = _declare(
+    "Serving", Topic.ROLLOUT, Kind.STEADY,
+    "The newest revision serves on every node that is online.",
+    "None needed.",
+)  # fmt: skip
+NOT_SERVING: Final = _declare(
+    "NotServing", Topic.ROLLOUT, Kind.PROGRESS,
+    "No selected node serves the EdgeModel.",
+    "Look at the condition Ready for the cause.",
+)  # fmt: skip
+PROMOTED: Final = _declare(
+    "Promoted", Topic.ROLLOUT, Kind.STEADY,
+    "The revision went through all waves and became stable.",
+    "None needed.",
+)  # fmt: skip
+ROLLED_BACK: Final = _declare(
+    "RolledBack", Topic.ROLLOUT, Kind.STALLED,
+    "A candidate failed on a node or in a check, and stable serves on; the message has the cause.",
+    "Change source, steps, data or serving settings; rollout.retryToken tries the same candidate again.",
+)  # fmt: skip
+PROGRESS_DEADLINE_EXCEEDED: Final = _declare(
+    "ProgressDeadlineExceeded", Topic.ROLLOUT, Kind.STALLED,
+    "No node took the candidate for rollout.progressDeadlineSeconds.",
+    "Look at the nodes that the message names; the rollout goes on by itself when it can.",
+)  # fmt: skip
+NODES_FAILED: Final = _declare(
+    "NodesFailed", Topic.ROLLOUT, Kind.STALLED,
+    "More nodes than rollout.maxFailedNodes do not serve the stable revision.",
+    "Look at the nodes that the message names.",
+)  # fmt: skip
+NO_MATCHING_NODES: Final = _declare(
+    "NoMatchingNodes", Topic.ROLLOUT, Kind.STALLED,
+    "spec.placement.nodeSelector selects no node.",
+    "Correct the selector, or label nodes.",
+)  # fmt: skip
+UNSUPPORTED_ARCHITECTURE: Final = _declare(
+    "UnsupportedArchitecture", Topic.ROLLOUT, Kind.STALLED,
+    "Every selected node has a processor architecture for which there is no server image.",
+    "Select nodes with amd64 or arm64.",
+)  # fmt: skip
+SERVICE_NAME_CONFLICT: Final = _declare(
+    "ServiceNameConflict", Topic.ROLLOUT, Kind.STALLED,
+    "A Service with the EdgeModel's name exists and belongs to somebody else.",
+    "Rename the Service or the EdgeModel.",
+)  # fmt: skip
+HOST_PORT_CONFLICT: Final = _declare(
+    "HostPortConflict", Topic.ROLLOUT, Kind.STALLED,
+    "Another EdgeModel uses the same serving.hostPort on a node that both select.",
+    "Change serving.hostPort or spec.placement.",
+)  # fmt: skip
+OBJECT_UNREADABLE: Final = _declare(
+    "ObjectUnreadable", Topic.ROLLOUT, Kind.STALLED,
+    "An object was written by another version of the operator, or was damaged. Nothing of its EdgeModel is changed.",
+    "Do with the object what the message says.",
+)  # fmt: skip
+SCHEMA_OUTDATED: Final = _declare(
+    "SchemaOutdated", Topic.ROLLOUT, Kind.STALLED,
+    "The EdgeModel or one of its revisions has fields of an older schema. Nothing of the EdgeModel is changed.",
+    "Apply the manifest with the new names of the fields, which the message lists.",
+)  # fmt: skip
+
+# --- analysis: what checks say of a candidate ---
+
+ERROR_RATE_TOO_HIGH: Final = _declare(
+    "ErrorRateTooHigh", Topic.ANALYSIS, Kind.STALLED,
+    "More requests to the candidate fail than the check allows.",
+    "Look at the servers' logs, and publish another candidate.",
+)  # fmt: skip
+LATENCY_TOO_HIGH: Final = _declare(
+    "LatencyTooHigh", Topic.ANALYSIS, Kind.STALLED,
+    "The candidate answers more slowly than the check allows.",
+    "Use another recipe, give it more resources, or raise the limit.",
+)  # fmt: skip
+ACCURACY_TOO_LOW: Final = _declare(
+    "AccuracyTooLow", Topic.ANALYSIS, Kind.STALLED,
+    "By the labels that clients sent, the candidate is right less often than the check allows.",
+    "Use another recipe, or train the model again.",
+)  # fmt: skip
+QUERY_OUT_OF_BOUNDS: Final = _declare(
+    "QueryOutOfBounds", Topic.ANALYSIS, Kind.STALLED,
+    "A PromQL check of the user's is outside its bounds.",
+    "Look at what the query measures, and publish another candidate.",
+)  # fmt: skip
+ANALYSIS_INCONCLUSIVE: Final = _declare(
+    "AnalysisInconclusive", Topic.ANALYSIS, Kind.TRANSIENT,
+    "A check has too few requests or labels to be decided; the wave waits for more.",
+    "Send requests, or wait; the message says what is missing and how long the wave waits.",
+)  # fmt: skip
+METRICS_UNAVAILABLE: Final = _declare(
+    "MetricsUnavailable", Topic.ANALYSIS, Kind.TRANSIENT,
+    "Prometheus does not answer, or has no metrics of the nodes.",
+    "Check Prometheus and its scrape targets.",
+)  # fmt: skip
+CONTROL_DEGRADED: Final = _declare(
+    "ControlDegraded", Topic.ANALYSIS, Kind.TRANSIENT,
+    "Nodes that serve stable got worse as well, so the candidate is not blamed; the wave waits until that is over.",
+    "Look for a cause outside the candidate, such as other load on the nodes.",
+)  # fmt: skip
+NO_TRAFFIC: Final = _declare(
+    "NoTraffic", Topic.ANALYSIS, Kind.TRANSIENT,
+    "No request came. The golden set decides instead; an artifact without one waits for requests.",
+    "Send requests.",
+)  # fmt: skip
+NO_BASELINE: Final = _declare(
+    "NoBaseline", Topic.ANALYSIS, Kind.PROGRESS,
+    "A check has nothing to compare with: this is a first revision, or the artifact has no golden set. Nothing waits "
+    "for it.",
+    "None needed.",
+)  # fmt: skip
+ANALYSIS_DEADLINE_EXCEEDED: Final = _declare(
+    "AnalysisDeadlineExceeded", Topic.ANALYSIS, Kind.STALLED,
+    "The data did not decide a check within the time that spec.analysis allows.",
+    "Send requests, correct what the message names, or let spec.analysis proceed or roll back; the rollout goes on "
+    "when the data decide.",
+)  # fmt: skip
 
 # --- why a node failed ---
-GOLDEN_MISMATCH: Final = "GoldenMismatch"  # the artifact answers otherwise on this hardware
-MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
-CRASH_LOOP: Final = "CrashLoop"
-IMAGE_PULL_FAILED: Final = "ImagePullFailed"
-UNSCHEDULABLE: Final = "Unschedulable"  # no node has room for the pod, or none tolerates it; the message is the
-# scheduler's: free resources, or mend spec.serving.resources and spec.placement.tolerations
-CONTAINER_NOT_STARTED: Final = "ContainerNotStarted"  # the kubelet cannot make or start the container; the message has
-# its word (CreateContainerConfigError, RunContainerError, ...): mostly a Secret or a volume is missing
-POD_EVICTED: Final = "PodEvicted"  # the kubelet ended the pod to save its node; the message says of what it ran short
-POD_NOT_ADMITTED: Final = "PodNotAdmitted"  # the kubelet refused the pod: the node has not what it asks for
-POD_FAILED: Final = "PodFailed"  # the kubelet ended the pod for a reason of its own, which the message has
-NODE_READY_TIMEOUT: Final = "NodeReadyTimeout"
-NODE_LOST: Final = "NodeLost"  # offline after its switch
+
+GOLDEN_MISMATCH: Final = _declare(
+    "GoldenMismatch", Topic.NODE, Kind.STALLED,
+    "The artifact answers its golden set differently on this node's hardware.",
+    "Use a recipe that suits the hardware, or a variant for these nodes.",
+)  # fmt: skip
+MODEL_LOAD_FAILED: Final = _declare(
+    "ModelLoadFailed", Topic.NODE, Kind.STALLED,
+    "The server cannot load the artifact on this node.",
+    "Correct what the message names, such as an operator that the runtime lacks.",
+)  # fmt: skip
+CRASH_LOOP: Final = _declare(
+    "CrashLoop", Topic.NODE, Kind.STALLED,
+    "The server's container ended again and again.",
+    "Look at its log: kubectl logs --previous POD.",
+)  # fmt: skip
+IMAGE_PULL_FAILED: Final = _declare(
+    "ImagePullFailed", Topic.NODE, Kind.STALLED,
+    "The node cannot pull the artifact's image.",
+    "Check that the node reaches the registry, and the pull secret.",
+)  # fmt: skip
+UNSCHEDULABLE: Final = _declare(
+    "Unschedulable", Topic.NODE, Kind.STALLED,
+    "No node has room for the pod, or the pod tolerates none; the message is the scheduler's.",
+    "Free resources, or correct spec.serving.resources or spec.placement.tolerations.",
+)  # fmt: skip
+CONTAINER_NOT_STARTED: Final = _declare(
+    "ContainerNotStarted", Topic.NODE, Kind.STALLED,
+    "The kubelet cannot make or start the container; the message has its own word, such as CreateContainerConfigError.",
+    "Correct what the message names; mostly a Secret or a volume is missing.",
+)  # fmt: skip
+POD_EVICTED: Final = _declare(
+    "PodEvicted", Topic.NODE, Kind.STALLED,
+    "The kubelet evicted the pod because the node ran short of a resource, which the message names.",
+    "Free that resource on the node, or lower the requests of other pods.",
+)  # fmt: skip
+POD_NOT_ADMITTED: Final = _declare(
+    "PodNotAdmitted", Topic.NODE, Kind.STALLED,
+    "The kubelet refused the pod, because the node lacks what the pod asks for.",
+    "Correct spec.serving or spec.placement as the message says.",
+)  # fmt: skip
+POD_FAILED: Final = _declare(
+    "PodFailed", Topic.NODE, Kind.STALLED,
+    "The kubelet ended the pod for another reason, which the message has.",
+    "Correct what the message names.",
+)  # fmt: skip
+NODE_READY_TIMEOUT: Final = _declare(
+    "NodeReadyTimeout", Topic.NODE, Kind.STALLED,
+    "A node did not serve within rollout.nodeReadyTimeoutSeconds of its switch.",
+    "Look at the pod on that node; raise the timeout where downloads are slow.",
+)  # fmt: skip
+NODE_LOST: Final = _declare(
+    "NodeLost", Topic.NODE, Kind.STALLED,
+    "A node went offline after its switch and did not come back within rollout.nodeReadyTimeoutSeconds.",
+    "Look at the node; rollout.retryToken tries the candidate again.",
+)  # fmt: skip

@@ -31,13 +31,6 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
         )
 
 
-def test_every_reason_is_documented_where_it_is_declared() -> None:
-    for line in (ROOT / "operator" / "edgemodel" / "reasons.py").read_text().splitlines():
-        found = re.match(r'([A-Z_]+): Final = "([A-Za-z]+)"', line)
-        if found:
-            assert found[2] == "".join(word.capitalize() for word in found[1].split("_")), line
-
-
 def test_the_readme_names_only_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(
