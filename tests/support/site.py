@@ -143,19 +143,15 @@ def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
 
 
 def install_chart(site: Site, images: dict[str, str]) -> None:
-    """Installs or upgrades, and waits until every Deployment is available."""
-    values = BUILD / "values.json"
-    values.write_text(json.dumps(chart_values(site, images), indent=2))
-    command = [
-        "upgrade",
-        "--install",
-        RELEASE,
-        "charts/edgemodel",
-        "--namespace",
-        SYSTEM_NAMESPACE,
-        "--create-namespace",
-    ]
-    site.run("helm", *command, "--values", str(values), "--wait", "--timeout", "3m", timeout=210)
+    """Installs this checkout's chart, or upgrades to it, and waits until every Deployment is available."""
+    install(site, ROOT / "charts" / "edgemodel", chart_values(site, images), BUILD / "values.json")
+
+
+def install(site: Site, chart: Path, values: dict[str, Any], file: Path) -> None:
+    """Installs a chart, or upgrades to it, with ``values``, which it writes to ``file``; waits as ``install_chart``."""
+    file.write_text(json.dumps(values, indent=2))
+    command = ["upgrade", "--install", RELEASE, str(chart), "--namespace", SYSTEM_NAMESPACE, "--create-namespace"]
+    site.run("helm", *command, "--values", str(file), "--wait", "--timeout", "3m", timeout=210)
 
 
 def push_example(site: Site, folder: str, *files: Path) -> dict[str, str]:
