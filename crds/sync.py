@@ -1,7 +1,8 @@
 """Writes what is generated in the CRDs, and the chart's copy of them: ``python crds/sync.py``; with ``--check``, only
 compares.
 
-What they say of compression steps is made from the steps (generated.py).
+What they say of compression steps is made from the steps (generated.py), and so is what the operator knows of the
+compressor without importing it (facts.py).
 
 The copies are templates and not in a chart's ``crds/`` folder, because Helm never upgrades what lies
 there. They carry ``helm.sh/resource-policy: keep``: without it, uninstalling the chart would delete every
@@ -11,9 +12,11 @@ EdgeModel of the cluster.
 import sys
 from pathlib import Path
 
+from facts import facts
 from generated import with_generated_parts
 
 HERE = Path(__file__).resolve().parent
+FACTS = HERE.parent / "operator" / "edgemodel" / "compressor_facts.py"
 COPIES = HERE.parent / "charts" / "edgemodel" / "templates" / "crds"
 
 HEAD = "{{- if .Values.crds.install }}\n# Generated from crds/%s by `python crds/sync.py`: change it there.\n"
@@ -34,8 +37,13 @@ def copy_of(name: str, text: str) -> str:
 
 def main(check: bool) -> int:
     originals = {path: with_generated_parts(path.read_text()) for path in sorted(HERE.glob("*.yaml"))}
-    wanted = originals | {COPIES / path.name: copy_of(path.name, text) for path, text in originals.items()}
+    wanted = (
+        originals
+        | {FACTS: facts()}
+        | {COPIES / path.name: copy_of(path.name, text) for path, text in originals.items()}
+    )
     present = {path: path.read_text() for folder in (HERE, COPIES) for path in folder.glob("*.yaml")}
+    present[FACTS] = FACTS.read_text()
     differing = sorted(path for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path))
     if check:
         if differing:

@@ -7,17 +7,29 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from edge_cli.report import REPORTS
 from edge_cli.verb import UsageError, Verb, add_credentials_option
+from edgemodel import reasons
+from edgemodel.budget import Budget, parse_budget
+from edgemodel.compression_request import (
+    DATASETS,
+    EVALUATION_TASKS,
+    EXPORTED_PROGRAM,
+    ONNX,
+    SAFETENSORS,
+    CompressionRequest,
+    EvaluationSettings,
+    Recipe,
+    Source,
+)
 from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
-from edgemodel.digest import canonical_json
 from edgemodel.errors import Stalled
-from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE, short_hash
-from edgemodel.spec import DATASETS, SAFETENSORS, EdgeModelSpec, parse_spec
-from edgemodel.task import AUTO, EVALUATION_TASKS, Location, Recipe
+from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE
+from edgemodel.spec import EdgeModelSpec, parse_spec
 
 EXAMPLES = """\
 examples:
@@ -37,18 +49,20 @@ steps.yaml:
 def run(options: argparse.Namespace) -> int:
     """Compresses one variant into a folder. If the budget is missed, only the reports are left there."""
     from edge_compressor import pipeline  # numpy and onnxruntime take a second, which --help need not
+    from edge_compressor.checkpoints.store import CheckpointFolder
     from edge_compressor.progress import Progress
     from edge_compressor.registries.access import RegistryAccess
     from edge_compressor.sources.fetcher import Fetcher
 
-    order = _order(options)
+    request, name = _request(options)
     output: Path = options.output
     _check_output(output, overwrite=options.overwrite)
     progress = Progress(sys.stderr)
     access = RegistryAccess(docker_config=options.config, plain_http_hosts=tuple(options.plain_http))
     fetcher = Fetcher(access, progress, local_paths=True)
+    checkpoints = CheckpointFolder(options.checkpoints) if options.checkpoints else None
     with tempfile.TemporaryDirectory(prefix="edgemodel-") as scratch:
-        (result,) = pipeline.run(order, fetcher, Path(scratch) / "work", progress)
+        (result,) = pipeline.run(request, name, fetcher, Path(scratch) / "work", progress, checkpoints=checkpoints)
         reason = result.decision.reason
         if reason is not None:
             for file in result.folder.iterdir():
@@ -65,54 +79,46 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _order(options: argparse.Namespace) -> Any:
-    """Returns the pipeline's Order that the command line and its manifest describe. Raises UsageError."""
-    from edge_compressor.checkpoints.store import CheckpointFolder
-    from edge_compressor.pipeline import Order
-
+def _request(options: argparse.Namespace) -> tuple[CompressionRequest, str]:
+    """Returns the request that the command line and its manifest describe, and the model's name. Raises UsageError."""
     manifest = _read(options.file) if options.file else None
-    spec = _spec(manifest, options.file) if manifest is not None else None
-    source = Location(options.source, options.digest) if options.source else spec and spec.source.location
-    if not source:
+    given = _spec(manifest, options.file).request if manifest is not None else None
+    if options.source:
+        states = given.source.stateful_inputs if given else {}
+        source = Source(options.source, options.digest, _format(options.source), stateful_inputs=states)
+    elif given is not None:
+        source = given.source
+    else:
         raise UsageError("name a model: --source, or a manifest with -f")
-    source_format = _format(source.uri) if options.source else spec.source.format if spec else "ONNX"
-    if source_format == SAFETENSORS:
-        raise UsageError(_by_hand(source.uri, spec.source.converter if spec else None))
+    if source.format == SAFETENSORS:
+        raise UsageError(_by_hand(source.uri, given.source.converter if given else None))
     if options.steps:
-        steps, budget = _steps(_read(options.steps), options.steps)
-    elif spec is not None:
-        steps, budget = _variant_steps(spec, options.variant), spec.compression.budget
+        steps, limits = _steps(_read(options.steps), options.steps)
+        base = replace(given or CompressionRequest(source), budget=Budget())
+    elif given is not None:
+        steps, limits, base = _variant_steps(given, options.variant), {}, given
     else:
         raise UsageError("name the steps: --steps, or a manifest with -f")
-    budget = budget | _budget(options.budget)
-    datasets = {use: source.location for use, source in spec.datasets.items()} if spec else {}
-    datasets |= {use: Location(path) for use in DATASETS if (path := getattr(options, use))}
-    evaluation = _evaluation(manifest)
-    teacher = Location(options.teacher) if options.teacher else spec and spec.teacher and spec.teacher.location
     name = options.name or (manifest or {}).get("metadata", {}).get("name") or Path(source.uri).stem or "model"
-    read = {"source": source, **datasets, **({"teacher": teacher} if teacher else {})}
-    inputs = {use: [place.uri, place.digest] for use, place in read.items()}
-    states = _states(options.stateful_input) or (spec.source.stateful_inputs if spec else {})
-    return Order(
-        model=name,
-        fingerprint=short_hash(canonical_json([inputs, list(steps), *([states] if states else [])]).decode(), 16),
-        source=source,
-        datasets=datasets,
-        teacher=teacher or None,
-        checkpoints=CheckpointFolder(options.checkpoints) if options.checkpoints else None,
-        teacher_format=_format(options.teacher)
-        if options.teacher
-        else spec.teacher.format
-        if spec and spec.teacher
-        else "ONNX",
+    evaluation = base.evaluation
+    request = CompressionRequest(
+        source=replace(source, stateful_inputs=_states(options.stateful_input) or source.stateful_inputs),
         recipes=(Recipe(options.variant or DEFAULT_VARIANT, tuple(steps)),),
-        budget=budget,
+        datasets=base.datasets | {use: Source(path) for use in DATASETS if (path := getattr(options, use))},
+        teacher=Source(options.teacher, format=_format(options.teacher)) if options.teacher else base.teacher,
+        budget=_with_limits(base.budget, limits | _budget(options.budget)),
+        evaluation=EvaluationSettings(options.task or evaluation.task, options.tolerance or evaluation.tolerance),
         golden_items=options.golden_items,
-        task=options.task or evaluation.get("task") or AUTO,
-        tolerance=options.tolerance or evaluation.get("tolerance"),
-        states=states,
-        source_format=source_format,
     )
+    return request, name
+
+
+def _with_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
+    """Returns ``budget`` with ``limits``, as a manifest has them, in place of its own. Raises Stalled(InvalidSpec)."""
+    try:
+        return parse_budget(budget.to_json() | limits)
+    except ValueError as error:
+        raise Stalled(reasons.INVALID_SPEC, str(error)) from error
 
 
 def _states(given: Sequence[str]) -> dict[str, str]:
@@ -132,14 +138,8 @@ def _spec(manifest: Any, file: Path) -> EdgeModelSpec:
         raise UsageError(f"{file}: spec lacks or has a wrong {error}") from error
 
 
-def _evaluation(manifest: Any) -> dict[str, Any]:
-    """Returns ``spec.compression.evaluation``; empty if the manifest has none."""
-    compression = ((manifest or {}).get("spec") or {}).get("compression") or {}
-    return compression.get("evaluation") or {}
-
-
-def _variant_steps(spec: EdgeModelSpec, variant: str | None) -> Sequence[dict[str, Any]]:
-    by_name = {item.name: item.steps for item in spec.variants}
+def _variant_steps(request: CompressionRequest, variant: str | None) -> Sequence[dict[str, Any]]:
+    by_name = {recipe.variant: recipe.steps for recipe in request.recipes}
     wanted = variant or DEFAULT_VARIANT
     if wanted not in by_name:
         raise UsageError(f"the manifest has no variant {wanted!r}, it has {', '.join(by_name)}")
@@ -155,7 +155,7 @@ def _steps(value: Any, file: Path) -> tuple[Sequence[dict[str, Any]], dict[str, 
 
 
 def _format(uri: str) -> str:
-    return {".pt2": "ExportedProgram", ".safetensors": SAFETENSORS}.get(Path(uri).suffix, "ONNX")
+    return {".pt2": EXPORTED_PROGRAM, ".safetensors": SAFETENSORS}.get(Path(uri).suffix, ONNX)
 
 
 def _by_hand(uri: str, converter: Converter | None) -> str:

@@ -1,4 +1,4 @@
-"""Source -> steps -> evaluate -> gate -> artifact folder, for every recipe of an order.
+"""Source -> steps -> evaluate -> gate -> artifact folder, for every recipe of a request.
 
 Publishing is not done here: the caller does it once all recipes passed, so that a revision is whole or not
 there. A missed budget is a value (``Compressed.decision``), not an exception.
@@ -6,84 +6,45 @@ there. A missed budget is a value (``Compressed.decision``), not an exception.
 
 import contextlib
 import errno
-import functools
 import hashlib
 import importlib.metadata
 import io
 import platform
 import shutil
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_compressor import runtime
 from edge_compressor.checkpoints.store import Checkpoints
-from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
-from edge_compressor.evaluation import (
-    Evaluation,
-    Evaluator,
-    LatencyComparison,
-    instruction_sets,
-    stateful,
-    time_both,
-    zstd_size,
-)
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
-from edge_compressor.gate import Budget, GateResult, Measurements, judge, parse_budget
+from edge_compressor.gate import GateResult, Measurements, judge
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
-from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
+from edge_compressor.sources.fetcher import Fetches
 from edge_compressor.steps import Form, PlannedStep, StepContext, plan
+from edge_compressor.workspace import Workspace, to_onnx
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.compression_request import CompressionRequest, Recipe
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import GOLDEN_FILE
-from edgemodel.task import AUTO, Location, Recipe
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
 TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
 """Of an image that the others are not in: only where the source is a program."""
-DATASETS: Final[tuple[Use, ...]] = ("calibration", "evaluation", "training", "unlabeled")
 NEEDED: Final = {
     "calibration": "typical inputs, no labels",
     "evaluation": "inputs and label; every other sample is to choose by, the rest to report on",
     "training": "inputs and label, none of them in the evaluation set",
     "unlabeled": "inputs of the domain where the model will serve, no labels",
 }
-ALONG_SEQUENCES: Final = ("calibration", "evaluation")
-"""Sets whose samples are sequences where the model has a state; training takes steps as they are."""
-MAX_STEPS: Final = 2048
-SUFFIXES: Final = {Form.ONNX: ".onnx", Form.PROGRAM: ".pt2"}
 _FEEDS_TIMED = 16
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be compressed, whoever asks."""
-
-    model: str
-    fingerprint: str
-    source: Location
-    datasets: Mapping[str, Location]
-    """By ``edge_compressor.sources.fetcher.Use``; those that are not there are not given."""
-    recipes: tuple[Recipe, ...]
-    budget: dict[str, Any]
-    golden_items: int = 64
-    source_format: str = "ONNX"
-    teacher: Location | None = None
-    checkpoints: Checkpoints | None = None
-    """Where training keeps how far it is; None: nowhere."""
-    task: str = AUTO
-    """One of ``edgemodel.task.EVALUATION_TASKS``."""
-    tolerance: str | None = None
-    """Of Regression: the largest error that is right, a decimal text in the unit of the labels; None: its default."""
-    states: Mapping[str, str] = field(default_factory=dict)
-    """By input of the source: its output that is this input at the next step."""
-    teacher_format: str = "ONNX"
 
 
 @dataclass(frozen=True)
@@ -99,33 +60,28 @@ class Compressed:
     latency: LatencyComparison | None
 
 
-@dataclass(frozen=True)
-class FetchedDataset:
-    """A data set, with where it is from."""
+def run(
+    request: CompressionRequest,
+    model: str,
+    fetcher: Fetches,
+    work: Path,
+    progress: Progress,
+    *,
+    checkpoints: Checkpoints | None = None,
+) -> tuple[Compressed, ...]:
+    """Returns what came of each recipe of ``request``, in order; ``work`` is an empty folder.
 
-    dataset: Dataset
-    fetched: Fetched
-
-    def to_json(self) -> dict[str, Any]:
-        return {"uri": self.fetched.uri, "digest": self.fetched.digest, **describe(self.dataset)}
-
-
-def run(order: Order, fetcher: Fetches, work: Path, progress: Progress) -> tuple[Compressed, ...]:
-    """All recipes of ``order``, in order; ``work`` is an empty folder.
-
+    ``model`` is the model's name. ``checkpoints``: where training keeps how far it is; None: nowhere.
     Raises Stalled or Transient, whose message names the cause; MemoryError passes through.
     """
-    for what, given in (("source", order.source_format), ("teacher", order.teacher_format)):
+    teacher = request.teacher.format if request.teacher else Form.ONNX
+    for what, given in (("source", request.source.model_format), ("teacher", teacher)):
         if given not in set(Form):
             wanted = " or ".join(Form)
             raise Stalled(reasons.SOURCE_INVALID, f"{what}: format {given} is not supported, want {wanted}")
-    try:
-        budget = parse_budget(order.budget)
-    except ValueError as error:
-        raise Stalled(reasons.INVALID_SPEC, str(error)) from error
-    planned = [(recipe, plan(recipe.steps, Form(order.source_format))) for recipe in order.recipes]
-    _refuse_without_data(planned, order.datasets)
-    bench = _Bench.set_up(order, fetcher, work, progress)
+    planned = [(recipe, plan(recipe.steps, Form(request.source.model_format))) for recipe in request.recipes]
+    _refuse_without_data(planned, request.datasets)
+    pipeline = _Pipeline(model, Workspace.set_up(request, fetcher, work, progress, checkpoints))
     done: dict[bytes, _Result] = {}
     compressed = []
     for number, (recipe, steps) in enumerate(planned):
@@ -133,8 +89,8 @@ def run(order: Order, fetcher: Fetches, work: Path, progress: Progress) -> tuple
         progress.variant = recipe.variant if len(planned) > 1 else ""
         with _naming(progress.variant):
             if key not in done:
-                done[key] = bench.compress(steps, budget, work / f"recipe-{number}")
-            compressed.append(bench.finish(done[key], order, recipe.variant, work / "artifacts" / recipe.variant))
+                done[key] = pipeline.compress(steps, work / f"recipe-{number}")
+            compressed.append(pipeline.finish(done[key], recipe.variant, work / "artifacts" / recipe.variant))
     return tuple(compressed)
 
 
@@ -159,71 +115,18 @@ class _Result:
 
 
 @dataclass
-class _Bench:
-    """What all recipes share: source and data sets, and what was measured of the source already."""
+class _Pipeline:
+    """Recipes on one workspace, one after the other."""
 
-    source: OnnxModel
-    """As ONNX, whatever it was given as."""
-    program: Path | None
-    """The source as it was given, where that was an ExportedProgram."""
-    teacher: Path | None
-    fetched: Fetched
-    source_zstd_bytes: int
-    datasets: Mapping[Use, FetchedDataset]
-    golden_items: int
-    progress: Progress
-    checkpoints: Checkpoints | None
-    evaluator: Evaluator
+    model: str
+    space: Workspace
 
-    @classmethod
-    def set_up(cls, order: Order, fetcher: Fetches, work: Path, progress: Progress) -> "_Bench":
-        evaluator = Evaluator(progress, order.task, order.tolerance)
-        work.mkdir(parents=True, exist_ok=True)
-        fetched = fetcher.fetch(order.source, "source", work / f"source{SUFFIXES[Form(order.source_format)]}")
-        progress.say(f"checking the source, {fetched.path.stat().st_size} bytes")
-        what, reason = "source", reasons.SOURCE_INVALID
-        if fetched.converter is not None:
-            what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
-        program = None
-        if order.source_format == Form.PROGRAM:
-            program = fetched.path
-            source = check_model(_to_onnx(program, work / "source.onnx", what, reason), what=what, reason=reason)
-        else:
-            source = check_model(fetched.path, what=what, reason=reason)
-        stateful.check(source, order.states)
-        teacher = None
-        if order.teacher is not None:
-            to = work / f"teacher{SUFFIXES[Form(order.teacher_format)]}"
-            teacher = fetcher.fetch(order.teacher, "teacher", to).path
-        datasets: dict[Use, FetchedDataset] = {}
-        for use in DATASETS:
-            if use in order.datasets:
-                file = fetcher.fetch(order.datasets[use], use, work / f"{use}.npz")
-                states = order.states if use in ALONG_SEQUENCES else None
-                dataset = load_dataset(file.path, source, work / use, what=WHAT[use], states=states)
-                file.path.unlink()  # unpacked by now; two copies of a large set may not fit
-                progress.say(f"{WHAT[use]}: {dataset.size} samples")
-                datasets[use] = FetchedDataset(dataset, file)
-        progress.say("compressing the source with zstd, for comparison")
-        size = zstd_size(source.path)
-        return cls(
-            source,
-            program,
-            teacher,
-            fetched,
-            size,
-            datasets,
-            order.golden_items,
-            progress,
-            order.checkpoints,
-            evaluator,
-        )
-
-    def compress(self, steps: tuple[PlannedStep, ...], budget: Budget, folder: Path) -> _Result:
+    def compress(self, steps: tuple[PlannedStep, ...], folder: Path) -> _Result:
+        space, budget = self.space, self.space.request.budget
         selection, report = self._split(steps)
-        artifact, history = self._apply(steps, folder, selection, budget)
+        artifact, history = self._apply(steps, folder, selection)
         evaluated, latency = self._evaluate(artifact, report), self._time(artifact, report)
-        same_file = artifact.digest == self.source.digest
+        same_file = artifact.digest == self.space.source.digest
         decision = judge(
             Measurements(
                 answers=evaluated.answers if evaluated else None,
@@ -237,42 +140,42 @@ class _Bench:
             budget,
         )
         for check in decision.checks:
-            self.progress.say(f"{check.verdict}: {check.message}")
-        zstd_bytes = self.source_zstd_bytes if same_file else zstd_size(artifact.path)
+            self.space.progress.say(f"{check.verdict}: {check.message}")
+        zstd_bytes = self.space.source_zstd_bytes if same_file else zstd_size(artifact.path)
         weights = instruction_sets.weight_range(artifact.path)
         if warning := instruction_sets.warning(weights, history):
-            self.progress.say(f"warning: {warning}")
-        golden = record_golden(artifact, report, self.golden_items, folder / GOLDEN_FILE)
+            self.space.progress.say(f"warning: {warning}")
+        golden = record_golden(artifact, report, self.space.request.golden_items, folder / GOLDEN_FILE)
         evidence = {
             "source": {
-                **_describe_file(self.source.path, self.source.digest, self.source_zstd_bytes),
-                "uri": self.fetched.uri,
-                **({"converter": dict(self.fetched.converter)} if self.fetched.converter else {}),
+                **_describe_file(self.space.source.path, self.space.source.digest, self.space.source_zstd_bytes),
+                "uri": self.space.fetched.uri,
+                **({"converter": dict(self.space.fetched.converter)} if self.space.fetched.converter else {}),
             },
             "artifact": _describe_file(artifact.path, artifact.digest, zstd_bytes),
             "steps": history,
-            "datasets": {use: item.to_json() for use, item in self.datasets.items()},
-            "notes": [*self._notes(selection), *([warning] if warning else [])],
+            "datasets": {use: item.to_json() for use, item in self.space.datasets.items()},
+            "notes": [*space.notes(selection), *([warning] if warning else [])],
             "evaluation": evaluated.to_json() if evaluated else None,
             "weightRange": weights.to_json(),
             "latency": _latency_json(latency),
-            "budget": {"limits": _limits(budget), "checks": [check.to_json() for check in decision.checks]},
+            "budget": {"limits": budget.to_json(), "checks": [check.to_json() for check in decision.checks]},
             "hardware": runtime.hardware(),
-            "libraries": _libraries((*LIBRARIES, *(TRAINING_LIBRARIES if self.program else ()))),
+            "libraries": _libraries((*LIBRARIES, *(TRAINING_LIBRARIES if self.space.program else ()))),
         }
         return _Result(folder, artifact, decision, evidence, evaluated, latency, golden)
 
-    def finish(self, result: _Result, order: Order, variant: str, folder: Path) -> Compressed:
+    def finish(self, result: _Result, variant: str, folder: Path) -> Compressed:
         """The artifact's folder for one variant."""
         folder.mkdir(parents=True)
         shutil.copyfile(result.artifact.path, folder / result.artifact.published_name)
         if result.golden is not None:
             shutil.copyfile(result.folder / GOLDEN_FILE, folder / GOLDEN_FILE)
         manifest = ArtifactManifest(
-            model=order.model,
-            fingerprint=order.fingerprint,
+            model=self.model,
+            fingerprint=self.space.request.fingerprint,
             variant=variant,
-            source_digest=self.fetched.digest,
+            source_digest=self.space.fetched.digest,
             artifact_digest=result.artifact.digest,
             inputs=result.artifact.inputs,
             outputs=result.artifact.outputs,
@@ -287,23 +190,14 @@ class _Bench:
             manifest=manifest,
             decision=result.decision,
             size_bytes=result.artifact.size_bytes,
-            source_size_bytes=self.source.size_bytes,
+            source_size_bytes=self.space.source.size_bytes,
             evaluation=result.evaluation,
             latency=result.latency,
         )
 
-    def _of(self, use: Use) -> Dataset | None:
-        return self.datasets[use].dataset if use in self.datasets else None
-
-    @functools.cached_property
-    def _calibration(self) -> Dataset | None:
-        """Of sequences: steps, each with the state that the source has there."""
-        given = self._of("calibration")
-        return None if given is None else stateful.steps_of(given, self.source, MAX_STEPS, "source")
-
     def _split(self, steps: tuple[PlannedStep, ...]) -> tuple[Dataset | None, Dataset | None]:
         """(what a step may choose by, what the result is measured on): they share no sample."""
-        evaluation = self._of("evaluation")
+        evaluation = self.space.dataset("evaluation")
         if evaluation is None or not any(step.step.selects for step in steps):
             return None, evaluation
         if evaluation.size < 2:
@@ -312,31 +206,30 @@ class _Bench:
         return evaluation.halves()
 
     def _apply(
-        self, steps: tuple[PlannedStep, ...], folder: Path, selection: Dataset | None, budget: Budget
+        self, steps: tuple[PlannedStep, ...], folder: Path, selection: Dataset | None
     ) -> tuple[OnnxModel, list[dict[str, Any]]]:
         folder.mkdir()
-        program, current, history = self.program, self.source, []
+        space = self.space
+        program, current, history = space.program, space.source, []
         for number, step in enumerate(steps):
-            self.progress.begin_step(step.name, step.step.type, number, len(steps))
+            self.space.progress.begin_step(step.name, step.step.type, number, len(steps))
             own = folder / f"step-{number}"
             own.mkdir()
             notes: dict[str, Any] = {}
             context = StepContext(
                 name=step.name,
                 folder=own,
-                calibration=self._calibration,
-                progress=self.progress,
-                source=self.source,
+                calibration=space.calibration,
+                progress=space.progress,
+                request=space.request.only(step.step.reads),
+                source=space.source,
                 selection=selection,
-                training=self._of("training"),
-                unlabeled=self._of("unlabeled"),
-                teacher=self.teacher,
-                program=self.program,
-                budget=budget,
-                task=self.evaluator.task,
-                tolerance=self.evaluator.tolerance,
+                training=space.dataset("training"),
+                unlabeled=space.dataset("unlabeled"),
+                teacher=space.teacher if "teacher" in step.step.reads else None,
+                program=space.program,
                 notes=notes,
-                checkpoints=self.checkpoints,
+                checkpoints=space.checkpoints,
                 key=self._key(steps[: number + 1]),
             )
             if program is not None and step.runs_on(Form.PROGRAM):
@@ -344,58 +237,37 @@ class _Bench:
                 program = None if step.step.ends_training else path
                 if program is not None:
                     what = f"step {step.name}: its result"
-                    path = _to_onnx(program, own / "exported.onnx", what, reasons.STEP_FAILED)
+                    path = to_onnx(program, own / "exported.onnx", what, reasons.STEP_FAILED)
             else:
                 program = None
                 path = _apply_step(step, Form.ONNX, current.path, context)
             current = check_model(path, what=f"step {step.name}: its result", reason=reasons.STEP_FAILED)
-            check_same_interface(self.source, current)
-            self.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
+            check_same_interface(self.space.source, current)
+            self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})
         return current, history
 
     def _key(self, steps: Iterable[PlannedStep]) -> str:
-        read = {use: item.fetched.digest for use, item in self.datasets.items()}
-        teacher = digest_of_file(self.teacher) if self.teacher else None
-        what = [self.fetched.digest, read, teacher, [step.to_json() for step in steps]]
-        if self.fetched.converter is not None:
-            what.append(self.fetched.converter["digest"])
+        read = {use: item.fetched.digest for use, item in self.space.datasets.items()}
+        teacher = digest_of_file(self.space.teacher) if self.space.teacher else None
+        what = [self.space.fetched.digest, read, teacher, [step.to_json() for step in steps]]
+        if self.space.fetched.converter is not None:
+            what.append(self.space.fetched.converter["digest"])
         return hashlib.sha256(canonical_json(what)).hexdigest()
 
     def _evaluate(self, artifact: OnnxModel, dataset: Dataset | None) -> Evaluation | None:
-        return None if dataset is None else self.evaluator.evaluate(self.source, artifact, dataset)
+        return None if dataset is None else self.space.evaluator.evaluate(self.space.source, artifact, dataset)
 
     def _time(self, artifact: OnnxModel, dataset: Dataset | None) -> LatencyComparison | None:
         feeds = sample_feeds(artifact, dataset, _FEEDS_TIMED)
         if not feeds:
             return None
         try:
-            return time_both(self.source, artifact, feeds, self.progress)
+            return time_both(self.space.source, artifact, feeds, self.space.progress)
         except EdgeModelError:
             if dataset is None:  # made-up inputs need not make sense to a model
                 return None
             raise
-
-    def _notes(self, selection: Dataset | None) -> list[str]:
-        """What a reader should know before believing the figures: sets that should be disjoint and are not."""
-        notes = []
-        if selection is not None:
-            notes.append(f"{selection.size} samples of the evaluation set were used to choose, the others are reported")
-        evaluation = self._of("evaluation")
-        for use in ("calibration", "training"):
-            other = self._of(use)
-            if other is None or evaluation is None:
-                continue
-            if shared := shared_samples(other, evaluation):
-                notes.append(f"{shared} of {evaluation.size} samples of the evaluation set are in the {use} set too")
-        return notes
-
-
-def _to_onnx(program: Path, to: Path, what: str, reason: str) -> Path:
-    """Raises Stalled with ``reason``."""
-    from edge_compressor.training import program as programs  # torch, which ONNX sources do without
-
-    return programs.to_onnx(program, to, what=what, reason=reason)
 
 
 @contextlib.contextmanager
@@ -453,19 +325,6 @@ def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:
 
 def _describe_file(path: Path, digest: str, zstd_bytes: int) -> dict[str, Any]:
     return {"digest": digest, "sizeBytes": path.stat().st_size, "zstdBytes": zstd_bytes}
-
-
-def _limits(budget: Budget) -> Mapping[str, Any]:
-    def text(number: Decimal | None) -> str | None:
-        return None if number is None else str(number)
-
-    return {
-        "maxAccuracyDropPercent": text(budget.max_accuracy_drop_percent),
-        "minAccuracyPercent": text(budget.min_accuracy_percent),
-        "maxSizeBytes": budget.max_size_bytes,
-        "maxLatencyMilliseconds": text(budget.max_latency_milliseconds),
-        "whenInconclusive": budget.when_inconclusive,
-    }
 
 
 def _libraries(names: Iterable[str]) -> dict[str, str]:

@@ -10,40 +10,16 @@ from functools import cached_property
 from typing import Any
 
 from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
-from edgemodel.converter import Converter
+from edgemodel.compression_request import EXPORTED_PROGRAM, SAFETENSORS, CompressionRequest, parse_request
 from edgemodel.digest import canonical_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
-from edgemodel.task import Location, Recipe
-
-EXPORTED_PROGRAM = "ExportedProgram"
-"""``torch.export``'s format, beside ONNX."""
-SAFETENSORS = "Safetensors"
-"""Weights alone, of which a converter of the user's makes a model of another format."""
-DATASETS = ("calibration", "evaluation", "training", "unlabeled")
+from edgemodel.plain import to_plain
 
 
 @dataclass(frozen=True)
-class Source:
-    uri: str
-    digest: str | None = None
-    format: str = "ONNX"
-    secret: str | None = None
-    converter: Converter | None = None
-    """Of SAFETENSORS, and of no other format."""
-    stateful_inputs: dict[str, str] = field(default_factory=dict)
-    """Maps each input of a stateful model to the output that feeds it at the next step."""
+class CompressionJobSettings:
+    """What the compression Job may use; what it is to do stands in the CompressionRequest."""
 
-    @property
-    def location(self) -> Location:
-        return Location(self.uri, self.digest)
-
-
-@dataclass(frozen=True)
-class Compression:
-    steps: tuple[dict[str, Any], ...] = ()
-    budget: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
-    """``task`` and ``tolerance``; what is not there is found out."""
     resources: dict[str, Any] = field(default_factory=dict)
     deadline: timedelta = timedelta(seconds=3600)
 
@@ -54,7 +30,6 @@ class Variant:
 
     name: str
     node_selector: dict[str, str]
-    steps: tuple[dict[str, Any], ...]
     resources: dict[str, Any]
 
 
@@ -109,14 +84,11 @@ class PreflightSpec:
 
 @dataclass(frozen=True)
 class EdgeModelSpec:
-    source: Source
+    request: CompressionRequest
+    """What is to be compressed, with a recipe for each of ``variants``."""
     node_selector: dict[str, str]
     tolerations: tuple[dict[str, Any], ...] = ()
-    datasets: dict[str, Source] = field(default_factory=dict)
-    """By use: those of DATASETS that are given."""
-    teacher: Source | None = None
-    """What Distill learns from; None: the source."""
-    compression: Compression = Compression()
+    compression_job: CompressionJobSettings = CompressionJobSettings()
     variants: tuple[Variant, ...] = ()
     """Ends with the default variant, which matches every node."""
     serving: Serving = Serving()
@@ -126,21 +98,12 @@ class EdgeModelSpec:
     preflight: PreflightSpec | None = None
     """None: the first node that serves an artifact is the first of its kind that it runs on."""
 
-    @property
-    def recipes(self) -> tuple[Recipe, ...]:
-        return tuple(Recipe(variant.name, variant.steps) for variant in self.variants)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of what determines the artifacts before they exist: source, data sets and every variant's steps."""
-        return short_hash(canonical_json(self._artifact_inputs()).decode(), 16)
-
     @cached_property
     def revision_hash(self) -> str:
         """Hash of what a node runs: the fingerprint's inputs and the serving template, tolerations included.
 
         What is added here later must be left out while it has its default: another hash of an unchanged spec would
-        roll out every model at the operator's upgrade.
+        roll out every model when the operator is upgraded.
 
         Waves, limits, selectors and the preflight are not in it, so that tuning them starts nothing. The retry token
         is: changing it makes a rejected revision a new one.
@@ -158,74 +121,48 @@ class EdgeModelSpec:
             serving["shadowReplay"] = self.serving.shadow_replay_max_requests
         if self.tolerations:
             serving["tolerations"] = list(self.tolerations)
-        return short_hash(canonical_json([self._artifact_inputs(), serving]).decode(), 10)
+        return short_hash(canonical_json([self.request.determining(), serving]).decode(), 10)
 
     @cached_property
     def attempt_hash(self) -> str:
         """Hash of what a compression Job does and may read: a relaxed budget is judged anew, a new Secret is tried."""
-        compression = self.compression
+        request, job = self.request, self.compression_job
         what = [
-            self._artifact_inputs(),
-            [source.secret if source is not None else None for source in self._sources().values()],
-            compression.budget,
-            compression.resources,
-            compression.deadline.total_seconds(),
+            request.determining(),
+            {use: source.secret for use, source in request.sources.items()},
+            to_plain(request.budget),
+            to_plain(request.evaluation),
+            job.resources,
+            job.deadline.total_seconds(),
             self.rollout.retry_token,
-            *([compression.evaluation] if compression.evaluation else []),
-            *([self.source.converter.resources] if self.source.converter else []),
+            *([request.source.converter.resources] if request.source.converter else []),
         ]
         return short_hash(canonical_json(what).decode(), 10)
 
     @property
     def needs_torch(self) -> bool:
         """Whether its compression Job reads an ExportedProgram, or runs a converter, which mostly writes one."""
-        models = (self.source, self.teacher)
+        models = (self.request.source, self.request.teacher)
         return any(model is not None and model.format in (EXPORTED_PROGRAM, SAFETENSORS) for model in models)
-
-    @property
-    def read_by_job(self) -> dict[str, Source]:
-        """All that the compression Job reads, by use."""
-        return {use: source for use, source in self._sources().items() if source is not None}
-
-    def _sources(self) -> dict[str, Source | None]:
-        """By use. Those that came later are left out where they are not given: hashes stay what they were."""
-        sources: dict[str, Source | None] = {"source": self.source}
-        sources |= {use: self.datasets.get(use) for use in ("calibration", "evaluation")}
-        return sources | self.datasets | ({"teacher": self.teacher} if self.teacher else {})
-
-    def _artifact_inputs(self) -> dict[str, Any]:
-        places = {use: [source.uri, source.digest] if source else None for use, source in self._sources().items()}
-        recipes = {recipe.variant: list(recipe.steps) for recipe in self.recipes}
-        teacher = {"teacherFormat": self.teacher.format} if self.teacher else {}
-        converter = {"converter": self.source.converter.to_json()} if self.source.converter else {}
-        stateful = {"statefulInputs": self.source.stateful_inputs} if self.source.stateful_inputs else {}
-        return {**places, "format": self.source.format, "recipes": recipes, **teacher, **converter, **stateful}
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
-    """``spec`` of a manifest that the schema has let through. Raises KeyError when it has not."""
-    datasets = spec.get("datasets") or {}
+    """Returns the ``spec`` of a manifest. Raises KeyError, TypeError or ValueError for one that the schema refuses."""
     compression = spec.get("compression") or {}
     placement = spec.get("placement") or {}
     serving = spec.get("serving") or {}
-    steps = tuple(compression.get("steps") or ())
     resources = serving.get("resources") or {}
     return EdgeModelSpec(
-        source=_source(spec["source"]),
+        request=parse_request(spec),
         node_selector=dict(placement.get("nodeSelector") or {}),
         tolerations=tuple(placement.get("tolerations") or ()),
-        datasets={use: _source(datasets[use]) for use in DATASETS if use in datasets},
-        teacher=_source(compression["teacher"]) if "teacher" in compression else None,
-        compression=Compression(
-            steps=steps,
-            budget=dict(compression.get("budget") or {}),
-            evaluation=dict(compression.get("evaluation") or {}),
+        compression_job=CompressionJobSettings(
             resources=dict(compression.get("resources") or {}),
             deadline=timedelta(seconds=compression.get("deadlineSeconds", 3600)),
         ),
         variants=(
-            *(_variant(item, steps, resources) for item in spec.get("variants") or ()),
-            Variant(DEFAULT_VARIANT, {}, steps, resources),
+            *(_variant(item, resources) for item in spec.get("variants") or ()),
+            Variant(DEFAULT_VARIANT, {}, resources),
         ),
         serving=Serving(
             port=serving.get("port", 8080),
@@ -242,34 +179,9 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
     )
 
 
-def _source(value: dict[str, Any]) -> Source:
-    return Source(
-        uri=value["uri"],
-        digest=value.get("digest"),
-        format=value.get("format", "ONNX"),
-        secret=(value.get("secretRef") or {}).get("name"),
-        converter=_converter(value["converter"]) if "converter" in value else None,
-        stateful_inputs={item["input"]: item["output"] for item in value.get("statefulInputs") or ()},
-    )
-
-
-def _converter(value: dict[str, Any]) -> Converter:
-    return Converter(
-        image=value["image"],
-        args=tuple(value.get("args") or ()),
-        writes=value.get("writes", EXPORTED_PROGRAM),
-        resources=dict(value.get("resources") or {}),
-    )
-
-
-def _variant(value: dict[str, Any], steps: tuple[dict[str, Any], ...], resources: dict[str, Any]) -> Variant:
-    own = value.get("compression") or {}
-    return Variant(
-        name=value["name"],
-        node_selector=dict(value["nodeSelector"]),
-        steps=tuple(own["steps"]) if "steps" in own else steps,
-        resources=(value.get("serving") or {}).get("resources") or resources,
-    )
+def _variant(value: dict[str, Any], resources: dict[str, Any]) -> Variant:
+    own = (value.get("serving") or {}).get("resources")
+    return Variant(name=value["name"], node_selector=dict(value["nodeSelector"]), resources=own or resources)
 
 
 def _preflight(value: dict[str, Any]) -> PreflightSpec:

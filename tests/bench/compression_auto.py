@@ -16,12 +16,13 @@ from typing import Any
 from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import stateful
-from edge_compressor.gate import Budget
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import NOISE, Pace, SearchTrial, Trials
 from edge_compressor.steps import STEPS, StepContext, plan
+from edgemodel.budget import Budget
+from edgemodel.compression_request import CompressionRequest, Source
 from edgemodel.errors import EdgeModelError
 from tests.bench import compression_models, compression_peers
 from tests.bench.compression_models import Case
@@ -72,7 +73,8 @@ def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
     limit = case.limit_percent
     labelled = "label" in case.evaluation
     budget = Budget(max_accuracy_drop_percent=limit) if labelled else Budget()
-    context = StepContext("auto", folder, calibration, progress, source=source, selection=selection, budget=budget)
+    request = CompressionRequest(Source(str(case.model)), budget=budget)
+    context = StepContext("auto", folder, calibration, progress, request, source=source, selection=selection)
     evaluator = evaluation.Evaluator(progress)
     judge = Trials(source, report, Budget(), limit, case.settings.get("agreement", "Close"), evaluator)
     zstd_bytes = evaluation.zstd_size(source.path)

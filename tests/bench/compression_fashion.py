@@ -16,11 +16,10 @@ import numpy as np
 
 from edge_compressor import pipeline
 from edge_compressor.checkpoints.store import CheckpointFolder
-from edge_compressor.pipeline import Order
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
-from edgemodel.task import Location, Recipe
+from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
 from tests.support import manifests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,17 +111,14 @@ def measure(
     cache: Path | None = None,
 ) -> Run:
     """``cache``: where a training that was broken off goes on the next time."""
-    order = Order(
-        model="fashion-mnist",
-        fingerprint="bench",
-        source=Location(str(files["source"])),
-        datasets={use: Location(str(path)) for use, path in files.items() if use != "source"},
+    request = CompressionRequest(
+        source=Source(str(files["source"]), format=EXPORTED_PROGRAM),
+        datasets={use: Source(str(path)) for use, path in files.items() if use != "source"},
         recipes=(Recipe("default", tuple(steps)),),
-        budget={},
-        source_format="ExportedProgram",
-        checkpoints=CheckpointFolder(cache / "checkpoints") if cache else None,
     )
-    (made,) = pipeline.run(order, Fetcher(RegistryAccess(), progress, local_paths=True), work / "work", progress)
+    checkpoints = CheckpointFolder(cache / "checkpoints") if cache else None
+    fetcher = Fetcher(RegistryAccess(), progress, local_paths=True)
+    (made,) = pipeline.run(request, "fashion-mnist", fetcher, work / "work", progress, checkpoints=checkpoints)
     evidence = made.manifest.evidence
     source, artifact, drop = evidence["source"], evidence["artifact"], evidence["evaluation"]["accuracyDrop"]
     latency = evidence["latency"]

@@ -22,11 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_compressor import pipeline
-from edge_compressor.pipeline import Order
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
-from edgemodel.task import Location, Recipe
+from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
 from tests.bench.compression_fashion import step
 
 Array = NDArray[Any]
@@ -109,18 +108,14 @@ def _measure(
     import onnx
     import onnxruntime
 
-    order = Order(
-        model="speech",
-        fingerprint="bench",
-        source=Location(str(files[source])),
-        datasets={use: Location(str(files[use])) for use in ("training", "unlabeled", "evaluation")},
+    request = CompressionRequest(
+        source=Source(str(files[source]), format=EXPORTED_PROGRAM),
+        datasets={use: Source(str(files[use])) for use in ("training", "unlabeled", "evaluation")},
         recipes=(Recipe("default", tuple(steps)),),
-        budget={},
-        source_format="ExportedProgram",
-        teacher=Location(str(teacher)) if teacher else None,
-        teacher_format="ExportedProgram",
+        teacher=Source(str(teacher), format=EXPORTED_PROGRAM) if teacher else None,
     )
-    (made,) = pipeline.run(order, Fetcher(RegistryAccess(), progress, local_paths=True), work / "work", progress)
+    fetcher = Fetcher(RegistryAccess(), progress, local_paths=True)
+    (made,) = pipeline.run(request, "speech", fetcher, work / "work", progress)
     path = made.folder / "model.onnx"
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     right = []

@@ -80,7 +80,7 @@ seen = {
     "secrets": os.path.exists("/var/run/secrets"),
     "claims": os.path.exists("/claims"),
     "work": os.path.exists("/work"),
-    "task": "EDGEMODEL_TASK" in os.environ,
+    "input": "EDGEMODEL_JOB_INPUT" in os.environ,
     "writable": {path: writable(path) for path in ("/", "/exchange/in", "/exchange/out", "/tmp")},
 }
 sys.exit(json.dumps(seen))
@@ -101,7 +101,7 @@ def test_a_converter_sees_its_files_and_nothing_of_the_cluster(work: Workspace, 
         "secrets": False,
         "claims": False,
         "work": False,
-        "task": False,
+        "input": False,
         "writable": {
             "/": "Read-only file system",
             "/exchange/in": "Read-only file system",

@@ -474,7 +474,8 @@ class Simulation:
                     self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)
                 else:
                     reports = tuple(artifact_report(v.name) for v in self.parsed.variants)
-                    published = Published(DIGEST, reports, CONVERTER_DIGEST if self.parsed.source.converter else None)
+                    converter = self.parsed.request.source.converter
+                    published = Published(DIGEST, reports, CONVERTER_DIGEST if converter else None)
                     self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=published)
 
     def _end_preflights(self) -> None:

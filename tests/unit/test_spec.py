@@ -12,7 +12,7 @@ from tests.support.simulation import model_spec
 def test_an_unchanged_spec_keeps_its_hashes_so_that_an_upgrade_rolls_out_nothing() -> None:
     """When this fails, every model of every user would be rolled out anew: mend the hash, not the test."""
     plain = parse_spec(model_spec())
-    assert (plain.fingerprint, plain.revision_hash) == ("07c0c734b7101f4c", "3f3e9c58f8")
+    assert (plain.request.fingerprint, plain.revision_hash) == ("07c0c734b7101f4c", "3f3e9c58f8")
     step = {"name": "int8", "type": "QuantizeDynamic", "quantizeDynamic": {"perChannel": True, "reduceRange": True}}
     rich = parse_spec(
         model_spec(
@@ -22,7 +22,7 @@ def test_an_unchanged_spec_keeps_its_hashes_so_that_an_upgrade_rolls_out_nothing
             serving={"port": 9000, "strategy": "Recreate", "hostPort": 9000},
         )
     )
-    assert (rich.fingerprint, rich.revision_hash) == ("6280e384219e7aaa", "e1d902b62b")
+    assert (rich.request.fingerprint, rich.revision_hash) == ("6280e384219e7aaa", "e1d902b62b")
 
 
 def test_tolerations_and_the_retry_token_make_a_revision_and_no_artifact() -> None:
@@ -30,14 +30,14 @@ def test_tolerations_and_the_retry_token_make_a_revision_and_no_artifact() -> No
     tolerant = parse_spec(
         model_spec(placement={"nodeSelector": {"edge": "camera"}, "tolerations": [{"operator": "Exists"}]})
     )
-    assert tolerant.fingerprint == plain.fingerprint
+    assert tolerant.request.fingerprint == plain.request.fingerprint
     assert tolerant.revision_hash != plain.revision_hash
 
 
 def test_how_the_server_is_tuned_makes_a_revision_and_no_artifact() -> None:
     plain = parse_spec(model_spec())
     tuned = parse_spec(model_spec(serving={"tuning": {"maxBatchItems": 8}}))
-    assert tuned.fingerprint == plain.fingerprint
+    assert tuned.request.fingerprint == plain.request.fingerprint
     assert tuned.revision_hash != plain.revision_hash
     assert parse_spec(model_spec(serving={"tuning": {}})).revision_hash == plain.revision_hash
 
@@ -58,17 +58,17 @@ def with_converter(**changes: Any) -> EdgeModelSpec:
 )
 def test_another_converter_makes_another_artifact(changes: dict[str, Any]) -> None:
     first, other = with_converter(), with_converter(**changes)
-    assert first.fingerprint != other.fingerprint
+    assert first.request.fingerprint != other.request.fingerprint
     assert first.revision_hash != other.revision_hash
 
 
 def test_more_memory_for_a_converter_is_another_try_and_no_other_artifact() -> None:
     first, other = with_converter(), with_converter(resources={"limits": {"memory": "8Gi"}})
-    assert first.fingerprint == other.fingerprint
+    assert first.request.fingerprint == other.request.fingerprint
     assert first.revision_hash == other.revision_hash
     assert first.attempt_hash != other.attempt_hash
 
 
 def test_what_a_converter_writes_is_an_exported_program_where_nothing_is_said() -> None:
     source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": {"image": IMAGE}}
-    assert parse_spec(model_spec(source=source)).source.converter == Converter(IMAGE)
+    assert parse_spec(model_spec(source=source)).request.source.converter == Converter(IMAGE)

@@ -23,8 +23,8 @@ from edge_oci.manifests import list_tags
 from edge_oci.references import Reference
 from edge_oci.transport import Patience
 from edgemodel.digest import digest_of_file
+from edgemodel.job_input import PublishTarget
 from edgemodel.names import CHECKPOINT_TYPE, checkpoint_epochs, checkpoint_tag
-from edgemodel.task import Target
 
 PUSH_SECONDS: Final = 60.0
 PUSHING_SHARE: Final = 0.1
@@ -50,7 +50,7 @@ class CheckpointRegistry:
     def __init__(
         self,
         folder: Path,
-        target: Target,
+        target: PublishTarget,
         access: RegistryAccess,
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,

@@ -20,8 +20,8 @@ from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
+from edgemodel.compression_request import AUTO, EVALUATION_TASKS, EvaluationSettings
 from edgemodel.errors import Stalled
-from edgemodel.task import AUTO, EVALUATION_TASKS
 
 TASKS: Final[Mapping[str, Callable[[Decimal | None], EvaluationTask]]] = {
     "Classification": lambda tolerance: Classification(),
@@ -37,31 +37,30 @@ TASKS: Final[Mapping[str, Callable[[Decimal | None], EvaluationTask]]] = {
 class Evaluator:
     """Keeps what models answered, so that a source is asked once for all recipes.
 
-    ``task`` is one of ``edgemodel.task.EVALUATION_TASKS``; ``tolerance`` is for Regression, a decimal text above 0.
-    Raises Stalled(InvalidSpec) when they are not.
+    Raises Stalled(InvalidSpec) for a task that does not exist and a tolerance that is no decimal above 0.
     """
 
     progress: Progress
-    task: str = AUTO
-    tolerance: str | None = None
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     _known: dict[tuple[str, int, str], Answers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.task not in EVALUATION_TASKS:
+        task, tolerance = self.settings.task, self.settings.tolerance
+        if task not in EVALUATION_TASKS:
             wanted = ", ".join(EVALUATION_TASKS)
-            raise Stalled(reasons.INVALID_SPEC, f"evaluation.task is {self.task!r}, want one of {wanted}")
-        if self.tolerance is not None and not _positive(self.tolerance):
-            message = f"evaluation.tolerance is {self.tolerance!r}, want a decimal above 0, such as '0.5'"
+            raise Stalled(reasons.INVALID_SPEC, f"evaluation.task is {task!r}, want one of {wanted}")
+        if tolerance is not None and not _positive(tolerance):
+            message = f"evaluation.tolerance is {tolerance!r}, want a decimal above 0, such as '0.5'"
             raise Stalled(reasons.INVALID_SPEC, message)
 
     def evaluate(self, source: ModelFile, artifact: ModelFile, dataset: Dataset) -> Evaluation:
         """Raises Stalled: DatasetInvalid when set and task do not fit, otherwise as ``measuring.run``."""
-        name, why = self.task, "as set"
+        name, why, tolerance = self.settings.task, "as set", self.settings.tolerance
         if name == AUTO:
             if dataset.label is None:
                 return compare_values(source, artifact, dataset, self.progress)
             name, why = infer(dataset, _one_run(artifact, dataset))
-        task = TASKS[name](Decimal(self.tolerance) if self.tolerance else None)
+        task = TASKS[name](Decimal(tolerance) if tolerance else None)
         task.check(dataset)
         reason = incomparable(source, artifact)
         before = None if reason else self._answers(task, source, dataset, "source")

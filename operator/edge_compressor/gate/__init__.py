@@ -12,7 +12,6 @@ from edge_compressor.gate.answers import (
     own_interval,
     own_of,
 )
-from edge_compressor.gate.budget import Budget, parse_budget
 from edge_compressor.gate.judge import (
     GateResult,
     Measurements,
@@ -25,7 +24,6 @@ from edge_compressor.gate.judge import (
 from edge_compressor.gate.sample_size import samples_for_floor, samples_to_decide
 
 __all__ = [
-    "Budget",
     "GateResult",
     "Measurements",
     "Own",
@@ -43,7 +41,6 @@ __all__ = [
     "judge_size",
     "own_interval",
     "own_of",
-    "parse_budget",
     "samples_for_floor",
     "samples_to_decide",
 ]

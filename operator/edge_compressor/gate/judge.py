@@ -12,9 +12,9 @@ from decimal import Decimal
 from math import ceil
 
 from edge_compressor.gate.answers import Own, Paired, drop_interval, own_interval, own_of, share_right
-from edge_compressor.gate.budget import Budget
 from edge_compressor.gate.sample_size import above, against, samples_for_floor, samples_to_decide
 from edgemodel import reasons
+from edgemodel.budget import Budget
 from edgemodel.verdict import Check, Verdict
 
 

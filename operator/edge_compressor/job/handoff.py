@@ -16,10 +16,10 @@ from edge_compressor.datasets import check_npz
 from edge_compressor.formats.safetensors import check_safetensors
 from edge_compressor.sources.fetcher import WHAT, Fetched, Fetcher, Use, limit_bytes
 from edgemodel import reasons
+from edgemodel.compression_request import CompressionRequest, Source
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY, TRAINING_FILE, WEIGHTS_FILE, Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from edgemodel.task import Location, Task
 
 FILES: Final[dict[Use, str]] = {"source": WEIGHTS_FILE, "training": TRAINING_FILE}
 """What a converter may read, by use."""
@@ -35,16 +35,16 @@ class HandoffFolders:
     made: Path = Path(OUT_DIRECTORY)
 
 
-def hand_over(task: Task, fetcher: Fetcher, exchange: HandoffFolders) -> None:
+def hand_over(request: CompressionRequest, fetcher: Fetcher, folders: HandoffFolders) -> None:
     """Fetches and checks what the converter reads. Raises as ``Fetcher.fetch``, and Stalled for what is not sound."""
-    fetched = {"source": fetcher.fetch(task.source, "source", exchange.given / FILES["source"])}
+    fetched = {"source": fetcher.fetch(request.source, "source", folders.given / FILES["source"])}
     check_safetensors(fetched["source"].path)
-    if "training" in task.datasets:
-        to = exchange.given / FILES["training"]
-        fetched["training"] = fetcher.fetch(task.datasets["training"], "training", to)
+    if "training" in request.datasets:
+        to = folders.given / FILES["training"]
+        fetched["training"] = fetcher.fetch(request.datasets["training"], "training", to)
         check_npz(to, what=WHAT["training"])
     told = {use: {"digest": file.digest, "uri": file.uri} for use, file in fetched.items()}
-    (exchange.given / FETCHED_FILE).write_text(json.dumps(told))
+    (folders.given / FETCHED_FILE).write_text(json.dumps(told))
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,16 @@ class FromConverter:
 
     fetcher: Fetcher
     converter: Converter
-    exchange: HandoffFolders
+    folders: HandoffFolders
 
-    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
+    def fetch(self, source: Source, use: Use, to: Path) -> Fetched:
         if use not in FILES:
-            return self.fetcher.fetch(location, use, to)
-        given = json.loads((self.exchange.given / FETCHED_FILE).read_text())[use]
+            return self.fetcher.fetch(source, use, to)
+        given = json.loads((self.folders.given / FETCHED_FILE).read_text())[use]
         if use != "source":
-            shutil.copyfile(self.exchange.given / FILES[use], to)
+            shutil.copyfile(self.folders.given / FILES[use], to)
             return Fetched(to, given["digest"], given["uri"])
-        _take(self.exchange.made, Path(self.converter.model).name, to)
+        _take(self.folders.made, Path(self.converter.model).name, to)
         made = {**self.converter.to_json(), "digest": digest_of_file(to), "sizeBytes": to.stat().st_size}
         return Fetched(to, given["digest"], given["uri"], made)
 

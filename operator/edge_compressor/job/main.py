@@ -1,4 +1,4 @@
-"""The Job: one task in, one report out.
+"""The process of the Job: one request in, one report out.
 
 Its last word is the termination message of its container, which the operator reads, and an exit code that
 says the same: 0 published, 3 a person must act, 4 time may heal. What nobody foresaw ends with 1 and a
@@ -18,10 +18,9 @@ from pathlib import Path
 
 from edge_compressor import pipeline
 from edge_compressor.checkpoints.registry import CheckpointRegistry
-from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
 from edge_compressor.job.report_progress import report_progress
-from edge_compressor.pipeline import Compressed, Order
+from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.publishing import artifact_image
 from edge_compressor.registries.access import RegistryAccess
@@ -30,16 +29,16 @@ from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons, report
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
 from edgemodel.errors import EdgeModelError, Stalled, Transient
-from edgemodel.progress import PROGRESS_TOKEN_FILE
-from edgemodel.report import ArtifactReport, Failed, Published, Report
-from edgemodel.task import (
+from edgemodel.job_input import (
     CLAIMS_DIRECTORY,
+    JOB_INPUT_VARIABLE,
     REGISTRY_TOKEN_FILE,
     SECRETS_DIRECTORY,
-    TASK_VARIABLE,
     WORK_DIRECTORY,
-    Task,
+    JobInput,
 )
+from edgemodel.progress import PROGRESS_TOKEN_FILE
+from edgemodel.report import ArtifactReport, Failed, Published, Report
 
 TERMINATION_LOG = "/dev/termination-log"
 
@@ -53,7 +52,7 @@ class Places:
     claims: Path = Path(CLAIMS_DIRECTORY)
     token_file: Path = Path(REGISTRY_TOKEN_FILE)
     progress_token_file: Path = Path(PROGRESS_TOKEN_FILE)
-    exchange: HandoffFolders = field(default_factory=HandoffFolders)
+    handoff: HandoffFolders = field(default_factory=HandoffFolders)
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     )
     progress = Progress(sys.stdout)
     try:
-        outcome = run(environment.get(TASK_VARIABLE), places, progress, fetch_only=options.fetch_only)
+        outcome = run(environment.get(JOB_INPUT_VARIABLE), places, progress, fetch_only=options.fetch_only)
         message, code = encode(outcome) if outcome else b"", _exit_code(outcome)
     except Exception as error:
         traceback.print_exc()
@@ -84,38 +83,39 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 
 def run(text: str | None, places: Places, progress: Progress, *, fetch_only: bool = False) -> Report | None:
-    """Does what the task ``text`` asks. Expected failures are values; what is raised was not foreseen.
+    """Returns the report of the Job with the input ``text``. Expected failures are values, others are raised.
 
-    ``fetch_only``: what the task's converter is to read, for another container to go on; None when that is there.
+    ``fetch_only``: fetches what the converter is to read, for another container to go on; returns None then.
     """
     try:
-        task = _decode(text)
-        if task.progress_url:
-            progress.tell = lambda step: report_progress(task.progress_url, places.progress_token_file, step)
+        given = _decode(text)
+        if given.progress_url:
+            progress.tell = lambda step: report_progress(given.progress_url, places.progress_token_file, step)
         work = _fresh(places.work)
         access = RegistryAccess(
             secrets=places.secrets,
             token_file=places.token_file,
-            own_host=task.target.registry,
-            plain_http_hosts=task.plain_http_hosts,
+            own_host=given.target.registry,
+            plain_http_hosts=given.plain_http_hosts,
         )
         fetcher = Fetcher(
             access,
             progress,
             secrets=places.secrets,
             claims=places.claims,
-            allowed_hosts=task.allowed_hosts,
+            allowed_hosts=given.allowed_hosts,
             downloader=Downloader(),
         )
         if fetch_only:
-            hand_over(task, fetcher, places.exchange)
+            hand_over(given.request, fetcher, places.handoff)
             return None
-        given = FromConverter(fetcher, task.converter, places.exchange) if task.converter else fetcher
-        with CheckpointRegistry(places.work / "checkpoints", task.target, access, progress) as checkpoints:
-            results = pipeline.run(_order(task, checkpoints), given, work, progress)
+        converter = given.request.source.converter
+        files = FromConverter(fetcher, converter, places.handoff) if converter else fetcher
+        with CheckpointRegistry(places.work / "checkpoints", given.target, access, progress) as checkpoints:
+            results = pipeline.run(given.request, given.model, files, work, progress, checkpoints=checkpoints)
         if stopped := pipeline.overall(results):
             return _stopped(stopped, several=len(results) > 1)
-        return _publish(task, results, access, work, progress)
+        return _publish(given, results, access, work, progress)
     except EdgeModelError as error:
         return Failed(error.reason, error.message, isinstance(error, Transient))
     except MemoryError:
@@ -135,12 +135,12 @@ def encode(outcome: Report) -> bytes:
 
 
 def _publish(
-    task: Task, results: tuple[Compressed, ...], access: RegistryAccess, work: Path, progress: Progress
+    given: JobInput, results: tuple[Compressed, ...], access: RegistryAccess, work: Path, progress: Progress
 ) -> Published:
     artifacts = []
     for result in results:
-        progress.say(f"publishing {task.target.repository}, variant {result.manifest.variant}")
-        published = artifact_image.publish(result.folder, result.manifest, task.target, access, work)
+        progress.say(f"publishing {given.target.repository}, variant {result.manifest.variant}")
+        published = artifact_image.publish(result.folder, result.manifest, given.target, access, work)
         progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
         artifacts.append(_artifact(result, published))
     converter = results[0].manifest.evidence["source"].get("converter") or {}
@@ -173,31 +173,12 @@ def _stopped(result: Compressed, *, several: bool) -> Failed:
     return Failed(decision.reason, message, transient=False, checks=tuple(check.to_json() for check in decision.checks))
 
 
-def _decode(text: str | None) -> Task:
+def _decode(text: str | None) -> JobInput:
     try:
-        return Task.decode(text or "")
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{TASK_VARIABLE} holds no task that this compressor understands: {error}"
+        return JobInput.decode(text or "")
+    except ValueError as error:
+        message = f"{JOB_INPUT_VARIABLE} holds no request that this compressor understands: {error}"
         raise Stalled(reasons.INVALID_SPEC, message) from error
-
-
-def _order(task: Task, checkpoints: Checkpoints) -> Order:
-    return Order(
-        model=task.model,
-        fingerprint=task.fingerprint,
-        source=task.source,
-        datasets=task.datasets,
-        teacher=task.teacher,
-        teacher_format=task.teacher_format,
-        task=task.evaluation_task,
-        tolerance=task.tolerance,
-        states=task.stateful_inputs,
-        recipes=task.recipes,
-        budget=task.budget,
-        golden_items=task.golden_items,
-        source_format=task.converter.writes if task.converter else task.source_format,
-        checkpoints=checkpoints,
-    )
 
 
 def _fresh(work: Path) -> Path:
@@ -223,7 +204,8 @@ def _crash(error: Exception) -> bytes:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m edge_compressor", description=f"Runs the compression task in the variable {TASK_VARIABLE}."
+        prog="python -m edge_compressor",
+        description=f"Runs the compression that the variable {JOB_INPUT_VARIABLE} asks for.",
     )
     defaults = Places()
     for name, default in (
@@ -237,5 +219,5 @@ def _parser() -> argparse.ArgumentParser:
         ("out-directory", Path(OUT_DIRECTORY)),
     ):
         parser.add_argument(f"--{name}", type=Path, default=default, help="default: %(default)s")
-    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the task's converter is to read")
+    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the converter is to read")
     return parser

@@ -12,6 +12,7 @@ from edge_runtime import backends
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.errors import Stalled
+from edgemodel.job_input import PublishTarget
 from edgemodel.names import (
     ANNOTATION_ARTIFACT,
     GOLDEN_FILE,
@@ -23,7 +24,6 @@ from edgemodel.names import (
     REPORT_FILE,
     artifact_tag,
 )
-from edgemodel.task import Target
 
 NOTES: Final = (GOLDEN_FILE, MANIFEST_FILE, PAGE_FILE, REPORT_FILE)
 """All that an artifact can hold beside the model; golden.npz may be missing."""
@@ -37,7 +37,7 @@ class PublishedImage:
 
 
 def publish(
-    folder: Path, manifest: ArtifactManifest, target: Target, access: RegistryAccess, scratch: Path
+    folder: Path, manifest: ArtifactManifest, target: PublishTarget, access: RegistryAccess, scratch: Path
 ) -> PublishedImage:
     """Pushes ``folder`` below MODEL_DIRECTORY on the image ``target.base`` and the named layers of its runtime.
 
@@ -68,7 +68,7 @@ def publish(
     return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer)
 
 
-def _server_layers(manifest: ArtifactManifest, target: Target) -> list[Reference]:
+def _server_layers(manifest: ArtifactManifest, target: PublishTarget) -> list[Reference]:
     """Returns the images of the named layers that the artifact's runtime needs. Raises Stalled(ServerLayerMissing)."""
     names = backends.find(manifest.runtime).server_layers
     missing = [name for name in names if name not in target.server_layers]

@@ -13,7 +13,6 @@ from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.gate import (
-    Budget,
     Measurements,
     Paired,
     PairedAnswers,
@@ -28,8 +27,9 @@ from edge_compressor.search.probe import look
 from edge_compressor.search.recipes import SearchRecipe
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
+from edgemodel.budget import Budget
+from edgemodel.compression_request import AUTO
 from edgemodel.errors import Stalled
-from edgemodel.task import AUTO
 from edgemodel.verdict import Check, Verdict
 
 NOISE: Final = 0.03
@@ -125,7 +125,7 @@ class Trials:
     @property
     def scored(self) -> bool:
         """Whether there is more to compare than what both answer."""
-        return has_score(self.selection, self.evaluator.task)
+        return has_score(self.selection, self.evaluator.settings.task)
 
     def feeds(self, count: int) -> list[dict[str, Array]]:
         """Single samples, spread evenly."""

@@ -21,9 +21,9 @@ from edge_oci import artifacts, manifests
 from edge_oci.errors import InvalidReference
 from edge_oci.references import parse_reference
 from edgemodel import reasons
+from edgemodel.compression_request import Source
 from edgemodel.digest import digest_of_file, parse_digest
 from edgemodel.errors import Stalled
-from edgemodel.task import Location
 
 Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
 
@@ -59,7 +59,7 @@ class Fetched:
 
 
 class Fetches(Protocol):
-    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
+    def fetch(self, source: Source, use: Use, to: Path) -> Fetched:
         """As ``Fetcher.fetch``."""
 
 
@@ -78,35 +78,35 @@ class Fetcher:
     local_paths: bool = False
     downloader: Downloader = field(default_factory=Downloader)
 
-    def fetch(self, location: Location, use: Use, to: Path) -> Fetched:
-        """The file of ``location`` at ``to``.
+    def fetch(self, source: Source, use: Use, to: Path) -> Fetched:
+        """The file of ``source`` at ``to``.
 
         Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid
         or DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
         """
-        scheme, mark, _ = location.uri.partition("://")
-        self.progress.say(f"fetching the {WHAT[use]}, {shown(location.uri) if mark else location.uri}")
+        scheme, mark, _ = source.uri.partition("://")
+        self.progress.say(f"fetching the {WHAT[use]}, {shown(source.uri) if mark else source.uri}")
         match scheme if mark else "":
             case "oci":
-                return self._from_registry(location, use, to)
+                return self._from_registry(source, use, to)
             case "https" | "http":
-                self._over_http(location, use, to)
+                self._over_http(source, use, to)
             case "pvc":
-                self._from_claim(location, use, to)
+                self._from_claim(source, use, to)
             case "" if self.local_paths:
-                _copy(Path(location.uri), to, use)
+                _copy(Path(source.uri), to, use)
             case _:
-                raise _refused(use, f"{location.uri!r} has to begin with oci://, https://, http:// or pvc://")
+                raise _refused(use, f"{source.uri!r} has to begin with oci://, https://, http:// or pvc://")
         digest = digest_of_file(to)
-        if location.digest is not None and location.digest != digest:
+        if source.digest is not None and source.digest != digest:
             to.unlink()
-            message = f"{WHAT[use]}: expected {_digest(location.digest, use)}, got {digest}"
+            message = f"{WHAT[use]}: expected {_digest(source.digest, use)}, got {digest}"
             raise Stalled(reasons.DIGEST_MISMATCH, message)
-        return Fetched(to, digest, shown(location.uri) if mark else location.uri)
+        return Fetched(to, digest, shown(source.uri) if mark else source.uri)
 
-    def _from_registry(self, location: Location, use: Use, to: Path) -> Fetched:
+    def _from_registry(self, source: Source, use: Use, to: Path) -> Fetched:
         try:
-            reference = parse_reference(location.uri)
+            reference = parse_reference(source.uri)
         except InvalidReference as error:
             raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {error}") from error
         if reference.host != self.access.own_host:
@@ -117,34 +117,34 @@ class Fetcher:
             artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
         return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}")
 
-    def _over_http(self, location: Location, use: Use, to: Path) -> None:
-        parts = urlsplit(location.uri)
+    def _over_http(self, source: Source, use: Use, to: Path) -> None:
+        parts = urlsplit(source.uri)
         if "@" in parts.netloc:
             raise _refused(use, "the uri holds a user or password: put them into a Secret and name it in secretRef")
-        if parts.scheme == "http" and location.digest is None:
+        if parts.scheme == "http" and source.digest is None:
             raise _refused(use, "http:// is not encrypted: give the digest of the file, or use https://")
         self._check_host(parts.netloc, use)
         request = Request(
             what=WHAT[use],
-            url=location.uri,
+            url=source.uri,
             limit_bytes=limit_bytes(use),
             permits=self._permits,
             authorization=authorization_from(self.secrets / use) if self.secrets else None,
-            verified=location.digest is not None,
+            verified=source.digest is not None,
             too_large=_too_large(use),
         )
         self.downloader.load(
             request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
         )
 
-    def _from_claim(self, location: Location, use: Use, to: Path) -> None:
-        claim, _, path = location.uri.removeprefix("pvc://").partition("/")
+    def _from_claim(self, source: Source, use: Use, to: Path) -> None:
+        claim, _, path = source.uri.removeprefix("pvc://").partition("/")
         if not _CLAIM.fullmatch(claim) or not path or self.claims is None:
-            raise _refused(use, f"{location.uri!r} is not pvc://CLAIM/PATH")
+            raise _refused(use, f"{source.uri!r} is not pvc://CLAIM/PATH")
         folder = (self.claims / claim).resolve()
         file = (folder / path).resolve()
         if not file.is_relative_to(folder):
-            raise _refused(use, f"{location.uri!r} leaves the volume")
+            raise _refused(use, f"{source.uri!r} leaves the volume")
         _copy(file, to, use)
 
     def _check_host(self, netloc: str, use: Use) -> None:

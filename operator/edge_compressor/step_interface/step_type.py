@@ -10,13 +10,12 @@ import onnx
 
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
-from edge_compressor.gate import Budget
 from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edgemodel import reasons, setting_kinds
+from edgemodel.compression_request import CompressionRequest, Source
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Flag, Setting, Settings, Texts
-from edgemodel.task import AUTO
 
 
 class Form(StrEnum):
@@ -37,6 +36,8 @@ class StepContext:
     """Empty, an absolute path; for the result and all that is made on the way to it."""
     calibration: Dataset | None
     progress: Progress
+    request: CompressionRequest = field(default_factory=lambda: CompressionRequest(Source("")))
+    """With those fields alone that the step type declares in ``reads``; all others are at their default."""
     source: OnnxModel | None = None
     """The source as ONNX: what gates compare with."""
     selection: Dataset | None = None
@@ -48,11 +49,6 @@ class StepContext:
     """A model of the same task, ``.pt2`` or ``.onnx``; None: the source itself teaches."""
     program: Path | None = None
     """The source as ``.pt2``, where it is one."""
-    budget: Budget = field(default_factory=Budget)
-    task: str = AUTO
-    """As ``edgemodel.task.EVALUATION_TASKS``: how ``selection`` is scored."""
-    tolerance: str | None = None
-    """Of the task Regression."""
     checkpoints: Checkpoints | None = None
     """Where training keeps how far it is; None: nowhere."""
     key: str = ""
@@ -83,6 +79,9 @@ class StepType:
     trains."""
     needs: tuple[str, ...] = ()
     """Data sets that it requires: calibration, evaluation, training, unlabeled. With ``trains_if``, when it trains."""
+    reads: tuple[str, ...] = ()
+    """Fields of the CompressionRequest that it reads besides its settings, the source and the data sets: ``budget``,
+    ``evaluation``, ``teacher``. They determine its result, and so are part of the fingerprint."""
     ends_training: bool = False
     """Whether ``apply_program`` answers an ONNX file."""
     selects: bool = False

@@ -51,8 +51,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         message = f"Auto compares with the source, and {reason}: quantize by another step, and set minAccuracyPercent"
         raise failed(context.name, message)
     limit = _limit(settings, context)
-    evaluator = evaluation.Evaluator(context.progress, context.task, context.tolerance)
-    trials = Trials(context.source, context.selection, context.budget, limit, settings["agreement"], evaluator)
+    evaluator = evaluation.Evaluator(context.progress, context.request.evaluation)
+    trials = Trials(context.source, context.selection, context.request.budget, limit, settings["agreement"], evaluator)
     search = _Search(model, context, trials, settings["maxTrials"], time.monotonic() + settings["maxSeconds"])
     search.run(settings["objective"])
     chosen = search.choose(settings["objective"])
@@ -69,10 +69,10 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 def _limit(settings: Settings, context: StepContext) -> Decimal:
     """Largest drop, in percent, of accuracy or, without labels, of agreement with the source."""
     assert context.selection is not None
-    given = context.budget.max_accuracy_drop_percent
-    if has_score(context.selection, context.task):
+    given = context.request.budget.max_accuracy_drop_percent
+    if has_score(context.selection, context.request.evaluation.task):
         return DEFAULT_DROP_PERCENT if given is None else given
-    if given is not None and context.budget.when_inconclusive == "Stall":
+    if given is not None and context.request.budget.when_inconclusive == "Stall":
         message = f"budget.maxAccuracyDropPercent is {given}, and without labels no drop of accuracy is seen"
         raise failed(context.name, f"{message}: give datasets.evaluation a label, or set minAgreementPercent instead")
     return 100 - Decimal(settings["minAgreementPercent"])
@@ -264,5 +264,6 @@ STEP = StepType(
     },
     apply,
     needs=("evaluation",),
+    reads=("budget", "evaluation"),
     selects=True,
 )

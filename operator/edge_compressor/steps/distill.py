@@ -46,4 +46,5 @@ STEP = StepType(
     },
     apply_program=apply_program,
     needs=("training",),
+    reads=("teacher",),
 )  # fmt: skip

@@ -20,19 +20,18 @@ from edgemodel.converter import (
     WEIGHTS_VARIABLE,
     Converter,
 )
+from edgemodel.job_input import (
+    CLAIMS_DIRECTORY,
+    JOB_INPUT_VARIABLE,
+    REGISTRY_TOKEN_FILE,
+    SECRETS_DIRECTORY,
+    WORK_DIRECTORY,
+    JobInput,
+    PublishTarget,
+)
 from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
 from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.spec import EdgeModelSpec
-from edgemodel.task import (
-    AUTO,
-    CLAIMS_DIRECTORY,
-    REGISTRY_TOKEN_FILE,
-    SECRETS_DIRECTORY,
-    TASK_VARIABLE,
-    WORK_DIRECTORY,
-    Target,
-    Task,
-)
 
 DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "250m", "memory": "512Mi"},
@@ -55,10 +54,10 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
     settings = observation.settings
     compress = _compress(observation, spec, mounts)
     before: Object = {}
-    if spec.source.converter is not None:
+    if spec.request.source.converter is not None:
         given, made = _mount("given", IN_DIRECTORY, read_only=True), _mount("made", OUT_DIRECTORY, read_only=True)
         volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("converter-tmp", WORK_LIMIT)]
-        before = {"initContainers": [_fetch(compress), _converter(spec, spec.source.converter)]}
+        before = {"initContainers": [_fetch(compress), _converter(spec, spec.request.source.converter)]}
         compress = {**compress, "volumeMounts": [*mounts, given, made]}
     architecture = {"kubernetes.io/arch": TRAINER_ARCHITECTURE} if spec.needs_torch else {}
     pod: Object = {
@@ -66,7 +65,7 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         # Of the pod, not of the Job: the time it waits for a node is not its own.
-        "activeDeadlineSeconds": int(spec.compression.deadline.total_seconds()),
+        "activeDeadlineSeconds": int(spec.compression_job.deadline.total_seconds()),
         "securityContext": RESTRICTED_POD,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "nodeSelector": {"kubernetes.io/os": "linux", **architecture},
@@ -103,11 +102,11 @@ def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object
         "name": "compress",
         "image": settings.trainer_image if spec.needs_torch else settings.compressor_image,
         "env": [
-            {"name": TASK_VARIABLE, "value": task(observation, spec).encode()},
+            {"name": JOB_INPUT_VARIABLE, "value": job_input(observation, spec).encode()},
             {"name": "TMPDIR", "value": f"{WORK_DIRECTORY}/tmp"},  # noqa: S108 - its own volume
             {"name": "HOME", "value": WORK_DIRECTORY},
         ],
-        "resources": spec.compression.resources or default_resources,
+        "resources": spec.compression_job.resources or default_resources,
         "securityContext": RESTRICTED_CONTAINER,
         "volumeMounts": mounts,
     }
@@ -122,7 +121,7 @@ def _fetch(compress: Object) -> Object:
 def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
     """Nobody here has looked at what runs in it: it gets files, and no token, no Secret, no claim."""
     told = {WEIGHTS_VARIABLE: f"{IN_DIRECTORY}/{WEIGHTS_FILE}", MODEL_VARIABLE: converter.model}
-    if "training" in spec.datasets:
+    if "training" in spec.request.datasets:
         told[TRAINING_VARIABLE] = f"{IN_DIRECTORY}/{TRAINING_FILE}"
     temporary = {"TMPDIR": "/tmp", "HOME": "/tmp"}  # noqa: S108 - its own volume
     return {
@@ -150,39 +149,27 @@ def _mount(volume: str, path: str, *, read_only: bool = False) -> Object:
     return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
 
 
-def task(observation: Observation, spec: EdgeModelSpec) -> Task:
+def job_input(observation: Observation, spec: EdgeModelSpec) -> JobInput:
     settings = observation.settings
-    return Task(
-        namespace=observation.namespace,
+    return JobInput(
         model=observation.name,
-        fingerprint=spec.fingerprint,
-        source=spec.source.location,
-        source_format=spec.source.format,
-        datasets={use: source.location for use, source in spec.datasets.items()},
-        teacher=spec.teacher.location if spec.teacher else None,
-        evaluation_task=spec.compression.evaluation.get("task", AUTO),
-        tolerance=spec.compression.evaluation.get("tolerance"),
-        teacher_format=spec.teacher.format if spec.teacher else "ONNX",
-        recipes=spec.recipes,
-        budget=spec.compression.budget,
-        target=Target(
+        request=spec.request,
+        target=PublishTarget(
             registry=settings.registry_push,
             repository=f"{observation.namespace}/{observation.name}",
             base=settings.server_image,
             server_layers=dict(settings.server_layers),
         ),
         plain_http_hosts=settings.plain_http_hosts,
-        progress_url=settings.progress_url,
         allowed_hosts=settings.allowed_source_hosts,
-        converter=spec.source.converter,
-        stateful_inputs=spec.source.stateful_inputs,
+        progress_url=settings.progress_url,
     )
 
 
 def _volumes(observation: Observation, spec: EdgeModelSpec) -> tuple[list[Any], list[Any]]:
     volumes: list[Object] = [_empty("work", WORK_LIMIT)]
     mounts: list[Object] = [_mount("work", WORK_DIRECTORY)]
-    sources = spec.read_by_job
+    sources = spec.request.sources
     secrets = [(use, source.secret) for use, source in sources.items() if source.secret]
     settings = observation.settings
     # Two places: where the first one is, the compressor shows the token to the registry, which may be the user's own.

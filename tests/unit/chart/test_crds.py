@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge_operator.decide.analysis.limits import allowed_share
-from edgemodel.spec import DATASETS
+from edgemodel.compression_request import DATASETS
 from tests.support import manifests
 from tests.unit.chart.rendering import ROOT, named, of_kind, render
 

@@ -8,6 +8,7 @@ import pytest
 from crds.generated import check_item, rules, step_item, with_generated_parts, without_defaults
 from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
+from edgemodel.compressor_facts import STEP_READS
 from edgemodel.setting_kinds import Setting
 from tests.support import manifests
 from tests.support.invented_steps import EVERY_KIND, LEARN, PRUNE, THIN, nothing
@@ -205,3 +206,7 @@ def test_every_check_says_why_it_fails_and_what_to_do() -> None:
     for check in CHECKS.values():
         assert check.fails_with.meaning
         assert check.fails_with.remedy
+
+
+def test_the_operator_knows_what_steps_read() -> None:
+    assert {step.type: step.reads for step in STEPS.values() if step.reads} == STEP_READS

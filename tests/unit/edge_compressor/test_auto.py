@@ -13,14 +13,14 @@ from onnx import numpy_helper
 from edge_cli.main import main
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import stateful
-from edge_compressor.gate import Budget
 from edge_compressor.models.onnx_model import check_model
 from edge_compressor.progress import Progress
 from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons
+from edgemodel.budget import Budget
+from edgemodel.compression_request import AUTO, CompressionRequest, EvaluationSettings, Source
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from edgemodel.task import AUTO
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 
@@ -58,8 +58,9 @@ class Auto:
             self.progress,
             source=source,
             selection=selection,
-            budget=budget or Budget(),
-            task=task,
+            request=CompressionRequest(
+                Source(str(model)), budget=budget or Budget(), evaluation=EvaluationSettings(task)
+            ),
             notes=self.notes,
         )
         assert step.step.apply is not None

@@ -18,8 +18,8 @@ from edge_oci.manifests import get_manifest, list_tags
 from edge_oci.references import Reference
 from edge_oci.transport import Patience
 from edgemodel.digest import digest_of
+from edgemodel.job_input import PublishTarget
 from edgemodel.names import CHECKPOINT_TYPE, checkpoint_epochs, checkpoint_tag
-from edgemodel.task import Target
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_oci import distribution, realm
 from tests.unit.edge_oci.faulty import Answer, FaultyProxy, faulty
@@ -43,7 +43,9 @@ class Desk:
         self.attempts += 1
         access = RegistryAccess(plain_http_hosts=(host,), patience=Patience(sleep=lambda _: None), **self.access)
         folder = self.folder / f"attempt-{self.attempts}"
-        return CheckpointRegistry(folder, Target(host, self.repository, ""), access, self.progress, lambda: self.now)
+        return CheckpointRegistry(
+            folder, PublishTarget(host, self.repository, ""), access, self.progress, lambda: self.now
+        )
 
     def tags(self, host: str) -> list[str]:
         return list_tags(Registries(plain_http_hosts=(host,)).repository(Reference(host, self.repository)))

@@ -13,6 +13,7 @@ from edge_compressor.gate import OwnAnswers, PairedAnswers, PairedScores
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edgemodel import reasons
+from edgemodel.compression_request import EvaluationSettings
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -42,12 +43,12 @@ def test_numbers_are_told_from_floats_and_judged_within_their_tolerance(
     source, artifact = check_model(perceptron.model), shifted(perceptron.model, tmp_path / "a.onnx", 0.5)
     x = models.inputs_for(perceptron.model, 100)
     dataset = dataset_of(tmp_path / "set", source, x=x, label=models.answers(perceptron.model, x))
-    found = Evaluator(quiet, tolerance="0.4").evaluate(source, artifact, dataset)
+    found = Evaluator(quiet, EvaluationSettings(tolerance="0.4")).evaluate(source, artifact, dataset)
     assert (found.task, found.answers) == ("Regression", PairedAnswers(100, 100, 0, 100, 0))
     assert found.artifact is not None
     assert found.artifact.figures["meanAbsoluteError"] == pytest.approx(0.5, abs=1e-5)
     assert found.notes[0] == "task Regression (inferred: label holds float32)"
-    wide = Evaluator(quiet, tolerance="0.6").evaluate(source, artifact, dataset)
+    wide = Evaluator(quiet, EvaluationSettings(tolerance="0.6")).evaluate(source, artifact, dataset)
     assert wide.answers == PairedAnswers(100, 100, 100, 0, 0)
 
 
@@ -69,10 +70,10 @@ def test_without_labels_values_are_compared_unless_vectors_are_named(
     source = check_model(perceptron.model)
     dataset = dataset_of(tmp_path / "set", source, x=models.inputs_for(perceptron.model, 50))
     assert Evaluator(quiet).evaluate(source, source, dataset).agreement_kind == "Close"
-    named = Evaluator(quiet, "Embedding").evaluate(source, source, dataset)
+    named = Evaluator(quiet, EvaluationSettings("Embedding")).evaluate(source, source, dataset)
     assert (named.task, named.agreement) == ("Embedding", 1)
     with pytest.raises(Stalled, match="task Classification needs an array label"):
-        Evaluator(quiet, "Classification").evaluate(source, source, dataset)
+        Evaluator(quiet, EvaluationSettings("Classification")).evaluate(source, source, dataset)
 
 
 def test_a_new_head_is_measured_alone_and_the_source_is_not_asked(
@@ -138,5 +139,5 @@ def test_boxes_of_a_detector_with_one_image_a_run_are_found_by_name(tmp_path: Pa
 )
 def test_settings_that_mean_nothing_are_refused(setting: dict[str, str], told: str, quiet: Progress) -> None:
     with pytest.raises(Stalled, match=told) as caught:
-        Evaluator(quiet, **setting)
+        Evaluator(quiet, EvaluationSettings(**setting))
     assert caught.value.reason == reasons.INVALID_SPEC

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from edge_compressor.gate import (
-    Budget,
     Measurements,
     OwnAnswers,
     PairedAnswers,
@@ -13,12 +12,12 @@ from edge_compressor.gate import (
     judge,
     judge_accuracy,
     judge_floor,
-    parse_budget,
     samples_for_floor,
     samples_to_decide,
 )
 from edge_statistics.interval import Interval
 from edgemodel import reasons
+from edgemodel.budget import Budget, parse_budget
 from edgemodel.verdict import Verdict
 
 

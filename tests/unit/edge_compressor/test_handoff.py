@@ -17,11 +17,13 @@ from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons, report
+from edgemodel.budget import Budget
+from edgemodel.compression_request import SAFETENSORS, CompressionRequest, Source
 from edgemodel.converter import Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from edgemodel.report import Failed
-from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
 from tests.support import weights
 from tests.unit.edge_compressor.conftest import Files
 
@@ -34,7 +36,11 @@ class Site:
     """The folders of a pod, and its two containers of ours."""
 
     folder: Path
-    task: Task
+    input: JobInput
+
+    def ask(self, **changes: Any) -> None:
+        """Changes the request."""
+        self.input = replace(self.input, request=replace(self.input.request, **changes))
 
     @property
     def given(self) -> Path:
@@ -49,7 +55,7 @@ class Site:
         where = ["termination-log", "work-directory", "secrets-directory", "claims-directory"]
         places = [word for name in where for word in (f"--{name}", str(self.folder / name.removesuffix("-directory")))]
         places += ["--in-directory", str(self.given), "--out-directory", str(self.made)]
-        code = job.main([*places, *options], {TASK_VARIABLE: self.task.encode()})
+        code = job.main([*places, *options], {JOB_INPUT_VARIABLE: self.input.encode()})
         return code, report.decode((self.folder / "termination-log").read_bytes())
 
     def fetch(self) -> tuple[int, Any]:
@@ -65,17 +71,14 @@ def site(tmp_path: Path, residual: Files) -> Site:
     (tmp_path / "claims" / "data" / "e.npz").write_bytes(residual.evaluation.read_bytes())
     return Site(
         tmp_path,
-        Task(
-            namespace="vision",
+        JobInput(
             model="defects",
-            fingerprint="f00d",
-            source=Location("pvc://data/m.safetensors", digest_of_file(source)),
-            source_format="Safetensors",
-            datasets={"evaluation": Location("pvc://data/e.npz")},
-            recipes=(Recipe("default", ()),),
-            budget={"maxSizeBytes": 1},
-            target=Target("registry.invalid", "vision/defects", "registry.invalid/server@sha256:" + "0" * 64),
-            converter=CONVERTER,
+            request=CompressionRequest(
+                Source("pvc://data/m.safetensors", digest_of_file(source), SAFETENSORS, converter=CONVERTER),
+                datasets={"evaluation": Source("pvc://data/e.npz")},
+                budget=Budget(max_size_bytes=1),
+            ),
+            target=PublishTarget("registry.invalid", "vision/defects", "registry.invalid/server@sha256:" + "0" * 64),
         ),
     )
 
@@ -90,22 +93,22 @@ def take(tmp_path: Path, quiet: Progress) -> Callable[[], handoff.Fetched]:
     (given / "fetched.json").write_text(json.dumps(told))
     fetcher = Fetcher(RegistryAccess(), quiet)
     converter = FromConverter(fetcher, CONVERTER, HandoffFolders(given, made))
-    return lambda: converter.fetch(Location("https://nowhere.invalid/m"), "source", tmp_path / "source.onnx")
+    return lambda: converter.fetch(Source("https://nowhere.invalid/m"), "source", tmp_path / "source.onnx")
 
 
 def test_the_converter_is_given_weights_and_training_set_and_nothing_else(site: Site, residual: Files) -> None:
-    training = {**site.task.datasets, "training": Location("pvc://data/e.npz")}
-    site.task = replace(site.task, datasets=training)
+    training = {**site.input.request.datasets, "training": Source("pvc://data/e.npz")}
+    site.ask(datasets=training)
     assert site.fetch() == (0, None)
     assert sorted(file.name for file in site.given.iterdir()) == ["fetched.json", "model.safetensors", "training.npz"]
-    assert digest_of_file(site.given / "model.safetensors") == site.task.source.digest
+    assert digest_of_file(site.given / "model.safetensors") == site.input.request.source.digest
     assert (site.given / "training.npz").read_bytes() == residual.evaluation.read_bytes()
 
 
 def test_weights_that_are_not_sound_never_reach_the_converter(site: Site) -> None:
     file = site.folder / "claims" / "data" / "m.safetensors"
     weights.write(file, w=np.full(3, np.nan, np.float32))
-    site.task = replace(site.task, source=Location("pvc://data/m.safetensors"))
+    site.ask(source=replace(site.input.request.source, digest=None))
     code, ended = site.fetch()
     assert (code, ended.reason) == (3, reasons.SOURCE_INVALID)
     assert ended.message == "source: 3 of 3 values of the weight 'w' are no finite numbers"
@@ -113,7 +116,7 @@ def test_weights_that_are_not_sound_never_reach_the_converter(site: Site) -> Non
 
 def test_a_training_set_that_would_be_unpickled_never_reaches_the_converter(site: Site) -> None:
     np.savez(site.folder / "claims" / "data" / "t.npz", x=np.array([{}], object))
-    site.task = replace(site.task, datasets={"training": Location("pvc://data/t.npz")})
+    site.ask(datasets={"training": Source("pvc://data/t.npz")})
     code, ended = site.fetch()
     assert (code, ended.reason) == (3, reasons.DATASET_INVALID)
     assert ended.message.startswith("training set: array x.npy holds Python objects, which are pickled")
@@ -129,7 +132,7 @@ def test_what_the_converter_made_is_compressed_and_recorded_beside_what_it_was_m
     assert isinstance(ended, Failed)
     assert (code, ended.reason) == (3, reasons.BUDGET_EXCEEDED)
     manifest = json.loads(next((site.folder / "work").rglob("manifest.json")).read_text())
-    assert manifest["sourceDigest"] == site.task.source.digest
+    assert manifest["sourceDigest"] == site.input.request.source.digest
     assert manifest["source"]["uri"] == "pvc://data/m.safetensors"
     assert manifest["source"]["converter"] == {
         "image": IMAGE,
@@ -144,7 +147,7 @@ def test_what_the_converter_made_is_compressed_and_recorded_beside_what_it_was_m
 
 def test_the_training_set_is_the_one_that_the_converter_saw(site: Site, residual: Files) -> None:
     """A tag, or a file, may be another by now."""
-    site.task = replace(site.task, datasets={"training": Location("pvc://data/e.npz")})
+    site.ask(datasets={"training": Source("pvc://data/e.npz")})
     site.fetch()
     (site.folder / "claims" / "data" / "e.npz").write_bytes(b"something else by now")
     (site.made / "model.onnx").write_bytes(residual.model.read_bytes())

@@ -8,6 +8,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ from edge_oci.manifests import get_manifest, list_tags
 from edge_oci.references import parse_reference
 from edgemodel import reasons, report
 from edgemodel.artifact import ArtifactManifest, Golden
+from edgemodel.budget import Budget, parse_budget
+from edgemodel.compression_request import CompressionRequest, Recipe, Source
 from edgemodel.digest import digest_of, digest_of_file
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from edgemodel.progress import StepBegun
 from edgemodel.report import ArtifactReport, Failed, Published
-from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -53,7 +56,12 @@ class Ended:
         return report.decode(self.message)
 
 
-Run = Callable[[Task], Ended]
+def asking(order: JobInput, **changes: Any) -> JobInput:
+    """Returns ``order`` with another request."""
+    return replace(order, request=replace(order.request, **changes))
+
+
+Run = Callable[[JobInput], Ended]
 
 
 @pytest.fixture
@@ -77,23 +85,22 @@ def base(registry: RegistryProgram, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def order(residual: Files, repository: Repository, base: str, tmp_path: Path) -> Task:
+def order(residual: Files, repository: Repository, base: str, tmp_path: Path) -> JobInput:
     """Everything in a mounted volume."""
     folder = tmp_path / "claims" / "data"
     folder.mkdir(parents=True)
     for name, file in (("m.onnx", residual.model), ("c.npz", residual.calibration), ("e.npz", residual.evaluation)):
         (folder / name).write_bytes(file.read_bytes())
-    return Task(
-        namespace="vision",
+    return JobInput(
         model="defects",
-        fingerprint="f00d",
-        source=Location("pvc://data/m.onnx", digest_of_file(residual.model)),
-        source_format="ONNX",
-        datasets={"calibration": Location("pvc://data/c.npz"), "evaluation": Location("pvc://data/e.npz")},
-        recipes=(Recipe("default", (INT8,)),),
-        budget=LENIENT,
-        target=Target(repository.host.name, repository.name, base),
-        golden_items=16,
+        request=CompressionRequest(
+            source=Source("pvc://data/m.onnx", digest_of_file(residual.model)),
+            datasets={"calibration": Source("pvc://data/c.npz"), "evaluation": Source("pvc://data/e.npz")},
+            recipes=(Recipe("default", (INT8,)),),
+            budget=parse_budget(LENIENT),
+            golden_items=16,
+        ),
+        target=PublishTarget(repository.host.name, repository.name, base),
         plain_http_hosts=(repository.host.name,),
     )
 
@@ -102,9 +109,9 @@ def order(residual: Files, repository: Repository, base: str, tmp_path: Path) ->
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """The Job in this process; what it prints is its log."""
 
-    def go(task: Task) -> Ended:
+    def go(task: JobInput) -> Ended:
         message = tmp_path / "termination-log"
-        code = job.main([*places(tmp_path)], {TASK_VARIABLE: task.encode()})
+        code = job.main([*places(tmp_path)], {JOB_INPUT_VARIABLE: task.encode()})
         return Ended(code, message.read_bytes(), capsys.readouterr().out)
 
     return go
@@ -131,10 +138,10 @@ def layer_files(repository: Repository, image: str, platform: str) -> dict[str, 
 
 
 def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_real_process(
-    order: Task, repository: Repository, tmp_path: Path
+    order: JobInput, repository: Repository, tmp_path: Path
 ) -> None:
     environment = os.environ | {
-        TASK_VARIABLE: order.encode(),
+        JOB_INPUT_VARIABLE: order.encode(),
         "TMPDIR": str(tmp_path / "work" / "tmp"),
         "PYTHONPATH": "operator",
     }
@@ -145,11 +152,11 @@ def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_rea
     outcome = report.decode((tmp_path / "termination-log").read_bytes())
     assert isinstance(outcome, Published)
     (artifact,) = outcome.artifacts
-    assert outcome.source_digest == order.source.digest
+    assert outcome.source_digest == order.request.source.digest
     assert artifact.image.startswith(f"{repository.name}@sha256:")
-    assert list_tags(repository) == ["f00d-default"]
+    assert list_tags(repository) == [f"{order.request.fingerprint}-default"]
     digest = artifact.image.partition("@")[2]
-    assert get_manifest(repository, "f00d-default").descriptor.digest == digest
+    assert get_manifest(repository, f"{order.request.fingerprint}-default").descriptor.digest == digest
 
     amd64, arm64 = (layer_files(repository, digest, f"linux/{name}") for name in ("amd64", "arm64"))
     assert amd64 == arm64
@@ -169,7 +176,7 @@ def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_rea
     assert "evaluating artifact" in process.stdout
 
 
-def test_the_evidence_of_the_manifest_is_whole(order: Task, run: Run, repository: Repository) -> None:
+def test_the_evidence_of_the_manifest_is_whole(order: JobInput, run: Run, repository: Repository) -> None:
     outcome = run(order).report
     files = layer_files(repository, outcome.artifacts[0].image.partition("@")[2], "linux/amd64")
     evidence = ArtifactManifest.decode(files["model/manifest.json"]).evidence
@@ -192,7 +199,7 @@ def test_the_evidence_of_the_manifest_is_whole(order: Task, run: Run, repository
 
 
 def test_the_report_of_a_published_image_is_read_back_by_its_digest(
-    order: Task, run: Run, repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    order: JobInput, run: Run, repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = run(order).report.artifacts[0].image.partition("@")[2]
     files = layer_files(repository, digest, "linux/amd64")
@@ -204,20 +211,22 @@ def test_the_report_of_a_published_image_is_read_back_by_its_digest(
     assert (tmp_path / "page.html").read_bytes() == files["model/report.html"]
 
 
-def test_sets_that_share_samples_are_told_of(order: Task, run: Run, repository: Repository) -> None:
-    outcome = run(replace(order, datasets={**order.datasets, "calibration": order.datasets["evaluation"]})).report
+def test_sets_that_share_samples_are_told_of(order: JobInput, run: Run, repository: Repository) -> None:
+    outcome = run(
+        asking(order, datasets={**order.request.datasets, "calibration": order.request.datasets["evaluation"]})
+    ).report
     files = layer_files(repository, outcome.artifacts[0].image.partition("@")[2], "linux/amd64")
     assert b"400 of 400 samples of the evaluation set are in the calibration set too" in files["model/report.md"]
 
 
 def test_no_steps_publish_the_source_bit_for_bit(
-    order: Task, run: Run, repository: Repository, residual: Files
+    order: JobInput, run: Run, repository: Repository, residual: Files
 ) -> None:
-    order = replace(
+    order = asking(
         order,
         recipes=(Recipe("default", ()),),
-        budget={"maxAccuracyDropPercent": "0"},
-        datasets={"evaluation": order.datasets["evaluation"]},
+        budget=Budget(max_accuracy_drop_percent=Decimal(0)),
+        datasets={"evaluation": order.request.datasets["evaluation"]},
     )
     outcome = run(order).report
     assert isinstance(outcome, Published)
@@ -226,46 +235,50 @@ def test_no_steps_publish_the_source_bit_for_bit(
     assert outcome.artifacts[0].digest == outcome.source_digest
 
 
-def test_no_data_sets_are_enough_to_publish_without_a_budget(order: Task, run: Run) -> None:
-    outcome = run(replace(order, recipes=(Recipe("default", ()),), budget={}, datasets={})).report
+def test_no_data_sets_are_enough_to_publish_without_a_budget(order: JobInput, run: Run) -> None:
+    outcome = run(asking(order, recipes=(Recipe("default", ()),), budget=Budget(), datasets={})).report
     assert isinstance(outcome, Published)
     assert (outcome.artifacts[0].accuracy, outcome.artifacts[0].sample_count) == (None, 0)
     assert outcome.artifacts[0].latency_milliseconds is not None
 
 
 def test_equal_files_make_an_equal_image(
-    order: Task, run: Run, repository: Repository, registry: RegistryProgram, tmp_path: Path
+    order: JobInput, run: Run, repository: Repository, registry: RegistryProgram, tmp_path: Path
 ) -> None:
     assert run(order).code == 0
     folder = tmp_path / "work" / "run" / "artifacts" / "default"
     manifest = ArtifactManifest.decode((folder / "manifest.json").read_bytes())
     access = RegistryAccess(plain_http_hosts=(registry.host,))
     images = {publish(folder, manifest, order.target, access, tmp_path).image for _ in range(2)}
-    assert images == {f"{repository.name}@{get_manifest(repository, 'f00d-default').descriptor.digest}"}
+    tag = f"{order.request.fingerprint}-default"
+    assert images == {f"{repository.name}@{get_manifest(repository, tag).descriptor.digest}"}
 
 
 def test_every_variant_gets_its_artifact_and_equal_steps_are_done_once(
-    order: Task, run: Run, repository: Repository
+    order: JobInput, run: Run, repository: Repository
 ) -> None:
     recipes = (Recipe("pi", (INT8,)), Recipe("plain", ()), Recipe("default", (INT8,)))
-    ended = run(replace(order, recipes=recipes))
+    ended = run(asking(order, recipes=recipes))
     outcome = ended.report
     assert isinstance(outcome, Failed)  # the source is larger than the budget allows
     assert outcome.message.startswith("variant plain: size ")
-    ended = run(replace(order, recipes=recipes, budget={}))
+    order = asking(order, recipes=recipes, budget=Budget())
+    ended = run(order)
     assert isinstance(ended.report, Published)
     by_variant = {artifact.variant: artifact for artifact in ended.report.artifacts}
     assert by_variant["pi"].digest == by_variant["default"].digest != by_variant["plain"].digest
-    assert sorted(list_tags(repository)) == ["f00d-default", "f00d-pi", "f00d-plain"]
+    assert sorted(list_tags(repository)) == [
+        f"{order.request.fingerprint}-{variant}" for variant in ("default", "pi", "plain")
+    ]
     assert ended.log.count("step int8 done") == 1
     assert "step 1 of 1 for variant pi: int8 (QuantizeStatic)" in ended.log
 
 
 def test_a_missed_budget_publishes_nothing_and_reports_every_check(
-    order: Task, run: Run, repository: Repository
+    order: JobInput, run: Run, repository: Repository
 ) -> None:
     budget = {"maxAccuracyDropPercent": "10", "maxSizeBytes": 1000, "maxLatencyMilliseconds": "1000"}
-    ended = run(replace(order, budget=budget))
+    ended = run(asking(order, budget=parse_budget(budget)))
     assert ended.code == 3
     assert ended.report.reason == reasons.BUDGET_EXCEEDED
     assert "limit 1000 bytes" in ended.report.message
@@ -273,24 +286,24 @@ def test_a_missed_budget_publishes_nothing_and_reports_every_check(
     assert list_tags(repository) == []
 
 
-def test_one_recipe_that_fails_publishes_none(order: Task, run: Run, repository: Repository) -> None:
+def test_one_recipe_that_fails_publishes_none(order: JobInput, run: Run, repository: Repository) -> None:
     wrong = {"name": "dyn", "type": "QuantizeDynamic", "quantizeDynamic": {"opTypes": ["LSTM"]}}
-    ended = run(replace(order, recipes=(Recipe("default", (INT8,)), Recipe("pi", (wrong,)))))
+    ended = run(asking(order, recipes=(Recipe("default", (INT8,)), Recipe("pi", (wrong,)))))
     assert (ended.code, ended.report.reason) == (3, reasons.STEP_FAILED)
     assert ended.report.message.startswith("variant pi: step dyn: opTypes LSTM match no node")
     assert list_tags(repository) == []
 
 
 def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
-    order: Task, run: Run, repository: Repository, residual: Files, tmp_path: Path
+    order: JobInput, run: Run, repository: Repository, residual: Files, tmp_path: Path
 ) -> None:
     models.write_evaluation(tmp_path / "claims" / "data" / "e.npz", residual.model, 20, spoilt=1)
     budget: dict[str, Any] = {"maxAccuracyDropPercent": "1.0"}
-    ended = run(replace(order, budget=budget))
+    ended = run(asking(order, budget=parse_budget(budget)))
     assert (ended.code, ended.report.reason) == (3, reasons.EVALUATION_INCONCLUSIVE)
     assert "n = 20)" in ended.report.message
     assert "samples would decide" in ended.report.message
-    ended = run(replace(order, budget=budget | {"whenInconclusive": "Proceed"}))
+    ended = run(asking(order, budget=parse_budget(budget | {"whenInconclusive": "Proceed"})))
     assert isinstance(ended.report, Published)
     assert ended.report.artifacts[0].checks[0]["verdict"] == "Inconclusive"
 
@@ -298,29 +311,28 @@ def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
 @pytest.mark.parametrize(
     ("change", "code", "reason"),
     [
-        ({"source": Location("pvc://data/gone.onnx")}, 3, reasons.SOURCE_NOT_FOUND),
-        ({"source": Location("pvc://data/m.onnx", digest_of(b""))}, 3, reasons.DIGEST_MISMATCH),
-        ({"source": Location("pvc://data/e.npz")}, 3, reasons.SOURCE_INVALID),
-        ({"source": Location("ftp://host/m.onnx")}, 3, reasons.SOURCE_NOT_ALLOWED),
-        ({"source": Location("http://127.0.0.1:1/m.onnx", digest_of(b""))}, 4, reasons.SOURCE_UNREACHABLE),
-        ({"source_format": "SafeTensors"}, 3, reasons.SOURCE_INVALID),
-        ({"teacher_format": "SafeTensors"}, 3, reasons.SOURCE_INVALID),
-        ({"datasets": {"calibration": Location("pvc://data/m.onnx")}}, 3, reasons.DATASET_INVALID),
+        ({"source": Source("pvc://data/gone.onnx")}, 3, reasons.SOURCE_NOT_FOUND),
+        ({"source": Source("pvc://data/m.onnx", digest_of(b""))}, 3, reasons.DIGEST_MISMATCH),
+        ({"source": Source("pvc://data/e.npz")}, 3, reasons.SOURCE_INVALID),
+        ({"source": Source("ftp://host/m.onnx")}, 3, reasons.SOURCE_NOT_ALLOWED),
+        ({"source": Source("http://127.0.0.1:1/m.onnx", digest_of(b""))}, 4, reasons.SOURCE_UNREACHABLE),
+        ({"source": Source("pvc://data/m.onnx", format="SafeTensors")}, 3, reasons.SOURCE_INVALID),
+        ({"teacher": Source("pvc://data/m.onnx", format="SafeTensors")}, 3, reasons.SOURCE_INVALID),
+        ({"datasets": {"calibration": Source("pvc://data/m.onnx")}}, 3, reasons.DATASET_INVALID),
         ({"datasets": {}}, 3, reasons.STEP_FAILED),
-        ({"budget": {"maxSize": 3}}, 3, reasons.INVALID_SPEC),
     ],
 )
 def test_each_bad_input_ends_with_its_reason_and_code(
-    order: Task, run: Run, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: int, reason: str
+    order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: int, reason: str
 ) -> None:
     monkeypatch.setattr("edge_compressor.job.main.Downloader", lambda: job_downloader())
-    ended = run(replace(order, **change))
+    ended = run(asking(order, **change))
     assert (ended.code, ended.report.reason) == (code, reason)
     assert ended.report.transient == (code == 4)
 
 
-def test_a_step_without_its_data_set_is_refused_before_anything_is_fetched(order: Task, run: Run) -> None:
-    ended = run(replace(order, datasets={}, source=Location("pvc://data/gone.onnx")))
+def test_a_step_without_its_data_set_is_refused_before_anything_is_fetched(order: JobInput, run: Run) -> None:
+    ended = run(asking(order, datasets={}, source=Source("pvc://data/gone.onnx")))
     assert ended.report.reason == reasons.STEP_FAILED
     assert "needs datasets.calibration: typical inputs, no labels" in ended.report.message
 
@@ -332,7 +344,7 @@ def job_downloader() -> Any:
 
 
 def test_an_empty_set_and_one_that_does_not_fit_are_told_apart(
-    order: Task, run: Run, residual: Files, tmp_path: Path
+    order: JobInput, run: Run, residual: Files, tmp_path: Path
 ) -> None:
     file = tmp_path / "claims" / "data" / "e.npz"
     np.savez(file, x=np.empty((0, 1, 12, 12), dtype=np.float32), label=np.empty(0, dtype=np.int64))
@@ -344,15 +356,15 @@ def test_an_empty_set_and_one_that_does_not_fit_are_told_apart(
 
 
 def test_a_source_over_http_wants_the_secret_that_is_mounted(
-    order: Task, run: Run, web: FileServer, residual: Files
+    order: JobInput, run: Run, web: FileServer, residual: Files
 ) -> None:
     web.routes["/m.onnx"] = lambda exchange: exchange.answer(401)
-    ended = run(replace(order, source=Location(web.url("/m.onnx"), digest_of_file(residual.model))))
+    ended = run(asking(order, source=Source(web.url("/m.onnx"), digest_of_file(residual.model))))
     assert (ended.code, ended.report.reason) == (3, reasons.SOURCE_UNAUTHORIZED)
 
 
 def test_a_registry_that_refuses_the_push_for_good_is_stalled(
-    order: Task, run: Run, locked_registry: RegistryProgram
+    order: JobInput, run: Run, locked_registry: RegistryProgram
 ) -> None:
     target = replace(order.target, registry=locked_registry.host)
     ended = run(replace(order, target=target, plain_http_hosts=(*order.plain_http_hosts, locked_registry.host)))
@@ -360,7 +372,7 @@ def test_a_registry_that_refuses_the_push_for_good_is_stalled(
 
 
 def test_the_push_secret_opens_a_locked_registry(
-    order: Task, run: Run, locked_registry: RegistryProgram, tmp_path: Path
+    order: JobInput, run: Run, locked_registry: RegistryProgram, tmp_path: Path
 ) -> None:
     host = locked_registry.host
     (tmp_path / "secrets" / "push").mkdir(parents=True)
@@ -372,20 +384,20 @@ def test_the_push_secret_opens_a_locked_registry(
     assert isinstance(ended.report, Published), ended.message
 
 
-def test_a_base_image_that_is_gone_is_told(order: Task, run: Run) -> None:
+def test_a_base_image_that_is_gone_is_told(order: JobInput, run: Run) -> None:
     gone = order.target.base.partition("@")[0] + "@" + digest_of(b"gone")
     ended = run(replace(order, target=replace(order.target, base=gone)))
     assert (ended.code, ended.report.reason) == (3, reasons.ARTIFACT_REJECTED)
 
 
-def test_a_second_run_in_the_same_folder_starts_afresh(order: Task, run: Run) -> None:
+def test_a_second_run_in_the_same_folder_starts_afresh(order: JobInput, run: Run) -> None:
     first, second = run(order), run(order)
     assert (first.code, second.code) == (0, 0)
     assert first.report.artifacts[0].digest == second.report.artifacts[0].digest
 
 
 def test_what_nobody_foresaw_ends_with_1_and_a_message_that_is_no_report(
-    order: Task, run: Run, monkeypatch: pytest.MonkeyPatch
+    order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError("oh")
@@ -397,20 +409,20 @@ def test_what_nobody_foresaw_ends_with_1_and_a_message_that_is_no_report(
 
 
 def test_a_step_that_makes_a_broken_model_is_told_as_that_step(
-    order: Task, run: Run, monkeypatch: pytest.MonkeyPatch, repository: Repository
+    order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
     def spoil(*_: Any, **__: Any) -> Any:
         return onnx.ModelProto(graph=onnx.GraphProto(name="empty"))
 
     monkeypatch.setattr("onnxslim.slim", spoil)
-    ended = run(replace(order, recipes=(Recipe("default", ({"name": "clean", "type": "CleanGraph"},)),)))
+    ended = run(asking(order, recipes=(Recipe("default", ({"name": "clean", "type": "CleanGraph"},)),)))
     assert (ended.code, ended.report.reason) == (3, reasons.STEP_FAILED)
     assert ended.report.message == "step clean: its result: not an ONNX file: it has no graph"
     assert list_tags(repository) == []
 
 
 def test_a_library_that_raises_anything_in_a_step_is_told_with_its_words(
-    order: Task, run: Run, monkeypatch: pytest.MonkeyPatch
+    order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(*_: Any, **__: Any) -> Any:
         raise KeyError("axis")
@@ -421,7 +433,7 @@ def test_a_library_that_raises_anything_in_a_step_is_told_with_its_words(
     assert ended.report.message == "step int8: QuantizeStatic cannot be applied to this model: KeyError: 'axis'"
 
 
-def test_too_little_memory_is_told_as_that(order: Task, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_told_as_that(order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: Any, **__: Any) -> Any:
         raise MemoryError
 
@@ -432,11 +444,11 @@ def test_too_little_memory_is_told_as_that(order: Task, run: Run, monkeypatch: p
 
 @pytest.mark.parametrize("text", ["", "{}", "no json", '{"namespace": 1}'])
 def test_a_task_that_cannot_be_read_is_stalled(tmp_path: Path, text: str) -> None:
-    code = job.main([*places(tmp_path)], {TASK_VARIABLE: text})
+    code = job.main([*places(tmp_path)], {JOB_INPUT_VARIABLE: text})
     outcome = report.decode((tmp_path / "termination-log").read_bytes())
     assert code == 3
     assert isinstance(outcome, Failed)
-    assert TASK_VARIABLE in outcome.message
+    assert JOB_INPUT_VARIABLE in outcome.message
 
 
 def artifact_report(variant: str, message: str) -> ArtifactReport:
@@ -458,10 +470,10 @@ def test_reports_keep_the_limit_of_a_termination_message_whatever_they_hold() ->
         assert [artifact.image for artifact in decoded.artifacts] == [artifact.image for artifact in many.artifacts]
 
 
-def test_the_operator_is_told_of_each_step_once(order: Task, run: Run, web: FileServer, tmp_path: Path) -> None:
+def test_the_operator_is_told_of_each_step_once(order: JobInput, run: Run, web: FileServer, tmp_path: Path) -> None:
     (tmp_path / "progress-token").write_text("token-of-the-pod")
     steps = ({"name": "clean", "type": "CleanGraph"}, INT8)
-    ended = run(replace(order, recipes=(Recipe("default", steps),), progress_url=web.url("/progress")))
+    ended = run(replace(asking(order, recipes=(Recipe("default", steps),)), progress_url=web.url("/progress")))
     assert ended.code == 0, ended.log
     assert [(path, shown, StepBegun.decode(body)) for path, shown, body in web.posted] == [
         ("/progress", "Bearer token-of-the-pod", StepBegun("clean", "CleanGraph", 1, 2)),
@@ -470,7 +482,7 @@ def test_the_operator_is_told_of_each_step_once(order: Task, run: Run, web: File
     assert "not told" not in ended.log
 
 
-def test_an_operator_that_cannot_be_told_hinders_nothing(order: Task, run: Run, tmp_path: Path) -> None:
+def test_an_operator_that_cannot_be_told_hinders_nothing(order: JobInput, run: Run, tmp_path: Path) -> None:
     (tmp_path / "progress-token").write_text("token-of-the-pod")
     ended = run(replace(order, progress_url="http://127.0.0.1:9/progress"))
     assert ended.code == 0, ended.log

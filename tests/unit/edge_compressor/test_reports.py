@@ -19,7 +19,8 @@ from edge_compressor.reports.plots import confusion, latency, pareto, per_class
 from edge_compressor.reports.plots.svg import label, ticks
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel.artifact import ArtifactManifest
-from edgemodel.task import Location, Recipe
+from edgemodel.budget import Budget
+from edgemodel.compression_request import CompressionRequest, Recipe, Source
 from tests.unit.edge_compressor.conftest import Files
 
 EVIL = "<script>alert(1)</script> & \"'`|\n"
@@ -54,18 +55,16 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def manifest(residual: Files, tmp_path_factory: pytest.TempPathFactory) -> ArtifactManifest:
     folder = tmp_path_factory.mktemp("report")
-    order = pipeline.Order(
-        model=EVIL,
-        fingerprint="f00d",
-        source=Location(str(residual.model)),
-        datasets={"calibration": Location(str(residual.calibration)), "evaluation": Location(str(residual.evaluation))},
+    request = CompressionRequest(
+        source=Source(str(residual.model)),
+        datasets={"calibration": Source(str(residual.calibration)), "evaluation": Source(str(residual.evaluation))},
         recipes=(Recipe("default", ({"name": "int8", "type": "QuantizeStatic"},)),),
-        budget={"maxSizeBytes": 20_000},
+        budget=Budget(max_size_bytes=20_000),
     )
     with (folder / "log").open("w") as stream:
         progress = Progress(stream)
         fetcher = Fetcher(RegistryAccess(), progress, local_paths=True)
-        (result,) = pipeline.run(order, fetcher, folder / "work", progress)
+        (result,) = pipeline.run(request, EVIL, fetcher, folder / "work", progress)
     assert (result.folder / "report.html").stat().st_size < 300_000
     return result.manifest
 

@@ -13,7 +13,6 @@ from onnxruntime.quantization import quantize_dynamic
 from edge_compressor.datasets import load_dataset
 from edge_compressor.evaluation import Evaluator, Speed, Timing, compare_speed, speed_of
 from edge_compressor.evaluation.golden_set import sample_feeds
-from edge_compressor.gate import Budget
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.search import choice, probe, recipes, sensitivity, weights
@@ -21,6 +20,7 @@ from edge_compressor.search.portable import why_slow
 from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import Pace, SearchTrial, Trials, mark_front, pace
 from edge_compressor.steps import StepContext, plan
+from edgemodel.budget import Budget
 from edgemodel.digest import Digest
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files

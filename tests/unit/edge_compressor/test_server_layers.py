@@ -18,8 +18,8 @@ from edge_runtime.tuning import Tuning
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import digest_of
 from edgemodel.errors import Stalled
+from edgemodel.job_input import PublishTarget
 from edgemodel.names import MODEL_FILE
-from edgemodel.task import Target
 from tests.support.registry import RegistryProgram
 
 AMD64 = Platform("linux", "amd64")
@@ -84,10 +84,10 @@ class Shop:
         return f"{repository}@{push_index(repository, made).digest}"
 
     @property
-    def target(self) -> Target:
-        return Target(self.host, f"{self.folder.name}/defects", self.base, server_layers=self.layers)
+    def target(self) -> PublishTarget:
+        return PublishTarget(self.host, f"{self.folder.name}/defects", self.base, server_layers=self.layers)
 
-    def publish(self, manifest: ArtifactManifest, target: Target) -> dict[Platform, list[str]]:
+    def publish(self, manifest: ArtifactManifest, target: PublishTarget) -> dict[Platform, list[str]]:
         """Publishes the artifact and returns the digests of its layers, for each platform."""
         made = publish(self.folder / "artifact", manifest, target, self.access, self.folder / "scratch")
         reference = parse_reference(f"{self.host}/{made.image}")

@@ -9,13 +9,12 @@ from typing import Any, NoReturn
 import pytest
 
 from edge_compressor import pipeline, steps
-from edge_compressor.pipeline import Order
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons
+from edgemodel.compression_request import CompressionRequest, Recipe, Source
 from edgemodel.errors import Stalled
-from edgemodel.task import Location, Recipe
 from tests.unit.edge_compressor.conftest import Files
 
 Failing = Callable[[Exception], Any]
@@ -31,8 +30,9 @@ def failing(perceptron: Files, tmp_path: Path, quiet: Progress, monkeypatch: pyt
 
         monkeypatch.setitem(steps.STEPS, "CleanGraph", replace(steps.STEPS["CleanGraph"], apply=apply))  # type: ignore[arg-type]  # it is a dict
         recipe = Recipe("default", ({"name": "clean", "type": "CleanGraph"},))
-        order = Order("m", "f00d", Location(str(perceptron.model)), {}, (recipe,), {})
-        return pipeline.run(order, Fetcher(RegistryAccess(), quiet, local_paths=True), tmp_path / "work", quiet)
+        request = CompressionRequest(Source(str(perceptron.model)), (recipe,))
+        fetcher = Fetcher(RegistryAccess(), quiet, local_paths=True)
+        return pipeline.run(request, "m", fetcher, tmp_path / "work", quiet)
 
     return run
 

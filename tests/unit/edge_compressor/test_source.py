@@ -19,9 +19,9 @@ from edge_oci.credentials import Login, StaticLogin
 from edge_oci.references import parse_reference
 from edge_oci.transport import Patience
 from edgemodel import reasons
+from edgemodel.compression_request import Source
 from edgemodel.digest import digest_of
 from edgemodel.errors import EdgeModelError, Stalled, Transient
-from edgemodel.task import Location
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor.servers import Exchange, FileServer
 
@@ -55,7 +55,7 @@ def fetch(tmp_path: Path, quiet: Progress, pauses: list[float]) -> Fetch:
             downloader=Downloader(sleep=pauses.append, read_timeout_seconds=5),
             **settings,
         )
-        return fetcher.fetch(Location(uri, digest), use, tmp_path / "fetched")
+        return fetcher.fetch(Source(uri, digest), use, tmp_path / "fetched")
 
     return run
 

@@ -9,8 +9,8 @@ from edge_operator.decide.observation import CompressionJob
 from edge_operator.from_api import compression_job, read_job_pod
 from edge_operator.from_api import read_job as read_job_object
 from edgemodel import reasons
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput
 from edgemodel.report import Failed, Published, decode, encode
-from edgemodel.task import TASK_VARIABLE, Task
 from tests.support.simulation import DIGEST, SETTINGS, Simulation, artifact_report
 
 MADE = "2026-01-01T00:00:00Z"
@@ -57,8 +57,8 @@ def test_a_job_says_which_server_its_artifacts_lie_on() -> None:
     view = read_job(made, None)
     assert (view.server_image, view.attempt) == (SETTINGS.server_image, 3)
     (container,) = made["spec"]["template"]["spec"]["containers"]
-    task = next(item["value"] for item in container["env"] if item["name"] == TASK_VARIABLE)
-    assert Task.decode(task).target.base == view.server_image
+    given = next(item["value"] for item in container["env"] if item["name"] == JOB_INPUT_VARIABLE)
+    assert JobInput.decode(given).target.base == view.server_image
 
 
 def test_a_job_of_an_older_operator_does_not_say_so() -> None:

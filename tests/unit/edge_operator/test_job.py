@@ -9,8 +9,8 @@ from edge_operator import objects
 from edge_operator.objects.common import RESTRICTED_CONTAINER
 from edge_operator.objects.job import DEFAULT_RESOURCES, TRAINING_RESOURCES
 from edgemodel.converter import Converter
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput
 from edgemodel.spec import parse_spec
-from edgemodel.task import TASK_VARIABLE, Task
 from tests.support.simulation import SETTINGS, Simulation, model_spec
 
 
@@ -160,12 +160,12 @@ def test_our_containers_around_a_converter_have_the_secrets_and_never_share_a_wr
     assert mounts(compress) == {**ours, "/exchange/in": "given read", "/exchange/out": "made read"}
 
 
-def test_the_task_says_which_converter_made_the_source() -> None:
+def test_the_job_input_says_which_converter_made_the_source() -> None:
     _, fetch, _, compress = converter_pod()
     assert variables(fetch) == variables(compress)
-    task = Task.decode(variables(compress)[TASK_VARIABLE])
-    assert task.converter == Converter(IMAGE, ("--width", "16"), "ExportedProgram")
-    assert (task.source.uri, task.source_format) == ("pvc://models/m.safetensors", "Safetensors")
+    source = JobInput.decode(variables(compress)[JOB_INPUT_VARIABLE]).request.source
+    assert source.converter == Converter(IMAGE, ("--width", "16"), "ExportedProgram")
+    assert (source.uri, source.format) == ("pvc://models/m.safetensors", "Safetensors")
 
 
 def test_a_converter_takes_what_its_user_says() -> None:

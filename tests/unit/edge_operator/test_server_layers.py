@@ -7,7 +7,7 @@ import pytest
 from edge_operator import objects
 from edge_operator.settings import from_environment
 from edgemodel.errors import Stalled
-from edgemodel.task import TASK_VARIABLE, Task
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput
 from tests.support.simulation import SETTINGS, Simulation
 
 LAYER = "registry.example/layers/runtime-x@sha256:" + "1" * 64
@@ -38,5 +38,7 @@ def test_a_job_gets_the_base_and_the_layers() -> None:
     simulation.settings = replace(SETTINGS, server_layers={"runtime-x": LAYER})
     observation = simulation.observe()
     (container,) = objects.job(observation, "m-1", 1, observation.spec)["spec"]["template"]["spec"]["containers"]
-    target = Task.decode(next(item["value"] for item in container["env"] if item["name"] == TASK_VARIABLE)).target
+    target = JobInput.decode(
+        next(item["value"] for item in container["env"] if item["name"] == JOB_INPUT_VARIABLE)
+    ).target
     assert (target.base, target.server_layers) == (SETTINGS.server_image, {"runtime-x": LAYER})

@@ -8,7 +8,7 @@ BOUNDARIES = "/:@"
 
 def refusal(observation: Observation) -> str | None:
     """Why the converter of the spec may not run, and what would let it; None when it may, or there is none."""
-    converter, allowed = observation.spec.source.converter, observation.settings.allowed_converter_images
+    converter, allowed = observation.spec.request.source.converter, observation.settings.allowed_converter_images
     if converter is None or any(_begins(converter.image, prefix) for prefix in allowed):
         return None
     has = f"has {', '.join(allowed)}" if allowed else "is empty"

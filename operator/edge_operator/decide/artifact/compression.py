@@ -13,10 +13,10 @@ from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, Star
 from edge_operator.decide.artifact.allowed_images import refusal
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
 from edgemodel import reasons
+from edgemodel.compression_request import Source
 from edgemodel.names import short_hash
 from edgemodel.report import ArtifactReport, Published
 from edgemodel.schema_version import SCHEMA_VERSION
-from edgemodel.spec import Source
 
 MAX_UNEXPLAINED_ATTEMPTS = 3
 """A Job that ends without a report (a lost node, a bug) is tried this often before a person is asked."""
@@ -76,7 +76,7 @@ def _is_for_spec(observation: Observation, revision: Revision) -> bool:
 def _job_prefix(observation: Observation) -> str:
     """The name of a Job without its attempt: another one where the same artifacts are to be put on another server."""
     attempt, server = observation.spec.attempt_hash, observation.settings.server_image
-    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint]
+    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.request.fingerprint]
     if observation.settings.upgrade_servers and any(twin.spec["serverImage"] != server for twin in twins):
         attempt = short_hash(f"{attempt}/{server}")
     return f"{observation.name}-{attempt}-"
@@ -94,7 +94,7 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
     if name in rejected:
         message = f"{name} was rejected, and is not compressed again"
         return Artifact(None, reasons.ROLLED_BACK, message, True, _delete_jobs_but(observation, prefix))
-    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.fingerprint]
+    twins = [r for r in observation.revisions if r.fingerprint == observation.spec.request.fingerprint]
     if observation.settings.upgrade_servers:
         twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]
     if twins:
@@ -180,15 +180,16 @@ def revision_spec(
     ``made_of`` is the source of a revision, or what the Job knows of it: digests. ``variants`` carry name, image and
     artifact; steps, selectors and resources come from the EdgeModel. ``server_image`` is what the artifacts lie on.
     """
-    spec = observation.spec
+    spec, request, given = observation.spec, observation.spec.request, observation.spec.request.source
     made = {variant["name"]: variant for variant in variants}
-    datasets = {use: _source_json(source) for use, source in spec.datasets.items()}
-    source: dict[str, Any] = {"uri": spec.source.uri, "digest": made_of["digest"], "format": spec.source.format}
-    if spec.source.converter is not None:
-        source["converter"] = {**spec.source.converter.to_json(), **made_of.get("converter", {})}
-    if spec.source.stateful_inputs:
-        stateful = spec.source.stateful_inputs.items()
-        source["statefulInputs"] = [{"input": taken, "output": given} for taken, given in stateful]
+    steps = {recipe.variant: list(recipe.steps) for recipe in request.recipes}
+    datasets = {use: _source_json(source) for use, source in request.datasets.items()}
+    source: dict[str, Any] = {"uri": given.uri, "digest": made_of["digest"], "format": given.format}
+    if given.converter is not None:
+        source["converter"] = {**given.converter.to_json(), **made_of.get("converter", {})}
+    if given.stateful_inputs:
+        stateful = given.stateful_inputs.items()
+        source["statefulInputs"] = [{"input": taken, "output": output} for taken, output in stateful]
     serving: dict[str, Any] = {"port": spec.serving.port, "strategy": spec.serving.strategy}
     if spec.serving.host_port is not None:
         serving["hostPort"] = spec.serving.host_port
@@ -200,15 +201,15 @@ def revision_spec(
         "schemaVersion": SCHEMA_VERSION,
         "model": observation.name,
         "specHash": spec.revision_hash,
-        "fingerprint": spec.fingerprint,
+        "fingerprint": request.fingerprint,
         "retryToken": spec.rollout.retry_token,
         "source": source,
         "datasets": datasets,
-        **({"teacher": {**_source_json(spec.teacher), "format": spec.teacher.format}} if spec.teacher else {}),
+        **({"teacher": {**_source_json(teacher), "format": teacher.format}} if (teacher := request.teacher) else {}),
         "variants": [
             {
                 "name": variant.name,
-                "steps": list(variant.steps),
+                "steps": steps[variant.name],
                 "nodeSelector": variant.node_selector,
                 "resources": variant.resources,
                 "image": made[variant.name]["image"],

@@ -10,14 +10,15 @@ import torch
 from edge_compressor import pipeline
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.models.onnx_model import check_model
-from edge_compressor.pipeline import Compressed, Order
+from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edge_compressor.steps import Form, StepContext, plan
 from edge_compressor.training import program
 from edgemodel import reasons
-from edgemodel.task import Location, Recipe
+from edgemodel.budget import parse_budget
+from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
 from tests.unit.edge_compressor.training import programs
 
 
@@ -113,18 +114,17 @@ def compress(site: Site, tmp_path: Path, quiet: Progress) -> Compress:
         nonlocal count
         count += 1
         uses = ("training", "evaluation", "unlabeled", "calibration")
-        order = Order(
-            model="patterns",
-            fingerprint="f00d",
-            source=Location(str(change.pop("source", site.source))),
-            datasets={use: Location(str(change.pop(use, getattr(site, use)))) for use in uses},
+        checkpoints = change.pop("checkpoints", None)
+        request = CompressionRequest(
+            source=Source(str(change.pop("source", site.source)), format=EXPORTED_PROGRAM),
+            datasets={use: Source(str(change.pop(use, getattr(site, use)))) for use in uses},
             recipes=(Recipe("default", steps),),
-            budget=change.pop("budget", {}),
-            source_format="ExportedProgram",
+            budget=parse_budget(change.pop("budget", {})),
             **change,
         )
         fetcher = Fetcher(RegistryAccess(), quiet, local_paths=True)
-        (compressed,) = pipeline.run(order, fetcher, tmp_path / f"work-{count}", quiet)
+        work = tmp_path / f"work-{count}"
+        (compressed,) = pipeline.run(request, "patterns", fetcher, work, quiet, checkpoints=checkpoints)
         return compressed
 
     return run

@@ -27,8 +27,9 @@ from edge_oci.layers import write_layer
 from edge_oci.references import Reference
 from edge_oci.transport import Patience
 from edgemodel import reasons, report
+from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from edgemodel.report import Published
-from edgemodel.task import TASK_VARIABLE, Location, Recipe, Target, Task
 from tests.support.registry import RegistryProgram
 from tests.support.site import ROOT
 from tests.unit.edge_compressor.servers import registry_program
@@ -127,8 +128,8 @@ def test_a_registry_that_goes_away_fails_no_training(
     assert "the checkpoint after epoch 2 was not pushed" in log()
 
 
-def target(registry: RegistryProgram, name: str, base: str = "") -> Target:
-    return Target(registry.host, f"vision/{name}", base)
+def target(registry: RegistryProgram, name: str, base: str = "") -> PublishTarget:
+    return PublishTarget(registry.host, f"vision/{name}", base)
 
 
 def training(folder: Path, progress: Progress, *, width: int = 3, settings: dict[str, Any] | None = None) -> Training:
@@ -272,7 +273,7 @@ def test_a_disk_without_room_costs_the_checkpoint_and_not_the_training(
 
 
 @pytest.fixture
-def task(site: Site, registry: RegistryProgram, tmp_path: Path) -> Task:
+def task(site: Site, registry: RegistryProgram, tmp_path: Path) -> JobInput:
     folder = tmp_path / "claims" / "data"
     folder.mkdir(parents=True)
     for name, file in (("source.pt2", site.source), ("t.npz", site.training), ("e.npz", site.evaluation)):
@@ -281,15 +282,13 @@ def task(site: Site, registry: RegistryProgram, tmp_path: Path) -> Task:
     layer = write_layer({"/server.py": b""}, tmp_path / "base-layer")
     image = push_image(server, {"os": "linux", "architecture": "amd64", "config": {}}, [layer])
     base = f"{server}@{push_index(server, {Platform('linux', 'amd64'): image}).digest}"
-    return Task(
-        namespace="vision",
+    return JobInput(
         model="patterns",
-        fingerprint="f00d",
-        source=Location("pvc://data/source.pt2"),
-        source_format="ExportedProgram",
-        datasets={"training": Location("pvc://data/t.npz"), "evaluation": Location("pvc://data/e.npz")},
-        recipes=(Recipe("default", (PATIENT,)),),
-        budget={},
+        request=CompressionRequest(
+            source=Source("pvc://data/source.pt2", format=EXPORTED_PROGRAM),
+            datasets={"training": Source("pvc://data/t.npz"), "evaluation": Source("pvc://data/e.npz")},
+            recipes=(Recipe("default", (PATIENT,)),),
+        ),
         target=target(registry, "disturbed", base),
         plain_http_hosts=(registry.host,),
     )
@@ -307,11 +306,11 @@ def options(folder: Path, attempt: str) -> list[str]:
 
 
 @pytest.fixture
-def ended_at(task: Task, tmp_path: Path) -> Callable[..., tuple[int, str]]:
+def ended_at(task: JobInput, tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Runs an attempt of the Job as a process that gets ``number`` when its log says ``line``: exit code, log."""
 
     def run(attempt: str, line: str, number: signal.Signals) -> tuple[int, str]:
-        environment = os.environ | {TASK_VARIABLE: task.encode(), "PYTHONPATH": str(ROOT / "operator")}
+        environment = os.environ | {JOB_INPUT_VARIABLE: task.encode(), "PYTHONPATH": str(ROOT / "operator")}
         processor = min(os.sched_getaffinity(0))
         process = subprocess.Popen(
             [sys.executable, "-m", "edge_compressor", *options(tmp_path, attempt)],
@@ -338,7 +337,7 @@ def _until(lines: Iterator[str], wanted: str) -> Iterator[str]:
 
 
 def test_a_job_that_is_killed_and_then_evicted_makes_the_artifact_of_one_that_was_not(
-    task: Task,
+    task: JobInput,
     registry: RegistryProgram,
     tmp_path: Path,
     ended_at: Callable[..., tuple[int, str]],
@@ -356,14 +355,14 @@ def test_a_job_that_is_killed_and_then_evicted_makes_the_artifact_of_one_that_wa
     said = capsys.readouterr().out
     assert "goes on from a checkpoint after epoch 1\n" not in said
     assert "goes on from a checkpoint after epoch" in said
-    quiet = Task.decode(task.encode().replace("vision/disturbed", "vision/undisturbed"))
+    quiet = JobInput.decode(task.encode().replace("vision/disturbed", "vision/undisturbed"))
     assert artifact(quiet, tmp_path, "quiet").digest == third.digest
     assert "goes on" not in capsys.readouterr().out
 
 
-def artifact(task: Task, folder: Path, attempt: str) -> report.ArtifactReport:
+def artifact(task: JobInput, folder: Path, attempt: str) -> report.ArtifactReport:
     """Of an attempt in this process, which publishes it."""
-    assert job.main(options(folder, attempt), {TASK_VARIABLE: task.encode()}) == 0
+    assert job.main(options(folder, attempt), {JOB_INPUT_VARIABLE: task.encode()}) == 0
     outcome = report.decode((folder / f"{attempt}-termination-log").read_bytes())
     assert isinstance(outcome, Published)
     return outcome.artifacts[0]

@@ -14,10 +14,10 @@ from edge_compressor.progress import Progress
 from edge_compressor.steps import Form, plan
 from edge_compressor.training import importance, program
 from edgemodel import reasons
+from edgemodel.compression_request import Source
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from edgemodel.names import MODEL_FILE
-from edgemodel.task import Location
 from tests.unit.edge_compressor.training import programs
 from tests.unit.edge_compressor.training.conftest import Compress, Site, Trainer
 
@@ -149,7 +149,7 @@ def test_the_whole_chain_prunes_distils_and_quantizes(compress: Compress) -> Non
 
 def test_a_student_learns_from_a_teacher_in_onnx(compress: Compress, site: Site, tmp_path: Path) -> None:
     untrained = programs.save(programs.Network(8), tmp_path / "student.pt2")
-    teacher = Location(str(compress().folder / MODEL_FILE))
+    teacher = Source(str(compress().folder / MODEL_FILE))
     compressed = compress(step("Distill", **QUICK | {"epochs": 6}), source=untrained, teacher=teacher)
     assert accuracy(compressed) > 0.9
 

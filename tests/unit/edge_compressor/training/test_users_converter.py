@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,15 @@ import pytest
 
 from edge_compressor import pipeline
 from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
-from edge_compressor.pipeline import Compressed, Order
+from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons
+from edgemodel.compression_request import SAFETENSORS, CompressionRequest, Source
 from edgemodel.converter import Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
-from edgemodel.task import Location, Recipe, Target, Task
 from tests.support import weights
 from tests.unit.examples.conftest import EXAMPLES, load_script
 
@@ -31,18 +30,6 @@ pytestmark = pytest.mark.slow
 
 FOLDER = EXAMPLES / "fashion-mnist"
 CONVERTER = Converter("registry.example/converters/maker@sha256:" + "a" * 64)
-TASK = Task(
-    namespace="vision",
-    model="m",
-    fingerprint="f00d",
-    source=Location(""),
-    source_format="Safetensors",
-    datasets={},
-    recipes=(),
-    budget={},
-    target=Target("registry.invalid", "vision/m", "registry.invalid/server"),
-    converter=CONVERTER,
-)
 
 
 class Pod:
@@ -52,10 +39,10 @@ class Pod:
         self.folder, self.progress = folder, progress
         self.exchange = HandoffFolders(folder / "in", folder / "out")
         self.fetcher = Fetcher(RegistryAccess(), progress, local_paths=True)
-        self.source = Location(str(source))
+        self.source = Source(str(source), format=SAFETENSORS, converter=CONVERTER)
         for place in (self.exchange.given, self.exchange.made):
             place.mkdir(parents=True)
-        hand_over(replace(TASK, source=self.source), self.fetcher, self.exchange)
+        hand_over(CompressionRequest(self.source), self.fetcher, self.exchange)
 
     @property
     def model(self) -> Path:
@@ -71,17 +58,9 @@ class Pod:
         return subprocess.run(command, env=os.environ | told, capture_output=True, text=True)
 
     def compress(self) -> Compressed:
-        order = Order(
-            model="m",
-            fingerprint="f00d",
-            source=self.source,
-            source_format=CONVERTER.writes,
-            datasets={"evaluation": Location(str(FOLDER / "evaluation.npz"))},
-            recipes=(Recipe("default", ()),),
-            budget={},
-        )
+        request = CompressionRequest(self.source, datasets={"evaluation": Source(str(FOLDER / "evaluation.npz"))})
         given = FromConverter(self.fetcher, CONVERTER, self.exchange)
-        (compressed,) = pipeline.run(order, given, self.folder / "work", self.progress)
+        (compressed,) = pipeline.run(request, "m", given, self.folder / "work", self.progress)
         return compressed
 
 

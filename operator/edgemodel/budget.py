@@ -1,4 +1,4 @@
-"""The budget: what an artifact may lose, weigh and take."""
+"""The budget: how much accuracy an artifact may lose, how large it may be, and how long a run may take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Budget:
-    """``spec.compression.budget``. None: not limited."""
+    """``spec.compression.budget``. None stands for no limit."""
 
     max_accuracy_drop_percent: Decimal | None = None
     min_accuracy_percent: Decimal | None = None
@@ -16,9 +16,23 @@ class Budget:
     max_latency_milliseconds: Decimal | None = None
     when_inconclusive: Literal["Stall", "Proceed"] = "Stall"
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the budget as ``parse_budget`` reads it."""
+
+        def text(number: Decimal | None) -> str | None:
+            return None if number is None else str(number)
+
+        return {
+            "maxAccuracyDropPercent": text(self.max_accuracy_drop_percent),
+            "minAccuracyPercent": text(self.min_accuracy_percent),
+            "maxSizeBytes": self.max_size_bytes,
+            "maxLatencyMilliseconds": text(self.max_latency_milliseconds),
+            "whenInconclusive": self.when_inconclusive,
+        }
+
 
 def parse_budget(value: Mapping[str, Any]) -> Budget:
-    """Raises ValueError, naming the key, when ``value`` is not a budget."""
+    """Returns the budget of a manifest. Raises ValueError, which names the key, for anything that is not one."""
     known = {
         "maxAccuracyDropPercent", "minAccuracyPercent", "maxSizeBytes", "maxLatencyMilliseconds", "whenInconclusive",
     }  # fmt: skip
@@ -31,15 +45,15 @@ def parse_budget(value: Mapping[str, Any]) -> Budget:
     if when not in ("Stall", "Proceed"):
         raise ValueError(f"budget.whenInconclusive is {when!r}, want Stall or Proceed")
     return Budget(
-        max_accuracy_drop_percent=_decimal(value, "maxAccuracyDropPercent", most=Decimal(100)),
-        min_accuracy_percent=_decimal(value, "minAccuracyPercent", most=Decimal(100)),
+        max_accuracy_drop_percent=_decimal(value, "maxAccuracyDropPercent", maximum=Decimal(100)),
+        min_accuracy_percent=_decimal(value, "minAccuracyPercent", maximum=Decimal(100)),
         max_size_bytes=size,
-        max_latency_milliseconds=_decimal(value, "maxLatencyMilliseconds", most=None),
+        max_latency_milliseconds=_decimal(value, "maxLatencyMilliseconds", maximum=None),
         when_inconclusive=when,
     )
 
 
-def _decimal(value: Mapping[str, Any], key: str, *, most: Decimal | None) -> Decimal | None:
+def _decimal(value: Mapping[str, Any], key: str, *, maximum: Decimal | None) -> Decimal | None:
     text = value.get(key)
     if text is None:
         return None
@@ -47,6 +61,6 @@ def _decimal(value: Mapping[str, Any], key: str, *, most: Decimal | None) -> Dec
         number = Decimal(str(text))
     except InvalidOperation:
         raise ValueError(f"budget.{key} is {text!r}, want a decimal string such as '1.0'") from None
-    if not number.is_finite() or number < 0 or (most is not None and number > most):
-        raise ValueError(f"budget.{key} is {text}, want 0{f' to {most}' if most is not None else ' or more'}")
+    if not number.is_finite() or number < 0 or (maximum is not None and number > maximum):
+        raise ValueError(f"budget.{key} is {text}, want 0{f' to {maximum}' if maximum is not None else ' or more'}")
     return number

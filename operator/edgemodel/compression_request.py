@@ -1,0 +1,193 @@
+"""What is to be compressed: one type from the spec to the Job, the pipeline and the command line.
+
+A new input is a field here, read from the manifest here, and read again where it is used: a step names the field in
+its ``StepType.reads`` and finds it in its context. Everything between passes the request on as a whole.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Final
+
+from edgemodel.budget import Budget, parse_budget
+from edgemodel.compressor_facts import STEP_READS
+from edgemodel.converter import Converter
+from edgemodel.digest import canonical_json
+from edgemodel.names import DEFAULT_VARIANT, short_hash
+from edgemodel.plain import from_plain, to_plain
+
+ONNX: Final = "ONNX"
+EXPORTED_PROGRAM: Final = "ExportedProgram"
+"""The format of ``torch.export``."""
+SAFETENSORS: Final = "Safetensors"
+"""Weights alone, which a converter of the user's makes a model of another format from."""
+
+DATASETS: Final = ("calibration", "evaluation", "training", "unlabeled")
+"""The uses of data sets."""
+
+AUTO: Final = "Auto"
+EVALUATION_TASKS: Final = (AUTO, "Classification", "MultiLabel", "Regression", "Detection", "Embedding", "Sequence")
+"""``spec.compression.evaluation.task``: what the labels mean. Auto: inferred from the shapes of label and outputs."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model or a data set, as a user gives it."""
+
+    uri: str
+    """``oci://host/repository[:tag][@sha256:…]``, ``https://…``, ``http://…``, ``pvc://claim/path``; a path locally."""
+    digest: str | None = None
+    """The digest of the file for http, https and pvc. For ``oci`` it stands in the URI."""
+    format: str = ONNX
+    """The format of a model; no data set has one."""
+    secret: str | None = None
+    """The name of the Secret with credentials."""
+    converter: Converter | None = None
+    """The converter of SAFETENSORS; no other format has one."""
+    stateful_inputs: dict[str, str] = field(default_factory=dict)
+    """Maps each input of a stateful model to the output that feeds it at the next step."""
+
+    @property
+    def model_format(self) -> str:
+        """The format of the file that the compressor reads: what a converter writes, where there is one."""
+        return self.converter.writes if self.converter is not None else self.format
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The steps for one variant; ``steps`` as they stand in the manifest."""
+
+    variant: str
+    steps: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """``spec.compression.evaluation``: how answers are scored."""
+
+    task: str = AUTO
+    """One of EVALUATION_TASKS."""
+    tolerance: str | None = None
+    """For Regression: the largest error that counts as correct, a decimal text; None: the task's default."""
+
+
+@dataclass(frozen=True)
+class CompressionRequest:
+    source: Source
+    recipes: tuple[Recipe, ...] = (Recipe(DEFAULT_VARIANT, ()),)
+    """One for each variant."""
+    datasets: dict[str, Source] = field(default_factory=dict)
+    """By use, one of DATASETS; those that are given."""
+    teacher: Source | None = None
+    """The model that Distill learns from; None: the source."""
+    budget: Budget = field(default_factory=Budget)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    golden_items: int = 64
+    """Items of the golden set."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what determines the artifacts before they exist: 16 hexadecimal digits."""
+        return short_hash(canonical_json(self.determining()).decode(), 16)
+
+    def determining(self) -> dict[str, Any]:
+        """Returns what determines the artifacts: source, data sets, steps, and whatever else one of the steps reads.
+
+        What a step reads is left out while it has its default, and so is what came later: another hash of an unchanged
+        spec would roll out every model when the operator is upgraded.
+        """
+        sources: dict[str, Source | None] = {"source": self.source}
+        sources |= {use: self.datasets.get(use) for use in ("calibration", "evaluation")}
+        sources |= self.datasets | ({"teacher": self.teacher} if self.teacher else {})
+        source = self.source
+        return {
+            **{use: [given.uri, given.digest] if given else None for use, given in sources.items()},
+            "format": source.format,
+            "recipes": {recipe.variant: list(recipe.steps) for recipe in self.recipes},
+            **({"teacherFormat": self.teacher.format} if self.teacher else {}),
+            **({"converter": source.converter.to_json()} if source.converter else {}),
+            **({"statefulInputs": source.stateful_inputs} if source.stateful_inputs else {}),
+            **({"goldenItems": self.golden_items} if self.golden_items != CompressionRequest.golden_items else {}),
+            **self._read_by_steps(),
+        }
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """All that a compression Job fetches, by use."""
+        return {"source": self.source, **self.datasets, **({"teacher": self.teacher} if self.teacher else {})}
+
+    def only(self, reads: Iterable[str]) -> "CompressionRequest":
+        """Returns the request with the fields ``reads`` and the source alone; all others are at their default.
+
+        A step gets it: what it reads without declaring it, and what the fingerprint therefore lacks, is not there.
+        """
+        return replace(CompressionRequest(self.source), **{name: getattr(self, name) for name in reads})
+
+    def encode(self) -> str:
+        return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> "CompressionRequest":
+        """Raises ValueError, which names the field, for a text that ``encode`` does not give."""
+        return from_plain(cls, json.loads(text), "request")
+
+    def _read_by_steps(self) -> dict[str, Any]:
+        types = {str(step.get("type")) for recipe in self.recipes for step in recipe.steps}
+        read = {name for kind in types for name in STEP_READS.get(kind, ())} - _DETERMINING
+        default = CompressionRequest(self.source)
+        return {
+            name: to_plain(getattr(self, name), decimal=_shortest)
+            for name in sorted(read)
+            if getattr(self, name) != getattr(default, name)
+        }
+
+
+_DETERMINING: Final = frozenset({"source", "recipes", "datasets", "teacher", "golden_items"})
+"""Fields that determine artifacts whatever the steps are."""
+OPTIONAL_READS: Final = frozenset(one.name for one in fields(CompressionRequest)) - {"source", "recipes", "datasets"}
+"""What ``StepType.reads`` may name; source and data sets are open to every step."""
+
+
+def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
+    """Returns the request in a manifest's ``spec``. Raises KeyError, TypeError or ValueError for an invalid one."""
+    compression, datasets = spec.get("compression") or {}, spec.get("datasets") or {}
+    steps, evaluation = tuple(compression.get("steps") or ()), compression.get("evaluation") or {}
+    own = {item["name"]: item.get("compression") or {} for item in spec.get("variants") or ()}
+    return CompressionRequest(
+        source=parse_source(spec["source"]),
+        recipes=(
+            *(Recipe(name, tuple(given.get("steps", steps))) for name, given in own.items()),
+            Recipe(DEFAULT_VARIANT, steps),
+        ),
+        datasets={use: parse_source(datasets[use]) for use in DATASETS if use in datasets},
+        teacher=parse_source(compression["teacher"]) if "teacher" in compression else None,
+        budget=parse_budget(compression.get("budget") or {}),
+        evaluation=EvaluationSettings(evaluation.get("task", AUTO), evaluation.get("tolerance")),
+    )
+
+
+def parse_source(value: Mapping[str, Any]) -> Source:
+    """Returns a source as a manifest has it. Raises KeyError or TypeError for one that is not valid."""
+    converter = value.get("converter")
+    return Source(
+        uri=value["uri"],
+        digest=value.get("digest"),
+        format=value.get("format", ONNX),
+        secret=(value.get("secretRef") or {}).get("name"),
+        converter=None
+        if converter is None
+        else Converter(
+            image=converter["image"],
+            args=tuple(converter.get("args") or ()),
+            writes=converter.get("writes", EXPORTED_PROGRAM),
+            resources=dict(converter.get("resources") or {}),
+        ),
+        stateful_inputs={item["input"]: item["output"] for item in value.get("statefulInputs") or ()},
+    )
+
+
+def _shortest(number: Decimal) -> str:
+    """The same text for equal numbers: 1.0 and 1 are one limit."""
+    return format(number.normalize(), "f")
