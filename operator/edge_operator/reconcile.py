@@ -170,10 +170,10 @@ class Reconciler:
                 await self._create_once(objects.preflight_job(observation, action))
             case RecordPreflight(name, preflight):
                 await self._say_of_revision(namespace, name, {"preflight": preflight})
-            case EnsureDaemonSet(revision, variant, tolerations):
+            case EnsureDaemonSet(revision, variant):
                 if "shadowReplay" in revision.spec["serving"]:
                     await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))
-                await self._create_once(objects.daemonset(observation, revision, variant, tolerations))
+                await self._create_once(objects.daemonset(observation, revision, variant))
             case EnsureService(port):
                 await self._apply(observation, objects.service(observation, port))
             case EnsureNetworkPolicies():

@@ -437,7 +437,7 @@ class Simulation:
                     self.preflights.pop(job, None)
                 for variant in (item["name"] for item in gone.spec["variants"]) if gone is not None else ():
                     self.daemonsets -= {daemonset_name(name, variant), daemonset_name(name, puller_of(variant))}
-            case EnsureDaemonSet(revision, variant, _):
+            case EnsureDaemonSet(revision, variant):
                 self.daemonsets.add(daemonset_name(revision.name, variant))
             case DeleteDaemonSet(name):
                 self.daemonsets.discard(name)

@@ -70,7 +70,6 @@ class DeleteRevision:
 class EnsureDaemonSet:
     revision: Revision
     variant: str
-    tolerations: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,8 @@ def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
 def _objects(observation: Observation, wanted: Wanted, serving: Revision | None) -> list[Action]:
     """DaemonSets are immutable: an existing one is left alone, so that an upgrade of the operator starts no rollout."""
     have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
-    tolerations = observation.spec.tolerations
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
-    actions: list[Action] = [EnsureDaemonSet(revision, variant, tolerations) for revision, variant in missing]
+    actions: list[Action] = [EnsureDaemonSet(revision, variant) for revision, variant in missing]
     if wanted and serving is not None and not observation.service_name_conflict:
         actions.append(EnsureService(serving.spec["serving"]["port"]))
     actions.append(EnsureNetworkPolicies())

@@ -27,6 +27,11 @@ def tuning(revision: Revision) -> list[Object]:
     return [{"name": serving.TUNING[setting], "value": str(value)} for setting, value in sorted(settings.items())]
 
 
+def tolerations(revision: Revision) -> list[Object]:
+    """Returns the tolerations that the EdgeModel had when the revision was made."""
+    return list(revision.spec["serving"].get("tolerations", ()))
+
+
 def pull_secrets(observation: Observation) -> list[Object]:
     settings = observation.settings
     names = [*settings.image_pull_secrets, *([settings.registry_pull_secret] if settings.registry_pull_secret else [])]

@@ -1,8 +1,5 @@
 """One immutable DaemonSet per (revision, variant), bound to nodes by the revision's pin."""
 
-from typing import Any
-
-from edge_operator.decide.analysis import latency_edge
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
@@ -27,9 +24,7 @@ START_SECONDS = 300
 """How long loading and the golden set may take before the kubelet restarts the container."""
 
 
-def daemonset(
-    observation: Observation, revision: Revision, variant: str, tolerations: tuple[dict[str, Any], ...]
-) -> Object:
+def daemonset(observation: Observation, revision: Revision, variant: str) -> Object:
     """``variant`` may be a variant's puller, which holds the image on the node and serves nothing.
 
     Pods stay when their node is not ready or unreachable: DaemonSet pods tolerate that without limit.
@@ -56,7 +51,7 @@ def daemonset(
                 },
                 "spec": {
                     "nodeSelector": {pin: "true"},
-                    "tolerations": list(tolerations),
+                    "tolerations": artifact_pod.tolerations(revision),
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": 1 if pulls else GRACE_SECONDS,
@@ -89,7 +84,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         port["hostPort"] = spec["serving"]["hostPort"]
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
-    objective = latency_edge(observation.spec.analysis)
+    objective = spec["serving"].get("latencyObjectiveMilliseconds")
     return {
         "name": "server",
         "image": artifact_pod.image(observation, revision, variant),
@@ -102,12 +97,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.VARIANT, "value": variant},
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": serving.PORT, "value": str(spec["serving"]["port"])},
-            *(
-                # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
-                [{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": f"{1000 * objective:.10g}"}]
-                if objective
-                else []
-            ),
+            *([{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": objective}] if objective else []),
             *artifact_pod.tuning(revision),
             *_replay(observation, spec["serving"]),
         ],

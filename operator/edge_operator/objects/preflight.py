@@ -34,7 +34,7 @@ def preflight_job(observation: Observation, start: StartPreflight) -> Object:
                 "spec": {
                     "restartPolicy": "Never",
                     "affinity": _on(start.node),
-                    "tolerations": list(observation.spec.tolerations),
+                    "tolerations": artifact_pod.tolerations(revision),
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     # Of the pod, not of the Job: the time it waits for room is not its own.

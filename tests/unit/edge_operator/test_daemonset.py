@@ -14,7 +14,7 @@ from tests.support.simulation import Simulation, model_spec
 def environment(world: Simulation) -> dict[str, str]:
     """Of the server of the only revision, as far as it has fixed values."""
     (revision,) = world.revisions.values()
-    built = daemonset(world.observe(), revision, "default", ())
+    built = daemonset(world.observe(), revision, "default")
     (container,) = built["spec"]["template"]["spec"]["containers"]
     return {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
 
@@ -67,7 +67,7 @@ def test_servers_that_replay_show_each_other_what_only_a_secret_has() -> None:
     assert options.shadow_replay_from == f"http://{observation.name}.{observation.namespace}:8080"
     secret = replay_secret(observation, "0123")
     (revision,) = world.revisions.values()
-    (container,) = daemonset(observation, revision, "default", ())["spec"]["template"]["spec"]["containers"]
+    (container,) = daemonset(observation, revision, "default")["spec"]["template"]["spec"]["containers"]
     (token,) = [one for one in container["env"] if one["name"] == serving.SHADOW_REPLAY_TOKEN]
     reference = token["valueFrom"]["secretKeyRef"]
     assert reference["name"] == secret["metadata"]["name"]
@@ -82,3 +82,17 @@ def test_servers_that_replay_nothing_call_nobody() -> None:
     assert not {serving.SHADOW_REPLAY_FROM, serving.SHADOW_REPLAY_MAX_REQUESTS} & environment(world).keys()
     (servers, _) = network_policies(world.observe())
     assert servers["spec"]["egress"] == []
+
+
+def test_a_daemonset_that_is_made_anew_is_what_its_revision_says_whatever_the_spec_says_today() -> None:
+    """Somebody deletes the DaemonSet of stable while the spec already asks for another revision."""
+    check = {"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": "12.5"}}
+    taint = {"key": "edge", "operator": "Exists"}
+    placement = {"nodeSelector": {"edge": "camera"}, "tolerations": [taint]}
+    world = Simulation.with_nodes(1, spec=model_spec(analysis={"checks": [check]}, placement=placement))
+    world.run(60)
+    (revision,) = world.revisions.values()
+    before = daemonset(world.observe(), revision, "default")
+    assert before["spec"]["template"]["spec"]["tolerations"] == [taint]
+    world.change(analysis=None, placement={"nodeSelector": {"edge": "camera"}})
+    assert daemonset(world.observe(), revision, "default") == before

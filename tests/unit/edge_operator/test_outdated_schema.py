@@ -77,7 +77,7 @@ class Upgraded:
             spec = {key: value for key, value in revision.spec.items() if not (drop_marks and key == "schemaVersion")}
             self.server.store(objects.revision(self.before.observe(), revision.name, spec))
             for variant in ("default",):
-                self.server.store(objects.daemonset(self.before.observe(), revision, variant, ()))
+                self.server.store(objects.daemonset(self.before.observe(), revision, variant))
         queue: WorkQueue[Key] = WorkQueue()
         self.reconciler = Reconciler(cast(Cluster, self.server), self.cache, queue, Metrics(), lambda: True)
 

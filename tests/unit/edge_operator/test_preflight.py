@@ -484,7 +484,7 @@ def made(**spec: Any) -> tuple[Simulation, dict[str, Any], dict[str, Any]]:
     (start,) = world.preflights_started
     observation = world.observe()
     job = objects.preflight_job(observation, start)
-    return world, job, objects.daemonset(observation, start.revision, start.variant, observation.spec.tolerations)
+    return world, job, objects.daemonset(observation, start.revision, start.variant)
 
 
 def test_the_job_runs_the_very_image_that_would_serve_with_its_resources_and_its_tuning() -> None:

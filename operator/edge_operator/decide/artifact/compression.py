@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordRevision, StartJob
+from edge_operator.decide.analysis import latency_edge
 from edge_operator.decide.artifact.allowed_images import refusal
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
 from edgemodel import reasons
@@ -195,6 +196,12 @@ def revision_spec(
         serving["hostPort"] = spec.serving.host_port
     if spec.serving.tuning:
         serving["tuning"] = spec.serving.tuning
+    if spec.tolerations:
+        serving["tolerations"] = list(spec.tolerations)
+    objective = latency_edge(spec.analysis)
+    if objective is not None:
+        # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
+        serving["latencyObjectiveMilliseconds"] = f"{1000 * objective:.10g}"
     if spec.serving.shadow_replay_max_requests:
         serving["shadowReplay"] = {"maxRequests": spec.serving.shadow_replay_max_requests}
     return {
