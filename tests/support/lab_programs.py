@@ -23,6 +23,9 @@ PROGRAMS: Final = frozenset({
 FIXTURES: Final = frozenset({"registry", "locked_registry", "objects"})
 """Fixtures that start one of the programs: a test that asks for one, directly or not, has the marker."""
 
+_TEMPORARY: Final = tempfile.gettempdir()
+"""Taken when the tests start: a program that runs in this process may move it."""
+
 _current: pytest.Item | None = None
 
 
@@ -68,4 +71,4 @@ def _program(executable: str | os.PathLike[str], environment: Any) -> Path | Non
     if Path(name).name not in PROGRAMS:
         return None
     path = name if "/" in name else shutil.which(name, path=(environment or os.environ).get("PATH"))
-    return None if path is None or Path(path).is_relative_to(tempfile.gettempdir()) else Path(path)
+    return None if path is None or Path(path).is_relative_to(_TEMPORARY) else Path(path)

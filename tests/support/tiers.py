@@ -5,7 +5,7 @@ from typing import Final
 
 QUICK_VARIABLE: Final = "EDGEMODEL_QUICK_TESTS"
 """``make check`` sets it; ``make unit`` and ``make test`` do not."""
-_SHARE: Final = 5
+_SHARE: Final = 8
 _MIN_EXAMPLES: Final = 4
 
 

@@ -19,6 +19,7 @@ STEPS = """
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_compressed_end_to_end(residual: Files, tmp_path: Path) -> None:
     (tmp_path / "steps.yaml").write_text(STEPS)
     done = edgemodel(

@@ -24,6 +24,8 @@ from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 
+pytestmark = pytest.mark.slow
+
 
 class Auto:
     """Runs the step alone, on half of what is given as evaluation set."""
@@ -96,7 +98,6 @@ def labelled(files: Files, count: int = 800) -> dict[str, Any]:
         return {name: arrays[name][:count] for name in arrays.files}
 
 
-@pytest.mark.slow
 def test_what_it_takes_keeps_the_budget_and_is_not_slower(wide: Files, auto: Auto) -> None:
     result = auto.run(wide.model, labelled(wide), budget=Budget(Decimal("5.0")))
     found = auto.notes["auto"]
@@ -145,7 +146,6 @@ def test_a_model_that_nothing_can_be_done_to_is_served_as_it_is(tmp_path: Path, 
     assert auto.notes["auto"]["reason"].endswith("keeps the budget at the speed of the source")
 
 
-@pytest.mark.slow
 def test_a_model_that_is_quantized_already_is_searched_like_any(
     residual: Files, auto: Auto, tmp_path: Path, quiet: Progress
 ) -> None:
@@ -184,7 +184,6 @@ def test_without_labels_it_chooses_by_agreement(kind: str, wide: Files, auto: Au
     assert fp16["dropped"] is None
 
 
-@pytest.mark.slow
 def test_a_model_with_a_state_is_judged_along_sequences(tmp_path: Path, auto: Auto) -> None:
     model = models.recurrent(tmp_path / "recurrent.onnx")
     single = models.stream(model, 80 * 6)
@@ -233,7 +232,6 @@ def test_a_drop_of_accuracy_cannot_be_limited_without_labels(perceptron: Files, 
     assert "give datasets.evaluation a label" in caught.value.message
 
 
-@pytest.mark.slow
 def test_a_layer_that_cannot_be_quantized_is_found_and_left_out(tmp_path: Path, auto: Auto) -> None:
     """The middle one's inputs lie far apart: one channel a thousand times as large as those that decide."""
     net = models.Builder()

@@ -238,6 +238,7 @@ def test_a_registry_with_a_push_secret_takes_them(desk: Desk, locked_registry: R
     assert len(list_tags(registries.repository(Reference(host, desk.repository)))) == 1
 
 
+@pytest.mark.lab_programs
 def test_the_embedded_registry_s_token_is_enough(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("vision-secret\n")
     with (

@@ -66,6 +66,7 @@ def test_a_file_other_than_the_expected_one_is_refused(fetch: ModuleType, tmp_pa
         fetch.fetch(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_labels_are_the_answers_of_the_source(make_data: ModuleType, fetch: ModuleType) -> None:
     model = fetch.fetch()
     assert model == FETCHED / "magika" / "model.onnx"

@@ -15,6 +15,8 @@ from inference_server.models.repository import ModelRepository
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import IDENTITY, RunningServer, serving_process
 
+pytestmark = pytest.mark.slow
+
 
 def ending(directory: Path, tmp_path: Path) -> tuple[str, str]:
     """(reason, message) of the termination log, after the server ended with EXIT_MODEL."""

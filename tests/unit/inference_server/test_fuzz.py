@@ -15,6 +15,8 @@ from tests.unit.inference_server import artifacts, bad_requests
 from tests.unit.inference_server.bad_requests import Bad
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
+pytestmark = pytest.mark.slow
+
 MORE_MEMORY = 48_000_000
 """Bytes by which a server may grow, far less than the requests of one test have: heads that are remembered, what waits
 for a garbage collection, what the allocator keeps."""

@@ -15,6 +15,8 @@ from edgemodel import reasons, serving
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 
+pytestmark = pytest.mark.slow
+
 FLOAT = TensorProto.FLOAT
 
 

@@ -20,6 +20,8 @@ from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import REPOSITORY
 from tests.unit.inference_server.test_imports import LEFT_OUT
 
+pytestmark = pytest.mark.slow
+
 EMPTY = ("numpy.random", "numpy.fft", "numpy.ma", "numpy.polynomial")
 """What the image leaves out of numpy and is loaded on demand: found there, with nothing in it."""
 

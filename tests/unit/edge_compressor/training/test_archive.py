@@ -62,6 +62,7 @@ def refusal(path: Path) -> str:
     return caught.value.message
 
 
+@pytest.mark.slow
 def test_what_is_plain_is_loaded(site: Site) -> None:
     assert program.load(site.source, what="source", reason="X").outputs == 1
 

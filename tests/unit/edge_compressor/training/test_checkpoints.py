@@ -110,6 +110,7 @@ def test_another_pod_goes_on_from_what_the_registry_has(
     assert weights(again) == weights(whole)
 
 
+@pytest.mark.lab_programs
 def test_a_registry_that_goes_away_fails_no_training(
     trainer: Trainer, tmp_path: Path, quiet: Progress, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +253,7 @@ def test_another_training_s_checkpoint_is_not_taken(
     assert training(tmp_path, quiet).restore() == 1
 
 
+@pytest.mark.slow
 def test_each_round_of_pruning_is_a_training_of_its_own(trainer: Trainer, tmp_path: Path) -> None:
     context = {"checkpoints": CheckpointFolder(tmp_path / "kept")}
     settings = QUICK | {"epochs": 1, "ratioPercent": 59, "roundTo": 4, "iterations": 4}
