@@ -34,7 +34,7 @@ class ArtifactReport:
     """Median of single-sample runs on the Job's machine, one thread; decimal string."""
     source_latency_milliseconds: str | None
     checks: tuple[dict[str, Any], ...] = ()
-    """``Check.to_json`` of each budget."""
+    """``CheckResult.to_json`` of each budget."""
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads the model file on nodes."""
 

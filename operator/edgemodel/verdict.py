@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One limit, judged. ``observed`` and ``limit`` are decimal strings in the unit that ``name`` carries."""
 
     name: str
@@ -36,7 +36,7 @@ class Check:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Check":
+    def from_json(cls, value: dict[str, Any]) -> "CheckResult":
         return cls(
             name=value["name"],
             verdict=Verdict(value["verdict"]),

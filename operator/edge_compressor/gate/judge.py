@@ -15,7 +15,7 @@ from edge_compressor.gate.answers import Own, Paired, drop_interval, own_interva
 from edge_compressor.gate.sample_size import above, against, samples_for_floor, samples_to_decide
 from edgemodel import reasons
 from edgemodel.budget import Budget
-from edgemodel.verdict import Check, Verdict
+from edgemodel.verdict import CheckResult, Verdict
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Measurements:
 class GateResult:
     """``reason`` is None when the artifact may be published."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     reason: str | None
     message: str
 
 
 def judge(measured: Measurements, budget: Budget) -> GateResult:
     """Every limit of ``budget`` against ``measured``; a Fail weighs more than an Inconclusive."""
-    checks: list[Check] = []
+    checks: list[CheckResult] = []
     if budget.max_accuracy_drop_percent is not None:
         checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
     if budget.min_accuracy_percent is not None:
@@ -66,13 +66,13 @@ def judge(measured: Measurements, budget: Budget) -> GateResult:
     return GateResult(tuple(checks), None, "; ".join(check.message for check in checks) or "no budget to keep")
 
 
-def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> Check:
+def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> CheckResult:
     """Paired non-inferiority; needs labels, unless source and artifact are one file."""
     answers, what = measured.answers, measured.metric
     samples = answers.samples if answers else 0
 
-    def check(verdict: Verdict, observed: str, message: str) -> Check:
-        return Check("maxAccuracyDropPercent", verdict, observed, str(limit_percent), samples, message)
+    def check(verdict: Verdict, observed: str, message: str) -> CheckResult:
+        return CheckResult("maxAccuracyDropPercent", verdict, observed, str(limit_percent), samples, message)
 
     if measured.same_file:
         return check(Verdict.PASS, "0", f"{what} drops 0 %, limit {limit_percent} % (the artifact is the source file)")
@@ -92,12 +92,12 @@ def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> Check:
     return check(verdict, _percent(answers.drop), message)
 
 
-def judge_floor(measured: Measurements, floor_percent: Decimal) -> Check:
+def judge_floor(measured: Measurements, floor_percent: Decimal) -> CheckResult:
     """The artifact's own score against a floor: by Wilson's interval, or that of a score, one-sided alpha 0.05."""
     own = measured.own or own_of(measured.answers)
     if own is None:
         text = f"{measured.metric} is not measured, floor {floor_percent} %: give datasets.evaluation with labels"
-        return Check("minAccuracyPercent", Verdict.INCONCLUSIVE, "", str(floor_percent), 0, text)
+        return CheckResult("minAccuracyPercent", Verdict.INCONCLUSIVE, "", str(floor_percent), 0, text)
     interval, floor = own_interval(own), float(floor_percent) / 100
     verdict = above(interval, floor)
     observed = _percent(share_right(own))
@@ -107,25 +107,25 @@ def judge_floor(measured: Measurements, floor_percent: Decimal) -> Check:
     )
     if verdict is Verdict.INCONCLUSIVE:
         message += f"; {_advice(samples_for_floor(own, floor), measured.metric)}"
-    return Check("minAccuracyPercent", verdict, observed, str(floor_percent), own.samples, message)
+    return CheckResult("minAccuracyPercent", verdict, observed, str(floor_percent), own.samples, message)
 
 
-def judge_size(size_bytes: int, limit_bytes: int) -> Check:
+def judge_size(size_bytes: int, limit_bytes: int) -> CheckResult:
     """The size of the model file itself, before any compression for transfer."""
     verdict = Verdict.PASS if size_bytes <= limit_bytes else Verdict.FAIL
     text = f"size {size_bytes} bytes, limit {limit_bytes} bytes"
-    return Check("maxSizeBytes", verdict, str(size_bytes), str(limit_bytes), 1, text)
+    return CheckResult("maxSizeBytes", verdict, str(size_bytes), str(limit_bytes), 1, text)
 
 
-def judge_latency(measured: Measurements, limit: Decimal) -> Check:
+def judge_latency(measured: Measurements, limit: Decimal) -> CheckResult:
     """The median of single-sample runs on this machine: what it is on a node, only the node can tell."""
     observed = measured.latency_milliseconds
     if observed is None:
         text = f"latency is not measured, limit {limit} ms: give datasets.evaluation"
-        return Check("maxLatencyMilliseconds", Verdict.INCONCLUSIVE, "", str(limit), 0, text)
+        return CheckResult("maxLatencyMilliseconds", Verdict.INCONCLUSIVE, "", str(limit), 0, text)
     verdict = Verdict.PASS if observed <= float(limit) else Verdict.FAIL
     text = f"latency {observed:.3g} ms (median, one thread), limit {limit} ms (n = {measured.latency_runs})"
-    return Check("maxLatencyMilliseconds", verdict, f"{observed:.4g}", str(limit), measured.latency_runs, text)
+    return CheckResult("maxLatencyMilliseconds", verdict, f"{observed:.4g}", str(limit), measured.latency_runs, text)
 
 
 def _advice(enough: int | None, what: str) -> str:

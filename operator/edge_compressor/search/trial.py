@@ -30,7 +30,7 @@ from edgemodel import reasons
 from edgemodel.budget import Budget
 from edgemodel.compression_request import AUTO
 from edgemodel.errors import Stalled
-from edgemodel.verdict import Check, Verdict
+from edgemodel.verdict import CheckResult, Verdict
 
 NOISE: Final = 0.03
 """Speeds that differ by less are a tie: so much do two sessions of one file differ."""
@@ -63,7 +63,7 @@ class SearchTrial:
     dropped: str | None = None
     on_front: bool = False
     """No other that was kept is both faster and smaller."""
-    accuracy: Check | None = None
+    accuracy: CheckResult | None = None
     """The last question: a trial that was dropped by it has nothing else against it."""
 
     @property
@@ -202,7 +202,7 @@ class _Dropped(Exception):
     """Why."""
 
 
-def _keep(check: Check) -> None:
+def _keep(check: CheckResult) -> None:
     if check.verdict is not Verdict.PASS:
         raise _Dropped(f"{check.verdict}: {check.message}")
 
