@@ -28,6 +28,7 @@ from edge_operator.decide.observation import (
     Revision,
 )
 from edge_operator.decide.placement.possible_pins import PinNames, all_labels
+from edge_operator.decide.placement.selection import matches
 from edge_operator.decide.status.suspension import SuspendedModel, UnreadableObject
 from edge_operator.from_api import (
     CachedEdgeModel,
@@ -339,7 +340,7 @@ class ClusterCache:
         if kind == "Node":
             self._nodes = None
             self.clocks.node_changed(_as(Node, before), _as(Node, after))
-            concerned.update(self._store.kind("EdgeModel"))
+            concerned |= self._selecting(_as(Node, before), _as(Node, after))
         elif kind == "EdgeModel":
             concerned |= self._claim(identity[1:], _as(CachedEdgeModel, before), _as(CachedEdgeModel, after))
         elif kind == "Pod":
@@ -349,6 +350,15 @@ class ClusterCache:
                 self._steps.pop((namespace, name), None)
         for key in concerned:
             self._changed(key)
+
+    def _selecting(self, before: Node | None, after: Node | None) -> set[Key]:
+        """Returns the EdgeModels that select a node, or did before it changed."""
+        labels = [node.labels for node in (before, after) if node is not None]
+        return {
+            key
+            for key, stored in self._store.kind("EdgeModel").items()
+            if stored.value is not None and any(matches(stored.value.spec.node_selector, each) for each in labels)
+        }
 
     def _claim(self, key: Key, before: CachedEdgeModel | None, after: CachedEdgeModel | None) -> set[Key]:
         """Keeps the index of host ports. Returns the EdgeModels that want the same one, before or after."""

@@ -55,7 +55,8 @@ def _trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
     if ended:
         told = parse_ending(ended.get("message", ""))
         if told is not None:
-            return told
+            reason, message = told
+            return told if reason in reasons.REASONS else (reasons.CRASH_LOOP, f"{reason}: {message}")
         why = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
         if ended.get("reason") == "OOMKilled":
             why += "; raise spec.serving.resources.limits.memory"

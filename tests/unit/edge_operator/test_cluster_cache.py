@@ -1,5 +1,7 @@
 """What the operator knows of the cache, whatever order it hears of it."""
 
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +20,10 @@ from edgemodel.names import (
     LABEL_VARIANT,
     pin_key,
 )
+from edgemodel.progress import StepBegun
 from tests.support.simulation import SETTINGS, model_spec
+
+STEP = StepBegun("quantize", "QuantizeDynamic", 1, 4)
 
 
 def raw(kind: str, name: str, version: int, **fields: Any) -> dict[str, Any]:
@@ -53,6 +58,13 @@ def pinned_node(name: str, version: int, *pins: str) -> dict[str, Any]:
     return node
 
 
+def camera(name: str, version: int, **fields: Any) -> dict[str, Any]:
+    """A node that the EdgeModel selects."""
+    node = raw("Node", name, version, **fields)
+    node["metadata"]["labels"] = {"edge": "camera"}
+    return node
+
+
 def make() -> tuple[ClusterCache, list[Key]]:
     changed: list[Key] = []
     return ClusterCache(SETTINGS, changed.append), changed
@@ -83,14 +95,31 @@ def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
     cache, changed = make()
     cache.see(model(1))
     ready = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "1"}]}
-    cache.see(raw("Node", "camera-1", 2, status=ready))
+    cache.see(camera("camera-1", 2, status=ready))
     changed.clear()
     beat = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2"}]}
-    cache.see(raw("Node", "camera-1", 3, status=beat))
+    cache.see(camera("camera-1", 3, status=beat))
     assert not changed
     lost = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
-    cache.see(raw("Node", "camera-1", 4, status=lost))
+    cache.see(camera("camera-1", 4, status=lost))
     assert changed == [("vision", "m")]
+
+
+def test_a_node_wakes_the_models_that_select_it_or_did_before_its_labels_changed() -> None:
+    cache, changed = make()
+    cache.see(model(1))
+    other = raw("EdgeModel", "other", 2, spec=model_spec(placement={"nodeSelector": {"edge": "gateway"}}))
+    cache.see(other)
+    node = raw("Node", "camera-1", 3)
+    node["metadata"]["labels"] = {"edge": "camera"}
+    changed.clear()
+    cache.see(node)
+    assert changed == [("vision", "m")]
+    node = raw("Node", "camera-1", 4)
+    node["metadata"]["labels"] = {"edge": "gateway"}
+    changed.clear()
+    cache.see(node)
+    assert sorted(changed) == [("vision", "m"), ("vision", "other")]
 
 
 def test_when_a_node_was_last_away_is_remembered_and_when_the_api_server_was() -> None:
@@ -241,3 +270,61 @@ def test_a_preflight_job_is_no_compression_job() -> None:
     ]
     assert [job.name for job in observation.jobs] == ["m-91ab-1"]
     assert not observation.pods
+
+
+def calls(act: Callable[[], object]) -> int:
+    """Counts the calls of Python functions in ``act``, and of those built in."""
+    count = 0
+
+    def tick(_frame: object, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(tick)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def large(nodes: int, models: int) -> tuple[ClusterCache, list[dict[str, Any]]]:
+    """A cluster where each of ``models`` serves on all nodes, and its pods."""
+    cache, pods, version = make()[0], [], 0
+    for number in range(nodes):
+        version += 1
+        cache.see(camera(f"camera-{number}", version))
+    for number in range(models):
+        name = f"m-{number}"
+        cache.see(raw("EdgeModel", name, version, spec=model_spec(serving={"hostPort": 30000 + number})))
+        for node in range(nodes):
+            version += 1
+            made = pod(version, name=f"{name}-{node}")
+            made["metadata"]["labels"][LABEL_MODEL] = name
+            made["spec"] = {"nodeName": f"camera-{node}"}
+            cache.see(made)
+            pods.append(made)
+    return cache, pods
+
+
+def test_to_observe_one_model_costs_nothing_for_the_objects_of_others() -> None:
+    few, many = large(20, 2)[0], large(20, 20)[0]
+    for cache in (few, many):
+        cache.observe(("vision", "m-0"))  # the tuple of nodes is made once
+    assert calls(lambda: many.observe(("vision", "m-0"))) == calls(lambda: few.observe(("vision", "m-0")))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda cache, pods: cache.prune("Pod", [], 10**9),
+        lambda cache, pods: [cache.forget(item) for item in pods],
+        lambda cache, pods: [cache.set_progress("vision", item["metadata"]["name"], STEP) for item in pods],
+        lambda cache, pods: [cache.see(item) for item in pods],
+    ],
+    ids=["prune", "forget", "set_progress", "see"],
+)
+def test_a_pod_costs_no_more_among_many(act: Callable[[ClusterCache, list[dict[str, Any]]], object]) -> None:
+    few, many = large(50, 2), large(200, 4)
+    times = len(many[1]) / len(few[1])
+    assert calls(lambda: act(*many)) < 1.2 * times * calls(lambda: act(*few))

@@ -8,6 +8,7 @@ from edge_operator.from_api import kubelet, read_node, read_server_pod
 from edgemodel import reasons
 from edgemodel.names import LABEL_REVISION, LABEL_VARIANT
 
+SAID = '{"reason": "%s", "message": "no"}'
 NO_ROOM = "0/3 nodes are available: 3 Insufficient memory."
 NO_SECRET = {"reason": "CreateContainerConfigError", "message": 'secret "token" not found'}
 ENDED = {"exitCode": 1, "reason": "Error"}
@@ -33,6 +34,14 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
         ),
         ({"phase": "Failed"}, (reasons.POD_FAILED, "the pod has failed")),
         ({"phase": "Failed", "reason": "Unheard", "message": "of"}, (reasons.POD_FAILED, "Unheard: of")),
+        (
+            {"containerStatuses": [{"state": {"terminated": {**ENDED, "message": SAID % reasons.MODEL_LOAD_FAILED}}}]},
+            (reasons.MODEL_LOAD_FAILED, "no"),
+        ),
+        (
+            {"containerStatuses": [{"state": {"terminated": {**ENDED, "message": SAID % "Invented"}}}]},
+            (reasons.CRASH_LOOP, "Invented: no"),
+        ),
         (
             {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": NO_ROOM}]},
             (reasons.UNSCHEDULABLE, NO_ROOM),
@@ -73,6 +82,5 @@ def test_a_node_of_which_nothing_is_known_is_offline() -> None:
 
 @pytest.mark.parametrize("word", [*kubelet.CONTAINER_REASONS, *kubelet.POD_REASONS])
 def test_no_word_of_the_kubelet_is_a_reason_unless_it_is_documented_as_one(word: str) -> None:
-    documented = {value for name, value in vars(reasons).items() if name.isupper()}
-    assert kubelet.container_reason(word) in documented | {None}
-    assert kubelet.pod_reason(word) in documented
+    assert kubelet.container_reason(word) in {*reasons.REASONS, None}
+    assert kubelet.pod_reason(word) in reasons.REASONS
