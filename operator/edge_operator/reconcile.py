@@ -1,43 +1,36 @@
-"""One pass: observe, decide, report, act. Killed at any call, the next pass goes on rightly.
-
-The status that explains an action is written before the action is taken.
-"""
+"""One pass: observe, decide, plan the writes, make them. Killed at any call, the next pass goes on rightly."""
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from itertools import groupby
+from typing import Any, TypeVar, assert_never
 
-from edge_operator import objects
 from edge_operator.cluster import ApiError, Cluster
 from edge_operator.cluster_cache import WATCHED, ClusterCache, Key
 from edge_operator.decide import decide
-from edge_operator.decide.actions import (
-    Action,
-    DeleteDaemonSet,
-    DeleteJob,
-    DeleteRevision,
-    EnsureDaemonSet,
-    EnsureNetworkPolicies,
-    EnsureService,
-    RecordPreflight,
-    RecordRevision,
-    RecordVerdict,
-    SetPins,
-    StartJob,
-    StartPreflight,
-)
-from edge_operator.decide.formats import timestamp
-from edge_operator.decide.observation import Observation
+from edge_operator.decide.actions import SetPins
 from edge_operator.decide.status.suspension import SuspendedModel, suspended_status
 from edge_operator.metrics import Metrics
+from edge_operator.objects import Object
 from edge_operator.work_queue import WorkQueue
-from edgemodel.digest import canonical_json
-from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
+from edge_operator.writes import (
+    ApplyObject,
+    CreateObject,
+    CreateReplaySecret,
+    DeleteObject,
+    PatchNode,
+    TellEvent,
+    Write,
+    WriteRevisionStatus,
+    WriteStatus,
+    plan_report,
+    plan_writes,
+)
+from edgemodel.names import API_VERSION
 
 log = logging.getLogger(__name__)
 
@@ -94,21 +87,17 @@ class Reconciler:
             return
         now = datetime.now(UTC)
         if isinstance(observation, SuspendedModel):
-            await self._report(observation, suspended_status(observation, now), now)
+            await self.carry_out(plan_report(observation, suspended_status(observation, now), now))
             return
         decision = decide(observation, now)
-        await self._report(observation, decision.status, now)
-        pins = [action for action in decision.actions if isinstance(action, SetPins)]
-        for action in decision.actions:
-            if not isinstance(action, SetPins):
-                await self._act(observation, action)
-        await self._set_all_pins(pins)
+        await self.carry_out(plan_writes(observation, decision, now))
         if decision.wake_at is not None:
             self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)
 
     async def sweep_pins(self) -> None:
         """Removes the pins of models that are gone."""
-        await self._set_all_pins([SetPins(node, remove=labels) for node, labels in self._cache.stray_labels().items()])
+        strays = self._cache.stray_labels().items()
+        await self.carry_out([PatchNode(SetPins(node, remove=labels)) for node, labels in strays])
 
     async def relist(self) -> None:
         """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
@@ -122,85 +111,74 @@ class Reconciler:
                     self._cache.see(raw)
             self._cache.prune(watched.kind, seen, listed_at)
 
-    # --- report ---
+    # --- carry out ---
 
-    async def _report(self, observation: Observation | SuspendedModel, after: dict[str, Any], now: datetime) -> None:
-        before = observation.status
-        changes = {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
-        if not changes:
-            return
-        news = _news(before, after)
-        for item in news:
-            await self._tell(_event(observation, item, now))
-        answer = await self._cluster.merge(
-            API_VERSION, "EdgeModel", observation.namespace, observation.name, {"status": changes}, "status"
-        )
-        self._cache.see(answer)
-        for name, verdict in _new_verdicts(before, after):
-            self._metrics.verdicts.labels(name, verdict).inc()
-        for item in news:
-            log.info("%s/%s: %s: %s", observation.namespace, observation.name, item.reason, item.message)
-            self._metrics.ready_transitions.labels(item.reason).inc()
+    async def carry_out(self, writes: Sequence[Write]) -> None:
+        """Makes ``writes`` in order, those of nodes that stand together at the same time.
 
-    async def _tell(self, event: dict[str, Any]) -> None:
-        """Before the status is written, after which nobody would know any more that there is something to tell.
-
-        A pass that was killed between the two told it already. An API server that takes no events hinders nothing.
+        A node that is refused keeps none of the others from its pins, and no later write from being made: the first
+        refusal is raised at the end. Until then all nodes have answered, for a late patch would undo what the next
+        pass decides.
         """
+        refusals: list[BaseException] = []
+        for are_nodes, group in groupby(writes, lambda write: isinstance(write, PatchNode)):
+            if are_nodes:
+                patches = [self._patch_node(write) for write in group if isinstance(write, PatchNode)]
+                answers = await asyncio.gather(*patches, return_exceptions=True)
+                refusals += [answer for answer in answers if answer is not None]
+            else:
+                for write in group:
+                    await self._write(write)
+        if refusals:
+            raise refusals[0]
+
+    async def _write(self, write: Write) -> None:
+        match write:
+            case TellEvent(event):
+                await self._tell(event)
+            case WriteStatus():
+                await self._write_status(write)
+            case CreateObject(_, body):
+                await self._create_once(body)
+            case CreateReplaySecret():
+                await self._create_secret(write.body(secrets.token_hex(32)))
+            case ApplyObject(body):
+                self._cache.see(await self._cluster.apply(body))
+            case WriteRevisionStatus(_, namespace, name, changes):
+                await self._merge_status("EdgeModelRevision", namespace, name, changes)
+            case DeleteObject(_, api_version, kind, namespace, name):
+                await self._cluster.delete(api_version, kind, namespace, name)
+            case PatchNode():
+                await self._patch_node(write)
+            case _:
+                assert_never(write)
+
+    async def _tell(self, event: Object) -> None:
         try:
             await self._cluster.create(event)
         except ApiError as error:
             if error.status != 409:
                 log.warning("event %s of %s: %s", event["reason"], event["involvedObject"]["name"], error)
 
-    # --- act ---
+    async def _write_status(self, write: WriteStatus) -> None:
+        await self._merge_status("EdgeModel", write.namespace, write.name, write.changes)
+        for check, verdict in write.verdicts:
+            self._metrics.verdicts.labels(check, verdict).inc()
+        for reason, message in write.transitions:
+            log.info("%s/%s: %s: %s", write.namespace, write.name, reason, message)
+            self._metrics.ready_transitions.labels(reason).inc()
 
-    async def _act(self, observation: Observation, action: Action) -> None:
-        namespace = observation.namespace
-        match action:
-            case StartJob(name, attempt, spec):
-                await self._create_once(objects.job(observation, name, attempt, spec))
-            case RecordRevision(name, spec):
-                await self._create_once(objects.revision(observation, name, spec))
-            case RecordVerdict(name, verdict, reason, message):
-                await self._say_of_revision(
-                    namespace, name, {"verdict": verdict.value, "reason": reason, "message": message}
-                )
-            case StartPreflight():
-                await self._create_once(objects.preflight_job(observation, action))
-            case RecordPreflight(name, preflight):
-                await self._say_of_revision(namespace, name, {"preflight": preflight})
-            case EnsureDaemonSet(revision, variant):
-                if "shadowReplay" in revision.spec["serving"]:
-                    await self._create_secret(objects.replay_secret(observation, secrets.token_hex(32)))
-                await self._create_once(objects.daemonset(observation, revision, variant))
-            case EnsureService(port):
-                await self._apply(observation, objects.service(observation, port))
-            case EnsureNetworkPolicies():
-                for policy in objects.network_policies(observation):
-                    await self._apply(observation, policy)
-            case DeleteJob(name):
-                await self._cluster.delete("batch/v1", "Job", namespace, name)
-            case DeleteDaemonSet(name):
-                await self._cluster.delete("apps/v1", "DaemonSet", namespace, name)
-            case DeleteRevision(name):
-                await self._cluster.delete(API_VERSION, "EdgeModelRevision", namespace, name)
+    async def _merge_status(self, kind: str, namespace: str, name: str, changes: dict[str, Any]) -> None:
+        self._cache.see(await self._cluster.merge(API_VERSION, kind, namespace, name, {"status": changes}, "status"))
 
-    async def _say_of_revision(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        self._cache.see(
-            await self._cluster.merge(API_VERSION, "EdgeModelRevision", namespace, name, {"status": status}, "status")
-        )
-
-    async def _create_secret(self, body: dict[str, Any]) -> None:
-        """The operator may create Secrets and read none: one that exists already stays as it is."""
+    async def _create_secret(self, body: Object) -> None:
         try:
             await self._cluster.create(body)
         except ApiError as error:
             if error.status != 409:
                 raise
 
-    async def _create_once(self, body: dict[str, Any]) -> None:
-        """For what is immutable: one that exists already is what an earlier, interrupted pass made."""
+    async def _create_once(self, body: Object) -> None:
         try:
             answer = await self._cluster.create(body)
         except ApiError as error:
@@ -213,34 +191,14 @@ class Reconciler:
             answer = found
         self._cache.see(answer)
 
-    async def _apply(self, observation: Observation, body: dict[str, Any]) -> None:
-        """Server-side apply, unless the same was applied before."""
-        digest = short_hash(canonical_json(body).decode(), 16)
-        if any(
-            a.kind == body["kind"] and a.name == body["metadata"]["name"] and a.applied == digest
-            for a in observation.applied
-        ):
-            return
-        meta = {**body["metadata"], "annotations": {ANNOTATION_APPLIED: digest}}
-        self._cache.see(await self._cluster.apply({**body, "metadata": meta}))
-
-    async def _set_all_pins(self, changes: list[SetPins]) -> None:
-        """Raises the first refusal, after all are answered: a late patch would undo what the next pass decides."""
-        answers = await asyncio.gather(*(self._set_pins(change) for change in changes), return_exceptions=True)
-        for answer in answers:
-            if answer is not None:
-                raise answer
-
-    async def _set_pins(self, action: SetPins) -> None:
-        if not action.add and not action.remove:
-            return
-        labels: dict[str, str | None] = {**dict.fromkeys(action.remove), **dict.fromkeys(action.add, "true")}
+    async def _patch_node(self, write: PatchNode) -> None:
+        node = write.action.node
         async with self._nodes:
             try:
-                answer = await self._cluster.merge("v1", "Node", "", action.node, {"metadata": {"labels": labels}})
+                answer = await self._cluster.merge("v1", "Node", "", node, {"metadata": {"labels": write.labels}})
             except ApiError as error:
                 if error.status == 404:
-                    self._cache.forget_node(action.node)
+                    self._cache.forget_node(node)
                     return
                 raise
         self._cache.see(answer)
@@ -272,76 +230,3 @@ async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:
             await what()
         except ApiError as error:
             log.warning("%s", error)
-
-
-def _patch(before: Any, after: Any) -> Any:
-    """A JSON merge patch from one value to the other: fields that are gone have to be named."""
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return after
-    gone = dict.fromkeys(before.keys() - after.keys())
-    return gone | {key: _patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
-
-
-@dataclass(frozen=True)
-class News:
-    """``warning``: a person is asked."""
-
-    reason: str
-    message: str
-    warning: bool
-
-
-def _news(before: dict[str, Any], after: dict[str, Any]) -> list[News]:
-    """Each new reason of Ready, and each new message that asks for a person."""
-    old = _ready(before)
-    new = _ready(after)
-    stalled = any(item["type"] == "Stalled" for item in after["conditions"])
-    if new is None or (old is not None and old["reason"] == new["reason"] and not stalled):
-        return []
-    if old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"]):
-        return []
-    return [News(new["reason"], new["message"], stalled)]
-
-
-def _new_verdicts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
-    """(check, verdict) of those on nodes that are new, or other than they were."""
-
-    def verdicts(status: dict[str, Any]) -> dict[tuple[str, str, str], str]:
-        judged = [item for item in status.get("checks") or () if "revision" in item]
-        return {(item["revision"], item.get("variant", ""), item["name"]): item["verdict"] for item in judged}
-
-    known = verdicts(before)
-    return [(key[2], verdict) for key, verdict in verdicts(after).items() if known.get(key) != verdict]
-
-
-def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), None)
-    return found
-
-
-def _event(observation: Observation | SuspendedModel, news: News, now: datetime) -> dict[str, Any]:
-    """Its name is the same when a pass that was killed is made again: nothing was written in between."""
-    moment = canonical_json([observation.uid, observation.generation, observation.status, news.reason])
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{observation.name}.{short_hash(moment.decode(), 16)}",
-            "namespace": observation.namespace,
-        },
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": "EdgeModel",
-            "namespace": observation.namespace,
-            "name": observation.name,
-            "uid": observation.uid,
-        },
-        "reason": news.reason,
-        "message": news.message[:1000],
-        "type": "Warning" if news.warning else "Normal",
-        "firstTimestamp": timestamp(now),
-        "lastTimestamp": timestamp(now),
-        "count": 1,
-        "source": {"component": "edgemodel-operator"},
-        "reportingComponent": "edgemodel-operator",
-    }

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Any
+from typing import Any, assert_never
 
 from edge_operator.decide import Decision, decide
 from edge_operator.decide.actions import (
+    Action,
     DeleteDaemonSet,
     DeleteJob,
     DeleteRevision,
     EnsureDaemonSet,
-    EnsureNetworkPolicies,
-    EnsureService,
     RecordPreflight,
     RecordRevision,
     RecordVerdict,
@@ -41,6 +40,18 @@ from edge_operator.decide.observation import (
     Pod,
     PreflightJob,
     Revision,
+)
+from edge_operator.writes import (
+    ApplyObject,
+    CreateObject,
+    CreateReplaySecret,
+    DeleteObject,
+    PatchNode,
+    TellEvent,
+    Write,
+    WriteRevisionStatus,
+    WriteStatus,
+    plan_writes,
 )
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
@@ -132,6 +143,11 @@ class Simulation:
     service_name_conflict: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     pin_log: list[SetPins] = field(default_factory=list)
+    events: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Name -> (reason, message), in the order in which they were told."""
+    applied: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(kind, name) of Services and NetworkPolicies -> hash of what was last applied."""
+    has_replay_secret: bool = False
     writes: int = 0
     killed_at: int = 0
     """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
@@ -157,6 +173,8 @@ class Simulation:
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
     _parsed: tuple[dict[str, Any], EdgeModelSpec] | None = None
+    _seen: Observation | None = None
+    """By the last pass."""
 
     @classmethod
     def with_nodes(cls, count: int, **fields: Any) -> "Simulation":
@@ -240,13 +258,16 @@ class Simulation:
         return decision
 
     def decide(self) -> Decision:
-        return decide(self.observe(), self.now)
+        self._seen = self.observe()
+        return decide(self._seen, self.now)
 
     def carry_out(self, decision: Decision) -> None:
+        """The writes that the operator would make, in its order."""
         with contextlib.suppress(Killed):
-            self.write(decision)
-            for action in decision.actions:
-                self.act(action)
+            for write in plan_writes(self._seen or self.observe(), decision, self.now):
+                if not self._is_there(write):
+                    with self.one_write():
+                        self._carry_out(write)
 
     def fork(self) -> "Simulation":
         """Another world that is as this one is now. What its fields hold is replaced, never changed: that is shared."""
@@ -278,7 +299,10 @@ class Simulation:
             preflights=tuple(self.preflights.values()),
             pods=tuple(self.pods.values()),
             nodes=tuple(self.nodes.values()),
-            applied=tuple(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
+            applied=(
+                *(Applied("DaemonSet", name, "") for name in sorted(self.daemonsets)),
+                *(Applied(kind, name, digest) for (kind, name), digest in sorted(self.applied.items())),
+            ),
             created="2026-01-01T00:00:00Z",
             host_port_claims=tuple(
                 HostPortClaim(namespace, name, f"uid-{name}", created="2025", node_selector={})
@@ -390,24 +414,29 @@ class Simulation:
         if self.killed_always:
             raise Killed
 
-    def write(self, decision: Decision) -> None:
-        if decision.status != self.status:
-            with self.one_write():
-                self.status = decision.status
-                self.history.append(decision.status)
+    def _is_there(self, write: Write) -> bool:
+        """An interrupted pass made it: the API server refuses it, and nothing is written."""
+        if isinstance(write, TellEvent):
+            return write.event["metadata"]["name"] in self.events
+        return isinstance(write, CreateReplaySecret) and self.has_replay_secret
 
-    def act(self, action: Any) -> None:
-        if isinstance(action, EnsureService | EnsureNetworkPolicies):
-            return
-        if (
-            isinstance(action, EnsureDaemonSet)
-            and daemonset_name(action.revision.name, action.variant) in self.daemonsets
-        ):
-            return
-        with self.one_write():
-            self._carry_out(action)
+    def _carry_out(self, write: Write) -> None:
+        match write:
+            case TellEvent(event):
+                self.events[event["metadata"]["name"]] = event["reason"], event["message"]
+            case WriteStatus():
+                self.status = write.status
+                self.history.append(write.status)
+            case CreateReplaySecret():
+                self.has_replay_secret = True
+            case ApplyObject(body, digest):
+                self.applied[body["kind"], body["metadata"]["name"]] = digest
+            case CreateObject() | WriteRevisionStatus() | DeleteObject() | PatchNode():
+                self._act(write.action)
+            case _:
+                assert_never(write)
 
-    def _carry_out(self, action: Any) -> None:
+    def _act(self, action: Action) -> None:
         match action:
             case StartJob(name, attempt, _):
                 self.jobs[name] = CompressionJob(

@@ -1,4 +1,4 @@
-"""What a pass may do to the cluster. Each is one write, idempotent, with a deterministic name."""
+"""What a pass may do to the cluster: idempotent acts with deterministic names. ``writes.py`` makes requests of them."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -67,6 +67,11 @@ class DeleteRevision:
 
 
 @dataclass(frozen=True)
+class EnsureReplaySecret:
+    """The token that the servers of this EdgeModel show each other."""
+
+
+@dataclass(frozen=True)
 class EnsureDaemonSet:
     revision: Revision
     variant: str
@@ -104,6 +109,7 @@ Action = (
     | StartPreflight
     | RecordPreflight
     | DeleteRevision
+    | EnsureReplaySecret
     | EnsureDaemonSet
     | DeleteDaemonSet
     | EnsureService

@@ -6,6 +6,7 @@ from edge_operator.decide.actions import (
     DeleteRevision,
     EnsureDaemonSet,
     EnsureNetworkPolicies,
+    EnsureReplaySecret,
     EnsureService,
     RecordVerdict,
 )
@@ -54,7 +55,10 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
     """DaemonSets are immutable: an existing one is left alone, so that an upgrade of the operator starts no rollout."""
     have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
-    actions: list[Action] = [EnsureDaemonSet(revision, variant) for revision, variant in missing]
+    actions: list[Action] = []
+    if any("shadowReplay" in revision.spec["serving"] for revision, _ in missing):
+        actions.append(EnsureReplaySecret())
+    actions += [EnsureDaemonSet(revision, variant) for revision, variant in missing]
     if wanted and serving is not None and not observation.service_name_conflict:
         actions.append(EnsureService(serving.spec["serving"]["port"]))
     actions.append(EnsureNetworkPolicies())

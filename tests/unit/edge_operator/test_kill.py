@@ -14,7 +14,7 @@ from edgemodel import reasons
 from tests.support.simulation import Simulation, measured, model_spec
 
 KINDS = ("Surge", "Recreate", "judged", "preflight")
-PHASE = 300
+PHASE = 220
 """Seconds of each of the story's parts: long enough that nothing is left to do."""
 
 
@@ -32,6 +32,7 @@ def begin(kind: str) -> Simulation:
         world.nodes["camera-2"] = replace(world.nodes["camera-2"], architecture="arm64")
     if kind == "judged":
         world.change(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
+        world.change(serving={**world.spec["serving"], "shadowReplay": {"maxRequests": 64}})
     world.requests_per_second = 20
     return world
 
@@ -103,6 +104,10 @@ def outcome(world: Simulation) -> tuple[object, ...]:
         {node.name: node.pins for node in world.nodes.values()},
         {node: world.runs(node) for node in world.nodes},
         sorted(world.daemonsets),
+        world.applied,
+        world.has_replay_secret,
+        [reason for reason, _ in world.events.values()],
+        {name: revision.verdict for name, revision in world.revisions.items()},
         world.jobs_started,
         [start.name for start in world.preflights_started],
         {name: preflight_classes(revision) for name, revision in world.revisions.items()},

@@ -3,7 +3,7 @@
 from prometheus_client import generate_latest
 
 from edge_operator.metrics import Metrics
-from edge_operator.reconcile import _new_verdicts
+from edge_operator.writes import new_verdicts
 
 
 def scraped(metrics: Metrics) -> set[str]:
@@ -35,6 +35,6 @@ def test_a_verdict_counts_when_it_changes_and_not_when_it_is_measured_again() ->
         check = {"name": "errors", "variant": "default", "revision": "m-1", "verdict": verdict, "sampleCount": count}
         return {"checks": [gate, check]}
 
-    assert _new_verdicts({}, status("Inconclusive", 1)) == [("errors", "Inconclusive")]
-    assert _new_verdicts(status("Inconclusive", 1), status("Inconclusive", 2)) == []
-    assert _new_verdicts(status("Inconclusive", 2), status("Fail", 3)) == [("errors", "Fail")]
+    assert new_verdicts({}, status("Inconclusive", 1)) == [("errors", "Inconclusive")]
+    assert new_verdicts(status("Inconclusive", 1), status("Inconclusive", 2)) == []
+    assert new_verdicts(status("Inconclusive", 2), status("Fail", 3)) == [("errors", "Fail")]

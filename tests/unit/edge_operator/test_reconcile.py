@@ -7,9 +7,11 @@ import pytest
 
 from edge_operator.cluster import ApiError, Cluster
 from edge_operator.cluster_cache import ClusterCache, Key
+from edge_operator.decide.actions import DeleteDaemonSet, SetPins
 from edge_operator.metrics import Metrics
 from edge_operator.reconcile import Reconciler
 from edge_operator.work_queue import WorkQueue
+from edge_operator.writes import DeleteObject, PatchNode
 from edgemodel.names import PIN_PREFIX
 from tests.support.simulation import SETTINGS
 
@@ -69,3 +71,20 @@ async def test_one_object_that_cannot_be_read_hides_no_other() -> None:
     cache, reconciler = make(ApiServer())
     await reconciler.relist()
     assert "fine" in {node.name for node in cache.nodes}
+
+
+async def test_a_node_that_is_refused_keeps_no_later_write_from_being_made() -> None:
+    server = ApiServer(first=500)
+    _, reconciler = make(server)
+    deleted: list[str] = []
+
+    async def delete(_version: str, _kind: str, _namespace: str, name: str) -> None:
+        deleted.append(name)
+
+    server.delete = delete  # type: ignore[attr-defined]  # only this test deletes
+    pins = [PatchNode(SetPins(name, remove=frozenset({PIN}))) for name in ("first", "second")]
+    garbage = DeleteObject(DeleteDaemonSet("old"), "apps/v1", "DaemonSet", "vision", "old")
+    with pytest.raises(ApiError, match="500"):
+        await reconciler.carry_out([*pins, garbage])
+    assert server.patched == ["second"]
+    assert deleted == ["old"]

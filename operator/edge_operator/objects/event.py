@@ -1,0 +1,42 @@
+"""The Event that tells what became of an EdgeModel, as ``kubectl describe`` shows it."""
+
+from datetime import datetime
+from typing import Any
+
+from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
+from edge_operator.decide.observation import Observation
+from edge_operator.decide.status.suspension import SuspendedModel
+from edge_operator.objects.common import Object
+from edgemodel.digest import canonical_json
+from edgemodel.names import API_VERSION, short_hash
+
+
+def event(model: Observation | SuspendedModel, reason: str, message: str, now: datetime, *, is_warning: bool) -> Object:
+    """Returns an Event that has the same name when a pass that was killed is made again.
+
+    Nothing was written in between, so that the status of ``model``, from which the name is made, is the same.
+    """
+    moment: list[Any] = [model.uid, model.generation, model.status, reason]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{model.name}.{short_hash(canonical_json(moment).decode(), 16)}",
+            "namespace": model.namespace,
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": "EdgeModel",
+            "namespace": model.namespace,
+            "name": model.name,
+            "uid": model.uid,
+        },
+        "reason": reason,
+        "message": message[:MAX_MESSAGE_LENGTH],
+        "type": "Warning" if is_warning else "Normal",
+        "firstTimestamp": timestamp(now),
+        "lastTimestamp": timestamp(now),
+        "count": 1,
+        "source": {"component": "edgemodel-operator"},
+        "reportingComponent": "edgemodel-operator",
+    }

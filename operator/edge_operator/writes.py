@@ -1,0 +1,241 @@
+"""The writes of one pass: what they are, and in which order. Pure.
+
+Each is one request to the API server. ``reconcile.py`` carries them out, and so does the simulation that the tests of
+rollouts run on, one after the other in this order; killed between any two, the next pass goes on rightly.
+
+1. The Event, before the status, after which nobody would know any more that there is something to tell.
+2. The status, before the acts that it explains.
+3. Jobs and revisions, then the objects that must exist before a node is pinned.
+4. The pins.
+5. Verdicts on record, and garbage.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+
+from edge_operator import objects
+from edge_operator.decide import Decision
+from edge_operator.decide.actions import (
+    Action,
+    DeleteDaemonSet,
+    DeleteJob,
+    DeleteRevision,
+    EnsureDaemonSet,
+    EnsureNetworkPolicies,
+    EnsureReplaySecret,
+    EnsureService,
+    RecordPreflight,
+    RecordRevision,
+    RecordVerdict,
+    SetPins,
+    StartJob,
+    StartPreflight,
+)
+from edge_operator.decide.observation import Observation
+from edge_operator.decide.status.suspension import SuspendedModel
+from edge_operator.objects import Object
+from edgemodel.digest import canonical_json
+from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
+
+
+@dataclass(frozen=True)
+class TellEvent:
+    """An API server that takes no Events hinders nothing."""
+
+    event: Object
+
+
+@dataclass(frozen=True)
+class WriteStatus:
+    """A merge patch of an EdgeModel's status."""
+
+    namespace: str
+    name: str
+    changes: dict[str, Any]
+    status: dict[str, Any]
+    """The whole status afterwards."""
+    transitions: tuple[tuple[str, str], ...]
+    """(reason, message) of Ready where the Event tells of it."""
+    verdicts: tuple[tuple[str, str], ...]
+    """(check, verdict) of those that are new, or other than they were."""
+
+
+@dataclass(frozen=True)
+class CreateObject:
+    """An object that is immutable: one that exists already is what an earlier, interrupted pass made."""
+
+    action: StartJob | RecordRevision | StartPreflight | EnsureDaemonSet
+    body: Object
+
+
+@dataclass(frozen=True)
+class CreateReplaySecret:
+    """A Secret with a token that is drawn as it is written: one that exists already stays as it is.
+
+    The operator may create Secrets and read none.
+    """
+
+    observation: Observation
+
+    def body(self, token: str) -> Object:
+        return objects.replay_secret(self.observation, token)
+
+
+@dataclass(frozen=True)
+class ApplyObject:
+    """A server-side apply."""
+
+    body: Object
+    applied: str
+    """The hash of what is applied, which the object carries."""
+
+
+@dataclass(frozen=True)
+class WriteRevisionStatus:
+    """A merge patch of a revision's status."""
+
+    action: RecordVerdict | RecordPreflight
+    namespace: str
+    name: str
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DeleteObject:
+    """One that is gone already is no error."""
+
+    action: DeleteJob | DeleteDaemonSet | DeleteRevision
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class PatchNode:
+    """The labels of a node. Patches of several nodes may be under way together."""
+
+    action: SetPins
+
+    @property
+    def labels(self) -> dict[str, str | None]:
+        """Maps a label to its value; None takes it away."""
+        return {**dict.fromkeys(self.action.remove), **dict.fromkeys(self.action.add, "true")}
+
+
+Write = (
+    TellEvent
+    | WriteStatus
+    | CreateObject
+    | CreateReplaySecret
+    | ApplyObject
+    | WriteRevisionStatus
+    | DeleteObject
+    | PatchNode
+)
+
+
+def plan_writes(observation: Observation, decision: Decision, now: datetime) -> tuple[Write, ...]:
+    """Returns what a pass writes, in order; nothing where all is as it should be."""
+    acts = (write for action in decision.actions for write in _writes_of(observation, action))
+    return (*plan_report(observation, decision.status, now), *acts)
+
+
+def plan_report(
+    model: Observation | SuspendedModel, status: dict[str, Any], now: datetime
+) -> tuple[TellEvent | WriteStatus, ...]:
+    """Returns what makes ``status`` known; nothing where it is stored already."""
+    before = model.status
+    changes = {key: merge_patch(before.get(key), value) for key, value in status.items() if before.get(key) != value}
+    if not changes:
+        return ()
+    news = _news(before, status)
+    transitions = (news[:2],) if news is not None else ()
+    write = WriteStatus(model.namespace, model.name, changes, status, transitions, tuple(new_verdicts(before, status)))
+    if news is None:
+        return (write,)
+    reason, message, is_warning = news
+    return (TellEvent(objects.event(model, reason, message, now, is_warning=is_warning)), write)
+
+
+def _writes_of(observation: Observation, action: Action) -> Iterator[Write]:
+    namespace = observation.namespace
+    match action:
+        case StartJob(name, attempt, spec):
+            yield CreateObject(action, objects.job(observation, name, attempt, spec))
+        case RecordRevision(name, spec):
+            yield CreateObject(action, objects.revision(observation, name, spec))
+        case StartPreflight():
+            yield CreateObject(action, objects.preflight_job(observation, action))
+        case EnsureReplaySecret():
+            yield CreateReplaySecret(observation)
+        case EnsureDaemonSet(revision, variant):
+            yield CreateObject(action, objects.daemonset(observation, revision, variant))
+        case EnsureService(port):
+            yield from _apply(observation, objects.service(observation, port))
+        case EnsureNetworkPolicies():
+            for policy in objects.network_policies(observation):
+                yield from _apply(observation, policy)
+        case RecordVerdict(name, verdict, reason, message):
+            changes = {"verdict": verdict.value, "reason": reason, "message": message}
+            yield WriteRevisionStatus(action, namespace, name, changes)
+        case RecordPreflight(name, preflight):
+            yield WriteRevisionStatus(action, namespace, name, {"preflight": preflight})
+        case SetPins():
+            if action.add or action.remove:
+                yield PatchNode(action)
+        case DeleteJob(name):
+            yield DeleteObject(action, "batch/v1", "Job", namespace, name)
+        case DeleteDaemonSet(name):
+            yield DeleteObject(action, "apps/v1", "DaemonSet", namespace, name)
+        case DeleteRevision(name):
+            yield DeleteObject(action, API_VERSION, "EdgeModelRevision", namespace, name)
+        case _:
+            assert_never(action)
+
+
+def _apply(observation: Observation, body: Object) -> Iterator[ApplyObject]:
+    """Yields nothing where the same was applied before."""
+    digest = short_hash(canonical_json(body).decode(), 16)
+    kind, name = body["kind"], body["metadata"]["name"]
+    if not any((item.kind, item.name, item.applied) == (kind, name, digest) for item in observation.applied):
+        meta = {**body["metadata"], "annotations": {ANNOTATION_APPLIED: digest}}
+        yield ApplyObject({**body, "metadata": meta}, digest)
+
+
+def merge_patch(before: Any, after: Any) -> Any:
+    """Returns a JSON merge patch from one value to the other: fields that are gone have to be named."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return after
+    gone = dict.fromkeys(before.keys() - after.keys())
+    changed = {key: merge_patch(before.get(key), value) for key, value in after.items() if before.get(key) != value}
+    return gone | changed
+
+
+def _news(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, str, bool] | None:
+    """Returns (reason, message, is a person asked) of a new reason of Ready, or of a new message that asks a person."""
+    old, new = _ready(before), _ready(after)
+    stalled = any(item["type"] == "Stalled" for item in after["conditions"])
+    if new is None or (old is not None and old["reason"] == new["reason"] and not stalled):
+        return None
+    if old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"]):
+        return None
+    return new["reason"], new["message"], stalled
+
+
+def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), None)
+    return found
+
+
+def new_verdicts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns (check, verdict) of those on nodes that are new, or other than they were."""
+
+    def verdicts(status: dict[str, Any]) -> dict[tuple[str, str, str], str]:
+        judged = [item for item in status.get("checks") or () if "revision" in item]
+        return {(item["revision"], item.get("variant", ""), item["name"]): item["verdict"] for item in judged}
+
+    known = verdicts(before)
+    return [(key[2], verdict) for key, verdict in verdicts(after).items() if known.get(key) != verdict]

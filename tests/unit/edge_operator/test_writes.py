@@ -1,0 +1,97 @@
+"""The order of a pass's writes, which the simulation shares with the operator."""
+
+import itertools
+
+import pytest
+
+from edge_operator.decide.actions import DeleteDaemonSet, DeleteJob, DeleteRevision, RecordPreflight, RecordVerdict
+from edge_operator.writes import (
+    ApplyObject,
+    CreateObject,
+    CreateReplaySecret,
+    DeleteObject,
+    PatchNode,
+    TellEvent,
+    Write,
+    WriteRevisionStatus,
+    WriteStatus,
+    plan_writes,
+)
+from edgemodel import reasons
+from tests.support.simulation import Simulation, model_spec
+
+
+def place(write: Write) -> int:
+    """Where a write stands in a pass."""
+    match write:
+        case TellEvent():
+            return 0
+        case WriteStatus():
+            return 1
+        case CreateObject() | CreateReplaySecret() | ApplyObject():
+            return 2
+        case WriteRevisionStatus(action=RecordPreflight()) | DeleteObject(action=DeleteJob()):
+            return 2
+        case PatchNode():
+            return 3
+        case WriteRevisionStatus(action=RecordVerdict()) | DeleteObject(action=DeleteDaemonSet() | DeleteRevision()):
+            return 4
+    raise AssertionError(write)
+
+
+def passes(world: Simulation, count: int) -> list[list[Write]]:
+    """The writes of so many passes, a second apart, that write anything."""
+    found = []
+    for _ in range(count):
+        decision = world.decide()
+        found.append(list(plan_writes(world.observe(), decision, world.now)))
+        world.run(1)
+    return [writes for writes in found if writes]
+
+
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_event_and_status_come_first_then_objects_then_pins_then_records_and_garbage(strategy: str) -> None:
+    world = Simulation.with_nodes(3, spec=model_spec(serving={"strategy": strategy}, revisionHistoryLimit=1))
+    found = passes(world, 220)
+    for letter in "bcd":
+        world.new_source(letter)
+        found += passes(world, 220)
+    world.new_source("e")
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    found += passes(world, 100)
+    for writes in found:
+        places = [place(write) for write in writes]
+        assert places == sorted(places)
+        assert places.count(0) <= 1
+        assert places.count(1) <= 1
+    assert {place(write) for write in itertools.chain(*found)} == {0, 1, 2, 3, 4}
+    both = [writes for writes in found if {3, 4} <= {place(write) for write in writes}]
+    assert both, "no pass set pins and recorded a verdict"
+
+
+def test_nothing_is_written_where_nothing_has_changed() -> None:
+    world = Simulation.with_nodes(2)
+    world.run(400)
+    assert passes(world, 5) == []
+
+
+def test_a_changed_service_is_applied_again_and_only_it() -> None:
+    world = Simulation.with_nodes(2)
+    world.run(400)
+    del world.applied["Service", "m"]
+    (writes,) = passes(world, 3)
+    assert [type(write) for write in writes] == [ApplyObject]
+    assert ("Service", "m") in world.applied
+
+
+def test_the_replay_secret_is_there_before_the_servers_that_read_it() -> None:
+    world = Simulation.with_nodes(1, spec=model_spec(serving={"shadowReplay": {"maxRequests": 8}}))
+    writes = list(itertools.chain(*passes(world, 200)))
+    secret = next(number for number, write in enumerate(writes) if isinstance(write, CreateReplaySecret))
+    servers = [
+        number
+        for number, write in enumerate(writes)
+        if isinstance(write, CreateObject) and write.body["kind"] == "DaemonSet"
+    ]
+    assert servers
+    assert secret < min(servers)
