@@ -178,7 +178,10 @@ def _budget(entries: Sequence[str]) -> dict[str, Any]:
         key, equals, value = entry.partition("=")
         if not equals:
             raise UsageError(f"--budget {entry}: want KEY=VALUE, e.g. maxAccuracyDropPercent=1.0")
-        budget[key] = int(value) if key == "maxSizeBytes" and value.isdigit() else value
+        if key == "onInconclusive":
+            budget[key] = {"action": value}
+        else:
+            budget[key] = int(value) if key == "maxSizeBytes" and value.isdigit() else value
     return budget
 
 
@@ -240,8 +243,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="maxAccuracyDropPercent, minAccuracyPercent, maxSizeBytes, maxLatencyMilliseconds or whenInconclusive; "
-        "may be repeated",
+        help="maxAccuracyDropPercent, minAccuracyPercent, maxSizeBytes, maxLatencyMilliseconds, or onInconclusive with "
+        "Stall or Proceed; may be repeated",
     )
     command.add_argument(
         "--task",

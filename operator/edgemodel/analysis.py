@@ -21,9 +21,11 @@ class AnalysisCheck:
 
 
 @dataclass(frozen=True)
-class MissingData:
-    deadline: timedelta = timedelta(seconds=3600)
-    on_deadline: str = "Pause"
+class OnInconclusive:
+    """What follows where a wave has served its time and the data do not decide."""
+
+    after: timedelta = timedelta(seconds=3600)
+    action: str = "Pause"
     """Pause, RollBack or Proceed."""
 
 
@@ -32,7 +34,7 @@ class Analysis:
     checks: tuple[AnalysisCheck, ...]
     interval: timedelta = timedelta(seconds=15)
     baseline: timedelta = timedelta(seconds=3600)
-    missing_data: MissingData = MissingData()
+    on_inconclusive: OnInconclusive = OnInconclusive()
 
 
 DEFAULT_CHECKS = (
@@ -40,7 +42,7 @@ DEFAULT_CHECKS = (
     AnalysisCheck("latency", "Latency"),
     AnalysisCheck("golden", "GoldenAgreement"),
 )
-WITHOUT_SPEC = Analysis(DEFAULT_CHECKS, missing_data=MissingData(timedelta(0), "Proceed"))
+WITHOUT_SPEC = Analysis(DEFAULT_CHECKS, on_inconclusive=OnInconclusive(timedelta(0), "Proceed"))
 """Where a manifest has no ``analysis``: judged all the same, and never held up."""
 
 
@@ -48,14 +50,14 @@ def parse_analysis(value: Mapping[str, Any] | None) -> Analysis:
     """Returns ``spec.analysis`` of a manifest that the schema has let through."""
     if value is None:
         return WITHOUT_SPEC
-    missing = value.get("missingData") or {}
+    undecided = value.get("onInconclusive") or {}
     return Analysis(
         checks=tuple(map(_check, value["checks"])) if "checks" in value else DEFAULT_CHECKS,
         interval=timedelta(seconds=value.get("intervalSeconds", 15)),
         baseline=timedelta(seconds=value.get("baselineSeconds", 3600)),
-        missing_data=MissingData(
-            deadline=timedelta(seconds=missing.get("deadlineSeconds", 3600)),
-            on_deadline=missing.get("onDeadline", "Pause"),
+        on_inconclusive=OnInconclusive(
+            after=timedelta(seconds=undecided.get("afterSeconds", 3600)),
+            action=undecided.get("action", "Pause"),
         ),
     )
 

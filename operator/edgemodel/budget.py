@@ -14,7 +14,8 @@ class Budget:
     min_accuracy_percent: Decimal | None = None
     max_size_bytes: int | None = None
     max_latency_milliseconds: Decimal | None = None
-    when_inconclusive: Literal["Stall", "Proceed"] = "Stall"
+    on_inconclusive: Literal["Stall", "Proceed"] = "Stall"
+    """What follows where a limit cannot be decided."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the budget as ``parse_budget`` reads it."""
@@ -27,30 +28,38 @@ class Budget:
             "minAccuracyPercent": text(self.min_accuracy_percent),
             "maxSizeBytes": self.max_size_bytes,
             "maxLatencyMilliseconds": text(self.max_latency_milliseconds),
-            "whenInconclusive": self.when_inconclusive,
+            "onInconclusive": {"action": self.on_inconclusive},
         }
 
 
 def parse_budget(value: Mapping[str, Any]) -> Budget:
     """Returns the budget of a manifest. Raises ValueError, which names the key, for anything that is not one."""
     known = {
-        "maxAccuracyDropPercent", "minAccuracyPercent", "maxSizeBytes", "maxLatencyMilliseconds", "whenInconclusive",
+        "maxAccuracyDropPercent", "minAccuracyPercent", "maxSizeBytes", "maxLatencyMilliseconds", "onInconclusive",
     }  # fmt: skip
     if unknown := value.keys() - known:
         raise ValueError(f"budget has no key {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     size = value.get("maxSizeBytes")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise ValueError(f"budget.maxSizeBytes is {size!r}, want a whole number of bytes, at least 1")
-    when: Any = value.get("whenInconclusive") or "Stall"
-    if when not in ("Stall", "Proceed"):
-        raise ValueError(f"budget.whenInconclusive is {when!r}, want Stall or Proceed")
     return Budget(
         max_accuracy_drop_percent=_decimal(value, "maxAccuracyDropPercent", maximum=Decimal(100)),
         min_accuracy_percent=_decimal(value, "minAccuracyPercent", maximum=Decimal(100)),
         max_size_bytes=size,
         max_latency_milliseconds=_decimal(value, "maxLatencyMilliseconds", maximum=None),
-        when_inconclusive=when,
+        on_inconclusive=_action(value.get("onInconclusive")),
     )
+
+
+def _action(value: Any) -> Literal["Stall", "Proceed"]:
+    if value is None:
+        return "Stall"
+    if not isinstance(value, Mapping) or value.keys() - {"action"}:
+        raise ValueError(f"budget.onInconclusive is {value!r}, want an action alone, such as {{action: Proceed}}")
+    action: Any = value.get("action", "Stall")
+    if action not in ("Stall", "Proceed"):
+        raise ValueError(f"budget.onInconclusive.action is {action!r}, want Stall or Proceed")
+    return "Proceed" if action == "Proceed" else "Stall"
 
 
 def _decimal(value: Mapping[str, Any], key: str, *, maximum: Decimal | None) -> Decimal | None:

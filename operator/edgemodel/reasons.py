@@ -114,7 +114,7 @@ BUDGET_EXCEEDED: Final = _declare(
 EVALUATION_INCONCLUSIVE: Final = _declare(
     "EvaluationInconclusive", Topic.COMPRESSION, Kind.STALLED,
     "The evaluation set has too few samples to decide whether the accuracy budget is kept.",
-    "Add samples (the message says how many would do), or let the budget proceed when it is inconclusive.",
+    "Add samples (the message says how many), or set spec.compression.budget.onInconclusive.action to Proceed.",
 )  # fmt: skip
 SERVER_LAYER_MISSING: Final = _declare(
     "ServerLayerMissing", Topic.COMPRESSION, Kind.STALLED,
@@ -335,9 +335,9 @@ NO_BASELINE: Final = _declare(
 )  # fmt: skip
 ANALYSIS_DEADLINE_EXCEEDED: Final = _declare(
     "AnalysisDeadlineExceeded", Topic.ANALYSIS, Kind.STALLED,
-    "The data did not decide a check within the time that spec.analysis allows.",
-    "Send requests, correct what the message names, or let spec.analysis proceed or roll back; the rollout goes on "
-    "when the data decide.",
+    "The data did not decide a check within spec.analysis.onInconclusive.afterSeconds.",
+    "Send requests, correct what the message names, or set spec.analysis.onInconclusive.action to Proceed or RollBack; "
+    "the rollout goes on when the data decide.",
 )  # fmt: skip
 
 # --- why a node failed ---

@@ -29,6 +29,10 @@ RENAMED_FIELDS: Final[Mapping[str, str]] = {
     "spec.serving.replayRequests": "spec.serving.shadowReplay.maxRequests",
     "spec.serving.tuning.threads": "spec.serving.tuning.concurrency",
     "spec.serving.tuning.threadsPerRequest": "spec.serving.tuning.intraOpThreads",
+    "spec.compression.budget.whenInconclusive": "spec.compression.budget.onInconclusive.action",
+    "spec.analysis.missingData": "spec.analysis.onInconclusive",
+    "spec.analysis.missingData.deadlineSeconds": "spec.analysis.onInconclusive.afterSeconds",
+    "spec.analysis.missingData.onDeadline": "spec.analysis.onInconclusive.action",
     "spec.rollout.nodeDeadlineSeconds": "spec.rollout.nodeReadyTimeoutSeconds",
 }
 """Fields of an EdgeModel in version 1 -> their names in version 2."""

@@ -91,7 +91,7 @@ def test_defaults(model: Object) -> None:
             ],
             "intervalSeconds": 15,
             "baselineSeconds": 3600,
-            "missingData": {"policy": "Hold", "deadlineSeconds": 0, "onDeadline": "Proceed"},
+            "onInconclusive": {"afterSeconds": 0, "action": "Proceed"},
         },
         "revisionHistoryLimit": 5,
     }
@@ -100,7 +100,7 @@ def test_defaults(model: Object) -> None:
 
 def test_an_analysis_holds_the_rollout_while_the_data_do_not_decide(cluster: Cluster, namespace: str) -> None:
     created = cluster.create(manifest("analysis-empty", namespace), dryRun="All")["spec"]["analysis"]
-    assert created["missingData"] == {"policy": "Hold", "deadlineSeconds": 3600, "onDeadline": "Pause"}
+    assert created["onInconclusive"] == {"afterSeconds": 3600, "action": "Pause"}
     assert [check["type"] for check in created["checks"]] == ["ErrorRate", "Latency", "GoldenAgreement"]
 
 

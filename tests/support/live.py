@@ -26,7 +26,7 @@ ENOUGH = 600
 
 
 def checks(*wanted: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    return {"intervalSeconds": 2, "missingData": {"deadlineSeconds": 600}, **settings, "checks": list(wanted)}
+    return {"intervalSeconds": 2, "onInconclusive": {"afterSeconds": 600}, **settings, "checks": list(wanted)}
 
 
 ERRORS = {"name": "errors", "type": "ErrorRate"}

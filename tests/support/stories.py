@@ -36,9 +36,9 @@ OUTCOMES = (
 ANALYSES: tuple[Any, ...] = (
     None,
     {"checks": []},
-    {"missingData": {"deadlineSeconds": 60, "onDeadline": "Pause"}},
-    {"missingData": {"deadlineSeconds": 60, "onDeadline": "RollBack"}},
-    {"missingData": {"deadlineSeconds": 20, "onDeadline": "Proceed"}},
+    {"onInconclusive": {"afterSeconds": 60, "action": "Pause"}},
+    {"onInconclusive": {"afterSeconds": 60, "action": "RollBack"}},
+    {"onInconclusive": {"afterSeconds": 20, "action": "Proceed"}},
 )
 PREFLIGHTS: tuple[Any, ...] = (
     None,

@@ -36,7 +36,7 @@ RICH = CompressionRequest(
     recipes=(Recipe("pi", (AUTO,)), Recipe("default", (AUTO, INT8))),
     datasets={"evaluation": Source("https://data.example/e.npz", "sha256:" + "c" * 64)},
     teacher=Source("pvc://models/t.pt2", format=EXPORTED_PROGRAM),
-    budget=Budget(Decimal("0.5"), max_size_bytes=1000, when_inconclusive="Proceed"),
+    budget=Budget(Decimal("0.5"), max_size_bytes=1000, on_inconclusive="Proceed"),
     evaluation=EvaluationSettings("Regression", "0.5"),
     golden_items=16,
 )
@@ -62,7 +62,7 @@ def test_what_is_encoded_is_decoded_with_every_field() -> None:
         ({"budget": {"maxSize": 3}}, r"request.budget has no field maxSize"),
         ({"budget": {"max_size_bytes": True}}, r"request.budget.max_size_bytes is True, want a whole number"),
         ({"budget": {"max_accuracy_drop_percent": "much"}}, r"max_accuracy_drop_percent is 'much', want a decimal"),
-        ({"budget": {"when_inconclusive": "Wait"}}, r"when_inconclusive is 'Wait', want 'Stall' or 'Proceed'"),
+        ({"budget": {"on_inconclusive": "Wait"}}, r"on_inconclusive is 'Wait', want 'Stall' or 'Proceed'"),
         ({"recipes": [{"variant": "a", "steps": {}}]}, r"request.recipes\[0\].steps is {}, want a list"),
         ({"golden": 3}, r"request has no field golden"),
     ],
@@ -109,7 +109,7 @@ def test_one_limit_written_in_two_ways_is_one_artifact() -> None:
 
 def test_defaults_that_are_written_out_are_the_same_artifact() -> None:
     """The API server fills them in, and a file does not."""
-    written = {"budget": {"whenInconclusive": "Stall"}, "evaluation": {"task": "Auto"}}
+    written = {"budget": {"onInconclusive": {"action": "Stall"}}, "evaluation": {"task": "Auto"}}
     assert request_with(AUTO, **written).fingerprint == request_with(AUTO).fingerprint
 
 

@@ -59,7 +59,7 @@ def judge(measured: Measurements, budget: Budget) -> GateResult:
     undecided = [check for check in checks if check.verdict is Verdict.INCONCLUSIVE]
     if failed:
         return GateResult(tuple(checks), reasons.BUDGET_EXCEEDED, "; ".join(check.message for check in failed))
-    if undecided and budget.when_inconclusive == "Stall":
+    if undecided and budget.on_inconclusive == "Stall":
         return GateResult(
             tuple(checks), reasons.EVALUATION_INCONCLUSIVE, "; ".join(check.message for check in undecided)
         )

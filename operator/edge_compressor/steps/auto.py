@@ -72,7 +72,7 @@ def _limit(settings: Settings, context: StepContext) -> Decimal:
     given = context.request.budget.max_accuracy_drop_percent
     if has_score(context.selection, context.request.evaluation.task):
         return DEFAULT_DROP_PERCENT if given is None else given
-    if given is not None and context.request.budget.when_inconclusive == "Stall":
+    if given is not None and context.request.budget.on_inconclusive == "Stall":
         message = f"budget.maxAccuracyDropPercent is {given}, and without labels no drop of accuracy is seen"
         raise failed(context.name, f"{message}: give datasets.evaluation a label, or set minAgreementPercent instead")
     return 100 - Decimal(settings["minAgreementPercent"])

@@ -145,6 +145,16 @@ def test_yaml_without_pyyaml_is_refused_with_the_cure_and_json_still_works(
     assert run(*order, tmp_path / "steps.json") == 0
 
 
+def test_the_action_for_a_limit_that_cannot_be_decided_is_given_as_one_word(
+    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
+    assert run(*order, "--budget", "onInconclusive=Proceed") == 0
+    assert run(*order, "--overwrite", "--budget", "onInconclusive=Maybe") == 3
+    assert "budget.onInconclusive.action is 'Maybe', want Stall or Proceed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", ["source", "manifest"])
 def test_weights_are_not_compressed_here_and_the_message_says_how_to_proceed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str

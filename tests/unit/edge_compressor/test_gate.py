@@ -112,7 +112,7 @@ def test_latency_is_judged_by_its_median_and_unmeasured_is_inconclusive() -> Non
 
 
 def test_a_fail_weighs_more_than_an_inconclusive_and_all_checks_are_told() -> None:
-    budget = Budget(max_accuracy_drop_percent=Decimal("0.2"), max_size_bytes=999, when_inconclusive="Proceed")
+    budget = Budget(max_accuracy_drop_percent=Decimal("0.2"), max_size_bytes=999, on_inconclusive="Proceed")
     decision = judge(MEASURED, budget)
     assert decision.reason == reasons.BUDGET_EXCEEDED
     assert [check.verdict for check in decision.checks] == [Verdict.INCONCLUSIVE, Verdict.FAIL]
@@ -122,7 +122,7 @@ def test_a_fail_weighs_more_than_an_inconclusive_and_all_checks_are_told() -> No
 def test_an_open_question_stalls_unless_the_budget_says_proceed() -> None:
     budget = Budget(max_accuracy_drop_percent=Decimal("0.2"))
     assert judge(MEASURED, budget).reason == reasons.EVALUATION_INCONCLUSIVE
-    proceeding = judge(MEASURED, replace(budget, when_inconclusive="Proceed"))
+    proceeding = judge(MEASURED, replace(budget, on_inconclusive="Proceed"))
     assert proceeding.reason is None
     assert proceeding.checks[0].verdict is Verdict.INCONCLUSIVE
 
@@ -139,7 +139,7 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
             "minAccuracyPercent": "90",
             "maxSizeBytes": 5_000_000,
             "maxLatencyMilliseconds": "20",
-            "whenInconclusive": "Proceed",
+            "onInconclusive": {"action": "Proceed"},
         }
     ) == Budget(Decimal("1.50"), Decimal(90), 5_000_000, Decimal(20), "Proceed")
 
@@ -156,7 +156,9 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
         {"maxSizeBytes": 0},
         {"maxSizeBytes": True},
         {"maxLatencyMilliseconds": "-1"},
-        {"whenInconclusive": "Maybe"},
+        {"onInconclusive": {"action": "Maybe"}},
+        {"onInconclusive": "Proceed"},
+        {"onInconclusive": {"afterSeconds": 60}},
     ],
 )
 def test_a_budget_that_is_none_is_refused_by_the_name_of_its_key(budget: dict[str, Any]) -> None:

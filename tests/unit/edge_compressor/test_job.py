@@ -303,7 +303,7 @@ def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
     assert (ended.code, ended.report.reason) == (3, reasons.EVALUATION_INCONCLUSIVE)
     assert "n = 20)" in ended.report.message
     assert "samples would decide" in ended.report.message
-    ended = run(asking(order, budget=parse_budget(budget | {"whenInconclusive": "Proceed"})))
+    ended = run(asking(order, budget=parse_budget(budget | {"onInconclusive": {"action": "Proceed"}})))
     assert isinstance(ended.report, Published)
     assert ended.report.artifacts[0].checks[0]["verdict"] == "Inconclusive"
 

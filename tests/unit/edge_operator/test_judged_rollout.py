@@ -16,9 +16,9 @@ LATENCY = {"name": "latency", "type": "Latency"}
 GOLDEN = {"name": "golden", "type": "GoldenAgreement"}
 
 
-def analysis(*checks: dict[str, Any], deadline: int = 600, on_deadline: str = "Pause") -> dict[str, Any]:
-    missing = {"policy": "Hold", "deadlineSeconds": deadline, "onDeadline": on_deadline}
-    return {"checks": list(checks or (ERRORS, LATENCY, GOLDEN)), "missingData": missing}
+def analysis(*checks: dict[str, Any], after: int = 600, action: str = "Pause") -> dict[str, Any]:
+    undecided = {"afterSeconds": after, "action": action}
+    return {"checks": list(checks or (ERRORS, LATENCY, GOLDEN)), "onInconclusive": undecided}
 
 
 def installed(nodes: int = 3, spec: dict[str, Any] | None = None, **fields: Any) -> Simulation:
@@ -220,7 +220,7 @@ def test_past_its_deadline_a_held_wave_asks_for_a_person_and_still_goes_on_when_
     stalled = world.condition("Stalled")
     assert stalled is not None
     assert stalled["reason"] == reasons.ANALYSIS_DEADLINE_EXCEEDED
-    assert "limit 600 s (analysis.missingData.deadlineSeconds)" in stalled["message"]
+    assert "limit 600 s (analysis.onInconclusive.afterSeconds)" in stalled["message"]
     assert len(pinned(world)) == 1
     world.prometheus = "up"
     world.requests_per_second = 20
@@ -232,7 +232,7 @@ def test_past_its_deadline_a_held_wave_asks_for_a_person_and_still_goes_on_when_
 @pytest.mark.parametrize(("policy", "outcome"), [("RollBack", reasons.ROLLED_BACK), ("Proceed", reasons.SERVING)])
 def test_past_its_deadline_a_held_wave_does_as_the_user_says(policy: str, outcome: str) -> None:
     world = installed()
-    world.change(analysis=analysis(ERRORS, deadline=100, on_deadline=policy))
+    world.change(analysis=analysis(ERRORS, after=100, action=policy))
     on_trial(world)
     world.prometheus = "down"
     world.run(700)
@@ -247,7 +247,7 @@ def test_a_user_who_changes_what_happens_at_the_deadline_frees_a_held_rollout() 
     on_trial(world)
     world.prometheus = "down"
     world.run(200)
-    world.change(analysis=analysis(deadline=0, on_deadline="Proceed"))
+    world.change(analysis=analysis(after=0, action="Proceed"))
     world.run(200)
     assert world.status["stableRevision"] == world.target()
 
@@ -336,7 +336,7 @@ def test_a_change_of_the_checks_begins_the_measuring_anew_and_no_rollout() -> No
 def test_tuning_limits_and_deadlines_at_rest_starts_nothing() -> None:
     world = installed()
     pins, target = len(world.pin_log), world.target()
-    world.change(analysis=analysis(ERRORS, deadline=5), rollout={**world.spec["rollout"], "paused": True})
+    world.change(analysis=analysis(ERRORS, after=5), rollout={**world.spec["rollout"], "paused": True})
     world.run(60)
     assert world.target() == target
     assert len(world.pin_log) == pins
@@ -407,7 +407,7 @@ def test_paused_freezes_the_deadline_of_a_node() -> None:
     assert world.status["rejectedRevisions"][0]["reason"] == reasons.IMAGE_PULL_FAILED
 
 
-def test_paused_freezes_the_deadline_of_missing_data() -> None:
+def test_paused_freezes_the_time_that_an_undecided_wave_has() -> None:
     world = installed()
     on_trial(world)
     world.prometheus = "down"

@@ -157,7 +157,7 @@ def test_missing_data_moves_nothing(story: Story) -> None:
     before: dict[str, Any] = {}
     for frame in tale.frames:
         samples, rollout = frame.seen.samples, before.get("rollout")
-        holds = frame.seen.spec.analysis.missing_data.on_deadline == "Pause" and frame.seen.spec.analysis.checks
+        holds = frame.seen.spec.analysis.on_inconclusive.action == "Pause" and frame.seen.spec.analysis.checks
         if samples is not None and samples.problem and not samples.trial and rollout and holds:
             now = frame.status.get("rollout")
             assert frame.status.get("stableRevision") == before.get("stableRevision")

@@ -228,10 +228,10 @@ def _enter(trial: Trial) -> RolloutDecision:
 
 def _undecided(trial: Trial, due: datetime) -> RolloutDecision | None:
     """What to do at the end of a wave whose checks do not decide; None: go on."""
-    judgement, missing = trial.judgement, trial.fleet.observation.spec.analysis.missing_data
+    judgement, rule = trial.judgement, trial.fleet.observation.spec.analysis.on_inconclusive
     if not judgement.measured:
         judged = trial.fleet.observation.spec.analysis.checks
-        if not judged or (missing.on_deadline == "Proceed" and not missing.deadline):
+        if not judged or (rule.action == "Proceed" and not rule.after):
             return None
         reason = reasons.BAKING if trial.is_last else reasons.SOAKING
         text = f"{trial.where}: {len(trial.pods)} nodes serve {trial.candidate}"
@@ -243,15 +243,15 @@ def _undecided(trial: Trial, due: datetime) -> RolloutDecision | None:
     reason, why = waits
     since = trial.held_since or trial.timers.now.replace(microsecond=0)
     text = f"{trial.where}: waits for {why}"
-    if not trial.timers.passed(since, missing.deadline):
-        at = trial.timers.due(since, missing.deadline)
-        then = {"Pause": "asks for a person", "RollBack": "rolls back", "Proceed": "goes on"}[missing.on_deadline]
+    if not trial.timers.passed(since, rule.after):
+        at = trial.timers.due(since, rule.after)
+        then = {"Pause": "asks for a person", "RollBack": "rolls back", "Proceed": "goes on"}[rule.action]
         until = f"; undecided at {timestamp(at)}, it {then}" if at is not None else ""
         return _hold(trial, reason, text + until, at, held_since=since)
-    if missing.on_deadline == "Proceed":
+    if rule.action == "Proceed":
         return None
-    limit = f"limit {missing.deadline.total_seconds():.0f} s (analysis.missingData.deadlineSeconds)"
-    if missing.on_deadline == "RollBack":
+    limit = f"limit {rule.after.total_seconds():.0f} s (analysis.onInconclusive.afterSeconds)"
+    if rule.action == "RollBack":
         message = f"{text}; undecided since {timestamp(since)}, {limit}"
         return RolloutDecision(Move.ROLL_BACK, reason, message, (), trial.wave, trial.started, failures=trial.failures)
     message = f"{text}; {limit}"
