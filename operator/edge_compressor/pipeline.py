@@ -182,6 +182,7 @@ class _Pipeline:
             golden=result.golden,
             runtime=result.artifact.runtime,
             model_file=result.artifact.published_name,
+            transforms=result.artifact.transforms,
             evidence=result.evidence,
         )
         write_reports(folder, manifest)
@@ -216,6 +217,7 @@ class _Pipeline:
             own = folder / f"step-{number}"
             own.mkdir()
             notes: dict[str, Any] = {}
+            what = f"step {step.name}: its result"
             context = StepContext(
                 name=step.name,
                 folder=own,
@@ -224,8 +226,8 @@ class _Pipeline:
                 request=space.request.only(step.step.reads),
                 source=space.source,
                 selection=selection,
-                training=space.dataset("training"),
-                unlabeled=space.dataset("unlabeled"),
+                training=space.inner("training"),
+                unlabeled=space.inner("unlabeled"),
                 teacher=space.teacher if "teacher" in step.step.reads else None,
                 program=space.program,
                 notes=notes,
@@ -236,12 +238,11 @@ class _Pipeline:
                 path = _apply_step(step, Form.PROGRAM, program, context)
                 program = None if step.step.ends_training else path
                 if program is not None:
-                    what = f"step {step.name}: its result"
                     path = to_onnx(program, own / "exported.onnx", what, reasons.STEP_FAILED)
             else:
                 program = None
                 path = _apply_step(step, Form.ONNX, current.path, context)
-            current = check_model(path, what=f"step {step.name}: its result", reason=reasons.STEP_FAILED)
+            current = check_model(path, what=what, reason=reasons.STEP_FAILED, like=space.source)
             check_same_interface(self.space.source, current)
             self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})
@@ -253,6 +254,8 @@ class _Pipeline:
         what = [self.space.fetched.digest, read, teacher, [step.to_json() for step in steps]]
         if self.space.fetched.converter is not None:
             what.append(self.space.fetched.converter["digest"])
+        if self.space.source.transforms:
+            what.append([spec.to_json() for spec in self.space.source.transforms])
         return hashlib.sha256(canonical_json(what)).hexdigest()
 
     def _evaluate(self, artifact: OnnxModel, dataset: Dataset | None) -> Evaluation | None:

@@ -1,6 +1,7 @@
 """How the compressor runs a model: through ``edge_runtime``, as nodes do, and with the options that they serve with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from edge_runtime.tuning import Tuning
 from edgemodel.artifact import ONNX_RUNTIME, Tensor
 
 
-def load(model: ModelFile, *, threads: int = 1) -> LoadedModel:
-    """Returns ``model`` loaded, of which one run takes ``threads`` threads. Raises LoadFailure."""
-    return load_model(model.path, model.runtime, Tuning(intra_op_threads=threads), model.transforms)
+def load(model: ModelFile, *, threads: int | None = None) -> LoadedModel:
+    """Returns ``model`` loaded as nodes load it. Raises LoadFailure.
+
+    ``threads``: those of one run; None: as many as on nodes.
+    """
+    tuning = model.tuning if threads is None else replace(model.tuning, intra_op_threads=threads)
+    return load_model(model.path, model.runtime, tuning, model.transforms)
 
 
 def load_onnx(path: Path, *, threads: int = 1) -> LoadedModel:

@@ -2,19 +2,22 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
+from edge_compressor.datasets.inner import dataset_behind
 from edge_compressor.evaluation import Evaluator, stateful, zstd_size
-from edge_compressor.models.onnx_model import OnnxModel, check_model
+from edge_compressor.models.onnx_model import OnnxModel, behind_transforms, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
 from edge_compressor.steps import Form
+from edge_runtime.tuning import Tuning, parse_tuning
 from edgemodel import reasons
 from edgemodel.compression_request import DATASETS, CompressionRequest
+from edgemodel.errors import Stalled
 
 SUFFIXES: Final = {Form.ONNX: ".onnx", Form.PROGRAM: ".pt2"}
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
@@ -37,6 +40,7 @@ class FetchedDataset:
 @dataclass
 class Workspace:
     request: CompressionRequest
+    folder: Path
     source: OnnxModel
     """As ONNX, whatever it was given as."""
     program: Path | None
@@ -49,6 +53,7 @@ class Workspace:
     checkpoints: Checkpoints | None
     """Where training keeps how far it is; None: nowhere."""
     evaluator: Evaluator
+    _inner: dict[Use, Dataset] = field(default_factory=dict)
 
     @classmethod
     def set_up(
@@ -74,7 +79,10 @@ class Workspace:
             source = check_model(to_onnx(program, work / "source.onnx", what, reason), what=what, reason=reason)
         else:
             source = check_model(fetched.path, what=what, reason=reason)
+        source = behind_transforms(replace(source, tuning=_tuning(request)), request.source.transforms)
         stateful.check(source, request.source.stateful_inputs)
+        if source.transforms and request.source.stateful_inputs:
+            raise Stalled(reasons.INVALID_SPEC, "source: a stateful model takes no transforms")
         teacher = None
         if request.teacher is not None:
             to = work / f"teacher{SUFFIXES[Form(request.teacher.format)]}"
@@ -82,16 +90,26 @@ class Workspace:
         datasets = _load_datasets(request, source, fetcher, work, progress)
         progress.say("compressing the source with zstd, for comparison")
         size = zstd_size(source.path)
-        return cls(request, source, program, teacher, fetched, size, datasets, progress, checkpoints, evaluator)
+        return cls(request, work, source, program, teacher, fetched, size, datasets, progress, checkpoints, evaluator)
 
     def dataset(self, use: Use) -> Dataset | None:
         return self.datasets[use].dataset if use in self.datasets else None
 
     @functools.cached_property
     def calibration(self) -> Dataset | None:
-        """The calibration set; sequences as their steps, each with the state that the source has there."""
-        given = self.dataset("calibration")
+        """The calibration set as the model itself takes it; sequences as their steps, each with the state that the
+        source has there."""
+        given = self.inner("calibration")
         return None if given is None else stateful.steps_of(given, self.source, MAX_STEPS, "source")
+
+    def inner(self, use: Use) -> Dataset | None:
+        """Returns the data set as the model itself takes it, behind its transforms. Raises Stalled(DatasetInvalid)."""
+        given = self.dataset(use)
+        if given is None or not self.source.transforms:
+            return given
+        if use not in self._inner:
+            self._inner[use] = dataset_behind(given, self.source.transforms, self.folder / f"{use}-behind-transforms")
+        return self._inner[use]
 
     def notes(self, selection: Dataset | None) -> list[str]:
         """Returns what a reader should know before believing the figures: sets that should be disjoint and are not.
@@ -117,6 +135,13 @@ def to_onnx(program: Path, to: Path, what: str, reason: str) -> Path:
     from edge_compressor.training import program as programs  # torch, which ONNX sources do without
 
     return programs.to_onnx(program, to, what=what, reason=reason)
+
+
+def _tuning(request: CompressionRequest) -> Tuning:
+    try:
+        return parse_tuning(request.tuning)
+    except ValueError as error:
+        raise Stalled(reasons.INVALID_SPEC, f"serving.tuning: {error}") from error
 
 
 def _load_datasets(

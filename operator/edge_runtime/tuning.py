@@ -3,8 +3,10 @@
 The compressor measures with the defaults, and nodes serve with them unless ``spec.serving.tuning`` says otherwise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Arena(StrEnum):
@@ -27,3 +29,15 @@ class Tuning:
     """Weights are laid out anew for speed, which takes their size in memory once more."""
     concurrency: int = 1
     """Runs at a time: a model that is not ``concurrent`` is loaded so often."""
+
+
+def parse_tuning(settings: Mapping[str, Any]) -> Tuning:
+    """Returns the options for ``spec.serving.tuning``, but for how many runs there are at a time.
+
+    Raises ValueError for a memoryArena that is none of Arena.
+    """
+    default = Tuning()
+    return Tuning(
+        intra_op_threads=settings.get("intraOpThreads", default.intra_op_threads),
+        arena=Arena(settings.get("memoryArena", default.arena)),
+    )

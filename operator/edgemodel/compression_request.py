@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
+from edgemodel.artifact import TransformSpec
 from edgemodel.budget import Budget, parse_budget
 from edgemodel.compressor_facts import STEP_READS
 from edgemodel.converter import Converter
@@ -23,6 +24,9 @@ EXPORTED_PROGRAM: Final = "ExportedProgram"
 """The format of ``torch.export``."""
 SAFETENSORS: Final = "Safetensors"
 """Weights alone, which a converter of the user's makes a model of another format from."""
+
+SESSION_TUNING: Final[Mapping[str, Any]] = {"intraOpThreads": 1, "memoryArena": "Shrink"}
+"""The settings of ``spec.serving.tuning`` that a session depends on, with their defaults."""
 
 DATASETS: Final = ("calibration", "evaluation", "training", "unlabeled")
 """The uses of data sets."""
@@ -48,6 +52,8 @@ class Source:
     """The converter of SAFETENSORS; no other format has one."""
     stateful_inputs: dict[str, str] = field(default_factory=dict)
     """Maps each input of a stateful model to the output that feeds it at the next step."""
+    transforms: tuple[TransformSpec, ...] = ()
+    """Pre- and post-processing of a model between the codec of requests and the model, the outermost first."""
 
     @property
     def model_format(self) -> str:
@@ -86,6 +92,8 @@ class CompressionRequest:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     golden_items: int = 64
     """Items of the golden set."""
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """What differs from SESSION_TUNING in ``spec.serving.tuning``: latency is measured with what nodes serve with."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -109,6 +117,7 @@ class CompressionRequest:
             **({"teacherFormat": self.teacher.format} if self.teacher else {}),
             **({"converter": source.converter.to_json()} if source.converter else {}),
             **({"statefulInputs": source.stateful_inputs} if source.stateful_inputs else {}),
+            **({"transforms": [one.to_json() for one in source.transforms]} if source.transforms else {}),
             **({"goldenItems": self.golden_items} if self.golden_items != CompressionRequest.golden_items else {}),
             **self._read_by_steps(),
         }
@@ -153,6 +162,7 @@ OPTIONAL_READS: Final = frozenset(one.name for one in fields(CompressionRequest)
 def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
     """Returns the request in a manifest's ``spec``. Raises KeyError, TypeError or ValueError for an invalid one."""
     compression, datasets = spec.get("compression") or {}, spec.get("datasets") or {}
+    tuning = (spec.get("serving") or {}).get("tuning") or {}
     steps, evaluation = tuple(compression.get("steps") or ()), compression.get("evaluation") or {}
     own = {item["name"]: item.get("compression") or {} for item in spec.get("variants") or ()}
     return CompressionRequest(
@@ -165,6 +175,7 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
         teacher=parse_source(compression["teacher"]) if "teacher" in compression else None,
         budget=parse_budget(compression.get("budget") or {}),
         evaluation=EvaluationSettings(evaluation.get("task", AUTO), evaluation.get("tolerance")),
+        tuning={key: tuning[key] for key, usual in SESSION_TUNING.items() if tuning.get(key, usual) != usual},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge_compressor.steps import STEPS
+from edgemodel.artifact import TransformSpec
 from edgemodel.budget import Budget
 from edgemodel.compression_request import (
     EXPORTED_PROGRAM,
@@ -32,6 +33,7 @@ RICH = CompressionRequest(
         secret="pull",
         converter=Converter("registry.example/maker@sha256:" + "b" * 64, ("--width", "16"), resources={"limits": {}}),
         stateful_inputs={"h": "h_next"},
+        transforms=(TransformSpec("Resize", {"width": 32}),),
     ),
     recipes=(Recipe("pi", (AUTO,)), Recipe("default", (AUTO, INT8))),
     datasets={"evaluation": Source("https://data.example/e.npz", "sha256:" + "c" * 64)},
@@ -39,6 +41,7 @@ RICH = CompressionRequest(
     budget=Budget(Decimal("0.5"), max_size_bytes=1000, on_inconclusive="Proceed"),
     evaluation=EvaluationSettings("Regression", "0.5"),
     golden_items=16,
+    tuning={"intraOpThreads": 2},
 )
 
 

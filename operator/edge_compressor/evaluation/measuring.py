@@ -81,26 +81,26 @@ def time_both(
     most_seconds: float = 10.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencyComparison:
-    """Source and artifact by turns in one loop, so that a busy moment of the machine hits both alike.
+    """Times source and artifact by turns in one loop, so that a busy moment of the machine hits both alike.
+
+    Both run as nodes run them.
 
     ``feeds`` are taken round and round. Ends after ``most_runs`` of each, or ``most_seconds``, but not
     before 10 of each.
     """
     progress.say("timing source and artifact")
-    first, second = _take_turns(source, artifact, feeds, most_runs, most_seconds, clock)
+    first, second = _take_turns((runtime.load(source), runtime.load(artifact)), feeds, most_runs, most_seconds, clock)
     return LatencyComparison(len(first), _timing(first), _timing(second))
 
 
 def _take_turns(
-    source: ModelFile,
-    artifact: ModelFile,
+    models: tuple[LoadedModel, LoadedModel],
     feeds: list[dict[str, Array]],
     most_runs: int,
     most_seconds: float,
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of the runs of each, pair by pair."""
-    models = [runtime.load(model) for model in (source, artifact)]
     for loaded, what in zip(models, ("source", "artifact"), strict=True):
         for feed in _round(feeds, _WARM_UPS):
             run(loaded, feed, what)
@@ -133,7 +133,8 @@ def compare_speed(
     first, second = [], []
     for _ in range(_SESSIONS):
         runs, seconds = most_runs // _SESSIONS, most_seconds / _SESSIONS
-        times = _take_turns(source, artifact, feeds, runs, seconds, time.thread_time)
+        models = runtime.load(source, threads=1), runtime.load(artifact, threads=1)
+        times = _take_turns(models, feeds, runs, seconds, time.thread_time)
         first += times[0]
         second += times[1]
     return speed_of(first, second)

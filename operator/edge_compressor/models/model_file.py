@@ -1,8 +1,9 @@
 """A checked model file of any runtime, as data sets are checked against it and as it is evaluated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_runtime.tuning import Tuning
 from edgemodel.artifact import ONNX_RUNTIME, Tensor, TransformSpec
 from edgemodel.digest import Digest
 from edgemodel.names import MODEL_FILE
@@ -19,6 +20,8 @@ class ModelFile:
     """The name of the back end that loads it."""
     transforms: tuple[TransformSpec, ...] = ()
     """The pre- and post-processing that callers see it through; ``inputs`` and ``outputs`` are those outside."""
+    tuning: Tuning = field(default_factory=Tuning)
+    """The options of the sessions that nodes serve it with."""
 
     @property
     def batch(self) -> int | None:

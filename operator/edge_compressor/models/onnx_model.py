@@ -34,10 +34,16 @@ class OnnxModel(ModelFile):
     """A checked ONNX file."""
 
 
-def check_model(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> OnnxModel:
-    """Raises Stalled, with ``reason`` and naming ``what`` it is, unless every check of this module passes."""
+def check_model(
+    path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID, like: OnnxModel | None = None
+) -> OnnxModel:
+    """Raises Stalled, with ``reason`` and naming ``what`` it is, unless every check of this module passes.
+
+    ``like``: a model with the transforms and the tuning that this one is served with, too; None: with none.
+    """
     try:
-        return _checked(path)
+        model = _checked(path)
+        return model if like is None else behind_transforms(replace(model, tuning=like.tuning), like.transforms)
     except _Unsound as error:
         raise Stalled(reason, f"{what}: {error}") from error
 

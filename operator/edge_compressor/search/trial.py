@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset
+from edge_compressor.datasets.inner import feeds_behind
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.gate import (
     Measurements,
@@ -131,6 +132,10 @@ class Trials:
         """Single samples, spread evenly."""
         return sample_feeds(self.source, self.selection, count) or []
 
+    def inner_feeds(self, count: int) -> list[dict[str, Array]]:
+        """Returns the same as the model itself takes them, behind its transforms."""
+        return feeds_behind(self.feeds(count), self.source.transforms)
+
     def measure(self, recipe: SearchRecipe, path: Path) -> SearchTrial:
         """``path`` lies in a folder of its own, where files may be made."""
         trial = SearchTrial(recipe)
@@ -146,9 +151,9 @@ class Trials:
 
     def _measure(self, trial: SearchTrial, path: Path) -> None:
         optimized = path.parent / "optimized.onnx"
-        if wrong := look(path, self.feeds(1)[0], optimized):
+        if wrong := look(path, self.inner_feeds(1)[0], optimized):
             raise _Dropped(wrong)
-        model = check_model(path, what="it", reason=reasons.STEP_FAILED)
+        model = check_model(path, what="it", reason=reasons.STEP_FAILED, like=self.source)
         check_same_interface(self.source, model)
         trial.model = model
         if same := self.digests.get(model.digest):

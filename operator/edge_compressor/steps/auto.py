@@ -47,7 +47,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) without samples to choose by, or when the budget cannot be judged by them."""
     if context.source is None or context.selection is None:
         raise failed(context.name, "Auto needs datasets.evaluation: inputs, and label where there are classes")
-    if reason := incomparable(context.source, check_model(model)):
+    if reason := incomparable(context.source, check_model(model, like=context.source)):
         message = f"Auto compares with the source, and {reason}: quantize by another step, and set minAccuracyPercent"
         raise failed(context.name, message)
     limit = _limit(settings, context)
@@ -169,7 +169,7 @@ class _Search:
 
     def _ranked(self, candidate: OnnxModel, names: list[str], named: onnx.ModelProto) -> list[str]:
         try:
-            return sensitivity.rank(named, candidate.path, names, self.trials.feeds(_FEEDS_FOR_SENSITIVITY))
+            return sensitivity.rank(named, candidate.path, names, self.trials.inner_feeds(_FEEDS_FOR_SENSITIVITY))
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime raises anything for tensors that it cannot lay open
@@ -264,6 +264,6 @@ STEP = StepType(
     },
     apply,
     needs=("evaluation",),
-    reads=("budget", "evaluation"),
+    reads=("budget", "evaluation", "tuning"),
     selects=True,
 )

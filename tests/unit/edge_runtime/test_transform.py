@@ -9,17 +9,21 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_compressor import pipeline
 from edge_compressor.datasets.inner import dataset_behind, feeds_behind
 from edge_compressor.datasets.npz import load_dataset
 from edge_compressor.evaluation.evaluator import Evaluator
 from edge_compressor.evaluation.golden_set import record_golden
 from edge_compressor.models.onnx_model import OnnxModel, behind_transforms, check_model
 from edge_compressor.progress import Progress
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edge_runtime import transforms
 from edge_runtime.backend import LoadFailure
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest, TransformSpec
+from edgemodel.compression_request import CompressionRequest, EvaluationSettings, Recipe, Source
 from edgemodel.errors import Stalled
 from inference_server.models.loading import PreparedModel, prepare
 from tests.unit.edge_runtime import brighten
@@ -159,3 +163,28 @@ def test_callers_of_the_server_see_the_model_through_it(server: RunningServer) -
     assert (output["name"], output["data"]) == ("percent", percent(IMAGES[:2]).ravel().tolist())
     refused = server.infer({"inputs": [{**given, "data": [0] * 2 * PIXELS}]})
     assert (refused.status, refused.error) == (400, "no pixel is as bright as 16")
+
+
+def test_a_compressed_model_is_judged_and_published_behind_it(model: OnnxModel, tmp_path: Path) -> None:
+    np.savez(tmp_path / "evaluation.npz", x=IMAGES, label=percent(IMAGES).astype(np.float64))
+    np.savez(tmp_path / "calibration.npz", x=IMAGES[:64])
+    request = CompressionRequest(
+        source=Source(str(model.path), transforms=(BRIGHTEN,)),
+        recipes=(Recipe("default", ({"name": "int8", "type": "QuantizeStatic"},)),),
+        datasets={use: Source(str(tmp_path / f"{use}.npz")) for use in ("evaluation", "calibration")},
+        evaluation=EvaluationSettings("Regression", "20"),
+        tuning={"intraOpThreads": 2, "memoryArena": "Off"},
+    )
+    fetcher = Fetcher(RegistryAccess(), Progress(), local_paths=True)
+    (done,) = pipeline.run(request, "tiny", fetcher, tmp_path / "work", Progress())
+    assert done.manifest.transforms == (BRIGHTEN,)
+    assert [tensor.datatype for tensor in (*done.manifest.inputs, *done.manifest.outputs)] == ["UINT8", "INT32"]
+    assert done.evaluation is not None
+    assert done.evaluation.source is not None
+    assert done.evaluation.source.score == 1
+    assert done.latency is not None
+    prepared = prepare(done.folder, done.manifest, Tuning())
+    assert isinstance(prepared, PreparedModel)
+    assert prepared.golden is not None
+    assert prepared.golden.passed
+    assert request.fingerprint != replace(request, source=Source(str(model.path))).fingerprint
