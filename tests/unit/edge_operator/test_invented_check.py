@@ -15,7 +15,7 @@ import pytest
 
 from crds.generated import check_item, with_generated_parts
 from edge_operator.decide.analysis import CHECKS, WaveBaseline, plan_checks, plan_measuring
-from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import ALPHA, Evidence, Judged
 from edge_operator.decide.analysis.limits import Limits, allowed_share
 from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
@@ -24,6 +24,7 @@ from edge_operator.from_api import read_edge_model
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
 from edgemodel import metrics
 from edgemodel.names import API_VERSION
+from edgemodel.reasons import Kind, Reason, Topic
 from edgemodel.setting_kinds import Amount, Settings
 from edgemodel.verdict import Verdict
 from tests.support import manifests
@@ -80,7 +81,13 @@ CHECK = CheckType(
     },
     parse=parse,
     judge=judge,
-    fails_with=FailureReason("QueuedTooLong", "requests wait longer than before", "give the servers more workers"),
+    fails_with=Reason(
+        "QueuedTooLong",
+        Topic.ANALYSIS,
+        Kind.STALLED,
+        "Requests wait longer than before.",
+        "Give the servers more workers.",
+    ),
     series=(*READ, WAITED),
     statistical=True,
 )
@@ -163,6 +170,14 @@ async def test_prometheus_is_asked_for_its_series_in_every_window(tmp_path: Path
         "control": {"camera-2": pytest.approx(0.98)},
         "baseline": {"camera-2": pytest.approx(0.98)},
     }
+
+
+def test_its_reason_stands_in_the_table_of_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from docs import reasons
+
+    row = "| QueuedTooLong | you act | Requests wait longer than before. | Give the servers more workers. |"
+    assert row in reasons.table().splitlines()
 
 
 def test_it_judges_and_fails_with_a_reason_of_its_own() -> None:

@@ -10,19 +10,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from edge_operator.decide.analysis.evidence import Evidence, Judged
 from edge_operator.decide.measurement import Series
+from edgemodel.reasons import Reason
 from edgemodel.setting_kinds import Setting, Settings, settings_key
 from edgemodel.verdict import Verdict
 
 RuleT = TypeVar("RuleT")
-
-
-class FailureReason(NamedTuple):
-    """Why a candidate is rolled back, as conditions and events say it."""
-
-    word: str
-    """CamelCase, one of ``edgemodel.reasons`` where another part of the project uses it, too."""
-    meaning: str
-    remedy: str
 
 
 class Constraint(NamedTuple):
@@ -42,7 +34,8 @@ class CheckType(Generic[RuleT]):
     """Returns the rule that resolved settings mean. The schema has let them through."""
     judge: Callable[[str, RuleT, Evidence], Judged]
     """Returns the verdict of the check of this name."""
-    fails_with: FailureReason
+    fails_with: Reason
+    """Why a candidate is rolled back, as conditions and events say it."""
     series: tuple[Series, ...] = ()
     """What Prometheus is asked for; ``judge`` finds the samples in its evidence."""
     query: Callable[[RuleT], str] | None = None

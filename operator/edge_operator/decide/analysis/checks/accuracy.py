@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from math import floor, log2, pi
 from statistics import NormalDist
 
-from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.shares import READ, reporting, served, without_requests
 from edge_operator.decide.measurement import Counter, Counts, merge
 from edge_statistics.newcombe import newcombe_interval
 from edgemodel import metrics, reasons
+from edgemodel.reasons import REASONS
 from edgemodel.setting_kinds import Amount, Settings
 from edgemodel.verdict import Verdict
 
@@ -111,11 +112,7 @@ CHECK = CheckType(
     },
     parse=parse,
     judge=judge,
-    fails_with=FailureReason(
-        reasons.ACCURACY_TOO_LOW,
-        "by the labels that applications sent back, the candidate is wrong more often than stable was",
-        "use another recipe or more training data, or allow more with accuracy.maxDropPercent",
-    ),
+    fails_with=REASONS[reasons.ACCURACY_TOO_LOW],
     series=(*READ, FEEDBACK),
     statistical=True,
 )

@@ -7,12 +7,13 @@ it counts apart, and it takes REFUSED_INCREASE.
 
 from dataclasses import dataclass
 
-from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged
 from edge_operator.decide.analysis.limits import Limits, allowed_share
 from edge_operator.decide.analysis.shares import READ, REQUESTS, Measure, judge_shares
 from edge_operator.decide.measurement import Counts
 from edgemodel import metrics, reasons
+from edgemodel.reasons import REASONS
 from edgemodel.setting_kinds import Amount, Settings
 
 REFUSED_INCREASE = 0.2
@@ -69,12 +70,7 @@ CHECK = CheckType(
     },
     parse=parse,
     judge=judge,
-    fails_with=FailureReason(
-        reasons.ERROR_RATE_TOO_HIGH,
-        "more requests failed on the candidate, or did not fit it, than on the same nodes before",
-        "read the servers' log on the nodes that the message names; give clients the inputs that the candidate takes, "
-        "or allow more with errorRate.maxIncreasePercent",
-    ),
+    fails_with=REASONS[reasons.ERROR_RATE_TOO_HIGH],
     series=READ,
     statistical=True,
 )

@@ -6,11 +6,12 @@ demand more, and says in status what the nodes have answered.
 
 from dataclasses import dataclass
 
-from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged, on_nodes
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, GoldenCount, golden_counts
 from edge_operator.decide.analysis.shares import reporting
 from edgemodel import reasons
+from edgemodel.reasons import REASONS
 from edgemodel.setting_kinds import Amount, Settings
 from edgemodel.verdict import Verdict
 
@@ -69,10 +70,6 @@ CHECK = CheckType(
     },
     parse=parse,
     judge=judge,
-    fails_with=FailureReason(
-        reasons.GOLDEN_MISMATCH,
-        "the artifact answers otherwise on this hardware than where it was made",
-        "use another recipe for these nodes, as a variant, or demand less with goldenAgreement.minPercent",
-    ),
+    fails_with=REASONS[reasons.GOLDEN_MISMATCH],
     series=(ITEMS, MIN_PERCENT),
 )

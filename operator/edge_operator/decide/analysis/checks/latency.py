@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, inf, log
 
-from edge_operator.decide.analysis.check_type import CheckType, FailureReason
+from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged, percent
 from edge_operator.decide.analysis.limits import (
     MIN_FOR_SLOWDOWN,
@@ -25,6 +25,7 @@ from edge_operator.decide.measurement import Counts, Histogram
 from edge_statistics.histogram import quantile
 from edge_statistics.permutation import p_above
 from edgemodel import metrics, reasons
+from edgemodel.reasons import REASONS
 from edgemodel.setting_kinds import Amount, Milliseconds, Settings
 from edgemodel.verdict import Verdict
 
@@ -189,11 +190,7 @@ CHECK = CheckType(
     },
     parse=parse,
     judge=judge,
-    fails_with=FailureReason(
-        reasons.LATENCY_TOO_HIGH,
-        "more requests took too long on the candidate than on the same nodes before",
-        "use a faster recipe or serving.tuning, or allow more with the settings under latency",
-    ),
+    fails_with=REASONS[reasons.LATENCY_TOO_HIGH],
     series=(*READ, DURATIONS),
     statistical=True,
     latency_edge=lambda rule: rule.objective_seconds,

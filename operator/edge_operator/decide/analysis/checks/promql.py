@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from edge_operator.decide.analysis.check_type import CheckType, Constraint, FailureReason
+from edge_operator.decide.analysis.check_type import CheckType, Constraint
 from edge_operator.decide.analysis.evidence import Evidence, Judged
 from edge_operator.decide.measurement import Answer
 from edgemodel import reasons
+from edgemodel.reasons import REASONS
 from edgemodel.setting_kinds import Number, Settings, Text
 from edgemodel.verdict import Verdict
 
@@ -66,11 +67,7 @@ CHECK = CheckType(
     needs="a query, and min or max",
     parse=parse,
     judge=judge,
-    fails_with=FailureReason(
-        reasons.QUERY_OUT_OF_BOUNDS,
-        "the number that a query of the user's gave is out of its bounds",
-        "look at the query in Prometheus; mend what it measures, or its bounds",
-    ),
+    fails_with=REASONS[reasons.QUERY_OUT_OF_BOUNDS],
     query=lambda rule: rule.query,
     per_variant=False,
 )
