@@ -6,24 +6,49 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
+from edge_compressor.formats import FORMATS, SourceFormat
 from edge_compressor.steps import STEPS, StepType
 
 _MODULE = '''"""What the operator knows of the compressor, which it cannot import: ``python crds/sync.py`` writes it."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {{
 {reads}}}
 """By step type: fields of the CompressionRequest that it reads besides its settings, the source and the data sets."""
+
+
+class FormatFacts(NamedTuple):
+    suffix: str
+    """What the names of its files end in; empty: any."""
+    media_type: str
+    """The artifact type of a file of it in a registry; empty: none can be pushed."""
+    image: str
+    """The image that its Job runs: compressor or trainer."""
+    is_model: bool
+    """False: a converter of the user's makes a model of it."""
+
+
+SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {{
+{formats}}}
+"""By name, as in ``spec.source.format``."""
 '''
 
 
-def facts(steps: Iterable[StepType] = STEPS.values()) -> str:
+def facts(steps: Iterable[StepType] = STEPS.values(), formats: Iterable[SourceFormat] = FORMATS.values()) -> str:
     """Returns the text of ``edgemodel/compressor_facts.py``."""
-    return _MODULE.format(reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in steps if step.reads))
+    return _MODULE.format(
+        reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in steps if step.reads),
+        formats="".join(f'    "{one.name}": {_fact(one)},\n' for one in formats),
+    )
 
 
 def _texts(names: tuple[str, ...]) -> str:
     listed = ", ".join(f'"{name}"' for name in names)
     return f"({listed},)" if len(names) == 1 else f"({listed})"
+
+
+def _fact(one: SourceFormat) -> str:
+    is_model = one.to_artifact is not None
+    return f'FormatFacts("{one.suffix}", "{one.media_type}", "{one.image}", {is_model})'

@@ -10,10 +10,12 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
+from edge_compressor.formats import FORMATS
 from edge_compressor.pipeline import NEEDED
-from edge_compressor.steps import STEPS, Form, StepType
+from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
 from edge_operator.decide.analysis.check_type import CheckType
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Schema, Setting
 
 _PART = re.compile(
@@ -37,6 +39,18 @@ def with_generated_parts(
         "items of recorded steps": {"items": without_defaults(step_item(steps))},
         "rules about steps": rules(steps),
         "items of checks": {"items": check_item(checks)},
+        "format of sources": {**format_of("Format of the model", opaque=True), "default": ONNX},
+        "format of recorded sources": format_of("Format of the model", opaque=True),
+        "format of models": {**format_of("Format of the teacher file", opaque=False), "default": ONNX},
+        "format of converted models": {
+            **format_of(
+                "Format of the file that it writes, which is checked as one from the network",
+                opaque=False,
+                default=EXPORTED_PROGRAM,
+            ),
+            "default": EXPORTED_PROGRAM,
+        },
+        "rules about formats": rules_of_formats(),
     }
 
     def part(found: re.Match[str]) -> str:
@@ -131,15 +145,49 @@ def rules(steps: Iterable[StepType]) -> list[Schema]:
             given = f"has(self.datasets) && has(self.datasets.{use})"
             message = f"{step.when_it_trains} needs datasets.{use}: {NEEDED[use]}"
             made.append(_asked(step, given, f"{message}; give it, or leave {step.what_trains} out", ".datasets"))
-        if step.apply_program is not None:
+        if step.trains:
             message = (
                 f"{step.when_it_trains} trains the model, which an ONNX file does not allow: "
-                f"give the source as {Form.PROGRAM}, or leave {step.what_trains} out"
+                f"give the source as {EXPORTED_PROGRAM}, or leave {step.what_trains} out"
             )
-            written = f"has(self.source.converter) && self.source.converter.writes == '{Form.PROGRAM}'"
-            given = f"self.source.format == '{Form.PROGRAM}' || {written}"
+            written = f"has(self.source.converter) && self.source.converter.writes == '{EXPORTED_PROGRAM}'"
+            given = f"self.source.format == '{EXPORTED_PROGRAM}' || {written}"
             made.append(_asked(step, given, message, ".source.format"))
     return made
+
+
+def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
+    """The schema of a format; ``opaque``: also those that a converter makes a model of."""
+    formats = [one for one in FORMATS.values() if opaque or one.to_artifact is not None]
+    described = "; ".join(f"{one.name}, {one.doc}" for one in formats)
+    return {
+        "description": f"{what}: {described}. Default: {default}.",
+        "type": "string",
+        "enum": [one.name for one in formats],
+    }
+
+
+def rules_of_formats() -> list[Schema]:
+    """Whether a source has a converter, by its format."""
+    opaque = [one.name for one in FORMATS.values() if one.to_artifact is None]
+    is_opaque = f"self.format in [{', '.join(map(repr, opaque))}]"
+    models = " or ".join(sorted(one.name for one in FORMATS.values() if one.to_artifact is not None))
+    names = " and ".join(opaque)
+    return [
+        {
+            "rule": f"!({is_opaque}) || has(self.converter)",
+            "message": f"{names} holds weights alone: name the converter that makes a model of them, or give the "
+            f"source as {models}",
+            "fieldPath": ".converter",
+            "reason": "FieldValueRequired",
+        },
+        {
+            "rule": f"{is_opaque} || !has(self.converter)",
+            "message": f"converter belongs to format {names} only: other formats are models already",
+            "fieldPath": ".converter",
+            "reason": "FieldValueForbidden",
+        },
+    ]
 
 
 def without_defaults(schema: Schema) -> Schema:

@@ -18,14 +18,14 @@ from edgemodel.budget import Budget, parse_budget
 from edgemodel.compression_request import (
     DATASETS,
     EVALUATION_TASKS,
-    EXPORTED_PROGRAM,
     ONNX,
-    SAFETENSORS,
     CompressionRequest,
     EvaluationSettings,
     Recipe,
     Source,
+    format_of,
 )
+from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
 from edgemodel.errors import Stalled
 from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE
@@ -85,12 +85,14 @@ def _request(options: argparse.Namespace) -> tuple[CompressionRequest, str]:
     given = _spec(manifest, options.file).request if manifest is not None else None
     if options.source:
         states = given.source.stateful_inputs if given else {}
-        source = Source(options.source, options.digest, _format(options.source), stateful_inputs=states)
+        source = Source(
+            options.source, options.digest, options.format or _format(options.source), stateful_inputs=states
+        )
     elif given is not None:
         source = given.source
     else:
         raise UsageError("name a model: --source, or a manifest with -f")
-    if source.format == SAFETENSORS:
+    if source.format in SOURCE_FORMATS and not SOURCE_FORMATS[source.format].is_model:
         raise UsageError(_by_hand(source.uri, given.source.converter if given else None))
     if options.steps:
         steps, limits = _steps(_read(options.steps), options.steps)
@@ -155,7 +157,7 @@ def _steps(value: Any, file: Path) -> tuple[Sequence[dict[str, Any]], dict[str, 
 
 
 def _format(uri: str) -> str:
-    return {".pt2": EXPORTED_PROGRAM, ".safetensors": SAFETENSORS}.get(Path(uri).suffix, ONNX)
+    return format_of(uri) or ONNX
 
 
 def _by_hand(uri: str, converter: Converter | None) -> str:
@@ -222,6 +224,11 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     place = "a file, or oci://, https://"
     command.add_argument("-f", "--file", type=Path, metavar="MANIFEST", help="an EdgeModel, YAML or JSON; flags win")
     command.add_argument("--source", metavar="URI_OR_PATH", help=f"the model: {place}, http:// with --digest")
+    command.add_argument(
+        "--format",
+        metavar="NAME",
+        help=f"the format of the source: {', '.join(SOURCE_FORMATS)}; default: by the ending of its name, or {ONNX}",
+    )
     command.add_argument("--digest", metavar="sha256:…", help="the digest of the source; required for http://")
     command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for no step")
     command.add_argument("--variant", metavar="NAME", help="the variant of MANIFEST whose steps to apply")

@@ -6,13 +6,12 @@ from typing import Final
 
 from edge_cli.verb import UsageError, Verb, add_credentials_option
 from edgemodel import reasons
+from edgemodel.compression_request import ONNX, format_of
+from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import digest_of_file
-from edgemodel.errors import Stalled
 
 ARTIFACT_TYPES: Final = {
-    ".onnx": "application/vnd.edgemodel.model.v1",
-    ".pt2": "application/vnd.edgemodel.program.v1",
-    ".safetensors": "application/vnd.edgemodel.weights.v1",
+    **{one.suffix: one.media_type for one in SOURCE_FORMATS.values() if one.suffix and one.media_type},
     ".npz": "application/vnd.edgemodel.dataset.v1",
 }
 """The OCI artifact type of each kind of file that can be pushed, by the file's suffix."""
@@ -88,23 +87,13 @@ def _check_file(file: Path) -> None:
         raise UsageError(f"{file}: want {PUSHABLE}")
     if not file.is_file():
         raise UsageError(f"there is no file {file}")
-    if file.suffix == ".onnx":
+    if (name := format_of(str(file))) is not None:
+        from edge_compressor.formats import FORMATS
         from edge_compressor.models.onnx_model import check_model
 
-        check_model(file, what=str(file))
-        return
-    if file.suffix == ".pt2":
-        from edge_compressor.training import archive
-
-        try:
-            archive.check(file)
-        except archive.Unsafe as error:
-            raise Stalled(reasons.SOURCE_INVALID, f"{file}: {error}") from error
-        return
-    if file.suffix == ".safetensors":
-        from edge_compressor.formats.safetensors import check_safetensors
-
-        check_safetensors(file, what=str(file))
+        FORMATS[name].check(file, what=str(file), reason=reasons.SOURCE_INVALID)
+        if name == ONNX:
+            check_model(file, what=str(file))
         return
     from edge_compressor.datasets import check_npz
 

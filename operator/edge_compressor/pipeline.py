@@ -21,16 +21,17 @@ from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
+from edge_compressor.formats import model_format
 from edge_compressor.gate import GateResult, Measurements, judge
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
 from edge_compressor.sources.fetcher import Fetches
-from edge_compressor.steps import Form, PlannedStep, StepContext, plan
-from edge_compressor.workspace import Workspace, to_onnx
+from edge_compressor.steps import PlannedStep, StepContext, plan
+from edge_compressor.workspace import Workspace, artifact_of
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
-from edgemodel.compression_request import CompressionRequest, Recipe
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX, CompressionRequest, Recipe
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import GOLDEN_FILE
@@ -74,13 +75,15 @@ def run(
     ``model`` is the model's name. ``checkpoints``: where training keeps how far it is; None: nowhere.
     Raises Stalled or Transient, whose message names the cause; MemoryError passes through.
     """
-    teacher = request.teacher.format if request.teacher else Form.ONNX
-    for what, given in (("source", request.source.model_format), ("teacher", teacher)):
-        if given not in set(Form):
-            wanted = " or ".join(Form)
-            raise Stalled(reasons.SOURCE_INVALID, f"{what}: format {given} is not supported, want {wanted}")
-    planned = [(recipe, plan(recipe.steps, Form(request.source.model_format))) for recipe in request.recipes]
+    given = model_format(request.source.model_format, "source")
+    if request.teacher is not None:
+        model_format(request.teacher.format, "teacher")
+    first = given.name if given.trains else given.becomes
+    planned = [(recipe, plan(recipe.steps, first, given.becomes)) for recipe in request.recipes]
     _refuse_without_data(planned, request.datasets)
+    if given.becomes != ONNX:
+        message = f"format {given.name} becomes {given.becomes}, which can be neither evaluated nor served; want {ONNX}"
+        raise Stalled(reasons.SOURCE_INVALID, f"source: {message}")
     pipeline = _Pipeline(model, Workspace.set_up(request, fetcher, work, progress, checkpoints))
     done: dict[bytes, _Result] = {}
     compressed = []
@@ -150,6 +153,7 @@ class _Pipeline:
             "source": {
                 **_describe_file(self.space.source.path, self.space.source.digest, self.space.source_zstd_bytes),
                 "uri": self.space.fetched.uri,
+                **({"files": dict(self.space.fetched.files)} if self.space.fetched.files else {}),
                 **({"converter": dict(self.space.fetched.converter)} if self.space.fetched.converter else {}),
             },
             "artifact": _describe_file(artifact.path, artifact.digest, zstd_bytes),
@@ -234,14 +238,14 @@ class _Pipeline:
                 checkpoints=space.checkpoints,
                 key=self._key(steps[: number + 1]),
             )
-            if program is not None and step.runs_on(Form.PROGRAM):
-                path = _apply_step(step, Form.PROGRAM, program, context)
+            if program is not None and step.takes(EXPORTED_PROGRAM):
+                path = _apply_step(step, EXPORTED_PROGRAM, program, context)
                 program = None if step.step.ends_training else path
                 if program is not None:
-                    path = to_onnx(program, own / "exported.onnx", what, reasons.STEP_FAILED)
+                    path = artifact_of(EXPORTED_PROGRAM, program, own, what, reasons.STEP_FAILED)
             else:
                 program = None
-                path = _apply_step(step, Form.ONNX, current.path, context)
+                path = _apply_step(step, ONNX, current.path, context)
             current = check_model(path, what=what, reason=reasons.STEP_FAILED, like=space.source)
             check_same_interface(self.space.source, current)
             self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
@@ -284,12 +288,10 @@ def _naming(variant: str) -> Any:
         raise type(error)(error.reason, f"variant {variant}: {error.message}") from error
 
 
-def _apply_step(step: PlannedStep, form: Form, model: Path, context: StepContext) -> Path:
-    apply = step.step.apply if form is Form.ONNX else step.step.apply_program
-    assert apply is not None, f"{step.step.type} does not run on {form}"
+def _apply_step(step: PlannedStep, model_format: str, model: Path, context: StepContext) -> Path:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime prints for each feed
-            return apply(model, step.settings, context)
+            return step.step.apply[model_format](model, step.settings, context)
     except (EdgeModelError, MemoryError):
         raise
     except OSError as error:

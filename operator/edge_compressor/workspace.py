@@ -10,16 +10,15 @@ from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.datasets.inner import dataset_behind
 from edge_compressor.evaluation import Evaluator, stateful, zstd_size
+from edge_compressor.formats import SourceFormat, model_format
 from edge_compressor.models.onnx_model import OnnxModel, behind_transforms, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
-from edge_compressor.steps import Form
 from edge_runtime.tuning import Tuning, parse_tuning
 from edgemodel import reasons
 from edgemodel.compression_request import DATASETS, CompressionRequest
 from edgemodel.errors import Stalled
 
-SUFFIXES: Final = {Form.ONNX: ".onnx", Form.PROGRAM: ".pt2"}
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
 """Sets whose samples are sequences where the model has a state; training takes steps as they are."""
 MAX_STEPS: Final = 2048
@@ -44,7 +43,7 @@ class Workspace:
     source: OnnxModel
     """As ONNX, whatever it was given as."""
     program: Path | None
-    """The source as it was given, where that was an ExportedProgram."""
+    """The source as it was given, where that can be trained."""
     teacher: Path | None
     fetched: Fetched
     source_zstd_bytes: int
@@ -67,29 +66,29 @@ class Workspace:
         """Fetches and checks all that ``request`` names. Raises Stalled or Transient."""
         evaluator = Evaluator(progress, request.evaluation)
         work.mkdir(parents=True, exist_ok=True)
-        given = Form(request.source.model_format)
-        fetched = fetcher.fetch(request.source, "source", work / f"source{SUFFIXES[given]}")
-        progress.say(f"checking the source, {fetched.path.stat().st_size} bytes")
+        given = model_format(request.source.model_format, "source")
+        to = work / f"source{given.suffix}"
+        fetched = fetcher.fetch(request.source, "source", to, folder=given.accepts_folder)
+        _check_kind(given, fetched.path)
+        progress.say(f"checking the source, {_size_bytes(fetched.path)} bytes")
         what, reason = "source", reasons.SOURCE_INVALID
         if fetched.converter is not None:
             what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
-        program = None
-        if given is Form.PROGRAM:
-            program = fetched.path
-            source = check_model(to_onnx(program, work / "source.onnx", what, reason), what=what, reason=reason)
-        else:
-            source = check_model(fetched.path, what=what, reason=reason)
+        given.check(fetched.path, what=what, reason=reason)
+        made = artifact_of(given.name, fetched.path, work / "artifact-of-source", what, reason)
+        source = check_model(made, what=what, reason=reason)
         source = behind_transforms(replace(source, tuning=_tuning(request)), request.source.transforms)
         stateful.check(source, request.source.stateful_inputs)
         if source.transforms and request.source.stateful_inputs:
             raise Stalled(reasons.INVALID_SPEC, "source: a stateful model takes no transforms")
         teacher = None
         if request.teacher is not None:
-            to = work / f"teacher{SUFFIXES[Form(request.teacher.format)]}"
+            to = work / f"teacher{model_format(request.teacher.format, 'teacher').suffix}"
             teacher = fetcher.fetch(request.teacher, "teacher", to).path
         datasets = _load_datasets(request, source, fetcher, work, progress)
         progress.say("compressing the source with zstd, for comparison")
         size = zstd_size(source.path)
+        program = fetched.path if given.trains else None
         return cls(request, work, source, program, teacher, fetched, size, datasets, progress, checkpoints, evaluator)
 
     def dataset(self, use: Use) -> Dataset | None:
@@ -130,11 +129,27 @@ class Workspace:
         return notes
 
 
-def to_onnx(program: Path, to: Path, what: str, reason: str) -> Path:
-    """Returns ``to``, the ONNX of an ExportedProgram. Raises Stalled with ``reason``."""
-    from edge_compressor.training import program as programs  # torch, which ONNX sources do without
+def artifact_of(name: str, path: Path, folder: Path, what: str, reason: str) -> Path:
+    """Returns the main file of a model of the format ``name`` as steps take it, which may be made in ``folder``.
 
-    return programs.to_onnx(program, to, what=what, reason=reason)
+    Raises Stalled with ``reason``, naming ``what`` it is.
+    """
+    folder.mkdir(exist_ok=True)
+    to_artifact = model_format(name, what).to_artifact
+    assert to_artifact is not None, "a format of models"
+    return to_artifact(path, folder, what=what, reason=reason).main
+
+
+def _check_kind(given: SourceFormat, path: Path) -> None:
+    if path.is_dir() and not given.accepts_folder:
+        raise Stalled(reasons.SOURCE_INVALID, f"source: {given.name} is one file, and this is a folder")
+    if not path.is_dir() and not given.accepts_file:
+        message = f"{given.name} is a folder, and this is one file: put the folder on a volume (pvc://CLAIM/PATH)"
+        raise Stalled(reasons.SOURCE_INVALID, f"source: {message}")
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*")) if path.is_dir() else path.stat().st_size
 
 
 def _tuning(request: CompressionRequest) -> Tuning:

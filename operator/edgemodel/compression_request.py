@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from edgemodel.artifact import TransformSpec
 from edgemodel.budget import Budget, parse_budget
-from edgemodel.compressor_facts import STEP_READS
+from edgemodel.compressor_facts import SOURCE_FORMATS, STEP_READS
 from edgemodel.converter import Converter
 from edgemodel.digest import canonical_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
@@ -177,6 +177,11 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
         evaluation=EvaluationSettings(evaluation.get("task", AUTO), evaluation.get("tolerance")),
         tuning={key: tuning[key] for key, usual in SESSION_TUNING.items() if tuning.get(key, usual) != usual},
     )
+
+
+def format_of(uri: str) -> str | None:
+    """Returns the format that the name of a file says; None: it says none."""
+    return next((name for name, one in SOURCE_FORMATS.items() if one.suffix and uri.endswith(one.suffix)), None)
 
 
 def parse_source(value: Mapping[str, Any]) -> Source:

@@ -1,10 +1,29 @@
 """What the operator knows of the compressor, which it cannot import: ``python crds/sync.py`` writes it."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {
     "Auto": ("budget", "evaluation", "tuning"),
     "Distill": ("teacher",),
 }
 """By step type: fields of the CompressionRequest that it reads besides its settings, the source and the data sets."""
+
+
+class FormatFacts(NamedTuple):
+    suffix: str
+    """What the names of its files end in; empty: any."""
+    media_type: str
+    """The artifact type of a file of it in a registry; empty: none can be pushed."""
+    image: str
+    """The image that its Job runs: compressor or trainer."""
+    is_model: bool
+    """False: a converter of the user's makes a model of it."""
+
+
+SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {
+    "ONNX": FormatFacts(".onnx", "application/vnd.edgemodel.model.v1", "compressor", True),
+    "ExportedProgram": FormatFacts(".pt2", "application/vnd.edgemodel.program.v1", "trainer", True),
+    "Safetensors": FormatFacts(".safetensors", "application/vnd.edgemodel.weights.v1", "trainer", False),
+}
+"""By name, as in ``spec.source.format``."""

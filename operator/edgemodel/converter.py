@@ -7,6 +7,8 @@ checked, and the second takes the one file that it writes as it would take one f
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edgemodel.compressor_facts import SOURCE_FORMATS
+
 FETCH: Final = "fetch"
 CONVERTER: Final = "converter"
 """Names of the containers before the one that compresses."""
@@ -22,7 +24,7 @@ TRAINING_VARIABLE: Final = "EDGEMODEL_TRAINING"
 """There only where ``datasets.training`` is given."""
 TRAINING_FILE: Final = "training.npz"
 MODEL_VARIABLE: Final = "EDGEMODEL_MODEL"
-MODEL_FILES: Final = {"ExportedProgram": "model.pt2", "ONNX": "model.onnx"}
+MODEL_FILES: Final = {name: f"model{one.suffix}" for name, one in SOURCE_FORMATS.items() if one.is_model}
 """What it writes, by ``writes``."""
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NewType
 
@@ -34,6 +35,11 @@ def digest_of(data: bytes) -> Digest:
 def digest_of_file(path: Path) -> Digest:
     with path.open("rb") as file:
         return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def digest_of_files(digests: Mapping[str, str]) -> Digest:
+    """Returns the digest of a set of files, of the digest of each by its path."""
+    return digest_of(canonical_json(dict(digests)))
 
 
 def canonical_json(value: Any) -> bytes:

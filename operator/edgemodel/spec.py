@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
-from edgemodel.compression_request import EXPORTED_PROGRAM, SAFETENSORS, CompressionRequest, parse_request
+from edgemodel.compression_request import CompressionRequest, parse_request
+from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import canonical_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.plain import to_plain
@@ -141,9 +142,9 @@ class EdgeModelSpec:
 
     @property
     def needs_torch(self) -> bool:
-        """Whether its compression Job reads an ExportedProgram, or runs a converter, which mostly writes one."""
-        models = (self.request.source, self.request.teacher)
-        return any(model is not None and model.format in (EXPORTED_PROGRAM, SAFETENSORS) for model in models)
+        """Whether the format of its source or its teacher needs the trainer's image."""
+        models = [model for model in (self.request.source, self.request.teacher) if model is not None]
+        return any(one.format in SOURCE_FORMATS and SOURCE_FORMATS[one.format].image == "trainer" for one in models)
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:

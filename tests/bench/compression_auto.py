@@ -22,7 +22,7 @@ from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import NOISE, Pace, SearchTrial, Trials
 from edge_compressor.steps import STEPS, StepContext, plan
 from edgemodel.budget import Budget
-from edgemodel.compression_request import CompressionRequest, Source
+from edgemodel.compression_request import ONNX, CompressionRequest, Source
 from edgemodel.errors import EdgeModelError
 from tests.bench import compression_models, compression_peers
 from tests.bench.compression_models import Case
@@ -94,10 +94,9 @@ def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
     own.mkdir()
     start = time.monotonic()
     (step,) = plan([{"name": "auto", "type": AUTO, "auto": case.settings}])
-    assert step.step.apply is not None
     notes: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime prints for each feed
-        result = step.step.apply(source.path, step.settings, replace(context, folder=own, notes=notes))
+        result = step.step.apply[ONNX](source.path, step.settings, replace(context, folder=own, notes=notes))
     seconds = time.monotonic() - start
     chosen = notes["auto"]["chosen"]
     if result == source.path:
@@ -113,10 +112,9 @@ def _by_hand(part: Part, source: OnnxModel, context: StepContext, judge: Trials)
     key = part.type[0].lower() + part.type[1:]
     (step,) = plan([{"name": "by-hand", "type": part.type, key: dict(part.settings)}])
     assert STEPS[part.type].apply is not None
-    assert step.step.apply is not None
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            made = step.step.apply(source.path, step.settings, context)
+            made = step.step.apply[ONNX](source.path, step.settings, context)
     except EdgeModelError as error:
         return SearchTrial(SearchRecipe((part,)), dropped=error.message)
     return _measured(judge.measure(SearchRecipe((part,)), made), judge)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edge_compressor.steps import STEPS, Settings, StepContext, StepType
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Choice, Flag, Fraction, Setting, Texts, Whole
 
 EVERY_KIND: Mapping[str, Setting] = {
@@ -20,12 +21,15 @@ def nothing(model: Path, settings: Settings, context: StepContext) -> Path:
     return model
 
 
-PRUNE = StepType("Prune", "Takes weights out.", EVERY_KIND, nothing)
+PRUNE = StepType("Prune", "Takes weights out.", EVERY_KIND, {ONNX: nothing})
 THIN = StepType(
-    "Thin", "Takes weights out, with epochs while it learns.", EVERY_KIND, nothing, nothing, trains_if="epochs",
+    "Thin", "Takes weights out, with epochs while it learns.", EVERY_KIND,
+    {ONNX: nothing, EXPORTED_PROGRAM: nothing}, trains_if="epochs",
     needs=("training",),
 )  # fmt: skip
-LEARN = StepType("Learn", "Learns from labels.", EVERY_KIND, apply_program=nothing, needs=("training", "unlabeled"))
+LEARN = StepType(
+    "Learn", "Learns from labels.", EVERY_KIND, {EXPORTED_PROGRAM: nothing}, needs=("training", "unlabeled")
+)
 
 
 def many(count: int) -> tuple[StepType, ...]:
@@ -33,7 +37,7 @@ def many(count: int) -> tuple[StepType, ...]:
     settings = {f"{name}{number}": kind for number in range(3) for name, kind in EVERY_KIND.items()}
     needs = ("calibration", "training", "unlabeled")
     invented = (
-        StepType(f"Invented{number}", "Is not there.", settings, apply_program=nothing, needs=needs)
+        StepType(f"Invented{number}", "Is not there.", settings, {EXPORTED_PROGRAM: nothing}, needs=needs)
         for number in range(count - len(STEPS))
     )
     return (*STEPS.values(), *invented)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_compressor.datasets import check_npz
-from edge_compressor.formats.safetensors import check_safetensors
+from edge_compressor.formats import source_format
 from edge_compressor.sources.fetcher import WHAT, Fetched, Fetcher, Use, limit_bytes
 from edgemodel import reasons
 from edgemodel.compression_request import CompressionRequest, Source
@@ -38,7 +38,8 @@ class HandoffFolders:
 def hand_over(request: CompressionRequest, fetcher: Fetcher, folders: HandoffFolders) -> None:
     """Fetches and checks what the converter reads. Raises as ``Fetcher.fetch``, and Stalled for what is not sound."""
     fetched = {"source": fetcher.fetch(request.source, "source", folders.given / FILES["source"])}
-    check_safetensors(fetched["source"].path)
+    given = source_format(request.source.format, WHAT["source"])
+    given.check(fetched["source"].path, what=WHAT["source"], reason=reasons.SOURCE_INVALID)
     if "training" in request.datasets:
         to = folders.given / FILES["training"]
         fetched["training"] = fetcher.fetch(request.datasets["training"], "training", to)
@@ -55,16 +56,16 @@ class FromConverter:
     converter: Converter
     folders: HandoffFolders
 
-    def fetch(self, source: Source, use: Use, to: Path) -> Fetched:
+    def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
         if use not in FILES:
-            return self.fetcher.fetch(source, use, to)
+            return self.fetcher.fetch(source, use, to, folder=folder)
         given = json.loads((self.folders.given / FETCHED_FILE).read_text())[use]
         if use != "source":
             shutil.copyfile(self.folders.given / FILES[use], to)
             return Fetched(to, given["digest"], given["uri"])
         _take(self.folders.made, Path(self.converter.model).name, to)
         made = {**self.converter.to_json(), "digest": digest_of_file(to), "sizeBytes": to.stat().st_size}
-        return Fetched(to, given["digest"], given["uri"], made)
+        return Fetched(to, given["digest"], given["uri"], converter=made)
 
 
 def _take(folder: Path, name: str, to: Path) -> None:

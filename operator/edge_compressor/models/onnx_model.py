@@ -65,15 +65,32 @@ def behind_transforms(model: OnnxModel, transforms: tuple[TransformSpec, ...]) -
     return replace(model, inputs=inputs, outputs=outputs, transforms=transforms)
 
 
+def check_structure(path: Path, *, what: str, reason: str, beside: Path | None = None) -> None:
+    """Checks what can be checked before anything is loaded; weights may lie in other files of the folder ``beside``.
+
+    Raises Stalled, with ``reason`` and naming ``what`` it is.
+    """
+    try:
+        _check_size(path)
+        _check_structure(_load(path), beside)
+    except _Unsound as error:
+        raise Stalled(reason, f"{what}: {error}") from error
+
+
 class _Unsound(Exception):
     """What is wrong with the file."""
 
 
-def _checked(path: Path) -> OnnxModel:
+def _check_size(path: Path) -> int:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise _Unsound(f"{size} bytes, and an ONNX file has at most {MAX_BYTES}")
-    _check_structure(_load(path))
+    return size
+
+
+def _checked(path: Path) -> OnnxModel:
+    size = _check_size(path)
+    _check_structure(_load(path), None)
     try:
         onnx.checker.check_model(str(path))  # reads it again, rather than hold it as objects and as bytes at once
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -119,7 +136,7 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _check_structure(model: onnx.ModelProto) -> None:
+def _check_structure(model: onnx.ModelProto, beside: Path | None) -> None:
     own = {function.domain for function in model.functions}
     bodies = [node for function in model.functions for node in _function_nodes(function)]
     for node in [*nodes(model.graph), *bodies]:
@@ -131,12 +148,26 @@ def _check_structure(model: onnx.ModelProto) -> None:
             raise _Unsound(message)
     for tensor in _stored_tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            where = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-            message = (
-                f"the weight {tensor.name!r} is kept in another file, {where!r}; "
-                "save the model as one file (onnx.save_model(..., save_as_external_data=False))"
-            )
-            raise _Unsound(message)
+            _check_external(tensor, beside)
+
+
+def _check_external(tensor: onnx.TensorProto, beside: Path | None) -> None:
+    """The weight lies in a file of the folder, and nowhere outside of it."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    where = said.get("location", "")
+    if beside is None:
+        message = (
+            f"the weight {tensor.name!r} is kept in another file, {where!r}; give the folder that holds both, or "
+            "save the model as one file (onnx.save_model(..., save_as_external_data=False))"
+        )
+        raise _Unsound(message)
+    parts = Path(where).parts
+    if not parts or Path(where).is_absolute() or ".." in parts or not (beside / where).is_file():
+        raise _Unsound(f"the weight {tensor.name!r} is kept in {where!r}, which is no file of the folder")
+    begin, length = said.get("offset", "0"), said.get("length", "0")
+    size = (beside / where).stat().st_size
+    if not (begin.isdecimal() and length.isdecimal()) or int(begin) + int(length) > size:
+        raise _Unsound(f"the weight {tensor.name!r} lies beyond the {size} bytes of {where!r}")
 
 
 def _function_nodes(function: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:

@@ -4,6 +4,7 @@ Every file ends up as a copy in the work folder, digested while it is written or
 checked is what is used, whatever happens to the original meanwhile.
 """
 
+import hashlib
 import re
 import shutil
 import stat
@@ -22,7 +23,7 @@ from edge_oci.errors import InvalidReference
 from edge_oci.references import parse_reference
 from edgemodel import reasons
 from edgemodel.compression_request import Source
-from edgemodel.digest import digest_of_file, parse_digest
+from edgemodel.digest import Digest, digest_of_file, digest_of_files, parse_digest
 from edgemodel.errors import Stalled
 
 Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
@@ -42,24 +43,29 @@ def limit_bytes(use: Use) -> int:
     return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
 
 
+MAX_FILES: Final = 10_000
+"""Files of a folder."""
+_CHUNK_BYTES: Final = 1 << 20
 _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file of ours, with the bytes that were named."""
+    """A file or folder of ours, with the bytes that were named."""
 
     path: Path
     digest: str
-    """What names it for ever: of the OCI manifest for ``oci://``, else of the file."""
+    """What names it for ever: of the OCI manifest for ``oci://``, of all files of a folder, else of the file."""
     uri: str
     """Without credentials and query, fit to be shown."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The digest of each file of a folder, by its path within."""
     converter: Mapping[str, Any] | None = None
     """The converter that made ``path`` of what ``uri`` names, with its digest and size; None: there was none."""
 
 
 class Fetches(Protocol):
-    def fetch(self, source: Source, use: Use, to: Path) -> Fetched:
+    def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
         """As ``Fetcher.fetch``."""
 
 
@@ -78,12 +84,13 @@ class Fetcher:
     local_paths: bool = False
     downloader: Downloader = field(default_factory=Downloader)
 
-    def fetch(self, source: Source, use: Use, to: Path) -> Fetched:
-        """The file of ``source`` at ``to``.
+    def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
+        """Returns the file of ``source`` at ``to``; with ``folder`` it may be a folder, on a volume or locally.
 
         Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid
         or DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
         """
+        files: dict[str, str] = {}
         scheme, mark, _ = source.uri.partition("://")
         self.progress.say(f"fetching the {WHAT[use]}, {shown(source.uri) if mark else source.uri}")
         match scheme if mark else "":
@@ -92,17 +99,17 @@ class Fetcher:
             case "https" | "http":
                 self._over_http(source, use, to)
             case "pvc":
-                self._from_claim(source, use, to)
+                files = _copy(self._in_claim(source, use), to, use, folder=folder)
             case "" if self.local_paths:
-                _copy(Path(source.uri), to, use)
+                files = _copy(Path(source.uri), to, use, folder=folder)
             case _:
                 raise _refused(use, f"{source.uri!r} has to begin with oci://, https://, http:// or pvc://")
-        digest = digest_of_file(to)
+        digest = digest_of_files(files) if to.is_dir() else digest_of_file(to)
         if source.digest is not None and source.digest != digest:
-            to.unlink()
+            shutil.rmtree(to) if to.is_dir() else to.unlink()
             message = f"{WHAT[use]}: expected {_digest(source.digest, use)}, got {digest}"
             raise Stalled(reasons.DIGEST_MISMATCH, message)
-        return Fetched(to, digest, shown(source.uri) if mark else source.uri)
+        return Fetched(to, digest, shown(source.uri) if mark else source.uri, files)
 
     def _from_registry(self, source: Source, use: Use, to: Path) -> Fetched:
         try:
@@ -137,7 +144,7 @@ class Fetcher:
             request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
         )
 
-    def _from_claim(self, source: Source, use: Use, to: Path) -> None:
+    def _in_claim(self, source: Source, use: Use) -> Path:
         claim, _, path = source.uri.removeprefix("pvc://").partition("/")
         if not _CLAIM.fullmatch(claim) or not path or self.claims is None:
             raise _refused(use, f"{source.uri!r} is not pvc://CLAIM/PATH")
@@ -145,7 +152,7 @@ class Fetcher:
         file = (folder / path).resolve()
         if not file.is_relative_to(folder):
             raise _refused(use, f"{source.uri!r} leaves the volume")
-        _copy(file, to, use)
+        return file
 
     def _check_host(self, netloc: str, use: Use) -> None:
         if not self._permits(netloc):
@@ -163,20 +170,56 @@ def _matches(netloc: str, entry: str) -> bool:
     return entry in (netloc, host)
 
 
-def _copy(file: Path, to: Path, use: Use) -> None:
+def _copy(file: Path, to: Path, use: Use, *, folder: bool) -> dict[str, str]:
+    """Copies a file, or the files of a folder, whose digests it returns by their path within."""
     limit = limit_bytes(use)
     try:
         status = file.stat()
+        if folder and stat.S_ISDIR(status.st_mode):
+            return _copy_folder(file, to, use)
         if not stat.S_ISREG(status.st_mode):
             raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {file} is not a file")
         if status.st_size > limit:
             raise Stalled(_too_large(use), f"{WHAT[use]}: {status.st_size} bytes, limit {limit} bytes")
         shutil.copyfile(file, to)
+        return {}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: there is no file {file}") from error
     except PermissionError as error:
         message = f"{WHAT[use]}: {file} cannot be read: make it readable to all users (the Job runs as user 65532)"
         raise Stalled(reasons.SOURCE_UNAUTHORIZED, message) from error
+
+
+def _copy_folder(folder: Path, to: Path, use: Use) -> dict[str, str]:
+    """Raises Stalled for what is no file of the folder itself, and for too many files or bytes."""
+    limit, left, files = limit_bytes(use), limit_bytes(use), dict[str, str]()
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_symlink() or not (file.is_file() or file.is_dir()):
+            raise Stalled(_too_large(use), f"{WHAT[use]}: {name} is a link or a device: put the file itself there")
+        if file.is_dir():
+            continue
+        if len(files) == MAX_FILES:
+            raise Stalled(_too_large(use), f"{WHAT[use]}: {folder} holds more than {MAX_FILES} files")
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        files[name] = _copy_at_most(file, to / name, left)
+        left -= (to / name).stat().st_size
+        if left < 0:
+            raise Stalled(_too_large(use), f"{WHAT[use]}: the files of {folder} have more than {limit} bytes")
+    if not files:
+        raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: there is no file in {folder}")
+    return files
+
+
+def _copy_at_most(file: Path, to: Path, limit: int) -> Digest:
+    """Copies ``file`` as a stream, and no chunk after ``limit`` bytes; returns the digest of what was copied."""
+    hashed = hashlib.sha256()
+    with file.open("rb") as source, to.open("wb") as target:
+        while limit >= 0 and (chunk := source.read(_CHUNK_BYTES)):
+            hashed.update(chunk)
+            target.write(chunk)
+            limit -= len(chunk)
+    return Digest(f"sha256:{hashed.hexdigest()}")
 
 
 def _digest(text: str, use: Use) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,17 +12,9 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edgemodel import reasons, setting_kinds
-from edgemodel.compression_request import CompressionRequest, Source
+from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Source
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Flag, Setting, Settings, Texts
-
-
-class Form(StrEnum):
-    """In what form a model goes through a step."""
-
-    PROGRAM = "ExportedProgram"
-    """``torch.export``'s, as a ``.pt2`` file: it can be trained."""
-    ONNX = "ONNX"
 
 
 @dataclass(frozen=True)
@@ -57,23 +48,25 @@ class StepContext:
     """For the step to fill: what of its work belongs into the manifest, beside its settings."""
 
 
+Apply = Callable[[Path, Settings, StepContext], Path]
+"""Makes a new model of one, with these settings."""
+
+
 @dataclass(frozen=True)
 class StepType:
     """A step type of the manifest.
 
-    ``settings`` are its keys.
-    ``apply(model, settings, context)`` answers the path of the new model and leaves the old one alone, as does
-    ``apply_program``; both raise Stalled(StepFailed) when the step cannot be applied to this model.
+    ``settings`` are its keys. A function of ``apply`` returns the path of the new model and leaves the old one alone;
+    it raises Stalled(StepFailed) when the step cannot be applied to this model.
     """
 
     type: str
     doc: str
     """One or two sentences for ``kubectl explain``."""
     settings: Mapping[str, Setting]
-    apply: Callable[[Path, Settings, StepContext], Path] | None = None
-    """On an ONNX file; None: it works on what can be trained only."""
-    apply_program: Callable[[Path, Settings, StepContext], Path] | None = None
-    """On an ExportedProgram (``.pt2``); where the source is one, and nothing before has made ONNX of it."""
+    apply: Mapping[str, Apply]
+    """By each format of models that it takes. On EXPORTED_PROGRAM it trains, where the source is one and nothing before
+    has made ONNX of it."""
     trains_if: str = ""
     """The whole number among the settings that decides which of the two it is, where a step has both: above 0, it
     trains."""
@@ -83,14 +76,20 @@ class StepType:
     """Fields of the CompressionRequest that it reads besides its settings, the source and the data sets: ``budget``,
     ``evaluation``, ``teacher``. They determine its result, and so are part of the fingerprint."""
     ends_training: bool = False
-    """Whether ``apply_program`` answers an ONNX file."""
+    """Whether it makes ONNX of what can be trained."""
     selects: bool = False
     """Whether it chooses by labelled samples, which then are not those that the result is measured on."""
 
-    def runs_on(self, form: Form, settings: Settings) -> bool:
-        if self.trains_if:
-            return (form is Form.PROGRAM) == bool(settings[self.trains_if] > 0)
-        return (self.apply if form is Form.ONNX else self.apply_program) is not None
+    def takes(self, model_format: str, settings: Settings) -> bool:
+        """Whether it runs on a model of ``model_format``."""
+        if self.trains_if and (model_format == EXPORTED_PROGRAM) != bool(settings[self.trains_if] > 0):
+            return False
+        return model_format in self.apply
+
+    @property
+    def trains(self) -> bool:
+        """Whether it takes what can be trained, with some settings at least."""
+        return EXPORTED_PROGRAM in self.apply
 
     @property
     def when_it_trains(self) -> str:

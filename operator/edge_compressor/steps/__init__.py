@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_compressor.step_interface.step_type import Form, StepContext, StepType, failed, resolve
+from edge_compressor.step_interface.step_type import StepContext, StepType, failed, resolve
 from edge_compressor.steps import (
     adapt_domain,
     auto,
@@ -24,9 +24,10 @@ from edge_compressor.steps import (
     quantize_dynamic,
     quantize_static,
 )
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Settings
 
-__all__ = ["STEPS", "Form", "PlannedStep", "Settings", "StepContext", "StepType", "plan"]
+__all__ = ["STEPS", "PlannedStep", "Settings", "StepContext", "StepType", "plan"]
 
 STEPS: Final[Mapping[str, StepType]] = {
     module.STEP.type: module.STEP
@@ -60,21 +61,22 @@ class PlannedStep:
     @property
     def needs(self) -> tuple[str, ...]:
         """Data sets that must be there."""
-        at_once = self.step.trains_if and self.runs_on(Form.ONNX)
+        at_once = self.step.trains_if and self.takes(ONNX)
         return () if at_once else self.step.needs
 
-    def runs_on(self, form: Form) -> bool:
-        return self.step.runs_on(form, self.settings)
+    def takes(self, model_format: str) -> bool:
+        return self.step.takes(model_format, self.settings)
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.step.type, "settings": dict(self.settings)}
 
 
-def plan(steps: Sequence[Mapping[str, Any]], source: Form = Form.ONNX) -> tuple[PlannedStep, ...]:
-    """The steps as they stand in the manifest, for a source of the form ``source``; checked before any download.
+def plan(steps: Sequence[Mapping[str, Any]], source: str = ONNX, artifact: str = ONNX) -> tuple[PlannedStep, ...]:
+    """Returns the steps of a manifest, checked before any download.
 
-    Raises Stalled(StepFailed) for an unknown type, a name twice, a setting that does not exist, an order that makes
-    no sense.
+    ``source`` is the format in which the first of them finds the model, and ``artifact`` the one that it has after it
+    cannot be trained any more. Raises Stalled(StepFailed) for an unknown type, a name twice, a setting that does not
+    exist, an order that makes no sense, a format that a step does not take.
     """
     planned: list[PlannedStep] = []
     for position, given in enumerate(steps, 1):
@@ -88,23 +90,25 @@ def plan(steps: Sequence[Mapping[str, Any]], source: Form = Form.ONNX) -> tuple[
         if name in {other.name for other in planned}:
             raise failed(name, "this name is there twice")
         planned.append(PlannedStep(name, step, resolve(step, name, given.get(step.key) or {})))
-    _check_order(planned, source)
+    _check_order(planned, source, artifact)
     return tuple(planned)
 
 
-def _check_order(planned: Sequence[PlannedStep], source: Form) -> None:
-    """What is trained is trained before it becomes ONNX."""
-    form, after = source, None
+def _check_order(planned: Sequence[PlannedStep], source: str, artifact: str) -> None:
+    """What is trained is trained before it becomes an artifact."""
+    now, after = source, None
     for one in planned:
-        if form is Form.PROGRAM and not one.runs_on(form):
-            form, after = Form.ONNX, one
-        if one.runs_on(form):
-            if form is Form.PROGRAM and one.step.ends_training:
-                form, after = Form.ONNX, one
+        if now != artifact and not one.takes(now):
+            now, after = artifact, one
+        if one.takes(now):
+            if now != artifact and one.step.ends_training:
+                now, after = artifact, one
             continue
+        if not (one.step.trains and not one.takes(ONNX)):
+            raise failed(one.name, f"{one.step.type} takes {' or '.join(one.step.apply)}, and the model is {now} there")
         if after is None:
-            message = f"{one.step.when_it_trains} trains the model, which an ONNX file does not allow"
-            instead = f"give the source as ExportedProgram, or leave {one.step.what_trains} out"
+            message = f"{one.step.when_it_trains} trains the model, which an {now} file does not allow"
+            instead = f"give the source as {EXPORTED_PROGRAM}, or leave {one.step.what_trains} out"
             raise failed(one.name, f"{message}: {instead}")
         message = f"{one.step.type} comes after {after.name} ({after.step.type}), whose result cannot be trained"
         raise failed(one.name, f"{message}: put it before")

@@ -26,6 +26,7 @@ from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import SearchTrial, Trials, has_score, mark_front
 from edge_compressor.step_interface.step_type import StepContext, StepType, failed, resolve
 from edge_compressor.steps import quantize_dynamic, quantize_static
+from edgemodel.compression_request import ONNX
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
@@ -223,9 +224,8 @@ class _Search:
                 raise failed(self.context.name, "no FP32 weights are left that are worth storing small")
             return folder / "stored.onnx"
         step = _QUANTIZERS[part.type]
-        assert step.apply is not None
         context = replace(self.context, folder=folder, notes={})
-        return step.apply(model, resolve(step, self.context.name, part.settings), context)
+        return step.apply[ONNX](model, resolve(step, self.context.name, part.settings), context)
 
 
 STEP = StepType(
@@ -262,7 +262,7 @@ STEP = StepType(
             maximum="100",
         ),
     },
-    apply,
+    {ONNX: apply},
     needs=("evaluation",),
     reads=("budget", "evaluation", "tuning"),
     selects=True,

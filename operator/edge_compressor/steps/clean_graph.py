@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from edge_compressor.step_interface.step_type import StepContext, StepType, failed
+from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings
 
 
@@ -29,4 +30,6 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     return result
 
 
-STEP = StepType("CleanGraph", "Folds constants, fuses operators, removes dead nodes; answers stay the same.", {}, apply)
+STEP = StepType(
+    "CleanGraph", "Folds constants, fuses operators, removes dead nodes; answers stay the same.", {}, {ONNX: apply}
+)

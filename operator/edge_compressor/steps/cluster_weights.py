@@ -24,6 +24,7 @@ import onnx.numpy_helper
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
 from edge_runtime.datatypes import Array
+from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings, Whole
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gather", "Gemm", "MatMul")
@@ -122,5 +123,5 @@ STEP = StepType(
         ),
         "excludeNodes": EXCLUDE_NODES,
     },
-    apply,
+    {ONNX: apply},
 )

@@ -32,6 +32,7 @@ from edge_compressor.step_interface.step_type import (
     op_types,
 )
 from edge_compressor.steps.weights import check_finite, fresh, load_float, taken_names
+from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -284,5 +285,5 @@ STEP = StepType(
         ),
         "excludeNodes": EXCLUDE_NODES,
     },
-    apply,
+    {ONNX: apply},
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.compression_request import EXPORTED_PROGRAM
 from edgemodel.setting_kinds import Fraction, Settings, Texts
 
 
@@ -44,7 +45,7 @@ STEP = StepType(
         ),
         **training_settings(epochs=10, learning_rate="0.1"),
     },
-    apply_program=apply_program,
+    {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
     reads=("teacher",),
 )  # fmt: skip

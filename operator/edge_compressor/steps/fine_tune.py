@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.compression_request import EXPORTED_PROGRAM
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 
@@ -40,6 +41,6 @@ STEP = StepType(
         ),
         **training_settings(epochs=10, learning_rate="0.05"),
     },
-    apply_program=apply_program,
+    {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
 )

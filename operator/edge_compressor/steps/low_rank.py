@@ -31,6 +31,7 @@ from edge_compressor.models.normalization import drop_unread
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
 from edge_runtime.datatypes import Array
+from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Fraction, Settings, Whole
 
 OP_TYPES: Final = ("Conv", "Gemm", "MatMul")
@@ -243,5 +244,5 @@ STEP = StepType(
         ),
         "excludeNodes": EXCLUDE_NODES,
     },
-    apply,
+    {ONNX: apply},
 )

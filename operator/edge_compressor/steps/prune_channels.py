@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_compressor.step_interface.step_type import StepContext, StepType
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.compression_request import EXPORTED_PROGRAM
 from edgemodel.setting_kinds import Choice, Settings, Texts, Whole
 
 
@@ -55,6 +56,6 @@ STEP = StepType(
         ),
         **training_settings(epochs=0, learning_rate="0.02", min_epochs=0),
     },
-    apply_program=apply_program,
+    {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
 )

@@ -7,6 +7,7 @@ influence; Men et al. 2024, "ShortGPT", https://arxiv.org/abs/2403.03853).
 from pathlib import Path
 
 from edge_compressor.step_interface.step_type import StepContext, StepType
+from edgemodel.compression_request import EXPORTED_PROGRAM
 from edgemodel.setting_kinds import Settings, Texts, Whole
 
 
@@ -28,6 +29,6 @@ STEP = StepType(
             max_length=256,
         ),
     },
-    apply_program=apply_program,
+    {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
 )

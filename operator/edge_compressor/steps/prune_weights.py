@@ -23,6 +23,7 @@ from edge_compressor.models.magnitudes import share_out, smallest
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.training_settings import training_settings
 from edge_compressor.steps.weights import find_weights, load_float
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -88,8 +89,7 @@ STEP = StepType(
         ),
         **training_settings(epochs=0, learning_rate="0.05", min_epochs=0),
     },
-    apply,
-    apply_program,
+    {ONNX: apply, EXPORTED_PROGRAM: apply_program},
     trains_if="epochs",
     needs=("training",),
 )

@@ -12,6 +12,7 @@ from edge_compressor.step_interface.step_type import REDUCE_RANGE, StepContext, 
 from edge_compressor.steps import quantize_static
 from edge_compressor.steps.quantize_static import MIN_SAMPLES
 from edge_compressor.steps.training_settings import training_settings
+from edgemodel.compression_request import EXPORTED_PROGRAM
 from edgemodel.setting_kinds import Settings, Whole
 
 
@@ -43,7 +44,7 @@ STEP = StepType(
         "reduceRange": REDUCE_RANGE,
         **training_settings(epochs=3, learning_rate="0.005"),
     },
-    apply_program=apply_program,
+    {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
     ends_training=True,
 )

@@ -23,6 +23,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
+from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings
 
 DEFAULT_OP_TYPES: Final = ("Attention", "EmbedLayerNormalization", "Gather", "Gemm", "LSTM", "MatMul")
@@ -81,5 +82,5 @@ STEP = StepType(
         "perChannel": PER_CHANNEL,
         "reduceRange": REDUCE_RANGE,
     },
-    apply,
+    {ONNX: apply},
 )

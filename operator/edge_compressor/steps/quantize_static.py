@@ -30,6 +30,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
+from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -227,6 +228,6 @@ STEP = StepType(
         "perChannel": PER_CHANNEL,
         "reduceRange": REDUCE_RANGE,
     },
-    apply,
+    {ONNX: apply},
     needs=("calibration",),
 )

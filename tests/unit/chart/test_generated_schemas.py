@@ -8,6 +8,7 @@ import pytest
 from crds.generated import check_item, rules, step_item, with_generated_parts, without_defaults
 from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
+from edgemodel.compression_request import ONNX
 from edgemodel.compressor_facts import STEP_READS
 from edgemodel.setting_kinds import Setting
 from tests.support import manifests
@@ -84,7 +85,7 @@ def test_a_step_with_nothing_but_its_defaults_is_valid(step: StepType) -> None:
 
 
 def test_settings_belong_to_their_type_only() -> None:
-    plain = StepType("Plain", "Has no settings.", {}, nothing)
+    plain = StepType("Plain", "Has no settings.", {}, {ONNX: nothing})
     made = step_item([plain, PRUNE])
     assert [rule["fieldPath"] for rule in made["x-kubernetes-validations"]] == [".prune"]
     assert "plain" not in made["properties"]

@@ -14,6 +14,7 @@ from edge_compressor.models.onnx_model import check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons
+from edgemodel.compression_request import ONNX
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.models import Array, Files
@@ -39,8 +40,7 @@ class Bench:
         folder.mkdir(parents=True)
         self.notes = {}
         context = StepContext("one", folder, self.calibration(files), self.progress, notes=self.notes)
-        assert step.step.apply is not None
-        result = step.step.apply(files.model, step.settings, context)
+        result = step.step.apply[ONNX](files.model, step.settings, context)
         check_same_interface(check_model(files.model), check_model(result))
         return result
 

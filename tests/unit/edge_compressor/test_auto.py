@@ -18,7 +18,7 @@ from edge_compressor.progress import Progress
 from edge_compressor.steps import StepContext, plan
 from edgemodel import reasons
 from edgemodel.budget import Budget
-from edgemodel.compression_request import AUTO, CompressionRequest, EvaluationSettings, Source
+from edgemodel.compression_request import AUTO, ONNX, CompressionRequest, EvaluationSettings, Source
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
@@ -65,8 +65,7 @@ class Auto:
             ),
             notes=self.notes,
         )
-        assert step.step.apply is not None
-        return step.step.apply(made or model, step.settings, context)
+        return step.step.apply[ONNX](made or model, step.settings, context)
 
     def dataset(self, model: Path, arrays: dict[str, Any], name: str, states: dict[str, str] | None = None) -> Dataset:
         np.savez(self.folder / f"{name}.npz", **arrays)
@@ -152,9 +151,8 @@ def test_a_model_that_is_quantized_already_is_searched_like_any(
     (step,) = plan([{"name": "int8", "type": "QuantizeStatic"}])
     (tmp_path / "static").mkdir()
     calibration = auto.dataset(residual.model, {"x": models.inputs_for(residual.model, 16)}, "first")
-    assert step.step.apply is not None
     context = StepContext("int8", tmp_path / "static", calibration, quiet)
-    quantized = step.step.apply(residual.model, step.settings, context)
+    quantized = step.step.apply[ONNX](residual.model, step.settings, context)
     check_model(auto.run(quantized, labelled(residual), budget=Budget(Decimal("5.0")), maxTrials=8))
     assert "cannot be made" in auto.tried["StoreWeights(FP16)"]["dropped"]
 

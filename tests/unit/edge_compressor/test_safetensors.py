@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_compressor.formats import safetensors
 from edge_compressor.formats.safetensors import check_safetensors
+from edge_compressor.models import safetensors
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from tests.support import weights

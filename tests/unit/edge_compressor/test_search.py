@@ -21,6 +21,7 @@ from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import Pace, SearchTrial, Trials, mark_front, pace
 from edge_compressor.steps import StepContext, plan
 from edgemodel.budget import Budget
+from edgemodel.compression_request import ONNX
 from edgemodel.digest import Digest
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -42,8 +43,7 @@ def static(files: Files, folder: Path, progress: Progress, **settings: Any) -> P
     (step,) = plan([{"name": "one", "type": "QuantizeStatic", "quantizeStatic": settings}])
     folder.mkdir()
     calibration = load_dataset(files.calibration, check_model(files.model), folder / "set", what="calibration set")
-    assert step.step.apply is not None
-    return step.step.apply(files.model, step.settings, StepContext("one", folder, calibration, progress))
+    return step.step.apply[ONNX](files.model, step.settings, StepContext("one", folder, calibration, progress))
 
 
 class TestWeights:

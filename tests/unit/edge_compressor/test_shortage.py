@@ -13,7 +13,7 @@ from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons
-from edgemodel.compression_request import CompressionRequest, Recipe, Source
+from edgemodel.compression_request import ONNX, CompressionRequest, Recipe, Source
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor.conftest import Files
 
@@ -28,7 +28,7 @@ def failing(perceptron: Files, tmp_path: Path, quiet: Progress, monkeypatch: pyt
         def apply(*_: Any) -> NoReturn:
             raise error
 
-        monkeypatch.setitem(steps.STEPS, "CleanGraph", replace(steps.STEPS["CleanGraph"], apply=apply))  # type: ignore[arg-type]  # it is a dict
+        monkeypatch.setitem(steps.STEPS, "CleanGraph", replace(steps.STEPS["CleanGraph"], apply={ONNX: apply}))  # type: ignore[arg-type]  # it is a dict
         recipe = Recipe("default", ({"name": "clean", "type": "CleanGraph"},))
         request = CompressionRequest(Source(str(perceptron.model)), (recipe,))
         fetcher = Fetcher(RegistryAccess(), quiet, local_paths=True)

@@ -13,6 +13,7 @@ from edge_cli.push import ARTIFACT_TYPES
 from edge_compressor import steps
 from edge_oci import artifacts
 from edge_oci.descriptors import Descriptor, canonical_json, digest_of
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.digest import digest_of_file
 from tests.support import manifests
 
@@ -48,8 +49,8 @@ def test_the_manifest_has_no_key_that_the_api_server_would_drop(path: Path) -> N
 def test_the_compressor_understands_the_steps(path: Path) -> None:
     spec = manifests.read(path.read_text())["spec"]
     given, written = spec["compression"]["steps"], spec["source"].get("format", "ONNX")
-    form = steps.Form.PROGRAM if written == "ExportedProgram" else steps.Form.ONNX
-    assert len(steps.plan(given, form)) == len(given)
+    first = written if written == EXPORTED_PROGRAM else ONNX
+    assert len(steps.plan(given, first)) == len(given)
 
 
 @each_manifest

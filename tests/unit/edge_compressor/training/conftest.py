@@ -14,7 +14,7 @@ from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
-from edge_compressor.steps import Form, StepContext, plan
+from edge_compressor.steps import StepContext, plan
 from edge_compressor.training import program
 from edgemodel import reasons
 from edgemodel.budget import parse_budget
@@ -75,7 +75,7 @@ class Trainer:
 
     def apply(self, kind: str, model: Path | None = None, *, context: Any = None, **settings: Any) -> Path:
         key = kind[0].lower() + kind[1:]
-        (planned,) = plan([{"name": "one", "type": kind, key: settings}], Form.PROGRAM)
+        (planned,) = plan([{"name": "one", "type": kind, key: settings}], EXPORTED_PROGRAM)
         self._count += 1
         folder = self.folder / f"step-{self._count}"
         folder.mkdir()
@@ -84,8 +84,7 @@ class Trainer:
             "one", folder, self.sets["calibration"], self.progress, training=self.sets["training"],
             unlabeled=self.sets["unlabeled"], program=self.site.source, notes=self.notes,
         )  # fmt: skip
-        assert planned.step.apply_program is not None
-        return planned.step.apply_program(
+        return planned.step.apply[EXPORTED_PROGRAM](
             model or self.site.source, planned.settings, replace(whole, **(context or {}))
         )
 

@@ -11,10 +11,10 @@ import torch
 from edge_compressor.datasets import Dataset
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
-from edge_compressor.steps import Form, plan
+from edge_compressor.steps import plan
 from edge_compressor.training import importance, program
 from edgemodel import reasons
-from edgemodel.compression_request import Source
+from edgemodel.compression_request import EXPORTED_PROGRAM, Source
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from edgemodel.names import MODEL_FILE
@@ -229,7 +229,7 @@ def test_what_makes_no_sense_is_told_with_its_step(
 @pytest.mark.parametrize("kinds", [("QuantizeStatic", "Distill"), ("QuantizeAware", "FineTune")])
 def test_what_is_trained_comes_before_what_makes_onnx(kinds: tuple[str, str]) -> None:
     with pytest.raises(Stalled, match=f"{kinds[1].lower()}: {kinds[1]} comes after {kinds[0].lower()}"):
-        plan([{"name": kind.lower(), "type": kind} for kind in kinds], Form.PROGRAM)
+        plan([{"name": kind.lower(), "type": kind} for kind in kinds], EXPORTED_PROGRAM)
 
 
 def test_weights_are_pruned_without_training_where_nothing_can_be_trained() -> None:
@@ -237,9 +237,9 @@ def test_weights_are_pruned_without_training_where_nothing_can_be_trained() -> N
     with pytest.raises(Stalled, match=r"PruneWeights with epochs trains the model, .* or leave epochs out"):
         plan([{"name": "thin", "type": "PruneWeights", "pruneWeights": {"epochs": 1}}])
     trained = {"name": "thin", "type": "PruneWeights", "pruneWeights": {"epochs": 1}}
-    plan([trained, {"name": "distil", "type": "Distill"}], Form.PROGRAM)
+    plan([trained, {"name": "distil", "type": "Distill"}], EXPORTED_PROGRAM)
     with pytest.raises(Stalled, match=r"Distill comes after thin \(PruneWeights\)"):
-        plan([{"name": "thin", "type": "PruneWeights"}, {"name": "distil", "type": "Distill"}], Form.PROGRAM)
+        plan([{"name": "thin", "type": "PruneWeights"}, {"name": "distil", "type": "Distill"}], EXPORTED_PROGRAM)
 
 
 def test_a_teacher_of_another_task_is_refused(trainer: Trainer, tmp_path: Path) -> None:

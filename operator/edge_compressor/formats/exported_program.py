@@ -1,0 +1,34 @@
+"""ExportedPrograms: ``.pt2`` files of ``torch.export``, which steps that train take as they are."""
+
+from pathlib import Path
+
+from edge_compressor.formats.source_format import ArtifactFiles, SourceFormat
+from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
+from edgemodel.errors import Stalled
+
+
+def check(path: Path, *, what: str, reason: str) -> None:
+    from edge_compressor.training import archive
+
+    try:
+        archive.check(path)
+    except archive.Unsafe as error:
+        raise Stalled(reason, f"{what}: {error}") from error
+
+
+def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
+    from edge_compressor.training import program  # torch, which other formats do without
+
+    return ArtifactFiles(ONNX, program.to_onnx(path, to / "exported.onnx", what=what, reason=reason))
+
+
+FORMAT = SourceFormat(
+    name=EXPORTED_PROGRAM,
+    doc="a .pt2 file of torch.export, which steps that train need, and which becomes ONNX after them",
+    suffix=".pt2",
+    media_type="application/vnd.edgemodel.program.v1",
+    check=check,
+    to_artifact=to_artifact,
+    trains=True,
+    image="trainer",
+)
