@@ -23,6 +23,7 @@ from edge_compressor.evaluation import Evaluation, LatencyComparison, instructio
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
 from edge_compressor.formats import model_format
 from edge_compressor.gate import GateResult, Measurements, judge
+from edge_compressor.library_errors import explained
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
@@ -289,23 +290,18 @@ def _naming(variant: str) -> Any:
 
 
 def _apply_step(step: PlannedStep, model_format: str, model: Path, context: StepContext) -> Path:
+    def cannot(cause: str) -> Stalled:
+        message = f"step {step.name}: {step.step.type} cannot be applied to this model: {cause}"
+        return Stalled(reasons.STEP_FAILED, message)
+
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # onnxruntime prints for each feed
+        with explained(cannot), contextlib.redirect_stdout(io.StringIO()):  # onnxruntime prints for each feed
             return step.step.apply[model_format](model, step.settings, context)
-    except (EdgeModelError, MemoryError):
-        raise
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         message = f"step {step.name}: no space is left for its results; the data sets, unpacked, lie beside them"
         raise Stalled(reasons.STEP_FAILED, f"{message}: give smaller ones, or a smaller model") from error
-    except Exception as error:
-        if "allocate memory" in str(error):  # what torch says, in a RuntimeError
-            raise MemoryError(str(error)) from error
-        # The libraries below raise anything for graphs they were not made for.
-        cause = f"{type(error).__name__}: {str(error)[:500]}"
-        message = f"step {step.name}: {step.step.type} cannot be applied to this model: {cause}"
-        raise Stalled(reasons.STEP_FAILED, message) from error
 
 
 def _refuse_without_data(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]]], given: Container[str]) -> None:

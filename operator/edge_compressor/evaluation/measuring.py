@@ -11,6 +11,7 @@ from typing import Any, Final
 import zstandard
 
 from edge_compressor import runtime
+from edge_compressor.library_errors import first_line
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.backend import LoadedModel, RunFailure
@@ -68,7 +69,7 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
         return runtime.run(model, feeds)
     except RunFailure as error:
         reason = reasons.SOURCE_INVALID if what == "source" else reasons.STEP_FAILED
-        raise Stalled(reason, f"the {what} cannot run on the data: {str(error).splitlines()[0][:500]}") from error
+        raise Stalled(reason, f"the {what} cannot run on the data: {first_line(error)}") from error
 
 
 def time_both(

@@ -20,6 +20,7 @@ from edge_compressor import pipeline
 from edge_compressor.checkpoints.registry import CheckpointRegistry
 from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
 from edge_compressor.job.report_progress import report_progress
+from edge_compressor.library_errors import explain
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.publishing import artifact_image
@@ -198,7 +199,7 @@ def _exit_code(outcome: Report | None) -> int:
 
 
 def _crash(error: Exception) -> bytes:
-    text = f"{reasons.COMPRESSION_FAILED}: {type(error).__name__}: {error}"
+    text = f"{reasons.COMPRESSION_FAILED}: {explain(error, report.MAX_BYTES)}"
     return report.shorten(text, report.MAX_BYTES // 4).encode(errors="replace")
 
 

@@ -1,4 +1,11 @@
-"""The one form in which the compressor works on ONNX graphs, whatever exporter wrote them."""
+"""The one form in which the compressor works on ONNX graphs, whatever exporter wrote them.
+
+Every graph that it loads comes through ``load``: a pass that all steps need stands in PASSES, and nowhere else.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 import onnx
 import onnx.numpy_helper
@@ -7,8 +14,19 @@ from edge_compressor.models.onnx_model import nodes
 from edge_runtime.datatypes import Array
 
 
+def load(path: Path, *, weights_as_initializers: bool = False) -> onnx.ModelProto:
+    """Returns the model at ``path`` in its normal form, which answers as the file does.
+
+    ``weights_as_initializers``: also those that the graph makes of constants, for what reads weights.
+    """
+    model = onnx.load(path)
+    for normalized in PASSES:
+        model = normalized(model)
+    return with_weights_as_initializers(model) if weights_as_initializers else model
+
+
 def with_named_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Nodes are excluded by name, so each needs one: nameless ones become ``<operator>_<position>``."""
+    """Gives each node a name, by which it can be excluded: nameless ones become ``<operator>_<position>``."""
     taken = {node.name for node in model.graph.node}
     for position, node in enumerate(model.graph.node):
         if not node.name:
@@ -21,7 +39,7 @@ def with_named_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_weights_as_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights that the graph makes of constants become initializers: others are passed over by what reads weights.
+    """Makes initializers of weights that the graph makes of constants: what reads weights passes over all others.
 
     Some exporters write them as Constant nodes; Convert and ClusterWeights store them smaller than they are used,
     behind a Cast from float16 or a Gather from a codebook.
@@ -62,7 +80,7 @@ def _unpack(node: onnx.NodeProto, given: list[Array]) -> Array:
 
 
 def drop_unread(model: onnx.ModelProto) -> None:
-    """Casts and initializers that nothing reads any more are removed."""
+    """Removes casts and initializers that nothing reads any more."""
     graph = model.graph
 
     def read() -> set[str]:
@@ -74,3 +92,7 @@ def drop_unread(model: onnx.ModelProto) -> None:
     used = read()
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
+
+
+PASSES: Final[tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...]] = (with_named_nodes,)
+"""What is done to every graph that is loaded, in this order."""

@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from edge_compressor import runtime
+from edge_compressor.library_errors import first_line
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure
@@ -94,12 +95,12 @@ def _checked(path: Path) -> OnnxModel:
     try:
         onnx.checker.check_model(str(path))  # reads it again, rather than hold it as objects and as bytes at once
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise _Unsound(f"onnx.checker refuses it: {_first_line(error)}") from error
+        raise _Unsound(f"onnx.checker refuses it: {first_line(error)}") from error
     try:
         signature = runtime.load_onnx(path).signature
     except LoadFailure as failure:
         version = backends.find(ONNX_RUNTIME).version
-        raise _Unsound(f"onnxruntime {version} cannot load it: {_first_line(failure)}") from failure
+        raise _Unsound(f"onnxruntime {version} cannot load it: {first_line(failure)}") from failure
     inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
     if not outputs:
         raise _Unsound("it has no outputs")
@@ -213,11 +214,6 @@ def _node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
             yield from (sparse.values, sparse.indices)
     for subgraph in subgraphs(node):
         yield from _graph_tensors(subgraph)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:500] if lines else type(error).__name__
 
 
 def _listed(tensors: tuple[Tensor, ...]) -> str:

@@ -7,8 +7,7 @@ that were to be quantized but stayed float among quantized neighbours, with a co
 from pathlib import Path
 from typing import Final
 
-import onnx
-
+from edge_compressor.models import normalization
 from edge_compressor.models.onnx_model import nodes
 
 MIN_SHARE: Final = 0.8
@@ -19,7 +18,7 @@ _FLOAT: Final = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
 
 def why_slow(optimized: Path) -> str | None:
     """None: no sign of it. ``optimized`` is what onnxruntime made of the candidate."""
-    graph = onnx.load(optimized).graph
+    graph = normalization.load(optimized).graph
     every = list(nodes(graph))
     integer = sum(node.op_type == "ConvInteger" for node in every)
     if integer:

@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edge_compressor.models import normalization
+
 Array = NDArray[Any]
 
 DATATYPES: Final = ("FP16", "INT8")
@@ -28,7 +30,7 @@ def store(model: Path, to: Path, datatype: str) -> int:
     Initializers and constants, those of subgraphs too. Tensors with fewer than MIN_VALUES values, or with some that
     ``datatype`` cannot hold, stay as they are.
     """
-    loaded = onnx.load(model)
+    loaded = normalization.load(model)
     count = sum(_store(graph, datatype) for graph in list(_graphs(loaded.graph)))
     onnx.save(loaded, to)
     return count

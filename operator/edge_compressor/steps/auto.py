@@ -19,7 +19,8 @@ import onnx
 
 from edge_compressor import evaluation
 from edge_compressor.evaluation.evaluator import incomparable
-from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.library_errors import explain
+from edge_compressor.models import normalization
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.search import choice, recipes, sensitivity, weights
 from edge_compressor.search.recipes import Part, SearchRecipe
@@ -28,7 +29,6 @@ from edge_compressor.step_interface.step_type import StepContext, StepType, fail
 from edge_compressor.steps import quantize_dynamic, quantize_static
 from edgemodel.compression_request import ONNX
 from edgemodel.digest import digest_of_file
-from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
 
 DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
@@ -97,7 +97,7 @@ class _Search:
         if self.trials.source.digest != digest_of_file(self.given):
             self._try(SearchRecipe(()))  # what the steps before made is a candidate as it is
         self.trials.digests[self.trials.source.digest] = "the source"
-        named = with_weights_as_initializers(with_named_nodes(onnx.load(self.given)))
+        named = normalization.load(self.given, weights_as_initializers=True)
         if self.context.calibration is None:
             self.notes.append("QuantizeStatic was not tried: it needs datasets.calibration")
         for recipe in recipes.first_round(named, calibrated=self.context.calibration is not None):
@@ -174,7 +174,7 @@ class _Search:
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime raises anything for tensors that it cannot lay open
-            self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {str(error)[:200]}")
+            self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {explain(error, 200)}")
             return []
 
     def _try(self, recipe: SearchRecipe) -> SearchTrial | None:
@@ -188,8 +188,7 @@ class _Search:
         except MemoryError:
             raise
         except Exception as error:  # the libraries below raise anything for graphs they were not made for
-            message = error.message if isinstance(error, Stalled) else f"{type(error).__name__}: {str(error)[:300]}"
-            trial = SearchTrial(recipe, dropped=f"cannot be made: {message}")
+            trial = SearchTrial(recipe, dropped=f"cannot be made: {explain(error, 300)}")
         else:
             trial = self.trials.measure(recipe, path)
         self._note(trial)

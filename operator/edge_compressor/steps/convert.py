@@ -20,6 +20,7 @@ import onnx.numpy_helper
 import onnx.shape_inference
 import onnx.version_converter
 
+from edge_compressor.models import normalization
 from edge_compressor.models.normalization import drop_unread, with_named_nodes
 from edge_compressor.models.onnx_model import nodes, subgraphs
 from edge_compressor.step_interface.step_type import (
@@ -53,7 +54,7 @@ MIN_VALUES: Final = 64
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when there is nothing to convert, or it cannot be converted."""
     precision = settings["precision"]
-    given = onnx.load(model) if precision == "Keep" else load_float(model, context)
+    given = normalization.load(model) if precision == "Keep" else load_float(model, context)
     converted = _to_opset(given, settings["opset"], context)
     if precision == "Keep" and converted is given:
         version = _opset(given)

@@ -12,7 +12,7 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.models import normalization
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
     PER_CHANNEL,
@@ -32,7 +32,7 @@ OP_TYPES: Final = (*DEFAULT_OP_TYPES, "Conv", "Transpose")
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) when ``opTypes`` or ``excludeNodes`` name nothing, or nothing is quantized."""
-    named = with_weights_as_initializers(with_named_nodes(onnx.load(model)))
+    named = normalization.load(model, weights_as_initializers=True)
     check_selection(named, settings, context, can=OP_TYPES)
     types = set(settings["opTypes"] or DEFAULT_OP_TYPES)
     excluded = _excluded(named.graph.node, types, set(settings["excludeNodes"]))
@@ -49,7 +49,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         weight_type=QuantType.QInt8,
     )
     given.unlink()
-    if _int8_weights(onnx.load(result)) <= before:
+    if _int8_weights(normalization.load(result)) <= before:
         message = f"nothing was quantized: no {', '.join(sorted(types))} with constant weights is left to quantize"
         raise failed(context.name, f"{message}; name other opTypes, or use QuantizeStatic for convolutions")
     return result

@@ -18,7 +18,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
-from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.models import normalization
 from edge_compressor.progress import Progress
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
@@ -92,12 +92,12 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def _quantizers(model: Path) -> int:
-    return sum(node.op_type == "QuantizeLinear" for node in onnx.load(model).graph.node)
+    return sum(node.op_type == "QuantizeLinear" for node in normalization.load(model).graph.node)
 
 
 def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str], set[str]]:
     """The graph as onnxruntime would fuse it, with shapes; operator types to quantize in it, names to exclude."""
-    named = with_weights_as_initializers(with_named_nodes(onnx.load(model)))
+    named = normalization.load(model, weights_as_initializers=True)
     if settings["perChannel"] and any(
         not item.domain and item.version < PER_CHANNEL_OPSET for item in named.opset_import
     ):
@@ -114,7 +114,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
             context.progress.say(f"step {context.name}: goes on without symbolic shapes ({type(error).__name__})")
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
     given.unlink()
-    ready = with_named_nodes(onnx.load(prepared))
+    ready = normalization.load(prepared)
     _flatten_biases(ready.graph)
     onnx.save(ready, prepared)
     types, excluded = _selection(list(named.graph.node), list(ready.graph.node), settings)

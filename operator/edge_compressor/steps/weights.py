@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models.normalization import with_named_nodes, with_weights_as_initializers
+from edge_compressor.models import normalization
+from edge_compressor.models.normalization import with_weights_as_initializers
 from edge_compressor.models.onnx_model import nodes
 from edge_compressor.step_interface.step_type import StepContext, check_selection, failed
 from edge_runtime.datatypes import Array
@@ -51,7 +52,7 @@ def load_float(path: Path, context: StepContext) -> onnx.ModelProto:
 
     Raises Stalled(StepFailed) for a model that is quantized: what its int8 weights were made of is gone.
     """
-    model = with_named_nodes(onnx.load(path))
+    model = normalization.load(path)
     if node := next((node for node in model.graph.node if _is_quantized(node.op_type)), None):
         message = f"the model is quantized already ({node.name} is a {node.op_type})"
         raise failed(context.name, f"{message}: put this step before the quantization")

@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from edge_compressor.library_errors import first_line
 from edge_compressor.step_interface.step_type import StepContext
 from edgemodel.digest import canonical_json
 
@@ -70,7 +71,7 @@ class Training:
         try:
             context.checkpoints.keep(self._key(), epochs, write, last=epochs == self.schedule.epochs)
         except (OSError, RuntimeError) as error:  # torch's own writer raises the second
-            context.progress.say(f"the checkpoint after epoch {epochs} was not kept: {_first_line(error)}")
+            context.progress.say(f"the checkpoint after epoch {epochs} was not kept: {_said(error)}")
 
     def restore(self) -> int:
         """How many epochs are done; the state is as it was then. 0, and nothing changed, where no checkpoint fits."""
@@ -85,7 +86,7 @@ class Training:
                 epochs = self._check(kept)
                 self.state.take(kept)
             except Exception as error:  # torch raises anything for content that it did not write
-                context.progress.say(f"a checkpoint cannot be used: {_first_line(error)}")
+                context.progress.say(f"a checkpoint cannot be used: {_said(error)}")
                 self.state.take(before)
                 continue
             context.progress.say(f"goes on from a checkpoint after epoch {epochs}")
@@ -126,6 +127,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise ValueError(f"it is damaged, or holds more than tensors ({type(error).__name__})") from error
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().partition("\n")[0][:200]
+def _said(error: Exception) -> str:
+    """A ValueError is of this module, and a message already."""
+    text = first_line(error, 200)
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

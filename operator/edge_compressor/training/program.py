@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from edge_compressor.library_errors import first_line
+from edge_compressor.models import normalization
 from edge_compressor.training import archive
 from edge_compressor.training.layers import with_layers
 from edgemodel.errors import Stalled
@@ -63,7 +65,7 @@ def load(path: Path, *, what: str, reason: str) -> TrainableProgram:
     except archive.Unsafe as error:
         raise Stalled(reason, f"{what}: {error}") from error
     except Exception as error:  # torch raises anything for a damaged archive
-        text = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300] if str(error).strip() else ''}"
+        text = f"{type(error).__name__}: {first_line(error, 300)}"
         raise Stalled(reason, f"{what}: torch {torch.__version__} cannot load it ({text})") from error
     inputs = _inputs(program, what, reason)
     _check_weights(program, what, reason)
@@ -93,8 +95,8 @@ def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
         assert made is not None
         made.save(str(to), external_data=False)
     except Exception as error:  # the exporter raises anything for what it does not know
-        text = str(error).strip().splitlines()[0][:300]
-        raise Stalled(reason, f"{what}: it cannot be written as ONNX ({type(error).__name__}: {text})") from error
+        text = f"{type(error).__name__}: {first_line(error, 300)}"
+        raise Stalled(reason, f"{what}: it cannot be written as ONNX ({text})") from error
     _without_notes(to)
     return to
 
@@ -129,7 +131,7 @@ def _without_notes(path: Path) -> None:
     """The exporter writes where each node comes from: up to a fifth of a small file."""
     import onnx
 
-    model = onnx.load(path)
+    model = normalization.load(path)
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
