@@ -60,10 +60,11 @@ def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedM
         return model
     loaded = perf_counter()
     golden = None if manifest.golden is None else answer_golden(model, path, manifest.golden)
+    if golden is not None and not isinstance(golden, LoadFailure) and not golden.passed:
+        golden = LoadFailure(reasons.GOLDEN_MISMATCH, str(golden))
     if isinstance(golden, LoadFailure):
+        model.close()
         return golden
-    if golden is not None and not golden.passed:
-        return LoadFailure(reasons.GOLDEN_MISMATCH, str(golden))
     return PreparedModel(model, golden, loaded - started, perf_counter() - loaded)
 
 

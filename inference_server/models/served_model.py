@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
+from weakref import finalize
 
 from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import BFLOAT16, Array, as_numbers
@@ -54,6 +55,8 @@ class ServedModel:
     def __init__(self, identity: Identity, model: LoadedModel, metrics: ModelMetrics, limits: ServingLimits) -> None:
         """A model without an open first dimension takes no batches."""
         self.identity, self.model, self.metrics = identity, model, metrics
+        # A request in work has this: its end, and no unload, is the end of the model.
+        finalize(self, model.close).atexit = False
         self.signature = RequestSignature(model.signature.inputs, model.signature.outputs)
         self._first = next(iter(model.signature.outputs))
         self._first_is_bfloat16 = model.signature.outputs[self._first].datatype == BFLOAT16

@@ -24,6 +24,8 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.digest import digest_of_file
 from edgemodel.report import Published, decode, encode
 from inference_server.models.loading import PreparedModel, prepare
+from inference_server.models.served_model import ServedModel, ServingLimits
+from inference_server.observability.metrics import Identity, ModelMetrics
 from tests.support import simulation
 from tests.support.simulation import Simulation, artifact_report
 from tests.unit.edge_runtime import tiny
@@ -138,6 +140,31 @@ def test_a_model_that_is_not_concurrent_is_lent_to_one_thread_at_a_time(model: M
             answers = list(pool.map(lambda _: shared.run(feeds, ["scores"])[0], range(64)))  # noqa: B023
         assert all(np.allclose(answer, scores(X[:1]), atol=1e-5) for answer in answers)
         shared.close()
+
+
+def test_a_model_is_closed_when_its_last_request_has_gone(artifact: Path) -> None:
+    manifest = ArtifactManifest.decode((artifact / "manifest.json").read_bytes())
+    tiny.CALLS.clear()
+    prepared = prepare(artifact, manifest, Tuning(concurrency=3))
+    assert isinstance(prepared, PreparedModel)
+    identity = Identity("factory", "tiny", "tiny-1", "default", "node-1")
+    limits = ServingLimits(timeout_seconds=1, max_batch_items=1, workers=1, replay_requests=0)
+    served = ServedModel(identity, prepared.model, ModelMetrics(identity, manifest, None), limits)
+    in_work = served
+    del served
+    assert tiny.CALLS == {"load": 3}
+    del in_work
+    assert tiny.CALLS == {"load": 3, "close": 3}
+
+
+def test_a_model_that_fails_its_golden_set_is_closed(artifact: Path) -> None:
+    manifest = ArtifactManifest.decode((artifact / "manifest.json").read_bytes())
+    changed = tiny.write(artifact / "model.tiny", -WEIGHTS)
+    tiny.CALLS.clear()
+    outcome = prepare(artifact, replace(manifest, artifact_digest=digest_of_file(changed)), Tuning())
+    assert isinstance(outcome, LoadFailure)
+    assert outcome.reason == reasons.GOLDEN_MISMATCH
+    assert tiny.CALLS == {"load": 1, "close": 1}
 
 
 @pytest.fixture

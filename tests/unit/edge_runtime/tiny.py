@@ -8,6 +8,7 @@ last. Like some real runtimes it runs in one thread at a time, and answers from 
 import json
 import runpy
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from edgemodel.artifact import Tensor
 LARGEST = 1000.0
 
 
+CALLS: Counter[str] = Counter()
+"""How often a model was loaded, and how often one was closed."""
+
+
 class TinyModel(LoadedModel):
     platform = "tiny_linear"
     concurrent = False
@@ -37,6 +42,10 @@ class TinyModel(LoadedModel):
         self._weights = weights.astype(np.float32)
         self._answer = np.empty((0, outputs), np.float32)
         self._busy = False
+        CALLS["load"] += 1
+
+    def close(self) -> None:
+        CALLS["close"] += 1
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         x = feeds["x"]
