@@ -87,7 +87,7 @@ class BodyTooLarge(RequestError):
     code = "RESOURCE_EXHAUSTED"
 
     def closing(self) -> "BodyTooLarge":
-        """The same, for a body that was not read to its end: the connection cannot be used again."""
+        """Returns itself, for a body that was not read to its end: the connection cannot be used again."""
         self.headers = ((b"connection", b"close"),)
         return self
 
@@ -135,7 +135,7 @@ def client_disconnected() -> Disconnected:
 
 
 class Failure(NamedTuple):
-    """What a client is told instead of an answer; the fields are those of RequestError."""
+    """Stands for an error where a client gets its answer; the fields are those of RequestError."""
 
     status: int
     code: str

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def measure(options: ServerSettings) -> preflight_report.PreflightReport:
-    """Of the first model that the settings name."""
+    """Measures the first model that the settings name."""
     path = options.models[0]
     manifest = read_manifest(path)
     if isinstance(manifest, LoadFailure):

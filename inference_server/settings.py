@@ -119,7 +119,7 @@ def _parser(
         "--latency-objective-milliseconds",
         serving.LATENCY_OBJECTIVE_MILLISECONDS,
         None,
-        "a bucket of the duration histogram ends there",
+        "a bucket of the duration histogram ends at this latency",
         _milliseconds,
     )
     variable(
@@ -135,13 +135,13 @@ def _parser(
         None,
         "URL of a server whose requests are asked again at the start",
     )
-    variable("--shadow-replay-token", serving.SHADOW_REPLAY_TOKEN, None, "what such a server has to be shown")
+    variable("--shadow-replay-token", serving.SHADOW_REPLAY_TOKEN, None, "the token that such a server asks for")
     add = parser.add_argument
     add(
         "--model-control",
         choices=("none", "explicit"),
         default="none",
-        help="explicit: clients may load and unload models, from where they are",
+        help="explicit: clients may load and unload the models that the server was started with",
     )
     add("--host", default="", help="address to listen on; every one if empty")
     tuning = serving.TUNING
@@ -180,7 +180,7 @@ def _parser(
         "--max-body-bytes",
         type=integer_between(1, 2**40),
         default=DEFAULT_MAX_BODY_BYTES,
-        help="of a request, as sent and expanded",
+        help="limit of the body of a request, as sent and expanded",
     )
     add(
         "--timeout-seconds",
@@ -192,11 +192,16 @@ def _parser(
         "--drain-seconds",
         type=integer_between(0, 3600),
         default=DEFAULT_DRAIN_SECONDS,
-        help="for requests in work at the end",
+        help="how long requests in work have to end after a signal",
     )
     for add_flags in listener_flags:
         add_flags(parser)
-    add("--termination-log", type=Path, default=TERMINATION_LOG, help="file for the reason of an end, if it exists")
+    add(
+        "--termination-log",
+        type=Path,
+        default=TERMINATION_LOG,
+        help="file that gets the reason of a fatal error, if it exists",
+    )
     return parser
 
 

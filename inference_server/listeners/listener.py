@@ -27,7 +27,7 @@ class Listener(Protocol):
 @dataclass(frozen=True)
 class ListenerType:
     name: str
-    """As users know it, such as gRPC."""
+    """The name that users know, such as gRPC."""
     add_flags: Callable[[ArgumentParser], None]
     """Adds the command-line flags that only this listener has; their values are ``ServerSettings.listener_flags``."""
     listen: Callable[[ServerSettings], Listener | None]

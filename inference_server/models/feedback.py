@@ -1,4 +1,4 @@
-"""What was predicted, until its label arrives: feedback tells right from wrong, by the id of the request.
+"""Predictions that wait for their labels: feedback says whether they were right, by the id of the request.
 
 Only classes are kept, no inputs: nothing that a camera saw stays here. They are kept in this process, so a label counts
 for the revision that made the prediction or not at all.
@@ -16,12 +16,12 @@ from inference_server.protocol.tensors import Buffer
 
 MAX_REQUESTS = 4096
 MAX_ITEMS = 1024
-"""Of one request; more are not remembered."""
+"""A request with more items is not remembered."""
 MAX_TEXT_LENGTH = 256
 """Characters of an id, and of a class that is a text; a request with a longer one is not remembered."""
 MAX_BYTES = 17_000_000
-"""Of all classes together, as JSON: MAX_REQUESTS of MAX_ITEMS with classes up to 999. Beyond, fewer requests are
-remembered."""
+"""All remembered classes together have at most this many bytes of JSON: MAX_REQUESTS of MAX_ITEMS with classes up to
+999. Beyond, fewer requests are remembered."""
 
 Label = int | str
 
@@ -104,7 +104,7 @@ class Predictions:
 
 
 def _fits(request: str, found: Sequence[Label]) -> bool:
-    """Whether it may be remembered."""
+    """Returns whether the request may be remembered."""
     texts = [request, *(label for label in found if isinstance(label, str))]
     return len(found) <= MAX_ITEMS and max(map(len, texts)) <= MAX_TEXT_LENGTH
 

@@ -1,4 +1,4 @@
-"""From an artifact's directory to a model that may serve, or to the reason why it may not."""
+"""Loads an artifact, verifies and tests it: the result is a model that may serve, or the reason why it may not."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,10 @@ class PreparedModel:
 
 
 def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
-    """Of an artifact's directory; or made up for an ONNX file, named by its file, its digest for a revision."""
+    """Returns the manifest of an artifact's directory.
+
+    An ONNX file without one gets one that has the file's name, and its digest as the revision.
+    """
     try:
         if path.is_file():
             digest = digest_of_file(path)
@@ -53,7 +56,7 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
 
 
 def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedModel | LoadFailure:
-    """Loads it and runs the golden set, which it has to pass."""
+    """Loads the model and runs its golden set, which it has to pass."""
     started = perf_counter()
     model = load(path, manifest, tuning)
     if isinstance(model, LoadFailure):
@@ -69,7 +72,7 @@ def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedM
 
 
 def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
-    """What the model makes of its golden set, passed or not."""
+    """Runs the golden set, and returns how the model answered it, passed or not."""
     try:
         return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
     except GoldenInvalid as error:

@@ -28,7 +28,7 @@ from inference_server.protocol.infer import Inference
 from inference_server.protocol.tensors import check_shape, from_bytes, to_bytes
 
 MAX_BYTES = 16_777_216
-"""Of all remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
+"""All remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
 MAX_SECONDS = 10.0
 _LENGTH_BYTES = 8
 _FETCH_SECONDS = 2.0
@@ -192,7 +192,7 @@ def decode(data: bytes) -> list[Record]:
 
 
 def fetch(url: str, token: str) -> list[Record]:
-    """What the server at ``url`` remembers, a ``…/replay``. Raises OSError, ValueError."""
+    """Returns the recent requests of another server; ``url`` is its ``…/replay``. Raises OSError, ValueError."""
     request = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - the operator's http URL
     with urlopen(request, timeout=_FETCH_SECONDS) as response:  # noqa: S310
         return decode(response.read(2 * MAX_BYTES))

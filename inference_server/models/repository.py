@@ -1,4 +1,4 @@
-"""The models of this process: what is known by which name, and what serves."""
+"""The models of this process, by name: those that serve, and why the others do not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ModelEntry:
 
     @property
     def state(self) -> str:
-        """In the words of the repository extension."""
+        """The state in the words of the repository extension."""
         if self.served is not None:
             return "READY"
         return "LOADING" if self.reason == LOADING else "UNAVAILABLE"
@@ -58,7 +58,7 @@ class ModelRepository:
         """``replay_from`` is the URL of the server that this one is to follow; None for none."""
         self._observers: list[Callable[[], None]] = []
         self.entries: dict[str, ModelEntry] = {}
-        """By name; replaced, never changed."""
+        """The models by name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
         self._limits, self._tuning = limits, tuning
         self._replay_from, self._replay_token = replay_from, replay_token
@@ -66,7 +66,7 @@ class ModelRepository:
         """Held while a model is loaded or unloaded: one at a time."""
 
     def add(self, path: Path) -> ModelEntry | LoadFailure:
-        """Reads what ``path`` says of itself, and loads nothing yet."""
+        """Reads the manifest at ``path``, and loads nothing yet."""
         manifest = loading.read_manifest(path)
         if isinstance(manifest, LoadFailure):
             return manifest
@@ -84,7 +84,7 @@ class ModelRepository:
 
     @property
     def first(self) -> ModelEntry:
-        """What requests count for that name no model of this server."""
+        """The model with which requests count that name no model of this server."""
         return next(iter(self.entries.values()))
 
     @property
@@ -113,7 +113,7 @@ class ModelRepository:
         return entry
 
     def load(self, name: str) -> PreparedModel | LoadFailure:
-        """Takes long, so not in the event loop. What serves goes on serving until the new one takes its place."""
+        """Loads a model, or anew one that serves on until then; takes long."""
         outcome = self._load(name)
         memory.release_memory()
         memory.freeze_gc()
@@ -143,7 +143,7 @@ class ModelRepository:
         return outcome
 
     def unload(self, name: str) -> None:
-        """Requests in work are answered."""
+        """Takes a model away; its requests in work are still answered."""
         with self._lock:
             entry = self.entries[name]
             entry.reason = UNLOADED.format(name=name)
@@ -152,7 +152,7 @@ class ModelRepository:
         memory.release_memory()
 
     def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: LoadedModel) -> None:
-        """Asks ``candidate`` what was asked of its predecessor lately: here, or in the server that this one follows."""
+        """Asks ``candidate`` the recent requests of its predecessor: here, or in the server that this one follows."""
         try:
             records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)
             if not records:
@@ -179,7 +179,7 @@ class ModelRepository:
 
 
 def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:
-    """Because of one that has never served the server ends: till then it must not be taken for ready."""
+    """Notes why the model is not there. One that has never served ends the server, which is not ready till then."""
     if entry.served is None and entry.reason != LOADING:
         entry.reason = ending.message
     return ending

@@ -64,7 +64,7 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
 
 
 def golden_feeds(signature: Signature, golden: Golden, path: Path) -> list[dict[str, Array]]:
-    """What ``run_golden`` asks, a run each. Raises GoldenInvalid."""
+    """Returns the inputs of each run of ``run_golden``. Raises GoldenInvalid."""
     inputs, _ = _load(path, signature, golden.items)
     step = _items_a_run(signature.inputs.values(), inputs, golden.items)
     return [feeds for _, feeds in _feeds(signature, inputs, golden.items, step)]

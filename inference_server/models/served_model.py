@@ -22,14 +22,14 @@ from inference_server.scheduling import batching
 from inference_server.scheduling.workers import BatchQueue
 
 QUICK_SECONDS = 200e-6
-"""A request that takes less is answered where it arrives: handing it to a worker would take as long."""
+"""A quicker request is answered where it arrives: handing it to a worker would take as long."""
 QUICK_SECONDS_OF_ONE_WORKER = 1e-3
-"""The same where there is one worker: it would share its core with the event loop, and nothing would be gained."""
+"""The limit where there is one worker: it would share its core with the event loop, and nothing would be gained."""
 QUICK_BYTES, QUICK_BINARY_BYTES = 16384, 1_048_576
 """JSON takes its time to be read, binary data none."""
 MUCH_LARGER = 4.0
 _WEIGHT = 0.05
-"""Of the latest request in the running average."""
+"""The share of the latest request in the running averages."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ServedModel:
         self._timeout_seconds = limits.timeout_seconds
         self.max_batch_items = limits.max_batch_items if batching.has_items(model.signature) else 1
         self.batch_queue = BatchQueue(self, limits.workers) if self.max_batch_items > 1 else None
-        """Where requests wait that may run as one."""
+        """The requests that wait and may run as one; None where none may."""
         self._ring = Ring(limits.replay_requests)
         self._predictions = Predictions()
         self._stats = Stats()
@@ -73,7 +73,7 @@ class ServedModel:
         self._average = float("inf")
         """Running average of the seconds that a request takes."""
         self._average_size = 0.0
-        """The same of the bytes of its body."""
+        """Running average of the bytes of its body."""
 
     def is_quick(self, size: int, binary: bool) -> bool:
         """Returns whether a request with a body of ``size`` bytes hardly holds up the thread where it arrives.

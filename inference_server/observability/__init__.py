@@ -1,1 +1,1 @@
-"""What is counted: requests, their times, predictions; and how it is exported."""
+"""Counts of requests, of their times and of predictions, and their export."""

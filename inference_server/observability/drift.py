@@ -1,4 +1,4 @@
-"""What a model predicts, counted: classes and confidences, whose change over time tells that the world has changed.
+"""Counts of predicted classes and confidences: a shift in these over time indicates data drift.
 
 Only counts are kept, of a sample: at most a hundred requests a second.
 """
@@ -18,12 +18,12 @@ MAX_CLASSES = 64
 MAX_SCORES = 4096
 """An item with more is not the answer of a classifier, and is left out."""
 SECONDS_BETWEEN = 0.01
-"""Of the requests of each hundredth of a second, the first is looked at: all would slow a small model down."""
+"""One request in this time is sampled, the first: all would slow a small model down."""
 MAX_ITEMS = 256
-"""Of one request."""
+"""The items of one request that are sampled at most."""
 _PENDING_ARRAYS, _PENDING_VALUES = 16, 65536
 _TOLERANCE = 0.01
-"""By which a row of probabilities may miss 1."""
+"""A row is taken for probabilities when its sum misses 1 by no more."""
 
 
 class Drift:
@@ -82,7 +82,7 @@ class Drift:
 
 
 def _tells(output: Array) -> bool:
-    """Whether its items have classes."""
+    """Returns whether the items have classes."""
     if output.ndim == 0 or output.dtype.kind == "O" or not output.size:
         return False
     scores: int = output.size // output.shape[0]

@@ -22,7 +22,7 @@ class Histogram:
         return other
 
     def __add__(self, other: "Histogram") -> "Histogram":
-        """Of what both observed; they have the same buckets."""
+        """Returns the histogram of what both observed; they have the same buckets."""
         both = copy(self)
         both._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
         both.sum += other.sum
@@ -36,7 +36,7 @@ class Histogram:
         self._counts[0] += count
 
     def observe_all(self, values: Array) -> None:
-        """Of an array with one dimension."""
+        """Observes the values of an array with one dimension."""
         positions = np.searchsorted(self._bounds, values)
         for position, count in enumerate(np.bincount(positions, minlength=len(self._bounds)).tolist()):
             self._counts[position] += count

@@ -1,4 +1,4 @@
-"""What the server measures, by the contract in ``edgemodel.metrics``, with the identity labels on every series.
+"""The metrics of the server, by the contract in ``edgemodel.metrics``, with the identity labels on every series.
 
 Counted here and not by prometheus-client, whose locks and loops take 4 µs of every request; it writes the exposition.
 """
@@ -34,7 +34,7 @@ class InlineRequests:
     def __init__(self, duration: Histogram) -> None:
         self.duration = duration
         self.decoding = self.running = self.encoding = 0.0
-        """Seconds in all."""
+        """Seconds of all requests together."""
         self.last = 0.0
         """``perf_counter()`` of the last answer."""
 
@@ -58,7 +58,7 @@ class ModelMetrics:
         self._queue = Histogram(contract.QUEUE_BUCKETS)
         self.inline = InlineRequests(copy(self._duration))
         self.failed_seconds = 0.0
-        """Of requests with another outcome than ok."""
+        """Seconds of the requests with another outcome than ok."""
         self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
         self.golden: tuple[int, int, float] | None = None
         """(items that agree, that disagree, percent that has to agree); None without a golden set."""
@@ -84,7 +84,7 @@ class ModelMetrics:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many requests had each."""
+        """The number of requests by outcome."""
         return {**self._outcomes, contract.OK: self._outcomes[contract.OK] + self.inline.duration.count}
 
     @property

@@ -1,4 +1,4 @@
-"""What the statistics extension tells of a model: how often, and how long each part of the work took."""
+"""The statistics extension: how often a model ran, and how long each part of the work took."""
 
 from collections.abc import Mapping
 from copy import copy
@@ -13,7 +13,7 @@ from inference_server.observability.metrics import ModelMetrics
 
 @dataclass(slots=True)
 class _Sums:
-    """Of seconds, over ``count`` runs."""
+    """Sums of seconds, over ``count`` runs."""
 
     count: int = 0
     decoding: float = 0.0
@@ -46,7 +46,7 @@ class Stats:
     _lock: Any = field(default_factory=Lock)
 
     def count(self, requests: int, decoding: float, running: float, encoding: float) -> None:
-        """One run answered ``requests``; the seconds that it took in all."""
+        """Counts one run that answered ``requests``, with the seconds that it took in all."""
         with self._lock:
             self._runs += 1
             self._requests.add(requests, decoding, running, encoding)
@@ -55,7 +55,7 @@ class Stats:
                 self._batches.setdefault(requests, _Sums()).add(1, decoding, running, encoding)
 
     def to_json(self, metrics: ModelMetrics) -> dict[str, Any]:
-        """As the extension has it; nothing is cached. Runs of one request are no batches."""
+        """Returns the JSON of the extension; nothing is cached. Runs of one request are no batches."""
         outcomes, duration, queue, inline = metrics.outcomes, metrics.duration, metrics.queue, metrics.inline
         good = outcomes[contract.OK]
         bad = sum(outcomes.values()) - good

@@ -154,7 +154,7 @@ def head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
 
 
 def declared_input(name: str, before: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
-    """What the model declares for the input ``name``; ``before``: those that were given already.
+    """Returns what the model declares for the input ``name``; ``before`` has those that were given already.
 
     Raises UnfitRequest, InvalidRequest, as do ``check_input`` and ``check_all_given``.
     """
@@ -201,7 +201,7 @@ def names_of(declared: Mapping[str, Tensor]) -> str:
 
 
 def _split_at(header_length: bytes | None, size: int) -> int | None:
-    """Where the JSON ends; None when there is no binary data."""
+    """Returns where the JSON ends; None when there is no binary data."""
     if header_length is None:
         return None
     if not _LENGTH.fullmatch(header_length):

@@ -1,4 +1,4 @@
-"""What a model says of itself: metadata, configuration, an example. Pure."""
+"""The metadata of a model, its configuration and an example request. Pure."""
 
 from math import prod
 from typing import Any
@@ -23,7 +23,7 @@ def metadata(identity: Identity, platform: str, signature: Signature) -> dict[st
 
 
 def config(identity: Identity, platform: str, signature: Signature) -> dict[str, Any]:
-    """As the model configuration extension has it, as far as it applies.
+    """Returns the JSON of the model configuration extension, as far as it applies.
 
     ``max_batch_size`` stays 0: with another, shapes here would lack their first dimension.
     """

@@ -17,7 +17,7 @@ from inference_server.protocol.tensors import Buffer, check_shape
 
 Feeds = dict[str, Array]
 Decode = Callable[[Buffer], tuple[str | None, Feeds] | None]
-"""Of a body: its id and its feeds; None for one that is not plain, or not right."""
+"""The body of a request -> its id and its feeds; None for one that is not plain, or not right."""
 
 
 def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
@@ -63,7 +63,7 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
 
 
 def _element(datatype: Datatype) -> Any:
-    """What JSON has for a number of ``datatype``, with its range; None for another, or a range that cannot be told."""
+    """Returns the JSON type of a number of ``datatype``, with its range; None where msgspec cannot check that."""
     if datatype.json is float:
         limit = float(np.finfo(datatype.numpy.name).max)
         return Annotated[float, msgspec.Meta(ge=-limit, le=limit)]

@@ -15,7 +15,7 @@ Key = tuple[tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]
 
 
 def has_items(signature: Signature) -> bool:
-    """Whether the first dimension of every input and output is open, as that of a batch is."""
+    """Returns whether the first dimension of every input and output is open, as that of a batch is."""
     tensors = [*signature.inputs.values(), *signature.outputs.values()]
     return all(tensor.shape[:1] == (-1,) for tensor in tensors)
 

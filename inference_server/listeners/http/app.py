@@ -20,7 +20,7 @@ from inference_server.observability.metrics import CONTENT_TYPE
 from inference_server.service import InferenceService
 
 MAX_CONTROL_BYTES = 65536
-"""Of a request that says what to load."""
+"""The body of a load, unload or index request has at most this many bytes."""
 
 
 class App:
@@ -30,7 +30,7 @@ class App:
         self.service = service
         self.max_body_bytes = max_body_bytes
         self.fast_models: dict[str, FastModel] = {}
-        """By the paths of their infer requests; replaced, never changed."""
+        """The models on the fast path, by the paths of their infer requests; replaced, never changed."""
         service.models.observe(self._find_fast_models)
 
     def _find_fast_models(self) -> None:

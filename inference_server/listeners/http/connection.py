@@ -1,4 +1,4 @@
-"""A connection of uvicorn's, with limits on what a client may make it hold; what is no request is told in JSON."""
+"""A connection of uvicorn, with limits on what a client may make it hold; malformed requests get a JSON error."""
 
 from time import perf_counter
 
@@ -8,12 +8,12 @@ from inference_server.errors import HeadTooLarge, InvalidRequest, RequestError, 
 from inference_server.listeners.http import responses
 
 MAX_HEAD_BYTES = 65536
-"""That may come without the parser getting on: of a head, or of what follows chunks. It would itself read on for ever.
-What comes in one piece is not counted apart."""
+"""The bytes that may arrive while the parser makes no progress: of a head, or behind chunks. The parser itself has no
+limit. One piece of data is never split to be counted."""
 MAX_PIPELINED = 128
-"""Requests that wait for the answer to one before them."""
+"""So many requests may wait for the answer to an earlier one."""
 MAX_MESSAGE_SECONDS = 600.0
-"""From the first byte of a request to its last."""
+"""A request may take so long from its first byte to its last."""
 
 
 class TooManyPipelined(Exception):
@@ -22,13 +22,13 @@ class TooManyPipelined(Exception):
 
 class Connection(HttpToolsProtocol):
     _stuck_bytes = 0
-    """That came since the parser last got on."""
+    """Bytes that arrived since the parser last made progress."""
     _progress = 0
-    """Heads, pieces of bodies and ends of messages that it found."""
+    """The number of heads, pieces of bodies and ends of messages that the parser found."""
     _active = 0.0
-    """When something came or was answered last."""
+    """``perf_counter()`` when data arrived or an answer was sent last."""
     _since: float | None = None
-    """When the request began that is not complete yet."""
+    """``perf_counter()`` when the request began that is not complete yet; None when there is none."""
 
     def data_received(self, data: bytes) -> None:
         self._active = perf_counter()
@@ -65,14 +65,14 @@ class Connection(HttpToolsProtocol):
 
     @property
     def works(self) -> bool:
-        """Whether a request that is complete has no answer yet."""
+        """True while a complete request has no answer yet."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def arm(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """The timer runs on while requests come and go, so it asks first how long nothing has."""
+        """Closes an idle connection. The timer also runs while requests come and go, so it checks first."""
         now = perf_counter()
         idle = now - self._active
         if self.transport.is_closing():
@@ -85,7 +85,7 @@ class Connection(HttpToolsProtocol):
             self.arm(max(self.timeout_keep_alive - idle, 1.0))
 
     def _drop(self) -> None:
-        """A client that does not read its answers would keep them here until they are sent."""
+        """Closes at once where answers are unread: they would stay in memory until the client reads them."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -96,7 +96,7 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
 
     def send_400_response(self, msg: str) -> None:
-        """The parser found that what came is no HTTP."""
+        """The parser calls this for data that is not HTTP."""
         self.refuse(InvalidRequest(msg))
 
     def refuse(self, error: RequestError) -> None:

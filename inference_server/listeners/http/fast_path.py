@@ -1,11 +1,11 @@
 """The fast path: an inference request goes from its bytes to its answer without ASGI, at a third of the cost.
 
-uvicorn stays the owner of the connection. Whatever is not plain goes its way, byte for byte, through ``app.App``: other
-paths, a model that is not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, heads that are long, requests that
-come several in one piece, answers that nobody reads. Both ways give the same answers.
+uvicorn still owns the connection. Every other request takes its usual way through ``app.App``, byte for byte: other
+paths, a model that is not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, long heads, several requests in one
+piece of data, answers that nobody reads. Both ways give the same answers.
 
-Clients send the same head again and again, so what a head says is remembered. It was read by the parser that uvicorn
-uses, with all its strictness, and from the same bytes it would read the same.
+Clients send the same head again and again, so parsed heads are cached. The parser is the one that uvicorn uses, with
+all its strictness.
 """
 
 import inspect
@@ -30,10 +30,10 @@ from inference_server.scheduling.workers import QueuedWork
 
 MAX_HEADS = 256
 MAX_FAST_HEAD_BYTES = 2048
-"""Bytes; MAX_HEADS of them and what they say take about a megabyte."""
+"""Longer heads take the usual way. MAX_HEADS cached ones, with their parsed form, take about a megabyte."""
 ALIGNMENT = 16
 JOIN_BYTES = 65536
-"""A longer body is not copied behind its head, but written after it."""
+"""A longer body is written after its head, not copied behind it."""
 
 _PADDING = bytes(ALIGNMENT)
 
@@ -53,7 +53,7 @@ _USED_OF_UVICORN = {
 
 
 def fits() -> bool:
-    """Whether this uvicorn has what the fast path stands on; if not, all requests have to go through ASGI."""
+    """Returns whether this uvicorn has the methods that the fast path builds on; else all requests go through ASGI."""
     return all(
         tuple(inspect.signature(vars(HttpToolsProtocol).get(name, fits)).parameters) == parameters
         for name, parameters in _USED_OF_UVICORN.items()
@@ -61,7 +61,7 @@ def fits() -> bool:
 
 
 class Head(NamedTuple):
-    """What the head of a plain POST says."""
+    """The parsed head of a plain POST."""
 
     path: str
     length: int
@@ -75,7 +75,7 @@ class Head(NamedTuple):
 
 
 class _Reading:
-    """Takes what the parser finds in one head."""
+    """Collects the parts of one head as the parser finds them."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -93,7 +93,7 @@ class _Reading:
 
 
 def read_head(data: bytes) -> Head | None:
-    """None for a head that is not plain. ``data`` ends with the empty line."""
+    """Returns None for a head that is not plain. ``data`` ends with the empty line."""
     reading = _Reading()
     parser = httptools.HttpRequestParser(reading)
     try:
@@ -133,24 +133,24 @@ def _head(data: bytes) -> Head | None:
 
 
 class FastPathConnection(Connection):
-    """One connection. At any time it is uvicorn's, or one request of its is in the fast path."""
+    """One connection. At any time uvicorn has it, or one of its requests is on the fast path."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._app: App = config.loaded_app
         self._between_messages = True
-        """Whether uvicorn's parser has seen the end of every message that it has seen the begin of."""
+        """True while uvicorn's parser has seen the end of every message of which it has seen the beginning."""
         self._head: Head | None = None
-        """Of the request whose body is still to come."""
+        """The head of the request whose body is still arriving."""
         self._model: FastModel | None = None
-        """The model of that request; no longer, as a connection must not keep one that is unloaded."""
+        """The model of that request. It is reset with the head: a connection must not keep a model that is unloaded."""
         self._chunks: list[bytes] = []
         self._missing = 0
         self._started = 0.0
         self._work: QueuedWork | None = None
-        """Of the request that is in work."""
+        """The request that is in work."""
         self._waiting: list[bytes] = []
-        """What came while one was."""
+        """Data that arrived meanwhile."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -252,7 +252,7 @@ class FastPathConnection(Connection):
             self._go_on()
 
     def _go_on(self) -> None:
-        """With what came behind the request that was just answered."""
+        """Takes the data that arrived behind the request that was just answered."""
         data = b"".join(self._waiting)
         self._waiting = []
         self.flow.resume_reading()

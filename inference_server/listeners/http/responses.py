@@ -1,4 +1,4 @@
-"""What goes back to an HTTP client."""
+"""Responses to an HTTP client."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
-    """A Struct, because one is made for each request."""
+    """The response to one request; a Struct, which is quick to make."""
 
     status: int
     body: bytes

@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 
 class Endpoint(Enum):
-    """What a path leads to."""
+    """The endpoints of the HTTP interface."""
 
     OPENAPI = auto()
     SERVER = auto()
