@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -111,5 +112,17 @@ def test_a_client_that_never_ends_its_request_does_not_hold_the_server(tmp_path:
         connection.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         assert server.get("/v2/health/live").status == 200
         server.terminate()
+        assert server.wait_end() == 0
+        connection.close()
+
+
+def test_a_second_interrupt_ends_the_server_at_once(tmp_path: Path) -> None:
+    with serving_process(artifacts.write_mlp(tmp_path), "--drain-seconds", "3600") as server:
+        connection = server.connect()
+        connection.sendall(b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert server.get("/v2/health/live").status == 200
+        server.process.send_signal(signal.SIGINT)
+        until_refused(server)
+        server.process.send_signal(signal.SIGINT)
         assert server.wait_end() == 0
         connection.close()
