@@ -36,6 +36,7 @@ from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX, CompressionReq
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import GOLDEN_FILE
+from edgemodel.plain import to_api
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
 TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
@@ -164,7 +165,7 @@ class _Pipeline:
             "evaluation": evaluated.to_json() if evaluated else None,
             "weightRange": weights.to_json(),
             "latency": _latency_json(latency),
-            "budget": {"limits": budget.to_json(), "checks": [check.to_json() for check in decision.checks]},
+            "budget": {"limits": budget.to_json(), "checks": to_api(decision.checks)},
             "hardware": runtime.hardware(),
             "libraries": _libraries((*LIBRARIES, *(TRAINING_LIBRARIES if self.space.program else ()))),
         }

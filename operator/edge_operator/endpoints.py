@@ -46,7 +46,7 @@ def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
     """
     return [
         {
-            "targets": [f"{pod.ip}:{revision.spec['serving']['port']}"],
+            "targets": [f"{pod.ip}:{revision.spec.serving.port}"],
             "labels": {
                 "job": "edgemodel-servers",
                 "pod": pod.name,

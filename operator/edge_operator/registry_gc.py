@@ -148,7 +148,7 @@ def delete(repository: Repository, digests: tuple[str, ...]) -> None:
 
 def in_use(cache: ClusterCache) -> ImagesInUse:
     """Returns what must not be deleted; of a model that has an unreadable object that is every image."""
-    references = {variant["image"] for _, revision in cache.all_revisions() for variant in revision.spec["variants"]}
+    references = {variant.image for _, revision in cache.all_revisions() for variant in revision.spec.variants}
     unreadable = {(namespace, model) for namespace, model in cache.unreadable_owners if model}
     repositories = frozenset(f"{namespace}/{model}" for namespace, model in cache.compressing() | unreadable)
     namespaces = frozenset(namespace for namespace, model in cache.unreadable_owners if not model)

@@ -1,13 +1,14 @@
 """Dataclasses as plain JSON values and back: each is written down once, where it is declared.
 
-A value keeps the names of its fields. What is read back is checked against the declared types, so that a message
-names the field that is wrong.
+A value keeps the names of its fields; in objects of the API server and in reports they are in camel case (``to_api``,
+``from_api``). What is read back is checked against the declared types, so that a message names the field that is wrong.
 """
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -40,7 +41,41 @@ def from_plain(kind: type[T], value: Any, where: str = "") -> T:
     return cast(T, _read(kind, value, where or "it"))
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
+def camel_case(name: str) -> str:
+    """Returns ``size_bytes`` as ``sizeBytes``."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def to_api(value: Any) -> Any:
+    """Returns ``value`` as an object of the API server has it: in camel case, without fields that say nothing.
+
+    None, and an empty value of a field with a default, say nothing.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        given = {field: getattr(value, field.name) for field in fields(value)}
+        return {camel_case(field.name): to_api(item) for field, item in given.items() if _says(field, item)}
+    if isinstance(value, Mapping):
+        return {key: to_api(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_api(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def from_api(kind: type[T], value: Any, where: str = "") -> T:
+    """Returns what ``to_api`` wrote as ``kind``. Fields that ``kind`` does not have are passed over.
+
+    Raises ValueError as ``from_plain`` does.
+    """
+    return cast(T, _read(kind, value, where or "it", api=True))
+
+
+def _says(field: Field[Any], value: Any) -> bool:
+    optional = field.default is not MISSING or field.default_factory is not MISSING
+    return value is not None and not (optional and isinstance(value, tuple | Mapping) and not value)
+
+
+def _read(kind: Any, value: Any, where: str, api: bool = False) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -48,18 +83,21 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if value is None and types.NoneType in arguments:
             return None
         (inner,) = (one for one in arguments if one is not types.NoneType)
-        return _read(inner, value, where)
+        return _read(inner, value, where, api)
     if is_dataclass(kind):
-        return _read_dataclass(kind, _typed(value, dict, where), where)
+        return _read_dataclass(kind, _typed(value, dict, where), where, api)
     if origin is tuple:
         items = _typed(value, list, where)
-        return tuple(_read(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(items))
+        return tuple(_read(arguments[0], item, f"{where}[{number}]", api) for number, item in enumerate(items))
     if origin in (dict, Mapping):
-        return {key: _read(arguments[1], item, f"{where}.{key}") for key, item in _typed(value, dict, where).items()}
+        members = _typed(value, dict, where)
+        return {key: _read(arguments[1], item, f"{where}.{key}", api) for key, item in members.items()}
     if origin is Literal:
         if value not in arguments:
             raise ValueError(f"{where} is {value!r}, want {' or '.join(map(repr, arguments))}")
         return value
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
     if kind is Decimal:
         try:
             return Decimal(_typed(value, str, where))
@@ -68,14 +106,18 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     return _typed(value, kind, where)
 
 
-def _read_dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
-    hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
-    if unknown := sorted(value.keys() - known.keys()):
+def _read_dataclass(kind: Any, value: dict[str, Any], where: str, api: bool) -> Any:
+    hints, known = get_type_hints(kind), {camel_case(one.name) if api else one.name: one for one in fields(kind)}
+    unknown = sorted(value.keys() - known.keys())
+    if unknown and not api:
         raise ValueError(f"{where} has no field {', '.join(unknown)}")
     needed = {name for name, one in known.items() if one.default is MISSING and one.default_factory is MISSING}
     if missing := sorted(needed - value.keys()):
         raise ValueError(f"{where} lacks {', '.join(missing)}")
-    return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    given = {name: one for name, one in known.items() if name in value}
+    return kind(
+        **{one.name: _read(hints[one.name], value[name], f"{where}.{name}", api) for name, one in given.items()}
+    )
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:

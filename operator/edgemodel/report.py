@@ -5,10 +5,12 @@ shortens the long texts instead, and never the facts.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgemodel.artifact import ONNX_RUNTIME
+from edgemodel.plain import from_api, to_api
+from edgemodel.verdict import CheckResult
 
 MAX_BYTES = 4096
 
@@ -26,52 +28,17 @@ class ArtifactReport:
     transfer_bytes: int
     """Compressed bytes of the model layer: what a node downloads that has the server already."""
     source_size_bytes: int
-    accuracy: str | None
+    accuracy: str | None = None
     """Decimal strings in 0..1, e.g. ``0.9132``."""
-    source_accuracy: str | None
-    sample_count: int
-    latency_milliseconds: str | None
+    source_accuracy: str | None = None
+    sample_count: int = 0
+    latency_milliseconds: str | None = None
     """Median of single-sample runs on the Job's machine, one thread; decimal string."""
-    source_latency_milliseconds: str | None
-    checks: tuple[dict[str, Any], ...] = ()
-    """``CheckResult.to_json`` of each budget."""
+    source_latency_milliseconds: str | None = None
+    checks: tuple[CheckResult, ...] = ()
+    """One of each limit of the budget."""
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads the model file on nodes."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "variant": self.variant,
-            "image": self.image,
-            "digest": self.digest,
-            "sizeBytes": self.size_bytes,
-            "transferBytes": self.transfer_bytes,
-            "sourceSizeBytes": self.source_size_bytes,
-            "accuracy": self.accuracy,
-            "sourceAccuracy": self.source_accuracy,
-            "sampleCount": self.sample_count,
-            "latencyMilliseconds": self.latency_milliseconds,
-            "sourceLatencyMilliseconds": self.source_latency_milliseconds,
-            "checks": list(self.checks),
-            "runtime": self.runtime,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "ArtifactReport":
-        return cls(
-            variant=value["variant"],
-            image=value["image"],
-            digest=value["digest"],
-            size_bytes=value["sizeBytes"],
-            transfer_bytes=value["transferBytes"],
-            source_size_bytes=value["sourceSizeBytes"],
-            accuracy=value.get("accuracy"),
-            source_accuracy=value.get("sourceAccuracy"),
-            sample_count=value.get("sampleCount", 0),
-            latency_milliseconds=value.get("latencyMilliseconds"),
-            source_latency_milliseconds=value.get("sourceLatencyMilliseconds"),
-            checks=tuple(value.get("checks", ())),
-            runtime=value.get("runtime", ONNX_RUNTIME),
-        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +59,7 @@ class Failed:
     reason: str
     message: str
     transient: bool
-    checks: tuple[dict[str, Any], ...] = ()
+    checks: tuple[CheckResult, ...] = ()
 
 
 Report = Published | Failed
@@ -115,36 +82,22 @@ def decode(data: str | bytes) -> Report | None:
     try:
         value = json.loads(data)
         if value["outcome"] == "Published":
-            artifacts = tuple(ArtifactReport.from_json(item) for item in value["artifacts"])
-            return Published(value["sourceDigest"], artifacts, value.get("converterDigest"))
-        return Failed(
-            reason=value["reason"],
-            message=value["message"],
-            transient=value["transient"],
-            checks=tuple(value.get("checks", ())),
-        )
+            return from_api(Published, value, "report")
+        return from_api(Failed, value, "report")
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _to_json(report: Report, longest: int) -> dict[str, Any]:
     if isinstance(report, Published):
-        artifacts = [artifact.to_json() for artifact in report.artifacts]
-        for artifact in artifacts:
-            artifact["checks"] = _shortened(artifact["checks"], longest)
-        converter = {"converterDigest": report.converter_digest} if report.converter_digest else {}
-        return {"outcome": "Published", "sourceDigest": report.source_digest, **converter, "artifacts": artifacts}
-    return {
-        "outcome": "Failed",
-        "reason": report.reason,
-        "message": shorten(report.message, longest),
-        "transient": report.transient,
-        "checks": _shortened(list(report.checks), longest),
-    }
+        artifacts = [replace(one, checks=_shortened(one.checks, longest)) for one in report.artifacts]
+        return {"outcome": "Published", **to_api(replace(report, artifacts=tuple(artifacts)))}
+    short = replace(report, message=shorten(report.message, longest), checks=_shortened(report.checks, longest))
+    return {"outcome": "Failed", **to_api(short)}
 
 
-def _shortened(checks: list[dict[str, Any]], longest: int) -> list[dict[str, Any]]:
-    return [{**check, "message": shorten(check["message"], longest)} for check in checks]
+def _shortened(checks: tuple[CheckResult, ...], longest: int) -> tuple[CheckResult, ...]:
+    return tuple(replace(check, message=shorten(check.message, longest)) for check in checks)
 
 
 def shorten(text: str, longest: int) -> str:

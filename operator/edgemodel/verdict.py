@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Verdict(StrEnum):
@@ -24,24 +23,3 @@ class CheckResult:
     sample_count: int
     message: str
     """Observed and limit with units, e.g. ``accuracy drops 3.0 %, limit 0.5 % (n = 2000)``."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "verdict": self.verdict.value,
-            "observed": self.observed,
-            "limit": self.limit,
-            "sampleCount": self.sample_count,
-            "message": self.message,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "CheckResult":
-        return cls(
-            name=value["name"],
-            verdict=Verdict(value["verdict"]),
-            observed=value["observed"],
-            limit=value["limit"],
-            sample_count=value["sampleCount"],
-            message=value["message"],
-        )

@@ -87,10 +87,10 @@ def model_spec(**changes: Any) -> dict[str, Any]:
     }
 
 
-def artifact_report(variant: str) -> ArtifactReport:
+def artifact_report(variant: str, image: str = f"vision/m@{DIGEST}") -> ArtifactReport:
     return ArtifactReport(
         variant=variant,
-        image=f"vision/m@{DIGEST}",
+        image=image,
         digest=DIGEST,
         size_bytes=100,
         transfer_bytes=60,
@@ -448,8 +448,8 @@ class Simulation:
                 self.jobs.pop(name, None)
                 self.preflights.pop(name, None)
             case RecordRevision(name, spec):
-                self.revisions.setdefault(name, Revision(name, f"uid-{name}", spec["fingerprint"], self.now, spec))
-                for variant in (item["name"] for item in spec["variants"]):
+                self.revisions.setdefault(name, Revision(name, f"uid-{name}", self.now, spec))
+                for variant in (item.name for item in spec.variants):
                     for either in (variant, puller_of(variant)):
                         self.pin_names[pin_key("vision", "m", name, either)] = (name, either)
             case StartPreflight(name, attempt):
@@ -464,7 +464,7 @@ class Simulation:
                 gone = self.revisions.pop(name, None)
                 for job in [s.name for s in self.preflights_started if s.revision.name == name]:
                     self.preflights.pop(job, None)
-                for variant in (item["name"] for item in gone.spec["variants"]) if gone is not None else ():
+                for variant in (item.name for item in gone.spec.variants) if gone is not None else ():
                     self.daemonsets -= {daemonset_name(name, variant), daemonset_name(name, puller_of(variant))}
             case EnsureDaemonSet(revision, variant):
                 self.daemonsets.add(daemonset_name(revision.name, variant))
@@ -529,8 +529,8 @@ class Simulation:
         wanted = {
             (node.name, revision.name, variant)
             for revision in self.revisions.values()
-            for item in revision.spec["variants"]
-            for variant in (item["name"], puller_of(item["name"]))
+            for item in revision.spec.variants
+            for variant in (item.name, puller_of(item.name))
             if daemonset_name(revision.name, variant) in self.daemonsets
             and pin_key("vision", "m", revision.name, variant) in node.pins
         }

@@ -162,7 +162,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         sample_count=evaluation.samples if evaluation else 0,
         latency_milliseconds=f"{latency.artifact.p50:.4g}" if latency else None,
         source_latency_milliseconds=f"{latency.source.p50:.4g}" if latency else None,
-        checks=tuple(check.to_json() for check in result.decision.checks),
+        checks=result.decision.checks,
         runtime=result.manifest.runtime,
     )
 
@@ -171,7 +171,7 @@ def _stopped(result: Compressed, *, several: bool) -> Failed:
     decision = result.decision
     assert decision.reason is not None
     message = f"variant {result.manifest.variant}: {decision.message}" if several else decision.message
-    return Failed(decision.reason, message, transient=False, checks=tuple(check.to_json() for check in decision.checks))
+    return Failed(decision.reason, message, transient=False, checks=decision.checks)
 
 
 def _decode(text: str | None) -> JobInput:

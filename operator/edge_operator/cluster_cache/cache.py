@@ -304,7 +304,7 @@ class ClusterCache:
         for key in {*self._store.kind("EdgeModel"), *self._unreadable_of}:
             model, revisions = self._model(key), self._store.owned(key, Revision)
             names = {revision.name for revision in revisions}
-            variants = {variant["name"] for revision in revisions for variant in revision.spec["variants"]}
+            variants = {variant.name for revision in revisions for variant in revision.spec.variants}
             if model is not None:
                 names |= revisions_in_status(model.status)
                 variants |= {variant.name for variant in model.spec.variants}

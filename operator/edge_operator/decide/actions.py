@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from edge_operator.decide.observation import Revision
+from edgemodel.revision import RevisionSpec
 from edgemodel.spec import EdgeModelSpec
 from edgemodel.verdict import Verdict
 
@@ -26,7 +27,7 @@ class RecordRevision:
     """Create the immutable EdgeModelRevision ``name``."""
 
     name: str
-    spec: dict[str, Any]
+    spec: RevisionSpec
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One pass for one EdgeModel: gather what the parts decide into a status to write and actions to take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from edge_operator.decide.status.conditions import Condition, NodeCounts
 from edge_operator.decide.status.steady_state import steady_state_conditions
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
+from edgemodel.plain import to_api
 from edgemodel.schema_version import SCHEMA_VERSION
 
 
@@ -155,7 +156,7 @@ def _status(
         "rejectedRevisions": _rejected(memory),
         "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
         "preflight": context.preflight.status,
-        "checks": [*(artifact.checks or _checks(artifact.revision)), *checks],
+        "checks": [*(to_api(artifact.checks) or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
         "rollout": progress,
         "conditions": words.merge_conditions(before, all_conditions, observation.generation, context.now),
@@ -243,16 +244,10 @@ def _rejected(memory: Memory) -> list[dict[str, Any]]:
 def _artifacts(revision: Revision | None) -> list[dict[str, Any]]:
     if revision is None:
         return []
-    return [
-        {
-            "variant": variant["name"],
-            "image": variant["image"],
-            **{key: value for key, value in variant["artifact"].items() if key != "checks"},
-        }
-        for variant in revision.spec["variants"]
-    ]
+    return [to_api(replace(variant.artifact, checks=())) for variant in revision.spec.variants]
 
 
 def _checks(revision: Revision | None) -> list[dict[str, Any]]:
-    variants = revision.spec["variants"] if revision is not None else []
-    return [check for variant in variants for check in variant["artifact"].get("checks", ())][: words.MAX_CHECKS]
+    variants = revision.spec.variants if revision is not None else ()
+    found = [to_api(check) for variant in variants for check in variant.artifact.checks]
+    return found[: words.MAX_CHECKS]

@@ -44,7 +44,7 @@ def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
     """One for each variant of each live revision; with Recreate a puller beside it."""
     wanted: Wanted = {}
     for revision in (found for name in live if (found := observation.revision(name)) is not None):
-        for variant in (item["name"] for item in revision.spec["variants"]):
+        for variant in (item.name for item in revision.spec.variants):
             wanted[daemonset_name(revision.name, variant)] = (revision, variant)
             if observation.spec.serving.strategy == "Recreate":
                 wanted[daemonset_name(revision.name, puller_of(variant))] = (revision, puller_of(variant))
@@ -56,11 +56,11 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
     have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
     actions: list[Action] = []
-    if any("shadowReplay" in revision.spec["serving"] for revision, _ in missing):
+    if any(revision.spec.serving.shadow_replay is not None for revision, _ in missing):
         actions.append(EnsureReplaySecret())
     actions += [EnsureDaemonSet(revision, variant) for revision, variant in missing]
     if wanted and serving is not None and not observation.service_name_conflict:
-        actions.append(EnsureService(serving.spec["serving"]["port"]))
+        actions.append(EnsureService(serving.spec.serving.port))
     actions.append(EnsureNetworkPolicies())
     return actions
 

@@ -10,6 +10,7 @@ from edge_operator.decide.measurement import Samples
 from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
 from edgemodel.report import Report
+from edgemodel.revision import RevisionSpec
 from edgemodel.spec import EdgeModelSpec
 
 
@@ -96,17 +97,20 @@ class PreflightJob:
 
 @dataclass(frozen=True)
 class Revision:
-    """An EdgeModelRevision; ``spec`` as the operator wrote it."""
+    """An EdgeModelRevision."""
 
     name: str
     uid: str
-    fingerprint: str
     created: datetime
-    spec: dict[str, Any]
+    spec: RevisionSpec
     verdict: str = ""
     """``status.verdict``; empty before there is one."""
     preflight: dict[str, Any] | None = None
     """``status.preflight``; None before there is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        return self.spec.fingerprint
 
 
 @dataclass(frozen=True)

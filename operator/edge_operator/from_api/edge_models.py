@@ -6,6 +6,7 @@ from typing import Any
 from edge_operator.decide.analysis import plan_checks
 from edge_operator.decide.observation import Revision
 from edge_operator.from_api.raw import Raw, parse_time
+from edgemodel.revision import parse_revision
 from edgemodel.schema_version import check_edge_model, check_revision
 from edgemodel.spec import EdgeModelSpec, parse_spec
 
@@ -45,21 +46,11 @@ def read_revision(raw: Raw) -> Revision:
     """Raises SchemaOutdated besides."""
     check_revision(raw)
     meta = raw["metadata"]
-    _check_revision(raw["spec"])
     return Revision(
         name=meta["name"],
         uid=meta["uid"],
-        fingerprint=raw["spec"]["fingerprint"],
         created=parse_time(meta["creationTimestamp"]),
-        spec=raw["spec"],
+        spec=parse_revision(raw["spec"]),
         verdict=(raw.get("status") or {}).get("verdict", ""),
         preflight=(raw.get("status") or {}).get("preflight"),
     )
-
-
-def _check_revision(spec: Raw) -> None:
-    """Raises KeyError or TypeError where the spec lacks what is read of every revision, its EdgeModel there or not."""
-    int(spec["serving"]["port"])
-    for variant in spec["variants"]:
-        str(variant["name"])
-        str(variant["image"])

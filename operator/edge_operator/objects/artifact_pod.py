@@ -3,6 +3,7 @@
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects.common import Object
 from edgemodel import serving
+from edgemodel.revision import RevisionVariant
 
 DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "50m", "memory": "96Mi"},
@@ -13,23 +14,22 @@ DEFAULT_RESOURCES: Object = {
 
 def image(observation: Observation, revision: Revision, variant: str) -> str:
     """By digest, from the registry as the nodes call it."""
-    return f"{observation.settings.registry_pull}/{_variant(revision, variant)['image']}"
+    return f"{observation.settings.registry_pull}/{_variant(revision, variant).image}"
 
 
 def resources(revision: Revision, variant: str) -> Object:
-    found: Object = _variant(revision, variant).get("resources") or DEFAULT_RESOURCES
-    return found
+    return _variant(revision, variant).resources or DEFAULT_RESOURCES
 
 
 def tuning(revision: Revision) -> list[Object]:
     """Variables; what is not there has the server's default."""
-    settings = revision.spec["serving"].get("tuning", {})
+    settings = revision.spec.serving.tuning
     return [{"name": serving.TUNING[setting], "value": str(value)} for setting, value in sorted(settings.items())]
 
 
 def tolerations(revision: Revision) -> list[Object]:
     """Returns the tolerations that the EdgeModel had when the revision was made."""
-    return list(revision.spec["serving"].get("tolerations", ()))
+    return list(revision.spec.serving.tolerations)
 
 
 def pull_secrets(observation: Observation) -> list[Object]:
@@ -38,6 +38,5 @@ def pull_secrets(observation: Observation) -> list[Object]:
     return [{"name": name} for name in names]
 
 
-def _variant(revision: Revision, name: str) -> Object:
-    found: Object = next(item for item in revision.spec["variants"] if item["name"] == name)
-    return found
+def _variant(revision: Revision, name: str) -> RevisionVariant:
+    return next(item for item in revision.spec.variants if item.name == name)

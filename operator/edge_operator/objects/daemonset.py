@@ -16,6 +16,7 @@ from edgemodel.names import (
     pin_key,
     replay_secret_name,
 )
+from edgemodel.revision import RevisionServing
 
 PRE_STOP_SECONDS = 5
 """An old pod still gets new connections for up to about two seconds after its pin is gone."""
@@ -78,13 +79,13 @@ def _puller(observation: Observation, revision: Revision, variant: str) -> Objec
 
 
 def _server(observation: Observation, revision: Revision, variant: str) -> Object:
-    spec = revision.spec
-    port: Object = {"name": "http", "containerPort": spec["serving"]["port"], "protocol": "TCP"}
-    if "hostPort" in spec["serving"]:
-        port["hostPort"] = spec["serving"]["hostPort"]
+    settings = revision.spec.serving
+    port: Object = {"name": "http", "containerPort": settings.port, "protocol": "TCP"}
+    if settings.host_port is not None:
+        port["hostPort"] = settings.host_port
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
-    objective = spec["serving"].get("latencyObjectiveMilliseconds")
+    objective = settings.latency_objective_milliseconds
     return {
         "name": "server",
         "image": artifact_pod.image(observation, revision, variant),
@@ -96,10 +97,10 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.REVISION, "value": revision.name},
             {"name": serving.VARIANT, "value": variant},
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-            {"name": serving.PORT, "value": str(spec["serving"]["port"])},
+            {"name": serving.PORT, "value": str(settings.port)},
             *([{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": objective}] if objective else []),
             *artifact_pod.tuning(revision),
-            *_replay(observation, spec["serving"]),
+            *_replay(observation, settings),
         ],
         "resources": artifact_pod.resources(revision, variant),
         "securityContext": RESTRICTED_CONTAINER,
@@ -110,19 +111,19 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
     }
 
 
-def _replay(observation: Observation, settings: Object) -> list[Object]:
+def _replay(observation: Observation, settings: RevisionServing) -> list[Object]:
     """What a server remembers, whom it asks what was asked before it, and what both show each other.
 
     Where somebody has deleted the Secret, servers start without it, and replay nothing.
     """
-    if "shadowReplay" not in settings:
+    if settings.shadow_replay is None:
         return []
     token = {"name": replay_secret_name(observation.name), "key": REPLAY_TOKEN_KEY, "optional": True}
     return [
-        {"name": serving.SHADOW_REPLAY_MAX_REQUESTS, "value": str(settings["shadowReplay"]["maxRequests"])},
+        {"name": serving.SHADOW_REPLAY_MAX_REQUESTS, "value": str(settings.shadow_replay.max_requests)},
         {
             "name": serving.SHADOW_REPLAY_FROM,
-            "value": f"http://{observation.name}.{observation.namespace}:{settings['port']}",
+            "value": f"http://{observation.name}.{observation.namespace}:{settings.port}",
         },
         {"name": serving.SHADOW_REPLAY_TOKEN, "valueFrom": {"secretKeyRef": token}},
     ]

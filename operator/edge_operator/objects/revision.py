@@ -1,13 +1,12 @@
 """The EdgeModelRevision: what was made and what serves it. Immutable; its DaemonSets belong to it."""
 
-from typing import Any
-
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
 from edgemodel.names import API_VERSION
+from edgemodel.revision import RevisionSpec
 
 
-def revision(observation: Observation, name: str, spec: dict[str, Any]) -> Object:
+def revision(observation: Observation, name: str, spec: RevisionSpec) -> Object:
     return {
         "apiVersion": API_VERSION,
         "kind": "EdgeModelRevision",
@@ -15,5 +14,5 @@ def revision(observation: Observation, name: str, spec: dict[str, Any]) -> Objec
             **metadata(observation.namespace, name, observation.name, "revision"),
             "ownerReferences": owned_by("EdgeModel", observation.name, observation.uid),
         },
-        "spec": spec,
+        "spec": spec.to_json(),
     }

@@ -36,6 +36,7 @@ from edgemodel.digest import digest_of, digest_of_file
 from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from edgemodel.progress import StepBegun
 from edgemodel.report import ArtifactReport, Failed, Published
+from edgemodel.verdict import CheckResult, Verdict
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -452,7 +453,7 @@ def test_a_task_that_cannot_be_read_is_stalled(tmp_path: Path, text: str) -> Non
 
 
 def artifact_report(variant: str, message: str) -> ArtifactReport:
-    check = {"name": "a", "verdict": "Pass", "observed": "1", "limit": "2", "sampleCount": 1, "message": message}
+    check = CheckResult("a", Verdict.PASS, "1", "2", 1, message)
     digest = digest_of(variant.encode())
     return ArtifactReport(variant, f"ns/model@{digest}", digest, 1, 1, 1, "0.9", "0.9", 1, "1", "1", (check,) * 3)
 

@@ -21,6 +21,7 @@ from edgemodel.names import (
     pin_key,
 )
 from edgemodel.progress import StepBegun
+from tests.support.revisions import revision_spec
 from tests.support.simulation import SETTINGS, model_spec
 
 STEP = StepBegun("quantize", "QuantizeDynamic", 1, 4)
@@ -48,7 +49,7 @@ def revision(name: str, version: int) -> dict[str, Any]:
         "EdgeModelRevision",
         name,
         version,
-        spec={"schemaVersion": 2, "fingerprint": "f", "variants": [], "serving": {"port": 8080}},
+        spec=revision_spec(),
     )
 
 
@@ -213,8 +214,7 @@ def test_a_service_without_our_label_takes_the_name_until_it_is_gone() -> None:
 
 
 def served_revision(version: int) -> dict[str, Any]:
-    spec = {"schemaVersion": 2, "fingerprint": "f", "variants": [], "serving": {"port": 9000}}
-    return raw("EdgeModelRevision", "m-1", version, spec=spec)
+    return raw("EdgeModelRevision", "m-1", version, spec=revision_spec(port=9000))
 
 
 def test_prometheus_is_told_of_every_server_by_what_the_cluster_knows_of_it() -> None:

@@ -128,7 +128,7 @@ def test_a_revision_says_which_converter_made_it_of_what_and_what_that_wrote() -
     made = simulation("registry.example/vision/")
     made.run(30)
     (revision,) = made.revisions.values()
-    assert revision.spec["source"] == {
+    assert revision.spec.to_json()["source"] == {
         "uri": f"oci://registry.example/weights@{DIGEST}",
         "digest": DIGEST,
         "format": "Safetensors",
@@ -147,7 +147,7 @@ def test_artifacts_that_serve_again_keep_what_their_converter_wrote() -> None:
     made.change(serving={"port": 9090})
     made.run(30)
     first, second = made.revisions.values()
-    assert second.spec["source"] == first.spec["source"]
+    assert second.spec.source == first.spec.source
     assert len(made.jobs_started) == 1
 
 

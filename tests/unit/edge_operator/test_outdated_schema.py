@@ -74,8 +74,10 @@ class Upgraded:
         self._store_nodes()
         self.store_model(user, drop_marks=drop_marks)
         for revision in self.before.revisions.values():
-            spec = {key: value for key, value in revision.spec.items() if not (drop_marks and key == "schemaVersion")}
-            self.server.store(objects.revision(self.before.observe(), revision.name, spec))
+            made = objects.revision(self.before.observe(), revision.name, revision.spec)
+            if drop_marks:
+                del made["spec"]["schemaVersion"]
+            self.server.store(made)
             for variant in ("default",):
                 self.server.store(objects.daemonset(self.before.observe(), revision, variant))
         queue: WorkQueue[Key] = WorkQueue()

@@ -44,6 +44,7 @@ from edgemodel.names import (
     checkpoint_tag,
 )
 from tests.support.registry import program
+from tests.support.revisions import revision_spec
 from tests.support.simulation import SETTINGS
 from tests.unit.chart import registry_program
 
@@ -116,8 +117,7 @@ class Bench:
         return push_artifact(self.repository("vision/defects"), {"state": file}, artifact_type=kind, tag=tag).digest
 
     def see_revision(self, name: str, digest: str) -> dict[str, Any]:
-        variants = [{"name": "default", "image": f"vision/defects@{digest}"}]
-        spec = {"schemaVersion": 2, "fingerprint": "f", "variants": variants, "serving": {"port": 8080}}
+        spec = revision_spec({"default": f"vision/defects@{digest}"})
         raw = self._raw(API_VERSION, "EdgeModelRevision", name) | {"spec": spec}
         self.cache.see(raw)
         return raw

@@ -19,6 +19,7 @@ from edge_operator.work_queue import WorkQueue
 from edgemodel import reasons
 from edgemodel.names import API_VERSION, LABEL_MODEL, deferral_key, pin_key, puller_of
 from tests.support import kstatus
+from tests.support.revisions import revision_spec
 from tests.support.simulation import SETTINGS, model_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,14 +45,12 @@ def model(name: str = "m", version: int = 1, **status: Any) -> dict[str, Any]:
 
 
 def revision(name: str = "m-1", version: int = 1, model: str = "m", **spec: Any) -> dict[str, Any]:
-    variants = [{"name": "fast", "image": f"vision/{model}@{IMAGE}"}]
-    serving = {"port": 8080}
     return raw(
         "EdgeModelRevision",
         name,
         version,
         model,
-        spec={"schemaVersion": 2, "fingerprint": "f", "variants": variants, "serving": serving, **spec},
+        spec=revision_spec({"fast": f"vision/{model}@{IMAGE}"}) | spec,
     )
 
 
@@ -149,9 +148,9 @@ def test_the_status_of_a_suspended_model_names_object_and_cure_and_keeps_the_res
     assert conditions["Available"] == available
     assert (conditions["Ready"]["status"], conditions["Stalled"]["status"]) == ("False", "True")
     assert conditions["Stalled"]["reason"] == reasons.OBJECT_UNREADABLE
-    assert conditions["Stalled"]["message"].startswith(
-        "EdgeModelRevision vision/m-1 cannot be read: serving is missing; run"
-    )
+    message = conditions["Stalled"]["message"]
+    assert message.startswith("EdgeModelRevision vision/m-1 cannot be read: spec lacks ")
+    assert "serving, source, specHash; run" in message
     assert kstatus.compute({"metadata": {"generation": 1}, "status": status}) == kstatus.FAILED
 
 

@@ -199,7 +199,7 @@ def test_its_revision_says_what_runs_it_and_reaches_every_node(monkeypatch: pyte
     world.run(400)
     assert world.ready_reason() == reasons.SERVING
     (revision,) = [revision for revision in world.observe().revisions if revision.name == world.target()]
-    assert [variant["artifact"]["runtime"] for variant in revision.spec["variants"]] == ["Tiny"]
+    assert [variant.artifact.runtime for variant in revision.spec.variants] == ["Tiny"]
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 
 

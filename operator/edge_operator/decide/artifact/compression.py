@@ -4,7 +4,7 @@ A compression's memory is its Job: a failed one stays until the spec changes, an
 tries again. Its success is remembered by the EdgeModelRevision that is recorded from its report.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,17 @@ from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.names import short_hash
 from edgemodel.report import ArtifactReport, Published
-from edgemodel.schema_version import SCHEMA_VERSION
+from edgemodel.revision import (
+    RevisionConverter,
+    RevisionFile,
+    RevisionServing,
+    RevisionSource,
+    RevisionSpec,
+    RevisionVariant,
+    ShadowReplay,
+    StatefulInput,
+)
+from edgemodel.verdict import CheckResult
 
 MAX_UNEXPLAINED_ATTEMPTS = 3
 """A Job that ends without a report (a lost node, a bug) is tried this often before a person is asked."""
@@ -35,7 +45,16 @@ class Artifact:
     stalled: bool = False
     actions: tuple[Action, ...] = ()
     wake_at: datetime | None = None
-    checks: tuple[dict[str, Any], ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceMade:
+    """What a compression Job found out of its source."""
+
+    digest: str
+    converter_digest: str | None
+    """Digest of the file that the converter wrote; None where there is no converter."""
 
 
 def target_name(observation: Observation) -> str:
@@ -47,7 +66,7 @@ def target_name(observation: Observation) -> str:
     first = _first_name(observation)
     made = sorted((r for r in observation.revisions if _is_for_spec(observation, r)), key=lambda r: (r.created, r.name))
     if observation.settings.upgrade_servers:
-        newest = [r for r in made if r.spec["serverImage"] == observation.settings.server_image]
+        newest = [r for r in made if r.spec.server_image == observation.settings.server_image]
         if made and not newest:
             return _next_name(observation)
         made = newest
@@ -69,16 +88,14 @@ def _next_name(observation: Observation) -> str:
 
 
 def _is_for_spec(observation: Observation, revision: Revision) -> bool:
-    """Those of older operators do not say it, but are named after it."""
-    wanted = observation.spec.revision_hash
-    return bool(revision.spec.get("specHash", revision.name.rpartition("-")[2]) == wanted)
+    return revision.spec.spec_hash == observation.spec.revision_hash
 
 
 def _job_prefix(observation: Observation) -> str:
     """The name of a Job without its attempt: another one where the same artifacts are to be put on another server."""
     attempt, server = observation.spec.attempt_hash, observation.settings.server_image
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.request.fingerprint]
-    if observation.settings.upgrade_servers and any(twin.spec["serverImage"] != server for twin in twins):
+    if observation.settings.upgrade_servers and any(twin.spec.server_image != server for twin in twins):
         attempt = short_hash(f"{attempt}/{server}")
     return f"{observation.name}-{attempt}-"
 
@@ -97,12 +114,13 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
         return Artifact(None, reasons.ROLLED_BACK, message, True, _delete_jobs_but(observation, prefix))
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.request.fingerprint]
     if observation.settings.upgrade_servers:
-        twins = [r for r in twins if r.spec["serverImage"] == observation.settings.server_image]
+        twins = [r for r in twins if r.spec.server_image == observation.settings.server_image]
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))
-        made = twin.spec
-        spec = revision_spec(observation, made["source"], made["variants"], made["serverImage"])
-        record = RecordRevision(name, spec)
+        made, converter = twin.spec, twin.spec.source.converter
+        source = SourceMade(made.source.digest, converter.digest if converter is not None else None)
+        artifacts = {variant.name: variant.artifact for variant in made.variants}
+        record = RecordRevision(name, revision_spec(observation, source, artifacts, made.server_image))
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
     return _compress(observation, name, prefix, now)
 
@@ -129,11 +147,11 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
         message = f"Job {job.name} runs (attempt {job.attempt}){waits}{begun}"
         return Artifact(None, reasons.COMPRESSING, message, actions=others)
     if job.succeeded and isinstance(job.report, Published):
-        reports = {report.variant: report for report in job.report.artifacts}
-        variants = [_artifact_json(reports[variant.name]) for variant in observation.spec.variants]
+        artifacts = {report.variant: report for report in job.report.artifacts}
+        source = SourceMade(job.report.source_digest, job.report.converter_digest)
         # The chart may name another server by now than when the Job began.
         server = job.server_image or observation.settings.server_image
-        record = RecordRevision(name, revision_spec(observation, _source_made(job.report), variants, server))
+        record = RecordRevision(name, revision_spec(observation, source, artifacts, server))
         return Artifact(None, reasons.PUBLISHED, "artifacts are published", actions=(*others, record))
     return _after_failure(job, now, start, others)
 
@@ -151,7 +169,7 @@ def _after_failure(job: CompressionJob, now: datetime, start: Any, others: tuple
     return Artifact(None, reason, text, actions=others, wake_at=job.ended + delay)
 
 
-def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[dict[str, Any], ...]]:
+def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[CheckResult, ...]]:
     """(reason, message, transient, checks) of a Job that ended without an artifact."""
     report = job.report
     if report is not None and not isinstance(report, Published):
@@ -167,81 +185,63 @@ def _delete_jobs_but(observation: Observation, prefix: str) -> tuple[DeleteJob, 
     return tuple(DeleteJob(j.name) for j in observation.jobs if not j.name.startswith(prefix) and not j.deleting)
 
 
-def _source_made(report: Published) -> dict[str, Any]:
-    """What a report knows of the source, as it stands in a revision."""
-    converter = {"converter": {"digest": report.converter_digest}} if report.converter_digest else {}
-    return {"digest": report.source_digest, **converter}
-
-
 def revision_spec(
-    observation: Observation, made_of: dict[str, Any], variants: list[dict[str, Any]], server_image: str
-) -> dict[str, Any]:
-    """The immutable spec of the target: what was asked for, what came out, what serves it.
+    observation: Observation, made: SourceMade, artifacts: Mapping[str, ArtifactReport], server_image: str
+) -> RevisionSpec:
+    """Returns the immutable spec of the target: what was asked for, what came out, and all that a node runs.
 
-    ``made_of`` is the source of a revision, or what the Job knows of it: digests. ``variants`` carry name, image and
-    artifact; steps, selectors and resources come from the EdgeModel. ``server_image`` is what the artifacts lie on.
+    ``artifacts`` are by variant; steps, selectors and resources come from the EdgeModel. ``server_image`` is what the
+    artifacts lie on.
     """
-    spec, request, given = observation.spec, observation.spec.request, observation.spec.request.source
-    made = {variant["name"]: variant for variant in variants}
-    steps = {recipe.variant: list(recipe.steps) for recipe in request.recipes}
-    datasets = {use: _source_json(source) for use, source in request.datasets.items()}
-    source: dict[str, Any] = {"uri": given.uri, "digest": made_of["digest"], "format": given.format}
-    if given.converter is not None:
-        source["converter"] = {**given.converter.to_json(), **made_of.get("converter", {})}
-    if given.stateful_inputs:
-        stateful = given.stateful_inputs.items()
-        source["statefulInputs"] = [{"input": taken, "output": output} for taken, output in stateful]
-    serving: dict[str, Any] = {"port": spec.serving.port, "strategy": spec.serving.strategy}
-    if spec.serving.host_port is not None:
-        serving["hostPort"] = spec.serving.host_port
-    if spec.serving.tuning:
-        serving["tuning"] = spec.serving.tuning
-    if spec.tolerations:
-        serving["tolerations"] = list(spec.tolerations)
-    objective = latency_edge(spec.analysis)
-    if objective is not None:
-        # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
-        serving["latencyObjectiveMilliseconds"] = f"{1000 * objective:.10g}"
-    if spec.serving.shadow_replay_max_requests:
-        serving["shadowReplay"] = {"maxRequests": spec.serving.shadow_replay_max_requests}
-    return {
-        "schemaVersion": SCHEMA_VERSION,
-        "model": observation.name,
-        "specHash": spec.revision_hash,
-        "fingerprint": request.fingerprint,
-        "retryToken": spec.rollout.retry_token,
-        "source": source,
-        "datasets": datasets,
-        **({"teacher": {**_source_json(teacher), "format": teacher.format}} if (teacher := request.teacher) else {}),
-        "variants": [
-            {
-                "name": variant.name,
-                "steps": steps[variant.name],
-                "nodeSelector": variant.node_selector,
-                "resources": variant.resources,
-                "image": made[variant.name]["image"],
-                "artifact": made[variant.name]["artifact"],
-            }
+    spec, request = observation.spec, observation.spec.request
+    steps = {recipe.variant: recipe.steps for recipe in request.recipes}
+    replay, objective = spec.serving.shadow_replay_max_requests, latency_edge(spec.analysis)
+    return RevisionSpec(
+        model=observation.name,
+        spec_hash=spec.revision_hash,
+        fingerprint=request.fingerprint,
+        retry_token=spec.rollout.retry_token,
+        source=_source(request.source, made),
+        datasets={use: RevisionFile(source.uri, source.digest) for use, source in request.datasets.items()},
+        teacher=_teacher(request.teacher),
+        variants=tuple(
+            RevisionVariant(
+                name=variant.name,
+                steps=steps[variant.name],
+                node_selector=variant.node_selector,
+                resources=variant.resources,
+                artifact=artifacts[variant.name],
+            )
             for variant in spec.variants
-        ],
-        "serverImage": server_image,
-        "serving": serving,
-    }
+        ),
+        server_image=server_image,
+        serving=RevisionServing(
+            port=spec.serving.port,
+            strategy=spec.serving.strategy,
+            host_port=spec.serving.host_port,
+            tuning=spec.serving.tuning,
+            shadow_replay=ShadowReplay(replay) if replay else None,
+            tolerations=spec.tolerations,
+            # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
+            latency_objective_milliseconds=f"{1000 * objective:.10g}" if objective is not None else None,
+        ),
+    )
 
 
-def _artifact_json(report: ArtifactReport) -> dict[str, Any]:
-    value = report.to_json()
-    image = value.pop("image")
-    checks = value.pop("checks")
-    artifact = {key: item for key, item in value.items() if item is not None and key != "variant"}
-    return {"name": report.variant, "image": image, "artifact": {**artifact, "checks": checks}}
+def _source(source: Source, made: SourceMade) -> RevisionSource:
+    converter = None
+    if source.converter is not None:
+        asked = source.converter
+        converter = RevisionConverter(asked.image, asked.args, asked.writes, made.converter_digest)
+    stateful = tuple(StatefulInput(taken, given) for taken, given in source.stateful_inputs.items())
+    return RevisionSource(source.uri, made.digest, source.format, converter, stateful)
 
 
-def _source_json(source: Source) -> dict[str, Any]:
-    return {"uri": source.uri, **({"digest": source.digest} if source.digest else {})}
+def _teacher(teacher: Source | None) -> RevisionFile | None:
+    return RevisionFile(teacher.uri, teacher.digest, teacher.format) if teacher is not None else None
 
 
 def _published(revision: Revision) -> str:
-    artifacts = [variant["artifact"] for variant in revision.spec["variants"]]
-    sizes = ", ".join(f"{a['sourceSizeBytes']} -> {a['sizeBytes']} bytes" for a in artifacts)
+    artifacts = [variant.artifact for variant in revision.spec.variants]
+    sizes = ", ".join(f"{one.source_size_bytes} -> {one.size_bytes} bytes" for one in artifacts)
     return f"{revision.name}: {sizes}"

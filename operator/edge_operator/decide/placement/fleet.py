@@ -56,7 +56,7 @@ class Fleet:
         names = {revision.name for revision in observation.revisions} | rejected | ({stable} if stable else set())
         variants = {variant.name for variant in observation.spec.variants}
         own = {
-            revision.name: tuple((item["name"], item.get("nodeSelector") or {}) for item in revision.spec["variants"])
+            revision.name: tuple((item.name, item.node_selector) for item in revision.spec.variants)
             for revision in observation.revisions
         }
         others = {name: items for name, items in own.items() if {variant for variant, _ in items} != variants}

@@ -1,0 +1,123 @@
+"""The spec of an EdgeModelRevision: what was asked for, what came out, and all that a node runs.
+
+It is immutable: what a node runs is read from it alone and never from today's spec, which may be the candidate's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgemodel.plain import from_api, to_api
+from edgemodel.report import ArtifactReport
+from edgemodel.schema_version import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class RevisionConverter:
+    image: str
+    args: tuple[str, ...]
+    writes: str
+    digest: str | None = None
+    """Digest of the file that it wrote."""
+
+
+@dataclass(frozen=True)
+class StatefulInput:
+    """A state input of the model, and the output that feeds it."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class RevisionSource:
+    uri: str
+    digest: str
+    """Digest of the OCI manifest for ``oci://``, otherwise of the file."""
+    format: str
+    converter: RevisionConverter | None = None
+    stateful_inputs: tuple[StatefulInput, ...] = ()
+
+
+@dataclass(frozen=True)
+class RevisionFile:
+    """A data set that the compression Job read, or the teacher, which has a format."""
+
+    uri: str
+    digest: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class RevisionVariant:
+    name: str
+    steps: tuple[dict[str, Any], ...]
+    node_selector: dict[str, str]
+    resources: dict[str, Any]
+    artifact: ArtifactReport
+
+    @property
+    def image(self) -> str:
+        """Repository path and digest without a host."""
+        return self.artifact.image
+
+
+@dataclass(frozen=True)
+class ShadowReplay:
+    max_requests: int
+    """The number of recent requests that a server remembers, from 1."""
+
+
+@dataclass(frozen=True)
+class RevisionServing:
+    port: int
+    strategy: str
+    host_port: int | None = None
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """By the keys of ``serving.TUNING``; a server uses its defaults for those that are left out."""
+    shadow_replay: ShadowReplay | None = None
+    tolerations: tuple[dict[str, Any], ...] = ()
+    latency_objective_milliseconds: str | None = None
+    """The latency that analysis judged by when the revision was made, a decimal string; None: no check had one."""
+
+
+@dataclass(frozen=True)
+class RevisionSpec:
+    model: str
+    spec_hash: str
+    """``EdgeModelSpec.revision_hash`` of the spec that it was made for."""
+    fingerprint: str
+    retry_token: str
+    source: RevisionSource
+    datasets: dict[str, RevisionFile]
+    variants: tuple[RevisionVariant, ...]
+    """Ends with the default variant."""
+    server_image: str
+    """The image that the artifacts were put on."""
+    serving: RevisionServing
+    teacher: RevisionFile | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the ``spec`` of the object, with the version of its schema."""
+        value: dict[str, Any] = {"schemaVersion": SCHEMA_VERSION, **to_api(self)}
+        for variant in value["variants"]:
+            artifact = variant["artifact"]
+            del artifact["variant"]
+            variant["image"] = artifact.pop("image")
+        return value
+
+
+def parse_revision(value: Mapping[str, Any]) -> RevisionSpec:
+    """Returns what ``RevisionSpec.to_json`` wrote. Raises ValueError, which names the field, for anything else."""
+    variants = value.get("variants")
+    if isinstance(variants, list):
+        value = {**value, "variants": [_with_whole_artifact(variant) for variant in variants]}
+    return from_api(RevisionSpec, value, "spec")
+
+
+def _with_whole_artifact(variant: Any) -> Any:
+    """Returns ``variant`` with its name and image in its artifact, too, where an ArtifactReport has them."""
+    if not isinstance(variant, Mapping) or not isinstance(variant.get("artifact"), Mapping):
+        return variant
+    named = {"variant": variant.get("name"), "image": variant.get("image")}
+    return {**variant, "artifact": {**named, **variant["artifact"]}}
