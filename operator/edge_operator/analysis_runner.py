@@ -29,7 +29,7 @@ class AnalysisRunner:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
-        """For ever."""
+        """Looks every LOOK_SECONDS, until it is cancelled."""
         while True:
             self.look()
             await asyncio.sleep(LOOK_SECONDS)
@@ -52,7 +52,7 @@ class AnalysisRunner:
         self._running.pop(key, None)
 
     def _is_due(self, key: Key, plan: MeasurementPlan) -> bool:
-        """Also at once when another wave began."""
+        """Tells whether the interval is over, or another wave has begun."""
         asked, before = self._asked.get(key, (float("-inf"), None))
         same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
         return not same_wave or time.monotonic() - asked >= plan.interval.total_seconds()

@@ -1,4 +1,4 @@
-"""The only speaker to Prometheus: asks for what a plan needs, a handful of queries whatever the size of the fleet."""
+"""The only package that talks to Prometheus: a handful of queries for a plan, whatever the size of the fleet."""
 
 from edge_operator.prometheus.client import Prometheus, PrometheusError, PrometheusSettings
 from edge_operator.prometheus.measure import measure

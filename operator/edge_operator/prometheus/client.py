@@ -1,4 +1,4 @@
-"""One client of Prometheus' HTTP API: bounded in time and size, with whatever credentials its Secret holds."""
+"""A client of Prometheus' HTTP API: bounded in time and size, with the credentials that its Secret holds."""
 
 import json
 import ssl
@@ -47,7 +47,7 @@ class Prometheus:
     def __init__(self, settings: PrometheusSettings) -> None:
         self.settings = settings
         self.ahead = timedelta()
-        """By how much Prometheus' clock, as it last said, is ahead of ours; nobody keeps the clocks of boards right."""
+        """How far Prometheus' clock, by its last answer, is ahead of ours: the clocks of boards are often wrong."""
         self._session: aiohttp.ClientSession | None = None
         self._tls: tuple[tuple[float, ...], ssl.SSLContext] | None = None
 
@@ -61,7 +61,7 @@ class Prometheus:
         await self._session.close()
 
     async def vector(self, query: str, at: datetime) -> list[Sample]:
-        """The instant vector of ``query`` at ``at`` by our clock; a scalar is one sample without labels.
+        """Returns the instant vector of ``query`` at ``at`` by our clock; a scalar is one sample without labels.
 
         Raises PrometheusError.
         """
@@ -87,7 +87,7 @@ class Prometheus:
             raise PrometheusError(f"{self.settings.url}: {what}") from error
 
     def learn_clock(self, date: str | None) -> None:
-        """From the Date of an answer."""
+        """Sets ``ahead`` from the Date of an answer."""
         if date is None:
             return
         try:
@@ -118,7 +118,7 @@ class Prometheus:
             raise PrometheusError(f"the Secret's {name} cannot be read: {error}") from error
 
     def _context(self) -> ssl.SSLContext | bool:
-        """The system's authorities, or the Secret's. Raises PrometheusError when its certificates are no such."""
+        """Returns the Secret's certificates; True: the system's. Raises PrometheusError when they cannot be used."""
         folder = self.settings.credentials
         files = [folder / name for name in ("ca.crt", "tls.crt", "tls.key") if folder and (folder / name).exists()]
         if folder is None or not files:
@@ -146,7 +146,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _data(status: int, body: bytes) -> dict[str, Any]:
-    """Of a successful answer. Raises PrometheusError, ValueError for what is not Prometheus' JSON."""
+    """Returns the data of an answer. Raises PrometheusError for a refusal, ValueError for anything but JSON."""
     if status in (401, 403):
         raise PrometheusError(f"Prometheus answered {status}: give it credentials (chart value prometheus.secretRef)")
     if 300 <= status < 400:

@@ -1,4 +1,4 @@
-"""From a plan to samples: asks all that the plan's series want to know, at the same moment."""
+"""Carries out a MeasurementPlan: asks for all of its series at the same moment, and reads the answers."""
 
 import asyncio
 from collections import defaultdict

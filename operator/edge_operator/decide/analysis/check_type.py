@@ -1,4 +1,4 @@
-"""What a type of check is: all that the manifest, Prometheus and the judge need to know of it, in one value.
+"""The type of a check: one value with all that the manifest, Prometheus and the judge need to know of it.
 
 ``crds/generated.py`` makes the schema from ``settings`` and ``constraints``; the operator parses by ``settings``, asks
 Prometheus for ``series``, and judges by ``judge``. Nothing else knows which types there are.
@@ -28,7 +28,7 @@ class Constraint(NamedTuple):
 class CheckType(Generic[RuleT]):
     type: str
     doc: str
-    """One or two sentences for ``kubectl explain`` of ``type``."""
+    """The sentences that ``kubectl explain`` has for ``type``."""
     settings: Mapping[str, Setting]
     parse: Callable[[Settings], RuleT]
     """Returns the rule that resolved settings mean. The schema has let them through."""
@@ -37,26 +37,26 @@ class CheckType(Generic[RuleT]):
     fails_with: Reason
     """Why a candidate is rolled back, as conditions and events say it."""
     series: tuple[Series, ...] = ()
-    """What Prometheus is asked for; ``judge`` finds the samples in its evidence."""
+    """The series that Prometheus is asked for; ``judge`` finds their samples in its evidence."""
     query: Callable[[RuleT], str] | None = None
     """Returns a query of the user's own; ``judge`` finds its number in ``evidence.answers``, by the check's name."""
     per_variant: bool = True
-    """Whether each variant is judged by itself; otherwise all nodes are, together."""
+    """True: each variant is judged by itself. False: all nodes are judged together."""
     statistical: bool = False
-    """Whether it can fail by chance: such checks share ``ALPHA``."""
+    """True: chance alone can make it fail, so it gets its share of ``ALPHA``."""
     latency_edge: Callable[[RuleT], float | None] | None = None
     """Returns a duration in seconds that the servers' histogram must tell exactly; None where there is none."""
     settings_doc: str = ""
-    """What ``kubectl explain`` says of the settings together."""
+    """The sentences that ``kubectl explain`` has for the settings together."""
     constraints: tuple[Constraint, ...] = ()
     required: tuple[str, ...] = ()
     """Settings without which there is no check."""
     needs: str = ""
-    """What a check needs whose settings are left out, in words; where ``required`` names some."""
+    """The words for what a check lacks whose settings are left out; empty where none is required."""
 
     @property
     def key(self) -> str:
-        """Where the settings stand in the manifest: ``ErrorRate`` -> ``errorRate``."""
+        """The key of the settings in the manifest: ``ErrorRate`` -> ``errorRate``."""
         return settings_key(self.type)
 
 

@@ -1,4 +1,4 @@
-"""What a check judges from: the samples of one variant's nodes, and the parameters that its wave was begun with."""
+"""The evidence that a check judges from: samples of nodes, and the parameters that are fixed for the wave."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,29 +40,26 @@ class Judged:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the check of one variant is judged by; the samples are of ``variant``'s nodes alone.
-
-    The evidence of a check of the whole model has no variant, and no samples but ``present`` and ``answers``.
-    """
+    """The evidence of one variant, with samples of its nodes alone; or, with an empty ``variant``, of all nodes."""
 
     variant: str
     nodes: Mapping[str, datetime]
     """The nodes whose server of the candidate is ready -> since when."""
     measured_at: datetime
     trial: tuple[Counts, ...]
-    """What the candidate did since the wave's measuring began."""
+    """The candidate since the wave's measuring began."""
     control: tuple[Counts, ...]
-    """What stable did since then, on nodes that still run it."""
+    """Stable since then, on nodes that still run it."""
     baseline: tuple[Counts, ...]
-    """What stable did before then."""
+    """Stable before then."""
     present: tuple[Counts, ...]
     """The gauges of the candidate's servers, on the nodes that report."""
     reporting: frozenset[str]
-    """Those of ``nodes`` whose server answered the last scrape."""
+    """The ``nodes`` whose server answered the last scrape."""
     answers: Mapping[str, Answer]
     """Name of a check -> the answer to its query."""
     contradictory: Mapping[str, str]
-    """Those of ``nodes`` whose numbers cannot be -> why. They do not report."""
+    """The ``nodes`` whose numbers are impossible -> why. They count as not reporting."""
     alpha: float
     """The share of ALPHA that one check has."""
     is_first: bool

@@ -1,4 +1,4 @@
-"""How a candidate's servers answered the golden set of their artifact, node by node."""
+"""The answers of a candidate's servers to the golden set of their artifact, node by node."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ MIN_PERCENT = Gauge(metrics.GOLDEN_MIN_PERCENT)
 
 @dataclass(frozen=True)
 class GoldenCount:
-    """How a candidate's server answered the golden set of its artifact when it started on ``node``."""
+    """The answers of a candidate's server to its golden set when it started on ``node``, counted."""
 
     node: str
     agree: int
     disagree: int
     min_percent: float
-    """What the artifact demands, in 0..100."""
+    """The share of items, in 0..100, that the artifact demands."""
 
     @property
     def share(self) -> float:

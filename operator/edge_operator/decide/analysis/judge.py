@@ -1,4 +1,4 @@
-"""All checks of all variants together: from samples to one judgement of the candidate.
+"""The judgement of a candidate: from samples to the verdicts of all checks for all variants.
 
 Measuring, judging one check, combining checks and moving stay apart: this is where checks are combined. One check that
 fails condemns the candidate; a wave passes when nothing is left to wait for.
@@ -19,7 +19,7 @@ from edgemodel.verdict import Verdict
 WHOLE = ""
 """Takes the place of a variant where a check judges the whole model."""
 PATIENCE = timedelta(seconds=60)
-"""For so long at least, and for three intervals, what was last measured holds when Prometheus does not answer."""
+"""The last measurement holds for so long at least, and for three intervals, when Prometheus does not answer."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From a baseline to what is expected of the candidate, and to what is too much.
+"""The limits that follow from a baseline: what is expected of the candidate, and what is too much.
 
 A node's own share of bad requests before its switch, as the upper end of a 90 % interval (Wilson, one-sided) and at
 least FLOOR, times TOLERANCE in odds, is still taken for unchanged (``p0``). Without the tolerance the drift of a day, a
@@ -23,7 +23,7 @@ WORSE = 2.0
 MIN_FOR_SHARES = 500
 """With fewer requests of its own, no better is expected of a node than of all the nodes of its variant together."""
 MIN_FOR_SLOWDOWN = 50
-"""The same for its latencies: nodes differ so much in speed that the others say little about one."""
+"""MIN_FOR_SHARES for latencies: nodes differ so much in speed that the others say little about one."""
 TAIL = 0.1
 """A node is watched at a bucket edge that at most this share of its requests would exceed on a slow day."""
 MIN_STEP = 0.05

@@ -1,4 +1,4 @@
-"""What to ask Prometheus for while a candidate is on trial."""
+"""The plan of what to ask Prometheus for while a candidate is on trial."""
 
 from datetime import datetime, timedelta
 

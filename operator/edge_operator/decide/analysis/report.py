@@ -1,4 +1,4 @@
-"""From a judgement to ``status.checks``: written anew only when it means something else."""
+"""The rows of ``status.checks``, written anew only when a judgement means something else than before."""
 
 import re
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ MAX_CHECKS = 80
 
 @dataclass(frozen=True)
 class Reported:
-    """``entries`` of ``status.checks``, and the judgement in their words, so that a message does not change alone."""
+    """The entries of ``status.checks``, and the judgement in their words, so that no message changes alone."""
 
     entries: list[dict[str, Any]]
     judgement: Judgement
 
 
 def report(before: Sequence[dict[str, Any]], judgement: Judgement, candidate: str) -> Reported:
-    """``before`` is ``status.checks`` as it stands.
+    """Returns the rows that follow ``before``, which is ``status.checks`` as it stands.
 
     An entry stays as it is while its verdict is the same and its evidence has not doubled: the store of a
     small cluster is an SD card. Without a new measurement all stay.
@@ -58,7 +58,7 @@ def _entry(judged: Judged, judgement: Judgement, candidate: str) -> dict[str, An
 
 
 def _is_of(entry: dict[str, Any], judgement: Judgement) -> bool:
-    """Of the wave that is judged, not of one before."""
+    """Tells whether the entry is about the wave that is judged, not about one before."""
     since = judgement.since
     return since is None or "measuredAt" not in entry or datetime.fromisoformat(entry["measuredAt"]) >= since
 
@@ -73,5 +73,5 @@ def _says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _words(message: str) -> str:
-    """Without its numbers: how many nodes report changes at every measurement of a large fleet."""
+    """Returns the message without its numbers: in a large fleet they change at every measurement."""
     return re.sub(r"[0-9]+", "", message)

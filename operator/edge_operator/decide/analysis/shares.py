@@ -20,20 +20,20 @@ REQUESTS = Counter(metrics.REQUESTS_TOTAL, "outcome", (metrics.OK, metrics.REFUS
 READ = (REQUESTS, ITEMS, MIN_PERCENT)
 """The series that a check of shares reads besides its own: without requests, the golden set decides."""
 FAR_WORSE = 4
-"""Of the requests that are good where it is just too much worse, one in so many still is."""
+"""At the far alternative, one in so many is good of the requests that are good at ``p1``."""
 IDLE_SECONDS = 60
-"""Where stable had traffic, a candidate is without any only after so long without a request."""
+"""A candidate counts as without traffic only after so long without a request, where stable had traffic."""
 MIN_CONTROL_REQUESTS = 10
 """The guard says nothing on fewer."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One way in which a request can be bad."""
+    """A way in which a request can be bad."""
 
     key: str
     words: str
-    """What a bad request did, as in "3 % of requests failed"."""
+    """The words for a bad request, as in "3 % of requests failed"."""
     bad: Callable[[Counts, Limits], int]
     total: Callable[[Counts], int]
     limits: Callable[[Counts], Limits | None]

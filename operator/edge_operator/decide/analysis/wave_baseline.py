@@ -24,7 +24,7 @@ class WaveBaseline:
     """When measuring began: stable before then is the baseline, the candidate since then is judged."""
     checks_hash: str
     alpha: float
-    """For each check and variant."""
+    """The share of ALPHA of each check and variant."""
     baselines: Mapping[tuple[str, str, str], Limits] = field(default_factory=dict)
     """(check, variant, measure) -> limits pooled over the nodes, as soon as there were any."""
 

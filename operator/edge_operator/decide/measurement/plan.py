@@ -1,4 +1,4 @@
-"""What to ask Prometheus about one candidate: which series, in which windows of time, and the queries of users."""
+"""The plan of one measurement: which series, in which windows of time, and the queries of users."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What Prometheus said of one wave: plain values, the other input of a verdict."""
+"""The samples of one wave: plain values, by which checks judge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

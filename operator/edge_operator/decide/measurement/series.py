@@ -15,12 +15,12 @@ from edge_operator.decide.measurement import queries
 from edge_operator.decide.measurement.window import Span, Window
 
 Values = Mapping[Any, Any]
-"""What one series says of one node; its keys are the series' own."""
+"""The samples of one series on one node; each kind of series has keys of its own."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One element of an instant vector."""
+    """An element of an instant vector."""
 
     labels: Mapping[str, str]
     value: float
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass
 class Read:
-    """What an answer holds: by node its values, and for nodes whose numbers cannot be, why."""
+    """An answer as a series reads it: the values of each node, and for nodes with impossible numbers, why."""
 
     values: defaultdict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
     contradictory: dict[str, str] = field(default_factory=dict)
@@ -143,9 +143,9 @@ class Gauge:
 
     metric: str
     labels: tuple[str, ...] = ()
-    """What its values are told apart by, besides the node."""
+    """The labels that tell its values apart, besides the node."""
     counts: bool = False
-    """Whether it counts something: then a value that is no whole number from 0 on contradicts."""
+    """True: it counts something, and a value that is no whole number from 0 on is impossible."""
 
     def of(self, counts: Counts) -> Mapping[tuple[str, ...], float]:
         """Returns the values of ``labels`` -> the gauge's value, which may be NaN."""

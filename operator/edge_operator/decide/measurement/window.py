@@ -19,7 +19,7 @@ class Window(StrEnum):
 
 @dataclass(frozen=True)
 class Span:
-    """One window of one wave, as queries need it."""
+    """A window of one wave, as queries need it."""
 
     window: Window
     labels: Mapping[str, str]

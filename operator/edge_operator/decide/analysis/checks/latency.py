@@ -30,7 +30,7 @@ from edgemodel.setting_kinds import Amount, Milliseconds, Settings
 from edgemodel.verdict import Verdict
 
 DURATIONS = Histogram(metrics.DURATION_SECONDS)
-"""Of the requests that were answered well."""
+"""The durations of the requests that were answered well."""
 MAX_A_MINUTE = 12.0
 """Requests of one node within a minute that count: while another program, heat or a backup slows a board down for a
 minute, all its requests are slow together."""
