@@ -20,6 +20,9 @@ from edge_operator.decide.actions import (
     DeleteJob,
     DeleteRevision,
     EnsureDaemonSet,
+    EnsureNetworkPolicies,
+    EnsureReplaySecret,
+    EnsureService,
     RecordPreflight,
     RecordRevision,
     RecordVerdict,
@@ -480,6 +483,8 @@ class Simulation:
                     self.pins_seen.setdefault((name, pin), self.now)
                 self.nodes[name] = replace(node, pins=pins, deferrals=(node.deferrals - remove) | deferrals)
                 self.pin_log.append(action)
+            case EnsureReplaySecret() | EnsureService() | EnsureNetworkPolicies():
+                raise AssertionError(f"{action} is no single write")
 
     def react(self) -> None:
         self._end_jobs()

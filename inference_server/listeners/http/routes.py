@@ -75,7 +75,8 @@ def find(path: str) -> Route | None:
             return Route(Endpoint.LOAD, model)
         case ["v2", "repository", "models", model, "unload"]:
             return Route(Endpoint.UNLOAD, model)
-    return None
+        case _:
+            return None
 
 
 def infer_paths(model: str, version: str) -> tuple[str, ...]:

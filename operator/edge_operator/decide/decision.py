@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from edge_operator.decide.actions import Action, SetPins
 from edge_operator.decide.analysis import WaveBaseline
 from edge_operator.decide.artifact.compression import decide_artifact, target_name
-from edge_operator.decide.context import Memory, PassContext
-from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
+from edge_operator.decide.context import PassContext, rejected_of, stable_of
+from edge_operator.decide.formats import timestamp
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.placement.cells import FormCells, form_cells
 from edge_operator.decide.placement.node_health import NodeFailure
 from edge_operator.decide.placement.pins import (
     end_deferrals,
@@ -23,7 +24,9 @@ from edge_operator.decide.placement.pins import (
 )
 from edge_operator.decide.placement.selection import place
 from edge_operator.decide.preflight.preflight import Preflight, decide_preflight
-from edge_operator.decide.rollout.rollout import Move, RolloutDecision, decide_rollout, find_trial
+from edge_operator.decide.rollout.moves import Advance, Hold, Promote, RollBack
+from edge_operator.decide.rollout.rollout import decide_rollout
+from edge_operator.decide.rollout.trial import find_trial
 from edge_operator.decide.status import conditions as words
 from edge_operator.decide.status.conditions import Condition, NodeCounts
 from edge_operator.decide.status.steady_state import steady_state_conditions
@@ -42,49 +45,46 @@ class Decision:
     wake_at: datetime | None
 
 
-def decide(observation: Observation, now: datetime) -> Decision:
-    """The whole of one pass. Deterministic: the same observation and time give the same decision."""
-    target, memory = target_name(observation), Memory.of(observation)
+def decide(observation: Observation, now: datetime, form_cells: FormCells = form_cells) -> Decision:
+    """Decides the whole of one pass. Deterministic: the same observation and time give the same decision."""
+    target, stable, rejected = target_name(observation), stable_of(observation), rejected_of(observation)
     placement = place(observation, target)
-    settled = {memory.stable, *memory.rejected}
     context = PassContext(
         observation=observation,
         target=target,
-        artifact=decide_artifact(observation, memory.rejected.keys(), now),
+        artifact=decide_artifact(observation, rejected.keys(), now),
         placement=placement,
-        memory=memory,
-        preflight=decide_preflight(observation, target, placement, settled, now),
+        stable=stable,
+        rejected=rejected,
+        preflight=decide_preflight(observation, target, placement, {stable, *rejected}, now),
+        cells=form_cells(placement, observation.spec),
         now=now,
     )
     if context.preflight.rejection is not None:
-        return _rest(context.rejecting(_rejection(target, *context.preflight.rejection, now)))
+        return _rest(context.rejecting(*context.preflight.rejection))
     if not context.may_try():
         return _rest(context)
     checks, judgement = context.reported.entries, context.reported.judgement
-    rollout = decide_rollout(find_trial(context.fleet, target, judgement, context.timers))
-    if rollout.move is Move.ROLL_BACK:
-        rejected = context.rejecting(_rejection(target, rollout.reason, rollout.message, now))
-        return _rest(rejected, checks, rollout.failures, roll_back(rejected.fleet))
-    if rollout.move is Move.PROMOTE:
-        return _rest(context.promoting(), checks, rollout.failures)
-    return _on_trial(context, checks, rollout)
+    trial = find_trial(context.fleet, target, context.trial_before, judgement, context.timers)
+    move = decide_rollout(trial)
+    match move:
+        case RollBack(reason, message, failures):
+            rejecting = context.rejecting(reason, message)
+            return _rest(rejecting, checks, failures, roll_back(rejecting.fleet))
+        case Promote(failures):
+            return _rest(context.promoting(), checks, failures)
+        case Hold(stalled=True):
+            return _on_trial(context, checks, move, words.stalled(move.reason, move.message))
+        case Hold() | Advance():
+            return _on_trial(context, checks, move, words.reconciling(move.reason, move.message))
+        case _:
+            assert_never(move)
 
 
-def _rejection(revision: str, reason: str, message: str, now: datetime) -> dict[str, Any]:
-    return {
-        "name": revision,
-        "reason": reason,
-        "message": message[:MAX_MESSAGE_LENGTH],
-        "time": timestamp(now),
-    }
-
-
-def _on_trial(context: PassContext, checks: list[dict[str, Any]], rollout: RolloutDecision) -> Decision:
-    say = words.stalled if rollout.stalled else words.reconciling
-    conditions = say(rollout.reason, rollout.message)
-    return _decision(
-        context, conditions, checks, rollout.failures, rollout.pins, _progress(context, rollout), rollout.wake_at
-    )
+def _on_trial(
+    context: PassContext, checks: list[dict[str, Any]], move: Hold | Advance, conditions: list[Condition]
+) -> Decision:
+    return _decision(context, conditions, checks, move.failures, move.pins, _progress(context, move), move.wake_at)
 
 
 def _rest(
@@ -93,15 +93,14 @@ def _rest(
     failures: tuple[NodeFailure, ...] = (),
     pins: tuple[SetPins, ...] | None = None,
 ) -> Decision:
-    """No candidate is on trial: every node settles on stable. ``checks``: of a trial that ends in this pass."""
-    fleet, stable, timers = context.fleet, context.memory.stable, Timers(context.now)
+    """No candidate is on trial: every cell settles on stable. ``checks``: of a trial that ends in this pass."""
+    fleet, stable, timers = context.fleet, context.stable, Timers(context.now)
     if stable is not None and not failures:
         failures = failures_at_rest(fleet, stable, timers)
     if pins is None:
         pins = settle(fleet, stable, timers) if stable else ()
     if checks is None:
-        before = context.observation.status.get("checks") or ()
-        checks = [item for item in before if item.get("revision") == context.target]
+        checks = context.observation.remembered.checks_of(context.target)
     conditions = steady_state_conditions(context, failures)
     wake_at = next_deadline_at_rest(fleet, stable, timers) if stable else None
     return _decision(context, conditions, checks, failures, pins, None, wake_at)
@@ -139,7 +138,7 @@ def _status(
     candidate: str | None,
     progress: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    observation, artifact, memory = context.observation, context.artifact, context.memory
+    observation, artifact = context.observation, context.artifact
     all_conditions = [
         *conditions,
         _available(counts),
@@ -147,14 +146,14 @@ def _status(
         *_nodes_pending(counts),
         *_latency_unverified(context.preflight),
     ]
-    before = observation.status.get("conditions") or []
+    before = list(observation.remembered.conditions)
     return {
         "schemaVersion": SCHEMA_VERSION,
         "observedGeneration": observation.generation,
-        "stableRevision": memory.stable,
+        "stableRevision": context.stable,
         "candidateRevision": candidate,
-        "rejectedRevisions": _rejected(memory),
-        "artifacts": _artifacts(artifact.revision or observation.revision(memory.stable)),
+        "rejectedRevisions": _rejected(context),
+        "artifacts": _artifacts(artifact.revision or observation.revision(context.stable)),
         "preflight": context.preflight.status,
         "checks": [*(to_api(artifact.checks) or _checks(artifact.revision)), *checks],
         "nodes": counts.to_json(),
@@ -163,52 +162,51 @@ def _status(
     }
 
 
-def _progress(context: PassContext, rollout: RolloutDecision) -> dict[str, Any]:
-    now, before = context.now, context.rollout_before
-    waves = context.observation.spec.rollout.waves
-    pauses, wave_baseline = context.timers.to_json(), _wave_baseline(context, rollout)
+def _progress(context: PassContext, move: Hold | Advance) -> dict[str, Any]:
+    """Returns ``status.rollout``, which ``memory.TrialMemory`` reads."""
+    waves, state = context.observation.spec.rollout.waves, move.state
+    pauses, wave_baseline = context.timers.to_json(), _wave_baseline(context, move)
     return {
-        "wave": rollout.wave,
-        "waveName": waves[rollout.wave].name,
+        "wave": state.wave,
+        "waveName": waves[state.wave].name,
         "waves": len(waves),
-        "startedAt": before.get("startedAt", timestamp(now)),
-        "waveStartedAt": timestamp(rollout.wave_started or now),
-        "reason": rollout.reason,
-        **({"heldSince": timestamp(rollout.held_since)} if rollout.held_since is not None else {}),
+        "startedAt": timestamp(context.trial_before.started or context.now),
+        "waveStartedAt": timestamp(state.started),
+        "reason": move.reason,
+        **({"heldSince": timestamp(state.held_since)} if state.held_since is not None else {}),
         **({"pauses": pauses} if pauses else {}),
         **({"analysis": wave_baseline.to_json()} if wave_baseline is not None else {}),
     }
 
 
-def _wave_baseline(context: PassContext, rollout: RolloutDecision) -> WaveBaseline | None:
-    """The parameters of the wave: begun when its first nodes enter, or when the checks are others."""
+def _wave_baseline(context: PassContext, move: Hold | Advance) -> WaveBaseline | None:
+    """Returns the parameters of the wave: begun when its first nodes enter, or when the checks are others."""
     analysis, wave_baseline = context.observation.spec.analysis, context.wave_baseline
     if not analysis.checks:
         return None
-    if wave_baseline is None or rollout.measuring_begins:
+    if wave_baseline is None or (isinstance(move, Advance) and move.measuring_begins):
         variants = {placed.variant for placed in context.placement.placed}
         return WaveBaseline.begin(analysis, len(variants), context.now)
     return wave_baseline.with_baselines(context.judgement.judged)
 
 
 def _count(context: PassContext, failures: tuple[NodeFailure, ...]) -> NodeCounts:
-    """A node that serves both, in the middle of a Surge, counts as the target's."""
-    fleet, target, stable = context.fleet, context.target, context.memory.stable
-    placed, unsupported = context.placement.placed, context.placement.unsupported
-    online = [p for p in placed if p.node.online]
-    offline = [p.node.name for p in placed if not p.node.online]
-    on_target = [p for p in online if target != stable and fleet.pod(target, p)]
-    has_target = {p.node.name for p in on_target}
-    on_stable = [p for p in online if stable and p.node.name not in has_target and fleet.pod(stable, p)]
+    """Counts cells. One that serves both revisions, in the middle of a Surge, counts as the target's."""
+    fleet, target, stable = context.fleet, context.target, context.stable
+    unsupported = [node.name for node in context.placement.unsupported]
+    online = [cell for cell in context.cells if cell.is_online]
+    offline = [item.node.name for cell in context.cells for item in cell.members if not item.node.online]
+    on_target = {cell.name for cell in online if target != stable and fleet.serves(target, cell)}
+    on_stable = [cell for cell in online if stable and cell.name not in on_target and fleet.serves(stable, cell)]
     failed = [failure.node for failure in failures]
     return NodeCounts(
-        selected=len(placed) + len(unsupported),
+        selected=len(context.cells) + len(unsupported),
         stable=len(on_stable),
         candidate=len(on_target),
-        offline=len(offline),
+        offline=len(context.cells) - len(online),
         failed=len(failed),
         unsupported=len(unsupported),
-        not_ready=tuple(sorted({*offline, *failed, *(node.name for node in unsupported)})),
+        not_ready=tuple(sorted({*offline, *failed, *unsupported})),
         offline_names=tuple(sorted(offline)[:5]),
     )
 
@@ -232,13 +230,11 @@ def _latency_unverified(preflight: Preflight) -> list[Condition]:
     return [Condition("LatencyUnverified", True, reasons.LATENCY_UNVERIFIED, text)] if text else []
 
 
-def _rejected(memory: Memory) -> list[dict[str, Any]]:
+def _rejected(context: PassContext) -> list[dict[str, str]]:
     """The newest last. Never to be entered again, they are remembered for longer than their objects are kept."""
-    newest = sorted(memory.rejected.values(), key=lambda item: str(item["time"]))[-words.MAX_REJECTED :]
-    without_message = [
-        {key: item[key] for key in ("name", "reason", "time")} for item in newest[: -words.MAX_EXPLAINED]
-    ]
-    return without_message + newest[-words.MAX_EXPLAINED :]
+    newest = sorted(context.rejected.values(), key=lambda item: item.time)[-words.MAX_REJECTED :]
+    explained = len(newest) - words.MAX_EXPLAINED
+    return [item.to_json(explained=number >= explained) for number, item in enumerate(newest)]
 
 
 def _artifacts(revision: Revision | None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from edge_operator.decide.actions import (
     EnsureService,
     RecordVerdict,
 )
-from edge_operator.decide.context import Memory, PassContext
+from edge_operator.decide.context import PassContext
 from edge_operator.decide.observation import Observation, Revision
 from edgemodel import reasons
 from edgemodel.names import daemonset_name, puller_of
@@ -29,15 +29,15 @@ def upkeep(context: PassContext, candidate: str | None) -> tuple[list[Action], l
     live = _live_revisions(context, candidate)
     wanted = _wanted_daemonsets(observation, live)
     garbage = _garbage(observation, wanted, {*live, context.target})
-    serving = observation.revision(context.memory.stable) or observation.revision(context.target)
-    return _objects(observation, wanted, serving), [*_verdicts(observation, context.memory), *garbage]
+    serving = observation.revision(context.stable) or observation.revision(context.target)
+    return _objects(observation, wanted, serving), [*_verdicts(context), *garbage]
 
 
 def _live_revisions(context: PassContext, candidate: str | None) -> list[str]:
     """Stable, the candidate, and what a node is still pinned to."""
     fleet = context.fleet
     pinned = {fleet.known_pins[pin][0] for node in fleet.observation.nodes for pin in fleet.ours(node)}
-    return sorted({name for name in (context.memory.stable, candidate, *pinned) if name})
+    return sorted({name for name in (context.stable, candidate, *pinned) if name})
 
 
 def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
@@ -65,14 +65,14 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
     return actions
 
 
-def _verdicts(observation: Observation, memory: Memory) -> list[Action]:
+def _verdicts(context: PassContext) -> list[Action]:
     """What the rollouts of stable and of the rejected revisions came to, where the revision does not say so yet."""
-    ended = {name: (Verdict.FAIL, str(why["reason"]), str(why["message"])) for name, why in memory.rejected.items()}
-    if memory.stable is not None:
-        ended[memory.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")
+    ended = {name: (Verdict.FAIL, why.reason, why.message) for name, why in context.rejected.items()}
+    if context.stable is not None:
+        ended[context.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")
     return [
         RecordVerdict(revision.name, *ended[revision.name])
-        for revision in observation.revisions
+        for revision in context.observation.revisions
         if revision.name in ended and revision.verdict != ended[revision.name][0]
     ]
 

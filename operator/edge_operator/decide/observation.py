@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.measurement import Samples
+from edge_operator.decide.memory import Remembered
 from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
 from edgemodel.report import Report
@@ -205,6 +206,11 @@ class Observation:
     def pods_on(self, node: str, revision: str) -> tuple[Pod, ...]:
         """Returns the pods of ``revision`` on ``node``, of every variant, terminating ones included."""
         return self._pods_by_place.get((node, revision), ())
+
+    @cached_property
+    def remembered(self) -> Remembered:
+        """The status, parsed."""
+        return Remembered.parse(self.status)
 
     @cached_property
     def _revisions_by_name(self) -> dict[str, Revision]:

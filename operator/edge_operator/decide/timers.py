@@ -1,6 +1,6 @@
 """Time that counts: what passes while ``spec.rollout.paused`` is true is left out of every soak, bake and deadline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,11 @@ class Pause:
     since: datetime
     until: datetime | None
 
+    @classmethod
+    def parse(cls, item: Mapping[str, Any]) -> "Pause":
+        until = item.get("until")
+        return cls(datetime.fromisoformat(item["since"]), datetime.fromisoformat(until) if until else None)
+
 
 @dataclass(frozen=True)
 class Timers:
@@ -24,11 +29,9 @@ class Timers:
     pauses: tuple[Pause, ...] = ()
 
     @classmethod
-    def of(cls, remembered: Sequence[dict[str, Any]], paused: bool, now: datetime) -> "Timers":
-        """``remembered`` is ``status.rollout.pauses``; a pause that began or ended since is noted with ``now``."""
-        pauses = [
-            Pause(_time(item["since"]), _time(item["until"]) if item.get("until") else None) for item in remembered
-        ]
+    def of(cls, remembered: Sequence[Pause], paused: bool, now: datetime) -> "Timers":
+        """``remembered`` are the pauses in status; one that began or ended since is noted with ``now``."""
+        pauses = list(remembered)
         lasts = bool(pauses) and pauses[-1].until is None
         if paused and not lasts:
             pauses.append(Pause(now, None))
@@ -61,7 +64,3 @@ class Timers:
             {"since": timestamp(pause.since), **({"until": timestamp(pause.until)} if pause.until else {})}
             for pause in self.pauses[-MAX_PAUSES:]
         ]
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

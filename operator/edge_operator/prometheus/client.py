@@ -169,4 +169,5 @@ def _samples(data: dict[str, Any]) -> list[Sample]:
             return [Sample(item["metric"], float(item["value"][1])) for item in items]
         case "scalar", [_, value]:
             return [Sample({}, float(value))]
-    raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")
+        case _:
+            raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")

@@ -1,6 +1,6 @@
 """The plan of what to ask Prometheus for while a candidate is on trial."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from edge_operator.decide.analysis.checks import plan_checks
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
@@ -15,13 +15,13 @@ MAX_SAMPLED_NODES = 400
 
 def plan_measuring(observation: Observation) -> MeasurementPlan | None:
     """Returns what to ask Prometheus for; None while no wave is being measured."""
-    status, analysis = observation.status, observation.spec.analysis
-    rollout, candidate = status.get("rollout") or {}, status.get("candidateRevision")
-    wave_baseline = WaveBaseline.of(rollout.get("analysis"), analysis)
+    remembered, analysis = observation.remembered, observation.spec.analysis
+    trial, candidate = remembered.trial, remembered.candidate
+    wave_baseline = WaveBaseline.of(trial.analysis, analysis)
     if wave_baseline is None or not candidate or not analysis.checks:
         return None
-    stable, checks = status.get("stableRevision"), plan_checks(analysis)
-    began = datetime.fromisoformat(rollout["startedAt"])
+    stable, checks = remembered.stable, plan_checks(analysis)
+    began = trial.started or wave_baseline.since
     names = {
         "namespace": observation.namespace,
         "model": observation.name,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from edge_operator.decide.observation import Node, Observation, Pod
+from edge_operator.decide.placement.cells import Cell
 from edge_operator.decide.placement.node_health import Assignment, pods_of
 from edge_operator.decide.placement.possible_pins import PinNames
 from edge_operator.decide.placement.selection import Placed, Placement, matches
@@ -27,6 +28,7 @@ class Fleet:
 
     observation: Observation
     placement: Placement
+    cells: tuple[Cell, ...]
     stable: str | None
     rejected: frozenset[str]
     now: datetime
@@ -48,6 +50,7 @@ class Fleet:
         cls,
         observation: Observation,
         placement: Placement,
+        cells: tuple[Cell, ...],
         stable: str | None,
         rejected: frozenset[str],
         candidate: str | None,
@@ -65,7 +68,7 @@ class Fleet:
         known, deferrals = named.pins, {revision: label for label, revision in named.deferrals.items()}
         deferral = deferrals.pop(candidate or "", None)
         ended = frozenset(deferrals.values())
-        return cls(observation, placement, stable, rejected, now, candidate, deferral, ended, known, others)
+        return cls(observation, placement, cells, stable, rejected, now, candidate, deferral, ended, known, others)
 
     def variant(self, revision: str, placed: Placed) -> str:
         """The variant of ``revision`` that the node gets.
@@ -102,6 +105,10 @@ class Fleet:
     def pod(self, revision: str, placed: Placed) -> Pod | None:
         """Returns the ready pod of ``revision`` on the node; None when there is none."""
         return self._ready_pod(revision, placed, self.variant(revision, placed))
+
+    def serves(self, revision: str, cell: Cell) -> bool:
+        """Tells whether all members have a ready pod of ``revision``."""
+        return all(self.pod(revision, member) is not None for member in cell.members)
 
     def _ready_pod(self, revision: str, placed: Placed, variant: str) -> Pod | None:
         pods = pods_of(self.observation, placed.node.name, revision, variant)

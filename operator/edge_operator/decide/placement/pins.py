@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from edge_operator.decide.actions import SetPins
+from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.fleet import Fleet
 from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at
 from edge_operator.decide.placement.selection import Placed
@@ -11,13 +12,18 @@ from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.timers import Timers
 
 
-def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
-    """The next pin change that brings one node to ``revision``; None when there is nothing to do now.
+def switch_cell(fleet: Fleet, cell: Cell, revision: str) -> list[SetPins]:
+    """Returns the next pin changes that bring a cell to ``revision``; none when there is nothing to do now.
 
-    Surge: the pin is added, and the others go once the new pod serves and the node surely routes to it. Recreate,
-    once the image is there, and a way back from a rejected revision: the pins change places in one patch. A node moves
-    forward only while it is seen online; what it must not keep it loses at once.
+    Surge: the pins are added, and the others go once all members serve the revision and surely route to it. Recreate,
+    once the image is there, and a way back from a rejected revision: the pins change places in one patch of each
+    node. A cell moves forward only while all members are seen online; what a node must not keep it loses at once.
     """
+    changes = (_switch_node(fleet, cell, member, revision) for member in cell.members)
+    return [change for change in changes if change is not None]
+
+
+def _switch_node(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> SetPins | None:
     node, pin = placed.node, fleet.pin(revision, placed)
     others = fleet.ours(node) - {pin}
     leaves = frozenset(other for other in others if _must_leave(fleet, placed, other))
@@ -26,16 +32,27 @@ def switch_node(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
             return SetPins(node.name, frozenset({pin}), others)
         if leaves:
             return SetPins(node.name, frozenset({pin}) if leaves == others else frozenset(), leaves)
-        if not node.online:
+        if not cell.is_online:
             return None
         if fleet.observation.spec.serving.strategy == "Recreate":
-            return _recreate(fleet, placed, revision)
-        if len(others) > 1 and fleet.routes_from(node) is not None:
-            return None  # it keeps a pod beside another, and has memory for two
+            return _recreate(fleet, cell, placed, revision)
+        if any(_has_no_room(fleet, member, revision) for member in cell.members):
+            return None
         return SetPins(node.name, frozenset({pin}))
-    if others and fleet.pod(revision, placed) is not None and fleet.routes_from(node) is None:
+    if others and all(_serves_surely(fleet, member, revision) for member in cell.members):
         return SetPins(node.name, remove=others)
     return SetPins(node.name, remove=leaves) if leaves else None
+
+
+def _has_no_room(fleet: Fleet, placed: Placed, revision: str) -> bool:
+    """It keeps a pod beside another, and has memory for two."""
+    others = fleet.ours(placed.node) - {fleet.pin(revision, placed)}
+    return not fleet.pinned(revision, placed) and len(others) > 1 and fleet.routes_from(placed.node) is not None
+
+
+def _serves_surely(fleet: Fleet, placed: Placed, revision: str) -> bool:
+    """The node has a ready pod of ``revision``, and routes to it."""
+    return fleet.pod(revision, placed) is not None and fleet.routes_from(placed.node) is None
 
 
 def _must_leave(fleet: Fleet, placed: Placed, pin: str) -> bool:
@@ -46,44 +63,70 @@ def _must_leave(fleet: Fleet, placed: Placed, pin: str) -> bool:
     return not placed.node.online and revision in fleet.superseded
 
 
-def _recreate(fleet: Fleet, placed: Placed, revision: str) -> SetPins | None:
+def _recreate(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> SetPins | None:
     """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
-    node, pin = placed.node, fleet.pin(revision, placed)
-    pull = fleet.pull_pin(revision, placed)
-    others = fleet.ours(node) - {pull}
-    if not others or (pull in node.pins and fleet.pulled(revision, placed)):
-        return SetPins(node.name, frozenset({pin}), others | (node.pins & {pull}))
-    return None if pull in node.pins else SetPins(node.name, frozenset({pull}))
+    node, pin, pull = placed.node, fleet.pin(revision, placed), fleet.pull_pin(revision, placed)
+    if all(_may_recreate(fleet, member, revision) for member in cell.members):
+        return SetPins(node.name, frozenset({pin}), (fleet.ours(node) - {pull}) | (node.pins & {pull}))
+    if pull in node.pins or not fleet.ours(node):
+        return None
+    return SetPins(node.name, frozenset({pull}))
+
+
+def _may_recreate(fleet: Fleet, placed: Placed, revision: str) -> bool:
+    """The node has switched already, has nothing to give up, or has the image."""
+    if fleet.pinned(revision, placed) or not fleet.ours(placed.node) - {fleet.pull_pin(revision, placed)}:
+        return True
+    return fleet.pulling(revision, placed) and fleet.pulled(revision, placed)
 
 
 def keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
-    """Nodes that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
-    placed = fleet.placement.placed
-    rest = [p for p in placed if not fleet.pinned(candidate, p) and not fleet.pulling(candidate, p)]
-    return [change for p in rest if (change := switch_node(fleet, p, stable)) is not None]
+    """Cells that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
+    rest = (cell for cell in fleet.cells if not _was_sent(fleet, cell, candidate))
+    return [change for cell in rest for change in switch_cell(fleet, cell, stable)]
+
+
+def _was_sent(fleet: Fleet, cell: Cell, candidate: str) -> bool:
+    return any(fleet.pinned(candidate, item) or fleet.pulling(candidate, item) for item in cell.members)
+
+
+def is_on_trial(fleet: Fleet, cell: Cell, candidate: str) -> bool:
+    """Tells whether the cell has switched to ``candidate``.
+
+    One of which a member went offline before the candidate served there has missed its switch.
+    """
+    switched = any(fleet.pinned(candidate, member) for member in cell.members)
+    return switched and not any(_missed(fleet, member, candidate) for member in cell.members)
+
+
+def _missed(fleet: Fleet, placed: Placed, candidate: str) -> bool:
+    """Stable's pin goes only when the candidate serves."""
+    if placed.node.online:
+        return False
+    return not fleet.pinned(candidate, placed) or (fleet.stable is not None and fleet.pinned(fleet.stable, placed))
 
 
 def defer(fleet: Fleet, candidate: str) -> list[SetPins]:
-    """Nodes that are offline, or new, in the middle of a rollout are told from those whose turn is yet to come.
+    """Cells that are offline, or new, in the middle of a rollout are told from those whose turn is yet to come.
 
     One that went offline before the candidate served there loses its pin: it comes back to stable.
     """
-    changes = []
-    for placed in fleet.placement.placed:
-        node = placed.node
-        served = fleet.pinned(candidate, placed) and not still_on_stable(fleet, placed)
-        is_new = fleet.stable is not None and not fleet.ours(node)
-        if fleet.deferral and not served and (not node.online or is_new):
-            mark = frozenset({fleet.deferral}) - node.deferrals
-            leaves = frozenset({fleet.pin(candidate, placed), fleet.pull_pin(candidate, placed)}) & node.pins
-            if mark or leaves:
-                changes.append(SetPins(node.name, mark, leaves))
-    return changes
+    late = (cell for cell in fleet.cells if not is_on_trial(fleet, cell, candidate) and _is_late(fleet, cell))
+    changes = (_defer(fleet, member, candidate) for cell in late for member in cell.members)
+    return [change for change in changes if change.add or change.remove]
 
 
-def still_on_stable(fleet: Fleet, placed: Placed) -> bool:
-    """It went offline before the candidate served there: deferred, for stable's pin goes only when it does."""
-    return not placed.node.online and fleet.stable is not None and fleet.pinned(fleet.stable, placed)
+def _is_late(fleet: Fleet, cell: Cell) -> bool:
+    return not cell.is_online or (fleet.stable is not None and any(not fleet.ours(item.node) for item in cell.members))
+
+
+def _defer(fleet: Fleet, placed: Placed, candidate: str) -> SetPins:
+    node, ours = placed.node, fleet.ours(placed.node)
+    mark = frozenset({fleet.deferral} if fleet.deferral else ()) - node.deferrals
+    leaves = frozenset({fleet.pin(candidate, placed), fleet.pull_pin(candidate, placed)}) & node.pins
+    # A member that has switched before another one missed it would be left with nothing.
+    back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable and leaves and not ours - leaves else ())
+    return SetPins(node.name, mark | back, leaves)
 
 
 def end_deferrals(fleet: Fleet) -> list[SetPins]:
@@ -102,28 +145,28 @@ def one_for_each_node(changes: Iterable[SetPins]) -> tuple[SetPins, ...]:
 
 
 def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
-    """Pins that bring every placed node to ``stable`` when no candidate is on trial.
+    """Returns the pins that bring every cell to ``stable`` when no candidate is on trial.
 
-    Nodes that serve something else catch up under the limits of a rollout: no more of them at a time than the wave
+    Cells that serve something else catch up under the limits of a rollout: no more of them at a time than the wave
     before the last holds, and none any more while more than ``maxFailedNodes`` have failed.
     """
-    changes = []
+    changes: list[SetPins] = []
     room = _room_to_catch_up(fleet, stable, timers)
-    for placed in fleet.placement.placed:
-        change = switch_node(fleet, placed, stable)
-        if change is None:
-            continue
-        if _catches_up(fleet, placed, stable):
+    for cell in fleet.cells:
+        steps = switch_cell(fleet, cell, stable)
+        if steps and _catches_up(fleet, cell, stable):
             if room <= 0:
                 continue
             room -= 1
-        changes.append(change)
+        changes += steps
     return tuple(changes)
 
 
 def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFailure, ...]:
-    """Online nodes that should serve ``stable`` and have not for longer than the node ready timeout."""
-    return failures_of(_on_their_way(fleet, stable, timers), fleet.observation.spec.rollout.node_ready_timeout, timers)
+    """Returns one failure for each cell that should serve ``stable`` and has not for longer than the node timeout."""
+    deadline = fleet.observation.spec.rollout.node_ready_timeout
+    failures = failures_of(_on_their_way(fleet, stable, timers), deadline, timers)
+    return tuple(one_for_each_cell(fleet.cells, failures).values()) if failures else ()
 
 
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
@@ -134,17 +177,23 @@ def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime
 
 
 def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
-    rollout, placed = fleet.observation.spec.rollout, fleet.placement.placed
-    failed = {item.node for item in failures_at_rest(fleet, stable, timers)}
-    if len(failed) > rollout.max_failed_nodes:
+    rollout = fleet.observation.spec.rollout
+    failures = failures_at_rest(fleet, stable, timers)
+    if len(failures) > rollout.max_failed_nodes:
         return 0
-    online = [p for p in placed if p.node.online]
+    failed = one_for_each_cell(fleet.cells, failures)
+    online = [cell for cell in fleet.cells if cell.is_online]
     limit = plan_waves(rollout.waves, len(online))[-2] if len(rollout.waves) > 1 else len(online)
-    return limit - sum(_on_its_way(fleet, p, stable) for p in online if p.node.name not in failed)
+    going = [cell for cell in online if cell.name not in failed]
+    return limit - sum(any(_on_its_way(fleet, member, stable) for member in cell.members) for cell in going)
 
 
-def _catches_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
-    """It serves a former stable revision, which it would give up for this one."""
+def _catches_up(fleet: Fleet, cell: Cell, stable: str) -> bool:
+    """A member serves a former stable revision, which it would give up for this one."""
+    return any(_gives_up(fleet, member, stable) for member in cell.members)
+
+
+def _gives_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
     former = {fleet.known_pins[pin][0] for pin in fleet.ours(placed.node)} - fleet.unproven - {stable}
     return bool(former - fleet.outlived) and not fleet.pinned(stable, placed) and not fleet.pulling(stable, placed)
 

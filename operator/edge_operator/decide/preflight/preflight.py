@@ -83,9 +83,9 @@ def decide_preflight(
     """``settled``: revisions whose rollout has come to an end, stable or rejected."""
     revision = observation.revision(target)
     if revision is None:
-        before = observation.status.get("preflight")
+        before = observation.remembered.preflight
         return Preflight(before if _is_over(before) else None, actions=_stop(observation))
-    known, on_trial = _known(observation, revision), observation.status.get("candidateRevision") == target
+    known, on_trial = _known(observation, revision), observation.remembered.candidate == target
     if observation.spec.preflight is None or target in settled or on_trial:
         known = known if _is_over(known) else None
         return Preflight(known, actions=(*_stop(observation), *_record(revision, known)))
@@ -307,7 +307,7 @@ def _is_over(status: dict[str, Any] | None) -> bool:
 
 def _known(observation: Observation, revision: Revision) -> dict[str, Any] | None:
     """What was planned or found before; a candidate that comes back is not asked anew."""
-    before: dict[str, Any] | None = observation.status.get("preflight")
+    before = observation.remembered.preflight
     if before is not None and before["revision"] == revision.name:
         return before
     return {"revision": revision.name, **revision.preflight} if revision.preflight else None

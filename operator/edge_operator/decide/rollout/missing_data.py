@@ -1,0 +1,58 @@
+"""A wave that has served its time while its checks do not decide: it holds, and what comes after that."""
+
+from datetime import datetime, timedelta
+
+from edge_operator.decide.analysis import Judgement
+from edge_operator.decide.formats import timestamp
+from edge_operator.decide.rollout.moves import Hold, RollBack
+from edge_operator.decide.rollout.trial import Trial
+from edgemodel import reasons
+
+SCRAPED_WITHIN = timedelta(seconds=60)
+"""The last answers of a wave need not have been scraped before it goes on."""
+
+
+def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | None:
+    """Returns the move at the end of a wave, at ``due``, whose checks do not decide; None: the rollout goes on."""
+    judgement, rule = trial.judgement, trial.fleet.observation.spec.analysis.on_inconclusive
+    if not judgement.measured:
+        judged = trial.fleet.observation.spec.analysis.checks
+        if not judged or (rule.action == "Proceed" and not rule.after):
+            return None
+        reason = reasons.BAKING if trial.is_last else reasons.SOAKING
+        text = f"{trial.where}: {trial.serving()} nodes serve {trial.candidate}"
+        # The measurement that is under way brings the next pass; an operator that began anew has none yet.
+        return trial.hold(reason, text, held_since=trial.held_since)
+    waits = _waits_for(judgement, due)
+    if waits is None:
+        return None
+    reason, why = waits
+    since = trial.held_since or trial.timers.now.replace(microsecond=0)
+    text = f"{trial.where}: waits for {why}"
+    if not trial.timers.passed(since, rule.after):
+        at = trial.timers.due(since, rule.after)
+        then = {"Pause": "asks for a person", "RollBack": "rolls back", "Proceed": "goes on"}[rule.action]
+        until = f"; undecided at {timestamp(at)}, it {then}" if at is not None else ""
+        return trial.hold(reason, text + until, at, held_since=since)
+    if rule.action == "Proceed":
+        return None
+    limit = f"limit {rule.after.total_seconds():.0f} s (analysis.onInconclusive.afterSeconds)"
+    if rule.action == "RollBack":
+        message = f"{text}; undecided since {timestamp(since)}, {limit}"
+        return RollBack(reason, message, trial.failures)
+    message = f"{text}; {limit}"
+    return trial.hold(reasons.ANALYSIS_DEADLINE_EXCEEDED, message, held_since=since, stalled=True)
+
+
+def _waits_for(judgement: Judgement, due: datetime) -> tuple[str, str] | None:
+    """Returns (reason, what for): checks that do not decide, or metrics of the whole soak.
+
+    A remote write may delay those.
+    """
+    waiting = judgement.waiting
+    if waiting:
+        names = ", ".join(sorted({item.name for item in waiting}))
+        return waiting[0].reason, f"{names}: {waiting[0].message}"
+    if judgement.reaches is not None and judgement.reaches < due - SCRAPED_WITHIN:
+        return reasons.METRICS_UNAVAILABLE, f"metrics up to {timestamp(due)}: Prometheus gets them late"
+    return None

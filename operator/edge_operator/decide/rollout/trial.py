@@ -1,0 +1,195 @@
+"""Where the candidate stands at the beginning of a pass: read off the pins and the pods, with what status remembers."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from edge_operator.decide.actions import SetPins
+from edge_operator.decide.analysis import Judgement
+from edge_operator.decide.memory import TrialMemory
+from edge_operator.decide.observation import Pod
+from edge_operator.decide.placement.cells import Cell, one_for_each_cell
+from edge_operator.decide.placement.fleet import Fleet
+from edge_operator.decide.placement.node_health import NodeFailure, failures_of, next_failure_at
+from edge_operator.decide.placement.pins import defer, is_on_trial, keep_stable, switch_cell
+from edge_operator.decide.placement.selection import Placed
+from edge_operator.decide.placement.waves import plan_waves
+from edge_operator.decide.rollout.moves import Hold, WaveState
+from edge_operator.decide.timers import Timers
+from edgemodel.spec import Rollout
+
+FRESH = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Trial:
+    fleet: Fleet
+    candidate: str
+    timers: Timers
+    judgement: Judgement
+    wave: int
+    wave_before: int
+    """The wave of the pass before."""
+    started: datetime
+    """When the last cells entered the wave."""
+    held_since: datetime | None
+    switched: tuple[Cell, ...]
+    """Cells that should run the candidate, without failed ones."""
+    next_cells: tuple[Cell, ...]
+    """In the order in which they enter: those that pull the image already come first."""
+    failures: tuple[NodeFailure, ...]
+    """One for each cell that has failed."""
+    tried: int
+    """Number of cells that the candidate was sent to, failed ones included."""
+    size: int
+    """Number of cells that it can go to or has gone to."""
+
+    @property
+    def rollout(self) -> Rollout:
+        return self.fleet.observation.spec.rollout
+
+    @property
+    def where(self) -> str:
+        waves = self.rollout.waves
+        return f"wave {waves[self.wave].name} ({self.wave + 1} of {len(waves)})"
+
+    @property
+    def is_last(self) -> bool:
+        return self.wave + 1 == len(self.rollout.waves)
+
+    @property
+    def is_new_wave(self) -> bool:
+        return self.wave != self.wave_before
+
+    @property
+    def duration(self) -> timedelta:
+        """How long the wave serves: the soak, or after the last one the bake."""
+        return self.rollout.bake if self.is_last else self.rollout.soak
+
+    @property
+    def goal(self) -> int:
+        """The number of cells that run the candidate after this wave."""
+        return plan_waves(self.rollout.waves, self.size)[self.wave]
+
+    @property
+    def entering(self) -> tuple[Cell, ...]:
+        """Another cell takes the place of one that failed."""
+        return self.next_cells[: max(self.goal - len(self.switched), 0)]
+
+    @property
+    def is_fresh(self) -> bool:
+        """The wave started so short ago that its time need not be set anew: an operator that ends between status and
+        pins again and again would otherwise write nothing but status."""
+        return self.timers.now - self.started < min(self.rollout.node_ready_timeout / 2, FRESH)
+
+    @property
+    def state(self) -> WaveState:
+        return WaveState(self.wave, self.started)
+
+    def pods_of(self, cell: Cell) -> list[Pod]:
+        """Returns the ready pods of the candidate on the members of ``cell``."""
+        found = (self.fleet.pod(self.candidate, member) for member in cell.members)
+        return [pod for pod in found if pod is not None]
+
+    def pods(self) -> list[Pod]:
+        """Returns the ready pods of the candidate on all that switched."""
+        return [pod for cell in self.switched for pod in self.pods_of(cell)]
+
+    def serving(self) -> int:
+        """Returns the number of cells all of whose members serve the candidate."""
+        return sum(len(self.pods_of(cell)) == len(cell.members) for cell in self.switched)
+
+    def next_wave(self) -> "Trial":
+        following = replace(self, wave=self.wave + 1, held_since=None)
+        return replace(following, started=self.timers.now) if following.entering else following
+
+    def finishing(self) -> list[SetPins]:
+        """Returns the changes by which cells that serve both revisions lose stable's pin, and others follow theirs."""
+        return [change for cell in self.switched for change in switch_cell(self.fleet, cell, self.candidate)]
+
+    def keeping(self) -> list[SetPins]:
+        """Returns the changes by which the other cells stay on stable.
+
+        Once a cell was sent the candidate, those that come late are out of it.
+        """
+        fleet, stable = self.fleet, self.fleet.stable
+        kept = [] if stable is None else keep_stable(fleet, self.candidate, stable)
+        return [*kept, *(defer(fleet, self.candidate) if self.tried else ())]
+
+    def next_failure_at(self) -> datetime | None:
+        """Returns when the first node that was sent the candidate will have failed; None where all serve."""
+        pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
+        members = (*(member for cell in self.switched for member in cell.members), *pulling)
+        sent = [self.fleet.assignment(self.candidate, member, self.started) for member in members]
+        return next_failure_at(sent, self.rollout.node_ready_timeout, self.timers)
+
+    def hold(
+        self,
+        reason: str,
+        text: str,
+        until: datetime | None = None,
+        *,
+        held_since: datetime | None = None,
+        stalled: bool = False,
+        finish: bool = True,
+    ) -> Hold:
+        """``finish``: cells that serve both revisions lose stable's pin."""
+        pins = (*(self.finishing() if finish else ()), *self.keeping())
+        state = WaveState(self.wave, self.started, held_since)
+        return Hold(reason, text, state, pins, self.failures, until, stalled)
+
+
+def find_trial(fleet: Fleet, candidate: str, memory: TrialMemory, judgement: Judgement, timers: Timers) -> Trial:
+    """Returns the trial of ``candidate``, which is recorded, not stable and not rejected."""
+    rollout = fleet.observation.spec.rollout
+    started = memory.wave_started or timers.now
+    wave = min(memory.wave, len(rollout.waves) - 1)
+    switched = [cell for cell in fleet.cells if is_on_trial(fleet, cell, candidate)]
+    names = {cell.name for cell in switched}
+    ready_next = [cell for cell in fleet.cells if cell.name not in names and may_switch(fleet, cell)]
+    pulling = [cell for cell in ready_next if pulling_members(fleet, candidate, (cell,))]
+    members = (
+        *(member for cell in switched for member in cell.members),
+        *pulling_members(fleet, candidate, pulling),
+    )
+    sent = [fleet.assignment(candidate, member, started) for member in members]
+    failed = one_for_each_cell([*switched, *pulling], failures_of(sent, rollout.node_ready_timeout, timers))
+    is_pulling = {cell.name for cell in pulling}
+    untried = [cell for cell in ready_next if cell.name not in failed]
+    return Trial(
+        fleet=fleet,
+        candidate=candidate,
+        timers=timers,
+        judgement=judgement,
+        wave=wave,
+        wave_before=wave,
+        started=started,
+        held_since=memory.held_since,
+        switched=tuple(cell for cell in switched if cell.name not in failed),
+        next_cells=tuple(sorted(untried, key=lambda cell: cell.name not in is_pulling)),
+        failures=tuple(failed.values()),
+        tried=len(switched) + len(pulling),
+        size=len(switched) + len(ready_next),
+    )
+
+
+def pulling_members(fleet: Fleet, candidate: str, cells: tuple[Cell, ...] | list[Cell]) -> list[Placed]:
+    """Returns the nodes of ``cells`` that get the candidate's image before they switch."""
+    return [member for cell in cells for member in cell.members if fleet.pulling(candidate, member)]
+
+
+def may_switch(fleet: Fleet, cell: Cell) -> bool:
+    """Tells whether all members can enter a wave."""
+    return all(_may_switch(fleet, member) for member in cell.members)
+
+
+def _may_switch(fleet: Fleet, placed: Placed) -> bool:
+    """Online, not deferred, and, where there is a stable revision, on it: serving, or in trouble that it may cure."""
+    if not placed.node.online or fleet.deferred(placed) or fleet.pinned_to_rejected(placed):
+        return False
+    if fleet.stable is None:
+        return True
+    if not fleet.pinned(fleet.stable, placed):
+        return False
+    return fleet.pod(fleet.stable, placed) is not None or any(
+        pod.trouble is not None for pod in fleet.observation.pods_on(placed.node.name, fleet.stable)
+    )
