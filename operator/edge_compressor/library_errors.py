@@ -1,4 +1,4 @@
-"""What libraries raise, as messages for people: the only place that turns the one into the other.
+"""Turns the errors of libraries into messages for people; nothing else does.
 
 The libraries below raise anything for models and files that they were not made for. Whoever calls them says what was
 being done, and to whom it matters (a reason); the words of the library follow, on one line and cut.

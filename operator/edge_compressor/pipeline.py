@@ -40,7 +40,7 @@ from edgemodel.plain import to_api
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
 TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
-"""Of an image that the others are not in: only where the source is a program."""
+"""The libraries of the trainer's image; in the manifest only where the source can be trained."""
 NEEDED: Final = {
     "calibration": "typical inputs, no labels",
     "evaluation": "inputs and label; every other sample is to choose by, the rest to report on",

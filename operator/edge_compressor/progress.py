@@ -24,7 +24,7 @@ class Progress:
         self._start = clock()
         self._last_count = self._start
         self.tell: Callable[[StepBegun], str] | None = None
-        """Is told of each step, and answers what hindered it from passing that on, or nothing."""
+        """The function that is told of each step; it returns why it could not pass that on, or an empty text."""
         self.variant = ""
         """Whose steps they are, where there are several."""
 

@@ -1,4 +1,4 @@
-"""How the compressor runs a model: through ``edge_runtime``, as nodes do, and with the options that they serve with."""
+"""Runs models through ``edge_runtime``, as nodes do, with the options that they serve with."""
 
 from collections.abc import Mapping
 from dataclasses import replace

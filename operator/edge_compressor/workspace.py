@@ -1,4 +1,4 @@
-"""What all recipes of one request share: the source and the data sets, fetched and checked, and how they compare."""
+"""The inputs that all recipes of one request share: source and data sets, fetched and checked."""
 
 import functools
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Workspace:
     request: CompressionRequest
     folder: Path
     source: OnnxModel
-    """As ONNX, whatever it was given as."""
+    """The source as ONNX, whatever it was given as."""
     program: Path | None
     """The source as it was given, where that can be trained."""
     teacher: Path | None
@@ -50,7 +50,7 @@ class Workspace:
     datasets: Mapping[Use, FetchedDataset]
     progress: Progress
     checkpoints: Checkpoints | None
-    """Where training keeps how far it is; None: nowhere."""
+    """The store of checkpoints; None: training keeps none."""
     evaluator: Evaluator
     _inner: dict[Use, Dataset] = field(default_factory=dict)
 

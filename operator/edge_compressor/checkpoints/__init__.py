@@ -1,1 +1,1 @@
-"""Where a training keeps how far it is."""
+"""The places that keep checkpoints of trainings."""

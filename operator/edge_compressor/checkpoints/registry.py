@@ -36,7 +36,7 @@ A registry that runs frees nothing, and the embedded one has 5 GiB: so the sum g
 less than 1 GiB in ten hours for small checkpoints, and to a few times the size of a large one.
 """
 MAX_TRIED: Final = 3
-"""Of a training's checkpoints, the farthest first."""
+"""The checkpoints of a training that are tried, the farthest first."""
 PATIENCE: Final = Patience(tries=2)
 
 

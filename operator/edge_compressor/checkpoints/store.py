@@ -1,4 +1,4 @@
-"""Where a training's checkpoints lie: what training asks of the place, and the simplest one, a folder.
+"""The store of a training's checkpoints: its interface, and the simplest one, a folder.
 
 ``checkpoint_registry.py`` has another, which outlives a Job's pod.
 """

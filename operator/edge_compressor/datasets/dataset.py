@@ -36,12 +36,12 @@ class Dataset:
 
     @property
     def steps(self) -> int:
-        """Of each sequence."""
+        """The number of steps in each sequence."""
         return int(next(array.shape[1] for name, array in self.inputs.items() if name not in self.states))
 
     @property
     def has_classes(self) -> bool:
-        """Whether ``label`` is one class for each sample."""
+        """Says whether ``label`` is one class for each sample."""
         return self.label is not None and self.label.ndim == 1 and self.label.dtype.kind in "iu"
 
     def batches(self, indices: Array | None = None) -> Iterator[tuple[Array, dict[str, Array]]]:
@@ -71,7 +71,7 @@ class Dataset:
         return replace(self, inputs=inputs, label=label, boxes=boxes, size=len(range(first, self.size, step)))
 
     def take(self, rows: Array) -> dict[str, Array]:
-        """Of a set of ``whole`` samples the feed of one: the first of ``rows``."""
+        """Returns the feed of ``rows``; of a set of ``whole`` samples the feed of the first of them."""
         chosen = rows[0] if self.whole else rows
         return {name: np.asarray(array[chosen], order="C") for name, array in self.inputs.items()}
 
@@ -88,7 +88,7 @@ class Dataset:
 
 
 def shared_samples(one: Dataset, other: Dataset) -> int:
-    """How many samples of ``other`` are in ``one`` too, by the bytes of all inputs."""
+    """Returns the number of samples of ``other`` that are in ``one`` too, compared by the bytes of all inputs."""
 
     def digests(dataset: Dataset) -> Iterator[bytes]:
         names = sorted(dataset.inputs)

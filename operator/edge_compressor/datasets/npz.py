@@ -24,7 +24,7 @@ CLASS_NAMES: Final = "class_names"
 MAX_UNPACKED_BYTES: Final = 16 * 2**30
 """Samples in one run, where the model leaves its batch dimension open."""
 _BROKEN_HEADER: Final = (ValueError, SyntaxError, tokenize.TokenError)
-"""What numpy raises for the head of an array that it cannot read."""
+"""The errors that numpy raises for the head of an array that it cannot read."""
 _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-length text"
 
 
@@ -74,7 +74,7 @@ def load_dataset(
 
 
 def check_npz(path: Path, *, what: str) -> None:
-    """Whether numpy reads every array of it without unpickling, for whatever model it is. Raises as load_dataset."""
+    """Checks that numpy reads every array without unpickling, for any model. Raises as ``load_dataset``."""
     try:
         with zipfile.ZipFile(path) as archive:
             for item in archive.infolist():

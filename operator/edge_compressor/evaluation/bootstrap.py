@@ -24,7 +24,7 @@ from edge_statistics.tango import tango_interval
 
 RESAMPLES: Final = 1000
 MIN_SAMPLES: Final = 20
-"""Of fewer the percentiles are too narrow to be believed as they are."""
+"""With fewer samples the percentiles are too narrow to be believed as they are."""
 
 _SAME: Final = 1e-12
 
@@ -40,7 +40,7 @@ def resample(score: Score, samples: int) -> Array:
 
 
 def percentiles(drawn: Array, observed: float, samples: int) -> Interval:
-    """Of 90 %, from one column of ``resample``.
+    """Returns the interval of 90 % from one column of ``resample``.
 
     Where all draws are the same, or MIN_SAMPLES are not there, it is at least as wide as Tango's interval of as
     many pairs of which none differs: equal answers do not prove that the next one is equal.
@@ -73,7 +73,7 @@ def compare(score: Score, samples: int) -> tuple[PairedScores, Array, Array]:
 
 
 def alone(score: Score, samples: int) -> OwnScore:
-    """Of one model: the first that ``score`` answers."""
+    """Returns the score of one model, the first that ``score`` returns, with its interval."""
     observed = float(score(np.ones(samples))[0])
     interval = percentiles(resample(score, samples)[:, 0], observed, samples)
     return OwnScore(samples, observed, _inside(interval, 0.0))

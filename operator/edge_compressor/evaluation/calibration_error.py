@@ -18,7 +18,7 @@ _SUM_TOLERANCE: Final = 1e-2
 
 
 def confidence(output: Array) -> dict[str, Array]:
-    """Of each sample's best class: as it stands, after a softmax, and whether the row is a distribution.
+    """Returns the confidence in each sample's best class, as it is and after a softmax; says if rows sum to 1.
 
     ``output``: (samples, classes). What it is, probabilities or logits, only all samples together can tell.
     """

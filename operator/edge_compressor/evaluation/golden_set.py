@@ -36,7 +36,7 @@ MAX_BYTES: Final = 64 << 10
 of them, down to MIN_ITEMS."""
 
 _CANDIDATES: Final = 4
-"""So many times the wanted items are looked at, evenly over the evaluation set."""
+"""The number of candidates for each wanted item, spread evenly over the evaluation set."""
 
 
 def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path: Path) -> Golden | None:

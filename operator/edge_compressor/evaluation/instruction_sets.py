@@ -28,12 +28,12 @@ _FLOAT_PRODUCTS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @dataclass(frozen=True)
 class WeightRange:
-    """Of the int8 weights that meet uint8 activations."""
+    """The range of the int8 weights that are multiplied with uint8 activations."""
 
     weights: int
-    """How many tensors; 0: nothing is quantized that way."""
+    """The number of tensors; 0: nothing is quantized that way."""
     full_range: int
-    """How many of them have a value beyond -64 to 64."""
+    """The number of them that have a value beyond -64 to 64."""
 
     def to_json(self) -> dict[str, Any]:
         return {"quantizedWeights": self.weights, "beyondSevenBits": self.full_range}

@@ -1,4 +1,4 @@
-"""How large models are and how long they take. Nothing is judged here."""
+"""Measures how large models are and how long they take; judges nothing."""
 
 import math
 import statistics
@@ -51,13 +51,13 @@ class LatencyComparison:
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times as fast as the source, by the processor time of single-sample runs of one thread."""
+    """The ratio to the speed of the source, by the processor time of single-sample runs on one thread."""
 
     runs: int
     """Of each."""
     ratio: float
     lower: float
-    """Of the 99 % interval, as ``upper``."""
+    """The lower end of the 99 % interval, as ``upper``."""
     upper: float
     source: Timing
     artifact: Timing
@@ -142,7 +142,7 @@ def compare_speed(
 
 
 def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
-    """Of the milliseconds that source and artifact took, pair by pair.
+    """Returns the speed, from the milliseconds that source and artifact took, pair by pair.
 
     The interval is that of the sign test: the order statistics of the ratios around the median (W. J. Conover,
     *Practical Nonparametric Statistics*, 3rd edition, section 3.2), which asks nothing of how noise is distributed.

@@ -18,7 +18,7 @@ from edge_compressor.gate import OwnAnswers, PairedAnswers
 from edge_runtime.datatypes import Array
 
 TOLERATED_SHARE: Final = 0.1
-"""Of the standard deviation of a label, where no tolerance is set."""
+"""The tolerance as a share of the standard deviation of a label, unless one is set."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,5 @@ def _columns(label: Array) -> Array:
 
 
 def _within(label: Array, value: Array, limits: Array) -> Array:
-    """What is no number is never right."""
+    """An answer that is no number is never right."""
     return np.asarray((np.abs(value - label) <= limits).all(axis=1))

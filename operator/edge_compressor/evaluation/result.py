@@ -1,4 +1,4 @@
-"""What an evaluation finds, whatever the task: scores of both models, their comparison, and how each class fares."""
+"""The result of an evaluation for any task: scores of both models, their comparison, and each class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from edge_statistics.interval import Interval
 from edge_statistics.tango import tango_interval
 
 MAX_CLASSES_SHOWN: Final = 64
-"""Beyond this the confusion matrix, and a list of all classes, are longer than the model's story is worth."""
+"""With more classes, neither the confusion matrix nor a list of all classes is kept: they would fill the report."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one model on labelled samples."""
+    """The scores of one model on labelled samples."""
 
     score: float
     """In 0..1: what the gate judges."""
@@ -37,15 +37,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class ClassChange:
-    """How one class fares: the share of its samples that are found (recall), or its average precision."""
+    """The change of one class: the share of its samples that are found (recall), or its average precision."""
 
     number: int
     samples: int
-    """Of the class."""
+    """The samples of the class."""
     source: float
     artifact: float
     interval: Interval
-    """Of the drop, 90 %, of this class alone: one class in twenty is above the upper end by chance."""
+    """The 90 % interval of the drop of this class alone: one class in twenty is above its upper end by chance."""
 
     @property
     def drop(self) -> float:
@@ -76,17 +76,17 @@ class Evaluation:
     agreement_kind: str
     """Argmax, Close, Labels, Tolerance, Detections, Cosine or Steps: what alike means."""
     metric: str = "accuracy"
-    """What the score is."""
+    """The name of the score."""
     source: Scores | None = None
     artifact: Scores | None = None
     answers: Paired | None = None
     own: Own | None = None
     per_class: str = "recall"
-    """What ``classes`` compare: recall or average precision."""
+    """The score that ``classes`` compare: recall or average precision."""
     classes: tuple[ClassChange, ...] = ()
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What was decided by looking at the data, such as a threshold."""
+    """Decisions that were made by looking at the data, such as a threshold."""
 
     @property
     def worst_class(self) -> ClassChange | None:

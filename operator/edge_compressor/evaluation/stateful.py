@@ -38,7 +38,7 @@ def check(model: ModelFile, states: Mapping[str, str]) -> None:
 
 
 def _alike(taken: Tensor, given: Tensor) -> bool:
-    """What one of them leaves open the other may fix."""
+    """A dimension that one of them leaves open may be fixed by the other."""
     same = len(taken.shape) == len(given.shape) and all(
         one == other or -1 in (one, other) for one, other in zip(taken.shape, given.shape, strict=True)
     )

@@ -1,4 +1,4 @@
-"""What every task does: read the outputs of one model, sample by sample, and compare two models by what was read."""
+"""The interface of tasks: each reads the outputs of one model, sample by sample, and compares two models by them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -18,9 +18,9 @@ from edgemodel import reasons
 from edgemodel.errors import Stalled
 
 Outputs = Mapping[str, Array]
-"""Of one run, by name, in declared order; the first axis may hold more rows than there are samples."""
+"""The outputs of one run, by name, in declared order; the first axis may hold more rows than there are samples."""
 Answers = Mapping[str, Array]
-"""What a task keeps of all samples; first axis the samples."""
+"""The answers that a task keeps; the first axis are the samples."""
 
 PADDING: Final = -1
 
@@ -35,7 +35,7 @@ class EvaluationTask(Protocol):
         """Are the labels what the task wants?"""
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
-        """Of the first ``rows`` samples of one run."""
+        """Returns the answers to the first ``rows`` samples of one run."""
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
         """``source`` None: it is not comparable."""
@@ -51,7 +51,7 @@ def run_outputs(model: ModelFile, loaded: LoadedModel, dataset: Dataset, feeds: 
 
 
 def collect(task: EvaluationTask, model: ModelFile, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
-    """What ``task`` reads of all samples. ``what``: source or artifact.
+    """Returns the answers that ``task`` reads of all samples. ``what``: source or artifact.
 
     Raises Stalled: DatasetInvalid as ``EvaluationTask.read``, otherwise as ``run``.
     """

@@ -29,7 +29,7 @@ def source_format(name: str, what: str) -> SourceFormat:
 
 
 def model_format(name: str, what: str) -> SourceFormat:
-    """As ``source_format``, and raises too for a format that a converter makes a model of first."""
+    """Returns the format ``name``. Raises as ``source_format``, and for a format that needs a converter first."""
     return _one_of({key: one for key, one in FORMATS.items() if one.to_artifact is not None}, name, what)
 
 

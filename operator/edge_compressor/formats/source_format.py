@@ -1,4 +1,4 @@
-"""What a source format is. A new one is a file in this package with a ``FORMAT``; nothing lists it."""
+"""The interface of source formats. A new one is a file in this package with a ``FORMAT``; nothing lists it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,11 @@ class ToArtifact(Protocol):
 @dataclass(frozen=True)
 class SourceFormat:
     name: str
-    """As in ``spec.source.format``."""
+    """The value of ``spec.source.format``."""
     doc: str
-    """What it is, as it reads after its name and a comma."""
+    """The description, as it reads after the name and a comma."""
     suffix: str
-    """What the names of its files end in, by which the command line knows it; empty: it is named there."""
+    """The ending of its files' names, by which the command line knows it; empty: ``--format`` names it."""
     media_type: str
     """The artifact type of a file of it in a registry; empty: none can be pushed."""
     check: Check
@@ -47,6 +47,6 @@ class SourceFormat:
     accepts_file: bool = True
     accepts_folder: bool = False
     trains: bool = False
-    """Whether steps take it as it is, before it becomes an artifact: those that train."""
+    """True: steps that train take it as it is, before it becomes an artifact."""
     image: Literal["compressor", "trainer"] = "compressor"
     """The image whose libraries it needs in a Job."""

@@ -1,4 +1,4 @@
-"""What an evaluation says to the gate: how source and artifact answered, and how sure that is."""
+"""The input of the gate from an evaluation: the answers of source and artifact, with intervals."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from edge_statistics.wilson import wilson_interval
 
 @dataclass(frozen=True)
 class PairedAnswers:
-    """How source and artifact answered the same samples."""
+    """The counts of right answers of source and artifact to the same samples."""
 
     samples: int
     source_right: int
@@ -20,7 +20,7 @@ class PairedAnswers:
 
     @property
     def drop(self) -> float:
-        """Of accuracy, source minus artifact, in -1..1."""
+        """The drop of accuracy, source minus artifact, in -1..1."""
         return (self.only_source_right - self.only_artifact_right) / self.samples
 
 
@@ -32,19 +32,19 @@ class PairedScores:
     source: float
     artifact: float
     interval: Interval
-    """Of the drop."""
+    """The interval of the drop."""
     artifact_interval: Interval
-    """Of the artifact's own score."""
+    """The interval of the artifact's own score."""
 
     @property
     def drop(self) -> float:
-        """Of the score, source minus artifact, in -1..1."""
+        """The drop of the score, source minus artifact, in -1..1."""
         return self.source - self.artifact
 
 
 @dataclass(frozen=True)
 class OwnAnswers:
-    """How the artifact answered, whatever the source would say."""
+    """The right answers of the artifact, whatever the source answers."""
 
     samples: int
     right: int
@@ -64,21 +64,21 @@ Own = OwnAnswers | OwnScore
 
 
 def drop_interval(answers: Paired) -> Interval:
-    """Of the drop, 90 %: Tango's for right and wrong answers."""
+    """Returns the 90 % interval of the drop: Tango's for right and wrong answers."""
     if isinstance(answers, PairedScores):
         return answers.interval
     return tango_interval(answers.only_source_right, answers.only_artifact_right, answers.samples)
 
 
 def own_of(answers: Paired | None) -> Own | None:
-    """What a paired comparison says of the artifact alone."""
+    """Returns the part of a paired comparison that is about the artifact alone."""
     if isinstance(answers, PairedScores):
         return OwnScore(answers.samples, answers.artifact, answers.artifact_interval)
     return None if answers is None else OwnAnswers(answers.samples, answers.artifact_right)
 
 
 def own_interval(own: Own) -> Interval:
-    """Of the artifact's own score, 90 %: Wilson's for right and wrong answers."""
+    """Returns the 90 % interval of the artifact's own score: Wilson's for right and wrong answers."""
     return own.interval if isinstance(own, OwnScore) else wilson_interval(own.right, own.samples)
 
 

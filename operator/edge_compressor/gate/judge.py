@@ -20,7 +20,7 @@ from edgemodel.verdict import CheckResult, Verdict
 
 @dataclass(frozen=True)
 class Measurements:
-    """What is judged. None: not measured."""
+    """The measurements that are judged. None: not measured."""
 
     answers: Paired | None
     same_file: bool
@@ -30,9 +30,9 @@ class Measurements:
     """Median of single-sample runs."""
     latency_runs: int = 0
     own: Own | None = None
-    """Of the artifact, where the source is not comparable; else ``answers`` tell."""
+    """The answers of the artifact alone, where the source is not comparable; else ``answers`` hold them."""
     metric: str = "accuracy"
-    """What the score is, for messages."""
+    """The name of the score, for messages."""
 
 
 @dataclass(frozen=True)

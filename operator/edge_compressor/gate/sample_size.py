@@ -1,4 +1,4 @@
-"""How many samples would decide where a limit lies inside an interval."""
+"""The number of samples that would decide, where a limit lies inside an interval."""
 
 from collections.abc import Callable
 from math import ceil
@@ -11,7 +11,7 @@ from edge_statistics.wilson import wilson_interval
 from edgemodel.verdict import Verdict
 
 MAX_SAMPLES_ADVISED: Final = 100_000_000
-"""Beyond this no number is named: the observed drop is as good as the limit."""
+"""No larger number is named: the observed drop is as good as the limit."""
 
 
 def samples_to_decide(answers: Paired, limit: float) -> int | None:

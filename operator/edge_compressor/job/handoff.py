@@ -22,14 +22,14 @@ from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 
 FILES: Final[dict[Use, str]] = {"source": WEIGHTS_FILE, "training": TRAINING_FILE}
-"""What a converter may read, by use."""
+"""The files that a converter may read, by use."""
 FETCHED_FILE: Final = "fetched.json"
-"""Where they are from: what a tag named then, it may not name now."""
+"""The file that keeps where they are from: a tag may name something else by now."""
 
 
 @dataclass(frozen=True)
 class HandoffFolders:
-    """Where the files lie. The converter reads ``given``, which it cannot change, and writes into ``made``."""
+    """The folders of the files. The converter reads ``given``, which it cannot change, and writes into ``made``."""
 
     given: Path = Path(IN_DIRECTORY)
     made: Path = Path(OUT_DIRECTORY)

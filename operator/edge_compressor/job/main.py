@@ -46,7 +46,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are mounted."""
+    """The paths at which things are mounted."""
 
     work: Path = Path(WORK_DIRECTORY)
     secrets: Path = Path(SECRETS_DIRECTORY)

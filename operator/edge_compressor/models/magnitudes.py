@@ -8,7 +8,7 @@ from edge_runtime.datatypes import Array
 
 
 def share_out(magnitudes: Sequence[Array], percent: float, *, together: bool) -> list[int]:
-    """How many weights of each tensor go: ``percent`` of each, or the smallest of all of them ``together``.
+    """Returns the number of weights of each tensor that go: ``percent`` of each, or the smallest of all ``together``.
 
     Together, no tensor loses more than half of what ``percent`` would leave of it, so that none is emptied: what
     exceeds that is taken from the others.

@@ -95,4 +95,4 @@ def drop_unread(model: onnx.ModelProto) -> None:
 
 
 PASSES: Final[tuple[Callable[[onnx.ModelProto], onnx.ModelProto], ...]] = (with_named_nodes,)
-"""What is done to every graph that is loaded, in this order."""
+"""The passes over every graph that is loaded, in this order."""

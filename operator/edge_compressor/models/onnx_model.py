@@ -1,4 +1,4 @@
-"""Is this ONNX file one that can be compressed and served? Nothing of it is executed before it passed.
+"""Checks that an ONNX file can be compressed and served. Nothing of it is executed before it has passed.
 
 Order matters: size, then structure (operator domains, weights in other files), then onnx's checker, and
 only then onnxruntime, which so never sees an operator outside the standard domains.
@@ -79,7 +79,7 @@ def check_structure(path: Path, *, what: str, reason: str, beside: Path | None =
 
 
 class _Unsound(Exception):
-    """What is wrong with the file."""
+    """The file is not sound; the text says why."""
 
 
 def _check_size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Is this file what it says, weights and nothing besides? Looked at before a user's converter gets it.
+"""Checks that a file of safetensors holds weights and nothing besides, before a user's converter gets it.
 
 The format: eight bytes with the length of a header, the header (JSON: a name -> dtype, shape, data_offsets), and the
 data of the tensors one after the other. It holds no code; what a crafted one could do is to make readers of other
@@ -37,7 +37,8 @@ _EXPONENTS: Final[dict[str, tuple[np.dtype[Any], Any]]] = {
     "F32": (np.dtype("<u4"), np.uint32(0x7F80_0000)),
     "F64": (np.dtype("<u8"), np.uint64(0x7FF0_0000_0000_0000)),
 }
-"""What is read, and the bits that are all set in what is no finite number. F8_E4M3 has no infinity, and one NaN."""
+"""The type that values are read as, and the bits that are all set in a number that is not finite. F8_E4M3 has no
+infinity, and one NaN."""
 
 
 class _Weight(NamedTuple):
@@ -48,7 +49,7 @@ class _Weight(NamedTuple):
 
 
 class _Unsound(Exception):
-    """What is wrong with the file."""
+    """The file is not sound; the text says why."""
 
 
 def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> None:

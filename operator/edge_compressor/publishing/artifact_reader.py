@@ -1,4 +1,4 @@
-"""What a published artifact says of itself: the small files of its layer, without its model."""
+"""Reads the small files of a published artifact's layer, without its model."""
 
 import io
 import tarfile
@@ -21,7 +21,7 @@ from edgemodel.names import ANNOTATION_ARTIFACT, MANIFEST_FILE, MODEL_DIRECTORY,
 
 NOTES: Final = (MANIFEST_FILE, REPORT_FILE, PAGE_FILE)
 MAX_BYTES: Final = 8 << 20
-"""Of one of them; what is larger was not made by a compressor."""
+"""The largest size of one of them; no compressor makes a larger one."""
 
 
 def read_notes(reference: Reference, access: RegistryAccess) -> dict[str, bytes]:

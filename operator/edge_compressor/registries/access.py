@@ -19,14 +19,14 @@ DOCKER_CONFIG: Final = ".dockerconfigjson"
 
 @dataclass(frozen=True)
 class RegistryAccess:
-    """Where credentials lie, and which registries speak plain HTTP.
+    """The places of credentials, and the registries that speak plain HTTP.
 
     ``own_host`` is the registry that takes the token of ``token_file``; it is sent nowhere else.
     """
 
     secrets: Path | None = None
     docker_config: Path | None = None
-    """A config.json for every use, as on a desk."""
+    """The config.json of Docker, for every use; None in a Job."""
     token_file: Path | None = None
     own_host: str | None = None
     plain_http_hosts: tuple[str, ...] = ()

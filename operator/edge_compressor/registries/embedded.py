@@ -1,7 +1,8 @@
-"""The embedded registry from a desk: through kubectl's port-forward, signed in as the namespace's own service account.
+"""Reaches the embedded registry from outside the cluster, through kubectl's port-forward.
 
-Nothing of the registry is open outside the cluster, and no password exists. kubectl asks the API server for a token
-that is good for ten minutes and for this registry; who may do that in a namespace may push under its name.
+Who reaches it is signed in as the namespace's own service account. Nothing of the registry is open outside the
+cluster, and no password exists. kubectl asks the API server for a token that is good for ten minutes and for this
+registry; who may do that in a namespace may push under its name.
 """
 
 import base64
@@ -26,13 +27,13 @@ KUBECTL_SECONDS = 30
 
 @dataclass(frozen=True)
 class EmbeddedRegistry:
-    """Where the chart put it."""
+    """The Helm release that installed it."""
 
     release: str = "edgemodel"
     release_namespace: str = "edgemodel-system"
 
     def reference(self, namespace: str, name: str) -> Reference:
-        """What the cluster calls it. Raises edge_oci's InvalidReference."""
+        """Returns its name inside the cluster. Raises edge_oci's InvalidReference."""
         host = f"{self.release}-registry-push.{self.release_namespace}.svc:{REGISTRY_PORT}"
         return parse_reference(f"{host}/{namespace}/{name}")
 

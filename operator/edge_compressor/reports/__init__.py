@@ -1,4 +1,4 @@
-"""What people read of a compression: the same facts as Markdown and as a page with plots."""
+"""Reports of a compression for people: the same facts as Markdown and as a page with plots."""
 
 from edge_compressor.reports.write import write_reports
 

@@ -51,7 +51,7 @@ _FIGURES: Final = {
     "leastCosine": ("cosine with the source, least", "{:.4f}"),
     "sameNeighbour": ("nearest neighbour kept", "{:.2%}"),
 }
-"""Of the manifest: what people call it, and how it is written."""
+"""Scores of the manifest: the name of each for people, and how it is written."""
 _TIMES: Final = {"p50Milliseconds": "latency, median", "p95Milliseconds": "latency, 95th percentile"}
 _SIZES: Final = {"sizeBytes": "size", "zstdBytes": "size after zstd-19"}
 
@@ -142,7 +142,7 @@ def _steps(steps: list[dict[str, Any]]) -> str:
 
 
 def _search(step: dict[str, Any]) -> list[str]:
-    """What Auto tried; the columns are empty from where a recipe was dropped on."""
+    """Returns the table of what Auto tried; the columns are empty from where a recipe was dropped on."""
     search = step["auto"]
     rows: list[tuple[str, ...]] = [
         (

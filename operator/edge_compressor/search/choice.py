@@ -19,7 +19,7 @@ class SearchChoice:
 
 
 def score(trial: SearchTrial, objective: str, source_zstd_bytes: int) -> float:
-    """Of the source: 1. More is better.
+    """Returns the score of a trial: that of the source is 1, and more is better.
 
     Speed: how many times as fast, where a tie counts as 1. Size: how many times fewer bytes after zstd, as a node
     downloads them. Balanced: the geometric mean of both, so that twice as fast weighs as much as half the bytes.

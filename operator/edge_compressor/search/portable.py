@@ -11,7 +11,7 @@ from edge_compressor.models import normalization
 from edge_compressor.models.onnx_model import nodes
 
 MIN_SHARE: Final = 0.8
-"""Of all convolutions those that must be fused quantized ones, where any is quantized."""
+"""The share of convolutions that must be fused quantized ones, where any is quantized."""
 
 _FLOAT: Final = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
 

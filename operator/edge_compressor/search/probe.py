@@ -20,7 +20,7 @@ MAX_SECONDS: Final = 300
 
 
 def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
-    """What is wrong with ``model``; None when it ran. ``optimized`` is written then."""
+    """Returns what is wrong with ``model``; None when it ran, and ``optimized`` is written then."""
     feeds = optimized.with_suffix(".npz")
     np.savez(feeds, allow_pickle=False, **feed)
     command = [sys.executable, "-m", "edge_compressor.search.probe", str(model), str(feeds), str(optimized)]

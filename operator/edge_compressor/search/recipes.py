@@ -1,4 +1,5 @@
-"""What Auto tries: a first round over methods and operator types, and gentler forms of what loses too much."""
+"""The recipes that Auto tries: a first round over methods and operator types, and gentler forms of those that lose too
+much."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ RECURRENT: Final = ("LSTM", "Attention")
 
 _MAX_SHOWN: Final = 40
 SENSITIVE_SHARES: Final = (0.125, 0.25, 0.5)
-"""Of the nodes that could be quantized, the most sensitive first."""
+"""The shares of nodes that are excluded, the most sensitive first."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ def quantizes(recipe: SearchRecipe) -> bool:
 
 
 def quantized_nodes(model: onnx.ModelProto, recipe: SearchRecipe, defaults: Iterable[str]) -> list[onnx.NodeProto]:
-    """What the last part of ``recipe`` quantizes, in the order of the graph; ``defaults``: its operator types."""
+    """Returns the nodes that the last part of ``recipe`` quantizes, in the order of the graph.
+
+    ``defaults``: its operator types unless it names others.
+    """
     kinds = set(recipe.parts[-1].settings.get("opTypes") or defaults)
     return [node for node in model.graph.node if node.op_type in kinds]
 

@@ -48,7 +48,7 @@ def errors(
 def rank(
     source: onnx.ModelProto, candidate: Path, names: Sequence[str], feeds: Sequence[dict[str, Array]]
 ) -> list[str]:
-    """As ``errors``: the most sensitive first, those without any error left out."""
+    """Returns ``names`` by their ``errors``: the most sensitive first, those without any error left out."""
     found = errors(source, candidate, names, feeds)
     return sorted((name for name in found if found[name] > 0), key=lambda name: (-found[name], name))
 

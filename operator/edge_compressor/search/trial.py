@@ -41,7 +41,7 @@ _SAMPLES_FIRST: Final = 128
 
 
 class Pace(StrEnum):
-    """Beside the source: the 99 % interval of the ratio lies above the tie; reaches into it, not below; or below."""
+    """The speed beside the source: the 99 % interval of the ratio lies above a tie, reaches into it, or lies below."""
 
     FASTER = "Faster"
     TIE = "Tie"
@@ -50,7 +50,7 @@ class Pace(StrEnum):
 
 @dataclass
 class SearchTrial:
-    """What is known of one recipe. None: it was dropped before that was measured."""
+    """The measurements of one recipe. None: it was dropped before that was measured."""
 
     recipe: SearchRecipe
     model: OnnxModel | None = None
@@ -58,7 +58,7 @@ class SearchTrial:
     slow_elsewhere: str | None = None
     """Why it would be slow on other processors."""
     looked: bool = False
-    """Whether ``slow_elsewhere`` was asked at all."""
+    """True: ``slow_elsewhere`` was asked."""
     speed: evaluation.Speed | None = None
     answers: Paired | None = None
     dropped: str | None = None
@@ -109,7 +109,7 @@ def has_score(dataset: Dataset, task: str) -> bool:
 
 @dataclass
 class Trials:
-    """What all candidates are measured against."""
+    """The measure of all candidates: one source, one budget and one set of samples."""
 
     source: OnnxModel
     selection: Dataset
@@ -117,15 +117,15 @@ class Trials:
     limit_percent: Decimal
     """The largest drop of accuracy; without labels, of agreement with the source."""
     agreement: str
-    """Where there is no score: Close or Argmax."""
+    """The kind of agreement where there is no score: Close or Argmax."""
     evaluator: evaluation.Evaluator
-    """Of ``selection`` alone."""
+    """The evaluator of ``selection`` alone."""
     digests: dict[str, str] = field(default_factory=dict)
-    """Of the files measured, with the recipe of each."""
+    """The digests of the files that were measured, with the recipe of each."""
 
     @property
     def scored(self) -> bool:
-        """Whether there is more to compare than what both answer."""
+        """Says whether there is a score to compare, and not only the answers."""
         return has_score(self.selection, self.evaluator.settings.task)
 
     def feeds(self, count: int) -> list[dict[str, Array]]:
@@ -230,7 +230,7 @@ def _speed_json(speed: evaluation.Speed | None) -> dict[str, Any] | None:
 
 
 def mark_front(trials: Sequence[SearchTrial]) -> None:
-    """Of those that were kept."""
+    """Marks the front of ``trials``, which were all kept."""
     points = [(trial.credited_speed, -(trial.zstd_bytes or 0)) for trial in trials]
     for trial, point in zip(trials, points, strict=True):
         trial.on_front = not any(other != point and all(np.greater_equal(other, point)) for other in points)

@@ -1,1 +1,1 @@
-"""Where files come from: registries, HTTP, volumes, and local folders."""
+"""Fetches files from registries, over HTTP, from volumes and local folders."""

@@ -24,14 +24,14 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """What to load, and under which terms. ``authorization`` goes to the host of ``url`` and to no other."""
+    """A file to load, and the terms. ``authorization`` goes to the host of ``url`` and to no other."""
 
     what: str
     """The beginning of every message: source, calibration set or evaluation set."""
     url: str
     limit_bytes: int
     permits: Callable[[str], bool]
-    """Whether a ``host[:port]`` may be asked."""
+    """Says whether a ``host[:port]`` may be asked."""
     authorization: str | None = None
     verified: bool = False
     """A digest is known and checked later, so that a resumed download needs no validator, and plain HTTP is safe."""

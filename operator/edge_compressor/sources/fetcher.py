@@ -1,4 +1,4 @@
-"""Where bytes come from: ``oci://``, ``https://``, ``http://``, ``pvc://``, and on a desk a local path.
+"""Fetches sources: ``oci://``, ``https://``, ``http://``, ``pvc://``, and a local path for the command line.
 
 Every file ends up as a copy in the work folder, digested while it is written or right after: what was
 checked is what is used, whatever happens to the original meanwhile.
@@ -55,7 +55,7 @@ class Fetched:
 
     path: Path
     digest: str
-    """What names it for ever: of the OCI manifest for ``oci://``, of all files of a folder, else of the file."""
+    """The lasting digest: of the OCI manifest for ``oci://``, of all files of a folder, else of the file."""
     uri: str
     """Without credentials and query, fit to be shown."""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Fetched:
 
 class Fetches(Protocol):
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
-        """As ``Fetcher.fetch``."""
+        """Does as ``Fetcher.fetch``."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""What a step is made of: its type, its settings, and what it may use besides the model."""
+"""The interface of steps: their type, their settings, and the context that they run in."""

@@ -1,4 +1,4 @@
-"""What every step is, and what they share: their settings, and the choice of nodes they touch."""
+"""The type of a step, the context that it runs in, and what steps share: settings, and the choice of nodes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +19,10 @@ from edgemodel.setting_kinds import Flag, Setting, Settings, Texts
 
 @dataclass(frozen=True)
 class StepContext:
-    """What a step may use besides the model."""
+    """The inputs of a step besides the model."""
 
     name: str
-    """Of the step, e.g. ``int8``; it stands in messages."""
+    """The name of the step, e.g. ``int8``; it stands in messages."""
     folder: Path
     """Empty, an absolute path; for the result and all that is made on the way to it."""
     calibration: Dataset | None
@@ -41,7 +41,7 @@ class StepContext:
     program: Path | None = None
     """The source as ``.pt2``, where it is one."""
     checkpoints: Checkpoints | None = None
-    """Where training keeps how far it is; None: nowhere."""
+    """The store of checkpoints; None: training keeps none."""
     key: str = ""
     """Digest of all that determines what the step begins with and does."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -76,19 +76,19 @@ class StepType:
     """Fields of the CompressionRequest that it reads besides its settings, the source and the data sets: ``budget``,
     ``evaluation``, ``teacher``. They determine its result, and so are part of the fingerprint."""
     ends_training: bool = False
-    """Whether it makes ONNX of what can be trained."""
+    """True: it makes ONNX of what can be trained."""
     selects: bool = False
-    """Whether it chooses by labelled samples, which then are not those that the result is measured on."""
+    """True: it chooses by labelled samples, which then are not those that the result is measured on."""
 
     def takes(self, model_format: str, settings: Settings) -> bool:
-        """Whether it runs on a model of ``model_format``."""
+        """Says whether it runs on a model of ``model_format``."""
         if self.trains_if and (model_format == EXPORTED_PROGRAM) != bool(settings[self.trains_if] > 0):
             return False
         return model_format in self.apply
 
     @property
     def trains(self) -> bool:
-        """Whether it takes what can be trained, with some settings at least."""
+        """True: it takes what can be trained, with some settings at least."""
         return EXPORTED_PROGRAM in self.apply
 
     @property
@@ -98,12 +98,12 @@ class StepType:
 
     @property
     def what_trains(self) -> str:
-        """What to leave out where nothing can be trained, in words."""
+        """Names what to leave out where nothing can be trained."""
         return self.trains_if or "the step"
 
     @property
     def key(self) -> str:
-        """Where the settings stand in the manifest: ``QuantizeStatic`` -> ``quantizeStatic``."""
+        """The key of the settings in the manifest: ``QuantizeStatic`` -> ``quantizeStatic``."""
         return setting_kinds.settings_key(self.type)
 
 

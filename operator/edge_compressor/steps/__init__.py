@@ -95,7 +95,7 @@ def plan(steps: Sequence[Mapping[str, Any]], source: str = ONNX, artifact: str =
 
 
 def _check_order(planned: Sequence[PlannedStep], source: str, artifact: str) -> None:
-    """What is trained is trained before it becomes an artifact."""
+    """Raises Stalled(StepFailed) for a step that finds the model in a format that it does not take."""
     now, after = source, None
     for one in planned:
         if now != artifact and not one.takes(now):

@@ -32,7 +32,7 @@ from edgemodel.digest import digest_of_file
 from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
 
 DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
-"""Where the budget does not limit the drop of accuracy: no limit at all would let the smallest ruin win."""
+"""The limit where the budget has none for the drop of accuracy: without one, the smallest ruin would win."""
 
 _QUANTIZERS: Final = {step.type: step for step in (quantize_dynamic.STEP, quantize_static.STEP)}
 _DEFAULT_OP_TYPES: Final = {
@@ -41,7 +41,7 @@ _DEFAULT_OP_TYPES: Final = {
 }
 _FEEDS_FOR_SENSITIVITY: Final = 8
 _BEST_TO_STORE: Final = 2
-"""So many of the best are tried again with the weights that are still FP32 stored small."""
+"""The number of the best that are tried again, with the weights that are still FP32 stored small."""
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -81,7 +81,7 @@ def _limit(settings: Settings, context: StepContext) -> Decimal:
 
 @dataclass
 class _Search:
-    """What is tried, in order, until trials or time are used up."""
+    """Tries recipes, in order, until trials or time are used up."""
 
     given: Path
     context: StepContext

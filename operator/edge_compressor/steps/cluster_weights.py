@@ -30,7 +30,7 @@ from edgemodel.setting_kinds import Settings, Whole
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gather", "Gemm", "MatMul")
 
 MAX_ROUNDS: Final = 300
-"""Of k-means; it ends earlier when no centre moves."""
+"""The limit of k-means, which ends earlier when no centre moves."""
 
 NODES_BYTES: Final = 256
 """About what two nodes, two tensors and their names add to the file."""

@@ -147,7 +147,7 @@ class _Halving:
     floats_missing: set[str] = field(default_factory=set)
     """Tensors that there are in half form only."""
     weights: int = 0
-    """Of MIN_VALUES or more, in half form."""
+    """The number of weights of MIN_VALUES or more that are in half form."""
 
     @classmethod
     def convert(cls, model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:

@@ -42,7 +42,7 @@ BLOCK: Final = 16
 
 @dataclass(frozen=True)
 class Factorization:
-    """What takes the place of a node: its nodes and weights, in the order in which they run."""
+    """The replacement of a node: nodes and weights, in the order in which they run."""
 
     nodes: tuple[onnx.NodeProto, ...]
     weights: tuple[onnx.TensorProto, ...]

@@ -34,13 +34,13 @@ from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""What time is spent on, and what has weights."""
+"""The operators that time is spent on, and that have weights."""
 PASSING: Final = (
     "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Pad", "Relu",
     "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
 )  # fmt: skip
-"""What lies between. Left in float, each would turn its inputs back to float and its output to int8 again: residual
-nets with float additions run at 0.6 of the speed of those where they are quantized too."""
+"""The operators that lie between. Left in float, each would turn its inputs back to float and its output to int8
+again: residual nets with float additions run at 0.6 of the speed of those where they are quantized too."""
 DEFAULT_OP_TYPES: Final = (*COMPUTING, *PASSING)
 OP_TYPES: Final = (
     *DEFAULT_OP_TYPES, "ArgMax", "BatchNormalization", "Gather", "InstanceNormalization", "LayerNormalization",
@@ -124,7 +124,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
 def _selection(
     before: list[onnx.NodeProto], after: list[onnx.NodeProto], settings: Settings
 ) -> tuple[set[str], set[str]]:
-    """What the settings, which are about ``before``, mean for ``after``: (operator types, excluded names).
+    """Returns what the settings, which are about ``before``, mean for ``after``: (operator types, excluded names).
 
     MatMul and Add become a Gemm: it is quantized with MatMul, and so are no other Gemms.
     """

@@ -21,7 +21,7 @@ from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Settings
 
 POSITIONS: Final = {"Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "Gemm": (1,), "MatMul": (0, 1)}
-"""Where the weights of an operator stand among its inputs."""
+"""The positions of weights among the inputs of an operator."""
 
 FLOATS: Final = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
 
@@ -34,7 +34,7 @@ class Weight:
     """``readers`` are all that read it; at least one."""
 
     tensor: onnx.TensorProto
-    """As it stands in the graph: to change it is to change the model."""
+    """The tensor in the graph itself: to change it is to change the model."""
     readers: tuple[onnx.NodeProto, ...]
 
     @property
@@ -142,7 +142,7 @@ def _is_quantized(op_type: str) -> bool:
 
 
 def _reads(model: onnx.ModelProto) -> dict[str, int]:
-    """How often each tensor is read, subgraphs and the model's outputs included."""
+    """Counts how often each tensor is read, subgraphs and the model's outputs included."""
     reads: dict[str, int] = {}
     for name in [name for node in nodes(model.graph) for name in node.input]:
         reads[name] = reads.get(name, 0) + 1

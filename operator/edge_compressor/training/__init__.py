@@ -1,4 +1,4 @@
-"""What needs torch. Imported only by steps that train and for sources that are ExportedPrograms: others do without."""
+"""All that needs torch. Only steps that train, and sources that are ExportedPrograms, import it."""
 
 import logging
 

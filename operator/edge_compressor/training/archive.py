@@ -1,4 +1,4 @@
-"""Is this ``.pt2`` file one that may be loaded? Nothing in it is unpickled or executed before it passed.
+"""Checks that a ``.pt2`` file may be loaded. Nothing in it is unpickled or executed before it has passed.
 
 ``torch.export.load`` falls back to unpickling, by which a crafted archive runs any command. So all that would be
 unpickled, or is native code, is refused by what the archive lists.
@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:  # the desk looks at a file before it is pushed, and need not have torch
+if TYPE_CHECKING:  # `edgemodel push` checks files, and need not have torch
     from torch.export import ExportedProgram
 
 MAX_UNPACKED_BYTES: Final = 4 * 2**30
@@ -29,7 +29,7 @@ _SAFE_OPERATORS: Final = ("aten", "_operator", "operator", "math", "torch.sym_",
 
 
 class Unsafe(Exception):
-    """What is wrong with the file."""
+    """The file may not be loaded; the text says why."""
 
 
 def check(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a training is, kept after each epoch: a Job that was evicted goes on there.
+"""Keeps a training after each epoch, so that a Job that was evicted goes on there.
 
 A checkpoint is found again by what determines the training: the step, its settings and the file that it began with.
 It is as large as the parts that are trained, and once more for SGD's momentum or twice more for AdamW's moments.
@@ -19,14 +19,14 @@ from edge_compressor.step_interface.step_type import StepContext
 from edgemodel.digest import canonical_json
 
 MAX_TIMES: Final = 4
-"""How much larger than the parts a checkpoint may be: three times with AdamW's moments."""
+"""The limit of a checkpoint's size, in multiples of its parts: with AdamW's moments it has three."""
 ROOM_BYTES: Final = 16 << 20
 """For what it holds besides: names, an entry for each tensor, the state of the random numbers."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a training changes."""
+    """The state that a training changes."""
 
     parts: nn.Module
     optimizer: torch.optim.Optimizer
@@ -74,7 +74,7 @@ class Training:
             context.progress.say(f"the checkpoint after epoch {epochs} was not kept: {_said(error)}")
 
     def restore(self) -> int:
-        """How many epochs are done; the state is as it was then. 0, and nothing changed, where no checkpoint fits."""
+        """Restores the state; returns the epochs that are done: 0, with nothing changed, where no checkpoint fits."""
         context = self.context
         if context.checkpoints is None:
             return 0

@@ -99,7 +99,7 @@ def _keeping(seen: dict[str, Tensor], name: str):  # type: ignore[no-untyped-def
 
 
 def _shapes(program: TrainableProgram, modules: dict[str, nn.Module]) -> dict[str, tuple[int, ...]]:
-    """Of the outputs of convolutions, in the order in which they run."""
+    """Returns the shapes of the outputs of convolutions, in the order in which they run."""
     seen: dict[str, Tensor] = {}
     hooks = [
         module.register_forward_hook(_keeping(seen, name))

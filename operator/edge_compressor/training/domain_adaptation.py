@@ -61,7 +61,7 @@ def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 class _Clock:
-    """How far the training is."""
+    """Keeps how far the training is."""
 
     batches = 0
     strength = 0.0

@@ -16,7 +16,7 @@ from edgemodel.setting_kinds import Settings
 
 STEPS_OF_ACTIVATIONS = 255
 MOMENTUM = 0.05
-"""Of the latest batch in the running range of an input."""
+"""The weight of the latest batch in the running range of an input."""
 
 
 def train(model: Path, settings: Settings, context: StepContext) -> Path:

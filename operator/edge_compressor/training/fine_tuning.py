@@ -55,7 +55,7 @@ def _replace_head(program: TrainableProgram, classes: int, context: StepContext)
 
 
 def _freeze(program: TrainableProgram, settings: Settings) -> int:
-    """How many parameters are trained."""
+    """Freezes the others; returns the number of parameters that are trained."""
     if settings["train"] == "Full":
         return program.parameters
     heads = last_layers(program)

@@ -1,4 +1,4 @@
-"""How important each channel is: a number for each channel of a group that goes together; the least goes first."""
+"""The importance of channels: a number for each channel of a group that goes together; the least goes first."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from edge_compressor.training.loop import tensors, training_set
 from edge_compressor.training.program import TrainableProgram
 
 SAMPLES: Final = 512
-"""Of the training set, evenly spread, by which activations and gradients are looked at."""
+"""The number of training samples, evenly spread, by which activations and gradients are looked at."""
 BINS: Final = 32
 _LAYERS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 

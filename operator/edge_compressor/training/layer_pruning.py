@@ -19,7 +19,7 @@ from edgemodel.setting_kinds import Settings
 _ADDITIONS: Final = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
 
 Pair = tuple[Node, Node]
-"""What goes into a layer or block, what comes out: of one shape."""
+"""The node that goes into a layer or block, and the one that comes out; both have one shape."""
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -96,7 +96,7 @@ def _influence(program: TrainableProgram, pairs: dict[str, Pair], context: StepC
 
 
 def _reaches(node: Node, origin: Node) -> bool:
-    """Whether ``node`` is made of ``origin``."""
+    """Says whether ``node`` is made of ``origin``."""
     waiting, seen = [node], set()
     while waiting:
         current = waiting.pop()

@@ -10,7 +10,7 @@ from torch.fx.graph import CodeGen
 
 aten: Final = torch.ops.aten
 PREFIX: Final = "layer_"
-"""Of the names of layers, which would else be those of what holds their parameters."""
+"""The prefix of the names of layers, which would else be those of what holds their parameters."""
 
 
 def with_layers(program: GraphModule) -> GraphModule:

@@ -21,14 +21,14 @@ from edgemodel.setting_kinds import Settings
 WARM_UP: Final = 0.25
 """Share of the steps in which the learning rate rises; Smith and Topin 2019, "Super-convergence" (1cycle)."""
 MIN_STEPS: Final = 5
-"""Of a cycle: with fewer, no whole step is left for the rise."""
+"""The fewest steps of a cycle: with less, no whole step is left for the rise."""
 MAX_SHIFT: Final = 2
 """Pixels that FlipShift moves an image in each direction."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """As the settings of a step have it, see ``steps/training_settings.py``."""
+    """The settings that every step that trains has, see ``steps/training_settings.py``."""
 
     epochs: int
     batch_size: int

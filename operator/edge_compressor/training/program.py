@@ -20,7 +20,7 @@ from edge_compressor.training.layers import with_layers
 from edgemodel.errors import Stalled
 
 OPSET = 18
-"""Of the ONNX files that are made. The exporter's own; what it writes for others it converts."""
+"""The opset of the ONNX files that are made: the exporter's own, from which it converts to others."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TrainableProgram:
 
     @property
     def parameters(self) -> int:
-        """How many there are."""
+        """The number of outputs."""
         return sum(one.numel() for one in self.module.parameters())
 
     @property

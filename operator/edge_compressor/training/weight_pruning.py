@@ -18,7 +18,7 @@ from edgemodel.setting_kinds import Settings
 RISING: Final = 0.6
 """Share of the training in which the share of zeros rises."""
 UPDATES: Final = 100
-"""How often it does: Zhu and Gupta prune every 100 to 1000 batches, of longer trainings."""
+"""The number of times that it rises: Zhu and Gupta prune every 100 to 1000 batches, of longer trainings."""
 LAYERS: Final = {"Conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d), "Gemm": (nn.Linear,), "MatMul": (nn.Linear,)}
 """By the operator type that they become."""
 
@@ -68,13 +68,13 @@ class _Zeros:
         return sum(int((weight == 0).sum()) for weight in self._weights)
 
     def percent(self, done: int, of: int) -> float:
-        """That are to be zero when ``done`` batches of ``of`` are over."""
+        """Returns the number of weights that are to be zero when ``done`` batches of ``of`` are over."""
         left = max(0.0, 1 - done / (RISING * of))
         return self._last + (self._first - self._last) * left**3
 
     @torch.no_grad()
     def after_batch(self, done: int, of: int) -> None:
-        """What is zero stays so, and from time to time the smallest of the others join it."""
+        """Keeps zeros zero; from time to time the smallest of the other weights join them."""
         every = max(1, of // UPDATES)
         if not self._kept or done % every == 0:
             magnitudes: list[Any] = [weight.abs().numpy() for weight in self._weights]

@@ -13,7 +13,7 @@ MAX_NUMBERED: Final = 12
 SIDE: Final = 360.0
 _SHADES: Final = ("#e8f1fb", "#c9e0f6", "#a3caef", "#76afe3", "#4790d4", "#2272bd", "#0b559f", "#083b73")
 _FLAWS: Final = ("#fdecea", "#fbd5d1", "#f6b2ab", "#ee8a80", "#e05d51", "#c8392d", "#a3231a", "#75140e")
-"""Of the cells beside the diagonal."""
+"""The colors of the cells beside the diagonal."""
 _MARGIN: Final = 112.0
 
 

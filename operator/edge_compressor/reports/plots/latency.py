@@ -1,4 +1,4 @@
-"""How long single runs took, source and artifact: two histograms over the same bins, one above the other."""
+"""The times of single runs of source and artifact: two histograms over the same bins, one above the other."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -35,7 +35,7 @@ def plot(latency: dict[str, Any]) -> str:
 
 
 def counts(times: Sequence[float], low: float, high: float) -> list[int]:
-    """Of each of BINS equal bins; times beyond ``high`` are in none."""
+    """Returns the count of each of BINS equal bins; times beyond ``high`` are in none."""
     found = [0] * BINS
     for time in times:
         if low <= time <= high:

@@ -37,7 +37,7 @@ class Point:
     kind: str
     """source, artifact or tried."""
     number: int = 0
-    """Of what was tried, from 1, as in ``listed``."""
+    """The number of what was tried, from 1, as in ``listed``."""
 
 
 def plot(evidence: dict[str, Any]) -> str:
@@ -69,7 +69,7 @@ def plot(evidence: dict[str, Any]) -> str:
 
 
 def tried(evidence: dict[str, Any]) -> list[dict[str, Any]]:
-    """What steps say that they tried and measured, in order; what has no size is left out."""
+    """Returns what steps tried and measured, in order; trials without a size are left out."""
     every = [one for step in evidence["steps"] for one in step.get(TRIED) or [] if isinstance(one, dict)]
     return [one for one in every if isinstance(one.get("sizeBytes"), int)]
 

@@ -1,4 +1,4 @@
-"""How much each class loses: a bar for the drop, and its interval of 90 %."""
+"""The loss of each class: a bar for the drop, and its interval of 90 %."""
 
 from typing import Any, Final
 

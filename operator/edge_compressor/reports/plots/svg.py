@@ -11,7 +11,7 @@ GRID: Final = "#d9dde2"
 INK: Final = "#1b1f24"
 FAINT: Final = "#59636e"
 WIDTH: Final = 480
-"""Of most pictures, in units that a phone shows as three quarters of a pixel: text stays readable there."""
+"""The width of most pictures, in units that a phone shows as three quarters of a pixel: text stays readable there."""
 
 
 def number(value: float) -> str:
