@@ -1,4 +1,4 @@
-"""``python3 -m edge_operator``: takes the lease, sees the cache, and works until it is told to stop."""
+"""``python3 -m edge_operator`` takes the lease, lists what it watches, and works until it gets a signal."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ COLLECT_SECONDS = 600
 
 
 async def run(config: ProcessSettings) -> None:
-    """Raises LeaseLost, or what a part of the operator died of."""
+    """Runs until it is cancelled. Raises LeaseLost, or the error that ended a part of the operator."""
     queue: WorkQueue[Key] = WorkQueue()
     cache = ClusterCache(config.decisions, queue.add)
     metrics = Metrics()
@@ -70,17 +70,17 @@ async def run(config: ProcessSettings) -> None:
                 await runner.cleanup()
 
 
-class _ToldToStop(Exception):
-    """kopf takes over the signals, and returns when one came."""
+class _StopRequested(Exception):
+    """A signal came: kopf takes over their handling, and returns when one comes."""
 
 
 async def _watch(cache: ClusterCache) -> None:
     await watch(cache)
-    raise _ToldToStop
+    raise _StopRequested
 
 
 async def _signer(cluster: Cluster, config: ProcessSettings) -> Signer | None:
-    """Of tokens for the embedded registry, where there is one."""
+    """Returns the signer of tokens for the embedded registry, or None where there is no such registry."""
     if not config.decisions.registry_embedded:
         return None
     return await job_endpoints.make_signer(cluster, config.namespace)
@@ -94,8 +94,8 @@ async def _main(config: ProcessSettings) -> int:
         loop.add_signal_handler(number, task.cancel)
     try:
         await task
-    except* (asyncio.CancelledError, _ToldToStop):
-        log.info("told to stop")
+    except* (asyncio.CancelledError, _StopRequested):
+        log.info("a signal ends the operator")
     except* LeaseLost as lost:
         log.error("%s", lost.exceptions[0])
         return_code = 1

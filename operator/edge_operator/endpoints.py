@@ -1,4 +1,4 @@
-"""What the operator answers over HTTP: probes, metrics, and the scrape targets for Prometheus."""
+"""The HTTP endpoints of the operator: probes, metrics, and the scrape targets for Prometheus."""
 
 from collections.abc import Callable
 
@@ -39,10 +39,10 @@ def application(
 
 
 def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
-    """Prometheus' ``http_sd`` format: every server pod that has an address.
+    """Returns every server pod that has an address, in Prometheus' ``http_sd`` format.
 
-    The labels say what the cluster knows of the pod, and take the place of what the pod says of itself: a verdict
-    must not rest on what anybody's program claims to be.
+    The labels are facts of the cluster and replace those that the pod itself exports, for a verdict must not rest on
+    what a program claims to be.
     """
     return [
         {
@@ -54,9 +54,9 @@ def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
             },
         }
         for key in cache.models
-        for revision in cache.revisions(key)
+        for revisions in ({revision.name: revision for revision in cache.revisions(key)},)
         for pod in cache.pods(key)
-        if pod.revision == revision.name
+        if (revision := revisions.get(pod.revision)) is not None
         if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
 
@@ -66,7 +66,7 @@ def _answer(good: bool) -> web.Response:
 
 
 async def serve(app: web.Application, port: int) -> web.AppRunner:
-    """Starts serving on all addresses; call ``cleanup`` on what is returned."""
+    """Starts serving on all addresses. The caller must await ``cleanup`` of the runner that is returned."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()

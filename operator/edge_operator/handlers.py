@@ -1,4 +1,4 @@
-"""The kopf edge: turns watch events into what the cache knows, and decides nothing.
+"""The only importer of kopf: passes watch events to the cache, and decides nothing.
 
 Only ``on.event`` handlers: they keep no state on the objects and set no finalizer. Everything else that
 kopf offers loses updates, adds finalizers or does not scale to an edge fleet.

@@ -1,4 +1,4 @@
-"""What the operator is told by its environment. The chart sets every variable."""
+"""The operator's settings, from environment variables that the chart sets."""
 
 import json
 import os
@@ -20,13 +20,13 @@ class ProcessSettings:
     json_logs: bool
     prometheus: PrometheusSettings
     registry_deployment: str = ""
-    """Of the embedded registry, in ``namespace``; empty: it must not be restarted, or there is none."""
+    """The embedded registry's Deployment in ``namespace``; empty where there is none, or it must not be restarted."""
     http_port: int = 8080
     token_port: int = 8082
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSettings:
-    """Raises Stalled naming the variable that is missing."""
+    """Returns the settings. Raises Stalled, which names the variable, where one is missing or malformed."""
 
     def need(name: str) -> str:
         value = environment.get(name, "")

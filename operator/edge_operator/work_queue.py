@@ -1,4 +1,4 @@
-"""Keys that wait for a pass: each at most once, never two passes of one key at a time."""
+"""A queue of keys that wait for a pass: each waits at most once, and no key has two passes at a time."""
 
 import asyncio
 from collections.abc import Hashable
@@ -19,7 +19,7 @@ class WorkQueue(Generic[K]):
         return len(self._waiting)
 
     def add(self, key: K) -> None:
-        """Soon; after the pass that runs, if one does."""
+        """Queues ``key``; where a pass of it runs, for after that pass."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -30,7 +30,7 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """In ``seconds``, unless it is added sooner."""
+        """Queues ``key`` in ``seconds``, unless it is queued sooner."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -43,7 +43,7 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Must follow every ``get``."""
+        """Ends the pass of ``key``; must follow every ``get``."""
         self._running.discard(key)
         if key in self._again:
             self._again.discard(key)

@@ -1,4 +1,4 @@
-"""The only speaker to the API server: raw dictionaries over ``kubernetes.aio``, which keeps memory small."""
+"""All requests to the API server but watches: raw dictionaries over ``kubernetes.aio``, which keeps memory small."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class Cluster:
 
     @classmethod
     async def connect(cls) -> "Cluster":
-        """In a pod by its service account, elsewhere by KUBECONFIG."""
+        """Connects by the service account in a pod, and by KUBECONFIG elsewhere."""
         settings = client.Configuration()
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=settings)
@@ -54,7 +54,7 @@ class Cluster:
         await self._api.close()
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """The object, or None when there is none."""
+        """Returns the object, or None when there is none. Raises ApiError for anything else."""
         self._count("get", kind)
         try:
             return await self._request("GET", _path(api_version, kind, namespace, name))
@@ -64,7 +64,7 @@ class Cluster:
             raise
 
     async def pages(self, api_version: str, kind: str, selector: str = "") -> AsyncIterator[Object]:
-        """All objects of a kind in all namespaces, as lists of at most PAGE; all of one resourceVersion."""
+        """Yields all objects of a kind in all namespaces, in lists of at most PAGE, all of one resourceVersion."""
         query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
         while True:
             self._count("list", kind)
@@ -76,7 +76,7 @@ class Cluster:
             query["continue"] = token
 
     async def apply(self, body: Object) -> Object:
-        """Server-side apply: creates or updates, and takes back fields that others changed."""
+        """Creates or updates by server-side apply, and takes back fields that others changed."""
         meta = body["metadata"]
         path = _path(body["apiVersion"], body["kind"], meta.get("namespace", ""), meta["name"])
         self._count("apply", body["kind"])
@@ -92,13 +92,13 @@ class Cluster:
     async def merge(
         self, api_version: str, kind: str, namespace: str, name: str, body: Object, part: str = ""
     ) -> Object:
-        """JSON merge patch: None removes a field. ``part`` may be ``status``."""
+        """Sends a JSON merge patch, in which None removes a field. ``part`` may be ``status``."""
         self._count("patch", kind + (f"/{part}" if part else ""))
         path = _path(api_version, kind, namespace, name) + (f"/{part}" if part else "")
         return await self._request("PATCH", path, body, "application/merge-patch+json", {"fieldManager": FIELD_MANAGER})
 
     async def replace(self, body: Object) -> Object:
-        """PUT with the resourceVersion in ``body``: 409 when somebody else wrote in between."""
+        """Replaces the object whose resourceVersion ``body`` has. Raises ApiError 409 after another write."""
         meta = body["metadata"]
         self._count("update", body["kind"])
         return await self._request(
@@ -106,7 +106,7 @@ class Cluster:
         )
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
-        """In the background: what it owns goes after it. Silent when it is gone already."""
+        """Deletes in the background, what the object owns after it. Does nothing when it is gone already."""
         self._count("delete", kind)
         try:
             await self._request(

@@ -32,7 +32,7 @@ class Leadership:
         self._seen_at = 0.0
 
     def leads(self) -> bool:
-        """The lease was renewed within its duration."""
+        """Tells that the lease was renewed within its duration."""
         return time.monotonic() - self._renewed < DURATION.total_seconds()
 
     async def acquire(self) -> None:
@@ -82,7 +82,7 @@ class Leadership:
         return True
 
     def _may_take(self, lease: Object) -> bool:
-        """It is free, ours, or has not been renewed for its duration by our own watch: clocks of boards differ."""
+        """Tells that the lease is free, ours, or was not renewed for its duration by our own clock: clocks differ."""
         spec = lease["spec"]
         if spec.get("holderIdentity") in ("", None, self._identity):
             return True

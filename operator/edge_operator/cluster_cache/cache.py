@@ -1,4 +1,4 @@
-"""What the operator knows of the cluster, and the observation of one EdgeModel made from it.
+"""The cluster as the operator knows it, and the observation of one EdgeModel made from it.
 
 Events of the watch and answers to the operator's own writes go through the same door, so that a pass never runs on
 a state older than its own last write.
@@ -75,7 +75,7 @@ class ClusterCache:
         self._unreadable: dict[Identity, _Unreadable] = {}
         self._unreadable_of: defaultdict[Key, set[Identity]] = defaultdict(set)
         self._steps: dict[Key, StepBegun] = {}
-        """By (namespace, pod) of a compression Job: the last step that it began."""
+        """(namespace, pod) of a compression Job -> the last step that it began."""
         self._host_ports: defaultdict[int, set[Key]] = defaultdict(set)
         self._nodes: tuple[Node, ...] | None = None
 

@@ -33,7 +33,10 @@ class Clocks:
 
     def node_changed(self, before: Node | None, after: Node | None) -> None:
         """``before`` is None for a new node, ``after`` for one that is gone."""
-        name = (after or before).name if (after or before) else ""  # type: ignore[union-attr]
+        node = after if after is not None else before
+        if node is None:
+            return
+        name = node.name
         if after is None:
             self.back_since.pop(name, None)
         elif after.online and before is not None and not before.online:

@@ -69,9 +69,9 @@ class WatchedKind:
     label: str = LABEL_MODEL
     """Only objects that carry this label are watched; empty: all of the kind."""
     cure: str = ""
-    """What a person can do about one that cannot be read; empty: delete it, and the operator makes it anew."""
+    """The advice for an object that cannot be read; empty: delete it, and the operator makes it anew."""
     cure_outdated: str = ""
-    """The same for one that has another version of the schema."""
+    """The advice for an object that has another version of the schema."""
 
 
 WATCHED = (

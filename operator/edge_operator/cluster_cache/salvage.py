@@ -1,4 +1,4 @@
-"""What can be read of an object that cannot be read as a whole: enough to keep its pins and its status safe."""
+"""Reads as much of an object that cannot be read as a whole as keeps its pins and its status safe."""
 
 from typing import Any
 

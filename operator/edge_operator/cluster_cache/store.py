@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Stored(Generic[T]):
-    """What is kept of one object."""
+    """An object as the cache keeps it."""
 
     version: int
     """Its resourceVersion."""

@@ -49,7 +49,7 @@ class JobPod:
     crashed: str
     """How its container ended, where it ended by itself."""
     waits_for: str
-    """What keeps it from starting, where that is known."""
+    """The obstacle that keeps it from starting, where that is known."""
     doing: str
     """Its work before the first step; empty where there is none."""
     never_began: bool

@@ -1,8 +1,7 @@
-"""``POST /progress``: a compression Job tells which step it begins.
+"""``POST /progress``, by which a compression Job reports the step that it begins.
 
-The Job has no token for the API server. It shows the one that pushes artifacts, which names its pod; what a pod says
-counts for the Job that it belongs to, and for no other. It is kept in memory: an operator that starts anew shows
-nothing until the next step.
+The Job has no token for the API server. It shows the one that pushes artifacts, which names its pod, so that a pod can
+report for its own Job only. Steps are kept in memory: an operator that restarts shows none until the next step.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,7 +25,7 @@ SetProgress = Callable[[str, str, StepBegun], bool]
 
 
 def reviewed_pod(review: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(namespace, name) of the pod in the API server's answer, or None when it vouches for none."""
+    """Returns (namespace, name) of the pod in the API server's answer, or None where it names no pod."""
     namespace = reviewed_namespace(review)
     names: Sequence[Any] = (review.get("status", {}).get("user", {}).get("extra") or {}).get(POD_NAME) or ()
     return (namespace, str(names[0])) if namespace is not None and len(names) == 1 else None

@@ -1,4 +1,4 @@
-"""Who may push what to the embedded registry: the realm of its ``auth.token``.
+"""The realm of the embedded registry's ``auth.token``, which decides who may push what.
 
 A compression Job has a service-account token for the audience ``edgemodel-registry`` and nothing else. It shows
 that token here, in the password of Basic authentication, and gets a JWT that is good for five minutes and for
@@ -47,7 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_keys() -> tuple[bytes, bytes]:
-    """A new private key and its self-signed certificate, both PEM: ``tls.key`` and ``tls.crt`` of KEYS_SECRET.
+    """Returns a new private key and its self-signed certificate, both PEM: ``tls.key`` and ``tls.crt`` of KEYS_SECRET.
 
     The certificate holds at any time, since boards without a battery start in the past; deleting the Secret and
     restarting operator and registry is how to change the key.
@@ -73,7 +73,7 @@ def make_keys() -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class Access:
-    """What may be done with one repository; ``actions`` are pull, push and delete."""
+    """The actions that a token allows in one repository: pull, push and delete."""
 
     repository: str
     actions: tuple[str, ...]
@@ -91,9 +91,9 @@ class CatalogAccess:
 
 
 def parse_scopes(scopes: Iterable[str]) -> list[Access]:
-    """The repositories in ``scope`` parameters, each ``repository:NAME:ACTION[,ACTION]``, several apart by spaces.
+    """Returns the repositories in ``scope`` parameters: ``repository:NAME:ACTION[,ACTION]``, apart by spaces.
 
-    What is no such scope is passed over, as the protocol wants it: the answer grants what it can. A NAME may hold a
+    Other scopes are ignored, as the protocol wants it: the answer grants what it can. A NAME may hold a
     colon (a host with its port).
     """
     found = []
@@ -106,7 +106,7 @@ def parse_scopes(scopes: Iterable[str]) -> list[Access]:
 
 
 def grant(namespace: str, wanted: Iterable[Access]) -> list[Access]:
-    """The part of ``wanted`` that ``namespace`` may have: pull and push, below its own name. Others are left out."""
+    """Returns the part of ``wanted`` that ``namespace`` may have: pull and push, below its own name."""
     granted = []
     for access in wanted:
         actions = tuple(action for action in access.actions if action in GRANTED_TO_NAMESPACES)
@@ -129,7 +129,7 @@ class Signer:
         self._chain = [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]
 
     def sign(self, subject: str, access: Sequence[Access | CatalogAccess], now: datetime) -> str:
-        """A bearer token for the registry: ``access``, and nothing else, until ``now`` + VALID_FOR."""
+        """Returns a bearer token for ``access`` and nothing else, valid until ``now`` + VALID_FOR."""
         claims = {
             "iss": ISSUER,
             "sub": subject,
@@ -144,7 +144,7 @@ class Signer:
 
 
 def sign_for_operator(signer: Signer, scope: str, now: datetime) -> str:
-    """A token for whatever ``scope`` asks: the operator needs nobody's leave in its own registry."""
+    """Returns a token for all that ``scope`` asks: the operator may do everything in its own registry."""
     access: list[Access | CatalogAccess] = [*parse_scopes([scope])]
     if CATALOG_SCOPE in scope.split():
         access.append(CatalogAccess())
@@ -152,7 +152,7 @@ def sign_for_operator(signer: Signer, scope: str, now: datetime) -> str:
 
 
 def token_review(token: str) -> dict[str, Any]:
-    """The TokenReview that asks the API server about ``token``: it must have been made for this registry."""
+    """Returns the TokenReview that asks the API server whether ``token`` was made for this registry."""
     return {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",
@@ -162,9 +162,9 @@ def token_review(token: str) -> dict[str, Any]:
 
 
 def reviewed_namespace(review: Mapping[str, Any]) -> str | None:
-    """The namespace in the API server's answer to ``token_review``, or None when it does not vouch for the token.
+    """Returns the namespace in the API server's answer to ``token_review``, or None where the token is not valid.
 
-    An API server that knows no audiences leaves them out of its answer: its word counts for nothing here.
+    An API server that knows no audiences leaves them out of its answer: it cannot be trusted here.
     """
     status = review.get("status", {})
     if not status.get("authenticated") or REGISTRY_AUDIENCE not in status.get("audiences", ()):
@@ -174,7 +174,7 @@ def reviewed_namespace(review: Mapping[str, Any]) -> str | None:
 
 
 def token_handler(signer: Signer, review: Review, clock: Callable[[], datetime] | None = None) -> Handler:
-    """The aiohttp handler of ``GET /token?service=edgemodel-registry&scope=repository:NAMESPACE/NAME:pull,push``."""
+    """Returns the handler of ``GET /token?service=edgemodel-registry&scope=repository:NAMESPACE/NAME:pull,push``."""
     read_clock = clock or (lambda: datetime.now(UTC))
 
     async def token(request: web.Request) -> web.StreamResponse:
@@ -217,7 +217,7 @@ def token_handler(signer: Signer, review: Review, clock: Callable[[], datetime] 
 
 
 def _password(authorization: str) -> str | None:
-    """The password in a Basic Authorization header, or None when there is none. The user name means nothing."""
+    """Returns the password in a Basic Authorization header, or None. The user name is ignored."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -229,6 +229,6 @@ def _password(authorization: str) -> str | None:
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
-    """An answer as the registry itself would give it, so that clients show the message."""
+    """Returns an error in the registry's own format, so that clients show the message."""
     headers = {"WWW-Authenticate": f'Basic realm="{SERVICE}"'} if status == 401 else {}
     return web.json_response({"errors": [{"code": code, "message": message}]}, status=status, headers=headers)

@@ -1,4 +1,4 @@
-"""What every pod made from an artifact's image has, whether it serves, holds the image, or runs preflight."""
+"""The parts that all pods of an artifact's image share: those that serve, hold the image, or run preflight."""
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects.common import Object
@@ -9,11 +9,11 @@ DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "50m", "memory": "96Mi"},
     "limits": {"memory": "512Mi"},
 }
-"""Of a server; a preflight Job has the same, to be as quick and as short of memory."""
+"""The resources of a server, and of a preflight Job, which has to be as quick and as short of memory."""
 
 
 def image(observation: Observation, revision: Revision, variant: str) -> str:
-    """By digest, from the registry as the nodes call it."""
+    """Returns the image by digest, at the registry's address on nodes."""
     return f"{observation.settings.registry_pull}/{_variant(revision, variant).image}"
 
 
@@ -22,7 +22,7 @@ def resources(revision: Revision, variant: str) -> Object:
 
 
 def tuning(revision: Revision) -> list[Object]:
-    """Variables; what is not there has the server's default."""
+    """Returns the variables of the settings that are given; the others have the server's defaults."""
     settings = revision.spec.serving.tuning
     return [{"name": serving.TUNING[setting], "value": str(value)} for setting, value in sorted(settings.items())]
 

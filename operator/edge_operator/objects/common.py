@@ -1,4 +1,4 @@
-"""What every object of the operator carries, and the security context of every pod."""
+"""The metadata of every object of the operator, and the security context of every pod."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def metadata(namespace: str, name: str, model: str, component: str, **labels: st
 
 
 def owned_by(kind: str, name: str, uid: str) -> list[Object]:
-    """Garbage collection follows the owner: deleting an EdgeModel needs no finalizer."""
+    """Returns owner references, by which garbage collection follows the owner without a finalizer."""
     return [
         {
             "apiVersion": API_VERSION,

@@ -19,14 +19,14 @@ from edgemodel.names import (
 from edgemodel.revision import RevisionServing
 
 PRE_STOP_SECONDS = 5
-"""An old pod still gets new connections for up to about two seconds after its pin is gone."""
+"""A pod still gets new connections for about two seconds after its pin is gone."""
 GRACE_SECONDS = 30
 START_SECONDS = 300
 """How long loading and the golden set may take before the kubelet restarts the container."""
 
 
 def daemonset(observation: Observation, revision: Revision, variant: str) -> Object:
-    """``variant`` may be a variant's puller, which holds the image on the node and serves nothing.
+    """Returns the DaemonSet of ``variant``, or of a variant's puller, which holds the image and serves nothing.
 
     Pods stay when their node is not ready or unreachable: DaemonSet pods tolerate that without limit.
     """
@@ -66,7 +66,7 @@ def daemonset(observation: Observation, revision: Revision, variant: str) -> Obj
 
 
 def _puller(observation: Observation, revision: Revision, variant: str) -> Object:
-    """Started from the variant's image, so that the node has it; then it only waits."""
+    """Returns a container that only waits; it is started so that the node has the variant's image."""
     wait = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
     return {
         "name": "puller",
@@ -112,9 +112,9 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
 
 
 def _replay(observation: Observation, settings: RevisionServing) -> list[Object]:
-    """What a server remembers, whom it asks what was asked before it, and what both show each other.
+    """Returns the variables of shadow replay: the number of requests kept, the server to replay from, and the token.
 
-    Where somebody has deleted the Secret, servers start without it, and replay nothing.
+    Where somebody has deleted the Secret, servers start without the token and replay nothing.
     """
     if settings.shadow_replay is None:
         return []
@@ -130,7 +130,7 @@ def _replay(observation: Observation, settings: RevisionServing) -> list[Object]
 
 
 def replay_secret(observation: Observation, token: str) -> Object:
-    """What the servers of a model show each other: whoever has it may ask them what they were asked."""
+    """Returns the Secret with the token of shadow replay: its holder may read the requests that servers keep."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

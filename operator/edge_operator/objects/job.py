@@ -42,10 +42,10 @@ TRAINING_RESOURCES: Object = {
     "limits": {"memory": "4Gi"},
 }
 TRAINER_ARCHITECTURE = "amd64"
-"""There is no other image of the trainer: nobody trains on a small arm64 board."""
+"""The only architecture that the trainer's image is built for."""
 WORK_LIMIT = "8Gi"
 MADE_LIMIT = "4Gi"
-"""Of what a converter writes: a model file and nothing besides."""
+"""The most that a converter may write: a model file and nothing else."""
 TOKEN_SECONDS = 3600
 
 

@@ -1,4 +1,4 @@
-"""One Service per EdgeModel, by which an application asks its own node; and who may talk to whom."""
+"""The Service of an EdgeModel, by which an application asks its own node, and the NetworkPolicies."""
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
@@ -6,7 +6,7 @@ from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_PREFLIGHT, COMPONENT
 
 
 def service(observation: Observation, port: int) -> Object:
-    """``internalTrafficPolicy: Local``: a client reaches the server of its own node, whichever revision that runs."""
+    """Returns a Service by which a client reaches the server of its own node, whichever revision that runs."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -24,8 +24,11 @@ def service(observation: Observation, port: int) -> Object:
 
 
 def network_policies(observation: Observation) -> list[Object]:
-    """Servers answer, on their port by its name, and never call, but for a candidate that asks the server that it is to
-    follow; compressors call and never answer; a preflight Job does neither."""
+    """Returns the policies of a model's pods.
+
+    Servers answer on their port, and call nobody but, for shadow replay, the server that a candidate replaces.
+    Compressors call and do not answer; preflight Jobs do neither.
+    """
     asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     followed: list[Object] = []
     if observation.spec.serving.shadow_replay_max_requests:

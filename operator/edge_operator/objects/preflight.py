@@ -10,7 +10,7 @@ from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, O
 from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_PREFLIGHT, LABEL_REVISION, LABEL_VARIANT
 
 KEPT_SECONDS = 24 * 3600
-"""For its log. One that is gone before its result was read is started again."""
+"""Seconds for which a finished Job is kept, for its log. One that goes before its result was read is started again."""
 
 
 def preflight_job(observation: Observation, start: StartPreflight) -> Object:
@@ -60,7 +60,9 @@ def preflight_job(observation: Observation, start: StartPreflight) -> Object:
 
 
 def _on(node: str) -> Object:
-    """By the node's name, as the DaemonSet controller does: a kubelet may set its label kubernetes.io/hostname itself.
+    """Returns an affinity to the node by its name, as the DaemonSet controller does.
+
+    A kubelet may set its own label kubernetes.io/hostname, so that the label proves nothing.
 
     The scheduler still looks whether there is room, and at taints.
     """
