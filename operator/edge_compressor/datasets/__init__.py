@@ -14,7 +14,7 @@ from edge_compressor.datasets.class_labels import (
     PROBABLE,
     check_class_labels,
     check_classes,
-    classes_of,
+    predicted_classes,
 )
 from edge_compressor.datasets.dataset import BATCH_SIZE, Dataset, describe, shared_samples
 from edge_compressor.datasets.npz import BOXES, CLASS_NAMES, check_npz, load_dataset
@@ -29,8 +29,8 @@ __all__ = [
     "check_class_labels",
     "check_classes",
     "check_npz",
-    "classes_of",
     "describe",
     "load_dataset",
+    "predicted_classes",
     "shared_samples",
 ]

@@ -32,12 +32,13 @@ def check_classes(dataset: Dataset, classes: int) -> None:
         raise invalid(dataset.what, f"label {highest} is out of range: the model's first output has {classes} classes")
 
 
-def classes_of(output: Array, rows: int, what: str) -> tuple[Array, int | None]:
-    """The class of each of the first ``rows`` items by the model's first output, and how many classes it knows.
+def predicted_classes(output: Array, rows: int, what: str) -> tuple[Array, int | None]:
+    """Returns the class of each of the first ``rows`` items by the model's first output, and how many classes it knows.
 
-    Floats are scores, (items, classes), and the largest wins (-1 where one is NaN); a single float of 0 to 1 is the
-    probability of class 1, which it is from 0.5 on; whole numbers, one an item, are classes themselves, of a number
-    that is not known. Raises Stalled(DatasetInvalid) for others.
+    The rule is that of ``edge_runtime.classes``, and narrower, since labels are compared with it. Floats are
+    scores, (items, classes), and the largest wins (-1 where one is NaN); a single float of 0 to 1 is the probability of
+    class 1, which it is from 0.5 on; whole numbers, one an item, are classes themselves, of a number that is not known.
+    Raises Stalled(DatasetInvalid) for others.
     """
     items = output[:rows].reshape(rows, -1) if output.ndim and len(output) >= rows else output
     if output.dtype.kind in "iu" and items.shape == (rows, 1):

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor.datasets import Dataset, check_class_labels, check_classes, classes_of
+from edge_compressor.datasets import Dataset, check_class_labels, check_classes, predicted_classes
 from edge_compressor.evaluation.calibration_error import confidence, expected_calibration_error
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
 from edge_compressor.evaluation.task import Answers, Outputs, collect, first, labels
@@ -32,7 +32,7 @@ class Classification:
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         output = first(outputs)
-        classes, count = classes_of(output, rows, dataset.what)
+        classes, count = predicted_classes(output, rows, dataset.what)
         if count is None:
             return {"class": classes}
         check_classes(dataset, count)

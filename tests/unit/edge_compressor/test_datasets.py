@@ -5,7 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_compressor.datasets import Dataset, check_class_labels, check_classes, check_npz, classes_of, load_dataset
+from edge_compressor.datasets import (
+    Dataset,
+    check_class_labels,
+    check_classes,
+    check_npz,
+    load_dataset,
+    predicted_classes,
+)
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edgemodel import reasons
 from edgemodel.errors import Stalled
@@ -172,23 +179,23 @@ def test_names_of_classes_are_texts_of_any_number(model: OnnxModel, tmp_path: Pa
 
 def test_the_class_is_the_largest_score_or_the_whole_number_itself() -> None:
     scores = np.array([[0.1, 0.9, 0.0], [3.0, 2.0, 1.0], [0.0, np.nan, 1.0]], dtype=np.float32)
-    classes, count = classes_of(scores, 3, "evaluation set")
+    classes, count = predicted_classes(scores, 3, "evaluation set")
     assert (classes.tolist(), count) == ([1, 0, -1], 3)
-    classes, count = classes_of(np.array([7, 3]), 2, "evaluation set")
+    classes, count = predicted_classes(np.array([7, 3]), 2, "evaluation set")
     assert (classes.tolist(), count) == ([7, 3], None)
 
 
 def test_one_float_an_item_is_the_probability_of_class_1() -> None:
-    classes, count = classes_of(np.array([[0.2], [0.5], [np.nan], [1.0]], dtype=np.float32), 4, "evaluation set")
+    classes, count = predicted_classes(np.array([[0.2], [0.5], [np.nan], [1.0]], dtype=np.float32), 4, "evaluation set")
     assert (classes.tolist(), count) == ([0, 1, -1, 1], 2)
     with pytest.raises(Stalled, match="or one probability each"):
-        classes_of(np.array([[0.2], [-3.0]], dtype=np.float32), 2, "evaluation set")
+        predicted_classes(np.array([[0.2], [-3.0]], dtype=np.float32), 2, "evaluation set")
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 4), (2, 4)])
 def test_outputs_without_a_score_for_each_class_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(Stalled, match="want scores of shape"):
-        classes_of(np.zeros(shape, dtype=np.float32), 3, "evaluation set")
+        predicted_classes(np.zeros(shape, dtype=np.float32), 3, "evaluation set")
 
 
 def test_a_model_whose_inputs_share_no_batch_dimension_takes_whole_samples(tmp_path: Path) -> None:
