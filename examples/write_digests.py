@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 from edge_cli.push import ARTIFACT_TYPES
-from edge_oci.descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor, canonical_json, digest_of
-from edgemodel.digest import digest_of_file
+from edge_oci.descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor
+from edgemodel.digest import canonical_json, digest_of, digest_of_file
 
 FETCHED = Path(__file__).resolve().parents[1] / "build" / "examples"
 _PINNED = re.compile(r"(oci://\S+/)([a-z0-9-]+)@sha256:[0-9a-f]{64}")

@@ -6,8 +6,9 @@ import io
 import tarfile
 from pathlib import Path
 
-from edge_oci.descriptors import IMAGE_INDEX, IMAGE_MANIFEST, Descriptor, canonical_json, digest_of
+from edge_oci.descriptors import IMAGE_INDEX, IMAGE_MANIFEST, Descriptor
 from edge_oci.images import Platform, compose_image, compose_index
+from edgemodel.digest import canonical_json, digest_of
 
 from .building import BuiltImage, config, labels
 

@@ -9,18 +9,18 @@ from .artifacts import files_of, pull_artifact, pull_file, push_artifact
 from .blobs import copy_blob, has_blob, mount_blob, pull_blob, push_blob, read_blob
 from .client import Host, Registries, Repository
 from .credentials import Anonymous, Credentials, DockerConfig, FirstOf, Login, StaticLogin, TokenFile
-from .descriptors import Descriptor, canonical_json, digest_of, digest_of_file
+from .descriptors import Descriptor
 from .errors import (
+    BlobTooLarge,
     Denied,
     DigestMismatch,
     InvalidContent,
     InvalidCredentials,
     InvalidReference,
     NoSuchHost,
-    NotFound,
     OciError,
     RegistryError,
-    TooLarge,
+    RegistryNotFound,
     Unauthorized,
     Unreachable,
     UntrustedCertificate,
@@ -50,6 +50,7 @@ from .transport import Patience
 
 __all__ = [
     "Anonymous",
+    "BlobTooLarge",
     "Credentials",
     "Denied",
     "Descriptor",
@@ -69,7 +70,6 @@ __all__ = [
     "Login",
     "Manifest",
     "NoSuchHost",
-    "NotFound",
     "OciError",
     "Patience",
     "Platform",
@@ -77,19 +77,16 @@ __all__ = [
     "Reference",
     "Registries",
     "RegistryError",
+    "RegistryNotFound",
     "Repository",
     "StaticLogin",
     "Symlink",
     "TokenFile",
-    "TooLarge",
     "Unauthorized",
     "Unreachable",
     "UntrustedCertificate",
-    "canonical_json",
     "copy_blob",
     "delete_manifest",
-    "digest_of",
-    "digest_of_file",
     "files_of",
     "get_manifest",
     "has_blob",

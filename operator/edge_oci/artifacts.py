@@ -6,7 +6,7 @@ from pathlib import Path
 from .blobs import pull_blob, push_blob
 from .client import Repository
 from .descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor
-from .errors import InvalidContent, TooLarge
+from .errors import BlobTooLarge, InvalidContent
 from .manifests import get_manifest, put_manifest
 
 _NOTHING = b"{}"
@@ -65,7 +65,7 @@ def pull_artifact(
 ) -> dict[str, Path]:
     """Every file of the artifact below ``directory``, verified; title -> path.
 
-    ``max_bytes`` limits the sum, as announced (None: no limit); TooLarge is raised before a byte is pulled.
+    ``max_bytes`` limits the sum, as announced (None: no limit); BlobTooLarge is raised before a byte is pulled.
     Raises as ``files_of`` and ``pull_blob``.
     """
     files = files_of(repository, version)
@@ -78,7 +78,7 @@ def pull_artifact(
 def pull_file(repository: Repository, version: str, path: Path, *, max_bytes: int | None = None) -> Descriptor:
     """The one file of an artifact at ``path``, verified; a broken pull is resumed. The answer describes the file.
 
-    Raises InvalidContent when the artifact has not exactly one file, TooLarge, and as ``pull_blob``.
+    Raises InvalidContent when the artifact has not exactly one file, BlobTooLarge, and as ``pull_blob``.
     """
     files = files_of(repository, version)
     if len(files) != 1:
@@ -91,4 +91,4 @@ def pull_file(repository: Repository, version: str, path: Path, *, max_bytes: in
 
 def _limit(repository: Repository, version: str, size: int, max_bytes: int | None) -> None:
     if max_bytes is not None and size > max_bytes:
-        raise TooLarge(f"{repository} {version} has {size} bytes, limit {max_bytes}")
+        raise BlobTooLarge(f"{repository} {version} has {size} bytes, limit {max_bytes}")

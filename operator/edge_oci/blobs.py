@@ -10,9 +10,11 @@ from urllib.parse import urlencode
 
 from urllib3.exceptions import HTTPError
 
+from edgemodel.digest import digest_of, digest_of_file
+
 from .client import Repository
-from .descriptors import OCTETS, Descriptor, digest_of, digest_of_file
-from .errors import DigestMismatch, NotFound, OciError, RegistryError, TooLarge, Unreachable
+from .descriptors import OCTETS, Descriptor
+from .errors import BlobTooLarge, DigestMismatch, OciError, RegistryError, RegistryNotFound, Unreachable
 from .transport import Response
 
 CHUNK_BYTES = 16 << 20
@@ -25,15 +27,15 @@ _UPLOAD_LOST = frozenset({404, 416})
 def has_blob(repository: Repository, digest: str) -> bool:
     try:
         repository.request("HEAD", f"blobs/{digest}")
-    except NotFound:
+    except RegistryNotFound:
         return False
     return True
 
 
 def read_blob(repository: Repository, blob: Descriptor, *, max_bytes: int) -> bytes:
-    """A small blob as bytes. Raises TooLarge before anything is read, DigestMismatch, and as ``Repository.request``."""
+    """Returns a small blob. Raises BlobTooLarge before anything is read, DigestMismatch, and as ``request``."""
     if blob.size > max_bytes:
-        raise TooLarge(f"{repository}: {blob.digest} has {blob.size} bytes, limit {max_bytes}")
+        raise BlobTooLarge(f"{repository}: {blob.digest} has {blob.size} bytes, limit {max_bytes}")
     buffer = io.BytesIO()
     _Pull(repository, blob, buffer).run()
     return buffer.getvalue()
@@ -45,14 +47,14 @@ def pull_blob(
     """The blob at ``path``, which appears whole and verified or not at all.
 
     Bytes gather in ``<path>.part``; a later call goes on from there. ``progress`` gets the number of bytes
-    so far. Raises DigestMismatch or TooLarge (the part is deleted), and as ``Repository.request``.
+    so far. Raises DigestMismatch or BlobTooLarge (the part is deleted), and as ``Repository.request``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with part.open("ab+") as file:
         try:
             _Pull(repository, blob, file, progress).run()
-        except (DigestMismatch, TooLarge):
+        except (DigestMismatch, BlobTooLarge):
             part.unlink(missing_ok=True)
             raise
         file.flush()
@@ -174,7 +176,7 @@ class _Pull:
 
     def _take(self, data: bytes) -> None:
         if self._have + len(data) > self._blob.size:
-            raise TooLarge(f"{self._name}: more than the {self._blob.size} bytes that were announced")
+            raise BlobTooLarge(f"{self._name}: more than the {self._blob.size} bytes that were announced")
         self._file.write(data)
         self._hash.update(data)
         self._have += len(data)

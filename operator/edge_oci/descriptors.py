@@ -1,11 +1,10 @@
 """Digests, descriptors and media types: how OCI names bytes."""
 
-import hashlib
 import json
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+
+from edgemodel.digest import is_digest
 
 from .errors import InvalidContent
 
@@ -24,8 +23,6 @@ INDEXES = frozenset({IMAGE_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({IMAGE_MANIFEST, DOCKER_MANIFEST})
 
 TITLE = "org.opencontainers.image.title"
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -52,24 +49,6 @@ class Descriptor:
         if size < 0 or not is_digest(digest):
             raise InvalidContent(f"descriptor without a sha256 digest or with a negative size: {str(value)[:200]}")
         return cls(media_type, digest, size, annotations)
-
-
-def is_digest(text: str) -> bool:
-    return _DIGEST.fullmatch(text) is not None
-
-
-def digest_of(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values, so that equal manifests have equal digests."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def parse_json(data: bytes, what: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Denied(RegistryError):
     """403: signed in, and not allowed."""
 
 
-class NotFound(RegistryError):
+class RegistryNotFound(RegistryError):
     """404: no such repository, tag, manifest or blob."""
 
 
@@ -80,7 +80,7 @@ class DigestMismatch(OciError):
         self.actual = actual
 
 
-class TooLarge(OciError):
+class BlobTooLarge(OciError):
     """More bytes than were announced, or than the caller allows."""
 
 

@@ -6,19 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgemodel.digest import canonical_json, digest_of
+
 from .blobs import copy_blob, push_blob, read_blob
 from .client import Repository
-from .descriptors import (
-    IMAGE_CONFIG,
-    IMAGE_INDEX,
-    IMAGE_MANIFEST,
-    LAYER_GZIP,
-    LAYER_TAR,
-    Descriptor,
-    canonical_json,
-    digest_of,
-    parse_json,
-)
+from .descriptors import IMAGE_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST, LAYER_GZIP, LAYER_TAR, Descriptor, parse_json
 from .errors import InvalidContent
 from .layers import Layer
 from .manifests import Manifest, get_manifest, put_manifest

@@ -7,6 +7,8 @@ from urllib.parse import urljoin
 
 from urllib3.exceptions import HTTPError
 
+from edgemodel.digest import canonical_json, digest_of, is_digest
+
 from .client import Host, Repository
 from .descriptors import (
     DOCKER_LIST,
@@ -16,12 +18,9 @@ from .descriptors import (
     INDEXES,
     MANIFESTS,
     Descriptor,
-    canonical_json,
-    digest_of,
-    is_digest,
     parse_json,
 )
-from .errors import DigestMismatch, InvalidContent, NotFound, TooLarge, Unreachable
+from .errors import BlobTooLarge, DigestMismatch, InvalidContent, RegistryNotFound, Unreachable
 
 MAX_MANIFEST_BYTES = 4 << 20
 """What Distribution accepts at most."""
@@ -42,7 +41,7 @@ class Manifest:
 
 
 def resolve(repository: Repository, version: str) -> Descriptor:
-    """The descriptor of a tag or digest. Raises NotFound, and as ``Repository.request``."""
+    """The descriptor of a tag or digest. Raises RegistryNotFound, and as ``Repository.request``."""
     answer = repository.request("HEAD", f"manifests/{version}", headers=_ACCEPT)
     digest = answer.headers.get("Docker-Content-Digest", "")
     size = answer.headers.get("Content-Length", "")
@@ -56,7 +55,7 @@ def resolve(repository: Repository, version: str) -> Descriptor:
 def get_manifest(repository: Repository, version: str) -> Manifest:
     """The manifest or index of a tag or digest; checked against its digest, or the registry's word for a tag.
 
-    Raises NotFound, DigestMismatch, TooLarge, InvalidContent, and as ``Repository.request``.
+    Raises RegistryNotFound, DigestMismatch, BlobTooLarge, InvalidContent, and as ``Repository.request``.
     """
     name = f"{repository}@{version}" if is_digest(version) else f"{repository}:{version}"
     answer = repository.request("GET", f"manifests/{version}", headers=_ACCEPT, stream=True)
@@ -67,7 +66,7 @@ def get_manifest(repository: Repository, version: str) -> Manifest:
     finally:
         answer.close()
     if len(data) > MAX_MANIFEST_BYTES:
-        raise TooLarge(f"{name}: the manifest has more than {MAX_MANIFEST_BYTES} bytes")
+        raise BlobTooLarge(f"{name}: the manifest has more than {MAX_MANIFEST_BYTES} bytes")
     expected = version if is_digest(version) else answer.headers.get("Docker-Content-Digest")
     actual = digest_of(data)
     if expected is not None and expected != actual:
@@ -119,7 +118,7 @@ def delete_manifest(repository: Repository, digest: str) -> None:
     scope = f"repository:{repository.name}:pull,push,delete"
     try:
         repository.request("DELETE", f"manifests/{digest}", scope=scope, expect=(202,))
-    except NotFound:
+    except RegistryNotFound:
         return
 
 
@@ -129,7 +128,7 @@ def _listed(repository: Repository, path: str | None, key: str, scope: str | Non
     while path:
         try:
             answer = repository.request("GET", path, scope=scope)
-        except NotFound:
+        except RegistryNotFound:
             return found
         found += parse_json(answer.data, f"the {key} of {repository}").get(key) or []
         following = re.search(r"<([^>]+)>\s*;\s*rel=\"?next", answer.headers.get("Link", ""))

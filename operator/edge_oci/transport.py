@@ -22,8 +22,8 @@ from .errors import (
     Denied,
     InvalidCredentials,
     NoSuchHost,
-    NotFound,
     RegistryError,
+    RegistryNotFound,
     Unauthorized,
     Unreachable,
     UntrustedCertificate,
@@ -34,7 +34,7 @@ Response = urllib3.BaseHTTPResponse
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BYTES = 2048
-_BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied, 404: NotFound}
+_BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied, 404: RegistryNotFound}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Transport:
         """The answer, with one of the ``expect``-ed statuses.
 
         ``stream`` leaves its body unread; the caller reads and releases it. Raises RegistryError (by status:
-        Unauthorized, Denied, NotFound), Unreachable, UntrustedCertificate.
+        Unauthorized, Denied, RegistryNotFound), Unreachable, UntrustedCertificate.
         """
         most = self.patience.tries if tries is None else tries
         failures = 0

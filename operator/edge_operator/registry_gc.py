@@ -18,10 +18,10 @@ from edge_oci import (
     Host,
     InvalidContent,
     Manifest,
-    NotFound,
     OciError,
     Patience,
     Registries,
+    RegistryNotFound,
     Repository,
     delete_manifest,
     get_manifest,
@@ -127,7 +127,7 @@ def images_of(repository: Repository) -> list[TaggedImage]:
         try:
             manifest = get_manifest(repository, tag)
             platforms = [Descriptor.from_json(entry).digest for entry in manifest.content.get("manifests") or ()]
-        except (NotFound, InvalidContent):
+        except (RegistryNotFound, InvalidContent):
             continue
         if _is_ours(manifest):
             images.append(TaggedImage(repository.name, manifest.descriptor.digest, tuple(platforms)))

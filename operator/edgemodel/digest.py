@@ -1,4 +1,4 @@
-"""Digests of bytes that exist, in the form ``sha256:<64 hex digits>``; and canonical JSON to hash."""
+"""Digests of bytes that exist, in the form ``sha256:<64 hex digits>``, and canonical JSON to hash: their one home."""
 
 import hashlib
 import json
@@ -12,18 +12,14 @@ Digest = NewType("Digest", str)
 _PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class DigestMismatch(Exception):
-    """The bytes are not those that were named. Carries both digests in its message."""
-
-    def __init__(self, what: str, expected: str, actual: str) -> None:
-        super().__init__(f"{what}: expected {expected}, got {actual}")
-        self.expected = expected
-        self.actual = actual
+def is_digest(text: str) -> bool:
+    """Returns True for ``sha256:`` and 64 lower-case hex digits."""
+    return _PATTERN.fullmatch(text) is not None
 
 
 def parse_digest(text: str) -> Digest:
-    """``text`` as a Digest. Raises ValueError when it is not ``sha256:`` and 64 lower-case hex digits."""
-    if not _PATTERN.fullmatch(text):
+    """Returns ``text`` as a Digest. Raises ValueError unless ``is_digest``."""
+    if not is_digest(text):
         raise ValueError(f"not a digest: {text!r} (want sha256: and 64 lower-case hexadecimal digits)")
     return Digest(text)
 
@@ -43,5 +39,5 @@ def digest_of_files(digests: Mapping[str, str]) -> Digest:
 
 
 def canonical_json(value: Any) -> bytes:
-    """The same bytes for equal values: sorted keys, no spaces, UTF-8. Raises ValueError on NaN."""
+    """Returns the same bytes for equal values: sorted keys, no spaces, UTF-8. Raises ValueError on NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -6,9 +6,10 @@ from pathlib import Path
 from edge_oci import Registries, get_manifest, parse_reference, put_manifest
 from edge_oci.blobs import push_blob, read_blob
 from edge_oci.client import Repository
-from edge_oci.descriptors import IMAGE_CONFIG, Descriptor, canonical_json, digest_of
+from edge_oci.descriptors import IMAGE_CONFIG, Descriptor
 from edge_oci.images import MAX_CONFIG_BYTES, push_layered
 from edge_oci.layers import write_layer
+from edgemodel.digest import canonical_json, digest_of
 from tests.support.site import BUILD, Site
 
 CONVERTERS = "converters"

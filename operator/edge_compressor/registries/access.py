@@ -48,7 +48,7 @@ def pulling(what: str, *, invalid: str = reasons.SOURCE_INVALID) -> Iterator[Non
     try:
         yield
     except oci.OciError as error:
-        raise _explained(error, what, _PULLING | {oci.TooLarge: invalid, oci.InvalidContent: invalid}) from error
+        raise _explained(error, what, _PULLING | {oci.BlobTooLarge: invalid, oci.InvalidContent: invalid}) from error
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def pushing(what: str) -> Iterator[None]:
 
 
 _PULLING: Final[dict[type, str]] = {
-    oci.NotFound: reasons.SOURCE_NOT_FOUND,
+    oci.RegistryNotFound: reasons.SOURCE_NOT_FOUND,
     oci.NoSuchHost: reasons.SOURCE_NOT_FOUND,
     oci.Unauthorized: reasons.SOURCE_UNAUTHORIZED,
     oci.Denied: reasons.SOURCE_UNAUTHORIZED,

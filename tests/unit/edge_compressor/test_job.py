@@ -173,7 +173,7 @@ def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_rea
     assert artifact.source_size_bytes > artifact.size_bytes
     assert 0 < artifact.transfer_bytes < 40_000
     assert artifact.source_accuracy == "0.9500"
-    assert {check["verdict"] for check in artifact.checks} == {"Pass"}
+    assert {check.verdict for check in artifact.checks} == {"Pass"}
     assert "evaluating artifact" in process.stdout
 
 
@@ -283,7 +283,7 @@ def test_a_missed_budget_publishes_nothing_and_reports_every_check(
     assert ended.code == 3
     assert ended.report.reason == reasons.BUDGET_EXCEEDED
     assert "limit 1000 bytes" in ended.report.message
-    assert [check["verdict"] for check in ended.report.checks] == ["Pass", "Fail", "Pass"]
+    assert [check.verdict for check in ended.report.checks] == ["Pass", "Fail", "Pass"]
     assert list_tags(repository) == []
 
 
@@ -306,7 +306,7 @@ def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
     assert "samples would decide" in ended.report.message
     ended = run(asking(order, budget=parse_budget(budget | {"onInconclusive": {"action": "Proceed"}})))
     assert isinstance(ended.report, Published)
-    assert ended.report.artifacts[0].checks[0]["verdict"] == "Inconclusive"
+    assert ended.report.artifacts[0].checks[0].verdict == "Inconclusive"
 
 
 @pytest.mark.parametrize(

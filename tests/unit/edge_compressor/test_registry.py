@@ -28,7 +28,7 @@ def asks_for_a_token(web: FileServer) -> None:
 
 
 def sign_in(access: RegistryAccess, host: str) -> None:
-    with pytest.raises(oci.NotFound):  # there is nothing behind the door
+    with pytest.raises(oci.RegistryNotFound):  # there is nothing behind the door
         get_manifest(access.registries("push").repository(Reference(host, "ns/model")), "v1")
 
 
@@ -69,7 +69,7 @@ def test_a_mounted_secret_goes_before_the_token_and_only_for_its_use(web: FileSe
 @pytest.mark.parametrize(
     ("error", "kind", "reason"),
     [
-        (oci.NotFound(404, "gone"), Stalled, reasons.SOURCE_NOT_FOUND),
+        (oci.RegistryNotFound(404, "gone"), Stalled, reasons.SOURCE_NOT_FOUND),
         (oci.NoSuchHost("no address", transient=False), Stalled, reasons.SOURCE_NOT_FOUND),
         (oci.NoSuchHost("resolver is down", transient=True), Transient, reasons.SOURCE_UNREACHABLE),
         (oci.Unauthorized(401, "who"), Stalled, reasons.SOURCE_UNAUTHORIZED),
@@ -79,7 +79,7 @@ def test_a_mounted_secret_goes_before_the_token_and_only_for_its_use(web: FileSe
         (oci.UntrustedCertificate("self-signed"), Stalled, reasons.SOURCE_NOT_ALLOWED),
         (oci.Unreachable("refused"), Transient, reasons.SOURCE_UNREACHABLE),
         (oci.RegistryError(503, "busy"), Transient, reasons.SOURCE_UNREACHABLE),
-        (oci.TooLarge("too much"), Stalled, reasons.DATASET_INVALID),
+        (oci.BlobTooLarge("too much"), Stalled, reasons.DATASET_INVALID),
         (oci.InvalidContent("two files"), Stalled, reasons.DATASET_INVALID),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from edge_oci import artifacts, images, manifests
 from edge_oci.client import Repository
 from edge_oci.descriptors import TITLE
-from edge_oci.errors import DigestMismatch, InvalidContent, TooLarge
+from edge_oci.errors import BlobTooLarge, DigestMismatch, InvalidContent
 from tests.unit.edge_oci.faulty import Change, FaultyProxy
 
 Open = Callable[..., Repository]
@@ -56,9 +56,9 @@ def test_several_files_come_back_by_name(registry: str, repository: Open, model:
 def test_what_is_too_large_is_not_begun(proxy: FaultyProxy, repository: Open, model: Path, tmp_path: Path) -> None:
     own = repository(proxy.host)
     artifacts.push_artifact(own, {"model": model}, artifact_type=TYPE, tag="v1")
-    with pytest.raises(TooLarge, match="has 7 bytes, limit 6"):
+    with pytest.raises(BlobTooLarge, match="has 7 bytes, limit 6"):
         artifacts.pull_file(own, "v1", tmp_path / "copy", max_bytes=6)
-    with pytest.raises(TooLarge, match="has 7 bytes, limit 6"):
+    with pytest.raises(BlobTooLarge, match="has 7 bytes, limit 6"):
         artifacts.pull_artifact(own, "v1", tmp_path / "out", max_bytes=6)
     assert not proxy.seen("GET", "/blobs/")
 

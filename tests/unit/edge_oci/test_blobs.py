@@ -9,8 +9,9 @@ import pytest
 
 from edge_oci import blobs
 from edge_oci.client import Repository
-from edge_oci.descriptors import Descriptor, digest_of, digest_of_file
-from edge_oci.errors import DigestMismatch, NotFound, RegistryError, TooLarge, Unreachable
+from edge_oci.descriptors import Descriptor
+from edge_oci.errors import BlobTooLarge, DigestMismatch, RegistryError, RegistryNotFound, Unreachable
+from edgemodel.digest import digest_of, digest_of_file
 from tests.unit.edge_oci.conftest import Pauses
 from tests.unit.edge_oci.faulty import Answer, Change, CutAnswer, CutRequest, FaultyProxy
 
@@ -131,7 +132,7 @@ def test_a_blob_longer_than_announced_is_refused(
     registry: str, repository: Open, megabyte: Path, tmp_path: Path
 ) -> None:
     blob = blobs.push_blob(repository(registry), megabyte)
-    with pytest.raises(TooLarge, match="more than the 10 bytes"):
+    with pytest.raises(BlobTooLarge, match="more than the 10 bytes"):
         blobs.pull_blob(repository(registry), Descriptor(blob.media_type, blob.digest, 10), tmp_path / "back")
     assert not (tmp_path / "back").exists()
 
@@ -139,7 +140,7 @@ def test_a_blob_longer_than_announced_is_refused(
 def test_a_small_blob_is_read_up_to_the_limit_and_not_beyond(registry: str, repository: Open) -> None:
     blob = blobs.push_blob(repository(registry), b"twelve bytes")
     assert blobs.read_blob(repository(registry), blob, max_bytes=12) == b"twelve bytes"
-    with pytest.raises(TooLarge, match="12 bytes, limit 11"):
+    with pytest.raises(BlobTooLarge, match="12 bytes, limit 11"):
         blobs.read_blob(repository(registry), blob, max_bytes=11)
 
 
@@ -152,7 +153,7 @@ def test_an_empty_blob_is_a_blob(registry: str, repository: Open) -> None:
 def test_a_blob_that_is_not_there_is_not_found(registry: str, repository: Open, tmp_path: Path) -> None:
     missing = Descriptor("application/octet-stream", digest_of(b"missing"), 7)
     assert not blobs.has_blob(repository(registry), missing.digest)
-    with pytest.raises(NotFound):
+    with pytest.raises(RegistryNotFound):
         blobs.pull_blob(repository(registry), missing, tmp_path / "back")
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from edge_oci import blobs, images, manifests
 from edge_oci.client import Repository
-from edge_oci.descriptors import DOCKER_LIST, DOCKER_MANIFEST, IMAGE_INDEX, Descriptor, canonical_json, parse_json
+from edge_oci.descriptors import DOCKER_LIST, DOCKER_MANIFEST, IMAGE_INDEX, Descriptor, parse_json
 from edge_oci.errors import InvalidContent
 from edge_oci.images import LayeredSettings, LayerImage, Platform
 from edge_oci.layers import Layer, write_layer
+from edgemodel.digest import canonical_json
 from tests.unit.edge_oci.faulty import FaultyProxy
 
 Open = Callable[..., Repository]

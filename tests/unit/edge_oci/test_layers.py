@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from edge_oci.descriptors import digest_of, digest_of_file
 from edge_oci.layers import Compression, Directory, Entry, File, Symlink, tree, write_layer
+from edgemodel.digest import digest_of, digest_of_file
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 
 from edge_oci import blobs, manifests
 from edge_oci.client import Repository
-from edge_oci.descriptors import EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST, digest_of
-from edge_oci.errors import DigestMismatch, InvalidContent, NotFound, TooLarge
+from edge_oci.descriptors import EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST
+from edge_oci.errors import BlobTooLarge, DigestMismatch, InvalidContent, RegistryNotFound
+from edgemodel.digest import digest_of
 from tests.unit.edge_oci.faulty import Answer, Change, FaultyProxy
 
 Open = Callable[..., Repository]
@@ -67,7 +68,7 @@ def test_a_manifest_that_is_stored_otherwise_is_noticed(proxy: FaultyProxy, repo
 
 def test_a_manifest_without_end_is_not_read_to_its_end(proxy: FaultyProxy, repository: Open) -> None:
     proxy.will("GET", "/manifests/", Answer(200, body=b" " * (manifests.MAX_MANIFEST_BYTES + 2)))
-    with pytest.raises(TooLarge, match="more than 4194304 bytes"):
+    with pytest.raises(BlobTooLarge, match="more than 4194304 bytes"):
         manifests.get_manifest(repository(proxy.host), "v1")
 
 
@@ -83,7 +84,7 @@ def test_what_is_no_manifest_is_refused(proxy: FaultyProxy, repository: Open, bo
 
 def test_a_missing_tag_is_not_found(registry: str, repository: Open) -> None:
     for ask in (manifests.resolve, manifests.get_manifest):
-        with pytest.raises(NotFound) as raised:
+        with pytest.raises(RegistryNotFound) as raised:
             ask(repository(registry), "missing")
         assert raised.value.status == 404
         assert not raised.value.transient
@@ -115,5 +116,5 @@ def test_a_deleted_manifest_is_gone_and_may_be_deleted_again(registry: str, repo
     pushed = manifests.put_manifest(own, manifest_in(own), tag="v1")
     manifests.delete_manifest(own, pushed.digest)
     manifests.delete_manifest(own, pushed.digest)
-    with pytest.raises(NotFound):
+    with pytest.raises(RegistryNotFound):
         manifests.resolve(own, "v1")

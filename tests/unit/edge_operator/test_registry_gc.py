@@ -12,8 +12,8 @@ import pytest
 
 from edge_oci import (
     Descriptor,
-    NotFound,
     Platform,
+    RegistryNotFound,
     Repository,
     delete_manifest,
     get_manifest,
@@ -135,7 +135,7 @@ class Bench:
     def holds(self, digest: str, repository: str = "vision/defects") -> bool:
         try:
             resolve(self.repository(repository), digest)
-        except NotFound:
+        except RegistryNotFound:
             return False
         return True
 

@@ -12,9 +12,9 @@ from edge_cli import main as cli
 from edge_cli.push import ARTIFACT_TYPES
 from edge_compressor import steps
 from edge_oci import artifacts
-from edge_oci.descriptors import Descriptor, canonical_json, digest_of
+from edge_oci.descriptors import Descriptor
 from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
-from edgemodel.digest import digest_of_file
+from edgemodel.digest import canonical_json, digest_of, digest_of_file
 from tests.support import manifests
 
 from .conftest import EXAMPLES
