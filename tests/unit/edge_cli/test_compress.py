@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.compression_request import parse_request
 from edgemodel.digest import digest_of_file
 from tests.unit.edge_cli.commands import edgemodel, run
 from tests.unit.edge_compressor import models
@@ -84,6 +85,17 @@ def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(resid
     ]
     assert [len(manifest.evidence["steps"]) for manifest in manifests] == [1, 0]
     assert run("compress", "-f", file, "--variant", "other", "--output", tmp_path / "other") == 2
+
+
+def test_the_fingerprint_is_the_one_that_the_operator_makes(residual: Files, tmp_path: Path) -> None:
+    """Of a manifest without variants: the command compresses one of them at a time."""
+    file = manifest_file(tmp_path, residual)
+    manifest = json.loads(file.read_text())
+    manifest["spec"].pop("variants")
+    file.write_text(json.dumps(manifest))
+    assert run("compress", "-f", file, "--output", tmp_path / "out") == 0
+    made = ArtifactManifest.decode((tmp_path / "out" / "manifest.json").read_bytes())
+    assert made.fingerprint == parse_request(manifest["spec"]).fingerprint
 
 
 def test_a_missed_budget_leaves_the_report_and_no_model(
