@@ -20,8 +20,18 @@ def variants_in_spec(raw: Raw) -> frozenset[str]:
 
 
 def status_of(raw: Raw) -> dict[str, Any]:
+    """Returns the status with those of its conditions that are whole, and without checks."""
     status = raw.get("status")
-    return status if isinstance(status, dict) else {}
+    if not isinstance(status, dict):
+        return {}
+    found = status.get("conditions")
+    conditions = [item for item in found if _is_condition(item)] if isinstance(found, list) else []
+    return {key: value for key, value in status.items() if key != "checks"} | {"conditions": conditions}
+
+
+def _is_condition(item: Any) -> bool:
+    keys = ("type", "status", "reason", "message", "lastTransitionTime")
+    return isinstance(item, dict) and all(isinstance(item.get(key), str) for key in keys)
 
 
 def _names(items: Any) -> frozenset[str]:

@@ -1,9 +1,11 @@
 """EdgeModels and their revisions."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from edge_operator.decide.analysis import plan_checks
+from edge_operator.decide.analysis import WaveBaseline, plan_checks
+from edge_operator.decide.memory import Remembered
 from edge_operator.decide.observation import Revision
 from edge_operator.from_api.raw import Raw, parse_time
 from edgemodel.revision import parse_revision
@@ -30,6 +32,7 @@ def read_edge_model(raw: Raw) -> CachedEdgeModel:
     check_edge_model(raw)
     meta, spec = raw["metadata"], parse_spec(raw["spec"])
     plan_checks(spec.analysis)
+    _check_status(raw.get("status") or {}, spec)
     return CachedEdgeModel(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -40,6 +43,15 @@ def read_edge_model(raw: Raw) -> CachedEdgeModel:
         status=raw.get("status") or {},
         deleting="deletionTimestamp" in meta,
     )
+
+
+def _check_status(status: Raw, spec: EdgeModelSpec) -> None:
+    """Raises KeyError, TypeError or ValueError for a status that a pass could not go on from."""
+    remembered = Remembered.parse(status)
+    WaveBaseline.of(remembered.trial.analysis, spec.analysis)
+    for condition in remembered.conditions:
+        datetime.fromisoformat(condition["lastTransitionTime"])
+        str(condition["type"] + condition["status"])
 
 
 def read_revision(raw: Raw) -> Revision:

@@ -11,6 +11,7 @@ from edge_operator.from_api import read_job as read_job_object
 from edgemodel import reasons
 from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput
 from edgemodel.report import Failed, Published, decode, encode
+from edgemodel.verdict import CheckResult, Verdict
 from tests.support.simulation import DIGEST, SETTINGS, Simulation, artifact_report
 
 MADE = "2026-01-01T00:00:00Z"
@@ -112,13 +113,13 @@ def test_a_job_whose_pod_is_gone_has_no_report() -> None:
 
 
 def test_a_report_that_is_too_long_loses_words_and_no_facts() -> None:
-    check = {"name": "c", "verdict": "Fail", "observed": "1", "limit": "2", "sampleCount": 3, "message": "x" * 3000}
+    check = CheckResult("c", Verdict.FAIL, observed="1", limit="2", sample_count=3, message="x" * 3000)
     data = encode(Failed(reasons.BUDGET_EXCEEDED, "y" * 5000, transient=False, checks=(check,) * 5))
     assert len(data) <= 4096
     found = decode(data)
     assert isinstance(found, Failed)
     assert len(found.checks) == 5
-    assert found.checks[0]["observed"] == "1"
+    assert found.checks[0].observed == "1"
 
 
 def test_a_published_report_survives_the_way_through_the_cluster() -> None:

@@ -16,6 +16,7 @@ from edge_operator.metrics import Metrics
 from edge_operator.reconcile import Reconciler
 from edge_operator.registry_gc import in_use
 from edge_operator.work_queue import WorkQueue
+from edge_operator.writes import WriteStatus, plan_report
 from edgemodel import reasons
 from edgemodel.names import API_VERSION, LABEL_MODEL, deferral_key, pin_key, puller_of
 from tests.support import kstatus
@@ -100,6 +101,25 @@ def test_a_model_with_an_unreadable_object_is_suspended_and_no_other(kind: str) 
         del broken["metadata"]["creationTimestamp"]
     cache, _ = make(model(), revision(), model("other"), broken)
     assert [(item.kind, item.reason) for item in suspended(cache).unreadable] == [(kind, reasons.OBJECT_UNREADABLE)]
+    assert isinstance(cache.observe(("vision", "other")), Observation)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"rejectedRevisions": [{"name": "m-0"}]},
+        {"rollout": {"wave": 0, "waveStartedAt": "yesterday"}},
+        {"conditions": [{"type": "Ready"}]},
+        {"conditions": ["Ready"]},
+    ],
+    ids=["rejections", "rollout", "conditions", "words"],
+)
+def test_a_status_that_no_pass_could_go_on_from_suspends_its_model(status: dict[str, Any]) -> None:
+    cache, _ = make(model(**status), model("other"))
+    assert [item.reason for item in suspended(cache).unreadable] == [reasons.OBJECT_UNREADABLE]
+    _, write = plan_report(suspended(cache), suspended_status(suspended(cache), NOW), NOW)
+    assert isinstance(write, WriteStatus)
+    assert [item["type"] for item in write.status["conditions"]] == ["Ready", "Stalled"]
     assert isinstance(cache.observe(("vision", "other")), Observation)
 
 
