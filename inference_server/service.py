@@ -77,12 +77,7 @@ class InferenceService:
             else:
                 done(answer, None)
             return None
-        try:
-            item = _Inference(served, codec, arrived)
-            return self._workers.submit(item, partial(self._finish, served, started, done), served.batch_queue)
-        except Busy as error:
-            self._finish(served, started, done, None, error)
-            return None
+        return self._enqueue(served, codec, started, arrived, done)
 
     async def infer(
         self,
@@ -188,6 +183,17 @@ class InferenceService:
         self._count_here(served, codec.size, started, arrived, None)
         return answer
 
+    def _enqueue(
+        self, served: ServedModel, codec: RequestCodec, started: float, arrived: float, done: Done
+    ) -> QueuedWork | None:
+        """Has a worker answer; ``done`` as in ``submit``."""
+        try:
+            item = _Inference(served, codec, arrived)
+            return self._workers.submit(item, partial(self._finish, served, started, done), served.batch_queue)
+        except Busy as error:
+            self._finish(served, started, done, None, error)
+            return None
+
     async def _answered(
         self,
         served: ServedModel,
@@ -195,9 +201,9 @@ class InferenceService:
         started: float,
         left: Callable[[], Awaitable[None]] | None = None,
     ) -> Any:
-        """Returns or raises what ``submit`` gives ``done``."""
+        """Returns or raises what a worker answers: to hand it over costs little beside a coroutine."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        work = self.submit(served, codec, started, perf_counter(), partial(_resolve, answered))
+        work = self._enqueue(served, codec, started, perf_counter(), partial(_resolve, answered))
         try:
             return await _unless_left(answered, None if answered.done() else left)
         finally:

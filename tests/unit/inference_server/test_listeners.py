@@ -172,7 +172,7 @@ def test_every_way_refuses_alike_counts_once_and_serves_on(way: Way, server: Run
 
 
 def test_every_way_counts_each_answer_once(way: Way, server: RunningServer) -> None:
-    """The first are answered by workers, the later ones, quick by then, where they arrive."""
+    """The first are answered by workers, the later ones, quick by then, where they arrive if the way allows it."""
     before = counts(server)
     for _ in range(40):
         way.client.ask(server, Request([x()]))
