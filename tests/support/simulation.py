@@ -44,6 +44,7 @@ from edge_operator.decide.observation import (
     PreflightJob,
     Revision,
 )
+from edge_operator.decide.placement.cells import FormCells, form_cells
 from edge_operator.writes import (
     ApplyObject,
     CreateObject,
@@ -120,6 +121,7 @@ class Killed(Exception):
 class Simulation:
     spec: dict[str, Any] = field(default_factory=model_spec)
     settings: OperatorSettings = SETTINGS
+    form_cells: FormCells = form_cells
     start_seconds: float = 5
     pod_delay_seconds: float = 0
     """Between a pin and its pod."""
@@ -262,7 +264,7 @@ class Simulation:
 
     def decide(self) -> Decision:
         self._seen = self.observe()
-        return decide(self._seen, self.now)
+        return decide(self._seen, self.now, self.form_cells)
 
     def carry_out(self, decision: Decision) -> None:
         """The writes that the operator would make, in its order."""

@@ -12,6 +12,7 @@ from edge_operator.decide.observation import Node, Observation, Pod
 from edgemodel import reasons
 from edgemodel.names import PULLER_PREFIX
 from edgemodel.report import Failed
+from tests.support.cells import cells_of
 from tests.support.simulation import Simulation, measured, model_spec
 
 Event = tuple[Any, ...]
@@ -130,11 +131,14 @@ class Tale:
                 return
 
 
-def tell(story: tuple[dict[str, Any], list[Event]]) -> Tale:
+def tell(story: tuple[dict[str, Any], list[Event]], cell_size: int = 1) -> Tale:
+    """Tells ``story`` to a simulation whose cells have up to ``cell_size`` members."""
     setting, events = story
     world = Simulation.with_nodes(
-        setting["nodes"], pod_delay_seconds=setting["pod_delay"], start_seconds=setting["start"]
+        setting["nodes"] * cell_size, pod_delay_seconds=setting["pod_delay"], start_seconds=setting["start"]
     )
+    if cell_size > 1:
+        world.form_cells = cells_of(cell_size)
     world.spec = model_spec(serving={"strategy": setting["strategy"]})
     world.spec["rollout"]["progressDeadlineSeconds"] = 130
     _analyse(Tale(world), setting["analysis"])

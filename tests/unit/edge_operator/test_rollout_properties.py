@@ -4,15 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 
+from edge_operator.decide.observation import Node
 from edge_operator.decide.placement.waves import plan_waves
 from edgemodel.names import PULLER_PREFIX
 from tests.support import manifests
-from tests.support.stories import STORIES, Event, Tale, tell
+from tests.support.cells import cell_of
+from tests.support.stories import STORIES, Event, Frame, Tale, tell
 from tests.support.tiers import examples
 
 Story = tuple[dict[str, Any], list[Event]]
+
+CELL_SIZES = (1, 3)
+"""A node is a cell, or up to three neighbours are one."""
 
 # The same stories in every run: what fails in CI fails on every machine.
 in_every_story = settings(
@@ -40,19 +46,26 @@ def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
     return found
 
 
+def is_selected(frame: Frame, node: Node) -> bool:
+    wanted = frame.seen.spec.node_selector["edge"]
+    return node.labels["edge"] == wanted and node.architecture in frame.seen.settings.supported_architectures
+
+
 SUPERSEDED_WHILE_OFFLINE: Story = (
     {"nodes": 1, "strategy": "Recreate", "pod_delay": 0, "start": 2, "head": 25, "analysis": 0, "preflight": 0},
     [("run", 3), ("add", 4), ("strategy", "Surge"), ("cut", 0)],
 )
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @example(SUPERSEDED_WHILE_OFFLINE)
 @in_every_story
 def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_what_was_rejected_or_superseded(
+    cell_size: int,
     story: Story,
 ) -> None:
-    tale = tell(story)
+    tale = tell(story, cell_size)
     was_stable: set[str] = set()
     for number, frame in enumerate(tale.frames):
         for name, revisions in added(tale, number):
@@ -65,21 +78,25 @@ def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_what_was_
         was_stable.add(frame.status.get("stableRevision", ""))
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_no_node_keeps_a_pin_of_a_rejected_revision_for_longer_than_a_pass(story: Story) -> None:
-    tale = tell(story)
+def test_no_node_keeps_a_pin_of_a_rejected_revision_for_longer_than_a_pass(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
     for frame in tale.frames:
         if not frame.killed:
             for node in frame.nodes.values():
                 assert not tale.any_names(node.pins) & rejected(frame.status)
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_rejected_revision(story: Story) -> None:
+def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_rejected_revision(
+    cell_size: int, story: Story
+) -> None:
     """Unless its pod fails by itself, or the node is no longer wanted."""
-    tale = tell(story)
+    tale = tell(story, cell_size)
     for frame in tale.frames:
         if frame.seen.spec.serving.strategy != "Surge":
             continue
@@ -95,25 +112,52 @@ def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_reject
                 assert serving & tale.names(frame.nodes[node.name].pins)
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(story: Story) -> None:
-    tale = tell(story)
+def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
     for number, frame in enumerate(tale.frames):
         candidate, rollout = frame.status.get("candidateRevision"), frame.status.get("rollout")
         if candidate is None or not any(candidate in revisions for _, revisions in added(tale, number)):
             continue
-        on_it = sum(candidate in tale.names(node.pins) for node in frame.nodes.values())
-        selected = [n for n in frame.seen.nodes if n.labels["edge"] == frame.seen.spec.node_selector["edge"]]
+        wanted = frame.seen.spec.node_selector["edge"]
+        selected = {cell_of(n.name, cell_size) for n in frame.seen.nodes if n.labels["edge"] == wanted}
+        on_it = {cell_of(name, cell_size) for name, node in frame.nodes.items() if candidate in tale.names(node.pins)}
         failed = frame.status["nodes"]["failed"]
-        assert on_it <= plan_waves(frame.seen.spec.rollout.waves, len(selected))[rollout["wave"]] + failed
+        plan = plan_waves(frame.seen.spec.rollout.waves, len(selected))
+        assert len(on_it) <= plan[rollout["wave"]] + failed
 
 
 @given(STORIES)
 @in_every_story
-def test_a_rejected_revision_is_never_pinned_again(story: Story) -> None:
+def test_the_members_of_a_cell_enter_a_wave_together_and_leave_stable_together(story: Story) -> None:
+    """Unless the operator is killed between two of their patches, and then the others follow or all go back."""
+    tale = tell(story, cell_size=3)
+    for number, frame in enumerate(tale.frames):
+        candidate, stable = frame.status.get("candidateRevision"), frame.status.get("stableRevision")
+        if candidate is None or frame.killed:
+            continue
+        entered = {name for name, revisions in added(tale, number) if candidate in revisions}
+        for cell in {cell_of(name, 3) for name in entered}:
+            placed = [node for node in frame.seen.nodes if is_selected(frame, node) and cell_of(node.name, 3) == cell]
+            assert all(candidate in tale.any_names(frame.nodes[node.name].pins) for node in placed)
+        for node in frame.seen.nodes:
+            left = tale.names(node.pins) - tale.names(frame.nodes[node.name].pins)
+            if frame.seen.spec.serving.strategy == "Surge" and stable in left and is_selected(frame, node):
+                cell = cell_of(node.name, 3)
+                members = {item.name for item in frame.seen.nodes if is_selected(frame, item)}
+                members = {name for name in members if cell_of(name, 3) == cell}
+                serving = {pod.node for pod in frame.seen.pods if pod.ready and pod.revision == candidate}
+                assert members <= serving
+
+
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
+@given(STORIES)
+@in_every_story
+def test_a_rejected_revision_is_never_pinned_again(cell_size: int, story: Story) -> None:
     """A change of retryToken makes another revision."""
-    tale = tell(story)
+    tale = tell(story, cell_size)
     bad: set[str] = set()
     for number, frame in enumerate(tale.frames):
         bad |= rejected(frame.status)
@@ -121,10 +165,13 @@ def test_a_rejected_revision_is_never_pinned_again(story: Story) -> None:
             assert not revisions & bad
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somewhere(story: Story) -> None:
-    tale = tell(story)
+def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somewhere(
+    cell_size: int, story: Story
+) -> None:
+    tale = tell(story, cell_size)
     before: dict[str, Any] = {}
     for frame in tale.frames:
         stable = frame.status.get("stableRevision")
@@ -136,10 +183,11 @@ def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somew
         before = frame.status
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_while_paused_no_node_gets_the_candidate_and_nothing_becomes_stable(story: Story) -> None:
-    tale = tell(story)
+def test_while_paused_no_node_gets_the_candidate_and_nothing_becomes_stable(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
     before: dict[str, Any] = {}
     for number, frame in enumerate(tale.frames):
         if frame.seen.spec.rollout.paused:
@@ -149,11 +197,12 @@ def test_while_paused_no_node_gets_the_candidate_and_nothing_becomes_stable(stor
         before = frame.status
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_missing_data_moves_nothing(story: Story) -> None:
+def test_missing_data_moves_nothing(cell_size: int, story: Story) -> None:
     """While Prometheus is not heard of, a wave that is to be held begins no next one, and no check condemns."""
-    tale = tell(story)
+    tale = tell(story, cell_size)
     before: dict[str, Any] = {}
     for frame in tale.frames:
         samples, rollout = frame.seen.samples, before.get("rollout")
@@ -168,20 +217,22 @@ def test_missing_data_moves_nothing(story: Story) -> None:
         before = frame.status
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_no_node_gets_a_candidate_for_the_first_time_whose_preflight_is_not_over(story: Story) -> None:
-    tale = tell(story)
+def test_no_node_gets_a_candidate_for_the_first_time_whose_preflight_is_not_over(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
     for number, frame in enumerate(tale.frames):
         preflight = frame.status.get("preflight")
         if preflight is not None and not all("verdict" in item for item in preflight["classes"]):
             assert not any(preflight["revision"] in revisions for _, revisions in added(tale, number))
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_what_fails_its_preflight_never_gets_to_a_node(story: Story) -> None:
-    tale = tell(story)
+def test_what_fails_its_preflight_never_gets_to_a_node(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
     for number, frame in enumerate(tale.frames):
         preflight = frame.status.get("preflight")
         if preflight is not None and any(item.get("verdict") == "Fail" for item in preflight["classes"]):
@@ -189,10 +240,11 @@ def test_what_fails_its_preflight_never_gets_to_a_node(story: Story) -> None:
             assert not any(preflight["revision"] in revisions for _, revisions in added(tale, number))
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(story: Story) -> None:
-    for frame in tell(story).frames:
+def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(cell_size: int, story: Story) -> None:
+    for frame in tell(story, cell_size).frames:
         status = frame.decision.status
         types = [item["type"] for item in status["conditions"]]
         assert len(types) == len(set(types))
@@ -204,52 +256,59 @@ def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(story:
         assert (ready["status"] == "True") == (not {"Reconciling", "Stalled"} & set(types))
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_when_nothing_happens_any_more_nothing_is_written_any_more(story: Story) -> None:
-    assert tell(story).quiet
+def test_when_nothing_happens_any_more_nothing_is_written_any_more(cell_size: int, story: Story) -> None:
+    assert tell(story, cell_size).quiet
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_in_the_end_every_online_node_runs_what_is_expected_with_one_pin(story: Story) -> None:
-    tale = tell(story)
+def test_in_the_end_every_online_node_runs_what_is_expected_with_one_pin(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
     world = tale.world
     stable = world.status["stableRevision"]
     selector = world.spec["placement"]["nodeSelector"]["edge"]
     condemned = world.target() in rejected(world.status)
     stalled = world.condition("Stalled")
     wanted = [n for n in world.nodes.values() if n.labels["edge"] == selector and n.architecture == "amd64"]
-    if any(node.online for node in wanted) and not condemned and stalled is None:
+    cut = {cell_of(node.name, cell_size) for node in wanted if not node.online}
+    whole = {node.name for node in wanted if cell_of(node.name, cell_size) not in cut}
+    if any(node.name in whole for node in wanted) and not condemned and stalled is None:
         assert stable == world.target()
         assert world.ready_reason() == "Serving"
     for node in world.nodes.values():
         if node not in wanted:
             assert not node.pins
-        elif node.online and stable is not None:
+        elif node.name in whole and stable is not None:
             assert world.runs(node.name) == {stable}
             assert len(node.pins) == 1
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_a_pass_asks_for_the_next_at_a_time_to_come(story: Story) -> None:
-    for frame in tell(story).frames:
+def test_a_pass_asks_for_the_next_at_a_time_to_come(cell_size: int, story: Story) -> None:
+    for frame in tell(story, cell_size).frames:
         assert frame.decision.wake_at is None or frame.decision.wake_at > frame.now
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_daemonsets_are_few(story: Story) -> None:
+def test_daemonsets_are_few(cell_size: int, story: Story) -> None:
     """Two variants and their pullers, of stable, the candidate and one that is being left."""
-    for frame in tell(story).frames:
+    for frame in tell(story, cell_size).frames:
         assert frame.daemonsets <= 4 * 3
 
 
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_the_api_server_takes_every_status(story: Story) -> None:
-    for status in tell(story).world.history:
+def test_the_api_server_takes_every_status(cell_size: int, story: Story) -> None:
+    for status in tell(story, cell_size).world.history:
         VALIDATOR.validate({key: value for key, value in status.items() if value is not None})
 
 
