@@ -200,7 +200,8 @@ def test_the_examples_of_what_is_too_much_are_what_the_limits_say() -> None:
     places = (f"{checks}.errorRate.maxIncreasePercent", f"{checks}.latency.maxIncreasePercent")
     texts = [at("edgemodels", place)["description"] for place in places]
     for text in (*texts, " ".join((ROOT / "README.md").read_text().split())):
-        example = r"(\S+) % where (\S+) % of (\d+) requests [^.]*?, (\S+) % where (\S+) % (?:did|were)\."
+        where = r"% (?:where|if) (\S+) %"
+        example = rf"(\S+) {where} of (\d+) requests [^.]*?, (?:at )?(\S+) {where} (?:did|were)\."
         ((limit, before, total, other_limit, other_before),) = re.findall(example, text)
         for said, percent in ((limit, before), (other_limit, other_before)):
             allowed = allowed_share(int(percent) * int(total) // 100, int(total), max_increase=0.01)
