@@ -71,7 +71,7 @@ class PassContext(Prospect):
 
     @cached_property
     def judgement(self) -> Judgement:
-        """Of the target, by what the nodes that serve it have done since the wave began."""
+        """The verdicts on the target, by what the nodes that serve it have done since the wave began."""
         ready = {
             placed.node.name: OnTrial(placed.node.name, placed.variant, pod.served_since(self.now))
             for placed in self.placement.placed

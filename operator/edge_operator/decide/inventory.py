@@ -66,7 +66,7 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
 
 
 def _verdicts(context: PassContext) -> list[Action]:
-    """What the rollouts of stable and of the rejected revisions came to, where the revision does not say so yet."""
+    """Returns the verdicts on stable and on rejected revisions that are not on record yet."""
     ended = {name: (Verdict.FAIL, why.reason, why.message) for name, why in context.rejected.items()}
     if context.stable is not None:
         ended[context.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")

@@ -73,7 +73,7 @@ class Remembered:
     candidate: str | None
     rejected: tuple[Rejection, ...]
     trial: TrialMemory
-    """Of the candidate."""
+    """The candidate's."""
     checks: tuple[dict[str, Any], ...]
     """As ``analysis.report`` writes and reads them."""
     preflight: dict[str, Any] | None

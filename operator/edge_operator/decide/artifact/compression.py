@@ -82,7 +82,7 @@ def _first_name(observation: Observation) -> str:
 
 
 def _next_name(observation: Observation) -> str:
-    """Of a revision that differs from an earlier one by its server alone."""
+    """Returns the name of a revision that differs from an earlier one by its server alone."""
     what = f"{observation.spec.revision_hash}/{observation.settings.server_image}"
     return f"{observation.name}-{short_hash(what)}"
 

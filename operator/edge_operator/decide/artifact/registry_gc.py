@@ -67,7 +67,7 @@ class Sweep:
 
 
 def sweep(tagged: Iterable[TaggedImage], in_use: ImagesInUse, seen: Seen, now: float) -> Sweep:
-    """What to delete of the images that are ``tagged`` now or were ``seen`` before.
+    """Returns what to delete of the images that are ``tagged`` now or were ``seen`` before.
 
     An image that was seen once stays known: another may take its tag, and then no list shows it any more. A manifest
     that an image in use shares with a doomed one stays.
@@ -84,7 +84,7 @@ def sweep(tagged: Iterable[TaggedImage], in_use: ImagesInUse, seen: Seen, now: f
 
 
 def may_free(last: datetime | None, jobs_run: bool, now: datetime) -> bool:
-    """Whether the registry may restart, whose garbage collection frees the bytes of what was deleted.
+    """Tells whether the registry may restart, whose garbage collection frees the bytes of what was deleted.
 
     Not while a Job runs: the bytes of a push that is under way belong to no manifest yet. A ``last`` that lies ahead
     is a clock that was set back.

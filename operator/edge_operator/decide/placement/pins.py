@@ -130,7 +130,7 @@ def _defer(fleet: Fleet, placed: Placed, candidate: str) -> SetPins:
 
 
 def end_deferrals(fleet: Fleet) -> list[SetPins]:
-    """Of candidates that are no longer on trial."""
+    """Returns the changes that end the deferrals of candidates that are no longer on trial."""
     ended = [(node.name, node.deferrals & fleet.ended_deferrals) for node in fleet.observation.nodes]
     return [SetPins(name, remove=keys) for name, keys in ended if keys]
 

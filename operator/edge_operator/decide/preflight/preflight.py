@@ -52,7 +52,7 @@ class Preflight:
     wake_at: datetime | None = None
 
     def rejected(self, revision: str) -> bool:
-        """Whether it was this that kept ``revision`` from every node."""
+        """Tells whether the preflight kept ``revision`` from every node."""
         return _failed(self.status) is not None and self.status is not None and self.status["revision"] == revision
 
     @property
@@ -173,7 +173,7 @@ def _waits(observation: Observation, revision: Revision, pending: list[_Class]) 
 def _look(
     observation: Observation, spec: words.PreflightSpec, revision: Revision, entry: Entry, now: datetime
 ) -> _Class:
-    """What has become of one class since."""
+    """Returns what has become of one class since the pass before."""
     if "goldenItems" in entry:
         return _Class(_judged(entry, spec))
     if "verdict" in entry:
@@ -234,7 +234,7 @@ def _given_up(entry: Entry, job: PreflightJob) -> Entry:
 
 
 def _stop(observation: Observation, but: Collection[str] = ()) -> tuple[Action, ...]:
-    """Of Jobs that still run; the others stay for their logs, until their revision or their time is over."""
+    """Returns the deletions of Jobs that still run; the others stay for their logs."""
     running = [job for job in observation.preflights if job.ended is None and not job.deleting]
     return tuple(DeleteJob(job.name) for job in running if job.name not in but)
 
@@ -306,7 +306,7 @@ def _is_over(status: dict[str, Any] | None) -> bool:
 
 
 def _known(observation: Observation, revision: Revision) -> dict[str, Any] | None:
-    """What was planned or found before; a candidate that comes back is not asked anew."""
+    """Returns what was planned or found before; a candidate that comes back is not asked anew."""
     before = observation.remembered.preflight
     if before is not None and before["revision"] == revision.name:
         return before

@@ -44,7 +44,7 @@ def _serving(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Co
 
 
 def _trouble(context: PassContext) -> str:
-    """What keeps one of the target's pods from being ready, if that is known."""
+    """Returns what keeps one of the target's pods from being ready, if that is known."""
     pods = context.observation.pods
     troubled = [pod for pod in pods if pod.revision == context.target and pod.trouble is not None]
     first = min(troubled, key=lambda pod: pod.node, default=None)
