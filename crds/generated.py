@@ -138,7 +138,7 @@ def _needed(check: CheckType[Any]) -> Schema:
 
 
 def rules(steps: Iterable[StepType]) -> list[Schema]:
-    """What steps ask of the rest of a spec."""
+    """Returns the rules by which steps ask something of the rest of a spec."""
     made = []
     for step in steps:
         for use in step.needs:
@@ -168,7 +168,7 @@ def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
 
 
 def rules_of_formats() -> list[Schema]:
-    """Whether a source has a converter, by its format."""
+    """Returns the rules that say by format whether a source has a converter."""
     opaque = [one.name for one in FORMATS.values() if one.to_artifact is None]
     is_opaque = f"self.format in [{', '.join(map(repr, opaque))}]"
     models = " or ".join(sorted(one.name for one in FORMATS.values() if one.to_artifact is not None))

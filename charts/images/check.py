@@ -46,7 +46,7 @@ _MAX_SECONDS = 300
 
 @dataclass(frozen=True)
 class Check:
-    """What is run to check one platform of an image or named layer."""
+    """The command that checks one platform of an image or named layer."""
 
     layers: Sequence[Layer]
     """The file system, lowest first: for a named layer the base's layers too."""

@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
 
 class Outputs(tuple[Wanted, ...]):
-    """Those of one reply, in its order."""
+    """The outputs of one reply, in its order."""
 
     @cached_property
     def names(self) -> list[str]:

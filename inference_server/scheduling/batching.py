@@ -21,7 +21,7 @@ def has_items(signature: Signature) -> bool:
 
 
 def items(inference: Inference) -> int | None:
-    """How many are in a request; None where its inputs disagree: it has to run alone."""
+    """Returns the number of items in a request; None where its inputs disagree: it has to run alone."""
     sizes = {array.shape[0] for array in inference.feeds.values()}
     return sizes.pop() if len(sizes) == 1 else None
 

@@ -99,7 +99,7 @@ class Host:
         return {"Authorization": login.basic} if login else {}
 
     def renews(self) -> bool:
-        """Whether a refused request can be tried again with a new token."""
+        """Returns True where a refused request can be tried again with a new token."""
         return self._challenge is not None and self._challenge.scheme == "bearer"
 
     def explain(self, error: Unauthorized, repository: str) -> Unauthorized:

@@ -27,7 +27,7 @@ TITLE = "org.opencontainers.image.title"
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What OCI calls a descriptor: bytes by type, digest and size in bytes."""
+    """A descriptor of OCI: bytes by type, digest and size in bytes."""
 
     media_type: str
     digest: str

@@ -48,7 +48,7 @@ class Platform:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Platform":
-        """Of an index entry, or of an image configuration."""
+        """Returns the platform of an index entry, or of an image configuration."""
         return cls(str(value.get("os", "")), str(value.get("architecture", "")), value.get("variant") or None)
 
     def to_json(self) -> dict[str, str]:
@@ -75,7 +75,7 @@ class PushedImage:
 
 @dataclass(frozen=True)
 class LayeredSettings:
-    """What a new image says besides what its base says; entries of the same name replace the base's."""
+    """Settings that a new image adds to its base's; entries of the same name replace the base's."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

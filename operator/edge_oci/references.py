@@ -21,7 +21,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class Reference:
-    """Where an image or artifact is. Without tag and digest it names a repository."""
+    """The place of an image or artifact. Without tag and digest it names a repository."""
 
     host: str
     """``registry.example`` or ``registry.example:5000``."""
@@ -31,7 +31,7 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """What to ask the registry for: the digest where there is one, else the tag, else ``latest``."""
+        """The version to ask the registry for: the digest where there is one, else the tag, else ``latest``."""
         return self.digest or self.tag or "latest"
 
     def at(self, digest: str) -> "Reference":

@@ -39,7 +39,7 @@ _BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied,
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on: ``tries`` in all, with pauses of about 0.5, 1, 2, 4 s."""
+    """The limits of trying again: ``tries`` in all, with pauses of about 0.5, 1, 2, 4 s."""
 
     tries: int = 5
     first_pause_seconds: float = 0.5

@@ -22,7 +22,7 @@ class AnalysisCheck:
 
 @dataclass(frozen=True)
 class OnInconclusive:
-    """What follows where a wave has served its time and the data do not decide."""
+    """The consequence where a wave has served its time and the data do not decide."""
 
     after: timedelta = timedelta(seconds=3600)
     action: str = "Pause"

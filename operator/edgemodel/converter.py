@@ -44,5 +44,5 @@ class Converter:
         return f"{OUT_DIRECTORY}/{MODEL_FILES[self.writes]}"
 
     def to_json(self) -> dict[str, Any]:
-        """What determines the model that it makes, as far as anybody can know."""
+        """Returns what determines the model that it makes, as far as anybody can know."""
         return {"image": self.image, "args": list(self.args), "writes": self.writes}

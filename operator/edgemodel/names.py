@@ -83,7 +83,7 @@ def artifact_tag(fingerprint: str, variant: str) -> str:
 
 
 def is_artifact_tag(tag: str) -> bool:
-    """Whether ``artifact_tag`` can have made it."""
+    """Returns True where ``artifact_tag`` can have made it."""
     return re.fullmatch(r"[0-9a-f]{16}-[a-z0-9-]{1,10}", tag) is not None
 
 

@@ -18,7 +18,7 @@ MAX_SETS = 32
 
 @dataclass(frozen=True)
 class GoldenAgreement:
-    """Of the golden set, answered on the node."""
+    """Answers to the golden set on the node."""
 
     agree: int
     items: int
@@ -28,7 +28,7 @@ class GoldenAgreement:
 
 @dataclass(frozen=True)
 class LatencyPercentiles:
-    """Of single runs one after the other, with the settings that the server has. Milliseconds, decimal strings."""
+    """The latency of single consecutive runs with the server's settings. Milliseconds, decimal strings."""
 
     p50_milliseconds: str
     p95_milliseconds: str

@@ -12,7 +12,7 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """Who acts next."""
+    """The party that acts next."""
 
     STALLED = "Stalled"
     """A person must act; nothing changes until somebody changes the manifest, the data or the cluster."""
@@ -36,7 +36,7 @@ class Topic(StrEnum):
 
 @dataclass(frozen=True)
 class Reason:
-    """What a word means and what a user does about it, each one or more whole sentences."""
+    """A word with its meaning and its remedy, each of them one or more whole sentences."""
 
     word: str
     topic: Topic

@@ -19,7 +19,7 @@ from edgemodel.plain import to_plain
 
 @dataclass(frozen=True)
 class CompressionJobSettings:
-    """What the compression Job may use; what it is to do stands in the CompressionRequest."""
+    """The resources of the compression Job; what it is to do stands in the CompressionRequest."""
 
     resources: dict[str, Any] = field(default_factory=dict)
     deadline: timedelta = timedelta(seconds=3600)
@@ -142,7 +142,7 @@ class EdgeModelSpec:
 
     @property
     def needs_torch(self) -> bool:
-        """Whether the format of its source or its teacher needs the trainer's image."""
+        """True where the format of its source or its teacher needs the trainer's image."""
         models = [model for model in (self.request.source, self.request.teacher) if model is not None]
         return any(one.format in SOURCE_FORMATS and SOURCE_FORMATS[one.format].image == "trainer" for one in models)
 

@@ -126,7 +126,7 @@ def compare_speed(
     most_runs: int = 1000,
     most_seconds: float = 6.0,
 ) -> Speed:
-    """By turns, as ``time_both``; the ratio is the median over the pairs of runs that stood side by side.
+    """Compares by turns, as ``time_both``; the ratio is the median over the pairs of runs that stood side by side.
 
     The clock is the thread's own: time for which the machine did something else counts for neither. Sessions are opened
     anew a few times, since how one lies in memory makes it some percent faster or slower for as long as it lives.

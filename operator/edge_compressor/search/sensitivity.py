@@ -25,7 +25,7 @@ _GIVEN: Final = ".given"
 def errors(
     source: onnx.ModelProto, candidate: Path, names: Sequence[str], feeds: Sequence[dict[str, Array]]
 ) -> dict[str, float]:
-    """By name, of those of ``names`` (nodes of ``source``) whose output both models have; 0 or more.
+    """Returns the error, from 0, of each of ``names`` (nodes of ``source``) whose output both models have.
 
     ``candidate`` lies in a folder where files may be made. Raises what onnxruntime raises for graphs that it cannot
     run when they are cut.

@@ -11,7 +11,7 @@ IGNORED: Final = -1
 
 
 def task_loss(outputs: Tensor, label: Tensor) -> Tensor:
-    """By the kind of ``label``: whole numbers are classes (cross entropy; outputs [n, classes] or [n, steps, classes]),
+    """The loss by the kind of ``label``: whole numbers are classes (outputs [n, classes] or [n, steps, classes]),
     a matrix of 0 and 1 as wide as the outputs is several labels a sample (binary cross entropy on logits), other
     floats are values (mean squared error).
 

@@ -53,7 +53,7 @@ class PassContext(Prospect):
 
     @cached_property
     def trial_before(self) -> TrialMemory:
-        """What is remembered of the target's trial."""
+        """The trial of the target, as status remembers it."""
         return self.observation.remembered.trial_of(self.target)
 
     @cached_property

@@ -139,7 +139,7 @@ class HostPortClaim:
 
 @dataclass(frozen=True)
 class OperatorSettings:
-    """What the chart sets, as far as decisions and objects depend on it."""
+    """The settings of the chart that decisions and objects depend on."""
 
     server_image: str
     compressor_image: str

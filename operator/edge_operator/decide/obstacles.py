@@ -17,7 +17,7 @@ from edgemodel import reasons
 
 @dataclass(frozen=True)
 class Prospect:
-    """What is known of the target before it is decided whether it goes on trial."""
+    """The facts about the target before it is decided whether it goes on trial."""
 
     observation: Observation
     target: str

@@ -75,7 +75,7 @@ def tried(evidence: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def dominating(points: Sequence[Point], *, better_up: bool) -> list[Point]:
-    """Those that no other beats in both, by size: the Pareto front."""
+    """Returns those that no other beats in both, by size: the Pareto front."""
     sign, best, front = (1 if better_up else -1), float("-inf"), []
     for point in sorted(points, key=lambda one: (one.kilobytes, -sign * one.value)):
         if sign * point.value > best:

@@ -50,7 +50,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class SourceMade:
-    """What a compression Job found out of its source."""
+    """The digests that a compression Job found of its source."""
 
     digest: str
     converter_digest: str | None

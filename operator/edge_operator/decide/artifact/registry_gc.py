@@ -28,7 +28,7 @@ class TaggedImage:
 
     @property
     def reference(self) -> str:
-        """As a revision names it."""
+        """The name that a revision uses."""
         return f"{self.repository}@{self.digest}"
 
     @property

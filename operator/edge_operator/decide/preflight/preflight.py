@@ -57,7 +57,7 @@ class Preflight:
 
     @property
     def unverified(self) -> str:
-        """Which classes nobody was asked for, and why; empty where there is none."""
+        """The classes that have no measurement, and why; empty where there is none."""
         status = self.status or {"classes": []}
         missing = [item for item in status["classes"] if item.get("verdict") == Verdict.INCONCLUSIVE]
         texts = [f"{item['name']}: {item['message']}" for item in missing[:MAX_NAMED]]

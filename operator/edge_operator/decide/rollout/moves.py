@@ -9,7 +9,7 @@ from edge_operator.decide.placement.node_health import NodeFailure
 
 @dataclass(frozen=True)
 class WaveState:
-    """Where the trial stands after the pass; status remembers it."""
+    """The state of the trial after the pass; status remembers it."""
 
     wave: int
     """From 0."""

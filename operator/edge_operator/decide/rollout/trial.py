@@ -62,7 +62,7 @@ class Trial:
 
     @property
     def duration(self) -> timedelta:
-        """How long the wave serves: the soak, or after the last one the bake."""
+        """The time that the wave serves: the soak, or after the last one the bake."""
         return self.rollout.bake if self.is_last else self.rollout.soak
 
     @property

@@ -27,7 +27,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class NodeCounts:
-    """Of the selected nodes; ``not_ready`` names at most MAX_NAMES that are offline or failed."""
+    """Counts of the selected nodes; ``not_ready`` names at most MAX_NAMES that are offline, failed or unsupported."""
 
     selected: int
     stable: int
