@@ -13,7 +13,7 @@ from edge_oci.client import Repository
 from edge_oci.images import Platform, PushedImage, push_image, push_index
 from edge_oci.layers import Layer
 
-from . import bytecode, debian, own_code, pruning, torch_cpu, wheels
+from . import app_layer, bytecode, debian, pruning, torch_cpu, wheels
 from .cache import cached_layer, key_of
 from .catalogue import Image, NamedLayer, Wheels
 from .debian import Debian
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
     "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt",
 }
 _PYTHON_ENVIRONMENT = {
-    "PYTHONPATH": own_code.DIRECTORY,
+    "PYTHONPATH": app_layer.DIRECTORY,
     "PYTHONUNBUFFERED": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
@@ -136,10 +136,10 @@ def _wheels_layer(what: Wheels, architecture: str) -> Layer:
 
 
 def _code_layer(image: Image | NamedLayer) -> Layer:
-    files = own_code.sources(ROOT, image.code)
+    files = app_layer.sources(ROOT, image.code)
     named = [item for name, path in files.items() for item in (name, path)]
-    key = key_of(["code", *named, *_makers(own_code)])
-    return cached_layer(key, lambda path, scratch: own_code.write_code_layer(files, path, scratch))
+    key = key_of(["code", *named, *_makers(app_layer)])
+    return cached_layer(key, lambda path, scratch: app_layer.write_code_layer(files, path, scratch))
 
 
 def _makers(module: Any) -> list[Path]:

@@ -1,6 +1,6 @@
 """The store of a training's checkpoints: its interface, and the simplest one, a folder.
 
-``checkpoint_registry.py`` has another, which outlives a Job's pod.
+``checkpoints/registry.py`` has another, which outlives a Job's pod.
 """
 
 from collections.abc import Callable, Iterator

@@ -171,7 +171,7 @@ def test_the_action_for_a_limit_that_cannot_be_decided_is_given_as_one_word(
 def test_weights_are_not_compressed_here_and_the_message_says_how_to_proceed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
-    """No image is run on a desk by a converter that nobody asked to."""
+    """No image is run locally by a converter that nobody asked to."""
     image = "registry.example/converters/maker@sha256:" + "a" * 64
     converter = {"image": image, "args": ["--text", "two words"], "writes": "ONNX"}
     source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": converter}

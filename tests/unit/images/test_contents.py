@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from charts.images import building, bytecode, own_code, wheels
+from charts.images import app_layer, building, bytecode, wheels
 from charts.images.catalogue import COMPRESSOR, IMAGES, NAMED_LAYERS, TRAINER, Image, Wheels
 from charts.images.progress import BuildError
 
@@ -49,7 +49,7 @@ def test_a_package_that_is_not_in_the_lock_cannot_be_dropped() -> None:
 def test_what_an_image_starts_is_in_it(image: Image) -> None:
     python, option, module = image.entrypoint
     assert (python, option) == ("/usr/bin/python3", "-m")
-    files = own_code.sources(building.ROOT, image.code)
+    files = app_layer.sources(building.ROOT, image.code)
     assert f"{module}/__main__.py" in files
     assert "edgemodel/names.py" in files
     assert not [name for name in files if "__pycache__" in name or name.startswith("operator/")]
@@ -64,7 +64,7 @@ def test_an_image_has_every_package_of_ours_that_it_imports(image: Image) -> Non
     there = {Path(package).name for package in image.code}
     imported = {
         name.partition(".")[0]
-        for path in own_code.sources(building.ROOT, image.code).values()
+        for path in app_layer.sources(building.ROOT, image.code).values()
         if path.suffix == ".py"
         for node in ast.walk(ast.parse(path.read_text()))
         for name in _imported(node)
@@ -92,8 +92,8 @@ def test_the_code_layer_is_the_same_from_wherever_it_is_built(tmp_path: Path) ->
         (root / "operator/thing/__init__.py").write_text("X = {'b', 'a'}\n")
         (root / "operator/thing/__pycache__/stale.cpython-311.pyc").write_bytes(name.encode())
         (root / "scratch").mkdir()
-        files = own_code.sources(root, ["operator/thing"])
-        layers.append(own_code.write_code_layer(files, root / "layer", root / "scratch"))
+        files = app_layer.sources(root, ["operator/thing"])
+        layers.append(app_layer.write_code_layer(files, root / "layer", root / "scratch"))
     assert layers[0].digest == layers[1].digest
 
 
