@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_compressor import runtime
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
@@ -24,6 +23,7 @@ from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
 from edge_compressor.formats import model_format
 from edge_compressor.gate import GateResult, Measurements, judge
 from edge_compressor.library_errors import explained
+from edge_compressor.models import runtime
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports

@@ -24,7 +24,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 
 import onnxruntime  # noqa: E402 - the path is set now
 
-from edge_compressor import runtime  # noqa: E402
+from edge_compressor.models import runtime  # noqa: E402
 from edge_compressor.progress import Progress  # noqa: E402
 from tests.bench import compression_auto, compression_fashion, compression_models, compression_speech  # noqa: E402
 

@@ -10,9 +10,9 @@ from typing import IO, Final
 
 import numpy as np
 
-from edge_compressor import runtime
 from edge_compressor.datasets.class_labels import LABEL
 from edge_compressor.datasets.dataset import Dataset, invalid
+from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime.datatypes import BFLOAT16, Array, from_numbers
 from edgemodel import reasons

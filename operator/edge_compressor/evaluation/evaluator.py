@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.agreement import compare_values
 from edge_compressor.evaluation.classification import Classification
@@ -16,6 +15,7 @@ from edge_compressor.evaluation.regression import Regression
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.evaluation.sequence import Sequence
 from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, first, invalid, run_outputs
+from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array

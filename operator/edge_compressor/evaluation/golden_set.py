@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
+from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime.agreement import CLOSE_TOLERANCE
 from edge_runtime.backend import RunFailure

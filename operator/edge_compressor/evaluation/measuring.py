@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import zstandard
 
-from edge_compressor import runtime
 from edge_compressor.library_errors import first_line
+from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edge_runtime.backend import LoadedModel, RunFailure

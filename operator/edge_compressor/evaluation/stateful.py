@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_compressor import runtime
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.measuring import run
+from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import Array

@@ -12,8 +12,8 @@ from typing import Final
 import onnx
 from google.protobuf.message import DecodeError
 
-from edge_compressor import runtime
 from edge_compressor.library_errors import first_line
+from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure

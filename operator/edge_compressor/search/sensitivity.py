@@ -14,8 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edge_compressor import runtime
-from edge_compressor.models import normalization
+from edge_compressor.models import normalization, runtime
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edge_compressor import runtime
+from edge_compressor.models import runtime
 from edge_compressor.models.onnx_model import check_model
 from edge_compressor.training.program import TrainableProgram, load
 from edge_runtime.cores import usable_cores

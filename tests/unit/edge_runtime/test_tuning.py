@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_compressor import runtime
+from edge_compressor.models import runtime
 from edge_compressor.models.onnx_model import check_model
 from edge_runtime import backends
 from edge_runtime.backend import Device, LoadFailure
