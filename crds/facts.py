@@ -1,4 +1,4 @@
-"""What the operator has to know of the compressor, which it cannot import, as a module of ``edgemodel``."""
+"""Generates the module of ``edgemodel`` with facts about the compressor, which the operator cannot import."""
 
 import sys
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 from edge_compressor.formats import FORMATS, SourceFormat
 from edge_compressor.steps import STEPS, StepType
 
-_MODULE = '''"""What the operator knows of the compressor, which it cannot import: ``python crds/sync.py`` writes it."""
+_MODULE = '''"""Facts about the compressor, which the operator cannot import; ``python crds/sync.py`` writes them."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple

@@ -1,4 +1,6 @@
-"""What the schemas say of compression steps and of checks, made from their types: a new one is written down once."""
+"""Generates the parts of the schemas for compression steps and checks from their types, so that each type is
+described once.
+"""
 
 import re
 import sys
@@ -29,9 +31,9 @@ _WIDTH = 124
 def with_generated_parts(
     text: str, steps: Iterable[StepType] = STEPS.values(), checks: Iterable[CheckType[Any]] = CHECKS.values()
 ) -> str:
-    """Returns ``text`` of a CRD with what stands between its marks made anew.
+    """Returns ``text`` of a CRD with the parts between its marks regenerated.
 
-    Raises KeyError for a mark of another name.
+    Raises KeyError for a mark with an unknown name.
     """
     steps = tuple(steps)
     parts = {
@@ -44,7 +46,7 @@ def with_generated_parts(
         "format of models": {**format_of("Format of the teacher file", opaque=False), "default": ONNX},
         "format of converted models": {
             **format_of(
-                "Format of the file that it writes, which is checked as one from the network",
+                "Format of the file that the converter writes; the Job treats the file as untrusted",
                 opaque=False,
                 default=EXPORTED_PROGRAM,
             ),
@@ -66,8 +68,8 @@ def step_item(steps: Iterable[StepType]) -> Schema:
     return _item(
         tuple(steps),
         what="One compression step.",
-        name="Name of the step, unique in the list: it stands in reports and messages.",
-        kind="What the step does.",
+        name="Name of the step, unique in the list; reports and messages use it.",
+        kind="Type of the step.",
     )
 
 
@@ -77,8 +79,8 @@ def check_item(checks: Iterable[CheckType[Any]]) -> Schema:
     made = _item(
         checks,
         what="One check.",
-        name="Name of the check, unique in the list: it stands in status and messages.",
-        kind="What is judged.",
+        name="Name of the check, unique in the list; status and messages use it.",
+        kind="Type of the check.",
     )
     made["x-kubernetes-validations"] += [_needed(check) for check in checks if check.required]
     for check in checks:
@@ -121,7 +123,7 @@ def _item(types: Sequence[StepType] | Sequence[CheckType[Any]], *, what: str, na
 
 
 def _settings_of(check: CheckType[Any]) -> Schema:
-    """Returns what the schema of a check's settings has beside the settings themselves."""
+    """Returns the description, required settings and rules of a check's settings object; without its properties."""
     description = {"description": f"Settings of type {check.type}. {check.settings_doc}"} if check.settings_doc else {}
     required = {"required": list(check.required)} if check.required else {}
     constraints = [constraint._asdict() for constraint in check.constraints]
@@ -138,7 +140,7 @@ def _needed(check: CheckType[Any]) -> Schema:
 
 
 def rules(steps: Iterable[StepType]) -> list[Schema]:
-    """Returns the rules by which steps ask something of the rest of a spec."""
+    """Returns the CEL rules that tie steps to the datasets and the source format which they require."""
     made = []
     for step in steps:
         for use in step.needs:
@@ -157,7 +159,7 @@ def rules(steps: Iterable[StepType]) -> list[Schema]:
 
 
 def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
-    """The schema of a format; ``opaque``: also those that a converter makes a model of."""
+    """Returns the schema of a format field; ``opaque`` includes the formats that need a converter."""
     formats = [one for one in FORMATS.values() if opaque or one.to_artifact is not None]
     described = "; ".join(f"{one.name}, {one.doc}" for one in formats)
     return {
@@ -168,7 +170,7 @@ def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
 
 
 def rules_of_formats() -> list[Schema]:
-    """Returns the rules that say by format whether a source has a converter."""
+    """Returns the CEL rules that require or forbid a converter, by format."""
     opaque = [one.name for one in FORMATS.values() if one.to_artifact is None]
     is_opaque = f"self.format in [{', '.join(map(repr, opaque))}]"
     models = " or ".join(sorted(one.name for one in FORMATS.values() if one.to_artifact is not None))
@@ -191,7 +193,7 @@ def rules_of_formats() -> list[Schema]:
 
 
 def without_defaults(schema: Schema) -> Schema:
-    """For what is recorded: it says what was, whatever the default is by then."""
+    """Returns ``schema`` without defaults, for recorded settings: a later default must not change what they say."""
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: without_defaults(below) for name, below in kept["properties"].items()}
@@ -208,7 +210,7 @@ def _belongs(type_name: str, key: str) -> Schema:
 
 
 def _asked(step: StepType, given: str, message: str, field: str) -> Schema:
-    """A rule that ``given`` holds wherever ``step`` is used, in a variant, too."""
+    """Returns a CEL rule: ``given`` must hold if ``step`` is used in the spec or in a variant."""
     setting = f"s.{step.key}.{step.trains_if}"
     trains = f" && has(s.{step.key}) && has({setting}) && {setting} > 0" if step.trains_if else ""
     used = f"compression.steps.exists(s, s.type == '{step.type}'{trains})"
@@ -226,12 +228,12 @@ def _setting(setting: Setting) -> Schema:
 
 
 def _continued(sentence: str) -> str:
-    """As it reads after a colon; a name in capitals stays."""
+    """Returns ``sentence`` with a lower-case first letter, for use after a colon; names in capitals keep theirs."""
     return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists are indented, as in the rest of the files, and nothing is an alias."""
+    """The dumper indents lists, like the hand-written parts of the files, and writes no aliases."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)

@@ -1,11 +1,11 @@
-"""Writes what is generated in the CRDs, and the chart's copy of them: ``python crds/sync.py``; with ``--check``, only
+"""Writes the generated parts of the CRDs and the chart's copies: ``python crds/sync.py``. With ``--check`` it only
 compares.
 
-What they say of compression steps is made from the steps (generated.py), and so is what the operator knows of the
-compressor without importing it (facts.py).
+generated.py makes the schemas of steps and checks from their types; facts.py makes the module from which the operator
+knows the compressor without importing it.
 
-The copies are templates and not in a chart's ``crds/`` folder, because Helm never upgrades what lies
-there. They carry ``helm.sh/resource-policy: keep``: without it, uninstalling the chart would delete every
+The copies are templates, not files in the chart's ``crds/`` folder, because Helm never upgrades files in that
+folder. They carry ``helm.sh/resource-policy: keep``: without it, uninstalling the chart would delete every
 EdgeModel of the cluster.
 """
 
@@ -26,7 +26,7 @@ TAIL = "{{- end }}\n"
 
 
 def copy_of(name: str, text: str) -> str:
-    """The chart's template for one CRD. Raises ValueError when it would not come out of Helm as it went in."""
+    """Returns the chart's template for one CRD. Raises ValueError if Helm would render it differently."""
     if "{{" in text:
         raise ValueError(f"{name}: Helm would read '{{{{' as an action; write the rule or the text otherwise")
     if text.count(NAME_LINE) != 1:

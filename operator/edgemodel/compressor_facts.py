@@ -1,4 +1,4 @@
-"""What the operator knows of the compressor, which it cannot import: ``python crds/sync.py`` writes it."""
+"""Facts about the compressor, which the operator cannot import; ``python crds/sync.py`` writes them."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple

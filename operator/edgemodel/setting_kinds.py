@@ -275,7 +275,7 @@ class Texts:
     max_length: int
     """Characters of each."""
     pattern: str = ""
-    each: str = "One of them."
+    each: str = "One entry of the list."
     """What ``kubectl explain`` says of one."""
 
     @property

@@ -24,7 +24,7 @@ def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFile
 
 FORMAT = SourceFormat(
     name=EXPORTED_PROGRAM,
-    doc="a .pt2 file of torch.export, which steps that train need, and which becomes ONNX after them",
+    doc="a .pt2 file from torch.export, which training steps require and which is exported to ONNX after them",
     suffix=".pt2",
     media_type="application/vnd.edgemodel.program.v1",
     check=check,

@@ -42,7 +42,7 @@ def _main_of(folder: Path, what: str, reason: str) -> Path:
 
 FORMAT = SourceFormat(
     name=ONNX,
-    doc="one file, or a folder with the file and those that hold its weights",
+    doc="one file, or a folder with the file and its external weight files",
     suffix=".onnx",
     media_type="application/vnd.edgemodel.model.v1",
     check=check,

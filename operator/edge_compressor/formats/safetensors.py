@@ -13,7 +13,7 @@ def check(path: Path, *, what: str, reason: str) -> None:
 
 FORMAT = SourceFormat(
     name=SAFETENSORS,
-    doc="weights alone, which the converter makes a model of another format from",
+    doc="weights only, which the converter turns into a model of another format",
     suffix=".safetensors",
     media_type="application/vnd.edgemodel.weights.v1",
     check=check,

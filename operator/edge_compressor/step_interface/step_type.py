@@ -159,7 +159,7 @@ def op_types(doc: str) -> Texts:
 
 
 EXCLUDE_NODES: Final = Texts(
-    "Names of graph nodes that stay as they are, for the layers that lose too much accuracy; at most 256. "
+    "Names of graph nodes that the step leaves unchanged, for layers that would lose too much accuracy; at most 256. "
     "Default: none.",
     max_items=256,
     max_length=512,
@@ -167,11 +167,11 @@ EXCLUDE_NODES: Final = Texts(
 )
 PER_CHANNEL: Final = Flag(
     True,
-    "One scale for each output channel instead of one for each weight tensor: more accurate, hardly larger. "
-    "Default: true.",
+    "true uses one scale per output channel, false one per weight tensor; per channel is more accurate and hardly "
+    "larger. Default: true.",
 )
 REDUCE_RANGE: Final = Flag(
     True,
-    "Quantize weights to 7 bits, which keeps x86 CPUs without VNNI from overflowing; false gains a little accuracy "
-    "where all nodes have VNNI, or are arm64. Default: true.",
+    "true quantizes weights to 7 bits, which avoids overflow on x86 CPUs without VNNI. false is slightly more "
+    "accurate and is safe if all nodes have VNNI or are arm64. Default: true.",
 )

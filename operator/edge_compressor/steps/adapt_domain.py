@@ -24,19 +24,26 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "AdaptDomain",
-    "Adapts the model to the domain of datasets.unlabeled, which has no labels, with the labels of datasets.training.",
+    "Adapts the model to the domain of datasets.unlabeled, with the labels of datasets.training.",
     {
         "method": Choice(
             "DANN",
-            "How the domains are made alike. DANN: by a discriminator that must not tell them apart. MMD, CORAL: by a "
-            "distance of their features. None: by the statistics of the norms only. Default: DANN.",
+            "How the step aligns the features of the two domains. DANN: trains against a discriminator that separates "
+            "the domains. MMD, CORAL: minimize that distance between their features. None: only recomputes "
+            "normalization statistics. Default: DANN.",
             ("DANN", "MMD", "CORAL", "None"),
         ),
         "weight": Fraction(
-            "1", 'Of that beside the loss on the labels, reached gradually; "0" to "1000". Default: "1".', "0", "1000"
+            "1",
+            "Weight of the domain loss relative to the loss on the labels; it increases gradually to this value; "
+            'a decimal string, "0" to "1000". Default: "1".',
+            "0",
+            "1000",
         ),
         "targetStatistics": Flag(
-            True, "Whether norms take their statistics from the unlabeled set at the end. Default: true."
+            True,
+            "true recomputes the statistics of normalization layers on the unlabeled set after training. "
+            "Default: true.",
         ),
         **training_settings(epochs=10, learning_rate="0.02"),
     },

@@ -229,34 +229,36 @@ class _Search:
 
 STEP = StepType(
     "Auto",
-    "Tries quantization methods, operator types and exclusions; takes the best that keeps the budget on half of "
-    "datasets.evaluation and is not slower than the source, or else serves the source.",
+    "Tries quantization methods, operator types and exclusions; takes the best result that keeps the budget on one "
+    "half of datasets.evaluation and is not slower than the source. If there is none, nodes serve the source.",
     {
         "objective": Choice(
             "Balanced",
-            "What is best among those that keep the budget. Speed: times as fast as the source, a tie counts as 1. "
-            "Size: times fewer bytes after zstd, as nodes download them. Balanced: the geometric mean of both. "
-            "Default: Balanced.",
+            "Objective that ranks the candidates that keep the budget. Speed: speed-up over the source; a tie counts "
+            "as 1. Size: reduction of the download size (after zstd). Balanced: the geometric mean of both. Default: "
+            "Balanced.",
             choice.OBJECTIVES,
         ),
         "maxTrials": Whole(
-            24, "How many candidates are made and measured at most; 1 to 200. Default: 24.", maximum=200
+            24, "Maximum number of candidates that the step builds and measures; 1 to 200. Default: 24.", maximum=200
         ),
         "maxSeconds": Whole(
             900,
-            "After so many seconds no further candidate is begun; 1 to 86400. Default: 900.",
+            "Time after which the step starts no further candidate, in seconds; 1 to 86400. Default: 900.",
             maximum=86_400,
         ),
         "agreement": Choice(
             "Close",
-            "When two answers agree, where datasets.evaluation has no label. Close: no value is further off than 1 % "
-            "of the largest. Argmax: the first output has its largest values at the same places. Default: Close.",
+            "When two outputs agree, if datasets.evaluation has no label. Close: no value differs by more than 1 % of "
+            "the largest value. Argmax: the first output has its largest values at the same positions. Default: "
+            "Close.",
             ("Close", "Argmax"),
         ),
         "minAgreementPercent": Fraction(
             "99.0",
-            "On how many of the samples artifact and source must agree, where datasets.evaluation has no label; judged "
-            'by the lower end of the 90 % interval; "0" to "100". Default: "99.0".',
+            "Minimum share of samples on which artifact and source agree, if datasets.evaluation has no label, in "
+            'percent; a decimal string, "0" to "100". The lower end of the 90 % confidence interval must reach it. '
+            'Default: "99.0".',
             minimum="0",
             maximum="100",
         ),

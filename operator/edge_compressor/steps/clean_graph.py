@@ -32,5 +32,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 STEP = StepType(
-    "CleanGraph", "Folds constants, fuses operators, removes dead nodes; answers stay the same.", {}, {ONNX: apply}
+    "CleanGraph",
+    "Folds constants, fuses operators and removes unused nodes; the outputs do not change.",
+    {},
+    {ONNX: apply},
 )

@@ -108,18 +108,19 @@ def _store(
 
 STEP = StepType(
     "ClusterWeights",
-    "Weights keep few distinct values (k-means), stored as one byte each; smaller, not faster.",
+    "Replaces the weights with few distinct values (k-means), stored as one byte each; the model becomes smaller, not "
+    "faster.",
     {
         "clusters": Whole(
             64,
-            "Distinct values that each weight tensor keeps; 2 to 256. The file is about as small with 256 as with 2, "
-            "but fewer transfer faster and cost accuracy. Default: 64.",
+            "Number of distinct values per weight tensor; 2 to 256. The file size hardly depends on it, but fewer "
+            "values compress better for transfer and cost accuracy. Default: 64.",
             minimum=2,
             maximum=256,
         ),
         "opTypes": op_types(
-            "ONNX operator types whose weights are clustered: Conv, ConvTranspose, Gemm, MatMul, Gather; at most 64. "
-            "Default: all of these.",
+            "ONNX operator types whose weights the step clusters: Conv, ConvTranspose, Gemm, MatMul, Gather; at most "
+            "64. Default: all of these.",
         ),
         "excludeNodes": EXCLUDE_NODES,
     },

@@ -264,24 +264,25 @@ def _set_nodes(model: onnx.ModelProto, made: list[onnx.NodeProto]) -> None:
 
 STEP = StepType(
     "Convert",
-    "Another ONNX version, or weights (and computation) of 16 bits; inputs and outputs stay as they are.",
+    "Converts to another ONNX operator set version, or to 16-bit weights (and computation); inputs and outputs do not "
+    "change.",
     {
         "opset": Whole(
             0,
-            "Version of the ONNX operator set to convert to, for runtimes that want an older or newer one. 0: as it "
-            "is. Default: 0.",
+            "Target version of the ONNX operator set, for runtimes that require an older or newer one; 0 keeps the "
+            "version. Default: 0.",
             minimum=0,
             maximum=1000,
         ),
         "precision": Choice(
             "Keep",
-            "Keep: as it is. FP16Weights: weights are stored in 16 bits, half the size, and computed with in 32 bits. "
-            "FP16: computed with in 16 bits too, faster only on arm64 CPUs with float16 arithmetic, slower on x86. "
-            "Default: Keep.",
+            "Keep: does not change the precision. FP16Weights: stores weights in 16 bits, which halves the size, and "
+            "computes in 32 bits. FP16: also computes in 16 bits, which is faster only on arm64 CPUs with float16 "
+            "arithmetic and slower on x86. Default: Keep.",
             ("Keep", "FP16", "FP16Weights"),
         ),
         "floatOpTypes": op_types(
-            "ONNX operator types that stay in 32 bits, besides those that overflow easily (Softmax, Exp, Pow, "
+            "ONNX operator types that stay in 32 bits, in addition to types that overflow easily (Softmax, Exp, Pow, "
             "LayerNormalization, sums); at most 64. Default: none.",
         ),
         "excludeNodes": EXCLUDE_NODES,

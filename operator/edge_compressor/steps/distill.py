@@ -23,24 +23,27 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "Distill",
-    "Trains the model to answer as its teacher does, on datasets.training; recovers what pruning lost.",
+    "Trains the model on datasets.training to reproduce the outputs of its teacher; recovers accuracy lost by "
+    "pruning.",
     {
         "alpha": Fraction(
-            "0.7", 'Share of the teacher in the loss, the rest is that of the labels; "0" to "1". Default: "0.7".',
+            "0.7", 'Weight of the teacher in the loss; the labels have the remaining weight; a decimal string, "0" to '
+                   '"1". Default: "0.7".',
             "0", "1",
         ),
         "temperature": Fraction(
-            "4", 'How soft the answers of both are made; "1" to "100". Default: "4".', "1", "100"
+            "4", 'Softmax temperature applied to the outputs of teacher and student; a decimal string, "1" to "100". '
+                 'Default: "4".', "1", "100"
         ),
         "intermediateWeight": Fraction(
             "0",
-            'Weight of attention transfer between layers of the same names; "0" to "10000". Needs a teacher that is an '
-            'ExportedProgram. Default: "0", none.',
+            'Weight of attention transfer between layers with the same names; a decimal string, "0" to "10000". '
+            'Requires a teacher in format ExportedProgram. Default: "0", no attention transfer.',
             "0", "10000",
         ),
         "intermediateLayers": Texts(
-            "Names of layers to compare, as the log lists them; at most 64. Default: the last convolution of "
-            "each size.",
+            "Names of layers for attention transfer, as listed in the log; at most 64. Default: the last convolution "
+            "of each output size.",
             max_items=64, max_length=256,
         ),
         **training_settings(epochs=10, learning_rate="0.1"),

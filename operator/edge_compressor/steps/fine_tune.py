@@ -21,21 +21,24 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "FineTune",
-    "Trains the model on datasets.training: transfer learning, or recovery after pruning.",
+    "Trains the model on datasets.training, for transfer learning or to recover accuracy after pruning.",
     {
         "train": Choice(
             "Full",
-            "What is trained. Full: everything. Partial: the head and the last trainableLayers layers. Frozen: the "
-            "head only. Default: Full.",
+            "Layers that the step trains. Full: all layers. Partial: the head and the last trainableLayers layers "
+            "before it. Frozen: the head only. Default: Full.",
             ("Full", "Partial", "Frozen"),
         ),
         "trainableLayers": Whole(
-            2, "For Partial: how many layers before the head are trained; 1 to 1000. Default: 2.", maximum=1000
+            2,
+            "For train Partial: number of layers before the head that the step trains; 1 to 1000. Default: 2.",
+            maximum=1000,
         ),
         "newHeadClasses": Whole(
             0,
-            "A new last layer for so many classes, untrained; 0 keeps the old; 0 to 100000. The source is not compared "
-            "by accuracy then: set budget.minAccuracyPercent. Default: 0.",
+            "Replaces the last layer with an untrained one for this number of classes; 0 keeps the layer; 0 to "
+            "100000. With a new head, accuracy is not compared with the source: set budget.minAccuracyPercent. "
+            "Default: 0.",
             minimum=0,
             maximum=100_000,
         ),

@@ -222,20 +222,20 @@ def _with(model: onnx.ModelProto, plans: Mapping[str, Factorization]) -> onnx.Mo
 
 STEP = StepType(
     "LowRank",
-    "Matrices and kernels become products of thinner ones, wherever that takes fewer multiplications.",
+    "Replaces weight matrices and kernels with products of low-rank factors wherever that needs fewer multiplications.",
     {
         "energyPercent": Fraction(
             "95",
-            "How many percent of the sum of squared singular values each weight keeps; a decimal in quotes, 1 to "
-            "99.9999. Less is smaller, faster and less accurate; ranks are rounded up to a multiple of 16. Counts "
-            "while rankPercent is 0. Default: 95.",
+            "Share of the sum of squared singular values that each weight keeps, in percent; a decimal string, 1 to "
+            "99.9999. Lower values make the model smaller, faster and less accurate; ranks are rounded up to a "
+            "multiple of 16. Ignored unless rankPercent is 0. Default: 95.",
             minimum="1",
             maximum="99.9999",
         ),
         "rankPercent": Whole(
             0,
-            "The rank that each weight keeps, in percent of its full rank, rounded up to a multiple of 16; 1 to 99. "
-            "0: as energyPercent has it. Default: 0.",
+            "Rank that each weight keeps, in percent of its full rank, rounded up to a multiple of 16; 1 to 99. With "
+            "0, energyPercent determines the rank. Default: 0.",
             minimum=0,
             maximum=99,
         ),

@@ -22,35 +22,38 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "PruneChannels",
-    "Removes channels of convolutions and features of products: smaller and faster; Distill or FineTune recovers it.",
+    "Removes channels of convolutions and features of linear layers; the model becomes smaller and faster. Distill or "
+    "FineTune recovers the accuracy.",
     {
         "ratioPercent": Whole(
             50,
-            "How many of each layer's channels go (Global: of all layers' together); 1 to 95. Default: 50.",
+            "Share of channels to remove, in percent of each layer (scope Global: of all layers together); 1 to 95. "
+            "Default: 50.",
             maximum=95,
         ),
         "importance": Choice(
             "L1",
-            "Which channels are kept. L1, L2: those with large weights. Taylor: those whose loss would raise the loss "
-            "most, by gradients. Entropy: those that vary most between samples. Correlation: those that no other "
-            "channel resembles. Default: L1.",
+            "Which channels the step keeps. L1, L2: channels with the largest weights, by that norm. Taylor: channels "
+            "whose removal would increase the loss most, estimated from gradients. Entropy: channels that vary most "
+            "between samples. Correlation: channels least correlated with others. Default: L1.",
             ("L1", "L2", "Taylor", "Entropy", "Correlation"),
         ),
         "scope": Choice(
             "Local",
-            "Local: the same share of each layer. Global: the least important of all layers, at most 90 % of one. "
-            "Default: Local.",
+            "Local: removes the same share of each layer. Global: removes the least important channels of all layers, "
+            "at most 90 % of any layer. Default: Local.",
             ("Local", "Global"),
         ),
-        "iterations": Whole(1, "In how many rounds, with training after each; 1 to 20. Default: 1.", maximum=20),
+        "iterations": Whole(1, "Number of pruning rounds, each followed by training; 1 to 20. Default: 1.", maximum=20),
         "roundTo": Whole(
             8,
-            "Channels are kept in the nearest multiple of this, which processors like; 1 to 64. Default: 8.",
+            "The number of remaining channels is rounded to the nearest multiple of this, which processors handle "
+            "efficiently; 1 to 64. Default: 8.",
             maximum=64,
         ),
         "excludeLayers": Texts(
-            "Names of layers that keep their channels, as the log lists them; at most 256. Default: none; those that "
-            "give the outputs always do.",
+            "Names of layers that keep all channels, as listed in the log; at most 256. Output layers always keep "
+            "theirs. Default: none.",
             max_items=256,
             max_length=256,
         ),

@@ -20,11 +20,11 @@ def apply_program(model: Path, settings: Settings, context: StepContext) -> Path
 
 STEP = StepType(
     "PruneLayers",
-    "Removes whole layers and residual blocks that change little; Distill or FineTune recovers it.",
+    "Removes whole layers and residual blocks that contribute little. Distill or FineTune recovers the accuracy.",
     {
-        "layers": Whole(1, "How many layers or blocks go; 1 to 100. Default: 1.", maximum=100),
+        "layers": Whole(1, "Number of layers or blocks to remove; 1 to 100. Default: 1.", maximum=100),
         "excludeLayers": Texts(
-            "Names of layers or blocks that stay, as the log lists them; at most 256. Default: none.",
+            "Names of layers or blocks to keep, as listed in the log; at most 256. Default: none.",
             max_items=256,
             max_length=256,
         ),

@@ -63,28 +63,28 @@ def _percent(part: int, whole: int) -> str:
 
 STEP = StepType(
     "PruneWeights",
-    "The smallest weights become zero, which makes the model smaller to transfer, not faster.",
+    "Sets the smallest weights to zero; the model becomes smaller to transfer, not faster.",
     {
         "sparsityPercent": Whole(
             20,
-            "How many percent of the weights are zero afterwards; 1 to 99. Without training, accuracy falls "
-            "steeply somewhere beyond 50; with epochs, beyond 80. Default: 20.",
+            "Share of weights that are zero afterwards, in percent; 1 to 99. Accuracy typically falls steeply above "
+            "50 without training, and above 80 with training (epochs above 0). Default: 20.",
             maximum=99,
         ),
         "scope": Choice(
             "Local",
-            "Local: sparsityPercent of each layer. Global: one threshold over all weights, but each layer keeps at "
-            "least half of what sparsityPercent would leave of it. Default: Local.",
+            "Local: applies sparsityPercent to each layer. Global: applies one threshold to all weights, but each "
+            "layer keeps at least half of the weights that Local would keep. Default: Local.",
             ("Local", "Global"),
         ),
         "opTypes": op_types(
-            "ONNX operator types whose weights are pruned: Conv, ConvTranspose, Gemm, MatMul, Gather; at most 64. "
-            "Default: all of these but Gather, which looks up embeddings.",
+            "ONNX operator types whose weights the step prunes: Conv, ConvTranspose, Gemm, MatMul, Gather; at most "
+            "64. Default: all of these except Gather, which looks up embeddings.",
         ),
         "excludeNodes": replace(
             EXCLUDE_NODES,
-            doc="Names of graph nodes whose weights stay as they are; with epochs, of layers, as the log lists them; "
-            "at most 256. Default: none.",
+            doc="Names of graph nodes whose weights the step leaves unchanged; with epochs above 0, names of layers "
+            "as listed in the log; at most 256. Default: none.",
             each="Name of a node in the ONNX graph, or of a layer.",
         ),
         **training_settings(epochs=0, learning_rate="0.05", min_epochs=0),

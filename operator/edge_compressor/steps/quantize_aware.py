@@ -32,12 +32,13 @@ def _as_int8(model: Path, settings: Settings, context: StepContext) -> Path:
 
 STEP = StepType(
     "QuantizeAware",
-    "Trains the model with the rounding of int8 and quantizes it then; where QuantizeStatic alone loses too much.",
+    "Trains the model with simulated int8 rounding, then quantizes it; use it where QuantizeStatic alone loses too "
+    "much accuracy.",
     {
         "calibrationSamples": Whole(
             256,
-            "How many samples of datasets.calibration, or else of datasets.training, the ranges of activations are "
-            f"chosen by; {MIN_SAMPLES} to 100000. Default: 256.",
+            "Number of samples from which activation ranges are derived, from datasets.calibration or, without it, "
+            f"datasets.training; {MIN_SAMPLES} to 100000. Default: 256.",
             minimum=MIN_SAMPLES,
             maximum=100_000,
         ),

@@ -72,11 +72,12 @@ def _int8_weights(model: onnx.ModelProto) -> int:
 
 STEP = StepType(
     "QuantizeDynamic",
-    "Weights to int8, activations quantized while serving; needs no data.",
+    "Quantizes weights to int8, and activations at run time; needs no data.",
     {
         "opTypes": op_types(
-            "ONNX operator types to quantize, such as MatMul, Gemm, Conv; at most 64. Default: those whose weights "
-            "dominate: MatMul, Gemm, LSTM, Attention, Gather, not Conv, which gets slower.",
+            "ONNX operator types to quantize, for example MatMul, Gemm, Conv; at most 64. Default: types whose "
+            "weights dominate: MatMul, Gemm, LSTM, Attention, Gather. Conv is not among them because it would become "
+            "slower.",
         ),
         "excludeNodes": EXCLUDE_NODES,
         "perChannel": PER_CHANNEL,

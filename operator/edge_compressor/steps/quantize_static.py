@@ -203,26 +203,26 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
 
 STEP = StepType(
     "QuantizeStatic",
-    "Weights and activations to int8 by datasets.calibration; fastest on CPUs.",
+    "Quantizes weights and activations to int8 with ranges from datasets.calibration; fastest on CPUs.",
     {
         "calibrationSamples": Whole(
             256,
-            f"How many samples of datasets.calibration are run, spread evenly over it; {MIN_SAMPLES} to 100000, "
-            "fewer if the set is smaller. More take longer and need more memory (Entropy and Percentile keep "
-            "histograms). Default: 256.",
+            "Number of samples of datasets.calibration that the step runs, spread evenly over the set; "
+            f"{MIN_SAMPLES} to 100000. A smaller set is used completely. More samples take more time and memory "
+            "(Entropy and Percentile keep histograms). Default: 256.",
             minimum=MIN_SAMPLES,
             maximum=100_000,
         ),
         "calibrationMethod": Choice(
             "MinMax",
-            "How the range of an activation follows from the samples. MinMax: smallest and largest value seen. "
-            "Entropy: the range that loses least information. Percentile: without the outermost 0.001 %. "
-            "Default: MinMax.",
+            "How the step derives the range of an activation from the samples. MinMax: smallest and largest value. "
+            "Entropy: the range that loses the least information. Percentile: excludes the outermost 0.001 % of "
+            "values. Default: MinMax.",
             tuple(METHODS),
         ),
         "opTypes": op_types(
-            "ONNX operator types to quantize, such as MatMul, Gemm, Conv; at most 64. "
-            "Default: Conv, MatMul, Gemm, Add and what lies between them.",
+            "ONNX operator types to quantize, for example MatMul, Gemm, Conv; at most 64. Default: Conv, MatMul, "
+            "Gemm, Add and the operators between them.",
         ),
         "excludeNodes": EXCLUDE_NODES,
         "perChannel": PER_CHANNEL,

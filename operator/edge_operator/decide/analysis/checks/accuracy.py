@@ -100,11 +100,11 @@ def _z(level: float, labels: int) -> float:
 
 CHECK = CheckType(
     type="Accuracy",
-    doc="Right and wrong predictions by the labels that applications send back.",
+    doc="The accuracy of predictions, from labels that applications send back.",
     settings={
         "maxDropPercent": Amount(
-            "Most accuracy, in percentage points of labelled predictions, that the candidate may lose against stable; "
-            "a decimal string from 0 to 100. Default: 2.",
+            "Maximum drop in accuracy of the candidate compared with stable, on labelled predictions, in percentage "
+            "points; a decimal string from 0 to 100. Default: 2.",
             unit="percentage points",
             example="2.0",
             default="2",

@@ -54,14 +54,15 @@ def _measure(key: str, words: str, outcome: str, max_increase: float) -> Measure
 
 CHECK = CheckType(
     type="ErrorRate",
-    doc="The share of requests that fail, against what the same nodes had before.",
+    doc="The share of failed requests, compared with the same nodes before their switch.",
     settings={
         "maxIncreasePercent": Amount(
-            "How many percentage points more failed requests are too much; a decimal string above 0, at most 100. They "
-            "come on top of what still counts as unchanged: one and a half times the odds of before, of 0.2 % at "
-            "least. Where twice the odds of that are more, these are too much instead: with 1 point, 3.3 % where 1 % "
-            "of 10000 requests failed before, 14 % where 5 % did. Requests that do not fit the candidate (another "
-            "input name or shape) count apart, with 20 points. Default: 1.",
+            "Increase in the share of failed requests that is too much, in percentage points; a decimal string above "
+            "0, at most 100. It is added to the share that still counts as unchanged, which is 1.5 times the baseline "
+            "odds, with a baseline of at least 0.2 %. If twice the odds of the unchanged share are higher than this "
+            "sum, they are the limit instead. With 1 point, the limit is 3.3 % if 1 % of 10000 requests failed "
+            "before, 14 % if 5 % did. Requests that do not match the inputs of the candidate (name or shape) are "
+            "judged separately, with 20 points. Default: 1.",
             unit="percentage points",
             example="1.0",
             default="1",

@@ -59,11 +59,11 @@ def judge(name: str, rule: GoldenAgreementRule, evidence: Evidence) -> Judged:
 
 CHECK = CheckType(
     type="GoldenAgreement",
-    doc="The golden set of the artifact, which every server answers on its own node at its start.",
+    doc="The share of golden items that agree; every server runs the golden set on its node at start.",
     settings={
         "minPercent": Amount(
-            "The share of golden items, in percent, that has to agree on every node; a decimal string from 0 to 100. "
-            "Default: what the artifact itself demands, without which its server does not begin to serve.",
+            "Minimum share of golden items that agree on every node, in percent; a decimal string from 0 to 100. "
+            "Default: the share that the artifact requires for its server to become ready.",
             unit="percent",
             example="99.5",
         )

@@ -158,30 +158,31 @@ def _shifts(counts: tuple[Counts, ...], before: Mapping[str, Counts]) -> list[fl
 
 CHECK = CheckType(
     type="Latency",
-    doc="The share of requests that take too long, against the same nodes.",
-    settings_doc="With objectiveMilliseconds a request is bad that takes longer; without it, each node is compared "
-    "with its own latencies before.",
+    doc="The share of slow requests, compared with the same nodes before their switch.",
+    settings_doc="With objectiveMilliseconds, requests that take longer are bad; without it, each node is compared "
+    "with its own latency before its switch.",
     settings={
         "objectiveMilliseconds": Milliseconds(
-            "A request is bad when the server needs longer for it; a whole number or a decimal string of milliseconds "
-            "above 0, at most 60000. Default: none, nodes are compared with themselves by maxSlowdownPercent.",
+            "Latency objective, in milliseconds: a request is bad if the server takes longer; a whole number or a "
+            "decimal string above 0, at most 60000. Default: none, each node is compared with itself by "
+            "maxSlowdownPercent.",
             maximum=60000,
         ),
         "maxIncreasePercent": Amount(
-            "With objectiveMilliseconds: how many percentage points more requests beyond the objective are too much; a "
-            "decimal string above 0, at most 100. They come on top of what still counts as unchanged: one and a half "
-            "times the odds of before, of 0.2 % at least. Where twice the odds of that are more, these are too much "
-            "instead: with 1 point, 3.3 % where 1 % of 10000 requests were beyond it before, 14 % where 5 % were. "
-            "Default: 1.",
+            "With objectiveMilliseconds: increase in the share of requests above the objective that is too much, in "
+            "percentage points; a decimal string above 0, at most 100. It is added to the share that still counts as "
+            "unchanged, which is 1.5 times the baseline odds, with a baseline of at least 0.2 %. If twice the odds of "
+            "the unchanged share are higher than this sum, they are the limit instead. With 1 point, the limit is "
+            "3.3 % if 1 % of 10000 requests were above the objective before, 14 % if 5 % were. Default: 1.",
             unit="percentage points",
             example="1.0",
             default="1",
             above=True,
         ),
         "maxSlowdownPercent": Amount(
-            "How much slower than before is too much, in percent of a node's own latency: 100 is twice as slow; a "
+            "Slowdown that is too much, in percent of a node's own latency before its switch: 100 is twice as slow; a "
             "decimal string from 10 to 1000. Half of this allowance is treated as normal variation. Default: 100 "
-            "without objectiveMilliseconds; with it, not judged.",
+            "without objectiveMilliseconds; with it, no slowdown is judged.",
             unit="percent",
             example="50",
             minimum=10,

@@ -46,15 +46,15 @@ def judge(name: str, rule: PromQLRule, evidence: Evidence) -> Judged:
 
 CHECK = CheckType(
     type="PromQL",
-    doc="One number that you ask Prometheus for.",
+    doc="One number from a user-defined Prometheus query.",
     settings={
         "query": Text(
-            "An instant query that gives one number; at most 2048 characters. $namespace, $model, $candidate and "
-            "$stable in it stand for their names, inside double quotes. No result and NaN decide nothing; one value "
-            "out of bounds fails, so let the query itself smooth.",
+            "Instant query that returns one number; at most 2048 characters. The operator replaces $namespace, "
+            "$model, $candidate and $stable with their names; write them inside double quotes. An empty result or NaN "
+            "is Inconclusive. A single value out of bounds fails the check, so smooth the value in the query.",
             max_length=2048,
         ),
-        "min": Number("Least value that passes, a decimal string. Default: no lower bound."),
+        "min": Number("Smallest value that passes, a decimal string. Default: no lower bound."),
         "max": Number("Largest value that passes, a decimal string. Default: no upper bound."),
     },
     constraints=(
