@@ -6,8 +6,6 @@ import inference_server
 from edge_runtime.datatypes import DATATYPES
 from inference_server.models.feedback import MAX_TEXT_LENGTH
 
-PATH = "/openapi.json"
-
 Json = dict[str, Any]
 
 

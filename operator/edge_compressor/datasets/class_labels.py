@@ -36,8 +36,9 @@ def predicted_classes(output: Array, rows: int, what: str) -> tuple[Array, int |
     """Returns the class of each of the first ``rows`` items by the model's first output, and how many classes it knows.
 
     The rule is that of ``edge_runtime.classes``, and narrower, since labels are compared with it. Floats are
-    scores, (items, classes), and the largest wins (-1 where one is NaN); a single float of 0 to 1 is the probability of
-    class 1, which it is from 0.5 on; whole numbers, one an item, are classes themselves, of a number that is not known.
+    scores, (items, classes), and the largest wins (-1, which is right for no label, where one is NaN); a single float
+    of 0 to 1 is the probability of class 1, which it is from 0.5 on; whole numbers, one an item, are classes
+    themselves, of a number that is not known.
     Raises Stalled(DatasetInvalid) for others.
     """
     items = output[:rows].reshape(rows, -1) if output.ndim and len(output) >= rows else output

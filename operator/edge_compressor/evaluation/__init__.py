@@ -4,7 +4,6 @@ One file for each task; ``evaluator`` chooses among them. Nothing is judged here
 """
 
 from edge_compressor.evaluation.agreement import compare_values
-from edge_compressor.evaluation.classification import compare_classes, predict
 from edge_compressor.evaluation.evaluator import TASKS, Evaluator
 from edge_compressor.evaluation.measuring import (
     LatencyComparison,
@@ -27,10 +26,8 @@ __all__ = [
     "Scores",
     "Speed",
     "Timing",
-    "compare_classes",
     "compare_speed",
     "compare_values",
-    "predict",
     "speed_of",
     "time_both",
     "zstd_size",

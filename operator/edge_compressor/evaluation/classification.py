@@ -5,21 +5,15 @@ Tango's interval for paired proportions.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from edge_compressor.datasets import Dataset, check_class_labels, check_classes, predicted_classes
 from edge_compressor.evaluation.calibration_error import confidence, expected_calibration_error
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
-from edge_compressor.evaluation.task import Answers, Outputs, collect, first, labels
+from edge_compressor.evaluation.task import Answers, Outputs, first, labels
 from edge_compressor.gate import OwnAnswers, PairedAnswers
-from edge_compressor.models.model_file import ModelFile
-from edge_compressor.progress import Progress
 from edge_runtime.datatypes import Array
-
-NO_CLASS: Final = -1
-"""The prediction for a sample whose scores are not numbers; right for no label."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +47,6 @@ class Classification:
             own=OwnAnswers(dataset.size, int(right.sum())),
             class_names=dataset.class_names,
         )
-
-
-def predict(model: ModelFile, dataset: Dataset, progress: Progress, *, what: str) -> Array:
-    """The class of each sample, int64, NO_CLASS where there is none. ``what``: source or artifact.
-
-    Raises Stalled: DatasetInvalid when labels and outputs do not fit, otherwise as ``measuring.run``.
-    """
-    return collect(Classification(), model, dataset, progress, what=what)["class"]
-
-
-def compare_classes(dataset: Dataset, source: Array, artifact: Array) -> Evaluation:
-    """``source`` and ``artifact`` are predictions for the labelled ``dataset``."""
-    return _compared(dataset, {"class": source}, {"class": artifact})
 
 
 def scores(label: Array, predicted: Array, classes: int) -> Scores:

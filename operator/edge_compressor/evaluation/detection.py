@@ -64,7 +64,7 @@ class Detection:
         if source is None:
             return Evaluation(
                 self.name, dataset.size, None, "Detections", "mAP at IoU 0.5",
-                artifact=_scores(after(np.ones(dataset.size)), numbers),
+                artifact=_scores(after(np.ones(dataset.size))),
                 own=bootstrap.alone(lambda weights: np.array([np.nanmean(after(weights))]), dataset.size),
                 class_names=dataset.class_names,
             )  # fmt: skip
@@ -83,8 +83,8 @@ class Detection:
             agreement=_agreement(source, artifact),
             agreement_kind="Detections",
             metric="mAP at IoU 0.5",
-            source=_scores(each[0], numbers),
-            artifact=_scores(each[1], numbers),
+            source=_scores(each[0]),
+            artifact=_scores(each[1]),
             answers=paired,
             per_class="average precision",
             classes=class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
@@ -158,7 +158,7 @@ def _agreement(source: Answers, artifact: Answers) -> float:
     return float(alike.mean())
 
 
-def _scores(each: Array, numbers: Array) -> Scores:
+def _scores(each: Array) -> Scores:
     mean = float(np.nanmean(each))
     return Scores(mean, {"meanAveragePrecision50": mean})
 

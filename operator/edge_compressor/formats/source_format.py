@@ -9,11 +9,10 @@ from edgemodel.compression_request import ONNX
 
 @dataclass(frozen=True)
 class ArtifactFiles:
-    """A model as steps take it: ``main`` is the file that is loaded, ``beside`` are those that it needs."""
+    """A model as steps take it: ``main`` is the file that is loaded."""
 
     format: str
     main: Path
-    beside: tuple[Path, ...] = ()
 
 
 class Check(Protocol):

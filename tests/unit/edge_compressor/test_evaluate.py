@@ -6,12 +6,14 @@ import onnx
 import pytest
 
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.evaluation import compare_classes, compare_values, predict, time_both, zstd_size
-from edge_compressor.evaluation.classification import scores
+from edge_compressor.evaluation import Evaluation, compare_values, time_both, zstd_size
+from edge_compressor.evaluation.classification import Classification, scores
 from edge_compressor.evaluation.golden_set import sample_feeds
+from edge_compressor.evaluation.task import collect
 from edge_compressor.gate import PairedAnswers
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
+from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
@@ -21,6 +23,15 @@ from tests.unit.edge_compressor.conftest import Files
 def evaluation_set(files: Files, folder: Path) -> tuple[OnnxModel, Dataset]:
     model = check_model(files.model)
     return model, load_dataset(files.evaluation, model, folder, what="evaluation set")
+
+
+def predict(model: OnnxModel, dataset: Dataset, progress: Progress, *, what: str) -> Array:
+    """Returns the class of each sample."""
+    return collect(Classification(), model, dataset, progress, what=what)["class"]
+
+
+def compare_classes(dataset: Dataset, source: Array, artifact: Array) -> Evaluation:
+    return Classification().compare(dataset, {"class": source}, {"class": artifact})
 
 
 def test_scores_of_a_small_table_are_those_by_hand() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edge_compressor import pipeline
 from edge_compressor.datasets import Dataset
-from edge_compressor.evaluation import compare_classes
+from edge_compressor.evaluation.classification import Classification
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.reports import html, markdown
@@ -75,7 +75,7 @@ def many_classes(count: int) -> dict[str, Any]:
     label = random.integers(0, count, 40_000)
     source, artifact = (np.where(random.random(40_000) < 0.5, label, random.integers(0, count, 40_000)) for _ in "ab")
     dataset = Dataset("evaluation set", {}, label, 40_000, -1, None, tuple(f"{EVIL}{place}" for place in range(count)))
-    return compare_classes(dataset, source, artifact).to_json()
+    return Classification().compare(dataset, {"class": source}, {"class": artifact}).to_json()
 
 
 def test_words_of_users_are_never_markup(manifest: ArtifactManifest) -> None:

@@ -18,7 +18,7 @@ from tests.unit.inference_server.processes import RunningServer
 
 @pytest.fixture
 def description(mlp_server: RunningServer) -> Any:
-    return schemathesis.openapi.from_url(f"http://127.0.0.1:{mlp_server.port}{openapi.PATH}")
+    return schemathesis.openapi.from_url(f"http://127.0.0.1:{mlp_server.port}/openapi.json")
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.name)
