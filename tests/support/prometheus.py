@@ -1,7 +1,6 @@
 """A real Prometheus for tests: Debian's, on a loopback port, with a history that the test makes up."""
 
 import re
-import socket
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import lab_programs
+from tests.support.ports import free_port
 
 SERIES = Mapping[str, str]
 DEADLINE_SECONDS = 60
@@ -63,9 +63,7 @@ def run_prometheus(
         )
     (directory / "prometheus.yml").write_text(scrape or "scrape_configs: []\n")
     (directory / "web.yml").write_text(web)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [
         lab_programs.find("prometheus", package="prometheus"),
         f"--config.file={directory}/prometheus.yml",

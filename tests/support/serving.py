@@ -1,7 +1,6 @@
 """Asks the inference servers of an EdgeModel, as an application would."""
 
 import json
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -9,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.ports import free_port
 from tests.support.site import Site, SiteError, wait_until
 
 
 @contextmanager
 def forwarded(site: Site, namespace: str, target: str, port: int) -> Iterator[str]:
     """A loopback address that leads to ``target`` (``pod/NAME``) through ``kubectl port-forward``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        local = probe.getsockname()[1]
+    local = free_port()
     command = ["kubectl", "port-forward", "-n", namespace, target, f"{local}:{port}", "--address", "127.0.0.1"]
     with subprocess.Popen(
         command, env=site.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

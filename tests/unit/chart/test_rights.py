@@ -41,6 +41,7 @@ from edge_operator.prometheus import PrometheusSettings
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import ANNOTATION_TO_FREE, API_VERSION, LABEL_MODEL, PIN_PREFIX
 from edgemodel.verdict import Verdict
+from tests.support.ports import free_port
 from tests.support.simulation import SETTINGS, Simulation, model_spec
 from tests.support.site import SiteError, wait_until
 from tests.unit.chart.api_server import ApiServer
@@ -186,9 +187,3 @@ async def ask_for_a_token(port: int) -> None:
     headers = {"Authorization": "Basic " + base64.b64encode(b"any:token").decode()}
     async with aiohttp.ClientSession(headers=headers) as session:
         await session.get(url)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

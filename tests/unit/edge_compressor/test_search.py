@@ -1,5 +1,4 @@
 import sys
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,10 @@ from edgemodel.budget import Budget
 from edgemodel.compression_request import ONNX
 from edgemodel.digest import Digest
 from tests.unit.edge_compressor import models
+from tests.unit.edge_compressor.bench import operators
 from tests.unit.edge_compressor.conftest import Files
 
 ONE = Timing(1.0, 1.0)
-
-
-def operators(path: Path) -> Counter[str]:
-    return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
 def optimized(model: Path, folder: Path) -> Path:
