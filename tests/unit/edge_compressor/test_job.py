@@ -444,12 +444,25 @@ def test_too_little_memory_is_told_as_that(order: JobInput, run: Run, monkeypatc
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no json", '{"namespace": 1}'])
-def test_a_task_that_cannot_be_read_is_stalled(tmp_path: Path, text: str) -> None:
+def test_a_job_input_that_cannot_be_read_is_an_invalid_spec(tmp_path: Path, text: str) -> None:
     code = job.main([*places(tmp_path)], {JOB_INPUT_VARIABLE: text})
     outcome = report.decode((tmp_path / "termination-log").read_bytes())
     assert code == 3
     assert isinstance(outcome, Failed)
+    assert outcome.reason == reasons.INVALID_SPEC
     assert JOB_INPUT_VARIABLE in outcome.message
+
+
+def test_a_limit_that_this_compressor_does_not_know_is_an_invalid_spec(order: JobInput, tmp_path: Path) -> None:
+    """An operator of another version may send one; to pass it over would publish what misses the budget."""
+    given = json.loads(order.encode())
+    given["request"]["budget"]["max_surprise"] = 3
+    code = job.main([*places(tmp_path)], {JOB_INPUT_VARIABLE: json.dumps(given)})
+    outcome = report.decode((tmp_path / "termination-log").read_bytes())
+    assert code == 3
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == reasons.INVALID_SPEC
+    assert "input.request.budget has no field max_surprise" in outcome.message
 
 
 def artifact_report(variant: str, message: str) -> ArtifactReport:
