@@ -1,13 +1,12 @@
 """Generates the module of ``edgemodel`` with facts about the compressor, which the operator cannot import."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
 from edge_compressor.formats import FORMATS, SourceFormat
-from edge_compressor.steps import STEPS, StepType
+from edge_compressor.steps import STEPS
 
 _MODULE = '''"""Facts about the compressor, which the operator cannot import; ``python crds/sync.py`` writes them."""
 
@@ -36,11 +35,11 @@ SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {{
 '''
 
 
-def facts(steps: Iterable[StepType] = STEPS.values(), formats: Iterable[SourceFormat] = FORMATS.values()) -> str:
+def facts() -> str:
     """Returns the text of ``edgemodel/compressor_facts.py``."""
     return _MODULE.format(
-        reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in steps if step.reads),
-        formats="".join(f'    "{one.name}": {_fact(one)},\n' for one in formats),
+        reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in STEPS.values() if step.reads),
+        formats="".join(f'    "{one.name}": {_fact(one)},\n' for one in FORMATS.values()),
     )
 
 

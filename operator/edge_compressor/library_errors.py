@@ -29,7 +29,7 @@ def first_line(error: BaseException, max_length: int = MAX_LENGTH) -> str:
 
 
 @contextlib.contextmanager
-def explained(raising: Callable[[str], Exception], says: Callable[[BaseException], str] = explain) -> Iterator[None]:
+def explained(raising: Callable[[str], Exception]) -> Iterator[None]:
     """Whatever a library raises within is raised as ``raising(message)``.
 
     What has a message already passes, and so does what no change of the model helps against: errors of the system, and
@@ -42,4 +42,4 @@ def explained(raising: Callable[[str], Exception], says: Callable[[BaseException
     except Exception as error:
         if "allocate memory" in str(error):  # what torch says, in a RuntimeError
             raise MemoryError(str(error)) from error
-        raise raising(says(error)) from error
+        raise raising(explain(error)) from error

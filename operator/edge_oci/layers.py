@@ -66,18 +66,17 @@ def write_layer(
     path: Path,
     *,
     compression: Compression = "zstd",
-    level: int | None = None,
 ) -> Layer:
     """Writes ``entries`` (path in the image -> what is there) as one layer to ``path``.
 
-    A Path or bytes is a file with mode 0644. Directories that are not named get mode 0755. ``level`` None:
-    3 for zstd, 6 for gzip. Raises ValueError for a path in the image that is empty or has ``..``.
+    A Path or bytes is a file with mode 0644. Directories that are not named get mode 0755.
+    Raises ValueError for a path in the image that is empty or has ``..``.
     """
     named = {_inside(name): entry for name, entry in entries.items()}
     every = {parent: Directory() for name in named for parent in _parents(name)} | named
     with path.open("wb") as out:
         packed = _Meter(out)
-        packer = _packer(packed, compression, level)
+        packer = _packer(packed, compression)
         unpacked = _Meter(packer)
         # GNU rather than PAX: nothing here needs more, and no extended header can carry a time.
         with tarfile.open(fileobj=cast(IO[bytes], unpacked), mode="w|", format=tarfile.GNU_FORMAT) as tar:
@@ -133,16 +132,14 @@ class _Meter:
         return "sha256:" + self._hash.hexdigest()
 
 
-def _packer(out: _Meter, compression: Compression, level: int | None) -> "_Sink":
+def _packer(out: _Meter, compression: Compression) -> "_Sink":
     if compression == "none":
         return out
     if compression == "gzip":
-        return cast(
-            _Sink, gzip.GzipFile("", "wb", GZIP_LEVEL if level is None else level, cast(IO[bytes], out), mtime=0)
-        )
+        return cast(_Sink, gzip.GzipFile("", "wb", GZIP_LEVEL, cast(IO[bytes], out), mtime=0))
     import zstandard  # the operator speaks to registries and writes no layers: its image is without it
 
-    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL if level is None else level)
+    compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
     return cast(_Sink, compressor.stream_writer(cast(IO[bytes], out), closefd=False))
 
 

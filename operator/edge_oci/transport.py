@@ -43,15 +43,15 @@ class Patience:
 
     tries: int = 5
     first_pause_seconds: float = 0.5
-    longest_pause_seconds: float = 30.0
-    longest_retry_after_seconds: float = 120.0
+    max_pause_seconds: float = 30.0
+    max_retry_after_seconds: float = 120.0
     """A registry that asks for a longer pause is reported at once."""
     sleep: Callable[[float], None] = time.sleep
 
     def pause(self, failures: int) -> None:
         """Sleeps after the ``failures``-th failure (from 1)."""
         spread = 0.5 + random.random()  # noqa: S311 - so that many nodes do not come back in step
-        self.sleep(min(self.longest_pause_seconds, self.first_pause_seconds * 2 ** (failures - 1) * spread))
+        self.sleep(min(self.max_pause_seconds, self.first_pause_seconds * 2 ** (failures - 1) * spread))
 
 
 class Transport:
@@ -118,7 +118,7 @@ class Transport:
         asked = _retry_after_seconds(answer.headers.get("Retry-After"))
         if asked is None:
             self.patience.pause(failures)
-        elif asked > self.patience.longest_retry_after_seconds:
+        elif asked > self.patience.max_retry_after_seconds:
             raise refusal
         else:
             self.patience.sleep(asked)

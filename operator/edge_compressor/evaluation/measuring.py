@@ -78,27 +78,27 @@ def time_both(
     feeds: list[dict[str, Array]],
     progress: Progress,
     *,
-    most_runs: int = 200,
-    most_seconds: float = 10.0,
+    max_runs: int = 200,
+    max_seconds: float = 10.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencyComparison:
     """Times source and artifact by turns in one loop, so that a busy moment of the machine hits both alike.
 
     Both run as nodes run them.
 
-    ``feeds`` are taken round and round. Ends after ``most_runs`` of each, or ``most_seconds``, but not
+    ``feeds`` are taken round and round. Ends after ``max_runs`` of each, or ``max_seconds``, but not
     before 10 of each.
     """
     progress.say("timing source and artifact")
-    first, second = _take_turns((runtime.load(source), runtime.load(artifact)), feeds, most_runs, most_seconds, clock)
+    first, second = _take_turns((runtime.load(source), runtime.load(artifact)), feeds, max_runs, max_seconds, clock)
     return LatencyComparison(len(first), _timing(first), _timing(second))
 
 
 def _take_turns(
     models: tuple[LoadedModel, LoadedModel],
     feeds: list[dict[str, Array]],
-    most_runs: int,
-    most_seconds: float,
+    max_runs: int,
+    max_seconds: float,
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
     """Milliseconds of the runs of each, pair by pair."""
@@ -107,8 +107,8 @@ def _take_turns(
             run(loaded, feed, what)
     outputs = [list(loaded.signature.outputs) for loaded in models]
     times: tuple[list[float], list[float]] = ([], [])
-    end = clock() + most_seconds
-    for number, feed in enumerate(_round(feeds, most_runs)):
+    end = clock() + max_seconds
+    for number, feed in enumerate(_round(feeds, max_runs)):
         if number >= _MIN_RUNS and clock() > end:
             break
         for which in (0, 1) if number % 2 else (1, 0):
@@ -123,8 +123,8 @@ def compare_speed(
     artifact: ModelFile,
     feeds: list[dict[str, Array]],
     *,
-    most_runs: int = 1000,
-    most_seconds: float = 6.0,
+    max_runs: int = 1000,
+    max_seconds: float = 6.0,
 ) -> Speed:
     """Compares by turns, as ``time_both``; the ratio is the median over the pairs of runs that stood side by side.
 
@@ -133,7 +133,7 @@ def compare_speed(
     """
     first, second = [], []
     for _ in range(_SESSIONS):
-        runs, seconds = most_runs // _SESSIONS, most_seconds / _SESSIONS
+        runs, seconds = max_runs // _SESSIONS, max_seconds / _SESSIONS
         models = runtime.load(source, threads=1), runtime.load(artifact, threads=1)
         times = _take_turns(models, feeds, runs, seconds, time.thread_time)
         first += times[0]

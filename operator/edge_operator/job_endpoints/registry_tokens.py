@@ -173,9 +173,8 @@ def reviewed_namespace(review: Mapping[str, Any]) -> str | None:
     return parts[2] if len(parts) == 4 and parts[:2] == ["system", "serviceaccount"] and parts[2] else None
 
 
-def token_handler(signer: Signer, review: Review, clock: Callable[[], datetime] | None = None) -> Handler:
+def token_handler(signer: Signer, review: Review) -> Handler:
     """Returns the handler of ``GET /token?service=edgemodel-registry&scope=repository:NAMESPACE/NAME:pull,push``."""
-    read_clock = clock or (lambda: datetime.now(UTC))
 
     async def token(request: web.Request) -> web.StreamResponse:
         service = request.query.get("service", "")
@@ -200,7 +199,7 @@ def token_handler(signer: Signer, review: Review, clock: Callable[[], datetime] 
                 f"the password is no valid service-account token for the audience {REGISTRY_AUDIENCE}: it has "
                 "expired, was made for another audience, or its pod is gone",
             )
-        now = read_clock()
+        now = datetime.now(UTC)
         granted = grant(namespace, parse_scopes(request.query.getall("scope", [])))
         signed = signer.sign(namespace, granted, now)
         return web.json_response(

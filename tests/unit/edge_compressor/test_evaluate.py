@@ -129,7 +129,7 @@ def test_source_and_artifact_are_timed_by_turns_with_one_clock(
     feeds = sample_feeds(model, None, 4)
     assert feeds is not None
     ticks = count()
-    latency = time_both(model, model, feeds, quiet, most_runs=30, most_seconds=1e9, clock=lambda: next(ticks) / 1000)
+    latency = time_both(model, model, feeds, quiet, max_runs=30, max_seconds=1e9, clock=lambda: next(ticks) / 1000)
     assert latency.runs == 30
     assert latency.source.p50 == latency.artifact.p50 == pytest.approx(1.0)
 
@@ -138,7 +138,7 @@ def test_timing_ends_with_its_time_but_not_before_ten_runs(residual: Files, quie
     model = check_model(residual.model)
     feeds = sample_feeds(model, None, 1)
     assert feeds is not None
-    assert time_both(model, model, feeds, quiet, most_seconds=0).runs == 10
+    assert time_both(model, model, feeds, quiet, max_seconds=0).runs == 10
 
 
 def test_the_zstd_size_is_that_of_the_compressed_file(tmp_path: Path) -> None:
@@ -180,4 +180,4 @@ def test_whole_samples_are_evaluated_one_by_one_and_compared_in_every_output(tmp
     assert compare_values(source, spoilt, dataset, quiet).agreement == 0.0
     feeds = sample_feeds(source, dataset, 3)
     assert feeds is not None
-    assert time_both(source, source, feeds, quiet, most_seconds=0).runs == 10
+    assert time_both(source, source, feeds, quiet, max_seconds=0).runs == 10

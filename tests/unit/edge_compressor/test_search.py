@@ -231,7 +231,7 @@ class TestSpeed:
         model = check_model(perceptron.model)
         feeds = sample_feeds(model, None, 4)
         assert feeds is not None
-        found = compare_speed(model, model, feeds, most_runs=40)
+        found = compare_speed(model, model, feeds, max_runs=40)
         assert (found.runs, found.lower, found.upper) == (40, pytest.approx(1.0), pytest.approx(1.0))
 
 

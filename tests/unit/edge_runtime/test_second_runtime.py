@@ -94,7 +94,7 @@ def test_the_compressor_evaluates_and_times_it(model: ModelFile, tmp_path: Path)
     assert 0.5 < evaluation.artifact.score < 1
     feeds = sample_feeds(model, dataset, 4)
     assert feeds is not None
-    assert time_both(model, worse, feeds, Progress(), most_runs=10).artifact.p50 >= 1
+    assert time_both(model, worse, feeds, Progress(), max_runs=10).artifact.p50 >= 1
 
 
 def test_a_node_repeats_the_golden_set_of_the_compressor(artifact: Path) -> None:

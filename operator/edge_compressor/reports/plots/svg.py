@@ -50,9 +50,9 @@ def dot(x: float, y: float, radius: float, *, colour: str, hollow: bool = False)
     return f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" {fill}/>'
 
 
-def legend(entries: Sequence[tuple[str, str]], y: float, *, x: float = 0) -> list[str]:
-    """(colour, words) side by side."""
-    parts = []
+def legend(entries: Sequence[tuple[str, str]], y: float) -> list[str]:
+    """Returns the parts that show ``entries`` (colour, words) side by side, from the left edge on."""
+    parts, x = [], 0.0
     for colour, words in entries:
         parts += [box(x, y - 11, 12, 12, colour=colour), text(x + 18, y, words)]
         x += 34 + 7.6 * len(words)
