@@ -1,8 +1,8 @@
-"""The kinds of settings that steps and checks have: each has documentation, ``read`` and the schema of the manifest.
+"""The kinds of settings of steps and checks. Each has documentation, ``read`` and the schema of the manifest.
 
-``read`` returns the value or raises ValueError with what is wanted; it takes what ``schema`` takes, and nothing else.
-Fractions are decimal texts (``"0.7"``), as everywhere in a manifest: Kubernetes knows no floats. ``doc`` is what
-``kubectl explain`` says of a setting, with range and unit.
+``read`` returns the value, or raises ValueError that describes the valid values; it accepts the same values as
+``schema``. Fractions are decimal strings (``"0.7"``), as everywhere in a manifest, because Kubernetes discourages
+floats. ``doc`` is the description for ``kubectl explain``, with range and unit.
 """
 
 import re
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 Settings = Mapping[str, Any]
-"""Resolved: every key of the type, each value as its Setting read it."""
+"""Resolved settings: every key of the type, each value as its Setting read it."""
 Schema = dict[str, Any]
 
 
@@ -24,7 +24,7 @@ class Setting(Protocol):
     def doc(self) -> str: ...
 
     def read(self, value: object) -> Any:
-        """Returns ``value`` as the setting takes it. Raises ValueError, which says what is wanted."""
+        """Returns the parsed ``value``. Raises ValueError, which describes the valid values."""
 
     def schema(self) -> Schema:
         """Returns the OpenAPI schema of the setting, without its description, with its default."""
@@ -36,9 +36,9 @@ def settings_key(type_name: str) -> str:
 
 
 def resolve(key: str, kinds: Mapping[str, Setting], given: Settings) -> dict[str, Any]:
-    """Returns ``given`` as its kinds read it, with defaults filled in; ``key`` is where it stands, for messages.
+    """Returns ``given`` parsed by its kinds, with defaults filled in; ``key`` is its path, for messages.
 
-    Raises ValueError for a key or value that does not belong.
+    Raises ValueError for an unknown key or an invalid value.
     """
     if unknown := sorted(given.keys() - kinds.keys()):
         has = ", ".join(sorted(kinds)) or "none"
@@ -68,7 +68,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number, both ends included; ``maximum`` None: without end."""
+    """A whole number from ``minimum`` to ``maximum``, both included; ``maximum`` None: no upper limit."""
 
     default: int
     doc: str
@@ -90,7 +90,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Fraction:
-    """A decimal text, both ends included."""
+    """A decimal string from ``minimum`` to ``maximum``, both included."""
 
     default: str
     doc: str
@@ -121,16 +121,16 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Amount:
-    """A decimal text in ``unit``, from 0 on; ``maximum`` is a whole number and included."""
+    """A decimal string in ``unit``, at least 0; ``maximum`` is a whole number and included."""
 
     doc: str
     unit: str
-    """As messages name it: ``percent``."""
+    """The unit as messages name it, e.g. ``percent``."""
     example: str
     default: str | None = None
     minimum: int = 0
     above: bool = False
-    """Whether ``minimum`` itself is too little."""
+    """True: ``minimum`` itself is excluded."""
     maximum: int = 100
 
     def read(self, value: object) -> str:
@@ -153,7 +153,7 @@ class Amount:
 
     @property
     def _pattern(self) -> str:
-        """100 is the one number of three digits that percent may be."""
+        """The pattern for numbers up to ``maximum``; up to 100, it allows 100 as the only number of three digits."""
         if self.maximum == 100:
             return r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$"
         return rf"^[0-9]{{1,{len(str(self.maximum))}}}(\.[0-9]{{1,4}})?$"
@@ -171,7 +171,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Milliseconds:
-    """A whole number, or a decimal text with up to 3 decimals, above 0; ``maximum`` is included. None by default."""
+    """A whole number or decimal string with up to 3 decimals, above 0; ``maximum`` is included. The default is None."""
 
     doc: str
     maximum: int
@@ -181,7 +181,7 @@ class Milliseconds:
         return None
 
     def read(self, value: object) -> str:
-        """Returns the number as a decimal text."""
+        """Returns the number as a decimal string."""
         text = str(value)
         is_text_or_whole = isinstance(value, str | int) and not isinstance(value, bool)
         if is_text_or_whole and re.fullmatch(self._pattern, text) and 0 < Decimal(text) <= self.maximum:
@@ -213,7 +213,7 @@ class Milliseconds:
 
 @dataclass(frozen=True)
 class Number:
-    """Any decimal text; None by default."""
+    """Any decimal string; the default is None."""
 
     doc: str
 
@@ -232,7 +232,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Text:
-    """One text that is not empty; None by default."""
+    """A string that is not empty; the default is None."""
 
     doc: str
     max_length: int
@@ -267,16 +267,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Texts:
-    """A list of texts, each once; empty by default."""
+    """A list of distinct strings; the default is empty."""
 
     doc: str
     max_items: int
-    """Of the list."""
+    """The maximum number of items."""
     max_length: int
-    """Characters of each."""
+    """The maximum number of characters per item."""
     pattern: str = ""
     each: str = "One entry of the list."
-    """What ``kubectl explain`` says of one."""
+    """The description of one item for ``kubectl explain``."""
 
     @property
     def default(self) -> list[str]:

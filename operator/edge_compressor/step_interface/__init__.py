@@ -1,1 +1,1 @@
-"""The interface of steps: their type, their settings, and the context that they run in."""
+"""The interface of steps: their type, settings and context."""

@@ -1,4 +1,4 @@
-"""The type of a step, the context that it runs in, and what steps share: settings, and the choice of nodes."""
+"""The type of a step, the context in which it runs, and shared settings and checks of steps."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,34 +22,34 @@ class StepContext:
     """The inputs of a step besides the model."""
 
     name: str
-    """The name of the step, e.g. ``int8``; it stands in messages."""
+    """The name of the step, e.g. ``int8``, for messages."""
     folder: Path
-    """Empty, an absolute path; for the result and all that is made on the way to it."""
+    """The absolute path of an empty folder for the result and intermediate files."""
     calibration: Dataset | None
     progress: Progress
     request: CompressionRequest = field(default_factory=lambda: CompressionRequest(Source("")))
-    """With those fields alone that the step type declares in ``reads``; all others are at their default."""
+    """The request with only those fields that the step type declares in ``reads``; others have their defaults."""
     source: OnnxModel | None = None
-    """The source as ONNX: what gates compare with."""
+    """The source as ONNX, with which gates compare."""
     selection: Dataset | None = None
-    """Labelled samples to choose by; none of them is in the set that the result is reported on."""
+    """Labelled samples for selection; none of them is in the set for the report."""
     training: Dataset | None = None
     unlabeled: Dataset | None = None
-    """Inputs of the domain in which the model will serve, without labels."""
+    """Unlabelled inputs from the domain in which the model will serve."""
     teacher: Path | None = None
-    """A model of the same task, ``.pt2`` or ``.onnx``; None: the source itself teaches."""
+    """A model for the same task, ``.pt2`` or ``.onnx``; None: the source is the teacher."""
     program: Path | None = None
-    """The source as ``.pt2``, where it is one."""
+    """The source as ``.pt2``; None if it has another format."""
     checkpoints: Checkpoints | None = None
     """The store of checkpoints; None: training keeps none."""
     key: str = ""
-    """Digest of all that determines what the step begins with and does."""
+    """The digest of all that determines the step's input and result."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """For the step to fill: what of its work belongs into the manifest, beside its settings."""
+    """Filled by the step: information for the manifest in addition to its settings."""
 
 
 Apply = Callable[[Path, Settings, StepContext], Path]
-"""Makes a new model of one, with these settings."""
+"""A function that makes a new model from one, with these settings."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +65,39 @@ class StepType:
     """One or two sentences for ``kubectl explain``."""
     settings: Mapping[str, Setting]
     apply: Mapping[str, Apply]
-    """By each format of models that it takes. On EXPORTED_PROGRAM it trains, where the source is one and nothing before
-    has made ONNX of it."""
+    """Model format -> the function for it. On EXPORTED_PROGRAM the step trains; this requires a source in that
+    format that no earlier step has converted to ONNX."""
     trains_if: str = ""
-    """The whole number among the settings that decides which of the two it is, where a step has both: above 0, it
-    trains."""
+    """For a step that can do both: the name of the whole-number setting that decides; above 0 the step trains."""
     needs: tuple[str, ...] = ()
-    """Data sets that it requires: calibration, evaluation, training, unlabeled. With ``trains_if``, when it trains."""
+    """The required datasets: calibration, evaluation, training, unlabeled. With ``trains_if``, only when it trains."""
     reads: tuple[str, ...] = ()
-    """Fields of the CompressionRequest that it reads besides its settings, the source and the data sets: ``budget``,
-    ``evaluation``, ``teacher``. They determine its result, and so are part of the fingerprint."""
+    """The fields of the CompressionRequest that it reads in addition to settings, source and datasets: ``budget``,
+    ``evaluation``, ``teacher``. They determine its result, so they are part of the fingerprint."""
     ends_training: bool = False
-    """True: it makes ONNX of what can be trained."""
+    """True: it converts a trainable model to ONNX."""
     selects: bool = False
-    """True: it chooses by labelled samples, which then are not those that the result is measured on."""
+    """True: it selects with labelled samples, which the report then does not use."""
 
     def takes(self, model_format: str, settings: Settings) -> bool:
-        """Says whether it runs on a model of ``model_format``."""
+        """Returns True if the step runs on a model of ``model_format`` with these settings."""
         if self.trains_if and (model_format == EXPORTED_PROGRAM) != bool(settings[self.trains_if] > 0):
             return False
         return model_format in self.apply
 
     @property
     def trains(self) -> bool:
-        """True: it takes what can be trained, with some settings at least."""
+        """True if the step trains with at least some settings."""
         return EXPORTED_PROGRAM in self.apply
 
     @property
     def when_it_trains(self) -> str:
-        """The step as one that trains, in words."""
+        """The training form of the step, for messages."""
         return f"{self.type} with {self.trains_if}" if self.trains_if else self.type
 
     @property
     def what_trains(self) -> str:
-        """Names what to leave out where nothing can be trained."""
+        """The part to leave out of a manifest whose model cannot be trained, for messages."""
         return self.trains_if or "the step"
 
     @property
@@ -112,7 +111,7 @@ def failed(step: str, message: str) -> Stalled:
 
 
 def resolve(step: StepType, name: str, given: Settings) -> dict[str, Any]:
-    """Returns ``given`` with the defaults filled in. Raises Stalled(StepFailed) for what does not belong."""
+    """Returns ``given`` with the defaults filled in. Raises Stalled(StepFailed) for an unknown or invalid setting."""
     try:
         return setting_kinds.resolve(step.key, step.settings, given)
     except ValueError as error:
@@ -122,10 +121,10 @@ def resolve(step: StepType, name: str, given: Settings) -> dict[str, Any]:
 def check_selection(
     model: onnx.ModelProto, settings: Settings, context: StepContext, *, can: Iterable[str], verb: str = "quantized"
 ) -> None:
-    """``opTypes`` and ``excludeNodes`` must each name something in ``model``; ``can`` are the types a step knows.
+    """Checks that each entry of ``opTypes`` and ``excludeNodes`` matches a node of ``model``.
 
-    ``verb`` is what the step does with them, for messages. Raises Stalled(StepFailed): a name that matches nothing
-    is a typing error, and silence would hide it.
+    ``can`` are the operator types that the step supports; ``verb`` names its operation, for messages. Raises
+    Stalled(StepFailed) for an entry that matches nothing: it is a typing error.
     """
     if foreign := sorted(set(settings["opTypes"]) - set(can)):
         raise failed(context.name, f"opTypes {', '.join(foreign)} cannot be {verb}; it can do {', '.join(sorted(can))}")
@@ -134,7 +133,7 @@ def check_selection(
 
 
 def check_op_types(model: onnx.ModelProto, settings: Settings, context: StepContext, *, key: str) -> None:
-    """Each type listed under ``key`` occurs in ``model``, or Stalled(StepFailed) is raised."""
+    """Raises Stalled(StepFailed) unless each type listed under ``key`` occurs in ``model``."""
     types = {node.op_type for node in model.graph.node}
     if absent := sorted(set(settings[key]) - types):
         message = f"{key} {', '.join(absent)} match no node; the model has {', '.join(sorted(types))}"
@@ -142,7 +141,7 @@ def check_op_types(model: onnx.ModelProto, settings: Settings, context: StepCont
 
 
 def check_excluded(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
-    """Each name of ``excludeNodes`` is that of a node, or Stalled(StepFailed) is raised."""
+    """Raises Stalled(StepFailed) unless each name in ``excludeNodes`` is that of a node."""
     names = {node.name for node in model.graph.node}
     if unknown := sorted(set(settings["excludeNodes"]) - names):
         near = ", ".join(sorted(names)[:_NAMES_SHOWN])

@@ -1,6 +1,6 @@
-"""The steps of a recipe: one file for each type of the manifest, and the list of them.
+"""The step types, one file per type, and their list.
 
-A new step type is a file with a ``STEP`` and a line in ``STEPS``.
+A new step type needs a file with a ``STEP`` and a line in ``STEPS``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ STEPS: Final[Mapping[str, StepType]] = {
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step of a manifest, understood: ``settings`` has every key."""
+    """A parsed step of a manifest; ``settings`` has every key."""
 
     name: str
     step: StepType
@@ -60,7 +60,7 @@ class PlannedStep:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Data sets that must be there."""
+        """The datasets that the step requires."""
         at_once = self.step.trains_if and self.takes(ONNX)
         return () if at_once else self.step.needs
 
@@ -74,9 +74,9 @@ class PlannedStep:
 def plan(steps: Sequence[Mapping[str, Any]], source: str = ONNX, artifact: str = ONNX) -> tuple[PlannedStep, ...]:
     """Returns the steps of a manifest, checked before any download.
 
-    ``source`` is the format in which the first of them finds the model, and ``artifact`` the one that it has after it
-    cannot be trained any more. Raises Stalled(StepFailed) for an unknown type, a name twice, a setting that does not
-    exist, an order that makes no sense, a format that a step does not take.
+    ``source`` is the format of the model before the first step, ``artifact`` its format once it can no longer be
+    trained. Raises Stalled(StepFailed) for an unknown type or setting, a duplicate name, an invalid order, or a format
+    that a step does not take.
     """
     planned: list[PlannedStep] = []
     for position, given in enumerate(steps, 1):
@@ -95,7 +95,7 @@ def plan(steps: Sequence[Mapping[str, Any]], source: str = ONNX, artifact: str =
 
 
 def _check_order(planned: Sequence[PlannedStep], source: str, artifact: str) -> None:
-    """Raises Stalled(StepFailed) for a step that finds the model in a format that it does not take."""
+    """Raises Stalled(StepFailed) if a step would get the model in a format that it does not take."""
     now, after = source, None
     for one in planned:
         if now != artifact and not one.takes(now):

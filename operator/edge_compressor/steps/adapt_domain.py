@@ -1,10 +1,10 @@
-"""``type: AdaptDomain``: labels from one domain, inputs without labels from the one where the model will serve.
+"""``type: AdaptDomain``: adapts a model to a domain without labels, with labels from another domain.
 
-The features before the head are made alike in both domains: by a discriminator that must not tell them apart (DANN;
-Ganin et al. 2016, https://arxiv.org/abs/1505.07818), or by a distance between them (MMD; Long et al. 2015,
-https://arxiv.org/abs/1502.02791. CORAL; Sun and Saenko 2016, https://arxiv.org/abs/1607.01719). Each domain is
-normalised by its own statistics (Chang et al. 2019, https://arxiv.org/abs/1906.03950); at the end the norms take those
-of the target domain (AdaBN; Li et al. 2016, https://arxiv.org/abs/1603.04779).
+The step aligns the features before the head in both domains: with a discriminator (DANN; Ganin et al. 2016,
+https://arxiv.org/abs/1505.07818), or by minimizing a distance between them (MMD; Long et al. 2015,
+https://arxiv.org/abs/1502.02791. CORAL; Sun and Saenko 2016, https://arxiv.org/abs/1607.01719). It normalizes each
+domain with its own statistics (Chang et al. 2019, https://arxiv.org/abs/1906.03950); after training, normalization
+layers take the statistics of the target domain (AdaBN; Li et al. 2016, https://arxiv.org/abs/1603.04779).
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from edgemodel.setting_kinds import Choice, Flag, Fraction, Settings
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when the model has no one head, or training fails."""
+    """Raises Stalled(StepFailed) if the model does not have exactly one head, or training fails."""
     from edge_compressor.training import domain_adaptation
 
     return domain_adaptation.adapt(model, settings, context)

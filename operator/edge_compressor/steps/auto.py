@@ -1,10 +1,10 @@
-"""``type: Auto``: tries what suits a model, by measuring, and takes the best that keeps the budget; or the source.
+"""``type: Auto``: measures candidates made by other steps and takes the best that keeps the budget, or the source.
 
-No recipe is safe for all models: int8 by the range of each run halves the time of a transformer and ruins a voice
-detector; int8 by calibrated ranges is the best for one convolutional net and the end of another. So each candidate is
-made by the steps that there are, and measured on samples that are not those of the report: would it be slow on other
-processors, is it faster here, does it keep the accuracy. A tie is not faster, and what is not shown to keep the budget
-does not keep it. What was tried, and why it was dropped, goes into the manifest.
+No recipe is safe for all models: dynamic int8 quantization halves the latency of a transformer and ruins a voice
+detector; static int8 quantization is the best choice for one convolutional network and ruins another. The step
+therefore builds each candidate with the existing steps and measures it on samples that the report does not use. A
+candidate must be no slower on other processors, faster here, and accurate enough. A tie does not count as faster, and
+a candidate that is not shown to keep the budget is dropped. The manifest records all trials and why each was dropped.
 """
 
 import shutil
@@ -32,7 +32,7 @@ from edgemodel.digest import digest_of_file
 from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
 
 DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
-"""The limit where the budget has none for the drop of accuracy: without one, the smallest ruin would win."""
+"""The limit for the accuracy drop if the budget sets none; without a limit, the smallest broken model would win."""
 
 _QUANTIZERS: Final = {step.type: step for step in (quantize_dynamic.STEP, quantize_static.STEP)}
 _DEFAULT_OP_TYPES: Final = {
@@ -41,11 +41,11 @@ _DEFAULT_OP_TYPES: Final = {
 }
 _FEEDS_FOR_SENSITIVITY: Final = 8
 _BEST_TO_STORE: Final = 2
-"""The number of the best that are tried again, with the weights that are still FP32 stored small."""
+"""The number of best candidates that are tried again with their remaining FP32 weights stored in fewer bytes."""
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) without samples to choose by, or when the budget cannot be judged by them."""
+    """Raises Stalled(StepFailed) without selection samples, or if they cannot decide the budget."""
     if context.source is None or context.selection is None:
         raise failed(context.name, "Auto needs datasets.evaluation: inputs, and label where there are classes")
     if reason := incomparable(context.source, check_model(model, like=context.source)):
@@ -68,7 +68,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def _limit(settings: Settings, context: StepContext) -> Decimal:
-    """Largest drop, in percent, of accuracy or, without labels, of agreement with the source."""
+    """Returns the largest allowed drop, in percent, of accuracy or, without labels, of agreement with the source."""
     assert context.selection is not None
     given = context.request.budget.max_accuracy_drop_percent
     if has_score(context.selection, context.request.evaluation.task):
@@ -81,14 +81,14 @@ def _limit(settings: Settings, context: StepContext) -> Decimal:
 
 @dataclass
 class _Search:
-    """Tries recipes, in order, until trials or time are used up."""
+    """The search tries recipes in order until trials or time are used up."""
 
     given: Path
     context: StepContext
     trials: Trials
     max_trials: int
     end: float
-    """By time.monotonic."""
+    """The end of the search, on the clock time.monotonic."""
     tried: list[SearchTrial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     source_zstd_bytes: int = 0
@@ -116,7 +116,7 @@ class _Search:
         return choice.choose(self.tried, objective, self.source_zstd_bytes)
 
     def clear(self, *, but: SearchTrial | None) -> None:
-        """Candidates may be large, and the folder stays until the Job ends."""
+        """Deletes the files of other candidates: they may be large, and the folder stays until the Job ends."""
         for folder in self.context.folder.glob("trial-*"):
             if but is None or but.model is None or folder not in but.model.path.parents:
                 shutil.rmtree(folder)
@@ -139,16 +139,16 @@ class _Search:
         return [trial for trial in self.tried if trial.kept]
 
     def _used_up(self, *, reserved: int = 0) -> bool:
-        """``reserved``: trials that are left for what comes later."""
+        """Returns True if trials or time are used up; ``reserved`` trials are kept for later stages."""
         return len(self.tried) + reserved >= self.max_trials or time.monotonic() >= self.end
 
     def _promising(self) -> list[SearchTrial]:
-        """Quantized, fast, and dropped for nothing but their accuracy; those that lost least first."""
+        """Returns fast quantized candidates that were dropped only for their accuracy, smallest loss first."""
         missed = [trial for trial in self.tried if trial.missed_accuracy and recipes.quantizes(trial.recipe)]
         return sorted(missed, key=lambda trial: trial.answers.drop if trial.answers else 1.0)
 
     def _refine(self, trial: SearchTrial, named: onnx.ModelProto) -> None:
-        """Gentler and gentler, until one keeps the budget."""
+        """Tries increasingly gentle recipes until one keeps the budget."""
         for recipe in self._gentler(trial, named):
             if self._used_up(reserved=_BEST_TO_STORE * len(weights.DATATYPES)):
                 return
@@ -178,7 +178,7 @@ class _Search:
             return []
 
     def _try(self, recipe: SearchRecipe) -> SearchTrial | None:
-        """None: trials or time are used up, or the recipe was tried before."""
+        """Returns the measured trial; None if trials or time are used up, or the recipe was tried before."""
         if self._used_up() or any(trial.recipe == recipe for trial in self.tried):
             return None
         folder = self.context.folder / f"trial-{len(self.tried)}"

@@ -1,6 +1,6 @@
-"""``type: CleanGraph``: constants folded, operators fused, dead nodes and exporter's notes removed.
+"""``type: CleanGraph``: folds constants, fuses operators, and removes unused nodes and the exporter's metadata.
 
-Answers stay the same up to rounding. An exporter's metadata alone can be a fifth of a small model.
+The outputs do not change, except for rounding. Exporter metadata can be a fifth of a small model.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from edgemodel.setting_kinds import Settings
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when onnxslim cannot read the graph."""
+    """Raises Stalled(StepFailed) if onnxslim cannot read the graph."""
     import onnxslim  # it brings sympy: more than half of the start of a Job, which other recipes need not pay
 
     result = context.folder / "clean.onnx"

@@ -1,17 +1,17 @@
-"""``type: ClusterWeights``: each weight tensor keeps few distinct values, and one byte a weight that says which.
+"""``type: ClusterWeights``: replaces each weight tensor with few distinct values and one index byte per weight.
 
-Non-linear quantization by k-means, from centres spread evenly over the range of the weights (Han et al. 2016, "Deep
-compression"); even spacing keeps the few large weights, which matter most. A weight that is zero stays zero, so that
-a pruned model stays sparse.
+The step quantizes non-linearly by k-means, from centres spread evenly over the range of the weights (Han et al. 2016,
+"Deep compression"); even spacing keeps the few large weights, which matter most. Zero weights stay zero, so that a
+pruned model stays sparse.
 
-Stored as a codebook and uint8 indices, which a Gather turns to floats; onnxruntime does that once, when it loads the
-model, so answers take as long as before and the memory is that of floats. Against repeating floats in the file, it
-makes a Fashion-MNIST classifier 3.8 times smaller, instead of not at all, and 15 to 20 % smaller after zstd; it takes
-3 ms longer to load. After zstd the classifier is 5.5 times smaller with 64 values (0.15 points of accuracy lost), 7.3
-times with 16 (0.2 points), 10 times with 8 (2 points).
+The model stores a codebook and uint8 indices, which a Gather turns into floats. onnxruntime does this once, when it
+loads the model, so latency and memory are those of a float model. Compared with floats that repeat in the file, a
+Fashion-MNIST classifier becomes 3.8 times smaller, and 15 to 20 % smaller after zstd; it loads 3 ms slower. After
+zstd it is 5.5 times smaller with 64 values (accuracy drops by 0.15 points), 7.3 times with 16 (0.2 points), 10 times
+with 8 (2 points).
 
-CleanGraph would turn it back to floats, and so does each later step that changes weights: they belong before.
-Quantization turns it to int8, which stays small to transfer with one scale a tensor (perChannel false).
+CleanGraph and later steps that change weights would restore floats, so they belong before this step. Quantization
+turns the weights into int8, which stays small to transfer with one scale per tensor (perChannel false).
 """
 
 from pathlib import Path
@@ -30,14 +30,14 @@ from edgemodel.setting_kinds import Settings, Whole
 DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gather", "Gemm", "MatMul")
 
 MAX_ROUNDS: Final = 300
-"""The limit of k-means, which ends earlier when no centre moves."""
+"""The maximum number of k-means rounds; k-means ends earlier when no centre moves."""
 
 NODES_BYTES: Final = 256
-"""About what two nodes, two tensors and their names add to the file."""
+"""The approximate size, in bytes, that two nodes, two tensors and their names add to the file."""
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when no weight becomes smaller by it."""
+    """Raises Stalled(StepFailed) if no weight becomes smaller."""
     graph = load_float(model, context)
     weights = find_weights(graph, settings, context, default=DEFAULT_OP_TYPES, can="clustered")
     taken = taken_names(graph)
@@ -60,10 +60,11 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def cluster(values: Array, clusters: int) -> tuple[Array, Array]:
-    """(codebook, indices): ``codebook[indices]`` is close to ``values``; indices are uint8, shaped as the values.
+    """Returns (codebook, indices): ``codebook[indices]`` approximates ``values``; indices are uint8 in their shape.
 
-    ``clusters`` is 2 to 256; the codebook is sorted, of the type of ``values``, and shorter if fewer do. Zeros have
-    an entry of their own. Each round takes O(k log n) after one sort: sums of runs are differences of prefix sums.
+    ``clusters`` is 2 to 256. The codebook is sorted, has the type of ``values``, and is shorter if fewer entries
+    suffice. Zeros have an entry of their own. Each round takes O(k log n) after one sort, because sums of runs are
+    differences of prefix sums.
     """
     zeros = bool((values == 0).any())
     rest = np.sort(values[values != 0].astype(np.float64))
@@ -78,7 +79,7 @@ def cluster(values: Array, clusters: int) -> tuple[Array, Array]:
 
 
 def _centres(ordered: Array, clusters: int) -> Array:
-    """Lloyd's k-means on sorted values; a centre without values stays where it is."""
+    """Runs Lloyd's k-means on sorted values; a centre without values does not move."""
     centres = np.linspace(ordered[0], ordered[-1], clusters)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     for _ in range(MAX_ROUNDS):
@@ -94,7 +95,7 @@ def _centres(ordered: Array, clusters: int) -> Array:
 def _store(
     model: onnx.ModelProto, weight: Weight, codebook: Array, indices: Array, taken: set[str]
 ) -> list[onnx.NodeProto]:
-    """The weight leaves the graph's initializers; the nodes that make it anew from codebook and indices."""
+    """Removes the weight from the initializers and returns the nodes that rebuild it from codebook and indices."""
     name = weight.tensor.name
     stored, packed, wide = (fresh(f"{name}_{part}", taken) for part in ("codebook", "packed", "indices"))
     model.graph.initializer.remove(weight.tensor)

@@ -1,11 +1,12 @@
-"""``type: Convert``: another version of the ONNX operators, or weights of 16 bits.
+"""``type: Convert``: converts to another version of the ONNX operator set, or to 16-bit weights.
 
-FP16 computes in 16 bits: for processors that can (arm64 with asimdhp); others turn each tensor to 32 bits and back,
-and get slower. FP16Weights only stores weights so: half the file, and answers that differ by the rounding of weights
-alone, everywhere; onnxruntime turns them to 32 bits once, when it loads the model.
+FP16 computes in 16 bits, for processors that support it (arm64 with asimdhp); others convert each tensor to 32 bits
+and back, and become slower. FP16Weights only stores weights in 16 bits: the file has half the size, and outputs differ
+only by the rounding of the weights, on every processor; onnxruntime converts them to 32 bits once, when it loads the
+model.
 
-Inputs and outputs of the model stay as they are. CleanGraph would turn stored weights back to 32 bits: it belongs
-before.
+Inputs and outputs of the model do not change. CleanGraph would convert stored weights back to 32 bits, so it belongs
+before this step.
 """
 
 from collections.abc import Iterator
@@ -45,14 +46,14 @@ FLOAT_OP_TYPES: Final = frozenset({
     "Pow", "Range", "ReduceL2", "ReduceLogSumExp", "ReduceSum", "ReduceSumSquare", "RMSNormalization", "RoiAlign",
     "Softmax", "TopK",
 })  # fmt: skip
-"""They stay in 32 bits: what sums or raises may exceed 65504, and what counts must be exact beyond 2048."""
+"""Operator types that stay in 32 bits: sums and powers may exceed 65504, and counts must be exact beyond 2048."""
 
 MIN_VALUES: Final = 64
-"""A weight of fewer is stored as it is: the Cast that turns it back would take more than it saves."""
+"""The minimum number of values of a converted weight; for smaller ones, the Cast back would need more than it saves."""
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when there is nothing to convert, or it cannot be converted."""
+    """Raises Stalled(StepFailed) if there is nothing to convert, or the conversion fails."""
     precision = settings["precision"]
     given = normalization.load(model) if precision == "Keep" else load_float(model, context)
     converted = _to_opset(given, settings["opset"], context)
@@ -78,7 +79,7 @@ def _opset(model: onnx.ModelProto) -> int:
 
 
 def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.ModelProto:
-    """``model`` itself if it has that version, or ``opset`` is 0."""
+    """Returns the converted model; ``model`` itself if it has that version, or ``opset`` is 0."""
     version, newest = _opset(model), onnx.defs.onnx_opset_version()
     if opset in (0, version):
         return model
@@ -99,7 +100,7 @@ def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.
 
 
 def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
-    """Weights become float16 with a Cast that makes them float, so that nothing else in the graph notices."""
+    """Stores weights as float16 with a Cast back to float, so that the rest of the graph does not change."""
     kept = {name for node in nodes(model.graph) if _stays(node, settings) for name in node.input}
     kept |= {output.name for output in model.graph.output}
     taken, casts = taken_names(model), []
@@ -117,7 +118,7 @@ def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepCont
 
 
 def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.TensorProto:
-    """Raises Stalled(StepFailed) with the tensor's name for what float16 cannot hold."""
+    """Returns the tensor as float16. Raises Stalled(StepFailed) with its name for values that float16 cannot hold."""
     values = onnx.numpy_helper.to_array(tensor)
     if values.size >= MIN_VALUES or np.isnan(values).any():  # a bound may be infinite, which float16 holds
         check_finite(tensor, context)
@@ -129,7 +130,7 @@ def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.Ten
 
 @dataclass
 class _Halving:
-    """A walk over the graph, in its order, that turns what may be float16 into it.
+    """A walk over the graph, in its order, that converts operators to float16 where allowed.
 
     A tensor keeps its name for its float form and gets another for its half form; each form is made when it is
     first read.
@@ -139,13 +140,13 @@ class _Halving:
     settings: Settings
     context: StepContext
     types: dict[str, int]
-    """Element types of tensors, as far as they can be inferred."""
+    """The element types of tensors, as far as they can be inferred."""
     taken: set[str]
     made: list[onnx.NodeProto] = field(default_factory=list)
     halves: dict[str, str] = field(default_factory=dict)
-    """By tensor, the name of its half form."""
+    """Tensor -> the name of its half form."""
     floats_missing: set[str] = field(default_factory=set)
-    """Tensors that there are in half form only."""
+    """The tensors that exist in half form only."""
     weights: int = 0
     """The number of weights of MIN_VALUES or more that are in half form."""
 
@@ -186,7 +187,7 @@ class _Halving:
         self.made.append(node)
 
     def _slots(self, node: onnx.NodeProto) -> tuple[set[int], set[int]] | None:
-        """Positions of the inputs and outputs that become half together; None: it stays in float32."""
+        """Returns the positions of the inputs and outputs that become half; None: the node stays in float32."""
         names = [name for name in (*node.input, *node.output) if name]
         if node.domain not in ("", "ai.onnx") or any(name not in self.types for name in names):
             return None
@@ -230,7 +231,7 @@ def _stays(node: onnx.NodeProto, settings: Settings) -> bool:
 
 
 def _parameter(formal: list[onnx.defs.OpSchema.FormalParameter], position: int) -> str:
-    """The name of a parameter's type; the last parameter may stand for many."""
+    """Returns the name of a parameter's type; the last parameter may be variadic."""
     return str(formal[min(position, len(formal) - 1)].type_str)
 
 

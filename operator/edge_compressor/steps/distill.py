@@ -1,9 +1,8 @@
-"""``type: Distill``: the model learns what a teacher answers, besides the labels.
+"""``type: Distill``: trains the model to reproduce the outputs of a teacher, in addition to the labels.
 
-``L = (1 - a) CE(y, p_s) + a T^2 KL(p_t, p_s)`` (Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531); with
-``intermediateWeight`` also where the teacher looks (attention transfer, Zagoruyko and Komodakis 2017,
-https://arxiv.org/abs/1612.03928). The teacher is ``compression.teacher``, else the source: after pruning, the model so
-learns to be what it was.
+``L = (1 - a) CE(y, p_s) + a T^2 KL(p_t, p_s)`` (Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531);
+``intermediateWeight`` adds attention transfer (Zagoruyko and Komodakis 2017, https://arxiv.org/abs/1612.03928). The
+teacher is ``compression.teacher``, or else the source, so that a pruned model learns its former outputs.
 """
 
 from pathlib import Path
@@ -15,7 +14,7 @@ from edgemodel.setting_kinds import Fraction, Settings, Texts
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when teacher and model are of different tasks, or training fails."""
+    """Raises Stalled(StepFailed) if teacher and model have different tasks, or training fails."""
     from edge_compressor.training import distillation
 
     return distillation.distill(model, settings, context)

@@ -1,7 +1,8 @@
-"""``type: FineTune``: training on the labels, of the whole model or of its end only.
+"""``type: FineTune``: trains the whole model, or only its last layers, on the labels.
 
-Transfer learning (Yosinski et al. 2014, "How transferable are features in deep neural networks?"): what the source has
-learned is kept (Frozen: all but the head; Partial: all but head and the last layers), or where it begins (Full).
+Transfer learning (Yosinski et al. 2014, "How transferable are features in deep neural networks?") either freezes
+what the source has learned (Frozen: all layers but the head; Partial: all but the head and the last layers) or starts
+training from it (Full).
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from edgemodel.setting_kinds import Choice, Settings, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when there is no head to replace, or training fails."""
+    """Raises Stalled(StepFailed) if there is no head to replace, or training fails."""
     from edge_compressor.training import fine_tuning
 
     return fine_tuning.fine_tune(model, settings, context)

@@ -1,18 +1,18 @@
-"""``type: LowRank``: weight matrices and kernels become products of thinner ones, which take fewer multiplications.
+"""``type: LowRank``: replaces weight matrices and kernels with low-rank factors, which need fewer multiplications.
 
-A MatMul or Gemm becomes two (truncated singular value decomposition). A Conv becomes up to three: a 1x1 that thins
-the input channels, the kernel between fewer channels, a 1x1 that restores the output channels (Tucker-2 by HOSVD:
-Kim et al. 2016, "Compression of deep convolutional neural networks for fast and low power mobile applications"); of
-both 1x1, or one alone, what multiplies least. A node is left as it is if that is not less than before, and so are
-grouped convolutions, whose channels are few already.
+A MatMul or Gemm becomes two (truncated singular value decomposition). A Conv becomes up to three: a 1x1 that reduces
+the input channels, the kernel on fewer channels, a 1x1 that restores the output channels (Tucker-2 by HOSVD:
+Kim et al. 2016, "Compression of deep convolutional neural networks for fast and low power mobile applications"). Of
+both 1x1 or one alone, the step takes the form with the fewest multiplications. It leaves a node unchanged if no form
+has fewer than the node itself, and grouped convolutions, whose channels are few already.
 
-Ranks are rounded up to whole blocks of channels: at others, three convolutions took longer than the one, however few
-their multiplications (0.7 of the speed, for a Fashion-MNIST classifier at 98 % of the energy). It also keeps the few
-classes of a last layer from being cut, where nothing is to be saved. With blocks, that classifier at 90 % has 1.2
-times the speed, two thirds of the size, and 0.3 points less accuracy; at 80 % it has lost 4 points. Magika, whose one
-large kernel is of nearly full rank, loses 1 to 2 points at 95 % and 15 at 90 %: hence the cautious default.
+Ranks are rounded up to whole blocks of channels: with other ranks, three convolutions took longer than the original
+one, however few their multiplications (0.7 of the speed, for a Fashion-MNIST classifier at 98 % of the energy). The
+rounding also protects a last layer with few classes, where nothing is to be saved. With blocks, that classifier at
+90 % has 1.2 times the speed, two thirds of the size, and 0.3 points less accuracy; at 80 % it loses 4 points. Magika,
+whose one large kernel has nearly full rank, loses 1 to 2 points at 95 % and 15 at 90 %: hence the cautious default.
 
-Kim et al. train again afterwards, which an ONNX file does not allow: so less can be cut here.
+Kim et al. retrain afterwards, which an ONNX file does not allow, so this step can remove less.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ from edgemodel.setting_kinds import Fraction, Settings, Whole
 OP_TYPES: Final = ("Conv", "Gemm", "MatMul")
 
 BLOCK: Final = 16
-"""Channels that onnxruntime's kernels take at once: 16 with AVX-512 and on arm64, 8 with AVX2."""
+"""The number of channels that onnxruntime's kernels process at once: 16 with AVX-512 and on arm64, 8 with AVX2."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Factorization:
     nodes: tuple[onnx.NodeProto, ...]
     weights: tuple[onnx.TensorProto, ...]
     before: float
-    """Multiplications for one position (Conv: of the output) or row."""
+    """The number of multiplications per row, or per output position of a Conv."""
     after: float
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when no node would multiply less."""
+    """Raises Stalled(StepFailed) if no node would need fewer multiplications."""
     graph = load_float(model, context)
     weights = find_weights(graph, settings, context, default=OP_TYPES, can="factorised", types=OP_TYPES)
     positions, taken = _positions(graph), taken_names(graph)
@@ -72,10 +72,10 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def basis(unfolded: Array, settings: Settings) -> Array:
-    """(size, rank): the leading left singular vectors of ``unfolded``, (size, n), orthonormal.
+    """Returns the leading left singular vectors of ``unfolded``, (size, n), as an orthonormal (size, rank) matrix.
 
-    As many as ``settings`` keep, rounded up to a multiple of BLOCK, and at most all. They are the eigenvectors of
-    the Gram matrix, which has (size, size) numbers whatever n is.
+    ``settings`` determine the rank, which is rounded up to a multiple of BLOCK and at most full. The
+    vectors are the eigenvectors of the Gram matrix, which is (size, size) for every n.
     """
     energies, vectors = np.linalg.eigh(unfolded @ unfolded.T)
     energies, vectors = np.maximum(energies[::-1], 0), vectors[:, ::-1]
@@ -102,7 +102,7 @@ def _plan(
 
 
 class _Maker:
-    """Makes the nodes that replace ``node``: the last has its name and outputs, others names that follow from it."""
+    """Makes the nodes that replace ``node``: the last takes its name and outputs, the others have derived names."""
 
     def __init__(self, node: onnx.NodeProto, weight: Weight, taken: set[str]) -> None:
         self._node, self._weight, self._taken = node, weight, taken
@@ -182,7 +182,7 @@ def _conv(
 
 
 def _input_ratio(node: onnx.NodeProto, attributes: dict[str, Any], positions: Mapping[str, int]) -> float:
-    """Positions of a Conv's input for each of its output; by its strides, where sizes are not known."""
+    """Returns the input positions of a Conv per output position; from its strides if sizes are unknown."""
     given, made = positions.get(node.input[0]), positions.get(node.output[0])
     if given and made:
         return given / made
@@ -191,7 +191,7 @@ def _input_ratio(node: onnx.NodeProto, attributes: dict[str, Any], positions: Ma
 
 
 def _positions(model: onnx.ModelProto) -> dict[str, int]:
-    """By tensor, how many positions a channel has, where all dimensions behind the second are known."""
+    """Returns, by tensor, the number of positions of a channel, if all dimensions after the second are known."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     found = {}
     for item in (*graph.input, *graph.value_info, *graph.output):
@@ -206,7 +206,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def _with(model: onnx.ModelProto, plans: Mapping[str, Factorization]) -> onnx.ModelProto:
-    """Nodes that shared a weight share its factors."""
+    """Replaces the nodes in ``model`` by their plans; nodes that shared a weight share its factors."""
     known: dict[bytes, str] = {}
     for plan in plans.values():
         for node, tensor in zip(plan.nodes, plan.weights, strict=True):

@@ -1,8 +1,8 @@
-"""``type: PruneChannels``: whole channels of convolutions and features of products go, and all that depends on them.
+"""``type: PruneChannels``: removes channels of convolutions and features of linear layers, with their dependents.
 
-What depends on what is found by torch-pruning (Fang et al. 2023, "DepGraph"). A channel's importance: its weights' L1
-or L2 norm (Li et al. 2017), the change of the loss without it to the first order (Taylor; Molchanov et al. 2019), the
-entropy of what it gives (Luo and Wu 2017), or how little it says that no other channel says (Correlation).
+torch-pruning finds the dependencies (Fang et al. 2023, "DepGraph"). The importance of a channel is the L1 or L2 norm
+of its weights (Li et al. 2017), the first-order change of the loss without it (Taylor; Molchanov et al. 2019), the
+entropy of its output (Luo and Wu 2017), or how little other channels correlate with it (Correlation).
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from edgemodel.setting_kinds import Choice, Settings, Texts, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when nothing can be pruned, or training in between fails."""
+    """Raises Stalled(StepFailed) if nothing can be pruned, or training between rounds fails."""
     from edge_compressor.training import channel_pruning
 
     return channel_pruning.prune(model, settings, context)

@@ -1,6 +1,6 @@
-"""``type: PruneLayers``: whole layers, or blocks between a shortcut and its addition, that change little go.
+"""``type: PruneLayers``: removes layers, or blocks between a shortcut and its addition, that change their input little.
 
-How much one changes is 1 less the cosine similarity of what goes in and what comes out, on the training set (block
+The influence of a block is 1 minus the cosine similarity of its input and output on the training set (block
 influence; Men et al. 2024, "ShortGPT", https://arxiv.org/abs/2403.03853).
 """
 
@@ -12,7 +12,7 @@ from edgemodel.setting_kinds import Settings, Texts, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when there are not so many layers that could go."""
+    """Raises Stalled(StepFailed) if the model has fewer removable layers than ``layers``."""
     from edge_compressor.training import layer_pruning
 
     return layer_pruning.prune(model, settings, context)

@@ -1,15 +1,16 @@
-"""``type: PruneWeights``: the weights of smallest magnitude become zero, at once or while the model is trained.
+"""``type: PruneWeights``: sets the weights of smallest magnitude to zero, at once or during training.
 
-It buys bytes to transfer, not time: the zeros stand in the file, where zstd makes them small, and are multiplied
-like any other number. Magnitude is the measure of Han et al. 2015, "Learning both weights and connections for
-efficient neural networks"; that a large sparse net beats a small dense one of the same size, Zhu and Gupta 2017,
-"To prune, or not to prune", whose schedule it has with ``epochs``: the share of zeros rises while the model is
-trained, ``s(t) = s_f + (s_i - s_f) (1 - t/T)^3``, where T is RISING of the training; the rest of it recovers.
+The step reduces the transfer size, not the latency: the file contains the zeros, which zstd compresses, and the
+runtime multiplies them like other numbers. Han et al. 2015, "Learning both weights and connections for efficient
+neural networks", use magnitude as the measure. Zhu and Gupta 2017, "To prune, or not to prune", show that a large
+sparse network beats a small dense one of the same size; with ``epochs`` the step follows their schedule: the share of
+zeros rises during training, ``s(t) = s_f + (s_i - s_f) (1 - t/T)^3``, where T is RISING of the training, and the rest
+of the training recovers accuracy.
 
-Without epochs nothing is trained, which an ONNX file does not allow: so less can go. Of a Fashion-MNIST classifier,
-30 % costs 0.3 points of accuracy and makes the transfer 1.3 times smaller, 50 % costs 1.9.
+Without epochs nothing is trained, since an ONNX file does not allow it, so fewer weights can be removed. For a
+Fashion-MNIST classifier, 30 % costs 0.3 points of accuracy and makes the transfer 1.3 times smaller; 50 % costs 1.9.
 
-It comes before quantization, which keeps zeros zero, as does every later step that trains.
+The step belongs before quantization, which keeps zeros, as do all later training steps.
 """
 
 from dataclasses import replace
@@ -30,7 +31,7 @@ DEFAULT_OP_TYPES: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when nothing is left to prune, or the model is as sparse already."""
+    """Raises Stalled(StepFailed) if there is nothing to prune, or the model is already as sparse."""
     graph = load_float(model, context)
     weights = find_weights(graph, settings, context, default=DEFAULT_OP_TYPES, can="pruned")
     sizes = [np.abs(weight.values.astype(np.float32)) for weight in weights]
@@ -51,7 +52,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when nothing is left to prune, or training fails."""
+    """Raises Stalled(StepFailed) if there is nothing to prune, or training fails."""
     from edge_compressor.training import weight_pruning
 
     return weight_pruning.prune(model, settings, context)

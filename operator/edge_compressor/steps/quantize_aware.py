@@ -1,8 +1,8 @@
-"""``type: QuantizeAware``: training with the rounding of int8 in the model, then int8 as QuantizeStatic makes it.
+"""``type: QuantizeAware``: trains the model with simulated int8 rounding, then quantizes it like QuantizeStatic.
 
-Weights are rounded to the grid that they will lie on, for each output channel, and inputs of layers to 256 steps of
-their range; gradients pass as if nothing was rounded (Jacob et al. 2018, https://arxiv.org/abs/1712.05877). Worth it
-where QuantizeStatic alone loses too much. The result is ONNX: nothing is trained after it.
+Training rounds weights to their later grid, per output channel, and inputs of layers to 256 steps of their range;
+gradients ignore the rounding (Jacob et al. 2018, https://arxiv.org/abs/1712.05877). Use it where QuantizeStatic alone
+loses too much accuracy. The result is ONNX, which no later step can train.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from edgemodel.setting_kinds import Settings, Whole
 
 
 def apply_program(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when nothing can be quantized, or training fails."""
+    """Raises Stalled(StepFailed) if nothing can be quantized, or training fails."""
     from edge_compressor.training import fake_quantization
 
     return _as_int8(fake_quantization.train(model, settings, context), settings, context)

@@ -1,8 +1,8 @@
-"""``type: QuantizeDynamic``: int8 weights now, activations to uint8 at each run, by their own range.
+"""``type: QuantizeDynamic``: quantizes weights to int8 in advance, and activations to uint8 at run time by their range.
 
-Needs no data. For models of large matrix products (transformers, recurrent nets): MiniLM becomes 4x
-smaller and twice as fast. Convolutions are left alone unless named: quantizing their input at each run
-costs more than it saves (0.2 to 0.5 of the speed).
+The step needs no data. It suits models with large matrix products (transformers, recurrent networks): MiniLM becomes
+4 times smaller and twice as fast. It leaves convolutions in float unless ``opTypes`` names them, because quantizing
+their input in each run costs more than it saves (0.2 to 0.5 of the speed).
 """
 
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ OP_TYPES: Final = (*DEFAULT_OP_TYPES, "Conv", "Transpose")
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when ``opTypes`` or ``excludeNodes`` name nothing, or nothing is quantized."""
+    """Raises Stalled(StepFailed) if ``opTypes`` or ``excludeNodes`` match nothing, or nothing is quantized."""
     named = normalization.load(model, weights_as_initializers=True)
     check_selection(named, settings, context, can=OP_TYPES)
     types = set(settings["opTypes"] or DEFAULT_OP_TYPES)
@@ -56,7 +56,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def _excluded(nodes: Iterable[onnx.NodeProto], types: set[str], names: set[str]) -> set[str]:
-    """Names to exclude. onnxruntime makes ``<name>_MatMul`` of a Gemm before it looks at types and names."""
+    """Returns the names to exclude. onnxruntime renames a Gemm to ``<name>_MatMul`` before it selects nodes."""
     excluded = set(names)
     for node in nodes:
         if node.op_type == "Gemm" and (node.name in names or "Gemm" not in types):

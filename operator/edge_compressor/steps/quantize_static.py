@@ -1,8 +1,8 @@
-"""``type: QuantizeStatic``: weights and activations to int8, by ranges seen on the calibration set.
+"""``type: QuantizeStatic``: quantizes weights and activations to int8, with ranges from the calibration set.
 
-QDQ form, uint8 activations, int8 weights, 7 bits of them by default (``reduceRange``): without it, x86
-processors that lack VNNI add up to more than 16 bits hold, and answer otherwise than the one it was
-evaluated on. The fastest form for convolutions.
+The result is in QDQ form with uint8 activations and int8 weights, which use 7 bits by default (``reduceRange``):
+with 8 bits, x86 processors without VNNI overflow 16-bit sums, and their outputs differ from those of the processor of
+the evaluation. This is the fastest form for convolutions.
 """
 
 import contextlib
@@ -34,13 +34,13 @@ from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""The operators that time is spent on, and that have weights."""
+"""The operators with weights, which take most of the time."""
 PASSING: Final = (
     "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Mul", "Pad", "Relu",
     "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
 )  # fmt: skip
-"""The operators that lie between. Left in float, each would turn its inputs back to float and its output to int8
-again: residual nets with float additions run at 0.6 of the speed of those where they are quantized too."""
+"""The operators between those with weights. In float, each would convert its inputs to float and its output back to
+int8: residual networks with float additions run at 0.6 of the speed of those with quantized additions."""
 DEFAULT_OP_TYPES: Final = (*COMPUTING, *PASSING)
 OP_TYPES: Final = (
     *DEFAULT_OP_TYPES, "ArgMax", "BatchNormalization", "Gather", "InstanceNormalization", "LayerNormalization",
@@ -48,10 +48,10 @@ OP_TYPES: Final = (
 )  # fmt: skip
 
 PER_CHANNEL_OPSET: Final = 13
-"""The first version of ONNX in which a scale can have an axis."""
+"""The first operator set version in which a scale can have an axis."""
 
 MIN_SAMPLES: Final = 8
-"""Ranges that one or two inputs happen to have cut off what others have."""
+"""The minimum number of samples: ranges from one or two inputs clip values that occur in others."""
 
 METHODS: Final = {
     "MinMax": CalibrationMethod.MinMax,
@@ -61,7 +61,7 @@ METHODS: Final = {
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) when the settings do not fit the model, or nothing is quantized."""
+    """Raises Stalled(StepFailed) if the settings do not fit the model, or nothing is quantized."""
     assert context.calibration is not None
     if context.calibration.size < MIN_SAMPLES:
         message = f"{context.calibration.what}: {context.calibration.size} of at least {MIN_SAMPLES} samples"
@@ -96,7 +96,7 @@ def _quantizers(model: Path) -> int:
 
 
 def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str], set[str]]:
-    """The graph as onnxruntime would fuse it, with shapes; operator types to quantize in it, names to exclude."""
+    """Returns the graph as onnxruntime would fuse it, with shapes; the operator types to quantize; names to exclude."""
     named = normalization.load(model, weights_as_initializers=True)
     if settings["perChannel"] and any(
         not item.domain and item.version < PER_CHANNEL_OPSET for item in named.opset_import
@@ -124,7 +124,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
 def _selection(
     before: list[onnx.NodeProto], after: list[onnx.NodeProto], settings: Settings
 ) -> tuple[set[str], set[str]]:
-    """Returns what the settings, which are about ``before``, mean for ``after``: (operator types, excluded names).
+    """Translates the settings, which refer to ``before``, to ``after``: returns (operator types, excluded names).
 
     MatMul and Add become a Gemm: it is quantized with MatMul, and so are no other Gemms.
     """
@@ -140,7 +140,7 @@ def _selection(
 
 
 def _flatten_biases(graph: onnx.GraphProto) -> None:
-    """Fusing MatMul and Add leaves biases of shape (1, n), which onnxruntime 1.32 cannot quantize by channel."""
+    """Flattens biases of shape (1, n) from fused MatMul and Add; onnxruntime 1.32 cannot quantize them by channel."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         bias = stored.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) > 2 else None
@@ -153,10 +153,10 @@ def _flatten_biases(graph: onnx.GraphProto) -> None:
 
 
 def _same_nodes(before: Iterable[onnx.NodeProto], after: list[onnx.NodeProto], names: list[str]) -> set[str]:
-    """The nodes of ``after`` that do what the nodes ``names`` of ``before`` did.
+    """Returns the nodes of ``after`` that replace the nodes ``names`` of ``before``.
 
-    Fusing drops names: Conv + BatchNormalization becomes one node with the output of the second. So a
-    name that is gone is followed along its outputs to the first tensor that is still made.
+    Fusing drops names: Conv + BatchNormalization becomes one node with the output of the second. The
+    function follows the outputs of a vanished node to the first tensor that still exists.
     """
     kept = {node.name for node in after}
     makers = {output: node.name for node in after for output in node.output}
@@ -178,7 +178,7 @@ def _same_nodes(before: Iterable[onnx.NodeProto], after: list[onnx.NodeProto], n
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Feeds of evenly spread samples, one ``set_range`` at a time."""
+    """The reader feeds evenly spread samples, one ``set_range`` at a time."""
 
     def __init__(self, dataset: Dataset, samples: int, progress: Progress) -> None:
         self._dataset, self._progress = dataset, progress

@@ -1,7 +1,7 @@
-"""The weights of a graph, by the nodes that read them: what pruning, clustering and factorising work on.
+"""The weights of a graph and the nodes that read them, for pruning, clustering and factorising.
 
-A weight is a constant float tensor of two or more dimensions. It is changed only if all its readers are selected:
-one that is shared with a node that stays as it is stays too, and so does one that a subgraph (If, Loop, Scan) reads.
+A weight is a constant float tensor of two or more dimensions. A step changes it only if all its readers are selected:
+a weight that an unselected node or a subgraph (If, Loop, Scan) also reads stays unchanged.
 """
 
 from collections.abc import Iterable
@@ -21,36 +21,36 @@ from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Settings
 
 POSITIONS: Final = {"Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "Gemm": (1,), "MatMul": (0, 1)}
-"""The positions of weights among the inputs of an operator."""
+"""Operator type -> the positions of weights among its inputs."""
 
 FLOATS: Final = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
 
 FIRST_IR_WITH_CONSTANTS: Final = 4
-"""Before it, a stored tensor had to be declared an input as well, which a caller may set."""
+"""The first IR version in which a stored tensor need not also be declared as an input."""
 
 
 @dataclass(frozen=True)
 class Weight:
-    """``readers`` are all that read it; at least one."""
+    """A weight and all nodes that read it, at least one."""
 
     tensor: onnx.TensorProto
-    """The tensor in the graph itself: to change it is to change the model."""
+    """The tensor in the graph; changing it changes the model."""
     readers: tuple[onnx.NodeProto, ...]
 
     @property
     def values(self) -> Array:
-        """Not to be written to."""
+        """The values of the weight, read-only."""
         return np.asarray(onnx.numpy_helper.to_array(self.tensor))
 
     def replace(self, values: Array) -> None:
-        """``values`` has the shape and type of the weight."""
+        """Writes ``values``, which have the shape and type of the weight."""
         self.tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values), self.tensor.name))
 
 
 def load_float(path: Path, context: StepContext) -> onnx.ModelProto:
-    """The model with named nodes and all weights as initializers that no caller sets.
+    """Returns the model with named nodes, and with all weights as initializers that no caller can set.
 
-    Raises Stalled(StepFailed) for a model that is quantized: what its int8 weights were made of is gone.
+    Raises Stalled(StepFailed) for a quantized model, whose float weights no longer exist.
     """
     model = normalization.load(path)
     if node := next((node for node in model.graph.node if _is_quantized(node.op_type)), None):
@@ -60,7 +60,7 @@ def load_float(path: Path, context: StepContext) -> onnx.ModelProto:
 
 
 def constants_declared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Stored tensors are no inputs besides: nobody who serves the model would set them."""
+    """Removes stored tensors from the inputs: no server sets them."""
     stored = {tensor.name for tensor in model.graph.initializer}
     for given in [given for given in model.graph.input if given.name in stored]:
         model.graph.input.remove(given)
@@ -77,10 +77,10 @@ def find_weights(
     can: str,
     types: Iterable[str] = POSITIONS,
 ) -> list[Weight]:
-    """The weights of the nodes that ``opTypes`` (``default``) and ``excludeNodes`` leave, in the graph's order.
+    """Returns the weights of the nodes that ``opTypes`` (or ``default``) and ``excludeNodes`` select, in graph order.
 
-    ``can`` is what the step does with them, e.g. ``pruned``, and ``types`` are the operators it can do so with.
-    Raises Stalled(StepFailed) when the settings name nothing, no weight is left, or one is not finite.
+    ``can`` names the operation for messages, e.g. ``pruned``; ``types`` are the operators that support it.
+    Raises Stalled(StepFailed) if a setting matches nothing, no weight is left, or a weight is not finite.
     """
     check_selection(model, settings, context, can=types, verb=can)
     wanted = set(settings["opTypes"] or default)
@@ -116,7 +116,7 @@ def check_finite(tensor: onnx.TensorProto, context: StepContext) -> None:
 
 
 def taken_names(model: onnx.ModelProto) -> set[str]:
-    """Names of nodes and tensors, which new ones must not have."""
+    """Returns the names of all nodes and tensors, which new ones must not use."""
     names = {item.name for item in (*model.graph.input, *model.graph.initializer)}
     for node in nodes(model.graph):
         names |= {node.name, *node.input, *node.output}
@@ -124,7 +124,7 @@ def taken_names(model: onnx.ModelProto) -> set[str]:
 
 
 def fresh(name: str, taken: set[str]) -> str:
-    """``name``, longer if it is taken; it is taken from now on."""
+    """Returns ``name``, extended if it is taken, and marks it as taken."""
     while name in taken:
         name += "_"
     taken.add(name)

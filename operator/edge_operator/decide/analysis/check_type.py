@@ -1,7 +1,7 @@
-"""The type of a check: one value with all that the manifest, Prometheus and the judge need to know of it.
+"""The type of a check: one value with all that the manifest, Prometheus and the judgement need.
 
-``crds/generated.py`` makes the schema from ``settings`` and ``constraints``; the operator parses by ``settings``, asks
-Prometheus for ``series``, and judges by ``judge``. Nothing else knows which types there are.
+``crds/generated.py`` makes the schema from ``settings`` and ``constraints``. The operator parses with ``settings``,
+queries Prometheus for ``series``, and judges with ``judge``. No other code knows the individual types.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ RuleT = TypeVar("RuleT")
 
 
 class Constraint(NamedTuple):
-    """A CEL rule over the settings of one check, and what a manifest that breaks it is told."""
+    """A CEL rule for the settings of one check, and the message for a manifest that breaks it."""
 
     rule: str
     message: str
@@ -28,31 +28,31 @@ class Constraint(NamedTuple):
 class CheckType(Generic[RuleT]):
     type: str
     doc: str
-    """The sentences that ``kubectl explain`` has for ``type``."""
+    """The description of the type for ``kubectl explain``."""
     settings: Mapping[str, Setting]
     parse: Callable[[Settings], RuleT]
-    """Returns the rule that resolved settings mean. The schema has let them through."""
+    """Returns the rule for resolved settings, which the schema has accepted."""
     judge: Callable[[str, RuleT, Evidence], Judged]
     """Returns the verdict of the check of this name."""
     fails_with: Reason
-    """Why a candidate is rolled back, as conditions and events say it."""
+    """The reason of a rollback, for conditions and events."""
     series: tuple[Series, ...] = ()
-    """The series that Prometheus is asked for; ``judge`` finds their samples in its evidence."""
+    """The series that the operator queries; ``judge`` finds their samples in its evidence."""
     query: Callable[[RuleT], str] | None = None
-    """Returns a query of the user's own; ``judge`` finds its number in ``evidence.answers``, by the check's name."""
+    """Returns the user's query; ``judge`` finds its number in ``evidence.answers``, by the check's name."""
     per_variant: bool = True
-    """True: each variant is judged by itself. False: all nodes are judged together."""
+    """True: each variant is judged separately. False: all nodes are judged together."""
     statistical: bool = False
-    """True: chance alone can make it fail, so it gets its share of ``ALPHA``."""
+    """True: the check can fail by chance, so it gets a share of ``ALPHA``."""
     latency_edge: Callable[[RuleT], float | None] | None = None
-    """Returns a duration in seconds that the servers' histogram must tell exactly; None where there is none."""
+    """Returns a duration in seconds that must be a bucket edge of the servers' histogram; None: no such duration."""
     settings_doc: str = ""
-    """The sentences that ``kubectl explain`` has for the settings together."""
+    """The description of the settings object for ``kubectl explain``."""
     constraints: tuple[Constraint, ...] = ()
     required: tuple[str, ...] = ()
-    """Settings without which there is no check."""
+    """The required settings."""
     needs: str = ""
-    """The words for what a check lacks whose settings are left out; empty where none is required."""
+    """The required settings in words, for the message if they are absent; empty if none is required."""
 
     @property
     def key(self) -> str:
@@ -62,7 +62,7 @@ class CheckType(Generic[RuleT]):
 
 @dataclass(frozen=True)
 class PlannedCheck:
-    """A check of a manifest, understood: ``settings`` has every key, ``rule`` is what they mean."""
+    """A parsed check of a manifest: ``settings`` has every key, and ``rule`` is parsed from them."""
 
     name: str
     type: CheckType[Any]
@@ -70,7 +70,7 @@ class PlannedCheck:
     rule: Any
 
     def judge(self, evidence: Evidence) -> Judged:
-        """Returns the verdict; a check that fails does so with the reason of its type."""
+        """Returns the verdict; a failed check has the reason of its type."""
         judged = self.type.judge(self.name, self.rule, evidence)
         return replace(judged, reason=self.type.fails_with.word) if judged.verdict is Verdict.FAIL else judged
 
@@ -80,5 +80,5 @@ class PlannedCheck:
 
     @property
     def latency_edge(self) -> float | None:
-        """A duration in seconds that the servers' histogram must tell exactly."""
+        """A duration in seconds that must be a bucket edge of the servers' histogram; None: no such duration."""
         return None if self.type.latency_edge is None else self.type.latency_edge(self.rule)

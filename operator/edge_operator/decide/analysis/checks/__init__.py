@@ -1,6 +1,6 @@
-"""The checks of ``spec.analysis``: one file for each type of the manifest, and the list of them.
+"""The checks of ``spec.analysis``, one file per type, and their list.
 
-A new type is a file with a ``CHECK`` and a line in ``CHECKS``.
+A new type needs a file with a ``CHECK`` and a line in ``CHECKS``.
 """
 
 from typing import Any, Final
@@ -18,9 +18,9 @@ CHECKS: Final[dict[str, CheckType[Any]]] = {
 
 
 def plan_checks(analysis: Analysis) -> tuple[PlannedCheck, ...]:
-    """Returns the checks of ``analysis``, understood.
+    """Returns the parsed checks of ``analysis``.
 
-    Raises ValueError for what only another version's schema can have let through: an unknown type or setting.
+    Raises ValueError for an unknown type or setting, which only the schema of another version can have accepted.
     """
     planned = []
     for check in analysis.checks:
@@ -42,6 +42,6 @@ def checks_hash(analysis: Analysis) -> str:
 
 
 def latency_edge(analysis: Analysis) -> float | None:
-    """Returns, in seconds, the first duration that a check wants the servers' histogram to tell exactly."""
+    """Returns the first duration, in seconds, that a check requires as a bucket edge of the servers' histogram."""
     edges = (check.latency_edge for check in plan_checks(analysis))
     return next((edge for edge in edges if edge is not None), None)

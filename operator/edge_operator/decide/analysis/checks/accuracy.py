@@ -1,11 +1,12 @@
-"""Accuracy: is the candidate wrong more often than stable, by the labels that applications send back?
+"""The check Accuracy compares the accuracy of candidate and stable, on labels that applications send back.
 
-Compared are independent samples, with Newcombe's interval: the candidate's since the wave began, and stable's on the
-same nodes before, or, where those have too few labels, stable's on all nodes of the variant, before and since.
+It compares independent samples with Newcombe's interval: the candidate's since the wave began, and stable's on the
+same nodes before it. If those nodes have too few labels, it uses stable's labels on all nodes of the variant, before
+and since.
 
-It is looked at again and again, so the level is shared out among the looks: the j-th doubling of the labels gets
-``6 / (pi^2 j^2)`` of it, which sums up to one. Looks within one doubling share most of their labels; a simulation in a
-test verifies that what they add stays below the level.
+The check is evaluated repeatedly, so the significance level is divided among the looks: the j-th doubling of the
+labels gets ``6 / (pi^2 j^2)`` of it, and these shares sum to one. Looks within one doubling share most of their labels;
+a simulation in a test verifies that they keep the total below the level.
 """
 
 from dataclasses import dataclass
@@ -24,13 +25,13 @@ from edgemodel.verdict import Verdict
 
 FEEDBACK = Counter(metrics.FEEDBACK_TOTAL, "correct", metrics.FEEDBACK_RESULTS)
 MIN_LABELS = 30
-"""On each side; nothing is judged on fewer."""
+"""The minimum number of labels on each side; with fewer the check is Inconclusive."""
 
 
 @dataclass(frozen=True)
 class AccuracyRule:
     max_drop: float = 0.02
-    """A share: 0.02 is two percentage points."""
+    """The allowed drop as a share: 0.02 is two percentage points."""
 
 
 def parse(settings: Settings) -> AccuracyRule:
@@ -86,7 +87,7 @@ def judge(name: str, rule: AccuracyRule, evidence: Evidence) -> Judged:
 def _stable(evidence: Evidence) -> Counts:
     """Returns stable's samples on the nodes on trial themselves where these have enough labels, otherwise on all nodes.
 
-    Some cameras see harder pictures than others.
+    The same nodes are preferred because some cameras see harder pictures than others.
     """
     on_trial = {counts.node for counts in evidence.trial if FEEDBACK.total(counts)}
     own = merge([counts for counts in evidence.baseline if counts.node in on_trial])

@@ -1,8 +1,8 @@
-"""ErrorRate: do more requests fail than on the same nodes before?
+"""The check ErrorRate compares the share of failed requests with the same nodes before their switch.
 
-A request fails when the server answers with an error of its own. One that does not fit the model (another input name,
-datatype or shape; values that it refuses) may be a client's mistake as well as a candidate that changed its inputs:
-it counts apart, and it takes REFUSED_INCREASE.
+A request fails if the server answers with an error of its own. A request that does not match the model (another input
+name, datatype or shape, or rejected values) may be a client's mistake as well as a candidate with changed inputs, so
+the check counts it separately, with the limit REFUSED_INCREASE.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ REFUSED_INCREASE = 0.2
 @dataclass(frozen=True)
 class ErrorRateRule:
     max_increase: float = 0.01
-    """A share: 0.01 is one percentage point."""
+    """The allowed increase as a share: 0.01 is one percentage point."""
 
 
 def parse(settings: Settings) -> ErrorRateRule:

@@ -1,7 +1,7 @@
-"""GoldenAgreement: does the candidate answer on every node as it did where it was made?
+"""The check GoldenAgreement compares the golden set's outputs on every node with those of the compression Job.
 
-A server that agrees on less than its artifact demands never gets ready, and is rolled back for that. This check may
-demand more, and says in status what the nodes have answered.
+A server that agrees on less than its artifact requires never becomes ready and is rolled back for that. This check can
+require more, and its status shows the agreement of the nodes.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from edgemodel.verdict import Verdict
 @dataclass(frozen=True)
 class GoldenAgreementRule:
     min_percent: float | None = None
-    """None: what the artifact itself demands."""
+    """The minimum share in percent; None: the share that the artifact requires."""
 
 
 def parse(settings: Settings) -> GoldenAgreementRule:
@@ -28,7 +28,7 @@ def parse(settings: Settings) -> GoldenAgreementRule:
 
 
 def judge(name: str, rule: GoldenAgreementRule, evidence: Evidence) -> Judged:
-    """Judges by the node that agrees least."""
+    """Returns the verdict for the node with the lowest agreement."""
     if not evidence.quorum:
         return evidence.undecided(name, reporting(evidence), reasons.METRICS_UNAVAILABLE, waits=True)
     golden = golden_counts(evidence.present)

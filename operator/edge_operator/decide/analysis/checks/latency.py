@@ -1,11 +1,12 @@
-"""Latency: do requests take longer than they may?
+"""The check Latency compares the share of slow requests with the same nodes before their switch.
 
-There are two ways to say how long that is. *Objective*: a request is bad that takes longer than the user's objective.
-*Slowdown*: each node is compared with itself, at the bucket edge that one in ten of its requests exceeded before.
+It defines slow in one of two ways. *Objective*: a request is bad if it takes longer than the user's objective.
+*Slowdown*: the check compares each node with itself, at the bucket edge that one in ten of its requests exceeded
+before.
 
-Where at least MIN_NODES nodes on each side have MIN_REQUESTS requests in both windows, a slowdown is also looked for
-between the nodes: by how much each became slower in the median, those on trial against those on stable, with an exact
-permutation test. A slowdown of all of them alike cancels out there.
+If at least MIN_NODES nodes on each side have MIN_REQUESTS requests in both windows, the check also looks for a slowdown
+between the nodes: an exact permutation test compares how much the median latency rose on nodes on trial with the rise
+on stable nodes. A slowdown of all nodes alike cancels out.
 """
 
 from collections.abc import Mapping
@@ -30,24 +31,24 @@ from edgemodel.setting_kinds import Amount, Milliseconds, Settings
 from edgemodel.verdict import Verdict
 
 DURATIONS = Histogram(metrics.DURATION_SECONDS)
-"""The durations of the requests that were answered well."""
+"""The durations of successful requests."""
 MAX_A_MINUTE = 12.0
-"""Requests of one node within a minute that count: while another program, heat or a backup slows a board down for a
-minute, all its requests are slow together."""
+"""The maximum number of requests per node and minute that count: another program, heat or a backup can slow a board
+down for a minute, and then all its requests are slow together."""
 MIN_NODES = 3
 MIN_REQUESTS = 100
 SHIFT_ALPHA = 0.05
-"""The least that three nodes against three can reach. It is the level of one look at a candidate that is slower by just
-what is allowed; against one that is not slower at all, no look comes near it."""
+"""The smallest p-value that three nodes against three can reach. It is the level of one look at a candidate that is
+slower by exactly the allowance; a candidate that is not slower stays far from it at every look."""
 
 
 @dataclass(frozen=True)
 class LatencyRule:
     objective_seconds: float | None = None
     max_increase: float = 0.01
-    """How much the share of requests beyond the objective may grow."""
+    """The allowed increase of the share of requests above the objective."""
     max_slowdown: float | None = 1.0
-    """1.0 is twice as slow as the node was before; None: not judged."""
+    """The allowed slowdown: 1.0 is twice as slow as before the switch; None: the slowdown is not judged."""
 
 
 def parse(settings: Settings) -> LatencyRule:
@@ -101,7 +102,7 @@ def _slowdown(max_slowdown: float) -> Measure:
 
 
 def _slower(counts: Counts, edge: float | None) -> int:
-    """Returns how many took longer than ``edge`` seconds; than the next edge above where the server has no such one."""
+    """Returns how many requests took longer than ``edge`` seconds, or than the next higher edge that the server has."""
     if edge is None:
         return 0
     durations = DURATIONS.of(counts)
@@ -117,7 +118,7 @@ def _timed(counts: Counts) -> int:
 
 
 def _shifted(judged: Judged, max_slowdown: float, evidence: Evidence) -> Judged | None:
-    """Returns Fail by the permutation test, or None: it never passes anything, and decides nothing on few nodes."""
+    """Returns Fail by the permutation test, else None: the test never passes a check, nor decides on few nodes."""
     before = {counts.node: counts for counts in evidence.baseline}
     trial, control = _shifts(evidence.trial, before), _shifts(evidence.control, before)
     if len(trial) < MIN_NODES or len(control) < MIN_NODES:
@@ -144,7 +145,7 @@ def _shifted(judged: Judged, max_slowdown: float, evidence: Evidence) -> Judged 
 
 
 def _shifts(counts: tuple[Counts, ...], before: Mapping[str, Counts]) -> list[float]:
-    """Returns, for each node with enough requests in both windows, the logarithm of how many times its median grew."""
+    """Returns the logarithm of the growth of the median, for each node with enough requests in both windows."""
     found = []
     for after in counts:
         base = before.get(after.node)

@@ -1,4 +1,4 @@
-"""PromQL: one number of the user's own, within bounds. No result and NaN decide nothing."""
+"""The check PromQL compares one number of a user's query with bounds. An empty result or NaN is Inconclusive."""
 
 from dataclasses import dataclass
 
