@@ -1,4 +1,4 @@
-{{/* A name that starts with the release's; at most 63 characters with any suffix that the chart has. */}}
+{{/* A name that starts with the release's name; at most 63 characters including any suffix of the chart. */}}
 {{- define "edgemodel.name" -}}
 {{ .Release.Name | trunc 48 | trimSuffix "-" }}
 {{- end }}
@@ -16,7 +16,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* repository@digest, or repository:tag; our own images default to the chart's appVersion. */}}
+{{/* repository@digest, or repository:tag; the project's own images default to the chart's appVersion. */}}
 {{- define "edgemodel.image" -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
@@ -37,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end }}
 
-{{/* The Deployment that the operator may restart; empty where there is none, or where a new pod has an empty volume. */}}
+{{/* The Deployment that the operator may restart; empty without one, or if a new pod would have an empty volume. */}}
 {{- define "edgemodel.registryDeployment" -}}
 {{- if and (not .Values.registry.external.host) (ne .Values.registry.storage.type "EmptyDir") -}}
 {{ include "edgemodel.name" . }}-registry
@@ -60,7 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ .Values.prometheus.url | default (printf "http://%s:9090" (include "edgemodel.host" (dict "root" . "service" "prometheus"))) }}
 {{- end }}
 
-{{/* What the Pod Security Standard "restricted" asks of a pod; fsGroup makes volumes writable for the user. */}}
+{{/* The security context that the Pod Security Standard "restricted" requires; fsGroup makes volumes writable. */}}
 {{- define "edgemodel.podSecurity" -}}
 securityContext:
   runAsNonRoot: true
@@ -78,7 +78,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* The values that each of the three pods takes. */}}
+{{/* The scheduling values of the three pods. */}}
 {{- define "edgemodel.scheduling" -}}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:

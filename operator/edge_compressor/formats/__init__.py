@@ -1,4 +1,4 @@
-"""Formats in which models come: one file each, which is found by its ``FORMAT``."""
+"""The source formats, one file per format; the package finds each by its ``FORMAT``."""
 
 import importlib
 import pkgutil
@@ -20,7 +20,7 @@ def _found() -> dict[str, SourceFormat]:
 
 
 FORMATS: Final[Mapping[str, SourceFormat]] = _found()
-"""By name; ONNX, the default, first."""
+"""Name -> format; ONNX, the default, comes first."""
 
 
 def source_format(name: str, what: str) -> SourceFormat:

@@ -1,4 +1,4 @@
-"""ExportedPrograms: ``.pt2`` files of ``torch.export``, which steps that train take as they are."""
+"""ExportedPrograms: ``.pt2`` files of ``torch.export``, which training steps take as they are."""
 
 from pathlib import Path
 

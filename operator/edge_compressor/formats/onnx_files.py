@@ -1,4 +1,4 @@
-"""ONNX: one file, or a folder with the file and those that hold its weights."""
+"""ONNX: one file, or a folder with the file and its external weight files."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def check(path: Path, *, what: str, reason: str) -> None:
 
 
 def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
-    """A folder becomes one file, with its weights inside: steps and nodes know no other."""
+    """Merges a folder into one file that contains its weights: steps and nodes take nothing else."""
     if not path.is_dir():
         return ArtifactFiles(ONNX, path)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

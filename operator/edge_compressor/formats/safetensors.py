@@ -1,4 +1,4 @@
-"""Safetensors: weights alone, which a converter of the user's makes a model of."""
+"""Safetensors: weights only, which the user's converter turns into a model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The interface of source formats. A new one is a file in this package with a ``FORMAT``; nothing lists it."""
+"""The interface of source formats. A new format needs only a file with a ``FORMAT`` in this package."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from edgemodel.compression_request import ONNX
 
 @dataclass(frozen=True)
 class ArtifactFiles:
-    """A model as steps take it: ``main`` is the file that is loaded."""
+    """A model in the form that steps take; ``main`` is the file to load."""
 
     format: str
     main: Path
@@ -17,12 +17,12 @@ class ArtifactFiles:
 
 class Check(Protocol):
     def __call__(self, path: Path, *, what: str, reason: str) -> None:
-        """Looks at ``path`` and loads nothing of it. Raises Stalled with ``reason``, naming ``what`` it is."""
+        """Checks ``path`` without loading it. Raises Stalled with ``reason``; the message names ``what`` it is."""
 
 
 class ToArtifact(Protocol):
     def __call__(self, path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
-        """Returns the model at ``path``, which is checked, as steps take it; ``to`` is an empty folder for it.
+        """Converts the checked model at ``path`` into the form that steps take, in the empty folder ``to``.
 
         Raises Stalled with ``reason``, naming ``what`` it is.
         """
@@ -33,19 +33,19 @@ class SourceFormat:
     name: str
     """The value of ``spec.source.format``."""
     doc: str
-    """The description, as it reads after the name and a comma."""
+    """The description, which follows the name and a comma."""
     suffix: str
-    """The ending of its files' names, by which the command line knows it; empty: ``--format`` names it."""
+    """The suffix of its files, from which the command line infers the format; empty: ``--format`` is required."""
     media_type: str
-    """The artifact type of a file of it in a registry; empty: none can be pushed."""
+    """The artifact type of its files in a registry; empty: they cannot be pushed."""
     check: Check
     to_artifact: ToArtifact | None = None
-    """None: it is no model yet, and a converter of the user's makes one of it."""
+    """None: the source contains only weights, and the user's converter makes a model from them."""
     becomes: str = ONNX
     """The format of what ``to_artifact`` returns."""
     accepts_file: bool = True
     accepts_folder: bool = False
     trains: bool = False
-    """True: steps that train take it as it is, before it becomes an artifact."""
+    """True: training steps take it as it is, before it becomes an artifact."""
     image: Literal["compressor", "trainer"] = "compressor"
-    """The image whose libraries it needs in a Job."""
+    """The image with the libraries that the format needs in a Job."""
