@@ -1,1 +1,1 @@
-"""Which request runs when: worker threads with a bounded queue, and batches of what waits."""
+"""The order in which requests run: worker threads with a bounded queue, and batches of what waits."""

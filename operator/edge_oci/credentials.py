@@ -1,4 +1,4 @@
-"""Who we are at which registry.
+"""The credentials for each registry.
 
 Two sources: a Docker ``config.json`` (what a Secret of type kubernetes.io/dockerconfigjson holds), and a
 file with a token that somebody renews (a projected service-account token).

@@ -1,4 +1,4 @@
-"""What can go wrong with a registry, as types; each message says what to change.
+"""The failures of a registry, as types; each message says what to change.
 
 ``transient`` tells the two kinds apart: True where a later try may succeed with nothing changed.
 """

@@ -1,4 +1,4 @@
-"""What is to be compressed: one type from the spec to the Job, the pipeline and the command line.
+"""The request for a compression: one type from the spec to the Job, the pipeline and the command line.
 
 A new input is a field here, read from the manifest here, and read again where it is used: a step names the field in
 its ``StepType.reads`` and finds it in its context. Everything between passes the request on as a whole.

@@ -1,4 +1,4 @@
-"""What the operator hands to one compression Job: JSON in the environment variable ``EDGEMODEL_JOB_INPUT``.
+"""The input that the operator hands to one compression Job: JSON in the environment variable ``EDGEMODEL_JOB_INPUT``.
 
 Secrets never travel in it; they are mounted below SECRETS_DIRECTORY, in one folder a use
 (``source``, ``teacher``, those of ``compression_request.DATASETS``, ``push``, ``base``), with the keys of the Secret

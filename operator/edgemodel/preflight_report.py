@@ -1,4 +1,4 @@
-"""What a preflight Job says at its end, in the termination message of its container: what the artifact did on a node.
+"""The report of a preflight Job, in the termination message of its container: what the artifact did on a node.
 
 It measures and judges nothing: limits are the operator's. The kubelet keeps the *last* 4,096 bytes of a longer message,
 so ``encode`` shortens long texts, and never the facts.

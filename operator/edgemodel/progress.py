@@ -1,4 +1,4 @@
-"""How far a compression Job is: what it tells the operator when it begins a step."""
+"""The progress of a compression Job: what it tells the operator when it begins a step."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a compression Job says at its end, in the termination message of its container.
+"""The report of a compression Job, in the termination message of its container.
 
 The kubelet keeps the *last* 4,096 bytes of a longer message, so JSON would lose its head: ``encode``
 shortens the long texts instead, and never the facts.

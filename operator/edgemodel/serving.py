@@ -1,4 +1,4 @@
-"""What the operator tells an inference server, by environment variables; and how a server says why it ended."""
+"""The environment variables of an inference server, which the operator sets; and how a server says why it ended."""
 
 import json
 from typing import Final

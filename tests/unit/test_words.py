@@ -35,6 +35,13 @@ def test_no_public_class_has_two_homes() -> None:
     assert shared.keys() == TWO_HOMES.keys(), shared
 
 
+def test_docstrings_of_modules_name_their_subject() -> None:
+    docstrings = {
+        path: ast.get_docstring(module) or "" for path, module in modules(*PROGRAMS, "crds", "docs", "charts/images")
+    }
+    assert [f"{path}: {text}" for path, text in docstrings.items() if FRAGMENT.match(text.partition("\n")[0])] == []
+
+
 def test_docstrings_of_public_functions_and_classes_are_sentences() -> None:
     fragments = []
     for path, module in modules(*PROGRAMS, "crds", "docs", "charts/images"):

@@ -1,4 +1,4 @@
-"""Which task it is, and what source and artifact are worth at it."""
+"""The choice of the task, and what source and artifact are worth at it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Which weights are the smallest, in one tensor or in all together."""
+"""The smallest weights, in one tensor or in all together."""
 
 from collections.abc import Sequence
 

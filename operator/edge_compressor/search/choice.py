@@ -1,4 +1,4 @@
-"""Which of the candidates that were kept is taken; or none, where the source serves as well."""
+"""The choice among the candidates that were kept: one, or none where the source serves as well."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

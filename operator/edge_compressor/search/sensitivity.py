@@ -1,4 +1,4 @@
-"""Which nodes lose most by being quantized.
+"""The nodes that lose most by being quantized.
 
 Source and candidate share the names of most tensors. In the candidate each such tensor is cut: what reads it is fed the
 source's value, so that what comes out of a node has the error of that node alone, not of those before it. One run of

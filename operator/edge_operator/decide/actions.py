@@ -1,4 +1,4 @@
-"""What a pass may do to the cluster: idempotent acts with deterministic names. ``writes.py`` makes requests of them."""
+"""The acts of a pass on the cluster: idempotent, with deterministic names. ``writes.py`` makes requests of them."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

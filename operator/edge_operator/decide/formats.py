@@ -1,4 +1,4 @@
-"""How times and messages are written in status."""
+"""The form of times and messages in status."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Which objects a pass makes sure of, and which it deletes."""
+"""The objects that a pass makes sure of, and those that it deletes."""
 
 from edge_operator.decide.actions import (
     Action,

@@ -1,4 +1,4 @@
-"""What status remembers because the cluster forgets it: parsed once a pass, written once from these values."""
+"""The facts that status remembers because the cluster forgets them: parsed and written once a pass."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What one pass sees of the world: the input of ``decide``, made of plain values."""
+"""The state of the cluster as one pass sees it: the input of ``decide``, made of plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

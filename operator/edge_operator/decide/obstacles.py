@@ -1,4 +1,4 @@
-"""What keeps a trial from beginning: one chain of checks, which the conditions and ``may_try`` share.
+"""The obstacles that keep a trial from beginning: one chain of checks, which the conditions and ``may_try`` share.
 
 The first obstacle is the one that the conditions tell of.
 """

@@ -1,4 +1,4 @@
-"""Which images the embedded registry need not keep, and when it may free their bytes.
+"""The images that the embedded registry need not keep, and when it may free their bytes.
 
 Mark and sweep: marked is what a revision names, and every image of a model whose compression Job runs, which may have
 pushed what no revision names yet. What stays unmarked for GRACE_SECONDS goes. A checkpoint is an image that no revision

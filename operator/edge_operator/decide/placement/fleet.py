@@ -1,4 +1,4 @@
-"""What each placed node of an EdgeModel should run, by its pins, and what it does run, by its pods."""
+"""The placed nodes of an EdgeModel: what each should run, by its pins, and what it does run, by its pods."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

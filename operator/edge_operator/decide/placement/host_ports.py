@@ -1,4 +1,4 @@
-"""Which of the EdgeModels that want one port of a node has it: the oldest."""
+"""The EdgeModel that has a port of a node, of those that want it: the oldest."""
 
 from edge_operator.decide.observation import HostPortClaim, Observation
 from edge_operator.decide.placement.selection import matches

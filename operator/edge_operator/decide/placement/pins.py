@@ -1,4 +1,4 @@
-"""How one node, and how all of them, get from the pins that they have to those that they should have."""
+"""The moves of one node, and of all, from the pins that they have to those that they should have."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Which nodes an EdgeModel is for, which variant each gets, and in which order they switch."""
+"""The nodes that an EdgeModel is for, the variant that each gets, and the order in which they switch."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many nodes each wave reaches. Waves are cumulative: a wave counts the nodes of those before it."""
+"""The number of nodes that each wave reaches. Waves are cumulative: a wave counts the nodes of those before it."""
 
 from edgemodel.spec import Wave
 

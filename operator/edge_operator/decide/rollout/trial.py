@@ -1,4 +1,4 @@
-"""Where the candidate stands at the beginning of a pass: read off the pins and the pods, with what status remembers."""
+"""The position of the candidate as a pass begins: read off the pins and the pods, with what status remembers."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -1,1 +1,1 @@
-"""What status says of a pass: conditions, and why nothing moves. Pure."""
+"""The status of a pass: conditions, and why nothing moves. Pure."""

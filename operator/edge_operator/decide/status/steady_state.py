@@ -1,4 +1,4 @@
-"""What the conditions say while no candidate is on trial, and why there is no trial."""
+"""The conditions while no candidate is on trial, and why there is no trial."""
 
 from edge_operator.decide.context import PassContext
 from edge_operator.decide.obstacles import first_obstacle
