@@ -15,7 +15,7 @@ from edgemodel.digest import digest_of, digest_of_file
 from .client import Repository
 from .descriptors import OCTETS, Descriptor
 from .errors import BlobTooLarge, DigestMismatch, OciError, RegistryError, RegistryNotFound, Unreachable
-from .transport import Response
+from .transport import Response, continues
 
 CHUNK_BYTES = 16 << 20
 _READ_BYTES = 1 << 20
@@ -163,7 +163,7 @@ class _Pull:
             "GET", f"blobs/{self._blob.digest}", headers=headers, expect=(200, 206), stream=True
         )
         try:
-            if self._have and not _continues(answer, self._have):
+            if self._have and not continues(answer, self._have):
                 self._begin_again()
             for data in answer.stream(_READ_BYTES, decode_content=False):
                 self._take(data)
@@ -188,10 +188,6 @@ class _Pull:
     def _verify(self) -> None:
         if self._digest() != self._blob.digest:
             raise DigestMismatch(f"{self._repository}: blob", self._blob.digest, self._digest())
-
-
-def _continues(answer: Response, have: int) -> bool:
-    return answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
 def _upload(repository: Repository, file: BinaryIO, blob: Descriptor, chunk_bytes: int) -> None:

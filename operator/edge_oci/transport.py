@@ -167,6 +167,11 @@ class Transport:
             raise Unreachable(f"{_what(method, url)}: {error}") from error
 
 
+def continues(answer: Response, have: int) -> bool:
+    """Tells whether ``answer`` brings the rest of a file whose first ``have`` bytes are there; else it is the whole."""
+    return answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
 def _read_whole(answer: Response, method: str, url: str) -> Response:
     try:
         answer.read(cache_content=True)

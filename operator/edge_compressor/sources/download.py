@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 
+from edge_oci.transport import continues
 from edgemodel import reasons
 from edgemodel.errors import Stalled, Transient
 
@@ -116,7 +117,7 @@ class _Download:
         answer = self._ask(have)
         try:
             self._check(answer)
-            if have and not _continues(answer, have):
+            if have and not continues(answer, have):
                 have = self._begin_again()
             etag = answer.headers.get("ETag", "")
             self._validator = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
@@ -203,7 +204,3 @@ class _Download:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
-
-
-def _continues(answer: urllib3.BaseHTTPResponse, have: int) -> bool:
-    return answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
