@@ -58,7 +58,10 @@ def check_edge_model(raw: Mapping[str, Any]) -> None:
                 f"its manifest with the names of schema version {SCHEMA_VERSION} and annotate it {ANNOTATION_SCHEMA}="
                 f"{SCHEMA_VERSION}"
             )
-        found += [old for old, new in RENAMED_FIELDS.items() if _is_managed(managed, old) and not _has(raw, new)]
+        # A new name that nobody manages is a default, which the API server fills in for a dropped field, too.
+        found += [
+            old for old, new in RENAMED_FIELDS.items() if _is_managed(managed, old) and not _is_managed(managed, new)
+        ]
     if found:
         names = ", ".join(f"{old} -> {RENAMED_FIELDS[old]}" for old in dict.fromkeys(found))
         raise SchemaOutdated(f"it has fields of schema version 1, of which the names have changed: {names}")

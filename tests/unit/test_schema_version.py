@@ -61,6 +61,7 @@ def test_a_field_of_version_1_is_named_with_its_new_name_wherever_it_is_still_se
         edge_model(annotations=last_applied),
         edge_model(managedFields=[managed(old)]),
         edge_model(SEEN, managedFields=[managed("spec.source.uri", old)]),
+        with_field(edge_model(SEEN, managedFields=[managed(old)]), new, "the default"),
     ):
         with pytest.raises(SchemaOutdated) as refusal:
             check_edge_model(made)
@@ -95,8 +96,8 @@ def test_one_that_an_older_operator_has_seen_is_not_trusted_where_nothing_tells_
 
 def test_managed_fields_keep_a_name_that_is_gone_and_are_overruled_by_the_new_field_or_by_hand() -> None:
     stale = [managed("spec.rollout.nodeDeadlineSeconds")]
-    renamed = with_field(edge_model(SEEN, managedFields=stale), "spec.rollout.nodeReadyTimeoutSeconds", 60)
-    check_edge_model(renamed)
+    renamed = [*stale, managed("spec.rollout.nodeReadyTimeoutSeconds", manager="kustomize-controller")]
+    check_edge_model(edge_model(SEEN, managedFields=renamed))
     check_edge_model(edge_model(SEEN, managedFields=stale, annotations={ANNOTATION_SCHEMA: str(SCHEMA_VERSION)}))
 
 
