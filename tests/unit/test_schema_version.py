@@ -1,6 +1,7 @@
 """How an object of an older version of the schema is known, whatever the API server has dropped of it."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,13 @@ def test_a_revision_with_the_mark_is_read() -> None:
     check_revision({"spec": {"schemaVersion": SCHEMA_VERSION}})
 
 
+@cache
+def definition() -> Any:
+    return yaml.safe_load((ROOT / "crds" / "edgemodels.edgemodel.io.yaml").read_text())
+
+
 def schema_has(path: str) -> bool:
-    definition = yaml.safe_load((ROOT / "crds" / "edgemodels.edgemodel.io.yaml").read_text())
-    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for name in path.split("."):
         schema = schema.get("properties", {}).get(name)
         if schema is None:

@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,11 +18,14 @@ FRAGMENT = re.compile(r"(Of|What|Whether|As|Where|Which|Who|How|Those|By) (?!.*\
 """How a docstring begins that has no subject; a question may."""
 
 
-def modules(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if not path.name.endswith("_pb2.py"):
-                yield path.relative_to(ROOT), ast.parse(path.read_text())
+@cache
+def modules(*folders: str) -> tuple[tuple[Path, ast.Module], ...]:
+    return tuple(
+        (path.relative_to(ROOT), ast.parse(path.read_text()))
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not path.name.endswith("_pb2.py")
+    )
 
 
 def test_no_public_class_has_two_homes() -> None:

@@ -11,6 +11,8 @@ from edgemodel import reasons
 from edgemodel.verdict import Verdict
 from tests.support.simulation import Simulation, model_spec
 
+pytestmark = pytest.mark.slow
+
 ERRORS = {"name": "errors", "type": "ErrorRate"}
 LATENCY = {"name": "latency", "type": "Latency"}
 GOLDEN = {"name": "golden", "type": "GoldenAgreement"}

@@ -137,6 +137,7 @@ def test_killed_at_any_write_the_story_ends_the_same(kind: str) -> None:
     assert kills == undisturbed.writes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_every_single_write_the_story_goes_on_and_ends_the_same(kind: str) -> None:
     """Instead of the first, after the second, and so on: a pass that began with a write that changes each time would

@@ -6,6 +6,8 @@ from edge_operator.decide.placement.fleet import ROUTES_AFTER, ROUTES_AFTER_API
 from edgemodel import reasons
 from tests.support.simulation import Simulation, model_spec
 
+pytestmark = pytest.mark.slow
+
 WAVES = [{"name": "canary", "nodes": 1}, {"name": "half", "percent": 50}, {"name": "all", "percent": 100}]
 
 

@@ -15,6 +15,8 @@ from tests.support.tiers import examples
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def description(mlp_server: RunningServer) -> Any:

@@ -14,6 +14,8 @@ import tritonclient.http as triton
 from edgemodel import metrics as contract
 from tests.unit.inference_server.processes import RunningServer, serving_process
 
+pytestmark = pytest.mark.slow
+
 NO_NAMES = {"EDGEMODEL_MODEL": "", "EDGEMODEL_REVISION": "", "EDGEMODEL_VARIANT": ""}
 
 

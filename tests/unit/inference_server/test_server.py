@@ -462,6 +462,7 @@ def test_sizes_that_contradict_each_other_are_the_clients_error(tmp_path: Path) 
         assert server.counted("edgemodel_inference_requests_total", 'outcome="server_error"') == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arena", "kept"), [("Shrink", False), ("Keep", True)])
 def test_what_a_burst_took_is_given_back_or_kept(tmp_path: Path, arena: str, kept: bool) -> None:
     directory = artifacts.write(tmp_path, artifacts.rows(2))
