@@ -5,8 +5,8 @@ from typing import Final
 
 QUICK_VARIABLE: Final = "EDGEMODEL_QUICK_TESTS"
 """``make check`` sets it; ``make unit`` and ``make test`` do not."""
-_SHARE: Final = 8
-_MIN_EXAMPLES: Final = 4
+_SHARE: Final = 16
+_MIN_EXAMPLES: Final = 2
 
 
 def examples(number: int) -> int:

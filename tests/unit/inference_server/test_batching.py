@@ -19,6 +19,8 @@ from inference_server.scheduling import batching
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
+pytestmark = pytest.mark.slow
+
 X, SCORES = Tensor("x", "FP32", (-1, 4)), Tensor("scores", "FP32", (-1, 2))
 
 

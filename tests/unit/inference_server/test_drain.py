@@ -13,6 +13,8 @@ import pytest
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
+pytestmark = pytest.mark.slow
+
 RAW = {"Inference-Header-Content-Length": "0"}
 
 

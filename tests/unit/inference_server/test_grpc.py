@@ -27,6 +27,8 @@ from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.conftest import ALL_TYPES
 from tests.unit.inference_server.processes import REPOSITORY, RunningServer, serving_process, until
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "inference.GRPCInferenceService"
 
 

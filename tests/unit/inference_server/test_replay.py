@@ -16,6 +16,8 @@ from inference_server.protocol.infer import Inference, Outputs, Wanted
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "f00d"
 X, Y, TEXT = Tensor("x", "FP32", (-1, 2)), Tensor("y", "FP32", (-1, 2)), Tensor("t", "BYTES", (-1,))
 CLASSES = Signature({"x": X}, {"y": Y})

@@ -35,4 +35,4 @@ def test_generated_examples_are_fewer_in_the_quick_tier_only(monkeypatch: pytest
     monkeypatch.delenv(QUICK_VARIABLE, raising=False)
     assert examples(40) == 40
     monkeypatch.setenv(QUICK_VARIABLE, "1")
-    assert (examples(40), examples(10)) == (5, 4)
+    assert (examples(80), examples(10)) == (5, 2)
