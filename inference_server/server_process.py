@@ -68,7 +68,7 @@ class ServerProcess:
         self._drain_seconds = options.drain_seconds
         self._failure: LoadFailure | None = None
         self.listeners: dict[str, Listener] = {}
-        """Those that the settings ask for, by the names of their types."""
+        """The listeners that the settings ask for, by the names of their types."""
         for kind in listener_types:
             if (listener := kind.listen(options)) is not None:
                 self.listeners[kind.name] = listener

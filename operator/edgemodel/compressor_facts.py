@@ -12,7 +12,7 @@ STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {
 
 class FormatFacts(NamedTuple):
     suffix: str
-    """What the names of its files end in; empty: any."""
+    """The end of the names of its files; empty: any."""
     media_type: str
     """The artifact type of a file of it in a registry; empty: none can be pushed."""
     image: str

@@ -42,9 +42,9 @@ class ImagesInUse:
     references: frozenset[str] = frozenset()
     """``<repository>@sha256:…`` of every revision."""
     repositories: frozenset[str] = frozenset()
-    """Those of models whose compression Job runs, or of which something cannot be read."""
+    """The repositories of models whose compression Job runs, or of which something cannot be read."""
     namespaces: frozenset[str] = frozenset()
-    """Those with an object that cannot be read and names no model."""
+    """The namespaces with an object that cannot be read and names no model."""
 
     def __contains__(self, image: TaggedImage) -> bool:
         return (
