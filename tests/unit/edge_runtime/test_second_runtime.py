@@ -11,7 +11,7 @@ import pytest
 
 from edge_compressor.datasets.npz import load_dataset
 from edge_compressor.evaluation.evaluator import Evaluator
-from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
+from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.evaluation.measuring import time_both
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
@@ -29,6 +29,7 @@ from inference_server.observability.metrics import Identity, ModelMetrics
 from tests.support import simulation
 from tests.support.simulation import Simulation, artifact_report
 from tests.unit.edge_runtime import tiny
+from tests.unit.edge_runtime.artifacts import write_artifact
 from tests.unit.inference_server.processes import RunningServer, serving_process
 
 FEATURES, CLASSES = 4, 3
@@ -59,28 +60,7 @@ def model(tmp_path: Path) -> ModelFile:
 
 @pytest.fixture
 def artifact(model: ModelFile, tmp_path: Path) -> Path:
-    """An artifact as the compressor writes it: manifest, model and golden set."""
-    folder = tmp_path / "artifact"
-    folder.mkdir()
-    np.savez(tmp_path / "set.npz", x=X, label=scores(X).argmax(axis=1))
-    dataset = load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
-    golden = record_golden(model, dataset, 32, folder / "golden.npz")
-    assert golden is not None
-    manifest = ArtifactManifest(
-        model="tiny",
-        fingerprint="0123456789",
-        variant="default",
-        source_digest=model.digest,
-        artifact_digest=model.digest,
-        inputs=model.inputs,
-        outputs=model.outputs,
-        golden=golden,
-        runtime=model.runtime,
-        model_file=model.published_name,
-    )
-    (folder / "manifest.json").write_bytes(manifest.encode())
-    (folder / model.published_name).write_bytes(model.path.read_bytes())
-    return folder
+    return write_artifact(model, tmp_path, x=X, label=scores(X).argmax(axis=1))
 
 
 def test_the_compressor_evaluates_and_times_it(model: ModelFile, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from edge_compressor import pipeline
 from edge_compressor.datasets.inner import dataset_behind, feeds_behind
 from edge_compressor.datasets.npz import load_dataset
 from edge_compressor.evaluation.evaluator import Evaluator
-from edge_compressor.evaluation.golden_set import record_golden
 from edge_compressor.models.onnx_model import OnnxModel, behind_transforms, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
@@ -27,6 +26,7 @@ from edgemodel.compression_request import CompressionRequest, EvaluationSettings
 from edgemodel.errors import Stalled
 from inference_server.models.loading import PreparedModel, prepare
 from tests.unit.edge_runtime import brighten
+from tests.unit.edge_runtime.artifacts import write_artifact
 from tests.unit.inference_server.processes import RunningServer, serving_process
 
 PIXELS, CLASSES = 8, 3
@@ -62,26 +62,7 @@ def model(tmp_path: Path) -> OnnxModel:
 
 @pytest.fixture
 def artifact(model: OnnxModel, tmp_path: Path) -> Path:
-    folder = tmp_path / "artifact"
-    folder.mkdir()
-    np.savez(tmp_path / "set.npz", x=IMAGES)
-    dataset = load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
-    golden = record_golden(model, dataset, 32, folder / "golden.npz")
-    assert golden is not None
-    manifest = ArtifactManifest(
-        model="tiny",
-        fingerprint="0123456789",
-        variant="default",
-        source_digest=model.digest,
-        artifact_digest=model.digest,
-        inputs=model.inputs,
-        outputs=model.outputs,
-        golden=golden,
-        transforms=model.transforms,
-    )
-    (folder / "manifest.json").write_bytes(manifest.encode())
-    (folder / "model.onnx").write_bytes(model.path.read_bytes())
-    return folder
+    return write_artifact(model, tmp_path, x=IMAGES)
 
 
 def test_the_compressor_sees_the_model_through_it(model: OnnxModel, tmp_path: Path) -> None:
