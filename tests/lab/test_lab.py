@@ -72,6 +72,12 @@ def test_three_nodes_are_ready_and_labelled() -> None:
     assert all("kubernetes.io/arch" in item["metadata"]["labels"] for item in items)
 
 
+def test_the_names_of_all_are_answered_from_the_gateway_which_no_test_of_a_camera_cuts() -> None:
+    names = ["--namespace=kube-system", "--selector=k8s-app=kube-dns"]
+    pods = json.loads(lab.kubectl("get", "pods", *names, "--output=json"))
+    assert [item["spec"]["nodeName"] for item in pods["items"]] == ["gateway-1"]
+
+
 def test_pods_read_files_by_name() -> None:
     (FILES / "greeting.txt").write_text("good morning\n")
     assert output_of("reads-files", "get", "http://files.lab:8000/greeting.txt", node="camera-2") == "good morning\n"
