@@ -4,6 +4,7 @@
 One core for the server, another for who asks (tests/bench/http_load.py), over the loopback; the same models, the same
 settings of ONNX Runtime. Each of the others is installed from PyPI into an environment of its own. The rounds of all
 servers alternate, so that a slow minute of the machine hits each. Prints tables and writes build/bench/server.json.
+With ``--before CHECKOUT`` the server of another checkout of this project takes part, and the tables end with ratios.
 """
 
 import argparse
@@ -45,6 +46,9 @@ PEERS = {
     "BentoML": ("bentoml", ["bentoml"]),
 }
 OURS, PLAIN, TWO_CORES, RAW = "ours", "ours, no fast path", "ours, two cores", "onnxruntime alone"
+BEFORE = {"before": "OURS", "before, no fast path": "PLAIN", "before, two cores": "TWO_CORES"}
+"""Servers of another checkout -> the name that its own copy of this file has for them."""
+AFTER = {"before": OURS, "before, no fast path": PLAIN, "before, two cores": TWO_CORES}
 SERVER_CORE, CLIENT_CORE = 0, 1
 
 
@@ -104,7 +108,7 @@ def size_mb(folder: Path) -> float:
 
 
 def installed_mb(server: str) -> float:
-    if server in (OURS, PLAIN):
+    if server == OURS:
         return size_mb(our_packages())
     (packages,) = (_environment(server).parents[1] / "lib").glob("python3*/site-packages")
     return size_mb(packages)
@@ -131,12 +135,35 @@ def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, st
     return [str(_environment(server)), str(script), str(case.path), str(port)], one_thread
 
 
+def command_of(checkout: Path, server: str, case: Case, port: int) -> tuple[list[str], dict[str, str]]:
+    """What ``command`` of another checkout returns for this server: flags have other names there."""
+    program = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+root, server, model, port = sys.argv[1:]
+sys.path[:0] = [root, root + "/operator"]
+from tests.bench import server as bench
+print(json.dumps(bench.command(getattr(bench, server), SimpleNamespace(path=Path(model)), int(port))))
+"""
+    argv = [sys.executable, "-c", program, str(checkout), BEFORE[server], str(case.path), str(port)]
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{checkout}: {done.stderr[-1000:]}")
+    found, variables = json.loads(done.stdout.splitlines()[-1])
+    return found, variables
+
+
 @contextlib.contextmanager
-def running(server: str, case: Case) -> Iterator[tuple[int, int, float]]:
+def running(server: str, case: Case, before: Path | None) -> Iterator[tuple[int, int, float]]:
     """(port, process id, seconds from its start to its first good answer) of a server on its core."""
     port = free_port()
-    argv, variables = command(server, case, port)
-    cores = f"{SERVER_CORE},{CLIENT_CORE}" if server == TWO_CORES else str(SERVER_CORE)
+    if server in BEFORE and before is not None:
+        argv, variables = command_of(before, server, case, port)
+    else:
+        argv, variables = command(server, case, port)
+    two = server in (TWO_CORES, "before, two cores")
+    cores = f"{SERVER_CORE},{CLIENT_CORE}" if two else str(SERVER_CORE)
     pinned = ["taskset", "-c", cores, *argv]
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         base = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -190,8 +217,8 @@ def pss_mb(root: int) -> float:
     return total / 1000
 
 
-def measure(server: str, case: Case, connections: int, seconds: float) -> Round:
-    with running(server, case) as (port, pid, ready), tempfile.NamedTemporaryFile() as request:
+def measure(server: str, case: Case, connections: int, seconds: float, before: Path | None = None) -> Round:
+    with running(server, case, before) as (port, pid, ready), tempfile.NamedTemporaryFile() as request:
         request.write(case.request(f"127.0.0.1:{port}"))
         request.flush()
         asking = [sys.executable, str(ROOT / "tests/bench/http_load.py"), "127.0.0.1", str(port), request.name]
@@ -245,6 +272,26 @@ def show(case: str, rounds: Sequence[Round]) -> None:
         print(f"{server:20}{rate:12,.0f}{rate / raw:8.1%}{times}{'' if server == RAW else rest}", flush=True)
 
 
+def show_ratios(rounds: Sequence[Round]) -> None:
+    """After over before: each round over the one beside it, and of these the median."""
+    print(f"\nafter / before{'':42}{'requests/s':>12}{'p50':>7}{'p99':>7}{'PSS':>7}{'ready':>7}")
+    for name, after in AFTER.items():
+        for case in dict.fromkeys(r.case for r in rounds):
+            old, new = ([r for r in rounds if (r.server, r.case) == (server, case)] for server in (name, after))
+            pairs = list(zip(old, new, strict=False))
+            if not pairs:
+                continue
+            values = (
+                lambda r: r.per_second,
+                lambda r: r.p50,
+                lambda r: r.p99,
+                lambda r: r.pss_mb,
+                lambda r: r.ready_seconds,
+            )
+            first, *rest = (statistics.median(value(n) / value(o) for o, n in pairs) for value in values)
+            print(f"{case + ': ' + after:56}{first:12.3f}" + "".join(f"{value:7.2f}" for value in rest))
+
+
 def targets(rounds: Sequence[Round], install_mb: float) -> Iterator[dict[str, Any]]:
     def of(server: str, case: str, value: Callable[[Round], float]) -> float:
         return median_of([r for r in rounds if (r.server, r.case) == (server, case)], value)
@@ -280,7 +327,12 @@ def main() -> None:
         "--servers", nargs="*", default=[OURS, PLAIN, TWO_CORES, *PEERS], choices=[OURS, PLAIN, TWO_CORES, *PEERS]
     )
     parser.add_argument("--cases", nargs="*", help="names, as they are printed; all of them if not given")
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="also the server of this checkout, and ratios")
     options = parser.parse_args()
+    servers = options.servers
+    if options.before is not None:  # each beside its own, so that a slow minute hits both
+        before = {after: name for name, after in AFTER.items()}
+        servers = [name for server in servers for name in (server, before.get(server)) if name is not None]
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("this needs two processors: one for the server, one for who asks it")
     with tempfile.TemporaryDirectory() as folder:
@@ -293,17 +345,18 @@ def main() -> None:
         for case in cases:
             for _ in range(options.rounds):
                 rounds.append(measure_raw(case, options.seconds))
-                for server in options.servers:
-                    if case.binary and server not in (OURS, PLAIN, "KServe"):
+                for server in servers:
+                    kind = AFTER.get(server, server)
+                    if case.binary and kind not in (OURS, PLAIN, "KServe"):
                         continue  # the others do not take binary tensors
-                    if server == TWO_CORES and case.name != server_models.MAGIKA:
+                    if kind == TWO_CORES and case.name != server_models.MAGIKA:
                         continue
-                    rounds.append(measure(server, case, 8, options.seconds))
+                    rounds.append(measure(server, case, 8, options.seconds, options.before))
             show(f"{case.name}, 8 connections", [r for r in rounds if r.case == case.name])
+    if options.before is not None:
+        show_ratios(rounds)
     install_mb = installed_mb(OURS)
-    sizes = ", ".join(
-        f"{server} {installed_mb(server):.0f}" for server in options.servers if server not in (PLAIN, TWO_CORES)
-    )
+    sizes = ", ".join(f"{server} {installed_mb(server):.0f}" for server in servers if server in (OURS, *PEERS))
     print(f"\ninstalled beside Python, MB: {sizes}")
     goals = list(targets(rounds, install_mb))
     print()
