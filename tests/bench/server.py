@@ -299,22 +299,24 @@ def targets(rounds: Sequence[Round], install_mb: float) -> Iterator[dict[str, An
     def target(name: str, goal: str, value: float, unit: str, holds: bool) -> dict[str, Any]:
         return {"name": name, "goal": goal, "value": round(value, 3), "unit": unit, "holds": bool(holds)}
 
+    measured = {(r.server, r.case) for r in rounds}
     tiny = server_models.TINY
-    rate = of(OURS, tiny, lambda r: r.per_second)
-    yield target("tiny MLP, JSON, one core", ">= 40000", rate, "requests/s", rate >= 40_000)
-    p99 = of(OURS, tiny, lambda r: r.p99)
-    yield target("tiny MLP, JSON: p99", "<= 0.5", p99, "ms", p99 <= 0.5)
-    memory = of(OURS, tiny, lambda r: r.pss_mb)
-    yield target("tiny MLP: PSS", "<= 70", memory, "MB", memory <= 70)
-    ready = of(OURS, tiny, lambda r: r.ready_seconds)
-    yield target("from start to first answer", "<= 0.4", ready, "s", ready <= 0.4)
+    if (OURS, tiny) in measured:
+        rate = of(OURS, tiny, lambda r: r.per_second)
+        yield target("tiny MLP, JSON, one core", ">= 40000", rate, "requests/s", rate >= 40_000)
+        p99 = of(OURS, tiny, lambda r: r.p99)
+        yield target("tiny MLP, JSON: p99", "<= 0.5", p99, "ms", p99 <= 0.5)
+        memory = of(OURS, tiny, lambda r: r.pss_mb)
+        yield target("tiny MLP: PSS", "<= 70", memory, "MB", memory <= 70)
+        ready = of(OURS, tiny, lambda r: r.ready_seconds)
+        yield target("from start to first answer", "<= 0.4", ready, "s", ready <= 0.4)
     yield target("installed", "<= 115", install_mb, "MB", install_mb <= 115)
-    if any(r.server == TWO_CORES for r in rounds):
-        case = server_models.MAGIKA
+    case = server_models.MAGIKA
+    if {(OURS, case), (TWO_CORES, case)} <= measured:
         gain = of(TWO_CORES, case, lambda r: r.per_second) / of(OURS, case, lambda r: r.per_second)
         yield target(f"{case}: two cores against one", ">= 1.8", gain, "", gain >= 1.8)
     for case, goal in server_models.SHARE_OF_RAW.items():
-        if any(r.case == case for r in rounds):
+        if (OURS, case) in measured:
             share = of(OURS, case, lambda r: r.per_second) / of(RAW, case, lambda r: r.per_second)
             yield target(f"{case}: share of the bare runtime", f">= {goal}", share, "", share >= goal)
 
