@@ -149,7 +149,8 @@ def _variant_steps(request: CompressionRequest, variant: str | None) -> Sequence
 
 
 def _steps(value: Any, file: Path) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
-    """Returns steps and budget of a list of steps, or of an object with both, as under ``spec.compression``."""
+    """Returns ``budget`` with ``limits``, in the form of a manifest, in place of its own. Raises
+    Stalled(InvalidSpec)."""
     steps, budget = (value.get("steps"), value.get("budget") or {}) if isinstance(value, dict) else (value, {})
     if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise UsageError(f"{file}: want a list of steps, or an object with 'steps' and 'budget'")
@@ -161,7 +162,8 @@ def _format(uri: str) -> str:
 
 
 def _by_hand(uri: str, converter: Converter | None) -> str:
-    """Returns the message for weights, whose converter no command runs here: how to run it by hand."""
+    """Returns the message for a source of weights, which says how to run its converter by hand: no command runs it
+    here."""
     converter = converter or Converter("IMAGE")
     writes, weights = MODEL_FILES[converter.writes], Path(uri).name if uri.endswith(".safetensors") else WEIGHTS_FILE
     told = f"-e {WEIGHTS_VARIABLE}=/exchange/{weights} -e {MODEL_VARIABLE}=/exchange/{writes}"
@@ -208,7 +210,7 @@ def _read(file: Path) -> Any:
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
-    """Raises UsageError for a folder whose contents are not ours to replace."""
+    """Raises UsageError if the folder holds anything but the output of an earlier run."""
     if not output.exists():
         return
     if not output.is_dir():

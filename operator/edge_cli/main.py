@@ -1,7 +1,7 @@
 """The command ``edgemodel``: compresses, pushes, reports and serves models on one's own machine.
 
-Exit codes are those of the compression Job: 0 done, 2 wrong usage, 3 something has to be changed (the message says
-what), 4 worth another try.
+The exit codes are those of the compression Job: 0: done, 2: wrong usage, 3: the user has to change what the message
+names, 4: a later try may succeed.
 """
 
 import logging
@@ -18,7 +18,7 @@ _DESCRIPTION: Final = "Compresses ONNX models, measures what compression costs, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one verb and returns the exit code. ``arguments``: those of the process if None."""
+    """Runs one verb and returns the exit code. If ``arguments`` is None, those of the process are taken."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == [serve.VERB.name]:  # the server has a parser of its own
         return serve.serve(words[1:])

@@ -79,7 +79,7 @@ def _tag_of(file: Path) -> str:
 
 
 def _check_file(file: Path) -> None:
-    """Refuses here what the Job could not read there. Raises UsageError or Stalled."""
+    """Refuses what a Job could not read later. Raises UsageError or Stalled."""
     if file.suffix in PICKLED:
         why = "a pickle runs what it likes when it is loaded: export the model with torch.export, or save its weights"
         raise UsageError(f"{file}: {why} with safetensors.torch.save_file; want {PUSHABLE}")

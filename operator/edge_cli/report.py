@@ -8,7 +8,7 @@ from edge_cli.verb import UsageError, Verb, add_credentials_option
 from edgemodel.names import PAGE_FILE, REPORT_FILE
 
 REPORTS: Final = (REPORT_FILE, PAGE_FILE)
-"""The reports of an artifact. They are all that is left where a budget is missed: they say why."""
+"""The reports of an artifact. If the budget is missed, they alone are written, and say why."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from edge_cli.verb import Verb
 
 
 def serve(arguments: Sequence[str]) -> int:
-    """Serves until a signal ends the process, and returns the exit code where the server cannot begin."""
+    """Serves until a signal ends the process, and returns the exit code if the server cannot start."""
     from inference_server.serve_cli import main
     from inference_server.server_process import exit_at_once
 

@@ -11,7 +11,7 @@ Object = dict[str, Any]
 
 
 def describe(model: Object) -> str:
-    """Returns lines for a terminal; they leave out what status does not hold yet."""
+    """Returns lines for a terminal; they leave out what the status does not hold yet."""
     meta, status = model["metadata"], model.get("status") or {}
     conditions = {item["type"]: item for item in status.get("conditions") or ()}
     lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]

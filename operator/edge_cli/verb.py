@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 class UsageError(Exception):
-    """The command line, or a file named on it, is not what it should be. Exit code 2."""
+    """The command line, or a file named on it, is invalid. The exit code is 2."""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb as it stands in a parser: each file of a verb makes one."""
+    """A verb of a parser; each file of a verb defines one."""
 
     name: str
     summary: str
@@ -21,7 +21,7 @@ class Verb:
     description: str
     add_options: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
-    """Carries the verb out and returns the exit code."""
+    """The function that runs the verb and returns the exit code."""
     examples: str | None = None
 
 

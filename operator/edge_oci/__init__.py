@@ -1,4 +1,4 @@
-"""A client of OCI registries over urllib3; imports nothing of the rest of the project.
+"""A client of OCI registries over urllib3; it imports nothing else of the project.
 
 registries = Registries(credentials=DockerConfig.from_file(path))
 where = parse_reference("registry.example/models/defects:v1")

@@ -21,7 +21,7 @@ def push_artifact(
     annotations: Mapping[str, str] | None = None,
     tag: str | None = None,
 ) -> Descriptor:
-    """Pushes ``files`` (title -> where it is) as one artifact; the answer's digest names it for ever.
+    """Pushes ``files`` (title -> path) as one artifact and returns its descriptor, whose digest is permanent.
 
     Equal files give an equal digest. Raises as ``push_blob`` and ``put_manifest``.
     """
@@ -41,7 +41,7 @@ def push_artifact(
 
 
 def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
-    """The files of an artifact by title, a plain file name.
+    """Returns the files of an artifact by title, which is a plain file name.
 
     Raises InvalidContent for an index, and for a title that is a path.
     """
@@ -63,10 +63,10 @@ def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
 def pull_artifact(
     repository: Repository, version: str, directory: Path, *, max_bytes: int | None = None
 ) -> dict[str, Path]:
-    """Every file of the artifact below ``directory``, verified; title -> path.
+    """Pulls every file of the artifact into ``directory``, verified, and returns their paths by title.
 
-    ``max_bytes`` limits the sum, as announced (None: no limit); BlobTooLarge is raised before a byte is pulled.
-    Raises as ``files_of`` and ``pull_blob``.
+    ``max_bytes`` limits the sum of the announced sizes (None: no limit); BlobTooLarge is raised before a byte is
+    pulled. Raises as ``files_of`` and ``pull_blob``.
     """
     files = files_of(repository, version)
     _limit(repository, version, sum(blob.size for blob in files.values()), max_bytes)
@@ -76,7 +76,8 @@ def pull_artifact(
 
 
 def pull_file(repository: Repository, version: str, path: Path, *, max_bytes: int | None = None) -> Descriptor:
-    """The one file of an artifact at ``path``, verified; a broken pull is resumed. The answer describes the file.
+    """Pulls the only file of an artifact to ``path``, verified, and returns its descriptor; a broken pull is
+    resumed.
 
     Raises InvalidContent when the artifact has not exactly one file, BlobTooLarge, and as ``pull_blob``.
     """

@@ -1,4 +1,4 @@
-"""Blobs: pushed in chunks, mounted, pulled with their digest checked and broken pulls resumed."""
+"""Blobs: pushed in chunks, mounted, and pulled with their digests checked; broken pulls are resumed."""
 
 import hashlib
 import io
@@ -44,10 +44,10 @@ def read_blob(repository: Repository, blob: Descriptor, *, max_bytes: int) -> by
 def pull_blob(
     repository: Repository, blob: Descriptor, path: Path, *, progress: Callable[[int], None] | None = None
 ) -> None:
-    """The blob at ``path``, which appears whole and verified or not at all.
+    """Pulls a blob to ``path``, which appears complete and verified or not at all.
 
-    Bytes gather in ``<path>.part``; a later call goes on from there. ``progress`` gets the number of bytes
-    so far. Raises DigestMismatch or BlobTooLarge (the part is deleted), and as ``Repository.request``.
+    Bytes gather in ``<path>.part``; a later call continues from there. ``progress`` gets the number of bytes so far.
+    Raises DigestMismatch or BlobTooLarge (the part is deleted), and as ``Repository.request``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
@@ -72,8 +72,8 @@ def push_blob(
 ) -> Descriptor:
     """Uploads ``source`` unless the registry has it; at most ``chunk_bytes`` of it are in memory at a time.
 
-    ``digest``, when known, saves reading a file once more. Raises DigestMismatch when the registry finds
-    other bytes, and as ``Repository.request``.
+    ``digest``, if known, saves one reading of the file. Raises DigestMismatch if the registry received other bytes, and
+    as ``Repository.request``.
     """
     known = digest or (digest_of(source) if isinstance(source, bytes) else digest_of_file(source))
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
@@ -84,7 +84,8 @@ def push_blob(
 
 
 def mount_blob(repository: Repository, digest: str, *, source: str) -> bool:
-    """Makes a blob of repository ``source`` of the same registry known here, without moving it; False: not done."""
+    """Mounts a blob of repository ``source`` of the same registry, without a transfer. Returns False if that was
+    refused."""
     query = urlencode({"mount": digest, "from": source})
     try:
         answer = repository.request("POST", f"blobs/uploads/?{query}", push=True, mount_from=source, expect=(201, 202))
@@ -99,7 +100,8 @@ def mount_blob(repository: Repository, digest: str, *, source: str) -> bool:
 
 
 def copy_blob(source: Repository, target: Repository, blob: Descriptor, scratch: Path) -> None:
-    """Makes ``blob`` of ``source`` known in ``target``: there already, mounted, or by way of a file in ``scratch``."""
+    """Makes ``blob`` of ``source`` available in ``target``: it is there already, is mounted, or is copied by a file in
+    ``scratch``."""
     if has_blob(target, blob.digest):
         return
     if source.host.name == target.host.name and mount_blob(target, blob.digest, source=source.name):
@@ -111,7 +113,7 @@ def copy_blob(source: Repository, target: Repository, blob: Descriptor, scratch:
 
 
 class _Pull:
-    """One blob into one file, over as many connections as it takes."""
+    """The download of one blob into one file, over as many connections as it takes."""
 
     def __init__(
         self, repository: Repository, blob: Descriptor, file: BinaryIO, progress: Callable[[int], None] | None = None
@@ -191,7 +193,7 @@ class _Pull:
 
 
 def _upload(repository: Repository, file: BinaryIO, blob: Descriptor, chunk_bytes: int) -> None:
-    """From the first byte each time: Distribution 2.8 cannot go on with an upload that broke."""
+    """Uploads ``blob`` from its first byte: Distribution 2.8 cannot resume a broken upload."""
     patience = repository.host.transport.patience
     for attempt in range(1, _MAX_UPLOADS + 1):
         try:
@@ -242,7 +244,7 @@ def _upload_once(repository: Repository, file: BinaryIO, blob: Descriptor, chunk
 
 
 def _abandon(repository: Repository, opened: Response) -> None:
-    """Drops an upload that a refused mount has opened; the registry would drop it itself some day."""
+    """Cancels an upload that a refused mount has opened; otherwise the registry would keep it until it expires."""
     try:
         repository.request(
             "DELETE", repository.url(opened.headers.get("Location")), push=True, expect=(202, 204), tries=1

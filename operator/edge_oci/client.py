@@ -1,7 +1,7 @@
-"""Signing in at one registry, and requests that carry the credentials ahead.
+"""Authentication at one registry, and requests that send their credentials unasked.
 
-The registry is asked once how it wants to be spoken to. From then on each request carries what it wants
-from the start: a 401 in answer to the body of an upload costs the upload.
+The registry is asked once which authentication it demands. From then on each request carries it from the start: a 401
+in answer to the body of an upload would cost the upload.
 """
 
 import re
@@ -23,7 +23,7 @@ _USE_OF_TOKEN = 0.75  # of its life; a request that starts later might end with 
 
 
 class Registries:
-    """The way to every registry: credentials, trusted certificates, patience. One of these a program."""
+    """The access to all registries: credentials, trusted certificates, retries. A program has one of these."""
 
     def __init__(
         self,
@@ -35,11 +35,11 @@ class Registries:
         read_timeout_seconds: float = 60.0,
         sign: Callable[[str], str] | None = None,
     ) -> None:
-        """Hosts of ``plain_http_hosts`` (with port) are spoken to without TLS, and no others.
+        """Speaks without TLS to the hosts of ``plain_http_hosts`` (with port), and to no others.
 
-        ``ca_file`` (PEM) is trusted besides the system's authorities. ``sign`` makes the bearer token for a scope:
-        for a program that is the registries' realm itself, and asks none. Raises InvalidCredentials when ``ca_file``
-        cannot be read.
+        ``ca_file`` (PEM) is trusted besides the system's authorities. ``sign`` makes the bearer token for a scope; a
+        program that is itself the registries' token realm sets it, and then no realm is asked. Raises
+        InvalidCredentials when ``ca_file`` cannot be read.
         """
         self._credentials = credentials or Anonymous()
         self._sign = sign
@@ -52,17 +52,17 @@ class Registries:
         self._hosts: dict[str, Host] = {}
 
     def repository(self, reference: Reference) -> "Repository":
-        """The repository of ``reference``; opens no connection."""
+        """Returns the repository of ``reference``; opens no connection."""
         return Repository(self.host(reference.host), reference.repository)
 
     def host(self, name: str) -> "Host":
-        """The registry ``name`` (with port); opens no connection."""
+        """Returns the registry ``name`` (with port); opens no connection."""
         return self._hosts.setdefault(name, Host(name, self._transport, self._credentials, self._sign))
 
 
 @dataclass(frozen=True)
 class _Challenge:
-    """How a registry wants to be spoken to: ``scheme`` is basic, bearer, or empty for a registry open to all."""
+    """The authentication that a registry demands: ``scheme`` is basic, bearer, or empty for a registry open to all."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -88,7 +88,7 @@ class Host:
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def authorization(self, repository: str, scope: str, *, renewed: bool = False) -> dict[str, str]:
-        """The headers that sign a request in. Raises Unauthorized, InvalidCredentials."""
+        """Returns the headers that authenticate a request. Raises Unauthorized, InvalidCredentials."""
         if self._challenge is None:
             self._challenge = self._ask()
         if not self._challenge.scheme:
@@ -99,11 +99,11 @@ class Host:
         return {"Authorization": login.basic} if login else {}
 
     def renews(self) -> bool:
-        """Returns True where a refused request can be tried again with a new token."""
+        """Returns True if a refused request can be repeated with a new token."""
         return self._challenge is not None and self._challenge.scheme == "bearer"
 
     def explain(self, error: Unauthorized, repository: str) -> Unauthorized:
-        """``error`` with what to change."""
+        """Returns ``error`` with the advice what to change."""
         login = self._credentials.login(self.name, repository)
         if login is None:
             advice = f"there are no credentials for {self.name}/{repository}: add them to the pull or push secret"
@@ -148,7 +148,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Repository:
-    """One repository of one registry; blobs, manifests, images and artifacts are functions of it."""
+    """One repository of one registry; the functions of blobs, manifests, images and artifacts take it."""
 
     host: Host
     name: str
@@ -173,10 +173,11 @@ class Repository:
         stream: bool = False,
         tries: int | None = None,
     ) -> Response:
-        """``path`` is below ``/v2/<name>/``, or a whole URL that the registry gave as Location.
+        """Sends a request to ``path``, which is below ``/v2/<name>/``, or a whole URL that the registry gave as
+        Location.
 
-        ``push`` asks for the right to write, ``mount_from`` for reading that repository too, ``scope`` for what it
-        says instead. Raises as ``Transport.send``; Unauthorized only after a new token was refused as well.
+        ``push`` asks for the right to write, ``mount_from`` for the right to read that repository too, and ``scope``
+        replaces both. Raises as ``Transport.send``; Unauthorized only after a new token was refused as well.
         """
         url = path if "://" in path else f"{self.host.url}/v2/{self.name}/{path}"
         ours = urlsplit(url).netloc == urlsplit(self.host.url).netloc
@@ -196,7 +197,7 @@ class Repository:
         raise AssertionError("the second round returns or raises")
 
     def url(self, location: str | None) -> str:
-        """A Location header, which may be relative, as a URL. Raises InvalidContent when there is none."""
+        """Returns a Location header, which may be relative, as a URL. Raises InvalidContent if there is none."""
         if not location:
             raise InvalidContent(f"{self}: the registry opened an upload without saying where")
         return urljoin(self.host.url, location)

@@ -22,13 +22,13 @@ class Login:
 
     @property
     def basic(self) -> str:
-        """The value of an Authorization header."""
+        """Returns the value of an Authorization header."""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 class Credentials(Protocol):
     def login(self, host: str, repository: str) -> Login | None:
-        """For ``host`` (with its port, if it has one) and ``repository``; None: speak anonymously."""
+        """Returns the login for ``host`` (with its port, if it has one) and ``repository``; None: anonymous."""
 
 
 class Anonymous:
@@ -38,7 +38,7 @@ class Anonymous:
 
 @dataclass(frozen=True)
 class StaticLogin:
-    """The same user name and password at each of ``hosts``."""
+    """The same user name and password for each of ``hosts``."""
 
     hosts: frozenset[str]
     user: Login
@@ -49,10 +49,10 @@ class StaticLogin:
 
 @dataclass(frozen=True)
 class TokenFile:
-    """The contents of ``path`` as the password of user ``token``; read at every sign-in, since the file is renewed.
+    """The contents of ``path`` as the password of user ``token``; read at every login, because the file is renewed.
 
-    The registry's token realm changes it for a short-lived token of its own. Sent only where one of
-    ``hosts`` (with port) asks for it.
+    The registry's token realm exchanges it for a short-lived token of its own. It is sent only to ``hosts`` (with
+    port).
     """
 
     path: Path
@@ -73,10 +73,10 @@ class TokenFile:
 
 
 class DockerConfig:
-    """``auths`` of a Docker config.json, in both forms: ``auth`` (base64), or ``username`` and ``password``.
+    """The ``auths`` of a Docker config.json, in both forms: ``auth`` (base64), or ``username`` and ``password``.
 
-    Keys are hosts, with an optional scheme and path; the longest that fits wins. Credential helpers are
-    programs, which no Secret can hold: they are not run.
+    Keys are hosts, with an optional scheme and path; the longest match wins. Credential helpers are not run: they are
+    programs, which no Secret can hold.
     """
 
     def __init__(self, value: Any, *, origin: str = "config.json") -> None:
@@ -110,7 +110,7 @@ class DockerConfig:
 
 
 class FirstOf:
-    """The first of several sources that knows the host."""
+    """Several sources of credentials; the first that knows the host is taken."""
 
     def __init__(self, sources: Collection[Credentials]) -> None:
         self._sources = tuple(sources)

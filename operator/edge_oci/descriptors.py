@@ -52,7 +52,7 @@ class Descriptor:
 
 
 def parse_json(data: bytes, what: str) -> dict[str, Any]:
-    """``data`` as a JSON object. Raises InvalidContent."""
+    """Returns ``data`` as a JSON object. Raises InvalidContent."""
     try:
         value = json.loads(data)
     except ValueError:

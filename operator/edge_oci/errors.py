@@ -1,6 +1,6 @@
 """The failures of a registry, as types; each message says what to change.
 
-``transient`` tells the two kinds apart: True where a later try may succeed with nothing changed.
+``transient`` is True if a later try may succeed although nobody changes anything.
 """
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -13,7 +13,7 @@ class OciError(Exception):
 
 
 class InvalidReference(OciError, ValueError):
-    """The text is no reference to an image or artifact."""
+    """The text is not a reference to an image or artifact."""
 
 
 class InvalidCredentials(OciError):
@@ -30,19 +30,19 @@ class RegistryError(OciError):
 
 
 class Unauthorized(RegistryError):
-    """401: no credentials, wrong ones, or ones that do not reach this far."""
+    """401: the request has no credentials, wrong ones, or ones without access to the repository."""
 
 
 class Denied(RegistryError):
-    """403: signed in, and not allowed."""
+    """403: the credentials are valid, but do not allow the request."""
 
 
 class RegistryNotFound(RegistryError):
-    """404: no such repository, tag, manifest or blob."""
+    """404: the repository, tag, manifest or blob does not exist."""
 
 
 class Unreachable(OciError):
-    """No answer at all: refused, timed out, or cut."""
+    """The registry did not answer: the connection was refused, timed out or broke."""
 
     def __init__(self, message: str, *, transient: bool = True) -> None:
         super().__init__(message)
@@ -50,12 +50,12 @@ class Unreachable(OciError):
 
     @property
     def worth_a_retry(self) -> bool:
-        """Within seconds, that is; ``transient`` is about minutes."""
+        """True if a retry within seconds may succeed; ``transient`` is about minutes."""
         return self.transient
 
 
 class NoSuchHost(Unreachable):
-    """The name has no address. ``transient`` when the resolver, not the name, is at fault."""
+    """The host name does not resolve. ``transient`` is True if the resolver failed, not the name."""
 
     @property
     def worth_a_retry(self) -> bool:
@@ -63,14 +63,14 @@ class NoSuchHost(Unreachable):
 
 
 class UntrustedCertificate(Unreachable):
-    """TLS failed; trying again does not make a certificate trusted."""
+    """TLS failed; a retry does not make a certificate trusted."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, transient=False)
 
 
 class DigestMismatch(OciError):
-    """The bytes are not those that were named; nothing of them is kept."""
+    """The bytes do not have the digest that was named; none of them are kept."""
 
     def __init__(self, what: str, expected: str, actual: str) -> None:
         super().__init__(
@@ -81,7 +81,7 @@ class DigestMismatch(OciError):
 
 
 class BlobTooLarge(OciError):
-    """More bytes than were announced, or than the caller allows."""
+    """The blob has more bytes than were announced, or than the caller allows."""
 
 
 class InvalidContent(OciError):

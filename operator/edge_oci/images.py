@@ -1,4 +1,4 @@
-"""Images: made of layers, or of a base image, named layers and one more layer; for one platform or several."""
+"""Images, made of layers, or of a base image, named layers and one more layer; for one platform or several."""
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ from .manifests import Manifest, get_manifest, put_manifest
 
 MAX_CONFIG_BYTES = 4 << 20
 EPOCH = "1970-01-01T00:00:00Z"
-"""``created`` of every image: the same content has the same digest."""
+"""The ``created`` time of every image, so that the same content has the same digest."""
 
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
@@ -32,7 +32,7 @@ _CONFIG_KEPT = ("architecture", "os", "variant", "os.version", "os.features", "a
 
 @dataclass(frozen=True)
 class Platform:
-    """``linux/amd64``, ``linux/arm64``, ``linux/arm/v7``."""
+    """A platform such as ``linux/amd64``, ``linux/arm64`` or ``linux/arm/v7``."""
 
     os: str
     architecture: str
@@ -61,7 +61,7 @@ class Platform:
 
 @dataclass(frozen=True)
 class PushedImage:
-    """An index in a registry, and the image of each platform."""
+    """An index in a registry, with the image of each platform."""
 
     repository: Repository
     index: Descriptor
@@ -69,13 +69,13 @@ class PushedImage:
 
     @property
     def reference(self) -> str:
-        """``host/repository@sha256:…`` of the index."""
+        """The reference ``host/repository@sha256:…`` of the index."""
         return str(self.repository.reference(digest=self.index.digest))
 
 
 @dataclass(frozen=True)
 class LayeredSettings:
-    """Settings that a new image adds to its base's; entries of the same name replace the base's."""
+    """The settings that a new image adds to its base's; entries of the same name replace the base's."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class LayeredSettings:
 
 @dataclass(frozen=True)
 class LayerImage:
-    """Layers that are published alone, to be put on other images: an image of them for each platform.
+    """Layers that are published alone, to be put on other images, as one image per platform.
 
     Its configuration holds their ``diff_ids``, and the variables (``Env``) of the image that they become part of.
     """
@@ -108,7 +108,7 @@ class _PlatformImage:
 
     @property
     def layers(self) -> list[Descriptor]:
-        """Lowest first, with Docker's media types turned into OCI's."""
+        """The layers, lowest first, with Docker's media types turned into OCI's."""
         found = [Descriptor.from_json(entry) for entry in self.manifest.content.get("layers") or []]
         return [Descriptor(_TO_OCI.get(blob.media_type, blob.media_type), blob.digest, blob.size) for blob in found]
 
@@ -169,14 +169,14 @@ def push_index(
     annotations: Mapping[str, str] | None = None,
     tag: str | None = None,
 ) -> Descriptor:
-    """An index over images that are in ``repository`` already."""
+    """Pushes an index of images that are already in ``repository``."""
     return put_manifest(repository, compose_index(images, annotations=annotations), tag=tag)
 
 
 def compose_image(
     config: Mapping[str, Any], layers: Sequence[Layer], *, annotations: Mapping[str, str] | None = None
 ) -> tuple[bytes, dict[str, Any]]:
-    """The configuration, as bytes, and the manifest of an image of ``layers``, lowest first.
+    """Returns the configuration, as bytes, and the manifest of an image of ``layers``, lowest first.
 
     ``config`` is an OCI image configuration without rootfs and history.
     """
@@ -194,7 +194,7 @@ def compose_image(
 def compose_index(
     images: Mapping[Platform, Descriptor], *, annotations: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """An index, sorted by platform."""
+    """Returns an index, sorted by platform."""
     entries = [images[platform].to_json() | {"platform": platform.to_json()} for platform in sorted(images, key=str)]
     content = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": entries}
     return content | _unless_empty(annotations or {})
@@ -248,7 +248,7 @@ def _config(repository: Repository, manifest: Manifest) -> dict[str, Any]:
 def _push_on_top(
     below: Sequence[_PlatformImage], target: Repository, layer: Layer, settings: LayeredSettings, scratch: Path
 ) -> Descriptor:
-    """Pushes the image of one platform. ``below``: the base, then what lies between it and ``layer``."""
+    """Pushes the image of one platform. ``below`` holds the base, then the layers between it and ``layer``."""
     for image in below:
         for blob in image.layers:
             copy_blob(image.repository, target, blob, scratch)
@@ -265,7 +265,7 @@ def _push_on_top(
 def _extend(below: Sequence[tuple[dict[str, Any], str]], layer: Layer, settings: LayeredSettings) -> dict[str, Any]:
     """Returns the base's configuration with the layers and variables of all below, and with one more layer.
 
-    ``below``: configurations, the base's first, each with the name of its image. Raises InvalidContent when one
+    ``below`` holds the configurations, the base's first, each with the name of its image. Raises InvalidContent if one
     has no list of layers.
     """
     base, _ = below[0]

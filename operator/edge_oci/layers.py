@@ -1,7 +1,7 @@
-"""Image layers: the same bytes for the same files, whenever and by whomever they are written.
+"""Image layers, whose bytes depend on their files alone, not on when or by whom they are written.
 
-Law: ``write_layer(x, a).digest == write_layer(x, b).digest``. Names are sorted; owner 0:0; time 0.
-The ``diff_id`` (of the uncompressed tar) is the same across compressors and their versions.
+Law: ``write_layer(x, a).digest == write_layer(x, b).digest``. Names are sorted; owner 0:0; time 0. The ``diff_id`` (the
+digest of the uncompressed tar) is the same across compressors and their versions.
 """
 
 import gzip
@@ -49,11 +49,11 @@ class Layer:
     path: Path
     media_type: str
     digest: str
-    """Of the bytes in ``path``, as they are pushed."""
+    """The digest of the bytes in ``path``, as they are pushed."""
     size: int
-    """Bytes as pushed."""
+    """The size in bytes, as pushed."""
     diff_id: str
-    """Digest of the tar before compression."""
+    """The digest of the tar before compression."""
     unpacked_bytes: int
 
     @property
@@ -88,7 +88,7 @@ def write_layer(
 
 
 def tree(root: Path, prefix: str = "") -> dict[str, Entry]:
-    """Everything below ``root``, as entries below ``prefix``. Modes become 0755 or 0644, by the owner's x."""
+    """Returns everything below ``root``, as entries below ``prefix``. Modes become 0755 or 0644, by the owner's x."""
     entries: dict[str, Entry] = {}
     for path in sorted(root.rglob("*")):
         name = f"{prefix.strip('/')}/{path.relative_to(root)}".lstrip("/")
@@ -108,7 +108,7 @@ class _Sink(Protocol):
 
 
 class _Meter:
-    """Passes bytes on, and keeps their digest and number."""
+    """A file that passes bytes on, and keeps their digest and number."""
 
     def __init__(self, out: "_Sink | IO[bytes]") -> None:
         self._out = out
@@ -122,10 +122,10 @@ class _Meter:
         return len(data)
 
     def flush(self) -> None:
-        """The compressors ask for it; what is below is flushed when it is closed."""
+        """Does nothing: the compressors call it, and the file below is flushed when it is closed."""
 
     def close(self) -> None:
-        """The owner of the file below closes it."""
+        """Does nothing: the owner of the file below closes it."""
 
     @property
     def digest(self) -> str:

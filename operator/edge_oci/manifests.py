@@ -1,4 +1,4 @@
-"""Manifests and indexes: resolved, pulled with their digest checked, pushed, listed."""
+"""Manifests and indexes: resolved, pulled with their digests checked, pushed, listed."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from .descriptors import (
 from .errors import BlobTooLarge, DigestMismatch, InvalidContent, RegistryNotFound, Unreachable
 
 MAX_MANIFEST_BYTES = 4 << 20
-"""What Distribution accepts at most."""
+"""The largest manifest that Distribution accepts, in bytes."""
 
 _ACCEPT = {"Accept": ", ".join((IMAGE_INDEX, IMAGE_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))}
 
@@ -41,7 +41,7 @@ class Manifest:
 
 
 def resolve(repository: Repository, version: str) -> Descriptor:
-    """The descriptor of a tag or digest. Raises RegistryNotFound, and as ``Repository.request``."""
+    """Returns the descriptor of a tag or digest. Raises RegistryNotFound, and as ``Repository.request``."""
     answer = repository.request("HEAD", f"manifests/{version}", headers=_ACCEPT)
     digest = answer.headers.get("Docker-Content-Digest", "")
     size = answer.headers.get("Content-Length", "")
@@ -53,7 +53,8 @@ def resolve(repository: Repository, version: str) -> Descriptor:
 
 
 def get_manifest(repository: Repository, version: str) -> Manifest:
-    """The manifest or index of a tag or digest; checked against its digest, or the registry's word for a tag.
+    """Returns the manifest or index of a digest, checked against it, or of a tag, checked against the digest that the
+    registry states.
 
     Raises RegistryNotFound, DigestMismatch, BlobTooLarge, InvalidContent, and as ``Repository.request``.
     """
@@ -100,12 +101,13 @@ def put_manifest(repository: Repository, content: dict[str, Any], *, tag: str | 
 
 
 def list_tags(repository: Repository) -> list[str]:
-    """All tags, in the registry's order; empty for a repository that does not exist."""
+    """Returns all tags, in the registry's order; none for a repository that does not exist."""
     return _listed(repository, "tags/list?n=500", "tags")
 
 
 def list_repositories(host: Host) -> list[str]:
-    """The names of all repositories, in the registry's order; those whose manifests are all deleted may be among them.
+    """Returns the names of all repositories, in the registry's order, including some whose manifests are all
+    deleted.
 
     Raises as ``Repository.request``.
     """
@@ -114,7 +116,7 @@ def list_repositories(host: Host) -> list[str]:
 
 
 def delete_manifest(repository: Repository, digest: str) -> None:
-    """Deletes a manifest and with it every tag of it; silent when it is gone. Raises as ``Repository.request``."""
+    """Deletes a manifest and thereby all its tags; does nothing if it is gone. Raises as ``Repository.request``."""
     scope = f"repository:{repository.name}:pull,push,delete"
     try:
         repository.request("DELETE", f"manifests/{digest}", scope=scope, expect=(202,))
@@ -123,7 +125,7 @@ def delete_manifest(repository: Repository, digest: str) -> None:
 
 
 def _listed(repository: Repository, path: str | None, key: str, scope: str | None = None) -> list[str]:
-    """What the pages of a list have under ``key``; empty when there is no such list."""
+    """Returns the items under ``key`` on all pages of a list; none if there is no such list."""
     found: list[str] = []
     while path:
         try:

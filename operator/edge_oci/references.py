@@ -1,4 +1,4 @@
-"""``host[:port]/repository[:tag][@sha256:…]``.
+"""References such as ``host[:port]/repository[:tag][@sha256:…]``.
 
 The host is never guessed: ``nginx`` alone is refused, not sent to Docker Hub.
 """
@@ -24,7 +24,7 @@ class Reference:
     """The place of an image or artifact. Without tag and digest it names a repository."""
 
     host: str
-    """``registry.example`` or ``registry.example:5000``."""
+    """The host, such as ``registry.example`` or ``registry.example:5000``."""
     repository: str
     tag: str | None = None
     digest: str | None = None
@@ -35,7 +35,7 @@ class Reference:
         return self.digest or self.tag or "latest"
 
     def at(self, digest: str) -> "Reference":
-        """The same place by digest, without the tag."""
+        """Returns the same repository with the digest in place of the tag."""
         return replace(self, tag=None, digest=digest)
 
     def __str__(self) -> str:
@@ -45,7 +45,8 @@ class Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """``text`` as a Reference; a leading ``oci://`` is dropped. Raises InvalidReference, which says what is wrong."""
+    """Returns ``text`` as a Reference, without a leading ``oci://``. Raises InvalidReference, which says what is
+    wrong."""
     bare = text.removeprefix("oci://")
     found = _REFERENCE.fullmatch(bare)
     if found is None or not _names_a_host(found["host"]):

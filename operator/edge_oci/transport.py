@@ -1,7 +1,7 @@
-"""One HTTP request, tried a bounded number of times. Knows nothing of registries.
+"""One HTTP request, tried a bounded number of times; it knows nothing of registries.
 
-Answers 408, 425, 429 and 5xx and broken connections are tried again, after the time that Retry-After
-says or an exponential back-off. Certificate and DNS errors are not: waiting mends neither.
+After an answer 408, 425, 429 or 5xx and after a broken connection the request is sent again, after the time in
+Retry-After or an exponential back-off. Certificate and DNS errors are not retried, since waiting mends neither.
 """
 
 import random
@@ -39,13 +39,13 @@ _BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied,
 
 @dataclass(frozen=True)
 class Patience:
-    """The limits of trying again: ``tries`` in all, with pauses of about 0.5, 1, 2, 4 s."""
+    """The limits of retrying: ``tries`` in all, with pauses of about 0.5, 1, 2, 4 s."""
 
     tries: int = 5
     first_pause_seconds: float = 0.5
     max_pause_seconds: float = 30.0
     max_retry_after_seconds: float = 120.0
-    """A registry that asks for a longer pause is reported at once."""
+    """The longest pause that is waited for; if a registry asks for a longer one, the failure is reported at once."""
     sleep: Callable[[float], None] = time.sleep
 
     def pause(self, failures: int) -> None:
@@ -90,7 +90,7 @@ class Transport:
         stream: bool = False,
         tries: int | None = None,
     ) -> Response:
-        """The answer, with one of the ``expect``-ed statuses.
+        """Returns the answer, whose status is one of ``expect``.
 
         ``stream`` leaves its body unread; the caller reads and releases it. Raises RegistryError (by status:
         Unauthorized, Denied, RegistryNotFound), Unreachable, UntrustedCertificate.
@@ -124,7 +124,8 @@ class Transport:
             self.patience.sleep(asked)
 
     def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Response:
-        """One try. A redirect to another host (a registry's object store) does not get the credentials."""
+        """Sends the request once. A redirect to another host (a registry's object store) does not get the
+        credentials."""
         sent = dict(headers)
         for _ in range(_MAX_REDIRECTS + 1):
             answer = self._once(method, url, sent, body)
@@ -168,7 +169,8 @@ class Transport:
 
 
 def continues(answer: Response, have: int) -> bool:
-    """Tells whether ``answer`` brings the rest of a file whose first ``have`` bytes are there; else it is the whole."""
+    """Returns whether ``answer`` has the rest of a file whose first ``have`` bytes are there; otherwise it has the
+    whole file."""
     return answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
@@ -195,13 +197,13 @@ def _refusal(status: int, method: str, url: str, text: str) -> RegistryError:
 
 
 def _what(method: str, url: str) -> str:
-    """Without the query, which may hold an upload's state or a signature."""
+    """Returns the request for messages, without the query, which may hold an upload's state or a signature."""
     parts = urlsplit(url)
     return f"{method} {parts.netloc}{parts.path}"
 
 
 def _retry_after_seconds(text: str | None) -> float | None:
-    """Both forms of the header: seconds, or a date. None when absent or in neither."""
+    """Returns the seconds of a Retry-After header, which holds seconds or a date; None if it is absent or neither."""
     if text is None:
         return None
     if text.strip().isdigit():

@@ -1,5 +1,5 @@
-"""Runs models: shared by the compressor, which measures and judges it, and by the server, which serves it.
+"""Runs models, for the compressor, which measures and judges them, and for the server, which serves them.
 
-What is decided here is decided once: the datatypes, the options of a session, the processor's abilities, when two
-answers agree, and which runtime loads an artifact. So a node serves with what the gate measured with.
+It decides once, for both: the datatypes, the options of a session, the processor's instruction sets, when two answers
+agree, and which runtime loads an artifact. So a node serves with the options that the gate measured with.
 """

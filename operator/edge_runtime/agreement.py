@@ -1,4 +1,4 @@
-"""When two answers are alike, by one rule for the gate, the golden set and shadow replay."""
+"""The rule by which two answers agree, for the gate, the golden set and shadow replay."""
 
 from typing import Final
 
@@ -7,14 +7,14 @@ import numpy as np
 from edge_runtime.datatypes import Array
 
 CLOSE_TOLERANCE: Final = 0.01
-"""Two answers are close when no value is further off than this share of the largest absolute value of the first."""
+"""The largest difference of close answers, as a share of the largest absolute value of the first answer."""
 
 
 def close_items(expected: Array, got: Array, items: int, tolerance: float = CLOSE_TOLERANCE) -> Array:
     """Returns for each of the first ``items`` items, as bool of shape (items,), whether ``got`` is close to it.
 
-    Where the output has no axis of items, all of them have the same answer. NaN agrees with NaN, an infinity with
-    itself; values that are no floats must be equal. ``expected`` and ``got`` hold numbers that compare
+    If the output has no axis of items, they all get the same result. NaN agrees with NaN, an infinity with itself;
+    values that are not floats must be equal. ``expected`` and ``got`` hold comparable numbers
     (``datatypes.as_numbers``).
     """
     if expected.shape != got.shape:
@@ -33,7 +33,7 @@ def close_items(expected: Array, got: Array, items: int, tolerance: float = CLOS
 
 
 def close(recorded: Array, answer: Array, tolerance: float = CLOSE_TOLERANCE) -> bool:
-    """Returns whether two items, of any shape, are close; only the number of their values has to be the same."""
+    """Returns whether two items are close. Their shapes may differ, but not the number of their values."""
     if recorded.size != answer.size:
         return False
     return bool(close_items(recorded.reshape(1, -1), answer.reshape(1, -1), 1, tolerance)[0])

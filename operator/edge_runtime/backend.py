@@ -1,4 +1,4 @@
-"""The seam of a runtime: what the compressor and the server ask of whatever runs a model.
+"""The interface of a runtime: what the compressor and the server need from a library that runs models.
 
 A runtime is a file in ``edge_runtime/backends``, which loads models and runs them. Generation of text will be a second
 protocol beside ``LoadedModel.run``.
@@ -27,7 +27,7 @@ class RunFailure(Exception):
 
 
 class RefusedInputs(RunFailure):
-    """The model finds the values of the inputs unfit, such as an index outside its table."""
+    """The model rejects the values of the inputs, such as an index outside its table."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LoadedModel(Protocol):
     """The runtime and its file format as the Open Inference Protocol names them, such as ``onnxruntime_onnx``."""
     signature: Signature
     concurrent: bool
-    """Whether ``run`` may be called from several threads at once."""
+    """True if several threads may call ``run`` at once."""
     placed: Placement
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
@@ -61,11 +61,11 @@ class LoadedModel(Protocol):
         """
 
     def run_usual(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """Does the same for feeds that are no larger than usual, where a runtime can save time by that."""
+        """Runs as ``run`` does, for feeds of the usual size; some runtimes are faster then."""
         return self.run(feeds, outputs)
 
     def close(self) -> None:
-        """Frees what the model holds. Nothing is run afterwards."""
+        """Frees what the model holds. It must not be run afterwards."""
 
 
 class Backend(Protocol):
@@ -76,7 +76,7 @@ class Backend(Protocol):
     """The named layers that a server image needs besides its base, lowest first, to load models of this runtime."""
 
     def load(self, path: Path, tuning: Tuning, device: Device) -> LoadedModel:
-        """Returns the model in the file at ``path``, which has passed its digest. Raises LoadFailure.
+        """Returns the model in the file at ``path``, whose digest was verified. Raises LoadFailure.
 
-        The file is read in place where the runtime can: its bytes would stay in memory beside the model.
+        A runtime that can reads the file in place: otherwise its bytes would stay in memory beside the model.
         """

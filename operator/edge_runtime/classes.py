@@ -1,7 +1,7 @@
 """The class of an item, by one rule for golden set, shadow replay, drift and feedback.
 
-An item is what stands at one place of an output's first axis. Its class is the position of its largest score, or the
-one whole number or text that it is. A single float, and several texts, tell no class.
+An item is one position on the first axis of an output. Its class is the position of its largest score, or its only
+whole number or text. A single float, and several texts, have no class.
 """
 
 import numpy as np
@@ -11,16 +11,18 @@ from edgemodel.artifact import Tensor
 
 
 def has_classes(output: Tensor) -> bool:
-    """Returns whether each item of an output so declared has a class: an open last dimension counts as several."""
+    """Returns whether each item of an output with this declaration has a class; an open last dimension counts as
+    several values."""
     if DATATYPES[output.datatype].is_float:
         return len(output.shape) > 1 and output.shape[-1] != 1
     return True
 
 
 def classes_of(output: Array) -> Array | None:
-    """Returns the class of each item, numbers or texts of shape (items,); None where items tell none.
+    """Returns the class of each item, numbers or texts of shape (items,); None if the items have no class.
 
-    ``output`` holds numbers that compare (``datatypes.as_numbers``). The class of scores with NaN is the first NaN's.
+    ``output`` holds comparable numbers (``datatypes.as_numbers``). The class of scores with NaN is the position of the
+    first NaN.
     """
     if output.ndim == 0 or not output.size:
         return None
@@ -58,10 +60,9 @@ def same_class(recorded: Array, answer: Array) -> bool:
 
 
 def same_largest(recorded: Array, answer: Array) -> Array:
-    """Returns for each item, as bool of shape (items,), whether its largest values are at the same places.
+    """Returns for each item, as bool of shape (items,), whether its largest values are at the same positions.
 
-    The places are those on the last axis, at every position of the axes before it; a value that is not finite is at
-    none.
+    They are compared on the last axis, at every position of the axes before it; values that are not finite are ignored.
     """
     if recorded.shape != answer.shape:
         return np.zeros(len(recorded), dtype=bool)

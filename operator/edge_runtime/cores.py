@@ -8,8 +8,8 @@ from pathlib import Path
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Returns how many cores the affinity and the CPU limit allow, the limit rounded up; at least 1.
 
-    More threads would wait for each other where a pod has a limit. ``quota`` holds the microseconds of processor time
-    in each period, and the period.
+    In a pod with a CPU limit, more threads would wait for each other. ``quota`` holds the microseconds of processor
+    time in each period, and the period.
     """
     allowed = len(os.sched_getaffinity(0))
     try:

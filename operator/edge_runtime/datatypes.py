@@ -1,6 +1,6 @@
-"""The datatypes of the Open Inference Protocol, and what each is in numpy, in ONNX Runtime and in JSON.
+"""The datatypes of the Open Inference Protocol, with their counterparts in numpy, ONNX Runtime and JSON.
 
-numpy has no BF16: an array of it holds the bit patterns as uint16, two bytes a value, as they travel. An array of BYTES
+numpy has no BF16: its arrays hold the bit patterns as uint16, two bytes per value, as on the wire. An array of BYTES
 holds Python strings.
 """
 
@@ -16,15 +16,15 @@ Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the server's image l
 class Datatype:
     name: str
     onnx: str
-    """The element type in ONNX Runtime's words, as in ``tensor(float)``."""
+    """The element type as ONNX Runtime names it, such as ``tensor(float)``."""
     numpy: np.dtype[np.generic]
-    """Little endian, as on the wire; object for BYTES."""
+    """The numpy type, little endian as on the wire; object for BYTES."""
     json: type | None
-    """The type of an element in JSON; None when the datatype travels as binary only."""
+    """The type of an element in JSON; None if the datatype is transferred as binary data only."""
 
     @property
     def is_float(self) -> bool:
-        """True for every floating-point datatype, BF16 included, whose arrays numpy takes for whole numbers."""
+        """True for every floating-point datatype, including BF16, whose arrays have a whole-number type in numpy."""
         return self.numpy.kind == "f" or self.name == BFLOAT16
 
 

@@ -8,12 +8,13 @@ from edge_runtime.datatypes import Array
 
 
 class InstancePool(LoadedModel):
-    """Lends an instance to each run; a run waits where none is free. Safe to call from several threads."""
+    """A pool that lends an instance to each run; a run waits while none is free. It is safe to use from several
+    threads."""
 
     concurrent = True
 
     def __init__(self, instances: Sequence[LoadedModel]) -> None:
-        """``instances``: at least one, all loaded from the same file."""
+        """Takes at least one instance, all loaded from the same file."""
         first = instances[0]
         self.platform, self.signature, self.placed = first.platform, first.signature, first.placed
         self._instances = tuple(instances)

@@ -1,4 +1,4 @@
-"""From the file of a model to one that runs: the one door for the compressor and the server."""
+"""The only way from a model's file to a loaded model, for the compressor and the server."""
 
 from collections.abc import Sequence
 from pathlib import Path

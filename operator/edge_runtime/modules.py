@@ -1,6 +1,6 @@
-"""Seams by file: each module of a package is one thing to choose from, named as it is in lower case.
+"""Modules found by name: each module of a package is one choice, named like it in lower case.
 
-A module is imported, and with it what it needs, when it is first asked for.
+A module is imported, with the libraries that it needs, when it is first asked for.
 """
 
 import importlib
@@ -16,7 +16,7 @@ class UnknownModule(Exception):
 def find_module(package: str, paths: Iterable[str], name: str, registered: Iterable[str] = ()) -> ModuleType:
     """Returns the module of ``package``, which lies at ``paths``, for ``name``. Raises UnknownModule.
 
-    ``registered``: more names for the message.
+    ``registered`` holds more names for the message.
     """
     modules = {module.name for module in pkgutil.iter_modules(list(paths))}
     if name.lower() not in modules:

@@ -11,25 +11,25 @@ INSTRUCTION_SETS = (
     # arm
     "neon", "asimd", "fphp", "asimdhp", "asimddp", "asimdfhm", "i8mm", "bf16", "sve", "sve2", "svei8mm", "sme",
 )  # fmt: skip
-"""Linux's names of those between which the kernels of ONNX Runtime (MLAS) choose."""
+"""The instruction sets that the kernels of ONNX Runtime (MLAS) are chosen by, as Linux names them."""
 
 _FLAGS = ("flags", "Features")
 _NAMES = ("Model", "model name", "Hardware")
-"""The first that is there: a board says more than its processor."""
+"""The fields with a name, best first: a board says more than its processor."""
 
 
 @dataclass(frozen=True)
 class Processor:
     name: str
-    """Empty where the kernel does not say."""
+    """The name of the processor; empty if the kernel does not say."""
     architecture: str
-    """In the kernel's words, such as ``x86_64``."""
+    """The architecture as the kernel names it, such as ``x86_64``."""
     instruction_sets: tuple[str, ...]
-    """Those of INSTRUCTION_SETS that it has, in their order."""
+    """The members of INSTRUCTION_SETS that the processor has, in their order."""
 
 
 def read_processor(cpuinfo: Path = Path("/proc/cpuinfo"), board: Path = Path("/proc/device-tree/model")) -> Processor:
-    """Returns what the kernel says of the first processor."""
+    """Returns the first processor, as the kernel describes it."""
     said: dict[str, str] = {}
     for line in _read(cpuinfo).splitlines():
         key, _, value = line.partition(":")

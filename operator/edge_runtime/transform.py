@@ -1,7 +1,8 @@
-"""The seam of pre- and post-processing: work between the codec of a request and the model, such as resizing an image.
+"""The interface of pre- and post-processing: work between the codec of a request and the model, such as resizing an
+image.
 
 A transform belongs to the artifact: its manifest names it, and golden set, evaluation, metadata and every runtime see
-the model with it alike.
+the model behind it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,25 +14,26 @@ from edge_runtime.signature import Signature
 
 
 class Transform(Protocol):
-    """Treats each item alone, keeps nothing from call to call, and may be called from several threads at once."""
+    """A transform, which treats each item alone, keeps no state between calls, and is safe to call from several
+    threads."""
 
     def outer(self, inner: Signature) -> Signature:
-        """Returns the signature that callers see of a model whose own is ``inner``.
+        """Returns the signature that callers see of a model with the signature ``inner``.
 
-        Raises ValueError where the transform does not fit such a model.
+        Raises ValueError if the transform does not fit such a model.
         """
 
     def before(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Returns the model's inputs, made of a caller's. Raises RefusedInputs."""
+        """Returns the model's inputs, computed from a caller's. Raises RefusedInputs."""
 
     def after(self, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Returns a caller's outputs, made of all of the model's."""
+        """Returns the caller's outputs, computed from all outputs of the model."""
 
 
 def outer_signature(inner: Signature, transforms: Sequence[Transform]) -> Signature:
-    """Returns what callers see of a model behind ``transforms``, of which the first is the outermost.
+    """Returns the signature that callers see of a model behind ``transforms``, of which the first is the outermost.
 
-    Raises ValueError, KeyError where one does not fit.
+    Raises ValueError or KeyError if one does not fit.
     """
     for transform in reversed(transforms):
         inner = transform.outer(inner)
@@ -39,7 +41,7 @@ def outer_signature(inner: Signature, transforms: Sequence[Transform]) -> Signat
 
 
 def inner_feeds(feeds: Mapping[str, Array], transforms: Sequence[Transform]) -> Mapping[str, Array]:
-    """Returns the inputs of a model behind ``transforms``, made of a caller's. Raises RefusedInputs."""
+    """Returns the inputs of a model behind ``transforms``, computed from a caller's. Raises RefusedInputs."""
     for transform in transforms:
         feeds = transform.before(feeds)
     return feeds
@@ -49,7 +51,7 @@ class TransformedModel(LoadedModel):
     """A model behind transforms, of which the first is the outermost."""
 
     def __init__(self, model: LoadedModel, transforms: Sequence[Transform]) -> None:
-        """Raises ValueError, KeyError where a transform does not fit."""
+        """Raises ValueError or KeyError if a transform does not fit."""
         self._model, self._transforms = model, tuple(transforms)
         self._outputs = list(model.signature.outputs)
         self.platform, self.concurrent, self.placed = model.platform, model.concurrent, model.placed

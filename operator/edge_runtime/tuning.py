@@ -1,4 +1,4 @@
-"""The options of a session, whatever the runtime; the defaults are for small nodes.
+"""The options of a session, whatever the runtime; the defaults suit small nodes.
 
 The compressor measures with the defaults, and nodes serve with them unless ``spec.serving.tuning`` says otherwise.
 """
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Arena(StrEnum):
-    """The fate of memory that a run took."""
+    """The policy for the memory that a run has taken."""
 
     SHRINK = "Shrink"
-    """After a request that is much larger than usual, its memory is given back."""
+    """The memory of a request that is much larger than usual is released afterwards."""
     KEEP = "Keep"
-    """The memory stays for the next run: quickest, and a burst stays resident."""
+    """The memory stays for the next run: fastest, but the memory of a burst stays resident."""
     OFF = "Off"
-    """Each tensor is allocated and freed: least memory, and slowest."""
+    """Each tensor is allocated and freed: least memory, but slowest."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Tuning:
     """Threads of one run: several requests at a time use the cores better than several threads for one."""
     arena: Arena = Arena.SHRINK
     prepacking: bool = True
-    """Weights are laid out anew for speed, which takes their size in memory once more."""
+    """The threads of one run: several requests at a time use the cores better than several threads for one."""
     concurrency: int = 1
-    """Runs at a time: a model that is not ``concurrent`` is loaded so often."""
+    """True if weights are rearranged for speed, which takes their size in memory once more."""
 
 
 def parse_tuning(settings: Mapping[str, Any]) -> Tuning:
-    """Returns the options for ``spec.serving.tuning``, but for how many runs there are at a time.
+    """The number of simultaneous runs: a model that is not ``concurrent`` is loaded this many times.
 
     Raises ValueError for a memoryArena that is none of Arena.
     """

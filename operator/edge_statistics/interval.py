@@ -1,4 +1,4 @@
-"""The interval that every estimate here comes with, and the quantiles that its level is given by."""
+"""The interval of an estimate, and the quantiles that give its level."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ Z_ONE_SIDED_10_PERCENT = 1.2815515655446004
 
 @dataclass(frozen=True)
 class Interval:
-    """``lower <= upper``, both in the unit of what was estimated; each limit alone is one-sided."""
+    """An interval with ``lower <= upper``, both in the unit of the estimate; each limit alone is one-sided."""
 
     lower: float
     upper: float

@@ -19,14 +19,15 @@ from random import Random
 EXACT = 20_000
 SAMPLED = 999
 _SLACK = 1e-12
-"""Sums of the same numbers in another order differ in their last bits."""
+"""The allowance for rounding: sums of the same numbers in another order differ in their last bits."""
 
 
 def p_above(treated: Sequence[float], others: Sequence[float]) -> float:
-    """Returns the probability of a mean of ``treated`` so far above that of ``others`` by chance alone, in 0..1.
+    """Returns the probability, in 0..1, that chance alone puts the mean of ``treated`` so far above that of
+    ``others``.
 
-    The smallest that can come out is one in as many as there are choices: 1/20 for three against three. The same
-    values give the same answer, always. Raises ValueError when one side is empty.
+    The smallest possible result is one in the number of choices: 1/20 for three against three. The same values always
+    give the same result. Raises ValueError if one side is empty.
     """
     if not treated or not others:
         raise ValueError("both sides need a value")
@@ -35,7 +36,7 @@ def p_above(treated: Sequence[float], others: Sequence[float]) -> float:
 
 @lru_cache(256)
 def _p_above(treated: tuple[float, ...], others: tuple[float, ...]) -> float:
-    """Computes it once: every pass asks, and few of them after another measurement."""
+    """Computes the probability; cached, because every pass asks and few have new measurements."""
     values = [*treated, *others]
     size, found = len(treated), sum(treated)
     least = found - _SLACK * (1 + abs(found))

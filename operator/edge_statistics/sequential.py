@@ -24,9 +24,9 @@ from edge_statistics.interval import Interval
 
 
 class Stratum(NamedTuple):
-    """``bad`` of ``total``, where a share of at most ``p0`` is expected and ``p1``, above it, is too much.
+    """A stratum with ``bad`` of ``total``: a share of at most ``p0`` is expected, and ``p1``, above it, is too much.
 
-    Fractions are counts that carry less weight.
+    The counts may be fractions, which carry less weight.
     """
 
     bad: float

@@ -22,7 +22,7 @@ from math import inf, sqrt
 from edge_statistics.interval import Z_ONE_SIDED_5_PERCENT, Interval
 
 _HALVINGS = 60
-"""2 / 2^60 is below the spacing of doubles near the limits that matter."""
+"""The number of bisections: 2 / 2^60 is below the spacing of doubles near the limits that matter."""
 
 
 def tango_interval(b: float, c: float, n: float, z: float = Z_ONE_SIDED_5_PERCENT) -> Interval:

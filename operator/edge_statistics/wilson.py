@@ -14,11 +14,11 @@ from math import sqrt
 from edge_statistics.interval import Z_ONE_SIDED_5_PERCENT, Interval
 
 _SLACK = 1e-12
-"""A planned ``k`` is a share times ``n`` and may exceed ``n`` in its last bits."""
+"""The allowance for rounding: a planned ``k`` is a share times ``n`` and may exceed ``n`` in its last bits."""
 
 
 def wilson_interval(k: float, n: float, z: float = Z_ONE_SIDED_5_PERCENT) -> Interval:
-    """Returns the limits, in 0..1, of the proportion of which ``k`` of ``n`` were seen; 0 to 1 when ``n`` is 0.
+    """Returns the limits, in 0..1, of a proportion observed as ``k`` of ``n``; 0 to 1 if ``n`` is 0.
 
     ``k`` and ``n`` may be fractions, for a planned larger sample. Raises ValueError unless ``0 <= k <= n``.
     """

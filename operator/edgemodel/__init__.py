@@ -1,1 +1,1 @@
-"""The words that operator, compressor and inference server share. Standard library only."""
+"""The vocabulary that operator, compressor and inference server share; it needs the standard library only."""

@@ -1,7 +1,7 @@
 """``spec.analysis`` as types: how a candidate is judged while nodes serve it.
 
-What the settings of a check mean is known to the check types of the operator alone. The schema in ``crds/`` validates
-and fills in defaults; the defaults here are the same.
+Only the check types of the operator know what the settings of a check mean. The schema in ``crds/`` validates and fills
+in defaults; the defaults here are the same.
 """
 
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ class AnalysisCheck:
     name: str
     type: str
     settings: Settings = field(default_factory=dict)
-    """As they stand in the manifest: what is not there has the default of the check's type."""
+    """The settings as the manifest has them; the type of the check has the defaults of those that are missing."""
 
 
 @dataclass(frozen=True)
 class OnInconclusive:
-    """The consequence where a wave has served its time and the data do not decide."""
+    """The action when a wave has soaked and the data do not decide."""
 
     after: timedelta = timedelta(seconds=3600)
     action: str = "Pause"
-    """Pause, RollBack or Proceed."""
+    """The action: Pause, RollBack or Proceed."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ DEFAULT_CHECKS = (
     AnalysisCheck("golden", "GoldenAgreement"),
 )
 WITHOUT_SPEC = Analysis(DEFAULT_CHECKS, on_inconclusive=OnInconclusive(timedelta(0), "Proceed"))
-"""Where a manifest has no ``analysis``: judged all the same, and never held up."""
+"""The analysis of a manifest without ``analysis``: it judges the default checks, but undecided ones hold nothing up."""
 
 
 def parse_analysis(value: Mapping[str, Any] | None) -> Analysis:
-    """Returns ``spec.analysis`` of a manifest that the schema has let through."""
+    """Returns ``spec.analysis`` of a manifest that the schema has accepted."""
     if value is None:
         return WITHOUT_SPEC
     undecided = value.get("onInconclusive") or {}

@@ -1,8 +1,8 @@
 """The artifact manifest: ``manifest.json`` beside the model file in every artifact image.
 
-The compressor writes it; the inference server reads from it what to load and what to check at start, and people what
-came out, against what went in. Keys are camelCase, sizes bytes, times milliseconds. Only what the server needs is typed
-here; the rest is evidence and stays a plain dictionary.
+The compressor writes it. The inference server reads from it what to load and what to check at start, and people read
+how the artifact compares with its source. Keys are camelCase, sizes bytes, times milliseconds. Only what the server
+needs is typed here; the rest is evidence and stays a plain dictionary.
 """
 
 import json
@@ -18,7 +18,7 @@ ONNX_RUNTIME: Final = "ONNXRuntime"
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output: ``datatype`` in Open Inference Protocol words (FP32, …), -1 for an open dimension."""
+    """An input or output: ``datatype`` is one of the Open Inference Protocol (FP32, …); a dimension of -1 is open."""
 
     name: str
     datatype: str
@@ -37,7 +37,7 @@ class Golden:
     agreement: str
     tolerance: float
     min_percent: str
-    """At least this share of items must agree on the node, a decimal string in 0..100."""
+    """The smallest share of items that must agree on the node, a decimal string in 0..100."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TransformSpec:
 
     type: str
     settings: dict[str, Any] = field(default_factory=dict)
-    """JSON, as its type wants it."""
+    """The settings, JSON as the type of the transform defines them."""
 
     def to_json(self) -> dict[str, Any]:
         return {"type": self.type, "settings": self.settings}
@@ -72,9 +72,10 @@ class ArtifactManifest:
     model_file: str = MODEL_FILE
     """The name of the model file, which lies beside the manifest."""
     transforms: tuple[TransformSpec, ...] = ()
-    """The outermost first; ``inputs``, ``outputs`` and the golden set are those of the model behind them."""
+    """The transforms, outermost first; ``inputs``, ``outputs`` and the golden set are those of the model behind
+    them."""
     evidence: dict[str, Any] = field(default_factory=dict)
-    """source, artifact, steps, datasets, libraries, evaluation, budget, hardware: for the report."""
+    """The evidence for the report: source, artifact, steps, datasets, libraries, evaluation, budget, hardware."""
 
     def encode(self) -> bytes:
         golden = self.golden
@@ -103,7 +104,7 @@ class ArtifactManifest:
 
     @classmethod
     def decode(cls, data: bytes) -> "ArtifactManifest":
-        """Raises ValueError when ``data`` is not an artifact manifest of SCHEMA."""
+        """Raises ValueError if ``data`` is not an artifact manifest of SCHEMA."""
         value = json.loads(data)
         try:
             if value["schema"] != SCHEMA:

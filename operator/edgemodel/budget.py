@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Budget:
-    """``spec.compression.budget``. None stands for no limit."""
+    """``spec.compression.budget``. None means no limit."""
 
     max_accuracy_drop_percent: Decimal | None = None
     min_accuracy_percent: Decimal | None = None
     max_size_bytes: int | None = None
     max_latency_milliseconds: Decimal | None = None
     on_inconclusive: Literal["Stall", "Proceed"] = "Stall"
-    """What follows where a limit cannot be decided."""
+    """The action when a limit cannot be decided."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the budget as ``parse_budget`` reads it."""
@@ -33,7 +33,7 @@ class Budget:
 
 
 def parse_budget(value: Mapping[str, Any]) -> Budget:
-    """Returns the budget of a manifest. Raises ValueError, which names the key, for anything that is not one."""
+    """Returns the budget of a manifest. Raises ValueError, which names the key, for an invalid one."""
     known = {
         "maxAccuracyDropPercent", "minAccuracyPercent", "maxSizeBytes", "maxLatencyMilliseconds", "onInconclusive",
     }  # fmt: skip

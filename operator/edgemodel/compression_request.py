@@ -23,7 +23,7 @@ ONNX: Final = "ONNX"
 EXPORTED_PROGRAM: Final = "ExportedProgram"
 """The format of ``torch.export``."""
 SAFETENSORS: Final = "Safetensors"
-"""Weights alone, which a converter of the user's makes a model of another format from."""
+"""The format of weights alone, from which a user's converter makes a model of another format."""
 
 SESSION_TUNING: Final[Mapping[str, Any]] = {"intraOpThreads": 1, "memoryArena": "Shrink"}
 """The settings of ``spec.serving.tuning`` that a session depends on, with their defaults."""
@@ -33,7 +33,8 @@ DATASETS: Final = ("calibration", "evaluation", "training", "unlabeled")
 
 AUTO: Final = "Auto"
 EVALUATION_TASKS: Final = (AUTO, "Classification", "MultiLabel", "Regression", "Detection", "Embedding", "Sequence")
-"""``spec.compression.evaluation.task``: what the labels mean. Auto: inferred from the shapes of label and outputs."""
+"""The values of ``spec.compression.evaluation.task``: the meaning of the labels. Auto infers it from the shapes of
+label and outputs."""
 
 
 @dataclass(frozen=True)
@@ -41,29 +42,30 @@ class Source:
     """A model or a data set, as a user gives it."""
 
     uri: str
-    """``oci://host/repository[:tag][@sha256:…]``, ``https://…``, ``http://…``, ``pvc://claim/path``; a path locally."""
+    """The URI: ``oci://host/repository[:tag][@sha256:…]``, ``https://…``, ``http://…`` or ``pvc://claim/path``;
+    locally, a path."""
     digest: str | None = None
-    """The digest of the file for http, https and pvc. For ``oci`` it stands in the URI."""
+    """The digest of the file for http, https and pvc; None for ``oci``, whose URI has it."""
     format: str = ONNX
-    """The format of a model; no data set has one."""
+    """The format of a model; empty for a data set."""
     secret: str | None = None
     """The name of the Secret with credentials."""
     converter: Converter | None = None
-    """The converter of SAFETENSORS; no other format has one."""
+    """The converter of SAFETENSORS; None for every other format."""
     stateful_inputs: dict[str, str] = field(default_factory=dict)
     """Maps each input of a stateful model to the output that feeds it at the next step."""
     transforms: tuple[TransformSpec, ...] = ()
-    """Pre- and post-processing of a model between the codec of requests and the model, the outermost first."""
+    """The transforms between the codec of requests and the model, the outermost first."""
 
     @property
     def model_format(self) -> str:
-        """The format of the file that the compressor reads: what a converter writes, where there is one."""
+        """The format of the file that the compressor reads: the one that a converter writes, if there is one."""
         return self.converter.writes if self.converter is not None else self.format
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The steps for one variant; ``steps`` as they stand in the manifest."""
+    """The steps for one variant, as the manifest has them."""
 
     variant: str
     steps: tuple[dict[str, Any], ...]
@@ -74,37 +76,38 @@ class EvaluationSettings:
     """``spec.compression.evaluation``: how answers are scored."""
 
     task: str = AUTO
-    """One of EVALUATION_TASKS."""
+    """The task, one of EVALUATION_TASKS."""
     tolerance: str | None = None
-    """For Regression: the largest error that counts as correct, a decimal text; None: the task's default."""
+    """The largest error that counts as correct for Regression, a decimal string; None: the task's default."""
 
 
 @dataclass(frozen=True)
 class CompressionRequest:
     source: Source
     recipes: tuple[Recipe, ...] = (Recipe(DEFAULT_VARIANT, ()),)
-    """One for each variant."""
+    """The recipes, one per variant."""
     datasets: dict[str, Source] = field(default_factory=dict)
-    """By use, one of DATASETS; those that are given."""
+    """The data sets that are given, by use, which is one of DATASETS."""
     teacher: Source | None = None
     """The model that Distill learns from; None: the source."""
     budget: Budget = field(default_factory=Budget)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     golden_items: int = 64
-    """Items of the golden set."""
+    """The number of items in the golden set."""
     tuning: dict[str, Any] = field(default_factory=dict)
-    """What differs from SESSION_TUNING in ``spec.serving.tuning``: latency is measured with what nodes serve with."""
+    """The settings of ``spec.serving.tuning`` that differ from SESSION_TUNING: latency is measured with those of the
+    nodes."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what determines the artifacts before they exist: 16 hexadecimal digits."""
+        """The hash of all that determines the artifacts, before they exist: 16 hexadecimal digits."""
         return short_hash(canonical_json(self.determining()).decode(), 16)
 
     def determining(self) -> dict[str, Any]:
         """Returns what determines the artifacts: source, data sets, steps, and whatever else one of the steps reads.
 
-        What a step reads is left out while it has its default, and so is what came later: another hash of an unchanged
-        spec would roll out every model when the operator is upgraded.
+        A field that a step reads is left out while it has its default, and so is a field that was added later: a new
+        hash of an unchanged spec would roll out every model when the operator is upgraded.
         """
         sources: dict[str, Source | None] = {"source": self.source}
         sources |= {use: self.datasets.get(use) for use in ("calibration", "evaluation")}
@@ -124,13 +127,14 @@ class CompressionRequest:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """All that a compression Job fetches, by use."""
+        """Returns all that a compression Job fetches, by use."""
         return {"source": self.source, **self.datasets, **({"teacher": self.teacher} if self.teacher else {})}
 
     def only(self, reads: Iterable[str]) -> "CompressionRequest":
-        """Returns the request with the fields ``reads`` and the source alone; all others are at their default.
+        """Returns the request with the source and the fields ``reads`` alone; all others have their defaults.
 
-        A step gets it: what it reads without declaring it, and what the fingerprint therefore lacks, is not there.
+        A step gets this request, so it cannot read a field that it does not declare and that the fingerprint therefore
+        lacks.
         """
         return replace(CompressionRequest(self.source), **{name: getattr(self, name) for name in reads})
 
@@ -139,7 +143,7 @@ class CompressionRequest:
 
     @classmethod
     def decode(cls, text: str) -> "CompressionRequest":
-        """Raises ValueError, which names the field, for a text that ``encode`` does not give."""
+        """Raises ValueError, which names the field, for a text that ``encode`` does not return."""
         return from_plain(cls, json.loads(text), "request")
 
     def _read_by_steps(self) -> dict[str, Any]:
@@ -154,9 +158,9 @@ class CompressionRequest:
 
 
 _DETERMINING: Final = frozenset({"source", "recipes", "datasets", "teacher", "golden_items"})
-"""Fields that determine artifacts whatever the steps are."""
+"""The fields that determine artifacts whatever the steps are."""
 OPTIONAL_READS: Final = frozenset(one.name for one in fields(CompressionRequest)) - {"source", "recipes", "datasets"}
-"""What ``StepType.reads`` may name; source and data sets are open to every step."""
+"""The fields that ``StepType.reads`` may name; source and data sets are open to every step."""
 
 
 def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
@@ -180,7 +184,7 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
 
 
 def format_of(uri: str) -> str | None:
-    """Returns the format that the name of a file says; None: it says none."""
+    """Returns the format that the suffix of a file name stands for; None if it stands for none."""
     return next((name for name, one in SOURCE_FORMATS.items() if one.suffix and uri.endswith(one.suffix)), None)
 
 
@@ -205,5 +209,5 @@ def parse_source(value: Mapping[str, Any]) -> Source:
 
 
 def _shortest(number: Decimal) -> str:
-    """The same text for equal numbers: 1.0 and 1 are one limit."""
+    """Returns the shortest text of a number, so that equal limits have equal texts: 1.0 and 1 are one limit."""
     return format(number.normalize(), "f")

@@ -7,18 +7,19 @@ STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {
     "Auto": ("budget", "evaluation", "tuning"),
     "Distill": ("teacher",),
 }
-"""By step type: fields of the CompressionRequest that it reads besides its settings, the source and the data sets."""
+"""The fields of the CompressionRequest that each type of step reads, besides its settings, the source and the data
+sets."""
 
 
 class FormatFacts(NamedTuple):
     suffix: str
-    """The end of the names of its files; empty: any."""
+    """The suffix of its file names; empty: any."""
     media_type: str
-    """The artifact type of a file of it in a registry; empty: none can be pushed."""
+    """The artifact type of its files in a registry; empty: they cannot be pushed."""
     image: str
     """The image that its Job runs: compressor or trainer."""
     is_model: bool
-    """False: a converter of the user's makes a model of it."""
+    """False if a user's converter has to make a model of it."""
 
 
 SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {
@@ -26,4 +27,4 @@ SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {
     "ExportedProgram": FormatFacts(".pt2", "application/vnd.edgemodel.program.v1", "trainer", True),
     "Safetensors": FormatFacts(".safetensors", "application/vnd.edgemodel.weights.v1", "trainer", False),
 }
-"""By name, as in ``spec.source.format``."""
+"""The facts of each format by its name, as in ``spec.source.format``."""

@@ -1,4 +1,4 @@
-"""Digests of bytes that exist, in the form ``sha256:<64 hex digits>``, and canonical JSON to hash: their one home."""
+"""Digests of bytes that exist, in the form ``sha256:<64 hex digits>``, and canonical JSON to hash."""
 
 import hashlib
 import json
@@ -34,10 +34,10 @@ def digest_of_file(path: Path) -> Digest:
 
 
 def digest_of_files(digests: Mapping[str, str]) -> Digest:
-    """Returns the digest of a set of files, of the digest of each by its path."""
+    """Returns the digest of a set of files, from the digest of each by its path."""
     return digest_of(canonical_json(dict(digests)))
 
 
 def canonical_json(value: Any) -> bytes:
-    """Returns the same bytes for equal values: sorted keys, no spaces, UTF-8. Raises ValueError on NaN."""
+    """Returns the same bytes for equal values: sorted keys, no spaces, UTF-8. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

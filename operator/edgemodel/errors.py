@@ -1,8 +1,8 @@
-"""Two kinds of failure: a person must act (Stalled), or time may heal (Transient)."""
+"""The two kinds of failure: a person must act (Stalled), or time may heal (Transient)."""
 
 
 class EdgeModelError(Exception):
-    """A failure that a user is told about: ``reason`` is a PascalCase word of ``edgemodel.reasons``."""
+    """A failure that is reported to the user; ``reason`` is a word of ``edgemodel.reasons``."""
 
     exit_code = 1
 
@@ -13,12 +13,12 @@ class EdgeModelError(Exception):
 
 
 class Stalled(EdgeModelError):
-    """Trying again changes nothing until somebody changes the manifest, the data or the cluster."""
+    """A failure that lasts until somebody changes the manifest, the data or the cluster."""
 
     exit_code = 3
 
 
 class Transient(EdgeModelError):
-    """Worth another try later: a network that is down, a registry that restarts."""
+    """A failure that a later try may not meet: a network that is down, a registry that restarts."""
 
     exit_code = 4

@@ -1,7 +1,7 @@
-"""Every name that more than one program, or a user's manifest, has to spell the same way.
+"""The names that more than one program, or a user's manifest, has to spell the same way.
 
-Kubernetes limits: an object name that ends up in a label value has at most 63 characters, and so has
-the part of a label key after the slash.
+Kubernetes limits: an object name that is also a label value has at most 63 characters, and so has the part of a label
+key after the slash.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ COMPONENT_PULLER = "puller"
 COMPONENT_PREFLIGHT = "preflight"
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
-"""Hash of what the operator last applied, so that an unchanged object costs no write."""
+"""The hash of what the operator last applied, so that an unchanged object costs no write."""
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
-"""How often a compression was tried for this Job name, from 1."""
+"""The number of the attempt at a compression, from 1."""
 ANNOTATION_SERVER_IMAGE = f"{GROUP}/server-image"
-"""On a compression Job: the server image that it puts its artifacts onto."""
+"""An annotation of compression Jobs: the server image that the artifacts are put on."""
 
 ANNOTATION_ARTIFACT = f"{GROUP}/artifact"
-"""On an image and its index: digest of the model inside. Every image of the compressor has it, and no other."""
+"""An annotation of images and their indexes: the digest of the model inside. Only images of the compressor have it."""
 ANNOTATION_TO_FREE = f"{GROUP}/to-free"
-"""On the registry's Deployment: images were deleted, and their bytes are still there."""
+"""An annotation of the registry's Deployment: images were deleted, but their bytes are not freed yet."""
 ANNOTATION_FREED = f"{GROUP}/freed"
-"""On the registry's pod: when it was last restarted to free bytes."""
+"""An annotation of the registry's pod: the time of the last restart that freed bytes."""
 
 PIN_PREFIX = "pin.edgemodel.node-restriction.kubernetes.io/"
-"""The API server keeps kubelets from setting labels under ``*.node-restriction.kubernetes.io``."""
+"""The prefix of pins. The API server keeps kubelets from setting labels under ``*.node-restriction.kubernetes.io``."""
 
 DEFERRAL_PREFIX = "deferral.edgemodel.node-restriction.kubernetes.io/"
-"""The same for nodes that joined, or came back, in the middle of a rollout."""
+"""The prefix of the labels of nodes that joined, or came back, during a rollout."""
 
 DEFAULT_VARIANT = "default"
 """The variant of nodes that no entry of ``spec.variants`` matches."""
@@ -62,51 +62,53 @@ PAGE_FILE = "report.html"
 
 
 def short_hash(text: str, length: int = 10) -> str:
-    """The first ``length`` hexadecimal digits of the SHA-256 of ``text``."""
+    """Returns the first ``length`` hexadecimal digits of the SHA-256 of ``text``."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 @lru_cache(maxsize=4096)  # every pass asks for those of every node
 def pin_key(namespace: str, model: str, revision: str, variant: str) -> str:
-    """The node label that makes a node run ``variant`` of ``revision``; its value is ``"true"``."""
+    """Returns the node label that makes a node run ``variant`` of ``revision``; its value is ``"true"``."""
     return PIN_PREFIX + short_hash(f"{namespace}/{model}/{revision}/{variant}", 40)
 
 
 def deferral_key(namespace: str, model: str, revision: str) -> str:
-    """The label of a node that is to get ``revision`` only when that has become stable; its value is ``"true"``."""
+    """Returns the label of a node that gets ``revision`` only once that is stable; its value is ``"true"``."""
     return DEFERRAL_PREFIX + short_hash(f"{namespace}/{model}/{revision}", 40)
 
 
 def artifact_tag(fingerprint: str, variant: str) -> str:
-    """The tag of a compressed image in its model's repository."""
+    """Returns the tag of a compressed image in its model's repository."""
     return f"{fingerprint}-{variant}"
 
 
 def is_artifact_tag(tag: str) -> bool:
-    """Returns True where ``artifact_tag`` can have made it."""
+    """Returns True for a tag of the form that ``artifact_tag`` returns."""
     return re.fullmatch(r"[0-9a-f]{16}-[a-z0-9-]{1,10}", tag) is not None
 
 
 CHECKPOINT_TYPE = "application/vnd.edgemodel.checkpoint"
-"""The type of an artifact that holds how far a training is: in its model's repository, for the next attempt."""
+"""The type of an artifact that holds the progress of a training, in its model's repository, for the next attempt."""
 
 
 def checkpoint_tag(key: str, epochs: int, digest: str) -> str:
-    """The tag of a checkpoint: of the training ``key``, 32 hexadecimal digits, after ``epochs``, a file of ``digest``.
+    """Returns the tag of the checkpoint of training ``key`` (32 hexadecimal digits) after ``epochs``, a file of
+    ``digest``.
 
-    Two that differ have different tags.
+    Different checkpoints have different tags.
     """
     return f"checkpoint-{key}-{epochs}-{digest.removeprefix('sha256:')[:16]}"
 
 
 def checkpoint_epochs(tag: str, key: str = "[0-9a-f]{32}") -> int | None:
-    """After how many epochs, for a tag that ``checkpoint_tag`` can have made; of the training ``key``, or of any."""
+    """Returns the number of epochs of a tag of the form that ``checkpoint_tag`` returns, for the training ``key`` or
+    for any; None for other tags."""
     found = re.fullmatch(rf"checkpoint-{key}-([0-9]{{1,9}})-[0-9a-f]{{16}}", tag)
     return int(found[1]) if found else None
 
 
 def daemonset_name(revision: str, variant: str) -> str:
-    """One immutable DaemonSet per (revision, variant).
+    """Returns the name of the immutable DaemonSet of (revision, variant).
 
     At most 63 characters: the schema allows 40 for a model's name and 10 for a variant's; the revision hash has 10.
     """
@@ -116,7 +118,7 @@ def daemonset_name(revision: str, variant: str) -> str:
 
 
 def preflight_job_prefix(revision: str, hardware_class: str, node: str) -> str:
-    """The name of a preflight Job without its attempt, which has one digit: at most 62 characters."""
+    """Returns the name of a preflight Job without its attempt, which has one digit: at most 62 characters."""
     return f"{revision}-{short_hash(f'{hardware_class}/{node}', 8)}-"
 
 
@@ -128,5 +130,6 @@ def replay_secret_name(model: str) -> str:
 
 
 def puller_of(variant: str) -> str:
-    """The stand-in of ``variant`` that only brings its image to a node, before a Recreate takes the old pod away."""
+    """Returns the stand-in for ``variant`` that only pulls its image to a node, before a Recreate deletes the old
+    pod."""
     return PULLER_PREFIX + variant

@@ -1,7 +1,8 @@
-"""Dataclasses as plain JSON values and back: each is written down once, where it is declared.
+"""Dataclasses as plain JSON values and back: each field is written down once, where it is declared.
 
 A value keeps the names of its fields; in objects of the API server and in reports they are in camel case (``to_api``,
-``from_api``). What is read back is checked against the declared types, so that a message names the field that is wrong.
+``from_api``). Values that are read back are checked against the declared types, so that a message names the field that
+is wrong.
 """
 
 import types
@@ -15,9 +16,9 @@ T = TypeVar("T")
 
 
 def to_plain(value: Any, *, decimal: Callable[[Decimal], str] = str) -> Any:
-    """Returns ``value`` as JSON has it: dataclasses and mappings as objects, sequences as lists.
+    """Returns ``value`` in JSON's types: dataclasses and mappings as objects, sequences as lists.
 
-    ``decimal`` writes decimals as texts.
+    ``decimal`` turns decimals into texts.
     """
 
     def plain(value: Any) -> Any:
@@ -33,9 +34,10 @@ def to_plain(value: Any, *, decimal: Callable[[Decimal], str] = str) -> Any:
 
 
 def from_plain(kind: type[T], value: Any, where: str = "") -> T:
-    """Returns ``value`` as ``kind``: a dataclass, tuple, mapping, Literal, Decimal, text, number, or an option of them.
+    """Returns ``value`` as ``kind``: a dataclass, tuple, mapping, Literal, Decimal, text, number, or an option of
+    them.
 
-    A field that ``value`` lacks has its default. Raises ValueError, which names the place below ``where``, for one
+    A field that ``value`` lacks gets its default. Raises ValueError, which names the place below ``where``, for one
     that is unknown, missing or of another type.
     """
     return cast(T, _read(kind, value, where or "it"))
@@ -48,9 +50,9 @@ def camel_case(name: str) -> str:
 
 
 def to_api(value: Any) -> Any:
-    """Returns ``value`` as an object of the API server has it: in camel case, without fields that say nothing.
+    """Returns ``value`` as an object of the API server has it: in camel case, without empty fields.
 
-    None, and an empty value of a field with a default, say nothing.
+    A field is empty if it is None, or if it has a default and an empty value.
     """
     if is_dataclass(value) and not isinstance(value, type):
         given = {field: getattr(value, field.name) for field in fields(value)}
@@ -63,7 +65,7 @@ def to_api(value: Any) -> Any:
 
 
 def from_api(kind: type[T], value: Any, where: str = "") -> T:
-    """Returns what ``to_api`` wrote as ``kind``. Fields that ``kind`` does not have are passed over.
+    """Returns what ``to_api`` wrote as ``kind``. Fields that ``kind`` does not have are ignored.
 
     Raises ValueError as ``from_plain`` does.
     """

@@ -1,7 +1,7 @@
-"""The report of a preflight Job, in the termination message of its container: what the artifact did on a node.
+"""The report of a preflight Job, in the termination message of its container: how the artifact ran on a node.
 
-It measures and judges nothing: limits are the operator's. The kubelet keeps the *last* 4,096 bytes of a longer message,
-so ``encode`` shortens long texts, and never the facts.
+The Job measures and does not judge: the operator has the limits. The kubelet keeps the *last* 4,096 bytes of a longer
+message, so ``encode`` shortens long texts, and never the facts.
 """
 
 import json
@@ -13,22 +13,22 @@ from edgemodel.report import MAX_BYTES, shorten
 MAX_TEXT = 1000
 MAX_DEVICES = 8
 MAX_SETS = 32
-"""More instruction sets than any processor has of those that the server looks for."""
+"""The limit of reported instruction sets; no processor has as many of those that the server looks for."""
 
 
 @dataclass(frozen=True)
 class GoldenAgreement:
-    """Answers to the golden set on the node."""
+    """The agreement of the node's answers with the golden set."""
 
     agree: int
     items: int
     min_percent: str
-    """What the artifact demands, a decimal string in 0..100."""
+    """The share that the artifact demands, a decimal string in 0..100."""
 
 
 @dataclass(frozen=True)
 class LatencyPercentiles:
-    """The latency of single consecutive runs with the server's settings. Milliseconds, decimal strings."""
+    """The latency of single consecutive runs with the server's settings, in milliseconds, as decimal strings."""
 
     p50_milliseconds: str
     p95_milliseconds: str
@@ -37,22 +37,23 @@ class LatencyPercentiles:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The model was loaded. ``agreement`` and ``latency`` are None where the artifact has no golden set to ask with."""
+    """The measurement of a loaded model. ``agreement`` and ``latency`` are None if the artifact has no golden set."""
 
     agreement: GoldenAgreement | None
     latency: LatencyPercentiles | None
     cpu: str = ""
-    """The processor by its own name, where it has one."""
+    """The name of the processor; empty if it has none."""
     instruction_sets: tuple[str, ...] = ()
-    """Those that a quantized model's speed or answers may depend on, as /proc/cpuinfo calls them."""
+    """The instruction sets that a quantized model's speed or answers may depend on, as /proc/cpuinfo names them."""
     placed: tuple[str, ...] = ()
-    """The devices that run a part of the model, as its runtime calls them; each with the number of its nodes where the
-    runtime counts them, as in ``EdgeTpuDelegate (61 nodes)``."""
+    """The devices that run a part of the model, as its runtime names them, each with the number of its nodes if the
+    runtime counts them, such as ``EdgeTpuDelegate (61 nodes)``."""
 
 
 @dataclass(frozen=True)
 class Incompatible:
-    """The artifact cannot be served there, and another try would not help; a word of ``edgemodel.reasons``."""
+    """The artifact cannot be served on the node, and another try would not help; ``reason`` is a word of
+    ``edgemodel.reasons``."""
 
     reason: str
     message: str
@@ -62,7 +63,7 @@ PreflightReport = Measurement | Incompatible
 
 
 def encode(report: PreflightReport) -> bytes:
-    """At most MAX_BYTES of JSON."""
+    """Returns at most MAX_BYTES of JSON."""
     if isinstance(report, Incompatible):
         value: dict[str, Any] = {"reason": report.reason, "message": shorten(report.message, MAX_TEXT // 2)}
     else:
@@ -79,7 +80,7 @@ def encode(report: PreflightReport) -> bytes:
 
 
 def decode(data: str | bytes) -> PreflightReport | None:
-    """The report in a termination message, or None when it is not one (a crash leaves a traceback or nothing)."""
+    """Returns the report in a termination message; None if it holds none (a crash leaves a traceback or nothing)."""
     try:
         value = json.loads(data)
         if "reason" in value:

@@ -1,13 +1,13 @@
-"""The progress of a compression Job: what it tells the operator when it begins a step."""
+"""The progress of a compression Job, which reports each step to the operator when it begins."""
 
 import json
 import re
 from dataclasses import dataclass
 
 PROGRESS_TOKEN_FILE = "/var/run/secrets/edgemodel/progress/token"  # noqa: S105 - a path, not a secret
-"""A projected service-account token with the audience ``edgemodel-registry``: it says whose pod it is that tells."""
+"""A projected service-account token with the audience ``edgemodel-registry``; it identifies the pod that reports."""
 MAX_BYTES = 1024
-"""Of what a Job tells."""
+"""The limit of one report of a Job, in bytes."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TYPE = re.compile(r"[A-Za-z]{1,63}")
@@ -19,10 +19,10 @@ class StepBegun:
     name: str
     type: str
     number: int
-    """From 1."""
+    """The number of the step, from 1."""
     of: int
     variant: str = ""
-    """Of several; empty where there is one recipe for all nodes."""
+    """The variant of the recipe; empty if there is one recipe for all nodes."""
 
     def __str__(self) -> str:
         variant = f" for variant {self.variant}" if self.variant else ""
@@ -34,7 +34,8 @@ class StepBegun:
 
     @classmethod
     def decode(cls, data: bytes) -> "StepBegun":
-        """Raises ValueError: it comes from a pod of a user's namespace, and stands in a status that others read."""
+        """Raises ValueError for an invalid report: it comes from a pod of a user's namespace, and others read it in a
+        status."""
         try:
             value = json.loads(data)
             step = cls(value["step"], value["type"], value["number"], value["of"], value.get("variant", ""))

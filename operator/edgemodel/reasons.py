@@ -1,7 +1,7 @@
 """Every reason that a condition, an event, a report or a log line can carry, with its meaning and its remedy.
 
-``kubectl describe`` shows the word, and a search for the word ends here. A constant is the plain word; REASONS has what
-belongs to it. The table of reasons in the documentation is generated from REASONS (``docs/reasons.py``).
+``kubectl describe`` shows the word, and a search for the word ends here. A constant is the plain word; REASONS has its
+meaning and remedy. The table of reasons in the documentation is generated from REASONS (``docs/reasons.py``).
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ class Kind(StrEnum):
     """The party that acts next."""
 
     STALLED = "Stalled"
-    """A person must act; nothing changes until somebody changes the manifest, the data or the cluster."""
+    """A person must act; nothing changes until the manifest, the data or the cluster is changed."""
     TRANSIENT = "Transient"
-    """Time may heal: the operator tries again by itself, and goes on when it can."""
+    """Time may heal: the operator retries by itself, and goes on when it can."""
     PROGRESS = "Progress"
     """The operator is at work."""
     STEADY = "Steady"

@@ -17,44 +17,46 @@ MAX_BYTES = 4096
 
 @dataclass(frozen=True)
 class ArtifactReport:
-    """One published artifact. Numbers that were not measured are None (no evaluation set: no accuracy)."""
+    """One published artifact. Numbers that were not measured are None: without an evaluation set, the accuracy."""
 
     variant: str
     image: str
-    """Repository path and digest without a host: ``<namespace>/<model>@sha256:…`` (the index over architectures)."""
+    """The repository path and digest of the index over architectures, without a host:
+    ``<namespace>/<model>@sha256:…``."""
     digest: str
-    """Of the model file in the artifact."""
+    """The digest of the model file in the artifact."""
     size_bytes: int
     transfer_bytes: int
-    """Compressed bytes of the model layer: what a node downloads that has the server already."""
+    """The compressed size of the model layer in bytes: the download of a node that already has the server."""
     source_size_bytes: int
     accuracy: str | None = None
-    """Decimal strings in 0..1, e.g. ``0.9132``."""
+    """The score of the artifact, a decimal string in 0..1 such as ``0.9132``; None without an evaluation set."""
     source_accuracy: str | None = None
     sample_count: int = 0
     latency_milliseconds: str | None = None
-    """Median of single-sample runs on the Job's machine, one thread; decimal string."""
+    """The median of single-sample runs on the Job's machine with one thread, a decimal string."""
     source_latency_milliseconds: str | None = None
     checks: tuple[CheckResult, ...] = ()
-    """One of each limit of the budget."""
+    """The results, one for each limit of the budget."""
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads the model file on nodes."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """The gate passed and the artifacts are in the registry. Exit code 0."""
+    """The gate passed and the artifacts are in the registry. The exit code is 0."""
 
     source_digest: str
-    """Of the OCI manifest for ``oci://``, else of the file."""
+    """The digest of the OCI manifest for ``oci://``, otherwise of the file."""
     artifacts: tuple[ArtifactReport, ...]
     converter_digest: str | None = None
-    """Of the file that a user's converter made of the source; None where there was none."""
+    """The digest of the file that a user's converter made of the source; None without a converter."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """``reason`` is a word of ``edgemodel.reasons``; ``transient``: another try may succeed (exit code 4, else 3)."""
+    """The Job failed. ``reason`` is a word of ``edgemodel.reasons``; the exit code is 4 if ``transient``, as another
+    try may succeed, else 3."""
 
     reason: str
     message: str
@@ -66,9 +68,9 @@ Report = Published | Failed
 
 
 def encode(report: Report) -> bytes:
-    """At most MAX_BYTES of JSON. Texts are shortened (to 1,000, 300, then 80 characters) until it fits.
+    """Returns at most MAX_BYTES of JSON. Texts are shortened (to 1,000, 300, then 80 characters) until it fits.
 
-    Raises ValueError when it does not fit even so.
+    Raises ValueError if it does not fit even so.
     """
     for longest in (1000, 300, 80):
         data = json.dumps(_to_json(report, longest), separators=(",", ":"), ensure_ascii=True).encode()
@@ -78,7 +80,7 @@ def encode(report: Report) -> bytes:
 
 
 def decode(data: str | bytes) -> Report | None:
-    """The report in a termination message, or None when it is not one (a crash leaves a traceback or nothing)."""
+    """Returns the report in a termination message; None if it holds none (a crash leaves a traceback or nothing)."""
     try:
         value = json.loads(data)
         if value["outcome"] == "Published":
@@ -101,7 +103,7 @@ def _shortened(checks: tuple[CheckResult, ...], longest: int) -> tuple[CheckResu
 
 
 def shorten(text: str, longest: int) -> str:
-    """``text`` with its middle left out when it has more than ``longest`` characters."""
+    """Returns ``text`` without its middle if it has more than ``longest`` characters."""
     if len(text) <= longest:
         return text
     head = (longest - 3) * 2 // 3

@@ -1,4 +1,4 @@
-"""The spec of an EdgeModelRevision: what was asked for, what came out, and all that a node runs.
+"""The spec of an EdgeModelRevision: the request, the artifacts, and all that a node runs.
 
 It is immutable: what a node runs is read from it alone and never from today's spec, which may be the candidate's.
 """
@@ -18,7 +18,7 @@ class RevisionConverter:
     args: tuple[str, ...]
     writes: str
     digest: str | None = None
-    """Digest of the file that it wrote."""
+    """The digest of the file that the converter wrote."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class RevisionVariant:
 
     @property
     def image(self) -> str:
-        """Repository path and digest without a host."""
+        """The repository path and digest, without a host."""
         return self.artifact.image
 
 
@@ -74,24 +74,24 @@ class RevisionServing:
     strategy: str
     host_port: int | None = None
     tuning: dict[str, Any] = field(default_factory=dict)
-    """By the keys of ``serving.TUNING``; a server uses its defaults for those that are left out."""
+    """The settings by the keys of ``serving.TUNING``; a server uses its defaults for those that are missing."""
     shadow_replay: ShadowReplay | None = None
     tolerations: tuple[dict[str, Any], ...] = ()
     latency_objective_milliseconds: str | None = None
-    """The latency that analysis judged by when the revision was made, a decimal string; None: no check had one."""
+    """The latency that analysis judged by when the revision was made, a decimal string; None if no check had one."""
 
 
 @dataclass(frozen=True)
 class RevisionSpec:
     model: str
     spec_hash: str
-    """``EdgeModelSpec.revision_hash`` of the spec that it was made for."""
+    """The ``EdgeModelSpec.revision_hash`` of the spec that the revision was made for."""
     fingerprint: str
     retry_token: str
     source: RevisionSource
     datasets: dict[str, RevisionFile]
     variants: tuple[RevisionVariant, ...]
-    """Ends with the default variant."""
+    """The variants, of which the default variant is the last."""
     server_image: str
     """The image that the artifacts were put on."""
     serving: RevisionServing
@@ -116,7 +116,7 @@ def parse_revision(value: Mapping[str, Any]) -> RevisionSpec:
 
 
 def _with_whole_artifact(variant: Any) -> Any:
-    """Returns ``variant`` with its name and image in its artifact, too, where an ArtifactReport has them."""
+    """Returns ``variant`` with its name and image in its artifact too, where an ArtifactReport has them."""
     if not isinstance(variant, Mapping) or not isinstance(variant.get("artifact"), Mapping):
         return variant
     named = {"variant": variant.get("name"), "image": variant.get("image")}

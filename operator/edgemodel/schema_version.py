@@ -1,11 +1,11 @@
-"""The version of the schema of EdgeModels and their revisions, and how an object of an older one is known.
+"""The version of the schema of EdgeModels and their revisions, and how objects of an older one are recognized.
 
-All versions are ``edgemodel.io/v1alpha1``. The API server drops fields that the installed schema does not have as it
-reads an object, so that an object of an older schema looks complete, with defaults in place of what was dropped.
-Therefore a version is known by marks that cannot be dropped: the operator writes SCHEMA_VERSION into every revision and
-every status, and an object that an operator wrote without the mark is older. Where no operator has written a status
-yet, the fields that the user wrote are looked for in three places: the object, the annotation of ``kubectl apply``, and
-``metadata.managedFields``, which keeps the names of dropped fields.
+All versions are ``edgemodel.io/v1alpha1``. When the API server reads an object, it drops fields that the installed
+schema does not have, so that an object of an older schema looks complete, with defaults in place of what was dropped.
+Therefore a version is recognized by marks that cannot be dropped: the operator writes SCHEMA_VERSION into every
+revision and every status, and an object that an operator wrote without the mark is older. If no operator has written a
+status yet, the fields that the user wrote are looked for in three places: the object, the annotation of ``kubectl
+apply``, and ``metadata.managedFields``, which keeps the names of dropped fields.
 """
 
 import json
@@ -17,7 +17,8 @@ from edgemodel.names import GROUP
 SCHEMA_VERSION: Final = 2
 
 ANNOTATION_SCHEMA: Final = f"{GROUP}/schema-version"
-"""On an EdgeModel, by hand: its spec is of this version, whatever ``metadata.managedFields`` remembers."""
+"""An annotation that a user sets on an EdgeModel: its spec is of this version, whatever ``metadata.managedFields``
+says."""
 ANNOTATION_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 RENAMED_FIELDS: Final[Mapping[str, str]] = {
@@ -35,11 +36,11 @@ RENAMED_FIELDS: Final[Mapping[str, str]] = {
     "spec.analysis.missingData.onDeadline": "spec.analysis.onInconclusive.action",
     "spec.rollout.nodeDeadlineSeconds": "spec.rollout.nodeReadyTimeoutSeconds",
 }
-"""Fields of an EdgeModel in version 1 -> their names in version 2."""
+"""The fields of an EdgeModel in version 1 -> their names in version 2."""
 
 
 class SchemaOutdated(Exception):
-    """The object is of another version of the schema: nothing may be decided from it."""
+    """The object is of another version of the schema, so nothing may be decided from it."""
 
 
 def check_edge_model(raw: Mapping[str, Any]) -> None:
@@ -76,7 +77,7 @@ def check_revision(raw: Mapping[str, Any]) -> None:
 
 
 def _seen_by_an_operator(status: Mapping[str, Any]) -> bool:
-    """Every pass of every version counts nodes; one that suspends the EdgeModel writes conditions alone."""
+    """Returns whether a pass has run: every pass of every version counts nodes, unless it suspends the EdgeModel."""
     return "nodes" in status
 
 

@@ -1,4 +1,5 @@
-"""The environment variables of an inference server, which the operator sets; and how a server says why it ended."""
+"""The environment variables of an inference server, which the operator sets, and the termination message of a
+server."""
 
 import json
 from typing import Final
@@ -11,7 +12,7 @@ NODE: Final = "EDGEMODEL_NODE"
 PORT: Final = "EDGEMODEL_PORT"
 MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
 LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
-"""Optional: a histogram bucket edge is put there."""
+"""The latency objective, at which a histogram has a bucket edge; optional."""
 
 TUNING: Final = {
     "concurrency": "EDGEMODEL_CONCURRENCY",
@@ -20,26 +21,27 @@ TUNING: Final = {
     "maxBatchItems": "EDGEMODEL_MAX_BATCH_ITEMS",
     "memoryArena": "EDGEMODEL_MEMORY_ARENA",
 }
-"""Optional: a key of ``spec.serving.tuning`` -> its variable."""
+"""The variable of each key of ``spec.serving.tuning``; all are optional."""
 
 SHADOW_REPLAY_MAX_REQUESTS: Final = "EDGEMODEL_SHADOW_REPLAY_MAX_REQUESTS"
-"""Optional: how many requests are remembered for a candidate."""
+"""The number of requests that a server remembers for a candidate; optional."""
 SHADOW_REPLAY_FROM: Final = "EDGEMODEL_SHADOW_REPLAY_FROM"
-"""Optional: the base URL of the server on the same node whose requests are asked again."""
+"""The base URL of the server on the same node whose requests are replayed; optional."""
 SHADOW_REPLAY_TOKEN: Final = "EDGEMODEL_SHADOW_REPLAY_TOKEN"  # noqa: S105 - the name of a variable
-"""Optional: what a server has to be shown before it tells what it was asked."""
+"""The token that a server demands before it shows its latest requests; optional."""
 
 EXIT_MODEL: Final = 3
-"""The server ended because of its model (not loadable, or its golden set disagrees): restarting will not help."""
+"""The exit code of a server that ended because of its model (not loadable, or its golden set disagrees): a restart will
+not help."""
 
 
 def ending(reason: str, message: str) -> bytes:
-    """The termination message of a server that ends for a reason that a user should be told."""
+    """Returns the termination message of a server that ends for a reason that the user should see."""
     return json.dumps({"reason": reason, "message": message[:1000]}).encode()
 
 
 def parse_ending(message: str) -> tuple[str, str] | None:
-    """(reason, message) of ``ending``, or None when it is something else."""
+    """Returns the (reason, message) of ``ending``; None for another text."""
     try:
         value = json.loads(message)
         return str(value["reason"]), str(value["message"])

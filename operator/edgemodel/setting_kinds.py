@@ -1,4 +1,4 @@
-"""The kinds of settings of steps and checks. Each has documentation, ``read`` and the schema of the manifest.
+"""The kinds of settings of steps and checks, each with documentation, ``read`` and the schema of the manifest.
 
 ``read`` returns the value, or raises ValueError that describes the valid values; it accepts the same values as
 ``schema``. Fractions are decimal strings (``"0.7"``), as everywhere in a manifest, because Kubernetes discourages
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 Settings = Mapping[str, Any]
-"""Resolved settings: every key of the type, each value as its Setting read it."""
+"""Resolved settings: every key of the type, with its value as its Setting read it."""
 Schema = dict[str, Any]
 
 
@@ -31,7 +31,7 @@ class Setting(Protocol):
 
 
 def settings_key(type_name: str) -> str:
-    """Returns the key under which the manifest has the settings of a type: ``QuantizeStatic`` -> ``quantizeStatic``."""
+    """Returns the key that holds the settings of a type in a manifest: ``quantizeStatic`` for ``QuantizeStatic``."""
     return type_name[0].lower() + type_name[1:]
 
 
@@ -125,12 +125,12 @@ class Amount:
 
     doc: str
     unit: str
-    """The unit as messages name it, e.g. ``percent``."""
+    """The unit as messages name it, such as ``percent``."""
     example: str
     default: str | None = None
     minimum: int = 0
     above: bool = False
-    """True: ``minimum`` itself is excluded."""
+    """True if ``minimum`` itself is excluded."""
     maximum: int = 100
 
     def read(self, value: object) -> str:
@@ -153,7 +153,8 @@ class Amount:
 
     @property
     def _pattern(self) -> str:
-        """The pattern for numbers up to ``maximum``; up to 100, it allows 100 as the only number of three digits."""
+        """Returns the pattern for numbers up to ``maximum``; up to 100, it allows 100 as the only number of three
+        digits."""
         if self.maximum == 100:
             return r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)$"
         return rf"^[0-9]{{1,{len(str(self.maximum))}}}(\.[0-9]{{1,4}})?$"

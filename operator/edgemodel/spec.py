@@ -1,4 +1,4 @@
-"""An EdgeModel's spec as types, and what is derived from it before anything runs.
+"""An EdgeModel's spec as types, and the values derived from it before anything runs.
 
 The schema in ``crds/`` validates and fills in defaults; the defaults here are the same, for callers
 that have no API server (the command line, tests).
@@ -19,7 +19,7 @@ from edgemodel.plain import to_plain
 
 @dataclass(frozen=True)
 class CompressionJobSettings:
-    """The resources of the compression Job; what it is to do stands in the CompressionRequest."""
+    """The resources of the compression Job; the CompressionRequest says what it does."""
 
     resources: dict[str, Any] = field(default_factory=dict)
     deadline: timedelta = timedelta(seconds=3600)
@@ -27,7 +27,7 @@ class CompressionJobSettings:
 
 @dataclass(frozen=True)
 class Variant:
-    """Nodes of one kind: the first variant whose ``node_selector`` matches a node is the node's."""
+    """A group of nodes: a node belongs to the first variant whose ``node_selector`` matches it."""
 
     name: str
     node_selector: dict[str, str]
@@ -41,14 +41,15 @@ class Serving:
     resources: dict[str, Any] = field(default_factory=dict)
     strategy: str = "Surge"
     tuning: dict[str, Any] = field(default_factory=dict)
-    """By the keys of ``serving.TUNING``; what is not there has the server's default."""
+    """The settings by the keys of ``serving.TUNING``; a server uses its defaults for those that are missing."""
     shadow_replay_max_requests: int = 0
-    """The latest requests that a server remembers for a candidate; 0: none, and no replay."""
+    """The number of latest requests that a server remembers for a candidate; 0: none, and no replay."""
 
 
 @dataclass(frozen=True)
 class Wave:
-    """Nodes that switch together: ``nodes`` of them or ``percent`` of those that can, the waves before included."""
+    """A wave: after it, ``nodes`` nodes or ``percent`` of all eligible nodes have switched, including the earlier
+    waves."""
 
     name: str
     nodes: int | None = None
@@ -75,38 +76,38 @@ class PreflightSpec:
     """A Job on one node of each hardware class, before the first wave."""
 
     node_selector: dict[str, str]
-    """Of the nodes that may take part, besides the placement's."""
+    """The labels of the nodes that may take part, besides the placement's."""
     hardware_class_labels: tuple[str, ...] = ()
-    """Node labels that tell hardware classes apart, besides variant and architecture."""
+    """The node labels that distinguish hardware classes, besides variant and architecture."""
     max_latency_milliseconds: str | None = None
-    """Of the median; a decimal string."""
+    """The limit of the median, a decimal string; None: no limit."""
     deadline: timedelta = timedelta(seconds=600)
 
 
 @dataclass(frozen=True)
 class EdgeModelSpec:
     request: CompressionRequest
-    """What is to be compressed, with a recipe for each of ``variants``."""
+    """The request for the compression, with a recipe for each of ``variants``."""
     node_selector: dict[str, str]
     tolerations: tuple[dict[str, Any], ...] = ()
     compression_job: CompressionJobSettings = CompressionJobSettings()
     variants: tuple[Variant, ...] = ()
-    """Ends with the default variant, which matches every node."""
+    """The variants, of which the last is the default variant, which matches every node."""
     serving: Serving = Serving()
     rollout: Rollout = Rollout()
     analysis: Analysis = WITHOUT_SPEC
     revision_history_limit: int = 5
     preflight: PreflightSpec | None = None
-    """None: the first node that serves an artifact is the first of its kind that it runs on."""
+    """The preflight; None if the first wave is the first to run an artifact on its hardware."""
 
     @cached_property
     def revision_hash(self) -> str:
-        """Hash of what a node runs: the fingerprint's inputs and the serving template, tolerations included.
+        """The hash of what a node runs: the fingerprint's inputs and the serving template, including tolerations.
 
-        What is added here later must be left out while it has its default: another hash of an unchanged spec would
+        A field that is added later must be left out while it has its default: a new hash of an unchanged spec would
         roll out every model when the operator is upgraded.
 
-        Waves, limits, selectors and the preflight are not in it, so that tuning them starts nothing. The retry token
+        Waves, limits, selectors and the preflight are not in it, so that changing them starts nothing. The retry token
         is: changing it makes a rejected revision a new one.
         """
         serving: dict[str, Any] = {
@@ -126,7 +127,8 @@ class EdgeModelSpec:
 
     @cached_property
     def attempt_hash(self) -> str:
-        """Hash of what a compression Job does and may read: a relaxed budget is judged anew, a new Secret is tried."""
+        """The hash of what a compression Job does and may read: a relaxed budget is judged again, a new Secret is
+        tried."""
         request, job = self.request, self.compression_job
         what = [
             request.determining(),
@@ -142,7 +144,7 @@ class EdgeModelSpec:
 
     @property
     def needs_torch(self) -> bool:
-        """True where the format of its source or its teacher needs the trainer's image."""
+        """True if the format of the source or the teacher needs the trainer's image."""
         models = [model for model in (self.request.source, self.request.teacher) if model is not None]
         return any(one.format in SOURCE_FORMATS and SOURCE_FORMATS[one.format].image == "trainer" for one in models)
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """No data is never good or bad: it is Inconclusive."""
+    """The result of a check. Missing data are neither good nor bad: they are Inconclusive."""
 
     PASS = "Pass"  # noqa: S105 - not a password
     FAIL = "Fail"
@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One limit, judged. ``observed`` and ``limit`` are decimal strings in the unit that ``name`` carries."""
+    """The result for one limit. ``observed`` and ``limit`` are decimal strings in the unit that ``name`` carries."""
 
     name: str
     verdict: Verdict
@@ -22,4 +22,4 @@ class CheckResult:
     limit: str
     sample_count: int
     message: str
-    """Observed and limit with units, e.g. ``accuracy drops 3.0 %, limit 0.5 % (n = 2000)``."""
+    """The observed value and the limit with units, such as ``accuracy drops 3.0 %, limit 0.5 % (n = 2000)``."""

@@ -1,4 +1,4 @@
-"""The runtimes that this image has: each is a module of this package, named as the runtime in lower case.
+"""The runtimes that this image has: each is a module of this package, named like the runtime in lower case.
 
 A module is imported, and with it its runtime, when the first artifact asks for it. It has one attribute, ``BACKEND``.
 """

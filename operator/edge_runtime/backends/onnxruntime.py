@@ -1,6 +1,6 @@
-"""ONNX Runtime: the only place that opens a session of it, so that each one has the same guarantees.
+"""ONNX Runtime: the only module that opens its sessions, so that each has the same guarantees.
 
-They are: the CPU, no libraries of custom operators, no thread that spins while it waits.
+They run on the CPU, without libraries of custom operators and without threads that spin while they wait.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +57,7 @@ def write_optimized(path: Path, optimized: Path, tuning: Tuning, feeds: Mapping[
 
 
 class OnnxRuntimeModel(LoadedModel):
-    """One session: the tensors that it declares, and how it runs."""
+    """One session, with the tensors that it declares."""
 
     platform = "onnxruntime_onnx"
     concurrent = True
@@ -68,7 +68,7 @@ class OnnxRuntimeModel(LoadedModel):
         # ``InferenceSession.run`` checks again what its caller has checked, at a fifth of a small model's time.
         self._run = getattr(self._session, "_sess", self._session).run
         self._usual_bytes = 0.0
-        """Running average of the size of all inputs."""
+        """The running average of the size of all inputs, in bytes."""
         self._run_options = _run_options()
         self._burst_options = _run_options()
         if tuning.arena is Arena.SHRINK:
@@ -95,7 +95,7 @@ class OnnxRuntimeModel(LoadedModel):
         return arrays
 
     def run_usual(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """Does the same for a model without BF16 and a request that is no burst."""
+        """Runs as ``run`` does, for a model without BF16 and a request of the usual size."""
         try:
             arrays: list[Array] = self._run(outputs, feeds, self._run_options)
         except Exception as error:
@@ -107,8 +107,8 @@ class OnnxRuntimeModel(LoadedModel):
         del self._session, self._run
 
     def _failure(self, error: Exception, feeds: Mapping[str, Array]) -> RunFailure:
-        """What breaks within a run may be the model's fault or the request's: only where sizes contradict each other it
-        is known."""
+        """Returns the error of a failed run, which names the request as the cause only if its sizes contradict each
+        other."""
         if isinstance(error, InvalidArgument):
             return RefusedInputs(f"the model refuses the inputs: {error}")
         if isinstance(error, Fail | RuntimeException) and (said := self._contradiction(feeds)) is not None:
@@ -116,9 +116,9 @@ class OnnxRuntimeModel(LoadedModel):
         return RunFailure(str(error))
 
     def _is_burst(self, feeds: Mapping[str, Array]) -> bool:
-        """Returns whether a request is so much larger than usual that the memory of its run is not kept for the next.
+        """Returns whether a request is so much larger than usual that the memory of its run is released afterwards.
 
-        To give memory back after every run would take time and, with what the allocator keeps then, more memory.
+        Releasing memory after every run would take time and, because of what the allocator keeps then, more memory.
         """
         size = 0
         for array in feeds.values():
@@ -128,7 +128,7 @@ class OnnxRuntimeModel(LoadedModel):
         return size > usual * MUCH_LARGER
 
     def _contradiction(self, feeds: Mapping[str, Array]) -> str | None:
-        """Returns which dimension, that the model calls by one name, has two sizes."""
+        """Returns the name of the dimension that has two different sizes in ``feeds``; None if there is none."""
         seen: dict[str, tuple[str, int]] = {}
         for argument in self._session.get_inputs():
             for size, actual in zip(argument.shape, feeds[argument.name].shape, strict=True):
@@ -140,7 +140,7 @@ class OnnxRuntimeModel(LoadedModel):
         return None
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """Runs a model with BF16, which numpy does not have: the values go in and out as the uint16 that hold them."""
+        """Runs a model with BF16, which numpy does not have: its values are passed as the uint16 with the same bits."""
         values = {
             name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
             if self.signature.inputs[name].datatype == BFLOAT16

@@ -1,4 +1,4 @@
-"""The transforms that this image has: each is a module of this package, named as the transform in lower case.
+"""The transforms that this image has: each is a module of this package, named like the transform in lower case.
 
 A module has one attribute, ``make``, which takes the settings of the artifact's manifest.
 """
@@ -13,7 +13,7 @@ from edgemodel import reasons
 from edgemodel.artifact import TransformSpec
 
 Make = Callable[[Mapping[str, Any]], Transform]
-"""Raises ValueError, KeyError or TypeError for settings that it does not know."""
+"""A function that makes a transform. It raises ValueError, KeyError or TypeError for settings that it does not know."""
 
 _registered: dict[str, Make] = {}
 
