@@ -13,6 +13,7 @@ import platform
 import shutil
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from edge_compressor.steps import PlannedStep, StepContext, plan
 from edge_compressor.workspace import Workspace, artifact_of
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.caller_signature import CallerSignature
 from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX, CompressionRequest, Recipe
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
@@ -61,6 +63,8 @@ class Compressed:
     source_size_bytes: int
     evaluation: Evaluation | None
     latency: LatencyComparison | None
+    signature: CallerSignature
+    """The signature of the source, as callers see it."""
 
 
 def run(
@@ -159,6 +163,7 @@ class _Pipeline:
                 **({"converter": dict(self.space.fetched.converter)} if self.space.fetched.converter else {}),
             },
             "artifact": _describe_file(artifact.path, artifact.digest, zstd_bytes),
+            "signature": to_api(self.signature),
             "steps": history,
             "datasets": {use: item.to_json() for use, item in self.space.datasets.items()},
             "notes": [*space.notes(selection), *([warning] if warning else [])],
@@ -200,7 +205,16 @@ class _Pipeline:
             source_size_bytes=self.space.source.size_bytes,
             evaluation=result.evaluation,
             latency=result.latency,
+            signature=self.signature,
         )
+
+    @cached_property
+    def signature(self) -> CallerSignature:
+        """The signature of the source, which a step may not change."""
+        source, evaluation = self.space.source, self.space.dataset("evaluation")
+        class_names = evaluation.class_names if evaluation is not None else ()
+        state = self.space.request.source.stateful_inputs
+        return CallerSignature.of(source.inputs, source.outputs, class_names or source.class_names, state)
 
     def _split(self, steps: tuple[PlannedStep, ...]) -> tuple[Dataset | None, Dataset | None]:
         """(what a step may choose by, what the result is measured on): they share no sample."""

@@ -254,6 +254,12 @@ NODES_FAILED: Final = _declare(
     "More nodes than rollout.maxFailedNodes do not serve the stable revision.",
     "Look at the nodes that the message names.",
 )  # fmt: skip
+SIGNATURE_CHANGED: Final = _declare(
+    "SignatureChanged", Topic.ROLLOUT, Kind.STALLED,
+    "The candidate has other inputs, outputs, class names or state than stable, and callers would break; no node has "
+    "switched.",
+    "Change the model, or set rollout.acceptSignature to the hash that the message names.",
+)  # fmt: skip
 NO_MATCHING_NODES: Final = _declare(
     "NoMatchingNodes", Topic.ROLLOUT, Kind.STALLED,
     "spec.placement.nodeSelector selects no node.",

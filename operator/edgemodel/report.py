@@ -5,10 +5,12 @@ shortens the long texts instead, and never the facts.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edgemodel.artifact import ONNX_RUNTIME
+from edgemodel.caller_signature import CallerSignature
 from edgemodel.plain import from_api, to_api
 from edgemodel.verdict import CheckResult
 
@@ -51,6 +53,8 @@ class Published:
     artifacts: tuple[ArtifactReport, ...]
     converter_digest: str | None = None
     """The digest of the file that a user's converter made of the source; None without a converter."""
+    signature: CallerSignature | None = None
+    """The signature of the source, which its artifacts share; None in reports of earlier compressors."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,14 @@ Report = Published | Failed
 def encode(report: Report) -> bytes:
     """Returns at most MAX_BYTES of JSON. Texts are shortened (to 1,000, 300, then 80 characters) until it fits.
 
-    Raises ValueError if it does not fit even so.
+    Where that is not enough, the signature loses the names of classes, and then all but its hash. Raises ValueError
+    if it does not fit even so.
     """
-    for longest in (1000, 300, 80):
-        data = json.dumps(_to_json(report, longest), separators=(",", ":"), ensure_ascii=True).encode()
-        if len(data) <= MAX_BYTES:
-            return data
+    for one in _with_shorter_signatures(report):
+        for longest in (1000, 300, 80):
+            data = json.dumps(_to_json(one, longest), separators=(",", ":"), ensure_ascii=True).encode()
+            if len(data) <= MAX_BYTES:
+                return data
     raise ValueError(f"report of {len(data)} bytes does not fit {MAX_BYTES}")
 
 
@@ -96,6 +102,13 @@ def _to_json(report: Report, longest: int) -> dict[str, Any]:
         return {"outcome": "Published", **to_api(replace(report, artifacts=tuple(artifacts)))}
     short = replace(report, message=shorten(report.message, longest), checks=_shortened(report.checks, longest))
     return {"outcome": "Failed", **to_api(short)}
+
+
+def _with_shorter_signatures(report: Report) -> Iterator[Report]:
+    yield report
+    if isinstance(report, Published) and report.signature is not None:
+        yield replace(report, signature=report.signature.without_class_names())
+        yield replace(report, signature=report.signature.hash_alone())
 
 
 def _shortened(checks: tuple[CheckResult, ...], longest: int) -> tuple[CheckResult, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgemodel.caller_signature import CallerSignature
 from edgemodel.plain import from_api, to_api
 from edgemodel.report import ArtifactReport
 from edgemodel.schema_version import SCHEMA_VERSION
@@ -96,6 +97,8 @@ class RevisionSpec:
     """The image that the artifacts were put on."""
     serving: RevisionServing
     teacher: RevisionFile | None = None
+    signature: CallerSignature | None = None
+    """The signature that callers rely on; None in revisions of earlier operators."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the ``spec`` of the object, with the version of its schema."""

@@ -69,6 +69,8 @@ class Rollout:
     retry_token: str = ""
     progress_deadline: timedelta = timedelta(seconds=3600)
     paused: bool = False
+    accept_signature: str = ""
+    """The hash of a ``CallerSignature`` that may replace another one although it breaks callers."""
 
 
 @dataclass(frozen=True)
@@ -210,4 +212,5 @@ def _rollout(value: dict[str, Any]) -> Rollout:
         retry_token=value.get("retryToken", ""),
         progress_deadline=seconds("progressDeadlineSeconds", 3600),
         paused=value.get("paused", False),
+        accept_signature=value.get("acceptSignature", ""),
     )

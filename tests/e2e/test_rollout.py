@@ -50,6 +50,19 @@ def test_answers_are_bit_for_bit_those_of_plain_onnxruntime_when_no_step_was_app
         assert np.array(output["data"], dtype=np.float32).tobytes() == np.asarray(expected).tobytes()
 
 
+def test_a_candidate_that_would_break_callers_waits_until_the_spec_accepts_its_signature(work: Workspace) -> None:
+    work.apply(source={"uri": publish_mlp(work, "first", 1)})
+    first = work.ready()["status"]["stableRevision"]
+    work.apply(source={"uri": publish_mlp(work, "renamed", 7, output="scores")})
+    message = work.stalled(reasons.SIGNATURE_CHANGED)
+    assert "output 'y' is called 'scores' now" in message
+    assert set(work.revisions_on_nodes().values()) == {first}
+    work.apply(rollout={**QUICK, "acceptSignature": message.rsplit(" ", 1)[1]})
+    second = work.ready()["status"]["stableRevision"]
+    assert second != first
+    assert set(work.revisions_on_nodes().values()) == {second}
+
+
 def test_not_one_request_fails_while_nodes_switch(work: Workspace) -> None:
     work.apply(source={"uri": publish_mlp(work, "first", 1)})
     first = work.ready()["status"]["stableRevision"]

@@ -57,6 +57,7 @@ from edge_operator.writes import (
     WriteStatus,
     plan_writes,
 )
+from edgemodel.caller_signature import CallerSignature
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
 from edgemodel.report import ArtifactReport, Failed, Published
@@ -135,6 +136,8 @@ class Simulation:
     generation: int = 1
     trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Revision -> what keeps its pods from being ready."""
+    signature: CallerSignature | None = None
+    """The signature of what the next compression Job publishes."""
     job_outcome: Any = None
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
@@ -511,7 +514,8 @@ class Simulation:
                 else:
                     reports = tuple(artifact_report(v.name) for v in self.parsed.variants)
                     converter = self.parsed.request.source.converter
-                    published = Published(DIGEST, reports, CONVERTER_DIGEST if converter else None)
+                    made = CONVERTER_DIGEST if converter else None
+                    published = Published(DIGEST, reports, made, self.signature)
                     self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=published)
 
     def _end_preflights(self) -> None:

@@ -24,8 +24,9 @@ def mlp(
     permuted: bool = False,
     slow: int = 0,
     fails_beyond: float | None = None,
+    output: str = "y",
 ) -> Path:
-    """``x`` float32 [N, 16] -> ``y`` float32 [N, 4].
+    """``x`` float32 [N, 16] -> ``y``, or as ``output`` calls it, float32 [N, 4].
 
     ``random_answers``: other ones each time it is asked. ``permuted``: each class is called by the name of the next.
     ``slow``: so many products of 512 x 512 besides, a tenth of a millisecond each and more. ``fails_beyond``: it ends
@@ -43,16 +44,16 @@ def mlp(
     ]
     if random_answers:
         nodes.append(helper.make_node("RandomNormalLike", ["logits"], ["noise"], scale=1000.0))
-        nodes.append(helper.make_node("Add", ["logits", "noise"], ["y"]))
+        nodes.append(helper.make_node("Add", ["logits", "noise"], [output]))
     elif slow:
-        nodes.append(helper.make_node("Add", ["logits", "wasted"], ["y"]))
+        nodes.append(helper.make_node("Add", ["logits", "wasted"], [output]))
     else:
-        nodes.append(helper.make_node("Identity", ["logits"], ["y"]))
+        nodes.append(helper.make_node("Identity", ["logits"], [output]))
     graph = helper.make_graph(
         nodes,
         "mlp",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", FEATURES])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", CLASSES])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", CLASSES])],
         initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)

@@ -145,7 +145,8 @@ def _publish(
         progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
         artifacts.append(_artifact(result, published))
     converter = results[0].manifest.evidence["source"].get("converter") or {}
-    return Published(results[0].manifest.source_digest, tuple(artifacts), converter.get("digest"))
+    digest, signature = results[0].manifest.source_digest, results[0].signature
+    return Published(digest, tuple(artifacts), converter.get("digest"), signature)
 
 
 def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> ArtifactReport:

@@ -22,6 +22,8 @@ class ModelFile:
     """The pre- and post-processing that callers see it through; ``inputs`` and ``outputs`` are those outside."""
     tuning: Tuning = field(default_factory=Tuning)
     """The options of the sessions that nodes serve it with."""
+    class_names: tuple[str, ...] = ()
+    """The names of its classes, by number, where the file has them."""
 
     @property
     def batch(self) -> int | None:

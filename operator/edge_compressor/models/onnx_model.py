@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from edge_compressor.library_errors import first_line
 from edge_compressor.models import runtime
+from edge_compressor.models.class_names import named_classes
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure
@@ -91,9 +92,12 @@ def _check_size(path: Path) -> int:
 
 def _checked(path: Path) -> OnnxModel:
     size = _check_size(path)
-    _check_structure(_load(path), None)
+    loaded = _load(path)
+    _check_structure(loaded, None)
+    class_names = named_classes(loaded)
+    del loaded  # the checker reads the file again, rather than hold it as objects and as bytes at once
     try:
-        onnx.checker.check_model(str(path))  # reads it again, rather than hold it as objects and as bytes at once
+        onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
         raise _Unsound(f"onnx.checker refuses it: {first_line(error)}") from error
     try:
@@ -104,7 +108,7 @@ def _checked(path: Path) -> OnnxModel:
     inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
     if not outputs:
         raise _Unsound("it has no outputs")
-    return OnnxModel(path, digest_of_file(path), size, inputs, outputs)
+    return OnnxModel(path, digest_of_file(path), size, inputs, outputs, class_names=class_names)
 
 
 def check_same_interface(source: OnnxModel, artifact: OnnxModel) -> None:

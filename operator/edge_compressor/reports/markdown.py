@@ -209,7 +209,10 @@ def circumstances(manifest: ArtifactManifest) -> list[str]:
         lines.append(
             f"of which the converter `{converter['image']}` made `{converter['digest']}` ({converter['writes']})"
         )
-    lines += [f"artifact `{manifest.artifact_digest}`"]
+    lines.append(f"artifact `{manifest.artifact_digest}`")
+    lines.append(
+        f"signature `{evidence['signature']['hash']}`: inputs, outputs, class names and state, as callers see them"
+    )
     return lines
 
 

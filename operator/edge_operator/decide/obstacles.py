@@ -13,6 +13,10 @@ from edge_operator.decide.placement.host_ports import host_port_rivals
 from edge_operator.decide.placement.selection import Placement
 from edge_operator.decide.preflight.preflight import Preflight
 from edgemodel import reasons
+from edgemodel.caller_signature import breaking_changes
+
+MAX_CHANGES_TOLD = 6
+"""The number of changes of a signature that one message holds."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,27 @@ def artifact_is_recorded(prospect: Prospect) -> Obstacle | None:
     return None if artifact.revision is not None else Obstacle(artifact.reason, artifact.message, artifact.stalled)
 
 
+def signature_is_accepted(prospect: Prospect) -> Obstacle | None:
+    """Callers of stable go on as they are, or the spec says that the new signature is wanted."""
+    observation, target = prospect.observation, prospect.artifact.revision
+    stable = observation.revision(prospect.stable)
+    if target is None or stable is None or target.name == stable.name:
+        return None
+    new, old = target.spec.signature, stable.spec.signature
+    if new is None or old is None or new.hash == observation.spec.rollout.accept_signature:
+        return None
+    changes = breaking_changes(old, new)
+    if not changes:
+        return None
+    more = f"; and {len(changes) - MAX_CHANGES_TOLD} more" if len(changes) > MAX_CHANGES_TOLD else ""
+    message = (
+        f"{target.name} would break callers of {stable.name}, which serves on: "
+        f"{'; '.join(changes[:MAX_CHANGES_TOLD])}{more}. "
+        f"Change the model, or accept it: spec.rollout.acceptSignature: {new.hash}"
+    )
+    return Obstacle(reasons.SIGNATURE_CHANGED, message, stalled=True)
+
+
 def there_are_nodes(prospect: Prospect) -> Obstacle | None:
     observation, unsupported = prospect.observation, prospect.placement.unsupported
     if prospect.placement.placed:
@@ -103,6 +128,7 @@ CHAIN: tuple[Check, ...] = (
     host_port_is_free,
     target_is_not_rejected,
     artifact_is_recorded,
+    signature_is_accepted,
     there_are_nodes,
     preflight_is_over,
 )

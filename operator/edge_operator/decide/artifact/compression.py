@@ -14,6 +14,7 @@ from edge_operator.decide.analysis import latency_edge
 from edge_operator.decide.artifact.allowed_images import refusal
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
 from edgemodel import reasons
+from edgemodel.caller_signature import CallerSignature
 from edgemodel.compression_request import Source
 from edgemodel.names import short_hash
 from edgemodel.report import ArtifactReport, Published
@@ -50,11 +51,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class SourceMade:
-    """The digests that a compression Job found of its source."""
+    """The facts that a compression Job found of its source."""
 
     digest: str
     converter_digest: str | None
     """Digest of the file that the converter wrote; None where there is no converter."""
+    signature: CallerSignature | None
 
 
 def target_name(observation: Observation) -> str:
@@ -118,7 +120,7 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
     if twins:
         twin = max(twins, key=lambda revision: (revision.created, revision.name))
         made, converter = twin.spec, twin.spec.source.converter
-        source = SourceMade(made.source.digest, converter.digest if converter is not None else None)
+        source = SourceMade(made.source.digest, converter.digest if converter is not None else None, made.signature)
         artifacts = {variant.name: variant.artifact for variant in made.variants}
         record = RecordRevision(name, revision_spec(observation, source, artifacts, made.server_image))
         return Artifact(None, reasons.PUBLISHED, f"artifacts of {twin.name} serve again", actions=(record,))
@@ -148,7 +150,8 @@ def _compress(observation: Observation, name: str, prefix: str, now: datetime) -
         return Artifact(None, reasons.COMPRESSING, message, actions=others)
     if job.succeeded and isinstance(job.report, Published):
         artifacts = {report.variant: report for report in job.report.artifacts}
-        source = SourceMade(job.report.source_digest, job.report.converter_digest)
+        report = job.report
+        source = SourceMade(report.source_digest, report.converter_digest, report.signature)
         # The chart may name another server by now than when the Job began.
         server = job.server_image or observation.settings.server_image
         record = RecordRevision(name, revision_spec(observation, source, artifacts, server))
@@ -215,6 +218,7 @@ def revision_spec(
             for variant in spec.variants
         ),
         server_image=server_image,
+        signature=made.signature,
         serving=RevisionServing(
             port=spec.serving.port,
             strategy=spec.serving.strategy,

@@ -1,0 +1,43 @@
+"""The names of classes that an ONNX file carries in its metadata."""
+
+import ast
+import json
+from typing import Any, Final
+
+import onnx
+
+KEYS: Final = ("names", "class_names", "classes", "labels")
+"""Exporters of detectors and classifiers write the names under one of these."""
+MAX_CHARACTERS: Final = 2**20
+"""A longer text is not read."""
+
+
+def named_classes(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Returns the names by class number; empty where the metadata has none that can be read.
+
+    A list of texts is read, and a mapping from 0, 1, … to texts, in JSON or in Python's notation of literals.
+    """
+    held = {entry.key: entry.value for entry in model.metadata_props if len(entry.value) <= MAX_CHARACTERS}
+    return next((names for key in KEYS if (names := _names(held.get(key, "")))), ())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    value = _literal(text)
+    if isinstance(value, dict):
+        numbered = {int(key): name for key, name in value.items() if str(key).isdecimal()}
+        if sorted(numbered) != list(range(len(value))):
+            return ()
+        value = [numbered[number] for number in range(len(numbered))]
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        return ()
+    return tuple(value)
+
+
+def _literal(text: str) -> Any:
+    """Returns the value that ``text`` notes; None where it notes none."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            continue
+    return None
