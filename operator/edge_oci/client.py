@@ -105,8 +105,16 @@ class Host:
     def explain(self, error: Unauthorized, repository: str) -> Unauthorized:
         """Returns ``error`` with the advice what to change."""
         login = self._credentials.login(self.name, repository)
-        if login is None:
+        helper = self._credentials.helper(self.name)
+        if login is None and helper is not None:
+            advice = (
+                f"config.json leaves the login for {self.name} to the credential helper {helper!r}, which is not run: "
+                "write user name and password into it, or use a secret that kubectl create secret docker-registry makes"
+            )
+        elif login is None:
             advice = f"there are no credentials for {self.name}/{repository}: add them to the pull or push secret"
+        elif login.identity_token is not None:
+            advice = f"the identity token for {self.name} is refused, or may not do this to {repository}: log in anew"
         else:
             advice = f"user {login.username!r} is refused, or may not do this to {repository}: check both"
         return Unauthorized(error.status, f"{error}; {advice}")
@@ -132,10 +140,13 @@ class Host:
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         query += [("scope", part) for part in scope.split(" ") if part]
         login: Login | None = self._credentials.login(self.name, repository)
-        headers = _AGENT | ({"Authorization": login.basic} if login else {})
-        mark = "&" if urlsplit(realm).query else "?"
         try:
-            answer = self.transport.send("GET", f"{realm}{mark}{urlencode(query)}", headers=headers)
+            if login is not None and login.identity_token is not None:
+                answer = self._exchange(realm, query, login.identity_token)
+            else:
+                headers = _AGENT | ({"Authorization": login.basic} if login else {})
+                mark = "&" if urlsplit(realm).query else "?"
+                answer = self.transport.send("GET", f"{realm}{mark}{urlencode(query)}", headers=headers)
         except Unauthorized as error:
             raise self.explain(error, repository) from None
         value = parse_json(answer.data, f"the answer of {realm}")
@@ -144,6 +155,14 @@ class Host:
             raise InvalidContent(f"the answer of {realm} holds no token")
         seconds = value.get("expires_in")
         return token, float(seconds) if isinstance(seconds, int | float) and seconds > 0 else _TOKEN_SECONDS
+
+    def _exchange(self, realm: str, query: list[tuple[str, str]], identity_token: str) -> Response:
+        """Asks the realm for an access token by the OAuth 2 grant of a refresh token, as Docker does."""
+        scopes = " ".join(value for name, value in query if name == "scope")
+        form = [("grant_type", "refresh_token"), ("client_id", "edgemodel"), ("refresh_token", identity_token)]
+        form += [*((name, value) for name, value in query if name != "scope"), ("scope", scopes)]
+        headers = _AGENT | {"Content-Type": "application/x-www-form-urlencoded"}
+        return self.transport.send("POST", realm, headers=headers, body=urlencode(form).encode())
 
 
 @dataclass(frozen=True)

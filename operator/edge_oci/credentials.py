@@ -19,6 +19,8 @@ from .errors import InvalidCredentials
 class Login:
     username: str
     password: str = field(repr=False)
+    identity_token: str | None = field(default=None, repr=False)
+    """The refresh token that the registry's token realm takes instead of a password; None: there is none."""
 
     @property
     def basic(self) -> str:
@@ -30,9 +32,15 @@ class Credentials(Protocol):
     def login(self, host: str, repository: str) -> Login | None:
         """Returns the login for ``host`` (with its port, if it has one) and ``repository``; None: anonymous."""
 
+    def helper(self, host: str) -> str | None:
+        """Returns the name of the credential helper that would know the login for ``host``; None: there is none."""
+
 
 class Anonymous:
     def login(self, host: str, repository: str) -> Login | None:
+        return None
+
+    def helper(self, host: str) -> str | None:
         return None
 
 
@@ -45,6 +53,9 @@ class StaticLogin:
 
     def login(self, host: str, repository: str) -> Login | None:
         return self.user if host in self.hosts else None
+
+    def helper(self, host: str) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -71,18 +82,23 @@ class TokenFile:
             raise InvalidCredentials(f"the token for {host} is empty: {self.path}")
         return Login(self.username, token)
 
+    def helper(self, host: str) -> str | None:
+        return None
+
 
 class DockerConfig:
-    """The ``auths`` of a Docker config.json, in both forms: ``auth`` (base64), or ``username`` and ``password``.
+    """The ``auths`` of a Docker config.json: ``auth`` (base64), or ``username`` and ``password``, or ``identitytoken``.
 
     Keys are hosts, with an optional scheme and path; the longest match wins. Credential helpers are not run: they are
-    programs, which no Secret can hold.
+    programs, which no Secret can hold. Their names are kept, so that a refusal can name them.
     """
 
     def __init__(self, value: Any, *, origin: str = "config.json") -> None:
         """Raises InvalidCredentials when ``value`` has not the form of a Docker config.json."""
-        auths = value.get("auths") if isinstance(value, dict) else None
-        if not isinstance(auths, dict):
+        given = value if isinstance(value, dict) else {}
+        self._helpers, self._store = given.get("credHelpers") or {}, given.get("credsStore") or None
+        auths = given.get("auths", {} if self._helpers or self._store else None)
+        if not isinstance(auths, dict) or not isinstance(self._helpers, dict):
             raise InvalidCredentials(f'{origin}: want an object {{"auths": {{"registry.example": {{…}}}}}}')
         self._logins: dict[tuple[str, str], Login] = {}
         for key, entry in auths.items():
@@ -108,6 +124,10 @@ class DockerConfig:
         ]
         return max(fitting, key=lambda item: item[0])[1] if fitting else None
 
+    def helper(self, host: str) -> str | None:
+        own = {_host_and_path(key)[0]: name for key, name in self._helpers.items()}
+        return own.get(_DOCKER_HUB.get(host, host), self._store)
+
 
 class FirstOf:
     """Several sources of credentials; the first that knows the host is taken."""
@@ -117,6 +137,9 @@ class FirstOf:
 
     def login(self, host: str, repository: str) -> Login | None:
         return next((login for source in self._sources if (login := source.login(host, repository))), None)
+
+    def helper(self, host: str) -> str | None:
+        return next((name for source in self._sources if (name := source.helper(host))), None)
 
 
 _DOCKER_HUB = dict.fromkeys(("docker.io", "index.docker.io", "registry-1.docker.io"), "docker.io")
@@ -134,6 +157,8 @@ def _host_and_path(key: str) -> tuple[str, str]:
 def _login(entry: Any, origin: str) -> Login | None:
     if not isinstance(entry, dict):
         raise InvalidCredentials(f"{origin}: want an object")
+    if token := entry.get("identitytoken"):
+        return Login(str(entry.get("username", "")), "", str(token))
     if entry.get("auth"):
         try:
             username, colon, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")

@@ -98,8 +98,17 @@ def running(directory: Path, namespaces: dict[str, str]) -> Iterator[tuple[Realm
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
-            realm.requests.append(query)
-            answer = realm.grant(self.headers.get("Authorization", ""), query.get("scope", []))
+            self._answer(query, realm.grant(self.headers.get("Authorization", ""), query.get("scope", [])))
+
+        def do_POST(self) -> None:
+            """The grant of a refresh token, for which the secret of a namespace serves."""
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            secret = form["refresh_token"][0] if form["grant_type"] == ["refresh_token"] else ""
+            authorization = "Basic " + base64.b64encode(f"token:{secret}".encode()).decode()
+            self._answer(form, realm.grant(authorization, form["scope"][0].split(" ")))
+
+        def _answer(self, asked: dict[str, list[str]], answer: dict[str, Any] | None) -> None:
+            realm.requests.append(asked)
             content = json.dumps(answer or {"errors": [{"code": "UNAUTHORIZED"}]}).encode()
             self.send_response_only(200 if answer else 401)
             self.send_header("Content-Length", str(len(content)))

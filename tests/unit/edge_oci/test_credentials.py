@@ -25,7 +25,9 @@ CONFIG = {
         "registry.example/team/inner": {"username": "inner", "password": "i"},
         "https://index.docker.io/v1/": {"username": "hub", "password": "h"},
         "empty.example": {},
+        "token.example": {"auth": encoded("00000000-0000-0000-0000-000000000000:"), "identitytoken": "renew-me"},
     },
+    "credHelpers": {"cloud.example": "gcloud"},
     "credsStore": "desktop",
 }
 
@@ -42,6 +44,7 @@ CONFIG = {
         ("registry.example", "teams/model", Login("ada", "pass:word")),
         ("docker.io", "library/x", Login("hub", "h")),
         ("empty.example", "any", None),
+        ("token.example", "any", Login("", "", "renew-me")),
         ("unknown.example", "any", None),
     ],
 )
@@ -51,9 +54,25 @@ def test_the_longest_key_that_fits_wins(tmp_path: Path, host: str, repository: s
 
 
 @pytest.mark.parametrize(
+    ("host", "name"), [("cloud.example", "gcloud"), ("empty.example", "desktop"), ("unknown.example", "desktop")]
+)
+def test_the_credential_helper_that_would_know_the_host_is_named(host: str, name: str) -> None:
+    assert DockerConfig(CONFIG).helper(host) == name
+    assert FirstOf([Anonymous(), DockerConfig(CONFIG)]).helper(host) == name
+
+
+def test_a_file_that_leaves_everything_to_a_helper_holds_no_login() -> None:
+    config = DockerConfig({"credsStore": "desktop"})
+    assert config.login("registry.example", "any") is None
+    assert config.helper("registry.example") == "desktop"
+
+
+@pytest.mark.parametrize(
     ("value", "said"),
     [
         ([], 'want an object {"auths"'),
+        ({}, 'want an object {"auths"'),
+        ({"credHelpers": ["gcloud"]}, 'want an object {"auths"'),
         ({"auths": []}, 'want an object {"auths"'),
         ({"auths": {"h.example": "x"}}, "h.example: want an object"),
         ({"auths": {"h.example": {"auth": "not base64!"}}}, "'auth' is not base64 of user:password"),

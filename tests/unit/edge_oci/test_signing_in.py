@@ -9,7 +9,7 @@ import pytest
 
 from edge_oci import blobs, manifests
 from edge_oci.client import Repository
-from edge_oci.credentials import Login, StaticLogin
+from edge_oci.credentials import DockerConfig, Login, StaticLogin
 from edge_oci.errors import InvalidContent, Unauthorized, Unreachable
 from tests.unit.edge_oci import distribution, faulty
 from tests.unit.edge_oci.conftest import Pauses
@@ -63,6 +63,13 @@ def test_a_wrong_password_fails_at_once(guarded: FaultyProxy, repository: Open, 
 def test_missing_credentials_are_asked_for(guarded: FaultyProxy, repository: Open) -> None:
     own = repository(guarded.host, credentials=ada("other.example"))
     with pytest.raises(Unauthorized, match=f"there are no credentials for {guarded.host}/"):
+        manifests.list_tags(own)
+
+
+@pytest.mark.lab_programs
+def test_a_login_that_a_credential_helper_keeps_is_told(guarded: FaultyProxy, repository: Open) -> None:
+    own = repository(guarded.host, credentials=DockerConfig({"auths": {guarded.host: {}}, "credsStore": "desktop"}))
+    with pytest.raises(Unauthorized, match="to the credential helper 'desktop', which is not run: write user name"):
         manifests.list_tags(own)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from edge_oci import blobs, manifests
 from edge_oci.client import Repository
-from edge_oci.credentials import TokenFile
+from edge_oci.credentials import DockerConfig, TokenFile
 from edge_oci.errors import InvalidCredentials, Unauthorized
 from tests.unit.edge_oci import distribution, faulty, realm
 from tests.unit.edge_oci.conftest import Pauses
@@ -47,6 +47,23 @@ def guarded(with_tokens: tuple[str, Realm]) -> Iterator[FaultyProxy]:
 def credentials(tmp_path: Path, guarded: FaultyProxy) -> TokenFile:
     (tmp_path / "token").write_text("vision-secret\n")
     return TokenFile(tmp_path / "token", frozenset({guarded.host}))
+
+
+def test_the_identity_token_of_a_docker_config_is_exchanged(
+    guarded: FaultyProxy, issuer: Realm, repository: Open
+) -> None:
+    config = DockerConfig({"auths": {guarded.host: {"identitytoken": "vision-secret"}}})
+    own = repository(guarded.host, "vision/identity", config)
+    blob = blobs.push_blob(own, b"content")
+    assert blobs.has_blob(own, blob.digest)
+    assert {one["grant_type"][0] for one in issuer.requests} == {"refresh_token"}
+
+
+def test_an_identity_token_that_is_refused_is_told_without_being_shown(guarded: FaultyProxy, repository: Open) -> None:
+    config = DockerConfig({"auths": {guarded.host: {"identitytoken": "expired-secret"}}})
+    with pytest.raises(Unauthorized, match=r"the identity token for .* is refused.*: log in anew") as raised:
+        manifests.list_tags(repository(guarded.host, "vision/identity", config))
+    assert "expired-secret" not in str(raised.value)
 
 
 def test_a_namespace_pushes_under_its_own_name(
