@@ -1,4 +1,5 @@
-"""``python3 -m edge_operator`` takes the lease, lists what it watches, and works until it gets a signal."""
+"""The command ``python3 -m edge_operator``, which takes the lease, lists what it watches, and works until it gets a
+signal."""
 
 import asyncio
 import contextlib
@@ -71,7 +72,7 @@ async def run(config: ProcessSettings) -> None:
 
 
 class _StopRequested(Exception):
-    """A signal came: kopf takes over their handling, and returns when one comes."""
+    """A signal to stop came: kopf handles SIGTERM and SIGINT, and returns when one arrives."""
 
 
 async def _watch(cache: ClusterCache) -> None:

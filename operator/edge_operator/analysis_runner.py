@@ -1,4 +1,4 @@
-"""Asks Prometheus about every EdgeModel that has a candidate on trial, each in its own rhythm; judges nothing."""
+"""Queries Prometheus about every EdgeModel with a candidate on trial, each at its own interval; judges nothing."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 AT_ONCE = 4
-"""EdgeModels that are measured at a time."""
+"""The number of EdgeModels that are measured at the same time."""
 
 
 class AnalysisRunner:
@@ -29,13 +29,13 @@ class AnalysisRunner:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
-        """Looks every LOOK_SECONDS, until it is cancelled."""
+        """Looks for due measurements every LOOK_SECONDS, until it is cancelled."""
         while True:
             self.look()
             await asyncio.sleep(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Begins every measurement that is due."""
+        """Starts every measurement that is due."""
         for key in list(self._cache.models):
             observation = self._cache.observe(key)
             plan = plan_measuring(observation) if isinstance(observation, Observation) else None
@@ -52,7 +52,7 @@ class AnalysisRunner:
         self._running.pop(key, None)
 
     def _is_due(self, key: Key, plan: MeasurementPlan) -> bool:
-        """Tells whether the interval is over, or another wave has begun."""
+        """Returns whether the interval has passed, or another wave has begun."""
         asked, before = self._asked.get(key, (float("-inf"), None))
         same_wave = before is not None and (before.candidate, before.since) == (plan.candidate, plan.since)
         return not same_wave or time.monotonic() - asked >= plan.interval.total_seconds()

@@ -41,8 +41,8 @@ def application(
 def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
     """Returns every server pod that has an address, in Prometheus' ``http_sd`` format.
 
-    The labels are facts of the cluster and replace those that the pod itself exports, for a verdict must not rest on
-    what a program claims to be.
+    The labels are facts of the cluster and replace those that the pod itself exports, because a verdict must not rest
+    on what a program claims to be.
     """
     return [
         {
@@ -66,7 +66,7 @@ def _answer(good: bool) -> web.Response:
 
 
 async def serve(app: web.Application, port: int) -> web.AppRunner:
-    """Starts serving on all addresses. The caller must await ``cleanup`` of the runner that is returned."""
+    """Starts serving on all addresses and returns the runner, whose ``cleanup`` the caller must await."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()

@@ -1,7 +1,7 @@
 """The only importer of kopf: passes watch events to the cache, and decides nothing.
 
-Only ``on.event`` handlers: they keep no state on the objects and set no finalizer. Everything else that
-kopf offers loses updates, adds finalizers or does not scale to an edge fleet.
+It has only ``on.event`` handlers, which keep no state on the objects and set no finalizer. Everything else that kopf
+offers loses updates, adds finalizers or does not scale to an edge fleet.
 """
 
 from typing import Any

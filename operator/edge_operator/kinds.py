@@ -1,4 +1,4 @@
-"""The names that the API server uses for kinds in its paths."""
+"""The names of kinds in the paths of the API server."""
 
 
 def plural(kind: str) -> str:

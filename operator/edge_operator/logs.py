@@ -1,4 +1,4 @@
-"""Log lines for people, or JSON for collectors."""
+"""Log lines, for people or as JSON for collectors."""
 
 import json
 import logging

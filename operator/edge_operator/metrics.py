@@ -52,15 +52,15 @@ class Metrics:
         )
 
     def watch_requests(self, requests: Mapping[tuple[str, str], int]) -> None:
-        """Exports, at each scrape, the counts that ``requests`` holds by (verb, kind)."""
+        """Exports at each scrape the counts in ``requests``, by (verb, kind)."""
         self.registry.register(_Requests(requests))
 
     def watch_nodes(self, counts: Callable[[], Iterable[tuple[str, str, dict[str, Any]]]]) -> None:
-        """Exports what ``counts`` gives at each scrape: (namespace, model, ``status.nodes``)."""
+        """Exports at each scrape the result of ``counts``: (namespace, model, ``status.nodes``)."""
         self.registry.register(_Nodes(counts))
 
     def watch_unreadable(self, objects: Callable[[], Iterable[UnreadableObject]]) -> None:
-        """Exports the objects that cannot be read at each scrape."""
+        """Exports at each scrape the objects that cannot be read."""
         self.registry.register(_UnreadableObjects(objects))
 
 

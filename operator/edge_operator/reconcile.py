@@ -1,4 +1,5 @@
-"""One pass: observe, decide, plan the writes, make them. Killed at any call, the next pass goes on rightly."""
+"""One pass: observe, decide, plan the writes, make them. After a kill at any call, the next pass continues
+correctly."""
 
 import asyncio
 import logging
@@ -47,7 +48,7 @@ class Reconciler:
     def __init__(
         self, cluster: Cluster, cache: ClusterCache, queue: WorkQueue[Key], metrics: Metrics, leads: Callable[[], bool]
     ) -> None:
-        """``leads``: whether this process still holds the lease; without it no pass is begun."""
+        """Begins passes only while ``leads`` says that this process still holds the lease."""
         self._cluster, self._cache, self._queue, self._metrics = cluster, cache, queue, metrics
         self._leads = leads
         self._began: dict[Key, float] = {}
@@ -55,7 +56,7 @@ class Reconciler:
         self._nodes = asyncio.Semaphore(PATCHES_IN_FLIGHT)
 
     def stuck(self) -> bool:
-        """A pass has been running for longer than any should."""
+        """True if a pass has been running for longer than any should."""
         return any(time.monotonic() - began > PASS_LIMIT_SECONDS for began in self._began.values())
 
     async def work(self) -> None:
@@ -100,7 +101,7 @@ class Reconciler:
         await self.carry_out([PatchNode(SetPins(node, remove=labels)) for node, labels in strays])
 
     async def relist(self) -> None:
-        """Sees everything that is there, and forgets what is not: a watch may have had a gap."""
+        """Stores all existing objects, and removes the others, because a watch may have had a gap."""
         for watched in WATCHED:
             seen, listed_at = [], 0
             async for page in self._cluster.pages(watched.api_version, watched.kind, watched.label):
@@ -114,11 +115,11 @@ class Reconciler:
     # --- carry out ---
 
     async def carry_out(self, writes: Sequence[Write]) -> None:
-        """Makes ``writes`` in order, those of nodes that stand together at the same time.
+        """Makes ``writes`` in order, and adjacent writes of nodes at the same time.
 
-        A node that is refused keeps none of the others from its pins, and no later write from being made: the first
-        refusal is raised at the end. Until then all nodes have answered, for a late patch would undo what the next
-        pass decides.
+        A refused write of a node keeps no other node from its pins, and no later write from being made: the first
+        refusal is raised at the end, once all nodes have answered, because a late patch would undo what the next pass
+        decides.
         """
         refusals: list[BaseException] = []
         for are_nodes, group in groupby(writes, lambda write: isinstance(write, PatchNode)):
@@ -213,7 +214,7 @@ class Reconciler:
 
 
 async def patiently(what: Callable[[], Awaitable[T]]) -> T:
-    """The answer of ``what``, asked again while the API server does not answer or refuses."""
+    """Returns the result of ``what``, which is called again while the API server does not answer or refuses."""
     while True:
         try:
             return await what()
@@ -223,7 +224,7 @@ async def patiently(what: Callable[[], Awaitable[T]]) -> T:
 
 
 async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:
-    """Calls ``what`` for ever; an API error is logged and waits for the next time."""
+    """Calls ``what`` for ever; an API error is logged, and the next call is at its usual time."""
     while True:
         await asyncio.sleep(seconds)
         try:

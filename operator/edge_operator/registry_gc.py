@@ -1,9 +1,9 @@
 """Collects old artifacts: deletes from the embedded registry what no revision names any more.
 
-Only what the compressor pushed under tags of its own: an index with its annotation, a checkpoint by its type. Sources,
-datasets and whatever else users pushed are never touched. Deleted manifests free no bytes yet: that is done by garbage
-collection in the registry's pod before it starts, so the registry is restarted, once a day at most. What has to survive
-a restart of the operator stands in annotations of the registry's Deployment.
+It deletes only what the compressor pushed under its own tags: indexes with its annotation, and checkpoints by their
+type. Sources, data sets and everything else that users pushed are never touched. Deleted manifests free no bytes yet:
+garbage collection in the registry's pod does that before the registry starts, so the registry is restarted, once a day
+at most. Facts that must survive a restart of the operator are annotations of the registry's Deployment.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class RegistryGarbageCollector:
         self._seen: dict[TaggedImage, float | None] = {}
 
     async def collect(self) -> None:
-        """One sweep. Raises ApiError; a registry that does not answer waits for the next one."""
+        """Runs one sweep. Raises ApiError; if the registry does not answer, the next sweep tries again."""
         try:
             await self._delete_unused()
         except OciError as error:
@@ -87,9 +87,9 @@ class RegistryGarbageCollector:
             log.info("deleted %s from the registry: no revision names it", image.reference)
 
     async def _free(self) -> None:
-        """Restarts the registry when it holds bytes of deleted images.
+        """Restarts the registry if it holds bytes of deleted images.
 
-        By the Deployment, whose strategy Recreate ends the old pod before the new one collects garbage.
+        It does so by the Deployment, whose strategy Recreate ends the old pod before the new one collects garbage.
         """
         deployment = await self._cluster.get("apps/v1", "Deployment", self._deployment, self._namespace)
         if deployment is None or ANNOTATION_TO_FREE not in (deployment["metadata"].get("annotations") or {}):
@@ -108,7 +108,7 @@ class RegistryGarbageCollector:
 
 
 def registry(host: str, signer: Signer) -> Host:
-    """The embedded registry, signed in by ourselves: we are its realm."""
+    """Returns the embedded registry with tokens that the operator, which is its realm, signs itself."""
 
     def sign(scope: str) -> str:
         return sign_for_operator(signer, scope, datetime.now(UTC))
@@ -119,7 +119,7 @@ def registry(host: str, signer: Signer) -> Host:
 
 
 def images_of(repository: Repository) -> list[TaggedImage]:
-    """The compressor's images in ``repository``, and its checkpoints. Blocks. Raises OciError."""
+    """Returns the compressor's images in ``repository``, and its checkpoints. Blocks. Raises OciError."""
     images = []
     for tag in list_tags(repository):
         if not is_artifact_tag(tag) and checkpoint_epochs(tag) is None:
@@ -141,13 +141,13 @@ def _is_ours(manifest: Manifest) -> bool:
 
 
 def delete(repository: Repository, digests: tuple[str, ...]) -> None:
-    """Blocks. Raises OciError; to begin again is harmless."""
+    """Deletes the manifests. It may be repeated. Blocks. Raises OciError."""
     for digest in digests:
         delete_manifest(repository, digest)
 
 
 def in_use(cache: ClusterCache) -> ImagesInUse:
-    """Returns what must not be deleted; of a model that has an unreadable object that is every image."""
+    """Returns what must not be deleted; for a model with an unreadable object that is every image."""
     references = {variant.image for _, revision in cache.all_revisions() for variant in revision.spec.variants}
     unreadable = {(namespace, model) for namespace, model in cache.unreadable_owners if model}
     repositories = frozenset(f"{namespace}/{model}" for namespace, model in cache.compressing() | unreadable)

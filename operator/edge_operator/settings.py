@@ -26,7 +26,7 @@ class ProcessSettings:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSettings:
-    """Returns the settings. Raises Stalled, which names the variable, where one is missing or malformed."""
+    """The embedded registry's Deployment in ``namespace``; empty if there is none, or it must not be restarted."""
 
     def need(name: str) -> str:
         value = environment.get(name, "")
@@ -77,7 +77,7 @@ def _prometheus(url: str, environment: Mapping[str, str]) -> PrometheusSettings:
 
 
 def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the members of the JSON object in a variable as texts; none if it is not set. Raises Stalled."""
+    """Returns the settings. Raises Stalled, which names the variable, if one is missing or malformed."""
     try:
         value = json.loads(environment.get(name) or "{}")
         return {str(key): str(text) for key, text in value.items()}

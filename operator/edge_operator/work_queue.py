@@ -19,7 +19,7 @@ class WorkQueue(Generic[K]):
         return len(self._waiting)
 
     def add(self, key: K) -> None:
-        """Queues ``key``; where a pass of it runs, for after that pass."""
+        """Queues ``key``; if a pass of it runs, for after that pass."""
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
@@ -43,7 +43,7 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Ends the pass of ``key``; must follow every ``get``."""
+        """Ends the pass of ``key``; every ``get`` must be followed by it."""
         self._running.discard(key)
         if key in self._again:
             self._again.discard(key)

@@ -1,10 +1,10 @@
-"""The writes of one pass: what they are, and in which order. Pure.
+"""The writes of one pass, and their order. Pure.
 
-Each is one request to the API server. ``reconcile.py`` carries them out, and so does the simulation that the tests of
-rollouts run on, one after the other in this order; killed between any two, the next pass goes on rightly.
+Each is one request to the API server. ``reconcile.py`` and the simulation of the rollout tests carry them out in this
+order; after a kill between any two, the next pass continues correctly.
 
-1. The Event, before the status, after which nobody would know any more that there is something to tell.
-2. The status, before the acts that it explains.
+1. The Event, before the status: after a kill in between, nothing would show that the Event is missing.
+2. The status, before the actions that it explains.
 3. Jobs and revisions, then the objects that must exist before a node is pinned.
 4. The pins.
 5. Verdicts on record, and garbage.
@@ -42,7 +42,7 @@ from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
 
 @dataclass(frozen=True)
 class TellEvent:
-    """An API server that takes no Events hinders nothing."""
+    """The creation of an Event; a refusal is ignored."""
 
     event: Object
 
@@ -55,16 +55,16 @@ class WriteStatus:
     name: str
     changes: dict[str, Any]
     status: dict[str, Any]
-    """The whole status afterwards."""
+    """The complete status after the write."""
     transitions: tuple[tuple[str, str], ...]
-    """(reason, message) of Ready where the Event tells of it."""
+    """The (reason, message) of each change of Ready that the Event reports."""
     verdicts: tuple[tuple[str, str], ...]
-    """(check, verdict) of those that are new, or other than they were."""
+    """The (check, verdict) of each verdict that is new or has changed."""
 
 
 @dataclass(frozen=True)
 class CreateObject:
-    """An object that is immutable: one that exists already is what an earlier, interrupted pass made."""
+    """The creation of an immutable object; an existing one is from an earlier, interrupted pass."""
 
     action: StartJob | RecordRevision | StartPreflight | EnsureDaemonSet
     body: Object
@@ -72,7 +72,7 @@ class CreateObject:
 
 @dataclass(frozen=True)
 class CreateReplaySecret:
-    """A Secret with a token that is drawn as it is written: one that exists already stays as it is.
+    """The creation of a Secret with a random token; an existing one stays as it is.
 
     The operator may create Secrets and read none.
     """
@@ -104,7 +104,7 @@ class WriteRevisionStatus:
 
 @dataclass(frozen=True)
 class DeleteObject:
-    """One that is gone already is no error."""
+    """The deletion of an object; it is no error if it is gone."""
 
     action: DeleteJob | DeleteDaemonSet | DeleteRevision
     api_version: str
@@ -115,13 +115,13 @@ class DeleteObject:
 
 @dataclass(frozen=True)
 class PatchNode:
-    """The labels of a node. Patches of several nodes may be under way together."""
+    """A patch of a node's labels. Patches of several nodes may run at the same time."""
 
     action: SetPins
 
     @property
     def labels(self) -> dict[str, str | None]:
-        """Maps a label to its value; None takes it away."""
+        """Returns the value of each label; None removes it."""
         return {**dict.fromkeys(self.action.remove), **dict.fromkeys(self.action.add, "true")}
 
 
@@ -138,7 +138,7 @@ Write = (
 
 
 def plan_writes(observation: Observation, decision: Decision, now: datetime) -> tuple[Write, ...]:
-    """Returns what a pass writes, in order; nothing where all is as it should be."""
+    """Returns the writes of a pass, in order; none if nothing has to change."""
     acts = (write for action in decision.actions for write in _writes_of(observation, action))
     return (*plan_report(observation, decision.status, now), *acts)
 
@@ -146,7 +146,7 @@ def plan_writes(observation: Observation, decision: Decision, now: datetime) -> 
 def plan_report(
     model: Observation | SuspendedModel, status: dict[str, Any], now: datetime
 ) -> tuple[TellEvent | WriteStatus, ...]:
-    """Returns what makes ``status`` known; nothing where it is stored already."""
+    """Returns the writes that publish ``status``; none if it is stored already."""
     before = model.status
     changes = {key: merge_patch(before.get(key), value) for key, value in status.items() if before.get(key) != value}
     if not changes:
@@ -197,7 +197,7 @@ def _writes_of(observation: Observation, action: Action) -> Iterator[Write]:
 
 
 def _apply(observation: Observation, body: Object) -> Iterator[ApplyObject]:
-    """Yields nothing where the same was applied before."""
+    """Yields the apply, unless the same was applied before."""
     digest = short_hash(canonical_json(body).decode(), 16)
     kind, name = body["kind"], body["metadata"]["name"]
     if not any((item.kind, item.name, item.applied) == (kind, name, digest) for item in observation.applied):
@@ -206,7 +206,7 @@ def _apply(observation: Observation, body: Object) -> Iterator[ApplyObject]:
 
 
 def merge_patch(before: Any, after: Any) -> Any:
-    """Returns a JSON merge patch from one value to the other: fields that are gone have to be named."""
+    """Returns a JSON merge patch from one value to the other, with None for removed fields."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         return after
     gone = dict.fromkeys(before.keys() - after.keys())
@@ -215,7 +215,8 @@ def merge_patch(before: Any, after: Any) -> Any:
 
 
 def _news(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, str, bool] | None:
-    """Returns (reason, message, is a person asked) of a new reason of Ready, or of a new message that asks a person."""
+    """Returns the (reason, message, is a person asked) of a new reason of Ready, or of a new message that asks a
+    person."""
     old, new = _ready(before), _ready(after)
     stalled = any(item["type"] == "Stalled" for item in after["conditions"])
     if new is None or (old is not None and old["reason"] == new["reason"] and not stalled):
@@ -231,7 +232,7 @@ def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def new_verdicts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns (check, verdict) of those on nodes that are new, or other than they were."""
+    """Returns the (check, verdict) of the checks on nodes that are new or have changed."""
 
     def verdicts(status: dict[str, Any]) -> dict[tuple[str, str, str], str]:
         judged = [item for item in status.get("checks") or () if "revision" in item]

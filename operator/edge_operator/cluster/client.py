@@ -1,4 +1,4 @@
-"""All requests to the API server but watches: raw dictionaries over ``kubernetes.aio``, which keeps memory small."""
+"""All requests to the API server except watches: raw dictionaries over ``kubernetes.aio``, which keeps memory small."""
 
 import json
 import os
@@ -29,12 +29,13 @@ class ApiError(Exception):
 
 
 class Cluster:
-    """Use as ``async with await Cluster.connect() as cluster``."""
+    """A client of the API server, for ``async with await Cluster.connect() as cluster``."""
 
     def __init__(self, api: Any) -> None:
         self._api = api
         self.requests: dict[tuple[str, str], int] = {}
-        """Requests so far by (verb, kind); a list counts once a page, a subresource as ``Kind/subresource``."""
+        """The number of requests by (verb, kind); a list counts once per page, a subresource as
+        ``Kind/subresource``."""
 
     @classmethod
     async def connect(cls) -> "Cluster":
@@ -54,7 +55,7 @@ class Cluster:
         await self._api.close()
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """Returns the object, or None when there is none. Raises ApiError for anything else."""
+        """Returns the object; None if it does not exist. Raises ApiError for any other refusal."""
         self._count("get", kind)
         try:
             return await self._request("GET", _path(api_version, kind, namespace, name))
@@ -76,7 +77,7 @@ class Cluster:
             query["continue"] = token
 
     async def apply(self, body: Object) -> Object:
-        """Creates or updates by server-side apply, and takes back fields that others changed."""
+        """Creates or updates by server-side apply, and takes over fields that others have changed."""
         meta = body["metadata"]
         path = _path(body["apiVersion"], body["kind"], meta.get("namespace", ""), meta["name"])
         self._count("apply", body["kind"])
@@ -106,7 +107,7 @@ class Cluster:
         )
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
-        """Deletes in the background, what the object owns after it. Does nothing when it is gone already."""
+        """Deletes the object, and in the background what it owns. Does nothing if it is gone."""
         self._count("delete", kind)
         try:
             await self._request(

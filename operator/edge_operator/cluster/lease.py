@@ -1,4 +1,4 @@
-"""One operator at a time: a Lease, taken before the first pass and renewed while the process lives."""
+"""The leader election: a Lease, taken before the first pass and renewed while the process lives."""
 
 import asyncio
 import logging
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Somebody else leads: this process must end."""
+    """Another process leads, so this one must end."""
 
 
 class Leadership:
     def __init__(
         self, cluster: Cluster, namespace: str, identity: str, api_is_back: Callable[[], None] = lambda: None
     ) -> None:
-        """``api_is_back`` is called when the lease is renewed after it had run out: the API server did not answer."""
+        """Calls ``api_is_back`` when a lease that had expired is renewed: until then the API server did not answer."""
         self._cluster, self._namespace, self._identity = cluster, namespace, identity
         self._api_is_back = api_is_back
         self._renewed = -math.inf
@@ -32,7 +32,7 @@ class Leadership:
         self._seen_at = 0.0
 
     def leads(self) -> bool:
-        """Tells that the lease was renewed within its duration."""
+        """True if the lease was renewed within its duration."""
         return time.monotonic() - self._renewed < DURATION.total_seconds()
 
     async def acquire(self) -> None:
@@ -42,9 +42,9 @@ class Leadership:
         log.info("leading as %s", self._identity)
 
     async def keep(self) -> None:
-        """Renews for ever. Raises LeaseLost when somebody else has it.
+        """Renews the lease for ever. Raises LeaseLost when another process holds it.
 
-        While the API server does not answer nobody can take it; ``leads`` is False then, until it is renewed.
+        While the API server does not answer, nobody can take the lease; ``leads`` is False then, until it is renewed.
         """
         while True:
             await asyncio.sleep(RENEW.total_seconds())
@@ -58,7 +58,7 @@ class Leadership:
                 log.warning("the lease is not renewed: %s", error)
 
     async def release(self) -> None:
-        """Lets a successor start at once."""
+        """Releases the lease, so that a successor can start at once."""
         lease = await self._cluster.get("coordination.k8s.io/v1", "Lease", NAME, self._namespace)
         if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
             lease["spec"]["holderIdentity"] = ""
@@ -82,7 +82,8 @@ class Leadership:
         return True
 
     def _may_take(self, lease: Object) -> bool:
-        """Tells that the lease is free, ours, or was not renewed for its duration by our own clock: clocks differ."""
+        """Returns whether the lease is free or ours, or has not been renewed for its duration by our own clock: clocks
+        differ."""
         spec = lease["spec"]
         if spec.get("holderIdentity") in ("", None, self._identity):
             return True

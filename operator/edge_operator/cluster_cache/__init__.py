@@ -1,4 +1,4 @@
-"""The state of the cluster as the watches told it, and the observation of one EdgeModel made from it."""
+"""The state of the cluster as the watches reported it, and the observation of one EdgeModel made from it."""
 
 from edge_operator.cluster_cache.cache import ClusterCache
 from edge_operator.cluster_cache.kinds import WATCHED, WatchedKind

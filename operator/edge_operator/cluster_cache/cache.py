@@ -1,7 +1,7 @@
-"""The cluster as the operator knows it, and the observation of one EdgeModel made from it.
+"""The state of the cluster as the operator knows it, and the observation of one EdgeModel made from it.
 
-Events of the watch and answers to the operator's own writes go through the same door, so that a pass never runs on
-a state older than its own last write.
+Watch events and the answers to the operator's own writes enter the same way, so that a pass never runs on a state older
+than its own last write.
 """
 
 import logging
@@ -47,7 +47,7 @@ from edgemodel.schema_version import SchemaOutdated
 log = logging.getLogger(__name__)
 
 UNREADABLE_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""Exceptions of ``from_api`` for an object that is not as its schema says."""
+"""The exceptions of ``from_api`` for an object that does not match its schema."""
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class ClusterCache:
         changed: Callable[[Key], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """``changed`` is called with every EdgeModel whose next pass may decide otherwise."""
+        """Calls ``changed`` with every EdgeModel whose next pass may decide otherwise."""
         self.settings = settings
         self.samples: dict[Key, Samples] = {}
         self.clocks = Clocks(clock)
@@ -75,16 +75,16 @@ class ClusterCache:
         self._unreadable: dict[Identity, _Unreadable] = {}
         self._unreadable_of: defaultdict[Key, set[Identity]] = defaultdict(set)
         self._steps: dict[Key, StepBegun] = {}
-        """(namespace, pod) of a compression Job -> the last step that it began."""
+        """The last step that a compression Job began, by (namespace, pod)."""
         self._host_ports: defaultdict[int, set[Key]] = defaultdict(set)
         self._nodes: tuple[Node, ...] | None = None
 
     # --- in ---
 
     def see(self, raw: Raw) -> None:
-        """Takes an object as it is now; one older than what is known is ignored.
+        """Stores the present state of an object; ignores one older than the known state.
 
-        An object that cannot be read is logged and listed in ``unreadable``; what was known of it before stays.
+        An object that cannot be read is logged and listed in ``unreadable``; its last readable state is kept.
         """
         kind, identity = BY_KIND[raw["kind"]], _identity(raw)
         version = int(raw["metadata"]["resourceVersion"])
@@ -106,7 +106,8 @@ class ClusterCache:
         self._put(identity, Stored(version, owner, value))
 
     def forget(self, raw: Raw) -> None:
-        """Takes the end of an object, unless a newer one of its name is known: that of the old may be heard of late."""
+        """Removes an object, unless a newer one of the same name is known: the deletion of the old one may arrive
+        late."""
         identity = _identity(raw)
         version = raw["metadata"].get("resourceVersion")
         if version is None or not self._store.is_older(identity, int(version)):
@@ -116,9 +117,9 @@ class ClusterCache:
         self._forget(("Node", "", name))
 
     def prune(self, kind: str, seen: Iterable[Raw], listed_at: int) -> None:
-        """Forgets objects of ``kind`` that a complete listing did not have: a watch gap hid their end.
+        """Removes objects of ``kind`` that a complete listing lacks, because a gap in a watch hid their deletion.
 
-        What is newer than ``listed_at``, the resourceVersion of the listing, stays.
+        Objects newer than ``listed_at``, the resourceVersion of the listing, stay.
         """
         alive = {_identity(raw)[1:] for raw in seen}
         gone = [
@@ -128,7 +129,7 @@ class ClusterCache:
             self._forget((kind, namespace, name))
 
     def set_samples(self, key: Key, samples: Samples) -> None:
-        """Takes the answer of Prometheus, or that there was none."""
+        """Stores the answer of Prometheus, or that there was none."""
         if self._model(key) is not None:
             self.samples[key] = samples
             self._changed(key)
@@ -137,7 +138,7 @@ class ClusterCache:
         self.samples.pop(key, None)
 
     def set_progress(self, namespace: str, pod: str, step: StepBegun) -> bool:
-        """Takes the step that the pod of a compression Job begins. Returns False when there is no such pod."""
+        """Stores the step that the pod of a compression Job begins. Returns False if there is no such pod."""
         stored = self._store.get(("Pod", namespace, pod))
         if stored is None or stored.owner is None or not isinstance(stored.value, JobPod):
             return False
@@ -147,14 +148,14 @@ class ClusterCache:
         return True
 
     def api_is_back(self) -> None:
-        """The API server did not answer for a while, to nodes as little as to the operator."""
+        """Notes the end of an outage of the API server, which neither nodes nor the operator could reach."""
         self.clocks.api_is_back()
 
     # --- out ---
 
     @property
     def models(self) -> dict[Key, CachedEdgeModel]:
-        """Every EdgeModel that was once readable."""
+        """Returns every EdgeModel that was readable at least once."""
         stored = self._store.kind("EdgeModel")
         return {key: item.value for key, item in stored.items() if item.value is not None}
 
@@ -171,7 +172,7 @@ class ClusterCache:
 
     @property
     def unreadable_owners(self) -> frozenset[Key]:
-        """The EdgeModels of the unreadable objects; the name is empty for an object that names none."""
+        """Returns the EdgeModels of the unreadable objects; the name is empty for an object that names none."""
         return frozenset(self._unreadable_of)
 
     def revisions(self, key: Key) -> Collection[Revision]:
@@ -185,7 +186,7 @@ class ClusterCache:
         return ((owner, revision) for owner in self._store.owners() for revision in self._store.owned(owner, Revision))
 
     def compressing(self) -> frozenset[Key]:
-        """Returns the EdgeModels that have a compression Job that runs."""
+        """Returns the EdgeModels with a running compression Job."""
         return frozenset(
             owner
             for owner in self._store.owners()
@@ -193,7 +194,7 @@ class ClusterCache:
         )
 
     def observe(self, key: Key) -> Observation | SuspendedModel | None:
-        """Returns None when the EdgeModel is gone or going."""
+        """Returns the observation of an EdgeModel; None if it is gone or being deleted."""
         model, unreadable = self._model(key), self._unreadable_of.get(key)
         if unreadable:
             return self._suspended(key, unreadable)
@@ -227,8 +228,8 @@ class ClusterCache:
     def stray_labels(self) -> dict[str, frozenset[str]]:
         """Returns the pins and deferrals that no EdgeModel can have set, by node.
 
-        Of an object that cannot be read everything that it may have set is kept, and a node that cannot be read keeps
-        all it has.
+        If an object cannot be read, everything that it may have set is kept; a node that cannot be read keeps all that
+        it has.
         """
         valid = all_labels(self._pin_names()) | self._pins_of_unreadable_owners()
         strays = {
@@ -287,7 +288,7 @@ class ClusterCache:
         return known
 
     def _suspended(self, key: Key, unreadable: Iterable[Identity]) -> SuspendedModel | None:
-        """Returns None where there is no EdgeModel to tell it of."""
+        """Returns the suspension of an EdgeModel; None if the EdgeModel does not exist."""
         told = tuple(self._unreadable[identity].told for identity in sorted(unreadable))
         own, model = self._unreadable.get(("EdgeModel", *key)), self._model(key)
         if own is not None:
@@ -300,7 +301,8 @@ class ClusterCache:
         return SuspendedModel(*key, model.uid, model.generation, model.status, told)
 
     def _pin_names(self) -> Iterator[PinNames]:
-        """Yields the names of every EdgeModel's pins; one that cannot be read may have set what it seems to name."""
+        """Yields the names for every EdgeModel's pins; an unreadable one may have set pins of the names that it seems
+        to have."""
         for key in {*self._store.kind("EdgeModel"), *self._unreadable_of}:
             model, revisions = self._model(key), self._store.owned(key, Revision)
             names = {revision.name for revision in revisions}
@@ -316,7 +318,7 @@ class ClusterCache:
             yield PinNames(*key, frozenset(names), frozenset(variants))
 
     def _pins_of_unreadable_owners(self) -> frozenset[str]:
-        """Returns the pins that DaemonSets select whose EdgeModel has an object that cannot be read."""
+        """Returns the pins that DaemonSets select whose EdgeModel has an unreadable object."""
         owned = (applied for key in self._unreadable_of for applied in self._store.owned(key, Applied))
         return frozenset(pin for applied in owned for pin in applied.pins)
 
@@ -334,7 +336,8 @@ class ClusterCache:
             self.clocks.forget_owner(known.owner)
 
     def _react(self, identity: Identity, before: object, after: object, owners: set[Key | None]) -> None:
-        """Keeps clocks and indices in step with one object, and tells which EdgeModels may decide otherwise."""
+        """Updates clocks and indices after a change of one object, and reports the EdgeModels that may decide
+        otherwise."""
         kind, namespace, name = identity
         concerned = {owner for owner in owners if owner is not None}
         if kind == "Node":
@@ -361,7 +364,7 @@ class ClusterCache:
         }
 
     def _claim(self, key: Key, before: CachedEdgeModel | None, after: CachedEdgeModel | None) -> set[Key]:
-        """Keeps the index of host ports. Returns the EdgeModels that want the same one, before or after."""
+        """Updates the index of host ports. Returns the EdgeModels that want the same port, before or after."""
         rivals: set[Key] = set()
         port_before = before.spec.serving.host_port if before is not None else None
         port_after = after.spec.serving.host_port if after is not None else None

@@ -1,6 +1,6 @@
-"""Times that the API server does not keep: when this process saw a pin appear, a pod go, a node come back.
+"""The times that the API server does not keep: when this process saw a pin appear, a pod go, a node come back.
 
-An operator that starts anew has seen nothing, and the decisions take that for a long time ago.
+An operator that has just started has seen nothing, which the decisions treat as a long time ago.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,29 +10,29 @@ from edge_operator.cluster_cache.store import Key
 from edge_operator.decide.observation import Node, Pod
 
 PodPlace = tuple[str, str, str]
-"""(node, revision, variant) of a server pod."""
+"""The place of a server pod: (node, revision, variant)."""
 
 
 class Clocks:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self.pins_seen: dict[tuple[str, str], datetime] = {}
-        """(node, pin) -> when the pin was first seen on the node."""
+        """The time at which the pin was first seen on the node, by (node, pin)."""
         self.back_since: dict[str, datetime] = {}
-        """Node -> when it was last seen to come back."""
+        """The time at which the node was last seen to come back, by node."""
         self.api_back_since: datetime | None = None
-        """When the API server last came back; None while it has not been away."""
+        """The time at which the API server last came back; None if it was never away."""
         self._pods_lost: dict[Key, dict[PodPlace, datetime]] = {}
 
     def pods_lost(self, owner: Key) -> Mapping[PodPlace, datetime]:
-        """Returns when a pod of ``owner`` was last seen to go, by its place."""
+        """Returns the time at which a pod of ``owner`` was last seen to go, by its place."""
         return self._pods_lost.get(owner, {})
 
     def api_is_back(self) -> None:
         self.api_back_since = self._clock()
 
     def node_changed(self, before: Node | None, after: Node | None) -> None:
-        """``before`` is None for a new node, ``after`` for one that is gone."""
+        """Notes the change of a node. ``before`` is None for a new node, ``after`` for one that is gone."""
         node = after if after is not None else before
         if node is None:
             return
@@ -49,7 +49,7 @@ class Clocks:
             self.pins_seen[name, pin] = self._clock()
 
     def pod_changed(self, owner: Key, before: Pod | None, after: Pod | None) -> None:
-        """A pod is lost when it begins to terminate, and again when it is gone."""
+        """Notes the change of a pod. A pod is lost when it begins to terminate, and again when it is gone."""
         if after is None and before is not None:
             gone = before
         elif after is not None and after.terminating and not (before is not None and before.terminating):

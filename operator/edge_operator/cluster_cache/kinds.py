@@ -1,6 +1,7 @@
-"""The kinds of objects that the operator watches: one row each, and nothing else knows which they are.
+"""The kinds of objects that the operator watches, one row each; nothing else knows which they are.
 
-A row more is watched, listed anew, read, indexed and, where it cannot be read, reported like all others.
+The objects of an additional row are watched, listed, read, indexed and, if they cannot be read, reported like all
+others.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +30,8 @@ Owner = Callable[[Raw], Key | None]
 
 
 def owner_by_label(raw: Raw) -> Key:
-    """Returns the EdgeModel that the label names, or else the one that owns the object; no name where neither does."""
+    """Returns the EdgeModel that the label names, or else the one that owns the object; an empty name if neither
+    does."""
     meta = raw["metadata"]
     owners = meta.get("ownerReferences") or ()
     by_reference = next((owner["name"] for owner in owners if owner.get("kind") == "EdgeModel"), "")
@@ -42,7 +44,7 @@ def owner_by_name(raw: Raw) -> Key:
 
 
 def no_owner(raw: Raw) -> None:
-    """Nodes belong to no EdgeModel."""
+    """Returns no EdgeModel: nodes belong to none."""
 
 
 def read_pod(raw: Raw) -> Pod | JobPod | None:
@@ -53,7 +55,7 @@ def read_pod(raw: Raw) -> Pod | JobPod | None:
 
 
 def service_owner(raw: Raw) -> Key:
-    """A Service without the label concerns the EdgeModel of its name."""
+    """Returns the EdgeModel of a Service: a Service without the label concerns the EdgeModel of its name."""
     return owner_by_label(raw) if LABEL_MODEL in (raw["metadata"].get("labels") or {}) else owner_by_name(raw)
 
 
@@ -62,14 +64,15 @@ class WatchedKind:
     api_version: str
     kind: str
     read: Callable[[Raw], Any]
-    """Returns what is kept of an object, and None for one that is nothing of the operator's.
+    """A function that returns what is kept of an object; None for one that is not the operator's.
 
-    Raises what ``from_api`` raises for an object that cannot be read."""
+    It raises what ``from_api`` raises for an object that cannot be read.
+    """
     owner: Owner = owner_by_label
     label: str = LABEL_MODEL
-    """Only objects that carry this label are watched; empty: all of the kind."""
+    """The label of the objects that are watched; empty: all of the kind."""
     cure: str = ""
-    """The advice for an object that cannot be read; empty: delete it, and the operator makes it anew."""
+    """The advice for an object that cannot be read; empty: delete it, and the operator creates it again."""
     cure_outdated: str = ""
     """The advice for an object that has another version of the schema."""
 

@@ -1,4 +1,4 @@
-"""Reads as much of an object that cannot be read as a whole as keeps its pins and its status safe."""
+"""Reads from an object that is not readable as a whole what is needed to keep its pins and its status safe."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def variants_in_spec(raw: Raw) -> frozenset[str]:
 
 
 def status_of(raw: Raw) -> dict[str, Any]:
-    """Returns the status with those of its conditions that are whole, and without checks."""
+    """Returns the status with its intact conditions, and without checks."""
     status = raw.get("status")
     if not isinstance(status, dict):
         return {}

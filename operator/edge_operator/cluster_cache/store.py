@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 
 Key = tuple[str, str]
-"""(namespace, name) of an EdgeModel, or of another object of a known kind."""
+"""The (namespace, name) of an EdgeModel, or of another object of a known kind."""
 
 Identity = tuple[str, str, str]
-"""(kind, namespace, name) of an object; the namespace is empty for kinds without one."""
+"""The (kind, namespace, name) of an object; the namespace is empty for kinds without one."""
 
 T = TypeVar("T")
 
@@ -20,11 +20,11 @@ class Stored(Generic[T]):
     """An object as the cache keeps it."""
 
     version: int
-    """Its resourceVersion."""
+    """The resourceVersion of the object."""
     owner: Key | None
-    """The EdgeModel that it belongs to; None for nodes, which belong to no one."""
+    """The EdgeModel that the object belongs to; None for nodes, which belong to none."""
     value: T
-    """None where the object is nothing of the operator's, or has never been readable."""
+    """The value; None if the object is not the operator's, or has never been readable."""
 
 
 class ObjectStore:
@@ -33,7 +33,7 @@ class ObjectStore:
         self._owned: dict[Key, dict[type, dict[Identity, Any]]] = {}
 
     def is_older(self, identity: Identity, version: int) -> bool:
-        """Tells that a newer version of the object than ``version`` is known."""
+        """Returns whether a newer version of the object than ``version`` is known."""
         known = self.get(identity)
         return known is not None and version < known.version
 
@@ -42,7 +42,7 @@ class ObjectStore:
         return self._kinds[kind].get((key[0], key[1]))
 
     def put(self, identity: Identity, stored: Stored[Any]) -> None:
-        """Takes the place of what was known of the object."""
+        """Stores the object in place of its earlier state."""
         self._unindex(identity)
         kind, namespace, name = identity
         self._kinds[kind][namespace, name] = stored
@@ -51,7 +51,7 @@ class ObjectStore:
             by_type.setdefault(type(stored.value), {})[identity] = stored.value
 
     def remove(self, identity: Identity) -> Stored[Any] | None:
-        """Returns what was known of the object, or None."""
+        """Removes and returns the object; None if it is not known."""
         self._unindex(identity)
         kind, namespace, name = identity
         return self._kinds[kind].pop((namespace, name), None)
@@ -66,7 +66,7 @@ class ObjectStore:
         return found.values()
 
     def owners(self) -> Iterator[Key]:
-        """Yields every EdgeModel that something is known of; those that are gone may still own objects."""
+        """Yields every EdgeModel that has objects in the store, including deleted ones."""
         return iter(tuple(self._owned))
 
     def owns_nothing(self, owner: Key) -> bool:

@@ -1,4 +1,4 @@
-"""``decide(observation, now) -> Decision``: pure. No I/O, no clock, no logging."""
+"""The decisions: ``decide(observation, now) -> Decision``. Pure: no I/O, no clock, no logging."""
 
 from edge_operator.decide.decision import Decision, decide
 

@@ -1,4 +1,5 @@
-"""The acts of a pass on the cluster: idempotent, with deterministic names. ``writes.py`` makes requests of them."""
+"""The actions of a pass on the cluster: idempotent, with deterministic names. ``writes.py`` turns them into
+requests."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +25,7 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class RecordRevision:
-    """Create the immutable EdgeModelRevision ``name``."""
+    """The action that creates the immutable EdgeModelRevision ``name``."""
 
     name: str
     spec: RevisionSpec
@@ -32,7 +33,7 @@ class RecordRevision:
 
 @dataclass(frozen=True)
 class RecordVerdict:
-    """Say in the status of revision ``name`` what its rollout came to."""
+    """The action that records the result of a rollout in the status of revision ``name``."""
 
     name: str
     verdict: Verdict
@@ -42,7 +43,7 @@ class RecordVerdict:
 
 @dataclass(frozen=True)
 class StartPreflight:
-    """Ask ``node`` what the artifact of ``variant`` does there."""
+    """The action that measures the artifact of ``variant`` on ``node``."""
 
     name: str
     attempt: int
@@ -54,7 +55,7 @@ class StartPreflight:
 
 @dataclass(frozen=True)
 class RecordPreflight:
-    """Say in the status of revision ``name`` what its preflight came to."""
+    """The action that records the result of a preflight in the status of revision ``name``."""
 
     name: str
     preflight: dict[str, Any]
@@ -62,14 +63,14 @@ class RecordPreflight:
 
 @dataclass(frozen=True)
 class DeleteRevision:
-    """Its DaemonSets and preflight Jobs go with it."""
+    """The action that deletes a revision, and with it its DaemonSets and preflight Jobs."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class EnsureReplaySecret:
-    """The token that the servers of this EdgeModel show each other."""
+    """The action that creates the token that the servers of this EdgeModel show each other, if it does not exist."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class EnsureNetworkPolicies:
 
 @dataclass(frozen=True)
 class SetPins:
-    """One patch of one node's labels: pins, and deferrals."""
+    """The action that patches one node's labels: pins, and deferrals."""
 
     node: str
     add: frozenset[str] = field(default_factory=frozenset)

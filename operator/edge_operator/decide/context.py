@@ -1,4 +1,4 @@
-"""All that a pass has worked out so far, and what is judged from it."""
+"""The intermediate results of a pass, and the judgements made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,13 +18,13 @@ from edgemodel.verdict import Verdict
 
 
 def stable_of(observation: Observation) -> str | None:
-    """Returns the stable revision; None while there is none on record."""
+    """Returns the stable revision; None while none is recorded."""
     stable = observation.remembered.stable
     return stable if observation.revision(stable) is not None else None
 
 
 def rejected_of(observation: Observation) -> dict[str, Rejection]:
-    """Returns every rejected revision by name: status holds the newest, the verdict of a revision the others."""
+    """Returns every rejected revision by name: status has the newest, the verdicts of revisions have the others."""
     failed = [revision for revision in observation.revisions if revision.verdict == Verdict.FAIL]
     rejected = {revision.name: _rejection(revision) for revision in failed}
     for item in observation.remembered.rejected:
@@ -35,7 +35,7 @@ def rejected_of(observation: Observation) -> dict[str, Rejection]:
 
 
 def _rejection(revision: Revision) -> Rejection:
-    """Returns what is known of a rejected revision that status has no room for."""
+    """Returns the rejection of a revision that status has no room for."""
     message = f"kubectl describe edgemodelrevision {revision.name} says why"
     return Rejection(revision.name, reasons.ROLLED_BACK, message, timestamp(revision.created))
 
@@ -53,7 +53,7 @@ class PassContext(Prospect):
 
     @cached_property
     def trial_before(self) -> TrialMemory:
-        """The trial of the target, as status remembers it."""
+        """Returns the trial of the target, as status remembers it."""
         return self.observation.remembered.trial_of(self.target)
 
     @cached_property
@@ -66,12 +66,12 @@ class PassContext(Prospect):
 
     @cached_property
     def reported(self) -> Reported:
-        """The judgement in the words of status."""
+        """Returns the judgement with the messages of status."""
         return report(self.observation.remembered.checks, self.judgement, self.target)
 
     @cached_property
     def judgement(self) -> Judgement:
-        """The verdicts on the target, by what the nodes that serve it have done since the wave began."""
+        """Returns the verdicts on the target, from what its nodes have served since the wave began."""
         ready = {
             placed.node.name: OnTrial(placed.node.name, placed.variant, pod.served_since(self.now))
             for placed in self.placement.placed
@@ -93,7 +93,8 @@ class PassContext(Prospect):
         return {placed.node.name: placed.variant for placed in self.placement.placed}
 
     def may_try(self) -> bool:
-        """Tells whether the target goes on trial: it is not stable yet, and nothing keeps it from beginning."""
+        """Returns whether the target goes on trial: it is not stable yet, and nothing keeps the trial from
+        beginning."""
         return self.target != self.stable and self.preflight.rejection is None and first_obstacle(self) is None
 
     def rejecting(self, reason: str, message: str) -> "PassContext":

@@ -1,4 +1,4 @@
-"""One pass for one EdgeModel: gather what the parts decide into a status to write and actions to take."""
+"""One pass for one EdgeModel: combines the decisions of the parts into a status to write and actions to take."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -38,7 +38,8 @@ from edgemodel.schema_version import SCHEMA_VERSION
 
 @dataclass(frozen=True)
 class Decision:
-    """``status`` is written first, then the actions are taken in order; ``wake_at``: look again then at the latest."""
+    """The decision of a pass. ``status`` is written first, then ``actions`` in order; the next pass is at ``wake_at``
+    at the latest."""
 
     status: dict[str, Any]
     actions: tuple[Action, ...]
@@ -46,7 +47,7 @@ class Decision:
 
 
 def decide(observation: Observation, now: datetime, form_cells: FormCells = form_cells) -> Decision:
-    """Decides the whole of one pass. Deterministic: the same observation and time give the same decision."""
+    """Returns the decision of one pass. It is deterministic: the same observation and time give the same decision."""
     target, stable, rejected = target_name(observation), stable_of(observation), rejected_of(observation)
     placement = place(observation, target)
     context = PassContext(
@@ -93,7 +94,8 @@ def _rest(
     failures: tuple[NodeFailure, ...] = (),
     pins: tuple[SetPins, ...] | None = None,
 ) -> Decision:
-    """No candidate is on trial: every cell settles on stable. ``checks``: of a trial that ends in this pass."""
+    """Returns the decision without a candidate on trial: every cell settles on stable. ``checks`` are those of a trial
+    that ends in this pass."""
     fleet, stable, timers = context.fleet, context.stable, Timers(context.now)
     if stable is not None and not failures:
         failures = failures_at_rest(fleet, stable, timers)
@@ -115,7 +117,7 @@ def _decision(
     progress: dict[str, Any] | None,
     wake_at: datetime | None,
 ) -> Decision:
-    """``progress`` is ``status.rollout``: None while no candidate is on trial."""
+    """Returns the decision with its status. ``progress`` is ``status.rollout``; None while no candidate is on trial."""
     artifact, preflight = context.artifact, context.preflight
     candidate = context.target if progress is not None else None
     before, after = upkeep(context, candidate)
@@ -180,7 +182,7 @@ def _progress(context: PassContext, move: Hold | Advance) -> dict[str, Any]:
 
 
 def _wave_baseline(context: PassContext, move: Hold | Advance) -> WaveBaseline | None:
-    """Returns the parameters of the wave: begun when its first nodes enter, or when the checks are others."""
+    """Returns the parameters of the wave, which are new when its first nodes enter, or when the checks have changed."""
     analysis, wave_baseline = context.observation.spec.analysis, context.wave_baseline
     if not analysis.checks:
         return None
@@ -191,7 +193,7 @@ def _wave_baseline(context: PassContext, move: Hold | Advance) -> WaveBaseline |
 
 
 def _count(context: PassContext, failures: tuple[NodeFailure, ...]) -> NodeCounts:
-    """Counts cells. One that serves both revisions, in the middle of a Surge, counts as the target's."""
+    """Returns the numbers of cells. One that serves both revisions, during a Surge, counts as the target's."""
     fleet, target, stable = context.fleet, context.target, context.stable
     unsupported = [node.name for node in context.placement.unsupported]
     online = [cell for cell in context.cells if cell.is_online]
@@ -225,13 +227,13 @@ def _nodes_pending(counts: NodeCounts) -> list[Condition]:
 
 
 def _latency_unverified(preflight: Preflight) -> list[Condition]:
-    """Tools that know only kstatus's conditions take no notice: it is told, and holds nothing up."""
+    """Returns the condition LatencyUnverified, which holds nothing up and which tools of kstatus ignore."""
     text = preflight.unverified
     return [Condition("LatencyUnverified", True, reasons.LATENCY_UNVERIFIED, text)] if text else []
 
 
 def _rejected(context: PassContext) -> list[dict[str, str]]:
-    """The newest last. Never to be entered again, they are remembered for longer than their objects are kept."""
+    """Returns the rejected revisions, the newest last. They are remembered for longer than their objects are kept."""
     newest = sorted(context.rejected.values(), key=lambda item: item.time)[-words.MAX_REJECTED :]
     explained = len(newest) - words.MAX_EXPLAINED
     return [item.to_json(explained=number >= explained) for number, item in enumerate(newest)]

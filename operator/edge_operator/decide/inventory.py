@@ -1,4 +1,4 @@
-"""The objects that a pass makes sure of, and those that it deletes."""
+"""The objects that a pass keeps in existence, and those that it deletes."""
 
 from edge_operator.decide.actions import (
     Action,
@@ -17,13 +17,14 @@ from edgemodel.names import daemonset_name, puller_of
 from edgemodel.verdict import Verdict
 
 Wanted = dict[str, tuple[Revision, str]]
-"""DaemonSet name -> (revision, variant)."""
+"""The (revision, variant) of each wanted DaemonSet, by its name."""
 
 
 def upkeep(context: PassContext, candidate: str | None) -> tuple[list[Action], list[Action]]:
-    """(before, after) the pins change: what must exist first; then verdicts on record and garbage.
+    """Returns the actions before the pins change, for objects that must exist first, and those after: verdicts and
+    garbage.
 
-    ``candidate``: the target while it is on trial.
+    ``candidate`` is the target while it is on trial.
     """
     observation = context.observation
     live = _live_revisions(context, candidate)
@@ -34,14 +35,14 @@ def upkeep(context: PassContext, candidate: str | None) -> tuple[list[Action], l
 
 
 def _live_revisions(context: PassContext, candidate: str | None) -> list[str]:
-    """Stable, the candidate, and what a node is still pinned to."""
+    """Returns stable, the candidate, and the revisions that nodes are still pinned to."""
     fleet = context.fleet
     pinned = {fleet.known_pins[pin][0] for node in fleet.observation.nodes for pin in fleet.ours(node)}
     return sorted({name for name in (context.stable, candidate, *pinned) if name})
 
 
 def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
-    """One for each variant of each live revision; with Recreate a puller beside it."""
+    """Returns a DaemonSet for each variant of each live revision; with Recreate also its puller."""
     wanted: Wanted = {}
     for revision in (found for name in live if (found := observation.revision(name)) is not None):
         for variant in (item.name for item in revision.spec.variants):
@@ -52,7 +53,8 @@ def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
 
 
 def _objects(observation: Observation, wanted: Wanted, serving: Revision | None) -> list[Action]:
-    """DaemonSets are immutable: an existing one is left alone, so that an upgrade of the operator starts no rollout."""
+    """Returns the objects to create. DaemonSets are immutable: existing ones are left alone, so that an upgrade of the
+    operator starts no rollout."""
     have = {item.name for item in observation.applied if item.kind == "DaemonSet"}
     missing = [(revision, variant) for name, (revision, variant) in wanted.items() if name not in have]
     actions: list[Action] = []
@@ -66,7 +68,7 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
 
 
 def _verdicts(context: PassContext) -> list[Action]:
-    """Returns the verdicts on stable and on rejected revisions that are not on record yet."""
+    """Returns the verdicts on stable and on rejected revisions that are not recorded yet."""
     ended = {name: (Verdict.FAIL, why.reason, why.message) for name, why in context.rejected.items()}
     if context.stable is not None:
         ended[context.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")
@@ -78,7 +80,7 @@ def _verdicts(context: PassContext) -> list[Action]:
 
 
 def _garbage(observation: Observation, wanted: Wanted, keep: set[str]) -> list[Action]:
-    """DaemonSets of revisions that nobody runs, and revisions beyond ``revisionHistoryLimit``."""
+    """Returns the deletions of DaemonSets that no node runs, and of revisions beyond ``revisionHistoryLimit``."""
     stale = [a.name for a in observation.applied if a.kind == "DaemonSet" and a.name not in wanted]
     history = sorted((r for r in observation.revisions if r.name not in keep), key=lambda r: r.created, reverse=True)
     beyond = history[observation.spec.revision_history_limit :]

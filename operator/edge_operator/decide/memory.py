@@ -1,4 +1,4 @@
-"""The facts that status remembers because the cluster forgets them: parsed and written once a pass."""
+"""The facts that status remembers because the cluster forgets them; each pass parses and writes them once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 from edge_operator.decide.timers import Pause
 
 FORGOTTEN = "it failed long ago"
-"""Stands for the message of a revision whose message is gone, and the revision with it."""
+"""The message of a rejected revision whose own message is no longer known."""
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A revision that is never entered again."""
+    """A revision that is never tried again."""
 
     name: str
     reason: str
     message: str
-    """Empty where status has no room for it any more."""
+    """The message; empty if status has no room for it."""
     time: str
-    """RFC 3339 in UTC, by which rejections are sorted."""
+    """The time as RFC 3339 in UTC, by which rejections are sorted."""
 
     @classmethod
     def now(cls, name: str, reason: str, message: str, now: datetime) -> "Rejection":
@@ -32,23 +32,23 @@ class Rejection:
         return cls(item["name"], item["reason"], item.get("message", ""), item["time"])
 
     def to_json(self, *, explained: bool) -> dict[str, str]:
-        """``explained``: with its message."""
+        """Returns the rejection as in status; ``explained``: with its message."""
         message = {"message": self.message} if explained else {}
         return {"name": self.name, "reason": self.reason, **message, "time": self.time}
 
 
 @dataclass(frozen=True)
 class TrialMemory:
-    """``status.rollout``; as it is here before a trial has begun."""
+    """The contents of ``status.rollout``; the defaults hold before a trial has begun."""
 
     wave: int = 0
     started: datetime | None = None
-    """When the candidate's first wave began."""
+    """The time at which the candidate's first wave began."""
     wave_started: datetime | None = None
     held_since: datetime | None = None
     pauses: tuple[Pause, ...] = ()
     analysis: Mapping[str, Any] | None = None
-    """By what the wave is judged, as ``analysis.WaveBaseline`` writes and reads it."""
+    """The parameters that the wave is judged by, in the form of ``analysis.WaveBaseline``."""
 
     @classmethod
     def parse(cls, item: Mapping[str, Any]) -> "TrialMemory":
@@ -67,22 +67,22 @@ NO_TRIAL = TrialMemory()
 
 @dataclass(frozen=True)
 class Remembered:
-    """The status of an EdgeModel as the pass before left it."""
+    """The status of an EdgeModel as the previous pass left it."""
 
     stable: str | None
     candidate: str | None
     rejected: tuple[Rejection, ...]
     trial: TrialMemory
-    """The candidate's."""
+    """The trial of the candidate."""
     checks: tuple[dict[str, Any], ...]
-    """As ``analysis.report`` writes and reads them."""
+    """The entries of ``status.checks``, in the form of ``analysis.report``."""
     preflight: dict[str, Any] | None
-    """As ``preflight`` writes and reads it."""
+    """The contents of ``status.preflight``, in the form of ``preflight``."""
     conditions: tuple[dict[str, Any], ...]
 
     @classmethod
     def parse(cls, status: Mapping[str, Any]) -> "Remembered":
-        """Returns what ``status`` says, which may be empty."""
+        """Returns the parsed ``status``, which may be empty."""
         return cls(
             stable=status.get("stableRevision"),
             candidate=status.get("candidateRevision"),
@@ -94,11 +94,11 @@ class Remembered:
         )
 
     def trial_of(self, target: str) -> TrialMemory:
-        """Returns what is remembered of the trial of ``target``: nothing where it was not on trial."""
+        """Returns what is remembered of the trial of ``target``; the defaults if it was not on trial."""
         return self.trial if self.candidate == target else NO_TRIAL
 
     def checks_of(self, revision: str) -> list[dict[str, Any]]:
-        """Returns the rows of ``status.checks`` that judge ``revision``."""
+        """Returns the entries of ``status.checks`` that judge ``revision``."""
         return [row for row in self.checks if row.get("revision") == revision]
 
 

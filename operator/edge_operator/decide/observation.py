@@ -21,21 +21,21 @@ class Node:
     uid: str
     labels: dict[str, str]
     pins: frozenset[str]
-    """Label keys under PIN_PREFIX."""
+    """The label keys under PIN_PREFIX."""
     online: bool
-    """The Ready condition is True."""
+    """True if the condition Ready is True."""
     architecture: str
     offline_since: datetime | None = None
-    """When it was first seen not to be Ready; None while it is, or where nobody has said."""
+    """The time at which the node was first seen not to be Ready; None while it is Ready, or if that is unknown."""
     online_since: datetime | None = None
-    """By its own clock; None while it is not, or where it has not said."""
+    """The time since which the node is Ready, by its own clock; None while it is not, or if that is unknown."""
     deferrals: frozenset[str] = frozenset()
-    """Label keys under DEFERRAL_PREFIX."""
+    """The label keys under DEFERRAL_PREFIX."""
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A server pod. ``trouble`` is (reason, message) of what keeps it from being ready, where that is known."""
+    """A server pod. ``trouble`` is the (reason, message) of what keeps it from being ready, if that is known."""
 
     name: str
     node: str
@@ -49,16 +49,19 @@ class Pod:
     trouble: tuple[str, str] | None
     ip: str = ""
     unready_since: datetime | None = None
-    """When it stopped being ready, or was first said not to be; None while it is ready, or nothing is said of it."""
+    """The time at which the pod stopped being ready, or was first reported not to be; None while it is ready, or
+    without a report."""
 
     def served_since(self, now: datetime) -> datetime:
-        """The node's own clock says when it became ready: what is yet to come is not believed."""
+        """Returns when the pod became ready by the node's own clock; a time in the future is ignored, and the time of
+        creation returned."""
         return self.ready_since if self.ready_since is not None and self.ready_since <= now else self.created
 
 
 @dataclass(frozen=True)
 class CompressionJob:
-    """``ended``: None while it runs. ``report`` is what its container said, or None when it said nothing usable."""
+    """A compression Job. ``ended`` is None while it runs. ``report`` is its container's; None if that left no usable
+    one."""
 
     name: str
     attempt: int
@@ -66,21 +69,22 @@ class CompressionJob:
     succeeded: bool
     report: Report | None
     trouble: tuple[str, str] | None
-    """(reason, message) when it failed without a report: killed for memory, past its deadline."""
+    """The (reason, message) of a Job that failed without a report: killed for memory, past its deadline."""
     deleting: bool = False
     waits_for: str = ""
-    """What keeps its pod from starting, where that is known: no node has room, no image."""
+    """The obstacle that keeps its pod from starting, if known: no node has room, or an image is missing."""
     server_image: str = ""
-    """What its artifacts lie on; empty where an operator made it that did not say."""
+    """The server image that its artifacts are put on; empty if an older operator did not record it."""
     step: StepBegun | None = None
-    """The last that it began; None before the first, and until the next one where the operator started anew."""
+    """The last step that it began; None before the first, and after a restart of the operator until the next."""
     doing: str = ""
-    """The pod's work before the first step: fetching for a converter, or running it; empty where there is none."""
+    """The pod's work before the first step: fetching for a converter, or running it; otherwise empty."""
 
 
 @dataclass(frozen=True)
 class PreflightJob:
-    """``ended``: None while it runs. ``report`` is what its container said, or None when it said nothing usable."""
+    """A preflight Job. ``ended`` is None while it runs. ``report`` is its container's; None if that left no usable
+    one."""
 
     name: str
     attempt: int
@@ -88,12 +92,12 @@ class PreflightJob:
     ended: datetime | None
     report: PreflightReport | None
     trouble: tuple[str, str] | None
-    """(reason, message) when it failed without a report and trying again is no use."""
+    """The (reason, message) of a Job that failed without a report, if a retry would not help."""
     crashed: str = ""
-    """How its container ended, where it ended by itself and without a report."""
+    """The way in which its container ended, if it ended by itself and without a report."""
     deleting: bool = False
     waits_for: str = ""
-    """As of a Job."""
+    """The obstacle that keeps its pod from starting, if known."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,9 @@ class Revision:
     created: datetime
     spec: RevisionSpec
     verdict: str = ""
-    """``status.verdict``; empty before there is one."""
+    """The contents of ``status.verdict``; empty before there is a verdict."""
     preflight: dict[str, Any] | None = None
-    """``status.preflight``; None before there is one."""
+    """The contents of ``status.preflight``; None before there are any."""
 
     @property
     def fingerprint(self) -> str:
@@ -122,7 +126,7 @@ class Applied:
     name: str
     applied: str
     pins: frozenset[str] = frozenset()
-    """Pins of the nodes that a DaemonSet runs on."""
+    """The pins of the nodes that a DaemonSet runs on."""
 
 
 @dataclass(frozen=True)
@@ -133,40 +137,41 @@ class HostPortClaim:
     name: str
     uid: str
     created: str
-    """As the API server writes it: such times sort as texts."""
+    """The creation time as the API server writes it; such times sort as texts."""
     node_selector: dict[str, str]
 
 
 @dataclass(frozen=True)
 class OperatorSettings:
-    """The settings of the chart that decisions and objects depend on."""
+    """The chart's settings that decisions and objects depend on."""
 
     server_image: str
     compressor_image: str
     trainer_image: str
-    """The compressor with torch."""
+    """The image of the compressor with torch."""
     registry_push: str
     registry_pull: str
     registry_embedded: bool = True
     progress_url: str = ""
-    """Where compression Jobs tell how far they are; empty: nowhere."""
+    """The URL that compression Jobs report their progress to; empty: they report none."""
     plain_http_hosts: tuple[str, ...] = ()
     allowed_source_hosts: tuple[str, ...] = ()
     allowed_converter_images: tuple[str, ...] = ()
-    """Prefixes of images that a source's converter may be; empty: none."""
+    """The prefixes of images that a source's converter may have; empty: no image may run."""
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""
     server_layers: Mapping[str, str] = field(default_factory=dict)
-    """``host/repository@sha256:…`` of each named layer of server images, by its name."""
+    """The reference ``host/repository@sha256:…`` of each named layer of server images, by its name."""
     upgrade_servers: bool = False
-    """A newer ``server_image`` makes a new revision of every EdgeModel; otherwise it waits for its next compression."""
+    """True if a newer ``server_image`` makes a new revision of every EdgeModel; otherwise each gets it with its next
+    compression."""
     supported_architectures: tuple[str, ...] = ("amd64", "arm64")
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Everything that one EdgeModel's pass decides from."""
+    """The complete input of one EdgeModel's pass."""
 
     namespace: str
     name: str
@@ -177,39 +182,39 @@ class Observation:
     settings: OperatorSettings
     revisions: tuple[Revision, ...] = ()
     jobs: tuple[CompressionJob, ...] = ()
-    """That compress."""
+    """The compression Jobs."""
     preflights: tuple[PreflightJob, ...] = ()
     pods: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     applied: tuple[Applied, ...] = ()
     service_name_conflict: bool = False
-    """A Service of our name is there that is not ours."""
+    """True if a Service with the EdgeModel's name exists and is not the operator's."""
     created: str = ""
-    """As the API server writes it."""
+    """The creation time as the API server writes it."""
     host_port_claims: tuple[HostPortClaim, ...] = ()
     """The other EdgeModels that want the same host port, on whatever nodes."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
-    """(node, revision, variant) -> when a pod of it was last seen to go, as far as this process saw."""
+    """The time at which a pod was last seen to go, by (node, revision, variant); only what this process saw."""
     pins_seen: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
-    """(node, pin) -> when this process first saw the pin there."""
+    """The time at which this process first saw the pin on the node, by (node, pin)."""
     back_since: Mapping[str, datetime] = field(default_factory=dict)
-    """Node -> when it was last seen to come back, as far as this process saw."""
+    """The time at which this process last saw the node come back, by node."""
     api_back_since: datetime | None = None
-    """When the API server was, as far as this process saw."""
+    """The time at which this process last saw the API server come back."""
     samples: Samples | None = None
-    """What Prometheus last said of the candidate; None before it was asked."""
+    """The last samples of the candidate; None before Prometheus was first queried."""
 
     def revision(self, name: str | None) -> Revision | None:
-        """Returns the recorded revision ``name``; None when there is none."""
+        """Returns the recorded revision ``name``; None if there is none."""
         return self._revisions_by_name.get(name) if name is not None else None
 
     def pods_on(self, node: str, revision: str) -> tuple[Pod, ...]:
-        """Returns the pods of ``revision`` on ``node``, of every variant, terminating ones included."""
+        """Returns the pods of ``revision`` on ``node``, of every variant, including terminating ones."""
         return self._pods_by_place.get((node, revision), ())
 
     @cached_property
     def remembered(self) -> Remembered:
-        """The status, parsed."""
+        """Returns the parsed status."""
         return Remembered.parse(self.status)
 
     @cached_property

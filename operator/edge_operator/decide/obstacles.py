@@ -1,6 +1,6 @@
 """The obstacles that keep a trial from beginning: one chain of checks, which the conditions and ``may_try`` share.
 
-The first obstacle is the one that the conditions tell of.
+The conditions report the first obstacle.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ MAX_CHANGES_TOLD = 6
 
 @dataclass(frozen=True)
 class Prospect:
-    """The facts about the target before it is decided whether it goes on trial."""
+    """The facts about the target from which its obstacles follow."""
 
     observation: Observation
     target: str
@@ -30,7 +30,7 @@ class Prospect:
     placement: Placement
     stable: str | None
     rejected: dict[str, Rejection]
-    """By revision."""
+    """The rejections by revision."""
     preflight: Preflight
 
 
@@ -39,14 +39,14 @@ class Obstacle:
     reason: str
     message: str
     stalled: bool
-    """A person must act."""
+    """True if a person must act."""
 
 
 Check = Callable[[Prospect], Obstacle | None]
 
 
 def first_obstacle(prospect: Prospect) -> Obstacle | None:
-    """Returns what keeps the target from being tried; None when nothing does."""
+    """Returns the first obstacle to a trial of the target; None if there is none."""
     found = (check(prospect) for check in CHAIN)
     return next((obstacle for obstacle in found if obstacle is not None), None)
 

@@ -1,4 +1,4 @@
-"""Time that counts: what passes while ``spec.rollout.paused`` is true is left out of every soak, bake and deadline."""
+"""The clock of a rollout: every soak, bake and deadline excludes the time in which ``spec.rollout.paused`` is true."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MAX_PAUSES = 10
 
 @dataclass(frozen=True)
 class Pause:
-    """``until`` is None while it lasts."""
+    """A pause; ``until`` is None while it lasts."""
 
     since: datetime
     until: datetime | None
@@ -30,7 +30,8 @@ class Timers:
 
     @classmethod
     def of(cls, remembered: Sequence[Pause], paused: bool, now: datetime) -> "Timers":
-        """``remembered`` are the pauses in status; one that began or ended since is noted with ``now``."""
+        """Returns the timers with the ``remembered`` pauses of status; a pause that began or ended since gets the time
+        ``now``."""
         pauses = list(remembered)
         lasts = bool(pauses) and pauses[-1].until is None
         if paused and not lasts:
@@ -44,7 +45,7 @@ class Timers:
         return bool(self.pauses) and self.pauses[-1].until is None
 
     def elapsed(self, since: datetime) -> timedelta:
-        """From ``since`` to now, without pauses. Below zero for a time to come."""
+        """Returns the time from ``since`` to now, without pauses; negative if ``since`` is in the future."""
         lost = timedelta()
         for pause in self.pauses:
             overlap = min(pause.until or self.now, self.now) - max(pause.since, since)
@@ -52,7 +53,7 @@ class Timers:
         return self.now - since - lost
 
     def due(self, since: datetime, duration: timedelta) -> datetime | None:
-        """When ``duration`` will have elapsed; a time gone by when it has. None while paused."""
+        """Returns when ``duration`` will have elapsed, or did elapse; None while paused."""
         left = duration - self.elapsed(since)
         return None if self.paused and left > timedelta() else self.now + left
 

@@ -1,6 +1,6 @@
-"""From raw objects of the API to plain values, once, when the operator first sees them. Pure.
+"""The conversion of raw API objects to plain values, once, when the operator first sees them. Pure.
 
-Raises KeyError, TypeError, ValueError or AttributeError for an object that is not as its schema says.
+Raises KeyError, TypeError, ValueError or AttributeError for an object that does not match its schema.
 """
 
 from edge_operator.from_api.applied import ForeignService, read_applied, read_daemonset, read_service

@@ -21,7 +21,7 @@ def read_applied(raw: Raw) -> Applied:
 
 
 def read_daemonset(raw: Raw) -> Applied:
-    """Keeps the pins besides: nodes that carry one run the DaemonSet's pods."""
+    """Returns the DaemonSet with its pins, since nodes that carry one run its pods."""
     annotations = raw["metadata"].get("annotations") or {}
     selector = raw.get("spec", {}).get("template", {}).get("spec", {}).get("nodeSelector") or {}
     pins = frozenset(key for key in selector if key.startswith(PIN_PREFIX))

@@ -28,7 +28,8 @@ class CachedEdgeModel:
 
 
 def read_edge_model(raw: Raw) -> CachedEdgeModel:
-    """Raises SchemaOutdated; KeyError, TypeError or ValueError for what only another version's schema lets through."""
+    """Raises SchemaOutdated for an older schema; KeyError, TypeError or ValueError for what only another version's
+    schema accepts."""
     check_edge_model(raw)
     meta, spec = raw["metadata"], parse_spec(raw["spec"])
     plan_checks(spec.analysis)
@@ -46,7 +47,7 @@ def read_edge_model(raw: Raw) -> CachedEdgeModel:
 
 
 def _check_status(status: Raw, spec: EdgeModelSpec) -> None:
-    """Raises KeyError, TypeError or ValueError for a status that a pass could not go on from."""
+    """Raises KeyError, TypeError or ValueError for a status that a pass could not continue from."""
     remembered = Remembered.parse(status)
     WaveBaseline.of(remembered.trial.analysis, spec.analysis)
     for condition in remembered.conditions:
@@ -55,7 +56,7 @@ def _check_status(status: Raw, spec: EdgeModelSpec) -> None:
 
 
 def read_revision(raw: Raw) -> Revision:
-    """Raises SchemaOutdated besides."""
+    """Returns the revision. Raises SchemaOutdated, and what ``parse_revision`` raises."""
     check_revision(raw)
     meta = raw["metadata"]
     return Revision(

@@ -1,4 +1,4 @@
-"""Jobs and their pods: read apart, once each, and put together into what decisions see."""
+"""Jobs and their pods, which are read separately, once each, and combined for the decisions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONE
 from edgemodel.progress import StepBegun
 
 MAX_LOG_CHARACTERS = 400
-"""Characters of the end of a converter's log in a message, which has room for the longest image name besides."""
+"""The length of the end of a converter's log in a message, in characters; the longest image name fits beside it."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,15 @@ class JobObject:
     name: str
     uid: str
     is_preflight: bool
-    """False: it compresses."""
+    """True for a preflight Job; False for a compression Job."""
     attempt: int
     created: datetime
     finished: datetime | None
-    """None while it runs."""
+    """The time at which the Job ended; None while it runs."""
     succeeded: bool
     deleting: bool
     server_image: str
-    """The image that its artifacts are put onto; empty where the operator that made it did not say."""
+    """The server image that its artifacts are put on; empty if the operator that created it did not record it."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +38,23 @@ class JobPod:
 
     name: str
     job_uid: str
-    """Empty where no Job owns it."""
+    """The UID of the owning Job; empty if there is none."""
     created: datetime
     leaving: datetime | None
-    """When it was deleted; None while nobody has."""
+    """The time at which the pod was deleted; None if it was not."""
     message: str
-    """The last words of the container that reports; empty where it said nothing, or does not run the project's code."""
+    """The termination message of the reporting container; empty if there is none, or it does not run the project's
+    code."""
     trouble: tuple[str, str] | None
-    """(reason, message) where it ended, or was ended, and trying again is no use."""
+    """The (reason, message) of a pod that ended, if a retry would not help."""
     crashed: str
-    """How its container ended, where it ended by itself."""
+    """The way in which its container ended, if it ended by itself."""
     waits_for: str
-    """The obstacle that keeps it from starting, where that is known."""
+    """The obstacle that keeps it from starting, if known."""
     doing: str
-    """Its work before the first step; empty where there is none."""
+    """Its work before the first step; otherwise empty."""
     never_began: bool
-    """Its last container ended without having run."""
+    """True if its last container ended without having run."""
 
 
 def read_job(raw: Raw) -> JobObject:
@@ -96,7 +97,8 @@ def read_job_pod(raw: Raw) -> JobPod:
 
 
 def compression_job(job: JobObject, pod: JobPod | None, step: StepBegun | None = None) -> CompressionJob:
-    """``pod`` is the Job's newest pod, None when it is gone; ``step`` the last that it said it began."""
+    """Returns the Job as decisions see it. ``pod`` is its newest pod, None when it is gone; ``step`` is the last one
+    reported."""
     ended = _ended(job, pod)
     runs = pod is not None and job.finished is None
     return CompressionJob(
@@ -115,7 +117,7 @@ def compression_job(job: JobObject, pod: JobPod | None, step: StepBegun | None =
 
 
 def preflight_job(job: JobObject, pod: JobPod | None) -> PreflightJob:
-    """``pod`` is the Job's newest pod, None when it is gone."""
+    """Returns the Job as decisions see it. ``pod`` is its newest pod, None when it is gone."""
     ended = _ended(job, pod)
     trouble = pod.trouble if pod is not None and ended is not None else None
     if pod is not None and trouble is not None and trouble[0] == reasons.DEADLINE_EXCEEDED and pod.never_began:
@@ -139,10 +141,10 @@ def _is_preflight(raw: Raw) -> bool:
 
 
 def _ended(job: JobObject, pod: JobPod | None) -> datetime | None:
-    """Returns when the work ended, or None while it goes on.
+    """Returns when the work ended; None while it goes on.
 
-    On a node that is gone a pod stays terminating, and its Job running, for as long as the node is away: that is an
-    end, though the Job has no condition.
+    On a node that is gone, a pod stays terminating, and its Job running, for as long as the node is away. That counts
+    as an end, although the Job has no condition.
     """
     return job.finished or (pod.leaving if pod is not None else None)
 
@@ -159,7 +161,7 @@ def _waits_for(pod: Raw, container: Raw) -> str:
 
 @dataclass(frozen=True)
 class _Work:
-    """The work of a Job, and the fields that give it time and memory."""
+    """The work of a Job, and the fields that limit its time and memory."""
 
     what: str
     deadline: str
@@ -182,7 +184,7 @@ def _trouble(pod: Raw, terminated: Raw, work: _Work) -> tuple[str, str] | None:
 
 
 def _doing(pod: Raw, container: Raw) -> str:
-    """Returns what a user should know of the container that runs, where steps do not tell it."""
+    """Returns what a user should know of the running container, if steps do not report it."""
     if "running" not in (container.get("state") or {}):
         return ""
     if container.get("name") == CONVERTER:
@@ -191,7 +193,8 @@ def _doing(pod: Raw, container: Raw) -> str:
 
 
 def _converter_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
-    """Returns why a Job came no further than its user's converter. A pod that is deleted says nothing of it."""
+    """Returns why a Job failed at its user's converter; None for a pod that is being deleted, which says nothing of
+    it."""
     status, state = pod.get("status") or {}, container.get("state") or {}
     terminated: Raw = state.get("terminated") or {}
     converter = f"the converter {_converter_container(pod)['image']}"
@@ -225,12 +228,13 @@ def _memory_limit(container: Raw) -> str:
 
 
 def _never_began(terminated: Raw) -> bool:
-    """At a pod's deadline the kubelet says of a container that it never made that it is terminated, too."""
+    """Returns whether a container never ran: at a pod's deadline the kubelet reports such a one as terminated, too."""
     return bool(terminated) and not terminated.get("startedAt")
 
 
 def _crash(pod: Raw, terminated: Raw) -> str:
-    """Returns how a container ended by itself: a pod that is deleted, or evicted, says nothing of what ran in it."""
+    """Returns how a container ended by itself; empty for a pod that is deleted or evicted, which says nothing of its
+    program."""
     if "deletionTimestamp" in pod["metadata"] or (pod.get("status") or {}).get("reason"):
         return ""
     code = terminated.get("exitCode")
@@ -238,10 +242,9 @@ def _crash(pod: Raw, terminated: Raw) -> str:
 
 
 def _last_container(pod: Raw) -> Raw:
-    """Returns the status of the container that a Job's pod has come to, for they run one after the other.
+    """Returns the status of the container that a Job's pod has reached, as they run one after the other.
 
-    Empty where there is none yet. Containers that something in the cluster has put beside those of the Job are passed
-    over.
+    It is empty if there is none yet. Containers that something in the cluster has injected are ignored.
     """
     status = pod.get("status") or {}
     for container in status.get("initContainerStatuses") or ():

@@ -1,6 +1,6 @@
 """The kubelet's words and the documented reasons that they mean: no word of the kubelet becomes a reason by itself.
 
-The message keeps the kubelet's word, so that a search for it ends at its own documentation.
+The message keeps the kubelet's word, so that a search for it finds Kubernetes' documentation.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ CONTAINER_REASONS: Final = {
     "PreStartHookError": reasons.CONTAINER_NOT_STARTED,
     "PostStartHookError": reasons.CONTAINER_NOT_STARTED,
 }
-"""A container's ``state.waiting.reason`` -> the reason that a user is told."""
+"""The reason that a user sees for a container's ``state.waiting.reason``."""
 
 POD_REASONS: Final = {
     "Evicted": reasons.POD_EVICTED,
@@ -42,14 +42,14 @@ POD_REASONS: Final = {
     "UnexpectedAdmissionError": reasons.POD_NOT_ADMITTED,
     "DeadlineExceeded": reasons.DEADLINE_EXCEEDED,
 }
-"""A failed pod's ``status.reason`` -> the reason that a user is told."""
+"""The reason that a user sees for a failed pod's ``status.reason``."""
 
 
 def container_reason(word: str | None) -> str | None:
-    """Returns the reason for a container that waits, or None where it waits for nothing out of the ordinary."""
+    """Returns the reason for a waiting container; None if it waits for nothing out of the ordinary."""
     return CONTAINER_REASONS.get(word) if word is not None else None
 
 
 def pod_reason(word: str | None) -> str:
-    """Returns the reason for a pod that has failed; the kubelet may have new words, and may say none."""
+    """Returns the reason for a failed pod, also for an empty or unknown word of the kubelet."""
     return POD_REASONS.get(word or "", reasons.POD_FAILED)

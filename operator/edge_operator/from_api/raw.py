@@ -1,4 +1,4 @@
-"""Reading what all kinds of objects have in common."""
+"""The parts that all kinds of objects have in common."""
 
 from datetime import datetime
 from typing import Any

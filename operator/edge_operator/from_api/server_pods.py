@@ -31,9 +31,9 @@ def read_server_pod(raw: Raw) -> Pod:
 
 
 def is_made_by_daemonset(raw: Raw) -> bool:
-    """Tells that the DaemonSet of the pod's revision and variant made it.
+    """Returns whether the DaemonSet of the pod's revision and variant created it.
 
-    Nothing rests on a pod that only carries the operator's labels: anybody may have made it.
+    A pod that only carries the operator's labels proves nothing: anybody may have created it.
     """
     meta = raw["metadata"]
     labels = meta.get("labels") or {}
@@ -45,7 +45,7 @@ def is_made_by_daemonset(raw: Raw) -> bool:
 
 
 def _trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
-    """Returns (reason, message) of what keeps the pod from being ready, or None where nothing is known."""
+    """Returns the (reason, message) of what keeps the pod from being ready; None if nothing is known."""
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     waits_because = container_reason(waiting.get("reason"))
@@ -74,7 +74,7 @@ def _trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
 
 
 def _wanted_node(raw: Raw) -> str:
-    """Returns the node that the DaemonSet controller made the pod for, while no scheduler has bound it."""
+    """Returns the node that the DaemonSet controller created the pod for, while no scheduler has bound it."""
     affinity = ((raw.get("spec") or {}).get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     for term in required.get("nodeSelectorTerms") or ():

@@ -1,4 +1,4 @@
-"""The HTTP endpoints that compression Jobs ask: tokens for the embedded registry, and the steps that they begin."""
+"""The HTTP endpoints for compression Jobs: tokens for the embedded registry, and reports of steps."""
 
 from edge_operator.job_endpoints.application import application
 from edge_operator.job_endpoints.registry_keys import make_signer

@@ -1,4 +1,4 @@
-"""The application that compression Jobs ask. The API server says whose token it is that a Job shows."""
+"""The application that compression Jobs call. The API server identifies the owner of a Job's token."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from edgemodel.reasons import REGISTRY_UNREACHABLE
 
 
 def application(cluster: Cluster, signer: Signer | None, set_progress: SetProgress) -> web.Application:
-    """Returns ``GET /token``, where there is a ``signer``, and ``POST /progress``."""
+    """Returns the application of ``GET /token``, if there is a ``signer``, and ``POST /progress``."""
 
     async def ask(token: str) -> dict[str, Any]:
         try:

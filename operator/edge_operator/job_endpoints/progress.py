@@ -1,7 +1,7 @@
-"""``POST /progress``, by which a compression Job reports the step that it begins.
+"""The endpoint ``POST /progress``, by which a compression Job reports each step that it begins.
 
 The Job has no token for the API server. It shows the one that pushes artifacts, which names its pod, so that a pod can
-report for its own Job only. Steps are kept in memory: an operator that restarts shows none until the next step.
+report for its own Job only. Steps are kept in memory: after a restart, the operator shows none until the next step.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,16 +16,17 @@ from edgemodel.progress import StepBegun
 POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 
 PodReview = Callable[[str], Awaitable[tuple[str, str] | None]]
-"""A service-account token -> (namespace, name) of the pod it was made for, or None when it is not good.
+"""A function that returns the (namespace, name) of the pod of a service-account token; None for an invalid token.
 
-Raises edgemodel.errors.Transient when the API server cannot be asked."""
+It raises edgemodel.errors.Transient when the API server does not answer.
+"""
 
 SetProgress = Callable[[str, str, StepBegun], bool]
-"""(namespace, pod, step) -> True when a Job has this pod."""
+"""A function of (namespace, pod, step) that returns True if a Job has this pod."""
 
 
 def reviewed_pod(review: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Returns (namespace, name) of the pod in the API server's answer, or None where it names no pod."""
+    """Returns the (namespace, name) of the pod in the API server's answer; None if it names no pod."""
     namespace = reviewed_namespace(review)
     names: Sequence[Any] = (review.get("status", {}).get("user", {}).get("extra") or {}).get(POD_NAME) or ()
     return (namespace, str(names[0])) if namespace is not None and len(names) == 1 else None

@@ -1,4 +1,4 @@
-"""The embedded registry's keys, which lie in a Secret that the first operator makes."""
+"""The embedded registry's keys, kept in a Secret that the first operator creates."""
 
 import asyncio
 import base64
@@ -11,8 +11,8 @@ log = logging.getLogger(__name__)
 
 
 async def make_signer(cluster: Cluster, namespace: str) -> Signer:
-    """Returns a signer with the registry's keys, and makes them where there are none: the registry's pod waits for
-    their Secret. Raises ApiError."""
+    """Returns a signer with the registry's keys. Creates them if there are none: the registry's pod waits for their
+    Secret. Raises ApiError."""
     while True:
         secret = await cluster.get("v1", "Secret", KEYS_SECRET, namespace)
         if secret is not None:

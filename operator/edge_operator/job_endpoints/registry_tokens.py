@@ -1,8 +1,8 @@
 """The realm of the embedded registry's ``auth.token``, which decides who may push what.
 
-A compression Job has a service-account token for the audience ``edgemodel-registry`` and nothing else. It shows
-that token here, in the password of Basic authentication, and gets a JWT that is good for five minutes and for
-repositories below the name of its own namespace. No password exists, none is stored, and none has to be renewed.
+A compression Job has a service-account token for the audience ``edgemodel-registry`` and nothing else. It sends that
+token as the password of Basic authentication, and gets a JWT that is valid for five minutes and for repositories below
+the name of its own namespace. There is no password to store or to renew.
 
 The protocol is Distribution's token authentication; the JWT is signed with ES256 and carries the certificate in its
 ``x5c`` header, which the registry compares with its ``rootcertbundle``.
@@ -30,27 +30,29 @@ ISSUER: Final = "edgemodel-operator"
 SERVICE: Final = REGISTRY_AUDIENCE
 VALID_FOR: Final = timedelta(minutes=5)
 CLOCK_SKEW: Final = timedelta(minutes=5)
-"""A token is good from this long before it was made: the registry may run on a board whose clock is slow."""
+"""The time before its creation from which a token is valid: the registry may run on a board whose clock is slow."""
 
 KEYS_SECRET: Final = "edgemodel-registry-keys"  # noqa: S105 - a name, not a secret
 GRANTED_TO_NAMESPACES: Final = ("pull", "push")
-"""Deleting is the operator's: it signs such tokens for itself."""
+"""The actions that a namespace may be granted; only the operator, which signs tokens for itself, may delete."""
 
 CATALOG_SCOPE: Final = "registry:catalog:*"
 
 Review = Callable[[str], Awaitable[str | None]]
-"""A service-account token -> the namespace it was made for, or None when it is not good for this audience.
+"""A function that returns the namespace of a service-account token; None if it is not valid for this audience.
 
-Raises edgemodel.errors.Transient when the API server cannot be asked."""
+It raises edgemodel.errors.Transient when the API server does not answer.
+"""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_keys() -> tuple[bytes, bytes]:
-    """Returns a new private key and its self-signed certificate, both PEM: ``tls.key`` and ``tls.crt`` of KEYS_SECRET.
+    """Returns a new private key and its self-signed certificate, both PEM: ``tls.key`` and ``tls.crt`` of
+    KEYS_SECRET.
 
-    The certificate holds at any time, since boards without a battery start in the past; deleting the Secret and
-    restarting operator and registry is how to change the key.
+    The certificate is valid at any time, because boards without a battery start in the past. To change the key, delete
+    the Secret and restart operator and registry.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
@@ -84,17 +86,17 @@ class Access:
 
 @dataclass(frozen=True)
 class CatalogAccess:
-    """The list of all repositories. Only the operator signs it, and only for itself."""
+    """The permission to list all repositories. Only the operator signs it, and only for itself."""
 
     def to_json(self) -> dict[str, Any]:
         return {"type": "registry", "name": "catalog", "actions": ["*"]}
 
 
 def parse_scopes(scopes: Iterable[str]) -> list[Access]:
-    """Returns the repositories in ``scope`` parameters: ``repository:NAME:ACTION[,ACTION]``, apart by spaces.
+    """Returns the repositories in ``scope`` parameters: ``repository:NAME:ACTION[,ACTION]``, separated by spaces.
 
-    Other scopes are ignored, as the protocol wants it: the answer grants what it can. A NAME may hold a
-    colon (a host with its port).
+    Other scopes are ignored, as the protocol requires: the answer grants what it can. A NAME may hold a colon (a host
+    with its port).
     """
     found = []
     for scope in " ".join(scopes).split():
@@ -116,7 +118,8 @@ def grant(namespace: str, wanted: Iterable[Access]) -> list[Access]:
 
 
 class Signer:
-    """Makes the registry's tokens from the two PEM texts of ``make_keys``. Raises ValueError when they are none."""
+    """A signer of the registry's tokens, from the two PEM texts of ``make_keys``. Raises ValueError if they are
+    invalid."""
 
     def __init__(self, key_pem: bytes, certificate_pem: bytes) -> None:
         key = serialization.load_pem_private_key(key_pem, password=None)
@@ -144,7 +147,7 @@ class Signer:
 
 
 def sign_for_operator(signer: Signer, scope: str, now: datetime) -> str:
-    """Returns a token for all that ``scope`` asks: the operator may do everything in its own registry."""
+    """Returns a token for all of ``scope``: the operator may do everything in its own registry."""
     access: list[Access | CatalogAccess] = [*parse_scopes([scope])]
     if CATALOG_SCOPE in scope.split():
         access.append(CatalogAccess())
@@ -162,9 +165,9 @@ def token_review(token: str) -> dict[str, Any]:
 
 
 def reviewed_namespace(review: Mapping[str, Any]) -> str | None:
-    """Returns the namespace in the API server's answer to ``token_review``, or None where the token is not valid.
+    """Returns the namespace in the API server's answer to ``token_review``; None if the token is not valid.
 
-    An API server that knows no audiences leaves them out of its answer: it cannot be trusted here.
+    The answer of an API server that ignores audiences does not list them, and is not trusted.
     """
     status = review.get("status", {})
     if not status.get("authenticated") or REGISTRY_AUDIENCE not in status.get("audiences", ()):
@@ -216,7 +219,7 @@ def token_handler(signer: Signer, review: Review) -> Handler:
 
 
 def _password(authorization: str) -> str | None:
-    """Returns the password in a Basic Authorization header, or None. The user name is ignored."""
+    """Returns the password in a Basic Authorization header; None if there is none. The user name is ignored."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,4 +1,4 @@
-"""From an action to the Kubernetes objects that it means. Pure: an object is a plain dictionary."""
+"""The Kubernetes objects of each action. Pure: an object is a plain dictionary."""
 
 from edge_operator.objects.common import Object
 from edge_operator.objects.daemonset import daemonset, replay_secret

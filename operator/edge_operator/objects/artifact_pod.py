@@ -1,4 +1,4 @@
-"""The parts that all pods of an artifact's image share: those that serve, hold the image, or run preflight."""
+"""The parts that all pods of an artifact's image share: servers, pullers and preflight Jobs."""
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects.common import Object
@@ -9,7 +9,7 @@ DEFAULT_RESOURCES: Object = {
     "requests": {"cpu": "50m", "memory": "96Mi"},
     "limits": {"memory": "512Mi"},
 }
-"""The resources of a server, and of a preflight Job, which has to be as quick and as short of memory."""
+"""The resources of a server, and of a preflight Job, which must run under the same limits."""
 
 
 def image(observation: Observation, revision: Revision, variant: str) -> str:
@@ -22,7 +22,7 @@ def resources(revision: Revision, variant: str) -> Object:
 
 
 def tuning(revision: Revision) -> list[Object]:
-    """Returns the variables of the settings that are given; the others have the server's defaults."""
+    """Returns the variables of the given settings; the server has defaults for the others."""
     settings = revision.spec.serving.tuning
     return [{"name": serving.TUNING[setting], "value": str(value)} for setting, value in sorted(settings.items())]
 

@@ -1,4 +1,4 @@
-"""One immutable DaemonSet per (revision, variant), bound to nodes by the revision's pin."""
+"""The immutable DaemonSet of each (revision, variant), bound to nodes by the revision's pin."""
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects import artifact_pod
@@ -19,14 +19,15 @@ from edgemodel.names import (
 from edgemodel.revision import RevisionServing
 
 PRE_STOP_SECONDS = 5
-"""A pod still gets new connections for about two seconds after its pin is gone."""
+"""The time before a server is stopped: its pod still gets new connections for about two seconds after its pin is
+gone."""
 GRACE_SECONDS = 30
 START_SECONDS = 300
-"""How long loading and the golden set may take before the kubelet restarts the container."""
+"""The time for loading and the golden set before the kubelet restarts the container."""
 
 
 def daemonset(observation: Observation, revision: Revision, variant: str) -> Object:
-    """Returns the DaemonSet of ``variant``, or of a variant's puller, which holds the image and serves nothing.
+    """Returns the DaemonSet of ``variant``, or of a variant's puller, which has the image and serves nothing.
 
     Pods stay when their node is not ready or unreachable: DaemonSet pods tolerate that without limit.
     """
@@ -66,7 +67,7 @@ def daemonset(observation: Observation, revision: Revision, variant: str) -> Obj
 
 
 def _puller(observation: Observation, revision: Revision, variant: str) -> Object:
-    """Returns a container that only waits; it is started so that the node has the variant's image."""
+    """Returns a container that only waits; it runs so that the node has the variant's image."""
     wait = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); signal.pause()"
     return {
         "name": "puller",
@@ -114,7 +115,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
 def _replay(observation: Observation, settings: RevisionServing) -> list[Object]:
     """Returns the variables of shadow replay: the number of requests kept, the server to replay from, and the token.
 
-    Where somebody has deleted the Secret, servers start without the token and replay nothing.
+    If somebody has deleted the Secret, servers start without the token and replay nothing.
     """
     if settings.shadow_replay is None:
         return []
@@ -130,7 +131,7 @@ def _replay(observation: Observation, settings: RevisionServing) -> list[Object]
 
 
 def replay_secret(observation: Observation, token: str) -> Object:
-    """Returns the Secret with the token of shadow replay: its holder may read the requests that servers keep."""
+    """Returns the Secret with the token of shadow replay, which permits reading the requests that servers keep."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,4 +1,4 @@
-"""The Event that tells what became of an EdgeModel, as ``kubectl describe`` shows it."""
+"""The Event about a change of an EdgeModel, as ``kubectl describe`` shows it."""
 
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,9 @@ from edgemodel.names import API_VERSION, short_hash
 
 
 def event(model: Observation | SuspendedModel, reason: str, message: str, now: datetime, *, is_warning: bool) -> Object:
-    """Returns an Event that has the same name when a pass that was killed is made again.
+    """Returns an Event, which gets the same name again when a killed pass is repeated.
 
-    Nothing was written in between, so that the status of ``model``, from which the name is made, is the same.
+    The name is made from the status of ``model``, which nothing has changed in between.
     """
     moment: list[Any] = [model.uid, model.generation, model.status, reason]
     return {

@@ -1,7 +1,7 @@
-"""The compression Job: one pod, one try, no service-account token; the operator decides on another try.
+"""The compression Job: one pod, one attempt, no service-account token; the operator decides on retries.
 
-A source of safetensors has two containers before the one that compresses: one of ours that fetches, and the user's
-converter. They follow one another, so that nothing of the converter runs any more when its file is taken.
+For a source of safetensors, two containers run before the compressor: one of ours that fetches, and the user's
+converter. They run one after the other, so that nothing of the converter runs any more when its file is read.
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ TRAINER_ARCHITECTURE = "amd64"
 """The only architecture that the trainer's image is built for."""
 WORK_LIMIT = "8Gi"
 MADE_LIMIT = "4Gi"
-"""The most that a converter may write: a model file and nothing else."""
+"""The largest size of what a converter writes: a model file and nothing else."""
 TOKEN_SECONDS = 3600
 
 
@@ -113,13 +113,15 @@ def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object
 
 
 def _fetch(compress: Object) -> Object:
-    """The same converter as ``compress``, and what it may read, before the user's: it fetches what that is to read."""
+    """Returns the container that fetches the converter's input before it runs: a copy of ``compress`` that may read
+    only that."""
     mounts = [*compress["volumeMounts"], _mount("given", IN_DIRECTORY)]
     return {**compress, "name": FETCH, "args": ["--fetch-only"], "volumeMounts": mounts}
 
 
 def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
-    """Nobody here has looked at what runs in it: it gets files, and no token, no Secret, no claim."""
+    """Returns the container of the user's converter. Its code is untrusted: it gets files, and no token, no Secret, no
+    claim."""
     told = {WEIGHTS_VARIABLE: f"{IN_DIRECTORY}/{WEIGHTS_FILE}", MODEL_VARIABLE: converter.model}
     if "training" in spec.request.datasets:
         told[TRAINING_VARIABLE] = f"{IN_DIRECTORY}/{TRAINING_FILE}"

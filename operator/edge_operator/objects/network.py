@@ -1,4 +1,4 @@
-"""The Service of an EdgeModel, by which an application asks its own node, and the NetworkPolicies."""
+"""The Service of an EdgeModel, by which an application reaches its own node, and the NetworkPolicies."""
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
@@ -6,7 +6,7 @@ from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_PREFLIGHT, COMPONENT
 
 
 def service(observation: Observation, port: int) -> Object:
-    """Returns a Service by which a client reaches the server of its own node, whichever revision that runs."""
+    """Returns a Service by which a client reaches the server of its own node, whatever revision that runs."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -26,8 +26,8 @@ def service(observation: Observation, port: int) -> Object:
 def network_policies(observation: Observation) -> list[Object]:
     """Returns the policies of a model's pods.
 
-    Servers answer on their port, and call nobody but, for shadow replay, the server that a candidate replaces.
-    Compressors call and do not answer; preflight Jobs do neither.
+    Servers accept requests on their port, and open no connections except, for shadow replay, to the server that a
+    candidate replaces. Compressors open connections and accept none; preflight Jobs do neither.
     """
     asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     followed: list[Object] = []

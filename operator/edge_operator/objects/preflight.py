@@ -1,6 +1,7 @@
-"""The preflight Job of one hardware class: the artifact's own image on one node, one try, as restricted as a server.
+"""The preflight Job of one hardware class: the artifact's own image on one node, one attempt, restricted like a
+server.
 
-It takes what a server takes of its node, for some seconds, and gives it back.
+It takes the resources of a server for some seconds.
 """
 
 from edge_operator.decide.actions import StartPreflight
@@ -10,7 +11,8 @@ from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, O
 from edgemodel.names import ANNOTATION_ATTEMPT, COMPONENT_PREFLIGHT, LABEL_REVISION, LABEL_VARIANT
 
 KEPT_SECONDS = 24 * 3600
-"""Seconds for which a finished Job is kept, for its log. One that goes before its result was read is started again."""
+"""The seconds for which a finished Job is kept, for its log. If it is gone before its result was read, it is started
+again."""
 
 
 def preflight_job(observation: Observation, start: StartPreflight) -> Object:
@@ -64,7 +66,7 @@ def _on(node: str) -> Object:
 
     A kubelet may set its own label kubernetes.io/hostname, so that the label proves nothing.
 
-    The scheduler still looks whether there is room, and at taints.
+    The scheduler still checks resources and taints.
     """
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
     required = {"nodeSelectorTerms": [{"matchFields": [field]}]}

@@ -1,4 +1,4 @@
-"""The EdgeModelRevision, which is immutable: what was made and how it is served. Its DaemonSets belong to it."""
+"""The EdgeModelRevision, which is immutable: the artifacts and how they are served. It owns its DaemonSets."""
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by

@@ -1,4 +1,4 @@
-"""The only package that talks to Prometheus: a handful of queries for a plan, whatever the size of the fleet."""
+"""The only package that talks to Prometheus: a few queries per plan, whatever the size of the fleet."""
 
 from edge_operator.prometheus.client import Prometheus, PrometheusError, PrometheusSettings
 from edge_operator.prometheus.measure import measure

@@ -1,4 +1,4 @@
-"""A client of Prometheus' HTTP API: bounded in time and size, with the credentials that its Secret holds."""
+"""A client of Prometheus' HTTP API: bounded in time and size, with the credentials of its Secret."""
 
 import json
 import ssl
@@ -20,7 +20,7 @@ MESSAGE_MAX = 300
 
 
 class PrometheusError(Exception):
-    """No answer, or a refusal; the message is for people."""
+    """Prometheus did not answer, or refused; the message is for people."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message[:MESSAGE_MAX])
@@ -29,25 +29,26 @@ class PrometheusError(Exception):
 @dataclass(frozen=True)
 class PrometheusSettings:
     url: str
-    """Without the path of the API: ``http://prometheus.monitoring.svc:9090``; a prefix is kept."""
+    """The URL without the path of the API, such as ``http://prometheus.monitoring.svc:9090``; a prefix is kept."""
     credentials: Path | None = None
-    """A folder, as a Secret is mounted; each file is optional, and read anew when it changes.
+    """The folder of a mounted Secret; each file is optional, and read again when it changes.
 
-    ``token``, or ``username`` and ``password``; ``ca.crt``; ``tls.crt`` and ``tls.key``.
+    The files are ``token``, or ``username`` and ``password``; ``ca.crt``; ``tls.crt`` and ``tls.key``.
     """
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Further ones: of a tenant, say."""
+    """Further headers, such as that of a tenant."""
     answers_users: bool = True
-    """Queries of users are passed on: whoever may write an EdgeModel can read one number at a time."""
+    """True if queries of users are passed on: whoever may write an EdgeModel can then read one number at a time."""
 
 
 class Prometheus:
-    """Use as ``async with Prometheus(settings) as prometheus``."""
+    """A client of Prometheus, for ``async with Prometheus(settings) as prometheus``."""
 
     def __init__(self, settings: PrometheusSettings) -> None:
         self.settings = settings
         self.ahead = timedelta()
-        """How far Prometheus' clock, by its last answer, is ahead of ours: the clocks of boards are often wrong."""
+        """The time by which Prometheus' clock, in its last answer, is ahead of ours: the clocks of boards are often
+        wrong."""
         self._session: aiohttp.ClientSession | None = None
         self._tls: tuple[tuple[float, ...], ssl.SSLContext] | None = None
 
@@ -87,7 +88,7 @@ class Prometheus:
             raise PrometheusError(f"{self.settings.url}: {what}") from error
 
     def learn_clock(self, date: str | None) -> None:
-        """Sets ``ahead`` from the Date of an answer."""
+        """Sets ``ahead`` from the Date header of an answer."""
         if date is None:
             return
         try:
@@ -108,7 +109,8 @@ class Prometheus:
         return {}
 
     def _secret(self, name: str) -> str | None:
-        """Raises PrometheusError when the file is there and cannot be read."""
+        """Returns the contents of a file of the Secret; None if it does not exist. Raises PrometheusError if it cannot
+        be read."""
         folder = self.settings.credentials
         if folder is None or not (folder / name).exists():
             return None
@@ -118,7 +120,7 @@ class Prometheus:
             raise PrometheusError(f"the Secret's {name} cannot be read: {error}") from error
 
     def _context(self) -> ssl.SSLContext | bool:
-        """Returns the Secret's certificates; True: the system's. Raises PrometheusError when they cannot be used."""
+        """Returns the Secret's certificates; True: the system's. Raises PrometheusError if they are invalid."""
         folder = self.settings.credentials
         files = [folder / name for name in ("ca.crt", "tls.crt", "tls.key") if folder and (folder / name).exists()]
         if folder is None or not files:

@@ -1,4 +1,4 @@
-"""Carries out a MeasurementPlan: asks for all of its series at the same moment, and reads the answers."""
+"""Carries out a MeasurementPlan: queries all of its series at the same moment, and reads the answers."""
 
 import asyncio
 from collections import defaultdict
@@ -16,9 +16,10 @@ NO_USERS = "PromQL checks are switched off for this Prometheus (chart value prom
 
 
 async def measure(prometheus: Prometheus, plan: MeasurementPlan, now: datetime) -> Samples:
-    """Returns the samples of all series of ``plan``, and the answers to the queries of users. Raises PrometheusError.
+    """Returns the samples of all series of ``plan``, and the answers to the queries of users. Raises
+    PrometheusError.
 
-    The number of queries does not depend on how many nodes there are.
+    The number of queries does not depend on the number of nodes.
     """
     asked = {
         (span.window, series): (text, span.at)
@@ -51,7 +52,7 @@ async def measure(prometheus: Prometheus, plan: MeasurementPlan, now: datetime) 
 def _read(
     found: Iterable[tuple[tuple[Window, Series], list[Sample]]],
 ) -> tuple[dict[Window, tuple[Counts, ...]], dict[str, str]]:
-    """Returns by window the nodes with their samples, in order, and the nodes whose numbers cannot be, with why."""
+    """Returns the samples of nodes by window, in order, and the nodes with impossible numbers, with the reasons."""
     nodes: dict[Window, defaultdict[str, dict[Series, Values]]] = {window: defaultdict(dict) for window in Window}
     contradictory: dict[str, str] = {}
     for (window, series), samples in found:
@@ -67,7 +68,7 @@ def _read(
 
 
 async def _all(prometheus: Prometheus, asked: Sequence[tuple[str, datetime]]) -> list[list[Sample]]:
-    """Returns the answers, in order. Raises the first PrometheusError, when all have ended."""
+    """Returns the answers, in order. Raises the first PrometheusError once all have ended."""
     answers = await asyncio.gather(*(prometheus.vector(query, at) for query, at in asked), return_exceptions=True)
     found: list[list[Sample]] = []
     for answer in answers:
@@ -78,7 +79,7 @@ async def _all(prometheus: Prometheus, asked: Sequence[tuple[str, datetime]]) ->
 
 
 async def _answer(prometheus: Prometheus, query: str, now: datetime) -> Answer:
-    """Returns the answer to a user's query; one that fails hinders no other check."""
+    """Returns the answer to a user's query; a failed one does not affect other checks."""
     if not prometheus.settings.answers_users:
         return Answer(None, NO_USERS)
     try:

@@ -1,4 +1,4 @@
-"""Verdicts: by what a wave is judged, check by check, from what Prometheus measured. Pure."""
+"""The verdicts: the thresholds of a wave, and each check's judgement of what Prometheus measured. Pure."""
 
 from edge_operator.decide.analysis.checks import CHECKS, latency_edge, plan_checks
 from edge_operator.decide.analysis.judge import Judgement, OnTrial, judge

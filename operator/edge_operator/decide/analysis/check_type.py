@@ -31,21 +31,23 @@ class CheckType(Generic[RuleT]):
     """The description of the type for ``kubectl explain``."""
     settings: Mapping[str, Setting]
     parse: Callable[[Settings], RuleT]
-    """Returns the rule for resolved settings, which the schema has accepted."""
+    """A function that returns the rule for resolved settings, which the schema has accepted."""
     judge: Callable[[str, RuleT, Evidence], Judged]
-    """Returns the verdict of the check of this name."""
+    """A function that returns the verdict of the check of this name."""
     fails_with: Reason
     """The reason of a rollback, for conditions and events."""
     series: tuple[Series, ...] = ()
     """The series that the operator queries; ``judge`` finds their samples in its evidence."""
     query: Callable[[RuleT], str] | None = None
-    """Returns the user's query; ``judge`` finds its number in ``evidence.answers``, by the check's name."""
+    """A function that returns the user's query; ``judge`` finds its number in ``evidence.answers``, by the check's
+    name."""
     per_variant: bool = True
-    """True: each variant is judged separately. False: all nodes are judged together."""
+    """True if each variant is judged separately; False if all nodes are judged together."""
     statistical: bool = False
-    """True: the check can fail by chance, so it gets a share of ``ALPHA``."""
+    """True if the check can fail by chance, so that it gets a share of ``ALPHA``."""
     latency_edge: Callable[[RuleT], float | None] | None = None
-    """Returns a duration in seconds that must be a bucket edge of the servers' histogram; None: no such duration."""
+    """A function that returns a duration in seconds that must be a bucket edge of the servers' histogram; None: no such
+    duration."""
     settings_doc: str = ""
     """The description of the settings object for ``kubectl explain``."""
     constraints: tuple[Constraint, ...] = ()

@@ -9,10 +9,10 @@ from edge_operator.decide.measurement import Answer, Counts
 from edgemodel.verdict import Verdict
 
 ALPHA = 0.05
-"""Probability, in all checks and variants together, that a candidate fails by chance alone; the permutation test of
-Latency has a level of its own."""
+"""The significance level: the probability, in all checks and variants together, that a candidate fails by chance alone;
+the permutation test of Latency has a level of its own."""
 BETA = 0.1
-"""Probability that a check passes a candidate that is just too much worse."""
+"""The probability that a check passes a candidate that is just too much worse."""
 FIRST_REPORT_SECONDS = 60
 
 
@@ -31,60 +31,61 @@ class Judged:
     sample_count: int
     message: str
     reason: str = ""
-    """Why the check is undecided, one of ``edgemodel.reasons``; of one that fails, the reason of its type."""
+    """The reason why the check is undecided, one of ``edgemodel.reasons``; for a failed check, the reason of its
+    type."""
     waits: bool = False
-    """The check is undecided, and data may yet decide."""
+    """True if the check is undecided and more data may decide it."""
     pooled: Mapping[str, Limits] = field(default_factory=dict)
-    """Measure -> limits that were pooled over the nodes, to be kept in the WaveBaseline."""
+    """The limits that were pooled over the nodes, by measure, for the WaveBaseline."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of one variant, with samples of its nodes alone; or, with an empty ``variant``, of all nodes."""
+    """The evidence for one variant, with samples of its nodes alone; with an empty ``variant``, for all nodes."""
 
     variant: str
     nodes: Mapping[str, datetime]
     """The nodes whose server of the candidate is ready -> since when."""
     measured_at: datetime
     trial: tuple[Counts, ...]
-    """The candidate since the wave's measuring began."""
+    """The samples of the candidate since the measurement of the wave began."""
     control: tuple[Counts, ...]
-    """Stable since then, on nodes that still run it."""
+    """The samples of stable since then, on nodes that still run it."""
     baseline: tuple[Counts, ...]
-    """Stable before then."""
+    """The samples of stable before then."""
     present: tuple[Counts, ...]
     """The gauges of the candidate's servers, on the nodes that report."""
     reporting: frozenset[str]
-    """The ``nodes`` whose server answered the last scrape."""
+    """The members of ``nodes`` whose server answered the last scrape."""
     answers: Mapping[str, Answer]
-    """Name of a check -> the answer to its query."""
+    """The answers to the queries of users, by the name of the check."""
     contradictory: Mapping[str, str]
-    """The ``nodes`` whose numbers are impossible -> why. They count as not reporting."""
+    """The members of ``nodes`` with impossible numbers -> why. They count as not reporting."""
     alpha: float
-    """The share of ALPHA that one check has."""
+    """The share of ALPHA for one check."""
     is_first: bool
-    """There is no stable revision to compare with."""
+    """True if there is no stable revision to compare with."""
     fixed: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
-    """(check, measure) -> the pooled limits of the wave's beginning."""
+    """The pooled limits from the beginning of the wave, by (check, measure)."""
 
     @property
     def quorum(self) -> bool:
-        """At least half of the nodes report, and each that is new: it has FIRST_REPORT_SECONDS for that."""
+        """True if at least half of the nodes report, and each new one, which has FIRST_REPORT_SECONDS for that."""
         late = [n for n in self.nodes if n not in self.reporting and self.seconds(n) < FIRST_REPORT_SECONDS]
         return not late and 2 * len(self.reporting) >= len(self.nodes) > 0
 
     def seconds(self, node: str) -> float:
-        """Returns for how long ``node`` has been counting."""
+        """Returns the seconds since the requests of ``node`` count."""
         since = self.nodes.get(node)
         return (self.measured_at - since).total_seconds() if since is not None else 0.0
 
     def undecided(self, name: str, message: str, reason: str, *, waits: bool, sample_count: int = 0) -> Judged:
-        """Returns Inconclusive for the check ``name``, without a number that was observed."""
+        """Returns Inconclusive for the check ``name``, without an observed value."""
         return Judged(name, self.variant, Verdict.INCONCLUSIVE, "", "", sample_count, message, reason, waits)
 
 
 def percent(share: float) -> str:
-    """Returns ``share`` in percent with three significant digits, as people write it."""
+    """Returns ``share`` in percent with three significant digits, for messages."""
     text = f"{100 * share:.3g}"
     return text if "e" not in text else f"{100 * share:.0f}"
 

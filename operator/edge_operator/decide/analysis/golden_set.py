@@ -13,13 +13,13 @@ MIN_PERCENT = Gauge(metrics.GOLDEN_MIN_PERCENT)
 
 @dataclass(frozen=True)
 class GoldenCount:
-    """The answers of a candidate's server to its golden set when it started on ``node``, counted."""
+    """The golden items that a candidate's server on ``node`` answered at its start, counted."""
 
     node: str
     agree: int
     disagree: int
     min_percent: float
-    """The share of items, in 0..100, that the artifact demands."""
+    """The share of items, in 0..100, that the artifact requires."""
 
     @property
     def share(self) -> float:
@@ -27,7 +27,8 @@ class GoldenCount:
 
 
 def golden_counts(present: tuple[Counts, ...]) -> tuple[GoldenCount, ...]:
-    """Returns the count of each node whose servers have a golden set, by node; of several processes the worst one's."""
+    """Returns the count of each node whose servers have a golden set, in the order of nodes; with several processes,
+    the worst."""
     found = []
     for counts in present:
         processes: defaultdict[str, dict[str, int]] = defaultdict(dict)

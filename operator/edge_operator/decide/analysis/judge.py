@@ -1,7 +1,7 @@
 """The judgement of a candidate: from samples to the verdicts of all checks for all variants.
 
-Measuring, judging one check, combining checks and moving stay apart: this is where checks are combined. One check that
-fails condemns the candidate; a wave passes when nothing is left to wait for.
+Measuring, judging one check, combining checks and moving are separate; this module combines. One failed check rejects
+the candidate; a wave passes when no check is undecided any more.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,15 @@ from edgemodel.analysis import Analysis
 from edgemodel.verdict import Verdict
 
 WHOLE = ""
-"""Takes the place of a variant where a check judges the whole model."""
+"""The variant of a check that judges the whole model."""
 PATIENCE = timedelta(seconds=60)
-"""The last measurement holds for so long at least, and for three intervals, when Prometheus does not answer."""
+"""The validity of the last measurement while Prometheus does not answer: this long, or three intervals if that is
+longer."""
 
 
 @dataclass(frozen=True)
 class OnTrial:
-    """A node whose server of the candidate is ready."""
+    """A node with a ready server of the candidate."""
 
     node: str
     variant: str
@@ -33,15 +34,16 @@ class OnTrial:
 
 @dataclass(frozen=True)
 class Judgement:
-    """``judged`` is empty where there are no checks, and before anything was measured (``measured`` False)."""
+    """The judgement of a pass. ``judged`` is empty if there are no checks, or no measurement yet (``measured`` is
+    False)."""
 
     judged: tuple[Judged, ...] = ()
     measured: bool = True
     measured_at: datetime | None = None
     since: datetime | None = None
-    """When the measuring of the wave began."""
+    """The time at which the measurement of the wave began."""
     reaches: datetime | None = None
-    """Up to when half of the nodes have been counted; None where fewer report. Remote writes come late."""
+    """The time up to which half of the nodes are counted, as remote writes arrive late; None while fewer report."""
 
     @property
     def failed(self) -> Judged | None:
@@ -66,9 +68,9 @@ def judge(
     is_first: bool,
     now: datetime,
 ) -> Judgement:
-    """Returns the judgement of ``candidate`` by ``samples``, on the nodes whose server of it is ready.
+    """Returns the judgement of ``candidate`` by ``samples``, on the nodes with a ready server of it.
 
-    ``variants``: node -> variant, of every placed node: samples of other nodes count for nothing.
+    ``variants`` maps every placed node to its variant; samples of other nodes are ignored.
     """
     if not analysis.checks:
         return NOTHING_TO_JUDGE
@@ -103,7 +105,7 @@ def _evidence(
     variants: Mapping[str, str],
     is_first: bool,
 ) -> Evidence:
-    """Returns what the checks of ``variant`` judge from; WHOLE: what those of the whole model do."""
+    """Returns the evidence for the checks of ``variant``; WHOLE: for those of the whole model."""
     on_trial = {item.node: max(item.since, wave_baseline.since) for item in nodes if variant in (item.variant, WHOLE)}
     placed = {node for node, of in variants.items() if variant in (of, WHOLE)} - samples.contradictory.keys()
 

@@ -1,9 +1,9 @@
-"""The limits that follow from a baseline: what is expected of the candidate, and what is too much.
+"""The limits that follow from a baseline: the expected share of bad requests, and the share that is too much.
 
-A node's own share of bad requests before its switch, as the upper end of a 90 % interval (Wilson, one-sided) and at
-least FLOOR, times TOLERANCE in odds, is still taken for unchanged (``p0``). Without the tolerance the drift of a day, a
-fifth up and down, moves the share of slow requests by more than a percentage point and rolls back one good candidate
-in twenty. ``p1`` is too much: the user's increase on top, or WORSE times the odds where that is more.
+The expected share ``p0`` is a node's own share before its switch, as the upper end of a 90 % interval (Wilson,
+one-sided) and at least FLOOR, times TOLERANCE in odds. Without the tolerance the daily variation, a fifth up and down,
+moves the share of slow requests by more than a percentage point and rolls back one good candidate in twenty. ``p1`` is
+too much: the user's increase on top, or WORSE times the odds if that is more.
 """
 
 from bisect import bisect_left
@@ -17,37 +17,40 @@ from edge_statistics.interval import Z_ONE_SIDED_10_PERCENT
 from edge_statistics.wilson import wilson_interval
 
 FLOOR = 0.002
-"""A share of bad requests that nobody is asked to keep below."""
+"""The smallest expected share of bad requests."""
 TOLERANCE = 1.5
 WORSE = 2.0
 MIN_FOR_SHARES = 500
-"""With fewer requests of its own, no better is expected of a node than of all the nodes of its variant together."""
+"""The number of requests from which a node's own baseline alone gives its limits; with fewer, the more lenient of its
+own and its variant's applies."""
 MIN_FOR_SLOWDOWN = 50
-"""MIN_FOR_SHARES for latencies: nodes differ so much in speed that the others say little about one."""
+"""The counterpart of MIN_FOR_SHARES for latencies: nodes differ so much in speed that the others say little about
+one."""
 TAIL = 0.1
-"""A node is watched at a bucket edge that at most this share of its requests would exceed on a slow day."""
+"""The largest share of requests beyond the edge at which a node is watched, on a slow day."""
 MIN_STEP = 0.05
-"""``p1`` is above ``p0`` by this much at least, where the histogram is too coarse to tell."""
+"""The smallest distance of ``p1`` above ``p0``, for histograms too coarse to tell them apart."""
 MAX_SHARE = 0.98
 REMEMBERED = 8192
-"""A baseline stays the same for a whole wave: so many limits are not computed anew at every look."""
+"""The size of the cache of limits: a baseline is the same for a whole wave."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """A share of at most ``p0`` is expected, ``p1`` is too much; both in 0..1, ``p0 < p1``."""
+    """The limits of a share of bad requests: at most ``p0`` is expected, ``p1`` is too much; ``0 <= p0 < p1 <= 1``."""
 
     p0: float
     p1: float
     requests: int
-    """The requests that the limits rest on; 0: on nothing but the floor."""
+    """The number of requests that the limits rest on; 0 if they rest on FLOOR alone."""
     edge: float | None = None
-    """Slow is what took longer, in seconds; None where bad means failed."""
+    """The duration in seconds above which a request is slow; None if a bad request is a failed one."""
 
 
 @lru_cache(REMEMBERED)
 def allowed_share(bad: int, total: int, max_increase: float, edge: float | None = None) -> Limits:
-    """Returns the limits that follow from ``bad`` of ``total`` requests before; none before: from the floor alone."""
+    """Returns the limits that follow from ``bad`` of ``total`` requests before; without requests, from the floor
+    alone."""
     unchanged = max(FLOOR, wilson_interval(bad, total, Z_ONE_SIDED_10_PERCENT).upper) if total else FLOOR
     p0 = min(_times_odds(unchanged, TOLERANCE), MAX_SHARE - 0.01)
     return Limits(p0, min(max(p0 + max_increase, _times_odds(p0, WORSE)), MAX_SHARE), total, edge)
@@ -56,9 +59,9 @@ def allowed_share(bad: int, total: int, max_increase: float, edge: float | None 
 def allowed_slowdown(durations: Mapping[float, int], max_slowdown: float) -> Limits | None:
     """Returns the limits of the share of requests beyond an edge, and that edge.
 
-    Too much is what it would be if all requests took ``max_slowdown`` longer than before (1.0: twice as long). Half of
-    the slowdown is expected, as the drift of the day; the edge is the first that at most TAIL would exceed then. None
-    without a request, or where they take longer than any edge.
+    Too much is the share if all requests took ``max_slowdown`` longer than before (1.0: twice as long). Half of the
+    slowdown is expected, as daily variation; the edge is the first that at most TAIL would exceed then. None without a
+    request, or if they take longer than any edge.
     """
     return _allowed_slowdown(tuple(sorted(durations.items())), max_slowdown)
 
@@ -80,14 +83,14 @@ def _allowed_slowdown(at_most: tuple[tuple[float, int], ...], max_slowdown: floa
 
 
 def more_lenient(own: Limits, pooled: Limits) -> Limits:
-    """Returns whichever allows more, for a node whose own baseline is too small to stand alone."""
+    """Returns whichever limits allow more, for a node whose own baseline is too small."""
     return max(own, pooled, key=lambda limits: (limits.edge or 0.0, limits.p0))
 
 
 def beyond(at_most: Sequence[tuple[float, int]], seconds: float) -> float:
-    """Returns how many took longer than ``seconds``, by a straight line over the logarithm within a bucket.
+    """Returns how many requests took longer than ``seconds``, interpolated over the logarithm within a bucket.
 
-    ``at_most``: (upper edge, how many took at most so long), ascending, the last of infinity.
+    ``at_most`` holds (upper edge, number of requests up to it), ascending, with infinity last.
     """
     total = at_most[-1][1]
     place = bisect_left(at_most, seconds, key=itemgetter(0))
@@ -100,9 +103,9 @@ def beyond(at_most: Sequence[tuple[float, int]], seconds: float) -> float:
 
 
 def common_edge(objective: float, histograms: Iterable[Mapping[float, int]]) -> float | None:
-    """Returns the smallest bucket edge, at or above the objective, that all histograms have; None without one.
+    """Returns the smallest bucket edge, at or above the objective, that all histograms have; None if there is none.
 
-    Empty histograms do not count. A revision that was rolled out with another objective has its edge elsewhere.
+    Empty histograms are ignored. The edge of a revision that was rolled out with another objective lies elsewhere.
     """
     sets = [set(histogram) for histogram in histograms if histogram]
     shared = set.intersection(*sets) if sets else set()

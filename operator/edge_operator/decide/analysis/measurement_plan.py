@@ -1,4 +1,4 @@
-"""The plan of what to ask Prometheus for while a candidate is on trial."""
+"""The plan of the queries to Prometheus while a candidate is on trial."""
 
 from datetime import timedelta
 
@@ -10,11 +10,11 @@ from edge_operator.decide.observation import Observation
 from edge_operator.decide.placement.selection import switch_order
 
 MAX_SAMPLED_NODES = 400
-"""Histograms are read of at most so many nodes: with more there is nothing to gain but memory."""
+"""The largest number of nodes whose histograms are read; more would cost memory and decide nothing sooner."""
 
 
 def plan_measuring(observation: Observation) -> MeasurementPlan | None:
-    """Returns what to ask Prometheus for; None while no wave is being measured."""
+    """Returns the plan of a measurement; None while no wave is measured."""
     remembered, analysis = observation.remembered, observation.spec.analysis
     trial, candidate = remembered.trial, remembered.candidate
     wave_baseline = WaveBaseline.of(trial.analysis, analysis)
@@ -43,7 +43,7 @@ def plan_measuring(observation: Observation) -> MeasurementPlan | None:
 
 
 def _sampled_nodes(observation: Observation, candidate: str, stable: str | None) -> tuple[str, ...]:
-    """Returns the nodes whose histograms are read: of a large fleet, some of each side, in a repeatable order."""
+    """Returns the nodes whose histograms are read: in a large fleet some of each side, in a repeatable order."""
     on_trial = {pod.node for pod in observation.pods if pod.revision == candidate}
     control = {pod.node for pod in observation.pods if pod.revision == stable} - on_trial
     if len(on_trial) + len(control) <= MAX_SAMPLED_NODES:

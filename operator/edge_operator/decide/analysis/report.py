@@ -1,4 +1,4 @@
-"""The rows of ``status.checks``, written anew only when a judgement means something else than before."""
+"""The entries of ``status.checks``, rewritten only when the meaning of a judgement changes."""
 
 import re
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from edge_operator.decide.analysis.judge import Judgement
 from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 
 MAX_CHECKS = 80
-"""16 checks of 5 variants."""
+"""The largest number of entries: 16 checks of 5 variants."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """The entries of ``status.checks``, and the judgement in their words, so that no message changes alone."""
+    """The entries of ``status.checks``, and the judgement with their messages, so that no message changes alone."""
 
     entries: list[dict[str, Any]]
     judgement: Judgement
 
 
 def report(before: Sequence[dict[str, Any]], judgement: Judgement, candidate: str) -> Reported:
-    """Returns the rows that follow ``before``, which is ``status.checks`` as it stands.
+    """Returns the entries that follow ``before``, the present ``status.checks``.
 
-    An entry stays as it is while its verdict is the same and its evidence has not doubled: the store of a
-    small cluster is an SD card. Without a new measurement all stay.
+    An entry stays as it is while its verdict is the same and its evidence has not doubled, because small clusters keep
+    their objects on an SD card. Without a new measurement all entries stay.
     """
     mine = [item for item in before if item.get("revision") == candidate]
     if not judgement.measured:
@@ -58,7 +58,7 @@ def _entry(judged: Judged, judgement: Judgement, candidate: str) -> dict[str, An
 
 
 def _is_of(entry: dict[str, Any], judgement: Judgement) -> bool:
-    """Tells whether the entry is about the wave that is judged, not about one before."""
+    """Returns whether the entry is about the wave that is judged, not about an earlier one."""
     since = judgement.since
     return since is None or "measuredAt" not in entry or datetime.fromisoformat(entry["measuredAt"]) >= since
 
@@ -73,5 +73,5 @@ def _says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _words(message: str) -> str:
-    """Returns the message without its numbers: in a large fleet they change at every measurement."""
+    """Returns the message without its numbers, which in a large fleet change with every measurement."""
     return re.sub(r"[0-9]+", "", message)

@@ -1,7 +1,7 @@
-"""A sequential test of shares of bad requests: node by node, against each node's own limits, with the guard.
+"""A sequential test of shares of bad requests, node by node, against each node's own limits, with a control group.
 
-The guard is the same statistic on nodes that still run stable: when it speaks for the worse, too, something happened
-to all of them, and nothing is held against the candidate.
+The same statistic is computed for nodes that still run stable. If they got worse too, the cause is outside the
+candidate, and the check is Inconclusive.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ from edgemodel import metrics, reasons
 from edgemodel.verdict import Verdict
 
 REQUESTS = Counter(metrics.REQUESTS_TOTAL, "outcome", (metrics.OK, metrics.REFUSED, metrics.SERVER_ERROR))
-"""A client's error says nothing of the model, and is left out."""
+"""The counted requests; errors of clients say nothing about the model and are left out."""
 READ = (REQUESTS, ITEMS, MIN_PERCENT)
 """The series that a check of shares reads besides its own: without requests, the golden set decides."""
 FAR_WORSE = 4
-"""At the far alternative, one in so many is good of the requests that are good at ``p1``."""
+"""The far alternative: one in so many of the requests that are good at ``p1`` is good."""
 IDLE_SECONDS = 60
-"""A candidate counts as without traffic only after so long without a request, where stable had traffic."""
+"""The time without a request after which a candidate counts as without traffic, if stable had traffic."""
 MIN_CONTROL_REQUESTS = 10
-"""The guard says nothing on fewer."""
+"""The smallest number of requests that the control group is judged by."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A way in which a request can be bad."""
+    """A kind of bad request."""
 
     key: str
     words: str
@@ -37,38 +37,40 @@ class Measure:
     bad: Callable[[Counts, Limits], int]
     total: Callable[[Counts], int]
     limits: Callable[[Counts], Limits | None]
-    """Returns the limits that follow from a baseline; None where it tells nothing."""
+    """A function that returns the limits that follow from a baseline; None if the baseline is not sufficient."""
     without_baseline: Limits | None
-    """The limits where there is no baseline; None: without one nothing can be judged."""
+    """The limits without a baseline; None: nothing can be judged without one."""
     own_only: bool = False
-    """Nodes differ too much for the others to say anything about one without a baseline."""
+    """True if nodes differ too much to judge one without a baseline by the others."""
     min_baseline: int = MIN_FOR_SHARES
-    """A node's own baseline stands alone from so many requests on."""
+    """The number of requests from which a node's own baseline suffices."""
     max_a_minute: float | None = None
-    """How many requests of a node count within a minute against it; None: all. Neighbours in time are not independent.
+    """The largest number of requests that count against a node within a minute; None: all. Consecutive requests are not
+    independent.
 
-    Few count then, so it is also tested whether most requests are bad: that takes a handful of them.
+    Few count then, so a second test asks whether most requests are bad, which takes a handful of them.
     """
 
 
 @dataclass(frozen=True)
 class Tested:
-    """``bad`` of ``total`` requests on ``nodes`` nodes; ``expected`` and ``limit`` are shares over all of them."""
+    """The result of a test: ``bad`` of ``total`` requests on ``nodes`` nodes; ``expected`` and ``limit`` are shares
+    over all of them."""
 
     measure: Measure
     verdict: Verdict
-    """With the guard in mind."""
+    """The verdict, with the control group taken into account."""
     bad: int
     total: int
     expected: float
     limit: float
     nodes: int
     disturbed: bool
-    """The guard speaks: nodes on stable got worse, too."""
+    """True if the control group, nodes on stable, got worse too."""
     control_bad: int
     control_total: int
     needed: int
-    """Roughly how many more good requests it takes to pass."""
+    """The approximate number of further good requests until the check passes."""
     pooled: Limits | None
 
     def __str__(self) -> str:
@@ -78,7 +80,7 @@ class Tested:
 
 
 def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> Judged:
-    """Returns Fail when one of ``measures`` fails, and Pass when all pass and most nodes report."""
+    """Returns Fail if one of ``measures`` fails, and Pass if all pass and most nodes report."""
     found = [test(name, evidence, measure, evidence.alpha / len(measures)) for measure in measures]
     tested = [item for item in found if item is not None]
     if not tested:
@@ -104,7 +106,8 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
 
 
 def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Tested | None:
-    """Returns None where nothing was counted on trial, or nothing is there to compare it with."""
+    """Returns the result of one test; None if no request was counted on trial, or there is nothing to compare it
+    with."""
     pooled = evidence.fixed.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
     baselines = {counts.node: counts for counts in evidence.baseline}
     limits = {
@@ -149,7 +152,8 @@ def _limits_of(baseline: Counts | None, measure: Measure, pooled: Limits | None)
 
 
 def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:
-    """Returns the limits of all nodes of the variant together: before the wave, and since on those on stable."""
+    """Returns the limits of all nodes of the variant together, from before the wave, and since then from those on
+    stable."""
     together = merge((*evidence.baseline, *evidence.control))
     return measure.limits(together) if measure.total(together) else None
 
@@ -159,7 +163,7 @@ def _stratum(counts: Counts, measure: Measure, limits: Limits) -> Stratum:
 
 
 def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
-    """Returns ``stratum`` with the weight that what was counted within ``seconds`` may have."""
+    """Returns ``stratum`` with the weight that requests within ``seconds`` may have."""
     if measure.max_a_minute is None:
         return stratum
     weight = min(1.0, max(measure.max_a_minute * seconds / 60, 1.0) / stratum.total)
@@ -167,7 +171,7 @@ def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
 
 
 def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Stratum], alpha: float) -> Verdict:
-    """Returns Fail by those that count, against all alternatives, and Pass by all of them, against ``p1`` alone."""
+    """Returns Fail by ``counting``, against all alternatives, and Pass by all ``strata``, against ``p1`` alone."""
     against_all = log_likelihood_ratio(counting)
     if measure.max_a_minute is not None:
         against_all = mixed([against_all, log_likelihood_ratio(map(_far_worse, counting))])
@@ -178,7 +182,7 @@ def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Str
 
 
 def _far_worse(stratum: Stratum) -> Stratum:
-    """Returns ``stratum`` against an alternative at which most requests are bad."""
+    """Returns ``stratum`` against the alternative that most requests are bad."""
     return Stratum(stratum.bad, stratum.total, stratum.p0, 1 - (1 - stratum.p1) / FAR_WORSE)
 
 
@@ -190,7 +194,7 @@ def _needed(strata: Sequence[Stratum], alpha: float) -> int:
 
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
-    """Returns (reason, message) of a test that does not pass."""
+    """Returns the (reason, message) of a test that does not pass."""
     if tested.disturbed:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
@@ -201,7 +205,7 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
 
 
 def without_requests(name: str, evidence: Evidence) -> Judged:
-    """Returns Inconclusive, where no request could be judged, and what is missing."""
+    """Returns Inconclusive, with what is missing, because no request could be judged."""
 
     def undecided(message: str, reason: str, waits: bool) -> Judged:
         return evidence.undecided(name, message, reason, waits=waits)
@@ -226,7 +230,7 @@ def served(counts: Counts) -> bool:
 
 
 def _golden_agrees(evidence: Evidence) -> str:
-    """Returns what the golden set says where every reporting node agrees with it; empty otherwise."""
+    """Returns a text if every reporting node agrees with the golden set; otherwise an empty one."""
     answered = {count.node: count for count in golden_counts(evidence.present)}
     if not evidence.reporting or answered.keys() != evidence.reporting:
         return ""
@@ -237,6 +241,6 @@ def _golden_agrees(evidence: Evidence) -> str:
 
 
 def reporting(evidence: Evidence) -> str:
-    """Returns how many nodes report, and why one does not that does answer."""
+    """Returns a text with the number of reporting nodes, and why a node that answers does not count."""
     wrong = "".join(f"; {node}: {why}" for node, why in sorted(evidence.contradictory.items())[:1])
     return f"Prometheus has the candidate's metrics of {len(evidence.reporting)} of {len(evidence.nodes)} nodes{wrong}"

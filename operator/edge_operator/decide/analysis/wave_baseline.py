@@ -1,7 +1,7 @@
-"""The parameters by which a wave is judged, fixed in status when its measuring begins.
+"""The parameters that a wave is judged by, fixed in status when its measurement begins.
 
-Limits that moved with the data would be no limits; and a Prometheus that lost its data, or an operator that restarts,
-must not change them.
+Limits that moved with the data would be no limits, and neither a Prometheus that lost its data nor an operator that
+restarts may change them.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ MAX_BASELINES = 80
 @dataclass(frozen=True)
 class WaveBaseline:
     since: datetime
-    """When measuring began: stable before then is the baseline, the candidate since then is judged."""
+    """The beginning of the measurement: stable before then is the baseline, the candidate since then is judged."""
     checks_hash: str
     alpha: float
-    """The share of ALPHA of each check and variant."""
+    """The share of ALPHA for each check and variant."""
     baselines: Mapping[tuple[str, str, str], Limits] = field(default_factory=dict)
-    """(check, variant, measure) -> limits pooled over the nodes, as soon as there were any."""
+    """The limits pooled over the nodes by (check, variant, measure), from the first time that there are any."""
 
     @classmethod
     def begin(cls, analysis: Analysis, variants: int, now: datetime) -> "WaveBaseline":
-        """Returns what the wave that begins ``now`` is judged by.
+        """Returns the parameters of the wave that begins ``now``.
 
         The checks that can fail by chance share ALPHA, each once for every variant that it judges.
         """
@@ -40,7 +40,8 @@ class WaveBaseline:
 
     @classmethod
     def of(cls, remembered: Mapping[str, Any] | None, analysis: Analysis) -> "WaveBaseline | None":
-        """Returns what ``status.rollout.analysis`` holds; None where there is none, or it is about other checks."""
+        """Returns the contents of ``status.rollout.analysis``; None if there are none, or they are about other
+        checks."""
         if not remembered or remembered.get("checksHash") != checks_hash(analysis):
             return None
         return cls(
@@ -59,7 +60,7 @@ class WaveBaseline:
         }
 
     def with_baselines(self, judged: tuple[Judged, ...]) -> "WaveBaseline":
-        """Returns a copy with the limits that were pooled for the first time; those that are there already stay."""
+        """Returns a copy with the limits that were pooled for the first time; existing ones stay."""
         found = {(j.name, j.variant, measure): limits for j in judged for measure, limits in j.pooled.items()}
         return replace(self, baselines={**found, **self.baselines})
 

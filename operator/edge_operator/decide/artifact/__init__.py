@@ -1,1 +1,1 @@
-"""From the spec to a recorded revision: which Job compresses, what it may run, what the registry keeps. Pure."""
+"""The artifact: which Job compresses, which images may run, and what the registry keeps. Pure."""

@@ -1,13 +1,15 @@
-"""May this EdgeModel's converter run? Who may write an EdgeModel does not gain by it the right to run any image."""
+"""The permission of a converter's image: the right to write an EdgeModel does not include the right to run any
+image."""
 
 from edge_operator.decide.observation import Observation
 
 BOUNDARIES = "/:@"
-"""Where a prefix may end: ``registry.example/team`` is no prefix of ``registry.example/teams/…``."""
+"""The characters that a prefix may end before: ``registry.example/team`` is no prefix of
+``registry.example/teams/…``."""
 
 
 def refusal(observation: Observation) -> str | None:
-    """Why the converter of the spec may not run, and what would let it; None when it may, or there is none."""
+    """Returns why the converter of the spec may not run, and what would permit it; None if it may, or there is none."""
     converter, allowed = observation.spec.request.source.converter, observation.settings.allowed_converter_images
     if converter is None or any(_begins(converter.image, prefix) for prefix in allowed):
         return None
@@ -19,7 +21,8 @@ def refusal(observation: Observation) -> str | None:
 
 
 def _begins(image: str, prefix: str) -> bool:
-    """A prefix without a path would let in every port of a host, and is none."""
+    """Returns whether ``image`` begins with ``prefix``; one without a path is refused, as it would permit every port of
+    a host."""
     if "/" not in prefix or not image.startswith(prefix):
         return False
     return prefix[-1] in BOUNDARIES or image[len(prefix) :][:1] in BOUNDARIES

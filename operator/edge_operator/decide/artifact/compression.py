@@ -1,7 +1,7 @@
-"""From the spec to a Revision: which compression Job to run, when to try again, when a person must act.
+"""The way from the spec to a Revision: which compression Job to run, when to retry, when a person must act.
 
-A compression's memory is its Job: a failed one stays until the spec changes, and deleting it by hand
-tries again. Its success is remembered by the EdgeModelRevision that is recorded from its report.
+The memory of a compression is its Job: a failed one stays until the spec changes, and deleting it starts another
+attempt. Success is remembered by the EdgeModelRevision that is recorded from the Job's report.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,14 +31,15 @@ from edgemodel.revision import (
 from edgemodel.verdict import CheckResult
 
 MAX_UNEXPLAINED_ATTEMPTS = 3
-"""A Job that ends without a report (a lost node, a bug) is tried this often before a person is asked."""
+"""The number of attempts of a Job that ends without a report (a lost node, a bug) before a person must act."""
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """``revision``: the target, when it is recorded. Else ``reason`` and ``message`` say what is missing."""
+    """The artifact of the target. ``revision`` is the target once it is recorded; until then ``reason`` and ``message``
+    say what is missing."""
 
     revision: Revision | None
     reason: str
@@ -60,10 +61,10 @@ class SourceMade:
 
 
 def target_name(observation: Observation) -> str:
-    """The revision that the spec asks for: one that was made for it, or the name of the one to make.
+    """Returns the revision that the spec asks for: one that was made for it, or the name of the one to make.
 
-    With ``upgrade_servers`` it must also be on the server image that the chart now names; without, an older server is
-    as good, so that an upgrade of the chart starts no rollout.
+    With ``upgrade_servers`` it must also be on the server image that the chart now names; without, an older server
+    suffices, so that an upgrade of the chart starts no rollout.
     """
     first = _first_name(observation)
     made = sorted((r for r in observation.revisions if _is_for_spec(observation, r)), key=lambda r: (r.created, r.name))
@@ -84,7 +85,7 @@ def _first_name(observation: Observation) -> str:
 
 
 def _next_name(observation: Observation) -> str:
-    """Returns the name of a revision that differs from an earlier one by its server alone."""
+    """Returns the name of a revision that differs from an earlier one only in its server."""
     what = f"{observation.spec.revision_hash}/{observation.settings.server_image}"
     return f"{observation.name}-{short_hash(what)}"
 
@@ -94,7 +95,8 @@ def _is_for_spec(observation: Observation, revision: Revision) -> bool:
 
 
 def _job_prefix(observation: Observation) -> str:
-    """The name of a Job without its attempt: another one where the same artifacts are to be put on another server."""
+    """Returns the name of a Job without its attempt; it differs if the same artifacts are put on another server
+    image."""
     attempt, server = observation.spec.attempt_hash, observation.settings.server_image
     twins = [r for r in observation.revisions if r.fingerprint == observation.spec.request.fingerprint]
     if observation.settings.upgrade_servers and any(twin.spec.server_image != server for twin in twins):
@@ -103,7 +105,8 @@ def _job_prefix(observation: Observation) -> str:
 
 
 def decide_artifact(observation: Observation, rejected: Collection[str], now: datetime) -> Artifact:
-    """``rejected``: names of revisions; one that is no longer on record is not made again."""
+    """Decides about the artifact of the target. A revision in ``rejected`` that is no longer recorded is not made
+    again."""
     name = target_name(observation)
     prefix = _job_prefix(observation)
     recorded = observation.revision(name)
@@ -173,7 +176,7 @@ def _after_failure(job: CompressionJob, now: datetime, start: Any, others: tuple
 
 
 def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[CheckResult, ...]]:
-    """(reason, message, transient, checks) of a Job that ended without an artifact."""
+    """Returns the (reason, message, transient, checks) of a Job that ended without an artifact."""
     report = job.report
     if report is not None and not isinstance(report, Published):
         return report.reason, report.message, report.transient, report.checks
@@ -184,17 +187,17 @@ def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[CheckResult, ...]]:
 
 
 def _delete_jobs_but(observation: Observation, prefix: str) -> tuple[DeleteJob, ...]:
-    """Jobs of other specs; the one that made the target stays for its log."""
+    """Returns the deletions of Jobs of other specs; the Job that made the target stays for its log."""
     return tuple(DeleteJob(j.name) for j in observation.jobs if not j.name.startswith(prefix) and not j.deleting)
 
 
 def revision_spec(
     observation: Observation, made: SourceMade, artifacts: Mapping[str, ArtifactReport], server_image: str
 ) -> RevisionSpec:
-    """Returns the immutable spec of the target: what was asked for, what came out, and all that a node runs.
+    """Returns the immutable spec of the target: the request, the artifacts, and all that a node runs.
 
-    ``artifacts`` are by variant; steps, selectors and resources come from the EdgeModel. ``server_image`` is what the
-    artifacts lie on.
+    ``artifacts`` are by variant; steps, selectors and resources come from the EdgeModel. ``server_image`` is the image
+    that the artifacts were put on.
     """
     spec, request = observation.spec, observation.spec.request
     steps = {recipe.variant: recipe.steps for recipe in request.recipes}

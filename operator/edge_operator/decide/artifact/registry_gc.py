@@ -1,8 +1,8 @@
 """The images that the embedded registry need not keep, and when it may free their bytes.
 
-Mark and sweep: marked is what a revision names, and every image of a model whose compression Job runs, which may have
-pushed what no revision names yet. What stays unmarked for GRACE_SECONDS goes. A checkpoint is an image that no revision
-ever names.
+Mark and sweep: an image is marked if a revision names it, or if a compression Job of its model runs, which may have
+pushed images that no revision names yet. Images that stay unmarked for GRACE_SECONDS are deleted. A checkpoint is an
+image that no revision ever names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 GRACE_SECONDS = 3600
-"""Between the end of a Job and the record of its revision lies one pass; an hour is many.
+"""The time between the end of a Job and the deletion of unmarked images. The record of its revision takes only one
+pass.
 
 It is longer than any pause between the attempts of a Job, so that the next one finds the checkpoints of the one before.
 """
 FREE_EVERY = timedelta(days=1)
-"""Freeing bytes restarts the registry: for some seconds nobody pulls or pushes."""
+"""The shortest time between two restarts of the registry, which free bytes: for some seconds nobody can pull or
+push."""
 
 
 @dataclass(frozen=True)
 class TaggedImage:
-    """An index that the compressor pushed, and the manifests that it names, one a platform; a checkpoint has none."""
+    """An index that the compressor pushed, with the manifests that it names, one per platform; a checkpoint has
+    none."""
 
     repository: str
     digest: str
@@ -28,23 +31,23 @@ class TaggedImage:
 
     @property
     def reference(self) -> str:
-        """The name that a revision uses."""
+        """The reference that a revision has for the image."""
         return f"{self.repository}@{self.digest}"
 
     @property
     def manifests(self) -> tuple[str, ...]:
-        """Digests in the order in which they are deleted: the index, by which they are all found, is the last."""
+        """The digests in the order of their deletion: the index, by which the others are found, is the last."""
         return (*self.platforms, self.digest)
 
 
 @dataclass(frozen=True)
 class ImagesInUse:
     references: frozenset[str] = frozenset()
-    """``<repository>@sha256:…`` of every revision."""
+    """The references ``<repository>@sha256:…`` of all revisions."""
     repositories: frozenset[str] = frozenset()
-    """The repositories of models whose compression Job runs, or of which something cannot be read."""
+    """The repositories of models with a running compression Job or an unreadable object."""
     namespaces: frozenset[str] = frozenset()
-    """The namespaces with an object that cannot be read and names no model."""
+    """The namespaces with an unreadable object that names no model."""
 
     def __contains__(self, image: TaggedImage) -> bool:
         return (
@@ -55,12 +58,13 @@ class ImagesInUse:
 
 
 Seen = Mapping[TaggedImage, float | None]
-"""Since when an image is not in use; None while it is. In seconds of a clock that nobody sets."""
+"""The time since which an image is not in use, in seconds of a monotonic clock; None while it is in use."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """``doomed``: each image with the digests to delete, in order. ``seen``: for the next sweep."""
+    """The result of a sweep. ``doomed`` has each image with the digests to delete, in order; ``seen`` is for the next
+    sweep."""
 
     doomed: dict[TaggedImage, tuple[str, ...]]
     seen: dict[TaggedImage, float | None]
@@ -69,8 +73,8 @@ class Sweep:
 def sweep(tagged: Iterable[TaggedImage], in_use: ImagesInUse, seen: Seen, now: float) -> Sweep:
     """Returns what to delete of the images that are ``tagged`` now or were ``seen`` before.
 
-    An image that was seen once stays known: another may take its tag, and then no list shows it any more. A manifest
-    that an image in use shares with a doomed one stays.
+    An image that was seen once stays known: if another takes its tag, no list shows it any more. A manifest that an
+    image in use shares with a doomed one stays.
     """
     since: dict[TaggedImage, float | None] = {}
     for image in (*tagged, *seen):
@@ -84,9 +88,9 @@ def sweep(tagged: Iterable[TaggedImage], in_use: ImagesInUse, seen: Seen, now: f
 
 
 def may_free(last: datetime | None, jobs_run: bool, now: datetime) -> bool:
-    """Tells whether the registry may restart, whose garbage collection frees the bytes of what was deleted.
+    """Returns whether the registry may restart, which garbage-collects the bytes of deleted images.
 
-    Not while a Job runs: the bytes of a push that is under way belong to no manifest yet. A ``last`` that lies ahead
-    is a clock that was set back.
+    It may not while a Job runs: the bytes of a push in progress belong to no manifest yet. A ``last`` in the future
+    means that the clock was set back.
     """
     return not jobs_run and (last is None or abs(now - last) >= FREE_EVERY)

@@ -1,4 +1,4 @@
-"""Measurement: the series that Prometheus is asked for while a candidate is on trial, and their samples. Pure."""
+"""The measurement: the series that Prometheus is asked for while a candidate is on trial, and their samples. Pure."""
 
 from edge_operator.decide.measurement.plan import MeasurementPlan
 from edge_operator.decide.measurement.samples import Answer, Samples

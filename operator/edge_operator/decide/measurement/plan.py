@@ -1,4 +1,4 @@
-"""The plan of one measurement: which series, in which windows of time, and the queries of users."""
+"""The plan of one measurement: its series, their time windows, and the queries of users."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ class MeasurementPlan:
     candidate: str
     stable: str | None
     since: datetime
-    """The candidate's window begins; the baseline ends."""
+    """The beginning of the candidate's window, and the end of the baseline."""
     baseline: timedelta
-    """How far before ``since`` the baseline begins."""
+    """The length of the baseline, which ends at ``since``."""
     interval: timedelta
-    """How often the plan is carried out."""
+    """The interval at which the plan is carried out."""
     series: tuple[Series, ...] = ()
     queries: tuple[tuple[str, str], ...] = ()
-    """(name of the check, the user's query with its names filled in)."""
+    """The queries of users as (name of the check, query), with the names filled in."""
     sampled_nodes: tuple[str, ...] = ()
-    """The nodes of which histograms are read; empty: all."""
+    """The nodes whose histograms are read; empty: all."""
 
     def labels_of(self, revision: str) -> Mapping[str, str]:
-        """Returns the labels that tell the servers of ``revision`` from all others."""
+        """Returns the labels that select the servers of ``revision``."""
         return {"namespace": self.namespace, "model": self.model, "revision": revision}
 
     def spans(self, now: datetime) -> tuple[Span, ...]:
-        """Returns what each window is at ``now``; those of stable only where there is a stable revision."""
+        """Returns the span of each window at ``now``; those of stable only if there is a stable revision."""
         of_candidate = self.labels_of(self.candidate)
         seconds = max(round((now - self.since).total_seconds()), 1)
         back = max(round(self.baseline.total_seconds()), 1)

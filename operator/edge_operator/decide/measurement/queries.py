@@ -2,7 +2,7 @@
 
 A counter never falls within one process of a server, and every process has a label of its own. So the count of a
 process is its largest value in a window, exactly: no rate is extrapolated over a gap, a restart is another series, and
-``max`` removes what two replicas of Prometheus both scraped.
+``max`` removes duplicates of two replicas of Prometheus.
 """
 
 from collections.abc import Mapping
@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from edgemodel import metrics
 
 BEFORE_SECONDS = 3600
-"""How far back a query looks for a process that was there before a window: scrapes may fail for as long."""
+"""The distance before a window in which a query looks for a process that existed before it: scrapes may fail for as
+long."""
 
 
 def counted_since(selector: str, label: str, seconds: int) -> str:
-    """Returns the query for what was counted since the last scrape before the last ``seconds``, by node and ``label``.
+    """Returns the query for the growth since the last scrape before the last ``seconds``, by node and ``label``.
 
-    A process that was not scraped in the BEFORE_SECONDS before counts with everything: it began since.
+    A process that was not scraped in the BEFORE_SECONDS before counts in full: it started since.
     """
     by = f"by (node, {label}, {metrics.PROCESS_LABEL})"
     grown = f"max {by} (max_over_time({selector}[{seconds}s]))"
@@ -25,9 +26,9 @@ def counted_since(selector: str, label: str, seconds: int) -> str:
 
 
 def counted_within(selector: str, label: str, seconds: int) -> str:
-    """Returns the query for what was counted in the last ``seconds`` between each process' first and last scrape.
+    """Returns the query for the growth in the last ``seconds`` between each process' first and last scrape.
 
-    It is too little by what was counted before the first scrape, and never too much, whatever Prometheus lost.
+    It misses what was counted before the first scrape, but is never too much, whatever data Prometheus lost.
     """
     by = f"by (node, {label}, {metrics.PROCESS_LABEL})"
     largest = f"max {by} (max_over_time({selector}[{seconds}s]))"
@@ -49,7 +50,7 @@ def smallest(selector: str, *labels: str) -> str:
 
 
 def select(metric: str, labels: Mapping[str, str], nodes: tuple[str, ...] = ()) -> str:
-    """Returns a selector of ``metric`` with these labels, whatever characters they hold; ``nodes`` empty: of all."""
+    """Returns a selector of ``metric`` with these labels, which may hold any characters; ``nodes`` empty: all nodes."""
     matchers = [f"{key}={quote(value)}" for key, value in labels.items()]
     if nodes:
         matchers.append(f"node=~{quote('|'.join(map(_literal, nodes)))}")
@@ -57,13 +58,14 @@ def select(metric: str, labels: Mapping[str, str], nodes: tuple[str, ...] = ()) 
 
 
 def quote(text: str) -> str:
-    """Returns ``text`` as a string of PromQL."""
+    """Returns ``text`` as a PromQL string literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def fill_in(query: str, names: Mapping[str, str]) -> str:
-    """Returns a user's query with ``$namespace``, ``$model``, ``$candidate`` and ``$stable`` replaced by their names.
+    """Returns a user's query with ``$namespace``, ``$model``, ``$candidate`` and ``$stable`` replaced by their
+    names.
 
     Names are DNS labels, so there is nothing to quote.
     """
@@ -73,5 +75,5 @@ def fill_in(query: str, names: Mapping[str, str]) -> str:
 
 
 def _literal(text: str) -> str:
-    """Returns a regular expression that matches ``text`` alone; RE2 lets nothing be escaped beyond ASCII."""
+    """Returns a regular expression that matches ``text`` alone; RE2 allows no escapes beyond ASCII."""
     return "".join(c if c.isalnum() or c in "-_" or not c.isascii() else f"\\{c}" for c in text)

@@ -1,4 +1,4 @@
-"""The samples of one wave: plain values, by which checks judge."""
+"""The samples of one wave: plain values that checks judge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from edge_operator.decide.measurement.series import Counts
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a query of a user's own: a number, or ``problem`` says why there is none."""
+    """The answer to a user's query: a number; or None, and ``problem`` says why."""
 
     value: float | None
     problem: str = ""
@@ -17,22 +17,22 @@ class Answer:
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples of each window, a Counts for each node that has any; by ``series.Window``."""
+    """The samples by ``series.Window``, in each a Counts for each node that has any."""
 
     measured_at: datetime
-    """When Prometheus last answered all of it; the time of asking where it never did."""
+    """The time of Prometheus' last complete answer; the time of the first query if there was none."""
     candidate: str
     since: datetime
-    """When the wave's measuring began. What belongs to another candidate or wave is not to be judged by."""
+    """The beginning of the wave's measurement. Samples of another candidate or wave are not judged."""
     trial: tuple[Counts, ...] = ()
     control: tuple[Counts, ...] = ()
     baseline: tuple[Counts, ...] = ()
     present: tuple[Counts, ...] = ()
     reporting: Mapping[str, datetime] = field(default_factory=dict)
-    """Node whose server of the candidate answered the last scrape -> when that was, by our clock."""
+    """The time, by our clock, of the last scrape of each node whose server of the candidate answered it."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    """Name of a check -> the answer to its query."""
+    """The answers to the queries of users, by the name of the check."""
     contradictory: Mapping[str, str] = field(default_factory=dict)
-    """Node whose numbers cannot be -> why; it counts as not reporting."""
+    """The nodes with impossible numbers -> why; they count as not reporting."""
     problem: str = ""
-    """Why Prometheus does not answer now; empty: it does."""
+    """The reason why Prometheus does not answer now; empty if it does."""

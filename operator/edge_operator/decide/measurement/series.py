@@ -1,7 +1,7 @@
-"""The series that checks read: one metric of the servers each, with its queries and with what an answer becomes.
+"""The series that checks read: one metric of the servers each, with its queries and the meaning of their answers.
 
-A series answers three questions: which query it takes in a window, what samples an answer holds for each node, and how
-the samples of several nodes add up. A check names the series that it reads; nothing else needs to know of them.
+A series defines three things: its query in a window, the samples of each node in an answer, and the sum over several
+nodes. A check names the series that it reads; nothing else needs to know them.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ Values = Mapping[Any, Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """An element of an instant vector."""
+    """One element of an instant vector."""
 
     labels: Mapping[str, str]
     value: float
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass
 class Read:
-    """An answer as a series reads it: the values of each node, and for nodes with impossible numbers, why."""
+    """The values of each node in an answer, and the reasons for nodes with impossible numbers."""
 
     values: defaultdict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
     contradictory: dict[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Read:
 
 @dataclass(frozen=True)
 class Counts:
-    """The samples of one node in one window, by series. A series without samples is not in ``values``."""
+    """The samples of one node in one window, by series. A series without samples is missing from ``values``."""
 
     node: str
     values: Mapping["Series", Values] = field(default_factory=dict)
@@ -51,39 +51,39 @@ class Series(Protocol):
     def metric(self) -> str: ...
 
     def query(self, span: Span) -> str | None:
-        """Returns the text of the query for ``span``; None where the series is not asked for in that window."""
+        """Returns the text of the query for ``span``; None if the series is not queried in that window."""
 
     def read(self, answer: Iterable[Sample]) -> Read:
         """Returns the values of each node in the answer to ``query``."""
 
     def merge(self, values: Sequence[Values]) -> Values:
-        """Returns the values of several nodes, one or more, together."""
+        """Returns the sum of the values of one or more nodes."""
 
     def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter that is told apart by one label: counts of requests by outcome, say."""
+    """A counter with one label that distinguishes its values, such as requests by outcome."""
 
     metric: str
     label: str
     counted: tuple[str, ...]
-    """The values of ``label`` that count; all others are left out."""
+    """The values of ``label`` that count; all others are ignored."""
 
     def of(self, counts: Counts, value: str) -> int:
-        """Returns how many were counted with this value of the label."""
+        """Returns the count of this value of the label."""
         return int(counts.values.get(self, {}).get(value, 0))
 
     def total(self, counts: Counts) -> int:
-        """Returns how many were counted in all."""
+        """Returns the total of the counts."""
         return int(sum(counts.values.get(self, {}).values()))
 
     def query(self, span: Span) -> str | None:
         return _counted(queries.select(self.metric, span.labels), self.label, span)
 
     def read(self, answer: Iterable[Sample]) -> Read:
-        """Reads counts by value of the label; a count of 0 is left out."""
+        """Returns the counts by value of the label; counts of 0 are left out."""
         read = Read()
         for sample in answer:
             problem, value = impossible(sample.value), sample.labels.get(self.label)
@@ -110,7 +110,7 @@ class Histogram:
     metric: str
 
     def of(self, counts: Counts) -> Mapping[float, int]:
-        """Returns upper edge, one of infinity -> how many were at most so much; empty where nothing was observed."""
+        """Returns the cumulative counts by upper edge, including infinity; empty if nothing was observed."""
         return counts.values.get(self, {})
 
     def query(self, span: Span) -> str | None:
@@ -131,7 +131,7 @@ class Histogram:
         return read
 
     def merge(self, values: Sequence[Values]) -> Values:
-        """Adds up over the edges that all have."""
+        """Adds up the counts at the edges that all nodes have."""
         observed = [item for item in values if item]
         edges = set.intersection(*map(set, observed)) if observed else set()
         return {edge: sum(item[edge] for item in observed) for edge in edges}
@@ -139,16 +139,16 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A gauge of the candidate's servers at the moment of asking; of several processes on a node, the smallest."""
+    """A gauge of the candidate's servers at the time of the query; with several processes on a node, the smallest."""
 
     metric: str
     labels: tuple[str, ...] = ()
-    """The labels that tell its values apart, besides the node."""
+    """The labels that distinguish its values, besides the node."""
     counts: bool = False
-    """True: it counts something, and a value that is no whole number from 0 on is impossible."""
+    """True if it counts something, so that only whole numbers from 0 on are possible."""
 
     def of(self, counts: Counts) -> Mapping[tuple[str, ...], float]:
-        """Returns the values of ``labels`` -> the gauge's value, which may be NaN."""
+        """Returns the gauge's values, which may be NaN, by the values of ``labels``."""
         return counts.values.get(self, {})
 
     def query(self, span: Span) -> str | None:
@@ -168,19 +168,19 @@ class Gauge:
         return read
 
     def merge(self, values: Sequence[Values]) -> Values:
-        """Takes the smallest."""
+        """Returns the smallest value."""
         keys = dict.fromkeys(key for item in values for key in item)
         return {key: min(item[key] for item in values if key in item) for key in keys}
 
 
 def merge(counts: Sequence[Counts], node: str = "") -> Counts:
-    """Returns the samples of several nodes together, series by series."""
+    """Returns the sum of the samples of several nodes, series by series."""
     series = dict.fromkeys(one for item in counts for one in item.values)
     return Counts(node, {one: one.merge([item.values[one] for item in counts if one in item.values]) for one in series})
 
 
 def impossible(value: float) -> str | None:
-    """Returns why ``value`` cannot be a count, which is a whole number from 0 on; None: it can."""
+    """Returns why ``value`` is not a possible count, a whole number from 0 on; None if it is."""
     if not isfinite(value):
         return f"a counter is {value}"
     if value < 0 or abs(value - round(value)) > 1e-6 * max(1.0, abs(value)):
@@ -191,8 +191,9 @@ def impossible(value: float) -> str | None:
 def _counted(selector: str, label: str, span: Span) -> str | None:
     """Returns the query for counts in ``span``.
 
-    A candidate's process that was not there before the wave began in it: all it counted is the wave's. Stable's have
-    counted for weeks, and Prometheus may have lost what it knew of them: of those, only growth that it saw counts.
+    A process of the candidate that did not exist before the wave started in it, so all that it counted belongs to the
+    wave. Stable's processes have counted for weeks, and Prometheus may have lost their earlier samples, so only the
+    growth that it saw counts.
     """
     if span.window is Window.PRESENT:
         return None

@@ -1,4 +1,4 @@
-"""The windows of time in which the servers of a candidate, and of stable beside and before it, are measured."""
+"""The time windows in which the servers of a candidate, and of stable beside and before it, are measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from enum import StrEnum
 
 class Window(StrEnum):
     PRESENT = "present"
-    """The candidate at the moment of asking."""
+    """The candidate at the time of the query."""
     TRIAL = "trial"
-    """The candidate since the wave's measuring began."""
+    """The candidate since the wave's measurement began."""
     CONTROL = "control"
     """Stable since then, on nodes that still run it, from each process' first scrape on."""
     BASELINE = "baseline"
@@ -23,10 +23,10 @@ class Span:
 
     window: Window
     labels: Mapping[str, str]
-    """The labels that tell whose metrics are meant: namespace, model and revision."""
+    """The labels that select the servers: namespace, model and revision."""
     at: datetime
-    """When the window ends."""
+    """The end of the window."""
     seconds: int
-    """How long the window is, at least 1."""
+    """The length of the window, at least 1."""
     sampled_nodes: tuple[str, ...] = ()
-    """The nodes of which histograms are read; empty: all."""
+    """The nodes whose histograms are read; empty: all."""

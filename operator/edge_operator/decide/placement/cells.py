@@ -1,6 +1,6 @@
 """The unit that switches: nodes of which all or none run a revision.
 
-Today every cell is one node. A kind of model that is spread over several nodes forms other cells, here.
+Today every cell is one node. A kind of model that spans several nodes will form other cells, here.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,8 @@ from edgemodel.spec import EdgeModelSpec
 
 @dataclass(frozen=True)
 class Cell:
-    """At least one node. It serves when all its members do, and is lost or has failed when one of them is."""
+    """A cell of one or more nodes. It serves if all its members do, and is lost or has failed if one of them is or
+    has."""
 
     name: str
     members: tuple[Placed, ...]
@@ -24,7 +25,8 @@ class Cell:
 
 
 FormCells = Callable[[Placement, EdgeModelSpec], tuple[Cell, ...]]
-"""Each placed node is a member of exactly one cell; cells are in the order in which they switch."""
+"""A function that puts each placed node into exactly one cell, and returns the cells in the order in which they
+switch."""
 
 
 def form_cells(placement: Placement, spec: EdgeModelSpec) -> tuple[Cell, ...]:
@@ -33,7 +35,7 @@ def form_cells(placement: Placement, spec: EdgeModelSpec) -> tuple[Cell, ...]:
 
 
 def one_for_each_cell(cells: Iterable[Cell], failures: Iterable[NodeFailure]) -> dict[str, NodeFailure]:
-    """Maps the name of each cell that has failed to the first failure of its members."""
+    """Maps the name of each failed cell to the first failure of its members."""
     of_node = {failure.node: failure for failure in failures}
     found = {}
     for cell in cells:

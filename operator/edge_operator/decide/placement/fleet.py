@@ -13,18 +13,18 @@ from edgemodel.names import pin_key, puller_of
 from edgemodel.verdict import Verdict
 
 MAX_LIVE = 3
-"""Revisions that nodes are pinned to, at a time."""
+"""The largest number of revisions that nodes are pinned to at the same time."""
 ROUTES_AFTER = timedelta(seconds=90)
-"""A node that was away from the API server routes to the pods that it has by so long after its return. Its kube-proxy
-comes back by itself, with a back-off of up to a minute, and the kubelet, which starts pods, may come first."""
+"""The time after which a node that was away from the API server routes to its present pods. Its kube-proxy reconnects
+with a back-off of up to a minute, and the kubelet, which starts pods, may reconnect first."""
 ROUTES_AFTER_API = timedelta(seconds=180)
-"""Every node, where the API server itself was away: up to three such back-offs, for it refuses who comes while it
-starts, and then a watch of what it has forgotten."""
+"""The same time for every node after an outage of the API server: up to three such back-offs, because it refuses
+clients while it starts, and then a watch of what it has forgotten."""
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The placed nodes of one EdgeModel, with answers about what each runs."""
+    """The placed nodes of one EdgeModel, with what each runs."""
 
     observation: Observation
     placement: Placement
@@ -33,17 +33,21 @@ class Fleet:
     rejected: frozenset[str]
     now: datetime
     candidate: str | None = None
-    """The revision on trial."""
+    """The label of nodes that are excluded from the trial of the candidate."""
     deferral: str | None = None
-    """The label of nodes that are to have nothing to do with the candidate."""
+    """The labels of the same kind from earlier candidates."""
     ended_deferrals: frozenset[str] = frozenset()
-    """The same of candidates before."""
+    """The (revision, variant) of each pin, for every known revision of this EdgeModel."""
     known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Pin -> (revision, variant), for every revision of this EdgeModel that is known."""
+    """The (variant, node selector) pairs in order, by revision, for revisions whose variants are not the spec's."""
     other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
-    """Revision -> (variant, node selector) in order, for those whose variants are not the spec's."""
+    """The cache of pins by (revision, variant): a pin is a hash."""
     _pins: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(revision, variant) -> pin, of those that were asked for: a pin is a hash."""
+    """Returns the variant of ``revision`` that the node gets.
+
+    The selectors of the spec, which may have changed since, decide; a revision with other variants than the spec's has
+    its own.
+    """
 
     @classmethod
     def of(
@@ -71,7 +75,7 @@ class Fleet:
         return cls(observation, placement, cells, stable, rejected, now, candidate, deferral, ended, known, others)
 
     def variant(self, revision: str, placed: Placed) -> str:
-        """The variant of ``revision`` that the node gets.
+        """Returns whether the node pulls the revision's image before its Recreate.
 
         By the selectors of the spec, which may be tuned; a revision with other variants than the spec's has its own.
         """
@@ -95,19 +99,22 @@ class Fleet:
         return self.pin(revision, placed) in placed.node.pins
 
     def pulling(self, revision: str, placed: Placed) -> bool:
-        """The node gets the revision's image before its Recreate."""
+        """Returns whether the node has the revision's image."""
         return self.pull_pin(revision, placed) in placed.node.pins
 
     def pulled(self, revision: str, placed: Placed) -> bool:
-        """The node has the revision's image."""
+        """Returns the ready pod of ``revision`` on the node; None if there is none."""
         return self._ready_pod(revision, placed, puller_of(self.variant(revision, placed))) is not None
 
     def pod(self, revision: str, placed: Placed) -> Pod | None:
-        """Returns the ready pod of ``revision`` on the node; None when there is none."""
+        """Returns whether all members have a ready pod of ``revision``."""
         return self._ready_pod(revision, placed, self.variant(revision, placed))
 
     def serves(self, revision: str, cell: Cell) -> bool:
-        """Tells whether all members have a ready pod of ``revision``."""
+        """Returns the pods that the node, which was sent ``revision`` at ``sent_at``, has of it.
+
+        They are those of the puller while the node only pulls the image.
+        """
         return all(self.pod(revision, member) is not None for member in cell.members)
 
     def _ready_pod(self, revision: str, placed: Placed, variant: str) -> Pod | None:
@@ -115,7 +122,7 @@ class Fleet:
         return next((pod for pod in pods if pod.ready), None)
 
     def assignment(self, revision: str, placed: Placed, sent_at: datetime) -> Assignment:
-        """Returns what the node, which was sent ``revision`` at ``sent_at``, has of it.
+        """Returns this EdgeModel's pins on ``node``.
 
         It is about the pods of the puller while the node only gets the image.
         """
@@ -128,23 +135,23 @@ class Fleet:
         return Assignment(node, revision, variant, pods, max(sent_at, lost))
 
     def ours(self, node: Node) -> frozenset[str]:
-        """This EdgeModel's pins on ``node``."""
+        """Returns the time from which ``node``, lately back, routes to its present pods; None if it does now."""
         return node.pins & self.known_pins.keys()
 
     def routes_from(self, node: Node) -> datetime | None:
-        """When ``node``, lately back, will route to the pods that it has; None: it does."""
+        """Returns the next time at which a node that kept a pod for its routes may lose it."""
         back, api = self.observation.back_since.get(node.name), self.observation.api_back_since
         times = [back + ROUTES_AFTER] if back is not None else []
         times += [api + ROUTES_AFTER_API] if api is not None else []
         return max((time for time in times if self.now < time), default=None)
 
     def next_routes(self) -> datetime | None:
-        """When the next of the nodes that keep a pod for that time may lose it."""
+        """Returns whether the node gets the candidate only once that is stable."""
         times = [self.routes_from(p.node) for p in self.placement.placed if len(self.ours(p.node)) > 1]
         return min((time for time in times if time is not None), default=None)
 
     def deferred(self, placed: Placed) -> bool:
-        """It gets the candidate only when that has become stable."""
+        """Returns the rejected and superseded revisions: none of them was ever stable."""
         return self.deferral in placed.node.deferrals
 
     def pinned_to_rejected(self, placed: Placed) -> bool:
@@ -152,12 +159,13 @@ class Fleet:
 
     @cached_property
     def unproven(self) -> frozenset[str]:
-        """Rejected and superseded revisions: none of them was ever stable."""
+        """Returns the revisions that were on trial when another spec came, and so never became stable."""
         return self.rejected | self.superseded
 
     @cached_property
     def superseded(self) -> frozenset[str]:
-        """Revisions that were on trial when another spec came: never proven, and never to be."""
+        """Returns the oldest former stable revisions beyond MAX_LIVE, which nodes that were offline for too long still
+        have."""
         known = {self.stable, self.candidate}
         unproven = (r.name for r in self.observation.revisions if r.verdict != Verdict.PASS and r.name not in known)
         return frozenset(unproven) - self.rejected

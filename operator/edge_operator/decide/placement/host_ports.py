@@ -1,4 +1,4 @@
-"""The EdgeModel that has a port of a node, of those that want it: the oldest."""
+"""The host port of a node, which the oldest of the EdgeModels that want it gets."""
 
 from edge_operator.decide.observation import HostPortClaim, Observation
 from edge_operator.decide.placement.selection import matches

@@ -1,4 +1,4 @@
-"""Tells whether a node that was sent a revision serves it, is on its way, or has failed, and why."""
+"""The health of a node that was sent a revision: whether it serves, is on its way, or has failed, and why."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from edgemodel import reasons
 from edgemodel.names import daemonset_name
 
 AT_ONCE = frozenset({reasons.GOLDEN_MISMATCH, reasons.MODEL_LOAD_FAILED, reasons.DIGEST_MISMATCH})
-"""Reasons that the server itself gave: waiting changes nothing."""
+"""The reasons that the server itself reported: waiting changes nothing."""
 CRASHES = 3
-"""A pod that ended this often for reasons of its own has failed. The first pull of an image may fail and heal."""
+"""The number of crashes after which a pod has failed. The first pull of an image may fail and succeed later."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class NodeFailure:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A node that was sent a revision, with the pods that it has of it."""
+    """A node that was sent a revision, with its pods of that revision."""
 
     node: Node
     revision: str
@@ -32,14 +32,14 @@ class Assignment:
     pods: tuple[Pod, ...]
     """The pods of (revision, variant) on the node that are not terminating."""
     podless_since: datetime
-    """Since when the node has had no such pod, if it has none."""
+    """The time since which the node has no such pod, if it has none."""
 
     def waits_since(self, now: datetime) -> datetime | None:
         """Returns since when the node does not serve the revision; None while it does.
 
-        A node that drops off the network has as long to come back as a pod has to start; so has one of which an API
-        server that was away itself has not heard. A pod that served and stopped has as long as a new one, and so has
-        one whose node has just come back. The node's clock says when that was, and may be wrong: times that lie in the
+        A node that drops off the network has as long to come back as a pod has to start; so has a node that the API
+        server does not know of because it was away itself. A pod that served and stopped has as long as a new one, and
+        so has one whose node has just come back. The node's clock, which may be wrong, says when that was: times in the
         future are ignored.
         """
         if not self.node.online:
@@ -63,7 +63,7 @@ def pods_of(observation: Observation, node: str, revision: str, variant: str) ->
 
 
 def failures_of(assignments: Iterable[Assignment], deadline: timedelta, timers: Timers) -> tuple[NodeFailure, ...]:
-    """Returns why those of ``assignments`` have failed that have, in their order."""
+    """Returns the failures among ``assignments``, in their order."""
     found = (failure(assignment, deadline, timers) for assignment in assignments)
     return tuple(item for item in found if item is not None)
 
@@ -71,7 +71,7 @@ def failures_of(assignments: Iterable[Assignment], deadline: timedelta, timers: 
 def next_failure_at(assignments: Iterable[Assignment], deadline: timedelta, timers: Timers) -> datetime | None:
     """Returns when the first of ``assignments`` will have failed unless it serves by then.
 
-    None where all serve, and while paused. The time is past where one has failed already.
+    None if all serve, and while paused. The time is past if one has failed already.
     """
     waiting = (assignment.waits_since(timers.now) for assignment in assignments)
     times = (timers.due(since, deadline) for since in waiting if since is not None)
@@ -79,7 +79,7 @@ def next_failure_at(assignments: Iterable[Assignment], deadline: timedelta, time
 
 
 def failure(assignment: Assignment, deadline: timedelta, timers: Timers) -> NodeFailure | None:
-    """Returns why the node has failed; None while it serves or still may."""
+    """Returns why the node has failed; None while it serves, or may still do so."""
     node, pod = assignment.node, assignment.newest
     since = assignment.waits_since(timers.now)
     if since is None:

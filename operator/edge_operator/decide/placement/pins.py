@@ -1,4 +1,4 @@
-"""The moves of one node, and of all, from the pins that they have to those that they should have."""
+"""The pin changes of one node, and of all, from the present pins to the wanted ones."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,11 +13,11 @@ from edge_operator.decide.timers import Timers
 
 
 def switch_cell(fleet: Fleet, cell: Cell, revision: str) -> list[SetPins]:
-    """Returns the next pin changes that bring a cell to ``revision``; none when there is nothing to do now.
+    """Returns the next pin changes that bring a cell to ``revision``; none if there is nothing to do now.
 
-    Surge: the pins are added, and the others go once all members serve the revision and surely route to it. Recreate,
-    once the image is there, and a way back from a rejected revision: the pins change places in one patch of each
-    node. A cell moves forward only while all members are seen online; what a node must not keep it loses at once.
+    Surge: the pins are added, and the others are removed once all members serve the revision and surely route to it.
+    Recreate, once the image is there, and the way back from a rejected revision: one patch per node exchanges the pins.
+    A cell moves forward only while all members are online; a pin that a node must not keep is removed at once.
     """
     changes = (_switch_node(fleet, cell, member, revision) for member in cell.members)
     return [change for change in changes if change is not None]
@@ -45,18 +45,19 @@ def _switch_node(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> Set
 
 
 def _has_no_room(fleet: Fleet, placed: Placed, revision: str) -> bool:
-    """It keeps a pod beside another, and has memory for two."""
+    """Returns whether the node still keeps two pods, until it routes to the new one, so that a third has no room."""
     others = fleet.ours(placed.node) - {fleet.pin(revision, placed)}
     return not fleet.pinned(revision, placed) and len(others) > 1 and fleet.routes_from(placed.node) is not None
 
 
 def _serves_surely(fleet: Fleet, placed: Placed, revision: str) -> bool:
-    """The node has a ready pod of ``revision``, and routes to it."""
+    """Returns whether the node has a ready pod of ``revision``, and routes to it."""
     return fleet.pod(revision, placed) is not None and fleet.routes_from(placed.node) is None
 
 
 def _must_leave(fleet: Fleet, placed: Placed, pin: str) -> bool:
-    """A rejected revision at once, an outlived one too; a superseded one before its node comes back to run it again."""
+    """Returns whether the node must lose the pin now: of a rejected or outlived revision at once, of a superseded one
+    before the node comes back to run it again."""
     revision = fleet.known_pins[pin][0]
     if revision in fleet.rejected or revision in fleet.outlived:
         return True
@@ -64,7 +65,8 @@ def _must_leave(fleet: Fleet, placed: Placed, pin: str) -> bool:
 
 
 def _recreate(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> SetPins | None:
-    """First a puller brings the image while the old pod still serves; then the pins change places in one patch."""
+    """Returns the next change of a Recreate: a puller brings the image while the old pod serves, then one patch
+    exchanges the pins."""
     node, pin, pull = placed.node, fleet.pin(revision, placed), fleet.pull_pin(revision, placed)
     if all(_may_recreate(fleet, member, revision) for member in cell.members):
         return SetPins(node.name, frozenset({pin}), (fleet.ours(node) - {pull}) | (node.pins & {pull}))
@@ -74,14 +76,15 @@ def _recreate(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> SetPin
 
 
 def _may_recreate(fleet: Fleet, placed: Placed, revision: str) -> bool:
-    """The node has switched already, has nothing to give up, or has the image."""
+    """Returns whether the node has switched already, has nothing to give up, or has the image."""
     if fleet.pinned(revision, placed) or not fleet.ours(placed.node) - {fleet.pull_pin(revision, placed)}:
         return True
     return fleet.pulling(revision, placed) and fleet.pulled(revision, placed)
 
 
 def keep_stable(fleet: Fleet, candidate: str, stable: str) -> list[SetPins]:
-    """Cells that are not on trial run stable: new ones, rejoined ones, and those that a superseded candidate had."""
+    """Returns the changes that keep cells that are not on trial on stable: new ones, rejoined ones, and those of a
+    superseded candidate."""
     rest = (cell for cell in fleet.cells if not _was_sent(fleet, cell, candidate))
     return [change for cell in rest for change in switch_cell(fleet, cell, stable)]
 
@@ -91,25 +94,27 @@ def _was_sent(fleet: Fleet, cell: Cell, candidate: str) -> bool:
 
 
 def is_on_trial(fleet: Fleet, cell: Cell, candidate: str) -> bool:
-    """Tells whether the cell has switched to ``candidate``.
+    """Returns whether the cell has switched to ``candidate``.
 
-    One of which a member went offline before the candidate served there has missed its switch.
+    If a member went offline before the candidate served there, the cell has missed its switch.
     """
     switched = any(fleet.pinned(candidate, member) for member in cell.members)
     return switched and not any(_missed(fleet, member, candidate) for member in cell.members)
 
 
 def _missed(fleet: Fleet, placed: Placed, candidate: str) -> bool:
-    """Stable's pin goes only when the candidate serves."""
+    """Returns whether the node went offline before its switch: it still has stable's pin, which it keeps until the
+    candidate serves, or lacks the candidate's."""
     if placed.node.online:
         return False
     return not fleet.pinned(candidate, placed) or (fleet.stable is not None and fleet.pinned(fleet.stable, placed))
 
 
 def defer(fleet: Fleet, candidate: str) -> list[SetPins]:
-    """Cells that are offline, or new, in the middle of a rollout are told from those whose turn is yet to come.
+    """Returns the changes that mark offline and new cells during a rollout, to distinguish them from those whose turn
+    is yet to come.
 
-    One that went offline before the candidate served there loses its pin: it comes back to stable.
+    A cell that went offline before the candidate served there loses its pin: it comes back to stable.
     """
     late = (cell for cell in fleet.cells if not is_on_trial(fleet, cell, candidate) and _is_late(fleet, cell))
     changes = (_defer(fleet, member, candidate) for cell in late for member in cell.members)
@@ -130,13 +135,13 @@ def _defer(fleet: Fleet, placed: Placed, candidate: str) -> SetPins:
 
 
 def end_deferrals(fleet: Fleet) -> list[SetPins]:
-    """Returns the changes that end the deferrals of candidates that are no longer on trial."""
+    """Returns the changes that remove the deferrals of candidates that are no longer on trial."""
     ended = [(node.name, node.deferrals & fleet.ended_deferrals) for node in fleet.observation.nodes]
     return [SetPins(name, remove=keys) for name, keys in ended if keys]
 
 
 def one_for_each_node(changes: Iterable[SetPins]) -> tuple[SetPins, ...]:
-    """``changes``, those of one node in one patch."""
+    """Returns ``changes`` with one patch per node."""
     merged: dict[str, SetPins] = {}
     for change in changes:
         first = merged.get(change.node, SetPins(change.node))
@@ -147,8 +152,8 @@ def one_for_each_node(changes: Iterable[SetPins]) -> tuple[SetPins, ...]:
 def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
     """Returns the pins that bring every cell to ``stable`` when no candidate is on trial.
 
-    Cells that serve something else catch up under the limits of a rollout: no more of them at a time than the wave
-    before the last holds, and none any more while more than ``maxFailedNodes`` have failed.
+    Cells that serve something else catch up within the limits of a rollout: at most as many at a time as the wave
+    before the last has, and none while more than ``maxFailedNodes`` have failed.
     """
     changes: list[SetPins] = []
     room = _room_to_catch_up(fleet, stable, timers)
@@ -170,7 +175,7 @@ def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFai
 
 
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
-    """When the next of the nodes that are on their way to ``stable`` will have failed."""
+    """Returns the time at which the next node on its way to ``stable`` will have failed."""
     deadline = fleet.observation.spec.rollout.node_ready_timeout
     times = (next_failure_at([item], deadline, timers) for item in _on_their_way(fleet, stable, timers))
     return min((time for time in times if time is not None and time > timers.now), default=None)
@@ -189,7 +194,7 @@ def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
 
 
 def _catches_up(fleet: Fleet, cell: Cell, stable: str) -> bool:
-    """A member serves a former stable revision, which it would give up for this one."""
+    """Returns whether a member serves a former stable revision, which it would give up for ``stable``."""
     return any(_gives_up(fleet, member, stable) for member in cell.members)
 
 
@@ -216,7 +221,8 @@ def _on_its_way(fleet: Fleet, placed: Placed, stable: str) -> bool:
 
 
 def roll_back(fleet: Fleet) -> tuple[SetPins, ...]:
-    """Takes rejected revisions off every node, offline ones included, and gives them stable, if there is one."""
+    """Returns the changes that take rejected revisions off every node, including offline ones, and give them stable, if
+    there is one."""
     changes = []
     for placed in fleet.placement.placed:
         bad = frozenset(pin for pin in fleet.ours(placed.node) if fleet.known_pins[pin][0] in fleet.rejected)
@@ -227,7 +233,7 @@ def roll_back(fleet: Fleet) -> tuple[SetPins, ...]:
 
 
 def unplace(fleet: Fleet) -> tuple[SetPins, ...]:
-    """Takes this EdgeModel's pins off nodes that it no longer selects."""
+    """Returns the changes that take this EdgeModel's pins off nodes that it no longer selects."""
     placed = {item.node.name for item in fleet.placement.placed}
     strays = [node for node in fleet.observation.nodes if node.name not in placed and fleet.ours(node)]
     return tuple(SetPins(node.name, remove=fleet.ours(node)) for node in strays)

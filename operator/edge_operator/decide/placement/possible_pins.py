@@ -1,6 +1,6 @@
 """The pins and deferrals that can exist: every node label that an EdgeModel may have set.
 
-A pin is a hash, which tells nothing of what it was made of, so that it is found by making all that there can be.
+A pin is a hash that cannot be reversed, so all possible ones are computed.
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from edgemodel.names import deferral_key, pin_key, puller_of
 
 @dataclass(frozen=True)
 class PinNames:
-    """The names that the pins of one EdgeModel are made of."""
+    """The names from which the pins of one EdgeModel are computed."""
 
     namespace: str
     model: str
     revisions: frozenset[str]
     variants: frozenset[str]
-    """Without pullers."""
+    """The names of variants, without pullers."""
 
     @property
     def pins(self) -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The nodes that an EdgeModel is for, the variant that each gets, and the order in which they switch."""
+"""The nodes that an EdgeModel selects, the variant that each gets, and the order in which they switch."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Placed:
 @dataclass(frozen=True)
 class Placement:
     placed: tuple[Placed, ...]
-    """In the order of ``switch_order`` for the target revision."""
+    """The placed nodes, in the order of ``switch_order`` for the target revision."""
     unsupported: tuple[Node, ...]
-    """Selected, but there is no image for their architecture."""
+    """The selected nodes for whose architecture there is no image."""
 
 
 def place(observation: Observation, target: str) -> Placement:
-    """The nodes that ``spec.placement`` selects, those without an image for them set aside."""
+    """Returns the nodes that ``spec.placement`` selects, with those without an image set aside."""
     spec = observation.spec
     selected = [node for node in observation.nodes if matches(spec.node_selector, node.labels)]
     architectures = observation.settings.supported_architectures
@@ -41,10 +41,11 @@ def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
 
 
 def variant_of(node: Node, variants: tuple[Variant, ...]) -> str:
-    """The name of the first variant that matches; the last one, the default, matches every node."""
+    """Returns the name of the first variant that matches; the last one, the default, matches every node."""
     return next(variant.name for variant in variants if matches(variant.node_selector, node.labels))
 
 
 def switch_order(node_uid: str, model_uid: str, revision: str) -> str:
-    """Repeatable within one revision, and another order in the next: not the same victim every time."""
+    """Returns a sort key that is repeatable within one revision and different for the next, so that the first node
+    varies."""
     return hashlib.sha256(f"{node_uid}/{model_uid}/{revision}".encode()).hexdigest()

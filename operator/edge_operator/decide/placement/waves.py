@@ -4,9 +4,9 @@ from edgemodel.spec import Wave
 
 
 def plan_waves(waves: tuple[Wave, ...], node_count: int) -> tuple[int, ...]:
-    """For each wave, how many of ``node_count`` nodes run the candidate when it is complete.
+    """Returns for each wave how many of ``node_count`` nodes run the candidate when it is complete.
 
-    Never falling, never above ``node_count``; a wave of at least one node where there is one; percentages
+    The numbers never fall and never exceed ``node_count``; a wave has at least one node if there is one; percentages
     are rounded up.
 
     >>> plan_waves((Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all", percent=100)), 30)

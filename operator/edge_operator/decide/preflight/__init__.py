@@ -1,1 +1,1 @@
-"""Before the first wave: what the candidate does on one node of each hardware class. Pure."""
+"""The preflight: measurements of the candidate on one node of each hardware class, before the first wave. Pure."""

@@ -1,10 +1,10 @@
-"""Before the first wave: what the candidate does on one node of each hardware class, asked by a Job there.
+"""The preflight: before the first wave, a Job measures the candidate on one node of each hardware class.
 
-The Job measures, and is judged here. What tells something of the artifact rejects it: too few golden items agree, it is
-too slow, killed for memory, past its deadline, it crashes or cannot be pulled. What tells nothing leaves the class
-unverified, which is said and holds nothing up: no such node is online, none has room, the node went away.
+The Job measures, and this module judges. A result that concerns the artifact rejects it: too few golden items agree, or
+it is too slow, killed for memory, past its deadline, crashes or cannot be pulled. Anything else leaves the class
+unverified, which is reported and holds nothing up: no such node is online, none has room, or the node went away.
 
-Which classes there are, and which node stands for each, is written down before the first Job starts, and then stays.
+The classes, and the node of each, are recorded before the first Job starts, and then stay.
 """
 
 from collections import Counter
@@ -27,37 +27,38 @@ from edgemodel.verdict import Verdict
 
 MAX_CLASSES = 20
 MAX_ATTEMPTS = 3
-"""A Job that ends without a report (a node that restarts, a crash) is tried this often."""
+"""The number of attempts of a Job that ends without a report (a node that restarts, a crash)."""
 RETRY_FIRST = timedelta(seconds=10)
 TO_BEGIN = timedelta(seconds=60)
-"""What a Job may take beyond its deadline, which the kubelet counts from when it has taken the pod."""
+"""The time that a Job may take beyond its deadline, which the kubelet counts from the pod's start on the node."""
 MAX_NAMED = 5
 
 Entry = dict[str, Any]
-"""One of ``status.preflight.classes``; without a verdict while its Job runs."""
+"""An entry of ``status.preflight.classes``; it has no verdict while its Job runs."""
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """``done``: nothing here keeps the first wave from beginning; else ``reason`` and ``message`` say what does."""
+    """The result of a pass. If ``done``, the first wave may begin; otherwise ``reason`` and ``message`` say what it
+    waits for."""
 
     status: dict[str, Any] | None = None
-    """``status.preflight``."""
+    """The contents of ``status.preflight``."""
     done: bool = True
     reason: str = ""
     message: str = ""
     rejection: tuple[str, str] | None = None
-    """(reason, message): the candidate must not go to any node."""
+    """The (reason, message) of a rejection: the candidate must not run on any node."""
     actions: tuple[Action, ...] = ()
     wake_at: datetime | None = None
 
     def rejected(self, revision: str) -> bool:
-        """Tells whether the preflight kept ``revision`` from every node."""
+        """Returns whether the preflight kept ``revision`` from every node."""
         return _failed(self.status) is not None and self.status is not None and self.status["revision"] == revision
 
     @property
     def unverified(self) -> str:
-        """The classes that have no measurement, and why; empty where there is none."""
+        """Returns the classes without a measurement, with the reasons; empty if there are none."""
         status = self.status or {"classes": []}
         missing = [item for item in status["classes"] if item.get("verdict") == Verdict.INCONCLUSIVE]
         texts = [f"{item['name']}: {item['message']}" for item in missing[:MAX_NAMED]]
@@ -67,12 +68,12 @@ class Preflight:
 
 @dataclass(frozen=True)
 class _Class:
-    """An entry after this pass."""
+    """The state of one class after this pass."""
 
     entry: Entry
     actions: tuple[Action, ...] = ()
     job: str = ""
-    """That goes on."""
+    """The name of the Job that runs."""
     wake_at: datetime | None = None
     waits_for: str = ""
 
@@ -80,7 +81,8 @@ class _Class:
 def decide_preflight(
     observation: Observation, target: str, placement: Placement, settled: Collection[str | None], now: datetime
 ) -> Preflight:
-    """``settled``: revisions whose rollout has come to an end, stable or rejected."""
+    """Returns the decision about the preflight. ``settled`` are revisions whose rollout has ended, stable or
+    rejected."""
     revision = observation.revision(target)
     if revision is None:
         before = observation.remembered.preflight
@@ -106,7 +108,7 @@ def decide_preflight(
 
 
 def _plan(spec: words.PreflightSpec, placement: Placement, revision: Revision) -> dict[str, Any]:
-    """The classes with most nodes, where there are more than MAX_CLASSES."""
+    """Returns the classes to measure; if there are more than MAX_CLASSES, those with the most nodes."""
     classes: dict[str, list[Placed]] = {}
     for placed in placement.placed:
         classes.setdefault(class_name(placed, spec.hardware_class_labels), []).append(placed)
@@ -118,13 +120,13 @@ def _plan(spec: words.PreflightSpec, placement: Placement, revision: Revision) -
 
 
 def class_name(placed: Placed, labels: tuple[str, ...]) -> str:
-    """``<variant>/<architecture>`` and the values of ``labels``, ``-`` for a node without one."""
+    """Returns ``<variant>/<architecture>`` and the values of ``labels``; ``-`` for a label that the node lacks."""
     values = (placed.node.labels.get(label) or "-" for label in labels)
     return "/".join((placed.variant, placed.node.architecture, *values))
 
 
 def _entry(name: str, members: list[Placed], spec: words.PreflightSpec) -> Entry:
-    """The first node, in the order in which they would switch, that is online and may be asked."""
+    """Returns the entry for the first eligible node that is online, in the order in which nodes would switch."""
     entry = {"name": name, "variant": members[0].variant, "architecture": members[0].node.architecture}
     asked = [placed.node for placed in members if matches(spec.node_selector, placed.node.labels)]
     online = [node for node in asked if node.online]
@@ -173,7 +175,7 @@ def _waits(observation: Observation, revision: Revision, pending: list[_Class]) 
 def _look(
     observation: Observation, spec: words.PreflightSpec, revision: Revision, entry: Entry, now: datetime
 ) -> _Class:
-    """Returns what has become of one class since the pass before."""
+    """Returns the state of one class, from its Job."""
     if "goldenItems" in entry:
         return _Class(_judged(entry, spec))
     if "verdict" in entry:
@@ -234,7 +236,7 @@ def _given_up(entry: Entry, job: PreflightJob) -> Entry:
 
 
 def _stop(observation: Observation, but: Collection[str] = ()) -> tuple[Action, ...]:
-    """Returns the deletions of Jobs that still run; the others stay for their logs."""
+    """Returns the deletions of running Jobs; finished ones stay for their logs."""
     running = [job for job in observation.preflights if job.ended is None and not job.deleting]
     return tuple(DeleteJob(job.name) for job in running if job.name not in but)
 
@@ -265,7 +267,8 @@ def _measured(entry: Entry, report: Measurement, ended: datetime) -> Entry:
 
 
 def _judged(entry: Entry, spec: words.PreflightSpec) -> Entry:
-    """By the limits as they are now: they may be tuned while other classes are still asked."""
+    """Returns the entry with its verdict by the present limits, which may change while other classes are still
+    measured."""
     if "goldenItems" not in entry:
         return entry
     agree, items, least = entry["goldenAgree"], entry["goldenItems"], entry["minPercent"]
@@ -306,7 +309,7 @@ def _is_over(status: dict[str, Any] | None) -> bool:
 
 
 def _known(observation: Observation, revision: Revision) -> dict[str, Any] | None:
-    """Returns what was planned or found before; a candidate that comes back is not asked anew."""
+    """Returns the plan or result of an earlier pass; a candidate that comes back is not measured again."""
     before = observation.remembered.preflight
     if before is not None and before["revision"] == revision.name:
         return before
@@ -314,7 +317,7 @@ def _known(observation: Observation, revision: Revision) -> dict[str, Any] | Non
 
 
 def _record(revision: Revision, status: dict[str, Any] | None) -> tuple[Action, ...]:
-    """Once."""
+    """Returns the action that records the result, unless it is recorded."""
     if status is None or revision.preflight is not None or not _is_over(status):
         return ()
     return (RecordPreflight(revision.name, {key: value for key, value in status.items() if key != "revision"}),)

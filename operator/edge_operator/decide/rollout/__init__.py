@@ -1,1 +1,1 @@
-"""The candidate on trial: wave after wave until it is promoted or rolled back. Pure."""
+"""The trial of a candidate: wave after wave until it is promoted or rolled back. Pure."""

@@ -1,4 +1,4 @@
-"""A wave that has served its time while its checks do not decide: it holds, and what comes after that."""
+"""The rule for a wave that has soaked while its checks do not decide: it holds, and later takes the spec's action."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from edge_operator.decide.rollout.trial import Trial
 from edgemodel import reasons
 
 SCRAPED_WITHIN = timedelta(seconds=60)
-"""The last answers of a wave need not have been scraped before it goes on."""
+"""The largest age of the last answers of a wave that may go on."""
 
 
 def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | None:
@@ -45,9 +45,10 @@ def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | Non
 
 
 def _waits_for(judgement: Judgement, due: datetime) -> tuple[str, str] | None:
-    """Returns (reason, what for): checks that do not decide, or metrics of the whole soak.
+    """Returns the (reason, message) of what the wave waits for: checks that do not decide, or metrics of the whole
+    soak.
 
-    A remote write may delay those.
+    A remote write may delay metrics.
     """
     waiting = judgement.waiting
     if waiting:

@@ -1,4 +1,4 @@
-"""The moves of a rollout, of which each pass makes one."""
+"""The moves of a rollout; each pass makes one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,19 +9,19 @@ from edge_operator.decide.placement.node_health import NodeFailure
 
 @dataclass(frozen=True)
 class WaveState:
-    """The state of the trial after the pass; status remembers it."""
+    """The state of the trial after the pass, which status remembers."""
 
     wave: int
-    """From 0."""
+    """The number of the wave, from 0."""
     started: datetime
-    """When the last nodes entered the wave."""
+    """The time at which the last nodes entered the wave."""
     held_since: datetime | None = None
-    """Since when the wave has served its time and the data do not decide; None while that is not so."""
+    """The time since which the wave has soaked and the data do not decide; None otherwise."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """The candidate stays where it is."""
+    """The move that leaves the candidate where it is."""
 
     reason: str
     message: str
@@ -30,12 +30,12 @@ class Hold:
     failures: tuple[NodeFailure, ...]
     wake_at: datetime | None = None
     stalled: bool = False
-    """A person must act, though it goes on by itself when it can."""
+    """True if a person must act; the rollout still goes on by itself when it can."""
 
 
 @dataclass(frozen=True)
 class Advance:
-    """Nodes enter the wave."""
+    """The move by which nodes enter the wave."""
 
     reason: str
     message: str
@@ -44,19 +44,19 @@ class Advance:
     failures: tuple[NodeFailure, ...]
     wake_at: datetime | None = None
     measuring_begins: bool = False
-    """They are the first of their wave: what stable has done up to now is its baseline."""
+    """True if they are the first of their wave: what stable has done up to now is its baseline."""
 
 
 @dataclass(frozen=True)
 class Promote:
-    """The candidate becomes stable."""
+    """The move by which the candidate becomes stable."""
 
     failures: tuple[NodeFailure, ...]
 
 
 @dataclass(frozen=True)
 class RollBack:
-    """The candidate is rejected, and leaves every node."""
+    """The move that rejects the candidate and takes it off every node."""
 
     reason: str
     message: str

@@ -1,4 +1,4 @@
-"""A wave whose nodes do not serve: how long that may last before a person is asked."""
+"""The limit for a wave whose nodes do not serve: how long it may last before a person must act."""
 
 from datetime import datetime
 
@@ -22,7 +22,7 @@ def hold_without_progress(trial: Trial, reason: str, text: str) -> Hold:
 
 
 def _stopped(trial: Trial) -> list[datetime]:
-    """Returns when nodes that served the candidate stopped: until then it was the soak that lasted."""
+    """Returns when nodes that served the candidate stopped; until then they were soaking."""
     fleet, now = trial.fleet, trial.timers.now
     found = []
     for placed in (member for cell in trial.switched for member in cell.members):

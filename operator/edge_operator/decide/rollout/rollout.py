@@ -1,8 +1,8 @@
 """The move: Hold, Advance, Promote or RollBack. Promotion and rollback are decided here and nowhere else.
 
-The pin is the only truth of what a node should run, so where a rollout stands is read off the pins and the pods
-(``trial.py``); status remembers only which revisions are stable and rejected, when the wave started, and by what it is
-judged.
+The pin alone says what a node should run, so the position of a rollout is read from the pins and the pods
+(``trial.py``); status remembers only which revisions are stable and rejected, when the wave started, and what it is
+judged by.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ def decide_rollout(trial: Trial) -> Move:
 
 
 def _reason_to_roll_back(trial: Trial) -> tuple[str, str] | None:
-    """Returns (reason, message) where more nodes failed than may, none is left, or a check failed."""
+    """Returns the (reason, message) of a rollback: more nodes failed than may, none is left, or a check failed."""
     failures, limit = trial.failures, trial.rollout.max_failed_nodes
     if len(failures) > limit:
         message = f"{failures[0].message}; {len(failures)} of {trial.tried} nodes failed, limit {limit}"

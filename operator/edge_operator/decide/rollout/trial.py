@@ -1,4 +1,4 @@
-"""The position of the candidate as a pass begins: read off the pins and the pods, with what status remembers."""
+"""The position of the candidate at the beginning of a pass, from the pins, the pods and the remembered status."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,20 +28,20 @@ class Trial:
     judgement: Judgement
     wave: int
     wave_before: int
-    """The wave of the pass before."""
+    """The wave of the previous pass."""
     started: datetime
-    """When the last cells entered the wave."""
+    """The time at which the last cells entered the wave."""
     held_since: datetime | None
     switched: tuple[Cell, ...]
-    """Cells that should run the candidate, without failed ones."""
+    """The cells that should run the candidate, without failed ones."""
     next_cells: tuple[Cell, ...]
-    """In the order in which they enter: those that pull the image already come first."""
+    """The cells that enter next, in order: those that already pull the image come first."""
     failures: tuple[NodeFailure, ...]
-    """One for each cell that has failed."""
+    """The failures, one per failed cell."""
     tried: int
-    """Number of cells that the candidate was sent to, failed ones included."""
+    """The number of cells that the candidate was sent to, including failed ones."""
     size: int
-    """Number of cells that it can go to or has gone to."""
+    """The number of cells that it can go to or has gone to."""
 
     @property
     def rollout(self) -> Rollout:
@@ -62,23 +62,23 @@ class Trial:
 
     @property
     def duration(self) -> timedelta:
-        """The time that the wave serves: the soak, or after the last one the bake."""
+        """Returns how long the wave serves: the soak, or after the last one the bake."""
         return self.rollout.bake if self.is_last else self.rollout.soak
 
     @property
     def goal(self) -> int:
-        """The number of cells that run the candidate after this wave."""
+        """Returns the number of cells that run the candidate after this wave."""
         return plan_waves(self.rollout.waves, self.size)[self.wave]
 
     @property
     def entering(self) -> tuple[Cell, ...]:
-        """Another cell takes the place of one that failed."""
+        """Returns the cells that enter now; another cell takes the place of a failed one."""
         return self.next_cells[: max(self.goal - len(self.switched), 0)]
 
     @property
     def is_fresh(self) -> bool:
-        """The wave started so short ago that its time need not be set anew: an operator that ends between status and
-        pins again and again would otherwise write nothing but status."""
+        """Returns whether the wave started so recently that its start need not be reset. An operator that is killed
+        between status and pins again and again would otherwise write nothing but status."""
         return self.timers.now - self.started < min(self.rollout.node_ready_timeout / 2, FRESH)
 
     @property
@@ -91,7 +91,7 @@ class Trial:
         return [pod for pod in found if pod is not None]
 
     def pods(self) -> list[Pod]:
-        """Returns the ready pods of the candidate on all that switched."""
+        """Returns the ready pods of the candidate on all switched cells."""
         return [pod for cell in self.switched for pod in self.pods_of(cell)]
 
     def serving(self) -> int:
@@ -103,20 +103,21 @@ class Trial:
         return replace(following, started=self.timers.now) if following.entering else following
 
     def finishing(self) -> list[SetPins]:
-        """Returns the changes by which cells that serve both revisions lose stable's pin, and others follow theirs."""
+        """Returns the changes by which cells that serve both revisions lose stable's pin, and others complete their
+        switch."""
         return [change for cell in self.switched for change in switch_cell(self.fleet, cell, self.candidate)]
 
     def keeping(self) -> list[SetPins]:
         """Returns the changes by which the other cells stay on stable.
 
-        Once a cell was sent the candidate, those that come late are out of it.
+        Cells that join after a cell was sent the candidate are excluded from the trial.
         """
         fleet, stable = self.fleet, self.fleet.stable
         kept = [] if stable is None else keep_stable(fleet, self.candidate, stable)
         return [*kept, *(defer(fleet, self.candidate) if self.tried else ())]
 
     def next_failure_at(self) -> datetime | None:
-        """Returns when the first node that was sent the candidate will have failed; None where all serve."""
+        """Returns when the first node that was sent the candidate will have failed; None if all serve."""
         pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
         members = (*(member for cell in self.switched for member in cell.members), *pulling)
         sent = [self.fleet.assignment(self.candidate, member, self.started) for member in members]
@@ -132,14 +133,14 @@ class Trial:
         stalled: bool = False,
         finish: bool = True,
     ) -> Hold:
-        """``finish``: cells that serve both revisions lose stable's pin."""
+        """Returns a Hold. With ``finish``, cells that serve both revisions lose stable's pin."""
         pins = (*(self.finishing() if finish else ()), *self.keeping())
         state = WaveState(self.wave, self.started, held_since)
         return Hold(reason, text, state, pins, self.failures, until, stalled)
 
 
 def find_trial(fleet: Fleet, candidate: str, memory: TrialMemory, judgement: Judgement, timers: Timers) -> Trial:
-    """Returns the trial of ``candidate``, which is recorded, not stable and not rejected."""
+    """Returns the trial of ``candidate``, which is recorded, neither stable nor rejected."""
     rollout = fleet.observation.spec.rollout
     started = memory.wave_started or timers.now
     wave = min(memory.wave, len(rollout.waves) - 1)
@@ -173,17 +174,18 @@ def find_trial(fleet: Fleet, candidate: str, memory: TrialMemory, judgement: Jud
 
 
 def pulling_members(fleet: Fleet, candidate: str, cells: tuple[Cell, ...] | list[Cell]) -> list[Placed]:
-    """Returns the nodes of ``cells`` that get the candidate's image before they switch."""
+    """Returns the nodes of ``cells`` that pull the candidate's image before they switch."""
     return [member for cell in cells for member in cell.members if fleet.pulling(candidate, member)]
 
 
 def may_switch(fleet: Fleet, cell: Cell) -> bool:
-    """Tells whether all members can enter a wave."""
+    """Returns whether all members can enter a wave."""
     return all(_may_switch(fleet, member) for member in cell.members)
 
 
 def _may_switch(fleet: Fleet, placed: Placed) -> bool:
-    """Online, not deferred, and, where there is a stable revision, on it: serving, or in trouble that it may cure."""
+    """Returns whether the node is online, not deferred and, if there is a stable revision, on it: serving, or with a
+    failure that the candidate may cure."""
     if not placed.node.online or fleet.deferred(placed) or fleet.pinned_to_rejected(placed):
         return False
     if fleet.stable is None:

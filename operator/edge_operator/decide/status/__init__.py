@@ -1,1 +1,1 @@
-"""The status of a pass: conditions, and why nothing moves. Pure."""
+"""The status of a pass: conditions, and the reasons why nothing moves. Pure."""

@@ -1,7 +1,8 @@
-"""The whole status of an EdgeModel from one pass. Conditions follow kstatus.
+"""The complete status of an EdgeModel after one pass. Conditions follow kstatus.
 
-``Ready`` is always there; ``Reconciling`` and ``Stalled`` only while True and never together. Nothing that
-changes by itself (elapsed time) is in it: it is written when its meaning changes, for SD cards wear out.
+``Ready`` is always present; ``Reconciling`` and ``Stalled`` only while True and never together. The status holds
+nothing that changes by itself, such as elapsed time: it is written only when its meaning changes, because SD cards wear
+out.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
 
 MAX_REJECTED = 100
 MAX_EXPLAINED = 10
-"""Of the rejected revisions, the newest keep their message."""
+"""The number of rejected revisions, the newest, that keep their message."""
 MAX_NAMES = 20
 MAX_CHECKS = 20
 
@@ -27,7 +28,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class NodeCounts:
-    """Counts of the selected nodes; ``not_ready`` names at most MAX_NAMES that are offline, failed or unsupported."""
+    """The numbers of selected nodes; ``not_ready`` names at most MAX_NAMES that are offline, failed or unsupported."""
 
     selected: int
     stable: int
@@ -66,7 +67,7 @@ def stalled(reason: str, message: str) -> list[Condition]:
 def merge_conditions(
     previous: list[dict[str, Any]], conditions: list[Condition], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """``conditions`` as Kubernetes has them; the transition time is kept while ``status`` stays what it was."""
+    """Returns ``conditions`` in Kubernetes' form; the transition time is kept while ``status`` stays the same."""
     before = {item["type"]: item for item in previous}
     merged = []
     for condition in conditions:

@@ -10,7 +10,7 @@ from edgemodel import reasons
 
 
 def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
-    """Returns Ready, and Reconciling or Stalled where one of them is true."""
+    """Returns Ready, and Reconciling or Stalled if one of them is true."""
     obstacle = first_obstacle(context)
     if obstacle is None:
         return _serving(context, failures)
@@ -19,7 +19,7 @@ def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, .
 
 
 def _serving(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
-    """Nodes that failed do not keep it from being Ready unless they are more than ``maxFailedNodes``."""
+    """Returns the conditions of a served EdgeModel, which is Ready unless more than ``maxFailedNodes`` nodes failed."""
     fleet, target, limit = context.fleet, context.target, context.observation.spec.rollout.max_failed_nodes
     online = [cell for cell in fleet.cells if cell.is_online]
     if len(failures) > limit:
@@ -44,7 +44,7 @@ def _serving(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Co
 
 
 def _trouble(context: PassContext) -> str:
-    """Returns what keeps one of the target's pods from being ready, if that is known."""
+    """Returns what keeps a pod of the target from being ready, if that is known."""
     pods = context.observation.pods
     troubled = [pod for pod in pods if pod.revision == context.target and pod.trouble is not None]
     first = min(troubled, key=lambda pod: pod.node, default=None)

@@ -1,7 +1,7 @@
-"""EdgeModels that the operator must not touch, because an object of theirs cannot be read.
+"""The EdgeModels that the operator must not change, because one of their objects cannot be read.
 
-Nothing of such an EdgeModel is created, changed or deleted: a decision from half of the facts could take the revision
-that serves for gone. Its conditions say which object it is, and what a person can do.
+Nothing of such an EdgeModel is created, changed or deleted: from incomplete facts a pass could decide that a serving
+revision is gone. The conditions name the object, and what a person can do.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from edge_operator.decide.status import conditions as words
 from edge_operator.decide.status.conditions import Condition
 
 MAX_NAMED = 5
-"""Objects that the condition names; the log names all."""
+"""The number of objects that the condition names; the log names all."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class UnreadableObject:
     namespace: str
     name: str
     reason: str
-    """A reason of ``edgemodel.reasons``."""
+    """The reason, one of ``edgemodel.reasons``."""
     message: str
-    """What is wrong with it."""
+    """The description of the problem."""
     cure: str
-    """What a person can do."""
+    """The advice to a person."""
 
     def __str__(self) -> str:
         place = f"{self.namespace}/{self.name}" if self.namespace else self.name
@@ -34,20 +34,20 @@ class UnreadableObject:
 
 @dataclass(frozen=True)
 class SuspendedModel:
-    """An EdgeModel some of whose objects cannot be read, perhaps itself."""
+    """An EdgeModel with unreadable objects, possibly itself."""
 
     namespace: str
     name: str
     uid: str
     generation: int
     status: dict[str, Any]
-    """As it is stored."""
+    """The status as it is stored."""
     unreadable: tuple[UnreadableObject, ...]
-    """At least one."""
+    """The unreadable objects, at least one."""
 
 
 def suspended_status(model: SuspendedModel, now: datetime) -> dict[str, Any]:
-    """Returns the status to write: conditions alone, the rest stays as it is."""
+    """Returns the status to write: new conditions, with everything else unchanged."""
     first = min(model.unreadable, key=lambda item: (item.kind != "EdgeModel", item.kind, item.name))
     alike = [item for item in model.unreadable if item.reason == first.reason]
     others = [f"{item.kind} {item.name}" for item in alike if item is not first][:MAX_NAMED]
@@ -61,7 +61,7 @@ def suspended_status(model: SuspendedModel, now: datetime) -> dict[str, Any]:
 
 
 def _conditions(status: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns what can be read of the conditions there are."""
+    """Returns the readable conditions of ``status``."""
     found = status.get("conditions")
     items = found if isinstance(found, list) else []
     return [
