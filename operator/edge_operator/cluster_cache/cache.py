@@ -181,6 +181,10 @@ class ClusterCache:
     def pods(self, key: Key) -> Collection[Pod]:
         return self._store.owned(key, Pod)
 
+    def all_pods(self) -> Iterable[tuple[Key, Pod]]:
+        """Yields every server pod and puller with its EdgeModel, which may be gone or unreadable."""
+        return ((owner, pod) for owner in self._store.owners() for pod in self._store.owned(owner, Pod))
+
     def all_revisions(self) -> Iterable[tuple[Key, Revision]]:
         """Yields every readable revision with its EdgeModel, which may be gone."""
         return ((owner, revision) for owner in self._store.owners() for revision in self._store.owned(owner, Revision))
