@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
+from edgemodel.error_words import in_words
 from inference_server import logs, settings
 from inference_server.listeners import LISTENERS
 from inference_server.listeners.listener import MissingExtra
@@ -30,7 +31,7 @@ def main() -> int:
     try:
         ending = ServerProcess(options, models, _announce, LISTENERS).run()
     except OSError as error:
-        logs.failure("cannot listen", port=options.port, error=str(error))
+        logs.failure("cannot listen", port=options.port, error=in_words(error))
         return 1
     except MissingExtra as error:
         logs.failure("cannot start", error=str(error))
@@ -60,7 +61,7 @@ def _end_for(ending: LoadFailure, termination_log: Path) -> int:
         try:
             termination_log.write_bytes(serving.ending(ending.reason, ending.message))
         except OSError as error:
-            logs.failure("cannot write the termination log", path=termination_log, error=str(error))
+            logs.failure("cannot write the termination log", path=termination_log, error=in_words(error))
     return serving.EXIT_MODEL
 
 

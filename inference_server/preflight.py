@@ -15,6 +15,7 @@ from edge_runtime.backend import LoadedModel, LoadFailure
 from edge_runtime.datatypes import Array
 from edge_runtime.processor import read_processor
 from edgemodel import names, preflight_report, reasons, serving
+from edgemodel.error_words import in_words
 from inference_server import logs, settings
 from inference_server.models.loading import answer_golden, load, read_manifest
 from inference_server.models.selftest import golden_feeds
@@ -69,7 +70,7 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
         latency = time_runs(model, feeds)
     except Exception as error:
         return preflight_report.Incompatible(
-            reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {error}"
+            reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {in_words(error)}"
         )
     return replace(machine, agreement=agreement, latency=latency)
 

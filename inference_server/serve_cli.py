@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from edgemodel.artifact import Tensor
+from edgemodel.error_words import in_words
 from inference_server import settings
 from inference_server.listeners import LISTENERS
 from inference_server.listeners.listener import MissingExtra
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
             options, models, lambda entry, ready: _announce(entry, ready, options.host, process), LISTENERS
         )
     except OSError as error:
-        print(f"edgemodel: port {options.port} cannot be taken: {error}: name another, --port", file=sys.stderr)
+        print(
+            f"edgemodel: port {options.port} cannot be taken: {in_words(error)}: name another, --port", file=sys.stderr
+        )
         return 1
     except MissingExtra as error:
         print(f"edgemodel: {error}", file=sys.stderr)

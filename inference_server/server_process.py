@@ -15,6 +15,7 @@ import uvloop
 from edge_runtime.backend import LoadFailure
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.error_words import in_words
 from inference_server import logs
 from inference_server.identity import Identity
 from inference_server.listeners.listener import Listener, ListenerType
@@ -124,7 +125,7 @@ class ServerProcess:
             try:
                 outcome = self._repository.load(name)
             except Exception as error:  # without it the server would be loading for ever
-                outcome = LoadFailure(reasons.MODEL_LOAD_FAILED, f"{type(error).__name__}: {error}")
+                outcome = LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error))
             if isinstance(outcome, LoadFailure):
                 self._failure = outcome
                 self._stop()

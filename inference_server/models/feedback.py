@@ -11,6 +11,7 @@ import msgspec
 
 from edge_runtime.classes import classes_of
 from edge_runtime.datatypes import Array
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest, PredictionNotFound
 from inference_server.protocol.tensors import Buffer
 
@@ -43,9 +44,11 @@ def decode(body: Buffer) -> Feedback:
     try:
         return _decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f'feedback is {{"id": "…", "labels": [3]}}, an id and a class an item: {error}') from error
+        raise InvalidRequest(
+            f'feedback is {{"id": "…", "labels": [3]}}, an id and a class an item: {in_words(error)}'
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the feedback is not JSON: {error}") from error
+        raise InvalidRequest(f"the feedback is not JSON: {in_words(error)}") from error
 
 
 class Predictions:

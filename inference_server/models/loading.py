@@ -10,6 +10,7 @@ from edge_runtime.tuning import Tuning
 from edgemodel import names, reasons
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of_file
+from edgemodel.error_words import in_words
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
 
 REVISION_LENGTH = 10
@@ -38,7 +39,7 @@ def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
         path /= names.MANIFEST_FILE
         return ArtifactManifest.decode(path.read_bytes())
     except (OSError, ValueError, AttributeError) as error:
-        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
 
 def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel | LoadFailure:
@@ -52,7 +53,7 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
     except LoadFailure as failure:
         return LoadFailure(failure.reason, f"{path}: {failure.message}")
     except Exception as error:
-        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {error}")
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
 
 def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedModel | LoadFailure:
@@ -78,4 +79,4 @@ def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> Golden
     except GoldenInvalid as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
     except Exception as error:
-        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {error}")
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {in_words(error)}")

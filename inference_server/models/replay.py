@@ -22,6 +22,7 @@ from edge_runtime.classes import has_classes, same_class, same_largest
 from edge_runtime.datatypes import DATATYPES, Array, as_numbers
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest
 from inference_server.models.selftest import Run
 from inference_server.protocol.infer import Inference
@@ -188,7 +189,7 @@ def decode(data: bytes) -> list[Record]:
         blobs = io.BytesIO(data[edge:])
         return [Record(*({one.name: _array(one, blobs) for one in side} for side in sides)) for sides in head]
     except (msgspec.DecodeError, InvalidRequest, KeyError, TypeError) as error:
-        raise ValueError(f"what the other server remembers cannot be read: {error}") from error
+        raise ValueError(f"what the other server remembers cannot be read: {in_words(error)}") from error
 
 
 def fetch(url: str, token: str) -> list[Record]:

@@ -10,6 +10,7 @@ from edge_runtime.backend import LoadedModel, LoadFailure
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.error_words import in_words
 from inference_server import logs, memory
 from inference_server.errors import ModelNotFound, ModelNotReady
 from inference_server.identity import Identity
@@ -159,7 +160,7 @@ class ModelRepository:
                 return
             result = replay.replay(candidate.run, candidate.signature, records, entry.manifest.golden)
         except Exception as error:  # whatever goes wrong here decides nothing
-            logs.event("nothing was replayed", model=entry.identity.model, error=f"{type(error).__name__}: {error}")
+            logs.event("nothing was replayed", model=entry.identity.model, error=in_words(error))
             return
         entry.metrics.replayed = (result.agree, result.disagree)
         logs.event("replayed", model=entry.identity.model, result=str(result))

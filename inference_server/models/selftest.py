@@ -18,6 +18,7 @@ from edge_runtime.classes import same_class
 from edge_runtime.datatypes import DATATYPES, Array, as_numbers
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
+from edgemodel.error_words import in_words
 
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
 
@@ -89,7 +90,7 @@ def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
-        raise GoldenInvalid(f"{path.name} cannot be read: {error}") from error
+        raise GoldenInvalid(f"{path.name} cannot be read: {in_words(error)}") from error
     inputs = {name: arrays[f"input.{name}"] for name in signature.inputs if f"input.{name}" in arrays}
     outputs = {name: arrays[f"output.{name}"] for name in signature.outputs if f"output.{name}" in arrays}
     if missing := signature.inputs.keys() - inputs.keys():

@@ -15,6 +15,7 @@ import msgspec
 from edge_runtime.datatypes import DATATYPES, Array
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Tensor
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest, UnfitRequest
 from inference_server.protocol import plain_json, raw_request, tensors
 from inference_server.protocol.tensors import Buffer
@@ -114,9 +115,9 @@ def decode(body: Buffer, header_length: bytes | None, signature: RequestSignatur
     try:
         request = _decode_request(memoryview(body)[:split])
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"the request is not an inference request: {error}") from error
+        raise InvalidRequest(f"the request is not an inference request: {in_words(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the request is not JSON: {error}") from error
+        raise InvalidRequest(f"the request is not JSON: {in_words(error)}") from error
     blobs = None if split is None else memoryview(body)[split:]
     feeds, wanted = _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature)
     return Inference(request.id, feeds, wanted, timeout(request.parameters) if request.parameters else None)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from edge_runtime.datatypes import Array, Datatype
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest, UnfitRequest
 
 Buffer = bytes | memoryview
@@ -60,7 +61,7 @@ def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec
     try:
         values = _decoder(datatype.json, depth).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"input {name!r}: data is not {datatype.name}: {error}") from error
+        raise InvalidRequest(f"input {name!r}: data is not {datatype.name}: {in_words(error)}") from error
     flat = _flatten(name, [values] if depth == 0 else values, shape if depth > 1 else None)
     if len(flat) != (wanted := prod(shape)):
         raise InvalidRequest(
@@ -136,7 +137,7 @@ def from_flat(name: str, datatype: Datatype, flat: list[Any]) -> Array:
         with np.errstate(over="ignore"):
             array: Array = np.array(flat, datatype.numpy)
     except OverflowError as error:
-        raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}: {error}") from error
+        raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}") from error
     if datatype.json is float and not np.isfinite(array).all():
         raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}")
     return array
@@ -164,4 +165,4 @@ def text(name: str, index: int, data: memoryview) -> str:
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"input {name!r}: BYTES element {index} is not UTF-8: {error}") from error
+        raise InvalidRequest(f"input {name!r}: BYTES element {index} is not UTF-8: {in_words(error)}") from error

@@ -27,6 +27,7 @@ from edgemodel.compression_request import (
 )
 from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE
 from edgemodel.spec import EdgeModelSpec, parse_spec
@@ -120,7 +121,7 @@ def _with_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
     try:
         return parse_budget(budget.to_json() | limits)
     except ValueError as error:
-        raise Stalled(reasons.INVALID_SPEC, str(error)) from error
+        raise Stalled(reasons.INVALID_SPEC, in_words(error)) from error
 
 
 def _states(given: Sequence[str]) -> dict[str, str]:
@@ -137,7 +138,7 @@ def _spec(manifest: Any, file: Path) -> EdgeModelSpec:
     try:
         return parse_spec(manifest.get("spec") or {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{file}: spec lacks or has a wrong {error}") from error
+        raise UsageError(f"{file}: spec: {in_words(error)}") from error
 
 
 def _variant_steps(request: CompressionRequest, variant: str | None) -> Sequence[dict[str, Any]]:
@@ -194,7 +195,7 @@ def _read(file: Path) -> Any:
     try:
         text = file.read_text()
     except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{file} cannot be read: {in_words(error)}") from error
     try:
         return json.loads(text)
     except ValueError:
@@ -206,7 +207,7 @@ def _read(file: Path) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"{file} is neither JSON nor YAML: {error}") from error
+        raise UsageError(f"{file} is neither JSON nor YAML: {in_words(error)}") from error
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:

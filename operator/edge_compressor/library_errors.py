@@ -1,31 +1,14 @@
-"""Turns the errors of libraries into messages for people; nothing else does.
+"""Tells apart what the libraries below raise: too little memory, a failing disk, and a model that is not for them.
 
-The libraries below raise anything for models and files that they were not made for. Whoever calls them says what was
-being done, and to whom it matters (a reason); the words of the library follow, on one line and cut.
+They raise anything for models and files that they were not made for. Whoever calls them says what was being done, and
+to whom it matters (a reason); what is wrong follows, in the words that ``edgemodel.error_words`` has for it.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Final
 
+from edgemodel.error_words import in_words
 from edgemodel.errors import EdgeModelError
-
-MAX_LENGTH: Final = 500
-"""Characters of a library's own words."""
-
-
-def explain(error: BaseException, max_length: int = MAX_LENGTH) -> str:
-    """Returns what ``error`` is and says, on one line; what is a message already stays as it is."""
-    if isinstance(error, EdgeModelError):
-        return error.message
-    said = " ".join(str(error).split())[:max_length]
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-def first_line(error: BaseException, max_length: int = MAX_LENGTH) -> str:
-    """Returns the first line of what ``error`` says, for libraries whose other lines are their stack."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:max_length] if lines else type(error).__name__
 
 
 @contextlib.contextmanager
@@ -41,5 +24,5 @@ def explained(raising: Callable[[str], Exception]) -> Iterator[None]:
         raise
     except Exception as error:
         if "allocate memory" in str(error):  # what torch says, in a RuntimeError
-            raise MemoryError(str(error)) from error
-        raise raising(explain(error)) from error
+            raise MemoryError from error
+        raise raising(in_words(error)) from error

@@ -17,6 +17,7 @@ from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
 from edge_runtime.tuning import Tuning, parse_tuning
 from edgemodel import reasons
 from edgemodel.compression_request import DATASETS, CompressionRequest
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
@@ -156,7 +157,7 @@ def _tuning(request: CompressionRequest) -> Tuning:
     try:
         return parse_tuning(request.tuning)
     except ValueError as error:
-        raise Stalled(reasons.INVALID_SPEC, f"serving.tuning: {error}") from error
+        raise Stalled(reasons.INVALID_SPEC, f"serving.tuning: {in_words(error)}") from error
 
 
 def _load_datasets(

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from urllib3.exceptions import HTTPError
 
 from edgemodel.digest import digest_of, digest_of_file
+from edgemodel.error_words import in_words
 
 from .client import Repository
 from .descriptors import OCTETS, Descriptor
@@ -172,7 +173,9 @@ class _Pull:
         except (HTTPError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
                 raise  # the disk, not the network
-            raise Unreachable(f"{self._name}: cut after {self._have} of {self._blob.size} bytes: {error}") from error
+            raise Unreachable(
+                f"{self._name}: cut after {self._have} of {self._blob.size} bytes: {in_words(error)}"
+            ) from error
         finally:
             answer.close()
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgemodel.error_words import in_words
+
 from .errors import InvalidCredentials
 
 
@@ -77,7 +79,7 @@ class TokenFile:
         try:
             token = self.path.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidCredentials(f"the token for {host} cannot be read: {error}") from None
+            raise InvalidCredentials(f"the token for {host} cannot be read: {in_words(error)}") from None
         if not token:
             raise InvalidCredentials(f"the token for {host} is empty: {self.path}")
         return Login(self.username, token)
@@ -112,7 +114,7 @@ class DockerConfig:
         try:
             value = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise InvalidCredentials(f"{path}: not a Docker config.json that can be read: {error}") from None
+            raise InvalidCredentials(f"{path}: not a Docker config.json that can be read: {in_words(error)}") from None
         return cls(value, origin=str(path))
 
     def login(self, host: str, repository: str) -> Login | None:

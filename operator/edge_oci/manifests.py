@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 from urllib3.exceptions import HTTPError
 
 from edgemodel.digest import canonical_json, digest_of, is_digest
+from edgemodel.error_words import in_words
 
 from .client import Host, Repository
 from .descriptors import (
@@ -63,7 +64,7 @@ def get_manifest(repository: Repository, version: str) -> Manifest:
     try:
         data = answer.read(MAX_MANIFEST_BYTES + 1)
     except HTTPError as error:
-        raise Unreachable(f"{name}: {error}") from error
+        raise Unreachable(f"{name}: {in_words(error)}") from error
     finally:
         answer.close()
     if len(data) > MAX_MANIFEST_BYTES:

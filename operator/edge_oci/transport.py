@@ -18,6 +18,8 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 
+from edgemodel.error_words import in_words
+
 from .errors import (
     Denied,
     InvalidCredentials,
@@ -72,7 +74,7 @@ class Transport:
             try:
                 context.load_verify_locations(cafile=ca_file)
             except OSError as error:
-                raise InvalidCredentials(f"{ca_file}: not a file of PEM certificates: {error}") from None
+                raise InvalidCredentials(f"{ca_file}: not a file of PEM certificates: {in_words(error)}") from None
         timeout = urllib3.Timeout(connect=connect_timeout_seconds, read=read_timeout_seconds)
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=8, ssl_context=context)
 
@@ -156,16 +158,18 @@ class Transport:
             )
         except SSLError as error:
             if isinstance(error.args[0], ssl.SSLEOFError | ssl.SSLZeroReturnError):
-                raise Unreachable(f"{_what(method, url)}: {error}") from error
+                raise Unreachable(f"{_what(method, url)}: {in_words(error)}") from error
             raise UntrustedCertificate(
-                f"{urlsplit(url).netloc}: {error}; name the certificate authority that signed it, "
+                f"{urlsplit(url).netloc}: {in_words(error)}; name the certificate authority that signed it, "
                 "or, if the registry speaks plain HTTP, name the host as one that does"
             ) from error
         except NameResolutionError as error:
             passing = isinstance(error.__cause__, socket.gaierror) and error.__cause__.errno == socket.EAI_AGAIN
-            raise NoSuchHost(f"no address for {urlsplit(url).hostname}: {error}", transient=passing) from error
+            raise NoSuchHost(
+                f"no address for {urlsplit(url).hostname}: {in_words(error)}", transient=passing
+            ) from error
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{_what(method, url)}: {error}") from error
+            raise Unreachable(f"{_what(method, url)}: {in_words(error)}") from error
 
 
 def continues(answer: Response, have: int) -> bool:
@@ -178,7 +182,7 @@ def _read_whole(answer: Response, method: str, url: str) -> Response:
     try:
         answer.read(cache_content=True)
     except HTTPError as error:
-        raise Unreachable(f"{_what(method, url)}: {error}") from error
+        raise Unreachable(f"{_what(method, url)}: {in_words(error)}") from error
     return answer
 
 

@@ -13,6 +13,7 @@ from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.decide.observation import Observation
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError, measure
+from edgemodel.error_words import in_words
 
 log = logging.getLogger(__name__)
 
@@ -73,5 +74,5 @@ class AnalysisRunner:
                     before = Samples(now, plan.candidate, plan.since)
                 if not before.problem:
                     log.warning("%s/%s: %s", *key, error)
-                samples = replace(before, problem=str(error) or type(error).__name__)
+                samples = replace(before, problem=in_words(error))
         self._cache.set_samples(key, samples)

@@ -41,21 +41,23 @@ def application(
 def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
     """Returns every server pod that has an address, in Prometheus' ``http_sd`` format.
 
-    A server whose revision or EdgeModel cannot be read is among them: it serves on, and its metrics are still wanted.
     The labels are facts of the cluster and replace those that the pod itself exports, because a verdict must not rest
     on what a program claims to be.
     """
     return [
         {
-            "targets": [f"{pod.ip}:{pod.port}"],
+            "targets": [f"{pod.ip}:{revision.spec.serving.port}"],
             "labels": {
                 "job": "edgemodel-servers",
                 "pod": pod.name,
                 **dict(zip(IDENTITY_LABELS, (*key, pod.revision, pod.variant, pod.node), strict=True)),
             },
         }
-        for key, pod in cache.all_pods()
-        if pod.ip and pod.port is not None and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
+        for key in cache.models
+        for revisions in ({revision.name: revision for revision in cache.revisions(key)},)
+        for pod in cache.pods(key)
+        if (revision := revisions.get(pod.revision)) is not None
+        if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_operator.decide.observation import OperatorSettings
 from edge_operator.prometheus import PrometheusSettings
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.reasons import INVALID_SPEC
 
@@ -82,4 +83,4 @@ def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:
         value = json.loads(environment.get(name) or "{}")
         return {str(key): str(text) for key, text in value.items()}
     except (ValueError, AttributeError) as error:
-        raise Stalled(INVALID_SPEC, f"{name} is not a JSON object: {error}") from error
+        raise Stalled(INVALID_SPEC, f"{name} is not a JSON object: {in_words(error)}") from error

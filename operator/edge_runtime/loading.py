@@ -11,6 +11,7 @@ from edge_runtime.transforms import make_transform
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import TransformSpec
+from edgemodel.error_words import in_words
 
 
 def load_model(
@@ -31,4 +32,6 @@ def load_model(
     try:
         return TransformedModel(model, made)
     except (ValueError, KeyError) as error:
-        raise LoadFailure(reasons.MODEL_LOAD_FAILED, f"a transform does not fit the model: {error}") from error
+        raise LoadFailure(
+            reasons.MODEL_LOAD_FAILED, f"a transform does not fit the model: {in_words(error)}"
+        ) from error

@@ -8,6 +8,8 @@ import pkgutil
 from collections.abc import Iterable
 from types import ModuleType
 
+from edgemodel.error_words import in_words
+
 
 class UnknownModule(Exception):
     """There is no module of that name, or it lacks a library; the message says which."""
@@ -25,4 +27,4 @@ def find_module(package: str, paths: Iterable[str], name: str, registered: Itera
     try:
         return importlib.import_module(f"{package}.{name.lower()}")
     except ImportError as error:
-        raise UnknownModule(f"{name!r}, which this image lacks: {error}") from error
+        raise UnknownModule(f"{name!r}, which this image lacks: {in_words(error)}") from error

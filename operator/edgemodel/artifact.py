@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edgemodel.error_words import in_words
 from edgemodel.names import MODEL_FILE
 
 SCHEMA = "edgemodel.io/artifact/v1alpha1"
@@ -129,7 +130,7 @@ class ArtifactManifest:
                 evidence={key: value[key] for key in value.keys() - _TYPED},
             )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"artifact manifest lacks {error}") from error
+            raise ValueError(f"artifact manifest: {in_words(error)}") from error
 
 
 _TYPED: Final = frozenset(

@@ -24,8 +24,6 @@ COMPONENT_COMPRESSOR = "compressor"
 COMPONENT_SERVER = "server"
 COMPONENT_PULLER = "puller"
 COMPONENT_PREFLIGHT = "preflight"
-SERVER_PORT_NAME = "http"
-"""The name of a server's port in its pod and in the Service."""
 
 ANNOTATION_APPLIED = f"{GROUP}/applied"
 """The hash of what the operator last applied, so that an unchanged object costs no write."""

@@ -4,6 +4,8 @@ import json
 import re
 from dataclasses import dataclass
 
+from edgemodel.error_words import in_words
+
 PROGRESS_TOKEN_FILE = "/var/run/secrets/edgemodel/progress/token"  # noqa: S105 - a path, not a secret
 """A projected service-account token with the audience ``edgemodel-registry``; it identifies the pod that reports."""
 MAX_BYTES = 1024
@@ -43,7 +45,7 @@ class StepBegun:
             varied = step.variant == "" or _NAME.fullmatch(step.variant)
             counted = type(step.number) is type(step.of) is int and 1 <= step.number <= step.of <= _MAX_STEPS
         except (KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"no step: {error}") from error
+            raise ValueError(f"no step: {in_words(error)}") from error
         if not (named and varied and counted):
             raise ValueError("no step: want a name, a type, and a number out of at most 16")
         return step

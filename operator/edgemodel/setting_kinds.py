@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
+from edgemodel.error_words import in_words
+
 Settings = Mapping[str, Any]
 """Resolved settings: every key of the type, with its value as its Setting read it."""
 Schema = dict[str, Any]
@@ -48,7 +50,7 @@ def resolve(key: str, kinds: Mapping[str, Setting], given: Settings) -> dict[str
         try:
             resolved[name] = kinds[name].read(value)
         except ValueError as error:
-            raise ValueError(f"{key}.{name} is {value!r}, want {error}") from error
+            raise ValueError(f"{key}.{name} is {value!r}, want {in_words(error)}") from error
     return resolved
 
 

@@ -5,6 +5,7 @@ The rest of this package imports what only the package extra ``grpc`` has, 40 MB
 
 from argparse import ArgumentParser
 
+from edgemodel.error_words import in_words
 from inference_server.listeners.listener import Listener, ListenerType, MissingExtra
 from inference_server.settings import ServerSettings, integer_between
 
@@ -22,7 +23,7 @@ def _listen(settings: ServerSettings) -> Listener | None:
     try:
         from inference_server.listeners.grpc.server import GrpcListener
     except ImportError as error:
-        raise MissingExtra(f"gRPC needs more packages: pip install 'edgemodel[grpc]' ({error})") from error
+        raise MissingExtra(f"gRPC needs more packages: pip install 'edgemodel[grpc]' ({in_words(error)})") from error
     return GrpcListener(settings.host, port, max_body_bytes=settings.max_body_bytes)
 
 

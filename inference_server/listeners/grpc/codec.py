@@ -113,7 +113,7 @@ def _typed(given: Any, shape: Sequence[int]) -> Array:
     try:
         array: Array = np.array(values, datatype.numpy)
     except OverflowError as error:
-        raise InvalidRequest(f"input {name!r}: {field} is out of the range of {given.datatype}: {error}") from error
+        raise InvalidRequest(f"input {name!r}: {field} is out of the range of {given.datatype}") from error
     return array.reshape(shape)
 
 

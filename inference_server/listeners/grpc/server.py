@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest, ModelNotReady, client_disconnected
 from inference_server.listeners.grpc import open_inference_pb2 as messages
 from inference_server.listeners.grpc.codec import GrpcRequestCodec
@@ -62,7 +63,7 @@ class GrpcListener:
         try:
             self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
         except RuntimeError as error:
-            raise OSError(f"the gRPC port: {error}") from error
+            raise OSError(f"the gRPC port: {in_words(error)}") from error
 
     async def start(self, service: InferenceService) -> None:
         self._service, self._loop = service, asyncio.get_running_loop()
@@ -236,7 +237,7 @@ def _parse(kind: Any, data: bytes) -> Any:
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {error}") from error
+        raise InvalidRequest(f"the message is not a {kind.DESCRIPTOR.full_name}: {in_words(error)}") from error
 
 
 def _to_bytes(message: Any) -> bytes:

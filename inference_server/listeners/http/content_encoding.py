@@ -2,6 +2,7 @@
 
 import zlib
 
+from edgemodel.error_words import in_words
 from inference_server.errors import BodyTooLarge, InvalidRequest, UnsupportedCoding
 from inference_server.protocol.tensors import Buffer
 
@@ -52,7 +53,7 @@ def _inflate(body: Buffer, window: int, limit: int) -> bytes:
     try:
         expanded = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
-        raise InvalidRequest(f"the compressed body is damaged: {error}") from error
+        raise InvalidRequest(f"the compressed body is damaged: {in_words(error)}") from error
     if len(expanded) > limit:
         raise BodyTooLarge(f"the body expands to more than the limit of {limit} bytes")
     if not unpacker.eof:

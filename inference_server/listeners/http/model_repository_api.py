@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest
 from inference_server.models.control import check_parameters
 
@@ -26,7 +27,7 @@ def decode_index(body: bytes) -> Index:
     try:
         return _index(body) if body.strip() else Index()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f'an index request is {{"ready": true}} or empty: {error}') from error
+        raise InvalidRequest(f'an index request is {{"ready": true}} or empty: {in_words(error)}') from error
 
 
 def decode_load(body: bytes) -> None:
@@ -34,5 +35,5 @@ def decode_load(body: bytes) -> None:
     try:
         request = _load(body) if body.strip() else Load()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"a load or unload request is {{}} or empty: {error}") from error
+        raise InvalidRequest(f"a load or unload request is {{}} or empty: {in_words(error)}") from error
     check_parameters(request.parameters)

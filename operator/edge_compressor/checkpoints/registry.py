@@ -23,6 +23,7 @@ from edge_oci.manifests import list_tags
 from edge_oci.references import Reference
 from edge_oci.transport import Patience
 from edgemodel.digest import digest_of_file
+from edgemodel.error_words import in_words
 from edgemodel.job_input import PublishTarget
 from edgemodel.names import CHECKPOINT_TYPE, checkpoint_epochs, checkpoint_tag
 
@@ -98,7 +99,7 @@ class CheckpointRegistry:
             tag = checkpoint_tag(key, epochs, digest_of_file(path))
             push_artifact(self._repository(), {path.name: path}, artifact_type=CHECKPOINT_TYPE, tag=tag)
         except (OciError, OSError) as error:
-            self._progress.say(f"the checkpoint after epoch {epochs} was not pushed: {error}")
+            self._progress.say(f"the checkpoint after epoch {epochs} was not pushed: {in_words(error)}")
         else:
             self._unpushed, self._is_away = None, False
             where = replace(self._where, tag=tag)
@@ -111,7 +112,7 @@ class CheckpointRegistry:
         try:
             found = {tag: checkpoint_epochs(tag, key) for tag in list_tags(self._repository())}
         except (OciError, OSError) as error:
-            self._progress.say(f"no checkpoint of an earlier attempt was looked for: {error}")
+            self._progress.say(f"no checkpoint of an earlier attempt was looked for: {in_words(error)}")
             return []
         ours = {tag: epochs for tag, epochs in found.items() if epochs is not None}
         return sorted(ours, key=lambda tag: (ours[tag], tag), reverse=True)[:MAX_TRIED]
@@ -124,7 +125,7 @@ class CheckpointRegistry:
                 pull_file(self._repository(), tag, pulled, max_bytes=max_bytes)
                 pulled.replace(to)
         except (OciError, OSError) as error:
-            self._progress.say(f"the checkpoint {tag} was not fetched: {error}")
+            self._progress.say(f"the checkpoint {tag} was not fetched: {in_words(error)}")
             return False
         return True
 

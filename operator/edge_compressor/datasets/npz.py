@@ -17,6 +17,7 @@ from edge_compressor.models.model_file import ModelFile
 from edge_runtime.datatypes import BFLOAT16, Array, from_numbers
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 BOXES: Final = "boxes"
@@ -83,7 +84,7 @@ def check_npz(path: Path, *, what: str) -> None:
             if not archive.infolist():
                 raise Stalled(reasons.DATASET_EMPTY, f"{what}: no arrays")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, zlib.error, *_BROKEN_HEADER) as error:
-        raise invalid(what, f"not an .npz file that can be read: {error}") from error
+        raise invalid(what, f"not an .npz file that can be read: {in_words(error)}") from error
 
 
 def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, Array]:
@@ -102,7 +103,7 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, 
                 arrays[item.filename.removesuffix(".npy")] = _map(file, item.filename, what)
             return arrays
     except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise invalid(what, f"not an .npz file that can be read: {error}") from error
+        raise invalid(what, f"not an .npz file that can be read: {in_words(error)}") from error
 
 
 def _check_header(packed: IO[bytes], name: str, what: str) -> None:
@@ -119,7 +120,7 @@ def _map(file: Path, name: str, what: str) -> Array:
     except _BROKEN_HEADER as error:
         if "Python objects" in str(error):
             raise invalid(what, f"array {name} holds {_PICKLED}") from error
-        raise invalid(what, f"array {name} cannot be read: {error}") from error
+        raise invalid(what, f"array {name} cannot be read: {in_words(error)}") from error
 
 
 def _check_array(array: Array, tensor: Tensor, what: str, *, whole: bool, has_steps: bool) -> None:

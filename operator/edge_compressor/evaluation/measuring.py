@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import zstandard
 
-from edge_compressor.library_errors import first_line
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
@@ -18,6 +17,7 @@ from edge_runtime.backend import LoadedModel, RunFailure
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 MAX_TIMES_KEPT: Final = 100
@@ -69,7 +69,7 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
         return runtime.run(model, feeds)
     except RunFailure as error:
         reason = reasons.SOURCE_INVALID if what == "source" else reasons.STEP_FAILED
-        raise Stalled(reason, f"the {what} cannot run on the data: {first_line(error)}") from error
+        raise Stalled(reason, f"the {what} cannot run on the data: {in_words(error)}") from error
 
 
 def time_both(

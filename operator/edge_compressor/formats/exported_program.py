@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edge_compressor.formats.source_format import ArtifactFiles, SourceFormat
 from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 
@@ -13,7 +14,7 @@ def check(path: Path, *, what: str, reason: str) -> None:
     try:
         archive.check(path)
     except archive.Unsafe as error:
-        raise Stalled(reason, f"{what}: {error}") from error
+        raise Stalled(reason, f"{what}: {in_words(error)}") from error
 
 
 def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:

@@ -20,7 +20,6 @@ from edge_compressor import pipeline
 from edge_compressor.checkpoints.registry import CheckpointRegistry
 from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
 from edge_compressor.job.report_progress import report_progress
-from edge_compressor.library_errors import explain
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.publishing import artifact_image
@@ -29,6 +28,7 @@ from edge_compressor.sources.download import Downloader
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons, report
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
+from edgemodel.error_words import in_words
 from edgemodel.errors import EdgeModelError, Stalled, Transient
 from edgemodel.job_input import (
     CLAIMS_DIRECTORY,
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     try:
         options.termination_log.write_bytes(message)
     except OSError as error:
-        progress.say(f"the termination message cannot be written: {error}")
+        progress.say(f"the termination message cannot be written: {in_words(error)}")
     return code
 
 
@@ -179,7 +179,7 @@ def _decode(text: str | None) -> JobInput:
     try:
         return JobInput.decode(text or "")
     except ValueError as error:
-        message = f"{JOB_INPUT_VARIABLE} holds no request that this compressor understands: {error}"
+        message = f"{JOB_INPUT_VARIABLE} holds no request that this compressor understands: {in_words(error)}"
         raise Stalled(reasons.INVALID_SPEC, message) from error
 
 
@@ -200,7 +200,7 @@ def _exit_code(outcome: Report | None) -> int:
 
 
 def _crash(error: Exception) -> bytes:
-    text = f"{reasons.COMPRESSION_FAILED}: {explain(error, report.MAX_BYTES)}"
+    text = f"{reasons.COMPRESSION_FAILED}: {in_words(error, report.MAX_BYTES)}"
     return report.shorten(text, report.MAX_BYTES // 4).encode(errors="replace")
 
 

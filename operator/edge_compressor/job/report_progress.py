@@ -5,7 +5,7 @@ from typing import Final
 
 import urllib3
 
-from edge_compressor.library_errors import explain
+from edgemodel.error_words import in_words
 from edgemodel.progress import StepBegun
 
 PATIENCE: Final = urllib3.Timeout(connect=2, read=3)
@@ -19,5 +19,5 @@ def report_progress(url: str, token_file: Path, step: StepBegun) -> str:
         with urllib3.PoolManager(timeout=PATIENCE, retries=False) as pool:
             answer = pool.request("POST", url, body=step.encode(), headers=headers)
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-        return explain(error)
+        return in_words(error)
     return "" if answer.status < 300 else f"HTTP {answer.status}: {answer.data[:200].decode(errors='replace').strip()}"

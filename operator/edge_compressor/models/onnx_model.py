@@ -12,7 +12,6 @@ from typing import Final
 import onnx
 from google.protobuf.message import DecodeError
 
-from edge_compressor.library_errors import first_line
 from edge_compressor.models import runtime
 from edge_compressor.models.class_names import named_classes
 from edge_compressor.models.model_file import ModelFile
@@ -24,6 +23,7 @@ from edge_runtime.transforms import make_transform
 from edgemodel import reasons
 from edgemodel.artifact import ONNX_RUNTIME, Tensor, TransformSpec
 from edgemodel.digest import digest_of_file
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 MAX_BYTES: Final = 2**31 - 1
@@ -62,7 +62,7 @@ def behind_transforms(model: OnnxModel, transforms: tuple[TransformSpec, ...]) -
             signature_of(model.inputs, model.outputs), [make_transform(spec) for spec in transforms]
         )
     except (LoadFailure, ValueError, KeyError) as error:
-        raise Stalled(reasons.INVALID_SPEC, f"the model's transforms do not fit it: {error}") from error
+        raise Stalled(reasons.INVALID_SPEC, f"the model's transforms do not fit it: {in_words(error)}") from error
     inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
     return replace(model, inputs=inputs, outputs=outputs, transforms=transforms)
 
@@ -99,12 +99,12 @@ def _checked(path: Path) -> OnnxModel:
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise _Unsound(f"onnx.checker refuses it: {first_line(error)}") from error
+        raise _Unsound(f"onnx.checker refuses it: {in_words(error)}") from error
     try:
         signature = runtime.load_onnx(path).signature
     except LoadFailure as failure:
         version = backends.find(ONNX_RUNTIME).version
-        raise _Unsound(f"onnxruntime {version} cannot load it: {first_line(failure)}") from failure
+        raise _Unsound(f"onnxruntime {version} cannot load it: {in_words(failure)}") from failure
     inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
     if not outputs:
         raise _Unsound("it has no outputs")

@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 MAX_HEADER_BYTES: Final = 16 * 2**20
@@ -82,7 +83,7 @@ def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
     try:
         header = json.loads(text.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise _Unsound(f"its header is not JSON that can be read: {str(error)[:200]}") from error
+        raise _Unsound(f"its header is not JSON that can be read: {in_words(error, 200)}") from error
     return header, length
 
 

@@ -16,6 +16,7 @@ from edge_oci.images import platforms_of
 from edge_oci.manifests import get_manifest
 from edge_oci.references import Reference
 from edgemodel import reasons
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.names import ANNOTATION_ARTIFACT, MANIFEST_FILE, MODEL_DIRECTORY, PAGE_FILE, REPORT_FILE
 
@@ -61,5 +62,7 @@ def _unpacked(file: IO[bytes], media_type: str, reference: Reference) -> dict[st
                 if f"/{folder}" == MODEL_DIRECTORY and name in NOTES and item.size <= MAX_BYTES:
                     found[name] = (tar.extractfile(item) or io.BytesIO()).read()
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-        raise Stalled(reasons.SOURCE_INVALID, f"{reference}: its last layer cannot be read: {error}") from error
+        raise Stalled(
+            reasons.SOURCE_INVALID, f"{reference}: its last layer cannot be read: {in_words(error)}"
+        ) from error
     return found

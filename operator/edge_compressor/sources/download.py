@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 
 from edge_oci.transport import continues
 from edgemodel import reasons
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled, Transient
 
 MAX_REDIRECTS: Final = 5
@@ -127,7 +128,9 @@ class _Download:
                 self._file.write(data)
                 self._progress(self._file.tell())
         except HTTPError as error:
-            raise _Broken(f"{shown(self._request.url)} broke off after {self._file.tell()} bytes: {error}") from error
+            raise _Broken(
+                f"{shown(self._request.url)} broke off after {self._file.tell()} bytes: {in_words(error)}"
+            ) from error
         finally:
             answer.close()
 
@@ -160,15 +163,15 @@ class _Download:
         try:
             return self._pool.request("GET", url, headers=dict(headers), redirect=False, preload_content=False)
         except SSLError as error:
-            raise self._refused(f"{urlsplit(url).netloc} has no certificate that is trusted here: {error}") from error
+            raise self._refused(f"{urlsplit(url).netloc}: {in_words(error)}") from error
         except NameResolutionError as error:
             cause = error.__cause__
             if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
-                raise _Broken(f"no address for {urlsplit(url).hostname}: {error}") from error
+                raise _Broken(f"no address for {urlsplit(url).hostname}: {in_words(error)}") from error
             message = f"{self._request.what}: no address for {urlsplit(url).hostname}: correct the uri"
             raise Stalled(reasons.SOURCE_NOT_FOUND, message) from error
         except HTTPError as error:
-            raise _Broken(f"{shown(url)} cannot be reached: {error}") from error
+            raise _Broken(f"{shown(url)} cannot be reached: {in_words(error)}") from error
 
     def _check(self, answer: urllib3.BaseHTTPResponse) -> None:
         if answer.status in (200, 206):

@@ -24,6 +24,7 @@ from edge_oci.references import parse_reference
 from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.digest import Digest, digest_of_file, digest_of_files, parse_digest
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
@@ -226,7 +227,7 @@ def _digest(text: str, use: Use) -> str:
     try:
         return parse_digest(text)
     except ValueError as error:
-        raise Stalled(reasons.DIGEST_MISMATCH, f"{WHAT[use]}: {error}") from error
+        raise Stalled(reasons.DIGEST_MISMATCH, f"{WHAT[use]}: {in_words(error)}") from error
 
 
 def _too_large(use: Use) -> str:

@@ -13,6 +13,7 @@ from edge_compressor.models.onnx_model import OnnxModel
 from edge_compressor.progress import Progress
 from edgemodel import reasons, setting_kinds
 from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Source
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Flag, Setting, Settings, Texts
 
@@ -115,7 +116,7 @@ def resolve(step: StepType, name: str, given: Settings) -> dict[str, Any]:
     try:
         return setting_kinds.resolve(step.key, step.settings, given)
     except ValueError as error:
-        raise failed(name, str(error)) from error
+        raise failed(name, in_words(error)) from error
 
 
 def check_selection(

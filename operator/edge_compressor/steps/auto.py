@@ -19,7 +19,6 @@ import onnx
 
 from edge_compressor import evaluation
 from edge_compressor.evaluation.evaluator import incomparable
-from edge_compressor.library_errors import explain
 from edge_compressor.models import normalization
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.search import choice, recipes, sensitivity, weights
@@ -29,6 +28,7 @@ from edge_compressor.step_interface.step_type import StepContext, StepType, fail
 from edge_compressor.steps import quantize_dynamic, quantize_static
 from edgemodel.compression_request import ONNX
 from edgemodel.digest import digest_of_file
+from edgemodel.error_words import in_words
 from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
 
 DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
@@ -174,7 +174,7 @@ class _Search:
         except MemoryError:
             raise
         except Exception as error:  # onnxruntime raises anything for tensors that it cannot lay open
-            self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {explain(error, 200)}")
+            self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {in_words(error, 200)}")
             return []
 
     def _try(self, recipe: SearchRecipe) -> SearchTrial | None:
@@ -188,7 +188,7 @@ class _Search:
         except MemoryError:
             raise
         except Exception as error:  # the libraries below raise anything for graphs they were not made for
-            trial = SearchTrial(recipe, dropped=f"cannot be made: {explain(error, 300)}")
+            trial = SearchTrial(recipe, dropped=f"cannot be made: {in_words(error, 300)}")
         else:
             trial = self.trials.measure(recipe, path)
         self._note(trial)

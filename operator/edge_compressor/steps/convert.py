@@ -35,6 +35,7 @@ from edge_compressor.step_interface.step_type import (
 )
 from edge_compressor.steps.weights import check_finite, fresh, load_float, taken_names
 from edgemodel.compression_request import ONNX
+from edgemodel.error_words import in_words
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -93,7 +94,7 @@ def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.
         converted.ir_version = max(converted.ir_version, onnx.helper.find_min_ir_version_for(converted.opset_import))
         onnx.checker.check_model(converted)
     except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.version_converter.ConvertError) as error:
-        cause = " ".join(str(error).rpartition("failed: ")[2].split())[:300]
+        cause = in_words(error, 1000).rpartition("failed: ")[2][:300]
         message = f"opset {version} cannot be converted to {opset}: {cause}"
         raise failed(context.name, f"{message}; choose another opset, or export the model with it") from error
     return converted

@@ -31,6 +31,7 @@ from edge_compressor.step_interface.step_type import (
     op_types,
 )
 from edgemodel.compression_request import ONNX
+from edgemodel.error_words import in_words
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -111,7 +112,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
         except Exception as error:
             # Symbolic shape inference is only a help. For operators that it does not know it raises anything,
             # having written the model to the current directory, wherever that is.
-            context.progress.say(f"step {context.name}: goes on without symbolic shapes ({type(error).__name__})")
+            context.progress.say(f"step {context.name}: goes on without symbolic shapes ({in_words(error, 200)})")
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
     given.unlink()
     ready = normalization.load(prepared)

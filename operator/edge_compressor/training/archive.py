@@ -12,6 +12,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edgemodel.error_words import in_words
+
 if TYPE_CHECKING:  # `edgemodel push` checks files, and need not have torch
     from torch.export import ExportedProgram
 
@@ -43,7 +45,7 @@ def check(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, UnicodeDecodeError) as error:
-        raise Unsafe(f"it is no archive that can be read: {error}") from error
+        raise Unsafe(f"it is no archive that can be read: {in_words(error)}") from error
 
 
 def check_operators(program: ExportedProgram) -> None:
@@ -83,7 +85,7 @@ def _check_json(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     try:
         value = json.loads(archive.read(member))
     except (ValueError, RecursionError) as error:
-        raise Unsafe(f"{member.filename} is not JSON: {error}") from error
+        raise Unsafe(f"{member.filename} is not JSON: {in_words(error)}") from error
     for name, entry in (value.get("config") or {}).items() if "_config" in member.filename else ():
         if entry.get("use_pickle"):
             raise Unsafe(f"the weight {name!r} is pickled; export the model with plain tensors")

@@ -14,9 +14,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from edge_compressor.library_errors import first_line
 from edge_compressor.step_interface.step_type import StepContext
 from edgemodel.digest import canonical_json
+from edgemodel.error_words import in_words
 
 MAX_TIMES: Final = 4
 """The limit of a checkpoint's size, in multiples of its parts: with AdamW's moments it has three."""
@@ -124,10 +124,10 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, weights_only=True))
     except Exception as error:
-        raise ValueError(f"it is damaged, or holds more than tensors ({type(error).__name__})") from error
+        raise ValueError("it is damaged, or holds more than tensors") from error
 
 
 def _said(error: Exception) -> str:
     """A ValueError is of this module, and a message already."""
-    text = first_line(error, 200)
+    text = in_words(error, 200)
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from edge_compressor.library_errors import first_line
 from edge_compressor.models import normalization
 from edge_compressor.training import archive
 from edge_compressor.training.layers import with_layers
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 OPSET = 18
@@ -63,9 +63,9 @@ def load(path: Path, *, what: str, reason: str) -> TrainableProgram:
         program = torch.export.load(path)
         archive.check_operators(program)
     except archive.Unsafe as error:
-        raise Stalled(reason, f"{what}: {error}") from error
+        raise Stalled(reason, f"{what}: {in_words(error)}") from error
     except Exception as error:  # torch raises anything for a damaged archive
-        text = f"{type(error).__name__}: {first_line(error, 300)}"
+        text = f"{in_words(error, 300)}"
         raise Stalled(reason, f"{what}: torch {torch.__version__} cannot load it ({text})") from error
     inputs = _inputs(program, what, reason)
     _check_weights(program, what, reason)
@@ -95,7 +95,7 @@ def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
         assert made is not None
         made.save(str(to), external_data=False)
     except Exception as error:  # the exporter raises anything for what it does not know
-        text = f"{type(error).__name__}: {first_line(error, 300)}"
+        text = f"{in_words(error, 300)}"
         raise Stalled(reason, f"{what}: it cannot be written as ONNX ({text})") from error
     _without_notes(to)
     return to

@@ -11,6 +11,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from edge_operator.kinds import plural
+from edgemodel.error_words import in_words
 from edgemodel.names import FIELD_MANAGER
 
 Object = dict[str, Any]
@@ -141,7 +142,7 @@ class Cluster:
         except ApiException as error:
             raise ApiError(error.status or 0, _message(error.body or str(error.reason))) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, f"{type(error).__name__}: {error}") from error
+            raise ApiError(0, f"{in_words(error)}") from error
         if response.status >= 300:
             raise ApiError(response.status, _message(data.decode(errors="replace")))
         value: Object = json.loads(data)

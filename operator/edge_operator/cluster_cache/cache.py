@@ -40,6 +40,7 @@ from edge_operator.from_api import (
     preflight_job,
 )
 from edgemodel import reasons
+from edgemodel.error_words import in_words
 from edgemodel.names import DEFAULT_VARIANT
 from edgemodel.progress import StepBegun
 from edgemodel.schema_version import SchemaOutdated
@@ -98,8 +99,7 @@ class ClusterCache:
             self._cannot_read(raw, owner, reasons.SCHEMA_OUTDATED, str(error))
             value = known.value if known is not None else None
         except UNREADABLE_ERRORS as error:
-            problem = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
-            self._cannot_read(raw, owner, reasons.OBJECT_UNREADABLE, problem)
+            self._cannot_read(raw, owner, reasons.OBJECT_UNREADABLE, in_words(error))
             value = known.value if known is not None else None
         else:
             self._can_read(identity)
@@ -180,10 +180,6 @@ class ClusterCache:
 
     def pods(self, key: Key) -> Collection[Pod]:
         return self._store.owned(key, Pod)
-
-    def all_pods(self) -> Iterable[tuple[Key, Pod]]:
-        """Yields every server pod and puller with its EdgeModel, which may be gone or unreadable."""
-        return ((owner, pod) for owner in self._store.owners() for pod in self._store.owned(owner, Pod))
 
     def all_revisions(self) -> Iterable[tuple[Key, Revision]]:
         """Yields every readable revision with its EdgeModel, which may be gone."""

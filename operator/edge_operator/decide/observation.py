@@ -51,8 +51,6 @@ class Pod:
     unready_since: datetime | None = None
     """The time at which the pod stopped being ready, or was first reported not to be; None while it is ready, or
     without a report."""
-    port: int | None = None
-    """The port of its server; None where it runs none."""
 
     def served_since(self, now: datetime) -> datetime:
         """Returns when the pod became ready by the node's own clock; a time in the future is ignored, and the time of

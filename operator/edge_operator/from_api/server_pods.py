@@ -4,7 +4,7 @@ from edge_operator.decide.observation import Pod
 from edge_operator.from_api.kubelet import container_reason, pod_reason
 from edge_operator.from_api.raw import Raw, find_condition, parse_time
 from edgemodel import reasons
-from edgemodel.names import LABEL_REVISION, LABEL_VARIANT, SERVER_PORT_NAME, daemonset_name
+from edgemodel.names import LABEL_REVISION, LABEL_VARIANT, daemonset_name
 from edgemodel.serving import parse_ending
 
 
@@ -27,7 +27,6 @@ def read_server_pod(raw: Raw) -> Pod:
         trouble=None if is_ready else _trouble(raw, container),
         ip=status.get("podIP", ""),
         unready_since=None if is_ready else since,
-        port=_port(raw),
     )
 
 
@@ -43,12 +42,6 @@ def is_made_by_daemonset(raw: Raw) -> bool:
         owner.get("controller") and (owner["kind"], owner["name"]) == ("DaemonSet", expected)
         for owner in meta.get("ownerReferences") or ()
     )
-
-
-def _port(raw: Raw) -> int | None:
-    containers = (raw.get("spec") or {}).get("containers") or ()
-    ports = (port for container in containers for port in container.get("ports") or ())
-    return next((port["containerPort"] for port in ports if port.get("name") == SERVER_PORT_NAME), None)
 
 
 def _trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from edge_operator.job_endpoints.registry_tokens import Handler, reviewed_namespace
+from edgemodel.error_words import in_words
 from edgemodel.errors import Transient
 from edgemodel.progress import StepBegun
 
@@ -46,7 +47,7 @@ def progress_handler(review: PodReview, set_progress: SetProgress) -> Handler:
         try:
             step = StepBegun.decode(await request.read())
         except ValueError as error:
-            return web.Response(status=400, text=f"{error}\n")
+            return web.Response(status=400, text=f"{in_words(error)}\n")
         if not set_progress(*pod, step):
             return web.Response(status=404, text=f"{'/'.join(pod)} is no pod of a compression Job that runs\n")
         return web.Response(status=204)

@@ -12,7 +12,6 @@ from edgemodel.names import (
     LABEL_VARIANT,
     PULLER_PREFIX,
     REPLAY_TOKEN_KEY,
-    SERVER_PORT_NAME,
     daemonset_name,
     pin_key,
     replay_secret_name,
@@ -82,11 +81,11 @@ def _puller(observation: Observation, revision: Revision, variant: str) -> Objec
 
 def _server(observation: Observation, revision: Revision, variant: str) -> Object:
     settings = revision.spec.serving
-    port: Object = {"name": SERVER_PORT_NAME, "containerPort": settings.port, "protocol": "TCP"}
+    port: Object = {"name": "http", "containerPort": settings.port, "protocol": "TCP"}
     if settings.host_port is not None:
         port["hostPort"] = settings.host_port
-    ready = {"path": "/v2/health/ready", "port": SERVER_PORT_NAME}
-    live = {"path": "/v2/health/live", "port": SERVER_PORT_NAME}
+    ready = {"path": "/v2/health/ready", "port": "http"}
+    live = {"path": "/v2/health/live", "port": "http"}
     objective = settings.latency_objective_milliseconds
     return {
         "name": "server",

@@ -2,14 +2,7 @@
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import Object, metadata, owned_by
-from edgemodel.names import (
-    COMPONENT_COMPRESSOR,
-    COMPONENT_PREFLIGHT,
-    COMPONENT_SERVER,
-    LABEL_COMPONENT,
-    LABEL_MODEL,
-    SERVER_PORT_NAME,
-)
+from edgemodel.names import COMPONENT_COMPRESSOR, COMPONENT_PREFLIGHT, COMPONENT_SERVER, LABEL_COMPONENT, LABEL_MODEL
 
 
 def service(observation: Observation, port: int) -> Object:
@@ -25,7 +18,7 @@ def service(observation: Observation, port: int) -> Object:
             "type": "ClusterIP",
             "internalTrafficPolicy": "Local",
             "selector": {LABEL_MODEL: observation.name, LABEL_COMPONENT: COMPONENT_SERVER},
-            "ports": [{"name": SERVER_PORT_NAME, "port": port, "targetPort": SERVER_PORT_NAME, "protocol": "TCP"}],
+            "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
         },
     }
 
@@ -36,7 +29,7 @@ def network_policies(observation: Observation) -> list[Object]:
     Servers accept requests on their port, and open no connections except, for shadow replay, to the server that a
     candidate replaces. Compressors open connections and accept none; preflight Jobs do neither.
     """
-    asked: list[Object] = [{"ports": [{"port": SERVER_PORT_NAME, "protocol": "TCP"}]}]
+    asked: list[Object] = [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     followed: list[Object] = []
     if observation.spec.serving.shadow_replay_max_requests:
         servers = {"matchLabels": {LABEL_MODEL: observation.name, LABEL_COMPONENT: COMPONENT_SERVER}}

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from edge_operator.decide.measurement import Sample
+from edgemodel.error_words import in_words
 
 TIMEOUT_SECONDS = 15
 MAX_ANSWER_BYTES = 64 << 20
@@ -70,7 +71,9 @@ class Prometheus:
         try:
             return _samples(_data(status, body))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise PrometheusError(f"{self.settings.url} answers otherwise than Prometheus does: {error}") from error
+            raise PrometheusError(
+                f"{self.settings.url} answers otherwise than Prometheus does: {in_words(error)}"
+            ) from error
 
     async def _post(self, query: str, at: datetime) -> tuple[int, bytes]:
         assert self._session is not None
@@ -84,7 +87,7 @@ class Prometheus:
                 self.learn_clock(answer.headers.get("Date"))
                 return answer.status, await _read(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            what = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+            what = "no answer in time" if isinstance(error, TimeoutError) else in_words(error)
             raise PrometheusError(f"{self.settings.url}: {what}") from error
 
     def learn_clock(self, date: str | None) -> None:
@@ -117,7 +120,7 @@ class Prometheus:
         try:
             return (folder / name).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise PrometheusError(f"the Secret's {name} cannot be read: {error}") from error
+            raise PrometheusError(f"the Secret's {name} cannot be read: {in_words(error)}") from error
 
     def _context(self) -> ssl.SSLContext | bool:
         """Returns the Secret's certificates; True: the system's. Raises PrometheusError if they are invalid."""
@@ -132,7 +135,7 @@ class Prometheus:
                 if (folder / "tls.crt") in files:
                     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
             except (OSError, ValueError) as error:
-                raise PrometheusError(f"the certificates of the Secret cannot be used: {error}") from error
+                raise PrometheusError(f"the certificates of the Secret cannot be used: {in_words(error)}") from error
             self._tls = (changed, context)
         return self._tls[1]
 

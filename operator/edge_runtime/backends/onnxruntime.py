@@ -18,6 +18,7 @@ from edge_runtime.signature import Signature
 from edge_runtime.tuning import Arena, Tuning
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
+from edgemodel.error_words import in_words
 
 MUCH_LARGER = 2.0
 _WEIGHT = 0.05
@@ -40,7 +41,7 @@ class OnnxRuntime:
         try:
             return OnnxRuntimeModel(path, tuning)
         except Exception as error:  # the exceptions of ONNX Runtime have no common base
-            raise LoadFailure(reasons.MODEL_LOAD_FAILED, str(error)) from error
+            raise LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error)) from error
 
 
 BACKEND = OnnxRuntime()

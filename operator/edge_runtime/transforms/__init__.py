@@ -11,6 +11,7 @@ from edge_runtime.modules import UnknownModule, find_module
 from edge_runtime.transform import Transform
 from edgemodel import reasons
 from edgemodel.artifact import TransformSpec
+from edgemodel.error_words import in_words
 
 Make = Callable[[Mapping[str, Any]], Transform]
 """A function that makes a transform. It raises ValueError, KeyError or TypeError for settings that it does not know."""
@@ -31,5 +32,5 @@ def make_transform(spec: TransformSpec) -> Transform:
     except UnknownModule as error:
         raise LoadFailure(reasons.MODEL_LOAD_FAILED, f"the artifact needs the transform {error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        message = f"the transform {spec.type} has settings that it cannot take: {type(error).__name__}: {error}"
+        message = f"the transform {spec.type} has settings that it cannot take: {in_words(error)}"
         raise LoadFailure(reasons.MODEL_LOAD_FAILED, message) from error

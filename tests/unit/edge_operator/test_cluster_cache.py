@@ -167,8 +167,7 @@ def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
 
 
 def pod(version: int, **meta: Any) -> dict[str, Any]:
-    server = {"name": "server", "ports": [{"name": "http", "containerPort": 9000}]}
-    made = raw("Pod", "m-1", version, spec={"nodeName": "camera-1", "containers": [server]})
+    made = raw("Pod", "m-1", version, spec={"nodeName": "camera-1"})
     labels = {LABEL_COMPONENT: COMPONENT_SERVER, LABEL_REVISION: "m-1", LABEL_VARIANT: "default"}
     owner = {"kind": "DaemonSet", "name": "m-1-default", "uid": "uid", "controller": True}
     made["metadata"] = {
@@ -227,22 +226,6 @@ def test_prometheus_is_told_of_every_server_by_what_the_cluster_knows_of_it() ->
     assert target["targets"] == ["198.18.1.7:9000"]
     labels = {"namespace": "vision", "model": "m", "revision": "m-1", "variant": "default", "node": "camera-1"}
     assert target["labels"] == {"job": "edgemodel-servers", "pod": "m-1", **labels}
-
-
-def test_prometheus_goes_on_asking_a_server_whose_revision_cannot_be_read() -> None:
-    cache, _ = make()
-    cache.see(model(1))
-    cache.see(served_revision(2))
-    cache.see({**pod(3), "status": {"podIP": "198.18.1.7"}})
-    before = scrape_targets(cache)
-    cache.see({**served_revision(4), "spec": {"variants": "of another version"}})
-    assert scrape_targets(cache) == before
-    cache.see({**model(5), "spec": {"source": "of another version"}})
-    assert scrape_targets(cache) == before
-    after_a_restart, _ = make()
-    after_a_restart.see({**model(5), "spec": {"source": "of another version"}})
-    after_a_restart.see({**pod(3), "status": {"podIP": "198.18.1.7"}})
-    assert scrape_targets(after_a_restart) == before
 
 
 @pytest.mark.parametrize(

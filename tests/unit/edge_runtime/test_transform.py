@@ -107,8 +107,11 @@ def test_a_node_repeats_the_golden_set_through_it(artifact: Path) -> None:
     ("spec", "message"),
     [
         (TransformSpec("Sharpen"), "the artifact needs the transform 'Sharpen', this image has brighten"),
-        (TransformSpec("Brighten", {"input": "x"}), "settings that it cannot take: KeyError: 'output'"),
-        (TransformSpec("Brighten", {"input": "y", "output": "scores"}), "a transform does not fit the model: 'y'"),
+        (TransformSpec("Brighten", {"input": "x"}), "settings that it cannot take: output is missing"),
+        (
+            TransformSpec("Brighten", {"input": "y", "output": "scores"}),
+            "a transform does not fit the model: y is missing",
+        ),
     ],
 )
 def test_one_that_cannot_be_used_ends_the_load_with_a_message(

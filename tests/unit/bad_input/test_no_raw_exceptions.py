@@ -1,0 +1,110 @@
+"""No message is made from an exception of a library as it is: each goes through ``edgemodel.error_words``."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+PROGRAMS: Final = ("operator", "inference_server")
+OURS: Final = (
+    "edgemodel",
+    "edge_cli",
+    "edge_compressor",
+    "edge_oci",
+    "edge_operator",
+    "edge_runtime",
+    "edge_statistics",
+    "inference_server",
+)
+HOME: Final = "operator/edgemodel/error_words.py"
+NOT_FOR_USERS: Final[Mapping[str, str]] = {
+    "operator/edge_oci/blobs.py": "looks for a code of the registry in an error of edge_oci",
+    "operator/edge_compressor/library_errors.py": "looks for torch's words for too little memory",
+    "operator/edge_compressor/datasets/npz.py": "looks for numpy's words for pickled objects",
+}
+"""Files whose comparisons with an exception's text (``"..." in str(error)``) are allowed, each with its reason."""
+
+
+def sources() -> Iterator[Path]:
+    for program in PROGRAMS:
+        yield from (ROOT / program).rglob("*.py")
+
+
+def raw_uses(text: str, *, package: str, may_look: bool) -> list[str]:
+    """Returns where a caught exception of a library becomes text by itself: ``line: source``."""
+    tree = ast.parse(text)
+    own = _own_names(tree, package)
+    found = []
+    for handler in (node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name):
+        if _names(handler.type) <= own:
+            continue
+        for node in (inner for statement in handler.body for inner in ast.walk(statement)):
+            if _makes_text(node, str(handler.name)) and not (may_look and _is_looked_for(node, handler)):
+                line = text.splitlines()[node.lineno - 1].strip()
+                found.append(f"{node.lineno}: {line}")
+    return sorted(set(found))
+
+
+def _own_names(tree: ast.Module, package: str) -> set[str]:
+    """Returns the names of classes that are declared here or imported from our packages."""
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] in OURS):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def _names(kind: ast.expr | None) -> set[str]:
+    """Returns the names of the classes that are caught; ``module.Class`` is called by its module."""
+    items = kind.elts if isinstance(kind, ast.Tuple) else [kind] if kind is not None else []
+    return {ast.unparse(item).partition(".")[0] for item in items} or {"BaseException"}
+
+
+def _makes_text(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.FormattedValue):
+        return _is(node.value, name)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("str", "repr", "format"):
+        return any(_is(argument, name) for argument in node.args)
+    return False
+
+
+def _is(node: ast.expr, name: str) -> bool:
+    """Tells whether it is the exception, one of its texts, or the name of its class."""
+    text = ast.unparse(node)
+    return text in (
+        name,
+        f"{name}.strerror",
+        f"{name}.args",
+        f"{name}.args[0]",
+        f"type({name}).__name__",
+        f"{name}.msg",
+    )
+
+
+def _is_looked_for(node: ast.AST, handler: ast.ExceptHandler) -> bool:
+    """Tells whether the text is only compared with another."""
+    compared = (inner for inner in ast.walk(handler) if isinstance(inner, ast.Compare))
+    return any(node in one.comparators or node is one.left for one in compared)
+
+
+@pytest.mark.parametrize("path", sorted(sources()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_message_holds_an_exception_of_a_library_as_it_is(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    if name == HOME:
+        return
+    package = name.removeprefix("operator/").partition("/")[0]
+    assert raw_uses(path.read_text(), package=package, may_look=name in NOT_FOR_USERS) == []
+
+
+def test_the_check_finds_what_it_is_for() -> None:
+    text = "try:\n    f()\nexcept ValueError as error:\n    raise Own(f'it fails: {error}')\n"
+    assert raw_uses(text, package="x", may_look=False) == ["4: raise Own(f'it fails: {error}')"]
+    assert raw_uses(text.replace("{error}", "{in_words(error)}"), package="x", may_look=False) == []
+    own = "from edgemodel.errors import Stalled\n" + text.replace("ValueError", "Stalled")
+    assert raw_uses(own, package="x", may_look=False) == []
+    looks = "try:\n    f()\nexcept OSError as error:\n    if 'x' in str(error):\n        raise\n"
+    assert raw_uses(looks, package="x", may_look=False)
+    assert raw_uses(looks, package="x", may_look=True) == []
