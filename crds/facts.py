@@ -15,23 +15,23 @@ from typing import Final, NamedTuple
 
 STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {{
 {reads}}}
-"""By step type: fields of the CompressionRequest that it reads besides its settings, the source and the data sets."""
+"""The fields of the CompressionRequest that each type of step reads, besides settings, source and data sets."""
 
 
 class FormatFacts(NamedTuple):
     suffix: str
-    """The end of the names of its files; empty: any."""
+    """The suffix of its file names; empty: any."""
     media_type: str
-    """The artifact type of a file of it in a registry; empty: none can be pushed."""
+    """The artifact type of its files in a registry; empty: they cannot be pushed."""
     image: str
     """The image that its Job runs: compressor or trainer."""
     is_model: bool
-    """False: a converter of the user's makes a model of it."""
+    """False if a user's converter has to make a model of it."""
 
 
 SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {{
 {formats}}}
-"""By name, as in ``spec.source.format``."""
+"""The facts of each format by its name, as in ``spec.source.format``."""
 '''
 
 

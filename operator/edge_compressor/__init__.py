@@ -1,5 +1,6 @@
-"""The compressor: source -> steps -> evaluate -> gate -> package, for one revision.
+"""The compressor: source, steps, evaluation, gate and packaging, for one revision.
 
-``python -m edge_compressor`` is the Job, ``edgemodel compress`` the same locally. Both run ``pipeline``; they
-differ in where the files come from and where the artifact goes. Tier 1: ONNX in, ONNX out, no user code.
+``python -m edge_compressor`` is the Job, and ``edgemodel compress`` does the same locally. Both run ``pipeline``; they
+differ in where the files come from and where the artifact goes. No user code runs here: models go in, and models come
+out.
 """

@@ -1,4 +1,4 @@
-"""``python -m edge_compressor``: the compression Job."""
+"""The compression Job, as the command ``python -m edge_compressor``."""
 
 import signal
 import sys

@@ -1,7 +1,7 @@
-"""Source -> steps -> evaluate -> gate -> artifact folder, for every recipe of a request.
+"""The pipeline of every recipe in a request: source, steps, evaluation, gate, artifact folder.
 
-Publishing is not done here: the caller does it once all recipes passed, so that a revision is whole or not
-there. A missed budget is a value (``Compressed.decision``), not an exception.
+It does not publish: the caller does so once all recipes passed, so that a revision is complete or absent. A missed
+budget is a value (``Compressed.decision``), not an exception.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ from edgemodel.plain import to_api
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxslim", "zstandard")
 TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
-"""The libraries of the trainer's image; in the manifest only where the source can be trained."""
+"""The libraries of the trainer's image; the manifest has their versions only if the source can be trained."""
 NEEDED: Final = {
     "calibration": "typical inputs, no labels",
     "evaluation": "inputs and label; every other sample is to choose by, the rest to report on",
@@ -54,7 +54,7 @@ _FEEDS_TIMED = 16
 
 @dataclass(frozen=True)
 class Compressed:
-    """One recipe, done. ``folder`` holds the artifact's files and nothing else."""
+    """The result of one recipe. ``folder`` holds the artifact's files and nothing else."""
 
     folder: Path
     manifest: ArtifactManifest
@@ -76,10 +76,10 @@ def run(
     *,
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Compressed, ...]:
-    """Returns what came of each recipe of ``request``, in order; ``work`` is an empty folder.
+    """Returns the result of each recipe of ``request``, in order; ``work`` is an empty folder.
 
-    ``model`` is the model's name. ``checkpoints``: where training keeps how far it is; None: nowhere.
-    Raises Stalled or Transient, whose message names the cause; MemoryError passes through.
+    ``model`` is the model's name. ``checkpoints`` is the store for training; None: nothing is stored. Raises Stalled or
+    Transient, whose message names the cause; MemoryError passes through.
     """
     given = model_format(request.source.model_format, "source")
     if request.teacher is not None:
@@ -104,7 +104,8 @@ def run(
 
 
 def overall(results: Iterable[Compressed]) -> Compressed | None:
-    """The result that keeps the revision from being published: a missed budget before an open question; else None."""
+    """Returns the result that keeps the revision from being published, a missed budget before an undecided one; None if
+    there is none."""
     stopped = [result for result in results if result.decision.reason is not None]
     missed = [result for result in stopped if result.decision.reason == reasons.BUDGET_EXCEEDED]
     return next(iter(missed or stopped), None)
@@ -112,7 +113,7 @@ def overall(results: Iterable[Compressed]) -> Compressed | None:
 
 @dataclass(frozen=True)
 class _Result:
-    """A recipe without the name of a variant: variants may share it."""
+    """The result of a recipe without the name of a variant, because variants may share it."""
 
     folder: Path
     artifact: OnnxModel
@@ -125,7 +126,7 @@ class _Result:
 
 @dataclass
 class _Pipeline:
-    """Recipes on one workspace, one after the other."""
+    """The run of all recipes on one workspace, one after the other."""
 
     model: str
     space: Workspace
@@ -177,7 +178,7 @@ class _Pipeline:
         return _Result(folder, artifact, decision, evidence, evaluated, latency, golden)
 
     def finish(self, result: _Result, variant: str, folder: Path) -> Compressed:
-        """The artifact's folder for one variant."""
+        """Returns the artifact's folder for one variant."""
         folder.mkdir(parents=True)
         shutil.copyfile(result.artifact.path, folder / result.artifact.published_name)
         if result.golden is not None:
@@ -217,7 +218,7 @@ class _Pipeline:
         return CallerSignature.of(source.inputs, source.outputs, class_names or source.class_names, state)
 
     def _split(self, steps: tuple[PlannedStep, ...]) -> tuple[Dataset | None, Dataset | None]:
-        """(what a step may choose by, what the result is measured on): they share no sample."""
+        """Returns the samples that a step may choose by, and those that the result is measured on; they share none."""
         evaluation = self.space.dataset("evaluation")
         if evaluation is None or not any(step.step.selects for step in steps):
             return None, evaluation
@@ -295,7 +296,7 @@ class _Pipeline:
 
 @contextlib.contextmanager
 def _naming(variant: str) -> Any:
-    """Failures of one of several recipes say which."""
+    """Names the variant in failures, if there are several recipes."""
     try:
         yield
     except EdgeModelError as error:

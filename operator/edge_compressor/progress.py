@@ -1,4 +1,4 @@
-"""Progress for people: plain lines with elapsed seconds, and no flood of them."""
+"""Progress for people: plain lines with elapsed seconds, at a limited rate."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from edgemodel.progress import StepBegun
 
 
 class Progress:
-    """Writes ``[  3.2 s] text``. ``clock`` answers seconds; it need not start at zero."""
+    """A writer of lines such as ``[ 3.2 s] text``. ``clock`` returns seconds; it need not start at zero."""
 
     def __init__(
         self,
@@ -24,9 +24,9 @@ class Progress:
         self._start = clock()
         self._last_count = self._start
         self.tell: Callable[[StepBegun], str] | None = None
-        """The function that is told of each step; it returns why it could not pass that on, or an empty text."""
+        """A function that reports each step; it returns why that failed, or an empty text."""
         self.variant = ""
-        """Whose steps they are, where there are several."""
+        """The variant whose steps run; empty if there is only one recipe."""
 
     def say(self, text: str) -> None:
         now = self._clock()
@@ -34,13 +34,13 @@ class Progress:
         print(f"[{now - self._start:5.1f} s] {text}", file=self._stream, flush=True)
 
     def begin_step(self, name: str, kind: str, number: int, of: int) -> None:
-        """``number`` counts from 0."""
+        """Reports the beginning of a step; ``number`` counts from 0."""
         step = StepBegun(name, kind, number + 1, of, self.variant)
         self.say(str(step))
         if self.tell is not None and (hindrance := self.tell(step)):
             self.say(f"the operator was not told: {hindrance}")
 
     def count(self, what: str, done: int, total: int, unit: str = "") -> None:
-        """``what: done of total``, but at most one such line in ``pause_seconds``."""
+        """Writes ``what: done of total``, but at most one such line in ``pause_seconds``."""
         if self._clock() - self._last_count >= self._pause_seconds:
             self.say(f"{what}: {done} of {total}{f' {unit}' if unit else ''}")

@@ -21,14 +21,14 @@ from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
-"""Sets whose samples are sequences where the model has a state; training takes steps as they are."""
+"""The data sets whose samples are sequences if the model is stateful; training takes single steps."""
 MAX_STEPS: Final = 2048
-"""Steps of sequences that are calibrated by."""
+"""The largest number of steps of sequences that are used for calibration."""
 
 
 @dataclass(frozen=True)
 class FetchedDataset:
-    """A data set, with where it is from."""
+    """A data set, with its origin."""
 
     dataset: Dataset
     fetched: Fetched
@@ -42,9 +42,9 @@ class Workspace:
     request: CompressionRequest
     folder: Path
     source: OnnxModel
-    """The source as ONNX, whatever it was given as."""
+    """The source as ONNX, whatever its format was."""
     program: Path | None
-    """The source as it was given, where that can be trained."""
+    """The source in its own format, if that can be trained; otherwise None."""
     teacher: Path | None
     fetched: Fetched
     source_zstd_bytes: int
@@ -97,8 +97,8 @@ class Workspace:
 
     @functools.cached_property
     def calibration(self) -> Dataset | None:
-        """The calibration set as the model itself takes it; sequences as their steps, each with the state that the
-        source has there."""
+        """Returns the calibration set as the model itself takes it; sequences as their steps, each with the state that
+        the source has there."""
         given = self.inner("calibration")
         return None if given is None else stateful.steps_of(given, self.source, MAX_STEPS, "source")
 
@@ -112,9 +112,9 @@ class Workspace:
         return self._inner[use]
 
     def notes(self, selection: Dataset | None) -> list[str]:
-        """Returns what a reader should know before believing the figures: sets that should be disjoint and are not.
+        """Returns remarks for the reader of the figures: data sets that should be disjoint and are not.
 
-        ``selection`` are the samples that a step chose by, which are not reported on; None: no step chooses.
+        ``selection`` holds the samples that a step chose by, which the report does not use; None: no step chooses.
         """
         notes = []
         if selection is not None:
@@ -131,7 +131,8 @@ class Workspace:
 
 
 def artifact_of(name: str, path: Path, folder: Path, what: str, reason: str) -> Path:
-    """Returns the main file of a model of the format ``name`` as steps take it, which may be made in ``folder``.
+    """Returns the main file of a model of the format ``name`` in the form that steps take, which may be created in
+    ``folder``.
 
     Raises Stalled with ``reason``, naming ``what`` it is.
     """

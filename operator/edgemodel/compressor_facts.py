@@ -7,8 +7,7 @@ STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {
     "Auto": ("budget", "evaluation", "tuning"),
     "Distill": ("teacher",),
 }
-"""The fields of the CompressionRequest that each type of step reads, besides its settings, the source and the data
-sets."""
+"""The fields of the CompressionRequest that each type of step reads, besides settings, source and data sets."""
 
 
 class FormatFacts(NamedTuple):

@@ -1,1 +1,1 @@
-"""The places that keep checkpoints of trainings."""
+"""The stores of a training's checkpoints."""

@@ -1,8 +1,8 @@
-"""Checkpoints in the registry that a Job pushes to: what an attempt whose pod was evicted leaves to the next one.
+"""Checkpoints in the registry that a Job pushes to, by which the next attempt continues after its pod was evicted.
 
-Each is an artifact of its own, under a tag that names its content, so none takes another's tag: one without a tag
-would be in no list, and never be deleted. The operator deletes them all an hour after the model's last Job has ended
-(``edge_operator/registry_gc.py``); in a registry of the user's own, the user does.
+Each is an artifact under a tag that names its content, so that no checkpoint takes the tag of another: a manifest
+without a tag would be in no list, and never be deleted. The operator deletes them all an hour after the model's last
+Job has ended (``edge_operator/registry_gc.py``); in a registry of the user's own, the user does.
 """
 
 import tempfile
@@ -29,23 +29,24 @@ from edgemodel.names import CHECKPOINT_TYPE, checkpoint_epochs, checkpoint_tag
 
 PUSH_SECONDS: Final = 60.0
 PUSHING_SHARE: Final = 0.1
-"""At most this share of the time is spent on pushing, also where a registry takes long to refuse."""
+"""The largest share of the time that is spent on pushing, also if a registry takes long to refuse."""
 SPREAD_BYTES: Final = 128 << 20
-"""A checkpoint of this size is pushed when the Job has run twice as long as at the last one, a smaller one sooner.
+"""The size of a checkpoint that is pushed when the Job has run twice as long as at the last push; a smaller one is
+pushed sooner.
 
-A registry that runs frees nothing, and the embedded one has 5 GiB: so the sum grows with the logarithm of the time, to
-less than 1 GiB in ten hours for small checkpoints, and to a few times the size of a large one.
+A running registry frees nothing, and the embedded one has 5 GiB. This way the sum grows with the logarithm of the time:
+to less than 1 GiB in ten hours for small checkpoints, and to a few times the size of a large one.
 """
 MAX_TRIED: Final = 3
-"""The checkpoints of a training that are tried, the farthest first."""
+"""The number of checkpoints of a training that are tried, the most advanced first."""
 PATIENCE: Final = Patience(tries=2)
 
 
 class CheckpointRegistry:
-    """Checkpoints in a folder, pushed now and then; where the folder has none, those of earlier attempts.
+    """Checkpoints in a folder, pushed now and then; if the folder has none, those of earlier attempts are fetched.
 
-    What goes wrong with the registry is said, and hinders no training. As a context it pushes, when it ends by an
-    exception (a Job that is evicted, or beyond its deadline), what is not pushed yet.
+    An error of the registry is reported, and does not stop the training. As a context it pushes the latest checkpoint
+    when it ends by an exception, such as an eviction or the deadline of the Job.
     """
 
     def __init__(
@@ -56,17 +57,17 @@ class CheckpointRegistry:
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock`` answers seconds; it need not start at zero."""
+        """Takes a ``clock`` in seconds, which need not start at zero."""
         self._folder = CheckpointFolder(folder)
         self._where = Reference(target.registry, target.repository)
         self._access = replace(access, patience=access.patience or PATIENCE)
         self._progress, self._clock = progress, clock
         self._began = clock()
         self._unpushed: tuple[str, int] | None = None
-        """Key and epochs of what the folder holds, and the registry does not."""
+        """The key and epochs of a checkpoint in the folder that the registry lacks; None if there is none."""
         self._next = self._began
         self._is_away = False
-        """The registry, at the latest push."""
+        """True if the registry did not answer the latest push."""
 
     def __enter__(self) -> "CheckpointRegistry":
         return self
@@ -130,5 +131,5 @@ class CheckpointRegistry:
         return True
 
     def _repository(self) -> Repository:
-        """Made anew each time: a Secret or a token that is renewed is read again."""
+        """Returns the repository; it is made at each call, so that a renewed Secret or token is read again."""
         return self._access.registries("push").repository(self._where)

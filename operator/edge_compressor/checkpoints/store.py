@@ -9,20 +9,22 @@ from typing import Protocol
 
 
 class Checkpoints(Protocol):
-    """``key``: 32 hexadecimal digits, of all that determines a training."""
+    """A store of checkpoints. ``key`` is the hash of all that determines a training, 32 hexadecimal digits."""
 
     def find(self, key: str, *, max_bytes: int) -> Iterator[Path]:
-        """Files that may hold how far the training ``key`` came, the best first; the caller sees whether one does.
+        """Yields files that may be checkpoints of the training ``key``, the most advanced first; the caller validates
+        them.
 
-        None of more than ``max_bytes`` is fetched. A file is there until the next is asked for, or ``keep`` is called.
+        None of more than ``max_bytes`` is fetched. A file exists until the next is requested, or ``keep`` is called.
         """
 
     def keep(self, key: str, epochs: int, write: Callable[[Path], None], *, last: bool) -> None:
-        """``write`` makes the file, after ``epochs``, which with ``last`` are all. Raises OSError, and as ``write``."""
+        """Stores the file that ``write`` makes, after ``epochs``; with ``last``, the training is complete. Raises
+        OSError, and as ``write``."""
 
 
 class CheckpointFolder:
-    """One file a training: the latest checkpoint takes the place of the one before."""
+    """A folder with one file per training: the latest checkpoint replaces the one before."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -31,12 +33,12 @@ class CheckpointFolder:
         return self._folder / f"{key}.checkpoint"
 
     def find(self, key: str, *, max_bytes: int) -> Iterator[Path]:
-        """``max_bytes`` is about what has to be fetched."""
+        """Yields the training's file, of any size: ``max_bytes`` limits only what has to be fetched."""
         if self.path(key).exists():
             yield self.path(key)
 
     def keep(self, key: str, epochs: int, write: Callable[[Path], None], *, last: bool) -> None:
-        """Under another name first, so that a kill in the middle leaves the one before."""
+        """Stores the file under another name first, so that a kill in between leaves the one before."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self.path(key).with_suffix(".partial")
         try:
@@ -46,7 +48,7 @@ class CheckpointFolder:
             partial.unlink(missing_ok=True)
 
     def keep_only(self, key: str) -> None:
-        """The checkpoints of other trainings go."""
+        """Deletes the checkpoints of other trainings."""
         for other in self._folder.glob("*.checkpoint"):
             if other != self.path(key):
                 other.unlink()

@@ -1,12 +1,11 @@
-"""Data sets: an ``.npz`` with one array for each input of the model, and, where it is known, ``label``.
+"""Data sets: an ``.npz`` with one array for each input of the model and, if it is known, ``label``.
 
-First axis: the samples. Where the inputs of a model share no batch dimension (a state, a scalar), each sample is an
-input as the model declares it, whole: an array has the shape [samples, *the input's own]. Of a model with a state each
-sample is a sequence: arrays have an axis of steps behind that of the samples, but for the state that sequences begin
-with, which may be left out where that is zeros (``evaluation/stateful.py``). What a label has to look
-like is for the task to say (``evaluation``); detection has ``boxes`` besides. ``class_names`` is a list of texts, for
-the report. The arrays are unpacked to files one after the other and mapped into memory, so that a data set never has
-to fit it. Nothing is ever unpickled.
+The first axis is that of the samples. If the inputs of a model share no batch dimension (a state, a scalar), each
+sample is a complete input as the model declares it: an array has the shape [samples, *shape of the input]. For a
+stateful model each sample is a sequence: arrays have an axis of steps after that of the samples, except for the initial
+state, which may be left out if it is zero (``evaluation/stateful.py``). Each task defines its labels (``evaluation``);
+detection has ``boxes`` as well. ``class_names`` is a list of texts, for the report. The arrays are unpacked to files
+one after the other and mapped into memory, so that a data set need not fit into it. Nothing is ever unpickled.
 """
 
 from edge_compressor.datasets.class_labels import (

@@ -1,4 +1,4 @@
-"""Labels that are one class for each sample, and the classes in a model's first output."""
+"""Labels with one class per sample, and the classes in a model's first output."""
 
 from typing import Final
 
@@ -10,11 +10,11 @@ from edge_runtime.datatypes import Array
 LABEL: Final = "label"
 """The name of the array of labels."""
 PROBABLE: Final = 0.5
-"""A single probability from here on means class 1."""
+"""The smallest probability that means class 1, for outputs with a single probability."""
 
 
 def check_class_labels(dataset: Dataset) -> None:
-    """Labels must be one class for each sample. Raises Stalled(DatasetInvalid)."""
+    """Checks that labels are one class per sample. Raises Stalled(DatasetInvalid)."""
     label = dataset.label
     assert label is not None
     if not dataset.has_classes:
@@ -25,7 +25,7 @@ def check_class_labels(dataset: Dataset) -> None:
 
 
 def check_classes(dataset: Dataset, classes: int) -> None:
-    """Labels must be classes of the model's first output. Raises Stalled(DatasetInvalid)."""
+    """Checks that labels are classes of the model's first output. Raises Stalled(DatasetInvalid)."""
     assert dataset.label is not None
     highest = int(dataset.label.max())
     if highest >= classes:
@@ -33,13 +33,12 @@ def check_classes(dataset: Dataset, classes: int) -> None:
 
 
 def predicted_classes(output: Array, rows: int, what: str) -> tuple[Array, int | None]:
-    """Returns the class of each of the first ``rows`` items by the model's first output, and how many classes it knows.
+    """Returns the class of each of the first ``rows`` items by the model's first output, and the number of classes.
 
-    The rule is that of ``edge_runtime.classes``, and narrower, since labels are compared with it. Floats are
-    scores, (items, classes), and the largest wins (-1, which is right for no label, where one is NaN); a single float
-    of 0 to 1 is the probability of class 1, which it is from 0.5 on; whole numbers, one an item, are classes
-    themselves, of a number that is not known.
-    Raises Stalled(DatasetInvalid) for others.
+    The rule is that of ``edge_runtime.classes``, but narrower, since labels are compared with the result. Floats of
+    shape (items, classes) are scores, of which the largest wins (-1, which matches no label, if one is NaN); a single
+    float of 0 to 1 is the probability of class 1, which is predicted from 0.5 on; one whole number per item is the
+    class itself, and the number of classes is then None. Raises Stalled(DatasetInvalid) for others.
     """
     items = output[:rows].reshape(rows, -1) if output.ndim and len(output) >= rows else output
     if output.dtype.kind in "iu" and items.shape == (rows, 1):

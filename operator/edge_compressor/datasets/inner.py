@@ -1,4 +1,5 @@
-"""Data sets and feeds as the model file itself takes them, behind its transforms: for steps, which see that alone."""
+"""Data sets and feeds as the model file itself takes them, behind its transforms: for steps, which know no
+transforms."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,9 +22,9 @@ def feeds_behind(feeds: list[dict[str, Array]], transforms: Sequence[TransformSp
 
 
 def dataset_behind(dataset: Dataset, transforms: Sequence[TransformSpec], folder: Path) -> Dataset:
-    """Returns ``dataset`` as the model behind ``transforms`` takes it; its inputs lie in ``folder``, a new one.
+    """Returns ``dataset`` as the model behind ``transforms`` takes it, with its inputs in ``folder``, which is created.
 
-    Raises Stalled(DatasetInvalid) where a transform refuses a sample.
+    Raises Stalled(DatasetInvalid) if a transform refuses a sample.
     """
     if not transforms:
         return dataset

@@ -1,4 +1,4 @@
-"""Data sets as files: reads an ``.npz`` and checks it against the inputs of a model."""
+"""Reads data sets from ``.npz`` files and checks them against the inputs of a model."""
 
 import shutil
 import tokenize
@@ -23,9 +23,9 @@ from edgemodel.errors import Stalled
 BOXES: Final = "boxes"
 CLASS_NAMES: Final = "class_names"
 MAX_UNPACKED_BYTES: Final = 16 * 2**30
-"""Samples in one run, where the model leaves its batch dimension open."""
+"""The largest size of the unpacked arrays, in bytes."""
 _BROKEN_HEADER: Final = (ValueError, SyntaxError, tokenize.TokenError)
-"""The errors that numpy raises for the head of an array that it cannot read."""
+"""The errors that numpy raises for an array's header that it cannot read."""
 _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-length text"
 
 
@@ -34,8 +34,8 @@ def load_dataset(
 ) -> Dataset:
     """Unpacks ``path`` below ``folder`` and checks it against the inputs of ``model``.
 
-    ``what`` is "evaluation set" or "calibration set"; ``states`` as ``Dataset.states``, whose tensors ``model`` has.
-    Raises Stalled, DatasetEmpty or DatasetInvalid.
+    ``what`` is "evaluation set" or "calibration set"; ``states`` are those of ``Dataset.states``, and ``model`` has
+    their tensors. Raises Stalled(DatasetEmpty) or Stalled(DatasetInvalid).
     """
     states = states or {}
     wanted = {tensor.name for tensor in model.inputs}
@@ -88,7 +88,7 @@ def check_npz(path: Path, *, what: str) -> None:
 
 
 def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, Array]:
-    """The ``wanted`` arrays of an npz, mapped read-only from files in ``folder``."""
+    """Returns the ``wanted`` arrays of an npz, mapped read-only from files in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -153,7 +153,7 @@ def _class_names(names: Array, what: str) -> tuple[str, ...]:
 
 
 def _zeros(tensor: Tensor, size: int, what: str, *, whole: bool) -> Array:
-    """The state that ``size`` sequences begin with; a dimension that the model leaves open is 1, as of one sample."""
+    """Returns the initial state of ``size`` sequences; an open dimension of the model becomes 1, as for one sample."""
     shape = tensor.shape if whole else tensor.shape[1:]
     if not whole and -1 in shape:
         open_at = list(tensor.shape)

@@ -1,6 +1,6 @@
-"""Evaluation: how source and artifact do at their task, how large they are, how long they take.
+"""Evaluation: the scores of source and artifact at their task, their sizes and latencies.
 
-One file for each task; ``evaluator`` chooses among them. Nothing is judged here: that is ``gate``.
+There is one file for each task, and ``evaluator`` chooses among them. Judging is left to ``gate``.
 """
 
 from edge_compressor.evaluation.agreement import compare_values

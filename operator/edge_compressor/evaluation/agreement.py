@@ -1,4 +1,4 @@
-"""Without labels: how often the artifact's outputs are those of the source, value by value."""
+"""Agreement without labels: the share of samples on which the artifact's outputs equal those of the source."""
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from edge_runtime.datatypes import Array
 def compare_values(
     source: ModelFile, artifact: ModelFile, dataset: Dataset, progress: Progress, *, kind: str = "Close"
 ) -> Evaluation:
-    """Without labels: the share of samples that artifact and source answer alike.
+    """Returns the share of samples that artifact and source answer alike, for data without labels.
 
-    ``kind`` Close: every output is close. Argmax: the first output has its largest values at the same places of the
-    last axis; of a model that reads text, the same text.
+    With ``kind`` Close every output has to be close. With Argmax the first output must have its largest values at the
+    same positions of the last axis; for a model that reads text, the same text.
     """
     threads = usable_cores()
     first, second = (runtime.load(model, threads=threads) for model in (source, artifact))

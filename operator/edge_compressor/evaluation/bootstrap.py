@@ -1,15 +1,14 @@
-"""Intervals for scores that are no count of right answers: the paired bootstrap, by percentiles.
+"""Intervals for scores that are not counts of right answers: the paired bootstrap, by percentiles.
 
 B. Efron and R. J. Tibshirani, *An Introduction to the Bootstrap*, Chapman & Hall 1993, chapter 13; for two systems on
-the same samples P. Koehn, *Statistical significance tests for machine translation evaluation*, EMNLP 2004. Samples
-are drawn anew with replacement, source and artifact are scored on the same draw, and the interval ends at the 5th and
-the 95th percentile of what comes out, less the bias (chapter 10: by how much the mean of the draws is off what was
-observed; for mAP it is above, since the monotone curve of a set with doubles runs higher). It asks nothing of a score
-but that it can be computed with weights, so one method does for mAP, whose value is no mean over samples, as well as
-for means. Where samples come in groups that depend on each other, such as the steps of a sequence, the groups are what
-is drawn.
+the same samples P. Koehn, *Statistical significance tests for machine translation evaluation*, EMNLP 2004. Samples are
+drawn with replacement, source and artifact are scored on the same draw, and the interval ends at the 5th and the 95th
+percentile of the scores, less the bias (chapter 10: the difference between the mean of the draws and the observed
+score; for mAP it is positive, because the monotone curve of a set with duplicates is higher). The method requires only
+that a score can be computed with weights, so it works for mAP, which is not a mean over samples, as well as for means.
+If samples come in dependent groups, such as the steps of a sequence, the groups are drawn.
 
-Seeded: the same answers give the same interval, always.
+It is seeded: the same answers always give the same interval.
 """
 
 from collections.abc import Callable
@@ -24,16 +23,17 @@ from edge_statistics.tango import tango_interval
 
 RESAMPLES: Final = 1000
 MIN_SAMPLES: Final = 20
-"""With fewer samples the percentiles are too narrow to be believed as they are."""
+"""The number of samples below which the percentiles are too narrow to be used as they are."""
 
 _SAME: Final = 1e-12
 
 Score = Callable[[Array], Array]
-"""Weights of the samples, how often each was drawn -> scores in 0..1, always of the same number."""
+"""A function of the samples' weights (how often each was drawn) that returns scores in 0..1, always the same number of
+them."""
 
 
 def resample(score: Score, samples: int) -> Array:
-    """(RESAMPLES, scores): what ``score`` says of each draw of ``samples`` samples."""
+    """Returns the result of ``score`` for each draw of ``samples`` samples, of shape (RESAMPLES, scores)."""
     random = np.random.default_rng(0)
     draws = (np.bincount(random.integers(0, samples, samples), minlength=samples) for _ in range(RESAMPLES))
     return np.stack([score(weights.astype(np.float64)) for weights in draws])
@@ -42,8 +42,8 @@ def resample(score: Score, samples: int) -> Array:
 def percentiles(drawn: Array, observed: float, samples: int) -> Interval:
     """Returns the interval of 90 % from one column of ``resample``.
 
-    Where all draws are the same, or MIN_SAMPLES are not there, it is at least as wide as Tango's interval of as
-    many pairs of which none differs: equal answers do not prove that the next one is equal.
+    If all draws are the same, or there are fewer than MIN_SAMPLES samples, it is at least as wide as Tango's interval
+    of as many pairs without a difference: equal answers do not prove that the next one is equal.
     """
     lower = upper = observed
     if np.isfinite(drawn).any():
@@ -56,9 +56,9 @@ def percentiles(drawn: Array, observed: float, samples: int) -> Interval:
 
 
 def compare(score: Score, samples: int) -> tuple[PairedScores, Array, Array]:
-    """``score`` answers source and artifact, and then what else it likes.
+    """Compares source and artifact, whose scores are the first two that ``score`` returns.
 
-    Answers the comparison, all scores of the samples as they are, and (RESAMPLES, scores) of the draws.
+    Returns the comparison, all scores of the samples without resampling, and (RESAMPLES, scores) of the draws.
     """
     seen, drawn = score(np.ones(samples)), resample(score, samples)
     source, artifact = float(seen[0]), float(seen[1])

@@ -1,7 +1,7 @@
-"""Expected calibration error: how far a model's confidence is from how often it is right.
+"""The expected calibration error: the difference between a model's confidence and its share of right answers.
 
-C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, *On calibration of modern neural networks*, ICML 2017. Samples fall into
-15 bins of equal width by their confidence, each closed above; the error is the mean over the bins, weighted by their
+C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, *On calibration of modern neural networks*, ICML 2017. Samples fall into 15
+bins of equal width by their confidence, each closed above; the error is the mean over the bins, weighted by their
 samples, of the distance between mean confidence and share of right answers.
 """
 
@@ -14,13 +14,15 @@ from edge_runtime.datatypes import Array
 
 BINS: Final = 15
 _SUM_TOLERANCE: Final = 1e-2
-"""Probabilities of an int8 softmax are multiples of 1/256, and need not sum to exactly 1."""
+"""The tolerance for sums of probabilities: those of an int8 softmax are multiples of 1/256, and need not add up to
+exactly 1."""
 
 
 def confidence(output: Array) -> dict[str, Array]:
-    """Returns the confidence in each sample's best class, as it is and after a softmax; says if rows sum to 1.
+    """Returns the confidence in each sample's best class, without and with a softmax, and whether rows sum to 1.
 
-    ``output``: (samples, classes). What it is, probabilities or logits, only all samples together can tell.
+    ``output`` has the shape (samples, classes). Only all samples together show whether it holds probabilities or
+    logits.
     """
     values = output.astype(np.float64)
     best = values.max(axis=1, initial=-np.inf)
@@ -31,9 +33,10 @@ def confidence(output: Array) -> dict[str, Array]:
 
 
 def expected_calibration_error(answers: Mapping[str, Array], right: Array) -> float:
-    """In 0..1, of what ``confidence`` told: logits go through a softmax, unless every row is a distribution.
+    """Returns the error, in 0..1, from the result of ``confidence``: logits go through a softmax, unless every row is a
+    distribution.
 
-    Samples whose scores are no numbers have confidence 0.
+    Samples with scores that are not numbers have confidence 0.
     """
     confident = answers["best"] if answers["distribution"].all() else answers["softmax"]
     confident = np.nan_to_num(np.clip(confident, 0, 1), nan=0.0)

@@ -1,7 +1,7 @@
-"""``task: Classification``: one class for each sample; ``label`` holds whole numbers, one a sample.
+"""The task Classification: one class per sample; ``label`` holds one whole number per sample.
 
-The first output has a score for each class, or is the class itself. Score: the share of right answers, compared by
-Tango's interval for paired proportions.
+The first output has a score for each class, or is the class itself. The score is the share of right answers, compared
+by Tango's interval for paired proportions.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,8 @@ class Classification:
 
 
 def scores(label: Array, predicted: Array, classes: int) -> Scores:
-    """Macro means run over the classes that occur among labels or predictions; 0 / 0 counts as 0."""
+    """Returns the scores. Macro means are over the classes that occur among labels or predictions; 0 / 0 counts as
+    0."""
     known = predicted >= 0
     cells = np.bincount(label[known] * classes + predicted[known], minlength=classes * classes)
     confusion = cells.reshape(classes, classes)

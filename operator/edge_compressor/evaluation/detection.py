@@ -1,12 +1,12 @@
-"""``task: Detection``: boxes and classes; the set has ``boxes`` (samples, m, 4) and ``label`` (samples, m), -1: none.
+"""The task Detection: boxes and classes; the set has ``boxes`` (samples, m, 4) and ``label`` (samples, m), -1 for none.
 
-Outputs are found by their names (box, score or conf, class or label), else by their shapes; boxes are corners
-(x1, y1, x2, y2) in the unit of the labels' boxes. Scores may be one a box, beside classes, or one for each class. A box
-with a score of 0 or less, or a class below 0, is none.
+Outputs are found by their names (box, score or conf, class or label), otherwise by their shapes; boxes are corners (x1,
+y1, x2, y2) in the unit of the labels' boxes. There is one score per box, beside classes, or one for each class. A box
+with a score of 0 or less, or a class below 0, does not count.
 
-Score: mAP at an IoU of 0.5, the mean over classes of the area under the precision-recall curve, made monotone
-(M. Everingham and others, *The PASCAL visual object classes challenge: a retrospective*, IJCV 111 (2015), 98-136).
-Images are what is drawn anew for the interval, which is bootstrapped.
+The score is the mAP at an IoU of 0.5: the mean over classes of the area under the precision-recall curve, made monotone
+(M. Everingham and others, *The PASCAL visual object classes challenge: a retrospective*, IJCV 111 (2015), 98-136). The
+interval is bootstrapped over images.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from edge_runtime.datatypes import Array
 
 IOU: Final = 0.5
 CONFIDENT: Final = 0.5
-"""Boxes from this score on are what source and artifact must have in common to agree on an image."""
+"""The score from which boxes count for the agreement of source and artifact on an image."""
 _NAMES: Final = {"boxes": ("box",), "scores": ("score", "conf"), "classes": ("class", "label")}
 
 
@@ -71,7 +71,7 @@ class Detection:
         before = _Curves(source, truth, numbers, totals)
 
         def score(weights: Array) -> Array:
-            """mAP of source and artifact, then each class of the source, then each of the artifact."""
+            """Returns the mAP of source and artifact, then each class of the source, then each of the artifact."""
             each = [before(weights), after(weights)]
             return np.concatenate([[np.nanmean(one) for one in each], *each])
 
@@ -93,21 +93,22 @@ class Detection:
 
 
 class _Curves:
-    """Average precision of each class for any weights of the images: who matches whom does not depend on them."""
+    """The average precision of each class for any weights of the images, which do not change the matching of boxes."""
 
     def __init__(self, found: Answers, truth: Answers, numbers: Array, totals: Array) -> None:
         self._totals = totals
         self._by_class = [_matched(found, truth, int(number)) for number in numbers]
 
     def __call__(self, weights: Array) -> Array:
-        """(classes,); NaN for a class of which no box was drawn."""
+        """Returns the average precision of shape (classes,); NaN for a class of which no box was drawn."""
         wanted = weights @ self._totals
         pairs = zip(self._by_class, wanted, strict=True)
         return np.array([average_precision(right, weights[images], total) for (images, right), total in pairs])
 
 
 def average_precision(right: Array, weights: Array, wanted: float) -> float:
-    """``right``: whether each box, from the highest score down, is one of the ``wanted``; NaN where none is wanted."""
+    """Returns the average precision. ``right`` says of each box, from the highest score down, whether it matches one of
+    the ``wanted``; NaN if none is wanted."""
     if wanted <= 0:
         return float("nan")
     hits, all_so_far = np.cumsum(weights * right), np.cumsum(weights)
@@ -117,7 +118,7 @@ def average_precision(right: Array, weights: Array, wanted: float) -> float:
 
 
 def overlap(one: Array, others: Array) -> Array:
-    """Intersection over union of a box (4,) with boxes (n, 4)."""
+    """Returns the intersection over union of a box (4,) with boxes (n, 4)."""
     low, high = np.maximum(one[:2], others[:, :2]), np.minimum(one[2:], others[:, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=1)
     areas = np.clip(others[:, 2:] - others[:, :2], 0, None).prod(axis=1)
@@ -126,9 +127,10 @@ def overlap(one: Array, others: Array) -> Array:
 
 
 def _matched(found: Answers, truth: Answers, number: int) -> tuple[Array, Array]:
-    """(image, whether it is right) of all boxes of a class, from the highest score down.
+    """Returns (image, whether it is right) of all boxes of a class, from the highest score down.
 
-    A box is right when the one of the truth that it covers best is covered by IOU, and by no box before it.
+    A box is right if its overlap with the true box that it covers best is at least IOU, and no earlier box matched that
+    one.
     """
     images, places = np.nonzero(found["class"] == number)
     order = np.argsort(-found["score"][images, places], kind="stable")
@@ -148,7 +150,8 @@ def _matched(found: Answers, truth: Answers, number: int) -> tuple[Array, Array]
 
 
 def _agreement(source: Answers, artifact: Answers) -> float:
-    """The share of images where each confident box of the one is a confident box of the other, class and place."""
+    """Returns the share of images on which each confident box of one has a counterpart of the same class and place in
+    the other."""
     sure = [np.where(one["score"] >= CONFIDENT, one["class"], -1) for one in (source, artifact)]
     alike = (sure[0] >= 0).sum(axis=1) == (sure[1] >= 0).sum(axis=1)
     found, truth = {**artifact, "class": sure[1]}, {**source, "class": sure[0]}
@@ -164,7 +167,7 @@ def _scores(each: Array) -> Scores:
 
 
 def _found(outputs: Outputs, dataset: Dataset) -> tuple[Array, Array, Array | None]:
-    """Boxes, scores, and classes unless there is a score for each."""
+    """Returns boxes, scores, and classes; None for classes if there is a score for each class."""
     by_name = {
         part: next((array for name, array in outputs.items() if any(word in name.lower() for word in words)), None)
         for part, words in _NAMES.items()

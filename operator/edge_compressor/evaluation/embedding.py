@@ -1,8 +1,9 @@
-"""``task: Embedding``: vectors for search and matching; needs no labels.
+"""The task Embedding: vectors for search and matching, without labels.
 
-The source is the truth: the score is the cosine between its vector and the artifact's, averaged over the samples
-(what points away counts as 0), so that of the source is 1. The interval is bootstrapped. A mean cosine can be high
-while the order of neighbours has changed: how many samples keep their nearest neighbour is told beside it.
+The source is the reference: the score is the cosine between its vector and the artifact's, averaged over the samples
+(negative cosines count as 0), so that the source's own score is 1. The interval is bootstrapped. A mean cosine can be
+high although the order of neighbours has changed, so the share of samples that keep their nearest neighbour is reported
+beside it.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from edge_compressor.evaluation.task import Answers, Outputs, first, invalid
 from edge_runtime.datatypes import Array
 
 MAX_NEIGHBOURS: Final = 2000
-"""Samples among which neighbours are looked for: every pair is compared."""
+"""The number of samples among which neighbours are searched, because every pair is compared."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Embedding:
     name: str = "Embedding"
 
     def check(self, dataset: Dataset) -> None:
-        """Whatever labels there are, they are not asked."""
+        """Accepts every data set, since the task ignores labels."""
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         output = first(outputs)
@@ -61,14 +62,14 @@ class Embedding:
 
 
 def cosines(one: Array, other: Array) -> Array:
-    """(samples,) in -1..1; 0 where a vector is zero or holds what is no number, 1 where both are the same zero."""
+    """Returns the cosines, (samples,) in -1..1; 0 if a vector is zero or not finite, 1 if both are zero."""
     first_unit, second_unit = _unit(one), _unit(other)
     alike = np.clip((first_unit * second_unit).sum(axis=1), -1, 1)
     return np.where((one == other).all(axis=1), 1.0, alike)
 
 
 def nearest(vectors: Array) -> Array:
-    """The position of each vector's nearest neighbour by cosine, itself left out."""
+    """Returns the position of each vector's nearest neighbour by cosine, without itself."""
     unit = _unit(vectors).astype(np.float32)
     alike = unit @ unit.T
     np.fill_diagonal(alike, -np.inf)

@@ -1,4 +1,4 @@
-"""The choice of the task, and what source and artifact are worth at it."""
+"""The choice of the task, and the evaluation of source and artifact by it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,9 +35,9 @@ TASKS: Final[Mapping[str, Callable[[Decimal | None], EvaluationTask]]] = {
 
 @dataclass
 class Evaluator:
-    """Keeps what models answered, so that a source is asked once for all recipes.
+    """An evaluator that keeps the answers of models, so that a source runs once for all recipes.
 
-    Raises Stalled(InvalidSpec) for a task that does not exist and a tolerance that is no decimal above 0.
+    Raises Stalled(InvalidSpec) for an unknown task and for a tolerance that is not a decimal above 0.
     """
 
     progress: Progress
@@ -54,7 +54,7 @@ class Evaluator:
             raise Stalled(reasons.INVALID_SPEC, message)
 
     def evaluate(self, source: ModelFile, artifact: ModelFile, dataset: Dataset) -> Evaluation:
-        """Raises Stalled: DatasetInvalid when set and task do not fit, otherwise as ``measuring.run``."""
+        """Raises Stalled: DatasetInvalid if set and task do not match, otherwise as ``measuring.run``."""
         name, why, tolerance = self.settings.task, "as set", self.settings.tolerance
         if name == AUTO:
             if dataset.label is None:
@@ -77,9 +77,9 @@ class Evaluator:
 
 
 def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
-    """The task of a labelled set, and why it is that. Raises Stalled(DatasetInvalid) when nothing fits.
+    """Returns the task of a labelled set, and the reason for it. Raises Stalled(DatasetInvalid) if none matches.
 
-    ``outputs``: of one run.
+    ``outputs`` are those of one run.
     """
     label: Array | None = dataset.label
     assert label is not None
@@ -101,9 +101,9 @@ def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
 
 
 def incomparable(source: ModelFile, artifact: ModelFile) -> str:
-    """Why answers of the source mean something else than the artifact's; empty: they do not.
+    """Returns why the answers of source and artifact cannot be compared; empty if they can.
 
-    Steps may give a model another head, for other classes: its first output has another shape then.
+    Steps may give a model another head, for other classes: its first output then has another shape.
     """
     before, after = source.outputs[0].shape, artifact.outputs[0].shape
     same = len(before) == len(after) and all(

@@ -1,7 +1,7 @@
 """The golden set: inputs and the artifact's own answers, which each node has to repeat before it serves.
 
-What it must tell apart: arithmetic that differs in the last bits, which is harmless and happens on every
-other instruction set, and an artifact that answers otherwise (saturating int8, weights in the wrong order).
+It must distinguish arithmetic that differs in the last bits, which is harmless and happens on every other instruction
+set, from an artifact that answers differently (saturating int8, weights in the wrong order).
 
 - With labels the answer is a class (Argmax). A class flips in the last bits only when two scores are almost
   equal; so items are taken whose best score leads by 5 % of the item's range of scores, evenly over the classes that
@@ -32,8 +32,8 @@ ARGMAX_PERCENT: Final = "99.5"
 CLOSE_PERCENT: Final = "95"
 MIN_ITEMS: Final = 8
 MAX_BYTES: Final = 64 << 10
-"""Golden items travel to every node: beyond this size, or an eighth of the model's if that is more, there are fewer
-of them, down to MIN_ITEMS."""
+"""The largest size, as golden items travel to every node: beyond it, or beyond an eighth of the model's size if that is
+more, there are fewer items, down to MIN_ITEMS."""
 
 _CANDIDATES: Final = 4
 """The number of candidates for each wanted item, spread evenly over the evaluation set."""
@@ -42,9 +42,8 @@ _CANDIDATES: Final = 4
 def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
     """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
 
-    Fewer when they are large (MAX_BYTES) or when few have a clear answer.
-    None, and no file, when nothing can be recorded: no items wanted, or without a data set text inputs, or
-    inputs that share no batch dimension.
+    There are fewer if they are large (MAX_BYTES), or if few have a clear answer. None, and no file, if nothing can be
+    recorded: no items are wanted, or without a data set the inputs are text or share no batch dimension.
     """
     whole = artifact.batch is None and dataset is not None
     group = 1 if whole or artifact.batch == -1 else artifact.batch
@@ -77,9 +76,9 @@ def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path
 
 
 def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | None:
-    """``count`` items: floats standard normal, whole numbers 0 or 1 (safe as indices), open dimensions 1.
+    """Returns ``count`` items: floats are standard normal, whole numbers 0 or 1 (safe as indices), open dimensions 1.
 
-    The same for the same inputs, always. None when an input is text or has no dimension.
+    The same inputs always give the same items. None if an input is text or has no dimension.
     """
     random = np.random.default_rng(0)
     made = {}
@@ -97,7 +96,8 @@ def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | 
 
 
 def sample_feeds(model: ModelFile, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
-    """``count`` feeds of a single sample each (or one batch, where the model fixes its size); None without inputs."""
+    """Returns ``count`` feeds of a single sample each (or one batch, if the model fixes its size); None without
+    inputs."""
     if dataset is not None:
         dataset = stateful.steps_of(dataset, model, count, "artifact")
         return [dataset.take(np.repeat(position, max(1, dataset.batch))) for position in dataset.spread(count)]
@@ -120,7 +120,8 @@ def _candidates(artifact: ModelFile, dataset: Dataset | None, items: int) -> dic
 
 
 def _answers(artifact: ModelFile, inputs: Mapping[str, Array], group: int, *, whole: bool) -> dict[str, Array] | None:
-    """Each item alone, as the server runs it. None when an output has no axis of items, unless items are ``whole``."""
+    """Returns the answer to each item alone, as the server runs it. None if an output has no axis of items, unless
+    items are ``whole``."""
     loaded = runtime.load(artifact)
     count = len(next(iter(inputs.values()))) // group * group
     rows: list[list[Array]] = []
@@ -149,7 +150,7 @@ def _part(inputs: Mapping[str, Array], start: int, size: int) -> dict[str, Array
 
 
 def _evenly(positions: Array, output: Array, count: int) -> Array:
-    """At most ``count`` of ``positions``, taken by turns from each predicted class, in order."""
+    """Returns at most ``count`` of ``positions``, taken by turns from each predicted class, in order."""
     classes = classes_of(output[positions])
     assert classes is not None, "items without a class are not clear"
     turn = np.zeros(len(positions), dtype=int)

@@ -1,8 +1,8 @@
-"""Does the artifact answer alike on processors with other instruction sets? Told from the file, nothing is run.
+"""The check whether the artifact answers alike on processors with other instruction sets, from the file alone.
 
 x86 processors without VNNI multiply uint8 activations by int8 weights two at a time and keep each sum in 16 bits
-(VPMADDUBSW): 255 x 127 + 255 x 127 is more than they hold, so that sums saturate and answers differ from those of
-the machine that evaluated. Weights of 7 bits, -64 to 64, cannot: 2 x 255 x 64 = 32,640 is below 32,768.
+(VPMADDUBSW): 255 x 127 + 255 x 127 exceeds them, so that sums saturate and answers differ from those of the machine
+that evaluated. Weights of 7 bits, -64 to 64, cannot: 2 x 255 x 64 = 32,640 is below 32,768.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _WEIGHT_INPUT: Final = {
     "ConvInteger": 1, "DynamicQuantizeMatMul": 1, "MatMulInteger": 1, "MatMulIntegerToFloat": 1, "QAttention": 1,
     "QGemm": 3, "QLinearConv": 3, "QLinearMatMul": 3,
 }  # fmt: skip
-"""Which input of an operator holds int8 weights, where it multiplies whole numbers itself."""
+"""The input that holds int8 weights, for operators that multiply whole numbers themselves."""
 _FLOAT_PRODUCTS: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Between a DequantizeLinear of weights and one of activations these run on whole numbers."""
+"""The operators that run on whole numbers between a DequantizeLinear of weights and one of activations."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class WeightRange:
     weights: int
     """The number of tensors; 0: nothing is quantized that way."""
     full_range: int
-    """The number of them that have a value beyond -64 to 64."""
+    """The number of those with a value beyond -64 to 64."""
 
     def to_json(self) -> dict[str, Any]:
         return {"quantizedWeights": self.weights, "beyondSevenBits": self.full_range}
@@ -56,7 +56,8 @@ def weight_range(path: Path) -> WeightRange:
 
 
 def warning(found: WeightRange, steps: list[dict[str, Any]]) -> str | None:
-    """For the report, naming the setting to change; None: the artifact answers alike. ``steps``: as in the manifest."""
+    """Returns a warning for the report, which names the setting to change; None if the artifact answers alike.
+    ``steps`` are those of the manifest."""
     if not found.full_range:
         return None
     guilty = [step["name"] for step in steps if step["settings"].get("reduceRange") is False]
@@ -70,7 +71,7 @@ def warning(found: WeightRange, steps: list[dict[str, Any]]) -> str | None:
 
 
 def _behind(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], stored: dict[str, onnx.TensorProto]) -> set[str]:
-    """The weights of a product, where the other side is uint8 as well."""
+    """Returns the weights of a product whose other side is uint8."""
     sides = [makers.get(name) for name in node.input[:2]]
     if any(side is None or side.op_type != "DequantizeLinear" for side in sides):
         return set()
@@ -80,7 +81,7 @@ def _behind(node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], stored: dic
 
 
 def _zero_point(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> int:
-    """The type of what a DequantizeLinear takes, which is that of its zero point; without one, uint8."""
+    """Returns the input type of a DequantizeLinear, which is that of its zero point; uint8 without one."""
     if len(node.input) < 3 or not node.input[2]:
         return int(onnx.TensorProto.UINT8)
     return int(stored[node.input[2]].data_type) if node.input[2] in stored else int(onnx.TensorProto.UNDEFINED)

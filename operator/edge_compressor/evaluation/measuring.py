@@ -1,4 +1,4 @@
-"""Measures how large models are and how long they take; judges nothing."""
+"""Measures the sizes and latencies of models; judges nothing."""
 
 import math
 import statistics
@@ -21,17 +21,17 @@ from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 MAX_TIMES_KEPT: Final = 100
-"""Enough for a histogram; more would only make the manifest longer."""
+"""The number of times that are kept: enough for a histogram, since more would only lengthen the manifest."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Single-sample runs of one thread, in milliseconds."""
+    """Times of single-sample runs on one thread, in milliseconds."""
 
     p50: float
     p95: float
     times: tuple[float, ...] = ()
-    """In ascending order, thinned evenly to MAX_TIMES_KEPT: shortest and longest are always among them."""
+    """The times in ascending order, thinned evenly to MAX_TIMES_KEPT with the shortest and the longest kept."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,7 +44,7 @@ class Timing:
 @dataclass(frozen=True)
 class LatencyComparison:
     runs: int
-    """Of each."""
+    """The number of runs of each model."""
     source: Timing
     artifact: Timing
 
@@ -54,17 +54,17 @@ class Speed:
     """The ratio to the speed of the source, by the processor time of single-sample runs on one thread."""
 
     runs: int
-    """Of each."""
+    """The number of runs of each model."""
     ratio: float
     lower: float
-    """The lower end of the 99 % interval, as ``upper``."""
+    """The lower end of the 99 % interval; ``upper`` is the other."""
     upper: float
     source: Timing
     artifact: Timing
 
 
 def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
-    """All outputs. Raises Stalled: SourceInvalid or StepFailed, by which of the two models (``what``) cannot answer."""
+    """Returns all outputs. Raises Stalled, SourceInvalid or StepFailed, depending on which model (``what``) fails."""
     try:
         return runtime.run(model, feeds)
     except RunFailure as error:
@@ -82,12 +82,11 @@ def time_both(
     max_seconds: float = 10.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencyComparison:
-    """Times source and artifact by turns in one loop, so that a busy moment of the machine hits both alike.
+    """Times source and artifact by turns in one loop, so that other load on the machine affects both alike.
 
     Both run as nodes run them.
 
-    ``feeds`` are taken round and round. Ends after ``max_runs`` of each, or ``max_seconds``, but not
-    before 10 of each.
+    ``feeds`` are cycled. The loop ends after ``max_runs`` of each, or ``max_seconds``, but not before 10 of each.
     """
     progress.say("timing source and artifact")
     first, second = _take_turns((runtime.load(source), runtime.load(artifact)), feeds, max_runs, max_seconds, clock)
@@ -101,7 +100,7 @@ def _take_turns(
     max_seconds: float,
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of the runs of each, pair by pair."""
+    """Returns the milliseconds of the runs of each, pair by pair."""
     for loaded, what in zip(models, ("source", "artifact"), strict=True):
         for feed in _round(feeds, _WARM_UPS):
             run(loaded, feed, what)
@@ -126,10 +125,11 @@ def compare_speed(
     max_runs: int = 1000,
     max_seconds: float = 6.0,
 ) -> Speed:
-    """Compares by turns, as ``time_both``; the ratio is the median over the pairs of runs that stood side by side.
+    """Compares by turns, as ``time_both``; the ratio is the median over the pairs of adjacent runs.
 
-    The clock is the thread's own: time for which the machine did something else counts for neither. Sessions are opened
-    anew a few times, since how one lies in memory makes it some percent faster or slower for as long as it lives.
+    The clock is the thread's own, so that time in which the machine did something else counts for neither. Sessions are
+    opened again a few times, because its memory layout makes a session some percent faster or slower for as long as it
+    lives.
     """
     first, second = [], []
     for _ in range(_SESSIONS):
@@ -145,7 +145,8 @@ def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
     """Returns the speed, from the milliseconds that source and artifact took, pair by pair.
 
     The interval is that of the sign test: the order statistics of the ratios around the median (W. J. Conover,
-    *Practical Nonparametric Statistics*, 3rd edition, section 3.2), which asks nothing of how noise is distributed.
+    *Practical Nonparametric Statistics*, 3rd edition, section 3.2), which assumes nothing about the distribution of
+    noise.
     """
     ratios = sorted(one / other for one, other in zip(first, second, strict=True))
     outside = max(0, int((len(ratios) - _Z_99_PERCENT * math.sqrt(len(ratios))) / 2))
@@ -160,7 +161,7 @@ def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
 
 
 def zstd_size(path: Path) -> int:
-    """Bytes of the file after zstd at level 19: what a download of it costs at least."""
+    """Returns the size of the file after zstd at level 19, in bytes: a lower limit of its download."""
     size = 0
     compressor = zstandard.ZstdCompressor(level=19, threads=usable_cores())
     with path.open("rb") as file:

@@ -1,9 +1,9 @@
-"""``task: MultiLabel``: several labels may hold for one sample; ``label`` is (samples, labels) of 0 and 1.
+"""The task MultiLabel: several labels may hold for one sample; ``label`` is (samples, labels) of 0 and 1.
 
-The first output has one value for each label. A label is predicted above 0.5 where all values of the source lie in
-0..1, which makes them probabilities, else above 0: they are logits. Score: F1 of each sample (1 where nothing holds
-and nothing is predicted), averaged, which a set with few labels to a sample cannot flatter as a share of right labels
-would be. Its interval is bootstrapped.
+The first output has one value for each label. A label is predicted above 0.5 if all values of the source lie in 0..1,
+which makes them probabilities, otherwise above 0, as they are logits. The score is the F1 of each sample (1 if nothing
+holds and nothing is predicted), averaged; unlike a share of right labels, it is not high for a set with few labels per
+sample. Its interval is bootstrapped.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class MultiLabel:
 
 
 def threshold(values: Array) -> tuple[float, str]:
-    """0.5 for probabilities, 0 for logits, and which of the two it is, in words."""
+    """Returns 0.5 for probabilities, 0 for logits, and which of the two it is, in words."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     seen = f"outputs lie in {low:.3g} to {high:.3g}"
     if low >= 0 and high <= 1:
@@ -72,7 +72,8 @@ def threshold(values: Array) -> tuple[float, str]:
 
 
 def sample_f1(label: Array, predicted: Array) -> Array:
-    """(samples,): twice what is right, by all that holds and all that is predicted; nothing of nothing is 1."""
+    """Returns the F1 of each sample, (samples,): twice the right labels by the sum of true and predicted ones; 1 if
+    there are none."""
     both = (label & predicted).sum(axis=1)
     size = label.sum(axis=1) + predicted.sum(axis=1)
     return np.where(size == 0, 1.0, ratio(2 * both, size))
@@ -92,5 +93,5 @@ def scores(label: Array, predicted: Array) -> Scores:
 
 
 def _mean(weights: Array, values: Array) -> Array:
-    """One mean for each column."""
+    """Returns the weighted mean of each column."""
     return np.atleast_1d(weights @ values / weights.sum())

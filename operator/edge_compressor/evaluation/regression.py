@@ -1,8 +1,8 @@
-"""``task: Regression``: numbers; ``label`` is of floats, (samples,) or (samples, values).
+"""The task Regression: numbers; ``label`` is of floats, (samples,) or (samples, values).
 
-The first output has as many values. A sample is right when none of its values is further off than the tolerance, by
+The first output has as many values. A sample is right if none of its values is further off than the tolerance, by
 default a tenth of the standard deviation of that label over the set: so every regression has an accuracy in 0..1 that
-Tango's interval judges. R2 and the mean absolute error are told beside it.
+Tango's interval judges. R2 and the mean absolute error are reported beside it.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from edge_compressor.gate import OwnAnswers, PairedAnswers
 from edge_runtime.datatypes import Array
 
 TOLERATED_SHARE: Final = 0.1
-"""The tolerance as a share of the standard deviation of a label, unless one is set."""
+"""The default tolerance, as a share of the standard deviation of a label."""
 
 
 @dataclass(frozen=True)
 class Regression:
     tolerance: Decimal | None = None
-    """In units of the labels."""
+    """The tolerance in units of the labels; None: TOLERATED_SHARE applies."""
     name: str = "Regression"
 
     def check(self, dataset: Dataset) -> None:
@@ -36,7 +36,7 @@ class Regression:
             raise invalid(dataset, "labels are all the same, so there is no default: set evaluation.tolerance")
 
     def limits(self, dataset: Dataset) -> Array:
-        """The largest error that is right, for each value."""
+        """Returns the largest error that counts as right, for each value."""
         label = _columns(labels(dataset, self.name))
         if self.tolerance is not None:
             return np.full(label.shape[1], float(self.tolerance))
@@ -82,7 +82,8 @@ class Regression:
 
 
 def scores(label: Array, value: Array, right: Array) -> Scores:
-    """R2 is the plain mean over values of 1 less the squared errors by those of the mean label; None: no numbers."""
+    """Returns the scores. R2 is the mean over values of 1 minus the ratio of squared errors to those of the mean label;
+    None if an answer is not a number."""
     error, spread = value - label, ((label - label.mean(axis=0)) ** 2).sum(axis=0)
     known = bool(np.isfinite(error).all())
     share = float(right.mean())
@@ -100,5 +101,5 @@ def _columns(label: Array) -> Array:
 
 
 def _within(label: Array, value: Array, limits: Array) -> Array:
-    """An answer that is no number is never right."""
+    """Returns whether each value is within ``limits``; one that is not a number never is."""
     return np.asarray((np.abs(value - label) <= limits).all(axis=1))

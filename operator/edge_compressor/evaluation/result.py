@@ -12,7 +12,8 @@ from edge_statistics.interval import Interval
 from edge_statistics.tango import tango_interval
 
 MAX_CLASSES_SHOWN: Final = 64
-"""With more classes, neither the confusion matrix nor a list of all classes is kept: they would fill the report."""
+"""The number of classes up to which the confusion matrix and the list of all classes are kept; more would fill the
+report."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Scores:
     """The scores of one model on labelled samples."""
 
     score: float
-    """In 0..1: what the gate judges."""
+    """The score that the gate judges, in 0..1."""
     figures: Mapping[str, float | None] = field(default_factory=dict)
-    """By their key in the manifest; None where they are not numbers, as an error of an answer that is none."""
+    """The figures by their key in the manifest; None for one that is not a number, such as the error of an answer that
+    is not."""
     confusion: Array | None = None
-    """(classes, classes), rows the labels, columns the predictions; samples without a class are in no column."""
+    """The confusion matrix (classes, classes), rows the labels, columns the predictions; samples without a class are in
+    no column."""
 
     def to_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {}
@@ -41,11 +44,12 @@ class ClassChange:
 
     number: int
     samples: int
-    """The samples of the class."""
+    """The number of samples of the class."""
     source: float
     artifact: float
     interval: Interval
-    """The 90 % interval of the drop of this class alone: one class in twenty is above its upper end by chance."""
+    """The 90 % interval of the drop of this class alone: for one class in twenty, the drop is above its upper end by
+    chance."""
 
     @property
     def drop(self) -> float:
@@ -66,15 +70,15 @@ class ClassChange:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Without labels ``source``, ``artifact`` and ``answers`` are None; ``source`` and ``answers`` too where the
-    source is not comparable, and then ``own`` says how the artifact answered."""
+    """The evaluation of an artifact. Without labels ``source``, ``artifact`` and ``answers`` are None. If the source is
+    not comparable, ``source`` and ``answers`` are None, and ``own`` has the artifact's own score."""
 
     task: str
     samples: int
     agreement: float | None
-    """Share of samples, 0..1, that artifact and source answer alike; None: the source is not comparable."""
+    """The share of samples, in 0..1, that artifact and source answer alike; None if the source is not comparable."""
     agreement_kind: str
-    """Argmax, Close, Labels, Tolerance, Detections, Cosine or Steps: what alike means."""
+    """The meaning of alike: Argmax, Close, Labels, Tolerance, Detections, Cosine or Steps."""
     metric: str = "accuracy"
     """The name of the score."""
     source: Scores | None = None
@@ -115,9 +119,9 @@ class Evaluation:
 
 
 def recall_changes(of_class: Array, source_right: Array, artifact_right: Array, numbers: Array) -> list[ClassChange]:
-    """One change for each class with samples; the arguments are (samples, classes) of bool.
+    """Returns one change for each class with samples; the arguments are (samples, classes) of bool.
 
-    Interval: Tango's over the samples of the class. ``numbers`` are the classes of the columns.
+    The interval is Tango's over the samples of the class. ``numbers`` are the classes of the columns.
     """
     changes = []
     for column, number in enumerate(numbers):
@@ -131,12 +135,12 @@ def recall_changes(of_class: Array, source_right: Array, artifact_right: Array, 
 
 
 def macro(values: Array, occurs: Array) -> float:
-    """The plain mean over what occurs; 0 where nothing does."""
+    """Returns the mean over the classes that occur; 0 if none does."""
     return float(values[occurs].mean()) if occurs.any() else 0.0
 
 
 def ratio(part: Array, whole: Array) -> Array:
-    """0 / 0 counts as 0."""
+    """Returns the ratio; 0 / 0 counts as 0."""
     part = np.asarray(part, dtype=np.float64)
     quotient: Array = np.divide(part, whole, out=np.zeros_like(part), where=np.asarray(whole) > 0)
     return quotient

@@ -1,9 +1,9 @@
-"""``task: Sequence``: a class for each step; ``label`` is (samples, steps) of whole numbers, -1 where a sequence ended.
+"""The task Sequence: a class for each step; ``label`` is (samples, steps) of whole numbers, -1 after the end of a
+sequence.
 
-The first output has a score for each class at each step, the probability of class 1 alone, or is the class itself. Of a
-model with a state it is what each step answers. Score: the share of right steps
-among those with a label. Steps of one sequence depend on each other, so that sequences are what is drawn anew for the
-interval, which is bootstrapped.
+The first output has a score for each class at each step, the probability of class 1 alone, or is the class itself. For
+a stateful model it is the output of each step. The score is the share of right steps among those with a label. Steps of
+one sequence are dependent, so the interval is bootstrapped over sequences.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,8 @@ class Sequence:
         totals = _by_class(label, there, numbers)
 
         def score(weights: Array) -> Array:
-            """Source and artifact over all steps, then each class of the source, then each of the artifact."""
+            """Returns the scores of source and artifact over all steps, then each class of the source, then each of the
+            artifact."""
             right, whole = [weights @ one for one in found], weights @ totals
             every = [ratio(one.sum(), whole.sum()) for one in right]
             return np.concatenate([every, *(np.where(whole > 0, ratio(one, whole), np.nan) for one in right)])
@@ -84,7 +85,8 @@ class Sequence:
 
 
 def class_changes(numbers: Array, of_class: Array, seen: Array, drawn: Array, samples: int) -> tuple[ClassChange, ...]:
-    """From bootstrapped scores, those of the source for each class and then those of the artifact."""
+    """Returns the changes from bootstrapped scores, which are those of the source for each class and then those of the
+    artifact."""
     count, changes = len(numbers), []
     for place, number in enumerate(numbers):
         source, artifact = float(seen[place]), float(seen[count + place])
@@ -95,5 +97,5 @@ def class_changes(numbers: Array, of_class: Array, seen: Array, drawn: Array, sa
 
 
 def _by_class(label: Array, chosen: Array, numbers: Array) -> Array:
-    """(samples, classes): how many chosen steps each sequence has of each class."""
+    """Returns how many chosen steps each sequence has of each class, (samples, classes)."""
     return np.stack([(chosen & (label == number)).sum(axis=1) for number in numbers], axis=1)

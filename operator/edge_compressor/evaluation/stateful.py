@@ -1,8 +1,8 @@
-"""Models with a state: what they give as one output they get as an input at the next step.
+"""Stateful models, which get some of their outputs as inputs at the next step.
 
-A sample of theirs is a sequence (``Dataset.states``). Each model goes along it with a state of its own, so that what
-compression does to the state is seen, too. Steps alone, each with the state that a model had there, are what a model
-is calibrated, timed and tested on.
+Their samples are sequences (``Dataset.states``). Each model runs over a sequence with its own state, so that the effect
+of compression on the state is measured too. For calibration, timing and tests, single steps are used, each with the
+state that a model had there.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from edgemodel.errors import Stalled
 
 
 def check(model: ModelFile, states: Mapping[str, str]) -> None:
-    """Raises Stalled(InvalidSpec) when ``states`` (input -> output) are not tensors of ``model`` of the same kind."""
+    """Raises Stalled(InvalidSpec) if ``states`` (input -> output) are not tensors of ``model`` of the same kind."""
     inputs, outputs = ({tensor.name: tensor for tensor in some} for some in (model.inputs, model.outputs))
     for taken, given in states.items():
         for name, known, kind in ((taken, inputs, "input"), (given, outputs, "output")):
@@ -38,7 +38,7 @@ def check(model: ModelFile, states: Mapping[str, str]) -> None:
 
 
 def _alike(taken: Tensor, given: Tensor) -> bool:
-    """A dimension that one of them leaves open may be fixed by the other."""
+    """Returns whether the shapes match; a dimension that one of them leaves open may be fixed by the other."""
     same = len(taken.shape) == len(given.shape) and all(
         one == other or -1 in (one, other) for one, other in zip(taken.shape, given.shape, strict=True)
     )
@@ -46,12 +46,12 @@ def _alike(taken: Tensor, given: Tensor) -> bool:
 
 
 def answer(model: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: str) -> list[Array]:
-    """Returns all outputs for ``feeds`` of ``dataset`` as numbers, an axis of items first.
+    """Returns all outputs for ``feeds`` of ``dataset`` as numbers, with a first axis of items.
 
-    Those of sequences have an axis of steps behind it.
+    Those of sequences have an axis of steps after it.
 
-    Where a sequence has one label for all its steps, of each the last step only. ``what``: source or artifact. Raises
-    Stalled as ``run``.
+    If a sequence has one label for all its steps, only the last step of each is returned. ``what`` is source or
+    artifact. Raises Stalled as ``run``.
     """
     if not dataset.states:
         return dataset.by_item(runtime.numbers(model, run(model, feeds, what)))
@@ -63,9 +63,9 @@ def answer(model: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: 
 
 
 def steps_of(dataset: Dataset, model: ModelFile, count: int, what: str) -> Dataset:
-    """``count`` steps of its sequences (or all, if there are fewer), evenly over them, as samples without labels.
+    """Returns ``count`` steps of its sequences, or all if there are fewer, evenly spread, as samples without labels.
 
-    A ``dataset`` without a state is answered as it is. Raises Stalled as ``answer``.
+    A ``dataset`` without a state is returned unchanged. Raises Stalled as ``answer``.
     """
     if not dataset.states:
         return dataset
@@ -89,7 +89,7 @@ def steps_of(dataset: Dataset, model: ModelFile, count: int, what: str) -> Datas
 def _walk(
     model: LoadedModel, dataset: Dataset, feeds: Mapping[str, Array], what: str
 ) -> Iterator[tuple[dict[str, Array], list[Array]]]:
-    """(inputs, outputs) of each step."""
+    """Yields the (inputs, outputs) of each step."""
     names = list(model.signature.outputs)
     state = {name: feeds[name] for name in dataset.states}
     others = {name: array if dataset.whole else array.swapaxes(0, 1) for name, array in feeds.items()}

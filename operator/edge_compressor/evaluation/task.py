@@ -20,25 +20,25 @@ from edgemodel.errors import Stalled
 Outputs = Mapping[str, Array]
 """The outputs of one run, by name, in declared order; the first axis may hold more rows than there are samples."""
 Answers = Mapping[str, Array]
-"""The answers that a task keeps; the first axis are the samples."""
+"""The answers that a task keeps, with a first axis of samples."""
 
 PADDING: Final = -1
 
 
 class EvaluationTask(Protocol):
-    """``check`` and ``read`` raise Stalled(DatasetInvalid) when labels, or outputs, are not what the task wants."""
+    """A task. ``check`` and ``read`` raise Stalled(DatasetInvalid) if labels, or outputs, do not match the task."""
 
     @property
     def name(self) -> str: ...
 
     def check(self, dataset: Dataset) -> None:
-        """Are the labels what the task wants?"""
+        """Checks that the labels match the task."""
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         """Returns the answers to the first ``rows`` samples of one run."""
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
-        """``source`` None: it is not comparable."""
+        """Returns the evaluation. ``source`` is None if it is not comparable."""
 
 
 def first(outputs: Outputs) -> Array:
@@ -51,7 +51,7 @@ def run_outputs(model: ModelFile, loaded: LoadedModel, dataset: Dataset, feeds: 
 
 
 def collect(task: EvaluationTask, model: ModelFile, dataset: Dataset, progress: Progress, *, what: str) -> Answers:
-    """Returns the answers that ``task`` reads of all samples. ``what``: source or artifact.
+    """Returns the answers that ``task`` reads for all samples. ``what`` is source or artifact.
 
     Raises Stalled: DatasetInvalid as ``EvaluationTask.read``, otherwise as ``run``.
     """
@@ -64,7 +64,7 @@ def collect(task: EvaluationTask, model: ModelFile, dataset: Dataset, progress: 
 
 
 def joined(parts: Sequence[Array]) -> Array:
-    """One array; where the second axis differs, as with detections of one image, it is filled up with PADDING."""
+    """Returns one array; if the second axis differs, as with detections of one image, it is filled up with PADDING."""
     if parts[0].ndim < 2 or len({part.shape[1] for part in parts}) == 1:
         return np.concatenate(parts)
     longest = max(part.shape[1] for part in parts)
@@ -73,7 +73,7 @@ def joined(parts: Sequence[Array]) -> Array:
 
 
 def labels(dataset: Dataset, task: str) -> Array:
-    """Raises Stalled(DatasetInvalid) when there are none."""
+    """Returns the labels. Raises Stalled(DatasetInvalid) if there are none."""
     if dataset.label is None:
         raise invalid(dataset, f"task {task} needs an array label, and there is none")
     return np.asarray(dataset.label)

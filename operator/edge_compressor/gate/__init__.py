@@ -1,4 +1,4 @@
-"""The gate: whether an artifact keeps its budget, judged in the Job before any node serves it. Pure functions."""
+"""The gate, which judges in the Job, before any node serves an artifact, whether it keeps its budget. Pure."""
 
 from edge_compressor.gate.answers import (
     Own,

@@ -26,7 +26,7 @@ class PairedAnswers:
 
 @dataclass(frozen=True)
 class PairedScores:
-    """Scores, in 0..1, that are no count of right answers, such as mAP; with intervals of 90 % (``bootstrap``)."""
+    """Scores, in 0..1, that are not counts of right answers, such as mAP; with intervals of 90 % (``bootstrap``)."""
 
     samples: int
     source: float
@@ -44,7 +44,7 @@ class PairedScores:
 
 @dataclass(frozen=True)
 class OwnAnswers:
-    """The right answers of the artifact, whatever the source answers."""
+    """The right answers of the artifact alone."""
 
     samples: int
     right: int
@@ -52,7 +52,7 @@ class OwnAnswers:
 
 @dataclass(frozen=True)
 class OwnScore:
-    """A score, in 0..1, that is no count of right answers, with its interval of 90 %."""
+    """A score, in 0..1, that is not a count of right answers, with its interval of 90 %."""
 
     samples: int
     score: float
@@ -71,7 +71,7 @@ def drop_interval(answers: Paired) -> Interval:
 
 
 def own_of(answers: Paired | None) -> Own | None:
-    """Returns the part of a paired comparison that is about the artifact alone."""
+    """Returns the part of a paired comparison that concerns the artifact alone."""
     if isinstance(answers, PairedScores):
         return OwnScore(answers.samples, answers.artifact, answers.artifact_interval)
     return None if answers is None else OwnAnswers(answers.samples, answers.artifact_right)
@@ -83,7 +83,7 @@ def own_interval(own: Own) -> Interval:
 
 
 def drop_json(answers: Paired) -> dict[str, Any]:
-    """The drop of accuracy with its interval, for the manifest; what was counted, so that others can judge anew."""
+    """Returns the drop of accuracy with its interval and the counts behind it, for the manifest."""
     interval = drop_interval(answers)
     counted = {}
     if isinstance(answers, PairedAnswers):

@@ -1,10 +1,10 @@
 """The gate: measurements and a budget in, checks and a decision out. Pure functions.
 
-Accuracy is judged as paired non-inferiority: artifact and source answered the same samples, and the
-artifact passes when the 90 % interval of its drop (one-sided alpha 0.05) lies below the limit, fails when
-it lies above, and is Inconclusive when the limit is inside it: then too few samples were there to tell.
-A floor under the artifact's own accuracy is judged the same way, by an interval of that alone: it needs no
-source that could answer, as after transfer learning to other classes.
+Accuracy is judged as paired non-inferiority: artifact and source answered the same samples, and the artifact passes if
+the 90 % interval of its drop (one-sided alpha 0.05) lies below the limit, fails if it lies above, and is Inconclusive
+if the limit is inside it, because there were too few samples. A lower limit on the artifact's own accuracy is judged
+the same way, by an interval of that alone; it works without a comparable source, as after transfer learning to other
+classes.
 """
 
 from dataclasses import dataclass
@@ -20,24 +20,25 @@ from edgemodel.verdict import CheckResult, Verdict
 
 @dataclass(frozen=True)
 class Measurements:
-    """The measurements that are judged. None: not measured."""
+    """The measurements that are judged. None means not measured."""
 
     answers: Paired | None
     same_file: bool
-    """The artifact is the source, bit for bit."""
+    """True if the artifact is the source, bit for bit."""
     size_bytes: int
     latency_milliseconds: float | None
-    """Median of single-sample runs."""
+    """The median of single-sample runs; None if it was not measured."""
     latency_runs: int = 0
     own: Own | None = None
-    """The answers of the artifact alone, where the source is not comparable; else ``answers`` hold them."""
+    """The answers of the artifact alone, if the source is not comparable; otherwise None, and ``answers`` holds
+    them."""
     metric: str = "accuracy"
     """The name of the score, for messages."""
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """``reason`` is None when the artifact may be published."""
+    """The result of the gate. ``reason`` is None if the artifact may be published."""
 
     checks: tuple[CheckResult, ...]
     reason: str | None
@@ -45,7 +46,7 @@ class GateResult:
 
 
 def judge(measured: Measurements, budget: Budget) -> GateResult:
-    """Every limit of ``budget`` against ``measured``; a Fail weighs more than an Inconclusive."""
+    """Returns the result for every limit of ``budget``; a Fail outweighs an Inconclusive."""
     checks: list[CheckResult] = []
     if budget.max_accuracy_drop_percent is not None:
         checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
@@ -67,7 +68,8 @@ def judge(measured: Measurements, budget: Budget) -> GateResult:
 
 
 def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> CheckResult:
-    """Paired non-inferiority; needs labels, unless source and artifact are one file."""
+    """Returns the check of the accuracy drop, by paired non-inferiority; needs labels, unless source and artifact are
+    one file."""
     answers, what = measured.answers, measured.metric
     samples = answers.samples if answers else 0
 
@@ -93,7 +95,8 @@ def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> CheckResul
 
 
 def judge_floor(measured: Measurements, floor_percent: Decimal) -> CheckResult:
-    """The artifact's own score against a floor: by Wilson's interval, or that of a score, one-sided alpha 0.05."""
+    """Returns the check of the artifact's own score against a lower limit, by Wilson's or the score's interval,
+    one-sided alpha 0.05."""
     own = measured.own or own_of(measured.answers)
     if own is None:
         text = f"{measured.metric} is not measured, floor {floor_percent} %: give datasets.evaluation with labels"
@@ -111,14 +114,14 @@ def judge_floor(measured: Measurements, floor_percent: Decimal) -> CheckResult:
 
 
 def judge_size(size_bytes: int, limit_bytes: int) -> CheckResult:
-    """The size of the model file itself, before any compression for transfer."""
+    """Returns the check of the model file's size, before any compression for transfer."""
     verdict = Verdict.PASS if size_bytes <= limit_bytes else Verdict.FAIL
     text = f"size {size_bytes} bytes, limit {limit_bytes} bytes"
     return CheckResult("maxSizeBytes", verdict, str(size_bytes), str(limit_bytes), 1, text)
 
 
 def judge_latency(measured: Measurements, limit: Decimal) -> CheckResult:
-    """The median of single-sample runs on this machine: what it is on a node, only the node can tell."""
+    """Returns the check of the median of single-sample runs on this machine; only a preflight measures it on nodes."""
     observed = measured.latency_milliseconds
     if observed is None:
         text = f"latency is not measured, limit {limit} ms: give datasets.evaluation"
@@ -140,7 +143,7 @@ def _two_digits_up(number: int) -> int:
 
 
 def _percent(share: float) -> str:
-    """Two decimals below 1 %, where limits are drawn; else one."""
+    """Returns the percentage with two decimals below 1 %, where limits usually are; otherwise with one."""
     percent = share * 100
     text = f"{percent:.2f}" if abs(percent) < 1 else f"{percent:.1f}"
     return text.removeprefix("-") if float(text) == 0 else text

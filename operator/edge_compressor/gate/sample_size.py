@@ -1,4 +1,4 @@
-"""The number of samples that would decide, where a limit lies inside an interval."""
+"""The number of samples that would decide a check whose limit lies inside an interval."""
 
 from collections.abc import Callable
 from math import ceil
@@ -11,13 +11,14 @@ from edge_statistics.wilson import wilson_interval
 from edgemodel.verdict import Verdict
 
 MAX_SAMPLES_ADVISED: Final = 100_000_000
-"""No larger number is named: the observed drop is as good as the limit."""
+"""The largest number that is advised; beyond, the observed drop practically equals the limit."""
 
 
 def samples_to_decide(answers: Paired, limit: float) -> int | None:
-    """About how many samples would decide, were source and artifact to differ on the same shares of them.
+    """Returns the approximate number of samples that would decide, if source and artifact differed on the same shares
+    of them.
 
-    None when no number up to MAX_SAMPLES_ADVISED would: the observed drop is the limit itself.
+    None if no number up to MAX_SAMPLES_ADVISED would: the observed drop is the limit itself.
     """
     if isinstance(answers, PairedScores):
         return _narrowed(answers.drop, answers.interval, answers.samples, limit)
@@ -31,7 +32,8 @@ def samples_to_decide(answers: Paired, limit: float) -> int | None:
 
 
 def samples_for_floor(own: Own, floor: float) -> int | None:
-    """About how many samples would decide about a floor, were the same share of them right; None as above."""
+    """Returns the approximate number of samples that would decide about a lower limit, with the same share of right
+    answers; None as for ``samples_to_decide``."""
     if isinstance(own, OwnScore):
         return _narrowed(own.score, own.interval, own.samples, floor)
 
@@ -54,7 +56,8 @@ def _fewest(start: int, decides: Callable[[int], bool]) -> int | None:
 
 
 def _narrowed(observed: float, interval: Interval, samples: int, limit: float) -> int | None:
-    """An interval narrows with the root of the number of samples: how many, until the limit is outside of it."""
+    """Returns the number of samples at which the limit lies outside the interval, which narrows with the root of their
+    number."""
     gap = limit - observed
     reach = interval.upper - observed if gap > 0 else observed - interval.lower
     if abs(gap) < 1e-12 or samples * (reach / gap) ** 2 > MAX_SAMPLES_ADVISED:

@@ -1,7 +1,7 @@
-"""Files to and from a user's converter, which runs in an image of its own between two containers of ours.
+"""Files to and from a user's converter, which runs in its own image between two containers of ours.
 
-What is handed over is fetched and checked before; what comes back is a file like one from the network, of which nothing
-is believed. When it is taken, nothing of the converter runs any more.
+Its input is fetched and checked before. Its output is untrusted, like a file from the network, and is read only after
+the converter has ended.
 """
 
 import json
@@ -24,7 +24,7 @@ from edgemodel.errors import Stalled
 FILES: Final[dict[Use, str]] = {"source": WEIGHTS_FILE, "training": TRAINING_FILE}
 """The files that a converter may read, by use."""
 FETCHED_FILE: Final = "fetched.json"
-"""The file that keeps where they are from: a tag may name something else by now."""
+"""The file that records the origin of the fetched files, because a tag may name something else by now."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HandoffFolders:
 
 
 def hand_over(request: CompressionRequest, fetcher: Fetcher, folders: HandoffFolders) -> None:
-    """Fetches and checks what the converter reads. Raises as ``Fetcher.fetch``, and Stalled for what is not sound."""
+    """Fetches and checks the converter's input. Raises as ``Fetcher.fetch``, and Stalled for an invalid file."""
     fetched = {"source": fetcher.fetch(request.source, "source", folders.given / FILES["source"])}
     given = source_format(request.source.format, WHAT["source"])
     given.check(fetched["source"].path, what=WHAT["source"], reason=reasons.SOURCE_INVALID)
@@ -50,7 +50,8 @@ def hand_over(request: CompressionRequest, fetcher: Fetcher, folders: HandoffFol
 
 @dataclass(frozen=True)
 class FromConverter:
-    """Fetches as ``fetcher`` does, but takes the source from the converter, and what it read from its folder."""
+    """A fetcher that takes the source from the converter's output, files of its input from their folder, and others by
+    ``fetcher``."""
 
     fetcher: Fetcher
     converter: Converter
@@ -69,7 +70,7 @@ class FromConverter:
 
 
 def _take(folder: Path, name: str, to: Path) -> None:
-    """Copies the one file in ``folder``. Raises Stalled(ConverterFailed) unless there is exactly that file."""
+    """Copies the only file in ``folder``. Raises Stalled(ConverterFailed) unless there is exactly that file."""
     wanted = f"it must write one file, {OUT_DIRECTORY}/{name} (the variable EDGEMODEL_MODEL), and nothing besides"
     with os.scandir(folder) as entries:
         found = [entry.name for entry, _ in zip(entries, range(3), strict=False)]

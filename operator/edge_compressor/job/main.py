@@ -1,8 +1,8 @@
 """The process of the Job: one request in, one report out.
 
-Its last word is the termination message of its container, which the operator reads, and an exit code that
-says the same: 0 published, 3 a person must act, 4 time may heal. What nobody foresaw ends with 1 and a
-message that is no report, so that the operator counts it as a crash and tries a few times.
+It ends with the termination message of its container, which the operator reads, and an exit code with the same meaning:
+0 published, 3 a person must act, 4 time may heal. An unexpected error ends with 1 and a message that is not a report,
+which the operator counts as a crash and retries a few times.
 """
 
 import argparse
@@ -46,7 +46,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 @dataclass(frozen=True)
 class Places:
-    """The paths at which things are mounted."""
+    """The paths at which volumes are mounted."""
 
     work: Path = Path(WORK_DIRECTORY)
     secrets: Path = Path(SECRETS_DIRECTORY)
@@ -57,7 +57,7 @@ class Places:
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
-    """The process: answers its exit code."""
+    """Runs the process and returns its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
     places = Places(
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 def run(text: str | None, places: Places, progress: Progress, *, fetch_only: bool = False) -> Report | None:
     """Returns the report of the Job with the input ``text``. Expected failures are values, others are raised.
 
-    ``fetch_only``: fetches what the converter is to read, for another container to go on; returns None then.
+    With ``fetch_only`` it fetches the converter's input for another container, and returns None.
     """
     try:
         given = _decode(text)
@@ -125,7 +125,8 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
 
 
 def encode(outcome: Report) -> bytes:
-    """At most 4,096 bytes; many variants lose their checks, which the manifest in the artifact keeps."""
+    """Returns at most 4,096 bytes; if there are many variants, they lose their checks, which the artifact's manifest
+    keeps."""
     try:
         return report.encode(outcome)
     except ValueError:
@@ -184,7 +185,8 @@ def _decode(text: str | None) -> JobInput:
 
 
 def _fresh(work: Path) -> Path:
-    """An empty folder below ``work``, and one for temporary files, which libraries would else put under ``/tmp``."""
+    """Returns an empty folder below ``work``, beside one for temporary files, which libraries would otherwise put under
+    ``/tmp``."""
     folder, temporary = work / "run", work / "tmp"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

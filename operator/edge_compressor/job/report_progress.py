@@ -1,4 +1,4 @@
-"""Tells the operator which step begins. It is a courtesy: that it fails hinders nothing, and is said once a step."""
+"""Reports each step to the operator when it begins. A failure has no effect but one message per step."""
 
 from pathlib import Path
 from typing import Final
@@ -9,11 +9,11 @@ from edgemodel.error_words import in_words
 from edgemodel.progress import StepBegun
 
 PATIENCE: Final = urllib3.Timeout(connect=2, read=3)
-"""Seconds. The operator answers within milliseconds, or is not there."""
+"""The timeout in seconds. The operator answers within milliseconds, or not at all."""
 
 
 def report_progress(url: str, token_file: Path, step: StepBegun) -> str:
-    """Posts ``step`` to ``url``; answers what went wrong, or nothing."""
+    """Posts ``step`` to ``url`` and returns what went wrong; empty if nothing did."""
     try:
         headers = {"Authorization": f"Bearer {token_file.read_text().strip()}", "Content-Type": "application/json"}
         with urllib3.PoolManager(timeout=PATIENCE, retries=False) as pool:

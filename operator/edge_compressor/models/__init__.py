@@ -1,1 +1,1 @@
-"""ONNX models: checked before anything of them runs."""
+"""ONNX models, checked before anything of them runs."""

@@ -8,9 +8,9 @@ from edge_runtime.datatypes import Array
 
 
 def share_out(magnitudes: Sequence[Array], percent: float, *, together: bool) -> list[int]:
-    """Returns the number of weights of each tensor that go: ``percent`` of each, or the smallest of all ``together``.
+    """Returns how many weights of each tensor are removed: ``percent`` of each, or the smallest of all ``together``.
 
-    Together, no tensor loses more than half of what ``percent`` would leave of it, so that none is emptied: what
+    Together, no tensor loses more than half of what ``percent`` would leave of it, so that none is emptied; what
     exceeds that is taken from the others.
     """
     if not together:
@@ -36,7 +36,7 @@ def share_out(magnitudes: Sequence[Array], percent: float, *, together: bool) ->
 
 
 def smallest(magnitudes: Array, count: int) -> Array:
-    """True for the ``count`` smallest; of equal ones, for those that come first."""
+    """Returns True for the ``count`` smallest; among equal ones, for the first."""
     if count <= 0:
         return np.zeros(magnitudes.shape, dtype=bool)
     flat = magnitudes.ravel()

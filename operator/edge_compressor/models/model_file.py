@@ -1,4 +1,4 @@
-"""A checked model file of any runtime, as data sets are checked against it and as it is evaluated."""
+"""A checked model file of any runtime, for data sets and the evaluation."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ class ModelFile:
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads it."""
     transforms: tuple[TransformSpec, ...] = ()
-    """The pre- and post-processing that callers see it through; ``inputs`` and ``outputs`` are those outside."""
+    """The pre- and post-processing that callers see it through; ``inputs`` and ``outputs`` are those of the
+    outermost."""
     tuning: Tuning = field(default_factory=Tuning)
     """The options of the sessions that nodes serve it with."""
     class_names: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""The one form in which the compressor works on ONNX graphs, whatever exporter wrote them.
+"""The normal form in which the compressor works on ONNX graphs, whatever exporter wrote them.
 
-Every graph that it loads comes through ``load``: a pass that all steps need stands in PASSES, and nowhere else.
+Every graph is loaded by ``load``: a pass that all steps need is in PASSES, and nowhere else.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,10 @@ from edge_runtime.datatypes import Array
 
 
 def load(path: Path, *, weights_as_initializers: bool = False) -> onnx.ModelProto:
-    """Returns the model at ``path`` in its normal form, which answers as the file does.
+    """Returns the model at ``path`` in its normal form, which has the same outputs as the file.
 
-    ``weights_as_initializers``: also those that the graph makes of constants, for what reads weights.
+    With ``weights_as_initializers``, weights that the graph computes from constants become initializers too, for steps
+    that read weights.
     """
     model = onnx.load(path)
     for normalized in PASSES:
@@ -39,10 +40,10 @@ def with_named_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_weights_as_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Makes initializers of weights that the graph makes of constants: what reads weights passes over all others.
+    """Turns weights that the graph computes from constants into initializers, the only form that steps read.
 
-    Some exporters write them as Constant nodes; Convert and ClusterWeights store them smaller than they are used,
-    behind a Cast from float16 or a Gather from a codebook.
+    Some exporters write them as Constant nodes; Convert and ClusterWeights store them in a smaller form, behind a Cast
+    from float16 or a Gather from a codebook.
     """
     graph = model.graph
     constants = [node for node in graph.node if node.op_type == "Constant" and node.attribute[0].name == "value"]

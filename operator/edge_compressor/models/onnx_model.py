@@ -1,7 +1,7 @@
 """Checks that an ONNX file can be compressed and served. Nothing of it is executed before it has passed.
 
-Order matters: size, then structure (operator domains, weights in other files), then onnx's checker, and
-only then onnxruntime, which so never sees an operator outside the standard domains.
+The order matters: size, then structure (operator domains, weights in other files), then onnx's checker, and only then
+onnxruntime, which therefore never sees an operator outside the standard domains.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 MAX_BYTES: Final = 2**31 - 1
-"""The limit of protobuf, and so of an ONNX file that keeps its weights inside."""
+"""The limit of protobuf, and so of an ONNX file with its weights inside."""
 
 DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
@@ -39,9 +39,9 @@ class OnnxModel(ModelFile):
 def check_model(
     path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID, like: OnnxModel | None = None
 ) -> OnnxModel:
-    """Raises Stalled, with ``reason`` and naming ``what`` it is, unless every check of this module passes.
+    """Raises Stalled with ``reason``, naming ``what`` it is, unless every check of this module passes.
 
-    ``like``: a model with the transforms and the tuning that this one is served with, too; None: with none.
+    ``like`` is a model whose transforms and tuning this one gets; None: it gets none.
     """
     try:
         model = _checked(path)
@@ -53,7 +53,7 @@ def check_model(
 def behind_transforms(model: OnnxModel, transforms: tuple[TransformSpec, ...]) -> OnnxModel:
     """Returns ``model`` as callers see it through ``transforms``, the outermost first.
 
-    Raises Stalled(InvalidSpec) where they do not fit it.
+    Raises Stalled(InvalidSpec) if they do not fit it.
     """
     if not transforms:
         return model
@@ -70,7 +70,7 @@ def behind_transforms(model: OnnxModel, transforms: tuple[TransformSpec, ...]) -
 def check_structure(path: Path, *, what: str, reason: str, beside: Path | None = None) -> None:
     """Checks what can be checked before anything is loaded; weights may lie in other files of the folder ``beside``.
 
-    Raises Stalled, with ``reason`` and naming ``what`` it is.
+    Raises Stalled with ``reason``, naming ``what`` it is.
     """
     try:
         _check_size(path)
@@ -80,7 +80,7 @@ def check_structure(path: Path, *, what: str, reason: str, beside: Path | None =
 
 
 class _Unsound(Exception):
-    """The file is not sound; the text says why."""
+    """The file is invalid; the text says why."""
 
 
 def _check_size(path: Path) -> int:
@@ -112,7 +112,8 @@ def _checked(path: Path) -> OnnxModel:
 
 
 def check_same_interface(source: OnnxModel, artifact: OnnxModel) -> None:
-    """A step may change everything but what callers see. Raises Stalled(StepFailed)."""
+    """Checks that the interface is unchanged: a step may change everything but what callers see. Raises
+    Stalled(StepFailed)."""
     if source.inputs != artifact.inputs:
         change = f"from {_listed(source.inputs)} to {_listed(artifact.inputs)}"
         raise Stalled(reasons.STEP_FAILED, f"the steps changed the model's inputs {change}")
@@ -124,7 +125,7 @@ def check_same_interface(source: OnnxModel, artifact: OnnxModel) -> None:
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node, those of subgraphs (If, Loop, Scan) included."""
+    """Yields every node, including those of subgraphs (If, Loop, Scan)."""
     for node in graph.node:
         yield node
         for subgraph in subgraphs(node):
@@ -157,7 +158,7 @@ def _check_structure(model: onnx.ModelProto, beside: Path | None) -> None:
 
 
 def _check_external(tensor: onnx.TensorProto, beside: Path | None) -> None:
-    """The weight lies in a file of the folder, and nowhere outside of it."""
+    """Checks that the weight lies in a file of the folder, and nowhere outside of it."""
     said = {entry.key: entry.value for entry in tensor.external_data}
     where = said.get("location", "")
     if beside is None:
@@ -183,7 +184,7 @@ def _function_nodes(function: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The bodies of If, Loop and Scan; none of others."""
+    """Yields the bodies of If, Loop and Scan; none for other nodes."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -191,7 +192,7 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _stored_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Initializers and tensor attributes, of subgraphs and functions too."""
+    """Yields initializers and tensor attributes, including those of subgraphs and functions."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         for node in function.node:

@@ -1,4 +1,4 @@
-"""Runs models through ``edge_runtime``, as nodes do, with the options that they serve with."""
+"""Runs models through ``edge_runtime``, as nodes do and with the same options."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ from edgemodel.artifact import ONNX_RUNTIME, Tensor
 def load(model: ModelFile, *, threads: int | None = None) -> LoadedModel:
     """Returns ``model`` loaded as nodes load it. Raises LoadFailure.
 
-    ``threads``: those of one run; None: as many as on nodes.
+    ``threads`` are those of one run; None: as many as on nodes.
     """
     tuning = model.tuning if threads is None else replace(model.tuning, intra_op_threads=threads)
     return load_model(model.path, model.runtime, tuning, model.transforms)
@@ -37,13 +37,13 @@ def run(model: LoadedModel, feeds: Mapping[str, Array]) -> list[Array]:
 
 
 def numbers(model: LoadedModel, outputs: list[Array]) -> list[Array]:
-    """Returns all ``outputs`` of ``model`` as numbers that compare: those of BF16 are bit patterns until then."""
+    """Returns all ``outputs`` of ``model`` as comparable numbers; those of BF16 are bit patterns before."""
     declared = model.signature.outputs.values()
     return [as_numbers(tensor.datatype, output) for tensor, output in zip(declared, outputs, strict=True)]
 
 
 def dtype_of(tensor: Tensor) -> np.dtype[Any]:
-    """Returns the type of arrays for ``tensor`` in a data set, where texts are no Python objects."""
+    """Returns the numpy type of ``tensor`` in a data set, in which texts are not Python objects."""
     return np.dtype(np.str_) if tensor.datatype == "BYTES" else DATATYPES[tensor.datatype].numpy
 
 

@@ -1,8 +1,8 @@
-"""Checks that a file of safetensors holds weights and nothing besides, before a user's converter gets it.
+"""Checks that a file of safetensors holds weights and nothing else, before a user's converter gets it.
 
 The format: eight bytes with the length of a header, the header (JSON: a name -> dtype, shape, data_offsets), and the
-data of the tensors one after the other. It holds no code; what a crafted one could do is to make readers of other
-languages read where they should not.
+data of the tensors one after the other. It holds no code, but a crafted file could make readers in other languages read
+out of bounds.
 """
 
 import json
@@ -29,7 +29,7 @@ _SIZES: Final = {
     **dict.fromkeys(("U32", "I32", "F32"), 4),
     **dict.fromkeys(("U64", "I64", "F64"), 8),
 }
-"""Bytes of a value, by dtype."""
+"""The size of a value in bytes, by dtype."""
 _EXPONENTS: Final[dict[str, tuple[np.dtype[Any], Any]]] = {
     "F8_E4M3": (np.dtype("u1"), np.uint8(0x7F)),
     "F8_E5M2": (np.dtype("u1"), np.uint8(0x7C)),
@@ -50,7 +50,7 @@ class _Weight(NamedTuple):
 
 
 class _Unsound(Exception):
-    """The file is not sound; the text says why."""
+    """The file is invalid; the text says why."""
 
 
 def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> None:
@@ -68,7 +68,7 @@ def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
-    """The header, and how many bytes it has."""
+    """Returns the header, and its size in bytes."""
     with path.open("rb") as file:
         head = file.read(_LENGTH_BYTES + 1)
         if head[_LENGTH_BYTES:] != b"{":
@@ -130,12 +130,12 @@ def _weight(name: str, entry: Any) -> _Weight:
 
 
 def _counts(value: Any) -> bool:
-    """A list of whole numbers from 0; true and false are none."""
+    """Returns whether the value is a list of whole numbers from 0; true and false are not numbers."""
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
 def _check_layout(weights: list[_Weight], data_bytes: int) -> None:
-    """Every byte belongs to one weight. ``weights`` in the order of their data."""
+    """Checks that every byte belongs to one weight. ``weights`` are in the order of their data."""
     reached = 0
     for weight in weights:
         if weight.begin != reached:

@@ -1,1 +1,1 @@
-"""Artifacts in a registry: one more layer on the server's image, and what a published one says of itself."""
+"""Artifacts in a registry: a layer on the server's image, and the reports of a published artifact."""

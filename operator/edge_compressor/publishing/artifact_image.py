@@ -1,4 +1,4 @@
-"""The artifact: a folder of five files, and that folder as one more layer on the server's image."""
+"""The artifact: a folder of five files, which becomes one more layer on the server's image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,13 @@ from edgemodel.names import (
 )
 
 NOTES: Final = (GOLDEN_FILE, MANIFEST_FILE, PAGE_FILE, REPORT_FILE)
-"""All that an artifact can hold beside the model; golden.npz may be missing."""
+"""The files beside the model in an artifact; golden.npz may be missing."""
 
 
 @dataclass(frozen=True)
 class PublishedImage:
     image: str
-    """``<repository>@sha256:…``, the index over architectures, without a host."""
+    """The reference ``<repository>@sha256:…`` of the index over architectures, without a host."""
     layer: Layer
 
 

@@ -22,13 +22,13 @@ from edgemodel.names import ANNOTATION_ARTIFACT, MANIFEST_FILE, MODEL_DIRECTORY,
 
 NOTES: Final = (MANIFEST_FILE, REPORT_FILE, PAGE_FILE)
 MAX_BYTES: Final = 8 << 20
-"""The largest size of one of them; no compressor makes a larger one."""
+"""The largest size of such a file; no compressor makes a larger one."""
 
 
 def read_notes(reference: Reference, access: RegistryAccess) -> dict[str, bytes]:
-    """NOTES of an artifact's image by name; those that an older compressor did not write are not there.
+    """Returns the NOTES of an artifact's image by name, without those that an older compressor did not write.
 
-    The layer travels whole, since only a whole one shows its digest to be right; of what is in it the model is never
+    The complete layer is downloaded, since only that can be checked against its digest; the model in it is never
     unpacked. Raises Stalled (SourceNotFound, SourceInvalid …) or Transient(SourceUnreachable).
     """
     with pulling(f"the artifact {reference}"), tempfile.TemporaryDirectory(prefix="edgemodel-") as scratch:
@@ -40,7 +40,7 @@ def read_notes(reference: Reference, access: RegistryAccess) -> dict[str, bytes]
 
 
 def _model_layer(repository: Repository, reference: Reference) -> Descriptor:
-    """The topmost layer, of any platform: it is the same for all."""
+    """Returns the topmost layer, which is the same on every platform."""
     top = get_manifest(repository, reference.version)
     if ANNOTATION_ARTIFACT not in (top.content.get("annotations") or {}):
         raise Stalled(reasons.SOURCE_INVALID, f"{reference} is no image of a compressed model")

@@ -1,4 +1,4 @@
-"""Registries as the compressor uses them: which credentials where, and what their errors mean to a user."""
+"""Registries as the compressor uses them: the credentials for each, and the meaning of their errors for a user."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,21 +19,22 @@ DOCKER_CONFIG: Final = ".dockerconfigjson"
 
 @dataclass(frozen=True)
 class RegistryAccess:
-    """The places of credentials, and the registries that speak plain HTTP.
+    """The locations of credentials, and the registries that speak plain HTTP.
 
-    ``own_host`` is the registry that takes the token of ``token_file``; it is sent nowhere else.
+    ``own_host`` is the registry that takes the token of ``token_file``; it is sent to no other.
     """
 
     secrets: Path | None = None
     docker_config: Path | None = None
-    """The config.json of Docker, for every use; None in a Job."""
+    """Docker's config.json, for every use; None in a Job."""
     token_file: Path | None = None
     own_host: str | None = None
     plain_http_hosts: tuple[str, ...] = ()
     patience: Patience | None = None
 
     def registries(self, use: str) -> Registries:
-        """For ``use``: source, calibration, evaluation, push or base. Raises edge_oci's InvalidCredentials."""
+        """Returns the registries for ``use``: source, calibration, evaluation, push or base. Raises edge_oci's
+        InvalidCredentials."""
         sources: list[Credentials] = []
         mounted = self.secrets / use / DOCKER_CONFIG if self.secrets else None
         sources += [DockerConfig.from_file(path) for path in (mounted, self.docker_config) if path and path.exists()]
@@ -44,7 +45,7 @@ class RegistryAccess:
 
 @contextmanager
 def pulling(what: str, *, invalid: str = reasons.SOURCE_INVALID) -> Iterator[None]:
-    """Errors of edge_oci as those of a source; ``invalid`` is the reason for content that does not fit."""
+    """Turns errors of edge_oci into those of a source; ``invalid`` is the reason for content that does not match."""
     try:
         yield
     except oci.OciError as error:
@@ -53,7 +54,7 @@ def pulling(what: str, *, invalid: str = reasons.SOURCE_INVALID) -> Iterator[Non
 
 @contextmanager
 def pushing(what: str) -> Iterator[None]:
-    """Errors of edge_oci while an artifact is published."""
+    """Turns errors of edge_oci into those of publishing an artifact."""
     try:
         yield
     except oci.OciError as error:

@@ -1,8 +1,8 @@
-"""Reaches the embedded registry from outside the cluster, through kubectl's port-forward.
+"""Access to the embedded registry from outside the cluster, through kubectl's port-forward.
 
-Who reaches it is signed in as the namespace's own service account. Nothing of the registry is open outside the
-cluster, and no password exists. kubectl asks the API server for a token that is good for ten minutes and for this
-registry; who may do that in a namespace may push under its name.
+The registry is not exposed outside the cluster, and there is no password: a client authenticates as the namespace's own
+service account. kubectl asks the API server for a token that is valid for ten minutes and for this registry; whoever
+may do that in a namespace may push under its name.
 """
 
 import base64
@@ -27,19 +27,20 @@ KUBECTL_SECONDS = 30
 
 @dataclass(frozen=True)
 class EmbeddedRegistry:
-    """The Helm release that installed it."""
+    """An embedded registry, by the Helm release that installed it."""
 
     release: str = "edgemodel"
     release_namespace: str = "edgemodel-system"
 
     def reference(self, namespace: str, name: str) -> Reference:
-        """Returns its name inside the cluster. Raises edge_oci's InvalidReference."""
+        """Returns the registry's name inside the cluster for the model. Raises edge_oci's InvalidReference."""
         host = f"{self.release}-registry-push.{self.release_namespace}.svc:{REGISTRY_PORT}"
         return parse_reference(f"{host}/{namespace}/{name}")
 
     @contextmanager
     def repository(self, namespace: str, name: str) -> Iterator[Repository]:
-        """``<namespace>/<name>``, reachable while the context lasts. Raises Stalled when kubectl fails."""
+        """Yields the repository ``<namespace>/<name>``, reachable while the context lasts. Raises Stalled if kubectl
+        fails."""
         token = _kubectl("create", "token", "default", "--namespace", namespace, "--audience", REGISTRY_AUDIENCE)
         with ExitStack() as stack:
             registry = stack.enter_context(self._forwarded("registry-push", REGISTRY_PORT))
@@ -51,7 +52,7 @@ class EmbeddedRegistry:
 
     @contextmanager
     def _forwarded(self, service: str, port: int) -> Iterator[str]:
-        """``127.0.0.1:<port>``, leading to a service of the chart."""
+        """Yields ``127.0.0.1:<port>``, forwarded to a service of the chart."""
         target = f"service/{self.release}-{service}"
         command = ["kubectl", "port-forward", "--namespace", self.release_namespace, target, f":{port}"]
         with subprocess.Popen(
@@ -81,7 +82,7 @@ def _kubectl(*arguments: str) -> str:
 
 
 def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
-    """From the operator, for a scope. Raises OSError when it refuses, with its words."""
+    """Returns a token for a scope from the operator. Raises OSError with the operator's message if it refuses."""
     query = urlencode([("service", REGISTRY_AUDIENCE), *(("scope", part) for part in scope.split())])
     login = base64.b64encode(f"token:{service_account_token}".encode()).decode()
     request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})

@@ -1,6 +1,6 @@
-"""``report.html``: the same as ``report.md``, with pictures, in one file that needs nothing else.
+"""The report ``report.html``: the facts of ``report.md`` with plots, in one self-contained file.
 
-Names of models, classes and files are a user's words: every one is escaped. No script, nothing is loaded.
+Names of models, classes and files come from users, so every one is escaped. The file has no script and loads nothing.
 """
 
 import re
@@ -30,7 +30,7 @@ ul{padding-left:1.1rem}li{overflow-wrap:anywhere;margin:.2rem 0}code{font-size:.
 
 
 def render(manifest: ArtifactManifest) -> str:
-    """The whole file; below 300 kB for any model, as classes and times are limited in the manifest."""
+    """Returns the file; it is below 300 kB for any model, as classes and times are limited in the manifest."""
     evidence = manifest.evidence
     evaluation = evidence["evaluation"] or {}
     title = f"{manifest.model}, variant {manifest.variant}"
@@ -134,7 +134,7 @@ def _steps(steps: Sequence[dict[str, Any]]) -> str:
 
 
 def _listed(lines: Iterable[str]) -> str:
-    """A text in backticks is code, as in Markdown."""
+    """Returns the lines as a list; a text in backticks is code, as in Markdown."""
     marked = (re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(line)) for line in lines)
     return f"<ul>{''.join(f'<li>{line}</li>' for line in marked)}</ul>"
 

@@ -1,4 +1,4 @@
-"""``report.md``: the manifest for people. Everything in it is in ``manifest.json`` too."""
+"""The report ``report.md``: the manifest for people. Everything in it is in ``manifest.json`` too."""
 
 import re
 from typing import Any, Final
@@ -8,7 +8,7 @@ from edgemodel.artifact import ArtifactManifest
 
 
 def render(manifest: ArtifactManifest) -> str:
-    """Markdown: what came out against what went in, the budget, the steps, how it was measured."""
+    """Returns Markdown: artifact against source, the budget, the steps, and how it was measured."""
     evidence = manifest.evidence
     parts = [
         f"# {_plain(manifest.model)}, variant {manifest.variant}",
@@ -51,13 +51,13 @@ _FIGURES: Final = {
     "leastCosine": ("cosine with the source, least", "{:.4f}"),
     "sameNeighbour": ("nearest neighbour kept", "{:.2%}"),
 }
-"""Scores of the manifest: the name of each for people, and how it is written."""
+"""The scores of the manifest, with the name and the format of each."""
 _TIMES: Final = {"p50Milliseconds": "latency, median", "p95Milliseconds": "latency, 95th percentile"}
 _SIZES: Final = {"sizeBytes": "size", "zstdBytes": "size after zstd-19"}
 
 
 def comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Rows of (what, source, artifact)."""
+    """Returns rows of (what, source, artifact)."""
     rows = _compared(_SIZES, evidence, "{:,} bytes")
     evaluation = evidence["evaluation"] or {}
     both = [evaluation.get(which) or {} for which in ("source", "artifact")]
@@ -91,7 +91,7 @@ def _times(source: dict[str, Any], artifact: dict[str, Any], key: str) -> str:
 
 
 def worst_class(evaluation: dict[str, Any]) -> str:
-    """In words; empty where classes are not compared."""
+    """Returns the class that lost most, in words; empty if classes are not compared."""
     worst = evaluation.get("worstClass")
     if not worst:
         return ""
@@ -142,7 +142,7 @@ def _steps(steps: list[dict[str, Any]]) -> str:
 
 
 def _search(step: dict[str, Any]) -> list[str]:
-    """Returns the table of what Auto tried; the columns are empty from where a recipe was dropped on."""
+    """Returns the table of Auto's trials; the columns after the one by which a trial was dropped are empty."""
     search = step["auto"]
     rows: list[tuple[str, ...]] = [
         (
@@ -182,7 +182,7 @@ def _interval(value: dict[str, Any] | None, middle: str, lower: str, upper: str,
 
 
 def circumstances(manifest: ArtifactManifest) -> list[str]:
-    """Lines of text: which data, machine and libraries; names in backticks are digests."""
+    """Returns lines about data, machine and libraries; names in backticks are digests."""
     evidence, lines = manifest.evidence, []
     for name, dataset in evidence["datasets"].items():
         labels = ("with" if dataset["labelled"] else "without") + " labels"
@@ -229,5 +229,5 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _plain(words: str) -> str:
-    """A user's words in one line that is neither a border of a table nor HTML."""
+    """Returns a user's words as one line that contains no border of a table and no HTML."""
     return re.sub(r"([|<])", r"\\\1", " ".join(words.split()))

@@ -1,4 +1,4 @@
-"""The files beside a model that say how it came about."""
+"""The files beside a model that describe its compression."""
 
 from pathlib import Path
 

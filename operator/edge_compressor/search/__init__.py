@@ -1,4 +1,4 @@
-"""The parts of ``Auto``: which recipes are tried, how each is measured, and which of them is taken.
+"""The parts of ``Auto``: the recipes that are tried, the measurement of each, and the choice among them.
 
-They know nothing of the step types; ``steps/auto.py`` brings those and the order in which things happen.
+They know nothing of the step types, which ``steps/auto.py`` adds, together with the order of the search.
 """

@@ -1,4 +1,4 @@
-"""The choice among the candidates that were kept: one, or none where the source serves as well."""
+"""The choice among the candidates that were kept: one, or none if the source serves as well."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ OBJECTIVES: Final = ("Balanced", "Speed", "Size")
 @dataclass(frozen=True)
 class SearchChoice:
     trial: SearchTrial | None
-    """None: serve the source."""
+    """The trial that was chosen; None: the source is served."""
     reason: str
 
 
 def score(trial: SearchTrial, objective: str, source_zstd_bytes: int) -> float:
-    """Returns the score of a trial: that of the source is 1, and more is better.
+    """Returns the score of a trial; that of the source is 1, and more is better.
 
-    Speed: how many times as fast, where a tie counts as 1. Size: how many times fewer bytes after zstd, as a node
-    downloads them. Balanced: the geometric mean of both, so that twice as fast weighs as much as half the bytes.
+    Speed: the speed relative to the source, where a tie counts as 1. Size: the ratio of bytes after zstd, as a node
+    downloads them. Balanced: the geometric mean of both, so that twice the speed weighs as much as half the bytes.
     """
     assert trial.zstd_bytes is not None
     smaller = source_zstd_bytes / trial.zstd_bytes
@@ -32,7 +32,7 @@ def score(trial: SearchTrial, objective: str, source_zstd_bytes: int) -> float:
 
 
 def choose(trials: Sequence[SearchTrial], objective: str, source_zstd_bytes: int) -> SearchChoice:
-    """The best by ``objective``; of those within noise of it, the one that is smallest after zstd."""
+    """Returns the best by ``objective``; among those within noise of it, the smallest after zstd."""
     kept = [trial for trial in trials if trial.kept]
     if not kept:
         return SearchChoice(None, f"serve the source: {_why_none(trials)}")

@@ -1,7 +1,7 @@
-"""Would it be slow on another processor, whatever the timer here says? Told by the graph as onnxruntime runs it.
+"""The check whether a candidate would be slow on another processor, from the graph as onnxruntime runs it.
 
-Two signs were there in every slow case met: ConvInteger, for which few processors have a fast kernel, and convolutions
-that were to be quantized but stayed float among quantized neighbours, with a conversion to and fro at each.
+All slow cases so far showed one of two signs: ConvInteger, for which few processors have a fast kernel, and
+convolutions that stayed float among quantized neighbours, with a conversion in each direction.
 """
 
 from pathlib import Path
@@ -11,13 +11,14 @@ from edge_compressor.models import normalization
 from edge_compressor.models.onnx_model import nodes
 
 MIN_SHARE: Final = 0.8
-"""The share of convolutions that must be fused quantized ones, where any is quantized."""
+"""The smallest share of fused quantized convolutions among all, if any is quantized."""
 
 _FLOAT: Final = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
 
 
 def why_slow(optimized: Path) -> str | None:
-    """None: no sign of it. ``optimized`` is what onnxruntime made of the candidate."""
+    """Returns why the candidate would be slow; None without a sign of it. ``optimized`` is onnxruntime's graph of the
+    candidate."""
     graph = normalization.load(optimized).graph
     every = list(nodes(graph))
     integer = sum(node.op_type == "ConvInteger" for node in every)

@@ -1,7 +1,7 @@
-"""A first look at a candidate, in a process of its own: ``… -m edge_compressor.search.probe MODEL FEEDS OPTIMIZED``.
+"""A first run of a candidate, in a process of its own: ``… -m edge_compressor.search.probe MODEL FEEDS OPTIMIZED``.
 
-Kernels of rare operator combinations have ended whole processes; one that does so here costs the search a candidate.
-Runs the model once on FEEDS (.npz) and leaves the graph as onnxruntime runs it at OPTIMIZED.
+Kernels of rare operator combinations have crashed whole processes; a crash here costs the search only the candidate. It
+runs the model once on FEEDS (.npz) and writes the graph as onnxruntime runs it to OPTIMIZED.
 """
 
 import signal
@@ -20,7 +20,7 @@ MAX_SECONDS: Final = 300
 
 
 def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
-    """Returns what is wrong with ``model``; None when it ran, and ``optimized`` is written then."""
+    """Returns what is wrong with ``model``; None if it ran, and then ``optimized`` was written."""
     feeds = optimized.with_suffix(".npz")
     np.savez(feeds, allow_pickle=False, **feed)
     command = [sys.executable, "-m", "edge_compressor.search.probe", str(model), str(feeds), str(optimized)]

@@ -53,15 +53,15 @@ class SearchRecipe:
         return [part.to_json() for part in self.parts]
 
     def with_(self, **settings: Any) -> "SearchRecipe":
-        """The last part with ``settings`` on top of its own."""
+        """Returns the recipe with ``settings`` added to those of its last part."""
         last = self.parts[-1]
         return SearchRecipe((*self.parts[:-1], Part(last.type, {**last.settings, **settings})))
 
 
 def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[SearchRecipe]:
-    """Each method on all operator types it is made for, and on those alone that the methods differ on.
+    """Returns each method on all operator types that it is made for, and on those alone that the methods differ on.
 
-    ``calibrated``: whether there is data for the static method. The safest come first.
+    ``calibrated`` says whether there are data for the static method. The safest recipes come first.
     """
     present = {node.op_type for node in model.graph.node}
     convolutions, products, recurrent = (
@@ -80,7 +80,7 @@ def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[SearchRecip
 
 
 def stored(datatype: str) -> SearchRecipe:
-    """Weights kept as FP16 or INT8, and computed with as FP32."""
+    """Returns the recipe that stores weights as FP16 or INT8 and computes with FP32."""
     return _recipe(WEIGHTS, datatype=datatype)
 
 
@@ -91,20 +91,20 @@ def quantizes(recipe: SearchRecipe) -> bool:
 def quantized_nodes(model: onnx.ModelProto, recipe: SearchRecipe, defaults: Iterable[str]) -> list[onnx.NodeProto]:
     """Returns the nodes that the last part of ``recipe`` quantizes, in the order of the graph.
 
-    ``defaults``: its operator types unless it names others.
+    ``defaults`` are its operator types unless it names others.
     """
     kinds = set(recipe.parts[-1].settings.get("opTypes") or defaults)
     return [node for node in model.graph.node if node.op_type in kinds]
 
 
 def ends(nodes: Iterable[onnx.NodeProto]) -> list[str]:
-    """The first and the last layer, which often lose most; none where there are no others."""
+    """Returns the first and the last layer, which often lose most; none if there are no others."""
     layers = [node.name for node in nodes if node.op_type in (*CONVOLUTIONS, *PRODUCTS, *RECURRENT)]
     return [layers[0], layers[-1]] if len(layers) > 2 else []
 
 
 def most_sensitive(ranked: Sequence[str]) -> Iterable[list[str]]:
-    """Growing parts of ``ranked``, as SENSITIVE_SHARES has them; never all of it."""
+    """Returns growing parts of ``ranked``, with the SENSITIVE_SHARES; never all of it."""
     sizes = sorted({ceil(len(ranked) * share) for share in SENSITIVE_SHARES})
     return [sorted(ranked[:size]) for size in sizes if size < len(ranked)]
 

@@ -1,9 +1,9 @@
-"""The nodes that lose most by being quantized.
+"""The nodes that lose most by quantization.
 
-Source and candidate share the names of most tensors. In the candidate each such tensor is cut: what reads it is fed the
-source's value, so that what comes out of a node has the error of that node alone, not of those before it. One run of
-each model tells of all nodes, where quantizing them one after the other would take a trial each. The error is
-|candidate - source| / |source|, root mean squares: the inverse of the signal-to-quantization-noise ratio.
+Source and candidate share the names of most tensors. In the candidate each such tensor is cut: its readers get the
+source's value, so that the output of a node has the error of that node alone, not of those before it. One run of each
+model measures all nodes, while quantizing them one after the other would take a trial each. The error is |candidate -
+source| / |source|, root mean squares: the inverse of the signal-to-quantization-noise ratio.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ def errors(
 ) -> dict[str, float]:
     """Returns the error, from 0, of each of ``names`` (nodes of ``source``) whose output both models have.
 
-    ``candidate`` lies in a folder where files may be made. Raises what onnxruntime raises for graphs that it cannot
-    run when they are cut.
+    ``candidate`` lies in a folder where files may be created. Raises what onnxruntime raises for graphs that it cannot
+    run once they are cut.
     """
     wanted = set(names)
     outputs = {node.name: node.output[0] for node in source.graph.node if node.name in wanted and node.output}
@@ -47,7 +47,7 @@ def errors(
 def rank(
     source: onnx.ModelProto, candidate: Path, names: Sequence[str], feeds: Sequence[dict[str, Array]]
 ) -> list[str]:
-    """Returns ``names`` by their ``errors``: the most sensitive first, those without any error left out."""
+    """Returns ``names`` by their ``errors``, the most sensitive first, without those that have no error."""
     found = errors(source, candidate, names, feeds)
     return sorted((name for name in found if found[name] > 0), key=lambda name: (-found[name], name))
 
@@ -83,7 +83,7 @@ def _run(
 
 
 def _error(right: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]], tensor: str) -> float:
-    """Infinite where the candidate has no numbers, or another shape."""
+    """Returns the error; infinite if the candidate's values are not finite, or have another shape."""
     signal = noise = 0.0
     for first, second in ((a[tensor], b[tensor]) for a, b in zip(right, got, strict=True)):
         if first.shape != second.shape or not np.isfinite(second).all():

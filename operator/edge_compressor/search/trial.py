@@ -1,4 +1,4 @@
-"""One candidate, measured: the questions that cost least are asked first, and the first bad answer drops it."""
+"""One candidate, measured: the cheapest measurements come first, and the first bad result drops it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -34,14 +34,14 @@ from edgemodel.errors import Stalled
 from edgemodel.verdict import CheckResult, Verdict
 
 NOISE: Final = 0.03
-"""Speeds that differ by less are a tie: so much do two sessions of one file differ."""
+"""The difference of speeds below which they are a tie: two sessions of one file differ by as much."""
 
 _FEEDS_TIMED: Final = 16
 _SAMPLES_FIRST: Final = 128
 
 
 class Pace(StrEnum):
-    """The speed beside the source: the 99 % interval of the ratio lies above a tie, reaches into it, or lies below."""
+    """The speed relative to the source: the 99 % interval of the ratio lies above a tie, overlaps it, or lies below."""
 
     FASTER = "Faster"
     TIE = "Tie"
@@ -56,16 +56,16 @@ class SearchTrial:
     model: OnnxModel | None = None
     zstd_bytes: int | None = None
     slow_elsewhere: str | None = None
-    """Why it would be slow on other processors."""
+    """The reason why it would be slow on other processors."""
     looked: bool = False
-    """True: ``slow_elsewhere`` was asked."""
+    """True if ``slow_elsewhere`` was determined."""
     speed: evaluation.Speed | None = None
     answers: Paired | None = None
     dropped: str | None = None
     on_front: bool = False
-    """No other that was kept is both faster and smaller."""
+    """True if no other kept trial is both faster and smaller."""
     accuracy: CheckResult | None = None
-    """The last question: a trial that was dropped by it has nothing else against it."""
+    """The accuracy, which is checked last: a trial that it dropped has no other fault."""
 
     @property
     def missed_accuracy(self) -> bool:
@@ -81,11 +81,12 @@ class SearchTrial:
 
     @property
     def credited_speed(self) -> float:
-        """A tie earns nothing."""
+        """Returns the ratio of speeds if the candidate is faster; 1 for a tie."""
         return self.speed.ratio if self.speed is not None and self.pace is Pace.FASTER else 1.0
 
     def to_json(self, *, scored: bool) -> dict[str, Any]:
-        """``accuracyDrop`` where there is a score, ``agreementPercent`` where there is none."""
+        """Returns the trial for the manifest, with ``accuracyDrop`` if there is a score, and ``agreementPercent``
+        otherwise."""
         shown: dict[str, Any] = {"recipe": self.recipe.to_json(), "name": str(self.recipe)}
         shown["sizeBytes"] = self.model.size_bytes if self.model else None
         shown["zstdBytes"] = self.zstd_bytes
@@ -103,13 +104,13 @@ def pace(speed: evaluation.Speed) -> Pace:
 
 
 def has_score(dataset: Dataset, task: str) -> bool:
-    """A set without labels has one for tasks that need none, which are never taken unless they are named."""
+    """Returns whether there is a score; tasks without labels have one, and are only taken if they are named."""
     return dataset.label is not None or task != AUTO
 
 
 @dataclass
 class Trials:
-    """The measure of all candidates: one source, one budget and one set of samples."""
+    """The measurement of all candidates: one source, one budget and one set of samples."""
 
     source: OnnxModel
     selection: Dataset
@@ -117,27 +118,27 @@ class Trials:
     limit_percent: Decimal
     """The largest drop of accuracy; without labels, of agreement with the source."""
     agreement: str
-    """The kind of agreement where there is no score: Close or Argmax."""
+    """The kind of agreement if there is no score: Close or Argmax."""
     evaluator: evaluation.Evaluator
     """The evaluator of ``selection`` alone."""
     digests: dict[str, str] = field(default_factory=dict)
-    """The digests of the files that were measured, with the recipe of each."""
+    """The recipe of each measured file, by its digest."""
 
     @property
     def scored(self) -> bool:
-        """Says whether there is a score to compare, and not only the answers."""
+        """Returns whether there is a score to compare, and not only the answers."""
         return has_score(self.selection, self.evaluator.settings.task)
 
     def feeds(self, count: int) -> list[dict[str, Array]]:
-        """Single samples, spread evenly."""
+        """Returns feeds of single samples, spread evenly."""
         return sample_feeds(self.source, self.selection, count) or []
 
     def inner_feeds(self, count: int) -> list[dict[str, Array]]:
-        """Returns the same as the model itself takes them, behind its transforms."""
+        """Returns the same feeds as the model itself takes them, behind its transforms."""
         return feeds_behind(self.feeds(count), self.source.transforms)
 
     def measure(self, recipe: SearchRecipe, path: Path) -> SearchTrial:
-        """``path`` lies in a folder of its own, where files may be made."""
+        """Returns the measured trial; ``path`` lies in a folder of its own, where files may be created."""
         trial = SearchTrial(recipe)
         try:
             self._measure(trial, path)
@@ -174,7 +175,7 @@ class Trials:
         self._judge_accuracy(trial, model)
 
     def _judge_accuracy(self, trial: SearchTrial, model: OnnxModel) -> None:
-        """On few samples first: what fails by so much that those show it need not run on all."""
+        """Judges the accuracy on few samples first, so that a clear failure needs no run on all."""
         steps = [self.selection.size // _SAMPLES_FIRST, 1] if self.selection.size >= 2 * _SAMPLES_FIRST else [1]
         for step in steps:
             trial.answers, metric = self.answers(model, step)
@@ -187,9 +188,9 @@ class Trials:
                 _keep(check)
 
     def answers(self, model: OnnxModel, step: int) -> tuple[Paired, str]:
-        """(on each ``step``-th sample, what they are compared by).
+        """Returns the comparison on each ``step``-th sample, and its kind.
 
-        Without a score the source counts as right, always: what agreement lacks is then a drop like any other.
+        Without a score the source always counts as right, so that missing agreement is a drop like any other.
         """
         samples = self.selection.every(step)
         if self.scored:
@@ -204,7 +205,7 @@ class Trials:
 
 
 class _Dropped(Exception):
-    """Why."""
+    """The candidate is dropped; the text says why."""
 
 
 def _keep(check: CheckResult) -> None:
@@ -230,7 +231,7 @@ def _speed_json(speed: evaluation.Speed | None) -> dict[str, Any] | None:
 
 
 def mark_front(trials: Sequence[SearchTrial]) -> None:
-    """Marks the front of ``trials``, which were all kept."""
+    """Marks the Pareto front of ``trials``, which were all kept."""
     points = [(trial.credited_speed, -(trial.zstd_bytes or 0)) for trial in trials]
     for trial, point in zip(trials, points, strict=True):
         trial.on_front = not any(other != point and all(np.greater_equal(other, point)) for other in points)

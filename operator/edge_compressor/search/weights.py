@@ -1,7 +1,7 @@
-"""Weights that are stored small and computed with as before: FP16, or int8 with a scale for each channel.
+"""Weights that are stored in a small form and computed with as before: FP16, or int8 with a scale per channel.
 
-The file holds the small weights and, for each, the nodes that make FP32 of them. They have constant inputs only, so
-that onnxruntime runs them once, when it loads the model: it takes the time and memory of the source.
+The file holds the small weights and, for each, the nodes that turn it into FP32. They have constant inputs only, so
+that onnxruntime runs them once, when it loads the model: latency and memory are those of the source.
 """
 
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ Array = NDArray[Any]
 
 DATATYPES: Final = ("FP16", "INT8")
 MIN_VALUES: Final = 1024
-"""A smaller tensor is not worth the nodes that restore it."""
+"""The smallest number of values of a tensor that is worth the nodes that restore it."""
 _MAX_FP16: Final = 65504.0
 _INT8_STEPS: Final = 127
 
 
 def store(model: Path, to: Path, datatype: str) -> int:
-    """Writes ``model`` with its FP32 weights as ``datatype`` to ``to``; answers how many tensors became small.
+    """Writes ``model`` with its FP32 weights as ``datatype`` to ``to``, and returns the number of converted tensors.
 
-    Initializers and constants, those of subgraphs too. Tensors with fewer than MIN_VALUES values, or with some that
-    ``datatype`` cannot hold, stay as they are.
+    It converts initializers and constants, including those of subgraphs. Tensors with fewer than MIN_VALUES values, or
+    with some that ``datatype`` cannot hold, stay as they are.
     """
     loaded = normalization.load(model)
     count = sum(_store(graph, datatype) for graph in list(_graphs(loaded.graph)))
@@ -45,7 +45,8 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _store(graph: onnx.GraphProto, datatype: str) -> int:
-    """The restored tensors keep their names, so that no reader of them, in a subgraph either, has to change."""
+    """Converts the tensors of one graph. They keep their names, so that no reader of them, even in a subgraph, has to
+    change."""
     restoring: list[onnx.NodeProto] = []
     kept, count = [], 0
     for tensor in graph.initializer:
@@ -81,7 +82,7 @@ def _store(graph: onnx.GraphProto, datatype: str) -> int:
 def _restored(
     tensor: onnx.TensorProto, name: str, datatype: str
 ) -> tuple[list[onnx.TensorProto], list[onnx.NodeProto]] | None:
-    """(what is stored, the nodes that make ``name`` of it); None for a tensor that stays."""
+    """Returns the stored tensors, and the nodes that restore ``name``; None for a tensor that stays."""
     if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < MIN_VALUES:
         return None
     values = numpy_helper.to_array(tensor)
@@ -103,7 +104,7 @@ def _restored(
 
 
 def _rounded(values: Array) -> tuple[Array, Array]:
-    """Int8 steps and their scale along the axis, of all there are, that loses least."""
+    """Returns the int8 steps and their scale along the axis that loses least."""
     best: tuple[float, Array, Array] | None = None
     for axis in range(values.ndim):
         others = tuple(other for other in range(values.ndim) if other != axis)

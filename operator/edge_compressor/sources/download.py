@@ -1,4 +1,5 @@
-"""One file over HTTP: streamed, limited, resumed where it broke, and never from a host that is not allowed."""
+"""The download of one file over HTTP: streamed, limited, resumed after a broken connection, and only from allowed
+hosts."""
 
 import base64
 import socket
@@ -26,23 +27,25 @@ _CHUNK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Request:
-    """A file to load, and the terms. ``authorization`` goes to the host of ``url`` and to no other."""
+    """A file to download, and its conditions. ``authorization`` is sent to the host of ``url`` and to no other."""
 
     what: str
     """The beginning of every message: source, calibration set or evaluation set."""
     url: str
     limit_bytes: int
     permits: Callable[[str], bool]
-    """Says whether a ``host[:port]`` may be asked."""
+    """A function that returns whether a ``host[:port]`` may be contacted."""
     authorization: str | None = None
     verified: bool = False
-    """A digest is known and checked later, so that a resumed download needs no validator, and plain HTTP is safe."""
+    """True if a digest is known and checked later, so that a resumed download needs no validator, and plain HTTP is
+    safe."""
     too_large: str = reasons.SOURCE_INVALID
 
 
 @dataclass(frozen=True)
 class Downloader:
-    """``tries`` in a row without a byte are the end; pauses of about 1, 2, 4 s lie between them."""
+    """A downloader, which gives up after ``tries`` attempts in a row without a byte; the pauses between them are about
+    1, 2, 4 s."""
 
     tries: int = 4
     first_pause_seconds: float = 1.0
@@ -73,7 +76,8 @@ class Downloader:
 
 
 def authorization_from(folder: Path) -> str | None:
-    """The header for the keys of a mounted Secret: ``token``, or ``username`` and ``password``. None without them.
+    """Returns the header for the keys of a mounted Secret: ``token``, or ``username`` and ``password``; None without
+    them.
 
     Raises Stalled(SourceUnauthorized) for half a pair.
     """
@@ -91,7 +95,7 @@ def authorization_from(folder: Path) -> str | None:
 
 
 def shown(url: str) -> str:
-    """``url`` without user, password and query, which may hold a signature: fit for logs, reports and manifests."""
+    """Returns ``url`` for logs, reports and manifests: without user, password and query, which may hold a signature."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -100,7 +104,7 @@ _KEYS: Final = ("username", "password", "token")
 
 
 class _Broken(Exception):
-    """A try that ended early; another may get further."""
+    """An attempt ended early; another may get further."""
 
 
 class _Download:
@@ -111,7 +115,7 @@ class _Download:
         self._validator: str | None = None
 
     def go_on(self) -> None:
-        """From where the last try broke, or from the start. Raises _Broken."""
+        """Continues where the last attempt broke, or starts from the beginning. Raises _Broken."""
         have = self._file.tell()
         if have and not (self._validator or self._request.verified):
             have = self._begin_again()

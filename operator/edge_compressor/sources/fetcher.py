@@ -1,7 +1,7 @@
 """Fetches sources: ``oci://``, ``https://``, ``http://``, ``pvc://``, and a local path for the command line.
 
-Every file ends up as a copy in the work folder, digested while it is written or right after: what was
-checked is what is used, whatever happens to the original meanwhile.
+Every file becomes a copy in the work folder, digested while it is written or right after, so that later changes of the
+original have no effect.
 """
 
 import hashlib
@@ -45,36 +45,37 @@ def limit_bytes(use: Use) -> int:
 
 
 MAX_FILES: Final = 10_000
-"""Files of a folder."""
+"""The largest number of files in a folder."""
 _CHUNK_BYTES: Final = 1 << 20
 _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file or folder of ours, with the bytes that were named."""
+    """A copy of a file or folder, verified against its digest if one was given."""
 
     path: Path
     digest: str
-    """The lasting digest: of the OCI manifest for ``oci://``, of all files of a folder, else of the file."""
+    """The permanent digest: of the OCI manifest for ``oci://``, of all files for a folder, otherwise of the file."""
     uri: str
-    """Without credentials and query, fit to be shown."""
+    """The URI without credentials and query, for messages."""
     files: Mapping[str, str] = field(default_factory=dict)
     """The digest of each file of a folder, by its path within."""
     converter: Mapping[str, Any] | None = None
-    """The converter that made ``path`` of what ``uri`` names, with its digest and size; None: there was none."""
+    """The converter that made ``path`` from the contents of ``uri``, with its digest and size; None without a
+    converter."""
 
 
 class Fetches(Protocol):
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
-        """Does as ``Fetcher.fetch``."""
+        """Fetches as ``Fetcher.fetch`` does."""
 
 
 @dataclass(frozen=True)
 class Fetcher:
-    """``claims``, ``secrets``: folders of mounted volumes and Secrets; None: there are none.
+    """A fetcher. ``claims`` and ``secrets`` are the folders of mounted volumes and Secrets; None: there are none.
 
-    ``allowed_hosts``: host, host:port or ``*.domain``; empty: any.
+    ``allowed_hosts`` has entries such as host, host:port or ``*.domain``; empty: any.
     """
 
     access: RegistryAccess
@@ -88,8 +89,8 @@ class Fetcher:
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
         """Returns the file of ``source`` at ``to``; with ``folder`` it may be a folder, on a volume or locally.
 
-        Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid
-        or DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
+        Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid or
+        DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
         """
         files: dict[str, str] = {}
         scheme, mark, _ = source.uri.partition("://")
@@ -164,7 +165,8 @@ class Fetcher:
 
 
 def _matches(netloc: str, entry: str) -> bool:
-    """``entry`` with a port names that port only, without one every port; ``*.domain`` the hosts below, not itself."""
+    """Returns whether ``entry`` matches: with a port only that port, without one every port; ``*.domain`` matches the
+    hosts below it, not itself."""
     host = urlsplit(f"//{netloc}").hostname or ""
     if entry.startswith("*."):
         return host.endswith(entry[1:])
@@ -192,7 +194,7 @@ def _copy(file: Path, to: Path, use: Use, *, folder: bool) -> dict[str, str]:
 
 
 def _copy_folder(folder: Path, to: Path, use: Use) -> dict[str, str]:
-    """Raises Stalled for what is no file of the folder itself, and for too many files or bytes."""
+    """Copies a folder. Raises Stalled for an entry that is not a regular file, and for too many files or bytes."""
     limit, left, files = limit_bytes(use), limit_bytes(use), dict[str, str]()
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
@@ -213,7 +215,7 @@ def _copy_folder(folder: Path, to: Path, use: Use) -> dict[str, str]:
 
 
 def _copy_at_most(file: Path, to: Path, limit: int) -> Digest:
-    """Copies ``file`` as a stream, and no chunk after ``limit`` bytes; returns the digest of what was copied."""
+    """Copies ``file`` as a stream, up to ``limit`` bytes, and returns the digest of the copy."""
     hashed = hashlib.sha256()
     with file.open("rb") as source, to.open("wb") as target:
         while limit >= 0 and (chunk := source.read(_CHUNK_BYTES)):

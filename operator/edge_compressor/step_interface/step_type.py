@@ -1,4 +1,4 @@
-"""The type of a step, the context in which it runs, and shared settings and checks of steps."""
+"""The type of a step, its context, and settings and checks that steps share."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,19 +66,20 @@ class StepType:
     """One or two sentences for ``kubectl explain``."""
     settings: Mapping[str, Setting]
     apply: Mapping[str, Apply]
-    """Model format -> the function for it. On EXPORTED_PROGRAM the step trains; this requires a source in that
-    format that no earlier step has converted to ONNX."""
+    """The function for each model format. The one for EXPORTED_PROGRAM trains; it requires a source in that format that
+    no earlier step has converted to ONNX."""
     trains_if: str = ""
-    """For a step that can do both: the name of the whole-number setting that decides; above 0 the step trains."""
+    """The whole-number setting that decides whether a step that can do both trains: it does so above 0."""
     needs: tuple[str, ...] = ()
-    """The required datasets: calibration, evaluation, training, unlabeled. With ``trains_if``, only when it trains."""
+    """The required datasets: calibration, evaluation, training, unlabeled. With ``trains_if``, they are required only
+    if it trains."""
     reads: tuple[str, ...] = ()
     """The fields of the CompressionRequest that it reads in addition to settings, source and datasets: ``budget``,
     ``evaluation``, ``teacher``. They determine its result, so they are part of the fingerprint."""
     ends_training: bool = False
-    """True: it converts a trainable model to ONNX."""
+    """True if it converts a trainable model to ONNX."""
     selects: bool = False
-    """True: it selects with labelled samples, which the report then does not use."""
+    """True if it selects with labelled samples, which the report then does not use."""
 
     def takes(self, model_format: str, settings: Settings) -> bool:
         """Returns True if the step runs on a model of ``model_format`` with these settings."""

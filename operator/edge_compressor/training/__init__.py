@@ -1,4 +1,4 @@
-"""All that needs torch. Only steps that train, and sources that are ExportedPrograms, import it."""
+"""The package that needs torch. Only steps that train, and sources that are ExportedPrograms, import it."""
 
 import logging
 

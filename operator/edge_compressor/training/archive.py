@@ -1,7 +1,7 @@
 """Checks that a ``.pt2`` file may be loaded. Nothing in it is unpickled or executed before it has passed.
 
-``torch.export.load`` falls back to unpickling, by which a crafted archive runs any command. So all that would be
-unpickled, or is native code, is refused by what the archive lists.
+``torch.export.load`` falls back to unpickling, by which a crafted archive runs any command. So files whose archive
+lists members that would be unpickled, or native code, are refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Unsafe(Exception):
 
 
 def check(path: Path) -> None:
-    """Raises Unsafe, which says why."""
+    """Raises Unsafe, which says why, for a file that may not be loaded."""
     head = path.open("rb").read(4)
     if head[:1] == b"\x80":
         raise Unsafe("it is a pickle, which runs what it likes when it is loaded: export the model with torch.export")
@@ -49,7 +49,8 @@ def check(path: Path) -> None:
 
 
 def check_operators(program: ExportedProgram) -> None:
-    """Only torch's own: others would need a library that nobody here has looked at. Raises Unsafe."""
+    """Checks that the program has torch's own operators only: others would need a library of unknown code. Raises
+    Unsafe."""
     for module in program.graph_module.modules():
         for node in getattr(getattr(module, "graph", None), "nodes", ()):
             if node.op == "call_function" and not _is_safe(node.target):

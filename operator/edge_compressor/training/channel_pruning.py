@@ -1,4 +1,4 @@
-"""PruneChannels, see ``steps/prune_channels.py``."""
+"""The training of PruneChannels, see ``steps/prune_channels.py``."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from edgemodel.setting_kinds import Settings
 
 PRUNABLE: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 MAX_OF_ONE_LAYER: Final = 0.9
-"""Global pruning would else take a layer whole."""
+"""The largest share that one layer loses; otherwise global pruning would remove whole layers."""
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -42,7 +42,8 @@ def prune(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def last_layers(program: TrainableProgram) -> set[str]:
-    """Layers whose output the outputs of the model are made of without another layer between: they decide its shape."""
+    """Returns the layers whose output reaches the outputs of the model without another layer in between: they determine
+    its shape."""
     modules, found, seen = dict(program.module.named_modules()), set(), set()
     waiting: list[Any] = [node for node in program.module.graph.nodes if node.op == "output"]
     while waiting:
@@ -78,6 +79,7 @@ def _prune_once(
 
 class _Pruner(torch_pruning.pruner.BasePruner):  # type: ignore[misc]  # torch-pruning has no types
     def _round_to(self, n_pruned: int, current_channels: int, round_to: int) -> int:
-        """The nearest multiple is kept, at least one; torch-pruning's own goes down, to half of 16 for 5 % of 16."""
+        """Returns the number to prune so that the nearest multiple is kept, at least one; torch-pruning rounds down, to
+        half of 16 for 5 % of 16."""
         kept = max(1, round((current_channels - n_pruned) / round_to)) * round_to
         return max(0, current_channels - kept)

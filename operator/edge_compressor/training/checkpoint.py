@@ -1,7 +1,7 @@
-"""Keeps a training after each epoch, so that a Job that was evicted goes on there.
+"""The checkpoint of a training after each epoch, from which a Job continues that was evicted.
 
-A checkpoint is found again by what determines the training: the step, its settings and the file that it began with.
-It is as large as the parts that are trained, and once more for SGD's momentum or twice more for AdamW's moments.
+A checkpoint is found by what determines the training: the step, its settings and the file that it began with. It is as
+large as the trained parameters, and once more for SGD's momentum or twice more for AdamW's moments.
 """
 
 import copy
@@ -19,9 +19,9 @@ from edgemodel.digest import canonical_json
 from edgemodel.error_words import in_words
 
 MAX_TIMES: Final = 4
-"""The limit of a checkpoint's size, in multiples of its parts: with AdamW's moments it has three."""
+"""The limit of a checkpoint's size, in multiples of the trained parameters: with AdamW's moments it has three."""
 ROOM_BYTES: Final = 16 << 20
-"""For what it holds besides: names, an entry for each tensor, the state of the random numbers."""
+"""The allowance for its other contents: names, an entry for each tensor, the state of the random numbers."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class State:
     rates: torch.optim.lr_scheduler.LRScheduler
 
     def content(self) -> dict[str, Any]:
-        """Not a copy: the tensors are those that training changes."""
+        """Returns the tensors themselves, not a copy: training changes them."""
         return {
             "parts": self.parts.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -42,7 +42,8 @@ class State:
         }
 
     def take(self, content: Mapping[str, Any]) -> None:
-        """Raises whatever torch raises for content that does not fit, and is half changed then."""
+        """Restores the state. Raises whatever torch raises for content that does not match, after possibly changing
+        some of it."""
         self.parts.load_state_dict(content["parts"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.rates.load_state_dict(content["rates"])
@@ -51,7 +52,7 @@ class State:
 
 @dataclass(frozen=True)
 class Training:
-    """One run of the training loop. ``round`` counts those of one step, whose settings are the same."""
+    """One run of the training loop. ``round`` counts the runs of one step that have the same settings."""
 
     context: StepContext
     schedule: Any
@@ -59,7 +60,7 @@ class Training:
     round: int = 0
 
     def keep(self, epochs: int) -> None:
-        """``epochs`` of them are done. A disk without room costs the checkpoint, not the training."""
+        """Stores a checkpoint after ``epochs``. A full disk costs the checkpoint, not the training."""
         context = self.context
         if context.checkpoints is None:
             return
@@ -74,7 +75,8 @@ class Training:
             context.progress.say(f"the checkpoint after epoch {epochs} was not kept: {_said(error)}")
 
     def restore(self) -> int:
-        """Restores the state; returns the epochs that are done: 0, with nothing changed, where no checkpoint fits."""
+        """Restores the state and returns the number of completed epochs; 0, with nothing changed, if no checkpoint
+        matches."""
         context = self.context
         if context.checkpoints is None:
             return 0
@@ -105,7 +107,7 @@ class Training:
         return MAX_TIMES * own + ROOM_BYTES
 
     def _check(self, kept: Mapping[str, Any]) -> int:
-        """Its epochs. Raises ValueError for what loading would not notice."""
+        """Returns the checkpoint's epochs. Raises ValueError for faults that loading would not notice."""
         if kept["key"] != self._key():
             raise ValueError(f"it is of another training, {kept['key']!r}")
         epochs: int = kept["epochs"]
@@ -120,7 +122,7 @@ class Training:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """Raises ValueError; torch's own message would advise to load a pickle."""
+    """Returns the checkpoint's content. Raises ValueError, since torch's own message would advise to load a pickle."""
     try:
         return dict(torch.load(path, weights_only=True))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Distill, see ``steps/distill.py``."""
+"""The training of Distill, see ``steps/distill.py``."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,7 +51,7 @@ def _check_task(program: TrainableProgram, answer: Tensor, context: StepContext)
 
 
 class _Features:
-    """Keeps what the chosen layers of both gave in the latest run."""
+    """The latest outputs of the chosen layers of both models."""
 
     def __init__(
         self, student: TrainableProgram, teacher: TrainableProgram, names: list[str], context: StepContext

@@ -1,4 +1,4 @@
-"""AdaptDomain, see ``steps/adapt_domain.py``."""
+"""The training of AdaptDomain, see ``steps/adapt_domain.py``."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from edgemodel import reasons
 from edgemodel.setting_kinds import Settings
 
 HIDDEN = 128
-"""Features of the discriminator's inner layer."""
+"""The width of the discriminator's inner layer."""
 
 
 def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -61,11 +61,12 @@ def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 class _Clock:
-    """Keeps how far the training is."""
+    """The progress of the training."""
 
     batches = 0
     strength = 0.0
-    """Rises from 0 to 1, so that the discriminator learns before it is heard; Ganin et al. 2016, section 5.2.2."""
+    """The weight of the discriminator, which rises from 0 to 1, so that it learns before it has an effect; Ganin et al.
+    2016, section 5.2.2."""
 
     def set(self, batches: int, of: int) -> None:
         self.batches = batches
@@ -73,7 +74,7 @@ class _Clock:
 
 
 class _Reversed(torch.autograd.Function):
-    """The features as they are; their gradient is turned round."""
+    """A layer that passes features on unchanged and reverses their gradient."""
 
     @staticmethod
     def forward(context: Any, features: Tensor, strength: float) -> Tensor:
@@ -86,7 +87,7 @@ class _Reversed(torch.autograd.Function):
 
 
 class _Discriminator(nn.Sequential):
-    """Features [n, width] -> logit [n] of being from the target domain."""
+    """A network from features [n, width] to the logit [n] of being from the target domain."""
 
     def __init__(self, width: int) -> None:
         super().__init__(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1), nn.Flatten(0))
@@ -116,9 +117,10 @@ def _head(program: TrainableProgram, context: StepContext) -> nn.Module:
 
 
 def _batch(program: TrainableProgram, dataset: Dataset, schedule: loop.Schedule, number: int) -> tuple[Tensor, ...]:
-    """Inputs for batch ``number`` of the training, however many there are: in another order each time round.
+    """Returns the inputs of batch ``number`` of the training, which may exceed the number of batches: each pass has
+    another order.
 
-    As many samples as there are where those are fewer than a batch.
+    If there are fewer samples than a batch holds, it has them all.
     """
     size = min(schedule.batch_size, dataset.size)
     rounds, place = divmod(number, dataset.size // size)

@@ -1,4 +1,4 @@
-"""QuantizeAware, see ``steps/quantize_aware.py``."""
+"""The training of QuantizeAware, see ``steps/quantize_aware.py``."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ MOMENTUM = 0.05
 
 
 def train(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Returns the ONNX file of the model trained with rounding, its weights on the grid of int8 but not yet int8.
+    """Returns the ONNX file of the model trained with rounding, with float weights on the grid of int8.
 
     Raises Stalled(StepFailed) for a model without layers to quantize.
     """
@@ -44,7 +44,8 @@ def train(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 class _Rounded(nn.Module):
-    """Weights [out, …] on a symmetric grid of ``steps`` to each side, one scale for each output channel."""
+    """A parametrization that rounds weights [out, …] to a symmetric grid of ``steps`` to each side, with one scale per
+    output channel."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()

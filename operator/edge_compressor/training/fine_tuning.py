@@ -1,4 +1,4 @@
-"""FineTune, see ``steps/fine_tune.py``."""
+"""The training of FineTune, see ``steps/fine_tune.py``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ def fine_tune(model: Path, settings: Settings, context: StepContext) -> Path:
 
 @contextmanager
 def _kept_statistics(program: TrainableProgram, *, frozen: bool) -> Iterator[None]:
-    """The norms of ``frozen`` layers keep their statistics meanwhile; later steps may train them again."""
+    """Keeps the statistics of the norms in ``frozen`` layers inside the context; later steps may train them again."""
     norms = [layer for layer in program.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     before = [layer.momentum for layer in norms]
     for layer in norms if frozen else ():
@@ -55,7 +55,7 @@ def _replace_head(program: TrainableProgram, classes: int, context: StepContext)
 
 
 def _freeze(program: TrainableProgram, settings: Settings) -> int:
-    """Freezes the others; returns the number of parameters that are trained."""
+    """Freezes the layers that are not trained, and returns the number of trained parameters."""
     if settings["train"] == "Full":
         return program.parameters
     heads = last_layers(program)

@@ -1,4 +1,5 @@
-"""The importance of channels: a number for each channel of a group that goes together; the least goes first."""
+"""The importance of channels: a number for each channel of a group that is removed together; the least important is
+removed first."""
 
 from typing import Any, Final
 
@@ -12,13 +13,13 @@ from edge_compressor.training.loop import tensors, training_set
 from edge_compressor.training.program import TrainableProgram
 
 SAMPLES: Final = 512
-"""The number of training samples, evenly spread, by which activations and gradients are looked at."""
+"""The number of training samples, evenly spread, that activations and gradients are computed for."""
 BINS: Final = 32
 _LAYERS: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def make(kind: str, program: TrainableProgram, context: StepContext, batch_size: int) -> Any:
-    """An importance as torch-pruning takes it."""
+    """Returns an importance in torch-pruning's form."""
     if kind in ("L1", "L2"):
         return torch_pruning.importance.MagnitudeImportance(p=int(kind[1]))
     if kind == "Taylor":
@@ -29,9 +30,9 @@ def make(kind: str, program: TrainableProgram, context: StepContext, batch_size:
 
 
 def entropy(activations: Tensor) -> Tensor:
-    """Bits of each channel of ``activations`` [samples, channels], over BINS equal bins of its own range.
+    """Returns the bits of each channel of ``activations`` [samples, channels], over BINS equal bins of its own range.
 
-    Luo and Wu 2017, "An Entropy-based Pruning Method for CNN Compression", section 3.2, of the mean over positions.
+    Luo and Wu 2017, "An Entropy-based Pruning Method for CNN Compression", section 3.2, for the mean over positions.
     """
     low, high = activations.amin(0), activations.amax(0)
     bins = ((activations - low) / (high - low).clamp_min(1e-12) * (BINS - 1)).round().long()
@@ -42,9 +43,8 @@ def entropy(activations: Tensor) -> Tensor:
 
 
 def independence(activations: Tensor) -> Tensor:
-    """1 less the largest absolute correlation of each channel of ``activations`` [samples, channels] with a channel
-    before it, so that of two that say the same one stays; 0 for a channel that never changes.
-    """
+    """Returns 1 minus the largest absolute correlation of each channel of ``activations`` [samples, channels] with an
+    earlier channel, so that of two equivalent ones one stays; 0 for a channel that never changes."""
     centred = activations - activations.mean(0)
     spread = centred.norm(dim=0)
     unit = centred / spread.clamp_min(1e-12)
@@ -53,7 +53,7 @@ def independence(activations: Tensor) -> Tensor:
 
 
 class _ByActivations(torch_pruning.importance.Importance):  # type: ignore[misc]  # torch-pruning has no types
-    """The mean over the layers of a group that give the channels."""
+    """The mean importance over the layers of a group that produce the channels."""
 
     def __init__(self, of_layer: dict[nn.Module, Tensor]) -> None:
         self._of_layer = of_layer
@@ -89,7 +89,7 @@ def _accumulate_gradients(program: TrainableProgram, context: StepContext, batch
 
 @torch.no_grad()
 def _activations(program: TrainableProgram, context: StepContext, batch_size: int) -> dict[nn.Module, Tensor]:
-    """[samples, channels] of each layer: the mean over positions of what it gives."""
+    """Returns the outputs of each layer as [samples, channels]: their mean over positions."""
     seen: dict[nn.Module, list[Tensor]] = {}
 
     def keep(layer: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""PruneLayers, see ``steps/prune_layers.py``."""
+"""The training of PruneLayers, see ``steps/prune_layers.py``."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from edgemodel.setting_kinds import Settings
 _ADDITIONS: Final = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
 
 Pair = tuple[Node, Node]
-"""The node that goes into a layer or block, and the one that comes out; both have one shape."""
+"""The input node of a layer or block, and its output node; both have one shape."""
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -44,7 +44,7 @@ def prune(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def _pairs(program: TrainableProgram, context: StepContext) -> dict[str, Pair]:
-    """By the name of the layer, or of the addition that ends the block."""
+    """Returns the pairs by the name of the layer, or of the addition that ends the block."""
     shapes = _Shapes(program).of(context)
     modules = dict(program.module.named_modules())
     found: dict[str, Pair] = {}
@@ -64,7 +64,7 @@ def _pairs(program: TrainableProgram, context: StepContext) -> dict[str, Pair]:
 
 
 class _Shapes(Interpreter):
-    """Runs a few samples and keeps what each node gave."""
+    """An interpreter that runs a few samples and keeps the output of each node."""
 
     def __init__(self, program: TrainableProgram) -> None:
         super().__init__(program.module.eval())
@@ -85,7 +85,7 @@ class _Shapes(Interpreter):
 
 
 def _influence(program: TrainableProgram, pairs: dict[str, Pair], context: StepContext) -> dict[str, float]:
-    """0: it changes nothing; of SAMPLES samples of the training set."""
+    """Returns the influence of each pair over SAMPLES samples of the training set; 0: it changes nothing."""
     run = _Shapes(program)
     run.of(context, SAMPLES)
     influence = {}
@@ -96,7 +96,7 @@ def _influence(program: TrainableProgram, pairs: dict[str, Pair], context: StepC
 
 
 def _reaches(node: Node, origin: Node) -> bool:
-    """Says whether ``node`` is made of ``origin``."""
+    """Returns whether ``node`` depends on ``origin``."""
     waiting, seen = [node], set()
     while waiting:
         current = waiting.pop()

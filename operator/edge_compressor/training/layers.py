@@ -1,4 +1,4 @@
-"""Layers out of the calls of functions that ``torch.export`` leaves of them: the same parameters, in modules."""
+"""Turns the function calls that ``torch.export`` leaves of layers back into modules with the same parameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -10,14 +10,15 @@ from torch.fx.graph import CodeGen
 
 aten: Final = torch.ops.aten
 PREFIX: Final = "layer_"
-"""The prefix of the names of layers, which would else be those of what holds their parameters."""
+"""The prefix of the names of layers, which would otherwise equal those of the modules that hold their parameters."""
 
 
 def with_layers(program: GraphModule) -> GraphModule:
-    """Its convolutions, products, norms, embeddings and dropouts as modules; it answers a tuple of tensors.
+    """Returns the program with its convolutions, products, norms, embeddings and dropouts as modules; its output is a
+    tuple of tensors.
 
-    Where a weight is no parameter of the program's own, or an option has no module, the call stays as it is.
-    ``program`` is used up.
+    If a weight is not one of the program's parameters, or an option has no module, the call stays as it is. ``program``
+    must not be used afterwards.
     """
     graph = program.graph
     graph.set_codegen(CodeGen())  # plain arguments and results; what ``torch.export`` wraps them in refuses ``train()``
@@ -47,13 +48,13 @@ def with_layers(program: GraphModule) -> GraphModule:
 
 
 def _counts_batches(node: Node) -> bool:
-    """BatchNorm as a layer counts by itself."""
+    """Returns whether the node counts batches, which a BatchNorm module does itself."""
     counted = node.args[0]
     return isinstance(counted, Node) and str(counted.target).endswith("num_batches_tracked")
 
 
 def _name_of(node: Node, taken: set[str]) -> str:
-    """After the weight, as the module was called whose program this is; by the node where there is none."""
+    """Returns the name of the original module, from that of the weight; that of the node if there is no weight."""
     for argument in node.args:
         if isinstance(argument, Node) and argument.op == "get_attr":
             path = str(argument.target).rpartition(".")[0].replace(".", "_")
@@ -64,7 +65,7 @@ def _name_of(node: Node, taken: set[str]) -> str:
 
 
 def _tensor(program: GraphModule, argument: Any) -> Tensor | None:
-    """A parameter or buffer of the program's own."""
+    """Returns a parameter or buffer of the program; None for other arguments."""
     if not isinstance(argument, Node) or argument.op != "get_attr":
         return None
     value: Any = program
@@ -81,7 +82,7 @@ def _parameter(program: GraphModule, argument: Any) -> nn.Parameter | None:
 
 
 def _arguments(node: Node, *defaults: Any) -> list[Any]:
-    """Those of the call, filled up with what the function takes where they are left out."""
+    """Returns the arguments of the call, with the function's defaults for those that are left out."""
     names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
     given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
     return [given.get(name, default) for name, default in zip(names, defaults, strict=False)]

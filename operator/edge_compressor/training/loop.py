@@ -1,4 +1,4 @@
-"""The training loop of every step that trains: one schedule, one rhythm of progress and checkpoints."""
+"""The training loop of every step that trains: one schedule, and one interval of progress and checkpoints."""
 
 import math
 import time
@@ -19,11 +19,11 @@ from edge_runtime.cores import usable_cores
 from edgemodel.setting_kinds import Settings
 
 WARM_UP: Final = 0.25
-"""Share of the steps in which the learning rate rises; Smith and Topin 2019, "Super-convergence" (1cycle)."""
+"""The share of the steps in which the learning rate rises; Smith and Topin 2019, "Super-convergence" (1cycle)."""
 MIN_STEPS: Final = 5
-"""The fewest steps of a cycle: with less, no whole step is left for the rise."""
+"""The smallest number of steps of a cycle: with fewer, no whole step is left for the rise."""
 MAX_SHIFT: Final = 2
-"""Pixels that FlipShift moves an image in each direction."""
+"""The largest shift of an image by FlipShift in each direction, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Schedule:
 
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
-"""Inputs in the order of the program's, labels."""
+"""A batch: inputs in the order of the program's, and labels."""
 Objective = Callable[[Batch], Tensor]
 """The loss of a batch, a scalar; it runs the model itself."""
 
@@ -67,13 +67,14 @@ def fit(
     after_batch: Callable[[int, int], None] | None = None,
     round: int = 0,
 ) -> float:
-    """Trains what of ``program.module`` wants gradients, and ``extra``; answers the mean loss of the last epoch.
+    """Trains the parameters of ``program.module`` that require gradients, and ``extra``; returns the mean loss of the
+    last epoch.
 
-    A weight that is zero when training begins stays zero: what was pruned stays pruned. ``after_batch`` is told how
-    many batches are done of how many, at first too. Goes on from the last checkpoint of this ``round`` of the step,
-    where there is one; the answer is NaN where nothing was left to do.
+    A weight that is zero when training begins stays zero, so that pruned weights stay pruned. ``after_batch`` is called
+    with the number of completed batches and their total, also before the first. Training continues from the last
+    checkpoint of this ``round`` of the step, if there is one; the result is NaN if nothing was left to do.
 
-    Raises Stalled(StepFailed) when the loss is no number any more.
+    Raises Stalled(StepFailed) if the loss is not finite any more.
     """
     dataset = training_set(context)
     module = program.module
@@ -122,7 +123,7 @@ def fit(
 
 
 def by_labels(program: TrainableProgram) -> Objective:
-    """The loss of the task itself: how far the answers are from the labels."""
+    """Returns the objective of the task itself, the difference between outputs and labels."""
 
     def objective(batch: Batch) -> Tensor:
         inputs, label = batch
@@ -132,7 +133,7 @@ def by_labels(program: TrainableProgram) -> Objective:
 
 
 def training_set(context: StepContext) -> Dataset:
-    """Raises Stalled(StepFailed) where it has no labels."""
+    """Returns the training set. Raises Stalled(StepFailed) if it has no labels."""
     dataset = context.training
     assert dataset is not None  # the pipeline has asked for it
     if dataset.label is None:
@@ -155,7 +156,7 @@ def _check(program: TrainableProgram, dataset: Dataset, context: StepContext) ->
 
 
 def batches(program: TrainableProgram, dataset: Dataset, schedule: Schedule, epoch: int) -> Iterator[Batch]:
-    """Every sample once, in an order that seed and epoch decide."""
+    """Yields every sample once, in an order that depends on seed and epoch."""
     random = np.random.default_rng([schedule.seed, epoch])
     generator = torch.Generator().manual_seed(schedule.seed * 1_000_003 + epoch)
     order = random.permutation(dataset.size)
@@ -175,7 +176,8 @@ def tensors(program: TrainableProgram, feeds: dict[str, Any]) -> tuple[Tensor, .
 
 
 def _augmented(images: Tensor, how: str, random: torch.Generator) -> Tensor:
-    """Images [n, channels, height, width]: shifted by up to MAX_SHIFT pixels, half of them mirrored for FlipShift."""
+    """Returns images [n, channels, height, width], shifted by up to MAX_SHIFT pixels, and half of them mirrored for
+    FlipShift."""
     if images.dim() != 4 or not images.is_floating_point():
         return images
     if how == "FlipShift":
@@ -195,7 +197,7 @@ def _optimizer(schedule: Schedule, parameters: list[nn.Parameter]) -> torch.opti
 
 
 class _Report:
-    """Epoch, loss and time left, for people."""
+    """The report of epoch, loss and remaining time."""
 
     def __init__(self, progress: Progress, epochs: int, steps: int, first: int) -> None:
         self._progress, self._epochs, self._steps, self._first = progress, epochs, steps, first

@@ -1,4 +1,4 @@
-"""Losses, each with its source."""
+"""The losses, each with its source."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ IGNORED: Final = -1
 
 
 def task_loss(outputs: Tensor, label: Tensor) -> Tensor:
-    """The loss by the kind of ``label``: whole numbers are classes (outputs [n, classes] or [n, steps, classes]),
-    a matrix of 0 and 1 as wide as the outputs is several labels a sample (binary cross entropy on logits), other
-    floats are values (mean squared error).
+    """Returns the loss by the kind of ``label``: whole numbers are classes (outputs [n, classes] or [n, steps,
+    classes]), a matrix of 0 and 1 as wide as the outputs has several labels per sample (binary cross entropy on
+    logits), other floats are values (mean squared error).
 
-    Raises ValueError for shapes that do not belong together.
+    Raises ValueError for shapes that do not match.
     """
     if not label.is_floating_point() and label.shape != outputs.shape:
         return functional.cross_entropy(_classes_second(outputs, label), label.long(), ignore_index=IGNORED)
@@ -27,7 +27,7 @@ def task_loss(outputs: Tensor, label: Tensor) -> Tensor:
 
 
 def _classes_second(outputs: Tensor, label: Tensor) -> Tensor:
-    """[n, classes, …], as ``cross_entropy`` wants it."""
+    """Returns the outputs as [n, classes, …], the form of ``cross_entropy``."""
     moved = outputs.movedim(-1, 1) if label.dim() > 1 else outputs
     if moved.dim() != label.dim() + 1 or moved.shape[0] != label.shape[0] or moved.shape[2:] != label.shape[1:]:
         raise ValueError(f"the outputs have shape {list(outputs.shape)}, the labels {list(label.shape)}")
@@ -35,10 +35,10 @@ def _classes_second(outputs: Tensor, label: Tensor) -> Tensor:
 
 
 def soft_targets(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """``T^2 KL(p_t || p_s)`` of logits [n, …, classes], mean over samples.
+    """Returns ``T^2 KL(p_t || p_s)`` of logits [n, …, classes], the mean over samples.
 
     Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network": the factor keeps the gradients as
-    large as those of the hard labels whatever the temperature is.
+    large as those of the hard labels, whatever the temperature is.
     """
     classes = student.shape[-1]
     log_student = functional.log_softmax(student.reshape(-1, classes) / temperature, dim=1)
@@ -48,9 +48,11 @@ def soft_targets(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
 
 
 def attention_transfer(student: Tensor, teacher: Tensor) -> Tensor:
-    """Distance of where both look: squares summed over channels, normalised; channels need not be as many.
+    """Returns the distance of attention maps: squares summed over channels, normalised; the numbers of channels may
+    differ.
 
-    [n, channels, …] with the same sizes behind. Zagoruyko and Komodakis 2017, "Paying More Attention to Attention".
+    Features are [n, channels, …] with the same trailing sizes. Zagoruyko and Komodakis 2017, "Paying More Attention to
+    Attention".
     """
     return (_attention(student) - _attention(teacher)).pow(2).sum(dim=1).mean()
 
@@ -60,7 +62,8 @@ def _attention(features: Tensor) -> Tensor:
 
 
 def coral(source: Tensor, target: Tensor) -> Tensor:
-    """Distance of the covariances of features [n, d] and [m, d]; Sun and Saenko 2016, "Deep CORAL", equation 1."""
+    """Returns the distance of the covariances of features [n, d] and [m, d]; Sun and Saenko 2016, "Deep CORAL",
+    equation 1."""
     width = source.shape[1]
     return (_covariance(source) - _covariance(target)).pow(2).sum() / (4 * width**2)
 
@@ -71,10 +74,9 @@ def _covariance(features: Tensor) -> Tensor:
 
 
 def mmd(source: Tensor, target: Tensor) -> Tensor:
-    """Maximum mean discrepancy of features [n, d] and [m, d], squared; Gretton et al. 2012, equation 5 (biased), with
-    the five Gaussian kernels of Long et al. 2015, "Learning Transferable Features with Deep Adaptation Networks",
-    around the mean distance.
-    """
+    """Returns the squared maximum mean discrepancy of features [n, d] and [m, d]; Gretton et al. 2012, equation 5
+    (biased), with the five Gaussian kernels of Long et al. 2015, "Learning Transferable Features with Deep Adaptation
+    Networks", around the mean distance."""
     every = torch.cat([source, target])
     distances = torch.cdist(every, every).pow(2)
     middle = distances.detach().mean().clamp_min(1e-12)

@@ -1,7 +1,7 @@
-"""ExportedPrograms: read without trusting them, turned into modules that train, and into ONNX.
+"""ExportedPrograms: loaded without trust, turned into modules that train, and into ONNX.
 
-A program keeps its layers as calls of functions on tensors. ``load`` makes layers of them again, so that they can be
-set to training, pruned and watched; ``save`` traces what has become of them.
+A program keeps its layers as calls of functions on tensors. ``load`` turns them into layers again, so that they can be
+trained, pruned and observed; ``save`` traces the result.
 """
 
 import os
@@ -20,34 +20,35 @@ from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
 OPSET = 18
-"""The opset of the ONNX files that are made: the exporter's own, from which it converts to others."""
+"""The opset of the exported ONNX files: the exporter's own, from which it converts to others."""
 
 
 @dataclass(frozen=True)
 class ProgramInput:
     name: str
     shape: tuple[int, ...]
-    """-1: open."""
+    """The shape; -1 is an open dimension."""
     dtype: torch.dtype
 
 
 @dataclass
 class TrainableProgram:
-    """``module`` takes one tensor for each of ``inputs`` and answers a tuple of ``outputs`` tensors."""
+    """A program that can be trained: ``module`` takes one tensor for each of ``inputs`` and returns a tuple of
+    ``outputs`` tensors."""
 
     module: torch.fx.GraphModule
     inputs: tuple[ProgramInput, ...]
     outputs: int
 
     def example(self) -> tuple[Tensor, ...]:
-        """Inputs of two samples, all zeros; open dimensions but the first have the size 2, too."""
+        """Returns inputs of two samples, all zeros; other open dimensions have the size 2, too."""
         return tuple(
             torch.zeros([2 if size < 0 else size for size in one.shape], dtype=one.dtype) for one in self.inputs
         )
 
     @property
     def parameters(self) -> int:
-        """The number of outputs."""
+        """The number of values in all parameters."""
         return sum(one.numel() for one in self.module.parameters())
 
     @property
@@ -56,7 +57,7 @@ class TrainableProgram:
 
 
 def load(path: Path, *, what: str, reason: str) -> TrainableProgram:
-    """Raises Stalled with ``reason``, naming ``what`` it is, for what is not safe, or cannot be read."""
+    """Raises Stalled with ``reason``, naming ``what`` it is, for a file that is unsafe or cannot be read."""
     try:
         archive.check(path)
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # torch.export.load would unpickle what it cannot read else
@@ -74,13 +75,13 @@ def load(path: Path, *, what: str, reason: str) -> TrainableProgram:
 
 
 def save(program: TrainableProgram, path: Path) -> Path:
-    """Traces the module anew, as it serves. Raises what ``torch.export`` raises."""
+    """Traces the module again in its inference mode. Raises what ``torch.export`` raises."""
     torch.export.save(_traced(program), path)
     return path
 
 
 def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
-    """The file ``program`` as ONNX; raises Stalled with ``reason``, naming ``what`` it is."""
+    """Returns the file ``program`` as ONNX. Raises Stalled with ``reason``, naming ``what`` it is."""
     loaded = load(program, what=what, reason=reason)
     names = [one.name for one in loaded.inputs]
     try:
@@ -128,7 +129,7 @@ def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
 
 
 def _without_notes(path: Path) -> None:
-    """The exporter writes where each node comes from: up to a fifth of a small file."""
+    """Removes the exporter's notes on the origin of each node, which are up to a fifth of a small file."""
     import onnx
 
     model = normalization.load(path)

@@ -1,4 +1,4 @@
-"""Teachers: an ExportedProgram or an ONNX file, and what they answer."""
+"""The teachers of Distill: an ExportedProgram or an ONNX file, as functions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,11 @@ from edgemodel import reasons
 from edgemodel.errors import Stalled
 
 Teacher = Callable[[tuple[Tensor, ...]], Tensor]
-"""Inputs in the order of the student's -> the first output."""
+"""A function from inputs, in the order of the student's, to the first output."""
 
 
 def open_teacher(path: Path, student: TrainableProgram) -> tuple[Teacher, TrainableProgram | None]:
-    """The teacher, and its program where it is one. Raises Stalled(SourceInvalid) for what cannot be loaded, or takes
+    """Returns the teacher, and its program if it is one. Raises Stalled(SourceInvalid) if it cannot be loaded, or takes
     other inputs than ``student``."""
     if path.open("rb").read(2) != b"PK":
         return _from_onnx(path, student), None

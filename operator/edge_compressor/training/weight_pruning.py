@@ -1,4 +1,4 @@
-"""PruneWeights with training, see ``steps/prune_weights.py``."""
+"""The training of PruneWeights, see ``steps/prune_weights.py``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ from edgemodel import reasons
 from edgemodel.setting_kinds import Settings
 
 RISING: Final = 0.6
-"""Share of the training in which the share of zeros rises."""
+"""The share of the training in which the share of zeros rises."""
 UPDATES: Final = 100
 """The number of times that it rises: Zhu and Gupta prune every 100 to 1000 batches, of longer trainings."""
 LAYERS: Final = {"Conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d), "Gemm": (nn.Linear,), "MatMul": (nn.Linear,)}
-"""By the operator type that they become."""
+"""The layers, by the operator type that they become."""
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
@@ -37,7 +37,7 @@ def prune(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def _chosen(modules: dict[str, nn.Module], settings: Settings, context: StepContext) -> list[Tensor]:
-    """Raises Stalled(StepFailed) for a type or a name that matches nothing."""
+    """Returns the selected weights. Raises Stalled(StepFailed) for a type or a name that matches nothing."""
     layers = {name: layer for name, layer in modules.items() if isinstance(layer, PRUNABLE)}
     if foreign := sorted(set(settings["opTypes"]) - LAYERS.keys()):
         message = f"opTypes {', '.join(foreign)} cannot be pruned while the model is trained"
@@ -54,7 +54,7 @@ def _chosen(modules: dict[str, nn.Module], settings: Settings, context: StepCont
 
 
 class _Zeros:
-    """Which weights are zero, at every time of the training."""
+    """The zero weights at every time of the training."""
 
     def __init__(self, weights: Sequence[Tensor], settings: Settings) -> None:
         self._weights = weights
@@ -68,13 +68,13 @@ class _Zeros:
         return sum(int((weight == 0).sum()) for weight in self._weights)
 
     def percent(self, done: int, of: int) -> float:
-        """Returns the number of weights that are to be zero when ``done`` batches of ``of`` are over."""
+        """Returns the percentage of weights that are zero after ``done`` batches of ``of``."""
         left = max(0.0, 1 - done / (RISING * of))
         return self._last + (self._first - self._last) * left**3
 
     @torch.no_grad()
     def after_batch(self, done: int, of: int) -> None:
-        """Keeps zeros zero; from time to time the smallest of the other weights join them."""
+        """Keeps zeros at zero, and from time to time adds the smallest of the other weights."""
         every = max(1, of // UPDATES)
         if not self._kept or done % every == 0:
             magnitudes: list[Any] = [weight.abs().numpy() for weight in self._weights]

@@ -1,1 +1,1 @@
-"""Pictures of a report, as SVG that stands for itself: no script, no font, no file besides."""
+"""The plots of a report, as self-contained SVG: no script, no font, no other file."""

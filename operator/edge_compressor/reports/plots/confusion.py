@@ -1,6 +1,6 @@
 """Labels against predictions: a heat map, each row shaded by the share of its samples.
 
-64 classes make 4,096 cells: cells of one shade are one path, neighbours in a row one stroke of it.
+64 classes make 4,096 cells, so cells of one shade are one path, and neighbours in a row one stroke of it.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Final
 from edge_compressor.reports.plots.svg import FAINT, GRID, INK, line, number, shortened, svg, text
 
 MAX_NUMBERED: Final = 12
-"""Classes with which a cell still has room for its count, and a row for its name."""
+"""The number of classes up to which a cell has room for its count, and a row for its name."""
 SIDE: Final = 360.0
 _SHADES: Final = ("#e8f1fb", "#c9e0f6", "#a3caef", "#76afe3", "#4790d4", "#2272bd", "#0b559f", "#083b73")
 _FLAWS: Final = ("#fdecea", "#fbd5d1", "#f6b2ab", "#ee8a80", "#e05d51", "#c8392d", "#a3231a", "#75140e")
@@ -18,7 +18,8 @@ _MARGIN: Final = 112.0
 
 
 def plot(confusion: Sequence[Sequence[int]], names: Sequence[str], title: str) -> str:
-    """``confusion``: rows labels, columns predictions; ``names`` by class, as many as there are or fewer."""
+    """Returns the plot. ``confusion`` has a row per label and a column per prediction; ``names`` are by class and may
+    be fewer."""
     classes = len(confusion)
     few = classes <= MAX_NUMBERED
     left, cell = (_MARGIN if few else 40.0), SIDE / max(1, classes)
@@ -46,12 +47,12 @@ def plot(confusion: Sequence[Sequence[int]], names: Sequence[str], title: str) -
 
 
 def shade(share: float) -> int:
-    """0 to 7: equal steps of the root, so that what is rare is seen."""
+    """Returns a shade from 0 to 7 in equal steps of the root, so that rare errors are visible."""
     return min(len(_SHADES) - 1, int(share**0.5 * len(_SHADES)))
 
 
 def _runs(row: int, values: Sequence[int], total: int) -> list[tuple[int, int, str]]:
-    """(first column, columns, colour) of neighbours of one colour; empty cells are left out."""
+    """Returns (first column, columns, colour) of adjacent cells of one colour, without empty cells."""
     found: list[tuple[int, int, str]] = []
     for column, value in enumerate(values):
         if not value:

@@ -10,10 +10,10 @@ _LEFT, _RIGHT, _ROW, _TOP = 8, 472, 76, 22
 
 
 def plot(latency: dict[str, Any]) -> str:
-    """``latency`` as in the manifest; empty where no times were kept.
+    """Returns the plot of ``latency`` of the manifest; empty if no times were kept.
 
-    The axis ends a quarter above the larger 95th percentile, or at three medians: runs that something disturbed would
-    else push all others into one bin. What is beyond is told, not drawn.
+    The axis ends a quarter above the larger 95th percentile, or at three medians: otherwise disturbed runs would push
+    all others into one bin. Times beyond it are counted, not drawn.
     """
     both = [(which, latency[which].get("milliseconds") or []) for which in ("source", "artifact")]
     if not all(times for _, times in both):

@@ -1,4 +1,4 @@
-"""Size against accuracy, or against speed where accuracy is not known: source, artifact, and all that was tried.
+"""Size against accuracy, or against latency if accuracy is not known: source, artifact, and all trials.
 
 A step that tries recipes leaves them in its notes as ``tried``: a list of objects with ``name``, ``sizeBytes``, and
 ``score`` (0..1) or ``milliseconds``, or both.
@@ -33,15 +33,15 @@ class Point:
     name: str
     kilobytes: float
     value: float
-    """Percent, or milliseconds."""
+    """The percentage, or the milliseconds."""
     kind: str
-    """source, artifact or tried."""
+    """The kind: source, artifact or tried."""
     number: int = 0
-    """The number of what was tried, from 1, as in ``listed``."""
+    """The number of the trial, from 1, as in ``listed``."""
 
 
 def plot(evidence: dict[str, Any]) -> str:
-    """``evidence`` as in the manifest; empty where neither accuracy nor latency was measured."""
+    """Returns the plot of ``evidence`` of the manifest; empty if neither accuracy nor latency was measured."""
     points, unit = _points(evidence, "score")
     if not points:
         points, unit = _points(evidence, "milliseconds")
@@ -69,13 +69,13 @@ def plot(evidence: dict[str, Any]) -> str:
 
 
 def tried(evidence: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns what steps tried and measured, in order; trials without a size are left out."""
+    """Returns the measured trials of all steps, in order; those without a size are left out."""
     every = [one for step in evidence["steps"] for one in step.get(TRIED) or [] if isinstance(one, dict)]
     return [one for one in every if isinstance(one.get("sizeBytes"), int)]
 
 
 def dominating(points: Sequence[Point], *, better_up: bool) -> list[Point]:
-    """Returns those that no other beats in both, by size: the Pareto front."""
+    """Returns the Pareto front, by size: the points that no other beats in both."""
     sign, best, front = (1 if better_up else -1), float("-inf"), []
     for point in sorted(points, key=lambda one: (one.kilobytes, -sign * one.value)):
         if sign * point.value > best:
@@ -114,7 +114,7 @@ class _Axis:
 
     @classmethod
     def of(cls, values: Sequence[float], start: float, end: float) -> "_Axis":
-        """With some room on both sides, also where all values are the same."""
+        """Returns an axis with some room on both sides, also if all values are the same."""
         low, high = min(values), max(values)
         room = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
         return cls(low - room, high + room, start, end)

@@ -1,4 +1,4 @@
-"""The loss of each class: a bar for the drop, and its interval of 90 %."""
+"""The loss of each class: a bar for the drop, with its interval of 90 %."""
 
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ _LOSS: Final = "#b3261e"
 
 
 def plot(evaluation: dict[str, Any]) -> str:
-    """``evaluation`` as in the manifest: the classes that lose most, MAX_BARS at most, the worst on top."""
+    """Returns the plot of ``evaluation`` of the manifest: the classes that lose most, at most MAX_BARS, the worst on
+    top."""
     every = sorted(evaluation.get("classes") or [], key=lambda one: -one["dropPercent"])
     shown = every[:MAX_BARS]
     if not shown:

@@ -1,4 +1,4 @@
-"""The few shapes that the plots are made of. All text is escaped here, and numbers are short."""
+"""The shapes that the plots are made of. All text is escaped here, and numbers are short."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -11,7 +11,7 @@ GRID: Final = "#d9dde2"
 INK: Final = "#1b1f24"
 FAINT: Final = "#59636e"
 WIDTH: Final = 480
-"""The width of most pictures, in units that a phone shows as three quarters of a pixel: text stays readable there."""
+"""The width of most plots, in units that a phone shows as three quarters of a pixel, at which text stays readable."""
 
 
 def number(value: float) -> str:
@@ -19,7 +19,7 @@ def number(value: float) -> str:
 
 
 def svg(height: float, parts: Iterable[str], title: str, *, width: float = WIDTH) -> str:
-    """A picture that fills the width it is given; ``title`` is what a screen reader says."""
+    """Returns a picture that fills the available width; ``title`` is read by screen readers."""
     body = "".join(parts)
     return (
         f'<svg viewBox="0 0 {number(width)} {number(height)}" role="img" aria-label="{escape(title)}" '
@@ -64,7 +64,7 @@ def shortened(words: str, most: int) -> str:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers, a step of 1, 2 or 5 times a power of ten apart, that lie in ``low`` to ``high``."""
+    """Returns round numbers from ``low`` to ``high``, in steps of 1, 2 or 5 times a power of ten."""
     span = high - low
     if span <= 0:
         return [low]
