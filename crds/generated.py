@@ -4,7 +4,7 @@ described once.
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,24 @@ def without_defaults(schema: Schema) -> Schema:
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: without_defaults(below) for name, below in kept["properties"].items()}
+    return kept
+
+
+def for_the_desk(crd: Mapping[str, Any]) -> Schema:
+    """Returns the schema in a CRD as the command line needs it: without descriptions, and without the status."""
+    (version,) = crd["spec"]["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    properties = {name: below for name, below in schema["properties"].items() if name != "status"}
+    return _without_descriptions({**schema, "properties": properties})
+
+
+def _without_descriptions(schema: Schema) -> Schema:
+    kept = {key: value for key, value in schema.items() if key != "description"}
+    for key in ("items", "additionalProperties"):
+        if key in kept:
+            kept[key] = _without_descriptions(kept[key])
+    if "properties" in kept:
+        kept["properties"] = {name: _without_descriptions(below) for name, below in kept["properties"].items()}
     return kept
 
 

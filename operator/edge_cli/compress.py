@@ -1,7 +1,6 @@
 """``edgemodel compress``: compresses a model into a folder, as the Job in the cluster would."""
 
 import argparse
-import json
 import shlex
 import shutil
 import sys
@@ -11,6 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from edge_cli.manifest import (
+    check_budget,
+    check_steps,
+    choose_edge_model,
+    complete_edge_model,
+    read_documents,
+    read_value,
+)
 from edge_cli.report import REPORTS
 from edge_cli.verb import UsageError, Verb, add_credentials_option
 from edgemodel import reasons
@@ -30,7 +37,7 @@ from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGH
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE
-from edgemodel.spec import EdgeModelSpec, parse_spec
+from edgemodel.spec import parse_spec
 
 EXAMPLES = """\
 examples:
@@ -82,8 +89,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _request(options: argparse.Namespace) -> tuple[CompressionRequest, str]:
     """Returns the request that the command line and its manifest describe, and the model's name. Raises UsageError."""
-    manifest = _read(options.file) if options.file else None
-    given = _spec(manifest, options.file).request if manifest is not None else None
+    manifest = _manifest(options) if options.file else None
+    given = parse_spec(manifest["spec"]).request if manifest is not None else None
     if options.source:
         states = given.source.stateful_inputs if given else {}
         source = Source(
@@ -96,7 +103,8 @@ def _request(options: argparse.Namespace) -> tuple[CompressionRequest, str]:
     if source.format in SOURCE_FORMATS and not SOURCE_FORMATS[source.format].is_model:
         raise UsageError(_by_hand(source.uri, given.source.converter if given else None))
     if options.steps:
-        steps, limits = _steps(_read(options.steps), options.steps)
+        listed = check_steps(read_value(options.steps), str(options.steps))
+        steps, limits = listed["steps"], listed.get("budget", {})
         base = replace(given or CompressionRequest(source), budget=Budget())
     elif given is not None:
         steps, limits, base = _variant_steps(given, options.variant), {}, given
@@ -132,13 +140,14 @@ def _states(given: Sequence[str]) -> dict[str, str]:
     return {taken: output for taken, _, output in pairs}
 
 
-def _spec(manifest: Any, file: Path) -> EdgeModelSpec:
-    if not isinstance(manifest, dict) or manifest.get("kind") != "EdgeModel":
-        raise UsageError(f"{file}: want a manifest of kind EdgeModel")
-    try:
-        return parse_spec(manifest.get("spec") or {})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{file}: spec: {in_words(error)}") from error
+def _manifest(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns the EdgeModel of the manifest as the API server would store it. Raises UsageError."""
+    found, others = choose_edge_model(read_documents(options.file), options.file, options.name)
+    manifest = complete_edge_model(found, str(options.file))
+    if others:
+        name = manifest["metadata"]["name"]
+        print(f"edgemodel: {options.file}: only EdgeModel {name} is read, not {', '.join(others)}", file=sys.stderr)
+    return manifest
 
 
 def _variant_steps(request: CompressionRequest, variant: str | None) -> Sequence[dict[str, Any]]:
@@ -147,15 +156,6 @@ def _variant_steps(request: CompressionRequest, variant: str | None) -> Sequence
     if wanted not in by_name:
         raise UsageError(f"the manifest has no variant {wanted!r}, it has {', '.join(by_name)}")
     return by_name[wanted]
-
-
-def _steps(value: Any, file: Path) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
-    """Returns ``budget`` with ``limits``, in the form of a manifest, in place of its own. Raises
-    Stalled(InvalidSpec)."""
-    steps, budget = (value.get("steps"), value.get("budget") or {}) if isinstance(value, dict) else (value, {})
-    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
-        raise UsageError(f"{file}: want a list of steps, or an object with 'steps' and 'budget'")
-    return steps, budget
 
 
 def _format(uri: str) -> str:
@@ -178,36 +178,11 @@ def _by_hand(uri: str, converter: Converter | None) -> str:
 
 
 def _budget(entries: Sequence[str]) -> dict[str, Any]:
-    budget: dict[str, Any] = {}
-    for entry in entries:
-        key, equals, value = entry.partition("=")
-        if not equals:
-            raise UsageError(f"--budget {entry}: want KEY=VALUE, e.g. maxAccuracyDropPercent=1.0")
-        if key == "onInconclusive":
-            budget[key] = {"action": value}
-        else:
-            budget[key] = int(value) if key == "maxSizeBytes" and value.isdigit() else value
-    return budget
-
-
-def _read(file: Path) -> Any:
-    """Returns the value of a YAML or JSON file; JSON needs nothing but Python. Raises UsageError."""
-    try:
-        text = file.read_text()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {in_words(error)}") from error
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        import yaml  # an extra: the compressor itself needs no YAML
-    except ImportError as error:
-        raise UsageError(f"{file} is not JSON, and reading YAML needs PyYAML: pip install pyyaml") from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{file} is neither JSON nor YAML: {in_words(error)}") from error
+    """Returns the limits of ``--budget KEY=VALUE`` as a manifest has them. Raises UsageError."""
+    pairs = [entry.partition("=") for entry in entries]
+    if wrong := [entry for entry, (_, equals, _) in zip(entries, pairs, strict=True) if not equals]:
+        raise UsageError(f"--budget {wrong[0]}: want KEY=VALUE, e.g. maxAccuracyDropPercent=1.0")
+    return check_budget({key: value for key, _, value in pairs})
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
@@ -277,7 +252,11 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--golden-items", type=int, default=64, metavar="N", help="items of the golden set; default: %(default)s"
     )
-    command.add_argument("--name", help="the model's name; default: from the manifest or the source's file name")
+    command.add_argument(
+        "--name",
+        help="the model's name; of several EdgeModels in MANIFEST, the one to take; default: from MANIFEST or the "
+        "source's file name",
+    )
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to create")
     command.add_argument("--overwrite", action="store_true", help="replace an artifact that is in DIR")
     command.add_argument(

@@ -1,4 +1,4 @@
-"""What users may write, and what they are told when they may not.
+"""What users may write, what they are told when they may not, and the command line's answer, which is the same.
 
 ``manifests/good`` holds manifests that a real API server accepts. Each of ``manifests/bad`` has one mistake; its lines
 that begin with ``#!`` are the whole of the answer. The first line of every file says what it is about.
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_cli.manifest import complete_edge_model
+from edge_cli.verb import UsageError
+from edgemodel.compression_request import parse_request
 from tests.contract.cluster import Cluster, Object, Refused
 from tests.support import manifests
 
@@ -39,6 +42,80 @@ def test_refused_with_a_reason(cluster: Cluster, namespace: str, path: Path) -> 
     with pytest.raises(Refused) as refusal:
         cluster.create(manifest(path, namespace), dryRun="All")
     assert refusal.value.causes == expected_answer(path)
+
+
+MODELS = [path for path in GOOD if "kind: EdgeModel\n" in path.read_text()]
+NULLS: dict[str, Object] = {
+    "a default takes the place of a null": {"serving": {"port": None}},
+    "a null without a default is left out": {"serving": {"hostPort": None}, "datasets": None},
+    "a null beside a label": {"placement": {"nodeSelector": {"edge": "camera", "other": None}}},
+    "a null in a list": {"placement": {"nodeSelector": {"edge": "camera"}, "tolerations": [None]}},
+    "a null among steps": {"compression": {"steps": [None]}},
+    "a null where a field is required": {"source": {"uri": None}},
+    "a whole number as a float": {"rollout": {"soakSeconds": 5.0}},
+    "a limit above its request by another suffix": {
+        "serving": {"resources": {"requests": {"memory": "1024Mi"}, "limits": {"memory": "1.1e9"}}}
+    },
+    "a limit below its request by another suffix": {
+        "serving": {"resources": {"requests": {"cpu": 1}, "limits": {"cpu": "999m"}}}
+    },
+    "a line break after a pattern": {"rollout": {"retryToken": "again\n"}},
+    "a line break after a label": {"placement": {"nodeSelector": {"edge": "camera\n"}}},
+}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_the_command_line_completes_a_manifest_as_the_api_server_does(
+    cluster: Cluster, namespace: str, path: Path
+) -> None:
+    item = manifest(path, namespace)
+    stored = cluster.create(item, dryRun="All")["spec"]
+    completed = complete_edge_model(item, path.name)["spec"]
+    assert completed == stored
+    assert parse_request(completed).fingerprint == parse_request(stored).fingerprint
+
+
+@pytest.mark.parametrize("spec", NULLS.values(), ids=NULLS)
+def test_the_command_line_answers_as_the_api_server_where_values_are_missing_or_odd(
+    cluster: Cluster, namespace: str, spec: Object
+) -> None:
+    item = manifest(HERE / "good" / "minimal.yaml", namespace)
+    item["spec"] |= spec
+    try:
+        stored = cluster.create(item, dryRun="All")["spec"]
+    except Refused:
+        stored = None
+    try:
+        completed = complete_edge_model(item, "manifest")["spec"]
+    except UsageError:
+        completed = None
+    assert completed == stored
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"name": "tiny-"},
+        {"name": "tiny", "labels": {"a b": "c"}},
+        {"name": "tiny", "labels": {"a": "b c"}},
+        {"name": "tiny", "labels": {"a": None}},
+        {"name": "tiny", "annotations": {"a b": "c"}},
+        {"name": "tiny", "label": {}},
+        {"name": "tiny", "labels": {"example.com/a": ""}, "annotations": {"b": "two words"}},
+    ],
+    ids=str,
+)
+def test_metadata_are_judged_as_the_api_server_does(cluster: Cluster, namespace: str, metadata: Object) -> None:
+    item = manifest(HERE / "good" / "minimal.yaml", namespace)
+    item["metadata"] = {**metadata, "namespace": namespace}
+    answers = []
+    for ask in (lambda: cluster.create(item, dryRun="All"), lambda: complete_edge_model(item, "manifest")):
+        try:
+            ask()
+            answers.append("accepted")
+        except (Refused, UsageError):
+            answers.append("refused")
+    assert answers[0] == answers[1]
 
 
 def test_there_are_enough_of_them() -> None:

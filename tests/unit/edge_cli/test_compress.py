@@ -2,17 +2,20 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_cli.manifest import complete_edge_model
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.compression_request import parse_request
 from edgemodel.digest import digest_of_file
 from tests.unit.edge_cli.commands import edgemodel, run
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
+from tests.unit.edge_compressor.servers import FileServer, file_server
 
 STEPS = """
 - {name: clean, type: CleanGraph}
@@ -52,14 +55,20 @@ def test_no_steps_give_the_source_back_bit_for_bit(residual: Files, tmp_path: Pa
     assert (tmp_path / "out" / "model.onnx").read_bytes() == residual.model.read_bytes()
 
 
-def manifest_file(folder: Path, files: Files) -> Path:
+def manifest_file(folder: Path, files: Files, server: FileServer) -> Path:
+    """Writes a manifest as a cluster takes it; its files come from ``server``."""
+
+    def source(path: Path) -> dict[str, str]:
+        return {"uri": server.serve(f"/{path.name}", path.read_bytes()), "digest": digest_of_file(path)}
+
     spec = {
-        "source": {"uri": str(files.model), "digest": digest_of_file(files.model)},
-        "datasets": {"calibration": {"uri": str(files.calibration)}, "evaluation": {"uri": str(files.evaluation)}},
+        "source": source(files.model),
+        "datasets": {"calibration": source(files.calibration), "evaluation": source(files.evaluation)},
         "compression": {
             "steps": [{"name": "int8", "type": "QuantizeStatic"}],
             "budget": {"maxAccuracyDropPercent": "10"},
         },
+        "placement": {"nodeSelector": {"edge": "camera"}},
         "variants": [{"name": "plain", "nodeSelector": {"a": "b"}, "compression": {"steps": []}}],
     }
     manifest = {
@@ -72,8 +81,16 @@ def manifest_file(folder: Path, files: Files) -> Path:
     return folder / "edgemodel.json"
 
 
-def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(residual: Files, tmp_path: Path) -> None:
-    file = manifest_file(tmp_path, residual)
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with file_server() as running:
+        yield running
+
+
+def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(
+    residual: Files, server: FileServer, tmp_path: Path
+) -> None:
+    file = manifest_file(tmp_path, residual, server)
     assert run("compress", "-f", file, "--output", tmp_path / "int8") == 0
     assert run("compress", "-f", file, "--variant", "plain", "--output", tmp_path / "plain") == 0
     manifests = [
@@ -87,21 +104,51 @@ def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(resid
     assert run("compress", "-f", file, "--variant", "other", "--output", tmp_path / "other") == 2
 
 
-def test_the_fingerprint_is_the_one_that_the_operator_makes(residual: Files, tmp_path: Path) -> None:
+def test_the_fingerprint_is_the_one_that_the_operator_makes_of_what_the_api_server_stores(
+    residual: Files, server: FileServer, tmp_path: Path
+) -> None:
     """Of a manifest without variants: the command compresses one of them at a time."""
-    file = manifest_file(tmp_path, residual)
+    file = manifest_file(tmp_path, residual, server)
     manifest = json.loads(file.read_text())
     manifest["spec"].pop("variants")
+    manifest["spec"]["compression"]["steps"] = [{"name": "int8", "type": "QuantizeStatic", "quantizeStatic": {}}]
     file.write_text(json.dumps(manifest))
     assert run("compress", "-f", file, "--output", tmp_path / "out") == 0
     made = ArtifactManifest.decode((tmp_path / "out" / "manifest.json").read_bytes())
-    assert made.fingerprint == parse_request(manifest["spec"]).fingerprint
+    stored = complete_edge_model(manifest, "m")["spec"]
+    assert stored["compression"]["steps"][0]["quantizeStatic"]["calibrationSamples"] == 256
+    assert made.fingerprint == parse_request(stored).fingerprint != parse_request(manifest["spec"]).fingerprint
+
+
+def test_a_manifest_that_the_api_server_refuses_is_refused_before_anything_is_fetched(
+    residual: Files, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = manifest_file(tmp_path, residual, server)
+    file.write_text(file.read_text().replace('"budget"', '"bugdet"').replace('"10"', "10"))
+    assert run("compress", "-f", file, "--output", tmp_path / "out") == 2
+    assert capsys.readouterr().err == f"edgemodel: {file}: spec.compression.bugdet is no field; did you mean budget?\n"
+    assert server.requests == []
+
+
+def test_the_edge_model_is_found_among_other_documents_which_are_named(
+    residual: Files, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = manifest_file(tmp_path, residual, server)
+    other = json.loads(file.read_text()) | {"metadata": {"name": "other"}}
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: vision}\n"
+    (tmp_path / "all.yaml").write_text("---\n".join((namespace, file.read_text() + "\n", json.dumps(other) + "\n")))
+    order = ("compress", "-f", tmp_path / "all.yaml", "--variant", "plain", "--output", tmp_path / "out")
+    assert run(*order) == 2
+    assert "more than one EdgeModel, defects, other: choose one by --name" in capsys.readouterr().err
+    assert run(*order, "--name", "other") == 0
+    assert "only EdgeModel other is read, not Namespace vision, EdgeModel defects\n" in capsys.readouterr().err
+    assert ArtifactManifest.decode((tmp_path / "out" / "manifest.json").read_bytes()).model == "other"
 
 
 def test_a_missed_budget_leaves_the_report_and_no_model(
-    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    residual: Files, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = manifest_file(tmp_path, residual)
+    file = manifest_file(tmp_path, residual, server)
     assert run("compress", "-f", file, "--budget", "maxSizeBytes=100", "--output", tmp_path / "out") == 3
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.md"]
     assert "BudgetExceeded: size " in capsys.readouterr().err
@@ -163,8 +210,9 @@ def test_the_action_for_a_limit_that_cannot_be_decided_is_given_as_one_word(
     (tmp_path / "steps.json").write_text("[]")
     order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
     assert run(*order, "--budget", "onInconclusive=Proceed") == 0
-    assert run(*order, "--overwrite", "--budget", "onInconclusive=Maybe") == 3
-    assert "budget.onInconclusive.action is 'Maybe', want Stall or Proceed" in capsys.readouterr().err
+    assert run(*order, "--overwrite", "--budget", "onInconclusive=Maybe") == 2
+    told = '--budget: onInconclusive.action is "Maybe", want one of Stall, Proceed'
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", ["source", "manifest"])
@@ -175,7 +223,9 @@ def test_weights_are_not_compressed_here_and_the_message_says_how_to_proceed(
     image = "registry.example/converters/maker@sha256:" + "a" * 64
     converter = {"image": image, "args": ["--text", "two words"], "writes": "ONNX"}
     source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": converter}
-    (tmp_path / "m.json").write_text(json.dumps({"kind": "EdgeModel", "spec": {"source": source}}))
+    spec = {"source": source, "placement": {"nodeSelector": {"edge": "camera"}}}
+    head = {"apiVersion": "edgemodel.io/v1alpha1", "kind": "EdgeModel", "metadata": {"name": "defects"}}
+    (tmp_path / "m.json").write_text(json.dumps({**head, "spec": spec}))
     options = {"source": ("--source", "/data/m.safetensors"), "manifest": ("-f", tmp_path / "m.json")}[given]
     assert run("compress", *options, "--output", tmp_path / "out") == 2
     told = capsys.readouterr().err
@@ -209,9 +259,9 @@ def test_a_perceptron_is_quantized_dynamically_without_data(perceptron: Files, t
 
 
 def test_the_task_can_be_named_and_a_wrong_one_is_refused_before_anything_is_fetched(
-    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    residual: Files, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = json.loads(manifest_file(tmp_path, residual).read_text())
+    manifest = json.loads(manifest_file(tmp_path, residual, server).read_text())
     manifest["spec"]["compression"]["evaluation"] = {"task": "Embedding"}
     (tmp_path / "edgemodel.json").write_text(json.dumps(manifest))
     order = ("compress", "-f", tmp_path / "edgemodel.json", "--output")
@@ -224,8 +274,8 @@ def test_the_task_can_be_named_and_a_wrong_one_is_refused_before_anything_is_fet
     assert tasks == ["Embedding", "Classification"]
     manifest["spec"]["compression"]["evaluation"] = {"task": "Guess"}
     (tmp_path / "edgemodel.json").write_text(json.dumps(manifest))
-    assert run(*order, tmp_path / "other") == 3
-    assert "evaluation.task is 'Guess'" in capsys.readouterr().err
+    assert run(*order, tmp_path / "other") == 2
+    assert 'spec.compression.evaluation.task is "Guess", want one of Auto, ' in capsys.readouterr().err
 
 
 def test_a_model_with_a_state_is_compressed_along_sequences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
