@@ -7,11 +7,12 @@ unless the test says that a revision is in trouble, offline nodes change nothing
 
 import contextlib
 import copy
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Any, assert_never
+from typing import Any, ParamSpec, Self, TypeVar, assert_never
 
 from edge_operator.decide import Decision, decide
 from edge_operator.decide.actions import (
@@ -71,6 +72,8 @@ SETTINGS = OperatorSettings(
     registry_push="registry:5000",
     registry_pull="localhost:30500",
 )
+P = ParamSpec("P")
+W = TypeVar("W", bound="Simulation")
 DIGEST = "sha256:" + "a" * 64
 CONVERTER_DIGEST = "sha256:" + "f" * 64
 """Of what a user's converter writes."""
@@ -112,6 +115,20 @@ def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measure
     """What a preflight Job reports of an artifact with 64 golden items, of which 61 have to agree."""
     latency = LatencyPercentiles(p50, p95, 500)
     return Measurement(GoldenAgreement(agree, 64, "95"), latency, "Cortex-A72", ("asimd",), ("CPUExecutionProvider",))
+
+
+def built_once(build: Callable[P, W]) -> Callable[P, W]:
+    """Makes ``build`` run once for the same arguments, and hand a copy of what it built to each caller."""
+    worlds: dict[str, W] = {}
+
+    @functools.wraps(build)
+    def copied(*arguments: P.args, **named: P.kwargs) -> W:
+        key = repr((arguments, sorted(named.items())))
+        if key not in worlds:
+            worlds[key] = build(*arguments, **named)
+        return worlds[key].fork()
+
+    return copied
 
 
 class Killed(Exception):
@@ -252,11 +269,31 @@ class Simulation:
         self.change(source={"uri": f"oci://registry.example/models/m@sha256:{letter * 64}", "format": "ONNX"})
 
     def run(self, seconds: float, tick: float = 1) -> None:
-        """Passes and world events until ``seconds`` are over."""
-        end = self.now + timedelta(seconds=seconds)
+        """Passes and world events until ``seconds`` are over.
+
+        As in a cluster, there is a pass where something has changed and where an earlier one asked to be woken: a
+        decision that forgets to ask is late here too.
+        """
+        end, due = self.now + timedelta(seconds=seconds), self.now
         while self.now < end:
-            self.step()
+            if self.now >= due:
+                due = self._next_pass()
+            before = self._what_runs()
+            self.react()
+            if self._what_runs() != before:
+                due = self.now
             self.now += timedelta(seconds=tick)
+
+    def _next_pass(self) -> datetime:
+        """Makes a pass; returns when the next is due if the world does nothing: at once while there is more to do."""
+        writes = self.writes
+        decision = self.decide()
+        self.carry_out(decision)
+        is_measured = self.last_samples is not None
+        return self.now if self.writes > writes or is_measured else decision.wake_at or datetime.max.replace(tzinfo=UTC)
+
+    def _what_runs(self) -> tuple[dict[Any, Any], ...]:
+        return dict(self.pods), dict(self.jobs), dict(self.preflights)
 
     def step(self) -> Decision:
         """One pass, all of whose actions succeed unless the operator is killed; then the world reacts."""
@@ -264,6 +301,12 @@ class Simulation:
         self.carry_out(decision)
         self.react()
         return decision
+
+    @property
+    def seen(self) -> Observation:
+        """What the last pass saw."""
+        assert self._seen is not None, "there was no pass yet"
+        return self._seen
 
     def decide(self) -> Decision:
         self._seen = self.observe()
@@ -277,12 +320,13 @@ class Simulation:
                     with self.one_write():
                         self._carry_out(write)
 
-    def fork(self) -> "Simulation":
+    def fork(self) -> Self:
         """Another world that is as this one is now. What its fields hold is replaced, never changed: that is shared."""
         other = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, dict | list | set):
                 setattr(other, name, copy.copy(value))
+        other.spec = copy.deepcopy(self.spec)
         return other
 
     # --- what a test asks ---

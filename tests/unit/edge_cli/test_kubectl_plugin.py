@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge_cli.status import describe
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, built_once, model_spec
 
 FAKE = """#!/bin/sh
 echo "$@" >> "$SAID"
@@ -26,6 +26,7 @@ def model(world: Simulation) -> dict[str, Any]:
     return {"metadata": meta, "spec": world.spec, "status": world.status}
 
 
+@built_once
 def on_trial() -> Simulation:
     world = Simulation.with_nodes(3, spec=model_spec(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]}))
     world.run(1200)

@@ -29,7 +29,7 @@ from edgemodel.setting_kinds import Amount, Settings
 from edgemodel.verdict import Verdict
 from tests.support import manifests
 from tests.support.prometheus import History, run_prometheus
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, built_once, model_spec
 from tests.support.verdicts import analysis_of, counts, judged
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -221,6 +221,7 @@ class Queueing(Simulation):
         return replace(found, values={**found.values, WAITED: {0.01: 0, TOO_LONG_SECONDS: total - long, inf: total}})
 
 
+@built_once
 def queueing() -> Queueing:
     """Returns a fleet on which a candidate has begun to serve, judged by the check alone."""
     world = Queueing.with_nodes(3, spec=model_spec(analysis={"checks": [STRICT]}), requests_per_second=20)

@@ -9,7 +9,7 @@ import pytest
 from edge_operator.decide import decide
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, built_once, model_spec
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +23,7 @@ def analysis(*checks: dict[str, Any], after: int = 600, action: str = "Pause") -
     return {"checks": list(checks or (ERRORS, LATENCY, GOLDEN)), "onInconclusive": undecided}
 
 
+@built_once
 def installed(nodes: int = 3, spec: dict[str, Any] | None = None, **fields: Any) -> Simulation:
     """A fleet on its first stable revision, and a newer one on trial, whose canary has just begun to serve."""
     world = Simulation.with_nodes(nodes, spec=spec or model_spec(analysis=analysis()), **fields)

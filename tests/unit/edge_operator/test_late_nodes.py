@@ -4,13 +4,14 @@ import pytest
 
 from edge_operator.decide.placement.fleet import ROUTES_AFTER, ROUTES_AFTER_API
 from edgemodel import reasons
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, built_once, model_spec
 
 pytestmark = pytest.mark.slow
 
 WAVES = [{"name": "canary", "nodes": 1}, {"name": "half", "percent": 50}, {"name": "all", "percent": 100}]
 
 
+@built_once
 def baking(nodes: int = 3, strategy: str = "Surge") -> Simulation:
     """A candidate that every node serves, in a bake that lasts."""
     rollout = {**model_spec()["rollout"], "bakeSeconds": 600}

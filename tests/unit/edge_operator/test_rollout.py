@@ -7,9 +7,10 @@ import pytest
 from edgemodel import reasons
 from edgemodel.report import Failed
 from edgemodel.verdict import Verdict
-from tests.support.simulation import Simulation, model_spec
+from tests.support.simulation import Simulation, built_once, model_spec
 
 
+@built_once
 def installed(nodes: int = 3, **fields: object) -> Simulation:
     """A fleet on its first stable revision."""
     world = Simulation.with_nodes(nodes, **fields)
@@ -349,6 +350,7 @@ def test_a_variant_that_stable_does_not_have_reaches_its_nodes_through_the_waves
     assert all(world.runs(node) == {better} for node in world.nodes)
 
 
+@built_once
 def on_trial_for_longer_than_the_node_ready_timeout() -> Simulation:
     world = Simulation.with_nodes(3, pod_delay_seconds=2)
     world.change(rollout={**world.spec["rollout"], "bakeSeconds": 600})

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from edgemodel import reasons
-from tests.support.simulation import SETTINGS, Simulation
+from tests.support.simulation import SETTINGS, Simulation, built_once
 
 NEWER = "registry.example/server@sha256:" + "9" * 64
 
 
+@built_once
 def installed() -> Simulation:
     world = Simulation.with_nodes(3)
     world.run(400)
@@ -17,6 +18,7 @@ def installed() -> Simulation:
     return world
 
 
+@built_once
 def compressing(published: bool) -> Simulation:
     """With a Job that runs, or that has published what no pass has recorded yet."""
     world = Simulation.with_nodes(3)
