@@ -21,6 +21,7 @@ from edge_operator.registry_gc import RegistryGarbageCollector
 from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue
 from edgemodel.errors import EdgeModelError
+from edgemodel.status import NodeCounts
 
 log = logging.getLogger("edge_operator")
 
@@ -36,7 +37,9 @@ async def run(config: ProcessSettings) -> None:
     cache = ClusterCache(config.decisions, queue.add)
     metrics = Metrics()
     metrics.queue_depth.set_function(lambda: len(queue))
-    metrics.watch_nodes(lambda: ((m.namespace, m.name, m.status.get("nodes") or {}) for m in cache.models.values()))
+    metrics.watch_nodes(
+        lambda: ((m.namespace, m.name, m.status.nodes or NodeCounts(not_ready=())) for m in cache.models.values())
+    )
     metrics.watch_unreadable(lambda: cache.unreadable)
     synced = asyncio.Event()
     async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:

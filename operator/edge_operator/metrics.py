@@ -1,13 +1,13 @@
 """The operator's own metrics."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from edge_operator.decide.status.suspension import UnreadableObject
+from edgemodel.status import NodeCounts
 
 
 class Metrics:
@@ -55,7 +55,7 @@ class Metrics:
         """Exports at each scrape the counts in ``requests``, by (verb, kind)."""
         self.registry.register(_Requests(requests))
 
-    def watch_nodes(self, counts: Callable[[], Iterable[tuple[str, str, dict[str, Any]]]]) -> None:
+    def watch_nodes(self, counts: Callable[[], Iterable[tuple[str, str, NodeCounts]]]) -> None:
         """Exports at each scrape the result of ``counts``: (namespace, model, ``status.nodes``)."""
         self.registry.register(_Nodes(counts))
 
@@ -64,11 +64,8 @@ class Metrics:
         self.registry.register(_UnreadableObjects(objects))
 
 
-NODE_STATES = ("stable", "candidate", "offline", "failed", "unsupported")
-
-
 class _Nodes(Collector):
-    def __init__(self, counts: Callable[[], Iterable[tuple[str, str, dict[str, Any]]]]) -> None:
+    def __init__(self, counts: Callable[[], Iterable[tuple[str, str, NodeCounts]]]) -> None:
         self._counts = counts
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -77,8 +74,15 @@ class _Nodes(Collector):
             "edgemodel_operator_nodes", "Selected nodes of an EdgeModel by state.", labels=labels
         )
         for namespace, model, nodes in self._counts():
-            for state in NODE_STATES:
-                family.add_metric([namespace, model, state], nodes.get(state, 0))
+            by_state = {
+                "stable": nodes.stable,
+                "candidate": nodes.candidate,
+                "offline": nodes.offline,
+                "failed": nodes.failed,
+                "unsupported": nodes.unsupported,
+            }
+            for state, count in by_state.items():
+                family.add_metric([namespace, model, state], count)
         yield family
 
 

@@ -31,7 +31,6 @@ from edge_oci import (
 from edge_operator.cluster import Cluster
 from edge_operator.cluster_cache import ClusterCache
 from edge_operator.decide.artifact.registry_gc import ImagesInUse, TaggedImage, may_free, sweep
-from edge_operator.decide.formats import timestamp
 from edge_operator.job_endpoints.registry_tokens import Signer, sign_for_operator
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import (
@@ -42,6 +41,7 @@ from edgemodel.names import (
     checkpoint_epochs,
     is_artifact_tag,
 )
+from edgemodel.timestamp import parse_timestamp, timestamp
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class RegistryGarbageCollector:
             return
         freed = (deployment["spec"]["template"]["metadata"].get("annotations") or {}).get(ANNOTATION_FREED)
         now = datetime.now(UTC)
-        if may_free(datetime.fromisoformat(freed) if freed else None, bool(self._cache.compressing()), now):
+        if may_free(parse_timestamp(freed) if freed else None, bool(self._cache.compressing()), now):
             log.info("restarting the registry, which frees what was deleted from it")
             template = {"metadata": {"annotations": {ANNOTATION_FREED: timestamp(now)}}}
             await self._annotate(

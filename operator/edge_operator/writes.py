@@ -10,7 +10,7 @@ order; after a kill between any two, the next pass continues correctly.
 5. Verdicts on record, and garbage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
@@ -38,6 +38,8 @@ from edge_operator.decide.status.suspension import SuspendedModel
 from edge_operator.objects import Object
 from edgemodel.digest import canonical_json
 from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
+from edgemodel.plain import to_api
+from edgemodel.status import CheckStatus, EdgeModelStatus, StoredCondition, SuspendedStatus, status_to_json
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class WriteStatus:
     name: str
     changes: dict[str, Any]
     status: dict[str, Any]
-    """The complete status after the write."""
+    """The members of the status after the write that the pass decides, changed or not."""
     transitions: tuple[tuple[str, str], ...]
     """The (reason, message) of each change of Ready that the Event reports."""
     verdicts: tuple[tuple[str, str], ...]
@@ -144,16 +146,20 @@ def plan_writes(observation: Observation, decision: Decision, now: datetime) -> 
 
 
 def plan_report(
-    model: Observation | SuspendedModel, status: dict[str, Any], now: datetime
+    model: Observation | SuspendedModel, status: EdgeModelStatus | SuspendedStatus, now: datetime
 ) -> tuple[TellEvent | WriteStatus, ...]:
     """Returns the writes that publish ``status``; none if it is stored already."""
-    before = model.status
-    changes = {key: merge_patch(before.get(key), value) for key, value in status.items() if before.get(key) != value}
+    stored, written = model.stored_status, status_to_json(status)
+    changes = {key: merge_patch(stored.get(key), value) for key, value in written.items() if stored.get(key) != value}
     if not changes:
         return ()
-    news = _news(before, status)
+    before = model.status.conditions if isinstance(model, Observation) else model.conditions
+    news = _news(before, status.conditions)
     transitions = (news[:2],) if news is not None else ()
-    write = WriteStatus(model.namespace, model.name, changes, status, transitions, tuple(new_verdicts(before, status)))
+    verdicts: tuple[tuple[str, str], ...] = ()
+    if isinstance(model, Observation) and isinstance(status, EdgeModelStatus):
+        verdicts = new_verdicts(model.status.checks, status.checks)
+    write = WriteStatus(model.namespace, model.name, changes, written, transitions, verdicts)
     if news is None:
         return (write,)
     reason, message, is_warning = news
@@ -182,7 +188,7 @@ def _writes_of(observation: Observation, action: Action) -> Iterator[Write]:
             changes = {"verdict": verdict.value, "reason": reason, "message": message}
             yield WriteRevisionStatus(action, namespace, name, changes)
         case RecordPreflight(name, preflight):
-            yield WriteRevisionStatus(action, namespace, name, {"preflight": preflight})
+            yield WriteRevisionStatus(action, namespace, name, {"preflight": to_api(preflight)})
         case SetPins():
             if action.add or action.remove:
                 yield PatchNode(action)
@@ -214,29 +220,27 @@ def merge_patch(before: Any, after: Any) -> Any:
     return gone | changed
 
 
-def _news(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, str, bool] | None:
+def _news(before: Iterable[StoredCondition], after: Collection[StoredCondition]) -> tuple[str, str, bool] | None:
     """Returns the (reason, message, is a person asked) of a new reason of Ready, or of a new message that asks a
     person."""
-    old, new = _ready(before), _ready(after)
-    stalled = any(item["type"] == "Stalled" for item in after["conditions"])
-    if new is None or (old is not None and old["reason"] == new["reason"] and not stalled):
+    old, new = _find("Ready", before), _find("Ready", after)
+    stalled = _find("Stalled", after) is not None
+    if new is None or (old is not None and old.reason == new.reason and not stalled):
         return None
-    if old is not None and (old["reason"], old["message"]) == (new["reason"], new["message"]):
+    if old is not None and (old.reason, old.message) == (new.reason, new.message):
         return None
-    return new["reason"], new["message"], stalled
+    return new.reason, new.message, stalled
 
 
-def _ready(status: dict[str, Any]) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), None)
-    return found
+def _find(kind: str, conditions: Iterable[StoredCondition]) -> StoredCondition | None:
+    return next((condition for condition in conditions if condition.type == kind), None)
 
 
-def new_verdicts(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+def new_verdicts(before: Iterable[CheckStatus], after: Iterable[CheckStatus]) -> tuple[tuple[str, str], ...]:
     """Returns the (check, verdict) of the checks on nodes that are new or have changed."""
 
-    def verdicts(status: dict[str, Any]) -> dict[tuple[str, str, str], str]:
-        judged = [item for item in status.get("checks") or () if "revision" in item]
-        return {(item["revision"], item.get("variant", ""), item["name"]): item["verdict"] for item in judged}
+    def verdicts(checks: Iterable[CheckStatus]) -> dict[tuple[str, str, str], str]:
+        return {(c.revision, c.variant or "", c.name): c.verdict.value for c in checks if c.revision is not None}
 
     known = verdicts(before)
-    return [(key[2], verdict) for key, verdict in verdicts(after).items() if known.get(key) != verdict]
+    return tuple((key[2], verdict) for key, verdict in verdicts(after).items() if known.get(key) != verdict)

@@ -8,9 +8,13 @@ is wrong.
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from edgemodel.timestamp import parse_timestamp, timestamp
 
 T = TypeVar("T")
 
@@ -43,6 +47,7 @@ def from_plain(kind: type[T], value: Any, where: str = "") -> T:
     return cast(T, _read(kind, value, where or "it"))
 
 
+@cache
 def camel_case(name: str) -> str:
     """Returns ``size_bytes`` as ``sizeBytes``."""
     first, *others = name.split("_")
@@ -52,7 +57,7 @@ def camel_case(name: str) -> str:
 def to_api(value: Any) -> Any:
     """Returns ``value`` as an object of the API server has it: in camel case, without empty fields.
 
-    A field is empty if it is None, or if it has a default and an empty value.
+    A field is empty if it is None, or if it has a default and an empty value. Times are in RFC 3339.
     """
     if is_dataclass(value) and not isinstance(value, type):
         given = {field: getattr(value, field.name) for field in fields(value)}
@@ -61,6 +66,8 @@ def to_api(value: Any) -> Any:
         return {key: to_api(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_api(item) for item in value]
+    if isinstance(value, datetime):
+        return timestamp(value)
     return value.value if isinstance(value, Enum) else value
 
 
@@ -99,7 +106,14 @@ def _read(kind: Any, value: Any, where: str, api: bool = False) -> Any:
             raise ValueError(f"{where} is {value!r}, want {' or '.join(map(repr, arguments))}")
         return value
     if isinstance(kind, type) and issubclass(kind, Enum):
+        if value not in [member.value for member in kind]:
+            raise ValueError(f"{where} is {value!r}, want {' or '.join(repr(member.value) for member in kind)}")
         return kind(value)
+    if kind is datetime:
+        try:
+            return parse_timestamp(_typed(value, str, where))
+        except ValueError:
+            raise ValueError(f"{where} is {value!r}, want a time in RFC 3339") from None
     if kind is Decimal:
         try:
             return Decimal(_typed(value, str, where))
@@ -109,7 +123,7 @@ def _read(kind: Any, value: Any, where: str, api: bool = False) -> Any:
 
 
 def _read_dataclass(kind: Any, value: dict[str, Any], where: str, api: bool) -> Any:
-    hints, known = get_type_hints(kind), {camel_case(one.name) if api else one.name: one for one in fields(kind)}
+    hints, known = _members(kind, api)
     unknown = sorted(value.keys() - known.keys())
     if unknown and not api:
         raise ValueError(f"{where} has no field {', '.join(unknown)}")
@@ -120,6 +134,12 @@ def _read_dataclass(kind: Any, value: dict[str, Any], where: str, api: bool) -> 
     return kind(
         **{one.name: _read(hints[one.name], value[name], f"{where}.{name}", api) for name, one in given.items()}
     )
+
+
+@cache
+def _members(kind: Any, api: bool) -> tuple[dict[str, Any], dict[str, Field[Any]]]:
+    """Returns the types of the fields of ``kind`` by name, and the fields by their name in JSON."""
+    return get_type_hints(kind), {camel_case(one.name) if api else one.name: one for one in fields(kind)}
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:

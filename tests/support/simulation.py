@@ -63,6 +63,7 @@ from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_
 from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import EdgeModelSpec, parse_spec
+from edgemodel.status import EdgeModelStatus, parse_status
 from tests.support.verdicts import counted, golden_samples
 
 SETTINGS = OperatorSettings(
@@ -198,6 +199,7 @@ class Simulation:
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
     _parsed: tuple[dict[str, Any], EdgeModelSpec] | None = None
+    _read_status: tuple[dict[str, Any], EdgeModelStatus] | None = None
     _seen: Observation | None = None
     """By the last pass."""
 
@@ -344,7 +346,8 @@ class Simulation:
             uid="uid-m",
             generation=self.generation,
             spec=self.parsed,
-            status=self.status,
+            status=self._parsed_status(),
+            stored_status=self.status,
             settings=self.settings,
             revisions=tuple(self.revisions.values()),
             jobs=tuple(self.jobs.values()),
@@ -367,6 +370,11 @@ class Simulation:
             api_back_since=self.api_back_since,
             samples=self.measure(),
         )
+
+    def _parsed_status(self) -> EdgeModelStatus:
+        if self._read_status is None or self._read_status[0] is not self.status:
+            self._read_status = (self.status, parse_status(self.status))
+        return self._read_status[1]
 
     def measure(self) -> Samples | None:
         """What Prometheus says now of the candidate, since its wave began; the last it said while it is down."""

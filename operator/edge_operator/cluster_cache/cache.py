@@ -13,7 +13,12 @@ from typing import TypeVar
 
 from edge_operator.cluster_cache.clocks import Clocks
 from edge_operator.cluster_cache.kinds import BY_KIND
-from edge_operator.cluster_cache.salvage import revisions_in_status, status_of, variants_in_spec
+from edge_operator.cluster_cache.salvage import (
+    revisions_in_status,
+    stored_status,
+    variants_in_spec,
+    whole_conditions,
+)
 from edge_operator.cluster_cache.store import Identity, Key, ObjectStore, Stored
 from edge_operator.decide.measurement import Samples
 from edge_operator.decide.observation import (
@@ -209,6 +214,7 @@ class ClusterCache:
             created=model.created,
             spec=model.spec,
             status=model.status,
+            stored_status=model.stored_status,
             settings=self.settings,
             revisions=tuple(self._store.owned(key, Revision)),
             jobs=jobs,
@@ -295,10 +301,11 @@ class ClusterCache:
             meta = own.raw["metadata"]
             if "deletionTimestamp" in meta:
                 return None
-            return SuspendedModel(*key, meta["uid"], meta.get("generation", 0), status_of(own.raw), told)
+            conditions, stored = whole_conditions(own.raw), stored_status(own.raw)
+            return SuspendedModel(*key, meta["uid"], meta.get("generation", 0), conditions, stored, told)
         if model is None or model.deleting:
             return None
-        return SuspendedModel(*key, model.uid, model.generation, model.status, told)
+        return SuspendedModel(*key, model.uid, model.generation, model.status.conditions, model.stored_status, told)
 
     def _pin_names(self) -> Iterator[PinNames]:
         """Yields the names for every EdgeModel's pins; an unreadable one may have set pins of the names that it seems
@@ -308,7 +315,7 @@ class ClusterCache:
             names = {revision.name for revision in revisions}
             variants = {variant.name for revision in revisions for variant in revision.spec.variants}
             if model is not None:
-                names |= revisions_in_status(model.status)
+                names |= model.status.revisions
                 variants |= {variant.name for variant in model.spec.variants}
             for kind, namespace, name in self._unreadable_of.get(key, ()):
                 raw = self._unreadable[kind, namespace, name].raw

@@ -3,6 +3,8 @@
 from typing import Any
 
 from edge_operator.from_api import Raw
+from edgemodel.plain import from_api
+from edgemodel.status import StoredCondition
 
 
 def revisions_in_status(status: Any) -> frozenset[str]:
@@ -19,19 +21,24 @@ def variants_in_spec(raw: Raw) -> frozenset[str]:
     return _names(spec.get("variants")) if isinstance(spec, dict) else frozenset()
 
 
-def status_of(raw: Raw) -> dict[str, Any]:
-    """Returns the status with its intact conditions, and without checks."""
+def stored_status(raw: Raw) -> dict[str, Any]:
+    """Returns the status as it is stored; empty where it is none."""
     status = raw.get("status")
-    if not isinstance(status, dict):
-        return {}
-    found = status.get("conditions")
-    conditions = [item for item in found if _is_condition(item)] if isinstance(found, list) else []
-    return {key: value for key, value in status.items() if key != "checks"} | {"conditions": conditions}
+    return status if isinstance(status, dict) else {}
 
 
-def _is_condition(item: Any) -> bool:
-    keys = ("type", "status", "reason", "message", "lastTransitionTime")
-    return isinstance(item, dict) and all(isinstance(item.get(key), str) for key in keys)
+def whole_conditions(raw: Raw) -> tuple[StoredCondition, ...]:
+    """Returns those conditions that can be read."""
+    found = stored_status(raw).get("conditions")
+    read = (_condition(item) for item in (found if isinstance(found, list) else ()))
+    return tuple(condition for condition in read if condition is not None)
+
+
+def _condition(item: Any) -> StoredCondition | None:
+    try:
+        return from_api(StoredCondition, item)
+    except ValueError:
+        return None
 
 
 def _names(items: Any) -> frozenset[str]:

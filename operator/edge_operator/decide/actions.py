@@ -3,11 +3,11 @@ requests."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from edge_operator.decide.observation import Revision
 from edgemodel.revision import RevisionSpec
 from edgemodel.spec import EdgeModelSpec
+from edgemodel.status import PreflightResult
 from edgemodel.verdict import Verdict
 
 
@@ -58,7 +58,7 @@ class RecordPreflight:
     """The action that records the result of a preflight in the status of revision ``name``."""
 
     name: str
-    preflight: dict[str, Any]
+    preflight: PreflightResult
 
 
 @dataclass(frozen=True)

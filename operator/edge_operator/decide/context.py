@@ -6,38 +6,37 @@ from datetime import datetime
 from functools import cached_property
 
 from edge_operator.decide.analysis import Judgement, OnTrial, Reported, WaveBaseline, judge, report
-from edge_operator.decide.formats import timestamp
-from edge_operator.decide.memory import FORGOTTEN, Rejection, TrialMemory
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.obstacles import Prospect, first_obstacle
 from edge_operator.decide.placement.cells import Cell
 from edge_operator.decide.placement.fleet import Fleet
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
+from edgemodel.status import MAX_MESSAGE_LENGTH, RejectedRevision, RolloutStatus
 from edgemodel.verdict import Verdict
 
 
 def stable_of(observation: Observation) -> str | None:
     """Returns the stable revision; None while none is recorded."""
-    stable = observation.remembered.stable
+    stable = observation.status.stable_revision
     return stable if observation.revision(stable) is not None else None
 
 
-def rejected_of(observation: Observation) -> dict[str, Rejection]:
+def rejected_of(observation: Observation) -> dict[str, RejectedRevision]:
     """Returns every rejected revision by name: status has the newest, the verdicts of revisions have the others."""
     failed = [revision for revision in observation.revisions if revision.verdict == Verdict.FAIL]
     rejected = {revision.name: _rejection(revision) for revision in failed}
-    for item in observation.remembered.rejected:
+    for item in observation.status.rejected_revisions:
         known = rejected.get(item.name)
-        message = item.message or (known.message if known is not None else FORGOTTEN)
+        message = item.message or (known.message if known is not None else None)
         rejected[item.name] = replace(item, message=message)
     return rejected
 
 
-def _rejection(revision: Revision) -> Rejection:
+def _rejection(revision: Revision) -> RejectedRevision:
     """Returns the rejection of a revision that status has no room for."""
     message = f"kubectl describe edgemodelrevision {revision.name} says why"
-    return Rejection(revision.name, reasons.ROLLED_BACK, message, timestamp(revision.created))
+    return RejectedRevision(revision.name, reasons.ROLLED_BACK, revision.created, message)
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ class PassContext(Prospect):
         return Fleet.of(self.observation, self.placement, self.cells, self.stable, rejected, candidate, self.now)
 
     @cached_property
-    def trial_before(self) -> TrialMemory:
+    def trial_before(self) -> RolloutStatus:
         """Returns the trial of the target, as status remembers it."""
-        return self.observation.remembered.trial_of(self.target)
+        return self.observation.status.trial_of(self.target)
 
     @cached_property
     def timers(self) -> Timers:
@@ -67,7 +66,7 @@ class PassContext(Prospect):
     @cached_property
     def reported(self) -> Reported:
         """Returns the judgement with the messages of status."""
-        return report(self.observation.remembered.checks, self.judgement, self.target)
+        return report(self.observation.status.checks_of(self.target), self.judgement, self.target)
 
     @cached_property
     def judgement(self) -> Judgement:
@@ -99,7 +98,7 @@ class PassContext(Prospect):
 
     def rejecting(self, reason: str, message: str) -> "PassContext":
         """Returns the context after the target was rejected."""
-        rejection = Rejection.now(self.target, reason, message, self.now)
+        rejection = RejectedRevision(self.target, reason, self.now, message[:MAX_MESSAGE_LENGTH])
         return replace(self, rejected={**self.rejected, self.target: rejection})
 
     def promoting(self) -> "PassContext":

@@ -69,7 +69,7 @@ def _objects(observation: Observation, wanted: Wanted, serving: Revision | None)
 
 def _verdicts(context: PassContext) -> list[Action]:
     """Returns the verdicts on stable and on rejected revisions that are not recorded yet."""
-    ended = {name: (Verdict.FAIL, why.reason, why.message) for name, why in context.rejected.items()}
+    ended = {name: (Verdict.FAIL, rejection.reason, rejection.why) for name, rejection in context.rejected.items()}
     if context.stable is not None:
         ended[context.stable] = (Verdict.PASS, reasons.PROMOTED, "it went through all waves and became stable")
     return [

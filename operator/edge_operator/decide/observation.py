@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.measurement import Samples
-from edge_operator.decide.memory import Remembered
 from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
 from edgemodel.report import Report
 from edgemodel.revision import RevisionSpec
 from edgemodel.spec import EdgeModelSpec
+from edgemodel.status import EdgeModelStatus, PreflightResult
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Revision:
     spec: RevisionSpec
     verdict: str = ""
     """The contents of ``status.verdict``; empty before there is a verdict."""
-    preflight: dict[str, Any] | None = None
+    preflight: PreflightResult | None = None
     """The contents of ``status.preflight``; None before there are any."""
 
     @property
@@ -178,7 +178,10 @@ class Observation:
     uid: str
     generation: int
     spec: EdgeModelSpec
-    status: dict[str, Any]
+    status: EdgeModelStatus
+    """As the pass before left it."""
+    stored_status: Mapping[str, Any]
+    """The same as it is stored, to which the writes compare what is to be written."""
     settings: OperatorSettings
     revisions: tuple[Revision, ...] = ()
     jobs: tuple[CompressionJob, ...] = ()
@@ -211,11 +214,6 @@ class Observation:
     def pods_on(self, node: str, revision: str) -> tuple[Pod, ...]:
         """Returns the pods of ``revision`` on ``node``, of every variant, including terminating ones."""
         return self._pods_by_place.get((node, revision), ())
-
-    @cached_property
-    def remembered(self) -> Remembered:
-        """Returns the parsed status."""
-        return Remembered.parse(self.status)
 
     @cached_property
     def _revisions_by_name(self) -> dict[str, Revision]:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_operator.decide.artifact.compression import Artifact
-from edge_operator.decide.memory import Rejection
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.placement.host_ports import host_port_rivals
 from edge_operator.decide.placement.selection import Placement
 from edge_operator.decide.preflight.preflight import Preflight
 from edgemodel import reasons
 from edgemodel.caller_signature import breaking_changes
+from edgemodel.status import RejectedRevision
 
 MAX_CHANGES_TOLD = 6
 """The number of changes of a signature that one message holds."""
@@ -29,7 +29,7 @@ class Prospect:
     artifact: Artifact
     placement: Placement
     stable: str | None
-    rejected: dict[str, Rejection]
+    rejected: dict[str, RejectedRevision]
     """The rejections by revision."""
     preflight: Preflight
 
@@ -69,13 +69,13 @@ def host_port_is_free(prospect: Prospect) -> Obstacle | None:
 
 
 def target_is_not_rejected(prospect: Prospect) -> Obstacle | None:
-    target, why = prospect.target, prospect.rejected.get(prospect.target)
-    if why is None:
+    target, rejection = prospect.target, prospect.rejected.get(prospect.target)
+    if rejection is None:
         return None
     stable = prospect.stable
     after = f"; stable is {stable}" if stable else "; there is no stable revision to go back to"
     reason = reasons.PREFLIGHT_FAILED if prospect.preflight.rejected(target) else reasons.ROLLED_BACK
-    return Obstacle(reason, f"{target} rejected: {why.reason}: {why.message}{after}", stalled=True)
+    return Obstacle(reason, f"{target} rejected: {rejection.reason}: {rejection.why}{after}", stalled=True)
 
 
 def artifact_is_recorded(prospect: Prospect) -> Obstacle | None:

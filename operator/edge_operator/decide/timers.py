@@ -1,26 +1,12 @@
 """The clock of a rollout: every soak, bake and deadline excludes the time in which ``spec.rollout.paused`` is true."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from edge_operator.decide.formats import timestamp
+from edgemodel.status import Pause
 
 MAX_PAUSES = 10
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A pause; ``until`` is None while it lasts."""
-
-    since: datetime
-    until: datetime | None
-
-    @classmethod
-    def parse(cls, item: Mapping[str, Any]) -> "Pause":
-        until = item.get("until")
-        return cls(datetime.fromisoformat(item["since"]), datetime.fromisoformat(until) if until else None)
 
 
 @dataclass(frozen=True)
@@ -35,9 +21,9 @@ class Timers:
         pauses = list(remembered)
         lasts = bool(pauses) and pauses[-1].until is None
         if paused and not lasts:
-            pauses.append(Pause(now, None))
+            pauses.append(Pause(now))
         elif lasts and not paused:
-            pauses[-1] = Pause(pauses[-1].since, now)
+            pauses[-1] = replace(pauses[-1], until=now)
         return cls(now, tuple(pauses))
 
     @property
@@ -60,8 +46,7 @@ class Timers:
     def passed(self, since: datetime, duration: timedelta) -> bool:
         return self.elapsed(since) >= duration
 
-    def to_json(self) -> list[dict[str, str]]:
-        return [
-            {"since": timestamp(pause.since), **({"until": timestamp(pause.until)} if pause.until else {})}
-            for pause in self.pauses[-MAX_PAUSES:]
-        ]
+    @property
+    def newest_pauses(self) -> tuple[Pause, ...]:
+        """The pauses that status has room for."""
+        return self.pauses[-MAX_PAUSES:]

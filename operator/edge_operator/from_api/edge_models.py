@@ -1,16 +1,16 @@
 """EdgeModels and their revisions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.analysis import WaveBaseline, plan_checks
-from edge_operator.decide.memory import Remembered
 from edge_operator.decide.observation import Revision
 from edge_operator.from_api.raw import Raw, parse_time
 from edgemodel.revision import parse_revision
 from edgemodel.schema_version import check_edge_model, check_revision
 from edgemodel.spec import EdgeModelSpec, parse_spec
+from edgemodel.status import EdgeModelStatus, parse_preflight, parse_status
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,22 @@ class CachedEdgeModel:
     generation: int
     created: str
     spec: EdgeModelSpec
-    status: dict[str, Any]
+    status: EdgeModelStatus
+    stored_status: Mapping[str, Any]
+    """The same as it is stored."""
     deleting: bool = False
 
 
 def read_edge_model(raw: Raw) -> CachedEdgeModel:
-    """Raises SchemaOutdated for an older schema; KeyError, TypeError or ValueError for what only another version's
-    schema accepts."""
+    """Returns the EdgeModel. Raises SchemaOutdated for an older schema; KeyError, TypeError or ValueError for what only
+    another version's schema accepts, and for a status that a pass could not continue from."""
     check_edge_model(raw)
     meta, spec = raw["metadata"], parse_spec(raw["spec"])
     plan_checks(spec.analysis)
-    _check_status(raw.get("status") or {}, spec)
+    stored = raw.get("status") or {}
+    status = parse_status(stored)
+    if status.rollout is not None:
+        WaveBaseline.of(status.rollout.analysis, spec.analysis)
     return CachedEdgeModel(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -41,29 +46,22 @@ def read_edge_model(raw: Raw) -> CachedEdgeModel:
         generation=meta["generation"],
         created=meta["creationTimestamp"],
         spec=spec,
-        status=raw.get("status") or {},
+        status=status,
+        stored_status=stored,
         deleting="deletionTimestamp" in meta,
     )
-
-
-def _check_status(status: Raw, spec: EdgeModelSpec) -> None:
-    """Raises KeyError, TypeError or ValueError for a status that a pass could not continue from."""
-    remembered = Remembered.parse(status)
-    WaveBaseline.of(remembered.trial.analysis, spec.analysis)
-    for condition in remembered.conditions:
-        datetime.fromisoformat(condition["lastTransitionTime"])
-        str(condition["type"] + condition["status"])
 
 
 def read_revision(raw: Raw) -> Revision:
     """Returns the revision. Raises SchemaOutdated, and what ``parse_revision`` raises."""
     check_revision(raw)
-    meta = raw["metadata"]
+    meta, status = raw["metadata"], raw.get("status") or {}
+    preflight = status.get("preflight")
     return Revision(
         name=meta["name"],
         uid=meta["uid"],
         created=parse_time(meta["creationTimestamp"]),
         spec=parse_revision(raw["spec"]),
-        verdict=(raw.get("status") or {}).get("verdict", ""),
-        preflight=(raw.get("status") or {}).get("preflight"),
+        verdict=status.get("verdict", ""),
+        preflight=parse_preflight(preflight, meta["name"]).result if preflight else None,
     )

@@ -40,6 +40,7 @@ from edge_operator.job_endpoints.registry_tokens import SERVICE
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.settings import ProcessSettings
 from edgemodel.names import ANNOTATION_TO_FREE, API_VERSION, LABEL_MODEL, PIN_PREFIX
+from edgemodel.status import PreflightResult
 from edgemodel.verdict import Verdict
 from tests.support.ports import free_port
 from tests.support.simulation import SETTINGS, Simulation, model_spec
@@ -99,7 +100,7 @@ def everything(observation: Observation, _: datetime) -> Decision:
         RecordRevision(revision.name, revision.spec),
         RecordVerdict(revision.name, Verdict.PASS, "Promoted", ""),
         StartPreflight("m-2", 1, revision, "default", "camera-1", timedelta(seconds=600)),
-        RecordPreflight(revision.name, {"classes": []}),
+        RecordPreflight(revision.name, PreflightResult(())),
         EnsureReplaySecret(),
         EnsureDaemonSet(revision, "default"),
         EnsureService(8080),

@@ -77,7 +77,8 @@ def test_an_older_event_does_not_undo_what_our_own_write_answered() -> None:
     cache.see({**model(4), "status": {"stableRevision": "old"}})
     observation = cache.observe(("vision", "m"))
     assert isinstance(observation, Observation)
-    assert observation.status == {"stableRevision": "new"}
+    assert observation.status.stable_revision == "new"
+    assert observation.stored_status == {"stableRevision": "new"}
 
 
 def test_a_listing_prunes_what_is_gone_and_keeps_what_is_newer_than_itself() -> None:

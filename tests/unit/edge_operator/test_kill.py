@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
-from typing import Any
 
 import pytest
 
 from edge_operator.decide.observation import Revision
 from edgemodel import reasons
+from edgemodel.status import ClassPreflight
 from tests.support.simulation import Simulation, measured, model_spec
 
 KINDS = ("Surge", "Recreate", "judged", "preflight")
@@ -89,10 +89,10 @@ def said(message: str) -> str:
     return re.sub(r"[0-9.]+ %|n = [0-9]+", "", message)
 
 
-def preflight_classes(revision: Revision) -> list[dict[str, Any]]:
+def preflight_classes(revision: Revision) -> list[ClassPreflight]:
     """What its preflight came to; when depends on the kill."""
-    classes = (revision.preflight or {"classes": []})["classes"]
-    return [{key: value for key, value in item.items() if key != "measuredAt"} for item in classes]
+    classes = revision.preflight.classes if revision.preflight is not None else ()
+    return [replace(item, measured_at=None) for item in classes]
 
 
 def outcome(world: Simulation) -> tuple[object, ...]:

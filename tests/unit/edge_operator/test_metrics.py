@@ -4,6 +4,8 @@ from prometheus_client import generate_latest
 
 from edge_operator.metrics import Metrics
 from edge_operator.writes import new_verdicts
+from edgemodel.status import CheckStatus, NodeCounts
+from edgemodel.verdict import Verdict
 
 
 def scraped(metrics: Metrics) -> set[str]:
@@ -12,7 +14,8 @@ def scraped(metrics: Metrics) -> set[str]:
 
 def test_nodes_are_told_by_state() -> None:
     metrics = Metrics()
-    metrics.watch_nodes(lambda: [("vision", "m", {"stable": 2, "candidate": 1, "offline": 3, "selected": 6})])
+    counts = NodeCounts(selected=6, stable=2, candidate=1, offline=3, not_ready=())
+    metrics.watch_nodes(lambda: [("vision", "m", counts)])
     found = scraped(metrics)
     assert 'edgemodel_operator_nodes{model="m",namespace="vision",state="stable"} 2.0' in found
     assert 'edgemodel_operator_nodes{model="m",namespace="vision",state="offline"} 3.0' in found
@@ -30,11 +33,12 @@ def test_requests_to_the_api_server_are_counted_by_verb_and_kind() -> None:
 
 
 def test_a_verdict_counts_when_it_changes_and_not_when_it_is_measured_again() -> None:
-    def status(verdict: str, count: int) -> dict[str, object]:
-        gate = {"name": "maxSizeBytes", "verdict": "Pass"}
-        check = {"name": "errors", "variant": "default", "revision": "m-1", "verdict": verdict, "sampleCount": count}
-        return {"checks": [gate, check]}
+    def checks(verdict: Verdict, count: int) -> tuple[CheckStatus, ...]:
+        gate = CheckStatus("maxSizeBytes", Verdict.PASS, "", "", 0, "")
+        on_nodes = CheckStatus("errors", verdict, "", "", count, "", variant="default", revision="m-1")
+        return gate, on_nodes
 
-    assert new_verdicts({}, status("Inconclusive", 1)) == [("errors", "Inconclusive")]
-    assert new_verdicts(status("Inconclusive", 1), status("Inconclusive", 2)) == []
-    assert new_verdicts(status("Inconclusive", 2), status("Fail", 3)) == [("errors", "Fail")]
+    undecided = Verdict.INCONCLUSIVE
+    assert new_verdicts((), checks(undecided, 1)) == (("errors", "Inconclusive"),)
+    assert new_verdicts(checks(undecided, 1), checks(undecided, 2)) == ()
+    assert new_verdicts(checks(undecided, 2), checks(Verdict.FAIL, 3)) == (("errors", "Fail"),)

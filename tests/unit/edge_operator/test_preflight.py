@@ -8,10 +8,12 @@ import pytest
 
 from edge_operator import objects
 from edge_operator.decide.actions import DeleteJob
-from edge_operator.decide.preflight.preflight import MAX_ATTEMPTS, MAX_CLASSES
+from edge_operator.decide.preflight.class_job import MAX_ATTEMPTS
+from edge_operator.decide.preflight.hardware_classes import MAX_CLASSES
 from edge_operator.from_api import preflight_job, read_job, read_job_pod
 from edgemodel import preflight_report, reasons, serving
 from edgemodel.names import COMPONENT_PREFLIGHT, LABEL_COMPONENT
+from edgemodel.plain import to_api
 from edgemodel.preflight_report import Incompatible, Measurement
 from edgemodel.spec import parse_spec
 from edgemodel.verdict import Verdict
@@ -76,7 +78,7 @@ def test_what_was_measured_is_told_and_stays_told() -> None:
     assert (entry["p95Milliseconds"], entry["cpu"], entry["instructionSets"]) == ("2.000", "Cortex-A72", ["asimd"])
     assert entry["placed"] == ["CPUExecutionProvider"]
     (revision,) = world.revisions.values()
-    assert revision.preflight == {"classes": [entry]}
+    assert to_api(revision.preflight) == {"classes": [entry]}
     assert world.condition("LatencyUnverified") is None
 
 
@@ -243,8 +245,8 @@ def test_one_class_that_fails_rejects_at_once_and_ends_the_other_jobs() -> None:
     assert {job.ended is not None for job in world.preflights.values()} == {True}
     (revision,) = world.revisions.values()
     assert revision.preflight is not None
-    assert {item["name"]: item.get("verdict") for item in revision.preflight["classes"]} == {
-        "default/amd64": "Fail",
+    assert {item.name: item.verdict for item in revision.preflight.classes} == {
+        "default/amd64": Verdict.FAIL,
         "default/arm64": None,
     }
 
@@ -470,7 +472,7 @@ def test_both_statuses_are_what_the_schema_takes() -> None:
     (version,) = crd["spec"]["versions"]
     schema = _closed(version["schema"]["openAPIV3Schema"]["properties"]["status"])
     (revision,) = world.revisions.values()
-    jsonschema.Draft202012Validator(schema).validate({"preflight": revision.preflight})
+    jsonschema.Draft202012Validator(schema).validate({"preflight": to_api(revision.preflight)})
 
 
 # --- the Job ---

@@ -64,9 +64,9 @@ class Site:
 
     def says(self) -> str:
         """The message of the condition that tells of the compression."""
-        conditions = {item["type"]: item for item in self.decision().status["conditions"]}
-        assert conditions["ArtifactReady"]["reason"] == reasons.COMPRESSING
-        return str(conditions["ArtifactReady"]["message"])
+        conditions = {item.type: item for item in self.decision().status.conditions}
+        assert conditions["ArtifactReady"].reason == reasons.COMPRESSING
+        return str(conditions["ArtifactReady"].message)
 
 
 @pytest.fixture

@@ -431,7 +431,7 @@ def test_a_rejected_revision_leaves_its_nodes_even_while_another_is_on_trial() -
     world.new_source("b")
     bad = world.target()
     world.trouble[bad] = (reasons.CRASH_LOOP, "the server ended 3 times")
-    while not world.decide().status["rejectedRevisions"]:
+    while not world.decide().status.rejected_revisions:
         world.run(1)
     world.killed_at = world.writes + 3
     world.carry_out(world.decide())  # the Event and the status

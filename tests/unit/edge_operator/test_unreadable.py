@@ -19,13 +19,14 @@ from edge_operator.work_queue import WorkQueue
 from edge_operator.writes import WriteStatus, plan_report
 from edgemodel import reasons
 from edgemodel.names import API_VERSION, LABEL_MODEL, deferral_key, pin_key, puller_of
+from edgemodel.status import status_to_json
 from tests.support import kstatus
 from tests.support.revisions import revision_spec
 from tests.support.simulation import SETTINGS, model_spec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGE = "sha256:" + "1" * 64
-STABLE = {"schemaVersion": 2, "stableRevision": "m-1", "nodes": {"selected": 1}, "conditions": []}
+STABLE = {"schemaVersion": 2, "stableRevision": "m-1", "nodes": {"selected": 1, "notReady": []}, "conditions": []}
 
 
 def raw(kind: str, name: str, version: int = 1, model: str = "m", **fields: Any) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def test_an_older_readable_version_does_not_cure_it() -> None:
 
 def test_a_model_that_was_never_readable_is_told_and_one_that_goes_is_not() -> None:
     cache, _ = make(damaged(model(observedGeneration=1)))
-    assert suspended(cache).status["stableRevision"] == "m-1"
+    assert suspended(cache).stored_status["stableRevision"] == "m-1"
     going = damaged(model())
     going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "10"}
     cache.see(going)
@@ -158,10 +159,11 @@ def test_the_status_of_a_suspended_model_names_object_and_cure_and_keeps_the_res
         "type": "Available",
         "status": "True",
         "reason": "Serving",
+        "message": "1 of 1 selected nodes serve",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
     cache, _ = make(model(conditions=[available, {**available, "type": "Reconciling"}]), damaged(revision()))
-    status = suspended_status(suspended(cache), NOW)
+    status = status_to_json(suspended_status(suspended(cache), NOW))
     assert status.keys() == {"observedGeneration", "conditions"}
     conditions = {item["type"]: item for item in status["conditions"]}
     assert conditions.keys() == {"Ready", "Stalled", "Available"}

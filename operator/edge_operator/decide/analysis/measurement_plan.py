@@ -15,13 +15,15 @@ MAX_SAMPLED_NODES = 400
 
 def plan_measuring(observation: Observation) -> MeasurementPlan | None:
     """Returns the plan of a measurement; None while no wave is measured."""
-    remembered, analysis = observation.remembered, observation.spec.analysis
-    trial, candidate = remembered.trial, remembered.candidate
-    wave_baseline = WaveBaseline.of(trial.analysis, analysis)
-    if wave_baseline is None or not candidate or not analysis.checks:
+    status, analysis = observation.status, observation.spec.analysis
+    candidate, stable = status.candidate_revision, status.stable_revision
+    if not candidate or not analysis.checks:
         return None
-    stable, checks = remembered.stable, plan_checks(analysis)
-    began = trial.started or wave_baseline.since
+    trial = status.trial_of(candidate)
+    wave_baseline = WaveBaseline.of(trial.analysis, analysis)
+    if wave_baseline is None:
+        return None
+    checks, began = plan_checks(analysis), trial.started_at or wave_baseline.since
     names = {
         "namespace": observation.namespace,
         "model": observation.name,

@@ -3,12 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
 
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.analysis.judge import Judgement
-from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
+from edgemodel.status import MAX_MESSAGE_LENGTH, CheckStatus
 
 MAX_CHECKS = 80
 """The largest number of entries: 16 checks of 5 variants."""
@@ -18,58 +16,55 @@ MAX_CHECKS = 80
 class Reported:
     """The entries of ``status.checks``, and the judgement with their messages, so that no message changes alone."""
 
-    entries: list[dict[str, Any]]
+    checks: tuple[CheckStatus, ...]
     judgement: Judgement
 
 
-def report(before: Sequence[dict[str, Any]], judgement: Judgement, candidate: str) -> Reported:
-    """Returns the entries that follow ``before``, the present ``status.checks``.
+def report(before: Sequence[CheckStatus], judgement: Judgement, candidate: str) -> Reported:
+    """Returns the entries that follow ``before``, the present ones of ``candidate``.
 
     An entry stays as it is while its verdict is the same and its evidence has not doubled, because small clusters keep
     their objects on an SD card. Without a new measurement all entries stay.
     """
-    mine = [item for item in before if item.get("revision") == candidate]
     if not judgement.measured:
-        return Reported(mine, judgement)
-    known = {(item["name"], item.get("variant", "")): item for item in mine}
-    entries, judged = [], []
+        return Reported(tuple(before), judgement)
+    known = {(check.name, check.variant): check for check in before}
+    checks, judged = [], []
     for item in judgement.judged[:MAX_CHECKS]:
-        old, entry = known.get((item.name, item.variant)), _entry(item, judgement, candidate)
-        if old is not None and _is_of(old, judgement) and _says_the_same(old, entry):
-            entry = old
-        entries.append(entry)
-        judged.append(replace(item, message=entry["message"]))
-    return Reported(entries, replace(judgement, judged=tuple(judged)))
+        new = _check_status(item, judgement, candidate)
+        old = known.get((new.name, new.variant))
+        told = old if old is not None and _is_of(old, judgement) and _says_the_same(old, new) else new
+        checks.append(told)
+        judged.append(replace(item, message=told.message))
+    return Reported(tuple(checks), replace(judgement, judged=tuple(judged)))
 
 
-def _entry(judged: Judged, judgement: Judgement, candidate: str) -> dict[str, Any]:
-    return {
-        "name": judged.name,
-        **({"variant": judged.variant} if judged.variant else {}),
-        "revision": candidate,
-        "verdict": judged.verdict.value,
-        "observed": judged.observed,
-        "limit": judged.limit,
-        "sampleCount": judged.sample_count,
-        **({"reason": judged.reason} if judged.reason else {}),
-        **({"measuredAt": timestamp(judgement.measured_at)} if judgement.measured_at is not None else {}),
-        "message": judged.message[:MAX_MESSAGE_LENGTH],
-    }
+def _check_status(judged: Judged, judgement: Judgement, candidate: str) -> CheckStatus:
+    return CheckStatus(
+        name=judged.name,
+        verdict=judged.verdict,
+        observed=judged.observed,
+        limit=judged.limit,
+        sample_count=judged.sample_count,
+        message=judged.message[:MAX_MESSAGE_LENGTH],
+        variant=judged.variant or None,
+        revision=candidate,
+        reason=judged.reason or None,
+        measured_at=judgement.measured_at,
+    )
 
 
-def _is_of(entry: dict[str, Any], judgement: Judgement) -> bool:
+def _is_of(check: CheckStatus, judgement: Judgement) -> bool:
     """Returns whether the entry is about the wave that is judged, not about an earlier one."""
-    since = judgement.since
-    return since is None or "measuredAt" not in entry or datetime.fromisoformat(entry["measuredAt"]) >= since
+    return judgement.since is None or check.measured_at is None or check.measured_at >= judgement.since
 
 
-def _says_the_same(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    if (old["verdict"], old.get("reason")) != (new["verdict"], new.get("reason")):
+def _says_the_same(old: CheckStatus, new: CheckStatus) -> bool:
+    if (old.verdict, old.reason) != (new.verdict, new.reason):
         return False
-    count, more = old.get("sampleCount", 0), new["sampleCount"]
-    if not more:
-        return count == more and _words(old["message"]) == _words(new["message"])
-    return bool(count <= more < 2 * count)
+    if not new.sample_count:
+        return old.sample_count == 0 and _words(old.message) == _words(new.message)
+    return old.sample_count <= new.sample_count < 2 * old.sample_count
 
 
 def _words(message: str) -> str:

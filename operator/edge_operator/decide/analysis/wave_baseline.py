@@ -7,13 +7,12 @@ restarts may change them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from edge_operator.decide.analysis.checks import checks_hash, plan_checks
 from edge_operator.decide.analysis.evidence import ALPHA, BETA, Judged
 from edge_operator.decide.analysis.limits import Limits
-from edge_operator.decide.formats import timestamp
 from edgemodel.analysis import Analysis
+from edgemodel.status import StoredAnalysis, StoredBaseline
 
 MAX_BASELINES = 80
 
@@ -39,19 +38,18 @@ class WaveBaseline:
         return cls(now.replace(microsecond=0), checks_hash(analysis), ALPHA / max(judged, 1))
 
     @classmethod
-    def of(cls, remembered: Mapping[str, Any] | None, analysis: Analysis) -> "WaveBaseline | None":
-        """Returns the contents of ``status.rollout.analysis``; None if there are none, or they are about other
-        checks."""
-        if not remembered or remembered.get("checksHash") != checks_hash(analysis):
+    def of(cls, remembered: StoredAnalysis | None, analysis: Analysis) -> "WaveBaseline | None":
+        """Returns the contents of ``status.rollout.analysis``; None if there are none, or they are about other checks.
+
+        Raises ValueError for a text that is no decimal.
+        """
+        if remembered is None or remembered.checks_hash != checks_hash(analysis):
             return None
         return cls(
-            since=datetime.fromisoformat(remembered["since"]),
-            checks_hash=remembered["checksHash"],
-            alpha=float(remembered["alpha"]),
-            baselines={
-                (item["check"], item["variant"], item["measure"]): _limits(item)
-                for item in remembered.get("baselines") or ()
-            },
+            since=remembered.since,
+            checks_hash=remembered.checks_hash,
+            alpha=float(remembered.alpha),
+            baselines={(item.check, item.variant, item.measure): _limits(item) for item in remembered.baselines},
         )
 
     def of_variant(self, variant: str) -> dict[tuple[str, str], Limits]:
@@ -64,33 +62,38 @@ class WaveBaseline:
         found = {(j.name, j.variant, measure): limits for j in judged for measure, limits in j.pooled.items()}
         return replace(self, baselines={**found, **self.baselines})
 
-    def to_json(self) -> dict[str, Any]:
+    def stored(self) -> StoredAnalysis:
+        """Returns the form that status has: decimals of six significant digits, and no more baselines than fit."""
         rows = sorted(self.baselines.items())[:MAX_BASELINES]
-        return {
-            "since": timestamp(self.since),
-            "checksHash": self.checks_hash,
-            "alpha": f"{self.alpha:.6g}",
-            "beta": f"{BETA:.6g}",
-            "baselines": [
-                {
-                    "check": check,
-                    "variant": variant,
-                    "measure": measure,
-                    "requestCount": limits.requests,
-                    "expected": f"{limits.p0:.6g}",
-                    "upperLimit": f"{limits.p1:.6g}",
-                    **({"bucketSeconds": f"{limits.edge:.6g}"} if limits.edge is not None else {}),
-                }
+        return StoredAnalysis(
+            since=self.since,
+            checks_hash=self.checks_hash,
+            alpha=_decimal(self.alpha),
+            beta=_decimal(BETA),
+            baselines=tuple(
+                StoredBaseline(
+                    check=check,
+                    variant=variant,
+                    measure=measure,
+                    request_count=limits.requests,
+                    expected=_decimal(limits.p0),
+                    upper_limit=_decimal(limits.p1),
+                    bucket_seconds=_decimal(limits.edge) if limits.edge is not None else None,
+                )
                 for (check, variant, measure), limits in rows
-            ],
-        }
+            ),
+        )
 
 
-def _limits(item: Mapping[str, Any]) -> Limits:
-    edge = item.get("bucketSeconds")
+def _decimal(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _limits(stored: StoredBaseline) -> Limits:
+    edge = stored.bucket_seconds
     return Limits(
-        p0=float(item["expected"]),
-        p1=float(item["upperLimit"]),
-        requests=item["requestCount"],
-        edge=None if edge is None else float(edge),
+        p0=float(stored.expected),
+        p1=float(stored.upper_limit),
+        requests=stored.request_count,
+        edge=float(edge) if edge is not None else None,
     )

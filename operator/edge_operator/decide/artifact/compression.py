@@ -74,7 +74,7 @@ def target_name(observation: Observation) -> str:
             return _next_name(observation)
         made = newest
     names = [revision.name for revision in made]
-    for name in (observation.remembered.stable, first):
+    for name in (observation.status.stable_revision, first):
         if name in names:
             return str(name)
     return names[-1] if names else first

@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from edge_operator.decide.analysis import Judgement
-from edge_operator.decide.formats import timestamp
 from edge_operator.decide.rollout.moves import Hold, RollBack
 from edge_operator.decide.rollout.trial import Trial
 from edgemodel import reasons
+from edgemodel.timestamp import timestamp
 
 SCRAPED_WITHIN = timedelta(seconds=60)
 """The largest age of the last answers of a wave that may go on."""

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from edge_operator.decide.formats import timestamp
 from edge_operator.decide.rollout.moves import Hold
 from edge_operator.decide.rollout.trial import Trial
 from edgemodel import reasons
+from edgemodel.timestamp import timestamp
 
 
 def hold_without_progress(trial: Trial, reason: str, text: str) -> Hold:

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.analysis import Judgement
-from edge_operator.decide.memory import TrialMemory
 from edge_operator.decide.observation import Pod
 from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.fleet import Fleet
@@ -16,6 +15,7 @@ from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.rollout.moves import Hold, WaveState
 from edge_operator.decide.timers import Timers
 from edgemodel.spec import Rollout
+from edgemodel.status import RolloutStatus
 
 FRESH = timedelta(seconds=60)
 
@@ -139,10 +139,10 @@ class Trial:
         return Hold(reason, text, state, pins, self.failures, until, stalled)
 
 
-def find_trial(fleet: Fleet, candidate: str, memory: TrialMemory, judgement: Judgement, timers: Timers) -> Trial:
+def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: Judgement, timers: Timers) -> Trial:
     """Returns the trial of ``candidate``, which is recorded, neither stable nor rejected."""
     rollout = fleet.observation.spec.rollout
-    started = memory.wave_started or timers.now
+    started = memory.wave_started_at or timers.now
     wave = min(memory.wave, len(rollout.waves) - 1)
     switched = [cell for cell in fleet.cells if is_on_trial(fleet, cell, candidate)]
     names = {cell.name for cell in switched}

@@ -1,21 +1,15 @@
-"""The complete status of an EdgeModel after one pass. Conditions follow kstatus.
+"""The conditions of a pass, and their form in status. They follow kstatus.
 
 ``Ready`` is always present; ``Reconciling`` and ``Stalled`` only while True and never together. The status holds
 nothing that changes by itself, such as elapsed time: it is written only when its meaning changes, because SD cards wear
 out.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from edge_operator.decide.formats import MAX_MESSAGE_LENGTH, timestamp
-
-MAX_REJECTED = 100
-MAX_EXPLAINED = 10
-"""The number of rejected revisions, the newest, that keep their message."""
-MAX_NAMES = 20
-MAX_CHECKS = 20
+from edgemodel.status import MAX_MESSAGE_LENGTH, StoredCondition
 
 
 @dataclass(frozen=True)
@@ -24,32 +18,6 @@ class Condition:
     true: bool
     reason: str
     message: str
-
-
-@dataclass(frozen=True)
-class NodeCounts:
-    """The numbers of selected nodes; ``not_ready`` names at most MAX_NAMES that are offline, failed or unsupported."""
-
-    selected: int
-    stable: int
-    candidate: int
-    offline: int
-    failed: int
-    unsupported: int
-    not_ready: tuple[str, ...] = ()
-    offline_names: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "selected": self.selected,
-            "stable": self.stable,
-            "candidate": self.candidate,
-            "offline": self.offline,
-            "failed": self.failed,
-            "unsupported": self.unsupported,
-            "summary": f"{self.stable + self.candidate}/{self.selected}",
-            "notReady": list(self.not_ready[:MAX_NAMES]),
-        }
 
 
 def ready(reason: str, message: str) -> list[Condition]:
@@ -65,23 +33,20 @@ def stalled(reason: str, message: str) -> list[Condition]:
 
 
 def merge_conditions(
-    previous: list[dict[str, Any]], conditions: list[Condition], generation: int, now: datetime
-) -> list[dict[str, Any]]:
+    previous: Iterable[StoredCondition], conditions: Iterable[Condition], generation: int, now: datetime
+) -> tuple[StoredCondition, ...]:
     """Returns ``conditions`` in Kubernetes' form; the transition time is kept while ``status`` stays the same."""
-    before = {item["type"]: item for item in previous}
+    before = {item.type: item for item in previous}
     merged = []
     for condition in conditions:
-        status = "True" if condition.true else "False"
-        old = before.get(condition.type)
-        since = old["lastTransitionTime"] if old and old["status"] == status else timestamp(now)
-        merged.append(
-            {
-                "type": condition.type,
-                "status": status,
-                "reason": condition.reason,
-                "message": condition.message[:MAX_MESSAGE_LENGTH],
-                "observedGeneration": generation,
-                "lastTransitionTime": since,
-            }
+        old, status = before.get(condition.type), "True" if condition.true else "False"
+        stored = StoredCondition(
+            type=condition.type,
+            status=status,
+            reason=condition.reason,
+            message=condition.message[:MAX_MESSAGE_LENGTH],
+            last_transition_time=old.last_transition_time if old is not None and old.status == status else now,
+            observed_generation=generation,
         )
-    return merged
+        merged.append(stored)
+    return tuple(merged)

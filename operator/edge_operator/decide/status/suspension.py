@@ -4,12 +4,13 @@ Nothing of such an EdgeModel is created, changed or deleted: from incomplete fac
 revision is gone. The conditions name the object, and what a person can do.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from edge_operator.decide.status import conditions as words
-from edge_operator.decide.status.conditions import Condition
+from edgemodel.status import StoredCondition, SuspendedStatus
 
 MAX_NAMED = 5
 """The number of objects that the condition names; the log names all."""
@@ -40,13 +41,15 @@ class SuspendedModel:
     name: str
     uid: str
     generation: int
-    status: dict[str, Any]
-    """The status as it is stored."""
+    conditions: tuple[StoredCondition, ...]
+    """Those of its stored conditions that can be read."""
+    stored_status: Mapping[str, Any]
+    """As it is stored."""
     unreadable: tuple[UnreadableObject, ...]
     """The unreadable objects, at least one."""
 
 
-def suspended_status(model: SuspendedModel, now: datetime) -> dict[str, Any]:
+def suspended_status(model: SuspendedModel, now: datetime) -> SuspendedStatus:
     """Returns the status to write: new conditions, with everything else unchanged."""
     first = min(model.unreadable, key=lambda item: (item.kind != "EdgeModel", item.kind, item.name))
     alike = [item for item in model.unreadable if item.reason == first.reason]
@@ -54,16 +57,6 @@ def suspended_status(model: SuspendedModel, now: datetime) -> dict[str, Any]:
     message = f"{first}; until then nothing of this EdgeModel is touched"
     if others:
         message += f"; so are {', '.join(others)}" + (", …" if len(alike) - 1 > len(others) else "")
-    kept = [item for item in _conditions(model.status) if item["type"] not in ("Ready", "Reconciling", "Stalled")]
-    stalled: list[Condition] = words.stalled(first.reason, message)
-    merged = words.merge_conditions(_conditions(model.status), stalled, model.generation, now)
-    return {"observedGeneration": model.generation, "conditions": [*merged, *kept]}
-
-
-def _conditions(status: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the readable conditions of ``status``."""
-    found = status.get("conditions")
-    items = found if isinstance(found, list) else []
-    return [
-        item for item in items if isinstance(item, dict) and {"type", "status", "lastTransitionTime"} <= item.keys()
-    ]
+    kept = [item for item in model.conditions if item.type not in ("Ready", "Reconciling", "Stalled")]
+    merged = words.merge_conditions(model.conditions, words.stalled(first.reason, message), model.generation, now)
+    return SuspendedStatus(model.generation, (*merged, *kept))

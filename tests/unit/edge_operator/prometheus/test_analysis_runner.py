@@ -15,6 +15,7 @@ from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus, PrometheusError
 from edgemodel.analysis import parse_analysis
 from edgemodel.names import API_VERSION
+from edgemodel.plain import to_api
 from tests.support.simulation import SETTINGS, model_spec
 
 KEY = ("vision", "m")
@@ -27,7 +28,7 @@ def model(version: int, since: datetime | None, candidate: str = "m-2", **analys
     wanted = {**ANALYSIS, **analysis}
     status: dict[str, Any] = {"stableRevision": "m-1"}
     if since is not None:
-        wave_baseline = WaveBaseline.begin(parse_analysis(wanted), 1, since).to_json()
+        wave_baseline = to_api(WaveBaseline.begin(parse_analysis(wanted), 1, since).stored())
         rollout = {"wave": 0, "startedAt": BEGAN.isoformat(), "analysis": wave_baseline}
         status |= {"candidateRevision": candidate, "rollout": rollout}
     meta = {"namespace": "vision", "name": "m", "uid": "u", "resourceVersion": str(version)}

@@ -9,6 +9,8 @@ from edge_operator.decide.analysis import WaveBaseline, report
 from edge_operator.decide.analysis.evidence import ALPHA
 from edgemodel import reasons
 from edgemodel.analysis import Analysis, parse_analysis
+from edgemodel.plain import from_api, to_api
+from edgemodel.status import CheckStatus, EdgeModelStatus, StoredAnalysis
 from edgemodel.verdict import Verdict
 from tests.support.verdicts import BEGAN, CANDIDATE, NOW, analysis_of, counts, golden, judgement
 
@@ -139,12 +141,14 @@ def test_what_was_pooled_first_is_what_holds_for_the_wave() -> None:
 def test_frozen_parameters_survive_status_and_are_dropped_when_the_checks_change() -> None:
     first = judgement(THREE, (counts(total=600),), BEFORE)
     wave_baseline = WaveBaseline.begin(THREE, 1, BEGAN).with_baselines(first.judged)
-    again = WaveBaseline.of(wave_baseline.to_json(), THREE)
+    stored = from_api(StoredAnalysis, to_api(wave_baseline.stored()))
+    assert stored == wave_baseline.stored()
+    again = WaveBaseline.of(stored, THREE)
     assert again is not None
-    assert again.to_json() == wave_baseline.to_json()
+    assert again.stored() == stored
     assert again.since == BEGAN
     assert {key[2] for key in again.baselines} == {"failed", "refused", "slowdown"}
-    assert WaveBaseline.of(wave_baseline.to_json(), analysis_of(ERRORS)) is None
+    assert WaveBaseline.of(stored, analysis_of(ERRORS)) is None
     assert WaveBaseline.of(None, THREE) is None
 
 
@@ -159,23 +163,24 @@ def test_what_is_frozen_does_not_move_with_later_data() -> None:
 
 
 def test_an_entry_is_written_anew_only_when_its_verdict_changes_or_its_evidence_doubles() -> None:
-    analysis, status = analysis_of(ERRORS), []
+    analysis = analysis_of(ERRORS)
+    status: tuple[CheckStatus, ...] = ()
     written = []
     for total in range(0, 1200, 10):
         found = report(status, judgement(analysis, (counts(total=total),), BEFORE, golden=(golden(),)), CANDIDATE)
-        if found.entries != status:
+        if found.checks != status:
             written.append(total)
-            status = found.entries
-        assert [item.message for item in found.judgement.judged] == [entry["message"] for entry in status]
+            status = found.checks
+        assert [item.message for item in found.judgement.judged] == [check.message for check in status]
     assert written == [0, 10, 20, 40, 80, 160, 230, 460, 920]
 
 
 def test_entries_stay_while_nothing_is_measured_and_go_with_their_revision() -> None:
     found = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE)
-    gate = {"name": "maxSizeBytes", "verdict": "Pass"}
+    status = EdgeModelStatus(checks=(CheckStatus("maxSizeBytes", Verdict.PASS, "", "", 0, ""), *found.checks))
     none = judgement(analysis_of(ERRORS), measured_at=NOW, wave_baseline=WaveBaseline.begin(THREE, 1, BEGAN))
-    assert report([gate, *found.entries], _not_measured(none), CANDIDATE).entries == found.entries
-    assert report([gate, *found.entries], _not_measured(none), "m-other").entries == []
+    assert report(status.checks_of(CANDIDATE), _not_measured(none), CANDIDATE).checks == found.checks
+    assert report(status.checks_of("m-other"), _not_measured(none), "m-other").checks == ()
 
 
 def _not_measured(found: Any) -> Any:
@@ -185,8 +190,8 @@ def _not_measured(found: Any) -> Any:
 
 
 def test_an_entry_says_verdict_observed_limit_n_and_when() -> None:
-    (entry,) = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE).entries
-    assert entry == {
+    (check,) = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE).checks
+    assert to_api(check) == {
         "name": "errors",
         "variant": "default",
         "revision": CANDIDATE,

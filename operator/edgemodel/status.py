@@ -1,0 +1,249 @@
+"""The status of EdgeModels: what the operator writes, and what it goes on from in its next pass.
+
+The cluster forgets when a wave began, what was rejected and why; status remembers it. It is parsed once, when the
+operator sees an EdgeModel, and written once, at the end of a pass.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final
+
+from edgemodel.plain import camel_case, from_api, to_api
+from edgemodel.report import ArtifactReport
+from edgemodel.schema_version import SCHEMA_VERSION
+from edgemodel.verdict import CheckResult, Verdict
+
+MAX_MESSAGE_LENGTH: Final = 1000
+"""The longest message of a condition, a check or a rejection, in characters."""
+
+
+@dataclass(frozen=True)
+class StoredCondition:
+    """A condition as Kubernetes has it."""
+
+    type: str
+    status: str
+    """``True``, ``False`` or ``Unknown``."""
+    reason: str
+    message: str
+    last_transition_time: datetime
+    """When ``status`` last changed."""
+    observed_generation: int | None = None
+
+
+@dataclass(frozen=True)
+class RejectedRevision:
+    """A revision that is never entered again."""
+
+    name: str
+    reason: str
+    time: datetime
+    message: str | None = None
+    """None where status has no room for it any more."""
+
+    @property
+    def why(self) -> str:
+        """The message, or what stands for one that is gone."""
+        return self.message or "it failed long ago"
+
+
+@dataclass(frozen=True)
+class CheckStatus(CheckResult):
+    """One limit, judged: by the gate, or by the analysis of ``revision`` while nodes serve it."""
+
+    variant: str | None = None
+    """None where all nodes are judged together, and for the gate."""
+    revision: str | None = None
+    """None for the gate."""
+    reason: str | None = None
+    """Why the check is undecided, or has failed."""
+    measured_at: datetime | None = None
+
+    @classmethod
+    def of_gate(cls, result: CheckResult) -> "CheckStatus":
+        return cls(**vars(result))
+
+
+@dataclass(frozen=True)
+class NodeCounts:
+    """Numbers of nodes; a node is counted as serving where its whole cell does."""
+
+    selected: int = 0
+    stable: int = 0
+    candidate: int = 0
+    offline: int = 0
+    failed: int = 0
+    unsupported: int = 0
+    summary: str = ""
+    """Nodes that serve and nodes selected, as in ``2/3``."""
+    not_ready: tuple[str, ...] = field(kw_only=True)
+    """Names of nodes that are offline, failed or unsupported, the first of them."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """``until`` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class StoredBaseline:
+    """The limits of one check for one variant that were pooled over the nodes; decimal strings."""
+
+    check: str
+    variant: str
+    measure: str
+    request_count: int
+    expected: str
+    upper_limit: str
+    bucket_seconds: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredAnalysis:
+    """The parameters by which a wave is judged; the probabilities are decimal strings in 0..1."""
+
+    since: datetime
+    checks_hash: str
+    alpha: str
+    baselines: tuple[StoredBaseline, ...]
+    beta: str = ""
+
+
+@dataclass(frozen=True)
+class RolloutStatus:
+    """The trial of the candidate. The defaults are what is known before one has begun."""
+
+    wave: int = 0
+    """From 0."""
+    wave_name: str = ""
+    waves: int = 0
+    started_at: datetime | None = None
+    """When the candidate's first wave began."""
+    wave_started_at: datetime | None = None
+    reason: str = ""
+    held_since: datetime | None = None
+    """Since when the wave has served its time and the data do not decide; None while that is not so."""
+    pauses: tuple[Pause, ...] = ()
+    analysis: StoredAnalysis | None = None
+
+
+NO_TRIAL: Final = RolloutStatus()
+
+
+@dataclass(frozen=True)
+class ClassPreflight:
+    """The preflight of one hardware class; without a verdict while its Job runs."""
+
+    name: str
+    variant: str = ""
+    architecture: str = ""
+    node: str | None = None
+    """The node that stands for the class; None where none is eligible."""
+    verdict: Verdict | None = None
+    reason: str | None = None
+    message: str | None = None
+    golden_items: int | None = None
+    """None before it was measured, and where the artifact has no golden set."""
+    golden_agree: int | None = None
+    min_percent: str | None = None
+    """The share of golden items that the artifact demands, a decimal string in 0..100."""
+    p50_milliseconds: str | None = None
+    p95_milliseconds: str | None = None
+    runs: int | None = None
+    cpu: str | None = None
+    instruction_sets: tuple[str, ...] = ()
+    placed: tuple[str, ...] = ()
+    measured_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PreflightResult:
+    """The outcome of the preflight of a revision."""
+
+    classes: tuple[ClassPreflight, ...]
+    omitted: int | None = None
+    """The number of further classes, which are not measured; None where there are none."""
+
+    @property
+    def failed(self) -> ClassPreflight | None:
+        """The first class that failed."""
+        return next((item for item in self.classes if item.verdict is Verdict.FAIL), None)
+
+    @property
+    def is_over(self) -> bool:
+        return self.failed is not None or all(item.verdict is not None for item in self.classes)
+
+
+@dataclass(frozen=True)
+class PreflightStatus(PreflightResult):
+    """The same with the revision that it is about."""
+
+    revision: str = field(kw_only=True)
+
+    @property
+    def result(self) -> PreflightResult:
+        return PreflightResult(self.classes, self.omitted)
+
+
+@dataclass(frozen=True)
+class SuspendedStatus:
+    """All that is written of an EdgeModel that must not be touched; the rest of its status stays as it is."""
+
+    observed_generation: int
+    conditions: tuple[StoredCondition, ...]
+
+
+@dataclass(frozen=True)
+class EdgeModelStatus:
+    """The whole status; as it is here before a first pass."""
+
+    observed_generation: int = -1
+    stable_revision: str | None = None
+    candidate_revision: str | None = None
+    rejected_revisions: tuple[RejectedRevision, ...] = ()
+    artifacts: tuple[ArtifactReport, ...] = ()
+    """Written only: the revisions have them."""
+    preflight: PreflightStatus | None = None
+    checks: tuple[CheckStatus, ...] = ()
+    nodes: NodeCounts | None = None
+    rollout: RolloutStatus | None = None
+    """None while no candidate is on trial."""
+    conditions: tuple[StoredCondition, ...] = ()
+
+    def trial_of(self, revision: str) -> RolloutStatus:
+        """Returns what is remembered of the trial of ``revision``: NO_TRIAL where it was not on trial."""
+        is_candidate = self.candidate_revision == revision
+        return self.rollout if is_candidate and self.rollout is not None else NO_TRIAL
+
+    def checks_of(self, revision: str) -> tuple[CheckStatus, ...]:
+        """Returns the checks that judge ``revision`` on nodes."""
+        return tuple(check for check in self.checks if check.revision == revision)
+
+    @property
+    def revisions(self) -> frozenset[str]:
+        """The revisions that it names."""
+        named = (self.stable_revision, self.candidate_revision, *(item.name for item in self.rejected_revisions))
+        return frozenset(name for name in named if name)
+
+
+def parse_status(value: Mapping[str, Any]) -> EdgeModelStatus:
+    """Returns what ``status_to_json`` wrote. Raises ValueError, which names the field, for anything else."""
+    return from_api(EdgeModelStatus, {key: item for key, item in value.items() if key != "artifacts"}, "status")
+
+
+def parse_preflight(value: Mapping[str, Any], revision: str) -> PreflightStatus:
+    """Returns ``status.preflight`` of ``revision``, which does not repeat its name. Raises ValueError."""
+    return from_api(PreflightStatus, {**value, "revision": revision}, "status.preflight")
+
+
+def status_to_json(status: EdgeModelStatus | SuspendedStatus) -> dict[str, Any]:
+    """Returns the members to write; one that is None is to be removed.
+
+    The version of the schema marks a status that was written from the whole of the spec.
+    """
+    written = {camel_case(one.name): to_api(getattr(status, one.name)) for one in fields(status)}
+    return {"schemaVersion": SCHEMA_VERSION, **written} if isinstance(status, EdgeModelStatus) else written
