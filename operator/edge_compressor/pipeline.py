@@ -166,6 +166,7 @@ class _Pipeline:
             "artifact": _describe_file(artifact.path, artifact.digest, zstd_bytes),
             "signature": to_api(self.signature),
             "steps": history,
+            "sourceChanges": list(space.in_order.changes) if steps or space.source_is_changed else [],
             "datasets": {use: item.to_json() for use, item in self.space.datasets.items()},
             "notes": [*space.notes(selection), *([warning] if warning else [])],
             "evaluation": evaluated.to_json() if evaluated else None,
@@ -233,6 +234,7 @@ class _Pipeline:
         folder.mkdir()
         space = self.space
         program, current, history = space.program, space.source, []
+        given = space.in_order.path
         for number, step in enumerate(steps):
             self.space.progress.begin_step(step.name, step.step.type, number, len(steps))
             own = folder / f"step-{number}"
@@ -262,9 +264,10 @@ class _Pipeline:
                     path = artifact_of(EXPORTED_PROGRAM, program, own, what, reasons.STEP_FAILED)
             else:
                 program = None
-                path = _apply_step(step, ONNX, current.path, context)
+                path = _apply_step(step, ONNX, given, context)
             current = check_model(path, what=what, reason=reasons.STEP_FAILED, like=space.source)
             check_same_interface(self.space.source, current)
+            given = current.path
             self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})
         return current, history

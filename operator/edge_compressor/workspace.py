@@ -11,6 +11,8 @@ from edge_compressor.datasets import Dataset, describe, load_dataset, shared_sam
 from edge_compressor.datasets.inner import dataset_behind
 from edge_compressor.evaluation import Evaluator, stateful, zstd_size
 from edge_compressor.formats import SourceFormat, model_format
+from edge_compressor.models import normal_form
+from edge_compressor.models.normal_form import InOrder
 from edge_compressor.models.onnx_model import OnnxModel, behind_transforms, check_model
 from edge_compressor.progress import Progress
 from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
@@ -43,6 +45,8 @@ class Workspace:
     folder: Path
     source: OnnxModel
     """The source as ONNX, whatever its format was."""
+    in_order: InOrder
+    """The source in the normal form of graphs, which the first step gets."""
     program: Path | None
     """The source in its own format, if that can be trained; otherwise None."""
     teacher: Path | None
@@ -77,7 +81,10 @@ class Workspace:
             what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
         given.check(fetched.path, what=what, reason=reason)
         made = artifact_of(given.name, fetched.path, work / "artifact-of-source", what, reason)
-        source = check_model(made, what=what, reason=reason)
+        in_order = normal_form.put_in_order(made, work / "source-in-order", what=what, reason=reason)
+        for change in in_order.changes:
+            progress.say(f"put in order: {change}")
+        source = _check_source(made, in_order, what, reason)
         source = behind_transforms(replace(source, tuning=_tuning(request)), request.source.transforms)
         stateful.check(source, request.source.stateful_inputs)
         if source.transforms and request.source.stateful_inputs:
@@ -90,7 +97,14 @@ class Workspace:
         progress.say("compressing the source with zstd, for comparison")
         size = zstd_size(source.path)
         program = fetched.path if given.trains else None
-        return cls(request, work, source, program, teacher, fetched, size, datasets, progress, checkpoints, evaluator)
+        return cls(
+            request, work, source, in_order, program, teacher, fetched, size, datasets, progress, checkpoints, evaluator
+        )
+
+    @property
+    def source_is_changed(self) -> bool:
+        """Returns True if the source cannot be served as it was given, but as it was put in order."""
+        return bool(self.in_order.changes) and self.source.path == self.in_order.path
 
     def dataset(self, use: Use) -> Dataset | None:
         return self.datasets[use].dataset if use in self.datasets else None
@@ -140,6 +154,19 @@ def artifact_of(name: str, path: Path, folder: Path, what: str, reason: str) -> 
     to_artifact = model_format(name, what).to_artifact
     assert to_artifact is not None, "a format of models"
     return to_artifact(path, folder, what=what, reason=reason).main
+
+
+def _check_source(made: Path, in_order: InOrder, what: str, reason: str) -> OnnxModel:
+    """Returns the file ``made``, checked; where it cannot be served as it is, the one that was put in order.
+
+    Raises Stalled with ``reason``, naming ``what`` it is.
+    """
+    try:
+        return check_model(made, what=what, reason=reason)
+    except Stalled:
+        if not in_order.changes:
+            raise
+        return check_model(in_order.path, what=what, reason=reason)
 
 
 def _check_kind(given: SourceFormat, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
 from edge_compressor.models.onnx_model import nodes
 
 SEVEN_BITS: Final = 64
@@ -40,7 +40,7 @@ class WeightRange:
 
 
 def weight_range(path: Path) -> WeightRange:
-    graph = normalization.load(path).graph
+    graph = normal_form.load(path).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     found = set()

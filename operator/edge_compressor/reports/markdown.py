@@ -17,7 +17,9 @@ def render(manifest: ArtifactManifest) -> str:
         _budget(evidence["budget"]["checks"]),
         *_per_class(evidence["evaluation"] or {}),
         "## Steps",
-        _steps(evidence["steps"]),
+        *_changes("The source was put in order first:", evidence.get("sourceChanges", [])),
+        _steps(evidence["steps"], changed=bool(evidence.get("sourceChanges"))),
+        *(part for step in evidence["steps"] for part in _changes(f"{step['name']}:", step.get("changes", []))),
         *(part for step in evidence["steps"] if "auto" in step for part in _search(step)),
         "## How it was measured",
         "\n".join(f"- {line}" for line in circumstances(manifest)),
@@ -126,9 +128,14 @@ def _budget(checks: list[dict[str, Any]]) -> str:
     return _table(("verdict", "check", ""), [(check["verdict"], check["name"], check["message"]) for check in checks])
 
 
-def _steps(steps: list[dict[str, Any]]) -> str:
+def _changes(head: str, changes: list[str]) -> list[str]:
+    """Returns ``head`` and the list of ``changes``; nothing where there is none."""
+    return [_plain(head), "\n".join(f"- {_plain(change)}" for change in changes)] if changes else []
+
+
+def _steps(steps: list[dict[str, Any]], *, changed: bool) -> str:
     if not steps:
-        return "None: the artifact is the source, bit for bit."
+        return "None." if changed else "None: the artifact is the source, bit for bit."
     rows: list[tuple[str, ...]] = [
         (
             step["name"],

@@ -7,7 +7,7 @@ convolutions that stayed float among quantized neighbours, with a conversion in 
 from pathlib import Path
 from typing import Final
 
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
 from edge_compressor.models.onnx_model import nodes
 
 MIN_SHARE: Final = 0.8
@@ -19,7 +19,7 @@ _FLOAT: Final = frozenset({"Conv", "FusedConv", "NhwcFusedConv"})
 def why_slow(optimized: Path) -> str | None:
     """Returns why the candidate would be slow; None without a sign of it. ``optimized`` is onnxruntime's graph of the
     candidate."""
-    graph = normalization.load(optimized).graph
+    graph = normal_form.load(optimized).graph
     every = list(nodes(graph))
     integer = sum(node.op_type == "ConvInteger" for node in every)
     if integer:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edge_compressor.models import normalization, runtime
+from edge_compressor.models import normal_form, runtime
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 
@@ -31,7 +31,7 @@ def errors(
     """
     wanted = set(names)
     outputs = {node.name: node.output[0] for node in source.graph.node if node.name in wanted and node.output}
-    other = normalization.load(candidate)
+    other = normal_form.load(candidate)
     shared = sorted(_made(source.graph) & _made(other.graph))
     right = _run(source, shared, [dict(feed) for feed in feeds], candidate.parent / "source-open.onnx")
     cut = [tensor for tensor in shared if right[0][tensor].dtype.kind == "f"]

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
 
 Array = NDArray[Any]
 
@@ -30,7 +30,7 @@ def store(model: Path, to: Path, datatype: str) -> int:
     It converts initializers and constants, including those of subgraphs. Tensors with fewer than MIN_VALUES values, or
     with some that ``datatype`` cannot hold, stay as they are.
     """
-    loaded = normalization.load(model)
+    loaded = normal_form.load(model)
     count = sum(_store(graph, datatype) for graph in list(_graphs(loaded.graph)))
     onnx.save(loaded, to)
     return count

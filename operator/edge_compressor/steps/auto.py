@@ -19,7 +19,7 @@ import onnx
 
 from edge_compressor import evaluation
 from edge_compressor.evaluation.evaluator import incomparable
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.search import choice, recipes, sensitivity, weights
 from edge_compressor.search.recipes import Part, SearchRecipe
@@ -97,7 +97,7 @@ class _Search:
         if self.trials.source.digest != digest_of_file(self.given):
             self._try(SearchRecipe(()))  # what the steps before made is a candidate as it is
         self.trials.digests[self.trials.source.digest] = "the source"
-        named = normalization.load(self.given, weights_as_initializers=True)
+        named = normal_form.load_with_weights(self.given)
         if self.context.calibration is None:
             self.notes.append("QuantizeStatic was not tried: it needs datasets.calibration")
         for recipe in recipes.first_round(named, calibrated=self.context.calibration is not None):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
 from edge_compressor.step_interface.step_type import StepContext, StepType, failed
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings
@@ -19,7 +19,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
     result = context.folder / "clean.onnx"
     try:
-        slim = onnxslim.slim(normalization.load(model))
+        slim = onnxslim.slim(normal_form.load(model))
     except SystemExit as error:  # what it does when its own check fails
         raise failed(context.name, f"onnxslim gave up on this graph (exit {error.code}): leave the step out") from error
     del slim.metadata_props[:]

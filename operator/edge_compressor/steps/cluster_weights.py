@@ -21,8 +21,9 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
+from edge_compressor.models.graph import fresh, taken_names
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
-from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
+from edge_compressor.steps.weights import Weight, find_weights, load_float
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings, Whole

@@ -21,8 +21,10 @@ import onnx.numpy_helper
 import onnx.shape_inference
 import onnx.version_converter
 
-from edge_compressor.models import normalization
-from edge_compressor.models.normalization import drop_unread, with_named_nodes
+from edge_compressor.models import normal_form
+from edge_compressor.models.graph import drop_unread, fresh, set_nodes, taken_names
+from edge_compressor.models.graph import opset as opset_of
+from edge_compressor.models.normal_form.names import name_nodes
 from edge_compressor.models.onnx_model import nodes, subgraphs
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
@@ -33,7 +35,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
-from edge_compressor.steps.weights import check_finite, fresh, load_float, taken_names
+from edge_compressor.steps.weights import check_finite, load_float
 from edgemodel.compression_request import ONNX
 from edgemodel.error_words import in_words
 from edgemodel.setting_kinds import Choice, Settings, Whole
@@ -56,15 +58,15 @@ MIN_VALUES: Final = 64
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) if there is nothing to convert, or the conversion fails."""
     precision = settings["precision"]
-    given = normalization.load(model) if precision == "Keep" else load_float(model, context)
+    given = normal_form.load(model) if precision == "Keep" else load_float(model, context)
     converted = _to_opset(given, settings["opset"], context)
     if precision == "Keep" and converted is given:
-        version = _opset(given)
+        version = opset_of(given)
         wanted = f"opset is {settings['opset']}" if settings["opset"] else "opset is 0, which keeps it,"
         message = f"nothing to convert: the model has opset {version}, {wanted} and precision is Keep"
         raise failed(context.name, f"{message}; set one of them, or leave the step out")
     if precision != "Keep":
-        converted = with_named_nodes(converted)
+        name_nodes(converted)
         check_excluded(converted, settings, context)
         check_op_types(converted, settings, context, key="floatOpTypes")
         convert = _Halving.convert if precision == "FP16" else _store_as_half
@@ -75,13 +77,9 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     return result
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return next((int(item.version) for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)
-
-
 def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.ModelProto:
     """Returns the converted model; ``model`` itself if it has that version, or ``opset`` is 0."""
-    version, newest = _opset(model), onnx.defs.onnx_opset_version()
+    version, newest = opset_of(model), onnx.defs.onnx_opset_version()
     if opset in (0, version):
         return model
     if opset > newest:
@@ -115,7 +113,7 @@ def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepCont
     if not casts:
         message = f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is left to store as float16"
         raise failed(context.name, f"{message}; exclude fewer nodes, or leave the step out")
-    _set_nodes(model, [*casts, *model.graph.node])
+    set_nodes(model.graph, [*casts, *model.graph.node])
 
 
 def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.TensorProto:
@@ -164,7 +162,7 @@ class _Halving:
             raise failed(context.name, f"{message}; exclude fewer nodes and floatOpTypes, or leave the step out")
         for output in model.graph.output:
             walk._as_float(output.name)
-        _set_nodes(model, walk.made)
+        set_nodes(model.graph, walk.made)
         del model.graph.value_info[:]  # types of tensors between nodes, which every reader infers again
 
     def _visit(self, node: onnx.NodeProto) -> None:
@@ -192,7 +190,7 @@ class _Halving:
         names = [name for name in (*node.input, *node.output) if name]
         if node.domain not in ("", "ai.onnx") or any(name not in self.types for name in names):
             return None
-        schema = onnx.defs.get_schema(node.op_type, _opset(self.model), "")
+        schema = onnx.defs.get_schema(node.op_type, opset_of(self.model), "")
         allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}
         inputs, halved = set(), set()
         for position, name in enumerate(node.input):
@@ -256,12 +254,6 @@ def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     return copy
-
-
-def _set_nodes(model: onnx.ModelProto, made: list[onnx.NodeProto]) -> None:
-    copies = [_copy(node) for node in made]
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
 
 
 STEP = StepType(

@@ -27,9 +27,9 @@ import onnx
 import onnx.numpy_helper
 import onnx.shape_inference
 
-from edge_compressor.models.normalization import drop_unread
+from edge_compressor.models.graph import drop_unread, fresh, taken_names
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
-from edge_compressor.steps.weights import Weight, find_weights, fresh, load_float, taken_names
+from edge_compressor.steps.weights import Weight, find_weights, load_float
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Fraction, Settings, Whole

@@ -12,7 +12,8 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
+from edge_compressor.models.graph import fresh, rename_reads, taken_names
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
     PER_CHANNEL,
@@ -23,6 +24,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
+from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note_kept
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings
 
@@ -31,28 +33,68 @@ OP_TYPES: Final = (*DEFAULT_OP_TYPES, "Conv", "Transpose")
 
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
-    """Raises Stalled(StepFailed) if ``opTypes`` or ``excludeNodes`` match nothing, or nothing is quantized."""
-    named = normalization.load(model, weights_as_initializers=True)
+    """Raises Stalled(StepFailed) if ``opTypes`` or ``excludeNodes`` match nothing, the model is quantized already, or
+    nothing is quantized."""
+    named = load_quantizable(model, context)
     check_selection(named, settings, context, can=OP_TYPES)
     types = set(settings["opTypes"] or DEFAULT_OP_TYPES)
-    excluded = _excluded(named.graph.node, types, set(settings["excludeNodes"]))
+    kept = kept_in_float(named, types)
+    note_kept(kept, context)
+    excluded = _excluded(named.graph.node, types, set(settings["excludeNodes"])) | kept.keys()
     given, result = context.folder / "named.onnx", context.folder / "dynamic.onnx"
     onnx.save(named, given)
     before = _int8_weights(named)
-    quantize_dynamic(
-        given,
-        result,
-        op_types_to_quantize=sorted(types | ({"MatMul"} if "Gemm" in types else set())),
-        nodes_to_exclude=sorted(excluded),
-        per_channel=settings["perChannel"],
-        reduce_range=settings["reduceRange"],
-        weight_type=QuantType.QInt8,
-    )
+    types |= {"MatMul"} if "Gemm" in types else set()
+    stacks = _stacks(named, excluded) if settings["perChannel"] else []
+    if stacks:
+        _quantize(given, result, settings, types, set(), only=stacks)
+        onnx.save(_with_new_names(normal_form.load(result), taken_names(named)), given)
+    _quantize(given, result, settings, types, excluded)
     given.unlink()
-    if _int8_weights(normalization.load(result)) <= before:
+    if _int8_weights(normal_form.load(result)) <= before:
         message = f"nothing was quantized: no {', '.join(sorted(types))} with constant weights is left to quantize"
         raise failed(context.name, f"{message}; name other opTypes, or use QuantizeStatic for convolutions")
     return result
+
+
+def _quantize(
+    given: Path, result: Path, settings: Settings, types: set[str], excluded: set[str], *, only: Iterable[str] = ()
+) -> None:
+    """Quantizes the nodes of ``types``; ``only``: these alone, with one scale for each weight tensor."""
+    quantize_dynamic(
+        given,
+        result,
+        op_types_to_quantize=sorted(types),
+        nodes_to_quantize=sorted(only),
+        nodes_to_exclude=sorted(excluded),
+        per_channel=settings["perChannel"] and not only,
+        reduce_range=settings["reduceRange"],
+        weight_type=QuantType.QInt8,
+    )
+
+
+def _stacks(model: onnx.ModelProto, excluded: set[str]) -> list[str]:
+    """Returns the MatMuls whose weight is a stack of matrices: onnxruntime runs those with one scale only."""
+    stacks = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) > 2}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul" and node.input[1] in stacks and node.name not in excluded
+    ]
+
+
+def _with_new_names(model: onnx.ModelProto, before: set[str]) -> onnx.ModelProto:
+    """Renames what is not named in ``before``: quantizing once more makes the same names for the same tensors."""
+    taken = taken_names(model)
+    new = {name: fresh(f"{name}_stacked", taken) for name in sorted(taken - before)}
+    rename_reads(model.graph, new)
+    for tensor in model.graph.initializer:
+        tensor.name = new.get(tensor.name, tensor.name)
+    for node in model.graph.node:
+        node.name = new.get(node.name, node.name)
+        for position, name in enumerate(node.output):
+            node.output[position] = new.get(name, name)
+    return model
 
 
 def _excluded(nodes: Iterable[onnx.NodeProto], types: set[str], names: set[str]) -> set[str]:

@@ -7,10 +7,12 @@ the evaluation. This is the fastest form for convolutions.
 
 import contextlib
 import tempfile
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx.version_converter
@@ -18,7 +20,9 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
-from edge_compressor.models import normalization
+from edge_compressor.datasets.dataset import invalid
+from edge_compressor.models import normal_form
+from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.progress import Progress
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
@@ -30,6 +34,9 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
+from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note, note_kept
+from edge_compressor.steps.spread import far_apart
+from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
 from edgemodel.error_words import in_words
 from edgemodel.setting_kinds import Choice, Settings, Whole
@@ -54,6 +61,11 @@ PER_CHANNEL_OPSET: Final = 13
 MIN_SAMPLES: Final = 8
 """The minimum number of samples: ranges from one or two inputs clip values that occur in others."""
 
+_SAMPLES_MEASURED: Final = 4
+"""The number of samples by which values that lie too far apart are found."""
+_TAKE_NAN: Final = frozenset({"Imputer", "IsInf", "IsNaN"})
+"""The operators for which a missing value is a value."""
+
 METHODS: Final = {
     "MinMax": CalibrationMethod.MinMax,
     "Entropy": CalibrationMethod.Entropy,
@@ -68,22 +80,33 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         message = f"{context.calibration.what}: {context.calibration.size} of at least {MIN_SAMPLES} samples"
         raise failed(context.name, f"{message}, by which ranges can be chosen; some hundred are good")
     prepared, types, excluded = _prepare(model, settings, context)
+    reader = _Reader(context.calibration, _positions(prepared, settings, context), context.progress)
+    graph = normal_form.load(prepared)
+    kept = {**kept_in_float(graph, types), **_lost_bounds(graph, types)}
+    kept |= far_apart(prepared, types, reader.first(_SAMPLES_MEASURED))
+    kept = {name: why for name, why in kept.items() if name not in excluded}
+    note_kept(kept, context)
     result = context.folder / "static.onnx"
-    quantize_static(
-        prepared,
-        result,
-        _Reader(context.calibration, settings["calibrationSamples"], context.progress),
-        quant_format=QuantFormat.QDQ,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        calibrate_method=METHODS[settings["calibrationMethod"]],
-        op_types_to_quantize=sorted(types),
-        nodes_to_exclude=sorted(excluded),
-        per_channel=settings["perChannel"],
-        reduce_range=settings["reduceRange"],
-        # One feed at a time is reduced to ranges: all activations of all samples would not fit memory.
-        extra_options={"CalibStridedMinMax": 1},
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, about ranges of tensors that stay in float
+        quantize_static(
+            prepared,
+            result,
+            reader,
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=METHODS[settings["calibrationMethod"]],
+            op_types_to_quantize=sorted(types),
+            nodes_to_exclude=sorted(excluded | kept.keys()),
+            per_channel=settings["perChannel"],
+            reduce_range=settings["reduceRange"],
+            extra_options={
+                # One feed at a time is reduced to ranges: all activations of all samples would not fit memory.
+                "CalibStridedMinMax": 1,
+                "TensorQuantOverrides": _one_scale(graph, settings),
+            },
+        )
     quantized = _quantizers(result) > _quantizers(prepared)
     prepared.unlink()
     if not quantized:
@@ -92,16 +115,81 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     return result
 
 
+def _positions(model: Path, settings: Settings, context: StepContext) -> Array:
+    """Returns the samples to calibrate by: those that are spread over the set, without those that are not finite.
+
+    One infinite value among millions would make a range infinite. Raises Stalled(DatasetInvalid) if few are left.
+    """
+    dataset = context.calibration
+    assert dataset is not None
+    positions = dataset.spread(settings["calibrationSamples"])
+    if any(node.op_type in _TAKE_NAN for node in normal_form.load(model).graph.node):
+        return positions
+    floats = {name: array for name, array in dataset.inputs.items() if array.dtype.kind == "f"}
+    bad = {
+        int(position): name
+        for name, array in floats.items()
+        for position in positions
+        if not np.isfinite(array[position]).all()
+    }
+    if not bad:
+        return positions
+    first = min(bad)
+    told = (
+        f"{len(bad)} of {len(positions)} samples hold NaN or infinity; the first is sample {first}, array {bad[first]}"
+    )
+    if len(positions) - len(bad) < MIN_SAMPLES:
+        raise invalid(dataset.what, f"{told}: give at least {MIN_SAMPLES} samples of finite numbers")
+    note(context, f"{dataset.what}: {told}: they were left out")
+    return np.array([position for position in positions if int(position) not in bad])
+
+
+def _lost_bounds(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:
+    """Returns the Clips that quantization would drop although they bound more than a range of int8 does.
+
+    Such a range always contains 0, so that it stands for bounds below and above 0, and for no others. Bounds that are
+    not stored are not known.
+    """
+    if "Clip" not in types:
+        return {}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    kept = {}
+    for node in model.graph.node:
+        if node.op_type != "Clip":
+            continue
+        bounds = {one.name: one.f for one in node.attribute}
+        for key, name in zip(("min", "max"), node.input[1:], strict=False):
+            if name:
+                bounds[key] = float(onnx.numpy_helper.to_array(stored[name]).item()) if name in stored else np.nan
+        lower, upper = bounds.get("min", -np.inf), bounds.get("max", np.inf)
+        if not (lower <= 0 <= upper):
+            kept[node.name] = f"its bounds, {lower:g} to {upper:g}, do not contain 0, as ranges of int8 do"
+    return kept
+
+
+def _one_scale(model: onnx.ModelProto, settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Returns onnxruntime's overrides for weights of MatMul that have no axis of channels: they get one scale each."""
+    if not settings["perChannel"]:
+        return {}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    override = {"quant_type": QuantType.QInt8, "symmetric": True, "reduce_range": settings["reduceRange"]}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "MatMul":
+            for place, name in enumerate(node.input):
+                if name in stored and (place == 0 or len(stored[name].dims) != 2):
+                    found[name] = [override]
+    return found
+
+
 def _quantizers(model: Path) -> int:
-    return sum(node.op_type == "QuantizeLinear" for node in normalization.load(model).graph.node)
+    return sum(node.op_type == "QuantizeLinear" for node in normal_form.load(model).graph.node)
 
 
 def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Path, set[str], set[str]]:
     """Returns the graph as onnxruntime would fuse it, with shapes; the operator types to quantize; names to exclude."""
-    named = normalization.load(model, weights_as_initializers=True)
-    if settings["perChannel"] and any(
-        not item.domain and item.version < PER_CHANNEL_OPSET for item in named.opset_import
-    ):
+    named = load_quantizable(model, context)
+    if settings["perChannel"] and opset_of(named) < PER_CHANNEL_OPSET:
         named = onnx.version_converter.convert_version(named, PER_CHANNEL_OPSET)
     check_selection(named, settings, context, can=OP_TYPES)
     given, prepared = context.folder / "named.onnx", context.folder / "prepared.onnx"
@@ -115,7 +203,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
             context.progress.say(f"step {context.name}: goes on without symbolic shapes ({in_words(error, 200)})")
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
     given.unlink()
-    ready = normalization.load(prepared)
+    ready = normal_form.load(prepared)
     _flatten_biases(ready.graph)
     onnx.save(ready, prepared)
     types, excluded = _selection(list(named.graph.node), list(ready.graph.node), settings)
@@ -181,11 +269,18 @@ def _same_nodes(before: Iterable[onnx.NodeProto], after: list[onnx.NodeProto], n
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """The reader feeds evenly spread samples, one ``set_range`` at a time."""
 
-    def __init__(self, dataset: Dataset, samples: int, progress: Progress) -> None:
+    def __init__(self, dataset: Dataset, positions: Array, progress: Progress) -> None:
         self._dataset, self._progress = dataset, progress
-        self._positions = dataset.spread(samples)
+        self._positions = positions
         self._size = 8 if dataset.batch < 0 else dataset.batch
         self._range = range(len(self))
+
+    def first(self, samples: int) -> Iterator[dict[str, Any]]:
+        """Yields the feeds of that many samples, spread evenly; of a fixed batch, one for each."""
+        chosen = self._positions[:: max(1, len(self._positions) // samples)][:samples]
+        size = max(1, self._dataset.batch)
+        for start in range(0, len(chosen), size):
+            yield next(feeds for _, feeds in self._dataset.batches(chosen[start : start + size]))
 
     def __len__(self) -> int:
         return -(-len(self._positions) // self._size)

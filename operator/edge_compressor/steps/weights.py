@@ -13,10 +13,10 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models import normalization
-from edge_compressor.models.normalization import with_weights_as_initializers
-from edge_compressor.models.onnx_model import nodes
+from edge_compressor.models import normal_form
+from edge_compressor.models.graph import reads
 from edge_compressor.step_interface.step_type import StepContext, check_selection, failed
+from edge_compressor.steps.quantizable import refuse_quantized
 from edge_runtime.datatypes import Array
 from edgemodel.setting_kinds import Settings
 
@@ -24,9 +24,6 @@ POSITIONS: Final = {"Conv": (1,), "ConvTranspose": (1,), "Gather": (0,), "Gemm":
 """Operator type -> the positions of weights among its inputs."""
 
 FLOATS: Final = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
-
-FIRST_IR_WITH_CONSTANTS: Final = 4
-"""The first IR version in which a stored tensor need not also be declared as an input."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +49,8 @@ def load_float(path: Path, context: StepContext) -> onnx.ModelProto:
 
     Raises Stalled(StepFailed) for a quantized model, whose float weights no longer exist.
     """
-    model = normalization.load(path)
-    if node := next((node for node in model.graph.node if _is_quantized(node.op_type)), None):
-        message = f"the model is quantized already ({node.name} is a {node.op_type})"
-        raise failed(context.name, f"{message}: put this step before the quantization")
-    return constants_declared(with_weights_as_initializers(model))
-
-
-def constants_declared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Removes stored tensors from the inputs: no server sets them."""
-    stored = {tensor.name for tensor in model.graph.initializer}
-    for given in [given for given in model.graph.input if given.name in stored]:
-        model.graph.input.remove(given)
-        model.ir_version = max(model.ir_version, FIRST_IR_WITH_CONSTANTS)
+    model = normal_form.load_with_weights(path)
+    refuse_quantized(model, context, "put this step before the quantization")
     return model
 
 
@@ -92,8 +78,8 @@ def find_weights(
         for position in POSITIONS[node.op_type]:
             if node.input[position] in stored:
                 readers.setdefault(node.input[position], []).append(node)
-    reads = _reads(model)
-    found = [Weight(stored[name], tuple(by)) for name, by in readers.items() if reads[name] == len(by)]
+    counts = reads(model)
+    found = [Weight(stored[name], tuple(by)) for name, by in readers.items() if counts[name] == len(by)]
     if not found:
         message = f"nothing is left to be {can}: no {' or '.join(sorted(wanted))} has a float weight of its own"
         hint = (
@@ -115,37 +101,5 @@ def check_finite(tensor: onnx.TensorProto, context: StepContext) -> None:
         raise failed(context.name, f"{message}: repair the source, or exclude the nodes that read it")
 
 
-def taken_names(model: onnx.ModelProto) -> set[str]:
-    """Returns the names of all nodes and tensors, which new ones must not use."""
-    names = {item.name for item in (*model.graph.input, *model.graph.initializer)}
-    for node in nodes(model.graph):
-        names |= {node.name, *node.input, *node.output}
-    return names
-
-
-def fresh(name: str, taken: set[str]) -> str:
-    """Returns ``name``, extended if it is taken, and marks it as taken."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
-
-
 def _is_weight(tensor: onnx.TensorProto) -> bool:
     return tensor.data_type in FLOATS and len(tensor.dims) >= 2 and all(tensor.dims)
-
-
-def _is_quantized(op_type: str) -> bool:
-    return op_type.startswith(("QLinear", "DynamicQuantize", "QuantizeLinear", "DequantizeLinear")) or (
-        op_type in ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits", "QGemm")
-    )
-
-
-def _reads(model: onnx.ModelProto) -> dict[str, int]:
-    """Counts how often each tensor is read, subgraphs and the model's outputs included."""
-    reads: dict[str, int] = {}
-    for name in [name for node in nodes(model.graph) for name in node.input]:
-        reads[name] = reads.get(name, 0) + 1
-    for output in model.graph.output:
-        reads[output.name] = reads.get(output.name, 0) + 1
-    return reads

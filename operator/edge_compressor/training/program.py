@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from edge_compressor.models import normalization
+from edge_compressor.models import normal_form
 from edge_compressor.training import archive
 from edge_compressor.training.layers import with_layers
 from edgemodel.error_words import in_words
@@ -132,7 +132,7 @@ def _without_notes(path: Path) -> None:
     """Removes the exporter's notes on the origin of each node, which are up to a fifth of a small file."""
     import onnx
 
-    model = normalization.load(path)
+    model = normal_form.load(path)
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""

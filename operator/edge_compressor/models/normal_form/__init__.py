@@ -1,0 +1,125 @@
+"""The normal form of ONNX graphs, in which all steps work, whatever exporter wrote them.
+
+``put_in_order`` brings a source into it once, after its digest is taken, and lists what it changed; ``load`` does the
+same to what steps made, which is mostly in order already. A pass is one function in a file of its own and one line in
+PASSES, or in FLOAT32_PASSES if only quantizers need it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import onnx
+
+from edge_compressor.models.normal_form.constants import store_constants
+from edge_compressor.models.normal_form.declared_weights import undeclare_weights
+from edge_compressor.models.normal_form.domains import drop_unused_domains, order_domains
+from edge_compressor.models.normal_form.factors import fold_factors
+from edge_compressor.models.normal_form.far_constants import bring_constants_near
+from edge_compressor.models.normal_form.float32 import widen_or_narrow
+from edge_compressor.models.normal_form.functions import inline_functions
+from edge_compressor.models.normal_form.ir_version import set_ir_version
+from edge_compressor.models.normal_form.maps import cut_off_maps
+from edge_compressor.models.normal_form.names import name_nodes
+from edge_compressor.models.normal_form.old_opsets import convert_old_opset
+from edge_compressor.models.normal_form.order import sort_nodes
+from edge_compressor.models.normal_form.products import make_matrices
+from edge_compressor.models.normal_form.refusal import OutOfOrder
+from edge_compressor.models.normal_form.sparse import make_dense
+from edge_compressor.models.normal_form.stored import lay_weights_open
+from edge_compressor.models.normal_form.tied import untie_weights
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+
+Pass = Callable[[onnx.ModelProto], list[str]]
+"""A function that edits a model in place, without a change to its answers, and returns a sentence for each change that
+a user should know. It raises OutOfOrder for what it cannot put in order."""
+
+PASSES: Final[tuple[Pass, ...]] = (
+    cut_off_maps,
+    order_domains,
+    set_ir_version,
+    convert_old_opset,
+    inline_functions,
+    drop_unused_domains,
+    sort_nodes,
+    name_nodes,
+    make_dense,
+    store_constants,
+    undeclare_weights,
+)
+"""The passes over every graph that is loaded, in this order."""
+
+FLOAT32_PASSES: Final[tuple[Pass, ...]] = (
+    lay_weights_open,
+    widen_or_narrow,
+    bring_constants_near,
+    fold_factors,
+    make_matrices,
+    untie_weights,
+)
+"""Further passes, for quantizers: weights are float32 tensors of the graph, and products have no factors."""
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """A model in its normal form."""
+
+    path: Path
+    """The file as given, if nothing had to change in it."""
+    changes: tuple[str, ...]
+
+
+def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder:
+    """Returns the model at ``path`` in its normal form, in a new file in ``folder`` if something had to change.
+
+    Raises Stalled with ``reason``, naming ``what`` it is, for what cannot be put in order.
+    """
+    model = onnx.load(path)
+    try:
+        changes = _run(PASSES, model)
+    except OutOfOrder as error:
+        raise Stalled(reason, f"{what}: {error}") from error
+    if not changes:
+        return InOrder(path, ())
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, folder / "in-order.onnx")
+    return InOrder(folder / "in-order.onnx", tuple(changes))
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """Returns the model at ``path`` in its normal form, which answers as the file does.
+
+    Raises Stalled(StepFailed) for what cannot be put in order.
+    """
+    model = onnx.load(path)
+    _run_or_fail(PASSES, model)
+    return model
+
+
+def load_with_weights(path: Path) -> onnx.ModelProto:
+    """Returns the model as ``load`` does, with all stored weights as the tensors that its nodes read."""
+    model = load(path)
+    _run_or_fail((lay_weights_open,), model)
+    return model
+
+
+def load_float32(path: Path) -> tuple[onnx.ModelProto, list[str]]:
+    """Returns the model in the form that quantizers need, and a sentence for each change that only they needed.
+
+    Inputs and outputs keep their types. Raises Stalled(StepFailed) for what cannot be put in order.
+    """
+    model = load(path)
+    return model, _run_or_fail(FLOAT32_PASSES, model)
+
+
+def _run(passes: Iterable[Pass], model: onnx.ModelProto) -> list[str]:
+    return [change for one in passes for change in one(model)]
+
+
+def _run_or_fail(passes: Iterable[Pass], model: onnx.ModelProto) -> list[str]:
+    try:
+        return _run(passes, model)
+    except OutOfOrder as error:
+        raise Stalled(reasons.STEP_FAILED, str(error)) from error

@@ -1,0 +1,17 @@
+"""Weights that are also declared as inputs, as all were before IR version 4."""
+
+import onnx
+
+from edge_compressor.models.normal_form.refusal import counted
+
+
+def undeclare_weights(model: onnx.ModelProto) -> list[str]:
+    """Removes stored tensors from the inputs: no server sets them, and no runtime may fold them while callers could."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    declared = [given for given in model.graph.input if given.name in stored]
+    for given in declared:
+        model.graph.input.remove(given)
+    if not declared:
+        return []
+    verb = "was" if len(declared) == 1 else "were"
+    return [f"{counted(len(declared), 'stored tensor')} {verb} declared as inputs too, which no caller can set"]

@@ -1,0 +1,37 @@
+"""The names of nodes, by which users exclude them and libraries tell them apart."""
+
+import onnx
+
+from edge_compressor.models.graph import graphs
+from edge_compressor.models.normal_form.refusal import counted
+
+
+def name_nodes(model: onnx.ModelProto) -> list[str]:
+    """Gives each node of the main graph a name of its own.
+
+    Nameless ones become ``<operator>_<position>``; of several with one name, the first keeps it, also in subgraphs.
+    """
+    taken = {node.name for node in model.graph.node}
+    for position, node in enumerate(model.graph.node):
+        if not node.name:
+            node.name = _fresh(f"{node.op_type}_{position}", taken)
+    repeated = sum(_tell_apart(graph, taken) for graph in graphs(model.graph))
+    return [f"{counted(repeated, 'node')} had the name of another, and got one of their own"] if repeated else []
+
+
+def _tell_apart(graph: onnx.GraphProto, taken: set[str]) -> int:
+    seen: set[str] = set()
+    changed = 0
+    for position, node in enumerate(graph.node):
+        if node.name and node.name in seen:
+            node.name = _fresh(f"{node.name}_{position}", taken)
+            changed += 1
+        seen.add(node.name)
+    return changed
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name

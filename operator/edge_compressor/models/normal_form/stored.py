@@ -1,0 +1,102 @@
+"""Weights that are stored otherwise than they are used: smaller, transposed, or behind a table."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+
+from edge_compressor.models.graph import drop_unread, set_nodes
+from edge_runtime.datatypes import Array
+
+_MAX_GROWTH: Final = 4
+"""A tensor that is computed from stored ones may have as many times their bytes; more is an expansion, not a weight."""
+
+
+def lay_weights_open(model: onnx.ModelProto) -> list[str]:
+    """Computes weights from what the file stores, and makes initializers of them, which readers look for.
+
+    Some exporters leave a Transpose or a Reshape between a weight and its reader; Convert and ClusterWeights store
+    weights smaller than they are used, behind a Cast from float16 or a Gather from a codebook, and Auto as int8 with
+    scales.
+    """
+    graph = model.graph
+    outputs = {output.name for output in graph.output}
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    kept, computed = [], False
+    for node in graph.node:
+        values = None if set(node.output) & outputs else _computed(node, stored)
+        if values is None:
+            kept.append(node)
+            continue
+        tensor = onnx.numpy_helper.from_array(np.ascontiguousarray(values), node.output[0])
+        stored[tensor.name] = tensor
+        graph.initializer.append(tensor)
+        computed = True
+    if computed:
+        set_nodes(graph, kept)
+        drop_unread(model)
+    return []
+
+
+def _computed(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> Array | None:
+    """Returns the output of ``node``; None unless all its inputs are stored and it is one of few operators."""
+    if node.domain or node.op_type not in _OPERATORS or not all(name in stored for name in node.input):
+        return None
+    inputs = [np.asarray(onnx.numpy_helper.to_array(stored[name])) for name in node.input]
+    attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
+    if any(array.dtype.kind not in "fiub" for array in inputs):
+        return None
+    try:
+        values = np.asarray(_OPERATORS[node.op_type](attributes, *inputs))
+    except (ValueError, IndexError, KeyError, TypeError):  # not what the operator takes: the checker tells
+        return None
+    given = sum(array.nbytes for array in inputs)
+    return values if values.nbytes <= max(_MAX_GROWTH * given, 4096) else None
+
+
+def _cast(attributes: Mapping[str, Any], values: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return values.astype(onnx.helper.tensor_dtype_to_np_dtype(attributes["to"]))
+
+
+def _gather(attributes: Mapping[str, Any], values: Array, indices: Array) -> Array:
+    return values.take(indices, axis=attributes.get("axis", 0))
+
+
+def _transpose(attributes: Mapping[str, Any], values: Array) -> Array:
+    return values.transpose(attributes.get("perm"))
+
+
+def _reshape(attributes: Mapping[str, Any], values: Array, shape: Array) -> Array:
+    if (shape == 0).any():
+        raise ValueError("0 stands for the size of the input there")
+    return values.reshape([int(size) for size in shape])
+
+
+def _squeeze(attributes: Mapping[str, Any], values: Array, axes: Array | None = None) -> Array:
+    given = attributes.get("axes") if axes is None else axes
+    return values.squeeze(None if given is None else tuple(int(axis) for axis in given))
+
+
+def _unsqueeze(attributes: Mapping[str, Any], values: Array, axes: Array | None = None) -> Array:
+    given = attributes["axes"] if axes is None else axes
+    return np.expand_dims(values, tuple(int(axis) for axis in given))
+
+
+def _scaled(attributes: Mapping[str, Any], values: Array, scale: Array) -> Array:
+    if values.dtype != scale.dtype or values.dtype.kind != "f":
+        raise TypeError("whole numbers are sizes and positions, not weights")
+    return values * scale
+
+
+_OPERATORS: Final[Mapping[str, Callable[..., Array]]] = {
+    "Cast": _cast,
+    "Gather": _gather,
+    "Mul": _scaled,
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}

@@ -1,0 +1,185 @@
+"""The passes over the frame of a model: its table of operator sets, versions, functions, order and names."""
+
+import onnx
+import pytest
+from onnx import helper
+
+from edge_compressor.models.normal_form.domains import drop_unused_domains, order_domains
+from edge_compressor.models.normal_form.functions import inline_functions
+from edge_compressor.models.normal_form.ir_version import set_ir_version
+from edge_compressor.models.normal_form.names import name_nodes
+from edge_compressor.models.normal_form.old_opsets import convert_old_opset
+from edge_compressor.models.normal_form.order import sort_nodes
+from edge_compressor.models.normal_form.refusal import OutOfOrder
+from tests.unit.edge_compressor.normal_form.graphs import (
+    answers,
+    changed_by,
+    inputs,
+    model,
+    operators,
+    product,
+    stored,
+    value,
+    weight,
+)
+
+X = inputs(5, 4)
+
+
+def table(proto: onnx.ModelProto) -> dict[str, int]:
+    assert len({item.domain for item in proto.opset_import}) == len(proto.opset_import)
+    return {item.domain: int(item.version) for item in proto.opset_import}
+
+
+class TestDomains:
+    @pytest.mark.parametrize(
+        ("given", "version"),
+        [([("ai.onnx", 17)], 17), ([("", 13), ("ai.onnx", 13)], 13), ([("", 13), ("", 17)], 17)],
+        ids=["alias", "both", "twice"],
+    )
+    def test_the_default_domain_has_one_entry_under_its_empty_name(
+        self, given: list[tuple[str, int]], version: int
+    ) -> None:
+        made, said = changed_by(order_domains, product(domains=given), X)
+        assert table(made) == {"": version}
+        assert len(said) == 1
+
+    @pytest.mark.parametrize("given", [[("", 11), ("ai.onnx", 17)], [("ai.onnx", 17), ("", 11)]])
+    def test_of_two_versions_the_one_counts_that_onnxruntime_takes(self, given: list[tuple[str, int]]) -> None:
+        axes_as_input = helper.make_node("Unsqueeze", ["x", "axes"], ["y"])
+        axes = stored("axes", [0])
+        proto = model([axes_as_input], [value("x", [4])], [value("y", [1, 4])], [axes], domains=given)
+        try:
+            answers(proto, inputs(4))
+            wanted = 17
+        except Exception:  # operator set 11 takes its axes as an attribute
+            wanted = 11
+        order_domains(proto)
+        assert table(proto) == {"": wanted}
+
+    def test_nodes_may_name_the_alias(self) -> None:
+        proto = product()
+        proto.graph.node[0].domain = "ai.onnx"
+        order_domains(proto)
+        onnx.checker.check_model(proto)
+        assert proto.graph.node[0].domain == ""
+
+    def test_a_domain_without_an_entry_gets_one(self) -> None:
+        nodes = [helper.make_node("Normalizer", ["x"], ["n"], domain="ai.onnx.ml", norm="L2")]
+        nodes.append(helper.make_node("Gelu", ["n"], ["y"], domain="com.microsoft"))
+        proto = model(nodes, [value("x", ["n", 4])], [value("y", ["n", 4])])
+        said = order_domains(proto)
+        onnx.checker.check_model(proto)
+        assert table(proto)["com.microsoft"] == 1
+        assert "'ai.onnx.ml'" in said[0]
+        assert answers(proto, X)[0].shape == (5, 4)
+
+    def test_a_version_of_the_future_is_named_with_the_cure(self) -> None:
+        newest = onnx.defs.onnx_opset_version()
+        with pytest.raises(
+            OutOfOrder, match=rf"operator set {newest + 1} of ai.onnx .* operator set {newest} or lower"
+        ):
+            order_domains(product(opset=newest + 1))
+
+    def test_entries_that_no_node_uses_go(self) -> None:
+        made, said = changed_by(drop_unused_domains, product(domains=[("", 17), ("pkg.torch", 1)]), X)
+        assert table(made) == {"": 17}
+        assert said == ["the table of operator sets named 'pkg.torch' 1, which no node uses"]
+
+    def test_a_table_in_order_stays(self) -> None:
+        for one in (
+            order_domains,
+            drop_unused_domains,
+            set_ir_version,
+            inline_functions,
+            sort_nodes,
+            convert_old_opset,
+        ):
+            proto = product()
+            assert one(proto) == []
+            assert proto == product()
+
+
+class TestVersions:
+    @pytest.mark.parametrize(("given", "wanted"), [(3, 4), (99, onnx.IR_VERSION)])
+    def test_the_files_version_is_one_that_libraries_read(self, given: int, wanted: int) -> None:
+        proto = product(ir=given)
+        assert set_ir_version(proto) == [f"the file's IR version was {given}, now {wanted}"]
+        assert answers(proto, X)[0].shape == (5, 3)
+
+    def test_an_operator_set_without_kernels_is_converted(self) -> None:
+        nodes = [
+            helper.make_node("MatMul", ["x", "w"], ["m"]),
+            helper.make_node("Add", ["m", "b"], ["y"], broadcast=1),
+        ]
+        proto = model(nodes, [value("x", [5, 4])], [value("y", [5, 3])], [weight("w", 4, 3), weight("b", 3)], opset=6)
+        said = convert_old_opset(proto)
+        assert said == ["operator set 6 is older than what nodes run, and was converted to 13"]
+        assert (answers(proto, X)[0] == answers(product(), X)[0]).all()
+
+    def test_what_cannot_be_converted_is_named_with_the_cure(self) -> None:
+        nodes = [helper.make_node("Pad", ["x"], ["y"], paddings=[0, 0, 1, 1])]
+        proto = model(nodes, [value("x", [1, 1])], [value("y", [2, 2])], opset=1)
+        with pytest.raises(OutOfOrder, match=r"^operator set 1 is older .*: export the model with operator set 13"):
+            convert_old_opset(proto)
+
+
+class TestFunctions:
+    def test_bodies_are_put_where_they_are_called(self) -> None:
+        body = [helper.make_node("MatMul", ["a", "b"], ["t"]), helper.make_node("Relu", ["t"], ["o"])]
+        dense = helper.make_function("own", "Dense", ["a", "b"], ["o"], body, [helper.make_opsetid("", 17)])
+        node = helper.make_node("Dense", ["x", "w"], ["y"], domain="own")
+        proto = model(
+            [node],
+            [value("x", ["n", 4])],
+            [value("y", ["n", 3])],
+            [weight("w", 4, 3)],
+            domains={"": 17, "own": 1},
+            functions=[dense],
+        )
+        made, said = changed_by(inline_functions, proto, X)
+        assert operators(made) == ["MatMul", "Relu"]
+        assert said == ["1 function of the model's own became plain nodes"]
+
+
+class TestOrder:
+    def test_nodes_are_sorted_by_what_they_read(self) -> None:
+        proto = product()
+        nodes = list(proto.graph.node)[::-1]
+        del proto.graph.node[:]
+        proto.graph.node.extend(nodes)
+        made, said = changed_by(sort_nodes, proto, X)
+        assert operators(made) == ["MatMul", "Add"]
+        assert len(said) == 1
+
+    def test_what_a_branch_reads_counts(self) -> None:
+        bodies = {
+            name: helper.make_graph([helper.make_node(kind, ["m"], ["o"])], name, [], [value("o", ["n", 3])])
+            for name, kind in (("then_branch", "Relu"), ("else_branch", "Neg"))
+        }
+        nodes = [
+            helper.make_node("If", ["yes"], ["y"], **bodies),
+            helper.make_node("MatMul", ["x", "w"], ["m"]),
+        ]
+        yes = stored("yes", True)
+        proto = model(nodes, [value("x", ["n", 4])], [value("y", ["n", 3])], [weight("w", 4, 3), yes])
+        made, _ = changed_by(sort_nodes, proto, X)
+        assert operators(made) == ["MatMul", "If"]
+
+
+class TestNames:
+    def test_nameless_nodes_are_named_without_a_word(self) -> None:
+        proto = product()
+        for node in proto.graph.node:
+            node.name = ""
+        made, said = changed_by(name_nodes, proto, X)
+        assert [node.name for node in made.graph.node] == ["MatMul_0", "Add_1"]
+        assert said == []
+
+    def test_of_nodes_with_one_name_the_first_keeps_it(self) -> None:
+        proto = product()
+        for node in proto.graph.node:
+            node.name = "linear"
+        assert name_nodes(proto) == ["1 node had the name of another, and got one of their own"]
+        assert [node.name for node in proto.graph.node] == ["linear", "linear_1"]
+        assert answers(proto, X)[0].shape == (5, 3)

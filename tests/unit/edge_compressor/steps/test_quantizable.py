@@ -1,0 +1,292 @@
+"""Quantizers on what exporters write: the result is int8, and answers as its source does; or the cure is named."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgemodel import reasons
+from edgemodel.errors import Stalled
+from tests.unit.edge_compressor.bench import Bench
+from tests.unit.edge_compressor.models import Files
+from tests.unit.edge_compressor.normal_form.graphs import (
+    Array,
+    answers,
+    model,
+    stored,
+    value,
+    weight,
+)
+
+QUANTIZERS = ("QuantizeDynamic", "QuantizeStatic")
+both = pytest.mark.parametrize("kind", QUANTIZERS)
+N = "n"
+
+
+def files(proto: onnx.ModelProto, folder: Path, **arrays: Array) -> Files:
+    """``arrays``: the calibration set; random x by default."""
+    shape = [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
+    arrays = arrays or {proto.graph.input[0].name: samples(*shape)}
+    onnx.save(proto, folder / "m.onnx")
+    np.savez(folder / "calibration.npz", allow_pickle=False, **arrays)
+    return Files(folder / "m.onnx", folder / "calibration.npz", folder / "none")
+
+
+def samples(*shape: int, count: int = 32) -> Array:
+    return np.random.default_rng(3).standard_normal((count, *shape)).astype(np.float32)
+
+
+def int8(path: Path) -> int:
+    kinds = (TensorProto.INT8, TensorProto.UINT8)
+    return sum(one.data_type in kinds and len(one.dims) > 1 for one in onnx.load(path).graph.initializer)
+
+
+def error(before: onnx.ModelProto, after: Path, feeds: dict[str, Array]) -> float:
+    """The largest difference of an answer, of the largest answer, over all outputs."""
+    right, got = answers(before, feeds), answers(onnx.load(after), feeds)
+    assert [one.dtype for one in right] == [one.dtype for one in got]
+    return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(right, got, strict=True))
+
+
+def check(
+    kind: str, bench: Bench, folder: Path, proto: onnx.ModelProto, *, weights: int = 1, **settings: Any
+) -> list[str]:
+    """Quantizes ``proto`` to at least that many int8 weights, near its answers; returns the notes of the step."""
+    given = files(proto, folder)
+    result = bench.apply(kind, given, **settings)
+    assert int8(result) >= weights
+    with np.load(given.calibration) as arrays:
+        assert error(proto, result, {name: array[:4] for name, array in arrays.items()}) < 0.1
+    notes: list[str] = bench.notes.get("changes", [])
+    return notes
+
+
+def net(
+    nodes: Sequence[onnx.NodeProto], shape: Sequence[Any], made: Any, *weights: onnx.TensorProto, **more: Any
+) -> Any:
+    """x of ``shape`` -> y of the shape ``made``; nodes are named by their outputs."""
+    for node in nodes:
+        node.name = node.name or f"node_{node.output[0]}"
+    return model(nodes, [value("x", [N, *shape])], [value("y", made)], weights, **more)
+
+
+def node(kind: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs.split(), [output], **attributes)
+
+
+class TestWeights:
+    @both
+    def test_a_product_with_a_stack_of_matrices(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("MatMul", "x w", "h"),
+            node("MatMul", "h v", "g"),
+            node("MatMul", "x v2", "k"),
+            node("Add", "g k", "y"),
+        ]
+        weights = [weight("w", 3, 8, 6), weight("v", 6, 5), weight("v2", 8, 5)]
+        check(kind, bench, tmp_path, net(nodes, [3, 4, 8], [N, 3, 4, 5], *weights), weights=3)
+
+    @both
+    def test_a_product_with_a_vector(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("MatMul", "x w", "h"), node("MatMul", "h v", "y")]
+        check(kind, bench, tmp_path, net(nodes, [8], [N], weight("w", 8, 6), weight("v", 6)), weights=2)
+
+    @both
+    def test_a_table_that_is_the_last_layer_too(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("Gather", "table ids", "e"),
+            node("MatMul", "e w", "h"),
+            node("Transpose", "table", "t", perm=[1, 0]),
+            node("MatMul", "h t", "y"),
+        ]
+        weights = [weight("table", 20, 8), weight("w", 8, 8)]
+        proto = model(nodes, [value("ids", [N, 3], TensorProto.INT64)], [value("y", [N, 3, 20])], weights)
+        ids = np.random.default_rng(0).integers(0, 20, (32, 3))
+        given = files(proto, tmp_path, ids=ids)
+        result = bench.apply(kind, given)
+        assert error(proto, result, {"ids": ids[:8]}) < 0.1
+        assert int8(result) >= 2
+
+    @both
+    def test_a_table_that_is_square_and_read_both_ways(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("Gather", "table ids", "e"), node("MatMul", "e table", "y")]
+        values = numpy_helper.to_array(weight("table", 8, 8)) * np.logspace(-1, 1, 8, dtype=np.float32)
+        table = numpy_helper.from_array(values, "table")
+        proto = model(nodes, [value("ids", [N, 3], TensorProto.INT64)], [value("y", [N, 3, 8])], [table])
+        ids = np.random.default_rng(0).integers(0, 8, (32, 3))
+        result = bench.apply(kind, files(proto, tmp_path, ids=ids))
+        assert error(proto, result, {"ids": ids[:8]}) < 0.1
+
+    @both
+    def test_layers_that_share_a_weight_through_an_identity(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("Identity", "w", "w_shared"),
+            node("MatMul", "x w", "h"),
+            node("Relu", "h", "r"),
+            node("MatMul", "r w_shared", "y"),
+        ]
+        check(kind, bench, tmp_path, net(nodes, [8], [N, 8], weight("w", 8, 8)))
+        assert "Identity" not in [
+            one.op_type for one in onnx.load(bench.folder / "step-1" / f"{_short(kind)}.onnx").graph.node
+        ]
+
+    @both
+    @pytest.mark.parametrize("dtype", [np.float16, np.float64])
+    def test_models_of_other_float_types(self, kind: str, dtype: Any, bench: Bench, tmp_path: Path) -> None:
+        onnx_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "r"), node("MatMul", "r v", "y")]
+        weights = [weight("w", 8, 16, kind=dtype), weight("v", 16, 4, kind=dtype)]
+        proto = model(nodes, [value("x", [N, 8], onnx_type)], [value("y", [N, 4], onnx_type)], weights)
+        x = samples(8).astype(dtype)
+        result = bench.apply(kind, files(proto, tmp_path, x=x))
+        assert int8(result) == 2
+        assert error(proto, result, {"x": x[:4]}) < 0.1
+        assert bench.notes["changes"][0].endswith("became float32; inputs and outputs keep their types")
+
+    @both
+    def test_sparse_weights(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        proto = net([node("MatMul", "x w", "y")], [8], [N, 6])
+        values, indices = weight("w", 20), stored("", np.arange(20) * 2, np.int64)
+        proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [8, 6]))
+        check(kind, bench, tmp_path, proto)
+
+
+class TestFactors:
+    @both
+    def test_factors_of_gemm(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("Gemm", "x w b", "h", transB=1, alpha=0.5, beta=3.0), node("Gemm", "h v", "y", alpha=2.0)]
+        weights = [weight("w", 6, 8), weight("b", 6), weight("v", 6, 4)]
+        check(kind, bench, tmp_path, net(nodes, [8], [N, 4], *weights), weights=2)
+
+    def test_a_factor_of_what_is_computed_keeps_its_node_in_float(self, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("MatMul", "x w", "h"), node("Gemm", "h v h", "y", beta=3.0)]
+        proto = net(nodes, [8], [N, 8], weight("w", 8, 8), weight("v", 8, 8))
+        notes = check("QuantizeStatic", bench, tmp_path, proto)
+        assert notes == ["node_y: left in float: its factors (alpha, beta) are on tensors that are not stored"]
+
+
+class TestQuantizedAlready:
+    @pytest.mark.parametrize("first", QUANTIZERS)
+    @pytest.mark.parametrize("second", [*QUANTIZERS, "PruneWeights"])
+    def test_it_is_named(self, first: str, second: str, bench: Bench, perceptron: Files) -> None:
+        done = replace(perceptron, model=bench.apply(first, perceptron))
+        assert "the model is quantized already (" in bench.refusal(second, done)
+
+
+class TestOtherDomains:
+    @both
+    def test_attention_of_the_standard_is_left_alone(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("MatMul", "x wq", "q"),
+            node("MatMul", "x wk", "k"),
+            node("Attention", "q k x", "a", q_num_heads=2, kv_num_heads=2),
+            node("MatMul", "a wo", "y"),
+        ]
+        weights = [weight(name, 8, 8) for name in ("wq", "wk", "wo")]
+        proto = net(nodes, [5, 8], [N, 5, 8], *weights, opset=23, ir=11)
+        notes = check(kind, bench, tmp_path, proto, weights=3)
+        if kind == "QuantizeDynamic":
+            assert notes == ["node_a: left in float: Attention of the domain ai.onnx is another operator"]
+
+
+class TestFarApart:
+    """Values that int8 cannot hold beside others stay in float, and the step says so."""
+
+    CONVS = (weight("w", 8, 3, 3, 3), weight("v", 4, 8, 1, 1))
+
+    @pytest.mark.parametrize(
+        ("padding", "method"),
+        [(-1e9, "MinMax"), (-np.inf, "Entropy"), (np.finfo(np.float32).min, "Percentile")],
+    )
+    def test_a_padding_with_the_least_number(self, padding: float, method: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("Conv", "x w", "c"),
+            node("Pad", "c pads least", "p"),
+            node("MaxPool", "p", "m", kernel_shape=[2, 2]),
+            node("Conv", "m v", "y"),
+        ]
+        constants = [stored("pads", [0, 0, 1, 1, 0, 0, 1, 1]), stored("least", padding, np.float32)]
+        proto = net(nodes, [3, 8, 8], [N, 4, None, None], *self.CONVS, *constants)
+        notes = check("QuantizeStatic", bench, tmp_path, proto, weights=2, calibrationMethod=method)
+        assert notes[-1].startswith("node_p, node_m: left in float: ")
+
+    @pytest.mark.parametrize("least", [-1e9, -np.inf, -65504.0])
+    def test_a_mask_before_a_softmax(self, least: float, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("MatMul", "x wq", "q"),
+            node("MatMul", "x wk", "k"),
+            node("Transpose", "k", "t", perm=[0, 2, 1]),
+            node("MatMul", "q t", "s"),
+            node("Add", "s mask", "masked"),
+            node("Softmax", "masked", "p", axis=-1),
+            node("MatMul", "p x", "y"),
+        ]
+        mask = np.where(np.triu(np.ones((5, 5)), 1), least, 0)
+        weights = [weight("wq", 8, 8), weight("wk", 8, 8), stored("mask", mask, np.float32)]
+        notes = check("QuantizeStatic", bench, tmp_path, net(nodes, [5, 8], [N, 5, 8], *weights), weights=2)
+        assert any("node_masked: left in float: " in one for one in notes)
+
+    def test_boxes_beside_scores(self, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("Conv", "x w", "c"),
+            node("Conv", "c vb", "cb"),
+            node("Conv", "c vs", "cs"),
+            node("Sigmoid", "cb", "sb"),
+            node("Sigmoid", "cs", "ss"),
+            node("Mul", "sb size", "boxes"),
+            node("Concat", "boxes ss", "j", axis=1),
+            node("Transpose", "j", "y", perm=[0, 2, 3, 1]),
+        ]
+        weights = [weight("w", 8, 3, 3, 3), weight("vb", 4, 8, 1, 1), weight("vs", 3, 8, 1, 1)]
+        proto = net(nodes, [3, 8, 8], [N, 6, 6, 7], *weights, stored("size", 640, np.float32))
+        notes = check("QuantizeStatic", bench, tmp_path, proto, weights=3)
+        assert any(one.startswith("node_j, node_y: left in float: it joins values up to ") for one in notes)
+        x = samples(3, 8, 8)[:8]
+        scores = answers(onnx.load(bench.folder / "step-1" / "static.onnx"), {"x": x})[0][..., 4:]
+        assert np.abs(scores - answers(proto, {"x": x})[0][..., 4:]).max() < 0.05
+
+    @pytest.mark.parametrize(("lower", "upper"), [(1, 6), (-6, -1)])
+    def test_bounds_that_do_not_contain_zero(self, lower: float, upper: float, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("Conv", "x w", "c"), node("Clip", "c low high", "k"), node("Conv", "k v", "y")]
+        bounds = [stored("low", lower, np.float32), stored("high", upper, np.float32)]
+        notes = check(
+            "QuantizeStatic", bench, tmp_path, net(nodes, [3, 8, 8], [N, 4, 6, 6], *self.CONVS, *bounds), weights=2
+        )
+        assert notes == [
+            f"node_k: left in float: its bounds, {lower} to {upper}, do not contain 0, as ranges of int8 do"
+        ]
+
+    def test_an_ordinary_net_is_quantized_as_a_whole(self, residual: Files, bench: Bench) -> None:
+        bench.apply("QuantizeStatic", residual)
+        assert bench.notes == {}
+
+
+class TestCalibration:
+    PRODUCT = net([node("MatMul", "x w", "y")], [8], [N, 6], weight("w", 8, 6))
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_samples_that_are_not_finite_are_left_out(self, bad: float, bench: Bench, tmp_path: Path) -> None:
+        x = samples(8)
+        x[7, 3] = bad
+        result = bench.apply("QuantizeStatic", files(self.PRODUCT, tmp_path, x=x))
+        assert error(self.PRODUCT, result, {"x": samples(8)[:4]}) < 0.1
+        told = "1 of 32 samples hold NaN or infinity; the first is sample 7, array x: they were left out"
+        assert bench.notes["changes"] == [f"calibration set: {told}"]
+
+    def test_a_set_of_such_samples_is_refused(self, bench: Bench, tmp_path: Path) -> None:
+        x = samples(8)
+        x[:30] = np.inf
+        with pytest.raises(
+            Stalled, match=r"30 of 32 samples hold NaN or infinity; .* give at least 8 samples"
+        ) as caught:
+            bench.apply("QuantizeStatic", files(self.PRODUCT, tmp_path, x=x))
+        assert caught.value.reason == reasons.DATASET_INVALID
+
+
+def _short(kind: str) -> str:
+    return kind.removeprefix("Quantize").lower()
