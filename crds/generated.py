@@ -1,6 +1,4 @@
-"""Generates the parts of the schemas for compression steps and checks from their types, so that each type is
-described once.
-"""
+"""Generates the schema parts of compression steps and checks from their types, so that each type is described once."""
 
 import re
 import sys
@@ -140,7 +138,7 @@ def _needed(check: CheckType[Any]) -> Schema:
 
 
 def rules(steps: Iterable[StepType]) -> list[Schema]:
-    """Returns the CEL rules that tie steps to the datasets and the source format which they require."""
+    """Returns the CEL rules that tie steps to the data sets and the source format that they require."""
     made = []
     for step in steps:
         for use in step.needs:
@@ -193,7 +191,7 @@ def rules_of_formats() -> list[Schema]:
 
 
 def without_defaults(schema: Schema) -> Schema:
-    """Returns ``schema`` without defaults, for recorded settings: a later default must not change what they say."""
+    """Returns ``schema`` without defaults, for recorded settings, whose meaning a later default must not change."""
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: without_defaults(below) for name, below in kept["properties"].items()}
@@ -251,7 +249,7 @@ def _continued(sentence: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """The dumper indents lists, like the hand-written parts of the files, and writes no aliases."""
+    """A dumper that indents lists, like the hand-written parts of the files, and writes no aliases."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)

@@ -1,13 +1,13 @@
-"""Writes the generated parts of the CRDs and the chart's copies: ``python crds/sync.py``. With ``--check`` it only
+"""Writes the generated parts of the CRDs and the chart's copies: ``python crds/sync.py``; with ``--check`` it only
 compares.
 
 generated.py makes the schemas of steps and checks from their types; facts.py makes the module from which the operator
 knows the compressor without importing it. The command line has the schema of EdgeModels as JSON, by which it validates
 manifests.
 
-The copies are templates, not files in the chart's ``crds/`` folder, because Helm never upgrades files in that
-folder. They carry ``helm.sh/resource-policy: keep``: without it, uninstalling the chart would delete every
-EdgeModel of the cluster.
+The copies are templates, not files in the chart's ``crds/`` folder, because Helm never upgrades files in that folder.
+They carry ``helm.sh/resource-policy: keep``: without it, uninstalling the chart would delete every EdgeModel of the
+cluster.
 """
 
 import json

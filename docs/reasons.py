@@ -1,6 +1,7 @@
-"""Writes the table of reasons into the documentation: ``python docs/reasons.py``; with ``--check``, only compares.
+"""Writes the table of reasons into the documentation: ``python docs/reasons.py``; with ``--check`` it only compares.
 
-The table is made from ``edgemodel.reasons`` and the types of checks. It stands between two markers in each of FILES.
+The table is generated from ``edgemodel.reasons`` and the types of checks, and stands between two markers in each of
+FILES.
 """
 
 import sys
@@ -25,7 +26,7 @@ WHO = {
 
 
 def table() -> str:
-    """Returns the markers and, between them, one Markdown row a reason, grouped by topic."""
+    """Returns the markers and, between them, one Markdown row per reason, grouped by topic."""
     return BEGIN + "\n" + "".join(row + "\n" for row in _rows()) + "\n" + END
 
 
@@ -45,7 +46,7 @@ def _all() -> dict[str, Reason]:
 
 
 def updated(text: str) -> str:
-    """Returns ``text`` with the table as it should be. Raises ValueError when a marker is missing."""
+    """Returns ``text`` with the current table. Raises ValueError if a marker is missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -54,7 +55,7 @@ def updated(text: str) -> str:
 
 
 def main(check: bool) -> int:
-    """Returns the exit status: 1 when ``check`` is set and a file is not up to date."""
+    """Returns the exit status: 1 if ``check`` is set and a file is not up to date."""
     stale = [file for file in FILES if updated(file.read_text()) != file.read_text()]
     for file in stale:
         if check:

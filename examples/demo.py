@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A model from `kubectl apply` to answers on edge nodes: `make demo`.
+"""The demo, from `kubectl apply` to answers on edge nodes: `make demo`.
 
-Brings the lab up (or uses the cluster that KUBECONFIG names, with REGISTRY=host:port/prefix), installs the
-chart, publishes the example's model and data, applies its EdgeModel, waits, asks every node, and prints
-what came out. Ends non-zero with the reason if any of it is not so. The cluster stays up.
+It brings the lab up (or uses the cluster of KUBECONFIG, with REGISTRY=host:port/prefix), installs the chart, publishes
+the example's model and data, applies its EdgeModel, waits, sends a request to every node, and prints the results. If
+anything fails, it ends non-zero with the reason. The cluster stays up.
 """
 
 import argparse
@@ -34,7 +34,7 @@ EXAMPLE = ROOT / "examples" / "fashion-mnist"
 NAMESPACE = "vision"
 MODEL = "fashion-mnist"
 IMAGES = ("operator", "server", "compressor", "registry", "prometheus")
-"""All but the trainer, which takes as long to make as the others together."""
+"""The images that it builds: all but the trainer, which takes as long as the others together."""
 DEADLINE_SECONDS = 600
 STARTED = time.monotonic()
 

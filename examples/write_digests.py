@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes into the URIs of an example's manifests the digests that its files get when they are pushed.
 
-    examples/write_digests.py examples/fashion-mnist/edgemodel.yaml
+examples/write_digests.py examples/fashion-mnist/edgemodel.yaml
 
-Equal files get an equal digest in every registry, so it can be told before the push, and stand in the tree.
+Equal files get an equal digest in every registry, so it is known before the push and can be part of the tree.
 ``oci://…/NAME@sha256:…`` is the file NAME.onnx or NAME.npz beside the manifest, or what was fetched for it.
 """
 
@@ -20,7 +20,7 @@ _PINNED = re.compile(r"(oci://\S+/)([a-z0-9-]+)@sha256:[0-9a-f]{64}")
 
 
 def pushed_digest(title: str, digest: str, size_bytes: int) -> str:
-    """Of the manifest that ``edgemodel push`` makes for the file named ``title``."""
+    """Returns the digest of the manifest that ``edgemodel push`` makes for the file named ``title``."""
     blob = Descriptor(OCTETS, digest, size_bytes, {TITLE: title})
     content = {
         "schemaVersion": 2,
@@ -33,7 +33,7 @@ def pushed_digest(title: str, digest: str, size_bytes: int) -> str:
 
 
 def with_digests(text: str, folders: list[Path]) -> str:
-    """``text`` with the digest of every URI. Raises FileNotFoundError when no folder has the file of one."""
+    """Returns ``text`` with the digest of every URI. Raises FileNotFoundError if no folder has the file of one."""
 
     def pinned(found: re.Match[str]) -> str:
         file = _file(found[2], folders)

@@ -1,4 +1,5 @@
-"""Serves one ONNX model over the Open Inference Protocol v2: one pod per node and revision runs it."""
+"""The inference server, which serves one ONNX model over the Open Inference Protocol v2, as one pod per node and
+revision."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""``python -m inference_server``: listen, load and test the models, serve until a signal."""
+"""The program ``python -m inference_server``, which listens, loads and tests the models, and serves until a signal."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from inference_server.server_process import ServerProcess, exit_at_once, reposit
 
 
 def main() -> int:
-    """Returns the exit status.
+    """Returns the exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 if the server cannot start.
 
     0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
     """

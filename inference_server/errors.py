@@ -1,6 +1,6 @@
-"""The errors that a client can get, and the one place where an exception becomes what a client is told.
+"""The errors that a client can get, and the only place that turns an exception into an answer.
 
-A listener raises and catches these, and writes the ``Failure`` in the words of its protocol.
+A listener raises and catches these, and writes the ``Failure`` in its protocol.
 """
 
 from typing import NamedTuple
@@ -9,36 +9,36 @@ from edge_runtime.backend import RefusedInputs
 from edgemodel import metrics
 
 MAX_MESSAGE_LENGTH = 1000
-"""Characters of an error message; it may quote what the client sent."""
+"""The largest length of an error message, which may quote the request, in characters."""
 
 
 class RequestError(Exception):
-    """Base of all. The message is for the client."""
+    """The base of all errors of a request. The message is for the client."""
 
     status = 400
     """The HTTP status."""
     code = "INVALID_ARGUMENT"
     """The canonical status code, as gRPC and others name it."""
     outcome = metrics.CLIENT_ERROR
-    """How an infer request counts that ends with it: one of ``edgemodel.metrics.OUTCOMES``."""
+    """The outcome by which an infer request with this error counts: one of ``edgemodel.metrics.OUTCOMES``."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Headers that go with it over HTTP."""
+    """The HTTP headers of the answer."""
     retry_after_seconds: int | None = None
-    """When the client should come again; None where that would not help."""
+    """The seconds after which the client should retry; None if a retry would not help."""
 
 
 class InvalidRequest(RequestError):
-    """The request does not fit the protocol; the message says what was given and what is wanted."""
+    """The request violates the protocol; the message says what was given and what is expected."""
 
 
 class UnfitRequest(InvalidRequest):
-    """A well-formed request that does not fit this model, and may fit another."""
+    """The request is well-formed but does not fit this model, and may fit another."""
 
     outcome = metrics.REFUSED
 
 
 class ModelNotReady(RequestError):
-    """The model is named rightly but cannot answer yet (400, as the protocol has it for a model that is not ready)."""
+    """The model exists but cannot answer yet (400, as the protocol defines it for a model that is not ready)."""
 
     code = "UNAVAILABLE"
 
@@ -51,21 +51,21 @@ class NotReady(RequestError):
 
 
 class ModelNotFound(RequestError):
-    """This server has no model of that name, or not in that version."""
+    """The server has no model of that name, or not in that version."""
 
     status = 404
     code = "NOT_FOUND"
 
 
 class PathNotFound(RequestError):
-    """This server has nothing at that path, or does not show it to this client."""
+    """The server has nothing at that path, or does not show it to this client."""
 
     status = 404
     code = "NOT_FOUND"
 
 
 class PredictionNotFound(RequestError):
-    """Feedback names a request whose prediction is not remembered."""
+    """The feedback names a request whose prediction is not remembered."""
 
     status = 404
     code = "NOT_FOUND"
@@ -81,7 +81,7 @@ class MethodNotAllowed(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body, as sent or expanded, is over the limit."""
+    """The body, as sent or expanded, exceeds the limit."""
 
     status = 413
     code = "RESOURCE_EXHAUSTED"
@@ -93,7 +93,7 @@ class BodyTooLarge(RequestError):
 
 
 class HeadTooLarge(RequestError):
-    """The request line and headers are over the limit."""
+    """The request line and headers exceed the limit."""
 
     status = 431
     code = "RESOURCE_EXHAUSTED"
@@ -107,7 +107,7 @@ class UnsupportedCoding(RequestError):
 
 
 class Busy(RequestError):
-    """The queue is full: the client should come again."""
+    """The queue is full: the client should retry."""
 
     status = 503
     code = "UNAVAILABLE"
@@ -116,7 +116,7 @@ class Busy(RequestError):
 
 
 class Expired(RequestError):
-    """Its time was over before its work began."""
+    """The request's time was over before its work began."""
 
     status = 503
     code = "DEADLINE_EXCEEDED"
@@ -135,7 +135,7 @@ def client_disconnected() -> Disconnected:
 
 
 class Failure(NamedTuple):
-    """Stands for an error where a client gets its answer; the fields are those of RequestError."""
+    """An error in the place of an answer; the fields are those of RequestError."""
 
     status: int
     code: str
@@ -146,7 +146,7 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: Exception) -> Failure:
-    """Returns what a client is told of ``error``. An exception of another kind is the server's fault."""
+    """Returns the answer for ``error``. An exception that is not a RequestError is the server's fault."""
     if isinstance(error, RefusedInputs):
         error = UnfitRequest(str(error))
     if isinstance(error, RequestError):

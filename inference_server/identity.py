@@ -1,11 +1,11 @@
-"""The identity of a server: which revision of which model it runs, and where."""
+"""The identity of a server: the revision and model that it runs, and where."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The fields are ``edgemodel.metrics.IDENTITY_LABELS``, in that order."""
+    """The identity of one model, with the fields of ``edgemodel.metrics.IDENTITY_LABELS``, in that order."""
 
     namespace: str
     model: str

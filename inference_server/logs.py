@@ -1,4 +1,4 @@
-"""One line of JSON for each thing that happens to the server; none for each request."""
+"""The server's log: one line of JSON for each event, and none for each request."""
 
 import json
 import logging

@@ -1,11 +1,11 @@
-"""Memory: given back to the system, and left alone by the garbage collector."""
+"""Memory: released to the system, and excluded from garbage collection."""
 
 import ctypes
 import gc
 
 
 def release_memory() -> None:
-    """After a model is gone: glibc keeps what it freed (MiniLM: 227 MB instead of 73)."""
+    """Releases the memory of an unloaded model, which glibc would keep (MiniLM: 227 MB instead of 73)."""
     gc.unfreeze()
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
@@ -14,6 +14,6 @@ def release_memory() -> None:
 
 
 def freeze_gc() -> None:
-    """Once a model serves: what is there stays, and need not be looked through for garbage again and again."""
+    """Excludes the objects of a loaded model from garbage collection, which would examine them again and again."""
     gc.collect()
     gc.freeze()

@@ -1,7 +1,8 @@
-"""``python -m inference_server.preflight``: what the artifact does on this machine, told in the termination message.
+"""The program ``python -m inference_server.preflight``, which measures the artifact on this machine and reports in its
+termination message.
 
-It loads the model as the server would, answers the golden set, and times single runs. It listens to nobody and judges
-nothing. Before a first request and beside what the node runs already: that is the point of asking here.
+It loads the model as the server would, answers the golden set, and times single runs. It does not listen and judges
+nothing. It runs before the first request and beside the node's present load, which is the purpose of measuring here.
 """
 
 import os
@@ -23,18 +24,19 @@ from inference_server.server_process import exit_at_once
 from inference_server.settings import ServerSettings
 
 WARM_UP_SECONDS = 1.0
-"""A processor that slept needs a while to reach its speed."""
+"""The time that a processor needs to reach its full speed."""
 WARM_UP_RUNS = 5
 MEASURED_SECONDS = 10.0
 MIN_RUNS, MAX_RUNS = 20, 2000
-"""At least so many for a 95th percentile that is not the slowest of all; at most so many of a model that is quick."""
+"""The limits of runs: a 95th percentile that is not simply the slowest run takes at least MIN_RUNS; a fast model is run
+at most MAX_RUNS times."""
 
 Clock = Callable[[], float]
-"""Seconds, from anywhere."""
+"""A clock in seconds, from any start."""
 
 
 def main() -> int:
-    """The exit status: 0 with a report of what was measured, serving.EXIT_MODEL with one of an unfit artifact."""
+    """Returns the exit status: 0 with a report of the measurement, serving.EXIT_MODEL with one of an unfit artifact."""
     # Until it ends: process 1 has no default.
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(1))
     options = settings.parse(sys.argv[1:], os.environ)
@@ -82,7 +84,7 @@ def _device(name: str, nodes: int | None) -> str:
 def time_runs(
     model: LoadedModel, feeds: Sequence[dict[str, Array]], clock: Clock = perf_counter
 ) -> preflight_report.LatencyPercentiles:
-    """Runs of all outputs, one after the other, the feeds by turns."""
+    """Returns the latency of runs of all outputs, one after the other, with the feeds by turns."""
     outputs = list(model.signature.outputs)
 
     def once(number: int) -> float:
@@ -101,7 +103,8 @@ def time_runs(
 
 
 def _milliseconds(seconds: Sequence[float], percent: int) -> str:
-    """The shortest time that ``percent`` of the runs did not exceed; microseconds are the last that means something."""
+    """Returns the shortest time that ``percent`` of the runs did not exceed, to microseconds, beyond which digits mean
+    nothing."""
     # numpy's percentile wants numpy.ma, which the image leaves out.
     rank = -(-len(seconds) * percent // 100)
     return f"{1000 * sorted(seconds)[rank - 1]:.3f}"

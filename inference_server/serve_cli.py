@@ -1,4 +1,4 @@
-"""``edgemodel serve``: serves models locally, without Kubernetes, and prints how to call them."""
+"""The command ``edgemodel serve``, which serves models locally, without Kubernetes, and prints how to call them."""
 
 import logging
 import signal
@@ -18,7 +18,7 @@ from inference_server.server_process import ServerProcess, exit_at_once, reposit
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status.
+    """Returns the exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 if the server cannot start.
 
     0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
     """

@@ -51,7 +51,7 @@ def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
 
 
 class ServerProcess:
-    """The listeners and, beside them while they already answer probes, the thread that loads the models."""
+    """The listeners and, while they already answer probes, the thread that loads the models."""
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class ServerProcess:
         announce: Callable[[ModelEntry, PreparedModel], None],
         listener_types: Sequence[ListenerType],
     ) -> None:
-        """Takes the ports. ``announce`` is called with each model that begins to serve.
+        """Opens the ports. ``announce`` is called with each model that begins to serve.
 
-        Raises OSError when a port cannot be taken, MissingExtra.
+        Raises OSError if a port cannot be opened, MissingExtra.
         """
         self._repository = repository
         self._announce = announce
@@ -83,7 +83,7 @@ class ServerProcess:
         self._end: asyncio.Event
 
     def run(self) -> LoadFailure | None:
-        """Serves until a signal (None), or until a model turns out unfit."""
+        """Serves until a signal (None), or until a model proves unfit."""
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve())
         return self._failure
@@ -101,12 +101,12 @@ class ServerProcess:
             await asyncio.gather(*(one.stop(self._drain_seconds) for one in self.listeners.values()))
 
     def _stop(self) -> None:
-        """Ends the server; from any thread, and from a signal handler."""
+        """Ends the server; may be called from any thread, and from a signal handler."""
         self._loop.call_soon_threadsafe(self._end.set)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Signals end the server while this is open; a second SIGINT does so at once."""
+        """Ends the server on signals inside the context; a second SIGINT ends it at once."""
 
         def stop(number: int, _: object) -> None:
             if number == signal.SIGINT and self._end.is_set():

@@ -1,7 +1,7 @@
-"""The inference service: the one door of every listener.
+"""The inference service: the only way from a listener to a model.
 
-It finds the model, decides where a request runs, counts and times it, and says what a client is told of an error. The
-one that finishes an infer request counts it, here and nowhere else: each is counted once, however it ends.
+It finds the model, decides where a request runs, counts and times it, and turns an error into an answer. The code that
+finishes an infer request counts it, here and nowhere else, so that each is counted once, however it ends.
 """
 
 import asyncio
@@ -26,24 +26,26 @@ from inference_server.scheduling.workers import Done, QueuedWork, Workers
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 MAX_MODEL_CHANGES = 16
-"""Loads and unloads that may be in work or waiting."""
+"""The largest number of loads and unloads in work or waiting."""
 
 InferPlain = Callable[[Buffer, float], bytes | None]
-"""The body of a request and ``perf_counter()`` when it began -> its answer; None for one that is to be submitted."""
+"""A function from the body of a request, and ``perf_counter()`` at its beginning, to its answer; None for one that must
+be submitted."""
 
 _LOG_INTERVAL_SECONDS = 1.0  # an error that every request meets must not fill the node's disk
 _log = logging.getLogger(__name__)
 
 
 class InferenceService:
-    """Only the event loop calls it, but for ``infer_blocking`` and what only reads."""
+    """The inference service, which only the event loop calls, except for ``infer_blocking`` and functions that only
+    read."""
 
     def __init__(
         self, models: ModelRepository, workers: Workers, *, explicit_model_control: bool, replay_token: str | None
     ) -> None:
-        """``explicit_model_control`` lets clients load and unload models.
+        """Takes ``explicit_model_control``, which lets clients load and unload models.
 
-        ``replay_token`` is what a candidate shows that asks for recent requests; None: nobody may.
+        ``replay_token`` is the token that a candidate shows to get the latest requests; None: nobody may.
         """
         self.models = models
         self.replay_token = replay_token
@@ -57,17 +59,17 @@ class InferenceService:
     # --- inference ---
 
     def find(self, model: str, version: str | None) -> ServedModel:
-        """Raises ModelNotFound, ModelNotReady."""
+        """Returns the served model. Raises ModelNotFound, ModelNotReady."""
         return self.models.find(model, version)
 
     def submit(
         self, served: ServedModel, codec: RequestCodec, started: float, arrived: float, done: Done
     ) -> QueuedWork | None:
-        """Answers an infer request, here where that is quick, else in a worker.
+        """Answers an infer request, here if that is quick, otherwise in a worker.
 
-        ``done`` is called once, in the event loop, with the answer or the error, after the request was counted; when
-        this returns None, it was called already. ``started`` and ``arrived`` are ``perf_counter()`` at the first and
-        the last byte of the request.
+        ``done`` is called once, in the event loop, with the answer or the error, after the request was counted; if this
+        returns None, it was called already. ``started`` and ``arrived`` are ``perf_counter()`` at the first and the
+        last byte of the request.
         """
         if _is_quick(served, codec):
             try:
@@ -87,10 +89,10 @@ class InferenceService:
         started: float,
         left: Callable[[], Awaitable[None]],
     ) -> Any:
-        """Returns what the codec writes, which ``receive`` gives once the model is found.
+        """Returns the answer of the codec that ``receive`` returns once the model is found.
 
-        ``left`` returns when the client is gone: what waits for its turn then is not begun. Raises RequestError, and
-        whatever the runtime raises.
+        ``left`` returns when the client disconnects: waiting work is then not begun. Raises RequestError, and whatever
+        the runtime raises.
         """
         try:
             served = self.find(model, version)
@@ -108,9 +110,9 @@ class InferenceService:
         started: float,
         wait: Callable[[Coroutine[Any, Any, Any]], Any],
     ) -> Any:
-        """Does the same for a listener that has a thread for each request, in that thread.
+        """Infers as ``infer`` does, for a listener that has a thread for each request, in that thread.
 
-        ``wait`` runs a coroutine in the event loop and returns or raises what it does.
+        ``wait`` runs a coroutine in the event loop and returns or raises its result.
         """
         try:
             served = self.find(model, version)
@@ -124,8 +126,8 @@ class InferenceService:
     def infer_plain(self, served: ServedModel, codec: PlainCodec) -> InferPlain | None:
         """Returns a function that answers plain requests to ``served`` in the event loop while they are quick.
 
-        It does what ``submit`` does, in one pass: the steps between take as long as a small model's run. It raises what
-        the runtime raises. None: this model's requests all have to be submitted.
+        It does the same as ``submit``, in one pass, because the steps in between take as long as a small model's run.
+        It raises what the runtime raises. None: all requests of this model have to be submitted.
         """
         if not served.takes_plain:
             return None
@@ -158,14 +160,14 @@ class InferenceService:
         return infer
 
     def reject(self, model: str, error: Exception, started: float) -> None:
-        """Counts an infer request that ended with ``error`` before its model was asked.
+        """Counts an infer request that ended with ``error`` before its model ran.
 
-        One for a model that is not here counts with the first.
+        One for an unknown model counts for the first.
         """
         self._count(self.models.entries.get(model, self.models.first).metrics, error, started)
 
     def failure(self, error: Exception) -> Failure:
-        """Returns what a client is told of ``error``, and logs one that is the server's fault."""
+        """Returns the answer for ``error``, and logs one that is the server's fault."""
         failure = failure_of(error)
         if not isinstance(error, RequestError) and failure.status >= 500:
             now = perf_counter()
@@ -186,7 +188,7 @@ class InferenceService:
     def _enqueue(
         self, served: ServedModel, codec: RequestCodec, started: float, arrived: float, done: Done
     ) -> QueuedWork | None:
-        """Has a worker answer; ``done`` as in ``submit``."""
+        """Queues the request for a worker; ``done`` is called as in ``submit``."""
         try:
             item = _Inference(served, codec, arrived)
             return self._workers.submit(item, partial(self._finish, served, started, done), served.batch_queue)
@@ -201,7 +203,7 @@ class InferenceService:
         started: float,
         left: Callable[[], Awaitable[None]] | None = None,
     ) -> Any:
-        """Returns or raises what a worker answers: to hand it over costs little beside a coroutine."""
+        """Returns or raises a worker's answer; the handover costs little compared with a coroutine."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         work = self._enqueue(served, codec, started, perf_counter(), partial(_resolve, answered))
         try:
@@ -240,7 +242,7 @@ class InferenceService:
         return self.models.ready
 
     def check_ready(self) -> None:
-        """Raises NotReady."""
+        """Raises NotReady unless the server is ready."""
         if not self.ready:
             raise NotReady(LOADING)
 
@@ -248,7 +250,7 @@ class InferenceService:
         return {"name": "edgemodel", "version": inference_server.__version__, "extensions": EXTENSIONS}
 
     def statistics(self, model: str, version: str | None) -> dict[str, Any]:
-        """Returns the statistics of one model, of all where ``model`` is empty. Raises ModelNotFound, ModelNotReady."""
+        """Returns the statistics of one model, or of all if ``model`` is empty. Raises ModelNotFound, ModelNotReady."""
         found = [self.find(model, version)] if model else self.models.serving
         return {"model_stats": [served.statistics() for served in found]}
 
@@ -273,15 +275,15 @@ class InferenceService:
         return control.index(self.models, only_ready=only_ready)
 
     async def load(self, model: str) -> None:
-        """Takes long, as ``unload``. Raises ModelNotFound, InvalidRequest, Busy."""
+        """Loads a model, which takes long, as does ``unload``. Raises ModelNotFound, InvalidRequest, Busy."""
         await self._change(control.load, model)
 
     async def unload(self, model: str) -> None:
-        """Raises ModelNotFound, InvalidRequest, Busy."""
+        """Unloads a model. Raises ModelNotFound, InvalidRequest, Busy."""
         await self._change(control.unload, model)
 
     async def _change(self, change: Callable[[ModelRepository, str], None], model: str) -> None:
-        """Makes one change at a time, in a thread of its own that nobody waits for at the end."""
+        """Makes one change at a time, in a thread of its own that the shutdown does not wait for."""
         control.check_allowed(self.models, model, explicit=self._explicit_model_control)
         if self._changes >= MAX_MODEL_CHANGES:
             raise Busy(f"{self._changes} loads and unloads are in work or waiting, limit {MAX_MODEL_CHANGES}")
@@ -319,7 +321,7 @@ class _Judging:
         self.served, self.decode = served, decode
 
     def observe_queue_time(self, seconds: float) -> None:
-        """It counts with no inference."""
+        """Does nothing: the queue time of feedback is not counted."""
 
     def work(self) -> dict[str, Any]:
         return self.served.feedback(self.decode())
@@ -330,7 +332,7 @@ def _is_quick(served: ServedModel, codec: RequestCodec) -> bool:
 
 
 async def _unless_left(answered: "asyncio.Future[Any]", left: Callable[[], Awaitable[None]] | None) -> Any:
-    """Returns or raises what ``answered`` does. Raises Disconnected when ``left`` returns before."""
+    """Returns or raises the result of ``answered``. Raises Disconnected if ``left`` returns before."""
     if left is None:
         return await answered
     leaving = asyncio.ensure_future(left())

@@ -24,14 +24,15 @@ TERMINATION_LOG = "/dev/termination-log"
 class ServerSettings:
     namespace: str
     model: str | None
-    """None: the name in the artifact manifest; so for ``revision`` (its fingerprint) and ``variant``."""
+    """The name of the model; None: the name in the artifact manifest. ``revision`` (its fingerprint) and ``variant``
+    follow the same rule."""
     revision: str | None
     variant: str | None
     node: str
     host: str
     port: int
     models: tuple[Path, ...]
-    """Artifacts' directories or ONNX files; at least one."""
+    """The artifacts' directories or ONNX files; at least one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
     concurrency: int
@@ -43,7 +44,7 @@ class ServerSettings:
     tuning: Tuning
     max_body_bytes: int
     timeout_seconds: int
-    """How long a request may wait for its turn."""
+    """The time that a request may wait for its turn, in seconds."""
     drain_seconds: int
     termination_log: Path
     listener_flags: Mapping[str, Any]
@@ -56,15 +57,17 @@ AddFlags = Callable[[argparse.ArgumentParser], None]
 def parse(
     arguments: Sequence[str], environment: Mapping[str, str], listener_flags: Sequence[AddFlags] = ()
 ) -> ServerSettings:
-    """Reads flags and variables: a flag wins over its variable, and an empty variable counts as unset.
+    """Returns the settings of flags and variables: a flag overrides its variable, and an empty variable counts as
+    unset.
 
-    ``listener_flags`` add the flags of listeners. Exits with 2 and a message on a wrong value.
+    ``listener_flags`` add the flags of listeners. Exits with 2 and a message for an invalid value.
     """
     return _settings(_parser(environment, listener_flags), arguments)
 
 
 def parse_serve(arguments: Sequence[str], listener_flags: Sequence[AddFlags]) -> ServerSettings:
-    """Does the same for ``edgemodel serve``: no variables, at least one model, and clients on this machine only."""
+    """Returns the settings of ``edgemodel serve``: no variables, at least one model, and clients on this machine
+    only."""
     parser = _parser({}, listener_flags, prog="edgemodel serve")
     parser.set_defaults(host="127.0.0.1")
     if not parser.parse_args(arguments).models:
@@ -206,7 +209,7 @@ def _parser(
 
 
 def integer_between(low: int, high: int) -> Callable[[str], int]:
-    """Returns a type of argparse."""
+    """Returns an argparse type for whole numbers in the range."""
 
     def parse(text: str) -> int:
         try:

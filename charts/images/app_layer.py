@@ -1,4 +1,4 @@
-"""The highest layer: our own programs. The only one that a change of code builds again."""
+"""The topmost layer, with our own programs: the only one that a change of code rebuilds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIRECTORY = "/app"
 
 
 def sources(repository: Path, packages: Sequence[str]) -> dict[str, Path]:
-    """Path below /app -> file, for each Python file and each ``py.typed`` of ``packages``, sorted."""
+    """Returns each Python file and each ``py.typed`` of ``packages`` by its path below /app, sorted."""
     return {
         str(path.relative_to((repository / package).parent)): path
         for package in sorted(packages)

@@ -1,4 +1,4 @@
-"""An image as one file, for clusters without a registry: an OCI layout in a tar, as ``ctr images import`` takes it."""
+"""An image as one file, for clusters without a registry: an OCI layout in a tar, as ``ctr images import`` reads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _NAME = "io.containerd.image.name"
 
 
 def write_archive(built: BuiltImage, path: Path, *, name: str) -> None:
-    """Writes ``path``; its index has the digest that it has in a registry. ``name``: ``host/repository:tag``."""
+    """Writes the archive to ``path``; its index has the same digest as in a registry. ``name`` is
+    ``host/repository:tag``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     notes = labels(built.image)
     blobs: dict[str, bytes | Path] = {}

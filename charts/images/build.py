@@ -1,4 +1,5 @@
-"""Makes every image and named layer: no Dockerfile, no daemon; the same bytes each time. See ``build.py --help``."""
+"""Builds every image and named layer without a Dockerfile or daemon, and with the same bytes each time. See ``build.py
+--help``."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ def _everything() -> dict[str, Image | NamedLayer]:
 
 
 def _platforms(text: str) -> list[str]:
-    """Returns the platforms named in ``text``. Raises BuildError for one that no image is made for."""
+    """Returns the platforms named in ``text``. Raises BuildError for one that no image is built for."""
     platforms = [part.strip() for part in text.split(",") if part.strip()]
     unknown = [platform for platform in platforms if platform not in BOTH]
     if unknown or not platforms:

@@ -36,21 +36,21 @@ _PYTHON_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """An image, or a named layer, with its layers for each of its platforms, lowest first."""
+    """An image, or a named layer, with the layers of each of its platforms, lowest first."""
 
     image: Image | NamedLayer
     layers: Mapping[Platform, Sequence[Layer]]
 
     def gzip_bytes(self, platform: Platform) -> int:
-        """Returns the bytes that the registry stores for its layers."""
+        """Returns the size of its layers in the registry, in bytes."""
         return sum(layer.size for layer in self.layers[platform])
 
 
 def build(image: Image | NamedLayer, platforms: Sequence[str], *, fresh: bool = False) -> BuiltImage:
-    """Makes, or takes from the cache, each layer of ``image`` for those of ``platforms`` that it is made for.
+    """Builds each layer of ``image``, or takes it from the cache, for those of ``platforms`` that it supports.
 
-    The layers of a NamedLayer are its own; those of its base are not among them. ``fresh`` unpacks Debian anew, and
-    so takes its security updates in. Raises BuildError.
+    The layers of a NamedLayer are its own, without those of its base. ``fresh`` unpacks Debian again, and so includes
+    its security updates. Raises BuildError.
     """
     wanted = [platform for platform in platforms if platform in image.platforms]
     return BuiltImage(
@@ -59,7 +59,7 @@ def build(image: Image | NamedLayer, platforms: Sequence[str], *, fresh: bool = 
 
 
 def push(built: BuiltImage, repository: Repository, *, tag: str) -> PushedImage:
-    """Pushes every platform and an index over them, under ``tag``. Raises edge_oci.OciError."""
+    """Pushes every platform and an index of them, under ``tag``. Raises edge_oci.OciError."""
     image = built.image
     made = {
         platform: push_image(repository, config(image, platform), layers, annotations=labels(image))
@@ -69,9 +69,9 @@ def push(built: BuiltImage, repository: Repository, *, tag: str) -> PushedImage:
 
 
 def config(image: Image | NamedLayer, platform: Platform) -> dict[str, Any]:
-    """Returns the OCI image configuration, without layers: nothing in it depends on when or where it was made.
+    """Returns the OCI image configuration, without layers; it does not depend on when or where it was built.
 
-    That of a named layer says only which variables it adds.
+    That of a named layer holds only the variables that it adds.
     """
     if isinstance(image, NamedLayer):
         variables = [f"{name}={value}" for name, value in image.environment.items()]
@@ -143,5 +143,5 @@ def _code_layer(image: Image | NamedLayer) -> Layer:
 
 
 def _makers(module: Any) -> list[Path]:
-    """The source of what makes a layer: a change of it makes the layer anew."""
+    """Returns the source files of what builds a layer: a change of them rebuilds it."""
     return [Path(str(each.__file__)) for each in (module, bytecode, pruning, layer_format)]

@@ -1,9 +1,10 @@
-"""Bytecode instead of sources: a program starts in half the time, and a read-only file system gets none later.
+"""Bytecode instead of sources: a program starts in half the time, and a read-only file system cannot store bytecode
+later.
 
-Libraries are shipped as ``x.pyc`` in the place of ``x.py``: both together would be a tenth of an image.
-Tracebacks keep file and line number, and lose the text of the line; our own programs keep their sources.
-The files carry the hash of their source and are never checked against it (``unchecked-hash``): the
-times of files in an image mean nothing. Bytecode is the same on every architecture.
+Libraries are shipped as ``x.pyc`` in place of ``x.py``: both together would be a tenth of an image. Tracebacks keep
+file and line number, but lose the text of the line; our own programs keep their sources. The files carry the hash of
+their source and are never checked against it (``unchecked-hash``), because the times of files in an image mean nothing.
+Bytecode is the same on every architecture.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 from .progress import BuildError, run
 
 PYTHON = (3, 11)
-"""The Python of the images (Debian 12)."""
+"""The Python version of the images (Debian 12)."""
 
 
 def compiler() -> str:
-    """A Python whose bytecode the images' Python reads: of the same minor version."""
+    """Returns a Python of the same minor version as the images', which can read its bytecode."""
     if sys.version_info[:2] == PYTHON:
         return sys.executable
     name = f"python{PYTHON[0]}.{PYTHON[1]}"
@@ -33,17 +34,17 @@ def compiler() -> str:
 
 
 def compile_beside(root: Path, inside: str) -> None:
-    """Compiles every file below ``root``, which will be at ``inside`` in the image (it stands in tracebacks).
+    """Compiles every file below ``root``, which will be at ``inside`` in the image, the path that tracebacks show.
 
-    Raises BuildError for a file that is no Python.
+    Raises BuildError for a file that is not valid Python.
     """
     _compile(root, inside)
 
 
 def compile_instead(root: Path, inside: str, left_as_sources: Sequence[str] = ()) -> None:
-    """Compiles every file and leaves ``x.pyc`` in the place of ``x.py``, except in the packages ``left_as_sources``.
+    """Compiles every file and puts ``x.pyc`` in place of ``x.py``, except in the packages ``left_as_sources``.
 
-    Raises BuildError for a file that is no Python, and for a package that is not there.
+    Raises BuildError for a file that is not valid Python, and for a package that does not exist.
     """
     for name in left_as_sources:
         if not (root / name).is_dir():

@@ -1,6 +1,6 @@
-"""Layers that are made already: ``${XDG_CACHE_HOME:-~/.cache}/edgemodel-images/<sha256 of the inputs>/``.
+"""The cache of layers: ``${XDG_CACHE_HOME:-~/.cache}/edgemodel-images/<sha256 of the inputs>/``.
 
-A layer is built beside and moved in, so an interrupted build leaves nothing that a later one could take for whole.
+A layer is built beside its place and then moved, so that an interrupted build leaves nothing that looks complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BLOB = "layer.tar.gz"
 _KEPT_SECONDS = 30 * 24 * 3600
 
 Writer = Callable[[Path, Path], Layer]
-"""Writes a layer to the first path; the second is an empty folder to work in."""
+"""A function that writes a layer to the first path; the second is an empty folder for its work."""
 
 
 def directory() -> Path:
@@ -31,7 +31,7 @@ def directory() -> Path:
 
 
 def key_of(inputs: Iterable[bytes | str | Path]) -> str:
-    """SHA-256 over the inputs in order; a Path stands for the bytes of that file."""
+    """Returns the SHA-256 of the inputs in order; a Path stands for the bytes of that file."""
     digest = hashlib.sha256()
     for item in inputs:
         data = item.read_bytes() if isinstance(item, Path) else item.encode() if isinstance(item, str) else item
@@ -40,7 +40,7 @@ def key_of(inputs: Iterable[bytes | str | Path]) -> str:
 
 
 def cached_layer(key: str, write: Writer, *, fresh: bool = False) -> Layer:
-    """The layer that ``write`` made for ``key``, now or earlier; ``fresh``: now."""
+    """Returns the layer that ``write`` made for ``key``, now or earlier; with ``fresh``, now."""
     home = directory() / key
     if fresh:
         shutil.rmtree(home, ignore_errors=True)

@@ -13,23 +13,23 @@ BOTH = ("linux/amd64", "linux/arm64")
 
 @dataclass(frozen=True)
 class Wheels:
-    """The Python packages of one layer: ``.ci/locks/<lock>.txt`` less what its program never imports."""
+    """The Python packages of one layer: ``.ci/locks/<lock>.txt`` without those that its program never imports."""
 
     lock: str
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Why -> packages of the lock that are not installed."""
+    """The packages of the lock that are not installed, by the reason."""
     pruned: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Why -> patterns of files that go."""
+    """The patterns of files that are deleted, by the reason."""
     emptied: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Why -> files that stay, with nothing in them."""
+    """The files that are emptied, by the reason."""
     left_as_sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Why -> packages that are not compiled; bytecode starts faster, and is larger."""
+    """The packages that are not compiled, by the reason; bytecode starts faster, but is larger."""
     upon: str | None = None
-    """The lock of a layer below, whose packages are not installed once more."""
+    """The lock of a layer below, whose packages are not installed again; None: there is none."""
     keeps_sources: bool = False
-    """Beside the bytecode: some packages read their own."""
+    """True if sources are kept beside the bytecode, for packages that read their own."""
     torch_for_cpu: bool = False
-    """Without what torch has for GPUs (torch_cpu.py)."""
+    """True if torch is installed without its parts for GPUs (torch_cpu.py)."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +40,38 @@ class Image:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...] = ()
     wheels: tuple[Wheels, ...] = ()
-    """A layer each, lowest first."""
+    """The Python packages, one layer each, lowest first."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Besides what every image has."""
+    """The variables that it has besides those of every image."""
     code: tuple[str, ...] = ()
-    """Our own packages, as folders of the repository; they end up below /app."""
+    """Our own packages, as folders of the repository; the image has them below /app."""
     platforms: tuple[str, ...] = BOTH
     released: bool = True
-    """False: for the lab only."""
+    """False for an image of the lab, which is not released."""
 
 
 @dataclass(frozen=True)
 class NamedLayer:
-    """Layers that are put on the images made from one base: a runtime, a decoder, a tokenizer.
+    """Layers that are put on the images of one base: a runtime, a decoder, a tokenizer.
 
-    They are built, checked and published once for each architecture. The compressor puts those that an artifact
-    needs between the base and the model, so that variants of images add up instead of multiplying.
+    They are built, checked and published once per architecture. The compressor puts those that an artifact needs
+    between the base and the model, so that variants of images add up instead of multiplying.
     """
 
     name: str
-    """The name by which an artifact asks for it, and that of its repository."""
+    """The name by which an artifact asks for it, which is also that of its repository."""
     description: str
     upon: Image
-    """The image whose files lie below, and in which the layer is checked."""
+    """The image that lies below, and in which the layer is checked."""
     wheels: tuple[Wheels, ...] = ()
-    """A layer each, lowest first; ``upon`` of the first names a lock of the image below."""
+    """The Python packages, one layer each, lowest first; ``upon`` of the first names a lock of the image below."""
     code: tuple[str, ...] = ()
-    """Our own packages, as folders of the repository; they end up below /app, beside those of the base."""
+    """Our own packages, as folders of the repository; the image has them below /app, beside those of the base."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Besides what the base has."""
+    """The variables that it adds to those of the base."""
     platforms: tuple[str, ...] = BOTH
     released: bool = True
-    """False: for the lab only."""
+    """False for a layer of the lab, which is not released."""
 
 
 _NUMPY = {
@@ -89,7 +89,7 @@ _ONNXRUNTIME = {
 }
 
 _NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
-"""onnxruntime would tell its makers about the machine and the model; on Linux too."""
+"""The variable that keeps onnxruntime, on Linux too, from reporting machine and model to its makers."""
 
 SERVER = Image(
     name="server",
@@ -271,4 +271,4 @@ PROMETHEUS = Image(
 IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, TRAINER, REGISTRY, PROMETHEUS)}
 
 NAMED_LAYERS: dict[str, NamedLayer] = {}
-"""The server needs none yet: onnxruntime is in its base."""
+"""The named layers by name. The server needs none yet, as onnxruntime is in its base."""

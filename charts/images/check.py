@@ -1,9 +1,9 @@
-"""Runs what an image's program needs, inside the image: as its user, on a read-only root, with its environment.
+"""Runs inside an image what its program needs: as its user, on a read-only root, with its environment.
 
-A named layer is checked in the image that it is made for, once for each architecture, by a probe of its own.
+A named layer is checked in the image that it is made for, once per architecture, by its own probe.
 
-Needs root (chroot), and for another architecture than this machine's ``qemu-<machine>-static`` on PATH. What is
-proven is that nothing that was pruned is needed: every import, one inference, both quantizations, one signature.
+The check needs root (chroot), and ``qemu-<machine>-static`` on PATH for another architecture than this machine's. It
+shows that nothing that was pruned is needed: every import, one inference, both quantizations, one signature.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Check:
     """The command that checks one platform of an image or named layer."""
 
     layers: Sequence[Layer]
-    """The file system, lowest first: for a named layer the base's layers too."""
+    """The file system, lowest layer first; for a named layer it includes the base's layers."""
     command: Sequence[str]
     environment: Mapping[str, str]
 
@@ -65,7 +65,7 @@ class Check:
 
 
 def check(built: BuiltImage) -> None:
-    """Checks each platform of an image that this machine can run. Raises BuildError with what the program said."""
+    """Checks each platform of an image that this machine can run. Raises BuildError with the program's output."""
     if os.geteuid() != 0:
         raise BuildError("--check runs programs in a chroot: run it as root")
     for where in built.layers:
@@ -77,7 +77,7 @@ def check(built: BuiltImage) -> None:
 
 
 def unpack(layers: Sequence[Layer], root: Path) -> None:
-    """Writes the file system that a container runtime would make of ``layers``, lowest first."""
+    """Writes the file system of ``layers``, lowest first, as a container runtime would."""
     for layer in layers:
         with tarfile.open(layer.path) as packed:
             packed.extractall(root, filter="fully_trusted")  # noqa: S202 - we have written it
@@ -111,7 +111,7 @@ def _variables(image: Image | NamedLayer, where: Platform) -> dict[str, str]:
 
 
 def _command(image: Image | NamedLayer) -> list[str]:
-    """Returns the command of the check: the probe, after an import of all our packages that the image brings."""
+    """Returns the command of the check: imports of all our packages that the image adds, then the probe."""
     entrypoint = image.upon.entrypoint if isinstance(image, NamedLayer) else image.entrypoint
     if isinstance(image, Image) and not image.code:
         return [entrypoint[0], "--version"]

@@ -1,7 +1,7 @@
-"""The lowest layer: what an image needs of Debian 12, unpacked and pruned.
+"""The lowest layer: the parts of Debian 12 that an image needs, unpacked and pruned.
 
-``mmdebstrap --variant=extract`` only unpacks packages. No maintainer script runs, so arm64 is made
-on amd64 without emulation; what scripts would have done, and we need, is done here.
+``mmdebstrap --variant=extract`` only unpacks packages. No maintainer script runs, so that arm64 is built on amd64
+without emulation; this module does the work of scripts that we need.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _CONTROL_HOOK = (
 
 @dataclass(frozen=True)
 class Debian:
-    """One root file system: packages, and which of their files stay."""
+    """One root file system: packages, and which of their files are kept."""
 
     packages: tuple[str, ...]
     pruned: Mapping[str, Sequence[str]] | None = None
-    """Why -> patterns of files that go; None: only ``kept`` stays."""
+    """The patterns of files that are deleted, by the reason; None: only ``kept`` stays."""
     kept: Sequence[str] = ()
-    """Patterns that stay."""
+    """The patterns of files that stay."""
     links: Mapping[str, str] | None = None
-    """Symbolic links to add: path -> target."""
+    """The symbolic links to add: path -> target."""
 
 
 # In patterns {multiarch} is x86_64-linux-gnu or aarch64-linux-gnu.
@@ -146,7 +146,7 @@ PYTHON = Debian(
 
 
 def program(package: str, path: str, name: str) -> Debian:
-    """An image of one program of Debian that needs no more than the C library; also at ``/bin/<name>``."""
+    """Returns an image of one Debian program that needs only the C library; the program is also at ``/bin/<name>``."""
     return Debian(
         packages=("base-files", "base-passwd", "ca-certificates", "netbase", package),
         kept=(
@@ -213,7 +213,8 @@ def bundle_certificates(root: Path) -> None:
 
 
 def keep_packages_that_are_there(root: Path) -> None:
-    """Drops the records and licences of packages of which nothing else is left (but for the bundled certificates)."""
+    """Removes the records and licences of packages of which nothing else is left, except for the bundled
+    certificates."""
     status = root / "var/lib/dpkg/status.d"
     documents = root / "usr/share/doc"
     shared = {path.readlink().name for path in documents.iterdir() if path.is_symlink()}
@@ -233,5 +234,5 @@ def keep_packages_that_are_there(root: Path) -> None:
 
 
 def _file_of(line: str) -> str:
-    """Returns the path in a line of an md5sums file: digest, blanks, path."""
+    """Returns the path in a line of an md5sums file, which holds digest, blanks and path."""
     return line.split(maxsplit=1)[1].strip()

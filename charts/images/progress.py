@@ -1,4 +1,4 @@
-"""Running other programs, and saying how far the build is. The only place that prints while it runs."""
+"""Runs other programs, and prints the progress of the build. It is the only module that prints while the build runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGUN = time.monotonic()
 
 
 class BuildError(Exception):
-    """Something that a person must put right; the message says what."""
+    """A person must correct something, which the message names."""
 
 
 def say(text: str) -> None:
@@ -22,7 +22,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """A line when the step begins, and one with its own duration when it is done."""
+    """Prints a line when the step begins, and one with its duration when it ends."""
     say(f"{text} …")
     begun = time.monotonic()
     yield
@@ -30,7 +30,8 @@ def step(text: str) -> Iterator[None]:
 
 
 def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:
-    """The standard output of a command. Raises BuildError with the end of its output if it fails or is missing."""
+    """Returns the standard output of a command. Raises BuildError with the end of its output if it fails or is
+    missing."""
     words = [str(word) for word in argv]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=env, stdin=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Leaving out what no program of an image reads; each list says why. Licences are never left out."""
+"""Removes files that no program of an image reads; each list has its reason. Licences are never removed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ _LICENCE_WORDS = ("copyright", "licen", "copying", "notice", "authors")
 
 
 def is_licence(path: Path) -> bool:
-    """Tells a licence by its name: ``copyright``, ``LICENSE.txt``, ``licenses/…``; never ``copyright.py``."""
+    """Returns whether a name is that of a licence: ``copyright``, ``LICENSE.txt``, ``licenses/…``; never
+    ``copyright.py``."""
     if path.suffix in {".py", ".pyc", ".so"}:
         return False
     return any(word in part.lower() for part in (path.name, path.parent.name) for word in _LICENCE_WORDS)
 
 
 def prune(root: Path, lists: Mapping[str, Iterable[str]], **words: str) -> int:
-    """Deletes what matches the patterns (glob, relative to ``root``) but for licences; the number of bytes freed.
+    """Deletes the files that match the patterns (glob, relative to ``root``), except licences, and returns the bytes
+    freed.
 
-    ``lists``: why -> patterns, in which ``{name}`` stands for one of ``words``.
+    ``lists`` has patterns by their reason, in which ``{name}`` stands for one of ``words``.
     """
     freed = 0
     for patterns in lists.values():
@@ -29,7 +31,7 @@ def prune(root: Path, lists: Mapping[str, Iterable[str]], **words: str) -> int:
 
 
 def keep_only(root: Path, patterns: Iterable[str], **words: str) -> None:
-    """Deletes every file that matches none of ``patterns`` and is no licence."""
+    """Deletes every file that matches none of ``patterns`` and is not a licence."""
     kept = {path for pattern in patterns for path in root.glob(pattern.format(**words) if words else pattern)}
     for path in list(root.rglob("*")):
         if (path.is_symlink() or path.is_file()) and path not in kept and not is_licence(path):

@@ -1,8 +1,8 @@
-"""torch without NVIDIA's libraries: 3.4 GB that a CPU never runs. ``python -m charts.images.torch_cpu FOLDER``.
+"""Builds torch without NVIDIA's libraries, 3.4 GB that a CPU never runs: ``python -m charts.images.torch_cpu FOLDER``.
 
 PyPI's torch for Linux is made for GPUs, and loads only with these libraries beside it. Here they become stubs of a few
-KB, in which every function answers 100: cudaErrorNoDevice, as the real ones do where there is no GPU, and torch goes
-on with the CPU. Libraries that are installed after all are found first: torch looks beside itself last.
+KB, in which every function returns 100: cudaErrorNoDevice, as the real ones do without a GPU, and torch uses the CPU.
+Real libraries that are installed are found first, as torch looks beside itself last.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from pathlib import Path
 from .progress import BuildError, run
 
 _NVIDIAS = re.compile(r"lib(?!cuda\.)(cu|nv|nccl)")
-"""Names of libraries that NVIDIA's wheels have. libcuda is the driver's: torch asks for it once it has seen a GPU."""
+"""The pattern of the names of libraries in NVIDIA's wheels. libcuda belongs to the driver: torch asks for it only after
+it has seen a GPU."""
 _ANSWER = {"x86_64": "movl $100, %eax\nret", "aarch64": "mov w0, #100\nret"}
 _GPU_CODE = (".nv_fatbin", "__nv_relfatbin")
 
 Stub = Mapping[str, set[str]]
-"""Version (empty: none) -> functions."""
+"""The functions of a stub by version; the empty version has those without one."""
 
 
 def add_stubs(torch: Path) -> list[Path]:
-    """Writes what torch's libraries (of the package's folder ``torch``) need beside them; answers what it wrote.
+    """Writes the stubs that torch's libraries (of the package's folder ``torch``) need beside them, and returns their
+    paths.
 
-    Nothing where torch is not made for GPUs. Raises BuildError on a machine for which there are no stubs yet.
+    It writes none if torch is not made for GPUs. Raises BuildError on a machine for which there are no stubs yet.
     """
     folder = torch / "lib"
     wanted = _wanted(folder)
@@ -41,9 +43,9 @@ def add_stubs(torch: Path) -> list[Path]:
 
 
 def blank_gpu_code(torch: Path) -> int:
-    """Zeroes what only a GPU can run, so that it compresses to nothing. Answers how many bytes.
+    """Zeroes the code that only a GPU can run, so that it compresses to nothing. Returns the number of bytes.
 
-    The sections stay: taking them out would move all that lies behind them.
+    The sections stay, because removing them would move everything after them.
     """
     blanked = 0
     for library in sorted((torch / "lib").glob("libtorch_*.so")):
@@ -57,7 +59,7 @@ def blank_gpu_code(torch: Path) -> int:
 
 
 def _wanted(folder: Path) -> dict[str, Stub]:
-    """Stub's file name -> the symbols that torch's libraries take from it."""
+    """Returns the symbols that torch's libraries take from each stub, by its file name."""
     stubs: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for library in sorted(folder.glob("lib*.so*")):
         needed, versions = _links(library)
@@ -74,13 +76,14 @@ def _wanted(folder: Path) -> dict[str, Stub]:
 
 
 def _namesake(symbol: str, libraries: Iterable[str]) -> str | None:
-    """Functions without a version begin with the name of their library: ``ncclGetVersion`` is of ``libnccl.so.2``."""
+    """Returns the library of a function without a version, whose name begins with it: ``ncclGetVersion`` is of
+    ``libnccl.so.2``."""
     fits = [name for name in libraries if symbol.lower().startswith(name[3:].split(".")[0].lower())]
     return max(fits, key=len, default=None)
 
 
 def _links(library: Path) -> tuple[list[str], dict[str, str]]:
-    """(libraries it needs, version of a symbol -> the library that has it)."""
+    """Returns the libraries that it needs, and the library of each symbol version."""
     text = run(["objdump", "-p", library])
     versions = {}
     for found in re.finditer(r"required from (\S+):\n((?:\s+0x\S+ 0x\S+ \d+ \S+\n)+)", text):
@@ -89,7 +92,7 @@ def _links(library: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _undefined(library: Path) -> Iterable[tuple[str, str]]:
-    """(name, version or nothing) of what it takes from others and cannot do without."""
+    """Yields (name, version; empty without one) of the symbols that it requires from other libraries."""
     for line in run(["nm", "-D", "--undefined-only", "--with-symbol-versions", library]).splitlines():
         kind, symbol = line.split()
         if kind == "U":
@@ -98,14 +101,14 @@ def _undefined(library: Path) -> Iterable[tuple[str, str]]:
 
 
 def _sections(library: Path) -> Iterable[tuple[str, int, int]]:
-    """(name, bytes, offset in the file)."""
+    """Yields (name, bytes, offset in the file) of each section."""
     lines = re.compile(r"^\s*\d+ (\S+)\s+([0-9a-f]+)\s+[0-9a-f]+\s+[0-9a-f]+\s+([0-9a-f]+)", re.MULTILINE)
     for name, size, offset in lines.findall(run(["objdump", "-h", library])):
         yield name, int(size, 16), int(offset, 16)
 
 
 def _write(library: Path, stub: Stub, answer: str) -> Path:
-    """All names of a stub are the same few instructions."""
+    """Writes a stub, in which all names are the same few instructions."""
     functions = sorted(name for names in stub.values() for name in names)
     labels = "".join(f".globl {name}\n.type {name}, %function\n{name}:\n" for name in functions)
     with tempfile.TemporaryDirectory() as scratch:

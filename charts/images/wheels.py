@@ -18,7 +18,7 @@ from .progress import BuildError, run, say, step
 from .pruning import drop_empty_directories, prune
 
 DIRECTORY = "/usr/local/lib/python3.11/dist-packages"
-"""It is on Debian's sys.path, so no variable has to name it."""
+"""The folder of the packages, which is on Debian's sys.path, so that no variable has to name it."""
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEWEST_GLIBC_MINOR = 36  # Debian 12's 2.36
@@ -35,7 +35,7 @@ COMMON: Mapping[str, Sequence[str]] = {
 
 
 def write_wheels_layer(what: Wheels, requirements: str, architecture: str, path: Path, scratch: Path) -> Layer:
-    """Installs ``requirements`` for ``architecture`` without running anything, prunes, strips, writes a gzip layer.
+    """Installs ``requirements`` for ``architecture`` without running anything, prunes, strips, and writes a gzip layer.
 
     Raises BuildError.
     """
@@ -63,7 +63,7 @@ def write_wheels_layer(what: Wheels, requirements: str, architecture: str, path:
 
 
 def requirements(what: Wheels, locks: Path) -> str:
-    """Returns the requirements of a layer, in the lock file's text: without what is dropped or lies below."""
+    """Returns the requirements of a layer as text of a lock file, without those that are dropped or lie below."""
     lock = (locks / f"{what.lock}.txt").read_text()
     below = _names((locks / f"{what.upon}.txt").read_text()) if what.upon else []
     return without(lock, [*(name for names in what.dropped.values() for name in names), *below])
@@ -74,7 +74,7 @@ def _names(lock: str) -> list[str]:
 
 
 def without(lock: str, dropped: Iterable[str]) -> str:
-    """The lock file's text without the requirements named. Raises ValueError for a name that is not in it."""
+    """Returns the lock file's text without the named requirements. Raises ValueError for a name that is not in it."""
     kept: list[str] = []
     dropped = set(dropped)
     missing = set(dropped)
@@ -92,7 +92,8 @@ def without(lock: str, dropped: Iterable[str]) -> str:
 
 
 def stripper(architecture: str) -> list[str] | None:
-    """The program that takes debug symbols off this architecture's libraries; None when there is none here."""
+    """Returns the program that removes debug symbols from this architecture's libraries; None if it is not
+    installed."""
     machine = _MACHINES[architecture]
     if platform.machine() == machine and shutil.which("strip"):
         return ["strip", "--strip-unneeded"]
@@ -119,9 +120,9 @@ def _strip(root: Path, architecture: str) -> None:
 
 
 def loads(library: bytes) -> bool:
-    """Tells whether each segment of a 64-bit little-endian ELF file is aligned as it declares.
+    """Returns whether each segment of a 64-bit little-endian ELF file is aligned as it declares.
 
-    strip breaks this in libraries that patchelf has changed, as it has those that a wheel brings along.
+    strip breaks this in libraries that patchelf has changed, such as those that a wheel bundles.
     """
     (offset,) = struct.unpack_from("<Q", library, 32)
     size, count = struct.unpack_from("<HH", library, 54)
@@ -133,7 +134,7 @@ def loads(library: bytes) -> bool:
 
 
 def _pip() -> list[str]:
-    """A pip that runs in the images' Python version: markers in a lock file are judged by the Python that runs pip."""
+    """Returns a pip that runs in the images' Python version, which evaluates the markers in a lock file."""
     python = compiler()
     options = ["--disable-pip-version-check", "--no-input"]
     if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Writes the data sets and request.json, from Debian's package ``dataset-fashion-mnist``.
 
-Needs numpy alone, so that the data sets can be made without what training needs. The same package gives the
+It needs numpy alone, so that the data sets can be made without the libraries for training. The same package gives the
 same bytes, hence the same digests.
 
-Calibration is of the training images, evaluation of the first test images, the request of the test images after
-those.
+Calibration uses training images, evaluation the first test images, and the request the test images after those.
 """
 
 import argparse
@@ -21,19 +20,19 @@ CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 
 
 def read_images(dataset: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images as uint8 [N, 1, 28, 28] and labels as int64 [N] of ``split``, which is ``train`` or ``t10k``."""
+    """Returns images as uint8 [N, 1, 28, 28] and labels as int64 [N] of ``split``, which is ``train`` or ``t10k``."""
     pixels = _read_idx(dataset / f"{split}-images-idx3-ubyte.gz")
     labels = _read_idx(dataset / f"{split}-labels-idx1-ubyte.gz")
     return pixels[:, np.newaxis], labels.astype(np.int64)
 
 
 def model_input(pixels: np.ndarray) -> np.ndarray:
-    """What the model takes: float32 in 0..1."""
+    """Returns the model's input: float32 in 0..1."""
     return pixels.astype(np.float32) / np.float32(255)
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """As numpy.savez_compressed, with the best compression; equal arrays give equal bytes."""
+    """Writes an npz with the best compression; equal arrays give equal bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -41,7 +40,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def one_of_each_class(pixels: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    """An Open Inference Protocol request with the first image of each class, in the order of CLASSES."""
+    """Returns an Open Inference Protocol request with the first image of each class, in the order of CLASSES."""
     first = [int(np.argmax(labels == label)) for label in range(len(CLASSES))]
     image = model_input(pixels[first])
     data = [round(float(value), 4) for value in image.ravel()]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the weights of model.onnx as weights.safetensors: what is left of a model when its architecture stays at home.
+"""Writes the weights of model.onnx as weights.safetensors, for a model whose architecture is not published.
 
 The format is simple enough to be written here: a length, a header in JSON, and the values one after the other.
 """

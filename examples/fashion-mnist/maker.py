@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes a model of weights: the converter that from-weights.yaml names, to be put into an image of your own.
+"""Makes a model from weights: the converter that from-weights.yaml names, for an image of your own.
 
-All that it is told stands in two variables: EDGEMODEL_WEIGHTS is the file to read, EDGEMODEL_MODEL the one to write.
-What it raises, or prints last, is what the EdgeModel's condition shows when it fails.
+Its interface is two variables: EDGEMODEL_WEIGHTS is the file to read, EDGEMODEL_MODEL the one to write. If it fails,
+the EdgeModel's condition shows the end of its output.
 """
 
 import json
@@ -27,7 +27,7 @@ class Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """That of train.py, with BatchNorm folded: float32 [N, 1, 28, 28] in 0..1 to logits [N, 10]."""
+    """The network of train.py, with BatchNorm folded: float32 [N, 1, 28, 28] in 0..1 to logits [N, 10]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Network(nn.Module):
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """As safetensors.torch.load_file does, for float32, where that package is not in the image."""
+    """Returns float32 tensors like safetensors.torch.load_file, for images without that package."""
     data = bytearray(path.read_bytes())
     begin = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:begin])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks a node about one picture of each class, and says what it saw. Needs nothing but Python.
+"""Sends a node one picture of each class and prints the answers. It needs only Python.
 
 examples/fashion-mnist/request.py http://NODE:8080
 """
@@ -14,7 +14,8 @@ CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 
 
 def infer(server: str, model: str, request: bytes) -> list[str]:
-    """What ``model`` sees on each picture of ``request``. Raises URLError when nobody answers, or with an error."""
+    """Returns the class that ``model`` gives each picture of ``request``. Raises URLError if nobody answers, or with an
+    error."""
     url = f"{server.rstrip('/')}/v2/models/{model}/infer"
     with urlopen(Request(url, request, {"Content-Type": "application/json"}), timeout=30) as reply:
         (output,) = json.load(reply)["outputs"]

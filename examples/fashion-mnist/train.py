@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Trains a small residual network on Fashion-MNIST and writes it as model.onnx, and as a program that can be trained.
 
-The test images are looked at once, at the end: nothing is chosen by them. BatchNorm is folded into the
-convolutions before the export, and what the exporter notes about itself is left out of the file.
+The test images are used once, at the end: nothing is chosen by them. BatchNorm is folded into the convolutions before
+the export, and the exporter's notes are left out of the file.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """float32 [N, 1, 28, 28] in 0..1 to logits [N, 10]."""
+    """The network, from float32 [N, 1, 28, 28] in 0..1 to logits [N, 10]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Network(nn.Module):
 
 
 def augmented(images: Tensor, random: torch.Generator) -> Tensor:
-    """Half of the images mirrored, all of them shifted by up to two pixels (one shift a batch is enough)."""
+    """Returns the images, half of them mirrored and all shifted by up to two pixels (one shift per batch is enough)."""
     mirrored = torch.rand(len(images), 1, 1, 1, generator=random) < 0.5
     images = torch.where(mirrored, images.flip(3), images)
     down, right = torch.randint(0, 5, (2,), generator=random).tolist()
@@ -93,7 +93,7 @@ def train(network: Network, images: Tensor, labels: Tensor, *, epochs: int, batc
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of ``images`` whose largest logit is the label's, 0..1."""
+    """Returns the share of ``images`` whose largest logit is the label's, in 0..1."""
     right = sum(
         int((network(x).argmax(1) == y).sum()) for x, y in zip(images.split(500), labels.split(500), strict=True)
     )
@@ -101,7 +101,7 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def folded(network: Network) -> Network:
-    """``network`` with every ConvNorm made one convolution; it can no longer be trained."""
+    """Returns ``network`` with each ConvNorm turned into one convolution; it can no longer be trained."""
     network.eval()
     for module in list(network.modules()):
         for name, child in module.named_children():
@@ -128,7 +128,7 @@ def export(network: Network, path: Path) -> None:
 
 
 def export_program(network: Network, path: Path) -> None:
-    """As it was trained, BatchNorm and all, with an open batch: what steps that train take."""
+    """Exports the network unfolded, with BatchNorm and an open batch, for steps that train."""
     program = torch.export.export(
         network.eval(), (torch.zeros(2, 1, 28, 28),), dynamic_shapes={"image": {0: torch.export.Dim("batch")}}
     )
@@ -136,7 +136,7 @@ def export_program(network: Network, path: Path) -> None:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Takes out what the exporter wrote about stack traces and modules: a fifth of a small file."""
+    """Removes the exporter's notes on stack traces and modules: a fifth of a small file."""
     del model.metadata_props[:]
     graph = model.graph
     for item in [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Fetches magika's pretrained model.onnx with pip, verifies it and says where it is.
+"""Fetches magika's pretrained model.onnx with pip, verifies it and prints its path.
 
-The wheel is pinned in requirements.txt by version and hash, and only downloaded, never installed. Its
-platform is pinned too, so that every machine gets the same file; the model in it suits any.
+The wheel is pinned in requirements.txt by version and hash, and only downloaded, never installed. Its platform is
+pinned too, so that every machine gets the same file; the model in it suits any.
 """
 
 import argparse
@@ -22,9 +22,9 @@ PLATFORM = "manylinux_2_28_x86_64"
 
 
 def fetch(cache: Path = CACHE) -> Path:
-    """The verified model below ``cache``; pip is asked only when it is not there yet.
+    """Returns the verified model below ``cache``; pip runs only if it is not there yet.
 
-    Raises CalledProcessError when pip fails, and ValueError when the file is not the one that is expected.
+    Raises CalledProcessError if pip fails, and ValueError if the file is not the expected one.
     """
     model = cache / "model.onnx"
     if not model.exists():

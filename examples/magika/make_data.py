@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes evaluation.npz and calibration.npz for magika, of files made up by samples.py.
+"""Writes evaluation.npz and calibration.npz for magika, from the generated files of samples.py.
 
-The labels of the evaluation set are the source model's own answers. What is measured with them is agreement
-with the source, not accuracy: a compressed model cannot be better than the source here, only alike.
+The labels of the evaluation set are the source model's own answers. So the measured accuracy is agreement with the
+source: a compressed model cannot be better than the source here, only equal.
 """
 
 import argparse
@@ -14,14 +14,15 @@ import samples
 
 INPUT = "bytes"
 HALF = 1024
-"""The model sees this many bytes of a file's beginning and as many of its end."""
+"""The number of bytes that the model sees of a file's beginning, and of its end."""
 BLOCK = 4096
-"""White space is looked for, and left out, within so many bytes of either end."""
+"""The number of bytes at either end in which white space is removed."""
 PADDING = 256
 
 
 def features(file: bytes) -> np.ndarray:
-    """``file`` as the model takes it, int32 [2048]: beginning and end without white space, padded between."""
+    """Returns ``file`` as the model takes it, int32 [2048]: beginning and end without white space, padded in
+    between."""
     beginning = file[:BLOCK].lstrip()[:HALF]
     end = file[-BLOCK:].rstrip()[-HALF:]
     padding = [PADDING] * (2 * HALF - len(beginning) - len(end))
@@ -29,7 +30,7 @@ def features(file: bytes) -> np.ndarray:
 
 
 def answers(model: Path, inputs: np.ndarray) -> np.ndarray:
-    """The class that ``model`` gives each of ``inputs``, int64 [N]."""
+    """Returns the class that ``model`` gives each of ``inputs``, int64 [N]."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     batches = np.array_split(inputs, max(1, len(inputs) // 32))
     return np.concatenate([session.run(None, {INPUT: batch})[0].argmax(1) for batch in batches]).astype(np.int64)

@@ -1,7 +1,7 @@
-"""Made-up files of many types, equal on every machine: what magika is measured on.
+"""Generated files of many types, equal on every machine, on which magika is measured.
 
-They stand in for a folder of real files, which could not be shipped with the project. Texts come from the
-templates of samples.toml; the functions here make the binary types, with nothing that compresses.
+They stand in for a folder of real files, which could not be shipped with the project. Texts come from the templates of
+samples.toml; the functions here make the binary types, with nothing that compresses.
 """
 
 import io
@@ -26,14 +26,14 @@ WORDS = [
 
 
 def text(random: Random, kind: str) -> bytes:
-    """A file by the template ``kind``, its body repeated 2 to 12 times."""
+    """Returns a file by the template ``kind``, its body repeated 2 to 12 times."""
     template = TEMPLATES[kind]
     parts = [template.get("head", ""), *[template["body"]] * random.randint(2, 12), template.get("tail", "")]
     return re.sub(r"@[wTUns]", lambda found: _drawn(random, found[0]), "".join(parts)).encode()
 
 
 def noise(random: Random) -> bytes:
-    """Random, but with repetitions, so that the data set stays small."""
+    """Returns random bytes with repetitions, so that the data set stays small."""
     block = random.randbytes(random.randint(200, 400))
     return block + bytes(byte ^ 0x5A for byte in block) * 4
 
@@ -73,7 +73,7 @@ def stored_zip(random: Random) -> bytes:
 
 
 def packets(random: Random) -> bytes:
-    """A capture in pcap's format."""
+    """Returns a capture in pcap's format."""
     capture = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
     for second in range(random.randint(4, 20)):
         frame = bytes.fromhex("00112233445566778899aabb0800450000") + _drawn(random, "@s").encode()
@@ -91,10 +91,10 @@ BINARIES = (noise, sound, bitmap, tar, stored_zip, packets, array)
 
 
 def make(size: int, seed: int) -> list[bytes]:
-    """``size`` files, the types by turns; the same arguments give the same bytes.
+    """Returns ``size`` files, the types by turns; the same arguments give the same bytes.
 
-    Every other time a type comes round its file is a fragment of at least 40 bytes, from anywhere: whole ones
-    are so easy that a badly quantized model would get them right as well.
+    Every other file of a type is a fragment of at least 40 bytes, from anywhere: complete files are so easy that a
+    badly quantized model would get them right as well.
     """
     random = Random(seed)
     types = [*TEMPLATES, *BINARIES]

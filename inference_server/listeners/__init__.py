@@ -1,4 +1,4 @@
-"""The ways in: each listener takes requests of one wire protocol and asks the service for the answers.
+"""The listeners: each takes requests of one wire protocol and gets the answers from the service.
 
 To add one, write its file, with a ``ListenerType`` in it, and name that here.
 """
@@ -8,4 +8,4 @@ from inference_server.listeners.http import HTTP
 from inference_server.listeners.listener import ListenerType
 
 LISTENERS: list[ListenerType] = [HTTP, GRPC]
-"""In the order in which they start."""
+"""The types of listeners, in the order in which they start."""

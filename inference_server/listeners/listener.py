@@ -1,4 +1,4 @@
-"""The seam of a listener."""
+"""The interface of a listener."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
@@ -10,18 +10,18 @@ from inference_server.settings import ServerSettings
 
 
 class Listener(Protocol):
-    """Takes requests on a port, which it has from the beginning, and answers them from ``start`` to ``stop``."""
+    """A listener, which has its port from the beginning, and answers requests from ``start`` to ``stop``."""
 
     port: int
 
     async def start(self, service: InferenceService) -> None:
-        """Begins to answer: the event loop that runs now is the service's."""
+        """Begins to answer; the running event loop is the service's."""
 
     async def stop(self, grace_seconds: float) -> None:
-        """Takes no new clients, and returns when those that it has are answered, or after about ``grace_seconds``."""
+        """Accepts no new clients, and returns when the present ones are answered, or after about ``grace_seconds``."""
 
     def log_fields(self) -> Mapping[str, Any]:
-        """Returns what the log line ``listening`` says of it."""
+        """Returns the listener's fields of the log line ``listening``."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,12 @@ class ListenerType:
     name: str
     """The name that users know, such as gRPC."""
     add_flags: Callable[[ArgumentParser], None]
-    """Adds the command-line flags that only this listener has; their values are ``ServerSettings.listener_flags``."""
+    """A function that adds the listener's own command-line flags; their values are
+    ``ServerSettings.listener_flags``."""
     listen: Callable[[ServerSettings], Listener | None]
-    """Takes the port. None where the settings ask for no such listener. Raises OSError, MissingExtra."""
+    """A function that opens the port. It returns None if the settings ask for no such listener, and raises OSError or
+    MissingExtra."""
 
 
 class MissingExtra(Exception):
-    """A listener needs packages that are not installed."""
+    """The listener needs packages that are not installed."""

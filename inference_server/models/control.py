@@ -1,4 +1,4 @@
-"""Loading and unloading by request, as the repository extension has it."""
+"""Loading and unloading by request, as the repository extension defines it."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def index(models: ModelRepository, *, only_ready: bool) -> list[dict[str, str]]:
 
 
 def check_allowed(models: ModelRepository, name: str, *, explicit: bool) -> None:
-    """``explicit``: clients may load and unload models. Raises ModelNotFound, InvalidRequest."""
+    """Raises ModelNotFound or InvalidRequest. With ``explicit``, clients may load and unload models."""
     if not explicit:
         raise InvalidRequest(
             "models are not loaded or unloaded by request here: start the server with --model-control explicit"
@@ -31,7 +31,7 @@ def check_allowed(models: ModelRepository, name: str, *, explicit: bool) -> None
 
 
 def load(models: ModelRepository, name: str) -> None:
-    """Takes long. Raises InvalidRequest."""
+    """Loads a model, which takes long. Raises InvalidRequest."""
     outcome = models.load(name)
     if isinstance(outcome, LoadFailure):
         raise InvalidRequest(f"model {name!r} was not loaded: {outcome.reason}: {outcome.message}")

@@ -1,7 +1,7 @@
 """Predictions that wait for their labels: feedback says whether they were right, by the id of the request.
 
 Only classes are kept, no inputs: nothing that a camera saw stays here. They are kept in this process, so a label counts
-for the revision that made the prediction or not at all.
+for the revision that made the prediction, or not at all.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from inference_server.protocol.tensors import Buffer
 
 MAX_REQUESTS = 4096
 MAX_ITEMS = 1024
-"""A request with more items is not remembered."""
+"""The number of items above which a request is not remembered."""
 MAX_TEXT_LENGTH = 256
-"""Characters of an id, and of a class that is a text; a request with a longer one is not remembered."""
+"""The length, in characters, of an id or a text class above which a request is not remembered."""
 MAX_BYTES = 17_000_000
-"""All remembered classes together have at most this many bytes of JSON: MAX_REQUESTS of MAX_ITEMS with classes up to
-999. Beyond, fewer requests are remembered."""
+"""The limit of all remembered classes together, in bytes of JSON: MAX_REQUESTS of MAX_ITEMS with classes up to 999.
+Beyond it, fewer requests are remembered."""
 
 Label = int | str
 
@@ -40,7 +40,7 @@ _decode_classes = msgspec.json.Decoder(list[Label]).decode
 
 
 def decode(body: Buffer) -> Feedback:
-    """Raises InvalidRequest."""
+    """Returns the feedback. Raises InvalidRequest."""
     try:
         return _decode(body)
     except msgspec.ValidationError as error:
@@ -52,9 +52,9 @@ def decode(body: Buffer) -> Feedback:
 
 
 class Predictions:
-    """The classes of the last MAX_REQUESTS requests that had an id, within MAX_BYTES.
+    """The classes of the last MAX_REQUESTS requests with an id, within MAX_BYTES.
 
-    Safe to call from several threads.
+    It is safe to call from several threads.
     """
 
     def __init__(self) -> None:
@@ -63,10 +63,11 @@ class Predictions:
         self._lock = Lock()
 
     def remember(self, request: str, output: Array) -> None:
-        """``output`` is the model's first, as numbers that compare (``as_numbers``): its first axis are the items.
+        """Stores the classes of ``output``, the model's first output as comparable numbers (``as_numbers``), with a
+        first axis of items.
 
-        A later request of the same id replaces, even where it is itself not remembered: a label is never held against
-        another request's prediction.
+        A later request of the same id replaces an earlier one, even if it is itself not remembered: a label is never
+        counted against another request's prediction.
         """
         found = classes(output)
         kept = None if found is None or not _fits(request, found) else _encode_classes(found)
@@ -113,7 +114,7 @@ def _fits(request: str, found: Sequence[Label]) -> bool:
 
 
 def classes(output: Array) -> list[Label] | None:
-    """Returns the class of each item (``edge_runtime.classes``); None where an item tells no class."""
+    """Returns the class of each item (``edge_runtime.classes``); None if an item has no class."""
     found = classes_of(output)
     if found is None:
         return None

@@ -14,14 +14,14 @@ from edgemodel.error_words import in_words
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
 
 REVISION_LENGTH = 10
-"""Hexadecimal digits of the digest of a file that has no manifest."""
+"""The number of hexadecimal digits of a file's digest that become its revision, if it has no manifest."""
 
 
 @dataclass(frozen=True)
 class PreparedModel:
     model: LoadedModel
     golden: GoldenResult | None
-    """None when the artifact has no golden set."""
+    """The result of the golden set; None if the artifact has none."""
     load_seconds: float
     golden_seconds: float
 
@@ -29,7 +29,7 @@ class PreparedModel:
 def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
     """Returns the manifest of an artifact's directory.
 
-    An ONNX file without one gets one that has the file's name, and its digest as the revision.
+    An ONNX file without one gets a manifest with the file's name, and its digest as the revision.
     """
     try:
         if path.is_file():
@@ -43,7 +43,7 @@ def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
 
 
 def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel | LoadFailure:
-    """Verifies the digest, then loads: nothing unverified is parsed."""
+    """Verifies the digest, then loads the model: nothing unverified is parsed."""
     path = path if path.is_file() else path / manifest.model_file
     try:
         actual = digest_of_file(path)
@@ -73,7 +73,7 @@ def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedM
 
 
 def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
-    """Runs the golden set, and returns how the model answered it, passed or not."""
+    """Runs the golden set, and returns the result, passed or not."""
     try:
         return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
     except GoldenInvalid as error:

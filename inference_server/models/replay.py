@@ -1,7 +1,7 @@
-"""Replay shadow: what was asked lately is asked of a candidate too, and how often both agree is counted.
+"""Shadow replay: a candidate answers the latest requests too, and the agreement is counted.
 
-The recent requests stay in memory, in a bounded ring, and only where it was asked for. A candidate fetches them from
-the server that it is to follow, on its own node; only counts go further.
+The latest requests stay in memory, in a bounded ring, and only if that is enabled. A candidate fetches them from the
+server that it will replace, on its own node; only counts leave the node.
 """
 
 import io
@@ -29,11 +29,12 @@ from inference_server.protocol.infer import Inference
 from inference_server.protocol.tensors import check_shape, from_bytes, to_bytes
 
 MAX_BYTES = 16_777_216
-"""All remembered tensors together; beyond, fewer requests are remembered. One with more than a quarter is not."""
+"""The limit of all remembered tensors together, in bytes; beyond it, fewer requests are remembered. A request with more
+than a quarter of it is not remembered."""
 MAX_SECONDS = 10.0
 _LENGTH_BYTES = 8
 _FETCH_SECONDS = 2.0
-"""For a connection to a server that may not be there: the first on its node has none before it."""
+"""The timeout of a connection to the earlier server, which does not exist for the first server on a node."""
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -48,7 +49,7 @@ _decode_head = msgspec.json.Decoder(list[tuple[list[_Head], list[_Head]]]).decod
 
 @dataclass(frozen=True)
 class Record:
-    """One request that was answered."""
+    """One answered request."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
@@ -59,10 +60,10 @@ class Record:
 
 
 class Ring:
-    """The last ``capacity`` requests, within MAX_BYTES. Safe to call from several threads."""
+    """The last ``capacity`` requests, within MAX_BYTES. It is safe to call from several threads."""
 
     def __init__(self, capacity: int) -> None:
-        """0 remembers nothing."""
+        """Takes the ``capacity``; 0: nothing is remembered."""
         self.capacity = capacity
         self._records: deque[Record] = deque()
         self._bytes = 0
@@ -81,14 +82,14 @@ class Ring:
                 self._bytes -= self._records.popleft().size_bytes
 
     def records(self) -> list[Record]:
-        """Oldest first."""
+        """Returns the requests, oldest first."""
         with self._lock:
             return list(self._records)
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """Items of remembered requests."""
+    """The numbers of items of replayed requests."""
 
     agree: int
     disagree: int
@@ -100,11 +101,11 @@ class ReplayResult:
 def replay(
     run: Run, signature: Signature, records: Sequence[Record], golden: Golden | None, max_seconds: float = MAX_SECONDS
 ) -> ReplayResult:
-    """Asks ``run``, the candidate, which has ``signature``, what was asked.
+    """Runs the requests on ``run``, the candidate with ``signature``, and counts the agreement.
 
-    ``golden`` has the rule; without one, classes must be the same where the model's first output has any, and values
-    close where not. A request that the candidate refuses disagrees; one that did not ask for the first output is left
-    out where classes count. The latest come first, and after ``max_seconds`` no more.
+    ``golden`` has the rule; without one, classes must be the same if the model's first output has any, and otherwise
+    values close. A request that the candidate refuses disagrees; one that did not ask for the first output is left out
+    if classes count. The latest come first, and after ``max_seconds`` no more.
     """
     first = next(iter(signature.outputs))
     by_class = golden.agreement == "Argmax" if golden is not None else has_classes(signature.outputs[first])
@@ -135,7 +136,7 @@ def _comparable(arrays: Sequence[Array], names: Sequence[str], signature: Signat
 
 
 def _items(record: Record) -> int:
-    """The first dimension that all its tensors share; else the request is one item."""
+    """Returns the first dimension that all its tensors share; otherwise the request is one item."""
     tensors = (*record.inputs.values(), *record.outputs.values())
     sizes = {array.shape[0] if array.ndim else None for array in tensors}
     size = sizes.pop()
@@ -162,7 +163,7 @@ def _row(array: Array, item: int, items: int) -> Array:
 
 
 def encode(records: Sequence[Record], signature: Signature) -> bytes:
-    """``signature``: of the model that answered them."""
+    """Returns the requests as bytes; ``signature`` is that of the model that answered them."""
     head: list[Any] = []
     blobs: list[bytes] = []
     for record in records:
@@ -182,7 +183,7 @@ def _encoded(arrays: Mapping[str, Array], declared: Mapping[str, Tensor], blobs:
 
 
 def decode(data: bytes) -> list[Record]:
-    """Raises ValueError."""
+    """Returns the requests. Raises ValueError."""
     try:
         edge = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "big")
         head = _decode_head(data[_LENGTH_BYTES:edge])
@@ -193,7 +194,7 @@ def decode(data: bytes) -> list[Record]:
 
 
 def fetch(url: str, token: str) -> list[Record]:
-    """Returns the recent requests of another server; ``url`` is its ``…/replay``. Raises OSError, ValueError."""
+    """Returns the latest requests of another server; ``url`` is its ``…/replay``. Raises OSError, ValueError."""
     request = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 - the operator's http URL
     with urlopen(request, timeout=_FETCH_SECONDS) as response:  # noqa: S310
         return decode(response.read(2 * MAX_BYTES))
@@ -205,6 +206,6 @@ def _array(head: _Head, blobs: io.BytesIO) -> Array:
 
 
 def _size(array: Array) -> int:
-    """Bytes in memory; a text has its object besides."""
+    """Returns the size in memory in bytes, which for texts includes their objects."""
     texts = sum(map(getsizeof, array.ravel().tolist())) if array.dtype.kind == "O" else 0
     return array.nbytes + texts

@@ -26,20 +26,20 @@ UNLOADED = "the model was unloaded; POST /v2/repository/models/{name}/load loads
 
 @dataclass
 class ModelEntry:
-    """One model, by whatever revision is there now."""
+    """A model of the repository, whatever its revision is now."""
 
     path: Path
-    """An artifact's directory, or an ONNX file."""
+    """The artifact's directory, or an ONNX file."""
     identity: Identity
     manifest: ArtifactManifest
     metrics: ModelMetrics
     served: ServedModel | None = None
     reason: str = LOADING
-    """Why ``served`` is None."""
+    """The reason why ``served`` is None."""
 
     @property
     def state(self) -> str:
-        """The state in the words of the repository extension."""
+        """Returns the state as the repository extension names it."""
         if self.served is not None:
             return "READY"
         return "LOADING" if self.reason == LOADING else "UNAVAILABLE"
@@ -56,7 +56,7 @@ class ModelRepository:
         replay_from: str | None,
         replay_token: str | None,
     ) -> None:
-        """``replay_from`` is the URL of the server that this one is to follow; None for none."""
+        """Takes ``replay_from``, the URL of the server that this one will replace; None for none."""
         self._observers: list[Callable[[], None]] = []
         self.entries: dict[str, ModelEntry] = {}
         """The models by name; replaced, never changed."""
@@ -64,7 +64,7 @@ class ModelRepository:
         self._limits, self._tuning = limits, tuning
         self._replay_from, self._replay_token = replay_from, replay_token
         self._lock = Lock()
-        """Held while a model is loaded or unloaded: one at a time."""
+        """The lock of loads and unloads, which run one at a time."""
 
     def add(self, path: Path) -> ModelEntry | LoadFailure:
         """Reads the manifest at ``path``, and loads nothing yet."""
@@ -85,7 +85,7 @@ class ModelRepository:
 
     @property
     def first(self) -> ModelEntry:
-        """The model with which requests count that name no model of this server."""
+        """Returns the first model, for which requests count that name no model of this server."""
         return next(iter(self.entries.values()))
 
     @property
@@ -97,7 +97,7 @@ class ModelRepository:
         return all(entry.state != "LOADING" for entry in self.entries.values())
 
     def find(self, name: str, version: str | None) -> ServedModel:
-        """Raises ModelNotFound, ModelNotReady."""
+        """Returns the served model. Raises ModelNotFound, ModelNotReady."""
         entry = self.entry(name, version)
         served = entry.served
         if served is None:
@@ -105,7 +105,7 @@ class ModelRepository:
         return served
 
     def entry(self, name: str, version: str | None) -> ModelEntry:
-        """Raises ModelNotFound."""
+        """Returns the model. Raises ModelNotFound."""
         entry = self.entries.get(name)
         if entry is None:
             raise ModelNotFound(f"model {name!r} is unknown, this server has {', '.join(map(repr, self.entries))}")
@@ -114,7 +114,7 @@ class ModelRepository:
         return entry
 
     def load(self, name: str) -> PreparedModel | LoadFailure:
-        """Loads a model, or anew one that serves on until then; takes long."""
+        """Loads a model, or replaces one that serves on until then; this takes long."""
         outcome = self._load(name)
         memory.release_memory()
         memory.freeze_gc()
@@ -144,7 +144,7 @@ class ModelRepository:
         return outcome
 
     def unload(self, name: str) -> None:
-        """Takes a model away; its requests in work are still answered."""
+        """Removes a model; its requests in work are still answered."""
         with self._lock:
             entry = self.entries[name]
             entry.reason = UNLOADED.format(name=name)
@@ -153,7 +153,8 @@ class ModelRepository:
         memory.release_memory()
 
     def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: LoadedModel) -> None:
-        """Asks ``candidate`` the recent requests of its predecessor: here, or in the server that this one follows."""
+        """Replays the latest requests of its predecessor on ``candidate``: from this process, or from the server that
+        it will replace."""
         try:
             records = before.served.recent() if before.served is not None else self._fetched(entry.identity.model)
             if not records:
@@ -180,7 +181,8 @@ class ModelRepository:
 
 
 def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:
-    """Notes why the model is not there. One that has never served ends the server, which is not ready till then."""
+    """Records why the model cannot be served. The failure of a model that has never served ends the server, which is
+    not ready until then."""
     if entry.served is None and entry.reason != LOADING:
         entry.reason = ending.message
     return ending

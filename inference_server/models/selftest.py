@@ -1,4 +1,4 @@
-"""The golden self-test: does the model answer on this node as it did where it was made?
+"""The golden self-test: whether the model answers on this node as it did in the compression Job.
 
 int8 results differ between instruction sets, so only a run on the node can tell.
 """
@@ -24,7 +24,7 @@ Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
 
 
 class GoldenInvalid(Exception):
-    """The golden set does not fit the manifest or the model, so nothing can be told from it."""
+    """The golden set does not match the manifest or the model, so it decides nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class GoldenResult:
     agree: int
     items: int
     min_percent: Decimal
-    """In 0..100."""
+    """The share that has to agree, in 0..100."""
 
     @property
     def passed(self) -> bool:
@@ -44,7 +44,7 @@ class GoldenResult:
 
 
 def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> GoldenResult:
-    """Every item through ``run``, alone where the model's first dimension allows it. Raises GoldenInvalid.
+    """Runs every item through ``run``, alone if the model's first dimension allows it. Raises GoldenInvalid.
 
     A first dimension that the model fixes at n takes n items at a time.
     """
@@ -74,7 +74,7 @@ def golden_feeds(signature: Signature, golden: Golden, path: Path) -> list[dict[
 def _feeds(
     signature: Signature, inputs: Mapping[str, Array], items: int, step: int
 ) -> Iterator[tuple[int, dict[str, Array]]]:
-    """(number of its first item, inputs) of each run."""
+    """Yields (number of its first item, inputs) of each run."""
     for start in range(0, items, step):
         yield (
             start,
@@ -83,7 +83,7 @@ def _feeds(
 
 
 def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The recorded inputs and outputs by name, in the model's order; outputs may be recorded in part."""
+    """Returns the recorded inputs and outputs by name, in the model's order; outputs may be recorded in part."""
     if items < 1:
         raise GoldenInvalid(f"the manifest says that the golden set has {items} items, want at least 1")
     try:
@@ -124,7 +124,7 @@ def _items_a_run(declared: Iterable[Tensor], inputs: Mapping[str, Array], items:
 
 
 def _feed(items: Array, declared: Tensor) -> Array:
-    """``items`` as the model takes them: where it has no dimension for items, there is one, and it is taken away."""
+    """Returns ``items`` as the model takes them: if its input has no dimension for items, the only item is unpacked."""
     array = items if items.ndim == len(declared.shape) else np.asarray(items[0])
     if declared.datatype == "BYTES":
         array = array.astype(object)

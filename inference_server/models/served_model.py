@@ -22,26 +22,27 @@ from inference_server.scheduling import batching
 from inference_server.scheduling.workers import BatchQueue
 
 QUICK_SECONDS = 200e-6
-"""A quicker request is answered where it arrives: handing it to a worker would take as long."""
+"""The duration below which a request is answered by the thread that received it, because a worker would take as
+long."""
 QUICK_SECONDS_OF_ONE_WORKER = 1e-3
-"""The limit where there is one worker: it would share its core with the event loop, and nothing would be gained."""
+"""The same limit with one worker, which shares its core with the event loop, so that handing over gains nothing."""
 QUICK_BYTES, QUICK_BINARY_BYTES = 16384, 1_048_576
-"""JSON takes its time to be read, binary data none."""
+"""The largest bodies that count as quick: JSON takes time to be read, binary data do not."""
 MUCH_LARGER = 4.0
 _WEIGHT = 0.05
-"""The share of the latest request in the running averages."""
+"""The weight of the latest request in the running averages."""
 
 
 @dataclass(frozen=True)
 class ServingLimits:
     timeout_seconds: float
-    """A request that waited longer for its turn is refused."""
+    """The longest time that a request waits for its turn before it is refused."""
     max_batch_items: int
-    """How many items of waiting requests may run as one; 1 for none."""
+    """The number of items of waiting requests that may run as one batch; 1 for no batches."""
     workers: int
-    """How many workers share what waits."""
+    """The number of workers that share the waiting requests."""
     replay_requests: int
-    """How many requests are remembered for a candidate."""
+    """The number of requests that are remembered for a candidate."""
 
 
 class BatchItem(Protocol):
@@ -53,7 +54,7 @@ class BatchItem(Protocol):
 
 class ServedModel:
     def __init__(self, identity: Identity, model: LoadedModel, metrics: ModelMetrics, limits: ServingLimits) -> None:
-        """A model without an open first dimension takes no batches."""
+        """Disables batches for a model without an open first dimension."""
         self.identity, self.model, self.metrics = identity, model, metrics
         # A request in work has this: its end, and no unload, is the end of the model.
         finalize(self, model.close).atexit = False
@@ -63,20 +64,20 @@ class ServedModel:
         self._timeout_seconds = limits.timeout_seconds
         self.max_batch_items = limits.max_batch_items if batching.has_items(model.signature) else 1
         self.batch_queue = BatchQueue(self, limits.workers) if self.max_batch_items > 1 else None
-        """The requests that wait and may run as one; None where none may."""
+        """The requests that wait and may run as one; None if none may."""
         self._ring = Ring(limits.replay_requests)
         self._predictions = Predictions()
         self._stats = Stats()
         self.takes_plain = limits.replay_requests == 0 and self.max_batch_items == 1
-        """Requests may be answered by a PlainCodec: nothing is kept of them, and none waits for a batch."""
+        """True if a PlainCodec may answer requests: nothing is kept of them, and none waits for a batch."""
         self._quick_seconds = QUICK_SECONDS if limits.workers > 1 else QUICK_SECONDS_OF_ONE_WORKER
         self._average = float("inf")
-        """Running average of the seconds that a request takes."""
+        """The running average of the duration of a request, in seconds."""
         self._average_size = 0.0
-        """Running average of the bytes of its body."""
+        """The running average of the size of its body, in bytes."""
 
     def is_quick(self, size: int, binary: bool) -> bool:
-        """Returns whether a request with a body of ``size`` bytes hardly holds up the thread where it arrives.
+        """Returns whether a request with a body of ``size`` bytes is so quick that the receiving thread may answer it.
 
         One that is much larger than usual may take much longer, too.
         """
@@ -88,8 +89,8 @@ class ServedModel:
         )
 
     def update_cost(self, seconds: float, size: int) -> None:
-        """Learns from a request with a body of ``size`` bytes how long one keeps its thread: by the clock where it
-        arrived, by processor time in a worker, where the clock would count waiting for other threads, too."""
+        """Updates the average duration with that of a request with a body of ``size`` bytes: wall-clock time in the
+        receiving thread, processor time in a worker, whose wall-clock time would include waiting for other threads."""
         if self._average == float("inf"):
             self._average, self._average_size = seconds, float(size)
         else:
@@ -97,9 +98,9 @@ class ServedModel:
             self._average_size += _WEIGHT * (size - self._average_size)
 
     def infer(self, codec: RequestCodec, arrived: float) -> Any:
-        """Returns what ``codec`` writes. ``arrived`` is ``perf_counter()`` at the request's last byte.
+        """Returns the answer of ``codec``. ``arrived`` is ``perf_counter()`` at the request's last byte.
 
-        It counts the run, and keeps what is asked for of the prediction; the request is the service's to count. Raises
+        It counts the run, and keeps what is needed of the prediction; the service counts the request. Raises
         RequestError, and whatever the runtime raises.
         """
         started = perf_counter()
@@ -107,9 +108,9 @@ class ServedModel:
         return self._run(codec, inference, perf_counter() - started)
 
     def run_batch(self, items: Sequence[BatchItem]) -> list[Any]:
-        """Does ``infer`` for each, an exception in the place of its answer; what fits together runs as one.
+        """Returns the result of ``infer`` for each, or its exception; requests that fit together run as one batch.
 
-        Where the model refuses what ran as one, each runs alone.
+        If the model refuses a batch, each runs alone.
         """
         started = perf_counter()
         found: list[Any] = [None] * len(items)
@@ -128,7 +129,7 @@ class ServedModel:
         return found
 
     def _run_as_one(self, members: Sequence[tuple[RequestCodec, Inference]], decoding: float) -> list[Any]:
-        """``decoding`` is the seconds that each took to be read."""
+        """Runs the members as one batch. ``decoding`` has the seconds for which each was decoded."""
         started = perf_counter()
         parts = self._stacked([inference for _, inference in members]) if len(members) > 1 else None
         if parts is None:
@@ -142,7 +143,7 @@ class ServedModel:
         return written
 
     def _stacked(self, inferences: Sequence[Inference]) -> list[list[Array]] | None:
-        """Returns the outputs of each; None where they cannot run as one."""
+        """Returns the outputs of each; None if they cannot run as one."""
         try:
             arrays = self.model.run(batching.stack(inferences), inferences[0].wanted.names)
         except Exception:
@@ -190,7 +191,7 @@ class ServedModel:
         return metadata.config(self.identity, self.model.platform, self.signature)
 
     def statistics(self) -> dict[str, Any]:
-        """Returns the counts in the words of the statistics extension."""
+        """Returns the counts in the form of the statistics extension."""
         return {
             "name": self.identity.model,
             "version": self.identity.revision,
@@ -198,19 +199,19 @@ class ServedModel:
         }
 
     def example(self) -> dict[str, Any]:
-        """Raises InvalidRequest."""
+        """Returns an example request. Raises InvalidRequest."""
         return metadata.example(self.signature)
 
     def recent(self) -> list[Record]:
-        """Returns the recent requests, oldest first."""
+        """Returns the latest requests, oldest first."""
         return self._ring.records()
 
     def recent_encoded(self) -> bytes:
-        """Returns the same for a server that fetches them."""
+        """Returns the latest requests as bytes, for a server that fetches them."""
         return replay.encode(self.recent(), self.signature)
 
     def _note(self, inference: Inference, arrays: Sequence[Array], now: float) -> None:
-        """Keeps what the model's first output tells, where the request asked for it."""
+        """Keeps what the model's first output shows, if the request asked for it."""
         position = inference.wanted.position(self._first)
         if position is None:
             return

@@ -14,20 +14,21 @@ from edgemodel import metrics as contract
 from inference_server.observability.histogram import Histogram
 
 MAX_CLASSES = 64
-"""Classes that have a counter of their own; positions and numbers from there on are counted as ``contract.OTHER``."""
+"""The number of classes with a counter of their own; positions and numbers from there on count as
+``contract.OTHER``."""
 MAX_SCORES = 4096
-"""An item with more is not the answer of a classifier, and is left out."""
+"""The number of scores above which an item is not that of a classifier, and is left out."""
 SECONDS_BETWEEN = 0.01
-"""One request in this time is sampled, the first: all would slow a small model down."""
+"""The interval in which one request, the first, is sampled: counting all would slow a small model down."""
 MAX_ITEMS = 256
-"""The items of one request that are sampled at most."""
+"""The largest number of sampled items of one request."""
 _PENDING_ARRAYS, _PENDING_VALUES = 16, 65536
 _TOLERANCE = 0.01
-"""A row is taken for probabilities when its sum misses 1 by no more."""
+"""The largest distance of a row's sum from 1 at which the row counts as probabilities."""
 
 
 class Drift:
-    """Safe to call from several threads."""
+    """The counts of one model. It is safe to call from several threads."""
 
     def __init__(self) -> None:
         self._classes: dict[str, int] = {}
@@ -38,9 +39,10 @@ class Drift:
         self._lock = Lock()
 
     def note(self, output: Array, now: float) -> None:
-        """``output`` is the model's first, whose first axis are the items: scores, or one whole number that is a class.
+        """Counts ``output``, the model's first, with a first axis of items: scores, or one whole number that is a
+        class.
 
-        ``now``: any clock's seconds. One float an item, texts, or more than MAX_SCORES tell nothing here.
+        ``now`` is in seconds of any clock. Single floats, texts, and more than MAX_SCORES scores are ignored.
         """
         if now < self._next:
             return
@@ -54,7 +56,7 @@ class Drift:
                 self._look()
 
     def counts(self) -> tuple[dict[str, int], Histogram]:
-        """Predictions by class, and their confidences, of all that was noted."""
+        """Returns the predictions by class, and their confidences."""
         with self._lock:
             self._look()
             return dict(self._classes), copy(self._confidence)
@@ -90,7 +92,7 @@ def _tells(output: Array) -> bool:
 
 
 def _confidences(rows: Array) -> Array:
-    """The probability of the largest score of each row: itself in a row of probabilities, else by softmax.
+    """Returns the probability of the largest score of each row: itself in a row of probabilities, otherwise by softmax.
 
     Rows with a value that is not finite are left out.
     """

@@ -1,4 +1,4 @@
-"""A histogram of counters, as Prometheus takes it."""
+"""A histogram of counters in Prometheus' form."""
 
 from bisect import bisect_left
 from copy import copy
@@ -22,7 +22,7 @@ class Histogram:
         return other
 
     def __add__(self, other: "Histogram") -> "Histogram":
-        """Returns the histogram of what both observed; they have the same buckets."""
+        """Returns the sum of two histograms with the same buckets."""
         both = copy(self)
         both._counts = [mine + its for mine, its in zip(self._counts, other._counts, strict=True)]
         both.sum += other.sum
@@ -48,5 +48,5 @@ class Histogram:
 
     @property
     def buckets(self) -> list[tuple[str, int]]:
-        """(upper bound, how many values up to it), ascending."""
+        """Returns (upper bound, number of values up to it), ascending."""
         return list(zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True))

@@ -1,6 +1,7 @@
 """The metrics of the server, by the contract in ``edgemodel.metrics``, with the identity labels on every series.
 
-Counted here and not by prometheus-client, whose locks and loops take 4 µs of every request; it writes the exposition.
+They are counted here and not by prometheus-client, whose locks and loops take 4 µs of every request; it writes the
+exposition.
 """
 
 import os
@@ -27,19 +28,20 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class InlineRequests:
-    """Requests that the event loop answered itself on the JSON fast path. Only it writes here: nothing is locked."""
+    """The requests that the event loop answered itself on the JSON fast path. Only the event loop writes here, so there
+    is no lock."""
 
     __slots__ = ("decoding", "duration", "encoding", "last", "running")
 
     def __init__(self, duration: Histogram) -> None:
         self.duration = duration
         self.decoding = self.running = self.encoding = 0.0
-        """Seconds of all requests together."""
+        """The total seconds of all requests."""
         self.last = 0.0
-        """``perf_counter()`` of the last answer."""
+        """The ``perf_counter()`` at the last answer."""
 
     def record(self, started: float, received: float, decoded: float, ran: float, now: float) -> None:
-        """Counts one request that was answered, by ``perf_counter()`` at the end of each part of its work."""
+        """Counts one answered request, by ``perf_counter()`` at the end of each part of its work."""
         self.decoding += decoded - received
         self.running += ran - decoded
         self.encoding += now - ran
@@ -48,7 +50,7 @@ class InlineRequests:
 
 
 class ModelMetrics:
-    """The counts of one revision of one model. Safe to call from several threads."""
+    """The counts of one revision of one model. It is safe to call from several threads."""
 
     def __init__(self, identity: Identity, manifest: ArtifactManifest, objective_seconds: float | None) -> None:
         self.labels = (*astuple(identity), secrets.token_hex(4))
@@ -58,20 +60,20 @@ class ModelMetrics:
         self._queue = Histogram(contract.QUEUE_BUCKETS)
         self.inline = InlineRequests(copy(self._duration))
         self.failed_seconds = 0.0
-        """Seconds of the requests with another outcome than ok."""
+        """The total seconds of the requests with another outcome than ok."""
         self.feedback = dict.fromkeys(contract.FEEDBACK_RESULTS, 0)
         self.golden: tuple[int, int, float] | None = None
-        """(items that agree, that disagree, percent that has to agree); None without a golden set."""
+        """The (items that agree, items that disagree, percent that has to agree); None without a golden set."""
         self.replayed: tuple[int, int] | None = None
-        """(items that agree, that disagree); None where nothing was replayed."""
+        """The (items that agree, items that disagree); None if nothing was replayed."""
         self.drift = Drift()
         self._lock = Lock()
 
     def record_request(self, outcome: str, seconds: float, queue_seconds: float | None = None) -> None:
-        """Counts an infer request that ended, ``seconds`` after its head arrived.
+        """Counts an infer request that ended ``seconds`` after its head arrived.
 
-        ``outcome`` is one of contract.OUTCOMES. ``queue_seconds`` is None where the queue time was observed already, or
-        the request never got so far.
+        ``outcome`` is one of contract.OUTCOMES. ``queue_seconds`` is None if the queue time was counted already, or the
+        request never got so far.
         """
         with self._lock:
             self._outcomes[outcome] += 1
@@ -84,7 +86,7 @@ class ModelMetrics:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """The number of requests by outcome."""
+        """Returns the number of requests by outcome."""
         return {**self._outcomes, contract.OK: self._outcomes[contract.OK] + self.inline.duration.count}
 
     @property
@@ -98,7 +100,7 @@ class ModelMetrics:
         return waits
 
     def observe_queue_time(self, seconds: float) -> None:
-        """Counts an infer request of which a worker begins the work."""
+        """Counts the queue time of an infer request that a worker begins."""
         with self._lock:
             self._queue.observe(seconds)
 
@@ -110,13 +112,13 @@ class ModelMetrics:
 
 class Exposition(Collector):
     def __init__(self, models: Callable[[], Iterable[ModelMetrics]]) -> None:
-        """``models`` tells those that are served now."""
+        """Exports the metrics of ``models``, a function that returns those that are served now."""
         self._models = models
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
     def scrape(self) -> bytes:
-        """All of it in the text exposition format of CONTENT_TYPE."""
+        """Returns all metrics in the text exposition format of CONTENT_TYPE."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:

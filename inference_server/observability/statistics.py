@@ -13,7 +13,7 @@ from inference_server.observability.metrics import ModelMetrics
 
 @dataclass(slots=True)
 class _Sums:
-    """Sums of seconds, over ``count`` runs."""
+    """Sums of seconds over ``count`` runs."""
 
     count: int = 0
     decoding: float = 0.0
@@ -36,17 +36,17 @@ class _Sums:
 
 @dataclass(slots=True)
 class Stats:
-    """Safe to call from several threads."""
+    """The statistics of one model. It is safe to call from several threads."""
 
     _requests: _Sums = field(default_factory=_Sums)
     _runs: int = 0
     _batches: dict[int, _Sums] = field(default_factory=dict)
     _last: float = 0.0
-    """Unix time of the last good answer."""
+    """The Unix time of the last successful answer."""
     _lock: Any = field(default_factory=Lock)
 
     def count(self, requests: int, decoding: float, running: float, encoding: float) -> None:
-        """Counts one run that answered ``requests``, with the seconds that it took in all."""
+        """Counts one run that answered ``requests``, with its total seconds."""
         with self._lock:
             self._runs += 1
             self._requests.add(requests, decoding, running, encoding)
@@ -55,7 +55,7 @@ class Stats:
                 self._batches.setdefault(requests, _Sums()).add(1, decoding, running, encoding)
 
     def to_json(self, metrics: ModelMetrics) -> dict[str, Any]:
-        """Returns the JSON of the extension; nothing is cached. Runs of one request are no batches."""
+        """Returns the JSON of the extension; nothing is cached. Runs of one request are not batches."""
         outcomes, duration, queue, inline = metrics.outcomes, metrics.duration, metrics.queue, metrics.inline
         good = outcomes[contract.OK]
         bad = sum(outcomes.values()) - good

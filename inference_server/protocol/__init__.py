@@ -1,1 +1,1 @@
-"""Open Inference Protocol v2: requests, replies, tensors and metadata. Pure."""
+"""The Open Inference Protocol v2: requests, replies, tensors and metadata. Pure."""

@@ -1,7 +1,7 @@
-"""Open Inference Protocol v2: infer requests and replies, as JSON and with the binary tensor data extension. Pure.
+"""The Open Inference Protocol v2: infer requests and replies, as JSON and with the binary tensor data extension. Pure.
 
-In a request with binary data, a header says how long the JSON is; behind it lie the tensors in the
-order of the inputs, each as long as its ``binary_data_size``. Replies are built alike.
+In a request with binary data, a header has the length of the JSON; after it come the tensors in the order of the
+inputs, each as long as its ``binary_data_size``. Replies have the same form.
 """
 
 import re
@@ -41,7 +41,7 @@ class Outputs(tuple[Wanted, ...]):
         return [wanted.tensor.name for wanted in self]
 
     def position(self, name: str) -> int | None:
-        """None where it is not among them."""
+        """Returns the position of an output; None if it is not wanted."""
         names = self.names
         if names and names[0] == name:
             return 0
@@ -54,25 +54,25 @@ class RequestSignature(Signature):
 
     @cached_property
     def all_as_json(self) -> Outputs | None:
-        """None when an output has no JSON form."""
+        """Returns all outputs as JSON; None if an output has no JSON form."""
         if any(DATATYPES[tensor.datatype].json is None for tensor in self.outputs.values()):
             return None
         return Outputs(Wanted(tensor, False) for tensor in self.outputs.values())
 
     @cached_property
     def read_plain(self) -> plain_json.Decode | None:
-        """None when no request can be plain."""
+        """Returns the decoder of plain requests; None if no request can be plain."""
         return None if self.all_as_json is None else plain_json.decoder(self.inputs)
 
 
 class Inference(NamedTuple):
-    """A valid request: every input of the model is there, with the datatype and a shape that it declares."""
+    """A valid request: every input of the model is there, with the declared datatype and a matching shape."""
 
     id: str | None
     feeds: dict[str, Array]
     wanted: Outputs
     timeout_seconds: float | None = None
-    """How long after its arrival its client has use for an answer."""
+    """The time after its arrival for which its client waits for an answer; None: no limit."""
 
 
 class Reply(NamedTuple):
@@ -105,7 +105,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def decode(body: Buffer, header_length: bytes | None, signature: RequestSignature) -> Inference:
-    """``header_length`` is the value of HEADER_LENGTH, None when absent. Raises InvalidRequest."""
+    """Returns the request. ``header_length`` is the value of HEADER_LENGTH, None if absent. Raises InvalidRequest."""
     if header_length is None and signature.read_plain is not None and (plain := signature.read_plain(body)):
         return Inference(plain[0], plain[1], cast(Outputs, signature.all_as_json))
     split = _split_at(header_length, len(body))
@@ -124,7 +124,7 @@ def decode(body: Buffer, header_length: bytes | None, signature: RequestSignatur
 
 
 def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
-    """``arrays`` belong to ``inference.wanted``, in its order."""
+    """Returns the reply. ``arrays`` belong to ``inference.wanted``, in its order."""
     outputs: list[bytes] = []
     blobs: list[bytes] = []
     for wanted, array in zip(inference.wanted, arrays, strict=True):
@@ -155,7 +155,7 @@ def head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
 
 
 def declared_input(name: str, before: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
-    """Returns what the model declares for the input ``name``; ``before`` has those that were given already.
+    """Returns the model's declaration of the input ``name``; ``before`` has those that were given already.
 
     Raises UnfitRequest, InvalidRequest, as do ``check_input`` and ``check_all_given``.
     """
@@ -167,7 +167,7 @@ def declared_input(name: str, before: Container[str], declared: Mapping[str, Ten
 
 
 def declared_output(name: str, parameters: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
-    """Returns what the model declares for the output ``name``, asked for with ``parameters``.
+    """Returns the model's declaration of the output ``name``, requested with ``parameters``.
 
     Raises UnfitRequest, InvalidRequest.
     """
@@ -180,7 +180,7 @@ def declared_output(name: str, parameters: Container[str], declared: Mapping[str
 
 
 def check_asked_once(names: Sequence[str]) -> None:
-    """``names``: of the wanted outputs. Raises InvalidRequest."""
+    """Raises InvalidRequest if a name of ``names``, the wanted outputs, occurs twice."""
     for name in names:
         if names.count(name) > 1:
             raise InvalidRequest(f"output {name!r} is asked for twice")
@@ -202,7 +202,7 @@ def names_of(declared: Mapping[str, Tensor]) -> str:
 
 
 def _split_at(header_length: bytes | None, size: int) -> int | None:
-    """Returns where the JSON ends; None when there is no binary data."""
+    """Returns the end of the JSON; None if there is no binary data."""
     if header_length is None:
         return None
     if not _LENGTH.fullmatch(header_length):
@@ -237,7 +237,7 @@ def _feed(given: _Input, blob: memoryview | None, declared: Tensor) -> Array:
 
 
 def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memoryview | None, int]:
-    """The binary data of ``given``, None when its data is in the JSON; and where the next one begins."""
+    """Returns the binary data of ``given``, None if its data is in the JSON, and the beginning of the next one."""
     name = given.name
     if "shared_memory_region" in given.parameters:
         raise InvalidRequest(f"input {name!r}: shared memory is not supported")
@@ -262,7 +262,7 @@ def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memory
 
 
 def _wanted(request: _Request, signature: RequestSignature) -> Outputs:
-    """No ``outputs``, or an empty list, is all outputs of the model."""
+    """Returns the wanted outputs; without ``outputs``, or with an empty list, all of the model."""
     if not request.outputs and not request.parameters and signature.all_as_json is not None:
         return signature.all_as_json
     declared = signature.outputs
@@ -285,7 +285,7 @@ def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]
 
 
 def timeout(parameters: Mapping[str, Any]) -> float | None:
-    """``timeout`` is in microseconds; 0, as absent, is none."""
+    """Returns the timeout in seconds, from ``timeout`` in microseconds; None if it is 0 or absent."""
     value = parameters.get("timeout", 0)
     if type(value) is not int or not 0 <= value < 2**63:
         raise InvalidRequest(f"the request: timeout is {value!r}, want microseconds")

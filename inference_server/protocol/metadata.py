@@ -25,7 +25,7 @@ def metadata(identity: Identity, platform: str, signature: Signature) -> dict[st
 def config(identity: Identity, platform: str, signature: Signature) -> dict[str, Any]:
     """Returns the JSON of the model configuration extension, as far as it applies.
 
-    ``max_batch_size`` stays 0: with another, shapes here would lack their first dimension.
+    ``max_batch_size`` stays 0: with another value, shapes here would lack their first dimension.
     """
     return {
         "name": identity.model,
@@ -39,7 +39,7 @@ def config(identity: Identity, platform: str, signature: Signature) -> dict[str,
 
 
 def example(signature: Signature) -> dict[str, Any]:
-    """The body of an infer request of zeros that fits. Raises InvalidRequest where JSON cannot say it."""
+    """Returns the body of a matching infer request of zeros. Raises InvalidRequest if JSON cannot express it."""
     inputs = []
     for tensor in signature.inputs.values():
         datatype = DATATYPES[tensor.datatype]

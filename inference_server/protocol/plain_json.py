@@ -1,6 +1,7 @@
-"""The commonest request, in one pass: JSON with nothing but inputs, all numbers, each input's data a flat list. Pure.
+"""The decoder of the most common request, in one pass: JSON with inputs only, all numbers, each input's data a flat
+list. Pure.
 
-What is not so, or wrong, ``protocol`` reads: it knows all forms, and what to say.
+It leaves all other requests, including invalid ones, to ``protocol``, which knows all forms and the errors.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +18,11 @@ from inference_server.protocol.tensors import Buffer, check_shape
 
 Feeds = dict[str, Array]
 Decode = Callable[[Buffer], tuple[str | None, Feeds] | None]
-"""The body of a request -> its id and its feeds; None for one that is not plain, or not right."""
+"""A function from the body of a request to its id and feeds; None for one that is not plain, or is invalid."""
 
 
 def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
-    """None for a model whose inputs are not all numbers of one datatype."""
+    """Returns the decoder; None for a model whose inputs are not all numbers of one datatype."""
     datatypes = {DATATYPES[tensor.datatype] for tensor in inputs.values()}
     element = _element(datatypes.pop()) if len(datatypes) == 1 else None
     if element is None:
@@ -39,7 +40,7 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
 
     @lru_cache(256)
     def elements(name: str, datatype: str, *shape: int) -> int:
-        """Raises InvalidRequest."""
+        """Returns the number of elements. Raises InvalidRequest."""
         declared = inputs.get(name)
         if declared is None or declared.datatype != datatype:
             raise InvalidRequest(name)
@@ -63,7 +64,7 @@ def decoder(inputs: Mapping[str, Tensor]) -> Decode | None:
 
 
 def _element(datatype: Datatype) -> Any:
-    """Returns the JSON type of a number of ``datatype``, with its range; None where msgspec cannot check that."""
+    """Returns the JSON type of a number of ``datatype``, with its range; None if msgspec cannot check that."""
     if datatype.json is float:
         limit = float(np.finfo(datatype.numpy.name).max)
         return Annotated[float, msgspec.Meta(ge=-limit, le=limit)]

@@ -1,4 +1,4 @@
-"""A request whose body is nothing but the one input of the model (``Inference-Header-Content-Length: 0``). Pure."""
+"""A request whose body is only the model's single input (``Inference-Header-Content-Length: 0``). Pure."""
 
 from collections.abc import Mapping
 from math import prod
@@ -12,11 +12,11 @@ from inference_server.protocol import tensors
 
 
 def decode(body: memoryview, declared: Mapping[str, Tensor]) -> tuple[str, Array]:
-    """The input's name and array, its open dimensions told from the length of ``body``.
+    """Returns the input's name and array, with open dimensions inferred from the length of ``body``.
 
-    One open dimension takes what the others leave. Of several, all but the last are 1: the first is
-    the batch. The whole body is the one element of a BYTES input. Raises UnfitRequest, and nothing else: a body
-    that names neither datatype nor shape may always be another model's.
+    One open dimension takes what the others leave. Of several, all but the last are 1: the first is the batch. The
+    whole body is the one element of a BYTES input. Raises only UnfitRequest: a body that names neither datatype nor
+    shape may always be meant for another model.
     """
     if len(declared) != 1:
         raise UnfitRequest(

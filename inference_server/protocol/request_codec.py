@@ -1,4 +1,4 @@
-"""The seam between a listener and the models: a request as it came, and its answer as its client reads it."""
+"""The interface between a listener and the models: a request as received, and its answer as sent."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -10,24 +10,25 @@ from inference_server.protocol.plain_json import Decode
 
 
 class RequestCodec(Protocol):
-    """Reads one infer request and writes its answer."""
+    """A codec that reads one infer request and writes its answer."""
 
     size: int
-    """Bytes of the request."""
+    """The size of the request in bytes."""
     is_binary: bool
-    """Its tensors are binary data, which takes no time to be read."""
+    """True if its tensors are binary data, which take no time to be read."""
     is_compressed: bool
-    """It may be a thousand times as long as ``size`` says."""
+    """True if it is compressed, and so may be a thousand times as long as ``size`` says."""
 
     def read(self, signature: RequestSignature) -> Inference:
-        """Raises RequestError."""
+        """Returns the request. Raises RequestError."""
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Any:
         """Returns the answer. ``arrays`` belong to ``inference.wanted``, in its order."""
 
 
 class PlainCodec(NamedTuple):
-    """Reads and writes the commonest requests to one model by two functions, without an object for each request."""
+    """A codec that reads and writes the most common requests to one model by two functions, without an object for each
+    request."""
 
     read: Decode
     outputs: list[str]

@@ -1,4 +1,4 @@
-"""Tensor data between its forms: JSON values, bytes on the wire, numpy arrays. Pure.
+"""Conversions of tensor data between JSON values, bytes on the wire and numpy arrays. Pure.
 
 Every function raises InvalidRequest; ``name`` is only for its message.
 """
@@ -20,7 +20,7 @@ from inference_server.errors import InvalidRequest, UnfitRequest
 Buffer = bytes | memoryview
 
 MAX_ELEMENTS = 2**31 - 1
-"""Largest product of a shape, an empty dimension counted as 1: no arithmetic on shapes overflows below it."""
+"""The largest product of a shape, with an empty dimension counted as 1; no arithmetic on shapes overflows below it."""
 
 _OPENING_BRACKETS = re.compile(rb"[\s\[]*")
 _MAX_DIMENSIONS_SHOWN = 32  # dimensions
@@ -30,7 +30,7 @@ _LENGTH_BYTES = 4  # of the unsigned little-endian length before each BYTES elem
 
 
 def check_shape(name: str, shape: Sequence[int], declared: Sequence[int]) -> int:
-    """The number of elements. ``declared`` has -1 for an open dimension; any size from 0 on fits there."""
+    """Returns the number of elements. ``declared`` has -1 for an open dimension, which accepts any size from 0 on."""
     return _elements(name, tuple(shape), tuple(declared))
 
 
@@ -49,7 +49,8 @@ def _elements(name: str, shape: tuple[int, ...], declared: tuple[int, ...]) -> i
 
 
 def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec.Raw) -> Array:
-    """``data`` is a flat list in row-major order, lists nested like ``shape``, or the bare value of a scalar."""
+    """Returns the array of ``data``: a flat list in row-major order, lists nested like ``shape``, or the bare value of
+    a scalar."""
     if datatype.json is None:
         raise InvalidRequest(f"input {name!r}: {datatype.name} has no JSON form, send it as binary data")
     opening = _OPENING_BRACKETS.match(data)
@@ -71,7 +72,7 @@ def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec
 
 
 def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memoryview) -> Array:
-    """Without a copy where the bytes are aligned; the array is read-only then."""
+    """Returns the array of ``data``, without a copy if the bytes are aligned; it is read-only then."""
     if datatype.name == "BYTES":
         return _strings(name, prod(shape), data).reshape(shape)
     wanted = prod(shape) * datatype.numpy.itemsize
@@ -86,7 +87,8 @@ def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memory
 
 
 def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
-    """Flat, in row-major order. JSON has no NaN and no Infinity: they become null; as binary data they are exact."""
+    """Returns a flat list, in row-major order. JSON has no NaN and no Infinity: they become null; binary data are
+    exact."""
     if datatype.json is None:
         raise UnfitRequest(f"output {name!r}: {datatype.name} has no JSON form, ask for it with binary_data")
     flat: list[Any] = array.ravel().tolist()
@@ -109,7 +111,7 @@ def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
 
 
 def _flatten(name: str, values: list[Any], shape: Sequence[int] | None) -> list[Any]:
-    """The elements of ``values``, nested like ``shape``; None means that ``values`` is flat already."""
+    """Returns the elements of ``values``, nested like ``shape``; None means that ``values`` is flat already."""
     if shape is None:
         return values
     if len(values) != shape[0]:
@@ -128,7 +130,8 @@ def _misshapen(name: str, axis: int, size: int, shape: Sequence[int]) -> Invalid
 
 
 def from_flat(name: str, datatype: Datatype, flat: list[Any]) -> Array:
-    """``flat``: what JSON has for elements of ``datatype``. Raises InvalidRequest for one that is out of its range."""
+    """Returns the array of ``flat``, JSON's elements of ``datatype``. Raises InvalidRequest for one out of its
+    range."""
     if datatype.json is float and 0 < len(flat) <= _FEW:
         largest = _LARGEST[datatype.name]
         if -largest <= min(flat) and max(flat) <= largest:
@@ -144,7 +147,7 @@ def from_flat(name: str, datatype: Datatype, flat: list[Any]) -> Array:
 
 
 def _strings(name: str, count: int, data: memoryview) -> Array:
-    """``count`` elements of BYTES, each after its length."""
+    """Returns ``count`` elements of BYTES, each preceded by its length."""
     elements: list[str] = []
     at = 0
     while at < len(data):
@@ -161,7 +164,7 @@ def _strings(name: str, count: int, data: memoryview) -> Array:
 
 
 def text(name: str, index: int, data: memoryview) -> str:
-    """One BYTES element; ONNX strings are UTF-8."""
+    """Returns one BYTES element; ONNX strings are UTF-8."""
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:

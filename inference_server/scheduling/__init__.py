@@ -1,1 +1,1 @@
-"""The order in which requests run: worker threads with a bounded queue, and batches of what waits."""
+"""The order in which requests run: worker threads with a bounded queue, and batches of waiting requests."""

@@ -1,6 +1,6 @@
-"""Requests that wait together are run together: stacked on the first axis of every input, and taken apart again. Pure.
+"""The batching of waiting requests: stacked on the first axis of every input, and taken apart again. Pure.
 
-Nothing waits for a batch to fill: only what is in the queue already goes along.
+Nothing waits for a batch to fill: only requests that are already in the queue join it.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,20 @@ def has_items(signature: Signature) -> bool:
 
 
 def items(inference: Inference) -> int | None:
-    """Returns the number of items in a request; None where its inputs disagree: it has to run alone."""
+    """Returns the number of items in a request; None if its inputs disagree, so that it has to run alone."""
     sizes = {array.shape[0] for array in inference.feeds.values()}
     return sizes.pop() if len(sizes) == 1 else None
 
 
 def key(inference: Inference) -> Key:
-    """Equal for requests that may be stacked."""
+    """Returns a key that is equal for requests that may be stacked."""
     outputs = tuple(inference.wanted.names)
     return outputs, tuple((name, inference.feeds[name].shape[1:]) for name in sorted(inference.feeds))
 
 
 def groups(inferences: Sequence[Inference], most: int) -> list[list[int]]:
-    """The positions of what may run as one, in order; at most ``most`` items in each, if it has several requests."""
+    """Returns the positions of requests that may run as one, in order; at most ``most`` items in each group of several
+    requests."""
     open_groups: dict[Key, tuple[list[int] | None, int]] = {}
     found: list[list[int]] = []
     for position, inference in enumerate(inferences):
@@ -56,7 +57,7 @@ def stack(inferences: Sequence[Inference]) -> dict[str, Array]:
 
 
 def take_apart(arrays: Sequence[Array], sizes: Sequence[int]) -> list[list[Array]] | None:
-    """The outputs of each request; None where an output has not as many items as the inputs had."""
+    """Returns the outputs of each request; None if an output has not as many items as the inputs had."""
     if any(array.ndim == 0 or array.shape[0] != sum(sizes) for array in arrays):
         return None
     edges = np.cumsum(sizes)[:-1].tolist()

@@ -1,6 +1,6 @@
 """The threads that do the work of requests, fed by one bounded queue.
 
-``SimpleQueue`` and ``call_soon_threadsafe`` cost 7 µs for each piece of work, an executor 21 µs.
+``SimpleQueue`` and ``call_soon_threadsafe`` cost 7 µs per work item, an executor 21 µs.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ Done = Callable[[Any, Exception | None], None]
 
 
 class WorkItem(Protocol):
-    """Something to be done in a worker. All items of one model have the same class."""
+    """A piece of work for a worker. All items of one model have the same class."""
 
     def observe_queue_time(self, seconds: float) -> None:
         """The worker calls this before ``work``, with the seconds that the item waited in the queue."""
@@ -29,13 +29,13 @@ class WorkItem(Protocol):
 
 
 class BatchRunner(Protocol):
-    """Does several items at once."""
+    """A runner of several items at once."""
 
     max_batch_items: int
-    """A batch has at most this many items."""
+    """The largest number of items in a batch."""
 
     def run_batch(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Returns what ``work`` of each item would have returned, or the exception that it would have raised."""
+        """Returns for each item the result of its ``work``, or the exception that it would have raised."""
 
 
 class QueuedWork:
@@ -48,14 +48,15 @@ class QueuedWork:
         self.loop = asyncio.get_running_loop()
         self.queued_at = perf_counter()
         self.cancelled = False
-        """Nobody waits for the result any more: when its turn comes, the work is not begun."""
+        """True if nobody waits for the result any more; the work is then not begun."""
 
 
 class BatchQueue:
-    """The queued work of one model, of which some may run as one batch.
+    """The queued work of one model, some of which may run as one batch.
 
-    The workers' queue has an entry for each piece of work, but an entry stands for no certain one: the worker that gets
-    it takes what has waited longest here, and some of what follows. Later entries may find nothing left.
+    The workers' queue has an entry for each work item, but the entry does not stand for a certain one: the worker that
+    gets it takes the item that has waited longest here, and some of those that follow. Later entries may find nothing
+    left.
     """
 
     def __init__(self, runner: BatchRunner, threads: int) -> None:
@@ -68,7 +69,7 @@ class BatchQueue:
         self._queued.append(work)
 
     def take(self) -> tuple[BatchRunner, list[QueuedWork]]:
-        """Returns a fair share of what waits, the longest first; an empty list when nothing does."""
+        """Returns a fair share of the waiting items, the longest-waiting first; an empty list if there are none."""
         runner = self._runner()
         assert runner is not None, "its queued work has it"
         with self._lock:
@@ -78,7 +79,7 @@ class BatchQueue:
 
 class Workers:
     def __init__(self, threads: int, capacity: int) -> None:
-        """``capacity`` items may wait while each of ``threads`` works on one."""
+        """Starts ``threads``; ``capacity`` items may wait while each works on one."""
         self._limit = threads + capacity
         self._unfinished = 0  # only the event loop touches it
         self._queue: SimpleQueue[QueuedWork] = SimpleQueue()
@@ -86,9 +87,9 @@ class Workers:
             Thread(target=self._run, name=f"worker-{number}", daemon=True).start()
 
     def submit(self, item: WorkItem, done: Done, batch_queue: BatchQueue | None = None) -> QueuedWork:
-        """Queues ``item``. ``done`` is called in the event loop with what the work returned or raised.
+        """Queues ``item``. ``done`` is called in the event loop with the result or the exception of its work.
 
-        Raises Busy when the queue is full.
+        Raises Busy if the queue is full.
         """
         if self._unfinished >= self._limit:
             raise Busy(f"{self._unfinished} requests are in work or waiting, limit {self._limit}")
@@ -100,9 +101,9 @@ class Workers:
         return work
 
     async def run(self, item: WorkItem, batch_queue: BatchQueue | None = None) -> Any:
-        """Returns or raises what the work does, in a worker.
+        """Returns or raises the result of the work in a worker.
 
-        Cancelled before its turn, it is not begun. Raises Busy.
+        If it is cancelled before its turn, the work is not begun. Raises Busy.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         work = self.submit(item, partial(_resolve, future), batch_queue)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What the compressor reaches, on models and data that are real: ``make bench-compression``.
+"""The results of the compressor on real models and data: ``make bench-compression``.
 
-Each part is a module of its own, tests/bench/compression_*.py. Prints tables and writes build/bench/compression.json;
-a run of some parts leaves what the file has of the others.
+Each part is a module of its own, tests/bench/compression_*.py. The benchmark prints tables and writes
+build/bench/compression.json; a run of some parts keeps the file's results of the others.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge
 REPORT = ROOT / "build/bench/compression.json"
 
 Part = Callable[[Path, argparse.Namespace, Progress], tuple[list[dict[str, Any]], list[Any]]]
-"""(folder to work in, options, progress) -> (targets, runs)."""
+"""A function from (work folder, options, progress) to (targets, runs)."""
 
 
 def auto(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:

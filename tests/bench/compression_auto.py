@@ -1,4 +1,4 @@
-"""Auto on pretrained models: beside the source, the best recipe that a person would write, and other quantizers.
+"""Auto on pretrained models, compared with the source, the best recipe that a person would write, and other quantizers.
 
 Auto chooses on one half of the samples; all are judged on the other half, by the gate that Auto uses.
 """
@@ -33,7 +33,7 @@ FEEDS_TIMED, CALIBRATION_STEPS = 16, 512
 
 @dataclass(frozen=True)
 class Row:
-    """How one of them did on the half that nobody chose by."""
+    """The result of one candidate on the half of the samples that nobody chose by."""
 
     case: str
     made_by: str
@@ -45,15 +45,16 @@ class Row:
     drop_percent: float | None
     drop_upper_percent: float | None
     keeps: bool
-    """The budget, and the speed of the source."""
+    """True if it keeps the budget and the speed of the source."""
     score: float
-    """The geometric mean of times as fast (a tie: 1) and times fewer bytes after zstd; 1 where it does not keep."""
+    """The geometric mean of the ratios of speed (a tie: 1) and of bytes after zstd; 1 if it does not keep the
+    budget."""
     why_not: str = ""
     seconds: float = 0.0
 
 
 def run(folder: Path, cache: Path, names: Sequence[str], progress: Progress) -> tuple[list[Any], list[Row]]:
-    """(targets, rows); ``names`` are those of compression_models.CASES."""
+    """Returns (targets, rows); ``names`` are those of compression_models.CASES."""
     targets, rows = [], []
     for name in names:
         own = folder / name.replace(" ", "-")
@@ -130,7 +131,7 @@ def _peer(name: str, source: OnnxModel, calibration: Dataset, folder: Path, judg
 
 
 def _measured(trial: SearchTrial, judge: Trials) -> SearchTrial:
-    """With speed and accuracy also of what was dropped before they were asked."""
+    """Returns the trial with speed and accuracy, also for a candidate that was dropped before they were measured."""
     if trial.model is not None and not (trial.dropped or "").startswith("the same file"):
         trial.speed = trial.speed or evaluation.compare_speed(judge.source, trial.model, judge.feeds(FEEDS_TIMED))
         trial.answers, _ = judge.answers(trial.model, 1)

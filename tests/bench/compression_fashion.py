@@ -1,7 +1,7 @@
 """Parts (a) and (d): a Fashion-MNIST residual network, trained, pruned, distilled and quantized by one recipe; and each
 importance and each step alone, on the same source with the same epochs.
 
-The source is trained once and kept. Ratios are against it as ONNX, measured by turns on one thread.
+The source is trained once and kept. Ratios are to the source as ONNX, measured by turns on one thread.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/fashion-mnist"
 SOURCE_EPOCHS = 8
 MANIFEST = EXAMPLE / "smallest.yaml"
-"""The whole recipe, as a user applies it."""
+"""The manifest with the complete recipe, as a user applies it."""
 ALONE = {"epochs": 2, "augmentation": "FlipShift"}
 ALONE_SAMPLES = 20_000
-"""Each step gets as much training as the others, and a third of the set: what differs shows after a minute."""
+"""The number of training samples of each single step: a third of the set, because differences show after a minute."""
 
 
 def step(kind: str, **settings: Any) -> dict[str, Any]:
@@ -60,19 +60,19 @@ STEPS: Mapping[str, Sequence[dict[str, Any]]] = {
 class Run:
     recipe: str
     bytes_ratio: float
-    """Of the files, how many times smaller than the source's."""
+    """The ratio of the source's file size to the artifact's."""
     transfer_ratio: float
-    """The same after zstd at level 19."""
+    """The ratio of the sizes after zstd at level 19."""
     speed_ratio: float
-    """Of median latencies."""
+    """The ratio of the median latencies."""
     drop_percent: float
-    """Of accuracy, in points, with its 90 % interval."""
+    """The drop of accuracy in points, which has a 90 % interval."""
     drop_lower_percent: float
     drop_upper_percent: float
 
 
 def run_full(folder: Path, cache: Path, progress: Progress) -> tuple[list[dict[str, Any]], list[Run]]:
-    """(targets, runs) of the whole recipe."""
+    """Returns the (targets, runs) of the complete recipe."""
     recipe = manifests.read(MANIFEST.read_text())["spec"]["compression"]["steps"]
     found = measure(MANIFEST.name, recipe, inputs(cache, progress), folder, progress, cache)
     show([found])
@@ -85,7 +85,7 @@ def run_full(folder: Path, cache: Path, progress: Progress) -> tuple[list[dict[s
 
 
 def run_steps(folder: Path, cache: Path, progress: Progress) -> tuple[list[dict[str, Any]], list[Run]]:
-    """No targets: a table by which a user can choose."""
+    """Returns no targets, and the runs: a table by which a user can choose."""
     files = {**inputs(cache, progress), "training": folder / "training.npz"}
     with np.load(inputs(cache, progress)["training"]) as arrays:
         np.savez(files["training"], allow_pickle=False, **{name: arrays[name][:ALONE_SAMPLES] for name in arrays.files})
@@ -110,7 +110,8 @@ def measure(
     progress: Progress,
     cache: Path | None = None,
 ) -> Run:
-    """``cache``: where a training that was broken off goes on the next time."""
+    """Returns the measurement of one recipe. ``cache`` has the checkpoints from which an interrupted training
+    continues."""
     request = CompressionRequest(
         source=Source(str(files["source"]), format=EXPORTED_PROGRAM),
         datasets={use: Source(str(path)) for use, path in files.items() if use != "source"},
@@ -143,7 +144,7 @@ def show(runs: Sequence[Run], *, head: bool = True) -> None:
 
 
 def inputs(cache: Path, progress: Progress) -> dict[str, Path]:
-    """The trained source and its data sets, by use; made where the cache lacks them."""
+    """Returns the trained source and its data sets, by use; makes those that the cache lacks."""
     recipe = hashlib.sha256((EXAMPLE / "train.py").read_bytes() + str(SOURCE_EPOCHS).encode()).hexdigest()[:12]
     folder = cache / f"fashion-{recipe}"
     files = {"source": folder / "source.pt2"}

@@ -1,6 +1,6 @@
-"""Pretrained models that packages of PyPI carry, with data made here: real text, synthesised speech, rendered lines.
+"""Pretrained models from packages of PyPI, with generated data: real text, synthesised speech, rendered lines.
 
-What each label is stands with each case. None of the packages is run, but for Pillow, which draws.
+Each case says what its labels are. Of the packages only Pillow, which draws, is run.
 """
 
 import ast
@@ -39,17 +39,17 @@ class Case:
     evaluation: Arrays
     calibration: Arrays
     limit_percent: Decimal
-    """Of the drop of accuracy, or of agreement where there is no label."""
+    """The largest drop of accuracy, or of agreement if there is no label."""
     by_hand: tuple[dict[str, Any], ...]
-    """Recipes of one step each, that a person would try who knows the model."""
+    """The recipes of one step each that somebody would try who knows the model."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of Auto."""
+    """The settings of Auto."""
     states: dict[str, str] = field(default_factory=dict)
-    """As ``edge_compressor.datasets.Dataset.states``; samples are sequences where it is not empty."""
+    """The states, as in ``edge_compressor.datasets.Dataset.states``; if there are any, samples are sequences."""
 
 
 def magika(folder: Path, cache: Path) -> Case:
-    """Made-up files of 33 types; the labels are the source's own answers."""
+    """Returns the case of generated files of 33 types; the labels are the source's own answers."""
     model = packaged("magika", "magika/models/standard_v3_3/model.onnx", cache)
     program = ROOT / "examples/magika/make_data.py"
     options = ["--output", str(folder), "--evaluation", "2400"]
@@ -71,7 +71,8 @@ TOPICS, SENTENCES, TOKENS = 8, 800, 32
 
 
 def text(folder: Path, cache: Path) -> Case:
-    """MiniLM as a classifier of sentences by the nearest of 8 mean embeddings; label: whose documentation it is from.
+    """Returns MiniLM as a classifier of sentences by the nearest of 8 mean embeddings; the label is the package that a
+    sentence documents.
 
     The means are of a third of the sentences, which are not in the other sets.
     """
@@ -99,7 +100,7 @@ def text(folder: Path, cache: Path) -> Case:
 
 
 def _documentation() -> Iterator[list[str]]:
-    """Sentences of docstrings, of the first installed packages by name that have enough."""
+    """Yields sentences of docstrings, from the first installed packages by name that have enough."""
     found: dict[str, list[str]] = {}
     for package in sorted(Path(sysconfig.get_paths()["purelib"]).iterdir()):
         if not (package / "__init__.py").exists() or package.name.startswith("_"):
@@ -130,7 +131,7 @@ def _sentences(file: Path) -> Iterator[str]:
 
 
 def _tokens(sentence: str, vocabulary: dict[str, int]) -> list[int]:
-    """As BERT's WordPiece cuts it: lower case, no accents, the longest known pieces of each word."""
+    """Returns the tokens of BERT's WordPiece: lower case, no accents, the longest known pieces of each word."""
     plain = unicodedata.normalize("NFD", sentence.lower())
     words = re.findall(r"\w+|[^\w\s]", "".join(c for c in plain if unicodedata.category(c) != "Mn"))
     pieces: list[int] = []
@@ -154,7 +155,8 @@ def _piece(word: str, start: int, end: int) -> str:
 
 
 def _nearest_mean(embedding: Path, feeds: Arrays, labels: Array, folder: Path) -> Path:
-    """Adds ``scores`` [N, topics]: the embedding times each topic's mean, less what all have in common."""
+    """Adds ``scores`` [N, topics]: the product of the embedding and each topic's mean, without what all have in
+    common."""
     session = onnxruntime.InferenceSession(str(embedding), providers=["CPUExecutionProvider"])
     parts = [{name: array[start : start + 32] for name, array in feeds.items()} for start in range(0, len(labels), 32)]
     vectors = np.concatenate([np.asarray(session.run(None, part)[0]) for part in parts])
@@ -183,10 +185,11 @@ VOICES = ("en-us", "en-gb+f3", "en-us+m4", "en-gb-scotland+f2", "de+m2", "fr+f4"
 
 
 def speech(folder: Path, cache: Path) -> Case:
-    """Silero VAD along sequences of 4 s, each model with its own state; label: whether a voice is in the frame.
+    """Returns Silero VAD over sequences of 4 s, each model with its own state; the label says whether a voice is in the
+    frame.
 
-    By construction: noise, and at known places a sentence of espeak-ng in one of 7 voices. Frames in which the voice
-    begins, ends or pauses have no label.
+    The labels are known by construction: noise, and at known places a sentence of espeak-ng in one of 7 voices. Frames
+    in which the voice begins, ends or pauses have no label.
     """
     _need_espeak()
     model = packaged("silero-vad", "silero_vad/data/silero_vad.onnx", cache)
@@ -212,7 +215,7 @@ def speech(folder: Path, cache: Path) -> Case:
 
 
 def _framed(sound: Array) -> Array:
-    """[FRAMES, 1, CONTEXT + FRAME]: each frame with the end of the one before, as the model wants it."""
+    """Returns [FRAMES, 1, CONTEXT + FRAME]: each frame after the end of the previous one, as the model takes it."""
     padded = np.concatenate([np.zeros(CONTEXT, np.float32), sound])
     return np.stack([padded[start : start + CONTEXT + FRAME] for start in range(0, FRAMES * FRAME, FRAME)])[:, None]
 
@@ -223,7 +226,7 @@ def _need_espeak() -> None:
 
 
 def _spoken(sentence: str, voice: str) -> Array:
-    """Float samples at 16 kHz, the loudest 0.5."""
+    """Returns float samples at 16 kHz, the loudest 0.5."""
     done = subprocess.run(["espeak-ng", "-v", voice, "--stdout", sentence], capture_output=True, check=True)
     with wave.open(io.BytesIO(done.stdout)) as file:
         rate = file.getframerate()
@@ -235,7 +238,7 @@ def _spoken(sentence: str, voice: str) -> Array:
 
 
 def _stream(voice: Array, random: np.random.Generator) -> tuple[Array, Array]:
-    """(FRAMES of noise with ``voice`` in it, for each frame 1: voice, 0: none, -1: neither clearly)."""
+    """Returns FRAMES of noise with ``voice`` in it, and for each frame 1: voice, 0: none, -1: undefined."""
     before = int(random.integers(10, 40)) * FRAME
     sound = np.concatenate([np.zeros(before, np.float32), voice, np.zeros(FRAMES * FRAME, np.float32)])
     sound = sound[: FRAMES * FRAME]
@@ -253,7 +256,8 @@ HEIGHT, WIDTH = 48, 320
 
 
 def lines(folder: Path, cache: Path) -> Case:
-    """PP-OCR's recognition on rendered lines of text; without labels: artifact and source read the same."""
+    """Returns PP-OCR's recognition of rendered lines of text, without labels: artifact and source should read the
+    same."""
     model = packaged("rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx", cache)
     images = _rendered(800 + 64, cache)
     return Case(
@@ -272,7 +276,8 @@ def lines(folder: Path, cache: Path) -> Case:
 
 
 def _rendered(count: int, cache: Path) -> Array:
-    """float32 [count, 3, 48, 320] in -1..1, as the model was trained on: dark on light or light on dark, with noise."""
+    """Returns float32 [count, 3, 48, 320] in -1..1, like the model's training data: dark on light or light on dark,
+    with noise."""
     sys.path.insert(0, str(packaged("pillow", "PIL/Image.py", cache).parents[1]))
     from PIL import Image, ImageDraw, ImageFont
 

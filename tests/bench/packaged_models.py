@@ -1,4 +1,4 @@
-"""Models that packages of PyPI carry."""
+"""Models in packages of PyPI."""
 
 import subprocess
 import sys

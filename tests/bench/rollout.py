@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How long a rollout and a rollback take, and what they cost: ``make bench-rollout``.
+"""The duration and cost of a rollout and of a rollback: ``make bench-rollout``.
 
-On a site where the chart is installed. Prints a table and writes build/bench/rollout.json. Times of a rollout come from
-what the cluster itself recorded, so their resolution is a second, but for pulls, which the kubelet tells to the
-millisecond; those of a rollback from clients on the nodes and a watch of the nodes. No figure is a test.
+It needs a site where the chart is installed. It prints a table and writes build/bench/rollout.json. Times of a rollout
+come from the cluster's own records, so their resolution is a second, except for pulls, which the kubelet records to the
+millisecond; those of a rollback come from clients on the nodes and a watch of the nodes. No figure is a test.
 """
 
 import json
@@ -33,7 +33,7 @@ from tests.support.watching import Watch  # noqa: E402
 IMAGE_TARGETS_MB = {"server": 40, "operator": 25, "compressor": 50, "trainer": 240}
 AT_ONCE = {**QUICK, "waves": [{"name": "all", "percent": 100}], "bakeSeconds": 120}
 SLOW_LOOKS = {"intervalSeconds": 15}
-"""The default; the other runs look every 2 s, as often as Prometheus scrapes there."""
+"""The default interval; the other runs look every 2 s, as often as Prometheus scrapes there."""
 ROLLBACKS = {
     "rollback, canary": (SOAK, {}),
     "rollback, all nodes": (AT_ONCE, {}),
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
-    """A first revision, then a second one, of a model of about 5 MB on the camera nodes."""
+    """Rolls out a first revision, then a second one, of a model of about 5 MB on the camera nodes."""
     namespace = f"bench-{uuid.uuid4().hex[:6]}"
     site.kubectl("create", "namespace", namespace)
     work = Workspace(site, namespace, folder, Recorder(site, namespace))
@@ -105,7 +105,8 @@ def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
 
 
 def measure_rollback(site: Site, folder: Path, rollout: dict[str, Any], analysis: dict[str, Any]) -> dict[str, Any]:
-    """From the first request that a candidate fails to the last pin put back; it fails one in twenty."""
+    """Measures a rollback from the first request that a candidate fails to the last pin restored; one in twenty
+    requests fails."""
     namespace = f"bench-{uuid.uuid4().hex[:6]}"
     site.kubectl("create", "namespace", namespace)
     work = Workspace(site, namespace, folder, Recorder(site, namespace))
@@ -149,7 +150,7 @@ def measure_rollback(site: Site, folder: Path, rollout: dict[str, Any], analysis
 
 
 def splits(work: Workspace, status: dict[str, Any]) -> dict[str, Any]:
-    """Job, publish, pull and load, of the revision that serves."""
+    """Returns the times of Job, publish, pull and load, for the revision that serves."""
     jobs = work.site.get("jobs", "-n", work.namespace)["items"]
     job = max(jobs, key=lambda item: str(item["metadata"]["creationTimestamp"]))
     log = work.site.kubectl("logs", f"job/{job['metadata']['name']}", "-n", work.namespace)
@@ -193,7 +194,7 @@ def seconds(start: str, end: str) -> float:
 
 
 def api_writes(site: Site) -> dict[str, float]:
-    """Returns how many requests that write the operator has sent since its start, by verb and kind."""
+    """Returns the number of write requests of the operator since its start, by verb and kind."""
     with forwarded(site, SYSTEM_NAMESPACE, "deployment/edgemodel-operator", 8080) as base:
         text = site.run("curl", "-sS", f"{base}/metrics")
     pattern = r'^edgemodel_operator_api_requests_total\{kind="([^"]+)",verb="([^"]+)"\} ([\d.e+]+)'
@@ -202,7 +203,7 @@ def api_writes(site: Site) -> dict[str, float]:
 
 
 def stats(site: Site, pod: dict[str, Any]) -> dict[str, Any]:
-    """What the kubelet measures of a pod's one container."""
+    """Returns the kubelet's measurements of a pod's only container."""
     summary = json.loads(site.kubectl("get", "--raw", f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/stats/summary"))
     mine = next(item for item in summary["pods"] if item["podRef"]["uid"] == pod["metadata"]["uid"])
     container: dict[str, Any] = mine["containers"][0]
@@ -234,7 +235,7 @@ def server_memory(site: Site, work: Workspace) -> dict[str, Any]:
 
 
 def image_sizes(site: Site) -> dict[str, float]:
-    """MB (10^6 bytes) of the amd64 images as the registry stores them."""
+    """Returns the sizes of the amd64 images in the registry, in MB (10^6 bytes)."""
     from edge_oci import Registries, get_manifest, parse_reference
 
     images = json.loads((BUILD / "images.json").read_text())

@@ -1,7 +1,7 @@
-"""The rules that are compared: ours, by the operator's own code, and others as their documentation has them.
+"""The rules that are compared: ours, by the operator's own code, and others as their documentation defines them.
 
-All roll out by the same waves. A rule's ``Run`` says what came of one rollout. Rules that compare with stable have,
-once no node runs it any more, the hour before the rollout to compare with.
+All roll out by the same waves. A rule's ``Run`` has the result of one rollout. Rules that compare with stable use the
+hour before the rollout once no node runs it any more.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.support.verdicts import counted
 WAVES = (Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all", percent=100))
 SOAK, BAKE, HOLD = 300, 1800, 3600
 TICK = 30
-"""Seconds between two scrapes."""
+"""The seconds between two scrapes."""
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PROMOTED, ROLLED_BACK, HELD = "promoted", "rolled back", "held"
 
@@ -31,21 +31,21 @@ PROMOTED, ROLLED_BACK, HELD = "promoted", "rolled back", "held"
 class Run:
     outcome: str
     seconds: float
-    """Since the first node served the candidate."""
+    """The time since the first node served the candidate."""
     seen: int = 0
-    """Requests that it had served by then."""
+    """The number of requests that it had served by then."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the candidate."""
+    """The fault of a candidate."""
 
     slower: float = 1.0
     error_rate: float | None = None
 
 
 def plan(nodes: int) -> list[int]:
-    """How many nodes each wave reaches, without waves that add none."""
+    """Returns how many nodes each wave reaches, without waves that add none."""
     goals = plan_waves(WAVES, nodes)
     return [goal for number, goal in enumerate(goals) if number == 0 or goal > goals[number - 1]]
 
@@ -55,10 +55,10 @@ def plan(nodes: int) -> list[int]:
 
 @dataclass
 class Ours:
-    """The operator's own judgement; a wave that is undecided is held for an hour.
+    """The operator's own judgement; an undecided wave is held for an hour.
 
-    It looks every TICK seconds, a fourth as often in the bake and while it is held. The operator looks more often,
-    every 15 s, and finds what is wrong a little sooner.
+    It looks every TICK seconds, and a fourth as often in the bake and while it is held. The operator looks more often,
+    every 15 s, and finds faults a little sooner.
     """
 
     analysis: Analysis
@@ -145,30 +145,30 @@ def _error_rates(fleet: Fleet, fault: Fault, on: Array) -> Array | None:
 
 @dataclass
 class Minute:
-    """What a rule sees of a minute: histograms, not cumulative, pooled over the nodes that were scraped."""
+    """The data of a minute as a rule sees them: histograms, not cumulative, pooled over the nodes that were scraped."""
 
     canary: Array
-    """Of the last minute."""
+    """The canary in the last minute."""
     stable: Array
-    """Of the last minute; of the hour before where no node runs stable any more."""
+    """Stable in the last minute; in the hour before if no node runs stable any more."""
     canary_wave: Array
-    """Since the wave began."""
+    """The canary since the wave began."""
     stable_wave: Array
     before: Array
-    """Of the hour before the rollout, all nodes."""
+    """All nodes in the hour before the rollout."""
     canary_failed: int
     canary_total: int
 
 
 Verdict = Callable[[Minute], bool | None]
-"""Fails, does not, or None: no data."""
+"""A function that returns True for a failed look, False for a good one, None without data."""
 
 
 @dataclass(frozen=True)
 class Other:
     """A rule that looks once a minute, and rolls back after ``failures`` failed looks in a rollout.
 
-    ``no_data``: how many looks in a row without data end the rollout; None: they count as failed ones.
+    ``no_data`` looks in a row without data end the rollout; None: they count as failed ones.
     """
 
     fails: Verdict
@@ -178,7 +178,7 @@ class Other:
 
 @dataclass
 class Tally:
-    """How one of the other rules fares in a rollout."""
+    """The state of one of the other rules in a rollout."""
 
     rule: Other
     failures: int = 0
@@ -193,7 +193,7 @@ class Tally:
 
 
 def others(fleet: Fleet, fault: Fault) -> dict[str, Run]:
-    """What came of the rollout by each of OTHERS: all of them see the same minutes."""
+    """Returns the result of the rollout by each of OTHERS, all with the same minutes."""
     before, _ = fleet.baseline()
     everything = before.sum(axis=0)
     tallies = {name: Tally(rule) for name, rule in OTHERS.items()}
@@ -230,13 +230,15 @@ def others(fleet: Fleet, fault: Fault) -> dict[str, Run]:
 
 
 def p95_above_stable(minute: Minute) -> bool | None:
-    """``histogram_quantile(0.95, …)`` of the canary over 1.2 times that of stable, in the last minute."""
+    """Returns whether ``histogram_quantile(0.95, …)`` of the canary exceeds 1.2 times that of stable, in the last
+    minute."""
     canary, stable = (float(quantiles(side, 0.95)) for side in (minute.canary, minute.stable))
     return None if np.isnan(canary) or np.isnan(stable) else canary > 1.2 * stable
 
 
 def mann_whitney(minute: Minute) -> bool | None:
-    """One-sided Mann-Whitney U test of the pooled latencies since the wave began, at 5 %, with ties."""
+    """Returns the result of a one-sided Mann-Whitney U test of the pooled latencies since the wave began, at 5 %, with
+    ties."""
     m, n = int(minute.canary_wave.sum()), int(minute.stable_wave.sum())
     if not m or not n:
         return None
@@ -248,7 +250,8 @@ def mann_whitney(minute: Minute) -> bool | None:
 
 
 def flagger(minute: Minute) -> bool | None:
-    """request-success-rate at least 99 %, request-duration (p99) at most 1.5 times what it was; one minute each."""
+    """Returns the result of Flagger's rules: request-success-rate at least 99 %, request-duration (p99) at most 1.5
+    times the earlier one; one minute each."""
     if not minute.canary_total:
         return None
     p99 = float(quantiles(minute.canary, 0.99))
@@ -256,7 +259,8 @@ def flagger(minute: Minute) -> bool | None:
 
 
 def argo(minute: Minute) -> bool | None:
-    """successCondition: p95 at most 1.2 times what it was, and at least 95 % of requests succeed."""
+    """Returns the result of a successCondition: p95 at most 1.2 times the earlier one, and at least 95 % of requests
+    succeed."""
     if not minute.canary_total:
         return None
     p95 = float(quantiles(minute.canary, 0.95))

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The inference server beside others, and beside the bare runtime: ``make bench-server``.
+"""The inference server compared with other servers, and with the bare runtime: ``make bench-server``.
 
-One core for the server, another for who asks (tests/bench/http_load.py), over the loopback; the same models, the same
-settings of ONNX Runtime. Each of the others is installed from PyPI into an environment of its own. The rounds of all
-servers alternate, so that a slow minute of the machine hits each. Prints tables and writes build/bench/server.json.
-With ``--before CHECKOUT`` the server of another checkout of this project takes part, and the tables end with ratios.
+One core is for the server, another for the client (tests/bench/http_load.py), over the loopback; models and settings of
+ONNX Runtime are the same. Each of the others is installed from PyPI into its own environment. The rounds of all servers
+alternate, so that a slow minute of the machine affects each. The benchmark prints tables and writes
+build/bench/server.json. With ``--before CHECKOUT`` the server of another checkout of this project takes part, and the
+tables end with ratios.
 """
 
 import argparse
@@ -47,21 +48,21 @@ PEERS = {
 }
 OURS, PLAIN, TWO_CORES, RAW = "ours", "ours, no fast path", "ours, two cores", "onnxruntime alone"
 BEFORE = {"before": "OURS", "before, no fast path": "PLAIN", "before, two cores": "TWO_CORES"}
-"""Servers of another checkout -> the name that its own copy of this file has for them."""
+"""The servers of another checkout -> their names in its own copy of this file."""
 AFTER = {"before": OURS, "before, no fast path": PLAIN, "before, two cores": TWO_CORES}
 SERVER_CORE, CLIENT_CORE = 0, 1
 
 
 @dataclass(frozen=True)
 class Round:
-    """One server, asked for one model for some seconds."""
+    """One round of requests to one server for one model."""
 
     server: str
     case: str
     connections: int
     per_second: float
     p50: float
-    """Milliseconds, as the others."""
+    """The median latency in milliseconds."""
     p99: float
     p999: float
     pss_mb: float
@@ -69,13 +70,13 @@ class Round:
 
 
 def _environment(peer: str) -> Path:
-    """Its Python, with the ONNX Runtime that ours has."""
+    """Returns the Python of a peer's environment, with the same ONNX Runtime as ours."""
     name, wanted = PEERS[peer]
     return environment(name, [*wanted, f"onnxruntime=={onnxruntime.__version__}", "numpy"])
 
 
 def our_packages() -> Path:
-    """The folder of what the server's image has beside Python: its lock file, less what no request needs."""
+    """Returns the folder of the packages in the server's image: its lock file, without what no request needs."""
     (wheels,) = catalogue.SERVER.wheels
     wanted_text = requirements(wheels, building.LOCKS)
     key = hashlib.sha256(f"{wanted_text}{wheels}".encode()).hexdigest()[:12]
@@ -96,7 +97,7 @@ def our_packages() -> Path:
 
 
 def size_mb(folder: Path) -> float:
-    """All its files but bytecode, pip and its kin."""
+    """Returns the size of all its files except bytecode, pip and related packages."""
     skipped = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
     total = 0
     for entry in folder.iterdir():
@@ -136,7 +137,7 @@ def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, st
 
 
 def command_of(checkout: Path, server: str, case: Case, port: int) -> tuple[list[str], dict[str, str]]:
-    """What ``command`` of another checkout returns for this server: flags have other names there."""
+    """Returns the result of ``command`` of another checkout for this server, whose flags have other names there."""
     program = """
 import json, sys
 from pathlib import Path
@@ -156,7 +157,7 @@ print(json.dumps(bench.command(getattr(bench, server), SimpleNamespace(path=Path
 
 @contextlib.contextmanager
 def running(server: str, case: Case, before: Path | None) -> Iterator[tuple[int, int, float]]:
-    """(port, process id, seconds from its start to its first good answer) of a server on its core."""
+    """Yields the (port, process id, seconds from its start to its first good answer) of a server on its core."""
     port = free_port()
     if server in BEFORE and before is not None:
         argv, variables = command_of(before, server, case, port)
@@ -182,7 +183,7 @@ def running(server: str, case: Case, before: Path | None) -> Iterator[tuple[int,
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """It ends what it started when it is asked to; what does not is killed."""
+    """Asks a process to end, and kills what it leaves running."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(10)
@@ -205,7 +206,7 @@ def answers(port: int, case: Case) -> bool:
 
 
 def pss_mb(root: int) -> float:
-    """Of a process and all that it started: shared pages count in part."""
+    """Returns the memory of a process and its descendants, in which shared pages count in part."""
     total = 0
     todo = [root]
     while todo:
@@ -236,7 +237,7 @@ def measure(server: str, case: Case, connections: int, seconds: float, before: P
 
 
 def measure_raw(case: Case, seconds: float) -> Round:
-    """ONNX Runtime in a process of its own, without any server, on the server's core."""
+    """Measures ONNX Runtime in a process of its own, without any server, on the server's core."""
     program = [sys.executable, str(ROOT / "tests/bench/raw_load.py"), str(case.path), str(seconds)]
     feeds = {name: (array.tolist(), str(array.dtype)) for name, array in case.feeds.items()}
     done = subprocess.run(
@@ -273,7 +274,7 @@ def show(case: str, rounds: Sequence[Round]) -> None:
 
 
 def show_ratios(rounds: Sequence[Round]) -> None:
-    """After over before: each round over the one beside it, and of these the median."""
+    """Prints the ratios of after to before: each round to the adjacent one, and of these the median."""
     print(f"\nafter / before{'':42}{'requests/s':>12}{'p50':>7}{'p99':>7}{'PSS':>7}{'ready':>7}")
     for name, after in AFTER.items():
         for case in dict.fromkeys(r.case for r in rounds):

@@ -1,4 +1,4 @@
-"""What the servers are asked: models, and requests for them."""
+"""The models that the servers are measured with, and requests for them."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ TINY, IMAGE, SILERO, MAGIKA, MINILM = (
     "MiniLM, 32 tokens, JSON",
 )
 SHARE_OF_RAW = {IMAGE: 0.85, MAGIKA: 0.9, MINILM: 0.9}
-"""Case -> least share of the bare runtime's requests a second."""
+"""The smallest share of the bare runtime's requests per second, by case."""
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
 
 
@@ -49,7 +49,7 @@ class Case:
         return {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(self._json))}
 
     def request(self, host: str) -> bytes:
-        """Head and body."""
+        """Returns the head and body of a request."""
         body = self.body
         lines = {"Host": host, **self.headers, "Content-Length": str(len(body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
@@ -62,7 +62,7 @@ class Case:
 
 
 def make(folder: Path, cache: Path) -> Iterator[Case]:
-    """``cache``: where packages stay that carry models."""
+    """Yields the cases. ``cache`` keeps the packages that contain models."""
     random = np.random.default_rng(1)
     x = random.standard_normal((1, tiny_models.FEATURES)).astype(np.float32)
     yield Case(TINY, tiny_models.mlp(folder / "tiny.onnx"), {"x": x})
@@ -85,7 +85,8 @@ def _head(name: str, array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 
 def _small_net(path: Path, random: np.random.Generator) -> Path:
-    """FP32 ``image`` [N, 3, 96, 96] -> FP32 ``scores`` [N, 10]: four convolutions, as few as any camera's model has."""
+    """Writes a network from FP32 ``image`` [N, 3, 96, 96] to FP32 ``scores`` [N, 10]: four convolutions, as few as a
+    camera's model may have."""
 
     def weights(name: str, *shape: int) -> Any:
         scale = 1 / np.sqrt(np.prod(shape[1:]))

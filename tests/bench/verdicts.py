@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""How often good candidates are rolled back, bad ones found, and how soon: ``make bench-verdicts``.
+"""The shares of good candidates that are rolled back and of bad ones that are found, and the times: ``make
+bench-verdicts``.
 
-Simulated fleets (tests/bench/fleets.py), the operator's own judgement beside other rules (tests/bench/rules.py), the
-same fleets for all of them. Prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes 3`` is quick; all
-of it takes an hour and a half on two processors. The same code gives the same numbers, however the work is parted.
+It runs simulated fleets (tests/bench/fleets.py) and compares the operator's own judgement with other rules
+(tests/bench/rules.py) on the same fleets. It prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes
+3`` is quick; the complete run takes an hour and a half on two processors. The same code gives the same numbers, however
+the work is divided.
 """
 
 import argparse
@@ -35,16 +37,16 @@ FAULTS = {
     "5 % errors": Fault(error_rate=0.05),
 }
 FEW_FAULTS = ("1x", "3x", "5x")
-"""In the conditions that the goals are not about."""
+"""The faults in the conditions that the goals do not concern."""
 FEW_NODES = 10
-"""The same are for fleets of at most so many: larger ones take too long."""
+"""The largest fleet in those conditions: larger ones take too long."""
 BATCH = 25
 ALL = {condition.name: condition for condition in (*CONDITIONS, BUSY, WEATHER, SILENCE)}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of all runs of one rule, in one condition, with one fault."""
+    """The results of all runs of one rule, in one condition, with one fault."""
 
     rule: str
     nodes: int
@@ -54,12 +56,12 @@ class Cell:
     rolled_back_percent: float
     held_percent: float
     median_seconds: float | None
-    """From the candidate's first request to the rollback."""
+    """The median time from the candidate's first request to the rollback; None without a rollback."""
     median_requests: float | None
 
 
 def batch(nodes: int, condition: Condition, fault: str, numbers: range) -> list[dict[str, Run]]:
-    """What came of each fleet by every rule."""
+    """Returns the result of each fleet by every rule."""
     make = with_seed(condition, nodes)
     return [
         {OURS: judged_by_us(make(number), FAULTS[fault]), **others(make(number), FAULTS[fault])} for number in numbers
@@ -105,7 +107,7 @@ def show(nodes: int, condition: Condition, cells: list[Cell]) -> None:
 
 
 def targets(cells: list[Cell]) -> Iterable[dict[str, Any]]:
-    """By the cells whose conditions the goals are about."""
+    """Yields the targets, from the cells whose conditions the goals concern."""
     core = {condition.name for condition in CONDITIONS}
     mine = [cell for cell in cells if cell.rule == OURS and cell.condition in core]
 
@@ -174,7 +176,7 @@ def main() -> None:
 
 
 def write(cells: list[Cell], started: float) -> None:
-    """After every condition: a run takes long."""
+    """Writes the results, after every condition, because a run takes long."""
     (ROOT / "build" / "bench").mkdir(parents=True, exist_ok=True)
     took = f"{time.monotonic() - started:.0f} s"
     machine = f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets, {took}"

@@ -1,4 +1,4 @@
-"""A few calls to the API server that the tests ask their questions of."""
+"""A few calls to the API server for the tests."""
 
 import json
 import os
@@ -15,14 +15,14 @@ Object = dict[str, Any]
 
 
 def kubeconfig() -> Path | None:
-    """The file in KUBECONFIG, else that of the lab; None when there is neither."""
+    """Returns the file in KUBECONFIG, otherwise that of the lab; None if there is neither."""
     named = os.environ.get("KUBECONFIG")
     path = Path(named) if named else KUBECONFIG
     return path if path.exists() else None
 
 
 class Refused(Exception):
-    """The API server's Status."""
+    """The API server refused the request; it holds the Status."""
 
     def __init__(self, status: Object) -> None:
         super().__init__(status.get("message", ""))
@@ -30,10 +30,10 @@ class Refused(Exception):
 
     @property
     def causes(self) -> list[str]:
-        """One line for each thing that is wrong, as kubectl shows them; the message itself when there are none.
+        """Returns one line for each error, as kubectl shows them; the message itself if there are none.
 
-        Without the line that rules were left out because a field is missing or of another type: it stands beside each
-        such error and says nothing of it.
+        The line that rules were skipped because a field is missing or of another type is left out: it accompanies each
+        such error and adds nothing.
         """
         causes = self.status.get("details", {}).get("causes", [])
         lines = [f"{cause.get('field', '')}: {cause['message']}" for cause in causes]
@@ -46,7 +46,7 @@ class Cluster:
         self._api = client.ApiClient(config.new_client_from_config(str(file)).configuration)
 
     def call(self, method: str, path: str, body: Object | None = None, content: str = "", **query: str) -> Object:
-        """The JSON answer. Raises Refused."""
+        """Returns the JSON answer. Raises Refused."""
         headers = {"Content-Type": content or "application/json", "Accept": query.pop("accept", "application/json")}
         request = self._api.param_serialize(
             method,
@@ -66,7 +66,7 @@ class Cluster:
         return self.call("GET", self.path(item), accept=accept)
 
     def create(self, item: Object, **query: str) -> Object:
-        """Strictly: an unknown field is an error."""
+        """Creates the object strictly, so that an unknown field is an error."""
         return self.call("POST", self.collection(item), item, fieldValidation="Strict", **query)
 
     def apply(self, item: Object, manager: str, **query: str) -> Object:

@@ -24,7 +24,8 @@ def cluster() -> Cluster:
 
 @pytest.fixture(scope="session")
 def definitions(cluster: Cluster) -> Iterator[list[Object]]:
-    """The definitions of this checkout, as the cluster has them; what was not there before is removed in the end."""
+    """Yields the definitions of this checkout, as the cluster has them; those that were not there before are removed at
+    the end."""
     wanted = [manifests.read(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
     made = [item for item in wanted if install(cluster, item)]
     for crd in wanted:
@@ -35,9 +36,10 @@ def definitions(cluster: Cluster) -> Iterator[list[Object]]:
 
 
 def install(cluster: Cluster, crd: Object) -> bool:
-    """Whether there was none before. One that differs is brought up to date in the name of whoever applied it.
+    """Installs the definition and returns whether there was none before. One that differs is updated as the field
+    manager that applied it.
 
-    So a chart that is installed finds nothing in its way at its next upgrade, and still keeps it on uninstall.
+    So the next upgrade of an installed chart finds no conflict, and an uninstall still keeps the definition.
     """
     try:
         live = cluster.get(crd)
@@ -53,14 +55,14 @@ def install(cluster: Cluster, crd: Object) -> bool:
 
 
 def wait_until_served(cluster: Cluster, crd: Object) -> None:
-    """Until the API server answers by this schema: it takes a moment to see a definition, or its change."""
+    """Waits until the API server uses this schema, since a definition or its change takes effect after a moment."""
     collection = cluster.collection(
         {"apiVersion": f"{crd['spec']['group']}/v1alpha1", "kind": crd["spec"]["names"]["kind"], "metadata": {}}
     )
     generations: list[int | None] = [None]
 
     def settled() -> bool:
-        """It is listed, and its definition is the same twice in a row."""
+        """Returns whether the definition is listed, and the same twice in a row."""
         cluster.call("GET", collection)
         generations.append(cluster.get(crd)["metadata"]["generation"])
         return generations[-1] == generations[-2]
@@ -70,7 +72,7 @@ def wait_until_served(cluster: Cluster, crd: Object) -> None:
 
 @pytest.fixture(scope="session")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of these tests' own that enforces the restricted profile."""
+    """Yields a namespace of these tests that enforces the restricted profile."""
     name = f"edgemodel-contract-{uuid.uuid4().hex[:8]}"
     item: Object = {
         "apiVersion": "v1",

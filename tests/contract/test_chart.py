@@ -1,4 +1,4 @@
-"""A real API server takes everything that the chart renders, strictly, and its pods in a restricted namespace."""
+"""The API server accepts everything that the chart renders, strictly, and its pods in a restricted namespace."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the API server makes of the definitions: defaults, status, columns, immutability."""
+"""The API server's handling of the definitions: defaults, status, columns, immutability."""
 
 import copy
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def manifest(name: str, namespace: str) -> Object:
 
 @pytest.fixture
 def model(cluster: Cluster, namespace: str) -> Iterator[Object]:
-    """A stored EdgeModel."""
+    """Yields a stored EdgeModel."""
     item = cluster.create(manifest("minimal", namespace))
     yield item
     cluster.delete(item)
@@ -37,14 +37,14 @@ def model(cluster: Cluster, namespace: str) -> Iterator[Object]:
 
 @pytest.fixture
 def revision(cluster: Cluster, namespace: str) -> Iterator[Object]:
-    """A stored EdgeModelRevision."""
+    """Yields a stored EdgeModelRevision."""
     item = cluster.create(manifest("revision-full", namespace))
     yield item
     cluster.delete(item)
 
 
 def write_status(cluster: Cluster, item: Object, status: Object, accept: str = "application/json") -> Object:
-    """The answer to writing the whole of ``status``, whatever an operator that runs here has written before."""
+    """Returns the answer to writing the complete ``status``, whatever a running operator has written before."""
     for _ in range(10):
         current = cluster.get(item)
         try:
@@ -131,7 +131,7 @@ def test_the_operators_own_defaults_are_those_of_the_schema(cluster: Cluster, na
 
 
 def understood(spec: Object) -> tuple[EdgeModelSpec, tuple[PlannedCheck, ...]]:
-    """Returns ``spec`` as the operator reads it, with all defaults; the checks, as their types read them, beside it."""
+    """Returns ``spec`` as the operator reads it, with all defaults, and the checks as their types read them."""
     parsed = parse_spec(spec)
     return replace(parsed, analysis=replace(parsed.analysis, checks=())), plan_checks(parsed.analysis)
 
@@ -262,7 +262,7 @@ def test_the_columns_of_a_revision(cluster: Cluster, revision: Object) -> None:
 
 
 def columns(cluster: Cluster, item: Object, status: Object) -> dict[str, Any]:
-    """What ``kubectl get`` shows of it with this status."""
+    """Returns what ``kubectl get`` shows of it with this status."""
     table = write_status(cluster, item, status, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
     names = [column["name"] for column in table["columnDefinitions"]]
     return dict(zip(names, table["rows"][0]["cells"], strict=True))
@@ -309,7 +309,7 @@ def test_revisions_can_be_asked_for_by_model(cluster: Cluster, revision: Object)
 
 
 def test_a_users_steps_can_be_copied_into_a_revision(cluster: Cluster, namespace: str) -> None:
-    """The operator writes into a revision what the API server gives it of the model, defaults included."""
+    """The API server's form of the model's steps, with defaults, is what the operator writes into a revision."""
     model = cluster.create(manifest("full", namespace), dryRun="All")
     revision = manifest("revision-minimal", namespace)
     revision["spec"]["variants"][0]["steps"] = model["spec"]["compression"]["steps"]

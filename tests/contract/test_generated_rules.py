@@ -1,4 +1,4 @@
-"""What is generated of steps, on a real API server: with more steps than there are, in a group of their own."""
+"""The schema generated from steps, on a real API server: with more steps than exist, in a group of their own."""
 
 import copy
 from collections.abc import Iterator
@@ -40,7 +40,8 @@ def invented(plural: str, steps: Any) -> Object:
 
 @pytest.mark.parametrize("plural", ["edgemodels", "edgemodelrevisions"])
 def test_there_is_room_for_many_more_steps(cluster: Cluster, plural: str) -> None:
-    """The API server prices rules by the largest object that fits, and refuses a definition that costs too much."""
+    """The API server estimates the cost of rules for the largest possible object, and refuses a definition that costs
+    too much."""
     cluster.create(invented(plural, many(24)), dryRun="All")
 
 
@@ -54,7 +55,7 @@ def _served(cluster: Cluster) -> Iterator[None]:
 
 
 def answer(cluster: Cluster, namespace: str, step: Object, **spec: Any) -> list[str]:
-    """Why a model with this one step, in a variant, is refused; nothing when it is not."""
+    """Returns why a model with this one step, in a variant, is refused; nothing if it is accepted."""
     item = copy.deepcopy(MODEL)
     item["metadata"]["namespace"] = namespace
     steps = {"steps": [{"name": "one", **step}]}

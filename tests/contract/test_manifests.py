@@ -1,7 +1,7 @@
 """What users may write, what they are told when they may not, and the command line's answer, which is the same.
 
 ``manifests/good`` holds manifests that a real API server accepts. Each of ``manifests/bad`` has one mistake; its lines
-that begin with ``#!`` are the whole of the answer. The first line of every file says what it is about.
+that begin with ``#!`` are the complete answer. The first line of every file says what it is about.
 """
 
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 def contains(whole: object, part: object) -> bool:
-    """Whether everything in ``part`` is in ``whole``; defaults may have come on top."""
+    """Returns whether everything in ``part`` is in ``whole``, which may have more, such as defaults."""
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(key in whole and contains(whole[key], part[key]) for key in part)
     if isinstance(part, list):

@@ -1,4 +1,4 @@
-"""The site that the tests share (installed by ``make e2e`` before they start) and a namespace for each test."""
+"""The site that the tests share (installed by ``make e2e`` before they start), and a namespace for each test."""
 
 import json
 import re
@@ -16,7 +16,7 @@ TIMELINES = BUILD / "e2e" / "timelines"
 
 
 LONGEST_FIRST = ("test_training", "test_converters", "test_examples", "test_verdicts", "test_rollout")
-"""Files, so that at the end no worker goes on long after the others."""
+"""The files in the order of their duration, so that at the end no worker runs long after the others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,10 +36,10 @@ def site() -> Site:
 
 @pytest.fixture
 def work(site: Site, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
-    """Deleted at the end, without waiting; what it held is printed when the test failed.
+    """Yields a workspace, which is deleted at the end, without waiting; its contents are printed if the test failed.
 
-    The statuses that its EdgeModels ever had are recorded, and are what kstatus needs at every step. What happened
-    when is in ``build/e2e/timelines``.
+    All statuses of its EdgeModels are recorded, and have to satisfy kstatus at every step. The timeline is in
+    ``build/e2e/timelines``.
     """
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:30].strip("-")
     namespace = f"{words}-{uuid.uuid4().hex[:5]}".removeprefix("test-")

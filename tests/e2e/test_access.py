@@ -104,7 +104,7 @@ def _writer(content: bytes) -> str:
 def _run_pod(
     work: Workspace, name: str, command: list[str], claim: str = "", extra: list[dict[str, object]] | None = None
 ) -> str:
-    """Runs the compressor's image with the token that a Job has; the phase that it ends in."""
+    """Runs the compressor's image with the token of a Job, and returns the phase in which it ends."""
     image = work.site.get("deployment", "edgemodel-operator", "-n", "edgemodel-system")["spec"]["template"]["spec"]
     env = {item["name"]: item.get("value") for item in image["containers"][0]["env"]}
     token = {"serviceAccountToken": {"audience": "edgemodel-registry", "path": "token"}}
@@ -156,7 +156,7 @@ def _run_pod(
 
 @pytest.fixture
 def private_files(tmp_path: Path) -> Iterator[str]:
-    """The base of a web server that wants a password and serves ``tmp_path``, on the gateway node."""
+    """Yields the base URL of a web server with a password that serves ``tmp_path``, on the gateway node."""
     node = lab.node_named("gateway-1")
     argv = [*enter(node.namespace), sys.executable, str(SERVER), node.address, str(tmp_path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:

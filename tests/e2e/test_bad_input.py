@@ -259,20 +259,20 @@ def test_deleting_a_model_in_the_middle_of_a_rollout_leaves_nothing(work: Worksp
 
 
 def _pins_of(work: Workspace, name: str, pins: dict[str, set[str]]) -> set[str]:
-    """The pins that belong to no other model: those that are on nodes and not known to any EdgeModel there is."""
+    """Returns the pins of no other model: those on nodes that no existing EdgeModel knows."""
     revision = f"{name}-{parse_spec(work.applied[name]).revision_hash}"
     return {pin for each in pins.values() for pin in each} & {pin_key(work.namespace, name, revision, "default")}
 
 
 def _lab_file(work: Workspace, file: Path) -> str:
-    """Puts a file onto the lab's web server; its path there."""
+    """Puts a file onto the lab's web server and returns its path there."""
     target = lab.FILES / f"{work.namespace}-{file.name}"
     target.write_bytes(file.read_bytes())
     return target.name
 
 
 def _forget_artifact(work: Workspace, revision: str) -> None:
-    """The next revision finds artifacts in its twin that the registry no longer has."""
+    """Makes the next revision find artifacts in its twin that the registry no longer has."""
     found = work.site.get("edgemodelrevision", revision, "-n", work.namespace)
     gone = f"{work.namespace}/m@sha256:{'d' * 64}"
     body = {

@@ -27,7 +27,7 @@ def pod_names(work: Workspace) -> set[str]:
 
 
 def newer_server(site: Site) -> str:
-    """The digest of another index of the same server images, as a newer release would have."""
+    """Returns the digest of another index of the same server images, as a newer release would have."""
     host = site.push_to.split("/")[0]
     where = parse_reference(f"{site.push_to}/server@{images()['server'].split('@')[1]}")
     repository = Registries(plain_http_hosts=(host,) if site.plain_http else ()).repository(where)

@@ -1,4 +1,4 @@
-"""Weights that a converter of the user's own makes a model of, in an image of its own."""
+"""Weights that a user's converter turns into a model, in an image of its own."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def source_of(work: Workspace, file: Path, image: str, **more: Any) -> dict[str,
 
 
 def written(work: Workspace, text: str) -> Path:
-    """A converter of these lines."""
+    """Writes a converter of these lines."""
     script = work.folder / "converter.py"
     script.write_text(text)
     return script
@@ -33,7 +33,7 @@ def written(work: Workspace, text: str) -> Path:
 
 @pytest.fixture
 def few(work: Workspace) -> Path:
-    """Weights that no network of the example has."""
+    """Writes weights that no network of the example has."""
     return weights.write(work.folder / "few.safetensors", w=np.ones(3, np.float32))
 
 
@@ -88,7 +88,7 @@ sys.exit(json.dumps(seen))
 
 
 def test_a_converter_sees_its_files_and_nothing_of_the_cluster(work: Workspace, few: Path) -> None:
-    """It ends with what it saw, which is then what the condition shows."""
+    """It ends with a list of what it saw, which the condition then shows."""
     image = push_converter(work.site, f"{CONVERTERS}/look", written(work, LOOK), work.folder)
     work.apply(source=source_of(work, few, image, args=["--of", "$(EDGEMODEL_WEIGHTS)"]))
     message = work.stalled(reasons.CONVERTER_FAILED, seconds=SECONDS)
@@ -129,7 +129,7 @@ def test_an_image_that_the_chart_does_not_allow_never_runs(work: Workspace, few:
 
 
 def test_damaged_weights_are_refused_before_the_converter_runs(work: Workspace) -> None:
-    """``edgemodel push`` would have refused them, too: they come by another way, under a name that it lets through."""
+    """The file is pushed under another name, because ``edgemodel push`` would have refused the weights too."""
     image = push_converter(work.site, f"{CONVERTERS}/idle", written(work, "print('hello')"), work.folder)
     file = work.folder / "set.npz"
     np.savez(file, w=np.ones(3, np.float32))

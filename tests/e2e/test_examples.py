@@ -20,7 +20,7 @@ def apply_example(work: Workspace, manifest: Path) -> None:
 
 
 def ask(work: Workspace, node: str, model: str, request: dict[str, object]) -> list[dict[str, object]]:
-    """The outputs that an application on ``node`` gets from the model's Service."""
+    """Returns the outputs that an application on ``node`` gets from the model's Service."""
     address = work.site.get("service", model, "-n", work.namespace)["spec"]["clusterIP"]
     argv = ["curl", "-sS", "--max-time", "20", "-d", "@-", f"http://{address}:8080/v2/models/{model}/infer"]
     done = lab.node_exec(node, argv, input=json.dumps(request), capture_output=True, check=True)

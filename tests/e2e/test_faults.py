@@ -1,7 +1,7 @@
 """Rollouts while something breaks: each test has the lab to itself.
 
-In this order, because a kubelet, and whoever else watches the API server, comes back the later the longer it was away:
-what takes links away, and the API server, comes last.
+The order matters, because a kubelet, or any other client of the API server, comes back the later the longer it was
+away: tests that cut links, and the API server, come last.
 """
 
 import json
@@ -47,7 +47,7 @@ KILLER = Path(__file__).parents[1] / "support" / "killer.py"
 
 
 def scale(site: Site, deployment: str, replicas: int) -> None:
-    """And waits until it is so."""
+    """Scales the Deployment, and waits until that is done."""
     name = f"deployment/edgemodel-{deployment}"
     site.kubectl("scale", name, f"--replicas={replicas}", "-n", SYSTEM_NAMESPACE)
     if replicas:
@@ -131,7 +131,7 @@ def operator_environment(site: Site) -> dict[str, str]:
 
 @contextmanager
 def killed_at_every_write(work: Workspace) -> Iterator[list[dict[str, Any]]]:
-    """The operator runs beside the API server instead of in its pod, and is killed at each write; yields the kills."""
+    """Runs the operator beside the API server instead of in its pod, kills it at each write, and yields the kills."""
     slice_of_ours = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -165,7 +165,8 @@ def killed_at_every_write(work: Workspace) -> Iterator[list[dict[str, Any]]]:
 
 
 def test_an_operator_that_is_killed_at_every_write_switches_nothing_twice_and_forgets_nothing(work: Workspace) -> None:
-    """A whole rollout with its rollback: the compression, a canary that fails its check, every node back on stable."""
+    """It is a complete rollout with its rollback: the compression, a canary that fails its check, every node back on
+    stable."""
     first = stable(work, analysis=checks(ERRORS))
     work.recorder.catch_up()
     before = len(work.recorder.pin_moves())
@@ -282,7 +283,7 @@ def test_with_one_node_allowed_to_fail_the_others_get_the_candidate_and_the_lost
 
 
 def apply_with_first(canary: str, nodes: tuple[str, ...], work: Workspace, wanted: dict[str, Any]) -> None:
-    """Applies what makes ``canary`` the first of ``nodes``.
+    """Applies a spec whose revision has ``canary`` as the first of ``nodes``.
 
     The order depends on the revision's name, and that on the retry token.
     """
@@ -369,7 +370,7 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
 
 
 def _serving(work: Workspace) -> set[tuple[str, str]]:
-    """(node, revision) of every ready pod that is not about to end."""
+    """Returns the (node, revision) of every ready pod that is not terminating."""
     return {
         (pod["spec"]["nodeName"], pod["metadata"]["labels"]["edgemodel.io/revision"])
         for pod in server_pods(work)
@@ -379,7 +380,7 @@ def _serving(work: Workspace) -> set[tuple[str, str]]:
 
 
 def _serve(work: Workspace, revision: str) -> set[str]:
-    """Nodes with a ready pod of ``revision``, whatever else they have."""
+    """Returns the nodes with a ready pod of ``revision``, whatever else they have."""
     return {node for node, served in _serving(work) if served == revision}
 
 
@@ -396,7 +397,7 @@ def version_of_the_list(site: Site) -> str:
 
 
 def refused_as_too_old(site: Site, version: str) -> bool:
-    """Tells whether the API server answers 410 to a watch of all EdgeModels from ``version`` on."""
+    """Returns whether the API server answers 410 to a watch of all EdgeModels from ``version`` on."""
     path = f"{ALL_EDGE_MODELS}?watch=true&timeoutSeconds=2&resourceVersion={version}"
     try:
         told = site.get_raw(path)
@@ -407,13 +408,14 @@ def refused_as_too_old(site: Site, version: str) -> bool:
 
 
 def running_operator(site: Site) -> tuple[str, int]:
-    """(uid of its pod, how often its container was started anew)."""
+    """Returns the uid of the operator's pod, and the number of restarts of its container."""
     (pod,) = site.get("pods", "-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/component=operator")["items"]
     return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]
 
 
 def api_server_counts(site: Site, metric: str, verb: str) -> float:
-    """Requests about all EdgeModels, which only the operator makes, since the API server began."""
+    """Returns the number of requests about all EdgeModels, which only the operator makes, since the API server
+    started."""
     wanted = ('resource="edgemodels"', 'scope="cluster"', f'verb="{verb}"')
     lines = [
         line

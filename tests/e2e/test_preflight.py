@@ -1,4 +1,4 @@
-"""A candidate is asked on real nodes before its first wave, and by what they say it goes on or not."""
+"""A candidate is measured on real nodes before its first wave, and the results decide whether it goes on."""
 
 from edgemodel import reasons
 from tests.support import serving
@@ -8,7 +8,7 @@ from tests.support.live import CAMERAS
 ASKED, NOT_ASKED = CAMERAS
 HOSTNAME = "kubernetes.io/hostname"
 PREFLIGHT = {"nodeSelector": {HOSTNAME: ASKED}, "hardwareClassLabels": [HOSTNAME], "maxLatencyMilliseconds": "2"}
-"""Each node is a class of its own, and one of them has nobody who may be asked."""
+"""The preflight in which each node is a class of its own, and one of them has no eligible node."""
 
 
 def test_a_preflight_measures_the_artifact_on_a_node_and_one_that_is_too_slow_reaches_no_other(work: Workspace) -> None:

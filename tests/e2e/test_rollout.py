@@ -1,4 +1,4 @@
-"""Rollouts on real nodes: waves, updates under load, variants, catch-up, and where rules meet the network."""
+"""Rollouts on real nodes: waves, updates under load, variants, catch-up, and rules that depend on the network."""
 
 import json
 import subprocess
@@ -30,7 +30,8 @@ def cluster_ip(work: Workspace, name: str = "m") -> str:
 
 
 def load(work: Workspace, node: str, seconds: float, connections: int) -> dict[str, Any]:
-    """Returns what ``connections`` clients on ``node`` saw when they asked the model's Service for ``seconds``."""
+    """Returns the results of ``connections`` clients on ``node`` that sent requests to the model's Service for
+    ``seconds``."""
     argv = [sys.executable, str(LOAD), cluster_ip(work), "8080", "m", str(seconds), str(connections)]
     done = lab.node_exec(node, argv, capture_output=True, check=True, timeout=seconds + 60)
     value: dict[str, Any] = json.loads(done.stdout)
@@ -211,7 +212,7 @@ def test_the_canary_is_the_node_that_the_order_of_this_revision_names(work: Work
 
 
 def test_a_pin_that_somebody_removes_is_set_again_and_one_that_somebody_adds_does_nothing(work: Workspace) -> None:
-    """The pin is the only truth of what a node runs, and the operator alone says what it should be."""
+    """The pin alone says what a node runs, and only the operator may set it."""
     work.apply(source={"uri": publish_mlp(work, "plain")})
     first = work.ready()["status"]["stableRevision"]
     pin = pin_key(work.namespace, "m", first, "default")
@@ -283,7 +284,7 @@ def test_stable_moves_only_after_all_waves_and_the_bake_and_a_first_install_obey
 
 @contextmanager
 def first_readiness(work: Workspace) -> Iterator[dict[tuple[str, str], datetime]]:
-    """(node, revision) -> since when a server pod of it was ready there, when it first was."""
+    """Yields the time at which a server pod first became ready, by (node, revision)."""
     found: dict[tuple[str, str], datetime] = {}
 
     def see(pod: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ def test_a_training_whose_pod_is_evicted_resumes_in_the_next_attempt(work: Works
 
 
 def _trainer_that_says(work: Workspace, text: str) -> str | None:
-    """The compressor's pod in whose log ``text`` is."""
+    """Returns the compressor's pod with ``text`` in its log."""
     selector = "app.kubernetes.io/component=compressor"
     for pod in work.site.get("pods", "-n", work.namespace, "-l", selector)["items"]:
         name = str(pod["metadata"]["name"])

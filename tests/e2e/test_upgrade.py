@@ -1,7 +1,7 @@
 """An upgrade from the previous release touches nothing that serves.
 
 That release wrote its objects by an older schema, in which some fields had other names. The API server drops those
-fields as soon as the new definitions are there, so the operator must not take such an object for a whole one.
+fields as soon as the new definitions are there, so the operator must not treat such an object as complete.
 """
 
 import json
@@ -27,14 +27,14 @@ RENAMED = (
     "spec.rollout.nodeDeadlineSeconds -> spec.rollout.nodeReadyTimeoutSeconds",
     "spec.serving.tuning.threads -> spec.serving.tuning.concurrency",
 )
-"""The two old names in the manifests below, as the condition tells them."""
+"""The two old names in the manifests below, as the condition shows them."""
 WATCHED_SECONDS = 90
-"""Many passes of the operator, a relist of what it watches, and a restart of every pod of the chart lie within."""
+"""The time in which many passes of the operator, a relist, and a restart of every pod of the chart happen."""
 
 
 @pytest.fixture
 def previous(site: Site, tmp_path: Path) -> Iterator[None]:
-    """The previous release, in the place of this checkout; at the end this checkout is installed again."""
+    """Installs the previous release in place of this checkout; at the end this checkout is installed again."""
     images: dict[str, str] = json.loads((BUILD / "images.json").read_text())
     release, scratch = tmp_path / "release", tmp_path / "scratch"
     scratch.mkdir()
@@ -49,7 +49,7 @@ def previous(site: Site, tmp_path: Path) -> Iterator[None]:
 
 
 def objects(work: Workspace) -> dict[str, Any]:
-    """Returns the identity of everything that serves: an object that is made anew has another uid."""
+    """Returns the identity of everything that serves: an object that is created again has another uid."""
     found: dict[str, Any] = {
         "pins": {node: pins & work.recorder.pins.keys() for node, pins in pins_of_nodes(work.site).items()}
     }

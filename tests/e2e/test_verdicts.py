@@ -32,7 +32,8 @@ INT8 = {"name": "int8", "type": "QuantizeDynamic"}
 
 @pytest.mark.exclusive
 def test_a_slower_artifact_is_rolled_back_for_latency(work: Workspace) -> None:
-    """Few requests, each of which takes long, and no other test: nodes of one machine must not make each other slow."""
+    """It sends few requests, each of which takes long, and runs alone: nodes on one machine must not slow each other
+    down."""
     first = stable(work, analysis=checks(ERRORS, LATENCY))
     with under_load(work, baseline=150, per_second=3):
         work.apply(source={"uri": publish_mlp(work, "slow", slow=1000)}, rollout=SOAK)
@@ -56,7 +57,7 @@ def test_an_artifact_that_fails_one_request_in_twenty_is_rolled_back_for_errors(
 
 
 def test_a_model_with_permuted_classes_is_rolled_back_for_accuracy_through_labels(work: Workspace) -> None:
-    """Its golden set agrees: it answers as it did where it was made."""
+    """Its golden set agrees: it answers as it did in the compression Job."""
     first = stable(work, analysis=checks(LABELS, GOLDEN))
     data = tiny_models.samples(work.folder / "labels.npz", 500)
     with under_load(work, "--samples", str(data)):
@@ -173,7 +174,8 @@ def test_a_users_own_query_passes_one_candidate_and_rejects_the_next(work: Works
 def test_a_candidate_that_answers_recent_requests_differently_is_rolled_back_by_a_query(
     work: Workspace,
 ) -> None:
-    """Its golden set agrees, and nobody sends labels: the requests of its own node tell, and only counts leave it."""
+    """Its golden set agrees, and nobody sends labels: the requests of its own node show the fault, and only counts
+    leave it."""
     items = 'sum(edgemodel_replay_items{namespace="$namespace",model="$model",revision="$candidate"'
     share = f'{items},result="disagree"}}) / {items}}})'
     first = stable(
@@ -192,7 +194,7 @@ def query(name: str, text: str, **bounds: str) -> dict[str, Any]:
 
 
 def test_each_variant_has_its_own_verdict_and_one_failure_rolls_every_node_back(work: Workspace) -> None:
-    """The gateway has a variant of its own, and only its clients ask what the bad candidate cannot digest."""
+    """The gateway has a variant of its own, and only its clients send what the bad candidate fails on."""
     small = {"name": "small", "nodeSelector": {"edge": "gateway"}, "compression": {"steps": [INT8]}}
     everywhere = {"nodeSelector": {"kubernetes.io/os": "linux"}}
     stable(work, analysis=checks(ERRORS, GOLDEN), placement=everywhere, variants=[small])
@@ -214,26 +216,27 @@ def test_each_variant_has_its_own_verdict_and_one_failure_rolls_every_node_back(
 
 
 def verdicts(work: Workspace, revision: str) -> dict[tuple[str, str], str]:
-    """(check, variant) -> verdict on the nodes."""
+    """Returns the verdicts on the nodes by (check, variant)."""
     judged = (item for item in work.get()["status"]["checks"] if item.get("revision") == revision)
     return {(item["name"], item["variant"]): item["verdict"] for item in judged}
 
 
 def command_line(work: Workspace, *words: str) -> str:
-    """Runs ``kubectl edgemodel`` as a person types it, and returns its output."""
+    """Runs ``kubectl edgemodel`` as a user types it, and returns its output."""
     return work.site.run(sys.executable, "-m", "edge_cli.kubectl_plugin", *words, "-n", work.namespace)
 
 
 def test_a_git_controller_that_keeps_applying_its_manifests_finds_no_difference_and_disturbs_nothing(
     work: Workspace,
 ) -> None:
-    """Server-side apply every second, through a rollout and a rollback; a dry run before it tells what drifted."""
+    """It applies server-side every second, through a rollout and a rollback; a dry run before each apply shows any
+    drift."""
     done = threading.Event()
     manifest = {"text": ""}
     rounds: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def reconcile() -> None:
-        """Compares before it applies again, because applying would mend what drifted."""
+        """Compares before it applies, because applying would correct any drift."""
         flags = ["--server-side", "--field-manager=git", "-f", "-"]
         before = ""
         while not done.is_set():
@@ -287,7 +290,7 @@ def test_a_git_controller_that_keeps_applying_its_manifests_finds_no_difference_
 
 
 def _declared(model: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields that Git may own; status changes between two looks."""
+    """Returns the fields that Git may own; the status changes between two reads."""
     meta = model["metadata"]
     kept = {key: meta.get(key) for key in ("labels", "annotations", "finalizers", "ownerReferences", "generation")}
     return {"spec": model["spec"], **kept}

@@ -1,4 +1,4 @@
-"""A real edge cluster on one Linux machine; README.md beside this file tells what it is and how it works."""
+"""A real edge cluster on one Linux machine; README.md beside this file describes it."""
 
 from __future__ import annotations
 
@@ -45,27 +45,27 @@ up, down, status, without_api = cluster.up, cluster.down, cluster.status, cluste
 
 
 def cut(node: str) -> None:
-    """Takes the link of the node away."""
+    """Cuts the node's link."""
     cluster.cut(node_named(node))
 
 
 def join(node: str) -> None:
-    """Gives the node its link back."""
+    """Restores the node's link."""
     cluster.join(node_named(node))
 
 
 def slow(node: str, processor_share: float | None) -> None:
-    """Gives the pods of the node together so much of one processor; None: as much as there is."""
+    """Limits all pods of the node together to a share of one processor; None: no limit."""
     cluster.slow(node_named(node), processor_share)
 
 
 def stale_services(*names: str) -> AbstractContextManager[None]:
-    """Within, these nodes route as they do now: their kube-proxies learn of no pod that comes or goes."""
+    """Stops the kube-proxies of these nodes inside the context, so that they learn of no pod that comes or goes."""
     return cluster.stale_services(*map(node_named, names))
 
 
 def import_image(archive: Path) -> None:
-    """Puts an image archive (Docker's or OCI's layout) into the containerd of every node, without a registry."""
+    """Imports an image archive (Docker's or OCI's layout) into the containerd of every node, without a registry."""
     for node in NODES:
         nodes.import_image(node, archive)
 
@@ -76,7 +76,7 @@ def node_start(node: str, argv: Sequence[str | Path], **options: Any) -> subproc
 
 
 def control_plane_start(argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
-    """Starts a program of this machine where the API server is; ``options`` go to subprocess.Popen."""
+    """Starts a program of this machine in the API server's namespace; ``options`` go to subprocess.Popen."""
     return control_plane.start_beside(argv, **options)
 
 

@@ -1,4 +1,4 @@
-"""The add-ons that K3s brings and upstream Kubernetes lacks: CoreDNS and a default StorageClass."""
+"""The add-ons that K3s includes and upstream Kubernetes lacks: CoreDNS and a default StorageClass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A few questions to the lab's API server, without a client library and faster than kubectl starts."""
+"""A few requests to the lab's API server, without a client library and faster than kubectl starts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .layout import API_PORT, PKI, REGISTRY_PORT
 
 
 def get(path: str) -> Any:
-    """The JSON at ``path``, as admin. OSError when the server does not answer, or refuses."""
+    """Returns the JSON at ``path``, as admin. Raises OSError if the server does not answer, or refuses."""
     return json.loads(_call("GET", path))
 
 
 def post(path: str, thing: dict[str, Any]) -> Any:
-    """Creates ``thing`` and returns it as it is stored; a conflict is an OSError as any other refusal."""
+    """Creates ``thing`` and returns it as stored; a conflict is an OSError like any other refusal."""
     return json.loads(_call("POST", path, thing))
 
 
@@ -43,7 +43,7 @@ def registry_ready() -> bool:
 
 
 def nodes_ready() -> dict[str, bool]:
-    """Node name -> whether its condition Ready is True; empty when the API server does not answer."""
+    """Returns whether each node's condition Ready is True; empty if the API server does not answer."""
     try:
         nodes = get("/api/v1/nodes")["items"]
     except OSError:

@@ -32,7 +32,8 @@ _LDFLAGS = "-s -w " + " ".join(
 
 
 def kubernetes_dir() -> Path:
-    """A folder with the five programs, ``pause`` and ``probe``; compiled (minutes) when it is not there."""
+    """Returns a folder with the five programs, ``pause`` and ``probe``; compiles them (minutes) if it does not
+    exist."""
     go = _go()
     sources = [path for path in sorted(MODULE.rglob("*")) if path.suffix in {".go", ".mod", ".sum"}]
     inputs: list[bytes | str] = ["kubernetes", _LDFLAGS, run([go, "version"]), *(path.read_bytes() for path in sources)]
@@ -53,7 +54,7 @@ def kubernetes_dir() -> Path:
 
 
 def coredns_dir() -> Path:
-    """A folder with ``coredns``; compiled (minutes) when it is not there."""
+    """Returns a folder with ``coredns``; compiles it (minutes) if it does not exist."""
     go = _go()
 
     def make(home: Path) -> None:
@@ -70,7 +71,7 @@ def _go_env() -> dict[str, str]:
 
 
 def _go() -> str:
-    """The machine's Go if it is new enough, otherwise the pinned wheel's."""
+    """Returns the machine's Go if it is new enough, otherwise the pinned wheel's."""
     asked = re.search(r"^go (\d+)\.(\d+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
     assert asked is not None
     own = shutil.which("go")

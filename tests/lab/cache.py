@@ -1,4 +1,5 @@
-"""Things that are expensive to make and depend on known inputs only: built beside, then moved in."""
+"""Results that are expensive to make and depend on known inputs only; they are built beside their place and then
+moved."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from .layout import CACHE
 
 
 def cached(inputs: Iterable[bytes | str], make: Callable[[Path], None]) -> Path:
-    """The folder that ``make`` filled for these inputs, now or earlier; an interrupted ``make`` leaves nothing."""
+    """Returns the folder that ``make`` filled for these inputs, now or earlier; an interrupted ``make`` leaves
+    nothing."""
     digest = hashlib.sha256()
     for item in inputs:
         data = item.encode() if isinstance(item, str) else item

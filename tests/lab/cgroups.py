@@ -27,7 +27,7 @@ def is_v2() -> bool:
 
 
 def make(path: str) -> None:
-    """``path`` is relative to the lab's cgroup. Every level gets its controllers or its processors."""
+    """Makes a cgroup; ``path`` is relative to the lab's. Every level gets its controllers or its processors."""
     for hierarchy in _hierarchies():
         directory = hierarchy
         for level in (CGROUP, *path.split("/")):
@@ -41,7 +41,7 @@ def make(path: str) -> None:
 
 
 def limit_cpu(path: str, share: float | None) -> None:
-    """Gives everything in ``path`` and below together ``share`` of one processor; None takes the limit away."""
+    """Limits everything in ``path`` and below together to ``share`` of one processor; None removes the limit."""
     # Microseconds, the quota at least 1000; a short period makes a limited pod slow rather than stuttering.
     period = 20_000 if share is None else max(20_000, int(1000 / share))
     quota = -1 if share is None else max(int(share * period), 1000)
@@ -54,12 +54,12 @@ def limit_cpu(path: str, share: float | None) -> None:
 
 
 def process_files(path: str) -> list[Path]:
-    """The files to write a process id to, to make that process a member."""
+    """Returns the files to write a process id to, to make that process a member."""
     return [hierarchy / CGROUP / path / "cgroup.procs" for hierarchy in _hierarchies()]
 
 
 def members() -> set[int]:
-    """Every process in any cgroup of the lab."""
+    """Returns every process in any cgroup of the lab."""
     found: set[int] = set()
     for hierarchy in _hierarchies():
         for directory in _deepest_first(hierarchy / CGROUP):
@@ -69,7 +69,7 @@ def members() -> set[int]:
 
 
 def kill_members() -> None:
-    """Ends every process of the lab, also those that are born meanwhile."""
+    """Ends every process of the lab, including those that start meanwhile."""
 
     def all_gone() -> bool:
         for pid in members():

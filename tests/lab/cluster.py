@@ -51,7 +51,7 @@ class Status:
 
     @property
     def has_all_daemons(self) -> bool:
-        """Every process runs, whether or not it is ready to work."""
+        """True if every process runs, whether or not it is ready to work."""
         return all(running for name, running in self.components.items() if name not in _ANSWERS)
 
     @property
@@ -75,7 +75,8 @@ def status() -> Status:
 
 
 def up() -> None:
-    """A healthy lab: this one if it is, rejoined if only links are cut, otherwise a new one."""
+    """Makes the lab healthy: keeps it if it is, restores its links if only those are cut, otherwise starts a new
+    one."""
     machine.require_root()
     with _locked():
         for node in NODES:
@@ -98,14 +99,14 @@ def up() -> None:
 
 
 def down() -> None:
-    """No process, mount, namespace or cgroup of the lab stays; logs do."""
+    """Removes every process, mount, namespace and cgroup of the lab; logs stay."""
     machine.require_root()
     with _locked():
         _down()
 
 
 def cut(node: Node) -> None:
-    """Takes the node's link away. The API server calls it NotReady some 12 s later; its pods run on."""
+    """Cuts the node's link. The API server calls it NotReady some 12 s later; its pods continue to run."""
     machine.require_root()
     network.cut(node)
 
@@ -116,16 +117,16 @@ def join(node: Node) -> None:
 
 
 def slow(node: Node, processor_share: float | None) -> None:
-    """Gives the pods of the node together so much of one processor; None: as much as there is."""
+    """Limits all pods of the node together to a share of one processor; None: no limit."""
     machine.require_root()
     cgroups.limit_cpu(f"{node.name}/kubepods", processor_share)
 
 
 @contextmanager
 def without_api() -> Iterator[None]:
-    """The API server is dead within, and its controllers with it: in K3s they are one process.
+    """Kills the API server inside the context, and its controllers with it: in K3s they are one process.
 
-    When it is back, it has forgotten its history, as after a compaction of etcd.
+    When it is back, it has lost its history, as after a compaction of etcd.
     """
     machine.require_root()
     control_plane.stop_k3s_server()
@@ -141,7 +142,7 @@ def without_api() -> Iterator[None]:
 
 @contextmanager
 def stale_services(*stale: Node) -> Iterator[None]:
-    """Within, these nodes route as they do now: their kube-proxies learn of no pod that comes or goes."""
+    """Stops the kube-proxies of these nodes inside the context, so that they learn of no pod that comes or goes."""
     machine.require_root()
     proxies = [nodes.component(node, "kube-proxy") for node in stale]
     for proxy in proxies:
@@ -200,7 +201,7 @@ def _anything_left() -> bool:
 
 
 def _recovers(now: Status) -> bool:
-    """Gives a lab whose daemons all run the time to become Ready, with its links restored."""
+    """Restores the links of a lab whose daemons all run, and waits for it to become Ready."""
     for name in now.cut:
         say(f"joining {name}")
         network.join(node_named(name))
@@ -215,7 +216,7 @@ def _all_ready() -> bool:
 
 
 def _wait(what: str, probe: Callable[[], bool]) -> None:
-    """Fails at once when a daemon ends: the rest of the time would be waited in vain."""
+    """Waits, and fails at once if a daemon ends."""
     ended: list[str] = []
 
     def reached() -> bool:
@@ -230,7 +231,7 @@ def _wait(what: str, probe: Callable[[], bool]) -> None:
 
 
 def _unmount_leftovers() -> None:
-    """Mounts of nodes are in namespaces that ended with their processes; this is for what a crash let out."""
+    """Unmounts what a crash has left outside the namespaces of nodes, whose own mounts end with their processes."""
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for target in sorted((m for m in mounts if m.startswith(f"{STATE}/")), reverse=True):
         run(["umount", "--lazy", target])

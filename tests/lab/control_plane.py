@@ -1,4 +1,4 @@
-"""etcd, the API server and its controllers, the public registry, a file server, and the host's way in."""
+"""The processes etcd, API server and controllers, the public registry, a file server, and the host's access to them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ http:
 
 
 def start_api(binaries: Path) -> None:
-    """Everything but the controllers, which end for good when they find no API server."""
+    """Starts everything but the controllers, which exit if they find no API server."""
     cgroups.make(_CGROUP)
     FILES.mkdir(parents=True, exist_ok=True)
     (STATE / "registry.yaml").write_text(_REGISTRY_CONFIG)
@@ -60,19 +60,19 @@ def start_apiserver(binaries: Path) -> None:
 
 
 def stop_k3s_server() -> None:
-    """Kills at once all that is one process in K3s, as a loss of power would."""
+    """Kills at once all that is one process in K3s, like a loss of power."""
     for component in ("apiserver", "controller-manager", "scheduler"):
         processes.kill(component)
 
 
 def compact_etcd() -> None:
-    """Forgets all history: whoever watches from an older revision is told to list anew."""
+    """Drops all history: a watch from an older revision is told to list again."""
     revision = _etcd("kv/range", {"key": "AA=="})["header"]["revision"]
     _etcd("kv/compaction", {"revision": revision, "physical": True})
 
 
 def start_beside(argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
-    """Starts a program in the control plane's namespace; to end it is the caller's."""
+    """Starts a program in the control plane's namespace; the caller ends it."""
     command = [*network.enter(CONTROL_PLANE_NAMESPACE), *(str(word) for word in argv)]
     return subprocess.Popen(command, **{"text": True, **options})
 
@@ -95,7 +95,7 @@ def wait_for_api() -> None:
 
 
 def start_controllers(binaries: Path) -> None:
-    """The API server has to be ready."""
+    """Starts the controllers, for which the API server has to be ready."""
     own: dict[str, list[str]] = {"controller-manager": _controller_manager_flags(), "scheduler": []}
     for component, own_flags in own.items():
         credentials = PKI / f"{component}.kubeconfig"

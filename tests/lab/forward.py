@@ -1,8 +1,9 @@
-"""A program: it accepts on sockets that it inherits and connects from the network namespace that it runs in.
+"""A program that accepts connections on inherited sockets and forwards them into its own network namespace.
 
-    forward.py FD=HOST:PORT …
+forward.py FD=HOST:PORT …
 
-The sockets were opened on the host's loopback, so that an ordinary shell reaches into a namespace without a way out.
+The sockets were opened on the host's loopback, so that an ordinary shell reaches into a namespace without a route to
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images of one layer with one static program, as archives that ``ctr images import`` takes."""
+"""Images of one layer with one static program, as archives for ``ctr images import``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def write_image(archive: Path, *, name: str, program: Path) -> None:
-    """An image ``name`` whose entry point is ``program``, at /<its name>."""
+    """Writes an image ``name`` whose entry point is ``program``, at /<its name>."""
     layer = _tar({program.name: (program.read_bytes(), 0o755)})
     config = json.dumps(
         {
@@ -28,7 +28,7 @@ def write_image(archive: Path, *, name: str, program: Path) -> None:
 
 
 def push(registry: str, repository: str, *, archive: Path) -> str:
-    """Puts an archive of ``write_image`` into a registry that speaks plain HTTP. Returns the manifest's digest."""
+    """Pushes an archive of ``write_image`` to a registry that speaks plain HTTP, and returns the manifest's digest."""
     with tarfile.open(archive) as opened:
         config, layer = (_read(opened, name) for name in ("config.json", "layer.tar"))
     for blob in (config, layer):
@@ -50,7 +50,7 @@ def push(registry: str, repository: str, *, archive: Path) -> str:
 def _call(
     registry: str, method: str, path: str, body: bytes | None = None, content: str = "application/octet-stream"
 ) -> str:
-    """The Location of the answer; ConnectionError unless the registry accepted."""
+    """Returns the Location of the answer. Raises ConnectionError unless the registry accepted."""
     connection = http.client.HTTPConnection(registry, timeout=60)
     try:
         connection.request(method, path, body, {"Content-Type": content})

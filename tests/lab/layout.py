@@ -58,7 +58,7 @@ class Node:
 
     @property
     def kubeconfig(self) -> Path:
-        """A file with the kubelet's own credentials, and the API server's address in the lab's network."""
+        """Returns a file with the kubelet's own credentials, and the API server's address in the lab's network."""
         return PKI / f"{self.name}.kubeconfig"
 
 
@@ -70,7 +70,7 @@ NODES = (
 
 
 def node_named(name: str) -> Node:
-    """Raises KeyError with the names there are."""
+    """Returns the node. Raises KeyError with the existing names."""
     for node in NODES:
         if node.name == name:
             return node

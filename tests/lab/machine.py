@@ -45,7 +45,7 @@ def require_root() -> None:
 
 
 def require_packages() -> None:
-    """Installs what is missing, and says what; LabError where that cannot be done."""
+    """Installs missing packages, and names them. Raises LabError if that fails."""
     missing = _missing()
     if not missing:
         return
@@ -73,7 +73,7 @@ def _is_there(file: str) -> bool:
 
 @contextmanager
 def _no_services(packages: set[str]) -> Iterator[None]:
-    """Packages start their daemons when they are installed, unless policy-rc.d says no."""
+    """Keeps packages from starting their daemons at installation, which they do unless policy-rc.d forbids it."""
     ours = not _POLICY.exists()
     if ours:
         _POLICY.write_text("#!/bin/sh\nexit 101\n")

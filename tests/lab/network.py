@@ -1,6 +1,6 @@
-"""One network namespace per machine of the lab, and one more that is the switch between them.
+"""The networks: one namespace per machine of the lab, and one more that is the switch between them.
 
-No namespace has a way out: what runs in the lab reaches the lab, and nothing else.
+No namespace has a route out: programs of the lab reach only the lab.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def is_cut(node: Node) -> bool:
 
 
 def enter(namespace: str) -> list[str]:
-    """The front of a command line that is to run in the namespace. (``ip netns exec`` would hide /sys/fs/cgroup.)"""
+    """Returns the beginning of a command line that runs in the namespace. (``ip netns exec`` would hide
+    /sys/fs/cgroup.)"""
     return ["nsenter", f"--net=/run/netns/{namespace}"]
 
 

@@ -1,4 +1,4 @@
-"""Edge nodes: each a namespace of its own with containerd, kubelet and kube-proxy, as on a machine of its own.
+"""The edge nodes: each a namespace with its own containerd, kubelet and kube-proxy, like a separate machine.
 
 The three share one mount namespace, kept by a process that sleeps. There /run is empty and /var/lib/kubelet,
 /var/lib/cni and /var/log are folders of the node, so that two kubelets on one kernel do not see each other.
@@ -36,7 +36,7 @@ def component(node: Node, name: str) -> str:
 
 
 def start_runtime(node: Node) -> None:
-    """Namespaces, containerd, and the images that cannot come from a registry."""
+    """Starts namespaces and containerd, and imports the images that cannot come from a registry."""
     cgroups.make(f"{node.name}/system")
     _write_configuration(node)
     outside = [*network.enter(node.namespace), "unshare", "--mount", "--uts", "--propagation", "private"]
@@ -59,7 +59,7 @@ def import_image(node: Node, archive: Path) -> None:
 
 
 def start_kubelet(node: Node, binaries: Path) -> None:
-    """kubelet and kube-proxy; the API server has to be ready."""
+    """Starts kubelet and kube-proxy; the API server has to be ready."""
     inside = _enter(node)
     proxy = [
         f"--kubeconfig={PKI}/proxy.kubeconfig",
@@ -86,16 +86,16 @@ def start_kubelet(node: Node, binaries: Path) -> None:
 
 
 def node_exec(node: Node, argv: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs a program of the host in the node's network namespace: it talks as a program on that node would.
+    """Runs a program of the host in the node's network namespace, so that it communicates like a program on that node.
 
-    ``options`` go to subprocess.run; text mode is on. The files it sees are the host's, and so are its users.
+    ``options`` go to subprocess.run; text mode is on. Files and users are the host's.
     """
     command = [*network.enter(node.namespace), *(str(word) for word in argv)]
     return subprocess.run(command, **{"text": True, "check": False, **options})
 
 
 def node_start(node: Node, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
-    """Starts a program as ``node_exec`` runs one; to end it is the caller's. ``options`` go to subprocess.Popen."""
+    """Starts a program as ``node_exec`` runs one; the caller ends it. ``options`` go to subprocess.Popen."""
     command = [*network.enter(node.namespace), *(str(word) for word in argv)]
     return subprocess.Popen(command, **{"text": True, **options})
 
@@ -175,7 +175,8 @@ def _kubelet_configuration(node: Node) -> dict[str, Any]:
 
 
 def _cni_configuration(node: Node) -> dict[str, Any]:
-    """ptp, not bridge: pods of one node then reach each other's Services on kernels without bridge netfilter, too."""
+    """Returns a configuration with ptp, not bridge: pods of one node then reach each other's Services on kernels
+    without bridge netfilter, too."""
     addresses = {
         "type": "host-local",
         "ranges": [[{"subnet": node.pod_range}]],
@@ -192,7 +193,8 @@ def _cni_configuration(node: Node) -> dict[str, Any]:
 
 
 def _containerd_configuration(node: Node) -> str:
-    """restrict_oom_score_adj: without CAP_SYS_RESOURCE every sandbox dies (`can't get final child's PID from pipe`)."""
+    """Returns a configuration with restrict_oom_score_adj: without CAP_SYS_RESOURCE every sandbox dies (`can't get
+    final child's PID from pipe`)."""
     return f"""\
 version = 2
 root = "{node.directory}/containerd"

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs of one lab; new ones with every ``up`` from nothing."""
+"""The certificates and kubeconfigs of one lab; a new lab gets new ones."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _certificate(
 
 
 def _kubeconfig(path: Path, user: str, *, server: str) -> None:
-    """All credentials inside, so that the one file can be handed on."""
+    """Writes a kubeconfig with all credentials inside, so that it can be copied as one file."""
     files = {"ca": PKI / "ca.crt", "certificate": PKI / f"{user}.crt", "key": PKI / f"{user}.key"}
     data = {name: base64.b64encode(file.read_bytes()).decode() for name, file in files.items()}
     credentials = {"client-certificate-data": data["certificate"], "client-key-data": data["key"]}

@@ -1,4 +1,4 @@
-"""Daemons of the lab: started in a session, a cgroup and namespaces of their own, recorded, and found again."""
+"""The daemons of the lab: started in a session, a cgroup and namespaces of their own, recorded, and found again."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def start(
     enter: Sequence[str] = (),
     pass_fds: Sequence[int] = (),
 ) -> int:
-    """Starts ``argv`` behind ``enter`` (an nsenter command) and records it. Returns its process id, which stays.
+    """Starts ``argv`` behind ``enter`` (an nsenter command), records it, and returns its process id, which does not
+    change.
 
-    Output goes to <state>/log/<name>.log, begun anew: what the run before left is in <name>.log.1.
+    Output goes to a new <state>/log/<name>.log; that of the previous run is in <name>.log.1.
     """
     log = log_of(name)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def recorded() -> list[str]:
 
 
 def pid_of(name: str) -> int | None:
-    """The process id, or None if it ended; a later process with the same id is not taken for it."""
+    """Returns the process id, or None if it ended; a later process with the same id is not mistaken for it."""
     try:
         record = json.loads((RECORDS / f"{name}.json").read_text())
     except (OSError, ValueError):
@@ -82,12 +83,12 @@ def kill(name: str) -> None:
 
 
 def pause(name: str) -> None:
-    """The process keeps all that it has and does nothing, until ``resume``."""
+    """Stops the process, which keeps all that it has, until ``resume``."""
     _signal(name, signal.SIGSTOP)
 
 
 def resume(name: str) -> None:
-    """Nothing happens to one that runs."""
+    """Continues a stopped process; has no effect on a running one."""
     _signal(name, signal.SIGCONT)
 
 
@@ -98,7 +99,7 @@ def _signal(name: str, number: signal.Signals) -> None:
 
 
 def require_alive(names: Sequence[str]) -> None:
-    """LabError with the end of the log of the first that ended."""
+    """Raises LabError with the end of the log of the first that ended."""
     for name in names:
         if pid_of(name) is None:
             tail = "\n".join(log_of(name).read_text(errors="replace").splitlines()[-15:])

@@ -1,4 +1,4 @@
-"""Running other programs, and saying how far we are. The only place that prints during ``up`` and ``down``."""
+"""Runs other programs, and prints the progress. It is the only module that prints during ``up`` and ``down``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEARTBEAT_S = 30.0
 
 
 class LabError(Exception):
-    """Something that a person must put right; the message says what, in one line or a few."""
+    """A person must correct something, which the message names in one line or a few."""
 
 
 def say(text: str) -> None:
@@ -23,14 +23,14 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """A line when the step is done, with its own duration."""
+    """Prints a line with the duration when the step ends."""
     begun = time.monotonic()
     yield
     say(f"{text} ({time.monotonic() - begun:.1f} s)")
 
 
 def run(argv: Sequence[str | Path], *, stdin: str | None = None) -> str:
-    """The standard output of a short command; LabError with its standard error if it fails."""
+    """Returns the standard output of a short command. Raises LabError with its standard error if it fails."""
     done = subprocess.run([str(word) for word in argv], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise LabError(f"{' '.join(map(str, argv))}: exit {done.returncode}\n{(done.stderr or done.stdout).strip()}")
@@ -40,7 +40,8 @@ def run(argv: Sequence[str | Path], *, stdin: str | None = None) -> str:
 def run_long(
     text: str, argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> None:
-    """A command of minutes: output to ``log``, a line every half minute, LabError with the log's tail if it fails."""
+    """Runs a command of minutes: output goes to ``log``, a line is printed every half minute. Raises LabError with the
+    log's tail if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     say(f"{text} …")

@@ -1,4 +1,4 @@
-"""The lab does what a cluster does, and what the other tests take for granted of it. Needs `python -m tests.lab up`."""
+"""The lab behaves like a cluster, and as the other tests assume. Needs `python -m tests.lab up`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def wait_until(condition: str, what: str, *, timeout_s: int = 60) -> None:
 
 
 def output_of(name: str, *arguments: str, node: str) -> str:
-    """Runs the probe in a pod on that node, again if kube-proxy learns of a Service too late; returns its output."""
+    """Returns the output of the probe in a pod on that node; it runs again if kube-proxy learns of a Service too
+    late."""
     create(pod(name, *arguments, node=node, restartPolicy="OnFailure"))
     wait_until("jsonpath={.status.phase}=Succeeded", f"pod/{name}")
     return lab.kubectl("logs", name, f"--namespace={NAMESPACE}")

@@ -1,4 +1,4 @@
-"""Crash, repair and end of the lab. They take it from everyone who uses it: run them alone, `-m lab_lifecycle`."""
+"""The crash, repair and end of the lab. They affect every user of it: run them alone, `-m lab_lifecycle`."""
 
 from __future__ import annotations
 

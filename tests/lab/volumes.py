@@ -1,6 +1,7 @@
-"""A program: what K3s' local-path provisioner does. A folder on the node for a claim, gone with the claim.
+"""A program with the function of K3s' local-path provisioner: a folder on the node for each claim, deleted with the
+claim.
 
-It runs beside the control plane. The scheduler has chosen the node when a claim comes here (WaitForFirstConsumer).
+It runs beside the control plane. The scheduler has chosen the node before a claim arrives here (WaitForFirstConsumer).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _is_ours(volume: dict[str, Any]) -> bool:
 
 
 def _reclaims(volume: dict[str, Any]) -> bool:
-    """A person may have set Retain on a volume."""
+    """Returns whether the volume is deleted with its claim; somebody may have set Retain on it."""
     return bool(volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete")
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline. Tests and the lab wait with this, never for a fixed time."""
+"""Waits for a condition with a deadline. Tests and the lab wait with this, never for a fixed time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def wait_for(what: str, probe: Callable[[], T], *, timeout_s: float = 30.0, interval_s: float = 0.2) -> T:
-    """The first truthy answer of ``probe``; an exception of it counts as not yet.
+    """Returns the first truthy answer of ``probe``; an exception counts as not yet.
 
-    Raises TimeoutError with ``what`` and the last answer or exception. The probe is asked at least once.
+    Raises TimeoutError with ``what`` and the last answer or exception. The probe is called at least once.
     """
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()

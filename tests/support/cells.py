@@ -1,4 +1,4 @@
-"""Cells of several nodes, as a kind of model that is spread over nodes would form them."""
+"""Cells of several nodes, as a kind of model that spans nodes would form them."""
 
 import re
 
@@ -8,7 +8,7 @@ from edgemodel.spec import EdgeModelSpec
 
 
 def cell_of(node: str, size: int) -> str:
-    """Returns the cell of a node: with a size of 3, camera-1 to camera-3 are in the first, however many are there."""
+    """Returns the cell of a node: with a size of 3, camera-1 to camera-3 are in the first, however many exist."""
     number = int(re.sub(r"\D", "", node))
     return f"cell-{(number - 1) // size}"
 

@@ -1,4 +1,4 @@
-"""Images of users' converters: a script on top of the trainer's image, as the example's Containerfile makes one."""
+"""The images of users' converters: a script on top of the trainer's image, like that of the example's Containerfile."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,11 @@ from edgemodel.digest import canonical_json, digest_of
 from tests.support.site import BUILD, Site
 
 CONVERTERS = "converters"
-"""Below the site's own place: what the chart allows there (``site.chart_values``)."""
+"""The folder of converters in the site's registry, which the chart allows (``site.chart_values``)."""
 
 
 def push_converter(site: Site, name: str, script: Path, scratch: Path) -> str:
-    """The image, by its digest, as the cluster names it. Below CONVERTERS when ``name`` begins so."""
+    """Returns the image by its digest, as the cluster names it. It is below CONVERTERS if ``name`` begins so."""
     trainer = json.loads((BUILD / "images.json").read_text())["trainer"].partition("@")[2]
     base, target = (_repository(site, one) for one in ("trainer", name))
     digest = push_script(base, trainer, target, script, scratch)
@@ -25,7 +25,7 @@ def push_converter(site: Site, name: str, script: Path, scratch: Path) -> str:
 
 
 def push_script(base: Repository, version: str, target: Repository, script: Path, scratch: Path) -> str:
-    """The digest of an image of one platform, that of ``base``, whose entrypoint is ``script``."""
+    """Returns the digest of an image of one platform, that of ``base``, whose entrypoint is ``script``."""
     layer = write_layer({"/converter.py": script}, scratch / "converter-layer")
     (platform,) = push_layered(base, version, target, layer).platforms.values()
     manifest = get_manifest(target, platform.digest).content

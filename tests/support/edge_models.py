@@ -1,4 +1,4 @@
-"""EdgeModels of end-to-end tests: quick rollouts on the lab's nodes."""
+"""The EdgeModels of end-to-end tests, with quick rollouts on the lab's nodes."""
 
 import json
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ ROLLOUT_SECONDS = 180
 
 @dataclass
 class Workspace:
-    """A namespace of one test, with what it takes to publish and apply there."""
+    """The namespace of one test, with functions to publish and apply there."""
 
     site: Site
     namespace: str
@@ -30,7 +30,7 @@ class Workspace:
     applied: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def publish(self, *files: Path) -> dict[str, str]:
-        """File stem -> ``oci://`` URI in the registry that plays the public one."""
+        """Returns the ``oci://`` URI in the registry that plays the public one, by file stem."""
         return push_example(self.site, self.namespace, *files)
 
     def apply(self, name: str = "m", **spec: Any) -> None:
@@ -58,7 +58,7 @@ class Workspace:
         return serving.wait_for_condition(self.site, self.namespace, name, "Ready", "", seconds)
 
     def stalled(self, reason: str, name: str = "m", seconds: float = JOB_SECONDS) -> str:
-        """The message, once the EdgeModel is Stalled with ``reason``."""
+        """Returns the message, once the EdgeModel is Stalled with ``reason``."""
         model = serving.wait_for_condition(self.site, self.namespace, name, "Stalled", reason, seconds)
         found = serving.condition(model, "Stalled")
         assert found is not None
@@ -71,7 +71,7 @@ class Workspace:
         return str(found["message"])
 
     def pods(self, name: str = "m") -> dict[str, dict[str, Any]]:
-        """Node -> ready server pod."""
+        """Returns the ready server pods by node."""
         return serving.server_pods(self.site, self.namespace, name)
 
     def revisions_on_nodes(self, name: str = "m") -> dict[str, str]:
@@ -82,5 +82,5 @@ class Workspace:
 
 
 def publish_mlp(work: Workspace, name: str, seed: int = 1, **options: Any) -> str:
-    """The URI of a tiny model, made as ``tiny_models.mlp`` is told."""
+    """Returns the URI of a tiny model with the options of ``tiny_models.mlp``."""
     return work.publish(tiny_models.mlp(work.folder / f"{name}.onnx", seed, **options))[name]

@@ -1,4 +1,5 @@
-"""``python -m tests.support.install``: this checkout, built, pushed and installed where the tests will run."""
+"""The program ``python -m tests.support.install``, which builds, pushes and installs this checkout where the tests will
+run."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""More step types, and more settings, than there are: what is made of steps must have room for them."""
+"""More step types, and more settings, than exist, for tests of the generated schema."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ LEARN = StepType(
 
 
 def many(count: int) -> tuple[StepType, ...]:
-    """``count`` types, the real ones first; those beside them are trained, have 18 settings each and need all data."""
+    """Returns ``count`` types, the real ones first; the others train, have 18 settings each and need all data."""
     settings = {f"{name}{number}": kind for number in range(3) for name, kind in EVERY_KIND.items()}
     needs = ("calibration", "training", "unlabeled")
     invented = (

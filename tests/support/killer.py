@@ -1,11 +1,10 @@
 """Runs the operator and kills it with SIGKILL at every write that it makes: instead of the first, after the second, …
 
-A program of its own, so that it can run where the API server is (see ``--help``): a proxy in front of the API server
-sees each request. A write that it is killed at is either not passed on, or passed on and not answered; each killed
-operator is followed by another. Its lease, and questions about tokens, are let through: they belong to no rollout.
-So is one that is passed on and refused as a conflict: it wrote nothing, and an operator that begins anew with what is
-done already must get beyond it.
-SIGTERM ends it, and the operator; each kill is one line of JSON on standard output.
+It is a program of its own, so that it can run where the API server is (see ``--help``): a proxy in front of the API
+server sees each request. A write that it is killed at is either not passed on, or passed on and not answered; each
+killed operator is followed by another. Writes of its lease and reviews of tokens always pass: they belong to no
+rollout. So does a write that is refused as a conflict: it changed nothing, and an operator that finds its work already
+done must get beyond it. SIGTERM ends the program and the operator; each kill is one line of JSON on standard output.
 """
 
 import argparse
@@ -31,9 +30,9 @@ class Killer:
         self.options = options
         self.lock = threading.Lock()
         self.one_write = threading.Lock()
-        """Held while a write is decided on: of a dying operator all others are lost."""
+        """The lock that is held while a write is decided on, because all other writes of a dying operator are lost."""
         self.child: int | None = None
-        """Process id of the operator that runs."""
+        """The process id of the running operator; None if there is none."""
         self.kills = 0
         self.dying = False
         self.ended = threading.Event()
@@ -53,7 +52,7 @@ class Killer:
             os.kill(self.child, signal.SIGKILL)
 
     def run(self, kubeconfig: Path) -> None:
-        """Another operator after each that was killed, until told to end."""
+        """Starts another operator after each that was killed, until it is told to end."""
         environment = {**os.environ, **json.loads(self.options.environment.read_text()), "KUBECONFIG": str(kubeconfig)}
         command = [sys.executable, str(OPERATORS)]
         pipe = subprocess.PIPE
@@ -101,7 +100,7 @@ def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:
                     killer.kill(f"{self.command} {self.path}")
 
         def _ask(self, body: bytes, write: str = "") -> None:
-            """Passes it on, and the answer back, unless it is a ``write`` that wrote something."""
+            """Passes the request on, and the answer back, unless it is a ``write`` that changed something."""
             connection = http.client.HTTPSConnection(options.api, context=context, timeout=400)
             headers = {key: value for key, value in self.headers.items() if key.lower() not in {*HOP_BY_HOP, "host"}}
             try:
@@ -133,7 +132,7 @@ def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815 - names of http.server
 
         def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
+            """Logs nothing."""
 
     return Handler
 

@@ -1,9 +1,9 @@
-"""Computes an object's status by the published rules of kstatus, as Flux and ``kubectl wait`` read it.
+"""The status of an object by the published rules of kstatus, as Flux and ``kubectl wait`` read it.
 
-kstatus (``sigs.k8s.io/cli-utils/pkg/kstatus``), for resources that it has no rules of their own for: an object that is
-being deleted is Terminating; one whose ``status.observedGeneration`` is another than its generation is InProgress;
-a condition Reconciling that is True makes it InProgress, one Stalled that is True makes it Failed; then Ready decides,
-True for Current, otherwise InProgress. Without any of these it is Current.
+kstatus (``sigs.k8s.io/cli-utils/pkg/kstatus``), for resources without specific rules: an object that is being deleted
+is Terminating; one whose ``status.observedGeneration`` differs from its generation is InProgress; a true condition
+Reconciling makes it InProgress, a true Stalled makes it Failed; then Ready decides, True for Current, otherwise
+InProgress. Without any of these it is Current.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""The programs that tests of the marker ``lab_programs`` may start, and a guard that lets no other test start them.
+"""The programs that tests with the marker ``lab_programs`` may start, and a guard that lets no other test start them.
 
 They come with the lab (``make lab-up``), need root or compile. ``make check`` runs every unit test without the marker,
-on a machine that may have none of them; so a test that starts one and lacks the marker must fail wherever it runs.
+on a machine that may have none of them, so a test that starts one and lacks the marker must fail wherever it runs.
 """
 
 import os
@@ -21,10 +21,10 @@ PROGRAMS: Final = frozenset({
     "as", "ld", "cc", "gcc", "go", "make",
 })  # fmt: skip
 FIXTURES: Final = frozenset({"registry", "locked_registry", "objects"})
-"""Fixtures that start one of the programs: a test that asks for one, directly or not, has the marker."""
+"""The fixtures that start one of the programs: a test that uses one, directly or not, gets the marker."""
 
 _TEMPORARY: Final = tempfile.gettempdir()
-"""Taken when the tests start: a program that runs in this process may move it."""
+"""The folder for temporary files at the start of the tests, which a program in this process may change."""
 
 _current: pytest.Item | None = None
 
@@ -40,19 +40,19 @@ def find(*names: str, package: str) -> str:
 
 
 def mark(item: pytest.Item) -> None:
-    """Gives the marker to a test that asks for one of FIXTURES."""
+    """Gives the marker to a test that uses one of FIXTURES."""
     if FIXTURES & set(getattr(item, "fixturenames", ())):
         item.add_marker(MARKER)
 
 
 def watch(item: pytest.Item | None) -> None:
-    """Names the test that runs from now on; None for no test, which may start everything."""
+    """Names the test that runs from now on; None: no test runs, and everything may be started."""
     global _current
     _current = item
 
 
 def install_guard() -> None:
-    """Fails a test without the marker that starts one of PROGRAMS, for as long as this process lives."""
+    """Fails a test without the marker that starts one of PROGRAMS, as long as this process lives."""
     sys.addaudithook(_audit)
 
 

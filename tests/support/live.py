@@ -1,4 +1,4 @@
-"""Shared by tests of judged rollouts: load on real nodes, what Prometheus knows of it, how a rollback ends."""
+"""The parts of tests with judged rollouts: load on real nodes, Prometheus' data about it, and the end of a rollback."""
 
 import json
 import subprocess
@@ -20,9 +20,9 @@ LOAD = Path(__file__).with_name("load.py")
 CAMERAS = ("camera-1", "camera-2")
 ALL = (*CAMERAS, "gateway-1")
 SOAK = {**QUICK, "soakSeconds": 60, "bakeSeconds": 10}
-"""Long enough for a verdict while the canary soaks."""
+"""The rollout settings with a soak that is long enough for a verdict on the canary."""
 ENOUGH = 600
-"""Requests of each node that stable answers before the next revision comes."""
+"""The number of requests per node that stable answers before the next revision comes."""
 
 
 def checks(*wanted: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ LABELS = {"name": "labels", "type": "Accuracy", "accuracy": {"maxDropPercent": "
 
 
 class Load:
-    """Clients on the nodes, which ask until they are told to stop."""
+    """Clients on the nodes, which send requests until they are stopped."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Load:
         self._saw: dict[str, dict[str, Any]] = {}
 
     def goes_on_for(self, seconds: float) -> bool:
-        """Waits so long; False as soon as a client has ended."""
+        """Waits for the seconds; returns False as soon as a client has ended."""
         end = time.monotonic() + seconds
         for process in self._nodes.values():
             try:
@@ -64,7 +64,7 @@ class Load:
         return True
 
     def stop(self) -> dict[str, dict[str, Any]]:
-        """Ends the clients and returns what those of each node saw; a second call returns the same."""
+        """Ends the clients and returns the results of each node; a second call returns the same."""
         for process in self._nodes.values():
             process.terminate()
         for node, process in self._nodes.items():
@@ -75,7 +75,7 @@ class Load:
 
 @contextmanager
 def clients(work: Workspace, *flags: str, **options: Any) -> Iterator[Load]:
-    """``options``: those of ``Load``."""
+    """Yields clients with the ``options`` of ``Load``."""
     load = Load(work, *flags, **options)
     try:
         yield load
@@ -88,7 +88,7 @@ def clients(work: Workspace, *flags: str, **options: Any) -> Iterator[Load]:
 def under_load(
     work: Workspace, *flags: str, baseline: int = ENOUGH, nodes: tuple[str, ...] = CAMERAS, per_second: int = 40
 ) -> Iterator[Load]:
-    """A load, once stable has answered ``baseline`` requests of each node and Prometheus knows it."""
+    """Yields a load, once stable has answered ``baseline`` requests on each node and Prometheus has counted them."""
     with clients(work, *flags, nodes=nodes, per_second=per_second) as load:
         what = f"Prometheus to know {baseline} requests of each node"
         work.wait(what, lambda: counted(work, nodes) >= baseline, 120)
@@ -98,7 +98,7 @@ def under_load(
 
 @contextmanager
 def cut_off(work: Workspace, node: str) -> Iterator[None]:
-    """Without its link within."""
+    """Cuts the node's link inside the context."""
     lab.cut(node)
     work.recorder.mark(f"{node} is cut off")
     try:
@@ -109,14 +109,14 @@ def cut_off(work: Workspace, node: str) -> Iterator[None]:
 
 
 def counted(work: Workspace, nodes: tuple[str, ...] = CAMERAS) -> float:
-    """Requests that Prometheus knows of, on the node with the fewest."""
+    """Returns the number of requests that Prometheus has counted, on the node with the fewest."""
     query = f'sum by (node) (edgemodel_inference_requests_total{{namespace="{work.namespace}",outcome="ok"}})'
     found = {item["metric"]["node"]: float(item["value"][1]) for item in ask(work, query)}
     return min(found.get(node, 0.0) for node in nodes)
 
 
 def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
-    """The embedded Prometheus, through the API server."""
+    """Returns the answer of the embedded Prometheus, through the API server."""
     path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/edgemodel-prometheus:9090/proxy/api/v1/query"
     answer = json.loads(work.site.get_raw(f"{path}?{urlencode({'query': query})}"))
     found: list[dict[str, Any]] = answer["data"]["result"]
@@ -124,7 +124,8 @@ def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
 
 
 def stable(work: Workspace, analysis: dict[str, Any] | None = None, **spec: Any) -> str:
-    """The first revision, serving everywhere; what comes next is judged by ``analysis``. ``spec``: more of its spec."""
+    """Returns the first revision, which serves everywhere; the next one is judged by ``analysis``. ``spec`` adds to its
+    spec."""
     work.apply(source={"uri": publish_mlp(work, "first")}, rollout=QUICK, analysis={"checks": []}, **spec)
     first = str(work.ready()["status"]["stableRevision"])
     if analysis is not None:
@@ -134,7 +135,8 @@ def stable(work: Workspace, analysis: dict[str, Any] | None = None, **spec: Any)
 
 
 def rolled_back(work: Workspace, first: str, reason: str, nodes: tuple[str, ...] = CAMERAS) -> str:
-    """The message, once the candidate is rejected for ``reason`` and every node serves ``first`` alone again."""
+    """Returns the message, once the candidate is rejected for ``reason`` and every node serves ``first`` alone
+    again."""
     message = work.stalled(reasons.ROLLED_BACK, seconds=240)
     status = work.get()["status"]
     assert status["rejectedRevisions"][0]["reason"] == reason
@@ -155,14 +157,14 @@ def events(work: Workspace, reason: str) -> list[dict[str, Any]]:
 
 
 def server_pods(work: Workspace) -> list[dict[str, Any]]:
-    """Those that end included."""
+    """Returns all server pods, including terminating ones."""
     selector = "app.kubernetes.io/component=server"
     found: list[dict[str, Any]] = work.site.get("pods", "-n", work.namespace, "-l", selector)["items"]
     return found
 
 
 def order_of_switching(work: Workspace, revision: str, nodes: tuple[str, ...] = CAMERAS) -> list[str]:
-    """The order in which ``nodes`` switch to ``revision`` of the EdgeModel ``m``."""
+    """Returns the order in which ``nodes`` switch to ``revision`` of the EdgeModel ``m``."""
     uids = {node["metadata"]["name"]: node["metadata"]["uid"] for node in work.site.get("nodes")["items"]}
     model = work.get()["metadata"]["uid"]
     return sorted(nodes, key=lambda node: switch_order(uids[node], model, revision))

@@ -1,7 +1,7 @@
-"""A client on an edge node: asks one EdgeModel and counts what went wrong.
+"""A client on an edge node, which sends requests to one EdgeModel and counts failures.
 
-Run as a program in the node's network namespace (see ``--help``); half of the connections are kept alive, the other
-half are new for each request. Prints one JSON object at its end, which SIGTERM brings on.
+It runs as a program in the node's network namespace (see ``--help``); half of the connections are kept alive, the other
+half are new for each request. It prints one JSON object when SIGTERM ends it.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 
 FEATURES = 16
 BEYOND = 10.0
-"""A value of the first feature that ``tiny_models.mlp(fails_beyond=…)`` cannot digest."""
+"""A value of the first feature that ``tiny_models.mlp(fails_beyond=…)`` fails on."""
 
 
 class Client(threading.Thread):
@@ -63,7 +63,7 @@ class Client(threading.Thread):
             self.labelled += told is not None
 
     def _post(self, what: str, body: Any, may_be_gone: bool = False) -> Any:
-        """The answer, or None, and then it is noted as a failure; ``may_be_gone``: 404 is none."""
+        """Returns the answer; None for a failure, which is counted, except a 404 with ``may_be_gone``."""
         try:
             if self.connection is None:
                 self.connection = http.client.HTTPConnection(self.options.address, self.options.port, timeout=5)

@@ -1,4 +1,4 @@
-"""Manifests read by libyaml, which is ten times as fast as the parser in Python: a rendered chart is long."""
+"""Reads manifests with libyaml, which is ten times as fast as the parser in Python: a rendered chart is long."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,5 +11,5 @@ def read(text: str) -> Any:
 
 
 def read_all(text: str) -> Iterator[Any]:
-    """Returns the value of each document."""
+    """Yields the value of each document."""
     return iter(yaml.load_all(text, yaml.CSafeLoader))

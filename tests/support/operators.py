@@ -1,6 +1,6 @@
-"""Starts an operator for each line of standard input, one after the other: prints its process id, and ``ended`` later.
+"""Starts an operator for each line of standard input, one after the other; prints its process id, and later ``ended``.
 
-What an operator imports takes longer than all else that it does at its start, so this imports it once, and forks.
+The operator's imports take longer than the rest of its start, so this program imports once, and forks.
 """
 
 import os

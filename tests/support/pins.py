@@ -1,4 +1,4 @@
-"""Pins on nodes: which there are, and each one that was set or taken away, as a watch saw it."""
+"""The pins on nodes, and each change of them, as a watch saw it."""
 
 import threading
 import time
@@ -16,17 +16,17 @@ LISTED_WITHIN_SECONDS = 60
 @dataclass(frozen=True)
 class PinMove:
     at: float
-    """Seconds of the monotonic clock."""
+    """The time in seconds of the monotonic clock."""
     node: str
     pin: str
     is_set: bool
-    """False: it was taken away."""
+    """True if the pin was set, False if it was removed."""
 
 
 class PinWatch:
-    """``with PinWatch(site) as pins``: what is there when it begins is no move.
+    """A watch of pins, for ``with PinWatch(site) as pins``; the pins at its beginning are not moves.
 
-    While the API server is away nothing is seen; what changed meanwhile is seen when it is back.
+    It sees nothing while the API server is away, and what changed meanwhile when it is back.
     """
 
     def __init__(self, site: Site) -> None:
@@ -48,12 +48,13 @@ class PinWatch:
 
     @property
     def known(self) -> dict[str, frozenset[str]]:
-        """Node -> the pins that it was last seen with."""
+        """Returns the last known pins of each node."""
         with self._changed:
             return dict(self._known)
 
     def next_moves(self, concerns: Callable[[PinMove], bool], seconds: float) -> list[PinMove]:
-        """The next moves from now on that ``concerns`` is True of; none when there were none in ``seconds``."""
+        """Returns the next moves from now on for which ``concerns`` returns True; none if there were none in
+        ``seconds``."""
         with self._changed:
             begin = len(self.moves)
 
@@ -77,6 +78,6 @@ def pins_of(node: dict[str, Any]) -> set[str]:
 
 
 def pins_of_nodes(site: Site, names: Iterable[str] = ()) -> dict[str, set[str]]:
-    """Node -> pins; without ``names`` of all nodes."""
+    """Returns the pins by node; of all nodes without ``names``."""
     found = {node["metadata"]["name"]: pins_of(node) for node in site.get("nodes")["items"]}
     return {name: pins for name, pins in found.items() if not names or name in names}

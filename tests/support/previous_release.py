@@ -1,9 +1,9 @@
-"""The release before this one, packed in the tree: its chart, its definitions and its programs.
+"""The previous release, packed in the tree: its chart, its definitions and its programs.
 
-A test installs it, upgrades to this checkout and shows that nothing stops serving. What it was made of is in
+A test installs it, upgrades to this checkout and shows that nothing stops serving. Its parts are in
 ``tests/e2e/previous/release.tar.xz``, so that the test needs neither the network nor the history. Its images are this
-checkout's with one more layer, the programs of then, which are found before those of now: system and libraries below
-them are today's.
+checkout's with one more layer, the programs of that release, which are found before the present ones: system and
+libraries below them are today's.
 
 When a release is made, pack it for the next one: ``python -m tests.support.previous_release v0.1.0``.
 """
@@ -36,7 +36,7 @@ def pack(revision: str) -> None:
 
 
 def unpack(folder: Path) -> None:
-    """Writes the parts of the previous release to ``folder``, below their names in the tree."""
+    """Writes the parts of the previous release to ``folder``, under their names in the tree."""
     with tarfile.open(fileobj=io.BytesIO(lzma.decompress(PACKED.read_bytes()))) as packed:
         packed.extractall(folder, filter="data")
 
@@ -49,7 +49,7 @@ def packages(folder: Path) -> list[Path]:
 def push_images(site: Site, images: dict[str, str], folder: Path, scratch: Path) -> dict[str, str]:
     """Pushes the images of an unpacked release and returns all that its chart installs.
 
-    ``images``: those of this checkout, as ``build_images`` returns them. Registry and Prometheus are among them.
+    ``images`` are those of this checkout, as ``build_images`` returns them, with registry and Prometheus.
     """
     root = scratch / "code"
     for package in packages(folder):
@@ -73,7 +73,7 @@ def push_images(site: Site, images: dict[str, str], folder: Path, scratch: Path)
 
 
 def values(site: Site, images: dict[str, str]) -> dict[str, Any]:
-    """Returns the values of the previous chart that install ``images``, by the names that values had then."""
+    """Returns the values of the previous chart that install ``images``, under the names that values had then."""
     found = chart_values(site, images)
     operator = found["operator"]
     operator["allowedProgramImages"] = operator.pop("allowedConverterImages")

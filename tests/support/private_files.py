@@ -1,6 +1,6 @@
-"""A web server that wants a password: ``private_files.py ADDRESS FOLDER`` prints its port and serves until stdin ends.
+"""A web server with a password: ``private_files.py ADDRESS FOLDER`` prints its port and serves until stdin ends.
 
-User ``me``, password ``right``. Its one purpose is to be the unauthorised source of a test.
+The user is ``me``, the password ``right``. It is the protected source of a test.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""A real Prometheus for tests: Debian's, on a loopback port, with a history that the test makes up."""
+"""A real Prometheus for tests: Debian's, on a loopback port, with a history that the test generates."""
 
 import re
 import subprocess
@@ -17,18 +17,18 @@ DEADLINE_SECONDS = 60
 
 @dataclass
 class History:
-    """Samples of the past. Markers of staleness cannot be made this way: those come by scraping."""
+    """The samples of the past. Staleness markers cannot be made this way; they come from scraping."""
 
     lines: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, name: str, labels: SERIES, points: Iterable[tuple[float, float]]) -> None:
-        """``points``: (seconds since 1970, value)."""
+        """Adds ``points`` of (seconds since 1970, value)."""
         text = ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items())
         found = self.lines.setdefault(name, [])
         found += [f"{name}{{{text}}} {_number(value)} {at:.3f}" for at, value in points]
 
     def counter(self, name: str, labels: SERIES, times: Sequence[float], per_second: float, start: float = 0) -> None:
-        """A counter that begins at ``start`` at the first of ``times``, and is seen at each of them."""
+        """Adds a counter that begins at ``start`` at the first of ``times``, and has a sample at each of them."""
         self.add(name, labels, [(at, round(start + per_second * (at - times[0]))) for at in times])
 
     def write(self, path: Path) -> None:
@@ -50,7 +50,7 @@ def run_prometheus(
 ) -> Iterator[str]:
     """Runs Prometheus and yields its address, ``127.0.0.1:<port>``.
 
-    ``scrape``: scrape_configs in YAML; ``web``: the contents of a web configuration file.
+    ``scrape`` holds scrape_configs in YAML, ``web`` the contents of a web configuration file.
     """
     directory.mkdir(parents=True, exist_ok=True)
     data = directory / "data"

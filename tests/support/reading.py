@@ -1,6 +1,7 @@
-"""Objects read through one ``kubectl proxy`` for a whole test run: a process for each read costs more than the read.
+"""Reads objects through one ``kubectl proxy`` for a complete test run, since a process for each read costs more than
+the read.
 
-The proxy signs in as the kubeconfig says, whatever it says.
+The proxy authenticates by the kubeconfig, whatever that contains.
 """
 
 import atexit
@@ -31,7 +32,7 @@ _SECONDS = 30
 
 
 class Unreadable(Exception):
-    """The API server, or the proxy, says why."""
+    """The API server, or the proxy, refused; the message says why."""
 
 
 def path_of(arguments: Sequence[str]) -> str | None:
@@ -48,7 +49,7 @@ def path_of(arguments: Sequence[str]) -> str | None:
 
 
 def read(port: int, path: str) -> Any:
-    """One object, or a list whose items name their kind. Raises Unreadable."""
+    """Returns one object, or a list whose items name their kind. Raises Unreadable."""
     found = json.loads(read_text(port, path))
     for item in found.get("items") or ():
         item.setdefault("kind", found["kind"].removesuffix("List"))

@@ -1,6 +1,6 @@
-"""Every status that an EdgeModel of a namespace ever had and every move of its pins, with the time when it was seen.
+"""A recorder of every status of a namespace's EdgeModels and every move of their pins, with the times.
 
-What must hold of all of them is ``problems``; that the watches are not deaf, ``catch_up``.
+``problems`` checks what must hold for all of them; ``catch_up`` checks that the watches still work.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.support.watching import Watch
 @dataclass
 class Seen:
     at: float
-    """Seconds since the recording began."""
+    """The seconds since the recording began."""
     item: dict[str, Any]
 
     @property
@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass
 class Recorder:
-    """``with Recorder(site, namespace) as recorder``; marks of the test's own go between what was seen."""
+    """A recorder, for ``with Recorder(site, namespace) as recorder``; a test may add marks to the timeline."""
 
     site: Site
     namespace: str
@@ -55,12 +55,12 @@ class Recorder:
         self._until_exit.close()
 
     def mark(self, text: str) -> None:
-        """Something that the test did, or saw."""
+        """Adds a mark for something that the test did, or saw."""
         self.marks.append((time.monotonic() - self._began, text))
 
     @property
     def pins(self) -> dict[str, tuple[str, str]]:
-        """Pin -> (revision, variant), of every revision that a status has named."""
+        """Returns the (revision, variant) of each pin, for every revision that a status has named."""
         found: dict[str, tuple[str, str]] = {}
         for seen in list(self.seen):
             status, meta = seen.status, seen.item["metadata"]
@@ -78,11 +78,12 @@ class Recorder:
         return [move for move in list(self._pins.moves) if move.pin in pins]
 
     def pin_moves_within(self, seconds: float) -> list[PinMove]:
-        """The next ones from now on; none when nothing moved for so long."""
+        """Returns the next moves from now on; none if nothing moved within the seconds."""
         return self._pins.next_moves(lambda move: move.pin in self.pins, seconds)
 
     def catch_up(self, seconds: float = 30) -> None:
-        """Returns once everything was seen as it is now. Raises SiteError with what was not: a watch is deaf."""
+        """Returns once everything was seen in its present state. Raises SiteError with what was not, because a watch
+        has failed."""
         try:
             wait_until("the watches", lambda: not self._unseen(), seconds)
         except SiteError:
@@ -100,7 +101,7 @@ class Recorder:
         return unseen
 
     def timeline(self) -> str:
-        """Returns what happened when: each change of a Ready condition, a verdict or a pin, and each mark."""
+        """Returns the timeline: each change of a Ready condition, a verdict or a pin, and each mark."""
         lines = [(at, f"* {text}") for at, text in self.marks]
         pins = self.pins
         for move in self.pin_moves():
@@ -147,7 +148,7 @@ def _meaning(item: dict[str, Any] | None) -> Any:
 
 
 def _expected(seen: Seen) -> str | None:
-    """Returns the kstatus that the object's own conditions call for; None for a deleted or unreconciled one."""
+    """Returns the kstatus that the object's own conditions require; None for a deleted or unreconciled one."""
     status, meta = seen.status, seen.item["metadata"]
     if "deletionTimestamp" in meta:
         return None

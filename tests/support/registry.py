@@ -1,4 +1,4 @@
-"""A real registry for tests: Debian's docker-registry, on a loopback port of its own choosing."""
+"""A real registry for tests: Debian's docker-registry, on a free loopback port."""
 
 import re
 import subprocess
@@ -16,14 +16,14 @@ ANY_PORT = "127.0.0.1:0"
 
 @dataclass
 class RegistryProgram:
-    """A running docker-registry at ``host``, ``127.0.0.1:<port>``; ``log`` holds the lines that it has logged."""
+    """A running docker-registry at ``host``, ``127.0.0.1:<port>``; ``log`` has the lines that it has logged."""
 
     host: str
     log: list[str]
     process: "subprocess.Popen[str]"
 
     def stop(self) -> None:
-        """Ends it; does nothing when it has ended already."""
+        """Ends the registry; does nothing if it has ended."""
         self.process.terminate()
         self.process.wait()
 
@@ -54,7 +54,7 @@ def run_registry(configuration: Path) -> Iterator[RegistryProgram]:
 
 
 def _address(stderr: Iterator[str], log: list[str]) -> str:
-    """Returns the ``host:port`` that it logs once it listens."""
+    """Returns the ``host:port`` that the registry logs once it listens."""
     for line in stderr:
         log.append(line)
         found = re.search(r"listening on (127\.0\.0\.1:\d+)", line)

@@ -1,4 +1,4 @@
-"""Specs of EdgeModelRevisions as an operator writes them, for tests of what reads them."""
+"""Specs of EdgeModelRevisions as an operator writes them, for tests of their readers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.support.simulation import DIGEST, SETTINGS, artifact_report
 
 
 def revision_spec(images: dict[str, str] | None = None, *, port: int = 8080) -> dict[str, Any]:
-    """Returns the spec of a revision of the EdgeModel ``m``. ``images``: by variant, ``REPOSITORY@DIGEST`` of each."""
+    """Returns the spec of a revision of the EdgeModel ``m``. ``images`` has ``REPOSITORY@DIGEST`` by variant."""
     variants = tuple(
         RevisionVariant(name, (), {}, {}, artifact_report(name, image)) for name, image in (images or {}).items()
     )

@@ -1,4 +1,4 @@
-"""Asks the inference servers of an EdgeModel, as an application would."""
+"""Sends requests to the inference servers of an EdgeModel, like an application."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from tests.support.site import Site, SiteError, wait_until
 
 @contextmanager
 def forwarded(site: Site, namespace: str, target: str, port: int) -> Iterator[str]:
-    """A loopback address that leads to ``target`` (``pod/NAME``) through ``kubectl port-forward``."""
+    """Yields a loopback address that ``kubectl port-forward`` forwards to ``target`` (``pod/NAME``)."""
     local = free_port()
     command = ["kubectl", "port-forward", "-n", namespace, target, f"{local}:{port}", "--address", "127.0.0.1"]
     with subprocess.Popen(
@@ -31,7 +31,7 @@ def forwarded(site: Site, namespace: str, target: str, port: int) -> Iterator[st
 
 
 def infer(base: str, model: str, request: dict[str, Any], timeout: float = 10) -> dict[str, Any]:
-    """The answer to one inference request. Raises SiteError with the server's message."""
+    """Returns the answer to one inference request. Raises SiteError with the server's message."""
     data = json.dumps(request).encode()
     http = urllib.request.Request(f"{base}/v2/models/{model}/infer", data, {"Content-Type": "application/json"})
     try:
@@ -45,7 +45,7 @@ def infer(base: str, model: str, request: dict[str, Any], timeout: float = 10) -
 
 
 def server_pods(site: Site, namespace: str, model: str) -> dict[str, dict[str, Any]]:
-    """Node -> its ready server pod."""
+    """Returns the ready server pods by node."""
     selector = f"edgemodel.io/model={model},app.kubernetes.io/component=server"
     pods = site.get("pods", "-n", namespace, "-l", selector)["items"]
     return {
@@ -57,7 +57,7 @@ def server_pods(site: Site, namespace: str, model: str) -> dict[str, dict[str, A
 
 
 def condition(model: dict[str, Any], kind: str) -> dict[str, Any] | None:
-    """A condition of the generation that the manifest has now."""
+    """Returns a condition of the manifest's present generation; None if there is none."""
     for item in model.get("status", {}).get("conditions", ()):
         if item["type"] == kind and item.get("observedGeneration") == model["metadata"]["generation"]:
             found: dict[str, Any] = item
@@ -66,7 +66,7 @@ def condition(model: dict[str, Any], kind: str) -> dict[str, Any] | None:
 
 
 def wait_for_condition(site: Site, namespace: str, name: str, kind: str, reason: str, seconds: float) -> dict[str, Any]:
-    """The EdgeModel once its condition ``kind`` is True with ``reason`` (or any, when that is empty)."""
+    """Returns the EdgeModel once its condition ``kind`` is True with ``reason`` (any, if that is empty)."""
     last: dict[str, Any] = {}
 
     def probe() -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
-"""A cluster in memory for tests of decisions: actions are carried out at once, time moves when told.
+"""A cluster in memory for tests of decisions: actions take effect at once, and time moves when told.
 
-Only what decisions can see is simulated: pins make pods, pods become ready after ``start_seconds``
-unless the test says that a revision is in trouble, offline nodes change nothing. Ready pods of online nodes answer
-``requests_per_second``, and Prometheus knows at once, unless the test says that it is down.
+Only what decisions can see is simulated: pins make pods, pods become ready after ``start_seconds`` unless the test says
+that a revision is in trouble, offline nodes change nothing. Ready pods of online nodes answer ``requests_per_second``,
+and Prometheus knows at once, unless the test says that it is down.
 """
 
 import contextlib
@@ -77,11 +77,11 @@ P = ParamSpec("P")
 W = TypeVar("W", bound="Simulation")
 DIGEST = "sha256:" + "a" * 64
 CONVERTER_DIGEST = "sha256:" + "f" * 64
-"""Of what a user's converter writes."""
+"""The digest of a user's converter's output."""
 
 
 def model_spec(**changes: Any) -> dict[str, Any]:
-    """A spec that the schema would let through; ``changes`` replace its top-level fields."""
+    """Returns a spec that the schema would accept; ``changes`` replace its top-level fields."""
     return {
         "source": {"uri": f"oci://registry.example/models/m@{DIGEST}", "format": "ONNX"},
         "compression": {"steps": []},
@@ -113,7 +113,7 @@ def artifact_report(variant: str, image: str = f"vision/m@{DIGEST}") -> Artifact
 
 
 def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measurement:
-    """What a preflight Job reports of an artifact with 64 golden items, of which 61 have to agree."""
+    """Returns a preflight Job's report for an artifact with 64 golden items, of which 61 have to agree."""
     latency = LatencyPercentiles(p50, p95, 500)
     return Measurement(GoldenAgreement(agree, 64, "95"), latency, "Cortex-A72", ("asimd",), ("CPUExecutionProvider",))
 
@@ -133,7 +133,7 @@ def built_once(build: Callable[P, W]) -> Callable[P, W]:
 
 
 class Killed(Exception):
-    """The operator ends here, and with it the pass."""
+    """The operator is killed, and with it the pass."""
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Simulation:
     form_cells: FormCells = form_cells
     start_seconds: float = 5
     pod_delay_seconds: float = 0
-    """Between a pin and its pod."""
+    """The delay between a pin and its pod."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     nodes: dict[str, Node] = field(default_factory=dict)
     pods: dict[tuple[str, str, str], Pod] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class Simulation:
     status: dict[str, Any] = field(default_factory=dict)
     generation: int = 1
     trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Revision -> what keeps its pods from being ready."""
+    """The obstacle that keeps the pods of each revision from being ready, by revision."""
     signature: CallerSignature | None = None
     """The signature of what the next compression Job publishes."""
     job_outcome: Any = None
@@ -162,46 +162,46 @@ class Simulation:
     preflights: dict[str, PreflightJob] = field(default_factory=dict)
     preflights_started: list[StartPreflight] = field(default_factory=list)
     target_outcome: dict[str, Any] = field(default_factory=dict)
-    """Node -> what every preflight Job there ends with: a report, (reason, message), a crash in words, or None: it
-    ends without a word. "hangs": it does not end. It reports ``measured()`` where nothing is said of the node."""
+    """The end of every preflight Job on a node, by node: a report, (reason, message), a crash in words, or None: it
+    ends without a report. "hangs": it does not end. On other nodes the Job reports ``measured()``."""
     preflight_seconds: float = 15
     rivals: tuple[str, ...] = ()
     service_name_conflict: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     pin_log: list[SetPins] = field(default_factory=list)
     events: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Name -> (reason, message), in the order in which they were told."""
+    """The (reason, message) of each Event by its name, in the order of their creation."""
     applied: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(kind, name) of Services and NetworkPolicies -> hash of what was last applied."""
+    """The hash of the last apply of Services and NetworkPolicies, by (kind, name)."""
     has_replay_secret: bool = False
     writes: int = 0
     killed_at: int = 0
     """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
     killed_always: bool = False
-    """At every write: instead of the first, after the second, and so on."""
+    """True if it is killed at every write: instead of the first, after the second, and so on."""
     jobs_started: list[str] = field(default_factory=list)
     verdict_log: list[RecordVerdict] = field(default_factory=list)
     pin_names: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Pin -> (revision, variant or its puller), for every revision there ever was."""
+    """The (revision, variant or its puller) of each pin, for every revision that ever existed."""
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
     back_since: dict[str, datetime] = field(default_factory=dict)
     api_back_since: datetime | None = None
     requests_per_second: float = 2.0
-    """That the servers of each node answer."""
+    """The requests per second that the servers of each node answer."""
     behind: float = 0
-    """By how many seconds what Prometheus knows is old."""
+    """The age in seconds of what Prometheus knows."""
     errors: dict[str | tuple[str, str], float] = field(default_factory=dict)
-    """Revision, or (revision, node) -> share of its requests that fail."""
+    """The share of failing requests, by revision or (revision, node)."""
     prometheus: str = "up"
-    """up; down: it does not answer; empty: it answers, and has no metrics of the candidate."""
+    """The state: up; down: it does not answer; empty: it answers, and has no metrics of the candidate."""
     last_samples: Samples | None = None
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
     _parsed: tuple[dict[str, Any], EdgeModelSpec] | None = None
     _read_status: tuple[dict[str, Any], EdgeModelStatus] | None = None
     _seen: Observation | None = None
-    """By the last pass."""
+    """The observation of the last pass."""
 
     @classmethod
     def with_nodes(cls, count: int, **fields: Any) -> "Simulation":
@@ -223,7 +223,7 @@ class Simulation:
         )
 
     def cut(self, name: str) -> None:
-        """The node's pods stay, but nobody sees them ready."""
+        """Cuts the node's link: its pods stay, but are no longer seen ready."""
         if self.nodes[name].online:
             self.nodes[name] = replace(self.nodes[name], online=False, offline_since=self.now, online_since=None)
         for key, pod in self.pods.items():
@@ -231,43 +231,44 @@ class Simulation:
                 self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def join(self, name: str) -> None:
-        """The node's pods are seen ready after ``start_seconds``."""
+        """Restores the node's link: its pods are seen ready after ``start_seconds``."""
         if not self.nodes[name].online:
             self.back_since[name] = self.now
         self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None, online_since=self.now)
 
     def lose_api(self, seconds: float) -> None:
-        """Nobody, the operator neither, hears of anything for so long; pods run on."""
+        """Stops the API server for the seconds: nobody, including the operator, hears of anything; pods continue to
+        run."""
         self.now += timedelta(seconds=seconds)
         self.api_back_since = self.now
 
     def delete_node(self, name: str) -> None:
-        """Its pods are seen until the world reacts."""
+        """Deletes the node; its pods are seen until the world reacts."""
         del self.nodes[name]
 
     def relabel(self, name: str, **labels: str) -> None:
         self.nodes[name] = replace(self.nodes[name], labels={**self.nodes[name].labels, **labels})
 
     def lose_pods(self, name: str) -> None:
-        """Evicted, or deleted by somebody: the DaemonSets make new ones when the world reacts."""
+        """Deletes the node's pods, as an eviction does: the DaemonSets make new ones when the world reacts."""
         for key in [key for key in self.pods if key[0] == name]:
             del self.pods[key]
             self._wanted_since.pop(key, None)
             self.pods_lost[key] = self.now
 
     def blink(self, name: str) -> None:
-        """The node's pods fail a readiness probe; they are well again after ``start_seconds``."""
+        """Fails a readiness probe of the node's pods, which are ready again after ``start_seconds``."""
         for key, pod in self.pods.items():
             if pod.node == name and pod.ready:
                 self.pods[key] = replace(pod, ready=False, ready_since=None, unready_since=self.now)
 
     def change(self, **changes: Any) -> None:
-        """A new spec is applied; without what is None."""
+        """Applies a new spec, without fields that are None."""
         self.spec = {key: value for key, value in {**self.spec, **changes}.items() if value is not None}
         self.generation += 1
 
     def new_source(self, letter: str) -> None:
-        """A spec that makes another revision."""
+        """Applies a spec that makes another revision."""
         self.change(source={"uri": f"oci://registry.example/models/m@sha256:{letter * 64}", "format": "ONNX"})
 
     def run(self, seconds: float, tick: float = 1) -> None:
@@ -298,7 +299,7 @@ class Simulation:
         return dict(self.pods), dict(self.jobs), dict(self.preflights)
 
     def step(self) -> Decision:
-        """One pass, all of whose actions succeed unless the operator is killed; then the world reacts."""
+        """Runs one pass, whose actions all succeed unless the operator is killed; then the world reacts."""
         decision = self.decide()
         self.carry_out(decision)
         self.react()
@@ -315,7 +316,7 @@ class Simulation:
         return decide(self._seen, self.now, self.form_cells)
 
     def carry_out(self, decision: Decision) -> None:
-        """The writes that the operator would make, in its order."""
+        """Makes the writes that the operator would make, in its order."""
         with contextlib.suppress(Killed):
             for write in plan_writes(self._seen or self.observe(), decision, self.now):
                 if not self._is_there(write):
@@ -377,7 +378,7 @@ class Simulation:
         return self._read_status[1]
 
     def measure(self) -> Samples | None:
-        """What Prometheus says now of the candidate, since its wave began; the last it said while it is down."""
+        """Returns Prometheus' samples of the candidate since its wave began; the last ones while Prometheus is down."""
         wave_baseline = (self.status.get("rollout") or {}).get("analysis")
         candidate = self.status.get("candidateRevision")
         if not wave_baseline or not candidate:
@@ -434,7 +435,7 @@ class Simulation:
         return target_name(self.observe())
 
     def runs(self, node: str) -> set[str]:
-        """The revisions whose ready pod is on ``node``."""
+        """Returns the revisions with a ready pod on ``node``."""
         return {
             revision
             for (name, revision, variant), pod in self.pods.items()
@@ -451,7 +452,7 @@ class Simulation:
         return found
 
     def pins(self, node: str) -> set[tuple[str, str]]:
-        """(revision, variant or its puller) of each pin on ``node``."""
+        """Returns the (revision, variant or its puller) of each pin on ``node``."""
         return {self.pin_names[pin] for pin in self.nodes[node].pins}
 
     def condition(self, kind: str) -> dict[str, Any] | None:
@@ -466,7 +467,7 @@ class Simulation:
 
     @contextlib.contextmanager
     def one_write(self) -> Iterator[None]:
-        """Raises Killed instead of the write at which the operator dies, or after it."""
+        """Raises Killed instead of the write at which the operator is killed, or after it."""
         self.writes += 1
         if self.writes == self.killed_at or (self.killed_always and self.writes % 2):
             raise Killed
@@ -475,7 +476,7 @@ class Simulation:
             raise Killed
 
     def _is_there(self, write: Write) -> bool:
-        """An interrupted pass made it: the API server refuses it, and nothing is written."""
+        """Returns whether an interrupted pass made it: the API server then refuses it, and nothing is written."""
         if isinstance(write, TellEvent):
             return write.event["metadata"]["name"] in self.events
         return isinstance(write, CreateReplaySecret) and self.has_replay_secret
@@ -571,7 +572,7 @@ class Simulation:
                     self.jobs[name] = replace(job, ended=self.now, succeeded=True, report=published)
 
     def _end_preflights(self) -> None:
-        """A node answers while it is online."""
+        """Ends the preflight Jobs of nodes that are online."""
         asked = {start.name: start.node for start in self.preflights_started}
         for name, job in self.preflights.items():
             node = self.nodes.get(asked[name])
@@ -588,7 +589,7 @@ class Simulation:
                 self.preflights[name] = replace(job, ended=self.now, crashed=outcome or "")
 
     def _run_pods(self, node: Node, here: list[tuple[str, str, str]]) -> None:
-        """``here``: the node's pods, and those that it is about to make."""
+        """Moves the node's pods on. ``here`` has them, and those that are about to be created."""
         wanted = {
             (node.name, revision.name, variant)
             for revision in self.revisions.values()

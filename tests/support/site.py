@@ -1,7 +1,7 @@
 """The cluster that the demo and the end-to-end tests use, with this checkout installed in it.
 
-Without KUBECONFIG it is the lab. With it, that cluster, and REGISTRY names the place that images are
-pushed to and that its nodes pull from (``host:port/prefix``; REGISTRY_PLAIN_HTTP=1 where it has no TLS).
+Without KUBECONFIG it is the lab. With it, it is that cluster, and REGISTRY names the registry that images are pushed to
+and that its nodes pull from (``host:port/prefix``; REGISTRY_PLAIN_HTTP=1 if it has no TLS).
 """
 
 import json
@@ -38,22 +38,23 @@ class SiteError(Exception):
 class Site:
     kubeconfig: str
     tools: str
-    """Folder with kubectl and helm, or empty: they are on PATH."""
+    """The folder with kubectl and helm; empty if they are on PATH."""
     push_to: str
-    """``host:port/prefix`` that this machine pushes to."""
+    """The ``host:port/prefix`` that this machine pushes to."""
     pull_from: str
-    """The same place by the name that nodes and pods know."""
+    """The same registry by the name that nodes and pods know."""
     plain_http: bool
     is_lab: bool
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of programs that act on the cluster; Python finds this checkout's packages first."""
+        """Returns the variables of programs that act on the cluster, in which Python finds this checkout's packages
+        first."""
         path = f"{self.tools}:{os.environ['PATH']}" if self.tools else os.environ["PATH"]
         return {**os.environ, "KUBECONFIG": self.kubeconfig, "PATH": path, "PYTHONPATH": str(ROOT / "operator")}
 
     def run(self, *command: str, stdin: str | None = None, timeout: float = 300) -> str:
-        """The standard output of a program. Raises SiteError with what it wrote when it fails."""
+        """Returns the standard output of a program. Raises SiteError with its output if it fails."""
         done = subprocess.run(
             command, input=stdin, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout
         )
@@ -65,7 +66,7 @@ class Site:
         return self.run("kubectl", *arguments, stdin=stdin, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
-        """Returns what ``kubectl get … -o json`` says, without starting it where ``reading`` knows the words."""
+        """Returns the result of ``kubectl get … -o json``, without starting it if ``reading`` knows the words."""
         path = reading.path_of(arguments)
         if path is None:
             return json.loads(self.kubectl("get", *arguments, "-o", "json"))
@@ -75,7 +76,7 @@ class Site:
             raise SiteError(f"get {' '.join(arguments)}: {error}") from error
 
     def get_raw(self, path: str) -> str:
-        """Returns what ``kubectl get --raw`` says, without starting it."""
+        """Returns the result of ``kubectl get --raw``, without starting it."""
         try:
             return reading.read_text(self._proxy_port(), path.removeprefix("/"))
         except reading.Unreadable as error:
@@ -86,7 +87,7 @@ class Site:
 
 
 def find_site() -> Site:
-    """Raises SiteError when there is neither a lab nor a KUBECONFIG with REGISTRY."""
+    """Returns the site. Raises SiteError if there is neither a lab nor a KUBECONFIG with REGISTRY."""
     kubeconfig = os.environ.get("KUBECONFIG", "")
     if kubeconfig and kubeconfig != str(lab.KUBECONFIG):
         registry = os.environ.get("REGISTRY", "")
@@ -104,7 +105,7 @@ def find_site() -> Site:
 
 
 def build_images(site: Site, *names: str) -> dict[str, str]:
-    """Image name -> reference with digest, pushed to the site's registry; of all images, or of ``names``."""
+    """Returns the reference with digest of each image, pushed to the site's registry; all images, or ``names``."""
     digests = BUILD / "images.json"
     BUILD.mkdir(exist_ok=True)
     command = [sys.executable, "charts/images/build.py", "--push", site.push_to, "--name-as", site.pull_from]
@@ -118,7 +119,7 @@ def build_images(site: Site, *names: str) -> dict[str, str]:
 
 
 def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
-    """Helm values that install exactly the images of this checkout."""
+    """Returns Helm values that install exactly the images of this checkout."""
 
     def image(name: str) -> dict[str, str]:
         repository, digest = images[name].split("@")
@@ -155,9 +156,9 @@ def install(site: Site, chart: Path, values: dict[str, Any], file: Path) -> None
 
 
 def push_example(site: Site, folder: str, *files: Path) -> dict[str, str]:
-    """File stem -> ``oci://`` URI with digest, as the cluster names it.
+    """Returns the ``oci://`` URI with digest by file stem, as the cluster names it.
 
-    ``edgemodel push`` without a process of its own, which takes a second to start: tests push often.
+    It pushes as ``edgemodel push`` does, but without a process, which takes a second to start: tests push often.
     """
     found = {}
     for file in files:
@@ -172,7 +173,7 @@ def push_example(site: Site, folder: str, *files: Path) -> dict[str, str]:
 
 
 def example_manifest(site: Site, path: Path) -> str:
-    """The manifest of the tree with this site's registry in the place of ``registry.example``."""
+    """Returns the manifest of the tree with this site's registry in place of ``registry.example``."""
     return path.read_text().replace("oci://registry.example/", f"oci://{site.pull_from.split('/')[0]}/")
 
 

@@ -1,4 +1,4 @@
-"""Random stories of a fleet for property-based tests: what happens, in which order, told to a Simulation."""
+"""Random stories of a fleet for property-based tests: sequences of events for a Simulation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from tests.support.cells import cells_of
 from tests.support.simulation import Simulation, measured, model_spec
 
 Event = tuple[Any, ...]
-"""(verb, arguments…); the verbs are the keys of VERBS."""
+"""An event (verb, arguments…); the verbs are the keys of VERBS."""
 
 WAVES: tuple[list[dict[str, Any]], ...] = (
     [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
@@ -57,18 +57,18 @@ ON_TARGET = (
 )
 PI = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
 QUIET_SECONDS = 250
-"""Longer than every soak, bake and deadline of these stories."""
+"""A time that is longer than every soak, bake and deadline of these stories."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One pass: what it saw, what it decided, and what was so after it, before the world reacted."""
+    """One pass: what it saw, what it decided, and the state after it, before the world reacted."""
 
     now: datetime
     seen: Observation
     decision: Decision
     status: dict[str, Any]
-    """As stored after the pass; a killed one may have written nothing."""
+    """The status as stored after the pass; a killed one may have written nothing."""
     nodes: dict[str, Node]
     pods: tuple[Pod, ...]
     killed: bool
@@ -80,14 +80,14 @@ class Frame:
 
 @dataclass
 class Tale:
-    """A story as it was told."""
+    """A story with the frames of its run."""
 
     world: Simulation
     frames: list[Frame] = field(default_factory=list)
     quiet: bool = False
 
     def names(self, pins: frozenset[str]) -> set[str]:
-        """Revisions that ``pins`` make a node serve; those of pullers are left out."""
+        """Returns the revisions that ``pins`` make a node serve, without those of pullers."""
         found = (self.world.pin_names[pin] for pin in pins)
         return {revision for revision, variant in found if not variant.startswith(PULLER_PREFIX)}
 
@@ -112,7 +112,7 @@ class Tale:
             self.world.now += timedelta(seconds=tick)
 
     def end(self) -> None:
-        """Trouble is over; passes go on until nothing is written any more, for half an hour at most."""
+        """Ends all trouble and runs passes until nothing is written any more, for half an hour at most."""
         world = self.world
         world.trouble.clear()
         world.errors.clear()
@@ -132,7 +132,7 @@ class Tale:
 
 
 def tell(story: tuple[dict[str, Any], list[Event]], cell_size: int = 1) -> Tale:
-    """Tells ``story`` to a simulation whose cells have up to ``cell_size`` members."""
+    """Runs ``story`` on a simulation whose cells have up to ``cell_size`` members."""
     setting, events = story
     world = Simulation.with_nodes(
         setting["nodes"] * cell_size, pod_delay_seconds=setting["pod_delay"], start_seconds=setting["start"]
@@ -208,14 +208,14 @@ def _kill(tale: Tale, writes: int) -> None:
 
 
 def _asleep(tale: Tale, seconds: int) -> None:
-    """No pass for a while: the operator is down, or the queue is long."""
+    """Runs no pass for a while: the operator is down, or the queue is long."""
     for _ in range(seconds):
         tale.world.react()
         tale.world.now += timedelta(seconds=1)
 
 
 def _again(tale: Tale, times: int) -> None:
-    """Passes at one moment, between which the world does nothing."""
+    """Runs several passes at one moment, between which the world does nothing."""
     for _ in range(times):
         tale.step()
 

@@ -1,4 +1,4 @@
-"""Small ONNX models and data sets, made on the spot, with a fault where a test wants one."""
+"""Small ONNX models and data sets, generated for the test, with faults on request."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ def mlp(
 
 
 def _digested(initializers: list[Any], fails_beyond: float | None) -> list[Any]:
-    """``x`` as ``digested``; beyond the limit it is to be reshaped to 17 columns, which it does not have."""
+    """Returns nodes that pass ``x`` on as ``digested``; beyond the limit they reshape it to 17 columns, which it does
+    not have."""
     if fails_beyond is None:
         return [helper.make_node("Identity", ["x"], ["digested"])]
     whole = {"from": [0, 0], "to": [1, 1], "one": [1], "minus": [-1], "columns": [FEATURES]}
@@ -80,7 +81,7 @@ def _digested(initializers: list[Any], fails_beyond: float | None) -> list[Any]:
 
 
 def _wasted(initializers: list[Any], slow: int) -> list[Any]:
-    """``wasted`` is zero, and takes its time."""
+    """Returns nodes whose output ``wasted`` is zero and takes time."""
     if not slow:
         return []
     wide = 512
@@ -95,7 +96,7 @@ def _wasted(initializers: list[Any], slow: int) -> list[Any]:
 
 
 def samples(path: Path, count: int, seed: int = 1, features: int = FEATURES, name: str = "x", hidden: int = 32) -> Path:
-    """An evaluation set whose labels are what ``mlp(seed)`` answers: its source accuracy is 1."""
+    """Writes an evaluation set whose labels are the answers of ``mlp(seed)``: its source accuracy is 1."""
     x = np.random.default_rng(99).standard_normal((count, features)).astype(np.float32)
     label = np.zeros(count, dtype=np.int64)
     if features == FEATURES and count:

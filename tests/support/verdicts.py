@@ -43,7 +43,7 @@ def counted(
 
 
 def golden_samples(counts: Iterable[GoldenCount]) -> tuple[Counts, ...]:
-    """Returns the gauges of servers, one on each node, that answered the golden set so."""
+    """Returns the gauges of servers, one on each node, with these answers to the golden set."""
     agree, disagree = metrics.GOLDEN_RESULTS
     return tuple(
         Counts(
@@ -68,7 +68,8 @@ def counts(
     wrong: int = 0,
     edges: tuple[float, ...] = EDGES,
 ) -> Counts:
-    """``total`` requests: ``slow`` good ones took 70 ms, a tenth of the rest twice ``typical``, the others it."""
+    """Returns ``total`` requests: ``slow`` good ones took 70 ms, a tenth of the rest twice ``typical``, and the others
+    ``typical``."""
     ok = total - errors - refused
     tenth = (ok - slow) // 10
     took = {typical: ok - slow - tenth, 2 * typical: tenth, 0.07: slow}
@@ -102,7 +103,8 @@ def judgement(
     wave_baseline: WaveBaseline | None = None,
     **more: Any,
 ) -> Judgement:
-    """``nodes``: node -> variant; by default every node that was counted on, as ``default``."""
+    """Returns the judgement. ``nodes`` maps nodes to variants; by default it has every node with counts, as
+    ``default``."""
     names = {item.node for item in (*trial, *baseline, *control)} | {"camera-1"}
     nodes = nodes or dict.fromkeys(sorted(names), "default")
     on_trial = on_trial if on_trial is not None else tuple(sorted({item.node for item in trial} or {"camera-1"}))
@@ -125,6 +127,6 @@ def judgement(
 
 
 def judged(analysis: Analysis, *args: Any, **options: Any) -> Judged:
-    """The one check of ``analysis``."""
+    """Returns the verdict of the only check of ``analysis``."""
     (found,) = judgement(analysis, *args, **options).judged
     return found

@@ -1,4 +1,4 @@
-"""``kubectl get … --watch`` in the background: each object as often as it is seen."""
+"""The command ``kubectl get … --watch`` in the background: each object as often as it is seen."""
 
 import json
 import subprocess
@@ -10,9 +10,9 @@ from tests.support.site import Site
 
 
 class Watch:
-    """``with Watch(site, on_item, "nodes")``; ``on_item`` is called from a thread of its own.
+    """A watch, for ``with Watch(site, on_item, "nodes")``; ``on_item`` is called from a thread of its own.
 
-    kubectl ends with its API server: then another one goes on, and every object is seen once more.
+    kubectl ends with its API server: then another one starts, and every object is seen once more.
     """
 
     def __init__(self, site: Site, on_item: Callable[[dict[str, Any]], None], *arguments: str) -> None:

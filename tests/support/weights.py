@@ -1,4 +1,4 @@
-"""Files of safetensors, sound ones and others."""
+"""Files of safetensors, valid and invalid ones."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,13 @@ def entry(array: Array, begin: int = 0) -> dict[str, Any]:
 
 
 def packed(header: Any, data: bytes = b"") -> bytes:
-    """``header`` is a value that becomes JSON, or the bytes themselves."""
+    """Returns the file. ``header`` is a value that becomes JSON, or the bytes themselves."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + data
 
 
 def write(path: Path, **weights: Array) -> Path:
-    """A sound file."""
+    """Writes a valid file."""
     header, data = {"__metadata__": {"format": "np"}}, b""
     for name, array in weights.items():
         header[name] = entry(array, len(data))

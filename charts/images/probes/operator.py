@@ -1,4 +1,4 @@
-"""The libraries that the operator loads late, one signature, and the certificates."""
+"""Loads the libraries that the operator imports late, makes one signature, and reads the certificates."""
 
 import ssl
 

@@ -1,4 +1,4 @@
-"""One inference, of a model written out by hand: y = Relu(x). There is no onnx in this image to make one."""
+"""Runs one inference of a hand-written model, y = Relu(x), since this image has no onnx to make one."""
 
 import httptools  # noqa: F401
 import msgspec  # noqa: F401
@@ -10,7 +10,7 @@ import uvloop
 
 
 def field(number: int, value: bytes | int) -> bytes:
-    """A protobuf field of fewer than 128 bytes."""
+    """Returns a protobuf field of fewer than 128 bytes."""
     if isinstance(value, int):
         return bytes([number << 3, value])
     return bytes([number << 3 | 2, len(value)]) + value

@@ -1,6 +1,7 @@
 """The Open Inference Protocol over gRPC.
 
-The rest of this package imports what only the package extra ``grpc`` has, 40 MB of memory, so it is imported on demand.
+The modules of this package import the package extra ``grpc``, which takes 40 MB of memory, so they are imported on
+demand.
 """
 
 from argparse import ArgumentParser

@@ -31,14 +31,14 @@ CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-"""Datatype -> the field of its values; FP16 and BF16 travel raw only."""
+"""The field that holds the values of each datatype; FP16 and BF16 are transferred raw only."""
 
 
 class GrpcRequestCodec:
     __slots__ = ("_request", "_seconds", "is_binary", "is_compressed", "size")
 
     def __init__(self, request: Any, seconds: float | None) -> None:
-        """``seconds``: until the caller's deadline; None for none."""
+        """Takes the ``seconds`` until the caller's deadline; None if it has none."""
         self._request, self._seconds = request, seconds
         self.size = request.ByteSize()
         self.is_binary = bool(request.raw_input_contents)
@@ -118,7 +118,7 @@ def _typed(given: Any, shape: Sequence[int]) -> Array:
 
 
 def _wanted(request: Any, declared: Mapping[str, Tensor]) -> Outputs:
-    """No ``outputs`` is all outputs of the model."""
+    """Returns the wanted outputs; a request without ``outputs`` gets all."""
     raw = bool(request.raw_input_contents)
     asked = [infer.declared_output(output.name, output.parameters, declared) for output in request.outputs]
     wanted = [Wanted(tensor, raw) for tensor in asked or declared.values()]

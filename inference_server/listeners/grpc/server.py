@@ -1,6 +1,6 @@
-"""``inference.GRPCInferenceService``, health and reflection: the extra ``grpc``.
+"""The listener of ``inference.GRPCInferenceService``, health and reflection, which needs the extra ``grpc``.
 
-grpcio's synchronous server: a thread waits for each call in progress. What is quick is answered there; the rest is
+It is grpcio's synchronous server: a thread waits for each call in progress. Quick calls are answered there; the rest is
 done by the same workers as over HTTP, in the same queue, under the same limits.
 """
 
@@ -26,15 +26,15 @@ from inference_server.service import InferenceService
 
 SERVICE = "inference.GRPCInferenceService"
 MAX_CALLS = 64
-"""In progress at a time, streams included; more are answered RESOURCE_EXHAUSTED."""
+"""The largest number of calls in progress, including streams; more are answered RESOURCE_EXHAUSTED."""
 MAX_STREAMS = 16
 _HEAD_BYTES = 65536
-"""Beside its tensors, a message may have so many."""
+"""The allowance for a message's contents besides its tensors, in bytes."""
 
 
 class GrpcListener:
     def __init__(self, host: str, port: int, *, max_body_bytes: int) -> None:
-        """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
+        """Opens the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
         self._streams = BoundedSemaphore(MAX_STREAMS)
         self._service: InferenceService
         self._loop: asyncio.AbstractEventLoop
@@ -77,7 +77,7 @@ class GrpcListener:
         return {"grpc_port": self.port}
 
     def _tell_health(self) -> None:
-        """Sets what the health service says, of the server and of its service."""
+        """Sets the health of the server and of its service."""
         status = health_pb2.HealthCheckResponse
         for service in ("", SERVICE):
             self._health.set(service, status.SERVING if self._service.ready else status.NOT_SERVING)
@@ -145,7 +145,7 @@ class GrpcListener:
         return ParseDict({"config": self._find(request).config()}, messages.ModelConfigResponse())
 
     def _model_statistics(self, request: Any) -> Any:
-        """An empty name is every model."""
+        """Returns the statistics of one model; an empty name stands for all."""
         found = self._service.statistics(request.name, request.version or None)
         return ParseDict(found, messages.ModelStatisticsResponse())
 
@@ -177,7 +177,7 @@ class GrpcListener:
             self._abort(context, error)
 
     def _stream(self, requests: Iterator[bytes], context: Any) -> Iterator[Any]:
-        """An error is an answer: the stream goes on."""
+        """Yields the answers of a stream; an error is an answer, after which the stream goes on."""
         if not self._streams.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} streams are open already")
         try:
@@ -195,7 +195,7 @@ class GrpcListener:
             self._streams.release()
 
     def _answer(self, request: Any, call: "_Call") -> Any:
-        """Raises RequestError and whatever the runtime raises. Each is counted."""
+        """Returns the answer to one request. Raises RequestError and whatever the runtime raises. Each is counted."""
         started = perf_counter()
         codec = GrpcRequestCodec(request, call.time_remaining())
         version = request.model_version or None
@@ -203,7 +203,7 @@ class GrpcListener:
 
 
 class _Call:
-    """A call in progress. When it is cancelled, or its deadline is over, the work that waits is not begun."""
+    """A call in progress. When it is cancelled, or its deadline passes, waiting work is not begun."""
 
     def __init__(self, context: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._context, self._loop = context, loop
@@ -215,7 +215,7 @@ class _Call:
         return seconds
 
     def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Returns or raises what ``coroutine`` does in the event loop. Raises Disconnected."""
+        """Returns or raises the result of ``coroutine`` in the event loop. Raises Disconnected."""
         working = self._working = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         if self._over:
             working.cancel()
@@ -233,7 +233,8 @@ class _Call:
 
 
 def _parse(kind: Any, data: bytes) -> Any:
-    """Raises InvalidRequest; left to grpcio, a message that is none would be the server's fault."""
+    """Returns the parsed message. Raises InvalidRequest; grpcio itself would report an invalid one as the server's
+    fault."""
     try:
         return kind.FromString(data)
     except DecodeError as error:

@@ -1,4 +1,4 @@
-"""The ASGI application: from a request to its answer, and from every exception to ``{"error": …}``."""
+"""The ASGI application, which turns a request into its answer, and every exception into ``{"error": …}``."""
 
 import asyncio
 from functools import partial
@@ -20,13 +20,13 @@ from inference_server.observability.metrics import CONTENT_TYPE
 from inference_server.service import InferenceService
 
 MAX_CONTROL_BYTES = 65536
-"""The body of a load, unload or index request has at most this many bytes."""
+"""The largest body of a load, unload or index request, in bytes."""
 
 
 class App:
     def __init__(self, service: InferenceService, *, max_body_bytes: int) -> None:
         self.draining = False
-        """Once true, every answer tells its client to close the connection."""
+        """True if every answer tells its client to close the connection."""
         self.service = service
         self.max_body_bytes = max_body_bytes
         self.fast_models: dict[str, FastModel] = {}
@@ -129,7 +129,7 @@ class App:
         return responses.json(await self.service.feedback(served, decode, partial(_left, receive)))
 
     def _check_replay_token(self, scope: Scope) -> None:
-        """To a client for whom it is not meant, it is not there. Raises PathNotFound."""
+        """Raises PathNotFound for a client without the token, as if the endpoint did not exist."""
         token, shown = self.service.replay_token, dict(scope["headers"]).get(b"authorization", b"")
         if token is None or not compare_digest(shown, f"Bearer {token}".encode()):
             raise PathNotFound(f"there is no {scope['path']}")
@@ -143,11 +143,12 @@ class App:
 
 
 async def _left(receive: Receive) -> None:
-    """Returns when the client has gone away."""
+    """Returns when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def _asks_first(scope: Scope) -> bool:
-    """``Expect: 100-continue``: after a refusal, nobody knows whether the body will follow."""
+    """Returns whether the request has ``Expect: 100-continue``: after a refusal, nobody knows whether the body will
+    follow."""
     return any(name == b"expect" for name, _ in scope["headers"])

@@ -1,4 +1,4 @@
-"""The words of ASGI that this server uses."""
+"""The types of ASGI that this server uses."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""An infer request over HTTP, and its answer in the form that was asked for. Pure."""
+"""The codec of an infer request over HTTP, and of its answer in the requested form. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ class HttpRequestCodec:
     __slots__ = ("_body", "_headers", "_max_body_bytes", "is_binary", "is_compressed", "size")
 
     def __init__(self, headers: dict[bytes, bytes], body: Buffer, max_body_bytes: int) -> None:
-        """``max_body_bytes`` limits what ``body`` may expand to."""
+        """Takes ``max_body_bytes``, the limit of the expanded ``body``."""
         self._headers, self._body, self._max_body_bytes = headers, body, max_body_bytes
         self.size = len(body)
         self.is_binary = HEADER_LENGTH in headers
@@ -30,13 +30,13 @@ class HttpRequestCodec:
 
 
 def expanded(body: Buffer, headers: Mapping[bytes, bytes], max_bytes: int) -> Buffer:
-    """Returns ``body`` without the coding that ``headers`` name. Raises RequestError, beyond ``max_bytes`` too."""
+    """Returns ``body`` without the coding that ``headers`` name. Raises RequestError, also beyond ``max_bytes``."""
     coding = headers.get(b"content-encoding")
     return body if coding is None else content_encoding.expand(body, coding, max_bytes)
 
 
 def compressed(reply: infer.Reply, headers: Mapping[bytes, bytes]) -> Response:
-    """Returns ``reply``, compressed where the request, which has ``headers``, allows it and it is worth it."""
+    """Returns ``reply``, compressed if the request's ``headers`` allow it and it is worth it."""
     accepted = headers.get(b"accept-encoding")
     if accepted is None or len(reply.body) < content_encoding.REPLY_MIN_BYTES:
         return Response(OK, reply.body, reply.headers)

@@ -8,27 +8,27 @@ from inference_server.errors import HeadTooLarge, InvalidRequest, RequestError, 
 from inference_server.listeners.http import responses
 
 MAX_HEAD_BYTES = 65536
-"""The bytes that may arrive while the parser makes no progress: of a head, or behind chunks. The parser itself has no
+"""The bytes that may arrive while the parser makes no progress: in a head, or after chunks. The parser itself has no
 limit. One piece of data is never split to be counted."""
 MAX_PIPELINED = 128
-"""So many requests may wait for the answer to an earlier one."""
+"""The largest number of requests that may wait for the answer to an earlier one."""
 MAX_MESSAGE_SECONDS = 600.0
-"""A request may take so long from its first byte to its last."""
+"""The longest time from a request's first byte to its last, in seconds."""
 
 
 class TooManyPipelined(Exception):
-    """Ends the parser, and with it the connection."""
+    """The client pipelined too many requests; this ends the parser, and with it the connection."""
 
 
 class Connection(HttpToolsProtocol):
     _stuck_bytes = 0
-    """Bytes that arrived since the parser last made progress."""
+    """The number of bytes since the parser last made progress."""
     _progress = 0
     """The number of heads, pieces of bodies and ends of messages that the parser found."""
     _active = 0.0
-    """``perf_counter()`` when data arrived or an answer was sent last."""
+    """The ``perf_counter()`` at the latest arrival of data or answer."""
     _since: float | None = None
-    """``perf_counter()`` when the request began that is not complete yet; None when there is none."""
+    """The ``perf_counter()`` at the beginning of the incomplete request; None if there is none."""
 
     def data_received(self, data: bytes) -> None:
         self._active = perf_counter()
@@ -85,7 +85,7 @@ class Connection(HttpToolsProtocol):
             self.arm(max(self.timeout_keep_alive - idle, 1.0))
 
     def _drop(self) -> None:
-        """Closes at once where answers are unread: they would stay in memory until the client reads them."""
+        """Closes at once if answers are unread, which would stay in memory until the client reads them."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -96,11 +96,11 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
 
     def send_400_response(self, msg: str) -> None:
-        """The parser calls this for data that is not HTTP."""
+        """Answers data that are not HTTP; the parser calls this."""
         self.refuse(InvalidRequest(msg))
 
     def refuse(self, error: RequestError) -> None:
-        """Answers with ``error`` and closes: where the next request would begin, nobody knows."""
+        """Answers with ``error`` and closes the connection, because the beginning of the next request is unknown."""
         response = responses.of_failure(failure_of(error))
         headers = b"".join(b"%s: %s\r\n" % header for header in response.headers)
         end = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(response.body)

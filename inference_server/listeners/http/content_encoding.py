@@ -1,4 +1,4 @@
-"""Content codings of bodies: gzip and deflate, bounded in what they may expand to. Pure."""
+"""The content codings of bodies: gzip and deflate, with a limit on the expanded size. Pure."""
 
 import zlib
 
@@ -7,7 +7,7 @@ from inference_server.errors import BodyTooLarge, InvalidRequest, UnsupportedCod
 from inference_server.protocol.tensors import Buffer
 
 REPLY_MIN_BYTES = 1024
-"""A shorter reply is not compressed: it would cost more than it saves."""
+"""The size below which a reply is not compressed, because that would cost more than it saves."""
 
 _GZIP = zlib.MAX_WBITS | 16
 _ZLIB = zlib.MAX_WBITS
@@ -15,7 +15,7 @@ _RAW_DEFLATE = -zlib.MAX_WBITS
 
 
 def expand(body: Buffer, coding: bytes | None, limit: int) -> Buffer:
-    """``body`` without the coding that ``Content-Encoding`` names, None or identity for none.
+    """Returns ``body`` without the coding that ``Content-Encoding`` names; None or identity means none.
 
     Raises BodyTooLarge beyond ``limit`` bytes, InvalidRequest for damaged data, UnsupportedCoding.
     """
@@ -33,13 +33,14 @@ def expand(body: Buffer, coding: bytes | None, limit: int) -> Buffer:
 
 
 def compress(body: bytes, coding: bytes) -> bytes:
-    """``coding`` is gzip or deflate. The lowest level: most of the gain at a fraction of the time."""
+    """Returns ``body`` in ``coding``, gzip or deflate, at the lowest level: most of the gain at a fraction of the
+    time."""
     packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP if coding == b"gzip" else _ZLIB)
     return packer.compress(body) + packer.flush()
 
 
 def choose(accept: bytes | None) -> bytes | None:
-    """The coding of the reply, by the request's ``Accept-Encoding``; None for none."""
+    """Returns the coding of the reply, by the request's ``Accept-Encoding``; None for none."""
     qualities = dict(_quality(item) for item in (accept or b"").lower().split(b","))
     anything = qualities.get(b"*", 0.0)
     gzip, deflate = (qualities.get(coding, anything) for coding in (b"gzip", b"deflate"))

@@ -1,11 +1,10 @@
 """The fast path: an inference request goes from its bytes to its answer without ASGI, at a third of the cost.
 
-uvicorn still owns the connection. Every other request takes its usual way through ``app.App``, byte for byte: other
-paths, a model that is not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, long heads, several requests in one
-piece of data, answers that nobody reads. Both ways give the same answers.
+uvicorn still owns the connection. Every other request goes through ``app.App`` unchanged: other paths, a model that is
+not ready, chunked bodies, ``Expect``, upgrades, HTTP/1.0, long heads, several requests in one piece of data, answers
+that the client does not read. Both ways give the same answers.
 
-Clients send the same head again and again, so parsed heads are cached. The parser is the one that uvicorn uses, with
-all its strictness.
+Clients repeat the same head, so parsed heads are cached. The parser is uvicorn's, with all its strictness.
 """
 
 import inspect
@@ -30,10 +29,10 @@ from inference_server.scheduling.workers import QueuedWork
 
 MAX_HEADS = 256
 MAX_FAST_HEAD_BYTES = 2048
-"""Longer heads take the usual way. MAX_HEADS cached ones, with their parsed form, take about a megabyte."""
+"""The largest head on the fast path, in bytes. MAX_HEADS cached ones, with their parsed form, take about a megabyte."""
 ALIGNMENT = 16
 JOIN_BYTES = 65536
-"""A longer body is written after its head, not copied behind it."""
+"""The size above which a body is written after its head, instead of being copied behind it."""
 
 _PADDING = bytes(ALIGNMENT)
 
@@ -53,7 +52,7 @@ _USED_OF_UVICORN = {
 
 
 def fits() -> bool:
-    """Returns whether this uvicorn has the methods that the fast path builds on; else all requests go through ASGI."""
+    """Returns whether this uvicorn has the methods that the fast path needs; otherwise all requests go through ASGI."""
     return all(
         tuple(inspect.signature(vars(HttpToolsProtocol).get(name, fits)).parameters) == parameters
         for name, parameters in _USED_OF_UVICORN.items()
@@ -65,17 +64,17 @@ class Head(NamedTuple):
 
     path: str
     length: int
-    """Bytes of the body."""
+    """The size of the body in bytes."""
     headers: dict[bytes, bytes]
     keep_alive: bool
     may_be_plain: bool
-    """The body is neither compressed nor has tensors as binary data."""
+    """True if the body is neither compressed nor has tensors as binary data."""
     padding: int
-    """Bytes before the body with which the first tensor of binary data lies where a processor likes to read it."""
+    """The bytes before the body that align the first tensor of binary data for the processor."""
 
 
 class _Reading:
-    """Collects the parts of one head as the parser finds them."""
+    """The parts of one head, as the parser finds them."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -93,7 +92,7 @@ class _Reading:
 
 
 def read_head(data: bytes) -> Head | None:
-    """Returns None for a head that is not plain. ``data`` ends with the empty line."""
+    """Returns the parsed head; None for one that is not plain. ``data`` ends with the empty line."""
     reading = _Reading()
     parser = httptools.HttpRequestParser(reading)
     try:
@@ -133,24 +132,24 @@ def _head(data: bytes) -> Head | None:
 
 
 class FastPathConnection(Connection):
-    """One connection. At any time uvicorn has it, or one of its requests is on the fast path."""
+    """A connection. At any time it belongs to uvicorn, or one of its requests is on the fast path."""
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._app: App = config.loaded_app
         self._between_messages = True
-        """True while uvicorn's parser has seen the end of every message of which it has seen the beginning."""
+        """True while uvicorn's parser has seen the end of every message that it has seen the beginning of."""
         self._head: Head | None = None
-        """The head of the request whose body is still arriving."""
+        """The head of the request whose body is still arriving; None if there is none."""
         self._model: FastModel | None = None
         """The model of that request. It is reset with the head: a connection must not keep a model that is unloaded."""
         self._chunks: list[bytes] = []
         self._missing = 0
         self._started = 0.0
         self._work: QueuedWork | None = None
-        """The request that is in work."""
+        """The request in work; None if there is none."""
         self._waiting: list[bytes] = []
-        """Data that arrived meanwhile."""
+        """The data that arrived in the meantime."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -167,7 +166,7 @@ class FastPathConnection(Connection):
             super().data_received(data)
 
     def _take(self, data: bytes) -> bool:
-        """Returns whether ``data`` begins a request for the fast path; it is answered then, or its body awaited."""
+        """Returns whether ``data`` begins a request for the fast path, which is then answered, or its body awaited."""
         cycle = self.cycle
         if not self._between_messages or (cycle is not None and not cycle.response_complete):
             return False
@@ -252,7 +251,7 @@ class FastPathConnection(Connection):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Takes the data that arrived behind the request that was just answered."""
+        """Takes the data that arrived after the request that was just answered."""
         data = b"".join(self._waiting)
         self._waiting = []
         self.flow.resume_reading()

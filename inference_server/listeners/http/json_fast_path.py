@@ -1,7 +1,7 @@
-"""The JSON fast path: the commonest requests, read and written by two functions made for one model.
+"""The JSON fast path: the most common requests, read and written by two functions made for one model.
 
-They give the same answers as ``codec``; what is left out are the steps between, which take as long as a small model's
-run. ``InferenceService.infer_plain`` runs the model between them.
+They give the same answers as ``codec`` without its intermediate steps, which take as long as a small model's run.
+``InferenceService.infer_plain`` runs the model between them.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 class FastModel(NamedTuple):
     served: ServedModel
     infer_plain: InferPlain | None
-    """None for a model whose requests all have to be submitted."""
+    """The function that answers plain requests; None if all requests of the model have to be submitted."""
 
 
 def fast_models(service: InferenceService) -> dict[str, FastModel]:
@@ -37,7 +37,7 @@ def fast_models(service: InferenceService) -> dict[str, FastModel]:
 
 
 def json_codec(signature: RequestSignature, identity: Identity) -> PlainCodec | None:
-    """Returns None for a model without plain requests."""
+    """Returns the codec; None for a model without plain requests."""
     read, wanted = signature.read_plain, signature.all_as_json
     if read is None or wanted is None:
         return None

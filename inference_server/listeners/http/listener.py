@@ -1,8 +1,8 @@
-"""The HTTP listener: uvicorn in the event loop of the process, with an end that fails no request.
+"""The HTTP listener: uvicorn in the event loop of the process, with a shutdown that fails no request.
 
-uvicorn closes idle connections the moment it is told to stop, and a request that is just then under way on one is lost.
-Here every answer after ``stop`` says ``Connection: close`` first, and a connection that stays idle is closed after a
-time; HTTP/1.1 has no way to announce that to a client that does not ask.
+uvicorn closes idle connections when it is told to stop, and loses a request that is just then arriving on one. Here
+every answer after ``stop`` says ``Connection: close``, and an idle connection is closed after a time; HTTP/1.1 has no
+way to announce that to a client that sends nothing.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from inference_server.listeners.http.fast_path import FastPathConnection, fits
 from inference_server.service import InferenceService
 
 IDLE_SECONDS = 1.0
-"""How long after ``stop`` a kept-alive connection may still bring one more request."""
+"""The time after ``stop`` in which an idle connection may still bring one more request."""
 _POLL_SECONDS = 0.01
 
 
 class HttpListener:
     def __init__(self, host: str, port: int, *, max_body_bytes: int, fast_path: bool) -> None:
-        """Takes the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
+        """Opens the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
         self._socket = listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         self._max_body_bytes = max_body_bytes
@@ -70,7 +70,8 @@ class HttpListener:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """An empty ``host`` is every address, of IPv6 and IPv4 both; port 0 is any free one. Raises OSError."""
+    """Returns a listening socket. An empty ``host`` is every IPv4 and IPv6 address; port 0 is any free one. Raises
+    OSError."""
     if host:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -11,7 +11,7 @@ from inference_server.models.control import check_parameters
 
 class Index(msgspec.Struct):
     ready: bool = False
-    """Only models that are."""
+    """True if only ready models are wanted."""
 
 
 class Load(msgspec.Struct):
@@ -23,7 +23,7 @@ _load = msgspec.json.Decoder(Load).decode
 
 
 def decode_index(body: bytes) -> Index:
-    """Raises InvalidRequest."""
+    """Returns the request. Raises InvalidRequest."""
     try:
         return _index(body) if body.strip() else Index()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -31,7 +31,7 @@ def decode_index(body: bytes) -> Index:
 
 
 def decode_load(body: bytes) -> None:
-    """Raises InvalidRequest: a model is loaded from where the server has it, so nothing can be asked for."""
+    """Raises InvalidRequest for any parameter: a model is loaded from the server's own files."""
     try:
         request = _load(body) if body.strip() else Load()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,13 +1,13 @@
-"""Reading a request's body from the connection, within a limit."""
+"""Reads a request's body from the connection, up to a limit."""
 
 from inference_server.errors import BodyTooLarge, client_disconnected
 from inference_server.listeners.http.asgi import Receive
 
 
 async def read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """The whole body, as sent. Raises BodyTooLarge beyond ``limit`` bytes, Disconnected.
+    """Returns the whole body, as sent. Raises BodyTooLarge beyond ``limit`` bytes, Disconnected.
 
-    A body that is too large is read on and thrown away, up to as much again: a client that is still
+    The rest of a body that is too large is read and discarded, up to as much again, because a client that is still
     sending would not see the answer. One that waits for ``100 Continue`` is answered at once.
     """
     announced = int(headers.get(b"content-length", b"0"))

@@ -37,7 +37,7 @@ class Route:
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The methods that it takes."""
+        """Returns the methods that the endpoint accepts."""
         return ("POST",) if self.endpoint in POST_ONLY else ("GET", "HEAD")
 
 
@@ -63,7 +63,7 @@ _MODEL_PATHS = {
 
 
 def find(path: str) -> Route | None:
-    """Returns the route of a decoded path, None when there is none."""
+    """Returns the route of a decoded path; None if there is none."""
     if (endpoint := _SERVER_PATHS.get(path)) is not None:
         return Route(endpoint)
     match path.split("/")[1:]:

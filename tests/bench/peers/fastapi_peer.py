@@ -1,4 +1,4 @@
-"""FastAPI, as one writes it by hand: pydantic models, a plain function, uvicorn."""
+"""FastAPI, written by hand: pydantic models, a plain function, uvicorn."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""What every peer runs: the settings of the session are not what is compared."""
+"""The session of every peer, with the same settings, which are not compared."""
 
 import onnxruntime
 

@@ -1,4 +1,4 @@
-"""The calibration feeds, as every quantizer gets them."""
+"""The calibration feeds, in the same form for every quantizer."""
 
 from collections import defaultdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""NNCF: post-training quantization as ``nncf.quantize`` does it unless told otherwise."""
+"""NNCF: post-training quantization with the defaults of ``nncf.quantize``."""
 
 import sys
 
