@@ -47,7 +47,7 @@ def _wanted_daemonsets(observation: Observation, live: list[str]) -> Wanted:
     for revision in (found for name in live if (found := observation.revision(name)) is not None):
         for variant in (item.name for item in revision.spec.variants):
             wanted[daemonset_name(revision.name, variant)] = (revision, variant)
-            if observation.spec.serving.strategy == "Recreate":
+            if revision.spec.serving.strategy == "Recreate":
                 wanted[daemonset_name(revision.name, puller_of(variant))] = (revision, puller_of(variant))
     return wanted
 

@@ -4,6 +4,7 @@ import pytest
 
 from edge_operator.decide.placement.fleet import ROUTES_AFTER, ROUTES_AFTER_API
 from edgemodel import reasons
+from edgemodel.names import pin_key, puller_of
 from tests.support.simulation import Simulation, built_once, model_spec
 
 pytestmark = pytest.mark.slow
@@ -42,6 +43,28 @@ def test_a_node_that_joins_in_the_bake_gets_stable_and_catches_up_after_promotio
     assert not world.status["rejectedRevisions"]
     until(world, reasons.SERVING)
     assert world.runs("camera-9") == {candidate}
+
+
+@pytest.mark.parametrize(("stable_strategy", "strategy"), [("Surge", "Recreate"), ("Recreate", "Surge")])
+def test_a_node_switches_by_the_strategy_of_the_revision_that_it_gets(stable_strategy: str, strategy: str) -> None:
+    """It was away while stable was rolled out, and comes back while a candidate of another strategy is on trial."""
+    world = Simulation.with_nodes(3, spec=model_spec(serving={"strategy": stable_strategy}))
+    world.run(600)
+    world.cut("camera-2")
+    world.new_source("b")
+    world.run(600)
+    stable, patches = world.target(), len(world.pin_log)
+    assert world.status["stableRevision"] == stable
+    world.new_source("c")
+    world.change(serving={"strategy": strategy})
+    until(world, reasons.SOAKING)
+    world.join("camera-2")
+    while world.runs("camera-2") != {stable}:
+        assert world.status["candidateRevision"] == world.target()
+        world.run(1)
+    added = {label for patch in world.pin_log[patches:] if patch.node == "camera-2" for label in patch.add}
+    pulled = pin_key("vision", "m", stable, puller_of("default")) in added
+    assert pulled is (stable_strategy == "Recreate")
 
 
 @pytest.mark.parametrize("strategy", ["Surge", "Recreate"])

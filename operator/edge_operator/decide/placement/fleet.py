@@ -106,6 +106,12 @@ class Fleet:
         """Returns the ready pod of ``revision`` on the node; None if there is none."""
         return self._ready_pod(revision, placed, puller_of(self.variant(revision, placed))) is not None
 
+    def recreates(self, revision: str) -> bool:
+        """Returns whether nodes replace their pod by one of ``revision``; otherwise both run until the new one is
+        ready."""
+        found = self.observation.revision(revision)
+        return found is not None and found.spec.serving.strategy == "Recreate"
+
     def pod(self, revision: str, placed: Placed) -> Pod | None:
         """Returns whether all members have a ready pod of ``revision``."""
         return self._ready_pod(revision, placed, self.variant(revision, placed))

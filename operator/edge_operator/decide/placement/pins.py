@@ -34,7 +34,7 @@ def _switch_node(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> Set
             return SetPins(node.name, frozenset({pin}) if leaves == others else frozenset(), leaves)
         if not cell.is_online:
             return None
-        if fleet.observation.spec.serving.strategy == "Recreate":
+        if fleet.recreates(revision):
             return _recreate(fleet, cell, placed, revision)
         if any(_has_no_room(fleet, member, revision) for member in cell.members):
             return None
