@@ -32,7 +32,7 @@ from edge_operator.decide.actions import (
     StartPreflight,
 )
 from edge_operator.decide.analysis.golden_set import GoldenCount
-from edge_operator.decide.artifact.compression import target_name
+from edge_operator.decide.artifact.target import target_name
 from edge_operator.decide.measurement import Counts, Samples
 from edge_operator.decide.observation import (
     Applied,

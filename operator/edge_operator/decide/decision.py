@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import assert_never
 
 from edge_operator.decide.actions import Action, SetPins
-from edge_operator.decide.artifact.compression import decide_artifact, target_name
+from edge_operator.decide.artifact.compression import decide_artifact
+from edge_operator.decide.artifact.target import target_name
 from edge_operator.decide.context import PassContext, rejected_of, stable_of
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.observation import Observation
