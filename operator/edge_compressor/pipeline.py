@@ -21,8 +21,9 @@ from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
+from edge_compressor.evaluation.relative_error import RelativeErrors, far_off, measure_error
 from edge_compressor.formats import model_format
-from edge_compressor.gate import GateResult, Measurements, judge
+from edge_compressor.gate import GateResult, Measurements, WorstOutput, judge
 from edge_compressor.library_errors import explained
 from edge_compressor.models import runtime
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
@@ -135,8 +136,12 @@ class _Pipeline:
         space, budget = self.space, self.space.request.budget
         selection, report = self._split(steps)
         artifact, history = self._apply(steps, folder, selection)
-        evaluated, latency = self._evaluate(artifact, report), self._time(artifact, report)
         same_file = artifact.digest == self.space.source.digest
+        data = report or self.space.dataset("calibration") or self.space.generated
+        evaluated = self._evaluate(artifact, report)
+        errors = self._measure_error(artifact, data)
+        keeps_function = not any(step.step.changes_function for step in steps)
+        latency = self._time(artifact, data)
         decision = judge(
             Measurements(
                 answers=evaluated.answers if evaluated else None,
@@ -146,6 +151,8 @@ class _Pipeline:
                 latency_runs=latency.runs if latency else 0,
                 own=evaluated.own if evaluated else None,
                 metric=evaluated.metric if evaluated else "accuracy",
+                error=_worst(errors) if not same_file else None,
+                keeps_function=keeps_function,
             ),
             budget,
         )
@@ -153,9 +160,11 @@ class _Pipeline:
             self.space.progress.say(f"{check.verdict}: {check.message}")
         zstd_bytes = self.space.source_zstd_bytes if same_file else zstd_size(artifact.path)
         weights = instruction_sets.weight_range(artifact.path)
-        if warning := instruction_sets.warning(weights, history):
+        found = (instruction_sets.warning(weights, history), _error_warning(errors, decision, keeps_function))
+        warnings = [warning for warning in found if warning]
+        for warning in warnings:
             self.space.progress.say(f"warning: {warning}")
-        golden = record_golden(artifact, report, self.space.request.golden_items, folder / GOLDEN_FILE)
+        golden = record_golden(artifact, data, self.space.request.golden_items, folder / GOLDEN_FILE)
         evidence = {
             "source": {
                 **_describe_file(self.space.source.path, self.space.source.digest, self.space.source_zstd_bytes),
@@ -168,8 +177,9 @@ class _Pipeline:
             "steps": history,
             "sourceChanges": list(space.in_order.changes) if steps or space.source_is_changed else [],
             "datasets": {use: item.to_json() for use, item in self.space.datasets.items()},
-            "notes": [*space.notes(selection), *([warning] if warning else [])],
+            "notes": [*space.notes(selection), *(f"warning: {warning}" for warning in warnings)],
             "evaluation": evaluated.to_json() if evaluated else None,
+            "relativeErrors": errors.to_json() if errors else None,
             "weightRange": weights.to_json(),
             "latency": _latency_json(latency),
             "budget": {"limits": budget.to_json(), "checks": to_api(decision.checks)},
@@ -285,16 +295,35 @@ class _Pipeline:
     def _evaluate(self, artifact: OnnxModel, dataset: Dataset | None) -> Evaluation | None:
         return None if dataset is None else self.space.evaluator.evaluate(self.space.source, artifact, dataset)
 
+    def _measure_error(self, artifact: OnnxModel, dataset: Dataset | None) -> RelativeErrors | None:
+        """Returns None for the source itself where nothing can run it. Raises Stalled(StepFailed) for others."""
+        if dataset is not None:
+            return measure_error(self.space.source, artifact, dataset, self.space.progress)
+        message = "no inputs that the source takes can be generated from its signature"
+        if artifact.digest == self.space.source.digest:
+            self.space.progress.say(f"warning: the artifact, which is the source, was not run: {message}")
+            return None
+        message = f"the artifact cannot be tried: {message}: give datasets.calibration or datasets.evaluation"
+        raise Stalled(reasons.STEP_FAILED, message)
+
     def _time(self, artifact: OnnxModel, dataset: Dataset | None) -> LatencyComparison | None:
         feeds = sample_feeds(artifact, dataset, _FEEDS_TIMED)
-        if not feeds:
-            return None
-        try:
-            return time_both(self.space.source, artifact, feeds, self.space.progress)
-        except EdgeModelError:
-            if dataset is None:  # made-up inputs need not make sense to a model
-                return None
-            raise
+        return time_both(self.space.source, artifact, feeds, self.space.progress) if feeds else None
+
+
+def _worst(errors: RelativeErrors | None) -> WorstOutput | None:
+    """The output that the gate judges; None without data of the user."""
+    if errors is None or errors.generated or (worst := errors.worst) is None or worst.percent is None:
+        return None
+    return WorstOutput(worst.output, worst.percent, errors.samples, errors.what)
+
+
+def _error_warning(errors: RelativeErrors | None, decision: GateResult, keeps_function: bool) -> str | None:
+    """Says which output is further off than a healthy artifact's, where no check of the gate says so."""
+    worst = errors.worst if errors and keeps_function else None
+    if errors is None or worst is None or any(check.name == "maxRelativeErrorPercent" for check in decision.checks):
+        return None
+    return far_off(errors, worst)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.datasets.inner import dataset_behind
 from edge_compressor.evaluation import Evaluator, stateful, zstd_size
+from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.formats import SourceFormat, model_format
 from edge_compressor.models import normal_form
 from edge_compressor.models.normal_form import InOrder
@@ -115,6 +116,11 @@ class Workspace:
         the source has there."""
         given = self.inner("calibration")
         return None if given is None else stateful.steps_of(given, self.source, MAX_STEPS, "source")
+
+    @functools.cached_property
+    def generated(self) -> Dataset | None:
+        """Inputs made from the source's signature, for where there is no data set; None: the source takes none."""
+        return generate(self.source)
 
     def inner(self, use: Use) -> Dataset | None:
         """Returns the data set as the model itself takes it, behind its transforms. Raises Stalled(DatasetInvalid)."""

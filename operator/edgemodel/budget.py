@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+DEFAULT_RELATIVE_ERROR_PERCENT: Final = Decimal(30)
+"""Healthy int8 networks are off by 1 to 12 %, ruined ones by 50 % and more: see docs/relative-error.md."""
+MAX_RELATIVE_ERROR_PERCENT: Final = Decimal(300)
+"""No artifact is measured as further off, so this limit accepts all that run."""
 
 
 @dataclass(frozen=True)
@@ -12,10 +17,23 @@ class Budget:
 
     max_accuracy_drop_percent: Decimal | None = None
     min_accuracy_percent: Decimal | None = None
+    max_relative_error_percent: Decimal | None = None
+    """None: DEFAULT_RELATIVE_ERROR_PERCENT, where that says something (``relative_error_limit``)."""
     max_size_bytes: int | None = None
     max_latency_milliseconds: Decimal | None = None
     on_inconclusive: Literal["Stall", "Proceed"] = "Stall"
     """The action when a limit cannot be decided."""
+
+    def relative_error_limit(self, *, scored: bool, keeps_function: bool) -> Decimal | None:
+        """Returns the limit of the relative error of every output, in percent; None: there is none.
+
+        The default holds only for steps that keep the function, and gives way to a budget of accuracy that can be
+        judged. ``scored``: the evaluation set gives the artifact a score.
+        """
+        if self.max_relative_error_percent is not None:
+            return self.max_relative_error_percent
+        by_accuracy = self.max_accuracy_drop_percent is not None or self.min_accuracy_percent is not None
+        return None if not keeps_function or (scored and by_accuracy) else DEFAULT_RELATIVE_ERROR_PERCENT
 
     def to_json(self) -> dict[str, Any]:
         """Returns the budget as ``parse_budget`` reads it."""
@@ -26,6 +44,7 @@ class Budget:
         return {
             "maxAccuracyDropPercent": text(self.max_accuracy_drop_percent),
             "minAccuracyPercent": text(self.min_accuracy_percent),
+            "maxRelativeErrorPercent": text(self.max_relative_error_percent),
             "maxSizeBytes": self.max_size_bytes,
             "maxLatencyMilliseconds": text(self.max_latency_milliseconds),
             "onInconclusive": {"action": self.on_inconclusive},
@@ -35,7 +54,8 @@ class Budget:
 def parse_budget(value: Mapping[str, Any]) -> Budget:
     """Returns the budget of a manifest. Raises ValueError, which names the key, for an invalid one."""
     known = {
-        "maxAccuracyDropPercent", "minAccuracyPercent", "maxSizeBytes", "maxLatencyMilliseconds", "onInconclusive",
+        "maxAccuracyDropPercent", "minAccuracyPercent", "maxRelativeErrorPercent", "maxSizeBytes",
+        "maxLatencyMilliseconds", "onInconclusive",
     }  # fmt: skip
     if unknown := value.keys() - known:
         raise ValueError(f"budget has no key {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
@@ -45,6 +65,7 @@ def parse_budget(value: Mapping[str, Any]) -> Budget:
     return Budget(
         max_accuracy_drop_percent=_decimal(value, "maxAccuracyDropPercent", maximum=Decimal(100)),
         min_accuracy_percent=_decimal(value, "minAccuracyPercent", maximum=Decimal(100)),
+        max_relative_error_percent=_decimal(value, "maxRelativeErrorPercent", maximum=MAX_RELATIVE_ERROR_PERCENT),
         max_size_bytes=size,
         max_latency_milliseconds=_decimal(value, "maxLatencyMilliseconds", maximum=None),
         on_inconclusive=_action(value.get("onInconclusive")),

@@ -24,8 +24,8 @@ from edge_compressor.models.model_file import ModelFile
 from edge_runtime.agreement import CLOSE_TOLERANCE
 from edge_runtime.backend import RunFailure
 from edge_runtime.classes import classes_of, clear_items
-from edge_runtime.datatypes import DATATYPES, Array, as_numbers, from_numbers
-from edgemodel.artifact import Golden, Tensor
+from edge_runtime.datatypes import Array, as_numbers
+from edgemodel.artifact import Golden
 
 CLEAR_MARGIN: Final = 0.05
 ARGMAX_PERCENT: Final = "99.5"
@@ -40,28 +40,29 @@ _CANDIDATES: Final = 4
 
 
 def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path: Path) -> Golden | None:
-    """Writes up to ``items`` items to ``path``, from ``dataset`` or else from seeded random inputs.
+    """Writes up to ``items`` items of ``dataset``, which may be generated, to ``path``.
 
     There are fewer if they are large (MAX_BYTES), or if few have a clear answer. None, and no file, if nothing can be
-    recorded: no items are wanted, or without a data set the inputs are text or share no batch dimension.
+    recorded: no items are wanted, there are no data, or the model has no inputs.
     """
-    whole = artifact.batch is None and dataset is not None
-    group = 1 if whole or artifact.batch == -1 else artifact.batch
-    if not group or items < 1:
+    if dataset is None or not artifact.inputs or items < 1:
         return None
+    whole = dataset.whole
+    group = max(1, dataset.batch)
     one = _candidates(artifact, dataset, 1)
-    if one is None:
-        return None
     item_bytes = max(1, sum(array[:1].nbytes for array in one.values()))
     items = min(items, max(MIN_ITEMS, max(MAX_BYTES, artifact.size_bytes // 8) // item_bytes))
     inputs = _candidates(artifact, dataset, items)
-    outputs = _answers(artifact, inputs, group, whole=whole) if inputs else None
-    if inputs is None or outputs is None:
+    outputs = _answers(artifact, inputs, group, whole=whole)
+    if outputs is None:
         return None
     head = artifact.outputs[0]
     first = as_numbers(head.datatype, outputs[head.name])
-    labelled = dataset is not None and dataset.has_classes
-    clear = np.flatnonzero(clear_items(first, CLEAR_MARGIN)) if labelled and group == 1 else np.empty(0, dtype=np.int64)
+    clear = (
+        np.flatnonzero(clear_items(first, CLEAR_MARGIN))
+        if dataset.has_classes and group == 1
+        else np.empty(0, dtype=np.int64)
+    )
     if len(clear):
         kind, percent, chosen = "Argmax", ARGMAX_PERCENT, np.sort(_evenly(clear, first, items))
     else:
@@ -75,44 +76,15 @@ def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path
     return Golden(items=len(chosen), agreement=kind, tolerance=CLOSE_TOLERANCE, min_percent=percent)
 
 
-def random_inputs(inputs: tuple[Tensor, ...], count: int) -> dict[str, Array] | None:
-    """Returns ``count`` items: floats are standard normal, whole numbers 0 or 1 (safe as indices), open dimensions 1.
-
-    The same inputs always give the same items. None if an input is text or has no dimension.
-    """
-    random = np.random.default_rng(0)
-    made = {}
-    for tensor in inputs:
-        dtype = runtime.dtype_of(tensor)
-        if dtype.kind == "U" or not tensor.shape:
-            return None
-        shape = (count, *(1 if size < 0 else size for size in tensor.shape[1:]))
-        made[tensor.name] = (
-            from_numbers(tensor.datatype, random.standard_normal(shape))
-            if DATATYPES[tensor.datatype].is_float
-            else random.integers(0, 2, shape).astype(dtype)
-        )
-    return made
-
-
 def sample_feeds(model: ModelFile, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
-    """Returns ``count`` feeds of a single sample each (or one batch, if the model fixes its size); None without
-    inputs."""
-    if dataset is not None:
-        dataset = stateful.steps_of(dataset, model, count, "artifact")
-        return [dataset.take(np.repeat(position, max(1, dataset.batch))) for position in dataset.spread(count)]
-    group = 1 if model.batch == -1 else model.batch
-    if not group:
-        return None
-    made = random_inputs(model.inputs, count * group)
-    if made is None:
-        return None
-    return [_part(made, start, group) for start in range(0, count * group, group)]
-
-
-def _candidates(artifact: ModelFile, dataset: Dataset | None, items: int) -> dict[str, Array] | None:
+    """Returns ``count`` feeds of one sample each (or one batch, if the model fixes its size); None without data."""
     if dataset is None:
-        return random_inputs(artifact.inputs, items)
+        return None
+    dataset = stateful.steps_of(dataset, model, count, "artifact")
+    return [dataset.take(np.repeat(position, max(1, dataset.batch))) for position in dataset.spread(count)]
+
+
+def _candidates(artifact: ModelFile, dataset: Dataset, items: int) -> dict[str, Array]:
     wanted = items * _CANDIDATES if dataset.has_classes else items
     dataset = stateful.steps_of(dataset, artifact, wanted, "artifact")
     places = dataset.spread(wanted)
@@ -131,7 +103,7 @@ def _answers(artifact: ModelFile, inputs: Mapping[str, Array], group: int, *, wh
             answers = runtime.run(
                 loaded, {name: np.asarray(array[0]) for name, array in feeds.items()} if whole else feeds
             )
-        except RunFailure:  # made-up inputs need not make sense to a model
+        except RunFailure:  # alone, an item need not make sense to a model that takes several
             return None
         if whole:
             answers = [answer[None] for answer in answers]

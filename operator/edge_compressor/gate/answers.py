@@ -59,6 +59,17 @@ class OwnScore:
     interval: Interval
 
 
+@dataclass(frozen=True)
+class WorstOutput:
+    """The output of the artifact that is furthest from the source's, with its relative error in percent."""
+
+    output: str
+    percent: float
+    samples: int
+    data: str
+    """The data that it was measured on, such as ``calibration set``."""
+
+
 Paired = PairedAnswers | PairedScores
 Own = OwnAnswers | OwnScore
 

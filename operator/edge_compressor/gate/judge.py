@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
-from edge_compressor.gate.answers import Own, Paired, drop_interval, own_interval, own_of, share_right
+from edge_compressor.gate.answers import Own, Paired, WorstOutput, drop_interval, own_interval, own_of, share_right
 from edge_compressor.gate.sample_size import above, against, samples_for_floor, samples_to_decide
 from edgemodel import reasons
 from edgemodel.budget import Budget
@@ -34,6 +34,10 @@ class Measurements:
     them."""
     metric: str = "accuracy"
     """The name of the score, for messages."""
+    error: WorstOutput | None = None
+    """The relative error against the source on the user's data; None: not measured on any."""
+    keeps_function: bool = True
+    """No step trains or prunes: answers are to be those of the source."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ def judge(measured: Measurements, budget: Budget) -> GateResult:
         checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
     if budget.min_accuracy_percent is not None:
         checks.append(judge_floor(measured, budget.min_accuracy_percent))
+    scored = measured.answers is not None or measured.own is not None
+    limit = budget.relative_error_limit(scored=scored, keeps_function=measured.keeps_function)
+    if limit is not None and (measured.error is not None or budget.max_relative_error_percent is not None):
+        checks.append(judge_relative_error(measured.error, limit))
     if budget.max_size_bytes is not None:
         checks.append(judge_size(measured.size_bytes, budget.max_size_bytes))
     if budget.max_latency_milliseconds is not None:
@@ -111,6 +119,26 @@ def judge_floor(measured: Measurements, floor_percent: Decimal) -> CheckResult:
     if verdict is Verdict.INCONCLUSIVE:
         message += f"; {_advice(samples_for_floor(own, floor), measured.metric)}"
     return CheckResult("minAccuracyPercent", verdict, observed, str(floor_percent), own.samples, message)
+
+
+def judge_relative_error(error: WorstOutput | None, limit_percent: Decimal) -> CheckResult:
+    """The worst float output's error against the source, in shares of how much the source's answers vary."""
+    name = "maxRelativeErrorPercent"
+    if error is None:
+        text = (
+            f"the relative error of the outputs is not measured, limit {limit_percent} %: give datasets.evaluation or "
+            "datasets.calibration, and a model with float outputs"
+        )
+        return CheckResult(name, Verdict.INCONCLUSIVE, "", str(limit_percent), 0, text)
+    verdict = Verdict.PASS if error.percent <= float(limit_percent) else Verdict.FAIL
+    observed = _percent(error.percent / 100)
+    text = (
+        f"output {error.output!r} is off by {observed} % of its spread, limit {limit_percent} % "
+        f"({error.data}, n = {error.samples})"
+    )
+    if verdict is Verdict.FAIL:
+        text += "; change the steps, exclude the nodes that lose it, or raise budget.maxRelativeErrorPercent"
+    return CheckResult(name, verdict, observed, str(limit_percent), error.samples, text)
 
 
 def judge_size(size_bytes: int, limit_bytes: int) -> CheckResult:

@@ -78,6 +78,8 @@ class StepType:
     ``evaluation``, ``teacher``. They determine its result, so they are part of the fingerprint."""
     ends_training: bool = False
     """True if it converts a trainable model to ONNX."""
+    changes_function: bool = False
+    """True if it trains or prunes, so that answers other than the source's are meant; their error tells nothing."""
     selects: bool = False
     """True if it selects with labelled samples, which the report then does not use."""
 

@@ -49,4 +49,5 @@ STEP = StepType(
     },
     {EXPORTED_PROGRAM: apply_program},
     needs=("training", "unlabeled"),
+    changes_function=True,
 )

@@ -50,4 +50,5 @@ STEP = StepType(
     {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
     reads=("teacher",),
+    changes_function=True,
 )  # fmt: skip

@@ -47,4 +47,5 @@ STEP = StepType(
     },
     {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
+    changes_function=True,
 )

@@ -61,4 +61,5 @@ STEP = StepType(
     },
     {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
+    changes_function=True,
 )

@@ -31,4 +31,5 @@ STEP = StepType(
     },
     {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
+    changes_function=True,
 )

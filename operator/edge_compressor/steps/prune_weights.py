@@ -93,4 +93,5 @@ STEP = StepType(
     {ONNX: apply, EXPORTED_PROGRAM: apply_program},
     trains_if="epochs",
     needs=("training",),
+    changes_function=True,
 )

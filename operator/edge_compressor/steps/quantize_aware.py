@@ -48,4 +48,5 @@ STEP = StepType(
     {EXPORTED_PROGRAM: apply_program},
     needs=("training",),
     ends_training=True,
+    changes_function=True,
 )

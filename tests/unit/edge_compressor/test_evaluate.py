@@ -8,6 +8,7 @@ import pytest
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import Evaluation, compare_values, time_both, zstd_size
 from edge_compressor.evaluation.classification import Classification, scores
+from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.evaluation.task import collect
 from edge_compressor.gate import PairedAnswers
@@ -126,7 +127,7 @@ def test_source_and_artifact_are_timed_by_turns_with_one_clock(
     residual: Files, tmp_path: Path, quiet: Progress
 ) -> None:
     model = check_model(residual.model)
-    feeds = sample_feeds(model, None, 4)
+    feeds = sample_feeds(model, generate(model), 4)
     assert feeds is not None
     ticks = count()
     latency = time_both(model, model, feeds, quiet, max_runs=30, max_seconds=1e9, clock=lambda: next(ticks) / 1000)
@@ -136,7 +137,7 @@ def test_source_and_artifact_are_timed_by_turns_with_one_clock(
 
 def test_timing_ends_with_its_time_but_not_before_ten_runs(residual: Files, quiet: Progress) -> None:
     model = check_model(residual.model)
-    feeds = sample_feeds(model, None, 1)
+    feeds = sample_feeds(model, generate(model), 1)
     assert feeds is not None
     assert time_both(model, model, feeds, quiet, max_seconds=0).runs == 10
 

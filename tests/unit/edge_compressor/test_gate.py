@@ -9,6 +9,7 @@ from edge_compressor.gate import (
     OwnAnswers,
     PairedAnswers,
     PairedScores,
+    WorstOutput,
     judge,
     judge_accuracy,
     judge_floor,
@@ -137,11 +138,12 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
         {
             "maxAccuracyDropPercent": "1.50",
             "minAccuracyPercent": "90",
+            "maxRelativeErrorPercent": "25.5",
             "maxSizeBytes": 5_000_000,
             "maxLatencyMilliseconds": "20",
             "onInconclusive": {"action": "Proceed"},
         }
-    ) == Budget(Decimal("1.50"), Decimal(90), 5_000_000, Decimal(20), "Proceed")
+    ) == Budget(Decimal("1.50"), Decimal(90), Decimal("25.5"), 5_000_000, Decimal(20), "Proceed")
 
 
 @pytest.mark.parametrize(
@@ -238,3 +240,51 @@ def test_the_floor_of_a_score_is_judged_by_the_interval_of_the_artifact() -> Non
     measured = replace(MEASURED, answers=SCORED)
     verdicts = [judge_floor(measured, Decimal(percent)).verdict for percent in ("75", "80", "84")]
     assert verdicts == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL]
+
+
+def worst(percent: float) -> WorstOutput:
+    return WorstOutput("y", percent, 64, "calibration set")
+
+
+@pytest.mark.parametrize(
+    ("percent", "budget", "verdicts"),
+    [
+        (29.9, Budget(), [Verdict.PASS]),
+        (30.1, Budget(), [Verdict.FAIL]),
+        (30.1, Budget(max_relative_error_percent=Decimal(50)), [Verdict.PASS]),
+        (0.2, Budget(max_relative_error_percent=Decimal("0.1")), [Verdict.FAIL]),
+        (300.0, Budget(max_relative_error_percent=Decimal(300)), [Verdict.PASS]),
+        (99.0, Budget(max_accuracy_drop_percent=Decimal(90)), [Verdict.PASS]),  # which labels judge
+        (99.0, Budget(min_accuracy_percent=Decimal(1)), [Verdict.PASS]),
+    ],
+)
+def test_an_artifact_far_from_its_source_fails_unless_labels_judge(
+    percent: float, budget: Budget, verdicts: list[Verdict]
+) -> None:
+    checks = judge(replace(MEASURED, error=worst(percent)), budget).checks
+    assert [check.verdict for check in checks] == verdicts
+
+
+def test_the_default_limit_of_the_relative_error_is_not_for_steps_that_train_or_prune() -> None:
+    trained = replace(MEASURED, error=worst(250), keeps_function=False)
+    assert judge(trained, Budget()).checks == ()
+    assert judge(trained, Budget(max_relative_error_percent=Decimal(30))).reason == reasons.BUDGET_EXCEEDED
+
+
+def test_an_accuracy_budget_without_labels_leaves_the_limit_of_the_relative_error_in_place() -> None:
+    measured = replace(MEASURED, answers=None, error=worst(99))
+    assert judge(measured, Budget(max_accuracy_drop_percent=Decimal(5))).reason == reasons.BUDGET_EXCEEDED
+
+
+def test_the_message_of_a_relative_error_names_output_data_and_cure() -> None:
+    decision = judge(replace(MEASURED, error=worst(136.3)), Budget())
+    assert decision.message.startswith(
+        "output 'y' is off by 136.3 % of its spread, limit 30 % (calibration set, n = 64)"
+    )
+    assert "budget.maxRelativeErrorPercent" in decision.message
+
+
+def test_a_limit_of_the_relative_error_that_nothing_measured_is_undecided() -> None:
+    decision = judge(MEASURED, Budget(max_relative_error_percent=Decimal(30)))
+    assert decision.reason == reasons.EVALUATION_INCONCLUSIVE
+    assert "datasets.calibration" in decision.message

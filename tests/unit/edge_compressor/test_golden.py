@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from edge_compressor.datasets import Dataset, load_dataset
+from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.evaluation.golden_set import record_golden
 from edge_compressor.models.onnx_model import check_model
 from edgemodel.artifact import Golden
@@ -94,8 +95,8 @@ def test_items_have_a_clear_answer_and_cover_every_predicted_class_evenly(residu
 
 def test_without_a_data_set_inputs_are_made_up_the_same_each_time(residual: Files, tmp_path: Path) -> None:
     model = check_model(residual.model)
-    golden = record_golden(model, None, 16, tmp_path / "a.npz")
-    again = record_golden(model, None, 16, tmp_path / "b.npz")
+    golden = record_golden(model, generate(model), 16, tmp_path / "a.npz")
+    again = record_golden(model, generate(model), 16, tmp_path / "b.npz")
     assert golden == again == Golden(16, "Close", 0.01, "95")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert np.load(tmp_path / "a.npz")["input.x"].shape == (16, 1, 12, 12)
@@ -103,14 +104,14 @@ def test_without_a_data_set_inputs_are_made_up_the_same_each_time(residual: File
 
 def test_a_fixed_batch_takes_whole_batches_of_items(tmp_path: Path) -> None:
     model = check_model(models.perceptron(tmp_path / "six.onnx", batch=6))
-    golden = record_golden(model, None, 20, tmp_path / "golden.npz")
+    golden = record_golden(model, generate(model), 20, tmp_path / "golden.npz")
     assert golden is not None
     assert golden.items == 18
 
 
 def test_large_items_are_fewer_since_every_node_downloads_them(tmp_path: Path) -> None:
     model = check_model(models.perceptron(tmp_path / "wide.onnx", features=40_000, hidden=2))
-    golden = record_golden(model, None, 64, tmp_path / "golden.npz")
+    golden = record_golden(model, generate(model), 64, tmp_path / "golden.npz")
     assert golden is not None
     assert golden.items == 8
 
@@ -125,7 +126,7 @@ def test_a_model_that_refuses_made_up_inputs_gets_no_golden_set(tmp_path: Path) 
     builder = models.Builder()
     builder.node("Reshape", ["x", builder.constant("shape", np.array([7, 10]))], "y")
     model = check_model(builder.save(tmp_path / "odd.onnx", [10]))
-    assert record_golden(model, None, 8, tmp_path / "golden.npz") is None
+    assert record_golden(model, generate(model), 8, tmp_path / "golden.npz") is None
 
 
 def test_labels_without_one_clear_answer_fall_back_to_values(tmp_path: Path, perceptron: Files) -> None:

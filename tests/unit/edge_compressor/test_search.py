@@ -11,6 +11,7 @@ from onnxruntime.quantization import quantize_dynamic
 
 from edge_compressor.datasets import load_dataset
 from edge_compressor.evaluation import Evaluator, Speed, Timing, compare_speed, speed_of
+from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
@@ -229,7 +230,7 @@ class TestSpeed:
 
     def test_a_model_beside_itself_is_timed_pair_by_pair(self, perceptron: Files, even_clock: None) -> None:
         model = check_model(perceptron.model)
-        feeds = sample_feeds(model, None, 4)
+        feeds = sample_feeds(model, generate(model), 4)
         assert feeds is not None
         found = compare_speed(model, model, feeds, max_runs=40)
         assert (found.runs, found.lower, found.upper) == (40, pytest.approx(1.0), pytest.approx(1.0))

@@ -1,0 +1,168 @@
+"""Inputs made from a model's signature, for where no data set is given: seeded, of values and sizes that it accepts.
+
+They tell whether a model runs at all, and nothing about how well it does: no real input looks like them.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+
+from edge_compressor.datasets import Dataset
+from edge_compressor.models import normal_form, runtime
+from edge_compressor.models.model_file import ModelFile
+from edge_compressor.models.onnx_model import nodes
+from edge_runtime.backend import RunFailure
+from edge_runtime.datatypes import DATATYPES, Array, from_numbers
+from edgemodel.artifact import ONNX_RUNTIME, Tensor
+
+WHAT: Final = "generated inputs"
+SAMPLES: Final = 64
+"""The number of samples that are generated where they are small."""
+MAX_VALUES: Final = 1 << 22
+"""Values of all inputs together: beyond, there are fewer samples."""
+_SIZES: Final = (1, 16, 32, 64, 128, 256, 8, 4, 2, 224)
+"""Sizes of dimensions that a model leaves open, in the order in which they are tried."""
+
+Range = tuple[int, int]
+"""The least and the largest whole number that an input may hold."""
+
+_PASS_ON: Final = frozenset(
+    {
+        "Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Tile", "Transpose",
+        "Unsqueeze",
+    }
+)  # fmt: skip
+"""Operators whose output holds values of their first input."""
+_SHAPES: Final = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0, "TopK": 1, "Trilu": 1, "Resize": 3}
+"""Operators with an input that is a shape or a count, and its position."""
+
+
+def generate(model: ModelFile, samples: int = SAMPLES) -> Dataset | None:
+    """Returns about ``samples`` samples on which ``model`` runs, the same for the same model, always.
+
+    None: it runs on none that are made here.
+
+    Floats are standard normal; whole numbers lie within the tables that they index, and are otherwise 0 or 1.
+    Dimensions that the model leaves open have the first size, the same for all, with which it runs.
+    """
+    if model.batch == 0:
+        return None
+    ranges = index_ranges(model)
+    loaded = runtime.load(model)
+    for size in _SIZES if any(_open(tensor, model) for tensor in model.inputs) else _SIZES[:1]:
+        made = _made(model, samples, size, ranges)
+        for batch in (made.batch, 1) if made.batch < 0 else (made.batch,):
+            fed = replace(made, batch=batch)
+            try:
+                for _, feeds in fed.batches():
+                    runtime.run(loaded, feeds)
+            except RunFailure:
+                continue
+            return fed
+    return None
+
+
+def index_ranges(model: ModelFile) -> dict[str, Range]:
+    """Returns by input the whole numbers that the graph has a use for, for inputs that are indices, counts or switches.
+
+    Empty for models of other runtimes, and for those behind transforms.
+    """
+    if model.runtime != ONNX_RUNTIME or model.transforms:
+        return {}
+    graph = normal_form.load_with_weights(model.path).graph
+    readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in nodes(graph):
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, []).append((node, place))
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    found = {}
+    for tensor in model.inputs:
+        limits = [limit for node, place in _reached(tensor.name, readers) if (limit := _limit(node, place, stored))]
+        if limits:
+            least, largest = max(low for low, _ in limits), min(high for _, high in limits)
+            found[tensor.name] = (least, max(least, largest))
+    return found
+
+
+def _reached(
+    name: str, readers: Mapping[str, list[tuple[onnx.NodeProto, int]]]
+) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """The nodes that read the tensor, or one with values of it, with the position at which they do."""
+    waiting, seen = [name], {name}
+    while waiting:
+        for node, place in readers.get(waiting.pop(), ()):
+            yield node, place
+            if node.op_type in _PASS_ON and (place == 0 or node.op_type == "Concat"):
+                waiting += [output for output in node.output if output not in seen]
+                seen |= set(node.output)
+
+
+def _limit(node: onnx.NodeProto, place: int, stored: Mapping[str, onnx.TensorProto]) -> Range | None:
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+
+    def dimension(position: int, axis: int) -> int | None:
+        tensor = stored.get(node.input[position]) if position < len(node.input) else None
+        return tensor.dims[axis] if tensor is not None and -len(tensor.dims) <= axis < len(tensor.dims) else None
+
+    def value(position: int) -> float | None:
+        tensor = stored.get(node.input[position])
+        if tensor is None or math.prod(tensor.dims) != 1:
+            return None
+        return float(onnx.numpy_helper.to_array(tensor).ravel()[0])
+
+    rows: int | None = None
+    match node.op_type, place:
+        case (("Gather" | "GatherElements"), 1):
+            rows = dimension(0, attributes["axis"].i if "axis" in attributes else 0) or 1
+        case (("GatherND" | "ScatterND" | "ScatterElements"), 1):
+            rows = dimension(0, 0) or 1
+        case "OneHot", 0:
+            depth = value(1)
+            rows = int(depth) if depth else None
+        case "EmbedLayerNormalization", (0 | 1):
+            rows = dimension(2 if place == 0 else 4, 0)
+        case (("Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Equal"), _):
+            against = value(1 - place)
+            if against is not None and np.isfinite(against) and against == int(against) and node.op_type == "Equal":
+                return int(against), int(against)
+        case operator, position if _SHAPES.get(operator) == position:
+            return 1, 1
+    return None if rows is None else (0, max(rows - 1, 0))
+
+
+def _made(model: ModelFile, samples: int, size: int, ranges: Mapping[str, Range]) -> Dataset:
+    whole = model.batch is None
+    group = 1 if model.batch is None else max(1, model.batch)
+    shapes = {
+        tensor.name: tuple(size if length < 0 else length for length in (tensor.shape if whole else tensor.shape[1:]))
+        for tensor in model.inputs
+    }
+    values = sum(math.prod(shape) for shape in shapes.values())
+    count = max(1, min(samples, MAX_VALUES // max(1, values)) // group) * group
+    random = np.random.default_rng(0)
+    inputs = {
+        tensor.name: _values(tensor, (count, *shapes[tensor.name]), random, ranges.get(tensor.name))
+        for tensor in model.inputs
+    }
+    batch = 1 if model.batch is None else model.batch
+    return Dataset(WHAT, inputs, None, count, batch, whole=whole)
+
+
+def _values(tensor: Tensor, shape: tuple[int, ...], random: np.random.Generator, within: Range | None) -> Array:
+    dtype = runtime.dtype_of(tensor)
+    if dtype.kind == "U":
+        return np.array([f"text {number}" for number in random.integers(0, 4, math.prod(shape))]).reshape(shape)
+    if within is not None:
+        return from_numbers(tensor.datatype, random.integers(within[0], within[1] + 1, shape))
+    if DATATYPES[tensor.datatype].is_float:
+        return from_numbers(tensor.datatype, random.standard_normal(shape))
+    return random.integers(0, 2, shape).astype(dtype)
+
+
+def _open(tensor: Tensor, model: ModelFile) -> bool:
+    return -1 in (tensor.shape if model.batch is None else tensor.shape[1:])

@@ -1,0 +1,235 @@
+"""The relative error of every output of an artifact against the source, on given data or on generated inputs.
+
+``edge_runtime.relative_error`` has the measure. An artifact that cannot run, or answers NaN where the source answers a
+number, is refused here, whatever the budget says.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+
+from edge_compressor.datasets import Dataset
+from edge_compressor.evaluation import generated_inputs, stateful
+from edge_compressor.evaluation.evaluator import incomparable
+from edge_compressor.models import normal_form, runtime
+from edge_compressor.models.model_file import ModelFile
+from edge_compressor.models.onnx_model import nodes, subgraphs
+from edge_compressor.progress import Progress
+from edge_runtime.cores import usable_cores
+from edge_runtime.datatypes import Array
+from edge_runtime.relative_error import spread_of
+from edgemodel import reasons
+from edgemodel.artifact import ONNX_RUNTIME
+from edgemodel.budget import DEFAULT_RELATIVE_ERROR_PERCENT
+from edgemodel.errors import Stalled
+
+MAX_SAMPLES: Final = 512
+MAX_BYTES: Final = 256 << 20
+"""Answers that are held to be compared: beyond, fewer samples are."""
+_RANDOM: Final = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+_SORTING: Final = frozenset({"NonMaxSuppression", "NonZero", "TopK", "Unique"})
+"""Operators that turn the least difference of two scores into another order or number of rows."""
+_LOST: Final = 100.0
+"""In percent: a channel that is off by more answers nothing of what the source's does."""
+_SHAPE_ONLY: Final = frozenset({"Shape", "Size"})
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """The error of one output of the artifact, in percent of its spread; see ``edge_runtime.relative_error``."""
+
+    output: str
+    percent: float | None
+    """The root mean square over its worst group of channels; None: not measured."""
+    channels: int = 1
+    worst_channel: int | None = None
+    worst_percent: float | None = None
+    """The root mean square of the worst channel alone."""
+    differing_percent: float | None = None
+    """For whole numbers, texts and truth values: the share of values that differ."""
+    unjudged: str = ""
+    """Why the error does not mean that the artifact is worse; empty: it does."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "output": self.output,
+            "percent": _rounded(self.percent),
+            "channels": self.channels,
+            "worstChannel": self.worst_channel,
+            "worstChannelPercent": _rounded(self.worst_percent),
+            "differingPercent": _rounded(self.differing_percent),
+            "notJudged": self.unjudged or None,
+        }
+
+
+@dataclass(frozen=True)
+class RelativeErrors:
+    what: str
+    """The data: ``evaluation set``, ``calibration set`` or ``generated inputs``."""
+    samples: int
+    outputs: tuple[OutputError, ...]
+
+    @property
+    def generated(self) -> bool:
+        return self.what == generated_inputs.WHAT
+
+    @property
+    def worst(self) -> OutputError | None:
+        """The output that is furthest off of those that can be judged; None: none can."""
+        judged = [one for one in self.outputs if one.percent is not None and not one.unjudged]
+        return max(judged, key=lambda one: one.percent or 0.0, default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"data": self.what, "samples": self.samples, "outputs": [one.to_json() for one in self.outputs]}
+
+
+def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, progress: Progress) -> RelativeErrors:
+    """Runs both on at most MAX_SAMPLES samples, spread evenly, and compares every output.
+
+    An artifact that is the source runs alone, on one sample. Raises Stalled as ``measuring.run``, and Stalled(
+    StepFailed) for an answer of the artifact that is NaN or infinite where that of the source is finite.
+    """
+    same, other = artifact.digest == source.digest, incomparable(source, artifact)
+    progress.say(f"comparing the artifact's answers with the source's on the {dataset.what}")
+    second = runtime.load(artifact, threads=usable_cores())
+    first = None if same or other else runtime.load(source, threads=usable_cores())
+    expected: list[list[Array]] = []
+    got: list[list[Array]] = []
+    positions = dataset.spread(1 if same else MAX_SAMPLES)
+    held = compared = 0
+    for rows, feeds in dataset.batches(positions):
+        answers = _items(stateful.answer(second, dataset, feeds, "artifact"), len(rows), dataset)
+        before = (
+            answers if first is None else _items(stateful.answer(first, dataset, feeds, "source"), len(rows), dataset)
+        )
+        for tensor, right, answer in zip(artifact.outputs, before, answers, strict=True):
+            _check_finite(tensor.name, right, answer, dataset, alone=first is None)
+        got.append(answers)
+        expected.append(before)
+        compared += len(rows)
+        held += 2 * sum(array.nbytes for array in answers)
+        if held > MAX_BYTES:
+            break
+    unjudged = dict.fromkeys(dataset.states.values(), "it is a state") | _unjudged(source)
+    if other:
+        unjudged = {tensor.name: other for tensor in artifact.outputs}
+    columns = zip(artifact.outputs, zip(*expected, strict=True), zip(*got, strict=True), strict=True)
+    outputs = [_compared(tensor.name, one, two, unjudged.get(tensor.name, "")) for tensor, one, two in columns]
+    return RelativeErrors(dataset.what, compared, tuple(outputs))
+
+
+def far_off(errors: RelativeErrors, worst: OutputError) -> str | None:
+    """Returns a warning where the worst output, or one of its channels, is as far off as a ruined artifact's."""
+    data = f"on the {errors.what}, n = {errors.samples}"
+    if (worst.percent or 0.0) > DEFAULT_RELATIVE_ERROR_PERCENT:
+        return (
+            f"output {worst.output!r} of the artifact is off by {worst.percent:.0f} % of its spread ({data}); healthy "
+            "artifacts are off by 1 to 12 %"
+        )
+    lost = next((one for one in errors.outputs if not one.unjudged and (one.worst_percent or 0.0) > _LOST), None)
+    if lost is None:
+        return None
+    return (
+        f"channel {lost.worst_channel} of output {lost.output!r} is off by {lost.worst_percent:.0f} % of its spread, "
+        f"as if it were lost ({data})"
+    )
+
+
+def _items(answers: list[Array], rows: int, dataset: Dataset) -> list[Array]:
+    """Axis 0 holds the items; an output that has no such axis is one item."""
+    size = max(rows, dataset.batch)
+    return [answer[:rows] if answer.ndim and len(answer) == size else answer[None] for answer in answers]
+
+
+def _check_finite(output: str, right: Array, answer: Array, dataset: Dataset, *, alone: bool) -> None:
+    """``alone``: there is no answer of the source, so that one without any number is refused."""
+    if answer.dtype.kind != "f" or (bad := ~np.isfinite(answer)).sum() == 0:
+        return
+    if alone:
+        wrong = bool(bad.all()) and dataset.what != generated_inputs.WHAT
+    else:
+        wrong = right.shape == answer.shape and bool((bad & np.isfinite(right)).any())
+    if wrong:
+        message = (
+            f"output {output!r} of the artifact is NaN or infinite on the {dataset.what}, where the source answers "
+            "numbers: leave a step out, or exclude the nodes behind that output (excludeNodes)"
+        )
+        raise Stalled(reasons.STEP_FAILED, message)
+
+
+def _compared(name: str, expected: Sequence[Array], got: Sequence[Array], unjudged: str) -> OutputError:
+    pairs = [(one, two) for one, two in zip(expected, got, strict=True) if one.shape == two.shape and one.size]
+    if any(one.shape != two.shape for one, two in zip(expected, got, strict=True)):
+        unjudged = unjudged or "its shape differs from the source's"
+    if not pairs:
+        return OutputError(name, None, unjudged=unjudged or "it is empty")
+    if pairs[0][0].dtype.kind != "f":
+        values = sum(one.size for one, _ in pairs)
+        differing = 100 * sum(int((one != two).sum()) for one, two in pairs) / values
+        return OutputError(name, None, differing_percent=differing, unjudged=unjudged or "it holds no floats")
+    spread = spread_of([one for one, _ in pairs])
+    sums = [spread.squares(one, two) for one, two in pairs]
+    squares = np.sum([total for total, _ in sums], axis=0) / sum(count for _, count in sums)
+    worst = int(squares.argmax())
+    return OutputError(
+        name,
+        100 * spread.by_group(squares),
+        channels=len(squares),
+        worst_channel=worst,
+        worst_percent=float(100 * np.sqrt(squares[worst])),
+        unjudged=unjudged,
+    )
+
+
+def _unjudged(model: ModelFile) -> dict[str, str]:
+    """By output, why its values need not be those of the source: they are random, or rows in the order of scores."""
+    if model.runtime != ONNX_RUNTIME or model.transforms:
+        return {}
+    graph = normal_form.load(model.path).graph
+    stored = {tensor.name for tensor in graph.initializer}
+    fed = {tensor.name for tensor in graph.input} - stored
+    makers: dict[str, tuple[onnx.NodeProto, set[str]]] = {}
+    for node in nodes(graph):
+        read, inner = set(node.input), list(subgraphs(node))
+        for body in inner:
+            read |= {name for one in nodes(body) for name in one.input} | {output.name for output in body.output}
+        makers |= dict.fromkeys(node.output, (node, read))
+    found = {}
+    for output in graph.output:
+        behind = _behind(output.name, makers)
+        if operator := next((node.op_type for node in behind if node.op_type in _RANDOM), None):
+            found[output.name] = f"{operator} makes it random"
+        for node in behind:
+            if node.op_type in _SORTING and any(
+                not _inputs_of(name, makers).isdisjoint(fed) for name in node.input if name
+            ):
+                found[output.name] = f"{node.op_type} puts its rows in order"
+    return found
+
+
+def _behind(name: str, makers: dict[str, tuple[onnx.NodeProto, set[str]]]) -> list[onnx.NodeProto]:
+    """The nodes that have a part in the values of a tensor."""
+    waiting, seen, found = [name], {name}, []
+    while waiting:
+        if (made := makers.get(waiting.pop())) is None:
+            continue
+        node, read = made
+        if node.op_type in _SHAPE_ONLY:
+            continue
+        found.append(node)
+        waiting += read - seen
+        seen |= read
+    return found
+
+
+def _inputs_of(name: str, makers: dict[str, tuple[onnx.NodeProto, set[str]]]) -> set[str]:
+    return {name} | {read for node in _behind(name, makers) for read in node.input}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

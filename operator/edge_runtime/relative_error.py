@@ -1,0 +1,159 @@
+"""The relative error: answers that are off, in shares of how much the right answers vary.
+
+The largest value of an output says little: boxes of 0 to 640 beside scores of 0 to 1 hide that every score is lost.
+Each channel (or class) of an output is therefore measured by its own spread, the standard deviation of the right
+answers. An artifact that answers the mean of each channel, whatever it is asked, is off by 100 %.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge_runtime.datatypes import Array
+
+MAX_ERROR: Final = 3.0
+"""No single value counts as further off, in spreads: one stray answer among hundreds is not a ruined model."""
+_MIN_VALUES: Final = 8
+"""Fewer values in each channel do not tell how much a channel varies."""
+_FAR: Final = 1e4
+"""A value so large, and so many times further off than half of the others, stands for infinity: -1e9 in a mask."""
+_MIN_SPREAD: Final = 1e-3
+"""The least spread of a channel that varies, as a share of its size: rounding is not measured by rounding."""
+_CONSTANT: Final = 1e-6
+_SHARE_OF_CONSTANT: Final = 0.1
+"""A channel that never varies is measured by this share of its size."""
+_MANY_CHANNELS: Final = 16
+_GAP: Final = 30.0
+_SHARE_OF_OTHERS: Final = 0.1
+"""Of many channels, as in an embedding, one that hardly varies is measured by this share of what the others do."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The spread of the right answers of one float output, channel by channel."""
+
+    axis: int | None
+    """The axis of the channels, 1 or the last one; axis 0 holds the items. None: the output is one channel."""
+    scale: Array
+    """float64, (channels,) or (1,): what an error of 100 % is."""
+    low: Array
+    high: Array
+    """The range of each channel, as ``scale``; values beyond are as far as infinity."""
+    groups: Array
+    """The number of the group of each channel: channels of one kind, such as all scores, which are judged together."""
+
+    def errors(self, expected: Array, got: Array) -> Array:
+        """Returns the error of each value in spreads, 0 to MAX_ERROR, in the shape of ``expected``; axis 0: items.
+
+        Where ``expected`` is NaN nothing is right or wrong, so the error is 0; a NaN where there was none is MAX_ERROR.
+        Both arrays have the same shape, which may differ from that of other answers along all axes but ``axis``.
+        """
+        if self.axis is None:
+            low, high, scale = self.low[0], self.high[0], self.scale[0]
+        else:
+            shape = [1] * expected.ndim
+            shape[self.axis] = -1
+            low, high, scale = (array.reshape(shape) for array in (self.low, self.high, self.scale))
+        first, second = expected.astype(np.float64), got.astype(np.float64)
+        off = np.abs(np.clip(first, low, high) - np.clip(second, low, high)) / scale
+        off = np.minimum(np.where(np.isnan(second), MAX_ERROR, off), MAX_ERROR)
+        return np.where(np.isnan(first), 0.0, off)
+
+    def of_items(self, expected: Array, got: Array) -> Array:
+        """Returns the root mean square error of each item in spreads, (items,)."""
+        squares = self.errors(expected, got) ** 2
+        if not squares.size:
+            return np.zeros(len(expected))
+        return np.asarray(np.sqrt(squares.reshape(len(expected), -1).mean(axis=1)))
+
+    def squares(self, expected: Array, got: Array) -> tuple[Array, int]:
+        """Returns the sums of the squared errors of each channel, (channels,), and the number of values of each."""
+        columns = _columns(self.errors(expected, got), self.axis)
+        return (columns**2).sum(axis=0), len(columns)
+
+    def by_group(self, mean_squares: Array) -> float:
+        """Returns the root mean square error of the worst group of channels, from the mean squares of each channel."""
+        return max(float(np.sqrt(mean_squares[self.groups == group].mean())) for group in np.unique(self.groups))
+
+
+def spread_of(answers: Sequence[Array]) -> Spread:
+    """Returns the spread of one output from the right answers, each with axis 0 for its items; at least one array.
+
+    The channels are on the axis, 1 or last, along which the spread differs most; axes of open size have none.
+    """
+    found = []
+    for axis in _axes(answers):
+        columns = np.concatenate([_columns(array, axis) for array in answers]).astype(np.float64)
+        if len(columns) >= _MIN_VALUES:
+            spread = _spread(columns, axis)
+            logs = np.log(spread.scale)
+            found.append((float(logs.max() - logs.min()), spread))
+    if found:
+        return max(found, key=lambda one: one[0])[1]
+    return _spread(np.concatenate([_columns(array, None) for array in answers]).astype(np.float64), None)
+
+
+def _axes(answers: Sequence[Array]) -> list[int]:
+    dimensions = {array.ndim for array in answers}
+    if len(dimensions) > 1 or (count := dimensions.pop()) < 2:
+        return []
+    axes = [1] if count == 2 else [1, -1]
+    return [axis for axis in axes if {array.shape[axis] for array in answers} - {1} and _same(answers, axis)]
+
+
+def _same(answers: Sequence[Array], axis: int) -> bool:
+    sizes = {array.shape[axis] for array in answers}
+    return len(sizes) == 1 and sizes.pop() > 1
+
+
+def _columns(array: Array, axis: int | None) -> Array:
+    """(values, channels)."""
+    if axis is None:
+        return array.reshape(-1, 1)
+    return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
+
+
+def _spread(columns: Array, axis: int | None) -> Spread:
+    """``columns``: (values, channels) of float64."""
+    known = np.where(np.isfinite(columns), columns, np.nan)
+    empty = ~np.isfinite(columns).any(axis=0)
+    known[:, empty] = 0.0
+    if not len(known):
+        known = np.zeros((1, columns.shape[1]))
+    middle = np.nanmedian(known, axis=0)
+    away = np.abs(known - middle)
+    reach = _FAR * np.maximum(_usual(away), 1.0)
+    known[away >= reach] = np.nan
+    size, spread = np.sqrt(np.nanmean(known**2, axis=0)), np.nanstd(known, axis=0)
+    varies = spread > _CONSTANT * size
+    scale = np.where(varies, np.maximum(spread, _MIN_SPREAD * size), _SHARE_OF_CONSTANT * size)
+    scores = varies & (np.nanmin(known, axis=0) >= 0) & (np.nanmax(known, axis=0) <= 1)
+    if scores.any():
+        scale[scores] = np.maximum(scale[scores], np.sqrt((spread[scores] ** 2).mean()))
+    if varies.sum() >= _MANY_CHANNELS:
+        scale = np.maximum(scale, _SHARE_OF_OTHERS * np.median(scale[varies]))
+    others = np.sqrt((scale[scale > 0] ** 2).mean()) if (scale > 0).any() else 1.0
+    scale = np.where(scale > 0, scale, others)
+    return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores))
+
+
+def _usual(away: Array) -> Array:
+    """The median distance of those values of each channel that are not in its middle; 0 where all are."""
+    ordered = np.sort(away, axis=0)  # NaN comes last
+    apart = (ordered > 0).sum(axis=0)
+    first = (ordered <= 0).sum(axis=0)
+    place = np.minimum(first + apart // 2, len(ordered) - 1)
+    found = np.take_along_axis(ordered, place[None], axis=0)[0]
+    return np.where((apart > 0) & np.isfinite(found), found, 0.0)
+
+
+def _groups(scale: Array, scores: Array) -> Array:
+    """Scores are one group; of the others, those between which no scale is _GAP times that of the next smaller one."""
+    order = np.argsort(scale)
+    logs = np.log(scale[order])
+    groups = np.empty(len(scale), dtype=int)
+    groups[order] = 1 + np.cumsum(np.diff(logs, prepend=logs[0]) > np.log(_GAP))
+    groups[scores] = 0
+    return groups
