@@ -13,10 +13,10 @@ from edgemodel.errors import EdgeModelError
 
 @contextlib.contextmanager
 def explained(raising: Callable[[str], Exception]) -> Iterator[None]:
-    """Whatever a library raises within is raised as ``raising(message)``.
+    """Raises what a library raises inside the context as ``raising(message)``.
 
-    What has a message already passes, and so does what no change of the model helps against: errors of the system, and
-    too little memory, which is raised as MemoryError, however the library tells of it.
+    Errors that have a message already pass, and so do errors that no change of the model cures: those of the system,
+    and too little memory, which is raised as MemoryError, however the library reports it.
     """
     try:
         yield

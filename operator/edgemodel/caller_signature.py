@@ -27,7 +27,7 @@ class CallerSignature:
     inputs: tuple[Tensor, ...] = ()
     outputs: tuple[Tensor, ...] = ()
     class_names: tuple[str, ...] = ()
-    """By class number; empty where nobody named them."""
+    """The names of classes by number; empty if they have none."""
     state: dict[str, str] = field(default_factory=dict)
     """Maps each state input to the output that feeds it at the next request."""
     left_out: tuple[str, ...] = ()

@@ -317,4 +317,4 @@ _BY_NAME: Final[Mapping[str, Callable[[BaseException], str]]] = {
     "google.DecodeError": _always("its data are damaged, cut, or of another format"),
     "tokenize.TokenError": _always("its head is damaged"),
 }
-"""By the package and the name of the class."""
+"""The explanations by the package and the name of the exception's class."""

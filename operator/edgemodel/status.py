@@ -28,7 +28,7 @@ class StoredCondition:
     reason: str
     message: str
     last_transition_time: datetime
-    """When ``status`` last changed."""
+    """The time at which ``status`` last changed."""
     observed_generation: int | None = None
 
 
@@ -40,7 +40,7 @@ class RejectedRevision:
     reason: str
     time: datetime
     message: str | None = None
-    """None where status has no room for it any more."""
+    """The message; None if status has no room for it any more."""
 
     @property
     def why(self) -> str:
@@ -53,11 +53,11 @@ class CheckStatus(CheckResult):
     """One limit, judged: by the gate, or by the analysis of ``revision`` while nodes serve it."""
 
     variant: str | None = None
-    """None where all nodes are judged together, and for the gate."""
+    """The variant; None if all nodes are judged together, and for the gate."""
     revision: str | None = None
-    """None for the gate."""
+    """The revision; None for the gate."""
     reason: str | None = None
-    """Why the check is undecided, or has failed."""
+    """The reason why the check is undecided, or has failed."""
     measured_at: datetime | None = None
 
     @classmethod
@@ -118,15 +118,15 @@ class RolloutStatus:
     """The trial of the candidate. The defaults are what is known before one has begun."""
 
     wave: int = 0
-    """From 0."""
+    """The number of the wave, from 0."""
     wave_name: str = ""
     waves: int = 0
     started_at: datetime | None = None
-    """When the candidate's first wave began."""
+    """The time at which the candidate's first wave began."""
     wave_started_at: datetime | None = None
     reason: str = ""
     held_since: datetime | None = None
-    """Since when the wave has served its time and the data do not decide; None while that is not so."""
+    """The time since which the wave has soaked and the data do not decide; None otherwise."""
     pauses: tuple[Pause, ...] = ()
     analysis: StoredAnalysis | None = None
 
@@ -147,7 +147,7 @@ class ClassPreflight:
     reason: str | None = None
     message: str | None = None
     golden_items: int | None = None
-    """None before it was measured, and where the artifact has no golden set."""
+    """The number of golden items; None before the measurement, and if the artifact has no golden set."""
     golden_agree: int | None = None
     min_percent: str | None = None
     """The share of golden items that the artifact demands, a decimal string in 0..100."""
@@ -211,7 +211,7 @@ class EdgeModelStatus:
     checks: tuple[CheckStatus, ...] = ()
     nodes: NodeCounts | None = None
     rollout: RolloutStatus | None = None
-    """None while no candidate is on trial."""
+    """The trial; None while no candidate is on trial."""
     conditions: tuple[StoredCondition, ...] = ()
 
     def trial_of(self, revision: str) -> RolloutStatus:

@@ -1,4 +1,4 @@
-"""What users may write, what they are told when they may not, and the command line's answer, which is the same.
+"""The manifests that users may write, the errors for others, and the command line's answers, which are the same.
 
 ``manifests/good`` holds manifests that a real API server accepts. Each of ``manifests/bad`` has one mistake; its lines
 that begin with ``#!`` are the complete answer. The first line of every file says what it is about.

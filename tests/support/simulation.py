@@ -307,7 +307,7 @@ class Simulation:
 
     @property
     def seen(self) -> Observation:
-        """What the last pass saw."""
+        """Returns the observation of the last pass."""
         assert self._seen is not None, "there was no pass yet"
         return self._seen
 

@@ -26,11 +26,11 @@ def mlp(
     fails_beyond: float | None = None,
     output: str = "y",
 ) -> Path:
-    """``x`` float32 [N, 16] -> ``y``, or as ``output`` calls it, float32 [N, 4].
+    """Writes a model from ``x`` float32 [N, 16] to ``y``, or the name in ``output``, float32 [N, 4].
 
-    ``random_answers``: other ones each time it is asked. ``permuted``: each class is called by the name of the next.
-    ``slow``: so many products of 512 x 512 besides, a tenth of a millisecond each and more. ``fails_beyond``: it ends
-    in an error where the first value of the first row is larger.
+    ``random_answers`` gives other answers at each request. With ``permuted``, each class has the name of the next.
+    ``slow`` adds as many products of 512 x 512, each of which takes a tenth of a millisecond or more. With
+    ``fails_beyond``, it ends in an error if the first value of the first row is larger.
     """
     first, second = weights(seed, FEATURES, hidden), weights(seed + 1, hidden, CLASSES)
     initializers = [numpy_helper.from_array(first, "w1")]

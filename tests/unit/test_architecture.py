@@ -1,8 +1,8 @@
-"""ARCHITECTURE.md names only what is there: folders, files, functions, classes and make targets.
+"""The names in ARCHITECTURE.md exist: folders, files, functions, classes and make targets.
 
-Below a heading that names a folder in backticks, the indented block lists that folder: a line begins with a file or
-a folder, and what is indented further lies within it. Everywhere else a path stands in backticks, whole or from any
-folder on; `file.py: name, name` means that the file defines these names.
+Below a heading that names a folder in backticks, the indented block lists that folder: a line begins with a file or a
+folder, and a line that is indented further lies within it. Everywhere else a path stands in backticks, complete or from
+any folder on; `file.py: name, name` means that the file defines these names.
 """
 
 import ast
@@ -33,7 +33,7 @@ def paths() -> frozenset[str]:
 
 @cache
 def ends() -> dict[str, list[str]]:
-    """Returns for each end of a path, from any folder on, the paths that have it."""
+    """Returns the paths with each possible end, from any folder on."""
     found: dict[str, list[str]] = {}
     for path in sorted(paths()):
         parts = path.split("/")
@@ -119,7 +119,7 @@ def _span_problems(text: str) -> list[str]:
 
 @cache
 def _is_defined(name: str) -> bool:
-    """Tells whether a module, a reason, a kind or a field of the API has this name."""
+    """Returns whether a module, a reason, a kind or a field of the API has this name."""
     modules = [path for path in paths() if path.endswith(".py") and path.startswith(("operator/", "inference_server/"))]
     return any(name in defined(path) for path in modules) or any(
         re.search(rf"\b{re.escape(name)}\b", (ROOT / path).read_text())

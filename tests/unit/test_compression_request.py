@@ -1,4 +1,4 @@
-"""One request from spec to Job, pipeline and command line, and the fingerprint that is made of it."""
+"""The request from spec to Job, pipeline and command line, and its fingerprint."""
 
 import json
 from dataclasses import fields, replace
@@ -111,7 +111,7 @@ def test_one_limit_written_in_two_ways_is_one_artifact() -> None:
 
 
 def test_defaults_that_are_written_out_are_the_same_artifact() -> None:
-    """The API server fills them in, and a file does not."""
+    """The API server fills them in, and a local file has none."""
     written = {"budget": {"onInconclusive": {"action": "Stall"}}, "evaluation": {"task": "Auto"}}
     assert request_with(AUTO, **written).fingerprint == request_with(AUTO).fingerprint
 

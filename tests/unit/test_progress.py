@@ -1,4 +1,4 @@
-"""What a Job tells of its steps is taken only as it is told: it comes from a user's namespace."""
+"""The reports of a Job's steps, which are validated because they come from a user's namespace."""
 
 import json
 from typing import Any

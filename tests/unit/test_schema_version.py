@@ -1,4 +1,4 @@
-"""How an object of an older version of the schema is known, whatever the API server has dropped of it."""
+"""The recognition of objects of an older schema version, whatever the API server has dropped."""
 
 import json
 from functools import cache
@@ -31,7 +31,7 @@ def nested(path: str, value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def managed(*paths: str, **entry: Any) -> dict[str, Any]:
-    """An entry of ``metadata.managedFields`` that owns these fields, as the API server writes it."""
+    """Returns an entry of ``metadata.managedFields`` that owns these fields, as the API server writes it."""
     fields: dict[str, Any] = {}
     for path in paths:
         place = fields
@@ -110,7 +110,7 @@ def test_no_mark_makes_a_field_of_version_1_that_is_there_right() -> None:
 
 @pytest.mark.parametrize("spec", [{}, {"schemaVersion": 1}, {"schemaVersion": 3}, None])
 def test_a_revision_without_this_versions_mark_is_outdated(spec: Any) -> None:
-    """The API server can drop a field and never makes one."""
+    """The API server can drop a field, but never creates one."""
     with pytest.raises(SchemaOutdated):
         check_revision({"spec": spec})
 

@@ -1,4 +1,4 @@
-"""What a spec is called: names that must not change between versions of the operator."""
+"""The names derived from a spec, which must not change between versions of the operator."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.support.simulation import model_spec
 
 
 def test_an_unchanged_spec_keeps_its_hashes_so_that_an_upgrade_rolls_out_nothing() -> None:
-    """When this fails, every model of every user would be rolled out anew: mend the hash, not the test."""
+    """A failure means that every model of every user would be rolled out again: correct the hash, not the test."""
     plain = parse_spec(model_spec())
     assert (plain.request.fingerprint, plain.revision_hash) == ("07c0c734b7101f4c", "3f3e9c58f8")
     step = {"name": "int8", "type": "QuantizeDynamic", "quantizeDynamic": {"perChannel": True, "reduceRange": True}}

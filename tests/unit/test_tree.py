@@ -1,4 +1,4 @@
-"""What has to hold of the tree itself."""
+"""The properties of the tree itself."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def test_operator_is_a_source_root_and_never_a_package() -> None:
-    """With an ``__init__.py`` it would shadow the standard library's ``operator``, and no Python would start here."""
+    """An ``__init__.py`` there would shadow the standard library's ``operator``, and no Python would start here."""
     assert not (ROOT / "operator" / "__init__.py").exists()
     subprocess.run(["python3", "-c", "import operator; operator.itemgetter"], cwd=ROOT, check=True)
 

@@ -40,7 +40,7 @@ class SourceFormat:
     """The artifact type of its files in a registry; empty: they cannot be pushed."""
     check: Check
     to_artifact: ToArtifact | None = None
-    """None: the source contains only weights, and the user's converter makes a model from them."""
+    """The conversion; None if the source contains only weights, from which the user's converter makes a model."""
     becomes: str = ONNX
     """The format of what ``to_artifact`` returns."""
     accepts_file: bool = True

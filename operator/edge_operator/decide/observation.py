@@ -179,7 +179,7 @@ class Observation:
     generation: int
     spec: EdgeModelSpec
     status: EdgeModelStatus
-    """As the pass before left it."""
+    """The status as the previous pass left it."""
     stored_status: Mapping[str, Any]
     """The same as it is stored, to which the writes compare what is to be written."""
     settings: OperatorSettings

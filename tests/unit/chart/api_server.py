@@ -1,4 +1,4 @@
-"""An API server in memory that grants whatever it is asked, and remembers the right that each request needs."""
+"""An API server in memory that grants every request, and records the right that each needs."""
 
 import asyncio
 import base64
@@ -28,15 +28,15 @@ APPLY = "application/apply-patch+yaml"
 
 class ApiServer:
     def __init__(self, objects: dict[str, Object]) -> None:
-        """``objects`` by path. None is ever deleted, so that what is created a second time is a conflict."""
+        """Takes the ``objects`` by path. None is ever deleted, so that creating one twice is a conflict."""
         self.objects = objects
         self.needed: set[tuple[str, str, str]] = set()
-        """(namespace, empty for all of them or none; ``<group>/<resource>``; verb)."""
+        """The needed rights: (namespace, empty for all or none; ``<group>/<resource>``; verb)."""
         self._end = asyncio.Event()
 
     @contextlib.contextmanager
     def serving(self, port: int) -> Iterator[None]:
-        """In a loop of its own: kopf, when it ends, ends all that goes on in its loop."""
+        """Serves in a loop of its own, because kopf, when it ends, ends everything in its loop."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_until_complete, args=(self._serve(port),))
         thread.start()
@@ -85,7 +85,7 @@ class ApiServer:
         return web.json_response(self._store(path, body))
 
     def _store(self, path: str, body: Object) -> Object:
-        """A merge of the first two levels will do."""
+        """Stores the merge of the first two levels, which suffices here."""
         known = {"uid": path, "creationTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "9"}
         before = self.objects.get(path, {})
         meta = {**known, **before.get("metadata", {}), **body.get("metadata", {})}
@@ -98,14 +98,14 @@ class ApiServer:
 
 
 def _split(path: str) -> tuple[str, str, list[str]]:
-    """("api" or "apis", the version with its group, the rest)."""
+    """Returns ("api" or "apis", the version with its group, the rest)."""
     root, *parts = path.strip("/").split("/")
     length = 1 if root == "api" else 2
     return root, "/".join(parts[:length]), parts[length:]
 
 
 def _place(rest: list[str]) -> tuple[str, str, str]:
-    """(namespace, resource with its subresource, name)."""
+    """Returns (namespace, resource with its subresource, name)."""
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]

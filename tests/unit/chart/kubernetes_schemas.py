@@ -35,7 +35,8 @@ ALLOWED = {
 
 
 def problems(item: dict[str, Any], version: str) -> list[str]:
-    """What Kubernetes ``version`` refuses in ``item``, unknown fields included. KeyError when it is not ALLOWED."""
+    """Returns what Kubernetes ``version`` refuses in ``item``, including unknown fields. Raises KeyError for a version
+    that is not in ALLOWED."""
     validator = _validator(version, ALLOWED[(item["apiVersion"], item["kind"])])
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(item)]
 

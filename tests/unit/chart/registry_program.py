@@ -14,7 +14,8 @@ DATA = "/var/lib/registry"
 
 
 def configuration(folder: Path, name: str, moved: Mapping[str, str]) -> Path:
-    """File ``name`` of the chart's ConfigMap, its data in ``folder``, other texts as ``moved`` says, on any port."""
+    """Returns the path of file ``name`` of the chart's ConfigMap, with its data in ``folder``, texts replaced by
+    ``moved``, on any port."""
     text = rendering.named(rendering.render(), "ConfigMap", "em-registry")["data"][name]
     for old, new in {DATA: str(folder), **moved}.items():
         assert old in text, f"{name} has no {old}"
@@ -29,6 +30,6 @@ def configuration(folder: Path, name: str, moved: Mapping[str, str]) -> Path:
 
 @contextlib.contextmanager
 def serve(folder: Path, name: str, moved: Mapping[str, str]) -> Iterator[str]:
-    """The URL of a registry that runs with ``configuration``."""
+    """Yields the URL of a registry that runs with ``configuration``."""
     with run_registry(configuration(folder, name, moved)) as registry:
         yield f"http://{registry.host}"

@@ -18,11 +18,11 @@ Object = dict[str, Any]
 
 
 class HelmError(Exception):
-    """What helm said on standard error."""
+    """helm failed; the message is its standard error."""
 
 
 def helm(*arguments: str | Path, stdin: str | None = None) -> str:
-    """Standard output of helm. Raises HelmError."""
+    """Returns the standard output of helm. Raises HelmError."""
     done = subprocess.run(
         [tools.bin_dir() / "helm", *arguments], input=stdin, capture_output=True, text=True, check=False
     )
@@ -32,13 +32,13 @@ def helm(*arguments: str | Path, stdin: str | None = None) -> str:
 
 
 def render(values: dict[str, Any] | None = None, *, release: str = RELEASE) -> list[Object]:
-    """The chart's objects with ``values`` over its defaults. Raises HelmError when the schema refuses them."""
+    """Returns the chart's objects with ``values`` over its defaults. Raises HelmError if the schema refuses them."""
     text = helm("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", stdin=json.dumps(values or {}))
     return [item for item in manifests.read_all(text) if item]
 
 
 def named(objects: list[Object], kind: str, name: str) -> Object:
-    """Raises KeyError with what there is."""
+    """Returns the object. Raises KeyError with the existing names."""
     for item in objects:
         if item["kind"] == kind and item["metadata"]["name"] == name:
             return item
@@ -50,7 +50,7 @@ def of_kind(objects: list[Object], kind: str) -> list[Object]:
 
 
 def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
-    """(name, pod specification) of everything that makes pods."""
+    """Yields (name, pod specification) of everything that creates pods."""
     for item in objects:
         template = item.get("spec", {}).get("template") if item["kind"] != "CustomResourceDefinition" else None
         if template:
@@ -66,7 +66,7 @@ def environment(container: Object) -> dict[str, str]:
 
 
 def rights(role: Object) -> dict[str, set[str]]:
-    """``<group>/<resource>`` -> verbs, of a Role or ClusterRole."""
+    """Returns the verbs of a Role or ClusterRole by ``<group>/<resource>``."""
     found: dict[str, set[str]] = {}
     for rule in role["rules"]:
         for group in rule["apiGroups"]:

@@ -1,4 +1,4 @@
-"""What holds for the chart whatever its values, and what single values do."""
+"""The chart's properties for all values, and the effects of single values."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_names_fit_with_the_longest_release_name() -> None:
 
 
 def test_every_namespaced_object_says_its_namespace(objects: list[Object]) -> None:
-    """``helm template`` for GitOps has nobody else to say it."""
+    """The output of ``helm template`` for GitOps gets its namespace from nothing else."""
     cluster_wide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
     for item in objects:
         expected = None if item["kind"] in cluster_wide else NAMESPACE
@@ -141,7 +141,7 @@ def test_requests_fit_a_node_of_one_gigabyte() -> None:
 
 
 def test_pods_prefer_servers_to_agents_unless_told_otherwise() -> None:
-    """An agent may go offline for days, and a volume of local-path stays where it was made."""
+    """An agent may go offline for days, and a volume of local-path stays where it was created."""
     for _, pod in pods(render()):
         (preferred,) = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
         expression = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
@@ -166,7 +166,7 @@ def test_nothing_of_a_nodes_runtime_is_named(objects: list[Object]) -> None:
 
 
 def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Object]) -> None:
-    """That it does all of it is in test_rights.py."""
+    """The test of test_rights.py shows that it uses all of them."""
     (role,) = of_kind(objects, "ClusterRole")
     watch = {"list", "watch"}
     make = {*watch, "get", "create", "delete"}
@@ -362,7 +362,7 @@ def test_users_queries_are_passed_on_to_the_embedded_prometheus_only_unless_told
 
 
 def test_what_a_server_says_of_itself_does_not_name_it_to_prometheus() -> None:
-    """Every identity label comes from the cluster; the server's own, of the same names, are dropped."""
+    """Every identity label comes from the cluster; the server's own labels of the same names are dropped."""
     configuration = named(render(), "ConfigMap", "em-prometheus")["data"]["prometheus.yml"]
     (servers, _) = manifests.read(configuration)["scrape_configs"]
     monitors = of_kind(render({"podMonitor": {"enabled": True}}), "PodMonitor")

@@ -1,4 +1,4 @@
-"""The schemas of the custom resources: bounded, described, and the same wherever they say the same."""
+"""The schemas of the custom resources: bounded, described, and the same for the same fields."""
 
 import copy
 import re
@@ -23,7 +23,7 @@ def schema(plural: str) -> dict[str, Any]:
 
 
 def at(plural: str, path: str) -> dict[str, Any]:
-    """The schema at a path such as ``spec.compression.steps``; a list stands for its items."""
+    """Returns the schema at a path such as ``spec.compression.steps``; a list stands for its items."""
     node = schema(plural)
     for key in path.split("."):
         node = node.get("items", node)["properties"][key]
@@ -41,7 +41,7 @@ def nodes(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]
 
 
 def without(node: Any, *keywords: str) -> Any:
-    """The same schema without some of its keywords (but with all its fields, whatever they are called)."""
+    """Returns the same schema without some of its keywords (but with all its fields, whatever their names)."""
     if isinstance(node, list):
         return [without(item, *keywords) for item in node]
     if not isinstance(node, dict):
@@ -64,7 +64,7 @@ FIELDS = [
 
 
 def bounded(node: dict[str, Any]) -> bool:
-    """Whether the largest value that fits is known."""
+    """Returns whether the schema limits the size of its values."""
     match node.get("type"):
         case "array":
             return "maxItems" in node and node["x-kubernetes-list-type"] in {"map", "set", "atomic"}
@@ -93,7 +93,7 @@ def test_every_field_is_described() -> None:
 
 
 def test_every_field_is_bounded() -> None:
-    """Rules are priced by the largest value that fits, and an object of 1.5 MB helps nobody."""
+    """The cost of rules is estimated for the largest possible value, and no object needs 1.5 MB."""
     assert [path for path, node in FIELDS if not bounded(node)] == []
 
 
@@ -122,7 +122,7 @@ def test_a_revision_takes_every_step_that_a_model_can_have() -> None:
 
 
 def test_a_revision_has_no_defaults() -> None:
-    """It says what was; a default would change what it says when the default changes."""
+    """A revision records the past; a default would change the record when the default changes."""
     spec = at("edgemodelrevisions", "spec")
     assert [path for path, node in nodes(spec, "spec") if "default" in node] == []
 
@@ -180,7 +180,7 @@ def test_a_teacher_has_the_schema_of_a_source_that_is_a_model_already() -> None:
     ],
 )
 def test_a_converter_is_named_with_its_host_in_full(image: str, taken: bool) -> None:
-    """As Go reads the pattern: its ``$`` is the end of the text."""
+    """The pattern is read as in Go: its ``$`` is the end of the text."""
     pattern = at("edgemodels", "spec.source.converter.image")["pattern"].removesuffix("$")
     assert bool(re.fullmatch(pattern, image)) == taken
 

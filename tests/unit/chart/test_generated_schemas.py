@@ -1,4 +1,4 @@
-"""What the schemas say of steps, made from the steps."""
+"""The schemas of steps, generated from the types of steps."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def of_settings(step: StepType) -> dict[str, Any]:
 
 
 def takes(name: str, value: object) -> bool:
-    """Whether schema and step both take it; they must agree."""
+    """Returns whether schema and step both accept the value; they must agree."""
     setting: Setting = EVERY_KIND[name]
     fits = jsonschema.Draft7Validator(of_settings(PRUNE)[name]).is_valid(value)
     try:

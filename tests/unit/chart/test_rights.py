@@ -1,4 +1,4 @@
-"""The operator has the rights that it needs: by what it asks an API server for, kopf's requests included."""
+"""The operator has exactly the rights that it needs, by its requests to an API server, including kopf's."""
 
 import asyncio
 import base64
@@ -53,9 +53,9 @@ pytestmark = pytest.mark.lab_programs
 SECONDS = 30
 REGISTRY = "em-registry"
 Right = tuple[bool, str, str]
-"""(only in the operator's own namespace; ``<group>/<resource>``; verb)."""
+"""A right: (True if only in the operator's own namespace; ``<group>/<resource>``; verb)."""
 FOR_A_STRICT_CLUSTER = {(False, "/services", "delete"), (False, "networking.k8s.io/networkpolicies", "delete")}
-"""Demanded by an admission plugin that not all clusters have, of who changes an owner."""
+"""The rights that an admission plugin, which not all clusters have, demands for changes of owners."""
 
 
 async def test_the_operator_has_the_rights_that_it_needs_and_no_others(
@@ -91,7 +91,7 @@ def granted(objects: list[Object]) -> set[Right]:
 
 
 def everything(observation: Observation, _: datetime) -> Decision:
-    """Every action that there is, and a status that is news."""
+    """Returns a decision with every possible action, and a status that differs from the stored one."""
     world = Simulation.with_nodes(1, spec=model_spec(serving={"shadowReplay": {"maxRequests": 1}}))
     world.run(60)
     (revision,) = world.revisions.values()
@@ -115,7 +115,7 @@ def everything(observation: Observation, _: datetime) -> Decision:
 
 
 def there() -> dict[str, Object]:
-    """What the operator finds, by path."""
+    """Returns the objects that the operator finds, by path."""
     known = {"resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
     model = {"namespace": "vision", "name": "m", "uid": "uid-m", "generation": 1, **known}
     node = {"name": "camera-1", "uid": "uid-camera-1", "labels": {"edge": "camera"}, **known}
@@ -143,7 +143,7 @@ def there() -> dict[str, Object]:
 
 @contextlib.asynccontextmanager
 async def working(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[int]:
-    """The whole operator, with the API server at ``url``; the port of its token endpoint."""
+    """Yields the port of the token endpoint of the complete operator, with the API server at ``url``."""
 
     async def connect() -> Cluster:
         return Cluster(client.ApiClient(client.Configuration(host=url)))
@@ -176,7 +176,7 @@ async def working(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 async def ask_for_a_token(port: int) -> None:
-    """As a push does, once the endpoint is there."""
+    """Requests a token as a push does, once the endpoint listens."""
 
     def listens() -> bool:
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):

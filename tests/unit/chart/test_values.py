@@ -1,4 +1,4 @@
-"""The schema of the chart's values refuses what the chart does not know, at every level."""
+"""The schema of the chart's values refuses unknown values at every level."""
 
 import copy
 import json
@@ -14,11 +14,11 @@ from tests.unit.chart.rendering import CHART
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = manifests.read((CHART / "values.yaml").read_text())
 FREE = {"layers", "nodeSelector", "podAnnotations", "labels", "headers", "requests", "limits"}
-"""Maps of the user's own keys."""
+"""The maps whose keys are the user's own."""
 
 
 def maps(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of all maps in the default values but those in FREE."""
+    """Yields the paths of all maps in the default values except those in FREE."""
     if isinstance(value, dict):
         yield path
         for key, item in value.items():
@@ -43,7 +43,7 @@ def test_an_unknown_value_is_refused(path: tuple[str, ...]) -> None:
 
 
 def test_every_value_of_the_schema_has_a_default_to_be_found_by() -> None:
-    """values.yaml is the documentation of the values: what is not in it does not exist for a user."""
+    """The file values.yaml is the documentation of the values: one that is missing there is invisible to users."""
     missing = []
 
     def compare(schema: Any, value: Any, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs ``edgemodel``: in this process, or as a user does, in one of its own."""
+"""Runs ``edgemodel``, in this process or, like a user, in one of its own."""
 
 import os
 import subprocess

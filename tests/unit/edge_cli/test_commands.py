@@ -1,4 +1,4 @@
-"""Both commands: their help, and how little they need to start."""
+"""The help of both commands, and the few libraries that they need to start."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""``edgemodel compress``: compresses as the Job would, into a folder."""
+"""The command ``edgemodel compress``, which compresses into a folder as the Job would."""
 
 import json
 import sys
@@ -107,7 +107,7 @@ def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(
 def test_the_fingerprint_is_the_one_that_the_operator_makes_of_what_the_api_server_stores(
     residual: Files, server: FileServer, tmp_path: Path
 ) -> None:
-    """Of a manifest without variants: the command compresses one of them at a time."""
+    """The manifest has no variants, because the command compresses one of them at a time."""
     file = manifest_file(tmp_path, residual, server)
     manifest = json.loads(file.read_text())
     manifest["spec"].pop("variants")
@@ -219,7 +219,7 @@ def test_the_action_for_a_limit_that_cannot_be_decided_is_given_as_one_word(
 def test_weights_are_not_compressed_here_and_the_message_says_how_to_proceed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
-    """No image is run locally by a converter that nobody asked to."""
+    """No converter's image runs locally."""
     image = "registry.example/converters/maker@sha256:" + "a" * 64
     converter = {"image": image, "args": ["--text", "two words"], "writes": "ONNX"}
     source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": converter}

@@ -1,4 +1,4 @@
-"""``kubectl edgemodel``: its output, and its calls of kubectl."""
+"""The command ``kubectl edgemodel``: its output, and its calls of kubectl."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_a_status_of_an_older_spec_is_marked_as_such() -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Variables of the command, with a fake kubectl that records its arguments."""
+    """Returns the variables of the command, with a fake kubectl that records its arguments."""
     program = tmp_path / "kubectl"
     program.write_text(FAKE)
     program.chmod(0o755)

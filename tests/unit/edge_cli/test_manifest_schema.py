@@ -248,7 +248,7 @@ def test_a_whole_number_may_be_written_as_a_float() -> None:
     "path", [path for path in GOOD if "kind: EdgeModel\n" in path.read_text()], ids=lambda path: path.stem
 )
 def test_a_manifest_that_was_stored_is_complete(path: Path) -> None:
-    """What the cluster gives back has the same fingerprint as what was written."""
+    """The stored manifest has the same fingerprint as the written one."""
     once = complete_edge_model(manifests.read(path.read_text()), path.name)
     again = complete_edge_model(once | {"status": {"observedGeneration": 3}}, path.name)
     assert again == once

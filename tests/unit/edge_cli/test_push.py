@@ -1,4 +1,4 @@
-"""``edgemodel push``: puts files into a registry, or says why it does not."""
+"""The command ``edgemodel push``: it pushes files into a registry, or says why it does not."""
 
 import json
 import os

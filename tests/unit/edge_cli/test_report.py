@@ -1,4 +1,4 @@
-"""``edgemodel report``: prints the report of an artifact."""
+"""The command ``edgemodel report``, which prints the report of an artifact."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``edgemodel serve``: a model on one's own machine."""
+"""The command ``edgemodel serve``: a model on one's own machine."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def serve(*arguments: str | Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def ended(*arguments: str | Path) -> tuple[int, str]:
-    """Exit status and standard error."""
+    """Returns exit status and standard error."""
     command = [*SERVE, *map(str, arguments)]
     done = subprocess.run(
         command, env=ENVIRONMENT, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False

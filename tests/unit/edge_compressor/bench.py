@@ -1,4 +1,4 @@
-"""One step on one model, and what came of it."""
+"""The application of one step to one model, and its results."""
 
 from collections import Counter
 from pathlib import Path
@@ -26,7 +26,7 @@ class Bench:
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder, self.progress, self.count = folder, progress, 0
         self.notes: dict[str, Any] = {}
-        """Of the last step."""
+        """The notes of the last step."""
 
     def calibration(self, files: Files) -> Dataset:
         folder = self.folder / "calibration"
@@ -62,13 +62,13 @@ def agreement(first: Path, second: Path) -> float:
 
 
 def likeness(first: Path, second: Path) -> float:
-    """The correlation of their scores: for nets of random weights, in which classes lie close together."""
+    """Returns the correlation of their scores, for nets of random weights, whose classes lie close together."""
     x = models.inputs_for(first, 200)
     return float(np.corrcoef(models.answers(first, x).ravel(), models.answers(second, x).ravel())[0, 1])
 
 
 def distance(first: Path, second: Path) -> float:
-    """The largest difference of a score, of scores with a deviation of about 1."""
+    """Returns the largest difference of a score, for scores with a deviation of about 1."""
     x = models.inputs_for(first, 200)
     return float(np.abs(models.answers(first, x) - models.answers(second, x)).max())
 
@@ -78,11 +78,11 @@ def weights_by_type(path: Path) -> Counter[int]:
 
 
 def weights(path: Path) -> dict[str, Array]:
-    """What is stored in the file, by name."""
+    """Returns the tensors that the file stores, by name."""
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
 
 
 def zeros(path: Path) -> float:
-    """Share of zeros among stored weights of two dimensions or more, 0..1; of int8 weights too."""
+    """Returns the share of zeros, in 0..1, among stored weights of two dimensions or more, including int8 weights."""
     stored = [array for array in weights(path).values() if array.ndim > 1]
     return sum(int((array == 0).sum()) for array in stored) / sum(array.size for array in stored)

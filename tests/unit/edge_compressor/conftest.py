@@ -1,4 +1,4 @@
-"""Models and data sets once a worker; servers for those who ask."""
+"""Models and data sets, made once per worker, and servers."""
 
 import itertools
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def perceptron(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture(scope="session")
 def thin(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """Of weights whose rank is a quarter of what it could be."""
+    """Returns a net of weights whose rank is a quarter of the possible one."""
     folder = tmp_path_factory.mktemp("thin")
     model = models.thin_net(folder / "thin.onnx")
     return Files(
@@ -61,7 +61,7 @@ def quiet(tmp_path: Path) -> Iterator[Progress]:
 
 @pytest.fixture
 def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every run of every model takes as long as any other, so that no test hangs on a busy machine."""
+    """Makes every run of every model take the same time, so that no test depends on a busy machine."""
     ticks = itertools.count()
     monkeypatch.setattr("time.thread_time", lambda: next(ticks) / 100)
 

@@ -1,7 +1,7 @@
 """Small models with the shapes that matter: a residual convolutional net, a perceptron, and broken ones.
 
-Nothing is trained. Weights are seeded random numbers, and the last layer is scaled so that classes are about
-equally frequent; the labels of a set are the net's own answers, some of them spoilt.
+Nothing is trained. Weights are seeded random numbers, and the last layer is scaled so that classes are about equally
+frequent; the labels of a set are the net's own answers, some of them changed.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SIDE = 12
 
 @dataclass(frozen=True)
 class Files:
-    """A model with its data sets; not to be written to."""
+    """A model with its data sets, which tests must not change."""
 
     model: Path
     calibration: Path
@@ -30,7 +30,7 @@ class Files:
 
 
 class Builder:
-    """A graph in the making."""
+    """A builder of graphs."""
 
     def __init__(self, seed: int = 0) -> None:
         self.random = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ class Builder:
         return self.constant(name, values.astype(np.float32))
 
     def thin_weight(self, name: str, rank: int, *shape: int) -> str:
-        """Of that rank in each of its first two dimensions."""
+        """Adds a weight of this rank in each of its first two dimensions."""
         core = self.random.standard_normal((rank, rank, *shape[2:]))
         first, second = (self.random.standard_normal((size, rank)) for size in shape[:2])
         values = np.einsum("ab...,oa,ib->oi...", core, first, second)
@@ -71,7 +71,7 @@ class Builder:
 
 
 def residual_net(path: Path, *, channels: int = 8, blocks: int = 2, batch: Any = "n") -> Path:
-    """Input x (n, 1, 12, 12); node names stem, conv_a0, norm0, relu0, conv_b0, add0, …, head."""
+    """Writes a net with input x (n, 1, 12, 12) and nodes stem, conv_a0, norm0, relu0, conv_b0, add0, …, head."""
     net = Builder()
     current = net.node("Conv", ["x", net.weight("w_stem", channels, 1, 3, 3)], "stem_out", pads=[1] * 4)
     for block in range(blocks):
@@ -95,7 +95,7 @@ def residual_net(path: Path, *, channels: int = 8, blocks: int = 2, batch: Any =
 
 
 def perceptron(path: Path, *, features: int = 16, hidden: int = 64, batch: Any = "n") -> Path:
-    """Input x (n, 16); nodes hidden (Gemm), relu, head (Gemm)."""
+    """Writes a net with input x (n, 16) and nodes hidden (Gemm), relu, head (Gemm)."""
     net = Builder()
     hidden_out = net.node("Gemm", ["x", net.weight("w1", features, hidden), net.weight("b1", hidden)], "hidden_out")
     _balanced_head(net, net.node("Relu", [hidden_out], "relu_out"), hidden, path, [features])
@@ -103,8 +103,8 @@ def perceptron(path: Path, *, features: int = 16, hidden: int = 64, batch: Any =
 
 
 def thin_net(path: Path, *, channels: int = 64, rank: int = 16, batch: Any = "n") -> Path:
-    """Input x (n, 1, 12, 12); weights of rank 16: w_body, w_down (stride 2), w_point (1x1), w_dense (MatMul),
-    w_gemm (transposed); of full rank: w_stem, w_depth (depthwise), w_head."""
+    """Writes a net with input x (n, 1, 12, 12); weights of rank 16: w_body, w_down (stride 2), w_point (1x1), w_dense
+    (MatMul), w_gemm (transposed); of full rank: w_stem, w_depth (depthwise), w_head."""
     net = Builder()
     current = net.node("Conv", ["x", net.weight("w_stem", channels, 1, 3, 3)], "stem_out", pads=[1] * 4)
     current = net.node("Relu", [current], "relu_out")
@@ -126,9 +126,10 @@ def thin_net(path: Path, *, channels: int = 64, rank: int = 16, batch: Any = "n"
 
 
 def recurrent(path: Path, *, features: int = 16, hidden: int = 32) -> Path:
-    """Inputs x (n, 16), state (2, n, 32), rate (int64, a scalar) -> y (n, 1), a probability; next (2, n, 32).
+    """Writes a net with inputs x (n, 16), state (2, n, 32), rate (int64, a scalar) and outputs y (n, 1), a probability,
+    and next (2, n, 32).
 
-    What they have in common with models of streams: no batch dimension that all inputs share.
+    Like models of streams, its inputs share no batch dimension.
     """
     net = Builder()
     both = net.node("ReduceSum", ["state", net.constant("first", np.array([0]))], "both_out", keepdims=0)
@@ -161,7 +162,7 @@ def recurrent(path: Path, *, features: int = 16, hidden: int = 32) -> Path:
 
 
 def stream(model: Path, count: int) -> dict[str, Array]:
-    """Samples for ``recurrent``, each with the model's own shapes; labelled by its own answers."""
+    """Returns samples for ``recurrent``, each with the model's own shapes, labelled by its own answers."""
     random = np.random.default_rng(4)
     arrays: dict[str, Array] = {
         "x": random.standard_normal((count, 1, 16)).astype(np.float32),
@@ -192,7 +193,7 @@ def write_calibration(path: Path, model: Path, count: int = 64) -> Path:
 
 
 def write_evaluation(path: Path, model: Path, count: int = 400, *, spoilt: int = 20) -> Path:
-    """Labels are the model's own answers, but for the first ``spoilt``."""
+    """Writes a set whose labels are the model's own answers, except for the first ``spoilt``."""
     x = inputs_for(model, count)
     label = answers(model, x).argmax(axis=1).astype(np.int64)
     label[:spoilt] = (label[:spoilt] + 1) % CLASSES
@@ -201,7 +202,7 @@ def write_evaluation(path: Path, model: Path, count: int = 400, *, spoilt: int =
 
 
 def edited(path: Path, to: Path, edit: Any) -> Path:
-    """A copy of the model after ``edit(model_proto)``."""
+    """Writes a copy of the model after ``edit(model_proto)``."""
     model = onnx.load(path)
     edit(model)
     onnx.save(model, to)
@@ -209,7 +210,7 @@ def edited(path: Path, to: Path, edit: Any) -> Path:
 
 
 def permuted(path: Path, to: Path) -> Path:
-    """The same model with its classes in another order."""
+    """Writes the same model with its classes in another order."""
 
     def rotate(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
@@ -222,7 +223,7 @@ def permuted(path: Path, to: Path) -> Path:
 
 
 def _balanced_head(net: Builder, features: str, count: int, path: Path, shape: list[int]) -> None:
-    """A last Gemm whose scores have mean 0 and deviation 1 on random inputs."""
+    """Adds a last Gemm whose scores have mean 0 and deviation 1 on random inputs."""
     weight = net.random.standard_normal((count, CLASSES)).astype(np.float32)
     probe = Builder()
     probe.nodes, probe.weights = list(net.nodes), list(net.weights)

@@ -38,7 +38,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Logs nothing."""
 
 
 class FileServer(ThreadingHTTPServer):
@@ -49,7 +49,7 @@ class FileServer(ThreadingHTTPServer):
         self.routes: dict[str, Handler] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.posted: list[tuple[str, str, bytes]] = []
-        """(path, Authorization, body)"""
+        """The (path, Authorization, body) of each POST."""
 
     @property
     def host(self) -> str:
@@ -59,7 +59,7 @@ class FileServer(ThreadingHTTPServer):
         return f"http://{self.host}{path}"
 
     def serve(self, path: str, data: bytes, *, cut_after: int | None = None, etag: str | None = '"one"') -> str:
-        """``data`` at ``path``, with ranges; the first answer breaks off after ``cut_after`` bytes."""
+        """Serves ``data`` at ``path``, with ranges; the first answer breaks off after ``cut_after`` bytes."""
         left = [cut_after]
 
         def handler(exchange: Exchange) -> None:
@@ -101,7 +101,7 @@ _USERS = "ann:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 
 @contextmanager
 def registry_program(folder: Path, *, with_password: bool = False) -> Iterator[RegistryProgram]:
-    """A registry; with a password, user ann's is "secret"."""
+    """Yields a registry; with a password, that of the user ann is "secret"."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "users").write_text(_USERS)
     auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'users'}}}}}\n" if with_password else ""

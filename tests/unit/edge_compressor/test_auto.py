@@ -1,4 +1,4 @@
-"""Auto on small models, all as fast as each other: what a machine's clock says is not tested here."""
+"""The step Auto on small models that are equally fast, so that the machine's clock does not matter."""
 
 import json
 from decimal import Decimal
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 class Auto:
-    """Runs the step alone, on half of what is given as evaluation set."""
+    """A runner of the step alone, on half of the given evaluation set."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder, self.progress = folder, progress
@@ -45,7 +45,7 @@ class Auto:
         made: Path | None = None,
         **settings: Any,
     ) -> Path:
-        """``made``: what the steps before have made of ``model``."""
+        """Runs the step; ``made`` is the result of earlier steps on ``model``."""
         source = check_model(model)
         selection, _ = self.dataset(source.path, arrays, "evaluation", states).halves()
         few = {name: array[:16] for name, array in arrays.items()}
@@ -85,7 +85,7 @@ def auto(tmp_path: Path, quiet: Progress, even_clock: None) -> Auto:
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """With layers large enough to be stored small."""
+    """Returns a net with layers large enough to be stored in a smaller form."""
     folder = tmp_path_factory.mktemp("wide")
     model = models.residual_net(folder / "wide.onnx", channels=24)
     evaluation = models.write_evaluation(folder / "evaluation.npz", model, 800, spoilt=0)
@@ -231,7 +231,7 @@ def test_a_drop_of_accuracy_cannot_be_limited_without_labels(perceptron: Files, 
 
 
 def test_a_layer_that_cannot_be_quantized_is_found_and_left_out(tmp_path: Path, auto: Auto) -> None:
-    """The middle one's inputs lie far apart: one channel a thousand times as large as those that decide."""
+    """The middle layer's inputs have one channel a thousand times as large as those that decide."""
     net = models.Builder()
     scale = np.ones(64, dtype=np.float32)
     scale[0] = 1000

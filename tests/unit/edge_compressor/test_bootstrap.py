@@ -1,4 +1,4 @@
-"""The paired bootstrap against scipy's, and where it must not be believed."""
+"""The paired bootstrap compared with scipy's, and the cases in which it is too narrow."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_the_interval_of_a_drop_is_that_of_scipys_percentile_bootstrap() -> None
 
 
 def test_source_and_artifact_are_scored_on_the_same_draw() -> None:
-    """What both share cancels: the interval of the drop is far narrower than that of either score."""
+    """Common variation cancels: the interval of the drop is far narrower than that of either score."""
     both = pairs(400)
     both[:, 1] = both[:, 0] - 0.01
     both += np.random.default_rng(0).normal(0, 1e-4, both.shape)
@@ -47,7 +47,7 @@ def test_the_same_answers_give_the_same_interval() -> None:
 
 
 def test_it_covers_the_true_mean_about_as_often_as_it_says() -> None:
-    """0.9 of 120 tries; a binomial of 120 with 0.9 lies within 3 deviations in 0.818 to 0.982."""
+    """The expectation is 0.9 of 120 tries; a binomial of 120 with 0.9 lies within 3 deviations in 0.818 to 0.982."""
     mean, covered = 0.8, 0
     for seed in range(120):
         values = np.random.default_rng(seed).beta(8, 2, 60)

@@ -1,4 +1,5 @@
-"""Checkpoints in a real registry: how often they go there, who finds them, and what a registry's troubles do."""
+"""Checkpoints in a real registry: how often they are pushed, who finds them, and the effect of the registry's
+failures."""
 
 import base64
 import json
@@ -30,7 +31,7 @@ ROOM = 1 << 20
 
 @dataclass
 class Attempts:
-    """Attempts of one Job, each with a folder of its own, and a clock for all of them."""
+    """The attempts of one Job, each with a folder of its own, and a clock for all of them."""
 
     folder: Path
     repository: str

@@ -1,4 +1,4 @@
-"""Whole evaluations of real models, task by task, through the door that the pipeline takes."""
+"""Complete evaluations of real models, task by task, through the function that the pipeline calls."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def dataset_of(folder: Path, model: OnnxModel, **arrays: Any) -> Dataset:
 
 
 def shifted(path: Path, to: Path, by: float) -> OnnxModel:
-    """The same perceptron with ``by`` added to every answer."""
+    """Writes the same perceptron with ``by`` added to every answer."""
 
     def add(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
@@ -79,7 +79,7 @@ def test_without_labels_values_are_compared_unless_vectors_are_named(
 def test_a_new_head_is_measured_alone_and_the_source_is_not_asked(
     perceptron: Files, tmp_path: Path, quiet: Progress
 ) -> None:
-    """The artifact knows 3 classes; the source 10 others."""
+    """The artifact has 3 classes, the source 10 others."""
 
     def three(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
@@ -101,7 +101,7 @@ def test_a_new_head_is_measured_alone_and_the_source_is_not_asked(
 
 
 def test_boxes_of_a_detector_with_one_image_a_run_are_found_by_name(tmp_path: Path, quiet: Progress) -> None:
-    """Its answer is what it is given: boxes (1, 2, 4), with fixed scores and classes."""
+    """The model returns its inputs: boxes (1, 2, 4), with fixed scores and classes."""
     graph = models.Builder()
     graph.node("Identity", ["x"], "boxes")
     graph.constant("s", np.array([[0.9, 0.8]], dtype=np.float32))

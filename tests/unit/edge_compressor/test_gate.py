@@ -23,7 +23,7 @@ from edgemodel.verdict import Verdict
 
 
 def answers(samples: int, lost: int, won: int) -> PairedAnswers:
-    """``lost``: only the source is right."""
+    """Returns answers in which only the source is right for ``lost`` samples, and only the artifact for ``won``."""
     right = samples - lost - won
     return PairedAnswers(samples, right + lost, right + won, lost, won)
 

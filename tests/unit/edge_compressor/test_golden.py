@@ -1,4 +1,4 @@
-"""The golden set, judged by the server's own self-test where it can be."""
+"""The golden set, judged by the server's own self-test where possible."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def recorded(files: Files, folder: Path, *, labelled: bool = True, items: int = 
 
 
 def agreement(golden: Golden, arrays: dict[str, Any], model: Path) -> float:
-    """Percent of items that agree, each run alone: what a node computes."""
+    """Returns the percentage of items that agree, each run alone, as a node computes it."""
     session = ort.InferenceSession(model)
     agree = 0
     for item in range(golden.items):
@@ -42,7 +42,8 @@ def agreement(golden: Golden, arrays: dict[str, Any], model: Path) -> float:
 
 
 def disturbed(path: Path, to: Path, share: float) -> Path:
-    """Every weight off by about ``share`` of itself: arithmetic of another machine, and worse."""
+    """Writes the model with every weight changed by about ``share`` of itself, like the arithmetic of another machine,
+    or worse."""
     random = np.random.default_rng(5)
 
     def disturb(model: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""A user's converter between two containers of ours: what it is given, and what of its file is believed."""
+"""A user's converter between two containers of ours: its input, and the checks of its file."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Site:
         return self.folder / "made"
 
     def run(self, *options: str) -> tuple[int, Any]:
-        """(exit code, report) of a container."""
+        """Returns the (exit code, report) of a container."""
         where = ["termination-log", "work-directory", "secrets-directory", "claims-directory"]
         places = [word for name in where for word in (f"--{name}", str(self.folder / name.removesuffix("-directory")))]
         places += ["--in-directory", str(self.given), "--out-directory", str(self.made)]
@@ -64,7 +64,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, residual: Files) -> Site:
-    """Weights and an evaluation set in a mounted volume; nothing is fetched yet."""
+    """Returns a site with weights and an evaluation set in a mounted volume, before anything is fetched."""
     for name in ("given", "made", "claims/data"):
         (tmp_path / name).mkdir(parents=True)
     source = weights.write(tmp_path / "claims" / "data" / "m.safetensors", w=np.ones(3, np.float32))
@@ -85,7 +85,7 @@ def site(tmp_path: Path, residual: Files) -> Site:
 
 @pytest.fixture
 def take(tmp_path: Path, quiet: Progress) -> Callable[[], handoff.Fetched]:
-    """What the converter made, as the pipeline takes it."""
+    """Returns a function that takes the converter's output as the pipeline does."""
     given, made = tmp_path / "given", tmp_path / "made"
     given.mkdir()
     made.mkdir()
@@ -125,7 +125,7 @@ def test_a_training_set_that_would_be_unpickled_never_reaches_the_converter(site
 def test_what_the_converter_made_is_compressed_and_recorded_beside_what_it_was_made_of(
     site: Site, residual: Files
 ) -> None:
-    """The budget cannot be kept, so that nothing is published; what is recorded is in the artifact's folder."""
+    """The budget cannot be kept, so that nothing is published; the record is in the artifact's folder."""
     site.fetch()
     (site.made / "model.onnx").write_bytes(residual.model.read_bytes())
     code, ended = site.run()
@@ -146,7 +146,7 @@ def test_what_the_converter_made_is_compressed_and_recorded_beside_what_it_was_m
 
 
 def test_the_training_set_is_the_one_that_the_converter_saw(site: Site, residual: Files) -> None:
-    """A tag, or a file, may be another by now."""
+    """The tag, or the file, may have changed since."""
     site.ask(datasets={"training": Source("pvc://data/e.npz")})
     site.fetch()
     (site.folder / "claims" / "data" / "e.npz").write_bytes(b"something else by now")

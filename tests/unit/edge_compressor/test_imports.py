@@ -1,4 +1,4 @@
-"""A Job starts on a small node: what only one step needs, that step imports."""
+"""The imports of a Job, which starts on a small node: a library that only one step needs is imported by that step."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which artifacts answer otherwise on x86 processors without VNNI, told from their weights."""
+"""The artifacts that answer differently on x86 processors without VNNI, recognised by their weights."""
 
 import json
 from pathlib import Path

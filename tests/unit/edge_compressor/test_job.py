@@ -1,4 +1,4 @@
-"""The Job as a process, against a real registry: what it publishes, and what it says when it cannot."""
+"""The Job as a process, against a real registry: what it publishes, and its report if it cannot."""
 
 import io
 import json
@@ -67,7 +67,7 @@ Run = Callable[[JobInput], Ended]
 
 @pytest.fixture
 def repository(registry: RegistryProgram, request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
-    """A repository of its own for each test."""
+    """Returns a repository of its own for each test."""
     name = f"vision/{digest_of(request.node.nodeid.encode())[7:19]}"
     registries = Registries(plain_http_hosts=(registry.host,))
     return registries.repository(parse_reference(f"{registry.host}/{name}"))
@@ -75,7 +75,7 @@ def repository(registry: RegistryProgram, request: pytest.FixtureRequest, tmp_pa
 
 @pytest.fixture
 def base(registry: RegistryProgram, tmp_path: Path) -> str:
-    """A stand-in for the server image, for two architectures."""
+    """Pushes a stand-in for the server image, for two architectures."""
     server = Registries(plain_http_hosts=(registry.host,)).repository(parse_reference(f"{registry.host}/server"))
     layer = write_layer({"/server.py": b"print('hello')\n"}, tmp_path / "base-layer")
     images = {}
@@ -87,7 +87,7 @@ def base(registry: RegistryProgram, tmp_path: Path) -> str:
 
 @pytest.fixture
 def order(residual: Files, repository: Repository, base: str, tmp_path: Path) -> JobInput:
-    """Everything in a mounted volume."""
+    """Returns an input with everything in a mounted volume."""
     folder = tmp_path / "claims" / "data"
     folder.mkdir(parents=True)
     for name, file in (("m.onnx", residual.model), ("c.npz", residual.calibration), ("e.npz", residual.evaluation)):
@@ -108,7 +108,7 @@ def order(residual: Files, repository: Repository, base: str, tmp_path: Path) ->
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The Job in this process; what it prints is its log."""
+    """Returns a function that runs the Job in this process; its output is the log."""
 
     def go(task: JobInput) -> Ended:
         message = tmp_path / "termination-log"
@@ -130,7 +130,7 @@ def places(folder: Path) -> list[str]:
 
 
 def layer_files(repository: Repository, image: str, platform: str) -> dict[str, bytes]:
-    """The files of the topmost layer."""
+    """Returns the files of the topmost layer."""
     manifest = get_manifest(repository, platforms_of(repository, image)[Platform.parse(platform)].digest)
     blob = Descriptor.from_json(manifest.content["layers"][-1])
     data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(read_blob(repository, blob, max_bytes=1 << 24))).read()
@@ -454,7 +454,7 @@ def test_a_job_input_that_cannot_be_read_is_an_invalid_spec(tmp_path: Path, text
 
 
 def test_a_limit_that_this_compressor_does_not_know_is_an_invalid_spec(order: JobInput, tmp_path: Path) -> None:
-    """An operator of another version may send one; to pass it over would publish what misses the budget."""
+    """An operator of another version may send one; ignoring it would publish an artifact that misses the budget."""
     given = json.loads(order.encode())
     given["request"]["budget"]["max_surprise"] = 3
     code = job.main([*places(tmp_path)], {JOB_INPUT_VARIABLE: json.dumps(given)})
@@ -472,7 +472,7 @@ def artifact_report(variant: str, message: str) -> ArtifactReport:
 
 
 def test_reports_keep_the_limit_of_a_termination_message_whatever_they_hold() -> None:
-    """ü is six bytes in ASCII JSON."""
+    """The letter ü is six bytes in ASCII JSON."""
     failed = Failed(reasons.STEP_FAILED, "ü" * 5000, False, artifact_report("a", "ü" * 500).checks * 4)
     assert len(job.encode(failed)) <= report.MAX_BYTES
     for number in (1, 3, 7):

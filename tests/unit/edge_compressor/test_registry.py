@@ -1,4 +1,4 @@
-"""Which credentials go where, and what a registry's refusals mean."""
+"""The credentials of each registry, and the meaning of a registry's refusals."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from tests.unit.edge_compressor.servers import Exchange, FileServer
 
 
 def asks_for_a_token(web: FileServer) -> None:
-    """A registry that sends to a realm, as the embedded one does."""
+    """Answers like a registry with a token realm, such as the embedded one."""
 
     def front_door(exchange: Exchange) -> None:
         exchange.answer(401, WWW_Authenticate=f'Bearer realm="{web.url("/token")}",service="registry"')

@@ -1,4 +1,4 @@
-"""The report with pictures: safe to open, small, and drawn from the numbers."""
+"""The report with plots: safe to open, small, and drawn from the numbers."""
 
 import re
 from dataclasses import replace
@@ -31,7 +31,7 @@ HARMLESS = {
 
 
 class Tags(HTMLParser):
-    """Which tags there are, and whether each that is opened is closed."""
+    """The tags of a page, and those that are not closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def manifest(residual: Files, tmp_path_factory: pytest.TempPathFactory) -> Artif
 
 
 def many_classes(count: int) -> dict[str, Any]:
-    """An evaluation where every cell of the confusion may be hit, with the worst of names."""
+    """Returns an evaluation in which every cell of the confusion matrix may be filled, with the worst names."""
     random = np.random.default_rng(0)
     label = random.integers(0, count, 40_000)
     source, artifact = (np.where(random.random(40_000) < 0.5, label, random.integers(0, count, 40_000)) for _ in "ab")

@@ -1,4 +1,4 @@
-"""Weights are looked at before a user's converter gets them: what is sound passes, and what is not has its reason."""
+"""The check of weights before a user's converter gets them: valid ones pass, others have their reason."""
 
 import io
 import pickle
@@ -51,7 +51,7 @@ def test_a_header_may_be_filled_up_with_spaces_and_list_its_weights_in_any_order
 
 
 def torch_save() -> bytes:
-    """The head of what torch.save writes today: a zip."""
+    """Returns the beginning of a file of today's torch.save: a zip."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("archive/data.pkl", b"x" * 100)

@@ -81,7 +81,7 @@ class TestWeights:
         np.testing.assert_allclose(models.answers(tmp_path / "small.onnx", x), models.answers(model, x), atol=0.05)
 
     def test_each_channel_of_a_depthwise_convolution_has_a_scale(self, tmp_path: Path) -> None:
-        """Of 9 values each; some are a thousand times as large as others."""
+        """Each channel has 9 values; some are a thousand times as large as others."""
         builder = models.Builder()
         weight = builder.random.standard_normal((128, 1, 3, 3)) * np.logspace(-3, 0, 128)[:, None, None, None]
         constant = builder.constant("w", weight.astype(np.float32))
@@ -133,7 +133,7 @@ class TestProbe:
     def test_a_runtime_that_is_killed_by_a_model_ends_nothing_but_itself(
         self, perceptron: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No model is known that still does this to the present version."""
+        """The crash is simulated, because no model is known that still crashes the present version."""
         program = tmp_path / "python"
         program.write_text("#!/bin/sh\nkill -SEGV $$\n")
         program.chmod(0o755)
@@ -224,7 +224,7 @@ class TestSpeed:
         assert pace(speed((lower + upper) / 2, lower, upper)) is expected
 
     def test_the_interval_holds_the_middle_order_statistics(self) -> None:
-        """Of 100 pairs, from rank (100 - 2.576 * 10) / 2 = 37 on, counted from 0, at either end."""
+        """For 100 pairs, it starts at rank (100 - 2.576 * 10) / 2 = 37, counted from 0, at either end."""
         found = speed_of([float(number) for number in range(100, 0, -1)], [1.0] * 100)
         assert (found.runs, found.lower, found.ratio, found.upper) == (100, 38, 50.5, 63)
 

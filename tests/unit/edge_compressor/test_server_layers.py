@@ -1,4 +1,4 @@
-"""An artifact's image: the server's base, the named layers that its runtime needs, and the model."""
+"""The image of an artifact: the server's base, the named layers that its runtime needs, and the model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,7 @@ def layered_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Shop:
-    """A registry with a base and named layers, and an artifact to be published there."""
+    """A registry with a base and named layers, and an artifact to publish there."""
 
     def __init__(self, host: str, folder: Path) -> None:
         self.host, self.folder = host, folder

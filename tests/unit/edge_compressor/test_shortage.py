@@ -1,4 +1,4 @@
-"""A step that runs out of disk or memory says so, by its name, and nothing is published."""
+"""A step that runs out of disk or memory fails with its name, and nothing is published."""
 
 import errno
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Failing = Callable[[Exception], Any]
 
 @pytest.fixture
 def failing(perceptron: Files, tmp_path: Path, quiet: Progress, monkeypatch: pytest.MonkeyPatch) -> Failing:
-    """Runs a recipe whose step CleanGraph ends with the given error."""
+    """Returns a function that runs a recipe whose step CleanGraph ends with the given error."""
 
     def run(error: Exception) -> Any:
         def apply(*_: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Where bytes come from, against a real HTTP server and a real registry."""
+"""The fetching of sources, from a real HTTP server and a real registry."""
 
 import base64
 import socket
@@ -26,7 +26,7 @@ from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor.servers import Exchange, FileServer
 
 DATA = bytes(range(256)) * 4000
-"""About 1 MB."""
+"""The data, about 1 MB."""
 
 Fetch = Callable[..., Fetched]
 

@@ -1,4 +1,4 @@
-"""A source format that only these tests have: a folder. What adding one takes stands in this file alone."""
+"""A source format that only these tests have: a folder. This file alone adds it."""
 
 import json
 import re
@@ -66,7 +66,7 @@ FORMAT = SourceFormat(
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lying in the package ``edge_compressor.formats`` does."""
+    """Registers the format, as a file in the package ``edge_compressor.formats`` would."""
     monkeypatch.setitem(formats.FORMATS, FORMAT.name, FORMAT)  # type: ignore[arg-type]  # it is a dict
 
 

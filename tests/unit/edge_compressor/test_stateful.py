@@ -1,4 +1,4 @@
-"""Models with a state, along sequences: each with the state that it makes itself."""
+"""Stateful models over sequences, each with the state that it computes itself."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ def recurrent(tmp_path: Path) -> OnnxModel:
 
 
 def sum_of_steps(path: Path, *, forgets: float = 0.0) -> OnnxModel:
-    """x (n, 1), h (n, 1) -> y (n, 2), h_next (n, 1): whether the sum of all x until now is below or above zero."""
+    """Writes a model from x (n, 1), h (n, 1) to y (n, 2), h_next (n, 1): whether the sum of all x so far is below or
+    above zero."""
     kept = helper.make_node("Mul", ["h", "share"], ["kept"])
     add = helper.make_node("Add", ["x", "kept"], ["h_next"])
     scores = helper.make_node("MatMul", ["h_next", "signs"], ["y"])
@@ -48,7 +49,7 @@ def sum_of_steps(path: Path, *, forgets: float = 0.0) -> OnnxModel:
 
 
 def walks(folder: Path, model: OnnxModel, *, per_step: bool = True, **more: Any) -> Dataset:
-    """x [sequences, steps, 1], and as label whether the sum until each step, or of all, is above zero."""
+    """Writes x [sequences, steps, 1], and as label whether the sum up to each step, or of all, is above zero."""
     x = np.random.default_rng(0).standard_normal((SEQUENCES, STEPS, 1)).astype(np.float32)
     label = (np.cumsum(x[:, :, 0], axis=1) > 0).astype(np.int64)
     path = folder / "walks.npz"
@@ -57,7 +58,7 @@ def walks(folder: Path, model: OnnxModel, *, per_step: bool = True, **more: Any)
 
 
 def sounds(folder: Path, model: OnnxModel) -> Dataset:
-    """Sequences of the recurrent model, whose inputs share no batch dimension."""
+    """Writes sequences for the recurrent model, whose inputs share no batch dimension."""
     single = models.stream(model.path, SEQUENCES * STEPS)
     arrays = {name: array.reshape(SEQUENCES, STEPS, *array.shape[1:]) for name, array in single.items()}
     path = folder / "sounds.npz"
@@ -66,7 +67,7 @@ def sounds(folder: Path, model: OnnxModel) -> Dataset:
 
 
 def along(model: OnnxModel, x: Any, taken: str, given: str, state: Any, **others: Any) -> tuple[list[Any], list[Any]]:
-    """(states before, first outputs) of each step, by onnxruntime alone."""
+    """Returns the (states before, first outputs) of each step, by onnxruntime alone."""
     session = onnxruntime.InferenceSession(str(model.path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     states, answers = [], []

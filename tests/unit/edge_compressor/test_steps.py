@@ -82,7 +82,8 @@ def test_named_operator_types_are_quantized_and_no_others(residual: Files, bench
 
 
 def test_an_excluded_node_stays_float_even_when_it_is_fused_under_another_name(residual: Files, bench: Bench) -> None:
-    """norm0 is folded into conv_a0 before quantization; excluding either excludes the convolution that is left."""
+    """The node norm0 is folded into conv_a0 before quantization; excluding either excludes the remaining
+    convolution."""
     for name in ("norm0", "conv_a0"):
         result = bench.apply("QuantizeStatic", residual, excludeNodes=[name])
         assert weights_by_type(result)[onnx.TensorProto.FLOAT] == 1, name
@@ -99,7 +100,7 @@ def test_dynamic_quantization_leaves_convolutions_alone_unless_they_are_named(re
 
 
 def matmul_net(path: Path) -> Path:
-    """MatMul + Add (which onnxruntime fuses to a Gemm with a bias of two dimensions), Relu, Gemm."""
+    """Writes MatMul + Add (which onnxruntime fuses to a Gemm with a bias of two dimensions), Relu, Gemm."""
     net = models.Builder()
     product = net.node("MatMul", ["x", net.weight("w1", 16, 32)], "product_out")
     hidden = net.node("Relu", [net.node("Add", [product, net.weight("b1", 1, 32)], "sum_out")], "hidden_out")
@@ -132,7 +133,7 @@ def test_models_older_than_scales_with_an_axis_are_lifted_to_them(
 def test_nothing_is_left_in_the_current_directory_when_shapes_cannot_be_inferred(
     residual: Files, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """onnxruntime's symbolic inference, when it gives up, leaves the model in the current directory."""
+    """If onnxruntime's symbolic inference gives up, it leaves the model in the current directory."""
 
     def gives_up(given: Path, prepared: Path, *, skip_symbolic_shape: bool) -> None:
         if not skip_symbolic_shape:

@@ -54,7 +54,7 @@ def test_the_class_that_loses_most_is_named_with_its_own_interval() -> None:
 
 
 def test_the_calibration_error_is_that_of_a_table_by_hand() -> None:
-    """Confidence 0.8 and right in 3 of 5; 0.5 and right in 5 of 5: (5 * 0.2 + 5 * 0.5) / 10."""
+    """The table has confidence 0.8 with 3 of 5 right, and 0.5 with 5 of 5 right: (5 * 0.2 + 5 * 0.5) / 10."""
     told = confidence(np.array([[0.8, 0.2]] * 5 + [[0.5, 0.5]] * 5))
     right = np.array([1, 1, 1, 0, 0, 1, 1, 1, 1, 1], dtype=bool)
     assert expected_calibration_error(told, right) == pytest.approx(0.35)
@@ -156,7 +156,7 @@ def test_the_overlap_of_boxes_is_shared_area_by_united_area() -> None:
 
 
 def test_average_precision_is_the_area_under_the_monotone_curve() -> None:
-    """Hit, miss, hit of 4: precision 1 at recall 1/4, then 2/3 at 2/4; 1/4 + 2/3/4."""
+    """The boxes are hit, miss, hit of 4: precision 1 at recall 1/4, then 2/3 at 2/4; 1/4 + 2/3/4."""
     assert average_precision(np.array([1, 0, 1]), np.ones(3), 4) == pytest.approx(0.25 * (1 + 2 / 3))
     assert average_precision(np.array([0, 1]), np.ones(2), 1) == pytest.approx(0.5)
     assert np.isnan(average_precision(np.array([]), np.array([]), 0))
@@ -169,7 +169,7 @@ def test_an_image_that_is_drawn_twice_counts_like_two() -> None:
 
 
 def boxes_set(images: int = 30) -> tuple[Dataset, Array]:
-    """Two boxes an image, of classes 0 and 1."""
+    """Returns a set with two boxes per image, of classes 0 and 1."""
     boxes = np.tile(np.array([[0, 0, 10, 10], [20, 20, 40, 40]], dtype=np.float32), (images, 1, 1))
     return labelled(np.tile([0, 1], (images, 1)), boxes=boxes), boxes
 
@@ -214,7 +214,7 @@ def test_one_score_for_each_class_is_read_as_the_best_of_them() -> None:
 
 
 def test_the_interval_of_map_lies_around_it_although_draws_lean_upward() -> None:
-    """Scores that say nothing: the monotone curve of each draw runs above that of the set itself."""
+    """The scores are random, so that the monotone curve of each draw runs above that of the set itself."""
     random = np.random.default_rng(0)
     dataset, boxes = boxes_set(100)
     found = boxes + np.where(random.random((100, 2, 1)) < 0.5, 100, 0).astype(np.float32)
@@ -268,7 +268,7 @@ def test_padded_steps_are_not_counted() -> None:
 
 
 def test_steps_of_one_sequence_do_not_make_the_interval_narrow() -> None:
-    """100 steps in 20 sequences, all wrong in one of them: as uncertain as one of 20, not as 5 of 100."""
+    """There are 100 steps in 20 sequences, all wrong in one of them: as uncertain as one of 20, not as 5 of 100."""
     label = np.zeros((20, 5), dtype=np.int64)
     after = label.copy()
     after[0] = 1

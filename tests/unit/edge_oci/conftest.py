@@ -1,4 +1,4 @@
-"""One registry a test process; every test works in repositories of its own name."""
+"""One registry per test process; every test uses repositories of its own name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.edge_oci.faulty import FaultyProxy
 
 @dataclass
 class Pauses:
-    """Stands for the clock: how long the client would have slept."""
+    """A replacement of the clock, which records how long the client would have slept."""
 
     seconds: list[float] = field(default_factory=list)
 
@@ -34,7 +34,7 @@ def pauses() -> Pauses:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """host:port of a registry that is open to all."""
+    """Yields the host:port of a registry that is open to all."""
     with distribution.running(tmp_path_factory.mktemp("registry")) as host:
         yield host
 
@@ -50,7 +50,7 @@ Open = Callable[..., Repository]
 
 @pytest.fixture
 def repository(pauses: Pauses, request: pytest.FixtureRequest) -> Open:
-    """``repository(host, name="own", credentials=None)``: spoken to without TLS, and without ever sleeping."""
+    """Returns ``repository(host, name="own", credentials=None)``, without TLS and without sleeping."""
     test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
 
     def make(host: str, name: str = "own", credentials: Credentials | None = None) -> Repository:
@@ -62,7 +62,7 @@ def repository(pauses: Pauses, request: pytest.FixtureRequest) -> Open:
 
 @pytest.fixture
 def megabyte(tmp_path: Path) -> Path:
-    """A file of a million bytes that do not repeat."""
+    """Writes a file of a million bytes that do not repeat."""
     path = tmp_path / "megabyte"
     path.write_bytes(b"".join(number.to_bytes(4, "big") for number in range(250_000)))
     return path

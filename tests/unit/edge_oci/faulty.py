@@ -1,4 +1,4 @@
-"""A proxy in front of a registry that does what networks and registries do on bad days, and notes every request."""
+"""A proxy in front of a registry that simulates failures of networks and registries, and records every request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the proxy says instead of the registry."""
+    """An answer of the proxy in place of the registry's."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -24,14 +24,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class CutAnswer:
-    """The registry's answer, and the connection cut after so many bytes of its body."""
+    """The registry's answer, with the connection cut after the given number of bytes of its body."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class CutRequest:
-    """The connection cut when so many bytes of the request's body have arrived."""
+    """A connection that is cut when the given number of bytes of the request's body have arrived."""
 
     after: int
 
@@ -50,10 +50,10 @@ Fault = Answer | CutAnswer | CutRequest | Change
 class Request:
     method: str
     path: str
-    """With the query."""
+    """The path with its query."""
     headers: dict[str, str]
     status: int | None
-    """As answered; None: cut."""
+    """The status of the answer; None if the connection was cut."""
 
 
 class FaultyProxy:
@@ -65,7 +65,7 @@ class FaultyProxy:
         self._lock = Lock()
 
     def will(self, method: str, part: str, *faults: Fault) -> None:
-        """Each fault meets one request of ``method`` whose path has ``part`` in it, in this order."""
+        """Plans faults: each meets one request of ``method`` whose path contains ``part``, in this order."""
         self._faults += [(method, part, fault) for fault in faults]
 
     def seen(self, method: str, part: str = "") -> list[Request]:
@@ -82,7 +82,7 @@ class FaultyProxy:
 
 @contextmanager
 def faulty(upstream: str) -> Iterator[FaultyProxy]:
-    """A proxy in front of ``upstream`` (host:port, or empty when every request meets a planned Answer)."""
+    """Yields a proxy in front of ``upstream`` (host:port, or empty if every request meets a planned Answer)."""
     proxy = FaultyProxy(upstream)
 
     class Handler(_Handler):
@@ -154,4 +154,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.owner.requests.append(Request(self.command, self.path, dict(self.headers.items()), status))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Silent: what matters is in ``requests``."""
+        """Logs nothing; ``requests`` has what matters."""

@@ -1,4 +1,4 @@
-"""A token realm as the operator runs it: Basic ``token:<service-account token>`` in, a short-lived ES256 JWT out."""
+"""A token realm like the operator's: Basic ``token:<service-account token>`` in, a short-lived ES256 JWT out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ISSUER = "edgemodel-operator"
 def certificate(
     name: str, key: ec.EllipticCurvePrivateKey, *, addresses: list[x509.GeneralName] | None = None
 ) -> x509.Certificate:
-    """Signed by itself; valid from yesterday to tomorrow."""
+    """Returns a self-signed certificate, valid from yesterday to tomorrow."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     builder = (
@@ -56,18 +56,18 @@ def pem(thing: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
 
 @dataclass
 class Realm:
-    """Each secret of ``namespaces`` may push and pull below its namespace, and nothing else."""
+    """A realm in which each secret of ``namespaces`` may push and pull below its namespace, and nothing else."""
 
     key: ec.EllipticCurvePrivateKey
     chain: x509.Certificate
     namespaces: dict[str, str]
     url: str = ""
     expired_tokens: int = 0
-    """So many of the next tokens have expired already, whatever ``expires_in`` says."""
+    """The number of next tokens that have already expired, whatever ``expires_in`` says."""
     requests: list[dict[str, list[str]]] = field(default_factory=list)
 
     def grant(self, authorization: str, scopes: list[str]) -> dict[str, Any] | None:
-        """The answer to a request with this header; None: 401."""
+        """Returns the answer to a request with this header; None: 401."""
         username, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
         namespace = self.namespaces.get(secret)
         if username != "token" or namespace is None:
@@ -89,7 +89,7 @@ class Realm:
 
 @contextmanager
 def running(directory: Path, namespaces: dict[str, str]) -> Iterator[tuple[Realm, dict[str, Any]]]:
-    """The realm, and the ``auth`` section of a registry's configuration that leads to it."""
+    """Yields the realm, and the ``auth`` section of a registry's configuration that points to it."""
     key = ec.generate_private_key(ec.SECP256R1())
     realm = Realm(key, certificate(ISSUER, key), namespaces)
     bundle = directory / "realm.pem"
@@ -116,7 +116,7 @@ def running(directory: Path, namespaces: dict[str, str]) -> Iterator[tuple[Realm
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Silent."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     realm.url = f"http://127.0.0.1:{server.server_port}/token"

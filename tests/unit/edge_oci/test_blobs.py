@@ -1,4 +1,4 @@
-"""Blobs travel whole, verified, and over connections that break."""
+"""Blobs are transferred completely and verified, even over connections that break."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Docker config.json, as Secrets hold it."""
+"""A Docker config.json, in the forms that Secrets have."""
 
 from __future__ import annotations
 

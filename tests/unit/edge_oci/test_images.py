@@ -1,4 +1,4 @@
-"""A base and one more layer are a new image, for each platform."""
+"""A base and one more layer make a new image, for each platform."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def push_base(repository: Repository, lower: Layer) -> None:
 
 
 def push_docker_base(repository: Repository, lower: Layer) -> Descriptor:
-    """As docker pushes it, with an attestation beside the image."""
+    """Pushes an image as docker does, with an attestation beside it."""
     config = {
         "architecture": "amd64",
         "os": "linux",
@@ -177,7 +177,7 @@ def test_a_platform_may_be_chosen_and_must_be_there(
 
 
 def push_named_layer(repository: Repository, layer: Layer, *platforms: Platform) -> LayerImage:
-    """A layer that is published alone, with a variable that its program wants."""
+    """Pushes a layer that is published alone, with a variable for its program."""
     made = {
         platform: images.push_image(
             repository, {**platform.to_json(), "config": {"Env": ["A=layer", "C=1"], "User": "0"}}, [layer]

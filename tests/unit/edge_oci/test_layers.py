@@ -1,4 +1,4 @@
-"""The same files are the same layer, whoever writes it and when."""
+"""The same files make the same layer, whoever writes it and when."""
 
 from __future__ import annotations
 

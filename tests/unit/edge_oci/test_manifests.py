@@ -1,4 +1,4 @@
-"""Manifests and indexes are what their digests say."""
+"""Manifests and indexes match their digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is tried again, how often, and after which pause; and what is not."""
+"""The requests that are retried, how often and after which pause; and those that are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who we are: shown ahead, renewed when it expires, refused at once when it is wrong."""
+"""Authentication: credentials are sent unasked, renewed when they expire, and refused at once if they are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A realm changes a service-account token for one of its own, as the embedded registry's does."""
+"""A realm exchanges a service-account token for one of its own, like the embedded registry's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator knows of the cache, whatever order it hears of it."""
+"""The cache's state of the cluster, in whatever order the events arrive."""
 
 import sys
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def pinned_node(name: str, version: int, *pins: str) -> dict[str, Any]:
 
 
 def camera(name: str, version: int, **fields: Any) -> dict[str, Any]:
-    """A node that the EdgeModel selects."""
+    """Returns a node that the EdgeModel selects."""
     node = raw("Node", name, version, **fields)
     node["metadata"]["labels"] = {"edge": "camera"}
     return node
@@ -250,7 +250,7 @@ def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[di
 
 
 def test_a_preflight_job_is_no_compression_job() -> None:
-    """The artifact's memory is its compression Jobs: those of another name are deleted."""
+    """The memory of a compression is its Jobs: those of another name are deleted."""
     cache, changed = make()
     cache.see(model(1))
     preflight = raw("Job", "m-5f1c-0a1b2c3d-1", 2)
@@ -274,7 +274,7 @@ def test_a_preflight_job_is_no_compression_job() -> None:
 
 
 def calls(act: Callable[[], object]) -> int:
-    """Counts the calls of Python functions in ``act``, and of those built in."""
+    """Returns the number of calls of Python functions in ``act``, including built-in ones."""
     count = 0
 
     def tick(_frame: object, event: str, _arg: object) -> None:
@@ -290,7 +290,7 @@ def calls(act: Callable[[], object]) -> int:
 
 
 def large(nodes: int, models: int) -> tuple[ClusterCache, list[dict[str, Any]]]:
-    """A cluster where each of ``models`` serves on all nodes, and its pods."""
+    """Returns a cluster in which each of ``models`` serves on all nodes, with its pods."""
     cache, pods, version = make()[0], [], 0
     for number in range(nodes):
         version += 1

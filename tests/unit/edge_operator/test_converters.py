@@ -1,4 +1,4 @@
-"""Who may run which converter, and what becomes of a model that a converter made."""
+"""The images that may convert a source, and the handling of a converter's model."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a server is told by its DaemonSet."""
+"""The settings that a server gets from its DaemonSet."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.support.simulation import Simulation, model_spec
 
 
 def environment(world: Simulation) -> dict[str, str]:
-    """Of the server of the only revision, as far as it has fixed values."""
+    """Returns the variables of the only revision's server that have fixed values."""
     (revision,) = world.revisions.values()
     built = daemonset(world.observe(), revision, "default")
     (container,) = built["spec"]["template"]["spec"]["containers"]
@@ -85,7 +85,7 @@ def test_servers_that_replay_nothing_call_nobody() -> None:
 
 
 def test_a_daemonset_that_is_made_anew_is_what_its_revision_says_whatever_the_spec_says_today() -> None:
-    """Somebody deletes the DaemonSet of stable while the spec already asks for another revision."""
+    """Somebody deletes the DaemonSet of stable after the spec has already changed."""
     check = {"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": "12.5"}}
     taint = {"key": "edge", "operator": "Exists"}
     placement = {"nodeSelector": {"edge": "camera"}, "tolerations": [taint]}

@@ -1,4 +1,4 @@
-"""Pods and nodes in the odd states in which an API server may show them."""
+"""Pods and nodes in the unusual states in which an API server may show them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How a compression Job ended, read off the Job and its pod."""
+"""The end of a compression Job, from the Job and its pod."""
 
 from typing import Any
 
@@ -138,7 +138,7 @@ def ended(code: int, **more: Any) -> dict[str, Any]:
 
 
 def converter_pod(fetch: Any, converter: Any = WAITING, compress: Any = WAITING, **status: Any) -> dict[str, Any]:
-    """A pod that runs a user's converter, whose containers are in these states."""
+    """Returns a pod that runs a user's converter, whose containers are in these states."""
     made = pod(
         initContainerStatuses=[{"name": "fetch", "state": fetch}, {"name": "converter", "state": converter}],
         containerStatuses=[{"name": "compress", "state": compress}],
@@ -199,7 +199,7 @@ def test_a_converter_without_a_log_is_told_so() -> None:
 
 
 def test_what_a_converter_says_is_no_report_of_ours() -> None:
-    """It may say what it likes, even what we would."""
+    """The converter may write anything, even a report."""
     forged = encode(Published(DIGEST, (artifact_report("default"),))).decode()
     view = read_job(job(FAILED), converter_pod(PASSED, ended(1, message=forged)))
     assert view.report is None

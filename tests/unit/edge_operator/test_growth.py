@@ -1,7 +1,7 @@
 """A pass costs as much per node in a large fleet as in a small one.
 
-What is counted are lines and rounds of loops that the interpreter runs, and comparisons of node names, which a list
-would hide in one of them: the same pass gives the same count on every machine.
+The tests count lines and rounds of loops that the interpreter runs, and comparisons of node names, which a list would
+hide in one of them: the same pass gives the same count on every machine.
 """
 
 import sys
@@ -21,9 +21,9 @@ from tests.support.simulation import Simulation, model_spec
 
 SMALL, LARGE = 500, 2000
 MAX_GROWTH = 1.25 * LARGE / SMALL
-"""Sorting takes n log n; what compares every node with every node would make it 16."""
+"""The limit of growth: sorting takes n log n, while comparing every node with every node would make it 16."""
 MAX_LINES_A_REVISION = 300
-"""Measured: 67 to 113, whatever the number of nodes."""
+"""The limit of lines per revision; 67 to 113 were measured, whatever the number of nodes."""
 TICK_SECONDS = 30
 WAVES = [{"name": "canary", "nodes": 1}, {"name": "half", "percent": 50}, {"name": "all", "percent": 100}]
 
@@ -31,7 +31,7 @@ Pass = tuple[Observation, datetime]
 
 
 class CountedName(str):
-    """A node's name whose comparisons the interpreter runs, and so counts, wherever they are made."""
+    """A node's name whose comparisons the interpreter runs, and therefore counts, wherever they happen."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -45,7 +45,7 @@ class CountedName(str):
 
 @contextmanager
 def counted() -> Iterator[list[int]]:
-    """Counts calls, lines and rounds of loops within; the list holds one number.
+    """Counts calls, lines and rounds of loops inside the context, in a list with one number.
 
     A comprehension on one line counts each of its rounds too: every jump back begins a line.
     """
@@ -74,7 +74,8 @@ def lines_run(seen: Pass) -> int:
 
 
 def stages(nodes: int) -> dict[str, Pass]:
-    """Passes of one story: an install, an update that is rolled back, and one that fails on nodes that were away."""
+    """Returns passes of one story: an install, an update that is rolled back, and one that fails on nodes that were
+    away."""
     spec = model_spec(analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
     spec["rollout"] = {**spec["rollout"], "waves": WAVES, "soakSeconds": 45, "maxFailedNodes": nodes // 4}
     world = Simulation(spec=spec, requests_per_second=20)
@@ -83,7 +84,7 @@ def stages(nodes: int) -> dict[str, Pass]:
     found: dict[str, Pass] = {}
 
     def run_until(stage: str, is_there: Callable[[], bool]) -> None:
-        """Without a stage nothing is kept: its pass is like another one."""
+        """Runs passes until ``is_there``; without a stage nothing is kept, as its passes resemble others."""
         for _ in range(60):
             now = world.now
             world.step()
@@ -136,7 +137,7 @@ def test_no_pass_grows_faster_than_its_nodes(small: dict[str, Pass], large: dict
 
 
 def test_revisions_on_record_do_not_multiply_with_the_nodes() -> None:
-    """Four times as many cost something once, not once a node."""
+    """Four times as many revisions cost something once, not once per node."""
     for stage, (observation, now) in stages(100).items():
         (first, *_) = observation.revisions or (None,)
         if first is None:

@@ -1,4 +1,4 @@
-"""A type of check that the project does not have, written down in this file alone: what a new one takes, end to end.
+"""A type of check that the project does not have, defined in this file alone: all that a new one takes.
 
 ``QueueTime`` judges how long requests wait for a worker, by a histogram that no other check reads.
 """
@@ -100,7 +100,7 @@ WITH_DEFAULTS = {"name": "queue", "type": "QueueTime"}
 
 @pytest.fixture(autouse=True)
 def listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stands for the line in the list of checks."""
+    """Adds the check to the list of checks."""
     monkeypatch.setitem(CHECKS, CHECK.type, CHECK)
 
 
@@ -210,7 +210,8 @@ def test_a_candidate_that_passes_it_becomes_stable() -> None:
 
 
 class Queueing(Simulation):
-    """Counts, too, how long requests waited: ``waits`` is the share that waits too long, by revision."""
+    """A simulation that also counts how long requests waited: ``waits`` is the share that waits too long, by
+    revision."""
 
     waits: Mapping[str, float] = {}
 

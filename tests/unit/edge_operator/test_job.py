@@ -1,4 +1,4 @@
-"""The compression Job that a spec asks for."""
+"""The compression Job of a spec."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.simulation import SETTINGS, Simulation, model_spec
 
 
 def pod_of(spec: dict[str, Any]) -> Any:
-    """The pod of the Job for this spec."""
+    """Returns the pod of the Job for this spec."""
     observation = replace(Simulation.with_nodes(1).observe(), spec=parse_spec(spec))
     return objects.job(observation, "m-1", 1, observation.spec)["spec"]["template"]["spec"]
 
@@ -85,7 +85,7 @@ WITH_CONVERTER = model_spec(
 
 
 def converter_pod(**changes: Any) -> tuple[Any, Any, Any, Any]:
-    """(the pod, and its containers: fetch, converter, compress) with everything that a Job can be given."""
+    """Returns the pod, and its containers fetch, converter and compress, with everything that a Job can be given."""
     observation = Simulation.with_nodes(1).observe()
     settings = replace(SETTINGS, progress_url="http://operator:8082/progress")
     observation = replace(observation, spec=parse_spec({**WITH_CONVERTER, **changes}), settings=settings)
@@ -96,7 +96,7 @@ def converter_pod(**changes: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def mounts(container: Any) -> dict[str, str]:
-    """Path -> volume, and whether it can be written to."""
+    """Returns the volume of each path, and whether it is writable."""
     return {
         mount["mountPath"]: f"{mount['name']} {'read' if mount.get('readOnly') else 'write'}"
         for mount in container["volumeMounts"]

@@ -1,4 +1,4 @@
-"""The rules of a rollout that is judged while nodes serve it, each as a sentence, on a simulated fleet."""
+"""The rules of a judged rollout, each as a sentence, on a simulated fleet."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def analysis(*checks: dict[str, Any], after: int = 600, action: str = "Pause") -
 
 @built_once
 def installed(nodes: int = 3, spec: dict[str, Any] | None = None, **fields: Any) -> Simulation:
-    """A fleet on its first stable revision, and a newer one on trial, whose canary has just begun to serve."""
+    """Returns a fleet on its first stable revision, with a newer one on trial, whose canary has just begun to serve."""
     world = Simulation.with_nodes(nodes, spec=spec or model_spec(analysis=analysis()), **fields)
     world.run(1200)
     assert world.ready_reason() == reasons.SERVING, world.condition("Ready")
@@ -205,7 +205,7 @@ def test_prometheus_without_metrics_of_the_candidate_holds() -> None:
 
 
 def test_missing_data_moves_nothing_whatever_it_was_before() -> None:
-    """A candidate that was about to fail is not rolled back on what nobody measures any more, nor does it go on."""
+    """A candidate that was about to fail is neither rolled back without new measurements, nor does it go on."""
     world = installed()
     bad = on_trial(world)
     world.prometheus = "down"
@@ -346,7 +346,7 @@ def test_tuning_limits_and_deadlines_at_rest_starts_nothing() -> None:
 
 
 def test_status_is_not_written_while_its_meaning_stays() -> None:
-    """Half an hour on trial, looked at every second."""
+    """The trial is observed for half an hour, once a second."""
     world = installed()
     world.change(rollout=rollout(soakSeconds=3600))
     on_trial(world)
@@ -494,7 +494,7 @@ def test_a_long_soak_is_no_lack_of_progress() -> None:
 
 
 def test_a_superseded_candidate_leaves_an_offline_node_at_once() -> None:
-    """It was never proven: it must not serve when the node comes back."""
+    """The candidate was never proven, so it must not serve when the node comes back."""
     world = installed(spec=model_spec(analysis={"checks": []}))
     stable = world.status["stableRevision"]
     superseded = on_trial(world)
@@ -662,7 +662,7 @@ def test_a_pod_that_stops_after_a_long_soak_is_no_lack_of_progress() -> None:
 
 
 def test_a_wave_waits_until_prometheus_has_the_metrics_of_its_whole_soak() -> None:
-    """A remote write that is two minutes behind."""
+    """The remote write is two minutes late."""
     world = installed()
     world.change(rollout={**world.spec["rollout"], "soakSeconds": 300})
     on_trial(world)

@@ -1,4 +1,4 @@
-"""Killed at any write, the operator goes on rightly: nothing is done twice, nothing is forgotten."""
+"""After a kill at any write the operator continues correctly: nothing is done twice, nothing is forgotten."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from tests.support.simulation import Simulation, measured, model_spec
 
 KINDS = ("Surge", "Recreate", "judged", "preflight")
 PHASE = 220
-"""Seconds of each of the story's parts: long enough that nothing is left to do."""
+"""The seconds of each of the story's parts, long enough that nothing is left to do."""
 
 
 def begin(kind: str) -> Simulation:
-    """Where the story begins: an install, an update, and a candidate that is rolled back.
+    """Returns the beginning of the story: an install, an update, and a candidate that is rolled back.
 
-    ``kind``: Surge or Recreate, with a candidate that does not get ready; judged: with one that fails its check;
+    ``kind`` is Surge or Recreate, with a candidate that does not get ready; judged: with one that fails its check;
     preflight: with one that is too slow for one of two hardware classes, after a crash on the other.
     """
     world = Simulation.with_nodes(
@@ -38,7 +38,7 @@ def begin(kind: str) -> Simulation:
 
 
 def go_on(world: Simulation, kind: str, second: int = 0) -> Iterator[int]:
-    """The rest of the story from ``second`` on; yields which second comes before each pass."""
+    """Runs the rest of the story from ``second`` on; yields the second of each pass before it."""
     for now in range(second, 3 * PHASE):
         yield now
         if now == PHASE:
@@ -51,7 +51,7 @@ def go_on(world: Simulation, kind: str, second: int = 0) -> Iterator[int]:
 
 
 def _spoil(world: Simulation, kind: str) -> None:
-    """The revision that the spec asks for now is a bad one."""
+    """Makes the revision that the spec now asks for a bad one."""
     if kind == "judged":
         world.errors[world.target()] = 0.3
     elif kind == "preflight":
@@ -61,7 +61,7 @@ def _spoil(world: Simulation, kind: str) -> None:
 
 
 def story(kind: str, killed_always: bool = False) -> Simulation:
-    """The whole of it."""
+    """Returns the simulation after the complete story."""
     world = begin(kind)
     world.killed_always = killed_always
     for _ in go_on(world, kind):
@@ -70,7 +70,7 @@ def story(kind: str, killed_always: bool = False) -> Simulation:
 
 
 def killed_at_each_write(kind: str) -> Iterator[Simulation]:
-    """The story's ends, with a kill at its first write, at its second, and so on."""
+    """Yields the ends of the story with a kill at its first write, at its second, and so on."""
     world = begin(kind)
     before, second = world.fork(), 0
     for now in chain(go_on(world, kind), [3 * PHASE]):
@@ -85,18 +85,18 @@ def killed_at_each_write(kind: str) -> Iterator[Simulation]:
 
 
 def said(message: str) -> str:
-    """How many requests came until then depends on the kill."""
+    """Returns the message without the number of requests, which depends on the kill."""
     return re.sub(r"[0-9.]+ %|n = [0-9]+", "", message)
 
 
 def preflight_classes(revision: Revision) -> list[ClassPreflight]:
-    """What its preflight came to; when depends on the kill."""
+    """Returns the result of its preflight without the times, which depend on the kill."""
     classes = revision.preflight.classes if revision.preflight is not None else ()
     return [replace(item, measured_at=None) for item in classes]
 
 
 def outcome(world: Simulation) -> tuple[object, ...]:
-    """All that must not depend on the kill; times do."""
+    """Returns all that must not depend on the kill; times do."""
     return (
         world.status["stableRevision"],
         [(item["name"], item["reason"], said(item["message"])) for item in world.status["rejectedRevisions"]],
@@ -140,8 +140,8 @@ def test_killed_at_any_write_the_story_ends_the_same(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_every_single_write_the_story_goes_on_and_ends_the_same(kind: str) -> None:
-    """Instead of the first, after the second, and so on: a pass that began with a write that changes each time would
-    never get to the next one."""
+    """The kills are instead of the first write, after the second, and so on: a pass that began with a write that
+    changes each time would never get to the next one."""
     world, undisturbed = story(kind, killed_always=True), story(kind)
     assert world.status["stableRevision"] == undisturbed.status["stableRevision"]
     assert _rejected(world) == _rejected(undisturbed)

@@ -1,4 +1,4 @@
-"""Nodes that join, or come back, while a candidate is on trial: stable, never the candidate, until that is stable."""
+"""Nodes that join, or come back, while a candidate is on trial get stable, and the candidate only once it is stable."""
 
 import pytest
 
@@ -14,7 +14,7 @@ WAVES = [{"name": "canary", "nodes": 1}, {"name": "half", "percent": 50}, {"name
 
 @built_once
 def baking(nodes: int = 3, strategy: str = "Surge") -> Simulation:
-    """A candidate that every node serves, in a bake that lasts."""
+    """Returns a candidate that every node serves, in a long bake."""
     rollout = {**model_spec()["rollout"], "bakeSeconds": 600}
     world = Simulation.with_nodes(nodes, spec=model_spec(rollout=rollout, serving={"strategy": strategy}))
     world.run(900)
@@ -119,7 +119,7 @@ def test_nothing_is_left_on_a_node_of_having_been_late() -> None:
 
 
 def test_a_late_node_is_out_of_the_denominator() -> None:
-    """Six of ten are offline: half of the four that can be reached are two."""
+    """Six of ten are offline: half of the four online ones are two."""
     world = Simulation.with_nodes(10)
     world.change(rollout={**world.spec["rollout"], "waves": WAVES})
     world.run(900)
@@ -201,7 +201,8 @@ def test_a_node_that_is_back_keeps_the_pod_before_beside_the_new_one_until_it_su
 
 
 def baking_after_an_outage() -> tuple[Simulation, str, str]:
-    """A fleet whose second of two nodes was switched after it, that node, and the stable revision, which it keeps."""
+    """Returns a fleet whose second of two nodes was switched after an outage, that node, and the stable revision, which
+    it keeps."""
     world = Simulation.with_nodes(2, start_seconds=2)
     world.run(600)
     stable = world.status["stableRevision"]

@@ -9,7 +9,7 @@ from edge_operator.cluster.lease import Leadership, LeaseLost
 
 
 class ApiServer:
-    """Holds one Lease."""
+    """An API server with one Lease."""
 
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
@@ -28,7 +28,7 @@ class ApiServer:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Monotonic seconds; a test moves them."""
+    """Returns the monotonic seconds, which a test moves."""
     now = [1000.0]
     monkeypatch.setattr(lease.time, "monotonic", lambda: now[0])
     return now
@@ -75,7 +75,7 @@ async def test_an_api_server_that_was_away_for_longer_than_the_lease_lasts_is_sa
     answers = iter([200, 0, 0, 0, 200, 200, 409])
 
     async def replace(body: dict[str, Any]) -> dict[str, Any]:
-        """Takes five seconds."""
+        """Replaces the Lease, which takes five seconds."""
         clock[0] += 5
         if (status := next(answers)) != 200:
             raise ApiError(status, "no")

@@ -1,4 +1,4 @@
-"""What the operator says of itself to Prometheus."""
+"""The metrics of the operator."""
 
 from prometheus_client import generate_latest
 

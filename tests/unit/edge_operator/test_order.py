@@ -6,7 +6,7 @@ from tests.support.simulation import Simulation
 
 
 def canaries(revisions: str) -> list[str]:
-    """The node that is sent each of these revisions first."""
+    """Returns the node that is first sent each of these revisions."""
     found = []
     for letter in revisions:
         world = Simulation.with_nodes(5)

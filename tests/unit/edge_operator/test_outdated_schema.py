@@ -1,7 +1,7 @@
-"""A model that serves, as an operator of version 1 of the schema has left it: nothing of it is touched.
+"""A serving model in the state in which an operator of schema version 1 left it: nothing of it is touched.
 
-What is stored is made from a simulated rollout and the operator's own objects, and read as after an upgrade, when the
-API server has dropped all fields that the new schema does not have.
+The stored objects are made from a simulated rollout and the operator's own objects, and read as after an upgrade, when
+the API server has dropped all fields that the new schema does not have.
 """
 
 import logging
@@ -31,7 +31,7 @@ USED_VALIDATION = {"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:s
 
 
 class ApiServer:
-    """Keeps what is stored, and the writes that are asked of it."""
+    """An API server that keeps objects, and records writes."""
 
     def __init__(self, cache: ClusterCache) -> None:
         self.cache = cache
@@ -61,7 +61,7 @@ class ApiServer:
 
 
 class Upgraded:
-    """The new operator, which has just started beside a model that serves, with a rollout of another under way."""
+    """The new operator, which has just started, with a serving model and a rollout of another in progress."""
 
     def __init__(self, user: dict[str, Any] = USER, *, drop_marks: bool = True) -> None:
         self.before = Simulation.with_nodes(3)

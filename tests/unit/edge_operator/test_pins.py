@@ -1,4 +1,4 @@
-"""The pin is the only truth of what a node should run."""
+"""The pin alone says what a node should run."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Preflight: what a node of each hardware class says of a candidate before any node serves it."""
+"""The preflight: the measurements of a candidate on one node of each hardware class, before any node serves it."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def fleet(nodes: int = 3, preflight: dict[str, Any] | None = EVERY_CAMERA, **fie
 
 
 def classes(world: Simulation) -> dict[str, dict[str, Any]]:
-    """By name."""
+    """Returns the classes by name."""
     return {item["name"]: item for item in world.status["preflight"]["classes"]}
 
 
@@ -222,7 +222,7 @@ def test_one_that_crashes_once_is_forgiven() -> None:
 
 
 def test_a_report_that_is_heard_of_after_the_end_of_its_job_is_heard() -> None:
-    """Job and pod are watched apart: at the last attempt, too, there is time for the pod's words to come."""
+    """Job and pod are watched separately: also at the last attempt, the pod's message may arrive later."""
     world = fleet(1, target_outcome={"camera-1": ""})
     while len(world.preflights_started) < MAX_ATTEMPTS or world.ready_reason() != reasons.PREFLIGHT_RUNNING:
         world.step()
@@ -479,7 +479,7 @@ def test_both_statuses_are_what_the_schema_takes() -> None:
 
 
 def made(**spec: Any) -> tuple[Simulation, dict[str, Any], dict[str, Any]]:
-    """(world, preflight Job, DaemonSet of the same variant)."""
+    """Returns (world, preflight Job, DaemonSet of the same variant)."""
     world = fleet(1, **({"preflight": spec.pop("preflight")} if "preflight" in spec else {}))
     world.change(**spec)
     until_preflight(world)
@@ -580,7 +580,7 @@ def test_past_its_deadline_it_names_the_deadline() -> None:
 
 
 def test_without_its_image_at_the_deadline_it_says_so() -> None:
-    """In the words of a kubelet 1.34."""
+    """The pod's status is that of a kubelet 1.34."""
     unknown = terminated(reason="ContainerStatusUnknown", exitCode=137, startedAt=None, finishedAt=None)
     reason, message = ended(phase="Failed", reason="DeadlineExceeded", containerStatuses=unknown).trouble
     assert reason == reasons.IMAGE_PULL_FAILED

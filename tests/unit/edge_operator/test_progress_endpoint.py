@@ -1,4 +1,4 @@
-"""A Job tells which step it begins, over real HTTP; the EdgeModel's status says so."""
+"""A Job reports the step that it begins, over real HTTP, and the EdgeModel's status shows it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ PODS = {"of-the-job": ("vision", "m-1-x"), "of-another": ("audio", "m-1-x"), "of
 
 
 class Site:
-    """An operator that has seen one EdgeModel, the Job that it started and its pod."""
+    """An operator that knows one EdgeModel, the Job that it started and its pod."""
 
     def __init__(self) -> None:
         self.changed: list[Key] = []
@@ -63,7 +63,7 @@ class Site:
         return decide(observation, NOW)
 
     def says(self) -> str:
-        """The message of the condition that tells of the compression."""
+        """Returns the message of the condition about the compression."""
         conditions = {item.type: item for item in self.decision().status.conditions}
         assert conditions["ArtifactReady"].reason == reasons.COMPRESSING
         return str(conditions["ArtifactReady"].message)
@@ -88,7 +88,7 @@ async def url(site: Site) -> AsyncIterator[str]:
 
 
 async def told(url: str, folder: Path, token: str, step: StepBegun = RECOVER) -> str:
-    """What the compressor says of it; nothing when all is well."""
+    """Returns the compressor's message about its report; empty if all is well."""
     file = folder / "token"
     file.write_text(f"{token}\n")
     return await asyncio.to_thread(report_progress, url, file, step)

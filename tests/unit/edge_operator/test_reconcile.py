@@ -1,4 +1,4 @@
-"""One pass against an API server that answers as it likes."""
+"""One pass against an API server with arbitrary answers."""
 
 import asyncio
 from typing import Any, cast
@@ -19,7 +19,8 @@ PIN = PIN_PREFIX + "0" * 40
 
 
 class ApiServer:
-    """Answers patches of nodes: an error for those it is told, and a while later the node as it is then."""
+    """An API server that answers patches of nodes: with an error if it is told so, otherwise later, with the node as it
+    is then."""
 
     def __init__(self, **errors: int) -> None:
         self.errors = errors
@@ -44,7 +45,7 @@ def node(name: str, version: int, labels: dict[str, str | None]) -> dict[str, An
 
 
 def make(server: ApiServer) -> tuple[ClusterCache, Reconciler]:
-    """Two nodes with the pin of a model that is gone."""
+    """Returns two nodes with the pin of a deleted model."""
     cache = ClusterCache(SETTINGS, lambda _: None)
     for name in ("first", "second"):
         cache.see(node(name, 1, {PIN: "true"}))

@@ -1,4 +1,5 @@
-"""Old artifacts leave the real registry, which runs with the chart's configuration; what users pushed stays."""
+"""Old artifacts are deleted from the real registry, which runs with the chart's configuration; users' own images
+stay."""
 
 import asyncio
 import logging
@@ -55,7 +56,7 @@ PROMETHEUS = PrometheusSettings("http://prometheus.example:9090")
 
 
 class OneDeployment(Cluster):
-    """An API server that knows the registry's Deployment."""
+    """An API server with the registry's Deployment."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -78,7 +79,7 @@ class OneDeployment(Cluster):
 
 
 def merged(value: Any, patch: Any) -> Any:
-    """RFC 7396."""
+    """Returns the value after a merge patch of RFC 7396."""
     if not isinstance(patch, dict):
         return patch
     whole = {**(value or {}), **{key: merged((value or {}).get(key), item) for key, item in patch.items()}}
@@ -86,7 +87,7 @@ def merged(value: Any, patch: Any) -> Any:
 
 
 class Bench:
-    """The registry with a collector, a cache and a clock beside it."""
+    """The registry with a collector, a cache and a clock."""
 
     def __init__(self, host: str, signer: Signer, scratch: Path) -> None:
         self.host, self.scratch = registry(host, signer), scratch
@@ -100,7 +101,7 @@ class Bench:
         return Repository(self.host, name)
 
     def publish(self, content: bytes, *, repository: str = "vision/defects", tag: str = "", mark: bool = True) -> str:
-        """An image for two platforms as the compressor makes it; its digest."""
+        """Pushes an image for two platforms like the compressor, and returns its digest."""
         where, notes = self.repository(repository), MARK if mark else {}
         layer = write_layer({"/model/model.onnx": content}, self.scratch / "layer", compression="gzip")
         images: dict[Platform, Descriptor] = {
@@ -110,7 +111,7 @@ class Bench:
         return push_index(where, images, annotations=notes, tag=tag).digest
 
     def keep(self, epochs: int, content: bytes, *, kind: str = CHECKPOINT_TYPE) -> str:
-        """A checkpoint as a training pushes it; its digest."""
+        """Pushes a checkpoint like a training, and returns its digest."""
         file = self.scratch / "state"
         file.write_bytes(content)
         tag = checkpoint_tag("0" * 32, epochs, digest_of_file(file))
@@ -322,7 +323,7 @@ async def test_the_catalog_is_listed_with_a_token_of_the_operator(bench: Bench) 
 
 
 def collect_garbage(folder: Path, moved: dict[str, str]) -> None:
-    """As the registry's pod does before it starts."""
+    """Collects garbage, as the registry's pod does before it starts."""
     file = registry_program.configuration(folder, "push.yml", moved)
     subprocess.run([program(), "garbage-collect", file], check=True, capture_output=True)
 

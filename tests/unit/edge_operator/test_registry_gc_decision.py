@@ -1,4 +1,4 @@
-"""What the embedded registry need not keep, and when it may restart to free the bytes."""
+"""The images that the embedded registry need not keep, and the times at which it may restart to free the bytes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ HOUR = float(GRACE_SECONDS)
 
 
 def image(letter: str, *, repository: str = "vision/defects", platforms: str = "") -> TaggedImage:
-    """An index with a manifest of its own for each of two platforms, unless ``platforms`` names others."""
+    """Returns an index with a manifest of its own for each of two platforms, unless ``platforms`` names others."""
     below = tuple(f"sha256:{name * 63}0" for name in platforms) or (f"sha256:{letter * 63}1", f"sha256:{letter * 63}2")
     return TaggedImage(repository, f"sha256:{letter * 64}", below)
 

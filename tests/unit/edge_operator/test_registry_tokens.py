@@ -254,7 +254,7 @@ def test_the_operator_signs_itself_what_it_asks_for(keys: tuple[bytes, bytes]) -
 
 
 def push(registry_url: str, repository: str, password: str) -> int:
-    """The status of starting an upload, as a client does: asked for a token, get one, try again; then upload."""
+    """Returns the status of starting an upload like a client: it is asked for a token, gets one, and tries again."""
     http = urllib3.PoolManager(retries=False)
     start = f"{registry_url}/v2/{repository}/blobs/uploads/"
     challenge = http.request("POST", start)
@@ -282,7 +282,7 @@ def push(registry_url: str, repository: str, password: str) -> int:
 
 
 def moved_to(folder: Path, keys: tuple[bytes, bytes], realm: str) -> dict[str, str]:
-    """What differs on this machine from the cluster that the chart's configuration was made for."""
+    """Returns the differences between this machine and the cluster of the chart's configuration."""
     certificate = folder.parent / "tls.crt"
     certificate.write_bytes(keys[1])
     return {

@@ -12,7 +12,7 @@ from tests.support.simulation import Simulation, built_once, model_spec
 
 @built_once
 def installed(nodes: int = 3, **fields: object) -> Simulation:
-    """A fleet on its first stable revision."""
+    """Returns a fleet on its first stable revision."""
     world = Simulation.with_nodes(nodes, **fields)
     world.run(400)
     assert world.ready_reason() == reasons.SERVING
@@ -145,7 +145,7 @@ def test_a_node_lost_after_its_switch_counts_as_failed() -> None:
 
 
 def test_a_switched_node_that_drops_off_the_network_for_a_moment_condemns_nobody() -> None:
-    """So does an API server that was away, and calls every node lost until it has heard of it again."""
+    """The API server, too, may have been away, and then reports every node as lost until it hears from it again."""
     world = installed()
     world.new_source("b")
     world.run(30)
@@ -328,7 +328,7 @@ def test_each_variant_gets_its_own_pods() -> None:
 
 @pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
 def test_a_variant_that_stable_does_not_have_reaches_its_nodes_through_the_waves(strategy: str) -> None:
-    """On trial those nodes go on with stable's own variant for them, and go back to it."""
+    """During the trial those nodes run stable's own variant for them, and they return to it."""
     world = Simulation.with_nodes(0, spec=model_spec(serving={"strategy": strategy}))
     for number in range(3):
         world.add_node(f"pi-{number}", board="pi")
@@ -424,7 +424,7 @@ def test_a_candidate_that_no_node_serves_is_rolled_back_whatever_the_tolerance(s
 
 
 def test_a_rejected_revision_leaves_its_nodes_even_while_another_is_on_trial() -> None:
-    """The operator died between the verdict and the rollback, and the spec changed before it was back."""
+    """The operator was killed between the verdict and the rollback, and the spec changed before it was back."""
     world = Simulation.with_nodes(5)
     first = world.spec["source"]
     world.run(22)

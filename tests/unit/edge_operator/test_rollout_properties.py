@@ -1,4 +1,4 @@
-"""What holds in every story of a fleet, whoever cuts, joins, changes, breaks and kills in whatever order."""
+"""The properties of every story of a fleet, with cuts, joins, changes, faults and kills in any order."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.tiers import examples
 Story = tuple[dict[str, Any], list[Event]]
 
 CELL_SIZES = (1, 3)
-"""A node is a cell, or up to three neighbours are one."""
+"""The sizes of cells: one node, or up to three neighbours."""
 
 # The same stories in every run: what fails in CI fails on every machine.
 in_every_story = settings(
@@ -35,7 +35,7 @@ def rejected(status: dict[str, Any]) -> set[str]:
 
 
 def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
-    """(node, revisions) of the pins that pass ``number`` set."""
+    """Returns the (node, revisions) of the pins that pass ``number`` set."""
     frame = tale.frames[number]
     found = []
     for name, node in frame.nodes.items():
@@ -95,7 +95,7 @@ def test_no_node_keeps_a_pin_of_a_rejected_revision_for_longer_than_a_pass(cell_
 def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_rejected_revision(
     cell_size: int, story: Story
 ) -> None:
-    """Unless its pod fails by itself, or the node is no longer wanted."""
+    """The exceptions are a pod that fails by itself, and a node that is no longer selected."""
     tale = tell(story, cell_size)
     for frame in tale.frames:
         if frame.seen.spec.serving.strategy != "Surge":
@@ -132,7 +132,7 @@ def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size:
 @given(STORIES)
 @in_every_story
 def test_the_members_of_a_cell_enter_a_wave_together_and_leave_stable_together(story: Story) -> None:
-    """Unless the operator is killed between two of their patches, and then the others follow or all go back."""
+    """The operator may be killed between two of their patches; then the others follow, or all go back."""
     tale = tell(story, cell_size=3)
     for number, frame in enumerate(tale.frames):
         candidate, stable = frame.status.get("candidateRevision"), frame.status.get("stableRevision")
@@ -201,7 +201,7 @@ def test_while_paused_no_node_gets_the_candidate_and_nothing_becomes_stable(cell
 @given(STORIES)
 @in_every_story
 def test_missing_data_moves_nothing(cell_size: int, story: Story) -> None:
-    """While Prometheus is not heard of, a wave that is to be held begins no next one, and no check condemns."""
+    """Without answers of Prometheus, a wave that is to be held starts no next one, and no check fails."""
     tale = tell(story, cell_size)
     before: dict[str, Any] = {}
     for frame in tale.frames:
@@ -299,7 +299,7 @@ def test_a_pass_asks_for_the_next_at_a_time_to_come(cell_size: int, story: Story
 @given(STORIES)
 @in_every_story
 def test_daemonsets_are_few(cell_size: int, story: Story) -> None:
-    """Two variants and their pullers, of stable, the candidate and one that is being left."""
+    """There are at most two variants and their pullers, of stable, the candidate and one that is being left."""
     for frame in tell(story, cell_size).frames:
         assert frame.daemonsets <= 4 * 3
 
@@ -313,7 +313,8 @@ def test_the_api_server_takes_every_status(cell_size: int, story: Story) -> None
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """Unknown fields are pruned by the API server, after which a status would be written again and again: refused."""
+    """Returns a schema that refuses unknown fields: the API server prunes them, after which a status would be written
+    again and again."""
     closed = {key: value for key, value in schema.items() if not key.startswith("x-")}
     if "properties" in closed:
         closed["properties"] = {key: _closed(value) for key, value in closed["properties"].items()}

@@ -1,4 +1,4 @@
-"""Named layers of server images: from the chart's setting to the request of a compression Job."""
+"""The named layers of server images, from the chart's setting to the request of a compression Job."""
 
 from dataclasses import replace
 

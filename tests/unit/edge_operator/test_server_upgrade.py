@@ -1,4 +1,4 @@
-"""When a newer server image reaches EdgeModels that run an older one."""
+"""The time at which a newer server image reaches EdgeModels that run an older one."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def installed() -> Simulation:
 
 @built_once
 def compressing(published: bool) -> Simulation:
-    """With a Job that runs, or that has published what no pass has recorded yet."""
+    """Returns a simulation with a Job that runs, or that has published what no pass has recorded yet."""
     world = Simulation.with_nodes(3)
     world.run(world.job_seconds + 1 if published else 5)
     (job,) = world.jobs.values()
@@ -111,7 +111,8 @@ def test_a_newer_server_that_does_not_get_ready_is_rolled_back_to_the_older_one(
 
 
 def test_artifacts_on_an_older_server_do_not_pass_for_those_on_the_newer_one() -> None:
-    """A change of serving alone takes the artifacts of its twin; with Immediate it has to be one on the new image."""
+    """A change of serving settings alone takes the artifacts of its twin; with Immediate these have to be on the new
+    image."""
     world = installed()
     upgrade(world, immediate=True)
     world.change(serving={"resources": {"limits": {"memory": "300Mi"}}})

@@ -1,4 +1,4 @@
-"""An object that cannot be read stops what rests on it, and nothing else."""
+"""An unreadable object stops what depends on it, and nothing else."""
 
 import logging
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ def daemonset(name: str, *pins: str) -> dict[str, Any]:
 
 
 def damaged(made: dict[str, Any]) -> dict[str, Any]:
-    """The object as it would be had another version written it: its spec holds nothing that is expected."""
+    """Returns the object as another version would have written it: its spec holds nothing that is expected."""
     return {
         **made,
         "metadata": {**made["metadata"], "resourceVersion": "9"},
@@ -218,7 +218,7 @@ def test_pins_of_models_that_are_gone_are_swept_and_those_of_an_unreadable_one_k
 
 
 def test_a_revision_whose_variants_cannot_be_read_keeps_the_pins_that_its_daemonsets_select() -> None:
-    """A pin is a hash: it does not tell of which variant it is."""
+    """A pin is a hash that does not show its variant."""
     pin = pin_key("vision", "m", "m-1", "unknown")
     cache, _ = make(model(), damaged(revision()), daemonset("m-1-unknown", pin), node(pin, STRAY))
     assert cache.stray_labels() == {"camera-1": {STRAY}}

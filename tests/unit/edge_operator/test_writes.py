@@ -22,7 +22,7 @@ from tests.support.simulation import Simulation, model_spec
 
 
 def place(write: Write) -> int:
-    """Where a write stands in a pass."""
+    """Returns the position of a write in a pass."""
     match write:
         case TellEvent():
             return 0
@@ -40,7 +40,7 @@ def place(write: Write) -> int:
 
 
 def passes(world: Simulation, count: int) -> list[list[Write]]:
-    """The writes of so many passes, a second apart, that write anything."""
+    """Returns the writes of the next ``count`` passes, a second apart, that write anything."""
     found = []
     for _ in range(count):
         decision = world.decide()

@@ -1,4 +1,4 @@
-"""Artifacts as the compressor writes them, of models that only tests have."""
+"""Artifacts in the compressor's form, of models that only tests have."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""A transform that nobody needs: callers send bytes of grey images, the model gets floats of 0 to 1; scores leave as
-whole percent.
+"""A transform for tests: callers send bytes of grey images, the model gets floats of 0 to 1; scores become whole
+percentages.
 
 ``python -m tests.unit.edge_runtime.brighten`` is the server with it.
 """

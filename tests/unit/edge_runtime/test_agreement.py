@@ -1,4 +1,4 @@
-"""When two answers are alike."""
+"""The rule by which two answers agree."""
 
 import math
 

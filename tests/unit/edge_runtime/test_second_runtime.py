@@ -1,4 +1,4 @@
-"""A second runtime, from the gate to a fleet: all of it is ``tiny.py``."""
+"""A second runtime, from the gate to a fleet, which ``tiny.py`` alone adds."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A transform between codec and model: all of it is ``brighten.py``."""
+"""A transform between codec and model, which ``brighten.py`` alone adds."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The gate measures with what nodes serve with."""
+"""The gate measures with the options that nodes serve with."""
 
 from dataclasses import replace
 from pathlib import Path

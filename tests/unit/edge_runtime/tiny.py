@@ -1,8 +1,8 @@
-"""A runtime that nobody needs: linear classifiers in numpy, from a file format of its own.
+"""A runtime for tests: linear classifiers in numpy, from a file format of its own.
 
 A file holds a line of JSON, ``{"inputs": 4, "outputs": 3}``, and the weights [inputs + 1, outputs] as float64, the bias
-last. Like some real runtimes it runs in one thread at a time, and answers from memory that the next run overwrites.
-``python -m tests.unit.edge_runtime.tiny`` is the server with it.
+last. Like some real runtimes it runs in one thread at a time, and returns memory that the next run overwrites. ``python
+-m tests.unit.edge_runtime.tiny`` is the server with it.
 """
 
 import json
@@ -26,7 +26,7 @@ LARGEST = 1000.0
 
 
 CALLS: Counter[str] = Counter()
-"""How often a model was loaded, and how often one was closed."""
+"""The numbers of loaded and of closed models."""
 
 
 class TinyModel(LoadedModel):

@@ -43,7 +43,8 @@ def test_the_boundaries_are_walds() -> None:
 
 
 def ever(p: float, p0: float, p1: float, verdict: str, requests: int = 4000) -> float:
-    """The exact probability that the walk, looked at after every request, gives ``verdict`` before the other one."""
+    """Returns the exact probability that the walk, examined after every request, gives ``verdict`` before the other
+    one."""
     up, down = log(p1 / p0), log((1 - p1) / (1 - p0))
     alive = {0: 1.0}  # bad ones so far -> probability
     ended = 0.0
@@ -69,7 +70,7 @@ def test_it_errs_as_rarely_as_wald_promises(p0: float, p1: float) -> None:
 
 
 def test_looking_for_ever_without_stopping_at_a_pass_errs_no_more_than_ville_allows() -> None:
-    """As the operator does: a wave that passes is watched on."""
+    """The operator does so: a wave that passes is still observed."""
     random = np.random.default_rng(3)
     for p0, p1 in ((0.003, 0.013), (0.1, 0.2)):
         bad = np.cumsum(random.random((2000, 4000)) < p0, axis=1)

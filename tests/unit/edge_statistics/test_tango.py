@@ -22,7 +22,7 @@ TABLES = [
 
 
 def restricted_likelihood_statistic(delta: float, b: int, c: int, n: int) -> float:
-    """The score statistic from its definition: the second discordant probability by maximizing the likelihood.
+    """Returns the score statistic from its definition: the second discordant probability by maximizing the likelihood.
 
     Nothing here is taken from the closed form that the module uses.
     """
@@ -53,7 +53,8 @@ def independent_limit(b: int, c: int, n: int, z: float) -> float:
 
 
 def quartic_limits(b: int, c: int, n: int, z: float) -> tuple[float, float]:
-    """The non-iterative form: Z. Yang, X. Sun, J. W. Hardin, Statistics in Medicine 32 (2013), 1336-1342."""
+    """Returns the limits by the non-iterative form: Z. Yang, X. Sun, J. W. Hardin, Statistics in Medicine 32 (2013),
+    1336-1342."""
     g, d, s = z * z, b - c, b + c
     polynomial = [
         n**2 * (n / g + 1) ** 2,
@@ -68,7 +69,8 @@ def quartic_limits(b: int, c: int, n: int, z: float) -> tuple[float, float]:
 
 
 def test_published_airway_reactivity_table_is_met() -> None:
-    """Bentur et al. 2009, in Fagerland, Lydersen, Laake, Statistics in Medicine 33 (2014): -0.517 to -0.026."""
+    """The table is of Bentur et al. 2009, in Fagerland, Lydersen, Laake, Statistics in Medicine 33 (2014): -0.517 to
+    -0.026."""
     interval = tango_interval(1, 7, 21, z=Z_95)
     assert (interval.lower, interval.upper) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
@@ -116,7 +118,7 @@ def test_more_samples_of_the_same_rates_narrow_the_interval() -> None:
 
 
 def test_coverage_of_the_upper_bound_is_about_95_percent() -> None:
-    """10,000 simulated evaluations of 500 samples, true drop 1 %; the standard error of the share is 0.2 %."""
+    """The test simulates 10,000 evaluations of 500 samples, true drop 1 %; the standard error of the share is 0.2 %."""
     counts = np.random.default_rng(0).multinomial(500, [0.03, 0.02, 0.95], size=10_000)
     tables, repeats = np.unique(counts[:, :2], axis=0, return_counts=True)
     covered = sum(

@@ -1,4 +1,4 @@
-"""Reasons: each has a meaning and a remedy, is used, and is used as its kind says."""
+"""The reasons: each has a meaning and a remedy, is used, and is used according to its kind."""
 
 import ast
 import re
@@ -23,14 +23,14 @@ KINDS_OF_CALL = {
     "words.reconciling": {Kind.PROGRESS, Kind.TRANSIENT},
     "words.ready": {Kind.STEADY},
 }
-"""What is called with a reason, and the kinds of reason that it may be called with."""
+"""The kinds of reason for each call that takes one."""
 
 EXCEPTIONS = {
     ("operator/edge_compressor/registries/embedded.py", "REGISTRY_UNREACHABLE"): (
         "a command on somebody's own machine is not tried again by itself"
     ),
 }
-"""(file, reason) -> why its kind is not what the call says."""
+"""The exceptions, by (file, reason) -> why its kind differs from that of the call."""
 
 WORDS_OF_OTHERS = {
     "DeadlineExceeded": "Kubernetes' reason of a Job and of a pod",
@@ -40,7 +40,7 @@ WORDS_OF_OTHERS = {
     "Published": "an outcome of a compression Job's report, too",
     "Unschedulable": "Kubernetes' reason of a pod",
 }
-"""Words that other programs write, too, and that may stand in the code because of them."""
+"""The words that other programs write, too, and that may occur in the code for that reason."""
 
 
 @pytest.mark.parametrize("reason", REASONS.values(), ids=REASONS)
@@ -69,7 +69,7 @@ def test_every_reason_is_used() -> None:
 
 
 def calls() -> Iterator[tuple[str, str, str]]:
-    """Yields (file, what is called, name of the reason) of each call whose first argument is ``reasons.NAME``."""
+    """Yields (file, called name, name of the reason) of each call whose first argument is ``reasons.NAME``."""
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:

@@ -1,4 +1,4 @@
-"""A revision is parsed once and written once, and says all that its nodes run."""
+"""A revision is parsed once and written once, and holds all that its nodes run."""
 
 from dataclasses import replace
 from typing import Any

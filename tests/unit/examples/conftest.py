@@ -1,4 +1,4 @@
-"""Where the examples are, and their scripts as modules."""
+"""The examples' folders, and their scripts as modules."""
 
 import importlib.util
 import sys
@@ -12,7 +12,7 @@ FETCHED = EXAMPLES.parent / "build" / "examples"
 
 
 def load_script(path: Path) -> ModuleType:
-    """A script as a module; scripts beside it can be imported by it, as when it is run."""
+    """Returns a script as a module; it can import scripts beside it, as when it is run."""
     spec = importlib.util.spec_from_file_location(f"example_{path.parent.name}_{path.stem}".replace("-", "_"), path)
     assert spec is not None
     assert spec.loader is not None
@@ -37,7 +37,7 @@ def fetch() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the Fashion-MNIST network, which are not in the tree a second time."""
+    """Returns the weights of the Fashion-MNIST network, which the tree does not hold a second time."""
     folder = EXAMPLES / "fashion-mnist"
     script = load_script(folder / "make_weights.py")
     made: Path = script.write_weights(folder / "model.onnx", tmp_path_factory.mktemp("made") / "weights.safetensors")

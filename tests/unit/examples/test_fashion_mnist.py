@@ -1,4 +1,4 @@
-"""The trained example: its files fit each other, and its README says what they give."""
+"""The trained example: its files match, and its README states their results."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from .conftest import EXAMPLES, load_script
 
 FOLDER = EXAMPLES / "fashion-mnist"
 MAX_BYTES = 2_500_000
-"""Of a file in the tree: it travels with every clone."""
+"""The largest size of a file in the tree, in bytes: it is part of every clone."""
 
 
 @pytest.fixture(scope="module")

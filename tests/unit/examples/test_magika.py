@@ -1,4 +1,4 @@
-"""The pretrained example: what lies in the tree fits the model that is fetched; nothing is fetched here."""
+"""The pretrained example: the files in the tree match the model that users fetch; nothing is fetched here."""
 
 from pathlib import Path
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""The manifests of the examples are valid, and name the files that lie beside them."""
+"""The manifests of the examples are valid, and name the files beside them."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ from .conftest import EXAMPLES
 MANIFESTS = sorted(EXAMPLES.glob("*/*.yaml"))
 CRD = EXAMPLES.parent / "crds" / "edgemodels.edgemodel.io.yaml"
 UNKNOWN = f"sha256:{'0' * 64}"
-"""Of what training makes, which differs from machine to machine, and of what is too large for the tree."""
+"""The digest of trained files, which differ from machine to machine, and of files too large for the tree."""
 FILES = sorted(file for suffix in ARTIFACT_TYPES for file in EXAMPLES.glob(f"*/*{suffix}"))
 
 each_manifest = pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.stem}")

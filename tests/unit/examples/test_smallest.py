@@ -1,4 +1,5 @@
-"""``smallest.yaml`` as its README says, on an untrained network and few images: the recipe, not what it reaches."""
+"""The manifest ``smallest.yaml`` as its README describes it, on an untrained network and few images: the recipe, not
+its results."""
 
 import json
 from pathlib import Path

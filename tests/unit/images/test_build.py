@@ -169,7 +169,8 @@ def test_a_mistake_is_reported_in_one_line(arguments: list[str], said: str, caps
 def test_a_named_layer_is_checked_in_its_base_by_a_probe_of_its_own(
     decoder: NamedLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What ``--check`` would run, which needs root: the base's program, the layer's variables, no probe of the base."""
+    """The command of ``--check``, which needs root, has the base's program, the layer's variables, and no probe of the
+    base."""
     (tmp_path / "probes").mkdir()
     (tmp_path / "probes" / "imports.py").write_text("import json\n")
     (tmp_path / "probes" / "decoder.py").write_text("print('decodes')\n")

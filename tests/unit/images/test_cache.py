@@ -1,4 +1,4 @@
-"""A layer is in the cache whole, or not at all."""
+"""A layer is in the cache completely, or not at all."""
 
 from __future__ import annotations
 

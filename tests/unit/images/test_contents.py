@@ -1,4 +1,4 @@
-"""What goes into layers: the right packages, bytecode that needs no check, libraries that load, our own code."""
+"""The contents of layers: the right packages, bytecode that needs no check, libraries that load, our own code."""
 
 from __future__ import annotations
 

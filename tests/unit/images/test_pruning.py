@@ -1,4 +1,4 @@
-"""What goes, goes; licences stay."""
+"""Pruning removes the listed files, and never licences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stubs: libraries that were linked against others load without them, and are told that there is no GPU."""
+"""The stubs: libraries that were linked against others load with them, and see no GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_DEVICE = 100
 
 
 def assemble(library: Path, source: str, *options: str | Path, versions: str = "") -> None:
-    """A library of one source, as torch's and NVIDIA's are."""
+    """Compiles a library of one source, like torch's and NVIDIA's."""
     library.parent.mkdir(parents=True, exist_ok=True)
     text, made, script = (library.with_suffix(suffix) for suffix in (".s", ".o", ".map"))
     text.write_text(source + '.section .note.GNU-stack,"",%progbits\n')
@@ -34,7 +34,7 @@ def functions(*names: str) -> str:
 
 @pytest.fixture
 def torch(tmp_path: Path) -> Path:
-    """torch's folder, linked against real libraries of NVIDIA's that are gone by now."""
+    """Returns torch's folder, linked against libraries like NVIDIA's that no longer exist."""
     gone, lib = tmp_path / "nvidia", tmp_path / "torch" / "lib"
     assemble(gone / "libcudart.so.13", functions("cudaMalloc"), versions="libcudart.so.13 { global: *; };")
     assemble(gone / "libnvshmem_host.so.3", functions("nvshmem_put"), versions="NVSHMEM { global: *; };")
@@ -53,7 +53,8 @@ def torch(tmp_path: Path) -> Path:
 
 
 def ask(torch: Path, *names: str) -> subprocess.CompletedProcess[str]:
-    """Each function's answer, a line each. In its own process: where the real torch is loaded, so are its stubs."""
+    """Returns each function's answer, one per line. It runs in its own process, because the real torch loads stubs as
+    well."""
     program = "import ctypes, sys\nfor name in sys.argv[2:]: print(ctypes.CDLL(sys.argv[1])[f'ask_{name}']())"
     command = [sys.executable, "-c", program, torch / "lib/libtorch_cuda.so", *names]
     return subprocess.run(command, capture_output=True, text=True, check=False)

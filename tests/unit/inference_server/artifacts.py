@@ -1,4 +1,4 @@
-"""Small artifacts as the compressor lays them out: model.onnx, manifest.json, golden.npz."""
+"""Small artifacts in the compressor's layout: model.onnx, manifest.json, golden.npz."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ FEATURES, CLASSES = 16, 4
 
 
 def upside_down_mlp() -> bytes:
-    """As ``mlp``, with every score negated: another class for every item."""
+    """Returns ``mlp`` with every score negated: another class for every item."""
     return mlp(-1)
 
 
 def mlp(sign: int = 1) -> bytes:
-    """FP32 ``x`` [N, 16] -> FP32 ``scores`` [N, 4]."""
+    """Returns a model from FP32 ``x`` [N, 16] to FP32 ``scores`` [N, 4]."""
     random = np.random.default_rng(7)
     weights = {
         "w1": random.standard_normal((FEATURES, 32), np.float32),
@@ -45,7 +45,7 @@ def mlp(sign: int = 1) -> bytes:
 
 
 def identities(types: Mapping[str, int], shape: Sequence[int | str] = ("N", "M")) -> bytes:
-    """An output ``<name>.out`` for each input, equal to it."""
+    """Returns a model with an output ``<name>.out`` for each input, equal to it."""
     return _model(
         [helper.make_node("Identity", [name], [f"{name}.out"]) for name in types],
         [helper.make_tensor_value_info(name, kind, shape) for name, kind in types.items()],
@@ -54,7 +54,8 @@ def identities(types: Mapping[str, int], shape: Sequence[int | str] = ("N", "M")
 
 
 def lookup() -> bytes:
-    """INT64 ``index`` [N] into a table of 3: any other index fails in the runtime, behind all validation."""
+    """Returns a model from INT64 ``index`` [N] into a table of 3: any other index fails in the runtime, after all
+    validation."""
     return _model(
         [helper.make_node("Gather", ["table", "index"], ["value"])],
         [helper.make_tensor_value_info("index", TensorProto.INT64, ["N"])],
@@ -64,7 +65,7 @@ def lookup() -> bytes:
 
 
 def sum_of_two() -> bytes:
-    """FP32 ``a`` and ``b`` [N, S] -> FP32 ``sum`` [N, S]."""
+    """Returns a model from FP32 ``a`` and ``b`` [N, S] to FP32 ``sum`` [N, S]."""
     return _model(
         [helper.make_node("Add", ["a", "b"], ["sum"])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", "S"]) for name in "ab"],
@@ -73,7 +74,8 @@ def sum_of_two() -> bytes:
 
 
 def slow(steps: int = 60) -> bytes:
-    """FP32 ``x`` [N, 64] through ``steps`` products of 512 x 512: some milliseconds a row on any machine."""
+    """Returns a model of FP32 ``x`` [N, 64] with ``steps`` products of 512 x 512: some milliseconds per row on any
+    machine."""
     weights = {"wide": np.eye(64, 512, dtype=np.float32), "w": np.eye(512, dtype=np.float32)}
     nodes = [helper.make_node("MatMul", ["x", "wide"], ["h0"])]
     nodes += [helper.make_node("MatMul", [f"h{step}", "w"], [f"h{step + 1}"]) for step in range(steps)]
@@ -87,7 +89,7 @@ def slow(steps: int = 60) -> bytes:
 
 
 def rows(steps: int = 60) -> bytes:
-    """As ``slow``, but FP32 ``y`` [N]: the sum of each row, so it takes batches."""
+    """Returns ``slow`` with FP32 ``y`` [N], the sum of each row, so that it takes batches."""
     weights = {
         "wide": np.eye(64, 512, dtype=np.float32),
         "w": np.eye(512, dtype=np.float32),
@@ -105,7 +107,7 @@ def rows(steps: int = 60) -> bytes:
 
 
 def infer_body(feeds: Mapping[str, Any]) -> bytes:
-    """FP32 arrays by input, as JSON."""
+    """Returns an infer request of FP32 arrays by input, as JSON."""
     inputs = [
         {"name": name, "shape": list(array.shape), "datatype": "FP32", "data": array.ravel().tolist()}
         for name, array in feeds.items()
@@ -126,7 +128,7 @@ def samples(items: int, seed: int = 1) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def plain_run(model: bytes, feeds: Mapping[str, Any]) -> list[Any]:
-    """What onnxruntime itself answers."""
+    """Returns the answers of onnxruntime itself."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     return list(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(None, dict(feeds)))
@@ -159,7 +161,7 @@ def write(
 
 
 def write_mlp(directory: Path, *, items: int = 16, wrong: int = 0, min_percent: str = "99.5") -> Path:
-    """The MLP with a golden set of which ``wrong`` items were recorded with another class."""
+    """Writes the MLP with a golden set of which ``wrong`` items were recorded with another class."""
     model, inputs = mlp(), samples(items)
     (scores,) = plain_run(model, {"x": inputs})
     scores[:wrong] = -scores[:wrong]

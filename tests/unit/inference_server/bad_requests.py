@@ -1,4 +1,4 @@
-"""Infer requests for ``artifacts.mlp`` that are wrong in one of many ways, made from right ones by chance."""
+"""Random infer requests for ``artifacts.mlp`` that are wrong in one of many ways, derived from valid ones."""
 
 import copy
 import gzip
@@ -41,7 +41,7 @@ def valid(random: Random) -> Document:
 
 
 def junk(random: Random) -> Any:
-    """A value that fits nowhere in particular."""
+    """Returns a value of a random type."""
     return random.choice(
         [
             None,
@@ -63,7 +63,7 @@ def junk(random: Random) -> Any:
 
 
 def _set(path: str, value: Callable[[Random], Any]) -> Rule:
-    """``path``: of the first input, unless it begins with /."""
+    """Returns a rule that sets ``path`` of the first input, or of the request if it begins with /."""
 
     def rule(random: Random, document: Document) -> None:
         place = document if path.startswith("/") else document["inputs"][0]
@@ -95,7 +95,7 @@ def _spoil(random: Random, data: list[Any]) -> None:
 
 
 def _nested(random: Random, data: list[Any]) -> list[Any]:
-    """Rows, one of which has another length."""
+    """Returns rows, one of which has another length."""
     rows = [data[at : at + FEATURES] for at in range(0, len(data), FEATURES)]
     rows[random.randrange(len(rows))] = random.choice([[], data[: FEATURES - 1], [1.0] * (FEATURES + 1), "row", 3])
     return rows
@@ -163,7 +163,7 @@ def _deep(levels: int) -> Any:
 
 
 def structured(random: Random) -> Bad:
-    """JSON of a shape that the protocol does not have."""
+    """Returns JSON of a structure that the protocol does not have."""
     rule = random.choice(sorted(STRUCTURE))
     document = valid(random)
     STRUCTURE[rule](random, document)
@@ -197,7 +197,7 @@ TEXT: Mapping[str, Callable[[Random, bytes], bytes]] = {
 
 
 def textual(random: Random) -> Bad:
-    """What is not JSON."""
+    """Returns a text that is not JSON."""
     rule = random.choice(sorted(TEXT))
     return Bad(rule, TEXT[rule](random, json.dumps(valid(random)).encode()), {})
 
@@ -264,7 +264,7 @@ def binary(random: Random) -> Bad:
 
 
 def coded(random: Random) -> Bad:
-    """Compressed bodies that are damaged, cut, of another coding, or hold something wrong."""
+    """Returns compressed bodies that are damaged, cut, of another coding, or hold something wrong."""
     wrong = structured(random)
     match random.randrange(6):
         case 0:
@@ -287,7 +287,7 @@ def coded(random: Random) -> Bad:
 
 
 def message(random: Random) -> tuple[str, bytes]:
-    """A rule, and a serialized gRPC infer request that breaks it."""
+    """Returns a rule, and a serialized gRPC infer request that breaks it."""
     rule = random.choice(sorted(MESSAGES))
     asked = MESSAGES[rule](random, _valid_message(random))
     return rule, asked if isinstance(asked, bytes) else asked.SerializeToString()
@@ -302,7 +302,7 @@ def _valid_message(random: Random) -> Any:
 
 
 def _changed(**fields: Any) -> Callable[[Random, Any], Any]:
-    """With ``fields`` of the first input changed: values, or functions that make them by chance."""
+    """Returns a rule that changes ``fields`` of the first input: values, or functions that return random ones."""
 
     def rule(random: Random, asked: Any) -> Any:
         for name, value in fields.items():

@@ -1,4 +1,4 @@
-"""One infer request, asked through any listener: what the protocol table of ``test_listeners`` runs on."""
+"""One infer request through any listener, on which the protocol table of ``test_listeners`` runs."""
 
 import json
 import queue
@@ -21,7 +21,7 @@ class Input:
     datatype: str
     shape: Sequence[int]
     data: Sequence[Any]
-    """Flat, in row-major order; it may not fit."""
+    """The data, flat and in row-major order; it may not match."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Request:
     version: str | None = None
     id: str | None = None
     outputs: Sequence[str] = ()
-    """None named: all."""
+    """The names of the outputs; none: all."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Reply:
     code: str
-    """``OK``, or the canonical code of the error."""
+    """The code: ``OK``, or the canonical code of the error."""
     message: str = ""
     model: str = ""
     version: str = ""
     id: str | None = None
     outputs: Mapping[str, tuple[str, Sequence[int], bytes]] = field(default_factory=dict)
-    """(datatype, shape, little-endian bytes) by name."""
+    """The outputs as (datatype, shape, little-endian bytes) by name."""
 
 
 class Client(Protocol):
@@ -56,7 +56,7 @@ def _bytes(datatype: str, data: Sequence[Any]) -> bytes:
 
 
 def _document(request: Request, *, binary: bool) -> tuple[dict[str, Any], bytes]:
-    """(JSON, binary data) of a request over HTTP."""
+    """Returns (JSON, binary data) of a request over HTTP."""
     inputs: list[dict[str, Any]] = []
     blobs = []
     for given in request.inputs:
@@ -137,7 +137,7 @@ class GrpcClient:
                 return Reply(error.code().name, error.details())
 
     def _streamed(self, stub: Any, message: Any) -> Reply:
-        """An error is an answer: its code is lost, and the stream goes on."""
+        """Returns the answer of a stream; an error is an answer, whose code is lost, and the stream goes on."""
         asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
         asked.put(message)
         answers: Iterator[Any] = stub.ModelStreamInfer(iter(asked.get, None), timeout=DEADLINE_SECONDS)

@@ -25,7 +25,7 @@ ALL_TYPES = {
 
 @pytest.fixture(scope="session", params=["fast path", "without fast path"])
 def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Serves ``artifacts.mlp``; shared, so a test must not change or end it."""
+    """Yields a server of ``artifacts.mlp``; it is shared, so a test must not change or end it."""
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
     way = ["--disable-fast-path"] if request.param == "without fast path" else []
     with serving_process(directory, "--max-body-bytes", "1000000", *way) as server:
@@ -35,7 +35,8 @@ def mlp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def types_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """An input ``<DATATYPE>`` and an output ``<DATATYPE>.out`` of each type that numpy has; shared."""
+    """Yields a server with an input ``<DATATYPE>`` and an output ``<DATATYPE>.out`` of each numpy type; it is
+    shared."""
     directory = artifacts.write(tmp_path_factory.mktemp("types"), artifacts.identities(ALL_TYPES))
     with serving_process(directory) as server:
         yield server

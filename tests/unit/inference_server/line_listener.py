@@ -1,6 +1,7 @@
-"""A listener that exists for tests: a line of JSON in, a line of JSON out, over TCP.
+"""A listener for tests: a line of JSON in, a line of JSON out, over TCP.
 
-It is all that a new listener takes. ``python -m tests.unit.inference_server.line_listener`` is the server with it.
+This file is all that a new listener takes. ``python -m tests.unit.inference_server.line_listener`` is the server with
+it.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ class LineCodec:
 
 
 class LineListener:
-    """A line is ``{"model": …, "version": …, "request": …}``, the request as over HTTP; so is the answer.
+    """A listener of lines ``{"model": …, "version": …, "request": …}``, the request as over HTTP; an answer has the
+    same form.
 
     An error is ``{"error": …, "code": …}``.
     """
@@ -93,7 +95,7 @@ def _parsed(line: bytes) -> Any:
 
 
 async def _never() -> None:
-    """A client that leaves is not noticed before its answer."""
+    """Never returns: a client that leaves is not noticed before its answer."""
     await asyncio.Event().wait()
 
 

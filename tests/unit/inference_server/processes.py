@@ -33,7 +33,7 @@ DEADLINE_SECONDS = 30.0
 class Answer:
     status: int
     headers: Mapping[str, str]
-    """Names in lower case."""
+    """The headers, with names in lower case."""
     body: bytes
 
     def json(self) -> Any:
@@ -78,7 +78,7 @@ class RunningServer:
         self._lines.put(None)
 
     def wait_for_event(self, message: str) -> dict[str, Any]:
-        """The first log line with ``message``; fails when the process ends or the deadline passes before it."""
+        """Returns the first log line with ``message``; fails if the process ends or the deadline passes before it."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while (line := self._lines.get(timeout=max(deadline - time.monotonic(), 0.001))) is not None:
             self.log.append(json.loads(line))
@@ -110,7 +110,8 @@ class RunningServer:
     def request(
         self, method: str, path: str, body: bytes | Any | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """One request on a connection of its own; a body that is not bytes is sent as JSON, and without a type."""
+        """Sends one request on a connection of its own; a body that is not bytes is sent as JSON, and without a
+        type."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_SECONDS)
         with contextlib.closing(connection):
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -123,7 +124,7 @@ class RunningServer:
         return self.request("GET", path)
 
     def counted(self, *words: str) -> float:
-        """The sum of the samples of ``/metrics`` whose lines have all ``words``."""
+        """Returns the sum of the samples of ``/metrics`` whose lines have all ``words``."""
         lines = self.get("/metrics").body.decode().splitlines()
         found = [line for line in lines if not line.startswith("#") and all(word in line for word in words)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in found)
@@ -151,7 +152,7 @@ def serving_process(
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls; fails when ``condition`` does not hold within the deadline."""
+    """Polls ``condition``; fails if it does not hold within the deadline."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     pause = threading.Event()
     while not condition():

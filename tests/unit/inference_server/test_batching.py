@@ -1,4 +1,4 @@
-"""Batching of what already waits: opt-in, and nobody's answer is another's."""
+"""The batching of waiting requests: it is optional, and nobody gets another's answer."""
 
 import contextlib
 import http.client
@@ -105,7 +105,7 @@ def test_waiting_requests_run_as_one_and_each_gets_its_own_answer(batching_serve
 
 
 def test_many_clients_of_several_workers_get_each_their_own_answer(tmp_path: Path) -> None:
-    """A small model, so that workers are in each other's way."""
+    """The model is small, so that workers compete."""
     directory = artifacts.write(tmp_path, artifacts.rows(1))
     with serving_process(directory, "--concurrency", "4", "--max-batch-items", "4") as server:
 

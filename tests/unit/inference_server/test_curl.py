@@ -1,4 +1,4 @@
-"""curl as a client: what people type first."""
+"""The client curl, which people try first."""
 
 import gzip
 import json

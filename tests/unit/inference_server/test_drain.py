@@ -1,4 +1,4 @@
-"""The end after SIGTERM: no request fails that was sent before its connection was said to close."""
+"""The end after SIGTERM: no request fails that was sent before its connection was announced to close."""
 
 import contextlib
 import http.client
@@ -32,7 +32,7 @@ def connect(server: RunningServer) -> http.client.HTTPConnection:
 
 
 def infer(connection: http.client.HTTPConnection, body: bytes) -> bool:
-    """Whether the connection stays open after an answer that must be good."""
+    """Returns whether the connection stays open after an answer, which must be good."""
     connection.request("POST", "/v2/models/tiny/infer", body, RAW)
     response = connection.getresponse()
     response.read()

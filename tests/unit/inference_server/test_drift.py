@@ -1,4 +1,4 @@
-"""Drift: what is predicted, counted by class and by confidence, in a bounded number of series."""
+"""Drift: predictions counted by class and by confidence, in a bounded number of series."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tests.unit.inference_server.processes import RunningServer
 
 
 def noted(*outputs: object) -> tuple[dict[str, int], int, float]:
-    """Classes, and how many confidences of which sum."""
+    """Returns the classes, and the number and the sum of the confidences."""
     drift = Drift()
     for number, output in enumerate(outputs):
         drift.note(np.asarray(output), float(number))

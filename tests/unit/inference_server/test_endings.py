@@ -1,4 +1,4 @@
-"""How a server ends whose model must not serve, and how it behaves until it is ready."""
+"""The end of a server whose model must not serve, and its behaviour until it is ready."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def ending(directory: Path, tmp_path: Path) -> tuple[str, str]:
-    """(reason, message) of the termination log, after the server ended with EXIT_MODEL."""
+    """Returns the (reason, message) of the termination log, after the server ended with EXIT_MODEL."""
     log = tmp_path / "termination-log"
     log.touch()
     server = RunningServer(directory, "--termination-log", str(log))
@@ -42,7 +42,7 @@ def test_a_model_that_answers_otherwise_ends_with_observed_and_limit(tmp_path: P
 
 @pytest.mark.parametrize("spoilt", ["golden set", "model"])
 def test_a_server_that_ends_because_of_its_model_is_not_ready_till_then(tmp_path: Path, spoilt: str) -> None:
-    """A readiness probe in that moment would cost the pod before it, which serves, its place."""
+    """A successful readiness probe in that moment would end the earlier pod, which serves."""
     directory = artifacts.write_mlp(tmp_path, items=64, wrong=56 if spoilt == "golden set" else 0)
     if spoilt == "model":
         (directory / "model.onnx").write_bytes(b"no ONNX")
@@ -126,7 +126,7 @@ def test_a_port_that_is_taken_ends_with_1(tmp_path: Path, mlp_server: RunningSer
 
 @pytest.fixture
 def loading_server(tmp_path: Path) -> "tuple[RunningServer, Path]":
-    """A server that waits in loading until somebody writes the model into the pipe that stands for it."""
+    """Returns a server that waits while it loads, until the model is written into a pipe."""
     directory = artifacts.write_mlp(tmp_path)
     model = directory / "model.onnx"
     model.unlink()
@@ -162,7 +162,7 @@ def test_a_signal_while_it_loads_ends_it_with_0(loading_server: tuple[RunningSer
 
 
 def test_it_needs_no_place_to_write_and_writes_nowhere(tmp_path: Path) -> None:
-    """onnxruntime itself would keep a data base of telemetry in the home directory."""
+    """The library onnxruntime would keep a database of telemetry in the home directory."""
     directory = artifacts.write_mlp(tmp_path / "model")
     (tmp_path / "home").mkdir()
     with serving_process(directory, environment={"HOME": str(tmp_path / "home")}):

@@ -1,4 +1,4 @@
-"""What a client is told of an error is decided in one place, in words that every listener has."""
+"""The answer to an error is decided in one place, in terms that every listener has."""
 
 from collections.abc import Iterator
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Which requests take the fast path, and that a connection may change between it and ASGI at any time."""
+"""The requests that take the fast path, and the changes of a connection between it and ASGI at any time."""
 
 import contextlib
 import http.client
@@ -169,7 +169,7 @@ def test_a_client_that_goes_away_within_its_body_is_counted_as_its_own_error(tmp
 
 
 def test_work_of_a_client_that_is_gone_is_not_begun(tmp_path: Path) -> None:
-    """One worker, a long request in work, twenty behind it whose clients leave: they end at once when it does."""
+    """One worker has a long request; twenty wait whose clients disconnect, and end at once after it."""
     long = artifacts.samples(1)[:, :1].repeat(64 * 600).tobytes()
     raw = b"Inference-Header-Content-Length: 0"
     with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--concurrency", "1") as server:
@@ -191,7 +191,7 @@ def _outcomes(server: RunningServer) -> dict[str, float]:
 
 
 def _connections(port: int) -> int:
-    """Established ones of the server, by the kernel's table."""
+    """Returns the number of the server's established connections, from the kernel's table."""
     lines = [
         line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
     ]
@@ -199,7 +199,7 @@ def _connections(port: int) -> int:
 
 
 def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them(tmp_path: Path) -> None:
-    """Its answers fill the buffers of both sides, and then its requests stay where they are."""
+    """Its answers fill the buffers of both sides, after which its requests are not read."""
     directory = artifacts.write(tmp_path, artifacts.identities({"FP32": 1}))
     request = {"inputs": [{"name": "FP32", "shape": [1, 50_000], "datatype": "FP32", "data": [0.1] * 50_000}]}
     asked = raw_infer(json.dumps(request).encode())
@@ -226,7 +226,7 @@ def test_binary_data_behind_json_of_any_length_lies_aligned(length: int) -> None
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 @pytest.mark.parametrize("items", [5, 3000, 20_000])
 def test_binary_data_in_pieces_is_answered_bit_by_bit(tmp_path: Path, pieces: int, items: int) -> None:
-    """Short, gathered in its place, and longer than that."""
+    """The body is short, collected in place, or longer than that."""
     inputs = artifacts.samples(items)
     (scores,) = artifacts.plain_run(artifacts.mlp(), {"x": inputs})
     tensor = {"name": "x", "datatype": "FP32", "shape": [items, 16], "parameters": {"binary_data_size": inputs.nbytes}}

@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 
 def predict(server: RunningServer, request: str, items: int = 3) -> list[int]:
-    """The classes that the server answered."""
+    """Returns the classes that the server answered."""
     x = artifacts.samples(items, seed=sum(request.encode()))
     tensor = {"name": "x", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}
     answer = server.infer({"id": request, "inputs": [tensor]}).json()
@@ -100,7 +100,7 @@ def test_bad_feedback_is_told_what_is_wanted(server: RunningServer, body: Any, s
 
 
 def test_feedback_takes_a_worker_and_never_holds_up_the_health_endpoints(tmp_path: Path) -> None:
-    """With the only worker busy and no queue, there is nobody to expand and decode it."""
+    """The only worker is busy and there is no queue, so that nothing can expand and decode it."""
     directory = artifacts.write(tmp_path, artifacts.slow())
     long = artifacts.samples(1)[:, :1].repeat(64 * 2000).tobytes()
     with (
@@ -141,7 +141,7 @@ def test_memory_is_bounded_and_the_oldest_are_forgotten_first() -> None:
 
 
 def texts(length: int, items: int = 1) -> Array:
-    """Different ones, that no other array shares."""
+    """Returns different texts, which no other array shares."""
     return np.array([[f"{item:0{length}d}"] for item in range(items)], object)
 
 
@@ -225,7 +225,7 @@ def test_the_class_of_an_item(output: Array, expected: list[Any] | None) -> None
 
 
 def predict_half(server: RunningServer, request: str, datatype: str, items: Array) -> None:
-    """The model answers ``items``, which are bits of ``datatype``, as it got them."""
+    """Predicts ``items``, bits of ``datatype``, which the model returns unchanged."""
     parameters = {"binary_data_size": items.nbytes}
     given = {"name": "x", "shape": list(items.shape), "datatype": datatype, "parameters": parameters}
     head = json.dumps({"id": request, "inputs": [given], "parameters": {"binary_data_output": True}}).encode()
@@ -235,7 +235,7 @@ def predict_half(server: RunningServer, request: str, datatype: str, items: Arra
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_scores_in_half_precision_are_compared_as_numbers(tmp_path: Path, datatype: str) -> None:
-    """As bits, every negative number is larger than every positive one."""
+    """The bit pattern of every negative number is larger than that of every positive one."""
     kind = {"FP16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}[datatype]
     scores = np.array([[-2, 0.5, 0.25], [-1, -4, -3], [0, 1, 2]], np.float32)
     bits = scores.astype(np.float16) if datatype == "FP16" else (scores.view(np.uint32) >> 16).astype(np.uint16)
@@ -247,7 +247,7 @@ def test_scores_in_half_precision_are_compared_as_numbers(tmp_path: Path, dataty
 
 
 def test_the_model_directory_is_read_only_to_feedback(tmp_path: Path) -> None:
-    """Nothing that was predicted is written anywhere."""
+    """The server writes no predictions to disk."""
     directory = artifacts.write_mlp(tmp_path / "model")
     before = sorted(path.name for path in directory.iterdir())
     with serving_process(directory) as process:

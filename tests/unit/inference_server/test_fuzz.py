@@ -1,4 +1,4 @@
-"""Bad requests by the thousand: each is refused with a reason, and harms nothing."""
+"""Bad requests by the thousand: each is refused with a reason, and does no harm."""
 
 import http.client
 import json
@@ -18,10 +18,10 @@ from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServe
 pytestmark = pytest.mark.slow
 
 MORE_MEMORY = 48_000_000
-"""Bytes by which a server may grow, far less than the requests of one test have: heads that are remembered, what waits
-for a garbage collection, what the allocator keeps."""
+"""The bytes by which a server may grow, far less than the requests of one test have: remembered heads, garbage, and
+what the allocator keeps."""
 EVERY = 50
-"""A right request follows so many wrong ones."""
+"""The number of wrong requests after which a valid one follows."""
 HTTP = {
     bad_requests.structured: 5000,
     bad_requests.textual: 2000,
@@ -102,13 +102,14 @@ def test_there_are_at_least_ten_thousand_of_them() -> None:
 
 
 class State:
-    """What a server holds: memory, threads, files."""
+    """The resources of a server: memory, threads, files."""
 
     def __init__(self, server: RunningServer) -> None:
         self.memory, self.threads, self.files = _held(server)
 
     def still_holds(self, server: RunningServer) -> None:
-        """No more than before, but for MORE_MEMORY and for connections that it has yet to see closed."""
+        """Asserts that the server holds no more than before, except MORE_MEMORY and connections that it has not yet
+        seen closed."""
         assert server.process.poll() is None
         until(lambda: _held(server)[2] <= self.files + 2, "connections are closed")
         memory, threads, _ = _held(server)

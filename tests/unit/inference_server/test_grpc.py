@@ -1,4 +1,4 @@
-"""The protocol over gRPC, by real clients: tritonclient, health checks, reflection, and a channel without any."""
+"""The protocol over gRPC, by real clients: tritonclient, health checks, reflection, and a plain channel."""
 
 import subprocess
 import sys
@@ -62,7 +62,7 @@ def mlp_input(items: int = 3) -> Any:
 
 
 def request(**fields: Any) -> Any:
-    """An infer request for three items, with ``fields`` in the place of its own."""
+    """Returns an infer request for three items, with ``fields`` in place of its own."""
     given = service_pb2.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[3, 16])
     own = {"model_name": "tiny", "inputs": [given], "raw_input_contents": [artifacts.samples(3).tobytes()]}
     return service_pb2.ModelInferRequest(**{**own, **fields})
@@ -318,7 +318,7 @@ def test_the_messages_are_made_from_the_proto_file(tmp_path: Path) -> None:
 
 
 def test_every_message_is_as_published(tmp_path: Path) -> None:
-    """Names, numbers and types of all fields, against those that tritonclient brings."""
+    """The names, numbers and types of all fields are compared with those of tritonclient."""
     published = service_pb2.DESCRIPTOR.pool
     ours = tmp_path / "ours.binpb"
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{REPOSITORY}", f"--descriptor_set_out={ours}"]

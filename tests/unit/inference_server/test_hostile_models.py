@@ -1,4 +1,4 @@
-"""Model files that are damaged, or made to harm: refused with the reason, and nothing outside their folder is read."""
+"""Damaged or malicious model files: refused with the reason, and nothing outside their folder is read."""
 
 import io
 import pickle
@@ -28,7 +28,7 @@ def model(
     domains: Any = (),
     folder: Path | None = None,
 ) -> bytes:
-    """``x`` -> ``y`` by ``nodes``; not checked, as nobody who means harm would."""
+    """Returns a model from ``x`` to ``y`` by ``nodes``, without checks, like that of an attacker."""
     graph = helper.make_graph(
         nodes or [helper.make_node("Identity", ["x"], ["y"])],
         "hostile",
@@ -49,20 +49,20 @@ def external(location: str, *, size: int = 4, offset: int = 0) -> bytes:
 
 
 def declared(*dims: int) -> bytes:
-    """Adds a tensor that says it is so large, and has 16 bytes."""
+    """Adds a tensor with a huge declared size, and 16 bytes."""
     tensor = TensorProto(name="w", data_type=FLOAT, dims=dims, raw_data=bytes(16))
     return model(helper.make_node("Add", ["x", "w"], ["y"]), initializers=[tensor])
 
 
 def filled(*dims: int) -> bytes:
-    """A constant of so many elements, which a runtime may compute when it loads the model."""
+    """Returns a model with a constant of many elements, which a runtime may compute when it loads the model."""
     shape = helper.make_tensor("shape", TensorProto.INT64, [len(dims)], dims)
     nodes = [helper.make_node("ConstantOfShape", ["shape"], ["w"]), helper.make_node("Add", ["x", "w"], ["y"])]
     return model(*nodes, initializers=[shape])
 
 
 def nested(levels: int) -> bytes:
-    """If within If within If: by hand, as protobuf itself would not write so many."""
+    """Returns If within If within If, encoded by hand, because protobuf itself would not write so many."""
     graph = b""
     for _ in range(levels):
         branch = _field(1, b"then_branch") + _field(6, graph)  # AttributeProto: name, g
@@ -74,7 +74,7 @@ def nested(levels: int) -> bytes:
 
 
 def _field(number: int, data: bytes) -> bytes:
-    """Length-delimited."""
+    """Returns a length-delimited field."""
     size, length = len(data), bytearray()
     while size > 127:
         length.append(size % 128 + 128)
@@ -90,7 +90,7 @@ def archive() -> bytes:
 
 
 class Command:
-    """What unpickling would run."""
+    """A command that unpickling would run."""
 
     def __reduce__(self) -> Any:
         return Path.touch, (Path("/tmp/unpickled"),)
@@ -150,7 +150,7 @@ def test_it_is_refused_with_the_reason(case: str, tmp_path: Path) -> None:
 
 
 def test_external_data_in_its_own_folder_is_read(tmp_path: Path) -> None:
-    """So that what is refused above is refused for where it lies."""
+    """The cases above are therefore refused for their location."""
     directory = artifacts.write(tmp_path, external("inside"))
     (directory / "inside").write_bytes(np.full(4, 42, np.float32).tobytes())
     server = RunningServer(directory)

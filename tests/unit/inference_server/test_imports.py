@@ -1,4 +1,4 @@
-"""The image leaves parts of the wheels out; the server must not want them."""
+"""The image omits parts of the wheels, which the server must not need."""
 
 import subprocess
 import sys

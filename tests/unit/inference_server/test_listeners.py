@@ -41,7 +41,7 @@ WAYS = {
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, RunningServer]]:
-    """Servers of ``artifacts.mlp`` with all listeners, by whether HTTP has its fast path."""
+    """Yields servers of ``artifacts.mlp`` with all listeners, by whether HTTP has its fast path."""
     directory = artifacts.write_mlp(tmp_path_factory.mktemp("mlp"))
     serving = partial(serving_process, directory, "--grpc-port", "0", "--line-port", "0", module=LINE_SERVER)
     with serving() as fast, serving_process(directory, "--disable-fast-path") as slow:
@@ -64,7 +64,8 @@ def x(items: int = 1, **changes: Any) -> Input:
 
 
 def counts(server: RunningServer) -> dict[str, float]:
-    """Infer requests by outcome, of ``duration`` those that were answered, of ``queue`` those that had their turn."""
+    """Returns the numbers of infer requests by outcome; ``duration`` has those that were answered, ``queue`` those that
+    had their turn."""
     outcomes = {
         outcome: server.counted(contract.REQUESTS_TOTAL, f'outcome="{outcome}"') for outcome in contract.OUTCOMES
     }
@@ -102,7 +103,7 @@ class Refusal:
     request: Request
     error: type[RequestError]
     messages: Sequence[str]
-    """One of them is in the message: how data is counted depends on its form."""
+    """The possible messages, one of which must be in the answer: how data are counted depends on their form."""
 
 
 REFUSALS = {
@@ -172,7 +173,8 @@ def test_every_way_refuses_alike_counts_once_and_serves_on(way: Way, server: Run
 
 
 def test_every_way_counts_each_answer_once(way: Way, server: RunningServer) -> None:
-    """The first are answered by workers, the later ones, quick by then, where they arrive if the way allows it."""
+    """The first are answered by workers; the later ones, quick by then, by the receiving thread if the listener allows
+    it."""
     before = counts(server)
     for _ in range(40):
         way.client.ask(server, Request([x()]))
@@ -181,7 +183,7 @@ def test_every_way_counts_each_answer_once(way: Way, server: RunningServer) -> N
 
 @pytest.fixture(scope="module")
 def slow_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, RunningServer]]:
-    """The same of a model that takes long, with one worker and one place in its queue."""
+    """Yields servers of a slow model, with one worker and one place in its queue."""
     directory = artifacts.write(tmp_path_factory.mktemp("slow"), artifacts.slow())
     flags = ("--concurrency", "1", "--queue-length", "1")
     serving = partial(serving_process, directory, *flags, "--grpc-port", "0", "--line-port", "0", module=LINE_SERVER)
@@ -204,7 +206,7 @@ def test_every_way_tells_its_client_that_the_queue_is_full(way: Way, slow_server
 
 
 def test_every_way_tells_its_client_that_its_time_is_over(way: Way, slow_servers: dict[bool, RunningServer]) -> None:
-    """A microsecond has passed before any request has its turn."""
+    """The timeout of a microsecond has passed before any request has its turn."""
     server = slow_servers[way.fast_path]
     before = counts(server)
     reply = way.client.ask(server, Request([Input("x", "FP32", [1, 64], [0.5] * 64)], parameters={"timeout": 1}))
@@ -217,7 +219,7 @@ COUNTING = {"record_request", "record", "observe_queue_time", "update_cost"}
 
 
 def test_only_the_service_counts_infer_requests() -> None:
-    """Whatever listener a request comes by, and however it ends."""
+    """The rule holds for every listener, and for every end of a request."""
     folder = REPOSITORY / "inference_server"
     callers = {
         str(path.relative_to(folder))

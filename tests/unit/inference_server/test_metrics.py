@@ -18,7 +18,7 @@ IDENTITY = {
 
 
 def scrape(server: RunningServer) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Value by (name, labels without identity and process); fails when a series lacks one of these."""
+    """Returns the values by (name, labels without identity and process); fails if a series lacks one of these."""
     samples = {}
     processes = set()
     for family in _families(server):

@@ -1,4 +1,4 @@
-"""The OpenAPI description, held against the running server by schemathesis: no answer but those that it names."""
+"""The OpenAPI description, compared with the running server by schemathesis: it gives only documented answers."""
 
 from contextlib import suppress
 from typing import Any
@@ -25,7 +25,7 @@ def description(mlp_server: RunningServer) -> Any:
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.name)
 def test_every_answer_is_as_described(description: Any, mode: GenerationMode) -> None:
-    """To requests by the description, and to others."""
+    """The requests match the description, or violate it."""
     held = 0
     for found in description.get_all_operations():
         operation = found.ok()

@@ -1,4 +1,4 @@
-"""What an artifact does on the machine that runs preflight, as the termination message says."""
+"""The preflight program's measurements, in its termination message."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from tests.unit.inference_server.test_imports import LEFT_OUT
 pytestmark = pytest.mark.slow
 
 EMPTY = ("numpy.random", "numpy.fft", "numpy.ma", "numpy.polynomial")
-"""What the image leaves out of numpy and is loaded on demand: found there, with nothing in it."""
+"""The modules that the image omits from numpy and that are loaded on demand: they exist, but are empty."""
 
 
 AS_IN_THE_IMAGE = f"""
@@ -35,7 +35,7 @@ runpy.run_module("inference_server.preflight", run_name="__main__", alter_sys=Tr
 
 
 def run_preflight(directory: Path, tmp_path: Path) -> tuple[int, preflight_report.PreflightReport]:
-    """(exit status, report) of the program, run as in its pod."""
+    """Returns the (exit status, report) of the program, run as in its pod."""
     log = tmp_path / "termination-log"
     log.touch()
     done = subprocess.run(
@@ -54,7 +54,7 @@ def run_preflight(directory: Path, tmp_path: Path) -> tuple[int, preflight_repor
 
 
 def loaded(directory: Path) -> tuple[LoadedModel, list[dict[str, np.ndarray]]]:
-    """The model and what its golden set asks."""
+    """Returns the model and the inputs of its golden set."""
     manifest = read_manifest(directory)
     model = load(directory, manifest, Tuning())
     feeds = golden_feeds(model.signature, manifest.golden, directory / names.GOLDEN_FILE)
@@ -118,7 +118,7 @@ def test_a_model_that_fails_on_its_golden_set_is_unfit(tmp_path: Path) -> None:
 
 
 class Watch:
-    """A clock by which each reading is ``tick`` seconds after the one before."""
+    """A clock whose readings are ``tick`` seconds apart."""
 
     def __init__(self, tick: float) -> None:
         self.now, self.tick = 0.0, tick
@@ -136,10 +136,10 @@ def test_a_model_of_a_minute_a_run_is_timed_in_few_runs_and_no_warm_up_to_speak_
 
 
 def test_the_percentiles_are_of_times_that_were_measured(tmp_path: Path) -> None:
-    """Of 20 runs the 10th and the 19th quickest."""
+    """The percentiles of 20 runs are those of the 10th and the 19th fastest."""
 
     class Slower(Watch):
-        """Each reading is later by one more second."""
+        """A clock whose readings are each one second further apart."""
 
         def __call__(self) -> float:
             self.tick += 1

@@ -1,4 +1,4 @@
-"""What the protocol module takes and what it refuses: no server, no model."""
+"""The requests that the protocol module accepts and refuses, without a server or a model."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Replay shadow: a candidate is asked what was asked before it, and only counts come of it."""
+"""Shadow replay: a candidate answers earlier requests, and only counts result from it."""
 
 from pathlib import Path
 from typing import Any

@@ -20,7 +20,7 @@ NO_NAMES = {"EDGEMODEL_MODEL": "", "EDGEMODEL_REVISION": "", "EDGEMODEL_VARIANT"
 
 
 def write_model(path: Path, factor: float = 1.0) -> Path:
-    """``y = factor * x`` as an ONNX file."""
+    """Writes ``y = factor * x`` as an ONNX file."""
     model = onnx.parser.parse_model(f"""
         <ir_version: 10, opset_import: ["" : 17]>
         g (float[N, 2] x) => (float[N, 2] y) {{

@@ -1,4 +1,4 @@
-"""Every endpoint of the HTTP interface has its paths, and what is no path has no route."""
+"""Every endpoint of the HTTP interface has its paths, and other paths have no route."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The golden self-test against made-up models: ``run`` is a function here."""
+"""The golden self-test with functions in place of models."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def signature(inputs: tuple[int, ...] = (-1, 2), outputs: tuple[int, ...] = (-1,
 
 
 def replay(answers: Array) -> Any:
-    """A model that answers with the row of ``answers`` that each input row numbers."""
+    """Returns a model that answers with the row of ``answers`` that each input row numbers."""
 
     def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         assert list(outputs) == ["y"]

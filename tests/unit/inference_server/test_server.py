@@ -219,7 +219,7 @@ def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("way", [(), ("--disable-fast-path",)])
 def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Path, way: tuple[str, ...]) -> None:
-    """One worker has a request of seconds; of two behind it, one has a microsecond."""
+    """One worker has a request of seconds; of two waiting ones, one has a timeout of a microsecond."""
     long = {"name": "x", "shape": [600, 64], "datatype": "FP32", "parameters": {"binary_data_size": 600 * 64 * 4}}
     with serving_process(artifacts.write(tmp_path, artifacts.slow()), "--concurrency", "1", *way) as server:
 
@@ -257,7 +257,7 @@ def test_a_timeout_that_is_none_is_told(mlp_server: RunningServer, timeout: Any)
 
 
 def read_response(connection: Any) -> tuple[bytes, bytes]:
-    """Head and body of one response with a content length."""
+    """Returns the head and body of one response with a content length."""
     data = b""
     while b"\r\n\r\n" not in data:
         received = connection.recv(65536)
@@ -358,7 +358,7 @@ def test_noise_ends_no_server(mlp_server: RunningServer, seed: int) -> None:
 
 
 def loopbacks() -> list[str]:
-    """What this machine calls itself; not every one has IPv6."""
+    """Returns the loopback addresses of this machine, which may lack IPv6."""
     found = socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)
     return sorted({"127.0.0.1", *(str(address[0]) for *_, address in found)})
 

@@ -1,4 +1,4 @@
-"""A real client of the protocol: NVIDIA's tritonclient, as its users call it."""
+"""The client tritonclient by NVIDIA, called as its users do."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tests that ``make check`` runs start no program of the lab; tests that need one fail without it."""
+"""The tests of ``make check`` start no program of the lab; tests that need one fail without it."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The packed release is whole, and is the one before this schema."""
+"""The packed release is complete, and has the previous schema."""
 
 import ast
 import json
@@ -50,7 +50,7 @@ def merged(below: dict[str, object], above: dict[str, object]) -> dict[str, obje
 
 
 def test_its_schema_has_the_fields_that_this_one_renamed(release: Path) -> None:
-    """The fields in the manifests of ``tests/e2e/test_upgrade.py``."""
+    """The fields are those in the manifests of ``tests/e2e/test_upgrade.py``."""
     definition = manifests.read((release / "crds/edgemodels.edgemodel.io.yaml").read_text())
     spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     assert "nodeDeadlineSeconds" in spec["rollout"]["properties"]

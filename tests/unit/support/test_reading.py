@@ -1,4 +1,4 @@
-"""What end-to-end tests read without a process of its own, and what they leave to kubectl."""
+"""The objects that end-to-end tests read without a process, and those that they leave to kubectl."""
 
 import pytest
 

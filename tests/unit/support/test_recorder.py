@@ -1,4 +1,4 @@
-"""The recorder of end-to-end tests, with watches and answers that are made up: what it says of a watch that is deaf."""
+"""The recorder of end-to-end tests, with generated watches and answers, including a watch that has failed."""
 
 import json
 from pathlib import Path

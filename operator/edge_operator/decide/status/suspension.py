@@ -42,9 +42,9 @@ class SuspendedModel:
     uid: str
     generation: int
     conditions: tuple[StoredCondition, ...]
-    """Those of its stored conditions that can be read."""
+    """The readable ones of its stored conditions."""
     stored_status: Mapping[str, Any]
-    """As it is stored."""
+    """The status as it is stored."""
     unreadable: tuple[UnreadableObject, ...]
     """The unreadable objects, at least one."""
 

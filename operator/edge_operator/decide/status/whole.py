@@ -15,7 +15,7 @@ from edgemodel.verdict import CheckResult
 
 MAX_REJECTED = 100
 MAX_EXPLAINED = 10
-"""Of the rejected revisions, the newest keep their message."""
+"""The number of rejected revisions, the newest, that keep their message."""
 MAX_GATE_CHECKS = 20
 
 

@@ -182,7 +182,7 @@ class TestProducts:
 class TestMaps:
     @staticmethod
     def classifier(**classes: Any) -> onnx.ModelProto:
-        """As skl2onnx writes one: a label, and for each sample a map of class to score."""
+        """Returns a classifier in skl2onnx's form: a label, and for each sample a map of class to score."""
         kinds = {"classlabels_ints": classes.get("classlabels_int64s", [0, 1, 2])}
         nodes = [
             helper.make_node(

@@ -13,7 +13,7 @@ from tests.unit.edge_compressor.models import Files
 
 
 def restored(path: Path) -> dict[str, models.Array]:
-    """By weight, what the graph makes of codebook and indices."""
+    """Returns the weights that the graph computes from codebook and indices, by name."""
     stored = weights(path)
     return {
         name.removesuffix("_packed"): stored[name.replace("_packed", "_codebook")][values]

@@ -162,7 +162,7 @@ def test_a_model_with_functions_of_its_own_is_converted_with_them(
 
 
 def test_counts_in_floats_are_exact(bench: Bench, tmp_path: Path) -> None:
-    """A size that is computed in floats and turned to a whole number is more than float16 can tell apart."""
+    """A size that is computed in floats and becomes a whole number may exceed float16's exact numbers."""
     net = models.Builder()
     size = net.node("Cast", [net.node("Shape", ["x"], "shape_out")], "size_out", to=FLOAT)
     scaled = net.node("Mul", [size, net.constant("ones", np.float32([1, 1]))], "scaled_out")

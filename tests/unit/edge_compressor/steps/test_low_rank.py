@@ -57,7 +57,7 @@ def test_a_model_without_anything_to_save_is_refused(kind: str, bench: Bench, re
 def test_a_matrix_is_cut_to_the_best_of_its_rank(
     shape: tuple[int, int], transposed: int, bench: Bench, tmp_path: Path
 ) -> None:
-    """Eckart and Young 1936: no matrix of that rank is closer than the truncated singular value decomposition."""
+    """By Eckart and Young 1936, no matrix of that rank is closer than the truncated singular value decomposition."""
     net = models.Builder()
     matrix = net.weight("w", *(shape[::-1] if transposed else shape))
     net.node("Gemm", ["x", matrix, net.weight("b", shape[1])], "y", name="one", transB=transposed, alpha=2.0, beta=3.0)
@@ -81,7 +81,8 @@ def test_more_energy_is_more_exact_and_larger(bench: Bench, tmp_path: Path) -> N
 
 
 def conv_net(path: Path, *, shape: tuple[int, ...], **attributes: Any) -> Path:
-    """One Conv of rank 16 between 64 channels, over inputs of any number of dimensions; then a mean and a head."""
+    """Writes one Conv of rank 16 between 64 channels, over inputs of any number of dimensions; then a mean and a
+    head."""
     net = models.Builder()
     window = tuple(attributes.pop("window"))
     weight = net.thin_weight("w", 16, 64, 64, *window)

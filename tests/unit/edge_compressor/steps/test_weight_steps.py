@@ -1,4 +1,4 @@
-"""What all steps have in common that change weights after training."""
+"""The properties that all steps share that change weights after training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +21,9 @@ GENTLE: dict[str, dict[str, Any]] = {
     "ClusterWeights": {"clusters": 256},
     "Convert": {"precision": "FP16Weights"},
 }
-"""Settings that hardly change the answers of the ``thin`` net."""
+"""The settings that hardly change the answers of the ``thin`` net."""
 CHOOSING = ("LowRank", "PruneWeights", "ClusterWeights")
-"""Those with ``opTypes``."""
+"""The steps with ``opTypes``."""
 
 all_steps = pytest.mark.parametrize("kind", GENTLE)
 choosing_steps = pytest.mark.parametrize("kind", CHOOSING)
@@ -154,7 +154,7 @@ def test_weights_that_are_declared_as_inputs_too_become_constants(
 
 
 def shared_net(path: Path, *, tail: str) -> Path:
-    """Two MatMul (first, second) with one weight of rank 16; then what ``tail`` says: Gemm, or If that reads it too."""
+    """Writes two MatMul (first, second) with one weight of rank 16, and the ``tail``: Gemm, or If that reads it too."""
     net = models.Builder()
     weight = net.thin_weight("w", 16, 64, 64)
     current = net.node("MatMul", ["x", weight], "first_out")
@@ -207,7 +207,7 @@ def test_subgraphs_are_not_converted_and_find_what_they_read(precision: str, ben
 
 
 def test_what_is_stored_smaller_than_it_is_used_can_be_changed_again(thin: Files, bench: Bench) -> None:
-    """A step after Convert and ClusterWeights works on the weights they stand for."""
+    """A step after Convert and ClusterWeights works on the weights that their nodes compute."""
     clustered = replace(thin, model=bench.apply("ClusterWeights", thin, clusters=256))
     half = replace(thin, model=bench.apply("Convert", clustered, precision="FP16Weights"))
     result = bench.apply("PruneWeights", half, sparsityPercent=5)

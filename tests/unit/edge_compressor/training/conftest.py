@@ -30,7 +30,7 @@ class Site:
     training: Path
     evaluation: Path
     unlabeled: Path
-    """Of another camera, without labels."""
+    """The unlabelled images of another camera."""
     calibration: Path
 
 
@@ -48,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads of several test workers would wait for each other."""
+    """Sets one thread, because threads of several test workers would wait for each other."""
     for module in ("training.loop", "training.teachers", "evaluation.task", "evaluation.agreement"):
         monkeypatch.setattr(f"edge_compressor.{module}.usable_cores", lambda: 1)
 
@@ -65,12 +65,12 @@ def sets(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Data
 
 
 class Trainer:
-    """Applies single steps, without the pipeline."""
+    """A runner of single steps, without the pipeline."""
 
     def __init__(self, site: Site, sets: dict[str, Dataset], folder: Path, progress: Progress) -> None:
         self.site, self.sets, self.folder, self.progress = site, sets, folder, progress
         self.notes: dict[str, Any] = {}
-        """Of the latest step."""
+        """The notes of the latest step."""
         self._count = 0
 
     def apply(self, kind: str, model: Path | None = None, *, context: Any = None, **settings: Any) -> Path:
@@ -106,7 +106,7 @@ Compress = Callable[..., Compressed]
 
 @pytest.fixture
 def compress(site: Site, tmp_path: Path, quiet: Progress) -> Compress:
-    """Runs the whole pipeline on ``site`` with the given steps."""
+    """Returns a function that runs the complete pipeline on ``site`` with the given steps."""
     count = 0
 
     def run(*steps: dict[str, Any], **change: Any) -> Compressed:

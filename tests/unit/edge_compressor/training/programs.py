@@ -1,4 +1,4 @@
-"""Small programs that can be trained in a second, and a task that can be learned: which of four patterns is it?"""
+"""Small programs that train in a second, and a task that can be learned: which of four patterns an image shows."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """float32 [n, 1, 12, 12] -> logits [n, 4]."""
+    """A network from float32 [n, 1, 12, 12] to logits [n, 4]."""
 
     def __init__(self, channels: int = 16, classes: int = CLASSES, flat: bool = False) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ def trained(channels: int = 16, *, seed: int = 0, epochs: int = 4, flat: bool = 
 
 
 def samples(count: int, *, seed: int, noise: float = 0.6, dim: bool = False) -> tuple[Array, Array]:
-    """Stripes down, stripes across, a checkerboard, a ring, in noise; images [count, 1, 12, 12] and labels.
+    """Returns stripes down, stripes across, a checkerboard or a ring, in noise; images [count, 1, 12, 12] and labels.
 
-    ``dim``: as another camera sees them, half as strong and brighter.
+    With ``dim`` they are half as strong and brighter, as from another camera.
     """
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:SIDE, 0:SIDE]

@@ -1,4 +1,4 @@
-"""Hostile ``.pt2`` files: each is refused with its reason, and none of them has run what it carries."""
+"""Hostile ``.pt2`` files: each is refused with its reason, and none of them has executed its payload."""
 
 import io
 import json
@@ -23,7 +23,7 @@ from tests.unit.edge_compressor.training.conftest import Site
 
 
 class Command:
-    """Unpickling it writes a file."""
+    """A pickle that writes a file when it is loaded."""
 
     def __init__(self, proof: Path) -> None:
         self._proof = proof

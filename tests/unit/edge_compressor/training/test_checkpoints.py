@@ -1,4 +1,4 @@
-"""A training that is cut off goes on and ends as if nothing had been; a checkpoint that does not fit is passed over."""
+"""An interrupted training continues and gives the same result; a checkpoint that does not match is ignored."""
 
 import os
 import signal
@@ -41,12 +41,12 @@ PATIENT = {"name": "tune", "type": "FineTune", "fineTune": LONG}
 
 
 class Killed(BaseException):
-    """As a signal comes: in the middle, and nothing catches it."""
+    """The process is killed by a signal: at any point, and nothing catches it."""
 
 
 @pytest.fixture
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Runs a training that ends when its first epoch has been kept."""
+    """Returns a function that runs a training up to the first stored epoch."""
     keep = Training.keep
 
     def run(training: Callable[[], Any]) -> None:
@@ -134,7 +134,7 @@ def target(registry: RegistryProgram, name: str, base: str = "") -> PublishTarge
 
 
 def training(folder: Path, progress: Progress, *, width: int = 3, settings: dict[str, Any] | None = None) -> Training:
-    """One that has not begun: a layer whose first weights the width decides."""
+    """Returns a training that has not begun: a layer whose first weights depend on the width."""
     torch.manual_seed(width)
     schedule = Schedule(**(SETTINGS | (settings or {})))
     parts = nn.ModuleList([nn.Linear(width, 2)])
@@ -151,7 +151,7 @@ SETTINGS = {
 
 
 def go_on(state: State, steps: int) -> bytes:
-    """The weights after as many steps."""
+    """Returns the weights after the given number of further steps."""
     for _ in range(steps):
         parts = state.parts
         loss = sum((value**2).sum() for value in parts.parameters()) + torch.rand(())
@@ -309,7 +309,8 @@ def options(folder: Path, attempt: str) -> list[str]:
 
 @pytest.fixture
 def ended_at(task: JobInput, tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """Runs an attempt of the Job as a process that gets ``number`` when its log says ``line``: exit code, log."""
+    """Returns a function that runs an attempt of the Job as a process, sends it the signal ``number`` when its log has
+    ``line``, and returns exit code and log."""
 
     def run(attempt: str, line: str, number: signal.Signals) -> tuple[int, str]:
         environment = os.environ | {JOB_INPUT_VARIABLE: task.encode(), "PYTHONPATH": str(ROOT / "operator")}
@@ -363,7 +364,7 @@ def test_a_job_that_is_killed_and_then_evicted_makes_the_artifact_of_one_that_wa
 
 
 def artifact(task: JobInput, folder: Path, attempt: str) -> report.ArtifactReport:
-    """Of an attempt in this process, which publishes it."""
+    """Returns the artifact of an attempt in this process, which publishes it."""
     assert job.main(options(folder, attempt), {JOB_INPUT_VARIABLE: task.encode()}) == 0
     outcome = report.decode((folder / f"{attempt}-termination-log").read_bytes())
     assert isinstance(outcome, Published)

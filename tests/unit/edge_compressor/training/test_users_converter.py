@@ -1,6 +1,6 @@
 """The example's converter, in a process of its own as in a container: weights in, an ExportedProgram out.
 
-What it writes is compressed by the code of the Job, which takes it as it would take any file.
+Its output is compressed by the code of the Job, which treats it like any other file.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""When Prometheus is asked about which EdgeModel, and what is kept when it does not answer."""
+"""The times at which Prometheus is queried about each EdgeModel, and the samples that are kept if it does not
+answer."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ ANALYSIS = {"checks": [{"name": "errors", "type": "ErrorRate"}], "intervalSecond
 
 
 def model(version: int, since: datetime | None, candidate: str = "m-2", **analysis: Any) -> dict[str, Any]:
-    """On trial since ``since``; None: at rest."""
+    """Returns an EdgeModel on trial since ``since``; None: without a trial."""
     wanted = {**ANALYSIS, **analysis}
     status: dict[str, Any] = {"stableRevision": "m-1"}
     if since is not None:
@@ -38,7 +39,7 @@ def model(version: int, since: datetime | None, candidate: str = "m-2", **analys
 
 
 class Asked:
-    """Stands in for ``measure``: remembers plans, answers or fails."""
+    """A replacement of ``measure`` that records plans, and answers or fails."""
 
     def __init__(self) -> None:
         self.plans: list[MeasurementPlan] = []

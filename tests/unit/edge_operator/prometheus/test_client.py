@@ -1,4 +1,4 @@
-"""The client of Prometheus' API: credentials, certificates, clocks, and answers that are none."""
+"""The client of Prometheus' API: credentials, certificates, clocks, and invalid answers."""
 
 import asyncio
 import ipaddress
@@ -28,7 +28,7 @@ BCRYPT_OF_PROMETHEUS_TEST = "$2b$04$gdM1ijMV1b6hvZoyPkFBFOySvquF5HCLuemrPxyElvQs
 
 @asynccontextmanager
 async def served(answer: Answer) -> AsyncIterator[str]:
-    """The address of a server that answers every query so."""
+    """Yields the address of a server that gives every query this answer."""
     app = web.Application()
     app.router.add_post("/{path:.*}", answer)
     runner = web.AppRunner(app)
@@ -107,7 +107,7 @@ async def test_a_token_that_is_renewed_is_used_from_then_on(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates of a server and of a client, each vouched for by itself."""
+    """Returns keys and self-signed certificates of a server and of a client."""
     folder = tmp_path_factory.mktemp("tls")
     here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     for name in ("server", "client"):
@@ -242,7 +242,7 @@ async def test_credentials_are_not_in_any_message(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10), timedelta(hours=3)])
 async def test_a_clock_that_is_wrong_is_asked_by_its_own_time(ahead: timedelta) -> None:
-    """Without a Date that tells, our own time is used, and so it is for a difference of seconds."""
+    """Our own time is used if there is no usable Date, and for a difference of seconds."""
     asked: list[float] = []
 
     async def answer(request: web.Request) -> web.Response:

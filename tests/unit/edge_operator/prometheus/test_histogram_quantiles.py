@@ -1,4 +1,4 @@
-"""Quantiles against those that a real Prometheus gives for the same histograms."""
+"""Quantiles compared with those of a real Prometheus for the same histograms."""
 
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -29,7 +29,7 @@ QUANTILES = (0.01, 0.25, 0.5, 0.9, 0.99, 1.0)
 
 
 def generated(random: Random) -> dict[float, int]:
-    """With many empty buckets, and some of thousands."""
+    """Returns a histogram with many empty buckets, and some of thousands."""
     size = random.choice((3, 100, 10_000))
     counts = [random.choice((0, 0, 1, random.randrange(size))) for _ in EDGES]
     return dict(zip(EDGES, accumulate(counts), strict=True))
@@ -40,7 +40,7 @@ HISTOGRAMS = {**BY_HAND, **{f"generated {seed}": generated(Random(seed)) for see
 
 @pytest.mark.lab_programs
 async def test_quantiles_are_those_of_prometheus(tmp_path: Path) -> None:
-    """What it calls NaN is None here."""
+    """Prometheus' NaN is None here."""
     past = History()
     for name, buckets in HISTOGRAMS.items():
         for edge, count in buckets.items():

@@ -1,6 +1,7 @@
-"""What ``measure`` makes of a real Prometheus with gaps, restarts, replicas, delays and nonsense, number by number.
+"""The results of ``measure`` from a real Prometheus with gaps, restarts, replicas, delays and nonsense, number by
+number.
 
-Each test has an EdgeModel of its own, whose history is made up above it; one Prometheus holds them all.
+Each test has an EdgeModel of its own, whose history is generated above it; one Prometheus has them all.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.lab_programs
 SINCE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOW = SINCE + timedelta(seconds=600)
 FIRST, LAST = 5, 590
-"""Scrapes come every 15 seconds; these are the first and the last of the wave."""
+"""The first and the last scrape of the wave, in seconds; scrapes come every 15 seconds."""
 BEFORE = FIRST - 15
 A_DAY = 86_400
 DEADLINE_SECONDS = 30
@@ -63,7 +64,7 @@ def counter(
     rate: int = 2,
     **more: str,
 ) -> None:
-    """Of a process that began at ``began`` and was scraped when ``seen``, in seconds from SINCE on."""
+    """Adds the counter of a process that began at ``began`` and was scraped at ``seen``, in seconds from SINCE on."""
     times = [SINCE.timestamp() + second for second in seen or scrapes(FIRST)]
     start = rate * (times[0] - SINCE.timestamp() - began)
     PAST.counter(name, labels(model, node, revision, process, **more), times, rate, start)
@@ -80,7 +81,7 @@ def server(
     rate: int = 2,
     **more: str,
 ) -> None:
-    """That answers ``rate`` requests a second."""
+    """Adds a server that answers ``rate`` requests a second."""
     who = (model, node, revision, process)
     counter(metrics.REQUESTS_TOTAL, *who, began=began, seen=seen, rate=rate, **{"outcome": metrics.OK, **more})
     times = [SINCE.timestamp() + second for second in seen or scrapes(FIRST)]
@@ -88,7 +89,8 @@ def server(
 
 
 def gauge(name: str, value: float, model: str, node: str = "camera-1", process: str = "a", **more: str) -> None:
-    """``value`` of the candidate at the last scrape; of a counter, all that it counted since it began in the wave."""
+    """Adds a gauge of the candidate with ``value`` at the last scrape; for a counter, all that it counted since it
+    began in the wave."""
     PAST.add(name, labels(model, node, "m-2", process, **more), [(SINCE.timestamp() + LAST, value)])
 
 
@@ -123,7 +125,7 @@ async def measured(address: str, model: str, **changes: Any) -> Samples:
 
 
 def samples(*trial: Counts, age: float = NOW.timestamp() - SINCE.timestamp() - LAST, **more: Any) -> Samples:
-    """Of an answer in which the nodes of ``trial`` report, ``age`` seconds ago."""
+    """Returns the samples of an answer from ``age`` seconds ago, in which the nodes of ``trial`` report."""
     reporting = {counts.node: NOW - timedelta(seconds=age) for counts in trial}
     return Samples(NOW, "m-2", SINCE, trial, **{"reporting": reporting, **more})
 
@@ -150,7 +152,7 @@ server("whole", revision="m-0")
 
 
 async def test_all_that_was_counted_and_nothing_of_another_namespace_model_or_revision(address: str) -> None:
-    """A client's error says nothing of the model, and is left out."""
+    """An error of a client says nothing about the model, and is left out."""
 
     def of_stable(seconds: int) -> Counts:
         return counted("camera-2", 4 * seconds, durations={0.1: 3 * seconds, inf: 4 * seconds})
@@ -239,7 +241,7 @@ server("lost", "camera-2", "m-1", began=-30 * A_DAY, seen=scrapes(65), rate=3)
 
 
 async def test_what_stable_counted_before_prometheus_lost_its_history_is_not_the_waves(address: str) -> None:
-    """The candidate's process began in the wave, so all of it is."""
+    """The candidate's process began in the wave, so all of its counts belong to it."""
     assert await measured(address, "lost") == samples(
         counted("camera-1", 2 * LAST), control=(counted("camera-2", 3 * (LAST - 65)),)
     )
@@ -257,7 +259,7 @@ for replica, late in (("a", 0), ("b", 7)):
 
 
 async def test_two_replicas_of_prometheus_count_nothing_twice(address: str) -> None:
-    """The one that scrapes later knows more: of the end, and of what was there before the wave."""
+    """The replica that scrapes later knows more: of the end, and of the time before the wave."""
     assert await measured(address, "replicas") == samples(
         counted("camera-1", 2 * (297 - (BEFORE + 7)) + 2 * (LAST + 7 - 320), durations={0.1: 100, inf: 110}),
         age=3,
@@ -276,7 +278,7 @@ for name, last in (("behind-3", 410), ("behind-6", 230)):
 async def test_what_comes_late_is_counted_up_to_there_and_said_to_be_so_old(
     address: str, model: str, last: int, reports: bool
 ) -> None:
-    """Beyond five minutes, which is how far Prometheus looks back, a node reports no more."""
+    """Prometheus looks back five minutes, beyond which a node counts as not reporting."""
     assert await measured(address, model) == samples(
         counted("camera-1", 2 * last),
         control=(counted("camera-2", 2 * (last - FIRST)),),
@@ -338,7 +340,7 @@ async def test_of_two_processes_on_a_node_the_one_whose_golden_set_agrees_least_
 
 
 class Counting(Prometheus):
-    """Every answer to ``vector`` is one request."""
+    """A client that counts: every answer to ``vector`` is one request."""
 
     asked = 0
 
@@ -440,7 +442,7 @@ async def test_queries_of_users_can_be_switched_off(address: str) -> None:
 
 @asynccontextmanager
 async def serving(node: str) -> AsyncIterator[str]:
-    """The address of a server that answered 7 requests."""
+    """Yields the address of a server that answered 7 requests."""
     mine = labels("scraped", node, "m-2", "a")
     text = exposed(metrics.REQUESTS_TOTAL, {**mine, "outcome": "ok"}, 7) + exposed(metrics.MODEL_INFO, mine, 1)
     app = web.Application()
@@ -464,7 +466,7 @@ def exposed(name: str, labels: Mapping[str, str], value: int) -> str:
 
 
 async def until(address: str, began: datetime, condition: Callable[[Samples], bool]) -> Samples:
-    """What was measured when ``condition`` held first."""
+    """Returns the samples at the first time that ``condition`` held."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     async with Prometheus(PrometheusSettings(address)) as prometheus:
         while True:

@@ -1,4 +1,4 @@
-"""Accuracy through labels, by sentences."""
+"""The check Accuracy, by labels that applications send back."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_labels_that_nodes_on_stable_get_meanwhile_count_where_there_are_none_fr
 
 @pytest.mark.slow
 def test_looking_again_and_again_condemns_a_good_candidate_in_less_than_one_of_twenty() -> None:
-    """Every ten labels, up to 3,000 of them."""
+    """The looks come every ten labels, up to 3,000 labels."""
     random = np.random.default_rng(1)
     condemned = 0
     for _ in range(300):

@@ -1,4 +1,4 @@
-"""ErrorRate, by sentences."""
+"""The check ErrorRate."""
 
 from datetime import timedelta
 
@@ -48,7 +48,7 @@ def test_a_node_that_always_failed_five_percent_is_compared_with_itself() -> Non
 
 
 def test_a_bad_node_does_not_excuse_a_candidate_on_the_good_ones() -> None:
-    """Pooled, 5 % would be what it was; node by node it is not."""
+    """The pooled share would be 5 %, as before; node by node it is not."""
     before = (counts("bad", 1000, 100), counts("good", 1000, 0))
     assert judged(ERRORS, (counts("good", 1000, 50),), before).verdict is Verdict.FAIL
 
@@ -92,7 +92,7 @@ def test_a_first_revision_is_held_to_the_floor() -> None:
 
 
 def test_a_node_with_a_small_baseline_is_expected_no_better_than_all_together() -> None:
-    """20 good requests prove little: the node may fail as often as its variant does."""
+    """The evidence of 20 good requests is small: the node may fail as often as its variant does."""
     before = (counts("camera-1", 20), counts("camera-2", 5000, 250))
     assert judged(ERRORS, (counts("camera-1", 400, 20),), before).verdict is Verdict.PASS
 

@@ -1,4 +1,4 @@
-"""GoldenAgreement, by sentences."""
+"""The check GoldenAgreement."""
 
 from edgemodel import reasons
 from edgemodel.verdict import Verdict

@@ -1,4 +1,4 @@
-"""All checks together: combined, fixed for a wave, reported; and what data count for nothing."""
+"""All checks together: combined, fixed for a wave, and reported; and the data that do not count."""
 
 from datetime import timedelta
 from typing import Any
@@ -129,7 +129,7 @@ def test_what_failed_when_prometheus_last_answered_no_longer_condemns_when_that_
 
 
 def test_what_was_pooled_first_is_what_holds_for_the_wave() -> None:
-    """Prometheus lost its data: the baseline of the wave's beginning stands in."""
+    """Prometheus lost its data, so the baseline from the wave's beginning is used."""
     first = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000, errors=100),))
     wave_baseline = WaveBaseline.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(first.judged)
     later = judgement(analysis_of(ERRORS), (counts(total=2000, errors=100),), (), wave_baseline=wave_baseline)

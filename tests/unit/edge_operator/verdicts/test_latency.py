@@ -1,4 +1,4 @@
-"""Latency, by sentences: an objective, a node against itself, and nodes against nodes."""
+"""The check Latency: an objective, a node compared with itself, and nodes compared with nodes."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ def test_a_candidate_that_misses_it_no_more_often_passes() -> None:
 
 
 def test_a_minute_in_which_all_is_slow_does_not_condemn() -> None:
-    """Another program had the processor: 300 slow requests in a row are not 300 proofs."""
+    """Another program had the processor: 300 slow requests in a row are not 300 independent observations."""
     trial = (counts(total=6000, slow=300),)
     before = (counts(total=20_000, slow=600),)
     found = judged(OBJECTIVE, trial, before, serving=timedelta(minutes=20))
@@ -42,7 +42,7 @@ def test_the_objective_of_a_first_revision_is_absolute() -> None:
 
 
 def test_servers_without_an_edge_at_the_objective_are_judged_at_the_next_edge_that_all_have() -> None:
-    """Stable was rolled out before the objective was named."""
+    """Stable was rolled out before the objective was set."""
     before = (counts(total=2000, slow=4, edges=DURATION_BUCKETS),)
     found = judged(OBJECTIVE, (counts(total=400, slow=40),), before)
     assert found.verdict is Verdict.FAIL
@@ -114,7 +114,7 @@ def test_one_limit_out_of_two_is_enough_to_fail() -> None:
 
 
 def fleet(slow: float = 1.0, weather: float = 1.0, nodes: int = 8) -> tuple[tuple[Counts, ...], ...]:
-    """(trial, baseline, control): the second half of the nodes is on trial, and ``slow`` times slower."""
+    """Returns (trial, baseline, control): the second half of the nodes is on trial, and ``slow`` times slower."""
     speeds = [0.010 * 1.3**number for number in range(nodes)]
     baseline = tuple(counts(f"n{number}", 500, typical=speed) for number, speed in enumerate(speeds))
     after = [
@@ -125,7 +125,8 @@ def fleet(slow: float = 1.0, weather: float = 1.0, nodes: int = 8) -> tuple[tupl
 
 
 def test_the_median_of_nodes_on_trial_against_that_of_nodes_on_stable_fails_too() -> None:
-    """In weather that slows all of them, the guard keeps the sequential test silent, and this one speaks."""
+    """All nodes became slower, so the control group keeps the sequential test undecided, and the permutation test
+    decides."""
     found = judged(SLOWDOWN, *fleet(slow=4, weather=2.5))
     assert found.verdict is Verdict.FAIL
     assert "median latency is" in found.message

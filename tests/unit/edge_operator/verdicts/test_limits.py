@@ -1,4 +1,4 @@
-"""Limits of a baseline: their constants and interpolation by others' implementations, and their laws."""
+"""The limits of a baseline: constants and interpolation compared with other implementations, and their properties."""
 
 from itertools import accumulate, pairwise
 from math import inf, log
@@ -100,7 +100,7 @@ def test_the_more_requests_a_share_rests_on_the_less_is_allowed(share: float) ->
 
 
 def test_without_a_baseline_only_the_floor_is_allowed() -> None:
-    """1.5 times its odds; and 2 times those, or the increase on top, are too much."""
+    """The allowance is 1.5 times the floor's odds; 2 times those, or the increase on top, are too much."""
     nothing, step = allowed_share(0, 0, 0.0), allowed_share(0, 0, 0.01)
     odds = 1.5 * FLOOR / (1 - FLOOR)
     assert nothing.p0 == step.p0 == pytest.approx(odds / (1 + odds))

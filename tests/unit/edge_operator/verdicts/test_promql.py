@@ -1,4 +1,4 @@
-"""PromQL, by sentences."""
+"""The check PromQL."""
 
 from typing import Any
 
