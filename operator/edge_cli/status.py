@@ -47,7 +47,8 @@ def _revisions(status: Object) -> list[str]:
         held = f", held since {rollout['heldSince']}" if rollout.get("heldSince") else ""
         where = f"on {nodes.get('candidate', 0)} nodes, {wave}, since {rollout.get('waveStartedAt', '')}{held}"
         lines.append(f"  candidate   {status['candidateRevision']} {where}")
-    rest = [f"{nodes[key]} {key}" for key in ("offline", "failed", "unsupported") if nodes.get(key)]
+    words = {"offline": "offline", "failed": "failed", "unsupported": "unsupported", "setAside": "set aside"}
+    rest = [f"{nodes[key]} {word}" for key, word in words.items() if nodes.get(key)]
     if nodes:
         lines.append(f"  nodes       {nodes['selected']} selected{''.join(f', {item}' for item in rest)}")
     return lines

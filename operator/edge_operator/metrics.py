@@ -80,6 +80,7 @@ class _Nodes(Collector):
                 "offline": nodes.offline,
                 "failed": nodes.failed,
                 "unsupported": nodes.unsupported,
+                "setAside": nodes.set_aside,
             }
             for state, count in by_state.items():
                 family.add_metric([namespace, model, state], count)

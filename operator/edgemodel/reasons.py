@@ -219,6 +219,12 @@ NODES_OFFLINE: Final = _declare(
     "No node is online to take the candidate, or some nodes of the EdgeModel are offline.",
     "Bring a node back.",
 )  # fmt: skip
+NODES_SET_ASIDE: Final = _declare(
+    "NodesSetAside", Topic.ROLLOUT, Kind.TRANSIENT,
+    "Selected nodes are cordoned, have a taint that the pods do not tolerate, or get no pod for another reason. What "
+    "serves there goes on; the nodes get nothing new, and catch up later.",
+    "Uncordon the node, remove the taint, or add a toleration to spec.placement.tolerations.",
+)  # fmt: skip
 NODES_CATCHING_UP: Final = _declare(
     "NodesCatchingUp", Topic.ROLLOUT, Kind.PROGRESS,
     "Nodes that came later, or were offline, switch to the stable revision.",

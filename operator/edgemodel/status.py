@@ -75,10 +75,12 @@ class NodeCounts:
     offline: int = 0
     failed: int = 0
     unsupported: int = 0
+    set_aside: int = 0
+    """Online nodes that take no new pod, whether they serve or not."""
     summary: str = ""
     """Nodes that serve and nodes selected, as in ``2/3``."""
     not_ready: tuple[str, ...] = field(kw_only=True)
-    """Names of nodes that are offline, failed or unsupported, the first of them."""
+    """Names of nodes that are offline, failed, unsupported, or set aside without serving, the first of them."""
 
 
 @dataclass(frozen=True)

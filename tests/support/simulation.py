@@ -44,8 +44,10 @@ from edge_operator.decide.observation import (
     Pod,
     PreflightJob,
     Revision,
+    Taint,
 )
 from edge_operator.decide.placement.cells import FormCells, form_cells
+from edge_operator.decide.placement.set_aside import tolerates
 from edge_operator.writes import (
     ApplyObject,
     CreateObject,
@@ -186,6 +188,7 @@ class Simulation:
     pods_lost: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
     back_since: dict[str, datetime] = field(default_factory=dict)
+    opened_since: dict[str, datetime] = field(default_factory=dict)
     api_back_since: datetime | None = None
     requests_per_second: float = 2.0
     """The requests per second that the servers of each node answer."""
@@ -235,6 +238,27 @@ class Simulation:
         if not self.nodes[name].online:
             self.back_since[name] = self.now
         self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None, online_since=self.now)
+
+    def taint(self, name: str, effect: str = "NoSchedule", key: str = "maintenance") -> None:
+        """Taints the node: it gets no pod that does not tolerate this; NoExecute evicts those that are there."""
+        self._mark(name, taints=(*self.nodes[name].taints, Taint(key, "", effect)))
+
+    def untaint(self, name: str) -> None:
+        """Removes all taints of the node."""
+        self._mark(name, taints=())
+
+    def cordon(self, name: str) -> None:
+        """Cordons the node; DaemonSets make pods there all the same."""
+        self._mark(name, cordoned=True)
+
+    def uncordon(self, name: str) -> None:
+        self._mark(name, cordoned=False)
+
+    def _mark(self, name: str, **changes: Any) -> None:
+        before = self.nodes[name]
+        self.nodes[name] = replace(before, **changes)
+        if self.nodes[name] != before:
+            self.opened_since[name] = self.now
 
     def lose_api(self, seconds: float) -> None:
         """Stops the API server for the seconds: nobody, including the operator, hears of anything; pods continue to
@@ -368,6 +392,7 @@ class Simulation:
             pods_lost=dict(self.pods_lost),
             pins_seen=dict(self.pins_seen),
             back_since=dict(self.back_since),
+            opened_since=dict(self.opened_since),
             api_back_since=self.api_back_since,
             samples=self.measure(),
         )
@@ -590,6 +615,7 @@ class Simulation:
 
     def _run_pods(self, node: Node, here: list[tuple[str, str, str]]) -> None:
         """Moves the node's pods on. ``here`` has them, and those that are about to be created."""
+        repelling = {effect: self._repelled(node, effect) for effect in ("NoSchedule", "NoExecute")}
         wanted = {
             (node.name, revision.name, variant)
             for revision in self.revisions.values()
@@ -599,10 +625,13 @@ class Simulation:
             and pin_key("vision", "m", revision.name, variant) in node.pins
         }
         for key in here:
-            if key not in wanted:
-                self.pods.pop(key, None)
+            if key not in wanted or key[1] in repelling["NoExecute"]:
+                if self.pods.pop(key, None) is not None and key in wanted:
+                    self.pods_lost[key] = self.now
                 self._wanted_since.pop(key, None)
         for key in wanted:
+            if key[1] in repelling["NoExecute"] or (key[1] in repelling["NoSchedule"] and key not in self.pods):
+                continue
             since = self._wanted_since.setdefault(key, self.now)
             if self.now < since + timedelta(seconds=self.pod_delay_seconds):
                 continue
@@ -625,3 +654,13 @@ class Simulation:
             ) + timedelta(seconds=self.start_seconds):
                 pod = replace(pod, ready=True, ready_since=self.now, unready_since=None, trouble=None)
             self.pods[key] = pod
+
+    def _repelled(self, node: Node, effect: str) -> set[str]:
+        """Returns the revisions whose pods do not tolerate a taint of ``node`` with ``effect``."""
+        taints = [taint for taint in node.taints if taint.effect == effect]
+        return {
+            name
+            for name, revision in self.revisions.items()
+            for taint in taints
+            if not any(tolerates(toleration, taint) for toleration in revision.spec.serving.tolerations)
+        }

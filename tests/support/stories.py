@@ -193,6 +193,15 @@ def _add(tale: Tale, number: int) -> None:
         tale.world.add_node(f"camera-{number}", "arm" if number == 7 else "amd64", board="pi" if number == 8 else "pc")
 
 
+def _taint(tale: Tale, number: int, effect: str) -> None:
+    _on_node(lambda world, name: world.taint(name, effect))(tale, number)
+
+
+def _open(world: Simulation, name: str) -> None:
+    world.untaint(name)
+    world.uncordon(name)
+
+
 def _trouble(tale: Tale, which: int) -> None:
     tale.world.trouble[tale.world.target()] = TROUBLES[which]
 
@@ -238,6 +247,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "make pi": _on_node(lambda world, name: world.relabel(name, board="pi")),
     "lose pods": _on_node(lambda world, name: world.lose_pods(name)),
     "blink": _on_node(lambda world, name: world.blink(name)),
+    "taint": _taint,
+    "cordon": _on_node(lambda world, name: world.cordon(name)),
+    "open": _on_node(lambda world, name: _open(world, name)),
     "source": lambda tale, letter: tale.world.new_source(letter),
     "strategy": lambda tale, strategy: tale.world.change(serving={"strategy": strategy}),
     "resources": lambda tale, size: tale.world.change(
@@ -269,6 +281,8 @@ _EVENTS = st.one_of(
     st.tuples(st.just("source"), st.sampled_from("abc")),
     st.tuples(st.sampled_from(["cut", "join", "delete", "unselect", "select", "make pi", "lose pods", "blink"]), _NODE),
     st.tuples(st.sampled_from(["cut", "join"]), _NODE),
+    st.tuples(st.sampled_from(["cordon", "open"]), _NODE),
+    st.tuples(st.just("taint"), _NODE, st.sampled_from(["NoSchedule", "NoExecute"])),
     st.tuples(st.just("add"), st.integers(4, 8)),
     st.tuples(st.just("asleep"), st.sampled_from([5, 30, 200])),
     st.tuples(st.just("again"), st.integers(1, 3)),

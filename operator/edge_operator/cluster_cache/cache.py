@@ -227,6 +227,7 @@ class ClusterCache:
             pods_lost=dict(self.clocks.pods_lost(key)),
             pins_seen=self.clocks.pins_seen,
             back_since=self.clocks.back_since,
+            opened_since=self.clocks.opened_since,
             api_back_since=self.clocks.api_back_since,
             samples=self.samples.get(key),
         )

@@ -20,6 +20,8 @@ class Clocks:
         """The time at which the pin was first seen on the node, by (node, pin)."""
         self.back_since: dict[str, datetime] = {}
         """The time at which the node was last seen to come back, by node."""
+        self.opened_since: dict[str, datetime] = {}
+        """The time at which the taints or the cordon of the node were last seen to change, by node."""
         self.api_back_since: datetime | None = None
         """The time at which the API server last came back; None if it was never away."""
         self._pods_lost: dict[Key, dict[PodPlace, datetime]] = {}
@@ -39,8 +41,11 @@ class Clocks:
         name = node.name
         if after is None:
             self.back_since.pop(name, None)
+            self.opened_since.pop(name, None)
         elif after.online and before is not None and not before.online:
             self.back_since[name] = self._clock()
+        if before is not None and after is not None and _barriers(before) != _barriers(after):
+            self.opened_since[name] = self._clock()
         pins_before = before.pins if before is not None else frozenset()
         pins_after = after.pins if after is not None else frozenset()
         for pin in pins_before - pins_after:
@@ -65,3 +70,8 @@ class Clocks:
 
     def forget_owner(self, owner: Key) -> None:
         self._pods_lost.pop(owner, None)
+
+
+def _barriers(node: Node) -> tuple[object, ...]:
+    """Returns what may keep pods away from a node that is online."""
+    return node.taints, node.cordoned

@@ -18,6 +18,7 @@ from edge_operator.decide.placement.pins import (
     failures_at_rest,
     next_deadline_at_rest,
     one_for_each_node,
+    podless_at_rest,
     roll_back,
     settle,
     unplace,
@@ -26,9 +27,10 @@ from edge_operator.decide.placement.selection import place
 from edge_operator.decide.preflight.preflight import Preflight, decide_preflight
 from edge_operator.decide.rollout.moves import Advance, Hold, Promote, RollBack
 from edge_operator.decide.rollout.rollout import decide_rollout
-from edge_operator.decide.rollout.trial import find_trial
+from edge_operator.decide.rollout.trial import Trial, find_trial
 from edge_operator.decide.status import conditions as words
 from edge_operator.decide.status.conditions import Condition
+from edge_operator.decide.status.counts import PendingNodes, find_pending
 from edge_operator.decide.status.rollout_status import rollout_status
 from edge_operator.decide.status.steady_state import steady_state_conditions
 from edge_operator.decide.status.whole import whole_status
@@ -78,17 +80,22 @@ def decide(observation: Observation, now: datetime, form_cells: FormCells = form
         case Promote(failures):
             return _rest(context.promoting(), checks, failures)
         case Hold(stalled=True):
-            return _on_trial(context, checks, move, words.stalled(move.reason, move.message))
+            return _on_trial(context, checks, trial, move, words.stalled(move.reason, move.message))
         case Hold() | Advance():
-            return _on_trial(context, checks, move, words.reconciling(move.reason, move.message))
+            return _on_trial(context, checks, trial, move, words.reconciling(move.reason, move.message))
         case _:
             assert_never(move)
 
 
 def _on_trial(
-    context: PassContext, checks: tuple[CheckStatus, ...], move: Hold | Advance, conditions: list[Condition]
+    context: PassContext,
+    checks: tuple[CheckStatus, ...],
+    trial: Trial,
+    move: Hold | Advance,
+    conditions: list[Condition],
 ) -> Decision:
-    return _decision(context, conditions, checks, move.failures, move.pins, rollout_status(context, move), move.wake_at)
+    pending = find_pending(context, move.failures, trial.podless)
+    return _decision(context, conditions, checks, pending, move.pins, rollout_status(context, move), move.wake_at)
 
 
 def _rest(
@@ -106,16 +113,18 @@ def _rest(
         pins = settle(fleet, stable, timers) if stable else ()
     if checks is None:
         checks = context.observation.status.checks_of(context.target)
-    conditions = steady_state_conditions(context, failures)
+    podless = podless_at_rest(fleet, stable, timers) if stable is not None else ()
+    conditions = steady_state_conditions(context, failures, podless)
     wake_at = next_deadline_at_rest(fleet, stable, timers) if stable else None
-    return _decision(context, conditions, checks, failures, pins, None, wake_at)
+    pending = find_pending(context, failures, podless)
+    return _decision(context, conditions, checks, pending, pins, None, wake_at)
 
 
 def _decision(
     context: PassContext,
     conditions: list[Condition],
     checks: tuple[CheckStatus, ...],
-    failures: tuple[NodeFailure, ...],
+    pending: PendingNodes,
     pins: tuple[SetPins, ...],
     rollout: RolloutStatus | None,
     wake_at: datetime | None,
@@ -129,5 +138,5 @@ def _decision(
     actions = (*artifact.actions, *before, *preflight.actions, *changes, *after)
     times = (artifact.wake_at, preflight.wake_at, wake_at, fleet.next_routes())
     wakes = [time for time in times if time is not None]
-    status = whole_status(context, conditions, checks, failures, rollout)
+    status = whole_status(context, conditions, checks, pending, rollout)
     return Decision(status, actions, min(wakes, default=None))

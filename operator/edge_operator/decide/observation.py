@@ -16,6 +16,19 @@ from edgemodel.status import EdgeModelStatus, PreflightResult
 
 
 @dataclass(frozen=True)
+class Taint:
+    """A taint of a node; ``effect`` is NoSchedule, NoExecute or PreferNoSchedule."""
+
+    key: str
+    value: str
+    effect: str
+
+    def __str__(self) -> str:
+        """Returns the taint as ``kubectl taint`` writes it."""
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
+
+
+@dataclass(frozen=True)
 class Node:
     name: str
     uid: str
@@ -31,6 +44,9 @@ class Node:
     """The time since which the node is Ready, by its own clock; None while it is not, or if that is unknown."""
     deferrals: frozenset[str] = frozenset()
     """The label keys under DEFERRAL_PREFIX."""
+    taints: tuple[Taint, ...] = ()
+    cordoned: bool = False
+    """The node is marked by ``kubectl cordon`` (``spec.unschedulable``)."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +218,8 @@ class Observation:
     """The time at which this process first saw the pin on the node, by (node, pin)."""
     back_since: Mapping[str, datetime] = field(default_factory=dict)
     """The time at which this process last saw the node come back, by node."""
+    opened_since: Mapping[str, datetime] = field(default_factory=dict)
+    """The time at which this process last saw the taints or the cordon of the node change, by node."""
     api_back_since: datetime | None = None
     """The time at which this process last saw the API server come back."""
     samples: Samples | None = None

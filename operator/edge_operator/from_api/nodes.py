@@ -1,13 +1,13 @@
-"""Nodes: their pins, and when they were last online."""
+"""Nodes: their pins, when they were last online, and what keeps pods away."""
 
-from edge_operator.decide.observation import Node
+from edge_operator.decide.observation import Node, Taint
 from edge_operator.from_api.raw import Raw, find_condition, parse_time
 from edgemodel.names import DEFERRAL_PREFIX, PIN_PREFIX
 
 
 def read_node(raw: Raw) -> Node:
     labels = raw["metadata"].get("labels") or {}
-    status = raw.get("status") or {}
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
     ready = find_condition(raw, "Ready")
     online = ready is not None and ready["status"] == "True"
     transition = ready.get("lastTransitionTime") if ready is not None else None
@@ -22,4 +22,8 @@ def read_node(raw: Raw) -> Node:
         architecture=(status.get("nodeInfo") or {}).get("architecture") or labels.get("kubernetes.io/arch", ""),
         offline_since=None if online else changed,
         online_since=changed if online else None,
+        taints=tuple(
+            Taint(taint["key"], taint.get("value") or "", taint["effect"]) for taint in spec.get("taints") or ()
+        ),
+        cordoned=bool(spec.get("unschedulable")),
     )

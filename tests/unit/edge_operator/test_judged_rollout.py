@@ -628,15 +628,17 @@ def test_a_node_that_cannot_pull_when_it_catches_up_has_failed_after_its_deadlin
     assert world.ready_reason() == reasons.NODES_FAILED
 
 
-def test_a_node_on_which_no_pod_is_made_when_it_joins_has_failed_after_its_deadline() -> None:
+def test_a_node_on_which_no_pod_is_made_when_it_joins_is_named_after_its_deadline_and_keeps_the_others_ready() -> None:
     world = installed(3, model_spec(analysis={"checks": []}, rollout=rollout()))
     world.add_node("camera-9")
     world.pod_delay_seconds = 10_000
     world.run(200)
-    stalled = world.condition("Stalled")
-    assert stalled is not None
-    assert stalled["reason"] == reasons.NODES_FAILED
-    assert "no pod was made" in stalled["message"]
+    pending = world.condition("NodesPending")
+    assert pending is not None
+    assert pending["reason"] == reasons.NODES_SET_ASIDE
+    assert "camera-9 (no pod was made in" in pending["message"]
+    assert world.status["nodes"]["notReady"] == ["camera-9"]
+    assert world.ready_reason() == reasons.SERVING
 
 
 def test_an_operator_that_begins_anew_remembers_since_when_a_wave_is_held() -> None:

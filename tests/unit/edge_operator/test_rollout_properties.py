@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 
 from edge_operator.decide.observation import Node
 from edge_operator.decide.placement.waves import plan_waves
+from edgemodel import reasons
 from edgemodel.names import PULLER_PREFIX
 from tests.support import manifests
 from tests.support.cells import cell_of
@@ -61,7 +62,7 @@ SUPERSEDED_WHILE_OFFLINE: Story = (
 @given(STORIES)
 @example(SUPERSEDED_WHILE_OFFLINE)
 @in_every_story
-def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_what_was_rejected_or_superseded(
+def test_an_offline_node_or_one_set_aside_gets_no_pin_but_that_of_stable_when_it_leaves_what_failed_or_was_superseded(
     cell_size: int,
     story: Story,
 ) -> None:
@@ -71,7 +72,7 @@ def test_an_offline_node_gets_no_pin_but_that_of_stable_when_it_leaves_what_was_
         for name, revisions in added(tale, number):
             node = frame.before(name)
             assert node is not None
-            if not node.online:
+            if not node.online or node.taints or node.cordoned:
                 assert revisions == {frame.status["stableRevision"]}
                 left = tale.any_names(node.pins)
                 assert left & rejected(frame.status) or left - was_stable
@@ -108,7 +109,8 @@ def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_reject
             }
             serving = ready & tale.names(node.pins)
             wanted = node.labels["edge"] == frame.seen.spec.node_selector["edge"]
-            if wanted and node.online and serving - rejected(frame.status):
+            evicts = any(taint.effect == "NoExecute" for taint in node.taints)
+            if wanted and node.online and not evicts and serving - rejected(frame.status):
                 assert serving & tale.names(frame.nodes[node.name].pins)
 
 
@@ -150,6 +152,22 @@ def test_the_members_of_a_cell_enter_a_wave_together_and_leave_stable_together(s
                 members = {name for name in members if cell_of(name, 3) == cell}
                 serving = {pod.node for pod in frame.seen.pods if pod.ready and pod.revision == candidate}
                 assert members <= serving
+
+
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
+@given(STORIES)
+@in_every_story
+def test_no_candidate_is_rejected_for_a_node_that_is_set_aside(cell_size: int, story: Story) -> None:
+    """Unless the candidate's own pod there says what is wrong with it."""
+    before: set[str] = set()
+    for frame in tell(story, cell_size).frames:
+        barred = {node.name for node in frame.seen.nodes if node.taints or node.cordoned}
+        for item in frame.status.get("rejectedRevisions") or ():
+            if item["name"] not in before and item["reason"] in (reasons.NODE_LOST, reasons.NODE_READY_TIMEOUT):
+                assert not any(
+                    f"node {name} " in item["message"] or f"node {name}:" in item["message"] for name in barred
+                )
+        before |= rejected(frame.status)
 
 
 @pytest.mark.parametrize("cell_size", CELL_SIZES)
@@ -274,7 +292,7 @@ def test_in_the_end_every_online_node_runs_what_is_expected_with_one_pin(cell_si
     condemned = world.target() in rejected(world.status)
     stalled = world.condition("Stalled")
     wanted = [n for n in world.nodes.values() if n.labels["edge"] == selector and n.architecture == "amd64"]
-    cut = {cell_of(node.name, cell_size) for node in wanted if not node.online}
+    cut = {cell_of(node.name, cell_size) for node in wanted if not node.online or node.taints or node.cordoned}
     whole = {node.name for node in wanted if cell_of(node.name, cell_size) not in cut}
     if any(node.name in whole for node in wanted) and not condemned and stalled is None:
         assert stable == world.target()

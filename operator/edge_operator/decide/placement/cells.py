@@ -23,6 +23,11 @@ class Cell:
     def is_online(self) -> bool:
         return all(member.node.online for member in self.members)
 
+    @property
+    def is_available(self) -> bool:
+        """Tells whether all members can take a pod now."""
+        return all(member.is_available for member in self.members)
+
 
 FormCells = Callable[[Placement, EdgeModelSpec], tuple[Cell, ...]]
 """A function that puts each placed node into exactly one cell, and returns the cells in the order in which they

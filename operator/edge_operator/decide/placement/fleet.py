@@ -9,6 +9,7 @@ from edge_operator.decide.placement.cells import Cell
 from edge_operator.decide.placement.node_health import Assignment, pods_of
 from edge_operator.decide.placement.possible_pins import PinNames
 from edge_operator.decide.placement.selection import Placed, Placement, matches
+from edge_operator.decide.placement.set_aside import why_set_aside
 from edgemodel.names import pin_key, puller_of
 from edgemodel.verdict import Verdict
 
@@ -138,7 +139,19 @@ class Fleet:
         node = placed.node
         lost = self.observation.pods_lost.get((node.name, revision, variant), sent_at)
         pods = pods_of(self.observation, node.name, revision, variant)
-        return Assignment(node, revision, variant, pods, max(sent_at, lost))
+        opened = self.observation.opened_since.get(node.name)
+        return Assignment(node, revision, variant, pods, max(sent_at, lost), opened)
+
+    def is_set_aside(self, revision: str, placed: Placed) -> bool:
+        """Tells whether no pod of ``revision``, by its own tolerations, can be made on the node."""
+        record = self.observation.revision(revision)
+        if record is None or record.spec.serving.tolerations == self.observation.spec.tolerations:
+            return bool(placed.set_aside)
+        return bool(why_set_aside(placed.node, record.spec.serving.tolerations))
+
+    def has_pod(self, revision: str, placed: Placed) -> bool:
+        """Tells whether the node has a pod of ``revision``, ready or not."""
+        return bool(pods_of(self.observation, placed.node.name, revision, self.variant(revision, placed)))
 
     def ours(self, node: Node) -> frozenset[str]:
         """Returns the time from which ``node``, lately back, routes to its present pods; None if it does now."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge_operator.decide.observation import Node, Observation, Pod
+from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
@@ -33,14 +34,16 @@ class Assignment:
     """The pods of (revision, variant) on the node that are not terminating."""
     podless_since: datetime
     """The time since which the node has no such pod, if it has none."""
+    opened_since: datetime | None = None
+    """The time at which the node's taints or its cordon last changed, if that was seen."""
 
     def waits_since(self, now: datetime) -> datetime | None:
         """Returns since when the node does not serve the revision; None while it does.
 
         A node that drops off the network has as long to come back as a pod has to start; so has a node that the API
         server does not know of because it was away itself. A pod that served and stopped has as long as a new one, and
-        so has one whose node has just come back. The node's clock, which may be wrong, says when that was: times in the
-        future are ignored.
+        so has one whose node has just come back, or is no longer set aside. The node's clock, which may be wrong, says
+        when it came back: times in the future are ignored.
         """
         if not self.node.online:
             return min(self.node.offline_since or now, now)
@@ -48,7 +51,7 @@ class Assignment:
             return None
         pod = self.newest
         begun = self.podless_since if pod is None else pod.created
-        later = (self.node.online_since, pod.unready_since if pod is not None else None)
+        later = (self.node.online_since, self.opened_since, pod.unready_since if pod is not None else None)
         return max([begun, *(time for time in later if time is not None and time <= now)])
 
     @property
@@ -79,7 +82,10 @@ def next_failure_at(assignments: Iterable[Assignment], deadline: timedelta, time
 
 
 def failure(assignment: Assignment, deadline: timedelta, timers: Timers) -> NodeFailure | None:
-    """Returns why the node has failed; None while it serves, or may still do so."""
+    """Returns why the node has failed; None while it serves, or may still do so.
+
+    A node for which no pod is made does not fail: that says nothing about the revision (``podless``).
+    """
     node, pod = assignment.node, assignment.newest
     since = assignment.waits_since(timers.now)
     if since is None:
@@ -92,12 +98,19 @@ def failure(assignment: Assignment, deadline: timedelta, timers: Timers) -> Node
         reason, message = pod.trouble
         if reason in AT_ONCE or (reason == reasons.CRASH_LOOP and pod.restarts >= CRASHES):
             return NodeFailure(node.name, reason, f"node {node.name}: {message}")
-    if not is_over:
+    if not is_over or pod is None:
         return None
     waited = f"not ready after {deadline.total_seconds():.0f} s"
-    if pod is not None and pod.trouble is not None:
+    if pod.trouble is not None:
         return NodeFailure(node.name, pod.trouble[0], f"node {node.name}: {waited}: {pod.trouble[1]}")
-    if pod is None:
-        name = daemonset_name(assignment.revision, assignment.variant)
-        waited += f", no pod was made: kubectl describe daemonset {name} says why"
     return NodeFailure(node.name, reasons.NODE_READY_TIMEOUT, f"node {node.name}: {waited}")
+
+
+def podless(assignment: Assignment, deadline: timedelta, timers: Timers) -> SetAside | None:
+    """Returns the node, with the reason in words, if no pod was made within ``deadline``; None otherwise."""
+    since = assignment.waits_since(timers.now)
+    if since is None or not assignment.node.online or assignment.pods or not timers.passed(since, deadline):
+        return None
+    name = daemonset_name(assignment.revision, assignment.variant)
+    why = f"no pod was made in {deadline.total_seconds():.0f} s: kubectl describe daemonset {name} says why"
+    return SetAside(assignment.node.name, why)

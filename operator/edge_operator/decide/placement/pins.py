@@ -6,8 +6,9 @@ from datetime import datetime
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.fleet import Fleet
-from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at
+from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at, podless
 from edge_operator.decide.placement.selection import Placed
+from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.timers import Timers
 
@@ -17,7 +18,7 @@ def switch_cell(fleet: Fleet, cell: Cell, revision: str) -> list[SetPins]:
 
     Surge: the pins are added, and the others are removed once all members serve the revision and surely route to it.
     Recreate, once the image is there, and the way back from a rejected revision: one patch per node exchanges the pins.
-    A cell moves forward only while all members are online; a pin that a node must not keep is removed at once.
+    A cell moves forward only while all members are available; a pin that a node must not keep is removed at once.
     """
     changes = (_switch_node(fleet, cell, member, revision) for member in cell.members)
     return [change for change in changes if change is not None]
@@ -32,7 +33,7 @@ def _switch_node(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> Set
             return SetPins(node.name, frozenset({pin}), others)
         if leaves:
             return SetPins(node.name, frozenset({pin}) if leaves == others else frozenset(), leaves)
-        if not cell.is_online:
+        if not cell.is_available:
             return None
         if fleet.recreates(revision):
             return _recreate(fleet, cell, placed, revision)
@@ -61,7 +62,9 @@ def _must_leave(fleet: Fleet, placed: Placed, pin: str) -> bool:
     revision = fleet.known_pins[pin][0]
     if revision in fleet.rejected or revision in fleet.outlived:
         return True
-    return not placed.node.online and revision in fleet.superseded
+    if revision not in fleet.superseded:
+        return False
+    return not placed.node.online or (bool(placed.set_aside) and not fleet.has_pod(revision, placed))
 
 
 def _recreate(fleet: Fleet, cell: Cell, placed: Placed, revision: str) -> SetPins | None:
@@ -96,7 +99,8 @@ def _was_sent(fleet: Fleet, cell: Cell, candidate: str) -> bool:
 def is_on_trial(fleet: Fleet, cell: Cell, candidate: str) -> bool:
     """Returns whether the cell has switched to ``candidate``.
 
-    If a member went offline before the candidate served there, the cell has missed its switch.
+    If a member went offline before the candidate served there, the cell has missed its switch. If a member is set
+    aside, the cell is on trial only as long as the candidate serves there: its loss says nothing about the candidate.
     """
     switched = any(fleet.pinned(candidate, member) for member in cell.members)
     return switched and not any(_missed(fleet, member, candidate) for member in cell.members)
@@ -104,31 +108,48 @@ def is_on_trial(fleet: Fleet, cell: Cell, candidate: str) -> bool:
 
 def _missed(fleet: Fleet, placed: Placed, candidate: str) -> bool:
     """Returns whether the node went offline before its switch: it still has stable's pin, which it keeps until the
-    candidate serves, or lacks the candidate's."""
+    candidate serves, or lacks the candidate's. Of a node that is, or was, set aside: whether it does not serve."""
+    if placed.set_aside or fleet.deferred(placed):
+        return fleet.pod(candidate, placed) is None
     if placed.node.online:
         return False
     return not fleet.pinned(candidate, placed) or (fleet.stable is not None and fleet.pinned(fleet.stable, placed))
 
 
 def defer(fleet: Fleet, candidate: str) -> list[SetPins]:
-    """Returns the changes that mark offline and new cells during a rollout, to distinguish them from those whose turn
-    is yet to come.
+    """Returns the changes that mark cells that are offline, set aside or new during a rollout, to distinguish them from
+    those whose turn is yet to come.
 
-    A cell that went offline before the candidate served there loses its pin: it comes back to stable.
+    A cell that went offline before the candidate served there loses its pin: it comes back to stable. A cell that is
+    set aside keeps the candidate's pin if that pod is all that the node has: stable's could not be made in its place.
     """
     late = (cell for cell in fleet.cells if not is_on_trial(fleet, cell, candidate) and _is_late(fleet, cell))
-    changes = (_defer(fleet, member, candidate) for cell in late for member in cell.members)
+    changes = (change for cell in late for change in _defer_cell(fleet, cell, candidate))
     return [change for change in changes if change.add or change.remove]
 
 
 def _is_late(fleet: Fleet, cell: Cell) -> bool:
-    return not cell.is_online or (fleet.stable is not None and any(not fleet.ours(item.node) for item in cell.members))
+    is_new = fleet.stable is not None and any(not fleet.ours(item.node) for item in cell.members)
+    return is_new or not cell.is_available
 
 
-def _defer(fleet: Fleet, placed: Placed, candidate: str) -> SetPins:
+def _defer_cell(fleet: Fleet, cell: Cell, candidate: str) -> list[SetPins]:
+    keeps = any(_has_only(fleet, member, candidate) for member in cell.members if member.set_aside)
+    return [_defer(fleet, member, candidate, keeps=keeps) for member in cell.members]
+
+
+def _has_only(fleet: Fleet, placed: Placed, candidate: str) -> bool:
+    """Returns whether the node has a pod of the candidate and is not pinned to stable."""
+    is_on_stable = fleet.stable is not None and fleet.pinned(fleet.stable, placed)
+    return not is_on_stable and fleet.has_pod(candidate, placed)
+
+
+def _defer(fleet: Fleet, placed: Placed, candidate: str, *, keeps: bool) -> SetPins:
+    """Returns the change of one node. With ``keeps``, it keeps the candidate's pin."""
     node, ours = placed.node, fleet.ours(placed.node)
     mark = frozenset({fleet.deferral} if fleet.deferral else ()) - node.deferrals
-    leaves = frozenset({fleet.pin(candidate, placed), fleet.pull_pin(candidate, placed)}) & node.pins
+    sent = frozenset({fleet.pin(candidate, placed), fleet.pull_pin(candidate, placed)})
+    leaves = frozenset() if keeps else sent & node.pins
     # A member that has switched before another one missed it would be left with nothing.
     back = frozenset({fleet.pin(fleet.stable, placed)} if fleet.stable and leaves and not ours - leaves else ())
     return SetPins(node.name, mark | back, leaves)
@@ -174,6 +195,13 @@ def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFai
     return tuple(one_for_each_cell(fleet.cells, failures).values()) if failures else ()
 
 
+def podless_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetAside, ...]:
+    """Returns the nodes for which no pod of ``stable`` was made within the node timeout."""
+    deadline = fleet.observation.spec.rollout.node_ready_timeout
+    found = (podless(item, deadline, timers) for item in _on_their_way(fleet, stable, timers))
+    return tuple(item for item in found if item is not None)
+
+
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:
     """Returns the time at which the next node on its way to ``stable`` will have failed."""
     deadline = fleet.observation.spec.rollout.node_ready_timeout
@@ -187,9 +215,10 @@ def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
     if len(failures) > rollout.max_failed_nodes:
         return 0
     failed = one_for_each_cell(fleet.cells, failures)
-    online = [cell for cell in fleet.cells if cell.is_online]
-    limit = plan_waves(rollout.waves, len(online))[-2] if len(rollout.waves) > 1 else len(online)
-    going = [cell for cell in online if cell.name not in failed]
+    available = [cell for cell in fleet.cells if cell.is_available]
+    limit = plan_waves(rollout.waves, len(available))[-2] if len(rollout.waves) > 1 else len(available)
+    away = {*failed, *(item.node for item in podless_at_rest(fleet, stable, timers))}
+    going = [cell for cell in available if not away & {cell.name, *(member.node.name for member in cell.members)}]
     return limit - sum(any(_on_its_way(fleet, member, stable) for member in cell.members) for cell in going)
 
 
@@ -204,10 +233,10 @@ def _gives_up(fleet: Fleet, placed: Placed, stable: str) -> bool:
 
 
 def _on_their_way(fleet: Fleet, stable: str, timers: Timers) -> list[Assignment]:
-    """Returns the online nodes that were sent ``stable`` and do not serve it yet."""
+    """Returns the nodes, neither offline nor set aside, that were sent ``stable`` and do not serve it yet."""
     found = []
     for placed in fleet.placement.placed:
-        if not placed.node.online or not _on_its_way(fleet, placed, stable):
+        if not placed.is_available or not _on_its_way(fleet, placed, stable) or fleet.is_set_aside(stable, placed):
             continue
         pin = fleet.pin(stable, placed) if fleet.pinned(stable, placed) else fleet.pull_pin(stable, placed)
         sent_at = fleet.observation.pins_seen.get((placed.node.name, pin), timers.now)

@@ -1,10 +1,16 @@
 """The nodes that an EdgeModel selects, the variant that each gets, and the order in which they switch."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_operator.decide.observation import Node, Observation
+from edge_operator.decide.placement.set_aside import SetAside, why_set_aside
+from edgemodel import reasons
 from edgemodel.spec import Variant
+
+MAX_NAMED = 5
+"""The number of nodes that a message names."""
 
 
 @dataclass(frozen=True)
@@ -13,6 +19,13 @@ class Placed:
 
     node: Node
     variant: str
+    set_aside: str = ""
+    """The reason why no pod of the spec can be made there, as ``why_set_aside`` returns it; empty: one can."""
+
+    @property
+    def is_available(self) -> bool:
+        """Tells whether the node can take a pod now: it is online and not set aside."""
+        return self.node.online and not self.set_aside
 
 
 @dataclass(frozen=True)
@@ -31,9 +44,24 @@ def place(observation: Observation, target: str) -> Placement:
     supported = [node for node in selected if node.architecture in architectures]
     ordered = sorted(supported, key=lambda node: switch_order(node.uid, observation.uid, target))
     return Placement(
-        placed=tuple(Placed(node, variant_of(node, spec.variants)) for node in ordered),
+        placed=tuple(
+            Placed(node, variant_of(node, spec.variants), why_set_aside(node, spec.tolerations)) for node in ordered
+        ),
         unsupported=tuple(node for node in selected if node.architecture not in architectures),
     )
+
+
+def nobody_takes(revision: str, placed: Iterable[Placed], podless: Iterable[SetAside] = ()) -> tuple[str, str]:
+    """Returns (reason, message) of a revision that no node can take.
+
+    ``podless`` are nodes for which no pod was made in time.
+    """
+    barred = (SetAside(item.node.name, item.set_aside) for item in placed if item.node.online and item.set_aside)
+    names = sorted(str(item) for item in (*barred, *podless))
+    if not names:
+        return reasons.NODES_OFFLINE, f"no node is online to take {revision}"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return reasons.NODES_SET_ASIDE, f"no node can take {revision}; set aside: {', '.join(names[:MAX_NAMED])}{more}"
 
 
 def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from edge_operator.decide.actions import Action, StartPreflight
 from edge_operator.decide.observation import Node, Observation, PreflightJob, Revision
+from edge_operator.decide.placement.set_aside import why_set_aside
 from edge_operator.decide.preflight.outcome import failed, judged, measured, unverified
 from edgemodel import reasons
 from edgemodel.names import preflight_job_prefix
@@ -79,6 +80,9 @@ class ClassJob:
     def _start(self, attempt: int) -> ClassProgress:
         if not self.is_online:
             return ClassProgress(unverified(self.known, f"node {self.node_name} went offline before it was asked"))
+        if self.node is not None and (why := why_set_aside(self.node, self.observation.spec.tolerations)):
+            text = f"node {self.node_name} was set aside before it was asked: {why}"
+            return ClassProgress(unverified(self.known, text))
         if self.observation.spec.rollout.paused:
             return ClassProgress(self.known)
         name = f"{self.prefix}{attempt}"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from edge_operator.decide.observation import Revision
-from edge_operator.decide.placement.selection import Placed, Placement, matches
+from edge_operator.decide.placement.selection import MAX_NAMED, Placed, Placement, matches
+from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.preflight.outcome import unverified
 from edgemodel.spec import PreflightSpec
 from edgemodel.status import ClassPreflight, PreflightStatus
@@ -30,17 +31,19 @@ def class_name(placed: Placed, labels: tuple[str, ...]) -> str:
 
 
 def _plan(name: str, members: list[Placed], spec: PreflightSpec) -> ClassPreflight:
-    """Returns the class with the first node, in the order in which they would switch, that is online and eligible."""
+    """Returns the class with its first node, in the order of their switches, that is available and eligible."""
     first = members[0]
-    eligible = [placed.node for placed in members if matches(spec.node_selector, placed.node.labels)]
-    online = [node for node in eligible if node.online]
-    planned = ClassPreflight(name, first.variant, first.node.architecture, node=online[0].name if online else None)
-    if online:
+    eligible = [placed for placed in members if matches(spec.node_selector, placed.node.labels)]
+    node = next((placed.node.name for placed in eligible if placed.is_available), None)
+    planned = ClassPreflight(name, first.variant, first.node.architecture, node=node)
+    if node is not None:
         return planned
     selector = _selector(spec.node_selector)
     if not eligible:
         return unverified(planned, f"preflight.nodeSelector {selector} selects none of its nodes ({len(members)})")
-    return unverified(planned, f"of its nodes with {selector} ({len(eligible)}) none is online")
+    barred = [str(SetAside(item.node.name, item.set_aside)) for item in eligible if item.set_aside]
+    besides = f" and not set aside: {', '.join(barred[:MAX_NAMED])}" if barred else ""
+    return unverified(planned, f"of its nodes with {selector} ({len(eligible)}) none is online{besides}")
 
 
 def _selector(labels: Mapping[str, str]) -> str:

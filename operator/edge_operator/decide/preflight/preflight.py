@@ -9,7 +9,7 @@ from datetime import datetime
 
 from edge_operator.decide.actions import Action, DeleteJob, RecordPreflight
 from edge_operator.decide.observation import Observation, Revision
-from edge_operator.decide.placement.selection import Placement
+from edge_operator.decide.placement.selection import Placement, nobody_takes
 from edge_operator.decide.preflight.class_job import ClassJob, ClassProgress
 from edge_operator.decide.preflight.hardware_classes import plan_classes
 from edge_operator.decide.preflight.outcome import judged
@@ -78,9 +78,8 @@ def decide_preflight(
         if observation.spec.rollout.paused:
             message = f"spec.rollout.paused: {target} has not passed preflight, and goes to no node"
             return Preflight(None, False, reasons.PAUSED, message, actions=_stop(observation))
-        if not any(placed.node.online for placed in placement.placed):
-            message = f"no node is online to take {target}"
-            return Preflight(None, False, reasons.NODES_OFFLINE, message, actions=_stop(observation))
+        if not any(placed.is_available for placed in placement.placed):
+            return Preflight(None, False, *nobody_takes(target, placement.placed), actions=_stop(observation))
         known = plan_classes(spec, placement, revision)
     return _go_on(observation, spec, revision, known, now)
 

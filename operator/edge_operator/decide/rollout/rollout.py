@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from edge_operator.decide.placement.pins import switch_cell
+from edge_operator.decide.placement.selection import nobody_takes
 from edge_operator.decide.rollout.missing_data import decide_without_verdict
 from edge_operator.decide.rollout.moves import Advance, Move, Promote, RollBack
 from edge_operator.decide.rollout.progress import hold_without_progress
@@ -49,7 +50,8 @@ def _in_wave(trial: Trial) -> Move | None:
     if trial.entering:
         return _enter(trial)
     if not trial.switched:
-        return hold_without_progress(trial, reasons.NODES_OFFLINE, f"no node is online to take {trial.candidate}")
+        members = (member for cell in trial.fleet.cells for member in cell.members)
+        return hold_without_progress(trial, *nobody_takes(trial.candidate, members, trial.podless))
     serving, timers = trial.serving(), trial.timers
     if serving < len(trial.switched) or trial.finishing():
         text = f"{trial.goal} nodes switch to {trial.candidate}"

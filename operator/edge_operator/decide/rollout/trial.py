@@ -8,9 +8,10 @@ from edge_operator.decide.analysis import Judgement
 from edge_operator.decide.observation import Pod
 from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.fleet import Fleet
-from edge_operator.decide.placement.node_health import NodeFailure, failures_of, next_failure_at
+from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at, podless
 from edge_operator.decide.placement.pins import defer, is_on_trial, keep_stable, switch_cell
 from edge_operator.decide.placement.selection import Placed
+from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.placement.waves import plan_waves
 from edge_operator.decide.rollout.moves import Hold, WaveState
 from edge_operator.decide.timers import Timers
@@ -42,6 +43,8 @@ class Trial:
     """The number of cells that the candidate was sent to, including failed ones."""
     size: int
     """The number of cells that it can go to or has gone to."""
+    podless: tuple[SetAside, ...] = ()
+    """The nodes that were sent the candidate and for which no pod was made in time; their cells are not on trial."""
 
     @property
     def rollout(self) -> Rollout:
@@ -147,6 +150,10 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
     switched = [cell for cell in fleet.cells if is_on_trial(fleet, cell, candidate)]
     names = {cell.name for cell in switched}
     ready_next = [cell for cell in fleet.cells if cell.name not in names and may_switch(fleet, cell)]
+    waits = [*switched, *(cell for cell in ready_next if pulling_members(fleet, candidate, (cell,)))]
+    without_pods = _podless(fleet, candidate, waits, started, timers)
+    away = {item.node for item in without_pods}
+    switched, ready_next = _without(switched, away), _without(ready_next, away)
     pulling = [cell for cell in ready_next if pulling_members(fleet, candidate, (cell,))]
     members = (
         *(member for cell in switched for member in cell.members),
@@ -170,7 +177,36 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
         failures=tuple(failed.values()),
         tried=len(switched) + len(pulling),
         size=len(switched) + len(ready_next),
+        podless=without_pods,
     )
+
+
+def _podless(
+    fleet: Fleet, candidate: str, cells: list[Cell], started: datetime, timers: Timers
+) -> tuple[SetAside, ...]:
+    """Returns the nodes of ``cells`` for which no pod of the candidate, or of its puller, was made in time."""
+    deadline = fleet.observation.spec.rollout.node_ready_timeout
+    found = []
+    for placed in (member for cell in cells for member in cell.members):
+        assignment = _since_its_pin(fleet, candidate, placed, started)
+        if assignment is not None and (item := podless(assignment, deadline, timers)) is not None:
+            found.append(item)
+    return tuple(found)
+
+
+def _since_its_pin(fleet: Fleet, candidate: str, placed: Placed, started: datetime) -> Assignment | None:
+    """Returns None for a node without a pin of the candidate. A wave that begins gives no node more time."""
+    pin = fleet.pin(candidate, placed)
+    if not fleet.pinned(candidate, placed):
+        pin = fleet.pull_pin(candidate, placed)
+    if pin not in placed.node.pins:
+        return None
+    return fleet.assignment(candidate, placed, fleet.observation.pins_seen.get((placed.node.name, pin), started))
+
+
+def _without(cells: list[Cell], nodes: set[str]) -> list[Cell]:
+    """Returns ``cells`` but those with a member among ``nodes``."""
+    return [cell for cell in cells if not any(member.node.name in nodes for member in cell.members)]
 
 
 def pulling_members(fleet: Fleet, candidate: str, cells: tuple[Cell, ...] | list[Cell]) -> list[Placed]:
@@ -184,9 +220,9 @@ def may_switch(fleet: Fleet, cell: Cell) -> bool:
 
 
 def _may_switch(fleet: Fleet, placed: Placed) -> bool:
-    """Returns whether the node is online, not deferred and, if there is a stable revision, on it: serving, or with a
+    """Returns whether the node is available, not deferred and, if there is a stable revision, on it: serving, or with a
     failure that the candidate may cure."""
-    if not placed.node.online or fleet.deferred(placed) or fleet.pinned_to_rejected(placed):
+    if not placed.is_available or fleet.deferred(placed) or fleet.pinned_to_rejected(placed):
         return False
     if fleet.stable is None:
         return True

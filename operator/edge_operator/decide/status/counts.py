@@ -1,33 +1,74 @@
 """The numbers of nodes in status, and the conditions that tell of them."""
 
+from dataclasses import dataclass
+
 from edge_operator.decide.context import PassContext
 from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.status.conditions import Condition
 from edgemodel import reasons
 from edgemodel.status import NodeCounts
 
 MAX_NAMES = 20
-MAX_OFFLINE_NAMES = 5
+MAX_TOLD = 5
+"""The number of nodes of a kind that NodesPending names."""
 
 
-def count_nodes(context: PassContext, failures: tuple[NodeFailure, ...]) -> NodeCounts:
-    """Counts cells. One that serves both revisions, in the middle of a Surge, counts as the target's."""
+@dataclass(frozen=True)
+class PendingNodes:
+    """The placed nodes that do not do what they should."""
+
+    failed: tuple[str, ...]
+    offline: tuple[SetAside, ...]
+    """Offline nodes; the reason is empty unless they would be set aside besides."""
+    set_aside: tuple[SetAside, ...]
+    """Online nodes that take no new pod, whether they serve or not."""
+
+
+def find_pending(
+    context: PassContext, failures: tuple[NodeFailure, ...], podless: tuple[SetAside, ...]
+) -> PendingNodes:
+    """Returns the pending nodes by name. ``podless`` are the nodes for which no pod was made in time."""
+    nodes = [(placed.node.online, SetAside(placed.node.name, placed.set_aside)) for placed in context.placement.placed]
+    barred = {item.node: item for is_online, item in nodes if is_online and item.why}
+    set_aside = {item.node: item for item in podless} | barred
+    return PendingNodes(
+        failed=tuple(failure.node for failure in failures),
+        offline=tuple(sorted((item for is_online, item in nodes if not is_online), key=lambda item: item.node)),
+        set_aside=tuple(item for _, item in sorted(set_aside.items())),
+    )
+
+
+def count_nodes(context: PassContext, pending: PendingNodes) -> NodeCounts:
+    """Counts cells. One that serves both revisions, in the middle of a Surge, counts as the target's.
+
+    One that is set aside and serves what it served before counts as that besides.
+    """
     fleet, target, stable = context.fleet, context.target, context.stable
     unsupported = [node.name for node in context.placement.unsupported]
     online = [cell for cell in context.cells if cell.is_online]
     on_target = {cell.name for cell in online if target != stable and fleet.serves(target, cell)}
-    on_stable = [cell for cell in online if stable and cell.name not in on_target and fleet.serves(stable, cell)]
-    failed = [failure.node for failure in failures]
+    on_stable = {cell.name for cell in online if stable and cell.name not in on_target and fleet.serves(stable, cell)}
     selected = len(context.cells) + len(unsupported)
+    barred = {item.node for item in pending.set_aside}
+    set_aside = [cell for cell in online if any(member.node.name in barred for member in cell.members)]
+    idle = [cell for cell in set_aside if cell.name not in on_target | on_stable]
+    not_ready = {
+        *(item.node for item in pending.offline),
+        *pending.failed,
+        *unsupported,
+        *(member.node.name for cell in idle for member in cell.members if member.node.name in barred),
+    }
     return NodeCounts(
         selected=selected,
         stable=len(on_stable),
         candidate=len(on_target),
         offline=len(context.cells) - len(online),
-        failed=len(failed),
+        failed=len(pending.failed),
         unsupported=len(unsupported),
+        set_aside=len(set_aside),
         summary=f"{len(on_stable) + len(on_target)}/{selected}",
-        not_ready=tuple(sorted({*_offline(context), *failed, *unsupported})[:MAX_NAMES]),
+        not_ready=tuple(sorted(not_ready)[:MAX_NAMES]),
     )
 
 
@@ -37,14 +78,16 @@ def available(counts: NodeCounts) -> Condition:
     return Condition("Available", serving > 0, reason, f"{serving} of {counts.selected} selected nodes serve")
 
 
-def nodes_pending(context: PassContext, counts: NodeCounts) -> list[Condition]:
-    """Returns NodesPending where nodes are offline, else nothing."""
-    if not counts.offline:
-        return []
-    names = ", ".join(sorted(_offline(context))[:MAX_OFFLINE_NAMES])
-    message = f"{counts.offline} of {counts.selected} offline: {names}"
-    return [Condition("NodesPending", True, reasons.NODES_OFFLINE, message)]
+def nodes_pending(pending: PendingNodes, counts: NodeCounts) -> list[Condition]:
+    """Returns NodesPending if nodes are offline or set aside, else nothing."""
+    told = []
+    if counts.offline:
+        told.append(f"{counts.offline} of {counts.selected} offline: {_names(pending.offline)}")
+    if counts.set_aside:
+        told.append(f"{counts.set_aside} of {counts.selected} set aside: {_names(pending.set_aside)}")
+    reason = reasons.NODES_OFFLINE if counts.offline else reasons.NODES_SET_ASIDE
+    return [Condition("NodesPending", True, reason, "; ".join(told))] if told else []
 
 
-def _offline(context: PassContext) -> list[str]:
-    return [placed.node.name for placed in context.placement.placed if not placed.node.online]
+def _names(nodes: tuple[SetAside, ...]) -> str:
+    return ", ".join(str(item) for item in nodes[:MAX_TOLD])

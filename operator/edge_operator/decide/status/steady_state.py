@@ -2,26 +2,34 @@
 
 from edge_operator.decide.context import PassContext
 from edge_operator.decide.obstacles import first_obstacle
-from edge_operator.decide.placement.cells import one_for_each_cell
+from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.status import conditions as words
 from edge_operator.decide.status.conditions import Condition
 from edgemodel import reasons
 
 
-def steady_state_conditions(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
-    """Returns Ready, and Reconciling or Stalled if one of them is true."""
+def steady_state_conditions(
+    context: PassContext, failures: tuple[NodeFailure, ...], podless: tuple[SetAside, ...]
+) -> list[Condition]:
+    """Returns Ready, and Reconciling or Stalled if one of them is true.
+
+    ``podless`` are the nodes for which no pod of stable was made in time.
+    """
     obstacle = first_obstacle(context)
     if obstacle is None:
-        return _serving(context, failures)
+        return _serving(context, failures, podless)
     say = words.stalled if obstacle.stalled else words.reconciling
     return say(obstacle.reason, obstacle.message)
 
 
-def _serving(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Condition]:
+def _serving(context: PassContext, failures: tuple[NodeFailure, ...], podless: tuple[SetAside, ...]) -> list[Condition]:
     """Returns the conditions of a served EdgeModel, which is Ready unless more than ``maxFailedNodes`` nodes failed."""
     fleet, target, limit = context.fleet, context.target, context.observation.spec.rollout.max_failed_nodes
-    online = [cell for cell in fleet.cells if cell.is_online]
+    without = {item.node for item in podless}
+    set_aside = [cell for cell in fleet.cells if cell.is_online and _is_set_aside(cell, without)]
+    online = [cell for cell in fleet.cells if cell.is_online and not _is_set_aside(cell, without)]
     if len(failures) > limit:
         message = (
             f"{target}: {failures[0].message}; {len(failures)} of {len(online)} online nodes failed, limit {limit}"
@@ -39,8 +47,17 @@ def _serving(context: PassContext, failures: tuple[NodeFailure, ...]) -> list[Co
     if unsettled:
         message = f"{target}: {len(unsettled)} of {len(online)} online nodes still run one before it beside it"
         return words.reconciling(reasons.NODES_CATCHING_UP, message)
+    serving = len(rest) + sum(fleet.serves(target, cell) for cell in set_aside)
+    if set_aside and not serving and not failures:
+        message = f"{target}: all {len(set_aside)} online nodes are set aside, and none serves it: see NodesPending"
+        return words.reconciling(reasons.NODES_SET_ASIDE, message)
     besides = f"; {len(failures)} failed: {failures[0].message}" if failures else ""
-    return words.ready(reasons.SERVING, f"{target} serves on {len(rest)} nodes{besides}")
+    return words.ready(reasons.SERVING, f"{target} serves on {serving} nodes{besides}")
+
+
+def _is_set_aside(cell: Cell, without: set[str]) -> bool:
+    """Returns whether a member is set aside, or among the nodes ``without`` a pod."""
+    return not cell.is_available or any(member.node.name in without for member in cell.members)
 
 
 def _trouble(context: PassContext) -> str:

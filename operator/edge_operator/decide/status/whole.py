@@ -4,10 +4,9 @@ from dataclasses import replace
 
 from edge_operator.decide.context import PassContext
 from edge_operator.decide.observation import Revision
-from edge_operator.decide.placement.node_health import NodeFailure
 from edge_operator.decide.preflight.preflight import Preflight
 from edge_operator.decide.status.conditions import Condition, merge_conditions
-from edge_operator.decide.status.counts import available, count_nodes, nodes_pending
+from edge_operator.decide.status.counts import PendingNodes, available, count_nodes, nodes_pending
 from edgemodel import reasons
 from edgemodel.report import ArtifactReport
 from edgemodel.status import CheckStatus, EdgeModelStatus, RejectedRevision, RolloutStatus
@@ -23,7 +22,7 @@ def whole_status(
     context: PassContext,
     conditions: list[Condition],
     checks: tuple[CheckStatus, ...],
-    failures: tuple[NodeFailure, ...],
+    pending: PendingNodes,
     rollout: RolloutStatus | None,
 ) -> EdgeModelStatus:
     """Returns what a pass writes.
@@ -32,12 +31,12 @@ def whole_status(
     ``rollout`` is None while no candidate is on trial.
     """
     observation, artifact = context.observation, context.artifact
-    counts = count_nodes(context, failures)
+    counts = count_nodes(context, pending)
     all_conditions = [
         *conditions,
         available(counts),
         Condition("ArtifactReady", artifact.revision is not None, artifact.reason, artifact.message),
-        *nodes_pending(context, counts),
+        *nodes_pending(pending, counts),
         *_latency_unverified(context.preflight),
     ]
     gate = artifact.checks or _gate_checks(artifact.revision)

@@ -1,0 +1,67 @@
+"""Nodes that are set aside: they are up, but no pod of the EdgeModel can be made there, or none should be.
+
+A cordon announces maintenance: DaemonSet pods would be made there all the same, but a node that is about to go down
+says nothing about a candidate. Only a toleration that names its taint lets a cordoned node take part.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edge_operator.decide.observation import Node, Taint
+
+CORDON: Final = "node.kubernetes.io/unschedulable"
+"""The taint of a cordoned node; ``Node.cordoned`` says the same sooner."""
+TOLERATED: Final = frozenset(
+    {
+        CORDON,
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/disk-pressure",
+        "node.kubernetes.io/memory-pressure",
+        "node.kubernetes.io/pid-pressure",
+    }
+)
+"""Taints that say nothing new: the DaemonSet controller makes its pods tolerate them, and of a node that is not ready
+its condition Ready tells."""
+
+Toleration = Mapping[str, Any]
+"""A toleration as a pod has it."""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A node that is set aside, and why, in words for a message."""
+
+    node: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.node} ({self.why})" if self.why else self.node
+
+
+def why_set_aside(node: Node, tolerations: Iterable[Toleration]) -> str:
+    """Returns ``cordoned``, ``tainted KEY=VALUE:EFFECT``, or nothing where pods with ``tolerations`` can be made."""
+    if not node.cordoned and not node.taints:
+        return ""
+    given = tuple(tolerations)
+    if node.cordoned and not any(toleration.get("key") == CORDON for toleration in given):
+        return "cordoned"
+    repels = (taint for taint in node.taints if _repels(taint))
+    first = next((taint for taint in repels if not any(tolerates(each, taint) for each in given)), None)
+    return f"tainted {first}" if first is not None else ""
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Tells whether ``toleration`` matches ``taint``, by the rules of Kubernetes."""
+    if toleration.get("effect") and toleration["effect"] != taint.effect:
+        return False
+    if toleration.get("key") and toleration["key"] != taint.key:
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    return bool(toleration.get("key")) and (toleration.get("value") or "") == taint.value
+
+
+def _repels(taint: Taint) -> bool:
+    return taint.effect != "PreferNoSchedule" and taint.key not in TOLERATED
