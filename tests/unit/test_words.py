@@ -31,14 +31,17 @@ LEADS = (
 """The words that may lead to the subject of a docstring, which then follows after a comma in its first sentence."""
 
 
+def modules(*folders: str) -> list[tuple[Path, ast.Module]]:
+    return [module for folder in folders for module in modules_in(folder)]
+
+
 @cache
-def modules(*folders: str) -> tuple[tuple[Path, ast.Module], ...]:
-    return tuple(
+def modules_in(folder: str) -> list[tuple[Path, ast.Module]]:
+    return [
         (path.relative_to(ROOT), ast.parse(path.read_text()))
-        for folder in folders
         for path in sorted((ROOT / folder).rglob("*.py"))
         if not path.name.endswith("_pb2.py")
-    )
+    ]
 
 
 def test_no_public_class_has_two_homes() -> None:

@@ -1,6 +1,7 @@
 """The order of a pass's writes, which the simulation shares with the operator."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -44,8 +45,10 @@ def passes(world: Simulation, count: int) -> list[list[Write]]:
     found = []
     for _ in range(count):
         decision = world.decide()
-        found.append(list(plan_writes(world.observe(), decision, world.now)))
-        world.run(1)
+        found.append(list(plan_writes(world.seen, decision, world.now)))
+        world.carry_out(decision)
+        world.react()
+        world.now += timedelta(seconds=1)
     return [writes for writes in found if writes]
 
 
