@@ -15,6 +15,12 @@ Identity = tuple[str, str, str]
 T = TypeVar("T")
 
 
+def identity_of(raw: Mapping[str, Any]) -> Identity:
+    """Returns the identity of an object of the API server."""
+    meta = raw["metadata"]
+    return raw["kind"], meta.get("namespace", ""), meta["name"]
+
+
 @dataclass(frozen=True)
 class Stored(Generic[T]):
     """An object as the cache keeps it."""

@@ -136,7 +136,7 @@ async def test_prometheus_own_tls_and_password_are_met(tmp_path: Path, private: 
         with pytest.raises(PrometheusError, match=r"401: give it credentials \(chart value prometheus\.secretRef"):
             await ask(url, credentials=wrong)
         untrusted = write(tmp_path / "untrusted", username="edge", password="prometheus-test")
-        with pytest.raises(PrometheusError, match="certificate verify failed"):
+        with pytest.raises(PrometheusError, match="its certificate is not trusted here"):
             await ask(url, credentials=untrusted)
 
 
