@@ -234,7 +234,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--task",
         choices=EVALUATION_TASKS,
-        help="what the labels of the evaluation set mean; default: as in MANIFEST, or inferred from their shape",
+        help="what the labels of the evaluation set mean; default: as in MANIFEST, or inferred from labels and outputs",
     )
     command.add_argument(
         "--tolerance",

@@ -132,11 +132,12 @@ class Workspace:
         return self._inner[use]
 
     def notes(self, selection: Dataset | None) -> list[str]:
-        """Returns remarks for the reader of the figures: data sets that should be disjoint and are not.
+        """Returns remarks for the reader of the figures: arrays of data sets that were not read, or read as something
+        else, and data sets that should be disjoint and are not.
 
         ``selection`` holds the samples that a step chose by, which the report does not use; None: no step chooses.
         """
-        notes = []
+        notes = [f"{WHAT[use]}: {note}" for use, one in self.datasets.items() for note in one.dataset.notes]
         if selection is not None:
             notes.append(f"{selection.size} samples of the evaluation set were used to choose, the others are reported")
         evaluation = self.dataset("evaluation")
@@ -204,6 +205,7 @@ def _load_datasets(
             states = request.source.stateful_inputs if use in ALONG_SEQUENCES else None
             dataset = load_dataset(file.path, source, work / use, what=WHAT[use], states=states)
             file.path.unlink()  # unpacked by now; two copies of a large set may not fit
-            progress.say(f"{WHAT[use]}: {dataset.size} samples")
+            for said in (f"{dataset.size} samples", *dataset.notes):
+                progress.say(f"{WHAT[use]}: {said}")
             datasets[use] = FetchedDataset(dataset, file)
     return datasets

@@ -11,8 +11,11 @@ one after the other and mapped into memory, so that a data set need not fit into
 from edge_compressor.datasets.class_labels import (
     LABEL,
     PROBABLE,
+    VALUES_HINT,
+    as_whole_numbers,
     check_class_labels,
     check_classes,
+    holds_whole_numbers,
     predicted_classes,
 )
 from edge_compressor.datasets.dataset import BATCH_SIZE, Dataset, describe, shared_samples
@@ -24,11 +27,14 @@ __all__ = [
     "CLASS_NAMES",
     "LABEL",
     "PROBABLE",
+    "VALUES_HINT",
     "Dataset",
+    "as_whole_numbers",
     "check_class_labels",
     "check_classes",
     "check_npz",
     "describe",
+    "holds_whole_numbers",
     "load_dataset",
     "predicted_classes",
     "shared_samples",

@@ -1,16 +1,52 @@
 """Labels with one class per sample, and the classes in a model's first output."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from edge_compressor.datasets.dataset import Dataset, invalid
-from edge_runtime.datatypes import Array
+from edge_runtime.datatypes import DATATYPES, Array
+from edgemodel.artifact import Tensor
 
 LABEL: Final = "label"
 """The name of the array of labels."""
+VALUES_HINT: Final = "for values that are no classes set evaluation.task: Regression (--task Regression)"
+"""The cure for labels that were taken for classes."""
+_MAX_WHOLE: Final = 2**53
 PROBABLE: Final = 0.5
 """The smallest probability that means class 1, for outputs with a single probability."""
+
+
+def holds_whole_numbers(label: Array) -> bool:
+    """Says whether every value of ``label`` is a whole number, whatever its type is."""
+    return label.dtype.kind in "biu" or (label.dtype.kind == "f" and bool((np.trunc(label) == label).all()))
+
+
+def as_whole_numbers(label: Array) -> Array:
+    """Returns ``label`` with a type of whole numbers where its values are such; otherwise as it is."""
+    if label.dtype.kind == "b":
+        return label.view(np.uint8)
+    if label.dtype.kind == "f" and holds_whole_numbers(label) and (np.abs(label) < _MAX_WHOLE).all():
+        return label.astype(np.int64)
+    return label
+
+
+def as_classes_of(label: Array, outputs: Sequence[Tensor]) -> tuple[Array, str]:
+    """Returns ``label`` as one whole number for each sample where the model's first output can only be scores.
+
+    Scores are floats of the declared shape [any, classes], two classes or more. The second value says in words what
+    was done; it is empty where nothing was. Truth values become 0 and 1 whatever the outputs are.
+    """
+    if label.dtype.kind == "b":
+        return label.view(np.uint8), ""
+    shape = outputs[0].shape if outputs and DATATYPES[outputs[0].datatype].is_float else ()
+    if len(shape) != 2 or shape[1] < 2 or label.size != len(label) or not holds_whole_numbers(label):
+        return label, ""
+    classes = as_whole_numbers(label).reshape(len(label))
+    if label.dtype.kind != "f" or classes.dtype.kind == "f":
+        return classes, ""
+    return classes, f"{LABEL} holds whole numbers as {label.dtype}: they are taken as classes"
 
 
 def check_class_labels(dataset: Dataset) -> None:
@@ -21,7 +57,8 @@ def check_class_labels(dataset: Dataset) -> None:
         message = f"{LABEL} has shape {list(label.shape)} of {label.dtype}, want [samples] of whole numbers"
         raise invalid(dataset.what, message)
     if int(label.min()) < 0:
-        raise invalid(dataset.what, f"label {int(label.min())} is out of range: classes count from 0")
+        message = f"label {int(label.min())} is out of range: classes count from 0; {VALUES_HINT}"
+        raise invalid(dataset.what, message)
 
 
 def check_classes(dataset: Dataset, classes: int) -> None:
@@ -29,7 +66,9 @@ def check_classes(dataset: Dataset, classes: int) -> None:
     assert dataset.label is not None
     highest = int(dataset.label.max())
     if highest >= classes:
-        raise invalid(dataset.what, f"label {highest} is out of range: the model's first output has {classes} classes")
+        from_one = " that count from 0: subtract 1" if highest == classes and int(dataset.label.min()) >= 1 else ""
+        message = f"label {highest} is out of range: the model's first output has {classes} classes{from_one}"
+        raise invalid(dataset.what, message)
 
 
 def predicted_classes(output: Array, rows: int, what: str) -> tuple[Array, int | None]:

@@ -36,6 +36,9 @@ class Dataset:
     """The output that feeds each state input at the next step; empty: the model is stateless, and samples have no
     steps."""
 
+    notes: tuple[str, ...] = ()
+    """What was not read, or read as something else, in words for the report."""
+
     @property
     def steps(self) -> int:
         """The number of steps in each sequence."""

@@ -1,20 +1,24 @@
 """Reads data sets from ``.npz`` files and checks them against the inputs of a model."""
 
+import contextlib
+import difflib
 import shutil
 import tokenize
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
 
-from edge_compressor.datasets.class_labels import LABEL
+from edge_compressor.datasets.class_labels import LABEL, as_classes_of
 from edge_compressor.datasets.dataset import Dataset, invalid
+from edge_compressor.datasets.fitting import fit_axes, fit_type, in_native_order
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
-from edge_runtime.datatypes import BFLOAT16, Array, from_numbers
+from edge_runtime.datatypes import BFLOAT16, Array
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.error_words import in_words
@@ -24,6 +28,12 @@ BOXES: Final = "boxes"
 CLASS_NAMES: Final = "class_names"
 MAX_UNPACKED_BYTES: Final = 16 * 2**30
 """The largest size of the unpacked arrays, in bytes."""
+_MAX_NAMES: Final = 20
+"""The number of names of arrays in one message."""
+_LIKE_LABELS: Final = frozenset(
+    {"labels", "y", "y_true", "y_test", "y_train", "target", "targets", "class", "classes", "gt"}
+)
+"""The names that labels have elsewhere."""
 _BROKEN_HEADER: Final = (ValueError, SyntaxError, tokenize.TokenError)
 """The errors that numpy raises for an array's header that it cannot read."""
 _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-length text"
@@ -34,33 +44,37 @@ def load_dataset(
 ) -> Dataset:
     """Unpacks ``path`` below ``folder`` and checks it against the inputs of ``model``.
 
-    ``what`` is "evaluation set" or "calibration set"; ``states`` are those of ``Dataset.states``, and ``model`` has
-    their tensors. Raises Stalled(DatasetEmpty) or Stalled(DatasetInvalid).
+    ``what`` is "evaluation set" or "calibration set"; ``states`` as ``Dataset.states``, whose tensors ``model`` has.
+    Raises Stalled, DatasetEmpty or DatasetInvalid.
     """
     states = states or {}
     wanted = {tensor.name for tensor in model.inputs}
     if LABEL in wanted:
         raise invalid(what, f"the model has an input called {LABEL!r}, which is the name of the label column")
-    arrays = _unpack(path, folder, wanted | {LABEL, BOXES, CLASS_NAMES}, what)
-    class_names = _class_names(arrays.pop(CLASS_NAMES), what) if CLASS_NAMES in arrays.keys() - wanted else ()
+    arrays, others = _unpack(path, folder, wanted | {LABEL, BOXES, CLASS_NAMES}, what)
     if missing := sorted(wanted - arrays.keys() - states.keys()):
-        had = ", ".join(sorted(arrays.keys())) or "none of these"
-        raise invalid(what, f"no array for the model's input {', '.join(missing)}; it has {had}")
-    sizes = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+        raise invalid(what, _missing(missing, wanted, sorted(arrays.keys() | set(others))))
+    class_names = _class_names(arrays.pop(CLASS_NAMES), what) if CLASS_NAMES in arrays.keys() - wanted else ()
+    notes = _not_read(others, labelled=LABEL in arrays)
+    for name in [name for name, array in arrays.items() if not array.ndim]:
+        raise invalid(what, f"array {name} is a single value, want one for each sample: numpy.full(samples, value)")
+    sizes = {name: len(array) for name, array in arrays.items()}
     if 0 in sizes.values():
         raise Stalled(reasons.DATASET_EMPTY, f"{what}: no samples in {', '.join(n for n in sizes if not sizes[n])}")
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))
-        raise invalid(what, f"arrays of different lengths: {listed}")
+        raise invalid(what, f"arrays of different lengths: {listed}; the first axis is that of the samples")
     whole = model.batch is None
     size = next(iter(sizes.values()))
-    for tensor in model.inputs:
+    for number, tensor in enumerate(model.inputs):
         if tensor.name in states and tensor.name not in arrays:
             arrays[tensor.name] = _zeros(tensor, size, what, whole=whole)
-        if tensor.datatype == BFLOAT16 and arrays[tensor.name].dtype.kind == "f":
-            arrays[tensor.name] = from_numbers(BFLOAT16, arrays[tensor.name])
+        typed, retyped = fit_type(arrays[tensor.name], tensor, folder / f"input-{number}.npy", what)
         has_steps = bool(states) and tensor.name not in states
-        _check_array(arrays[tensor.name], tensor, what, whole=whole, has_steps=has_steps)
+        fitted, reshaped = (typed, "") if has_steps else fit_axes(typed, tensor, whole=whole)
+        arrays[tensor.name] = fitted
+        notes += [note for note in (retyped, reshaped) if note]
+        _check_array(fitted, tensor, what, whole=whole, has_steps=has_steps)
     if states:
         _check_steps({name: array for name, array in arrays.items() if name in wanted - states.keys()}, what)
     batch = 1 if model.batch is None else model.batch
@@ -69,30 +83,45 @@ def load_dataset(
     label = arrays.get(LABEL)
     if label is not None:
         _check_label(label, what)
+        label, recast = as_classes_of(label, model.outputs)
+        notes += [recast] if recast else []
     inputs = {tensor.name: arrays[tensor.name] for tensor in model.inputs}
     boxes = None if BOXES in wanted else arrays.get(BOXES)
-    return Dataset(what, inputs, label, size, batch, boxes, class_names, whole, states)
+    if boxes is not None and boxes.dtype.kind not in "iuf":
+        raise invalid(what, f"{BOXES} holds {boxes.dtype}, want numbers, [samples, m, 4]")
+    return Dataset(what, inputs, label, size, batch, boxes, class_names, whole, states, tuple(notes))
 
 
 def check_npz(path: Path, *, what: str) -> None:
     """Checks that numpy reads every array without unpickling, for any model. Raises as ``load_dataset``."""
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_names(archive.infolist(), what)
             for item in archive.infolist():
                 with archive.open(item) as packed:
                     _check_header(packed, item.filename, what)
             if not archive.infolist():
                 raise Stalled(reasons.DATASET_EMPTY, f"{what}: no arrays")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, zlib.error, *_BROKEN_HEADER) as error:
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        OSError,
+        RuntimeError,
+        zlib.error,
+        *_BROKEN_HEADER,
+    ) as error:
         raise invalid(what, f"not an .npz file that can be read: {in_words(error)}") from error
 
 
-def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, Array]:
-    """Returns the ``wanted`` arrays of an npz, mapped read-only from files in ``folder``."""
+def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> tuple[dict[str, Array], list[str]]:
+    """Returns the ``wanted`` arrays of an npz, mapped from files in ``folder``, and the names of the others."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [item for item in archive.infolist() if item.filename.removesuffix(".npy") in wanted]
+            infos = [item for item in archive.infolist() if not item.is_dir()]
+            _check_names(infos, what)
+            members = [item for item in infos if item.filename.removesuffix(".npy") in wanted]
             if (total := sum(item.file_size for item in members)) > MAX_UNPACKED_BYTES:
                 raise invalid(what, f"{total} bytes unpacked, limit {MAX_UNPACKED_BYTES} bytes")
             arrays = {}
@@ -100,10 +129,44 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> dict[str, 
                 file = folder / f"{number}.npy"
                 with archive.open(item) as packed, file.open("wb") as out:
                     shutil.copyfileobj(packed, out, 1 << 20)
-                arrays[item.filename.removesuffix(".npy")] = _map(file, item.filename, what)
-            return arrays
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+                mapped = _map(file, item.filename, what)
+                arrays[item.filename.removesuffix(".npy")] = in_native_order(mapped, folder / f"native-{number}.npy")
+            return arrays, [item.filename.removesuffix(".npy") for item in infos if item not in members]
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise invalid(what, f"not an .npz file that can be read: {in_words(error)}") from error
+
+
+def _check_names(infos: list[zipfile.ZipInfo], what: str) -> None:
+    """Raises Stalled(DatasetInvalid) where two members have one name, of which a reader would take either."""
+    counts = Counter(item.filename.removesuffix(".npy") for item in infos)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
+        raise invalid(what, f"it holds {', '.join(twice)} twice: write the file anew, with one array of each name")
+
+
+def _missing(missing: list[str], wanted: set[str], others: list[str]) -> str:
+    """Returns the message for inputs without an array: what there is, and how to name it."""
+    has = ", ".join(others[:_MAX_NAMES]) + (", …" if len(others) > _MAX_NAMES else "") if others else "no array"
+    message = f"no array for the model's input {', '.join(missing)}; it has {has}"
+    free = [name for name in others if name not in wanted | {LABEL, BOXES, CLASS_NAMES}]
+    close = [found[0] for name in missing if (found := difflib.get_close_matches(name, free, 1, 0.6))]
+    if close:
+        message += f"; did you mean {', '.join(close)}?"
+    elif others and all(name.startswith("arr_") for name in others):
+        pairs = ", ".join(f"{name}=…" for name in [*missing, LABEL])
+        message += f"; name the arrays when you save them: numpy.savez(file, {pairs})"
+    return message
+
+
+def _not_read(others: list[str], *, labelled: bool) -> list[str]:
+    """Returns a note on members that are not read, with the names that labels, and others, should have had."""
+    if not others:
+        return []
+    names = ", ".join(sorted(others)[:_MAX_NAMES]) + (", …" if len(others) > _MAX_NAMES else "")
+    note = f"not read, because the model has no such input: {names}"
+    alike = sorted(name for name in others if name.lower() in _LIKE_LABELS)
+    if alike and not labelled:
+        note += f"; if {alike[0]} holds the labels, call it {LABEL}"
+    return [note]
 
 
 def _check_header(packed: IO[bytes], name: str, what: str) -> None:
@@ -124,9 +187,8 @@ def _map(file: Path, name: str, what: str) -> Array:
 
 
 def _check_array(array: Array, tensor: Tensor, what: str, *, whole: bool, has_steps: bool) -> None:
-    want = runtime.dtype_of(tensor)
-    wanted = "floats, or the bits of bfloat16 as uint16" if tensor.datatype == BFLOAT16 else want.name
-    if array.dtype.kind != want.kind or (want.kind != "U" and array.dtype != want):
+    if tensor.datatype == BFLOAT16 and array.dtype != runtime.dtype_of(tensor):
+        wanted = "floats, or the bits of bfloat16 as uint16"
         raise invalid(what, f"array {tensor.name} holds {array.dtype}, the model's input wants {wanted}")
     shape = ((-1,) if has_steps else ()) + (tensor.shape if whole else tensor.shape[1:])
     fits = array.ndim == len(shape) + 1 and all(
@@ -147,6 +209,9 @@ def _check_label(label: Array, what: str) -> None:
 
 
 def _class_names(names: Array, what: str) -> tuple[str, ...]:
+    if names.ndim == 1 and names.dtype.kind == "S":
+        with contextlib.suppress(UnicodeDecodeError):
+            names = np.char.decode(names, "utf-8")
     if names.ndim != 1 or names.dtype.kind != "U":
         raise invalid(what, f"{CLASS_NAMES} has shape {list(names.shape)} of {names.dtype}, want a list of texts")
     return tuple(map(str, names))

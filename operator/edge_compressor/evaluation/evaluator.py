@@ -10,15 +10,15 @@ from edge_compressor.evaluation.agreement import compare_values
 from edge_compressor.evaluation.classification import Classification
 from edge_compressor.evaluation.detection import Detection
 from edge_compressor.evaluation.embedding import Embedding
+from edge_compressor.evaluation.inference import infer, labelled_for
 from edge_compressor.evaluation.multi_label import MultiLabel
 from edge_compressor.evaluation.regression import Regression
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.evaluation.sequence import Sequence
-from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, first, invalid, run_outputs
+from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, run_outputs
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
-from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.compression_request import AUTO, EVALUATION_TASKS, EvaluationSettings
 from edgemodel.errors import Stalled
@@ -60,6 +60,7 @@ class Evaluator:
             if dataset.label is None:
                 return compare_values(source, artifact, dataset, self.progress)
             name, why = infer(dataset, _one_run(artifact, dataset))
+        dataset = labelled_for(name, dataset)
         task = TASKS[name](Decimal(tolerance) if tolerance else None)
         task.check(dataset)
         reason = incomparable(source, artifact)
@@ -74,30 +75,6 @@ class Evaluator:
             self.progress.say(f"evaluating {what} on {dataset.size} samples")
             self._known[key] = collect(task, model, dataset, self.progress, what=what)
         return self._known[key]
-
-
-def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
-    """Returns the task of a labelled set, and the reason for it. Raises Stalled(DatasetInvalid) if none matches.
-
-    ``outputs`` are those of one run.
-    """
-    label: Array | None = dataset.label
-    assert label is not None
-    output = first(outputs)
-    if dataset.boxes is not None:
-        return "Detection", "inferred: the set has boxes"
-    if label.dtype.kind == "f":
-        return "Regression", f"inferred: label holds {label.dtype}"
-    if label.ndim == 1:
-        return "Classification", "inferred: label holds a whole number for each sample"
-    if label.ndim == 2:
-        per_step = output.ndim == 3 or output.dtype.kind in "iu"
-        if per_step and output.shape[1:2] == label.shape[1:]:
-            return "Sequence", "inferred: label holds a whole number for each step of the first output"
-        if int(label.min()) >= 0 and int(label.max()) <= 1 and output.shape[1:] == label.shape[1:]:
-            return "MultiLabel", "inferred: label holds 0 or 1 for each value of the first output"
-    shapes = f"label is {label.dtype} of shape {list(label.shape)}, the first output of shape {list(output.shape)}"
-    raise invalid(dataset, f"{shapes}: this tells no task, set evaluation.task to one of {', '.join(TASKS)}")
 
 
 def incomparable(source: ModelFile, artifact: ModelFile) -> str:

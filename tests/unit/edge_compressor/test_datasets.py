@@ -10,6 +10,7 @@ from edge_compressor.datasets import (
     check_class_labels,
     check_classes,
     check_npz,
+    fitting,
     load_dataset,
     predicted_classes,
 )
@@ -45,6 +46,164 @@ def test_inputs_and_label_are_taken_by_name_and_others_left_alone(model: OnnxMod
     dataset = load(model, tmp_path, x=x(5), label=np.arange(5), camera=np.arange(3))
     assert (dataset.size, list(dataset.inputs), dataset.label is not None) == (5, ["x"], True)
     np.testing.assert_array_equal(dataset.inputs["x"], x(5))
+    assert dataset.notes == ("not read, because the model has no such input: camera",)
+
+
+# --- what is not read is told ---
+
+
+@pytest.mark.parametrize("name", ["labels", "y", "Target"])
+def test_labels_by_another_name_are_told_with_the_right_one(model: OnnxModel, tmp_path: Path, name: str) -> None:
+    (note,) = load(model, tmp_path, x=x(5), **{name: np.arange(5)}).notes
+    assert note.endswith(f"such input: {name}; if {name} holds the labels, call it label")
+    assert "call it" not in load(model, tmp_path, x=x(5), label=np.arange(5), **{name: np.arange(5)}).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            ("arr_0", "arr_1"),
+            "it has arr_0, arr_1; name the arrays when you save them: numpy.savez(file, x=…, label=…)",
+        ),
+        (("X",), "input x; it has X"),
+        (("images", "label"), "input x; it has images, label"),
+    ],
+)
+def test_names_that_there_are_are_told_where_an_input_has_no_array(
+    model: OnnxModel, tmp_path: Path, names: tuple[str, ...], told: str
+) -> None:
+    assert told in refusal(model, tmp_path, **{name: x(5) for name in names}).message
+
+
+def test_a_name_that_is_almost_right_is_suggested(tmp_path: Path) -> None:
+    path = models.recurrent(tmp_path / "recurrent.onnx")
+    arrays = models.stream(path, 5)
+    arrays["States"] = arrays.pop("state")
+    assert refusal(check_model(path), tmp_path, **arrays).message.endswith("did you mean States?")
+
+
+@pytest.mark.parametrize("name", ["x.npy", "label.npy", "camera.npy"])
+def test_a_name_that_stands_twice_is_refused_whichever_is_meant(model: OnnxModel, tmp_path: Path, name: str) -> None:
+    np.savez(tmp_path / "set.npz", x=x(5), label=np.arange(5), camera=np.arange(3))
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(name, b"")
+    for check in (
+        lambda: load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set"),
+        lambda: check_npz(tmp_path / "set.npz", what="evaluation set"),
+    ):
+        with pytest.raises(Stalled, match=f"it holds {name.removesuffix('.npy')} twice: write the file anew"):
+            check()
+
+
+def test_members_that_are_no_arrays_and_folders_are_told_or_nothing(model: OnnxModel, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", x=x(5))
+    with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
+        archive.writestr("README.txt", b"how it was made")
+        archive.mkdir("folder")
+    dataset = load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+    assert dataset.notes == ("not read, because the model has no such input: README.txt",)
+
+
+# --- types and axes ---
+
+
+@pytest.mark.parametrize(
+    ("made", "note"),
+    [
+        (x(5).astype(">f4"), ""),
+        (np.asfortranarray(x(5)), ""),
+        (np.repeat(x(5), 2, axis=0)[::2], ""),
+        (x(5).astype(np.float64), "holds float64, the model's input wants float32: rounded"),
+        (x(5).astype(">f8"), "rounded"),
+        (x(5).astype(np.float16), "holds float16, the model's input wants float32: converted, no value changes"),
+        (x(5).astype(np.uint8), "holds uint8, the model's input wants float32: converted, no value changes"),
+        (x(5).astype(np.int64), "converted, no value changes"),
+        (x(5)[:, None], "array x: the batch axis around each sample is left out"),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", value))[:20],
+)
+def test_an_array_that_loses_nothing_is_fitted_and_that_is_told(
+    model: OnnxModel, tmp_path: Path, made: Any, note: str
+) -> None:
+    dataset = load(model, tmp_path, x=made, label=np.arange(5).astype(">i8"))
+    np.testing.assert_array_equal(dataset.inputs["x"], x(5))
+    assert dataset.inputs["x"].dtype == np.dtype("<f4")
+    assert dataset.label is not None
+    assert dataset.label.dtype == np.dtype("<i8")
+    assert [one for one in dataset.notes if note not in one] == []
+    assert bool(dataset.notes) is bool(note)
+
+
+def test_what_is_not_finite_stays_so_when_it_is_rounded(model: OnnxModel, tmp_path: Path) -> None:
+    odd = x(5).astype(np.float64)
+    odd[1, 2], odd[3, 4] = np.nan, np.inf
+    np.testing.assert_array_equal(load(model, tmp_path, x=odd).inputs["x"], odd.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "want", "lost"),
+    [
+        (np.array([1.0, 2.5]), "<i4", 2.5),
+        (np.array([1.0, np.nan]), "<i4", np.nan),
+        (np.array([1, 2**31]), "<i4", 2**31),
+        (np.array([1, -1]), "u1", -1),
+        (np.array([1, 2**63], np.uint64), "<i8", 2**63),
+        (np.array([0, 2]), "?", 2),
+        (np.array([1.0, 3e38]), "<f2", 3e38),
+        (np.array([2**53 + 1]), "<f8", 2**53 + 1),
+        (np.array([1.0, 2.0, -0.0]), "<i4", None),
+        (np.array([0, 1]), "?", None),
+        (np.array([True, False]), "<f4", None),
+        (np.array([0.1, np.inf]), "<f4", None),
+        (np.array([0, 255], np.uint8), "<f2", None),
+    ],
+)
+def test_a_value_is_lost_or_not_whatever_its_type_is(values: Any, want: str, lost: Any) -> None:
+    place = fitting.first_lost(values, np.dtype(want))
+    assert (None if place is None else values[place]) == pytest.approx(lost, nan_ok=True)
+
+
+def test_large_arrays_are_converted_part_by_part(
+    model: OnnxModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "_CHUNK_VALUES", 50)
+    dataset = load(model, tmp_path, x=x(70).astype(">f8"))
+    np.testing.assert_array_equal(dataset.inputs["x"], x(70))
+    assert isinstance(dataset.inputs["x"], np.memmap)
+    wrong = x(70).astype(np.float64)
+    wrong[69, 15] = 1e200
+    assert "1e+200 would change" in refusal(model, tmp_path, x=wrong).message
+
+
+def test_a_sample_without_the_batch_axis_of_its_model_is_a_batch_of_one(tmp_path: Path) -> None:
+    path = models.recurrent(tmp_path / "recurrent.onnx")
+    arrays = models.stream(path, 5)
+    dataset = load(check_model(path), tmp_path, **{**arrays, "x": arrays["x"][:, 0]})
+    np.testing.assert_array_equal(dataset.inputs["x"], arrays["x"])
+    assert dataset.notes == ("array x: each sample is a batch of one",)
+
+
+@pytest.mark.parametrize(
+    ("label", "want", "note"),
+    [
+        (np.array([0.0, 3.0, 9.0]), [0, 3, 9], "label holds whole numbers as float64: they are taken as classes"),
+        (np.array([[0], [3], [9]]), [0, 3, 9], ""),
+        (np.array([[0.0], [3.0], [9.0]], np.float32), [0, 3, 9], "as float32"),
+        (np.array([True, False, True]), [1, 0, 1], ""),
+        (np.array([0.5, 1.0, 2.0]), [0.5, 1.0, 2.0], ""),
+        (np.array([0.0, np.nan, 2.0]), [0.0, np.nan, 2.0], ""),
+    ],
+)
+def test_labels_are_classes_where_the_first_output_can_only_be_scores(
+    model: OnnxModel, tmp_path: Path, label: Any, want: list[Any], note: str
+) -> None:
+    """So training reads them as the evaluation does."""
+    dataset = load(model, tmp_path, x=x(3), label=label)
+    assert dataset.label is not None
+    np.testing.assert_array_equal(dataset.label, want)
+    assert dataset.has_classes is (want == [int(value) if value == value else None for value in want])
+    assert [one for one in dataset.notes if note and note not in one] == []
 
 
 def test_arrays_are_mapped_from_files_not_held(model: OnnxModel, tmp_path: Path) -> None:
@@ -62,7 +221,14 @@ def test_an_empty_set_is_told_from_an_invalid_one(model: OnnxModel, tmp_path: Pa
     [
         ({"y": x(5)}, "no array for the model's input x"),
         ({"x": x(5), "label": np.arange(4)}, "label 4, x 5"),
-        ({"x": x(5).astype(np.float64)}, "holds float64, the model's input wants float32"),
+        ({"x": np.float32(1)}, "array x is a single value, want one for each sample"),
+        ({"x": x(5), "label": np.zeros((5, 2)), "boxes": np.full((5, 2, 4), "a")}, "boxes holds <U1, want numbers"),
+        ({"x": x(5).astype(np.complex64)}, "holds complex64, the model's input wants float32"),
+        ({"x": x(5).astype("M8[s]")}, "holds datetime64[s], the model's input wants float32"),
+        ({"x": np.zeros((5, 16), [("a", "f4"), ("b", "i4")])}, "the model's input wants float32"),
+        ({"x": np.zeros((5, 16), "U3")}, "holds <U3, the model's input wants float32"),
+        ({"x": np.full((5, 16), 1e300)}, "holds float64, the model's input wants float32, and 1e+300 would change"),
+        ({"x": np.full((5, 16), 2**24 + 1)}, "and 16777217 would change: store it as float32"),
         ({"x": x(5, 15)}, "shape [5, 15], the model's input wants [samples, 16]"),
         ({"x": x(5)[:, :, None]}, "shape [5, 16, 1]"),
         ({"x": x(5), "label": np.array(list("abcde"))}, "label has shape [5] of <U1, want numbers"),
@@ -151,16 +317,19 @@ def test_a_part_of_the_samples_is_spread_over_all_of_them(model: OnnxModel, tmp_
 
 def test_a_label_beyond_the_classes_of_the_model_is_refused(model: OnnxModel, tmp_path: Path) -> None:
     dataset = load(model, tmp_path, x=x(3), label=np.array([0, 9, 10]))
-    with pytest.raises(Stalled, match="label 10 is out of range: the model's first output has 10 classes"):
+    with pytest.raises(Stalled, match=r"label 10 is out of range: the model's first output has 10 classes$"):
         check_classes(dataset, 10)
+    from_one = load(model, tmp_path, x=x(3), label=np.array([1, 9, 10]))
+    with pytest.raises(Stalled, match="has 10 classes that count from 0: subtract 1"):
+        check_classes(from_one, 10)
 
 
 @pytest.mark.parametrize(
     ("label", "told"),
     [
-        (np.arange(5.0), "float64, want [samples] of whole numbers"),
+        (np.arange(5.0) / 2, "float64, want [samples] of whole numbers"),
         (np.zeros((5, 2), dtype=np.int64), "shape [5, 2]"),
-        (np.array([0, 1, -1, 2, 3]), "label -1 is out of range"),
+        (np.array([0, 1, -1, 2, 3]), "label -1 is out of range: classes count from 0; for values that are no classes"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused_where_classes_are_wanted(
@@ -211,7 +380,7 @@ def test_a_model_whose_inputs_share_no_batch_dimension_takes_whole_samples(tmp_p
 def test_whole_samples_have_every_axis_of_the_models_inputs(tmp_path: Path) -> None:
     path = models.recurrent(tmp_path / "recurrent.onnx")
     arrays = models.stream(path, 5)
-    error = refusal(check_model(path), tmp_path, **{**arrays, "x": arrays["x"][:, 0]})
-    assert "array x has shape [5, 16], the model's input wants [samples, any, 16]" in error.message
+    error = refusal(check_model(path), tmp_path, **{**arrays, "x": arrays["x"][:, 0, :15]})
+    assert "array x has shape [5, 15], the model's input wants [samples, any, 16]" in error.message
     error = refusal(check_model(path), tmp_path, **{**arrays, "rate": np.int64(16_000)})
-    assert "no samples in rate" in error.message
+    assert "array rate is a single value, want one for each sample: numpy.full(samples, value)" in error.message

@@ -11,7 +11,7 @@ from edge_compressor.evaluation.calibration_error import confidence, expected_ca
 from edge_compressor.evaluation.classification import Classification
 from edge_compressor.evaluation.detection import Detection, average_precision, overlap
 from edge_compressor.evaluation.embedding import Embedding, cosines, nearest
-from edge_compressor.evaluation.evaluator import infer
+from edge_compressor.evaluation.inference import infer, labelled_for
 from edge_compressor.evaluation.multi_label import MultiLabel, sample_f1, threshold
 from edge_compressor.evaluation.regression import Regression
 from edge_compressor.evaluation.result import Evaluation
@@ -290,10 +290,65 @@ def test_steps_of_one_sequence_do_not_make_the_interval_narrow() -> None:
         (np.array([[0, 1, 1], [1, 0, 0]]), np.zeros((2, 3), np.int64), "Sequence"),
         (np.array([0.5, 1]), np.zeros((2, 1), np.float32), "Regression"),
         (np.array([[0.5], [1]]), np.zeros((2, 1), np.float32), "Regression"),
+        (np.arange(4.0), np.zeros((4, 9), np.float32), "Classification"),
+        (np.array([[0.0], [3.0]]), np.zeros((2, 9), np.float32), "Classification"),
+        (np.array([0.0, 1.0]), np.array([[0.2], [0.9]], np.float32), "Classification"),
+        (np.array([[0], [1]]), np.array([0.2, 0.9], np.float32), "Classification"),
+        (np.array([31, 72]), np.array([[29.5], [70.1]], np.float32), "Regression"),
+        (np.array([-3, 4]), np.array([-2.5, 4.1], np.float32), "Regression"),
+        (np.array([[3, 4], [5, 6]]), np.full((2, 2), 4.5, np.float32), "Regression"),
+        (np.array([[0.0, 1.0], [1.0, 1.0]]), np.zeros((2, 2), np.float32), "MultiLabel"),
+        (np.array([[0, 1], [1, 0]]), np.array([[0.2, 0.8], [0.9, 0.1]], np.float32), "Classification"),
+        (np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.2, 0.8], [0.9, 0.1]], np.float32), "Classification"),
+        (np.array([[0, 1], [1, 0]]), np.array([[-2, 8], [9, 1]], np.float32), "MultiLabel"),
+        (np.array([[0.0, 1, -1], [1, 0, 2]]), np.zeros((2, 3, 5), np.float32), "Sequence"),
+        (np.array([[2], [1]]), np.zeros((2, 1, 5), np.float32), "Sequence"),
     ],
 )
 def test_the_task_is_told_from_label_and_output(label: Array, output: Array, task: str) -> None:
     assert infer(labelled(label), {"y": output})[0] == task
+
+
+@pytest.mark.parametrize(
+    ("label", "output", "told"),
+    [
+        (np.array([0, 1]), np.array([[-3.0], [4.0]], np.float32), "for classes let the model end with a Sigmoid"),
+        (
+            np.array([0.0, 1.0]),
+            np.array([[-3.0], [4.0]], np.float32),
+            "evaluation.task: Regression (--task Regression)",
+        ),
+        (np.array([-1, 1]), np.array([[0.1], [0.9]], np.float32), "classes count from 0, so want 0 and 1"),
+        (np.array([1, 2]), np.array([[0.1], [0.9]], np.float32), "label holds whole numbers from 1 to 2"),
+    ],
+)
+def test_the_user_is_asked_where_labels_and_outputs_leave_a_choice(label: Array, output: Array, told: str) -> None:
+    with pytest.raises(Stalled) as caught:
+        infer(labelled(label), {"y": output})
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "want"),
+    [
+        ("Classification", np.array([0.0, 2.0]), [0, 2]),
+        ("Classification", np.array([[0], [2]]), [0, 2]),
+        ("Classification", np.array([[0, 0, 1], [1, 0, 0]]), [2, 0]),
+        ("Classification", np.array([[0.0, 1.0], [1.0, 0.0]]), [1, 0]),
+        ("Classification", np.array([[1, 1], [1, 0]]), [[1, 1], [1, 0]]),
+        ("Classification", np.array([0.5, 2.0]), [0.5, 2.0]),
+        ("Sequence", np.array([[0.0, -1.0], [2.0, 1.0]]), [[0, -1], [2, 1]]),
+        ("Detection", np.array([[0.0, -1.0], [2.0, 1.0]]), [[0, -1], [2, 1]]),
+        ("Regression", np.array([0.0, 2.0]), [0.0, 2.0]),
+        ("MultiLabel", np.array([[0.0, 1.0]]), [[0.0, 1.0]]),
+    ],
+)
+def test_labels_take_the_form_of_their_task_where_no_value_is_lost(task: str, label: Array, want: list[Any]) -> None:
+    made = labelled_for(task, labelled(label)).label
+    assert made is not None
+    assert made.tolist() == want
+    whole = task in ("Classification", "Sequence", "Detection") and (np.trunc(label) == label).all()
+    assert made.dtype.kind == ("i" if whole else label.dtype.kind)
 
 
 def test_boxes_tell_detection() -> None:
