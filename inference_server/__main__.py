@@ -21,7 +21,7 @@ def main() -> int:
 
     0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
     """
-    # Until the server takes signals: process 1 has no default.
+    # Until the server handles signals itself: process 1 has no default handler.
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
     options = settings.parse(sys.argv[1:], os.environ, [kind.add_flags for kind in LISTENERS])
     logs.configure()

@@ -21,7 +21,7 @@ def configure() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # below, it has lines for each malformed request
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # at lower levels it logs each malformed request
 
 
 def event(message: str, **fields: Any) -> None:

@@ -8,7 +8,7 @@ def release_memory() -> None:
     """Releases the memory of an unloaded model, which glibc would keep (MiniLM: 227 MB instead of 73)."""
     gc.unfreeze()
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has no malloc_trim
     if trim is not None:
         trim(0)
 

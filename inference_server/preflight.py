@@ -37,7 +37,7 @@ Clock = Callable[[], float]
 
 def main() -> int:
     """Returns the exit status: 0 with a report of the measurement, serving.EXIT_MODEL with one of an unfit artifact."""
-    # Until it ends: process 1 has no default.
+    # Process 1 has no default handler.
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(1))
     options = settings.parse(sys.argv[1:], os.environ)
     logs.configure()

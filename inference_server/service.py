@@ -32,7 +32,7 @@ InferPlain = Callable[[Buffer, float], bytes | None]
 """A function from the body of a request, and ``perf_counter()`` at its beginning, to its answer; None for one that must
 be submitted."""
 
-_LOG_INTERVAL_SECONDS = 1.0  # an error that every request meets must not fill the node's disk
+_LOG_INTERVAL_SECONDS = 1.0  # an error of every request must not fill the node's disk
 _log = logging.getLogger(__name__)
 
 
@@ -209,10 +209,10 @@ class InferenceService:
         try:
             return await _unless_left(answered, None if answered.done() else left)
         finally:
-            answered.cancel()  # no matter for one that is done
+            answered.cancel()  # no effect on one that is done
             if work is not None:
                 work.cancelled = True
-            # What it raised holds this frame: with the future in it, they would wait for a garbage collection.
+            # The exception holds this frame: with the future in it, both would wait for a garbage collection.
             del answered, work
 
     # --- the only place where infer requests are counted ---

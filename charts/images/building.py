@@ -117,7 +117,7 @@ _REFRESHED: set[str] = set()
 
 def _debian_layer(base: Debian, architecture: str, fresh: bool) -> Layer:
     key = key_of(["debian", repr(base), architecture, *_makers(debian)])
-    anew = fresh and key not in _REFRESHED  # several images share a base: once a run is enough
+    anew = fresh and key not in _REFRESHED  # several images share a base: once per run is enough
     _REFRESHED.add(key)
     with step(f"{architecture}: Debian layer of {base.packages[-1]}"):
         return cached_layer(

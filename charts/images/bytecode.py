@@ -57,7 +57,7 @@ def compile_instead(root: Path, inside: str, left_as_sources: Sequence[str] = ()
 
 
 def _compile(root: Path, inside: str, *options: str) -> None:
-    # Hash seed 0 and one process: the order of sets and the sharing of strings show in the bytes.
+    # Hash seed 0 and one process, because the bytes depend on the order of sets and the sharing of strings.
     argv: list[str | Path] = [compiler(), "-P", "-m", "compileall", "-q", "-f", "-j", "1", *options]
     paths: list[str | Path] = ["-s", root, "-p", inside, root]
     run(

@@ -196,7 +196,7 @@ def _unpack(packages: Sequence[str], architecture: str, archive: Path, root: Pat
         with tarfile.open(archive) as packed:
             for member in packed:
                 if not (member.isdir() or member.isfile() or member.issym() or member.islnk()):
-                    continue  # devices: the runtime brings its own
+                    continue  # devices: the container runtime creates its own
                 member.mode |= 0o600 if member.isfile() else 0o700
                 member.uid = member.gid = 0
                 packed.extract(member, root, set_attrs=not member.issym(), numeric_owner=True)

@@ -53,7 +53,7 @@ def _remove(path: Path) -> int:
         path.unlink()
         return size
     if not path.is_dir():
-        return 0  # gone with a folder of an earlier pattern
+        return 0  # already deleted with a folder of an earlier pattern
     freed = sum(_remove(child) for child in list(path.iterdir()))
     if not any(path.iterdir()):
         path.rmdir()

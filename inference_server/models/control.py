@@ -43,5 +43,5 @@ def unload(models: ModelRepository, name: str) -> None:
 
 def check_parameters(parameters: Any) -> None:
     """Checks the names of the parameters of a load or unload request. Raises InvalidRequest."""
-    if unknown := set(parameters) - {"unload_dependents"}:  # what every client sends
+    if unknown := set(parameters) - {"unload_dependents"}:  # a parameter that every client sends
         raise InvalidRequest(f"parameters {', '.join(sorted(unknown))} are not supported")

@@ -154,7 +154,7 @@ def _agreeing(expected: Sequence[Array], answers: Sequence[Array], items: int, b
 def _same(recorded: Array, answer: Array) -> bool:
     if recorded.ndim <= 1 or recorded.size == 1 or recorded.dtype.kind == "O":
         return same_class(recorded, answer)
-    # Several at once, as of a request whose inputs have no common first dimension: all have to be the same.
+    # If an item has several classes, as in a request without a common first dimension, all have to be the same.
     return bool(same_largest(recorded[None], answer[None])[0])
 
 

@@ -160,7 +160,7 @@ class ModelRepository:
             if not records:
                 return
             result = replay.replay(candidate.run, candidate.signature, records, entry.manifest.golden)
-        except Exception as error:  # whatever goes wrong here decides nothing
+        except Exception as error:  # an error of the replay decides nothing
             logs.event("nothing was replayed", model=entry.identity.model, error=in_words(error))
             return
         entry.metrics.replayed = (result.agree, result.disagree)

@@ -56,7 +56,7 @@ class ServedModel:
     def __init__(self, identity: Identity, model: LoadedModel, metrics: ModelMetrics, limits: ServingLimits) -> None:
         """Disables batches for a model without an open first dimension."""
         self.identity, self.model, self.metrics = identity, model, metrics
-        # A request in work has this: its end, and no unload, is the end of the model.
+        # A request in work keeps this: the model ends with its last request, not with the unload.
         finalize(self, model.close).atexit = False
         self.signature = RequestSignature(model.signature.inputs, model.signature.outputs)
         self._first = next(iter(model.signature.outputs))
@@ -147,7 +147,7 @@ class ServedModel:
         try:
             arrays = self.model.run(batching.stack(inferences), inferences[0].wanted.names)
         except Exception:
-            return None  # one of them may be at fault: alone, each shows
+            return None  # one of them may be the cause, which running each alone shows
         return batching.take_apart(arrays, [batching.items(inference) or 0 for inference in inferences])
 
     def _run(self, codec: RequestCodec, inference: Inference, decoding: float) -> Any:

@@ -60,7 +60,7 @@ class BatchQueue:
     """
 
     def __init__(self, runner: BatchRunner, threads: int) -> None:
-        self._runner = ref(runner)  # the runner has this queue, and should go with its last request
+        self._runner = ref(runner)  # the runner holds this queue, and should be freed with its last request
         self._threads = threads
         self._queued: deque[QueuedWork] = deque()
         self._lock = Lock()
@@ -110,8 +110,8 @@ class Workers:
         try:
             return await future
         finally:
-            work.cancelled = True  # no matter for work that is done
-            # What it raised holds this frame: with the future in it, they would wait for a garbage collection.
+            work.cancelled = True  # no effect on work that is done
+            # The exception holds this frame: with the future in it, both would wait for a garbage collection.
             del future, work
 
     def _run(self) -> None:

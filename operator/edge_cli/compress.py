@@ -56,7 +56,7 @@ steps.yaml:
 
 def run(options: argparse.Namespace) -> int:
     """Compresses one variant into a folder. If the budget is missed, only the reports are left there."""
-    from edge_compressor import pipeline  # numpy and onnxruntime take a second, which --help need not
+    from edge_compressor import pipeline  # numpy and onnxruntime take a second to import, which --help does not need
     from edge_compressor.checkpoints.store import CheckpointFolder
     from edge_compressor.progress import Progress
     from edge_compressor.registries.access import RegistryAccess

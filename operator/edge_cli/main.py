@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == [serve.VERB.name]:  # the server has a parser of its own
         return serve.serve(words[1:])
     options = command_parser("edgemodel", _DESCRIPTION, VERBS, examples=compress.EXAMPLES).parse_args(words)
-    logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
+    logging.basicConfig(level=logging.ERROR)  # libraries warn about deliberate choices
     try:
         return int(options.run(options))
     except EdgeModelError as error:

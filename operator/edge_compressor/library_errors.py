@@ -23,6 +23,6 @@ def explained(raising: Callable[[str], Exception]) -> Iterator[None]:
     except (EdgeModelError, MemoryError, OSError):
         raise
     except Exception as error:
-        if "allocate memory" in str(error):  # what torch says, in a RuntimeError
+        if "allocate memory" in str(error):  # torch's message, in a RuntimeError
             raise MemoryError from error
         raise raising(in_words(error)) from error

@@ -21,7 +21,7 @@ from .transport import Response, continues
 CHUNK_BYTES = 16 << 20
 _READ_BYTES = 1 << 20
 _MAX_UPLOADS = 3
-# What an upload says that was lost or confused: it cannot be continued, a new one may succeed.
+# The errors of a lost or inconsistent upload: it cannot be continued, but a new one may succeed.
 _UPLOAD_LOST = frozenset({404, 416})
 
 
@@ -135,7 +135,7 @@ class _Pull:
                 if self._have < self._blob.size:
                     raise Unreachable(f"{self._name}: ended after {self._have} of {self._blob.size} bytes")
             except Unreachable as error:
-                failures = 1 if self._have > before else failures + 1  # one that moves on may be cut again
+                failures = 1 if self._have > before else failures + 1  # a pull that makes progress may be cut again
                 if failures >= patience.tries or not error.worth_a_retry:
                     raise
                 patience.pause(failures)

@@ -26,7 +26,7 @@ _TO_OCI = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
     "application/vnd.docker.image.rootfs.diff.tar": LAYER_TAR,
 }
-# The rest of a Docker configuration ("container", "docker_version" …) tells of the machine that made it.
+# The rest of a Docker configuration ("container", "docker_version" …) describes the machine that made it.
 _CONFIG_KEPT = ("architecture", "os", "variant", "os.version", "os.features", "author", "config", "rootfs", "history")
 
 

@@ -46,7 +46,7 @@ def resolve(repository: Repository, version: str) -> Descriptor:
     answer = repository.request("HEAD", f"manifests/{version}", headers=_ACCEPT)
     digest = answer.headers.get("Docker-Content-Digest", "")
     size = answer.headers.get("Content-Length", "")
-    if not is_digest(digest) or not size.isdigit():  # an old registry: the bytes themselves tell
+    if not is_digest(digest) or not size.isdigit():  # an old registry sends no digest, so it is computed
         return get_manifest(repository, version).descriptor
     if is_digest(version) and digest != version:
         raise DigestMismatch(f"{repository}: manifest", version, digest)

@@ -113,7 +113,7 @@ def registry(host: str, signer: Signer) -> Host:
     def sign(scope: str) -> str:
         return sign_for_operator(signer, scope, datetime.now(UTC))
 
-    patience = Patience(tries=2)  # a thread that waits holds up the operator's end; the next sweep is near
+    patience = Patience(tries=2)  # a waiting thread would delay the operator's shutdown; the next sweep is near
     registries = Registries(plain_http_hosts=(host,), patience=patience, read_timeout_seconds=ANSWER_SECONDS, sign=sign)
     return registries.host(host)
 

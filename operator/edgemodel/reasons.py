@@ -297,7 +297,7 @@ SCHEMA_OUTDATED: Final = _declare(
     "Apply the manifest with the new names of the fields, which the message lists.",
 )  # fmt: skip
 
-# --- analysis: what checks say of a candidate ---
+# --- analysis: the results of checks ---
 
 ERROR_RATE_TOO_HIGH: Final = _declare(
     "ErrorRateTooHigh", Topic.ANALYSIS, Kind.STALLED,

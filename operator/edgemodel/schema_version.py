@@ -59,7 +59,7 @@ def check_edge_model(raw: Mapping[str, Any]) -> None:
                 f"its manifest with the names of schema version {SCHEMA_VERSION} and annotate it {ANNOTATION_SCHEMA}="
                 f"{SCHEMA_VERSION}"
             )
-        # A new name that nobody manages is a default, which the API server fills in for a dropped field, too.
+        # A new name without a field manager is a default, which the API server fills in for a dropped field, too.
         found += [
             old for old, new in RENAMED_FIELDS.items() if _is_managed(managed, old) and not _is_managed(managed, new)
         ]

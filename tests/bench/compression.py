@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT / "operator"), str(ROOT)]
-)  # of the processes that candidates run in
+)  # the memory of the processes that candidates run in
 
 import onnxruntime  # noqa: E402 - the path is set now
 

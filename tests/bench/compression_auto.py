@@ -103,7 +103,7 @@ def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
     if result == source.path:
         rows.append(replace(rows[0], made_by=AUTO, recipe=chosen, seconds=seconds))
     else:
-        judge.digests.clear()  # what a person made may be the same file
+        judge.digests.clear()  # a recipe by hand may make the same file
         trial = judge.measure(SearchRecipe((Part(chosen),)), result)
         rows.append(_row(case, AUTO, trial, rows[0], seconds))
     return rows

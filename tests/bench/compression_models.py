@@ -230,7 +230,7 @@ def _spoken(sentence: str, voice: str) -> Array:
     done = subprocess.run(["espeak-ng", "-v", voice, "--stdout", sentence], capture_output=True, check=True)
     with wave.open(io.BytesIO(done.stdout)) as file:
         rate = file.getframerate()
-    data = done.stdout[done.stdout.index(b"data") + 8 :]  # a stream has no true length in its head
+    data = done.stdout[done.stdout.index(b"data") + 8 :]  # the header of a stream has no valid length
     samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32)
     places = np.arange(0, len(samples) - 1, rate / RATE)
     resampled = np.interp(places, np.arange(len(samples)), samples)
@@ -244,7 +244,7 @@ def _stream(voice: Array, random: np.random.Generator) -> tuple[Array, Array]:
     sound = sound[: FRAMES * FRAME]
     loud = np.sqrt(np.square(sound.reshape(FRAMES, FRAME)).mean(1))
     voiced = np.where(loud > 0.05, 1, np.where(loud > 0, -1, 0))
-    near = np.convolve(np.abs(voiced), np.ones(9), "same") > 0  # the detector takes a while to let go
+    near = np.convolve(np.abs(voiced), np.ones(9), "same") > 0  # the detector reacts to the end with a delay
     voiced[(voiced == 0) & near] = -1
     first = np.flatnonzero(voiced == 1)[:3]
     voiced[first] = -1

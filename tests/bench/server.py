@@ -333,7 +333,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="also the server of this checkout, and ratios")
     options = parser.parse_args()
     servers = options.servers
-    if options.before is not None:  # each beside its own, so that a slow minute hits both
+    if options.before is not None:  # each beside its counterpart, so that a slow minute affects both
         before = {after: name for name, after in AFTER.items()}
         servers = [name for server in servers for name in (server, before.get(server)) if name is not None]
     if len(os.sched_getaffinity(0)) < 2:
@@ -351,7 +351,7 @@ def main() -> None:
                 for server in servers:
                     kind = AFTER.get(server, server)
                     if case.binary and kind not in (OURS, PLAIN, "KServe"):
-                        continue  # the others do not take binary tensors
+                        continue  # the others do not accept binary tensors
                     if kind == TWO_CORES and case.name != server_models.MAGIKA:
                         continue
                     rounds.append(measure(server, case, 8, options.seconds, options.before))

@@ -161,7 +161,7 @@ def main() -> None:
                 if nodes > FEW_NODES and condition not in CONDITIONS:
                     continue
                 runs = options.runs if condition in CONDITIONS else -(-options.runs // 4)
-                # What is wrong with a candidate that nobody sees makes no difference.
+                # A fault that nobody sees makes no difference.
                 faults = FAULTS if condition in CONDITIONS else FEW_FAULTS[: 1 if condition is SILENCE else None]
                 here = [cell for fault in faults for cell in measure(pool, nodes, condition, fault, runs)]
                 show(nodes, condition, here)

@@ -34,7 +34,7 @@ def test_every_pod_is_admitted_to_a_restricted_namespace(
     cluster: Cluster, namespace: str, objects: list[Object]
 ) -> None:
     for name, spec in pods(objects):
-        # The service account is not there in a dry run; admission asks for it before it looks at the rest.
+        # The service account does not exist in a dry run; admission checks for it before everything else.
         without_account: dict[str, Any] = {key: value for key, value in spec.items() if key != "serviceAccountName"}
         pod = {
             "apiVersion": "v1",

@@ -301,7 +301,7 @@ def test_applying_a_revision_again_changes_nothing(cluster: Cluster, namespace: 
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
-def test_revisions_can_be_asked_for_by_model(cluster: Cluster, revision: Object) -> None:
+def test_revisions_can_be_selected_by_model(cluster: Cluster, revision: Object) -> None:
     collection = cluster.collection(revision)
     found = cluster.call("GET", collection, fieldSelector="spec.model=tiny")["items"]
     assert [item["metadata"]["name"] for item in found] == ["tiny-5f1c"]

@@ -230,7 +230,7 @@ def test_the_younger_of_two_models_on_one_host_port_waits_for_the_older(work: Wo
     work.ready("younger")
 
 
-def test_a_service_of_somebody_else_is_left_alone(work: Workspace) -> None:
+def test_a_foreign_service_is_left_alone(work: Workspace) -> None:
     work.site.kubectl("create", "service", "clusterip", "m", "--tcp=80", "-n", work.namespace)
     work.apply(source={"uri": good_model(work)["good"]})
     assert f"{work.namespace}/m" in work.stalled(reasons.SERVICE_NAME_CONFLICT)

@@ -92,7 +92,7 @@ def test_when_all_nodes_become_slow_together_the_rollout_holds(work: Workspace) 
             for node in CAMERAS:
                 lab.slow(node, None)
         work.recorder.mark("all processors are free again")
-        with clients(work, per_second=60):  # the slow answers have to become few among all
+        with clients(work, per_second=60):  # the slow answers have to become a small share of all
             second = work.ready(seconds=420)["status"]["stableRevision"]
     assert second != first
 
@@ -252,7 +252,7 @@ def test_with_one_node_allowed_to_fail_the_others_get_the_candidate_and_the_lost
     first = work.ready()["status"]["stableRevision"]
     limits = {**QUICK, "nodeReadyTimeoutSeconds": 15, "maxFailedNodes": 1}
     wanted = {"source": {"uri": publish_mlp(work, "second", 7)}, "rollout": {**limits, "soakSeconds": 600}}
-    canary = "camera-1"  # a node that was away lately would keep the pod before beside it
+    canary = "camera-1"  # a node that was away recently would keep the earlier pod beside it
     apply_with_first(canary, ALL, work, wanted)
     work.reconciling(reasons.SOAKING)
     second = work.get()["status"]["candidateRevision"]
@@ -301,7 +301,7 @@ def test_a_rollback_needs_no_download_and_no_prometheus_and_reaches_a_node_that_
     work.apply(source={"uri": publish_mlp(work, "second", 7)}, rollout={**quick, "bakeSeconds": 3600})
     work.reconciling(reasons.BAKING)
     second = work.get()["status"]["candidateRevision"]
-    # Nodes that were away before this test keep the pod before for a while.
+    # Nodes that were away before this test keep the earlier pod for a while.
     work.wait("both cameras to serve the second alone", lambda: _on(work, second), 120)
     with without(work, "prometheus"), without(work, "registry"):
         with cut_off(work, "camera-2"):
@@ -328,19 +328,21 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     work.recorder.catch_up()
     before = len(work.recorder.pin_moves())
     with under_load(work) as load:
-        # Who watches comes back to an API server that was away within minutes, and no kubelet starts a pod till then.
+        # Watches reconnect to an API server that was away within minutes, and no kubelet starts a pod until then.
         patient = {**SOAK, "soakSeconds": 90, "nodeReadyTimeoutSeconds": 600}
         wanted = {"source": {"uri": publish_mlp(work, "second", 7)}, "rollout": patient}
-        apply_with_first("camera-1", CAMERAS, work, wanted)  # camera-2 was away lately, and would keep its pod before
+        apply_with_first(
+            "camera-1", CAMERAS, work, wanted
+        )  # camera-2 was away recently, and would keep its earlier pod
         work.reconciling(reasons.SOAKING)
         second = work.get()["status"]["candidateRevision"]
-        # Of a pod that ends while the API server is away no kube-proxy is told.
+        # No kube-proxy learns of a pod that ends while the API server is away.
         work.wait("the canary's old pod to be gone", lambda: len(server_pods(work)) == len(CAMERAS), 120)
         assert _serving(work) == {("camera-1", second), ("camera-2", first)}
         watched_from = version_of_the_list(work.site)
         work.site.kubectl("annotate", "namespace", work.namespace, "a-write=after-it")
         program = running_operator(work.site)
-        # A node's kube-proxy may come back to the API server minutes after its kubelet: here, in any case.
+        # A node's kube-proxy may reconnect to the API server minutes after its kubelet; here it always does.
         with lab.stale_services(*CAMERAS):
             with lab.without_api():
                 work.recorder.mark("the API server is dead")
@@ -357,8 +359,8 @@ def test_an_api_server_that_is_down_for_a_minute_and_forgets_its_history_changes
     pins = work.recorder.pins
     moves = [(move.node, pins[move.pin][0], move.is_set) for move in work.recorder.pin_moves()[before:]]
     assert sorted(moves) == sorted(move for node in CAMERAS for move in ((node, second, True), (node, first, False)))
-    # A watch of before is refused; the operator is the same process, watches, and hears of two changes of the spec, of
-    # which its list of every five minutes could tell it one at the most.
+    # An earlier watch is refused; the operator is the same process, watches, and sees two changes of the spec, of
+    # which its relist every five minutes could show one at most.
     assert refused_as_too_old(work.site, watched_from)
     assert running_operator(work.site) == program
     assert api_server_counts(work.site, "apiserver_longrunning_requests", "WATCH") >= 1

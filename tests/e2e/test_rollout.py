@@ -211,7 +211,7 @@ def test_the_canary_is_the_node_that_the_order_of_this_revision_names(work: Work
     assert work.revisions_on_nodes() == {canary: second, other: first}
 
 
-def test_a_pin_that_somebody_removes_is_set_again_and_one_that_somebody_adds_does_nothing(work: Workspace) -> None:
+def test_a_removed_pin_is_set_again_and_a_foreign_pin_has_no_effect(work: Workspace) -> None:
     """The pin alone says what a node runs, and only the operator may set it."""
     work.apply(source={"uri": publish_mlp(work, "plain")})
     first = work.ready()["status"]["stableRevision"]

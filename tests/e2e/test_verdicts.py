@@ -184,7 +184,7 @@ def test_a_candidate_that_answers_recent_requests_differently_is_rolled_back_by_
     with under_load(work):
         work.apply(source={"uri": publish_mlp(work, "permuted", permuted=True)}, rollout=SOAK)
         rolled_back(work, first, reasons.QUERY_OUT_OF_BOUNDS)
-    # It served, so it had passed its golden set on the node; Prometheus may not have said so before the replay did.
+    # It served, so it had passed its golden set on the node; Prometheus may have reported that after the replay.
     assert check(work, "golden")["verdict"] in ("Pass", "Inconclusive")
     assert check(work, "replay")["observed"] == "1"
 

@@ -80,7 +80,7 @@ def up() -> None:
     machine.require_root()
     with _locked():
         for node in NODES:
-            processes.resume(nodes.component(node, "kube-proxy"))  # whoever paused it may have been killed
+            processes.resume(nodes.component(node, "kube-proxy"))  # the process that paused it may have been killed
         now = status()
         if now.healthy:
             say("the lab is up")

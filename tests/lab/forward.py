@@ -20,7 +20,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             writer.write(data)
             await writer.drain()
     with suppress(OSError, RuntimeError):
-        writer.write_eof()  # the other direction may still be talking
+        writer.write_eof()  # the other direction may still be open
 
 
 async def relay(inbound: tuple[asyncio.StreamReader, asyncio.StreamWriter], host: str, port: int) -> None:

@@ -15,7 +15,7 @@ PKI = STATE / "pki"
 LOGS = STATE / "log"
 RECORDS = STATE / "processes"
 IMAGES = STATE / "images"
-FILES = STATE / "files"  # what pods read at http://files.lab:8000/
+FILES = STATE / "files"  # the files that pods read at http://files.lab:8000/
 KUBECONFIG = STATE / "kubeconfig"
 
 CGROUP = "edgemodel-lab"

@@ -66,7 +66,7 @@ def start_kubelet(node: Node, binaries: Path) -> None:
         f"--hostname-override={node.name}",
         "--proxy-mode=iptables",
         f"--cluster-cidr={LAB_NETWORK}",
-        # These belong to the host's namespace; a kube-proxy that may not set them ends.
+        # These belong to the host's namespace; a kube-proxy that cannot set them exits.
         "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0",
         "--conntrack-tcp-timeout-close-wait=0",

@@ -15,7 +15,7 @@ from .layout import LOGS, RECORDS, STATE
 from .progress import LabError
 from .waiting import wait_for
 
-# Nothing of the caller's environment: a proxy setting, for one, would send the API server's calls away.
+# The caller's environment is not inherited: a proxy setting, for one, would redirect the API server's calls.
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(STATE)}
 _JOIN_CGROUP = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"'
 

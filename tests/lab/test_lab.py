@@ -25,7 +25,7 @@ def namespace() -> Iterator[None]:
     assert cluster.status().healthy, "no healthy lab: python -m tests.lab up"
     lab.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
     lab.kubectl("create", "namespace", NAMESPACE)
-    # What users' namespaces should have; the probe has to fit.
+    # The profile that users' namespaces should have; the probe has to comply.
     lab.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     yield
     lab.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

@@ -78,6 +78,6 @@ def main() -> None:
     while True:
         try:
             serve_claims()
-        except OSError as error:  # the API server is busy or gone; the next round tells
+        except OSError as error:  # the API server is busy or gone; the next round retries
             print(error, file=sys.stderr, flush=True)
         pause.wait(PERIOD_S)

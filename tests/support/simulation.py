@@ -213,7 +213,7 @@ class Simulation:
             world.add_node(f"camera-{number}")
         return world
 
-    # --- what a test does ---
+    # --- events that a test causes ---
 
     def add_node(self, name: str, architecture: str = "amd64", **labels: str) -> None:
         self.nodes[name] = Node(
@@ -356,7 +356,7 @@ class Simulation:
         other.spec = copy.deepcopy(self.spec)
         return other
 
-    # --- what a test asks ---
+    # --- questions that a test asks ---
 
     @property
     def parsed(self) -> EdgeModelSpec:

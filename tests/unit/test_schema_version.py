@@ -87,7 +87,7 @@ def test_an_edge_model_of_this_version_is_read(made: dict[str, Any]) -> None:
     check_edge_model(made)
 
 
-def test_one_that_an_older_operator_has_seen_is_not_trusted_where_nothing_tells_its_fields() -> None:
+def test_a_model_of_an_older_operator_is_not_trusted_if_its_fields_are_unknown() -> None:
     with pytest.raises(SchemaOutdated, match="nothing tells which fields its author wrote"):
         check_edge_model(edge_model(SEEN))
     with pytest.raises(SchemaOutdated, match="nothing tells"):

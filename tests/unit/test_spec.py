@@ -69,6 +69,6 @@ def test_more_memory_for_a_converter_is_another_try_and_no_other_artifact() -> N
     assert first.attempt_hash != other.attempt_hash
 
 
-def test_what_a_converter_writes_is_an_exported_program_where_nothing_is_said() -> None:
+def test_a_converter_writes_an_exported_program_by_default() -> None:
     source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": {"image": IMAGE}}
     assert parse_spec(model_spec(source=source)).request.source.converter == Converter(IMAGE)

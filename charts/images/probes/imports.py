@@ -1,4 +1,4 @@
-# The probe of one image follows in the same program; before it stands which PACKAGES are ours.
+# The probe of one image follows in the same program; a line before this text defines PACKAGES, our own.
 import importlib
 import pkgutil
 import resource

@@ -123,7 +123,7 @@ def _wanted(request: Any, declared: Mapping[str, Tensor]) -> Outputs:
     asked = [infer.declared_output(output.name, output.parameters, declared) for output in request.outputs]
     wanted = [Wanted(tensor, raw) for tensor in asked or declared.values()]
     infer.check_asked_once([one.tensor.name for one in wanted])
-    # All in one form: where one output has no other, all are raw.
+    # All outputs have one form: if one can only be raw, all are raw.
     if any(one.tensor.datatype not in CONTENTS for one in wanted):
         return Outputs(Wanted(one.tensor, True) for one in wanted)
     return Outputs(wanted)

@@ -45,7 +45,7 @@ class GrpcListener:
                 ("grpc.max_receive_message_length", max_body_bytes + _HEAD_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-                # A client that is gone, or says nothing for long, must not keep one of the calls.
+                # A client that is gone, or silent for long, must not occupy one of the calls.
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
                 ("grpc.max_connection_idle_ms", 300_000),

@@ -41,7 +41,7 @@ class Connection(HttpToolsProtocol):
             self.refuse(
                 HeadTooLarge(f"the request line and its headers have more than the limit of {MAX_HEAD_BYTES} bytes")
             )
-        elif self.timeout_keep_alive_task is None:  # uvicorn stops it while a request is on its way
+        elif self.timeout_keep_alive_task is None:  # uvicorn stops it while a request arrives
             self.arm(self.timeout_keep_alive)
 
     def on_message_begin(self) -> None:

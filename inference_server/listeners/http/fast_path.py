@@ -218,7 +218,7 @@ class FastPathConnection(Connection):
         codec = HttpRequestCodec(head.headers, body, self._app.max_body_bytes)
         submit = self._app.service.submit
         work = submit(model.served, codec, self._started, self._active, partial(self._done, head))
-        if work is not None:  # else it is answered, and the next one may be in work
+        if work is not None:  # otherwise it is answered, and the next one may be in work
             self._work = work
 
     def _send_plain(self, head: Head, reply: bytes) -> None:

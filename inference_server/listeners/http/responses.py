@@ -8,7 +8,7 @@ import msgspec
 from inference_server.errors import Failure
 from inference_server.protocol.infer import JSON_HEADERS, Headers
 
-OK = int(HTTPStatus.OK)  # looking an enum's member up takes longer than all else that is done with it
+OK = int(HTTPStatus.OK)  # looking up a member of an enum would take longer than everything else
 
 _encode = msgspec.json.Encoder().encode
 

@@ -75,7 +75,7 @@ def _parsed(text: str, file: Path) -> list[Any]:
             return list(_json_values(text))
         except (ValueError, RecursionError) as error:
             as_json = error
-        try:  # a flow mapping of YAML begins alike
+        try:  # a YAML flow mapping begins the same way
             return _yaml_values(text, file)
         except UsageError as error:
             if isinstance(as_json, _TwiceError):

@@ -179,7 +179,7 @@ def _twice(items: Sequence[Any], schema: Schema, path: str) -> Iterator[FieldErr
 def _rule_errors(value: Any, schema: Schema, path: str) -> Iterator[FieldError]:
     for rule in schema.get("x-kubernetes-validations", ()) if value is not None else ():
         if "oldSelf" in rule["rule"]:
-            continue  # it compares with the object as it was before, and there is none
+            continue  # it compares with the previous object, and there is none
         try:
             holds = parse_rule(rule["rule"])({"self": value})
             message = rule["message"]

@@ -88,7 +88,7 @@ class CheckpointRegistry:
         self._folder.keep_only(key)  # the Job's volume is small
         self._folder.keep(key, epochs, write, last=last)
         self._unpushed = key, epochs
-        # A step that is done again costs those after it, too; but a registry that is away is not waited for each time.
+        # Repeating a step costs the steps after it, too; but an unreachable registry is not waited for each time.
         if self._clock() >= self._next or (last and not self._is_away):
             self._push(key, epochs)
 

@@ -24,7 +24,7 @@ def compare_values(
     """
     threads = usable_cores()
     first, second = (runtime.load(model, threads=threads) for model in (source, artifact))
-    # A state may differ as long as what is made of it does not.
+    # A state may differ as long as the outputs computed from it do not.
     states = set(dataset.states.values())
     places = [place for place, tensor in enumerate(source.outputs) if tensor.name not in states]
     close = 0

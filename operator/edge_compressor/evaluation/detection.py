@@ -42,7 +42,7 @@ class Detection:
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         boxes, scores, classes = _found(outputs, dataset)
-        if dataset.batch == 1 and boxes.ndim == 2:  # a model for one image may leave the axis of images out
+        if dataset.batch == 1 and boxes.ndim == 2:  # a model for one image may lack the axis of images
             boxes, scores = boxes[None], scores[None]
             classes = None if classes is None else classes[None]
         if classes is None:

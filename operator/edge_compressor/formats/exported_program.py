@@ -18,7 +18,7 @@ def check(path: Path, *, what: str, reason: str) -> None:
 
 
 def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
-    from edge_compressor.training import program  # torch, which other formats do without
+    from edge_compressor.training import program  # imports torch, which other formats do not need
 
     return ArtifactFiles(ONNX, program.to_onnx(path, to / "exported.onnx", what=what, reason=reason))
 

@@ -17,5 +17,5 @@ FORMAT = SourceFormat(
     suffix=".safetensors",
     media_type="application/vnd.edgemodel.weights.v1",
     check=check,
-    image="trainer",  # what a converter writes is an ExportedProgram, mostly
+    image="trainer",  # a converter mostly writes an ExportedProgram
 )

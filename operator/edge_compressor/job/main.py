@@ -59,7 +59,7 @@ class Places:
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
     """Runs the process and returns its exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.ERROR)  # libraries warn about what is done on purpose
+    logging.basicConfig(level=logging.ERROR)  # libraries warn about deliberate choices
     places = Places(
         options.work_directory,
         options.secrets_directory,

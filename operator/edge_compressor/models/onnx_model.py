@@ -95,7 +95,7 @@ def _checked(path: Path) -> OnnxModel:
     loaded = _load(path)
     _check_structure(loaded, None)
     class_names = named_classes(loaded)
-    del loaded  # the checker reads the file again, rather than hold it as objects and as bytes at once
+    del loaded  # the checker reads the file again, so that it is not in memory both as objects and as bytes
     try:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:

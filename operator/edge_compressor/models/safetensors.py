@@ -150,7 +150,7 @@ def _check_finite(path: Path, weight: _Weight, data_begin: int) -> None:
     if weight.dtype not in _EXPONENTS or weight.begin == weight.end:
         return
     bits, exponent = _EXPONENTS[weight.dtype]
-    # Only what is aligned can be mapped as anything but bytes.
+    # Only aligned data can be mapped as another type than bytes.
     mapped: Array = np.memmap(path, np.uint8, "r", data_begin + weight.begin, (weight.end - weight.begin,))
     count = len(mapped) // bits.itemsize
     wrong = 0

@@ -63,7 +63,7 @@ def _cut(model: onnx.ModelProto, values: Mapping[str, Array]) -> None:
                 node.input[position] = tensor + _GIVEN
     for tensor, value in values.items():
         kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-        shape = [None] * value.ndim  # of another sample it may be another
+        shape = [None] * value.ndim  # the shape may differ between samples
         model.graph.input.append(helper.make_tensor_value_info(tensor + _GIVEN, kind, shape))
 
 

@@ -146,7 +146,7 @@ class Trials:
             trial.dropped = str(reason)
         except Stalled as error:
             if error.reason in (reasons.SOURCE_INVALID, reasons.DATASET_INVALID):
-                raise  # of which no candidate is to blame
+                raise  # for which no candidate is to blame
             trial.dropped = error.message
         return trial
 

@@ -95,7 +95,7 @@ class _Search:
 
     def run(self, objective: str) -> None:
         if self.trials.source.digest != digest_of_file(self.given):
-            self._try(SearchRecipe(()))  # what the steps before made is a candidate as it is
+            self._try(SearchRecipe(()))  # the result of the earlier steps is a candidate itself
         self.trials.digests[self.trials.source.digest] = "the source"
         named = normal_form.load_with_weights(self.given)
         if self.context.calibration is None:
@@ -173,7 +173,7 @@ class _Search:
             return sensitivity.rank(named, candidate.path, names, self.trials.inner_feeds(_FEEDS_FOR_SENSITIVITY))
         except MemoryError:
             raise
-        except Exception as error:  # onnxruntime raises anything for tensors that it cannot lay open
+        except Exception as error:  # onnxruntime raises anything for tensors that it cannot expose as outputs
             self.notes.append(f"sensitivity of {candidate.path.parent.name} is not known: {in_words(error, 200)}")
             return []
 

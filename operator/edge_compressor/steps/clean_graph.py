@@ -15,12 +15,12 @@ from edgemodel.setting_kinds import Settings
 
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) if onnxslim cannot read the graph."""
-    import onnxslim  # it brings sympy: more than half of the start of a Job, which other recipes need not pay
+    import onnxslim  # it imports sympy, more than half of the start of a Job, which other recipes need not pay for
 
     result = context.folder / "clean.onnx"
     try:
         slim = onnxslim.slim(normal_form.load(model))
-    except SystemExit as error:  # what it does when its own check fails
+    except SystemExit as error:  # its reaction when its own check fails
         raise failed(context.name, f"onnxslim gave up on this graph (exit {error.code}): leave the step out") from error
     del slim.metadata_props[:]
     del slim.graph.value_info[:]  # shapes between nodes, which every reader infers again

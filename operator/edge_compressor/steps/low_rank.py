@@ -60,7 +60,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     for number, weight in enumerate(weights):
         context.progress.count("factorising", number, len(weights), "weights")
         found = {node.name: _plan(node, weight, settings, positions, taken) for node in weight.readers}
-        if None not in found.values():  # else the weight would be stored as it is besides
+        if None not in found.values():  # otherwise the original weight would be stored as well
             plans |= {name: plan for name, plan in found.items() if plan is not None}
     if not plans:
         message = f"nothing was factorised: none of {len(weights)} weights takes fewer multiplications as a product"

@@ -88,7 +88,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     note_kept(kept, context)
     result = context.folder / "static.onnx"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, about ranges of tensors that stay in float
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's warnings about ranges of tensors that stay in float
         quantize_static(
             prepared,
             result,

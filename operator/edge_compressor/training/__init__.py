@@ -2,4 +2,4 @@
 
 import logging
 
-logging.getLogger("torch").setLevel(logging.ERROR)  # it warns of what only processors of NVIDIA's and pictures need
+logging.getLogger("torch").setLevel(logging.ERROR)  # it warns about missing packages for NVIDIA's GPUs and for images

@@ -28,7 +28,7 @@ def prune(model: Path, settings: Settings, context: StepContext) -> Path:
     context.progress.say(f"layers: {', '.join(name for name in layers if name not in kept)}")
     iterations, ratio = settings["iterations"], settings["ratioPercent"] / 100
     for iteration in range(1, iterations + 1):
-        # The same share of what is left goes in each round, so that all of them together are ``ratio``.
+        # Each round removes the same share of the remaining channels, so that all rounds together remove ``ratio``.
         _prune_once(program, 1 - (1 - ratio) ** (1 / iterations), kept, settings, context)
         context.progress.say(f"round {iteration} of {iterations}: {program.parameters:,} parameters of {before:,}")
         if settings["epochs"]:

@@ -26,7 +26,7 @@ HIDDEN = 128
 def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     unlabeled = context.unlabeled
-    assert unlabeled is not None  # the pipeline has asked for it
+    assert unlabeled is not None  # the pipeline requires it
     head = _head(program, context)
     seen: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0].flatten(1)))
@@ -44,7 +44,7 @@ def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
         ours = seen.pop()
         if distance is None:
             return loss
-        # Each domain alone, so that norms see it by its own statistics, as they will the target in the end.
+        # Each domain alone, so that norms use its own statistics, as they finally do for the target.
         program.module(*_batch(program, unlabeled, schedule, clock.batches))
         theirs = seen.pop()
         if discriminator is not None:

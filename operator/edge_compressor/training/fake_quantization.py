@@ -77,6 +77,6 @@ class _Range(nn.Module):
             high.copy_(most if first else high + MOMENTUM * (most - high))
         scale = ((high - low) / STEPS_OF_ACTIVATIONS).clamp_min(1e-12)
         rounded = torch.round(values.clamp(low, high) / scale) * scale
-        # Outside the range the gradient is that of the clamp, none; inside it passes.
+        # Outside the range the gradient is that of the clamp, zero; inside it passes.
         clamped = values.clamp(low.item(), high.item())
         return (clamped + (rounded - clamped).detach(), *inputs[1:])

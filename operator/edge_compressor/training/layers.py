@@ -58,7 +58,7 @@ def _name_of(node: Node, taken: set[str]) -> str:
     for argument in node.args:
         if isinstance(argument, Node) and argument.op == "get_attr":
             path = str(argument.target).rpartition(".")[0].replace(".", "_")
-            name = f"{PREFIX}{path.removeprefix(PREFIX)}"  # the same again when a program is read once more
+            name = f"{PREFIX}{path.removeprefix(PREFIX)}"  # the same result when a program is read again
             if path and name not in taken:
                 return name
     return f"{PREFIX}{node.name}"

@@ -135,7 +135,7 @@ def by_labels(program: TrainableProgram) -> Objective:
 def training_set(context: StepContext) -> Dataset:
     """Returns the training set. Raises Stalled(StepFailed) if it has no labels."""
     dataset = context.training
-    assert dataset is not None  # the pipeline has asked for it
+    assert dataset is not None  # the pipeline requires it
     if dataset.label is None:
         raise failed(context.name, "the training set has no array 'label': training needs labels")
     return dataset

@@ -60,7 +60,9 @@ def load(path: Path, *, what: str, reason: str) -> TrainableProgram:
     """Raises Stalled with ``reason``, naming ``what`` it is, for a file that is unsafe or cannot be read."""
     try:
         archive.check(path)
-        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # torch.export.load would unpickle what it cannot read else
+        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = (
+            "1"  # torch.export.load would unpickle what it cannot read otherwise
+        )
         program = torch.export.load(path)
         archive.check_operators(program)
     except archive.Unsafe as error:

@@ -169,7 +169,7 @@ class ClusterCache:
         before, owner = (known.value, known.owner) if known is not None else (None, stored.owner)
         if (before, owner) != (stored.value, stored.owner):
             self._react(identity, before, stored.value, {owner, stored.owner})
-        elif identity[0] == "EdgeModel" and stored.owner is not None:  # each listing anew makes a pass of each
+        elif identity[0] == "EdgeModel" and stored.owner is not None:  # each relist starts a pass of each
             self._changed(stored.owner)
 
     def _can_read(self, identity: Identity) -> None:

@@ -64,7 +64,7 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # Of the pod, not of the Job: the time it waits for a node is not its own.
+        # A deadline of the pod, not of the Job, because the time that it waits for a node does not count.
         "activeDeadlineSeconds": int(spec.compression_job.deadline.total_seconds()),
         "securityContext": RESTRICTED_POD,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
@@ -133,7 +133,7 @@ def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
         "env": [{"name": name, "value": value} for name, value in {**told, **temporary}.items()],
         "resources": converter.resources or TRAINING_RESOURCES,
         "securityContext": RESTRICTED_CONTAINER,
-        # Of what it says itself nothing is known: the end of its log tells why it failed.
+        # Its messages have no known form, so the end of its log explains a failure.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             _mount("given", IN_DIRECTORY, read_only=True),
@@ -174,7 +174,7 @@ def _volumes(observation: Observation, spec: EdgeModelSpec) -> tuple[list[Any], 
     sources = spec.request.sources
     secrets = [(use, source.secret) for use, source in sources.items() if source.secret]
     settings = observation.settings
-    # Two places: where the first one is, the compressor shows the token to the registry, which may be the user's own.
+    # There are two paths, because the compressor shows the first token to the registry, which may be the user's own.
     shown_to = [REGISTRY_TOKEN_FILE] if settings.registry_embedded else []
     shown_to += [PROGRESS_TOKEN_FILE] if settings.progress_url else []
     if shown_to:

@@ -39,7 +39,7 @@ def preflight_job(observation: Observation, start: StartPreflight) -> Object:
                     "tolerations": artifact_pod.tolerations(revision),
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    # Of the pod, not of the Job: the time it waits for room is not its own.
+                    # A deadline of the pod, not of the Job, because the time that it waits for room does not count.
                     "activeDeadlineSeconds": int(start.deadline.total_seconds()),
                     "terminationGracePeriodSeconds": 1,
                     "securityContext": RESTRICTED_POD,

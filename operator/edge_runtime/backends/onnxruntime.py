@@ -31,7 +31,7 @@ _PROVIDER = "CPUExecutionProvider"
 class OnnxRuntime:
     name = "ONNXRuntime"
     version: str = ort.__version__
-    server_layers = ()  # the base of server images has it
+    server_layers = ()  # it is in the base of server images
 
     def load(self, path: Path, tuning: Tuning, device: Device) -> LoadedModel:
         """Raises LoadFailure, also for a device other than the CPU, and for an input or output that the protocol or the

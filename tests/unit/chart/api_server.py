@@ -15,7 +15,7 @@ from tests.unit.chart.rendering import Object
 
 SERVED = {
     *((watched.api_version, plural(watched.kind)) for watched in WATCHED),
-    # kopf waits until it has heard of these.
+    # kopf waits until it has found these.
     ("v1", "namespaces"),
     ("v1", "events"),
     ("apiextensions.k8s.io/v1", "customresourcedefinitions"),

@@ -16,7 +16,7 @@ WHEEL = "kubernetes-validate==1.37.0"
 WHEEL_SHA256 = "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9"
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
-# What the chart may use: stable API versions that every one of VERSIONS serves, and K3s leaves none of them out.
+# The API versions that the chart may use: stable ones that every one of VERSIONS serves, and K3s omits none of them.
 ALLOWED = {
     ("v1", "ConfigMap"): "io.k8s.api.core.v1.ConfigMap",
     ("v1", "PersistentVolumeClaim"): "io.k8s.api.core.v1.PersistentVolumeClaim",

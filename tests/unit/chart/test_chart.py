@@ -140,7 +140,7 @@ def test_requests_fit_a_node_of_one_gigabyte() -> None:
     assert limited <= 768
 
 
-def test_pods_prefer_servers_to_agents_unless_told_otherwise() -> None:
+def test_pods_prefer_servers_to_agents_by_default() -> None:
     """An agent may go offline for days, and a volume of local-path stays where it was created."""
     for _, pod in pods(render()):
         (preferred,) = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
@@ -282,10 +282,10 @@ def test_a_changed_configuration_restarts_its_pods() -> None:
     assert checksum({}) != checksum({"prometheus": {"scrapeIntervalSeconds": 5}})
 
 
-# --- what the operator is told ---
+# --- the operator's settings ---
 
 
-def test_the_operator_is_told_of_the_embedded_parts() -> None:
+def test_the_operators_settings_have_the_embedded_parts() -> None:
     told = operator_environment(render())
     assert told == {
         "EDGEMODEL_SERVER_IMAGE": "docker.io/edgemodel/server:0.1.0",
@@ -311,7 +311,7 @@ def test_the_operator_is_told_of_the_embedded_parts() -> None:
     }
 
 
-def test_the_operator_is_told_of_named_layers_by_digest() -> None:
+def test_the_operators_settings_have_named_layers_by_digest() -> None:
     layer = f"registry.example/layers/runtime-x@sha256:{'0' * 64}"
     told = operator_environment(render({"server": {"layers": {"runtime-x": layer}}}))
     assert json.loads(told["EDGEMODEL_SERVER_LAYERS"]) == {"runtime-x": layer}
@@ -354,14 +354,14 @@ def test_the_users_own_registry_and_prometheus_stand_in_for_the_embedded_ones() 
     assert mounted["secret"] == {"secretName": "metrics"}
 
 
-def test_users_queries_are_passed_on_to_the_embedded_prometheus_only_unless_told_otherwise() -> None:
+def test_users_queries_are_passed_on_to_the_embedded_prometheus_only_by_default() -> None:
     own: dict[str, Any] = {"url": "https://prometheus.example"}
     for values, expected in (({}, "true"), (own, "false"), ({**own, "promQLChecks": True}, "true")):
         assert operator_environment(render({"prometheus": values}))["EDGEMODEL_PROMQL_CHECKS"] == expected
     assert operator_environment(render({"prometheus": {"promQLChecks": False}}))["EDGEMODEL_PROMQL_CHECKS"] == "false"
 
 
-def test_what_a_server_says_of_itself_does_not_name_it_to_prometheus() -> None:
+def test_a_servers_own_labels_do_not_name_it_to_prometheus() -> None:
     """Every identity label comes from the cluster; the server's own labels of the same names are dropped."""
     configuration = named(render(), "ConfigMap", "em-prometheus")["data"]["prometheus.yml"]
     (servers, _) = manifests.read(configuration)["scrape_configs"]

@@ -101,7 +101,7 @@ def test_nothing_unknown_is_let_through() -> None:
     assert [path for path, node in FIELDS if "x-kubernetes-preserve-unknown-fields" in node] == []
 
 
-def test_every_default_is_said_in_the_description() -> None:
+def test_every_default_is_in_the_description() -> None:
     assert [path for path, node in FIELDS if not default_is_said(node)] == []
 
 
@@ -185,7 +185,7 @@ def test_a_converter_is_named_with_its_host_in_full(image: str, taken: bool) -> 
     assert bool(re.fullmatch(pattern, image)) == taken
 
 
-def test_the_status_says_that_nobody_has_seen_the_object_yet() -> None:
+def test_the_status_shows_that_the_object_is_not_reconciled_yet() -> None:
     assert at("edgemodels", "status")["default"] == {"observedGeneration": -1}
 
 

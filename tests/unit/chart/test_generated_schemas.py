@@ -113,7 +113,7 @@ def test_what_a_step_needs_becomes_a_rule() -> None:
     ]
 
 
-def test_what_asks_only_when_it_trains_says_so() -> None:
+def test_a_step_that_needs_data_only_for_training_says_so() -> None:
     data, source = rules([THIN])
     assert data["message"].startswith("Thin with epochs needs datasets.training: ")
     assert data["message"].endswith("; give it, or leave epochs out")
@@ -126,7 +126,7 @@ def test_what_is_recorded_has_no_defaults_and_a_field_may_be_called_so() -> None
     assert without_defaults(schema) == {"properties": {"default": {"type": "string"}}}
 
 
-def test_only_what_stands_between_the_marks_is_made_anew_and_making_it_twice_changes_nothing() -> None:
+def test_only_the_text_between_the_marks_is_regenerated_and_a_second_run_changes_nothing() -> None:
     text = (
         "before: kept\n"
         "steps:\n"

@@ -216,7 +216,7 @@ def test_the_action_for_a_limit_that_cannot_be_decided_is_given_as_one_word(
 
 
 @pytest.mark.parametrize("given", ["source", "manifest"])
-def test_weights_are_not_compressed_here_and_the_message_says_how_to_proceed(
+def test_weights_are_not_compressed_locally_and_the_message_says_how_to_proceed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:
     """No converter's image runs locally."""

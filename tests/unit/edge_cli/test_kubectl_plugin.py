@@ -55,7 +55,7 @@ def test_status_shows_why_a_revision_was_rejected() -> None:
     assert f"    {world.target()}: ErrorRateTooHigh: wave canary" in text
 
 
-def test_status_tells_what_the_nodes_said_of_it_before_the_first_wave() -> None:
+def test_status_shows_the_nodes_preflight_results_before_the_first_wave() -> None:
     world = Simulation.with_nodes(1, spec=model_spec(preflight={"nodeSelector": {"edge": "camera"}}))
     world.add_node("gateway", "arm64")
     world.cut("gateway")
@@ -122,7 +122,7 @@ def test_status_is_read_through_kubectl(environment: dict[str, str]) -> None:
     assert asked(environment) == "get edgemodel m -o json\n"
 
 
-def test_a_refusal_by_kubectl_is_printed_in_its_own_words(environment: dict[str, str]) -> None:
+def test_a_refusal_by_kubectl_is_printed_with_its_own_message(environment: dict[str, str]) -> None:
     done = run({**environment, "REFUSES": "yes"}, "pause", "m")
     assert done.returncode == 1
     assert done.stderr == "edgemodel: Error from server (Forbidden): no\n"

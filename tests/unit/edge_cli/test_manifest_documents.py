@@ -135,7 +135,7 @@ def test_json_needs_no_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("a: " + "[" * 600 + "]" * 600, "nested too deeply"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str | bytes, message: str) -> None:
+def test_unreadable_input_is_reported_with_its_line(tmp_path: Path, text: str | bytes, message: str) -> None:
     assert message in told(written(tmp_path, text))
 
 

@@ -136,7 +136,7 @@ def test_every_rule_of_the_schemas_can_be_read(kind: str) -> None:
         ("1 == 1 ? false : self.missing", {}, False),
     ],
 )
-def test_rules_are_evaluated_as_cel_says(rule: str, value: object, result: bool) -> None:
+def test_rules_are_evaluated_as_cel_defines(rule: str, value: object, result: bool) -> None:
     assert parse_rule(rule)({"self": value}) is result
 
 
@@ -325,7 +325,7 @@ def test_a_message_names_the_field_and_the_cure(spec: Any, told: str) -> None:
     assert told in refused(model(**spec))
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     lines = refused(model(serving={"port": 80, "strategy": "Blue"}, revisionHistoryLimit=0)).splitlines()
     assert [line.split(" ")[1] for line in lines] == [
         "spec.serving.port", "spec.serving.strategy", "spec.revisionHistoryLimit",
@@ -333,14 +333,14 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert all(line.startswith("m.yaml: ") for line in lines)
 
 
-def test_old_names_are_told_with_their_new_ones() -> None:
+def test_old_names_are_reported_with_their_new_ones() -> None:
     for old, new in RENAMED_FIELDS.items():
         value: Any = {"spec": copy.deepcopy(MODEL["spec"])}
         node, *names = value, *old.split(".")
         for name in names[:-1]:
             node = node.setdefault(name, {})
         node[names[-1]] = {}
-        section = old.rpartition(".")[0]  # a section that has a new name is told before what is in it
+        section = old.rpartition(".")[0]  # a section with a new name is reported before its contents
         assert RENAMED_FIELDS.get(section, new) in refused(MODEL | value)
 
 
@@ -418,7 +418,7 @@ def documents(*values: Any) -> list[Document]:
     return [Document(value, f"document {number}") for number, value in enumerate(values, start=1)]
 
 
-def test_the_edge_model_among_other_objects_is_taken_and_the_others_are_named() -> None:
+def test_the_edge_model_among_other_objects_is_read_and_the_others_are_named() -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vision"}}
     found, others = choose_edge_model(documents(namespace, MODEL, "text"), Path("m.yaml"), None)
     assert found is MODEL

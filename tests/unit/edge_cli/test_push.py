@@ -105,7 +105,7 @@ def test_pushing_to_a_cluster_without_kubectl_reports_that_it_is_missing(
     assert "kubectl is not on PATH" in capsys.readouterr().err
 
 
-def test_a_failure_of_kubectl_is_shown_in_its_own_words(
+def test_a_failure_of_kubectl_is_shown_with_its_own_message(
     residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubectl = tmp_path / "kubectl"

@@ -87,7 +87,7 @@ def test_a_model_that_cannot_be_served_is_reported(
     assert "Traceback" not in told
 
 
-def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
     with serve(model, "--port", "0") as process:
         assert process.stdout is not None

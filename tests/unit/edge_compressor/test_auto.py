@@ -261,7 +261,7 @@ def run(*arguments: Any) -> int:
     return main(["compress", *map(str, arguments)])
 
 
-def test_the_report_tells_what_was_tried_and_the_choice(perceptron: Files, tmp_path: Path) -> None:
+def test_the_report_lists_the_trials_and_the_choice(perceptron: Files, tmp_path: Path) -> None:
     (tmp_path / "steps.json").write_text(
         json.dumps([{"name": "best", "type": "Auto", "auto": {"objective": "Size", "maxTrials": 2}}])
     )

@@ -46,7 +46,7 @@ def test_the_same_answers_give_the_same_interval() -> None:
     assert bootstrap.compare(mean_of(pairs(50)), 50)[0] == bootstrap.compare(mean_of(pairs(50)), 50)[0]
 
 
-def test_it_covers_the_true_mean_about_as_often_as_it_says() -> None:
+def test_it_has_about_its_nominal_coverage_of_the_true_mean() -> None:
     """The expectation is 0.9 of 120 tries; a binomial of 120 with 0.9 lies within 3 deviations in 0.818 to 0.982."""
     mean, covered = 0.8, 0
     for seed in range(120):
@@ -56,7 +56,7 @@ def test_it_covers_the_true_mean_about_as_often_as_it_says() -> None:
     assert 0.818 <= covered / 120 <= 0.982
 
 
-def test_equal_answers_are_as_uncertain_as_tango_says() -> None:
+def test_equal_answers_have_tangos_interval() -> None:
     paired, _, _ = bootstrap.compare(mean_of(np.ones((100, 2))), 100)
     square = norm.ppf(0.95) ** 2
     assert paired.interval.upper == pytest.approx(square / (100 + square))

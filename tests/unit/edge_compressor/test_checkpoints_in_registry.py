@@ -92,9 +92,7 @@ def test_the_next_attempt_finds_the_farthest_checkpoint_first(attempts: Attempts
     assert found(attempts.attempt(registry.host)) == [b"after epoch 10", b"after epoch 9", b"after epoch 2"]
 
 
-def test_what_lies_in_the_folder_goes_before_what_is_in_the_registry(
-    attempts: Attempts, registry: RegistryProgram
-) -> None:
+def test_a_checkpoint_in_the_folder_precedes_one_in_the_registry(attempts: Attempts, registry: RegistryProgram) -> None:
     where = attempts.attempt(registry.host)
     keep(where, 1)
     keep(where, 2)
@@ -162,7 +160,7 @@ def test_the_folder_holds_one_checkpoint_of_all_trainings(attempts: Attempts, re
     assert [path.name for path in (attempts.folder / "attempt-2").iterdir()] == [f"{OTHER}.checkpoint"]
 
 
-def test_a_registry_that_is_away_hinders_no_training_and_is_asked_again_a_minute_later(
+def test_an_unreachable_registry_does_not_stop_training_and_is_retried_a_minute_later(
     attempts: Attempts, registry: RegistryProgram, proxy: FaultyProxy
 ) -> None:
     where = attempts.attempt(proxy.host)
@@ -181,7 +179,7 @@ def test_a_registry_that_is_away_hinders_no_training_and_is_asked_again_a_minute
     assert "503" in attempts.log()
 
 
-def test_a_registry_that_takes_long_is_asked_a_tenth_of_the_time(
+def test_a_slow_registry_takes_a_tenth_of_the_time(
     attempts: Attempts, registry: RegistryProgram, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = attempts.attempt(proxy.host)
@@ -218,7 +216,7 @@ def test_more_than_the_limit_is_not_fetched(attempts: Attempts, registry: Regist
     assert found(attempts.attempt(registry.host), max_bytes=1001) == [bytes(1001)]
 
 
-def test_a_download_with_other_bytes_is_passed_over_for_the_one_before(
+def test_a_download_with_other_bytes_is_ignored_for_the_earlier_checkpoint(
     attempts: Attempts, registry: RegistryProgram
 ) -> None:
     first = attempts.attempt(registry.host)
@@ -259,7 +257,7 @@ def test_the_embedded_registry_s_token_is_enough(attempts: Attempts, tmp_path: P
     assert asked == {f"repository:{attempts.repository}:pull", f"repository:{attempts.repository}:pull,push"}
 
 
-def test_without_the_right_to_push_training_goes_on(attempts: Attempts, locked_registry: RegistryProgram) -> None:
+def test_without_the_right_to_push_training_continues(attempts: Attempts, locked_registry: RegistryProgram) -> None:
     where = attempts.attempt(locked_registry.host)
     keep(where, 1)
     assert found(where) == [b"after epoch 1"]

@@ -210,7 +210,7 @@ def test_arrays_are_mapped_from_files_not_held(model: OnnxModel, tmp_path: Path)
     assert isinstance(load(model, tmp_path, x=x(5)).inputs["x"], np.memmap)
 
 
-def test_an_empty_set_is_told_from_an_invalid_one(model: OnnxModel, tmp_path: Path) -> None:
+def test_an_empty_set_is_distinguished_from_an_invalid_one(model: OnnxModel, tmp_path: Path) -> None:
     error = refusal(model, tmp_path, x=x(0), label=np.empty(0, dtype=np.int64))
     assert error.reason == reasons.DATASET_EMPTY
     assert "no samples in x, label" in error.message

@@ -110,7 +110,7 @@ def test_labels_that_the_model_has_no_class_for_are_refused(residual: Files, tmp
     assert caught.value.reason == reasons.DATASET_INVALID
 
 
-def test_a_model_that_cannot_run_on_its_data_is_told_by_which_it_is(tmp_path: Path, quiet: Progress) -> None:
+def test_the_model_that_cannot_run_on_its_data_is_named(tmp_path: Path, quiet: Progress) -> None:
     """The model reshapes to a size that only one sample has."""
     builder = models.Builder()
     builder.node("Reshape", ["x", builder.constant("shape", np.array([1, 10]))], "y")

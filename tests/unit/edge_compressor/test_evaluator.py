@@ -37,7 +37,7 @@ def shifted(path: Path, to: Path, by: float) -> OnnxModel:
     return check_model(models.edited(path, to, add))
 
 
-def test_numbers_are_told_from_floats_and_judged_within_their_tolerance(
+def test_regression_is_inferred_from_floats_and_judged_within_its_tolerance(
     perceptron: Files, tmp_path: Path, quiet: Progress
 ) -> None:
     source, artifact = check_model(perceptron.model), shifted(perceptron.model, tmp_path / "a.onnx", 0.5)
@@ -52,7 +52,7 @@ def test_numbers_are_told_from_floats_and_judged_within_their_tolerance(
     assert wide.answers == PairedAnswers(100, 100, 100, 0, 0)
 
 
-def test_several_labels_are_told_from_their_shape(perceptron: Files, tmp_path: Path, quiet: Progress) -> None:
+def test_several_labels_are_inferred_from_their_shape(perceptron: Files, tmp_path: Path, quiet: Progress) -> None:
     source = check_model(perceptron.model)
     artifact = check_model(models.permuted(perceptron.model, tmp_path / "p.onnx"))
     x = models.inputs_for(perceptron.model, 100)
@@ -76,9 +76,7 @@ def test_without_labels_values_are_compared_unless_vectors_are_named(
         Evaluator(quiet, EvaluationSettings("Classification")).evaluate(source, source, dataset)
 
 
-def test_a_new_head_is_measured_alone_and_the_source_is_not_asked(
-    perceptron: Files, tmp_path: Path, quiet: Progress
-) -> None:
+def test_a_new_head_is_measured_alone_without_the_source(perceptron: Files, tmp_path: Path, quiet: Progress) -> None:
     """The artifact has 3 classes, the source 10 others."""
 
     def three(model: onnx.ModelProto) -> None:
@@ -118,7 +116,7 @@ def test_boxes_of_a_detector_with_one_image_a_run_are_found_by_name(tmp_path: Pa
     model = check_model(tmp_path / "d")
     boxes = np.tile(np.array([[0, 0, 4, 4], [5, 5, 9, 9]], dtype=np.float32), (25, 1, 1))
     label = np.tile([0, 1], (25, 1))
-    label[:5, 1] = -1  # what the detector finds there is not there
+    label[:5, 1] = -1  # the detector's boxes there are wrong
     found = Evaluator(quiet).evaluate(
         model, model, dataset_of(tmp_path / "set", model, x=boxes, boxes=boxes, label=label)
     )

@@ -112,7 +112,7 @@ def test_latency_is_judged_by_its_median_and_unmeasured_is_inconclusive() -> Non
     assert judge(replace(MEASURED, latency_milliseconds=None), budget).reason == reasons.EVALUATION_INCONCLUSIVE
 
 
-def test_a_fail_weighs_more_than_an_inconclusive_and_all_checks_are_told() -> None:
+def test_a_fail_outweighs_an_inconclusive_and_all_checks_are_reported() -> None:
     budget = Budget(max_accuracy_drop_percent=Decimal("0.2"), max_size_bytes=999, on_inconclusive="Proceed")
     decision = judge(MEASURED, budget)
     assert decision.reason == reasons.BUDGET_EXCEEDED
@@ -133,7 +133,7 @@ def test_no_budget_judges_nothing() -> None:
     assert (decision.reason, decision.checks) == (None, ())
 
 
-def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
+def test_a_budget_is_read_as_in_the_manifest() -> None:
     assert parse_budget(
         {
             "maxAccuracyDropPercent": "1.50",
@@ -163,12 +163,12 @@ def test_a_budget_is_read_as_it_stands_in_the_manifest() -> None:
         {"onInconclusive": {"afterSeconds": 60}},
     ],
 )
-def test_a_budget_that_is_none_is_refused_by_the_name_of_its_key(budget: dict[str, Any]) -> None:
+def test_an_invalid_budget_is_refused_with_the_name_of_its_key(budget: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(budget))):
         parse_budget(budget)
 
 
-# --- a floor under the artifact's own score ---
+# --- a lower limit on the artifact's own score ---
 
 
 def floor(samples: int, right: int, percent: str) -> Any:
@@ -200,7 +200,7 @@ def test_no_number_of_samples_decides_an_accuracy_that_is_the_floor() -> None:
     assert "no number of samples decides at this accuracy" in floor(100, 90, "90").message
 
 
-def test_a_paired_comparison_tells_of_the_artifact_alone() -> None:
+def test_a_paired_comparison_gives_the_artifacts_own_score() -> None:
     check = judge_floor(MEASURED, Decimal(99))
     assert (check.verdict, check.observed) == (Verdict.PASS, "99.5")  # 1990 of 2000
 
@@ -209,13 +209,13 @@ def test_a_floor_without_labels_is_inconclusive_never_passed() -> None:
     assert judge_floor(replace(MEASURED, answers=None), Decimal(1)).verdict is Verdict.INCONCLUSIVE
 
 
-def test_a_source_that_cannot_be_compared_is_told_of_and_the_floor_named() -> None:
+def test_the_message_for_an_incomparable_source_names_the_lower_limit() -> None:
     check = judge_accuracy(replace(MEASURED, answers=None, own=OwnAnswers(100, 90)), Decimal(1))
     assert check.verdict is Verdict.INCONCLUSIVE
     assert "set minAccuracyPercent instead" in check.message
 
 
-# --- scores that are no count of right answers ---
+# --- scores that are not counts of right answers ---
 
 SCORED = PairedScores(100, 0.80, 0.79, Interval(-0.01, 0.03), Interval(0.75, 0.83))
 

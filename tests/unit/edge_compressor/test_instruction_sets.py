@@ -18,7 +18,7 @@ STEPS = {
 
 @pytest.mark.parametrize("kind", list(STEPS))
 @pytest.mark.parametrize("reduced", [True, False])
-def test_weights_of_all_8_bits_are_told_of_with_the_step_to_change(
+def test_weights_of_all_8_bits_are_reported_with_the_step_to_change(
     kind: str, reduced: bool, residual: Files, perceptron: Files, tmp_path: Path
 ) -> None:
     files = residual if STEPS[kind][0] == "residual" else perceptron
@@ -42,7 +42,7 @@ def test_a_model_of_floats_has_no_such_weights(residual: Files) -> None:
     assert weight_range(residual.model) == WeightRange(0, 0)
 
 
-def test_weights_that_no_step_here_has_made_are_told_to_be_of_the_source() -> None:
+def test_weights_of_8_bits_in_the_source_are_reported_as_such() -> None:
     told = warning(WeightRange(4, 2), [{"name": "clean", "settings": {}}])
     assert told is not None
     assert told.startswith("2 of 4 quantized weights")

@@ -212,7 +212,7 @@ def test_the_report_of_a_published_image_is_read_back_by_its_digest(
     assert (tmp_path / "page.html").read_bytes() == files["model/report.html"]
 
 
-def test_sets_that_share_samples_are_told_of(order: JobInput, run: Run, repository: Repository) -> None:
+def test_sets_that_share_samples_are_reported(order: JobInput, run: Run, repository: Repository) -> None:
     outcome = run(
         asking(order, datasets={**order.request.datasets, "calibration": order.request.datasets["evaluation"]})
     ).report
@@ -295,7 +295,7 @@ def test_one_recipe_that_fails_publishes_none(order: JobInput, run: Run, reposit
     assert list_tags(repository) == []
 
 
-def test_too_small_a_set_is_inconclusive_unless_told_to_proceed(
+def test_too_small_a_set_is_inconclusive_unless_set_to_proceed(
     order: JobInput, run: Run, repository: Repository, residual: Files, tmp_path: Path
 ) -> None:
     models.write_evaluation(tmp_path / "claims" / "data" / "e.npz", residual.model, 20, spoilt=1)
@@ -344,7 +344,7 @@ def job_downloader() -> Any:
     return Downloader(sleep=lambda _: None)
 
 
-def test_an_empty_set_and_one_that_does_not_fit_are_told_apart(
+def test_an_empty_set_is_distinguished_from_one_that_does_not_match(
     order: JobInput, run: Run, residual: Files, tmp_path: Path
 ) -> None:
     file = tmp_path / "claims" / "data" / "e.npz"
@@ -385,7 +385,7 @@ def test_the_push_secret_opens_a_locked_registry(
     assert isinstance(ended.report, Published), ended.message
 
 
-def test_a_base_image_that_is_gone_is_told(order: JobInput, run: Run) -> None:
+def test_a_deleted_base_image_is_reported(order: JobInput, run: Run) -> None:
     gone = order.target.base.partition("@")[0] + "@" + digest_of(b"gone")
     ended = run(replace(order, target=replace(order.target, base=gone)))
     assert (ended.code, ended.report.reason) == (3, reasons.ARTIFACT_REJECTED)
@@ -397,7 +397,7 @@ def test_a_second_run_in_the_same_folder_starts_afresh(order: JobInput, run: Run
     assert first.report.artifacts[0].digest == second.report.artifacts[0].digest
 
 
-def test_what_nobody_foresaw_ends_with_1_and_a_message_that_is_no_report(
+def test_an_unexpected_error_ends_with_1_and_a_message_that_is_not_a_report(
     order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> Any:
@@ -409,7 +409,7 @@ def test_what_nobody_foresaw_ends_with_1_and_a_message_that_is_no_report(
     assert ended.message == b"CompressionFailed: ZeroDivisionError: oh"
 
 
-def test_a_step_that_makes_a_broken_model_is_told_as_that_step(
+def test_a_step_that_makes_a_broken_model_is_named(
     order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch, repository: Repository
 ) -> None:
     def spoil(*_: Any, **__: Any) -> Any:
@@ -422,7 +422,7 @@ def test_a_step_that_makes_a_broken_model_is_told_as_that_step(
     assert list_tags(repository) == []
 
 
-def test_a_library_that_raises_anything_in_a_step_is_told_with_its_words(
+def test_a_librarys_error_in_a_step_is_reported_with_its_message(
     order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stumble(*_: Any, **__: Any) -> Any:
@@ -434,7 +434,7 @@ def test_a_library_that_raises_anything_in_a_step_is_told_with_its_words(
     assert ended.report.message == "step int8: QuantizeStatic cannot be applied to this model: KeyError: 'axis'"
 
 
-def test_too_little_memory_is_told_as_that(order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported_as_such(order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: Any, **__: Any) -> Any:
         raise MemoryError
 
@@ -484,7 +484,7 @@ def test_reports_keep_the_limit_of_a_termination_message_whatever_they_hold() ->
         assert [artifact.image for artifact in decoded.artifacts] == [artifact.image for artifact in many.artifacts]
 
 
-def test_the_operator_is_told_of_each_step_once(order: JobInput, run: Run, web: FileServer, tmp_path: Path) -> None:
+def test_each_step_is_reported_to_the_operator_once(order: JobInput, run: Run, web: FileServer, tmp_path: Path) -> None:
     (tmp_path / "progress-token").write_text("token-of-the-pod")
     steps = ({"name": "clean", "type": "CleanGraph"}, INT8)
     ended = run(replace(asking(order, recipes=(Recipe("default", steps),)), progress_url=web.url("/progress")))
@@ -496,7 +496,7 @@ def test_the_operator_is_told_of_each_step_once(order: JobInput, run: Run, web: 
     assert "not told" not in ended.log
 
 
-def test_an_operator_that_cannot_be_told_hinders_nothing(order: JobInput, run: Run, tmp_path: Path) -> None:
+def test_an_unreachable_operator_stops_nothing(order: JobInput, run: Run, tmp_path: Path) -> None:
     (tmp_path / "progress-token").write_text("token-of-the-pod")
     ended = run(replace(order, progress_url="http://127.0.0.1:9/progress"))
     assert ended.code == 0, ended.log

@@ -114,7 +114,7 @@ def test_a_file_beyond_the_limit_is_refused_by_its_size_alone(tmp_path: Path, mo
     assert "11 bytes" in refusal(tmp_path / "large.onnx")
 
 
-def test_a_fixed_batch_is_told(tmp_path: Path) -> None:
+def test_a_fixed_batch_is_reported(tmp_path: Path) -> None:
     assert check_model(models.perceptron(tmp_path / "four.onnx", batch=4)).batch == 4
 
 

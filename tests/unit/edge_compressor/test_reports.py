@@ -122,7 +122,7 @@ def test_words_of_users_break_no_table_of_the_markdown(manifest: ArtifactManifes
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
 
 
-# --- the pictures ---
+# --- the plots ---
 
 
 def test_the_front_is_what_nothing_else_beats_in_both() -> None:

@@ -69,7 +69,7 @@ def torch_save() -> bytes:
     ],
     ids=["empty", "pickle", "torch-save", "another-format", "cut-off"],
 )
-def test_what_is_another_format_is_told_so_with_what_to_do(tmp_path: Path, content: bytes, said: str) -> None:
+def test_another_format_is_reported_with_the_remedy(tmp_path: Path, content: bytes, said: str) -> None:
     message = refusal(tmp_path / "m", content)
     assert said in message
     assert message.endswith("save the weights with safetensors.torch.save_file")

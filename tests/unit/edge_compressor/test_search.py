@@ -50,7 +50,7 @@ class TestWeights:
     ) -> None:
         model = models.residual_net(tmp_path / "wide.onnx", channels=24)
         result = tmp_path / "small.onnx"
-        assert weights.store(model, result, datatype) == 5  # the stem has fewer values than are worth it
+        assert weights.store(model, result, datatype) == 5  # the stem has too few values to be worth it
         check_model(result)
         assert result.stat().st_size * smaller < model.stat().st_size
         x = models.inputs_for(model, 200)
@@ -124,7 +124,7 @@ class TestPortable:
 
 
 class TestProbe:
-    def test_what_the_runtime_says_is_the_reason(self, perceptron: Files, tmp_path: Path) -> None:
+    def test_the_message_of_the_runtime_is_the_reason(self, perceptron: Files, tmp_path: Path) -> None:
         (tmp_path / "broken.onnx").write_bytes(b"no model")
         x = models.inputs_for(perceptron.model, 1)
         assert "INVALID_PROTOBUF" in str(probe.look(tmp_path / "broken.onnx", {"x": x}, tmp_path / "o.onnx"))
@@ -287,7 +287,7 @@ class TestTrials:
         assert trial.missed_accuracy
         assert str(trial.dropped).startswith("Fail: accuracy drops")
 
-    def test_a_candidate_that_crashes_is_dropped_with_what_was_said(
+    def test_a_candidate_that_crashes_is_dropped_with_its_output(
         self, trials: Trials, perceptron: Files, tmp_path: Path
     ) -> None:
         trial = self.measured(trials, perceptron.model, tmp_path / "one")

@@ -37,7 +37,7 @@ def failing(perceptron: Files, tmp_path: Path, quiet: Progress, monkeypatch: pyt
     return run
 
 
-def test_a_full_disk_is_told_with_the_step(failing: Failing, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_step(failing: Failing, tmp_path: Path) -> None:
     with pytest.raises(Stalled, match="step clean: no space is left for its results") as caught:
         failing(OSError(errno.ENOSPC, "No space left on device"))
     assert caught.value.reason == reasons.STEP_FAILED
@@ -49,6 +49,6 @@ def test_another_fault_of_the_disk_is_no_fault_of_the_model(failing: Failing) ->
         failing(OSError(errno.EIO, "Input/output error"))
 
 
-def test_what_torch_says_of_memory_is_a_lack_of_memory(failing: Failing) -> None:
+def test_torchs_message_about_memory_is_a_memory_error(failing: Failing) -> None:
     with pytest.raises(MemoryError):
         failing(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))

@@ -95,14 +95,14 @@ def test_other_bytes_than_named_are_refused_with_both_digests_and_not_kept(
     assert not (tmp_path / "fetched").exists()
 
 
-def test_a_download_that_breaks_goes_on_where_it_was(fetch: Fetch, web: FileServer, pauses: list[float]) -> None:
+def test_a_broken_download_is_resumed(fetch: Fetch, web: FileServer, pauses: list[float]) -> None:
     url = web.serve("/m.onnx", DATA, cut_after=300_000)
     assert fetch(url, digest_of(DATA)).path.read_bytes() == DATA
     assert [headers.get("Range") for _, headers in web.requests] == [None, "bytes=300000-"]
     assert len(pauses) == 1
 
 
-def test_a_file_that_changed_meanwhile_is_loaded_anew_not_mixed(fetch: Fetch, web: FileServer) -> None:
+def test_a_file_that_changed_during_the_download_is_loaded_again_not_mixed(fetch: Fetch, web: FileServer) -> None:
     newer = DATA[::-1]
 
     def change_then_serve(exchange: Exchange) -> None:
@@ -161,7 +161,7 @@ def test_a_server_that_hangs_up_for_ever_is_transient(fetch: Fetch) -> None:
     assert told(error) == (Transient, reasons.SOURCE_UNREACHABLE)
 
 
-def test_the_keys_of_a_secret_are_sent_and_wrong_ones_told(fetch: Fetch, web: FileServer, tmp_path: Path) -> None:
+def test_the_keys_of_a_secret_are_sent_and_wrong_ones_reported(fetch: Fetch, web: FileServer, tmp_path: Path) -> None:
     secret(tmp_path, "source", username="ann", password="right\n")
 
     def guarded(exchange: Exchange) -> None:
@@ -220,7 +220,7 @@ def test_a_redirect_to_a_local_file_is_refused(fetch: Fetch, web: FileServer) ->
     assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
-def test_plain_http_without_a_digest_is_refused_unasked(fetch: Fetch, web: FileServer) -> None:
+def test_plain_http_without_a_digest_is_refused_without_a_request(fetch: Fetch, web: FileServer) -> None:
     error = refusal(fetch, web.serve("/m.onnx", DATA))
     assert told(error) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
     assert web.requests == []
@@ -330,7 +330,7 @@ def test_what_is_no_claim_and_path_is_refused(fetch: Fetch, uri: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["gone.onnx", "folder"])
-def test_a_claim_without_that_file_is_told(fetch: Fetch, tmp_path: Path, path: str) -> None:
+def test_a_claim_without_that_file_is_reported(fetch: Fetch, tmp_path: Path, path: str) -> None:
     (tmp_path / "claims" / "models" / "folder").mkdir(parents=True)
     assert told(refusal(fetch, f"pvc://models/{path}")) == (Stalled, reasons.SOURCE_NOT_FOUND)
 
@@ -409,5 +409,5 @@ def test_the_allow_list_holds_for_registries_but_not_for_the_operators_own(
     fetch(uri, plain_http_hosts=plain, allowed_hosts=("registry.example",), own_host=registry.host)
 
 
-def test_what_is_no_reference_is_told(fetch: Fetch) -> None:
+def test_invalid_references_are_reported(fetch: Fetch) -> None:
     assert told(refusal(fetch, "oci://model")) == (Stalled, reasons.SOURCE_NOT_FOUND)

@@ -208,7 +208,7 @@ class TestOnnxWithExternalData:
         (folder / "m.onnx").write_bytes(model.SerializeToString())
         assert re.search(message, refused(compress, Source(str(folder))))
 
-    def test_the_file_alone_is_told_what_to_do(self, folder: Path, compress: Compress) -> None:
+    def test_a_file_without_its_folder_is_refused_with_the_remedy(self, folder: Path, compress: Compress) -> None:
         message = refused(compress, Source(str(folder / "m.onnx")))
         assert "is kept in another file, 'weights.bin'; give the folder that holds both, or save the model" in message
 

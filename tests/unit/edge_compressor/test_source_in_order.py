@@ -44,7 +44,7 @@ def test_without_steps_the_artifact_is_the_source(tmp_path: Path, quiet: Progres
 
 
 @pytest.mark.parametrize("step", [INT8, SLIM], ids=["QuantizeDynamic", "CleanGraph"])
-def test_steps_get_it_in_order_and_the_report_says_what_changed(
+def test_steps_get_the_normalized_model_and_the_report_lists_the_changes(
     step: dict[str, Any], tmp_path: Path, quiet: Progress
 ) -> None:
     compressed = compress(two_spellings(), tmp_path, quiet, step)

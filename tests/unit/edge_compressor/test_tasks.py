@@ -132,7 +132,7 @@ def test_a_tolerance_that_is_set_is_in_the_unit_of_the_labels() -> None:
     assert compared(Regression(Decimal("0.1")), labelled(label), label, off).answers == PairedAnswers(20, 20, 0, 20, 0)
 
 
-def test_a_number_that_is_none_is_wrong_and_has_no_mean_error() -> None:
+def test_a_nan_answer_is_wrong_and_has_no_mean_error() -> None:
     label = np.tile([0.0, 10.0], 10)
     artifact = label.copy()
     artifact[0] = np.nan
@@ -305,7 +305,7 @@ def test_steps_of_one_sequence_do_not_make_the_interval_narrow() -> None:
         (np.array([[2], [1]]), np.zeros((2, 1, 5), np.float32), "Sequence"),
     ],
 )
-def test_the_task_is_told_from_label_and_output(label: Array, output: Array, task: str) -> None:
+def test_the_task_is_inferred_from_label_and_output(label: Array, output: Array, task: str) -> None:
     assert infer(labelled(label), {"y": output})[0] == task
 
 
@@ -355,7 +355,7 @@ def test_boxes_tell_detection() -> None:
     assert infer(boxes_set(2)[0], {"y": np.zeros((2, 5))})[0] == "Detection"
 
 
-def test_what_tells_no_task_is_refused_with_the_names_of_all() -> None:
+def test_a_set_without_a_recognizable_task_is_refused_with_the_names_of_all() -> None:
     with pytest.raises(Stalled, match=r"set evaluation\.task to one of Classification, MultiLabel") as caught:
         infer(labelled(np.array([[3, 4], [5, 6]])), {"y": np.zeros((2, 7))})
     assert caught.value.reason == reasons.DATASET_INVALID

@@ -60,7 +60,7 @@ def test_a_refused_mount_becomes_a_copy(proxy: FaultyProxy, repository: Open, me
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def test_a_pull_cut_four_times_goes_on_where_it_was(
+def test_a_pull_cut_four_times_is_resumed(
     proxy: FaultyProxy, repository: Open, megabyte: Path, tmp_path: Path, pauses: Pauses
 ) -> None:
     blob = blobs.push_blob(repository(proxy.host), megabyte)
@@ -93,7 +93,7 @@ def test_a_registry_without_ranges_sends_all_again(
     assert digest_of_file(tmp_path / "back") == blob.digest
 
 
-def test_a_later_process_goes_on_with_the_part(
+def test_a_later_process_resumes_from_the_part(
     proxy: FaultyProxy, repository: Open, megabyte: Path, tmp_path: Path
 ) -> None:
     blob = blobs.push_blob(repository(proxy.host), megabyte)
@@ -189,6 +189,6 @@ def test_an_upload_that_is_not_allowed_is_not_tried_again(
     assert not pauses.seconds
 
 
-def test_a_registry_that_gets_other_bytes_says_so(registry: str, repository: Open) -> None:
+def test_other_bytes_at_the_registry_are_reported(registry: str, repository: Open) -> None:
     with pytest.raises(DigestMismatch):
         blobs.push_blob(repository(registry), b"these bytes", digest=digest_of(b"other bytes"))

@@ -80,7 +80,7 @@ def test_a_file_that_leaves_everything_to_a_helper_holds_no_login() -> None:
         ({"auths": {"h.example": {"auth": 7}}}, "'auth' is not base64 of user:password"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_without_its_secrets(value: Any, said: str) -> None:
+def test_errors_of_a_file_are_reported_without_its_secrets(value: Any, said: str) -> None:
     with pytest.raises(InvalidCredentials) as raised:
         DockerConfig(value)
     assert said in str(raised.value)

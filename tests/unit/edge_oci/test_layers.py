@@ -50,7 +50,7 @@ def test_zstd_is_the_default(tmp_path: Path) -> None:
     assert write_layer({"a": b"a"}, tmp_path / "layer").media_type == "application/vnd.oci.image.layer.v1.tar+zstd"
 
 
-def test_names_are_sorted_and_owners_and_times_are_nobodys(tmp_path: Path, model: Path) -> None:
+def test_names_are_sorted_and_owners_and_times_are_zero(tmp_path: Path, model: Path) -> None:
     entries: dict[str, Entry | Path | bytes] = {
         "z": b"z",
         "model/model.onnx": model,

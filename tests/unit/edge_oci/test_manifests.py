@@ -32,7 +32,7 @@ def test_a_manifest_is_found_by_tag_and_by_digest(registry: str, repository: Ope
     assert not manifests.get_manifest(own, "v1").is_index
 
 
-def test_an_index_is_told_from_a_manifest(registry: str, repository: Open) -> None:
+def test_an_index_is_distinguished_from_a_manifest(registry: str, repository: Open) -> None:
     own = repository(registry)
     child = manifests.put_manifest(own, manifest_in(own))
     index = {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": [child.to_json()]}
@@ -51,7 +51,7 @@ def test_other_bytes_under_the_same_name_are_refused(proxy: FaultyProxy, reposit
         manifests.get_manifest(own, "v1" if by == "tag" else pushed.digest)
 
 
-def test_a_registry_that_says_no_digest_is_read_instead(proxy: FaultyProxy, repository: Open) -> None:
+def test_without_a_digest_header_the_manifest_is_read(proxy: FaultyProxy, repository: Open) -> None:
     own = repository(proxy.host)
     pushed = manifests.put_manifest(own, manifest_in(own), tag="v1")
     proxy.will("HEAD", "/manifests/", Answer(200))

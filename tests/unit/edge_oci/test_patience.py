@@ -87,7 +87,7 @@ def test_plain_http_is_spoken_only_to_hosts_that_are_named(registry: str, pauses
     assert not pauses.seconds
 
 
-def test_a_file_of_authorities_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_file_of_authorities_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     for name in ("ca.pem", "missing.pem"):
         with pytest.raises(InvalidCredentials, match=f"{name}: not a file of PEM certificates"):

@@ -32,7 +32,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         yield host, directory / "ca.pem"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(private: tuple[str, Path], pauses: Pauses) -> None:
+def test_an_untrusted_certificate_is_refused_at_once(private: tuple[str, Path], pauses: Pauses) -> None:
     own = Registries(patience=pauses.patience()).repository(Reference(private[0], "tls"))
     with pytest.raises(UntrustedCertificate, match="name the certificate authority"):
         manifests.list_tags(own)

@@ -19,7 +19,7 @@ DIGEST = "sha256:" + "0a" * 32
         ("[::1]:5000/a__b/c-d.e", Reference("[::1]:5000", "a__b/c-d.e")),
     ],
 )
-def test_a_reference_is_taken_apart_and_put_together(text: str, reference: Reference) -> None:
+def test_a_reference_is_parsed_and_formatted(text: str, reference: Reference) -> None:
     assert parse_reference(text) == reference
     assert str(reference) == text.removeprefix("oci://")
 
@@ -41,7 +41,7 @@ def test_a_reference_is_taken_apart_and_put_together(text: str, reference: Refer
         ("", "name the registry's host first"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, said: str) -> None:
+def test_the_error_is_reported(text: str, said: str) -> None:
     with pytest.raises(InvalidReference) as raised:
         parse_reference(text)
     assert said in str(raised.value)

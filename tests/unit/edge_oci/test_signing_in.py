@@ -60,14 +60,14 @@ def test_a_wrong_password_fails_at_once(guarded: FaultyProxy, repository: Open, 
 
 
 @pytest.mark.lab_programs
-def test_missing_credentials_are_asked_for(guarded: FaultyProxy, repository: Open) -> None:
+def test_missing_credentials_are_reported(guarded: FaultyProxy, repository: Open) -> None:
     own = repository(guarded.host, credentials=ada("other.example"))
     with pytest.raises(Unauthorized, match=f"there are no credentials for {guarded.host}/"):
         manifests.list_tags(own)
 
 
 @pytest.mark.lab_programs
-def test_a_login_that_a_credential_helper_keeps_is_told(guarded: FaultyProxy, repository: Open) -> None:
+def test_a_login_in_a_credential_helper_is_reported(guarded: FaultyProxy, repository: Open) -> None:
     own = repository(guarded.host, credentials=DockerConfig({"auths": {guarded.host: {}}, "credsStore": "desktop"}))
     with pytest.raises(Unauthorized, match="to the credential helper 'desktop', which is not run: write user name"):
         manifests.list_tags(own)

@@ -59,7 +59,7 @@ def test_the_identity_token_of_a_docker_config_is_exchanged(
     assert {one["grant_type"][0] for one in issuer.requests} == {"refresh_token"}
 
 
-def test_an_identity_token_that_is_refused_is_told_without_being_shown(guarded: FaultyProxy, repository: Open) -> None:
+def test_a_refused_identity_token_is_reported_without_being_shown(guarded: FaultyProxy, repository: Open) -> None:
     config = DockerConfig({"auths": {guarded.host: {"identitytoken": "expired-secret"}}})
     with pytest.raises(Unauthorized, match=r"the identity token for .* is refused.*: log in anew") as raised:
         manifests.list_tags(repository(guarded.host, "vision/identity", config))

@@ -93,7 +93,7 @@ def test_a_listing_prunes_what_is_gone_and_keeps_what_is_newer_than_itself() -> 
     assert {item.name for item in observation.revisions} == {"m-kept", "m-new"}
 
 
-def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
+def test_a_heartbeat_of_a_node_starts_no_pass() -> None:
     cache, changed = make()
     cache.see(model(1))
     ready = {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "1"}]}
@@ -157,7 +157,7 @@ def test_a_deleted_model_is_looked_at_once_more_so_that_its_pins_are_swept() -> 
     assert cache.stray_labels() == {"camera-1": {pin_key("vision", "m", "m-1", "default")}}
 
 
-def test_the_end_of_an_object_that_was_made_anew_is_heard_of_late() -> None:
+def test_the_deletion_of_a_recreated_object_arrives_late() -> None:
     cache, _ = make()
     cache.see(model(1))
     cache.see(revision("m-1", 7))
@@ -218,7 +218,7 @@ def served_revision(version: int) -> dict[str, Any]:
     return raw("EdgeModelRevision", "m-1", version, spec=revision_spec(port=9000))
 
 
-def test_prometheus_is_told_of_every_server_by_what_the_cluster_knows_of_it() -> None:
+def test_prometheus_gets_every_server_with_the_clusters_facts_about_it() -> None:
     cache, _ = make()
     cache.see(model(1))
     cache.see(served_revision(2))

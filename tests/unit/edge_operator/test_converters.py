@@ -89,7 +89,7 @@ def test_what_the_chart_allows_is_what_decisions_see() -> None:
     assert allowed == ("registry.example/vision/", "registry.example/maker")
 
 
-def test_what_is_allowed_instead_is_said() -> None:
+def test_the_allowed_values_are_reported() -> None:
     made = simulation("registry.example/other/", "registry.example/third/")
     made.run(5)
     stalled = made.condition("Stalled")
@@ -116,7 +116,7 @@ def test_a_converter_that_is_no_longer_allowed_is_not_tried_again() -> None:
     assert made.ready_reason() == reasons.CONVERTER_NOT_ALLOWED
 
 
-def test_a_model_that_serves_goes_on_when_its_converter_is_no_longer_allowed() -> None:
+def test_a_serving_model_serves_on_when_its_converter_is_no_longer_allowed() -> None:
     made = simulation("registry.example/vision/")
     made.run(600)
     made.settings = SETTINGS
@@ -124,7 +124,7 @@ def test_a_model_that_serves_goes_on_when_its_converter_is_no_longer_allowed() -
     assert made.ready_reason() == reasons.SERVING
 
 
-def test_a_revision_says_which_converter_made_it_of_what_and_what_that_wrote() -> None:
+def test_a_revision_records_its_converter_with_input_and_output() -> None:
     made = simulation("registry.example/vision/")
     made.run(30)
     (revision,) = made.revisions.values()
@@ -151,7 +151,7 @@ def test_artifacts_that_serve_again_keep_what_their_converter_wrote() -> None:
     assert len(made.jobs_started) == 1
 
 
-def test_what_a_job_does_before_its_first_step_stands_in_the_condition() -> None:
+def test_a_jobs_work_before_its_first_step_is_in_the_condition() -> None:
     made = simulation("registry.example/vision/")
     made.run(5)
     ((name, job),) = made.jobs.items()

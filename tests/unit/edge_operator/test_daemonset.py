@@ -35,7 +35,7 @@ def test_a_server_has_a_bucket_edge_exactly_at_the_objective_that_it_is_judged_b
     assert edge == latency_edge(world.observe().spec.analysis)
 
 
-def test_without_an_objective_a_server_is_told_none() -> None:
+def test_without_an_objective_a_server_gets_none() -> None:
     world = Simulation.with_nodes(1)
     world.run(60)
     assert serving.LATENCY_OBJECTIVE_MILLISECONDS not in environment(world)
@@ -51,7 +51,7 @@ def test_a_server_is_tuned_as_the_spec_says() -> None:
     assert options.tuning == Tuning(intra_op_threads=3, arena=Arena.OFF, concurrency=2)
 
 
-def test_what_the_spec_does_not_tune_a_server_is_not_told() -> None:
+def test_a_server_gets_no_variables_for_settings_that_the_spec_lacks() -> None:
     world = Simulation.with_nodes(1)
     world.run(60)
     assert not environment(world).keys() & serving.TUNING.values()
@@ -76,7 +76,7 @@ def test_servers_that_replay_show_each_other_what_only_a_secret_has() -> None:
     assert servers["spec"]["egress"]
 
 
-def test_servers_that_replay_nothing_call_nobody() -> None:
+def test_servers_that_replay_nothing_open_no_connections() -> None:
     world = Simulation.with_nodes(1)
     world.run(60)
     assert not {serving.SHADOW_REPLAY_FROM, serving.SHADOW_REPLAY_MAX_REQUESTS} & environment(world).keys()
@@ -84,7 +84,7 @@ def test_servers_that_replay_nothing_call_nobody() -> None:
     assert servers["spec"]["egress"] == []
 
 
-def test_a_daemonset_that_is_made_anew_is_what_its_revision_says_whatever_the_spec_says_today() -> None:
+def test_a_recreated_daemonset_follows_its_revision_whatever_the_present_spec_is() -> None:
     """Somebody deletes the DaemonSet of stable after the spec has already changed."""
     check = {"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": "12.5"}}
     taint = {"key": "edge", "operator": "Exists"}

@@ -65,7 +65,7 @@ def pod(status: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_pod_in_an_odd_state_is_not_ready_and_says_why_where_that_is_known(
+def test_a_pod_in_an_unusual_state_is_not_ready_with_the_reason_if_known(
     status: dict[str, Any], trouble: tuple[str, str] | None
 ) -> None:
     view = read_server_pod(pod(status))

@@ -51,7 +51,7 @@ def test_a_running_job_has_no_end() -> None:
     assert (view.ended, view.attempt, view.waits_for) == (None, 2, "")
 
 
-def test_a_job_says_which_server_its_artifacts_lie_on() -> None:
+def test_a_job_records_the_server_that_its_artifacts_are_put_on() -> None:
     observation = Simulation.with_nodes(1).observe()
     made = objects.job(observation, "m-1", 3, observation.spec)
     made["metadata"] |= {"uid": "u", "creationTimestamp": MADE}
@@ -66,7 +66,7 @@ def test_a_job_of_an_older_operator_does_not_say_so() -> None:
     assert read_job(job(), None).server_image == ""
 
 
-def test_a_pod_that_finds_no_node_says_what_it_waits_for() -> None:
+def test_the_reason_why_a_pod_finds_no_node_is_shown() -> None:
     condition = {
         "type": "PodScheduled",
         "status": "False",
@@ -75,7 +75,7 @@ def test_a_pod_that_finds_no_node_says_what_it_waits_for() -> None:
     assert "Insufficient memory" in read_job(job(), pod(conditions=[condition])).waits_for
 
 
-def test_a_pod_whose_image_cannot_be_pulled_says_so() -> None:
+def test_a_pod_whose_image_cannot_be_pulled_is_reported() -> None:
     waiting = {"name": "compress", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
     assert read_job(job(), pod(containerStatuses=[waiting])).waits_for == "ImagePullBackOff: not found"
 
@@ -112,7 +112,7 @@ def test_a_job_whose_pod_is_gone_has_no_report() -> None:
     assert (view.report, view.trouble, view.waits_for) == (None, None, "")
 
 
-def test_a_report_that_is_too_long_loses_words_and_no_facts() -> None:
+def test_a_report_that_is_too_long_loses_texts_but_no_facts() -> None:
     check = CheckResult("c", Verdict.FAIL, observed="1", limit="2", sample_count=3, message="x" * 3000)
     data = encode(Failed(reasons.BUDGET_EXCEEDED, "y" * 5000, transient=False, checks=(check,) * 5))
     assert len(data) <= 4096
@@ -159,11 +159,11 @@ def converter_pod(fetch: Any, converter: Any = WAITING, compress: Any = WAITING,
         ((PASSED, PASSED, RUNNING), ""),
     ],
 )
-def test_a_job_says_what_it_does_before_the_first_step(states: Any, doing: str) -> None:
+def test_a_jobs_work_before_the_first_step_is_shown(states: Any, doing: str) -> None:
     assert read_job(job(), converter_pod(*states)).doing == doing
 
 
-def test_a_converter_whose_image_cannot_be_pulled_says_what_it_waits_for() -> None:
+def test_the_reason_why_a_converters_image_cannot_be_pulled_is_shown() -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
     view = read_job(job(), converter_pod(PASSED, waiting))
     assert (view.waits_for, view.doing) == ("ImagePullBackOff: not found", "")
@@ -181,7 +181,7 @@ def test_the_report_of_a_job_that_ran_a_converter_is_that_of_its_last_container(
     assert (view.report, view.trouble) == (report, None)
 
 
-def test_a_converter_that_failed_is_told_with_its_exit_code_and_the_end_of_its_log() -> None:
+def test_a_failed_converter_is_reported_with_its_exit_code_and_the_end_of_its_log() -> None:
     log = "".join(f"line {number}\n" for number in range(200)) + "KeyError: 'layer.weight'\n"
     view = read_job(job(FAILED), converter_pod(PASSED, ended(1, message=log)))
     assert view.trouble is not None
@@ -192,13 +192,13 @@ def test_a_converter_that_failed_is_told_with_its_exit_code_and_the_end_of_its_l
     assert len(message) < 1000
 
 
-def test_a_converter_without_a_log_is_told_so() -> None:
+def test_a_converter_without_a_log_is_reported() -> None:
     view = read_job(job(FAILED), converter_pod(PASSED, ended(139, reason="Error")))
     message = f"the converter {IMAGE} ended with exit code 139; it has logged nothing"
     assert view.trouble == (reasons.CONVERTER_FAILED, message)
 
 
-def test_what_a_converter_says_is_no_report_of_ours() -> None:
+def test_the_output_of_a_converter_is_not_a_report() -> None:
     """The converter may write anything, even a report."""
     forged = encode(Published(DIGEST, (artifact_report("default"),))).decode()
     view = read_job(job(FAILED), converter_pod(PASSED, ended(1, message=forged)))
@@ -227,7 +227,7 @@ def test_a_converter_that_runs_past_the_deadline_is_named_with_it() -> None:
     ],
     ids=["waiting", "terminated"],
 )
-def test_a_converter_whose_image_did_not_come_until_the_deadline_is_told_so(state: Any) -> None:
+def test_a_converter_whose_image_is_not_pulled_by_the_deadline_is_reported(state: Any) -> None:
     view = read_job(job(FAILED), converter_pod(PASSED, state, reason="DeadlineExceeded"))
     assert view.trouble is not None
     reason, message = view.trouble
@@ -236,7 +236,7 @@ def test_a_converter_whose_image_did_not_come_until_the_deadline_is_told_so(stat
     assert message.endswith("no such host" if "waiting" in state else "could not be started")
 
 
-def test_a_converter_that_fills_its_volume_is_told_so() -> None:
+def test_a_converter_that_fills_its_volume_is_reported() -> None:
     said = 'Usage of EmptyDir volume "made" exceeds the limit "4Gi". '
     view = read_job(job(FAILED), converter_pod(PASSED, ended(137), reason="Evicted", message=said))
     message = f"the converter {IMAGE} wrote more than there is room for: {said.strip()}"
@@ -257,7 +257,7 @@ def test_a_converter_whose_pod_was_deleted_has_not_failed() -> None:
     assert view.trouble is None
 
 
-def test_a_container_that_somebody_else_has_put_into_the_pod_says_nothing_of_the_job() -> None:
+def test_an_injected_container_says_nothing_about_the_job() -> None:
     report = Failed(reasons.STEP_FAILED, "no", transient=False)
     made = pod(
         initContainerStatuses=[{"name": "proxy", "state": RUNNING}],

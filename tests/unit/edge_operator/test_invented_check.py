@@ -92,7 +92,7 @@ CHECK = CheckType(
     statistical=True,
 )
 
-# --- what follows from it ---
+# --- its effects ---
 
 STRICT = {"name": "queue", "type": "QueueTime", "queueTime": {"maxIncreasePercent": "2.5"}}
 WITH_DEFAULTS = {"name": "queue", "type": "QueueTime"}
@@ -147,7 +147,7 @@ def test_it_shares_the_probability_of_failing_by_chance_with_the_other_statistic
 
 
 @pytest.mark.lab_programs
-async def test_prometheus_is_asked_for_its_series_in_every_window(tmp_path: Path) -> None:
+async def test_prometheus_is_queried_for_its_series_in_every_window(tmp_path: Path) -> None:
     world = queueing()
     plan = plan_measuring(world.observe())
     assert plan is not None
@@ -172,7 +172,7 @@ async def test_prometheus_is_asked_for_its_series_in_every_window(tmp_path: Path
     }
 
 
-def test_its_reason_stands_in_the_table_of_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_reason_is_in_the_table_of_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     from docs import reasons
 

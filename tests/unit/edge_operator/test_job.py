@@ -43,7 +43,7 @@ def test_an_onnx_model_is_compressed_without_torch_on_any_node() -> None:
     assert made["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
 
-def test_a_training_job_takes_what_its_user_says() -> None:
+def test_a_training_job_gets_the_users_resources() -> None:
     resources = {"limits": {"memory": "16Gi"}}
     source = {"uri": "https://files.example/m.pt2", "format": "ExportedProgram"}
     made = pod_of(model_spec(source=source, compression={"resources": resources}))
@@ -62,7 +62,7 @@ TOKEN_PLACES = {"registry": "/var/run/secrets/edgemodel/registry", "progress": "
         ({"registry_embedded": False}, set()),
     ],
 )
-def test_the_token_lies_where_it_is_to_be_shown_and_nowhere_else(changes: dict[str, Any], places: set[str]) -> None:
+def test_the_token_is_mounted_where_it_is_needed_and_nowhere_else(changes: dict[str, Any], places: set[str]) -> None:
     """A registry of the user's own must not see it."""
     observation = Simulation.with_nodes(1).observe()
     observation = replace(observation, settings=replace(SETTINGS, **changes))
@@ -120,7 +120,7 @@ def test_a_converter_sees_the_weights_and_its_own_folders_and_nothing_else_of_th
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_a_converter_runs_as_restricted_as_everything_else_and_is_told_only_where_its_files_are() -> None:
+def test_a_converter_runs_restricted_and_gets_only_the_paths_of_its_files() -> None:
     pod, _, converter, _ = converter_pod()
     assert (converter["name"], converter["image"], converter["args"]) == ("converter", IMAGE, ["--width", "16"])
     assert "command" not in converter
@@ -136,7 +136,7 @@ def test_a_converter_runs_as_restricted_as_everything_else_and_is_told_only_wher
     }
 
 
-def test_a_converter_is_told_of_a_training_set_where_there_is_one_and_what_to_write() -> None:
+def test_a_converter_gets_the_training_set_if_there_is_one_and_the_path_to_write() -> None:
     source = {**WITH_CONVERTER["source"], "converter": {"image": IMAGE, "writes": "ONNX"}}
     training = {"training": {"uri": "https://files.example/t.npz"}}
     _, _, converter, _ = converter_pod(source=source, datasets=training)
@@ -168,7 +168,7 @@ def test_the_job_input_says_which_converter_made_the_source() -> None:
     assert (source.uri, source.format) == ("pvc://models/m.safetensors", "Safetensors")
 
 
-def test_a_converter_takes_what_its_user_says() -> None:
+def test_a_converter_gets_the_users_resources() -> None:
     resources = {"limits": {"memory": "16Gi"}}
     source = {**WITH_CONVERTER["source"], "converter": {"image": IMAGE, "resources": resources}}
     _, fetch, converter, compress = converter_pod(source=source)

@@ -138,7 +138,7 @@ def test_a_first_install_that_fails_its_check_has_nothing_to_fall_back_to() -> N
     assert "there is no stable revision to go back to" in stalled["message"]
 
 
-def test_one_variant_that_fails_condemns_the_revision_and_is_named() -> None:
+def test_one_failed_variant_fails_the_revision_and_is_named() -> None:
     variants = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
     world = Simulation.with_nodes(2, spec=model_spec(analysis=analysis(ERRORS), variants=variants))
     world.add_node("pi-1", board="pi")
@@ -160,7 +160,7 @@ def test_one_variant_that_fails_condemns_the_revision_and_is_named() -> None:
 # --- data that do not decide hold it ---
 
 
-def test_too_few_requests_hold_the_wave_and_it_goes_on_by_itself_when_there_are_enough() -> None:
+def test_too_few_requests_hold_the_wave_until_there_are_enough() -> None:
     world = installed()
     on_trial(world)
     world.requests_per_second = 0.2
@@ -178,7 +178,7 @@ def test_too_few_requests_hold_the_wave_and_it_goes_on_by_itself_when_there_are_
     assert len(pinned(world)) == 3
 
 
-def test_prometheus_down_for_a_whole_wave_holds_and_then_it_goes_on() -> None:
+def test_prometheus_down_for_a_whole_wave_holds_it_until_prometheus_is_back() -> None:
     world = installed()
     on_trial(world)
     world.requests_per_second = 20
@@ -215,7 +215,7 @@ def test_missing_data_moves_nothing_whatever_it_was_before() -> None:
     assert len(pinned(world)) == 1
 
 
-def test_past_its_deadline_a_held_wave_asks_for_a_person_and_still_goes_on_when_data_decide() -> None:
+def test_past_its_deadline_a_held_wave_is_stalled_and_still_continues_when_data_decide() -> None:
     world = installed()
     on_trial(world)
     world.prometheus = "down"
@@ -233,7 +233,7 @@ def test_past_its_deadline_a_held_wave_asks_for_a_person_and_still_goes_on_when_
 
 
 @pytest.mark.parametrize(("policy", "outcome"), [("RollBack", reasons.ROLLED_BACK), ("Proceed", reasons.SERVING)])
-def test_past_its_deadline_a_held_wave_does_as_the_user_says(policy: str, outcome: str) -> None:
+def test_past_its_deadline_a_held_wave_takes_the_users_action(policy: str, outcome: str) -> None:
     world = installed()
     world.change(analysis=analysis(ERRORS, after=100, action=policy))
     on_trial(world)
@@ -293,7 +293,7 @@ def test_without_checks_readiness_alone_decides() -> None:
 # --- the baseline of a wave ---
 
 
-def test_each_wave_is_measured_anew_and_its_baseline_ends_where_it_begins() -> None:
+def test_each_wave_has_its_own_measurement_and_its_baseline_ends_where_it_begins() -> None:
     world = installed()
     on_trial(world)
     world.requests_per_second = 20
@@ -323,7 +323,7 @@ def test_the_parameters_of_a_wave_stay_what_they_are_in_status() -> None:
     assert world.status["rollout"]["analysis"] == first
 
 
-def test_a_change_of_the_checks_begins_the_measuring_anew_and_no_rollout() -> None:
+def test_a_change_of_the_checks_restarts_the_measurement_but_no_rollout() -> None:
     world = installed()
     on_trial(world)
     world.run(5)
@@ -368,7 +368,7 @@ def pause(world: Simulation, paused: bool) -> None:
     world.change(rollout={**world.spec["rollout"], "paused": paused})
 
 
-def test_paused_stops_the_rollout_and_what_has_soaked_counts_when_it_goes_on() -> None:
+def test_paused_stops_the_rollout_and_the_time_soaked_counts_when_it_continues() -> None:
     world = installed(spec=model_spec(analysis={"checks": []}))
     on_trial(world)
     world.run(12)
@@ -463,7 +463,7 @@ def test_a_bake_that_is_paused_promotes_nothing() -> None:
 # --- progress ---
 
 
-def test_a_rollout_without_progress_asks_for_a_person_and_goes_on_when_it_can() -> None:
+def test_a_rollout_without_progress_is_stalled_and_continues_when_it_can() -> None:
     world = installed(spec=model_spec(analysis=analysis(), rollout=rollout(progressDeadlineSeconds=200)))
     for node in list(world.nodes):
         world.cut(node)
@@ -539,7 +539,7 @@ def test_nodes_that_return_catch_up_no_more_at_a_time_than_the_wave_before_the_l
     assert world.ready_reason() == reasons.SERVING
 
 
-def test_when_a_node_that_catches_up_fails_no_further_one_is_sent_and_a_person_is_asked() -> None:
+def test_when_a_node_fails_to_catch_up_no_further_one_is_sent_and_it_is_stalled() -> None:
     world = installed(5, model_spec(analysis={"checks": []}))
     stable = world.status["stableRevision"]
     late = [f"camera-{number}" for number in range(1, 4)]
@@ -641,7 +641,7 @@ def test_a_node_on_which_no_pod_is_made_when_it_joins_is_named_after_its_deadlin
     assert world.ready_reason() == reasons.SERVING
 
 
-def test_an_operator_that_begins_anew_remembers_since_when_a_wave_is_held() -> None:
+def test_a_restarted_operator_remembers_since_when_a_wave_is_held() -> None:
     world = installed()
     on_trial(world)
     world.prometheus = "down"

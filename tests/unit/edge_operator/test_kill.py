@@ -139,7 +139,7 @@ def test_killed_at_any_write_the_story_ends_the_same(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_at_every_single_write_the_story_goes_on_and_ends_the_same(kind: str) -> None:
+def test_killed_at_every_single_write_the_story_continues_and_ends_the_same(kind: str) -> None:
     """The kills are instead of the first write, after the second, and so on: a pass that began with a write that
     changes each time would never get to the next one."""
     world, undisturbed = story(kind, killed_always=True), story(kind)

@@ -163,7 +163,7 @@ def test_when_the_whole_site_was_away_the_rollout_ends_all_the_same() -> None:
     assert not world.status["rejectedRevisions"]
 
 
-def test_before_anybody_took_the_candidate_nobody_is_late() -> None:
+def test_before_any_node_took_the_candidate_no_node_is_late() -> None:
     world = Simulation.with_nodes(2)
     world.run(600)
     for name in list(world.nodes):

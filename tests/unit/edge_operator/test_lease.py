@@ -66,7 +66,7 @@ async def test_who_loses_the_lease_ends(clock: list[float], monkeypatch: pytest.
         await first.keep()
 
 
-async def test_an_api_server_that_was_away_for_longer_than_the_lease_lasts_is_said_to_be_back(
+async def test_the_return_of_the_api_server_after_the_leases_duration_is_reported(
     clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, told = ApiServer(), []

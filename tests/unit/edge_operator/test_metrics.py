@@ -12,7 +12,7 @@ def scraped(metrics: Metrics) -> set[str]:
     return {line for line in generate_latest(metrics.registry).decode().splitlines() if not line.startswith("#")}
 
 
-def test_nodes_are_told_by_state() -> None:
+def test_nodes_are_counted_by_state() -> None:
     metrics = Metrics()
     counts = NodeCounts(selected=6, stable=2, candidate=1, offline=3, not_ready=())
     metrics.watch_nodes(lambda: [("vision", "m", counts)])

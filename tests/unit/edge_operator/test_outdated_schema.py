@@ -128,7 +128,7 @@ async def test_an_upgrade_in_the_middle_of_a_rollout_touches_nothing_and_says_wh
     assert "schemaVersion" not in status
 
 
-async def test_a_field_that_was_dropped_is_told_with_its_new_name(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_dropped_field_is_reported_with_its_new_name(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         upgraded = Upgraded(USED_VALIDATION)
         await upgraded.work()
@@ -143,7 +143,7 @@ def test_its_images_stay_in_the_registry() -> None:
     assert TaggedImage("vision/n", "sha256:" + "7" * 64, ()) not in used
 
 
-async def test_another_model_goes_on_and_a_pin_of_one_that_is_gone_is_swept() -> None:
+async def test_another_model_continues_and_a_pin_of_a_deleted_one_is_swept() -> None:
     upgraded = Upgraded()
     stray = pin_key("vision", "gone", "gone-1", "default")
     labels = {"edge": "camera", stray: "true"}
@@ -154,7 +154,7 @@ async def test_another_model_goes_on_and_a_pin_of_one_that_is_gone_is_swept() ->
     assert upgraded.cache.stray_labels() == {"camera-9": {stray}}
 
 
-async def test_it_goes_on_once_its_manifest_and_its_revisions_are_of_the_new_schema() -> None:
+async def test_it_continues_once_its_manifest_and_its_revisions_have_the_new_schema() -> None:
     upgraded = Upgraded(USED_VALIDATION)
     await upgraded.work()
     upgraded.store_model(USER)
@@ -166,7 +166,7 @@ async def test_it_goes_on_once_its_manifest_and_its_revisions_are_of_the_new_sch
     assert observation.revisions == ()
 
 
-async def test_an_operator_that_finds_its_own_marks_goes_on_with_the_rollout() -> None:
+async def test_an_operator_that_finds_its_own_marks_continues_the_rollout() -> None:
     upgraded = Upgraded(drop_marks=False)
     observation = upgraded.cache.observe(KEY)
     assert isinstance(observation, Observation)

@@ -6,7 +6,7 @@ from edgemodel import reasons
 from tests.support.simulation import Simulation
 
 
-def test_a_pin_that_somebody_takes_away_is_set_again() -> None:
+def test_a_removed_pin_is_set_again() -> None:
     world = Simulation.with_nodes(3)
     world.run(600)
     pins = world.nodes["camera-1"].pins
@@ -15,7 +15,7 @@ def test_a_pin_that_somebody_takes_away_is_set_again() -> None:
     assert world.nodes["camera-1"].pins == pins
 
 
-def test_a_pin_that_somebody_sets_by_hand_goes_where_it_is_of_a_rejected_revision() -> None:
+def test_a_pin_of_a_rejected_revision_set_by_hand_is_removed() -> None:
     world = Simulation.with_nodes(2)
     world.run(400)
     stable = world.nodes["camera-1"].pins

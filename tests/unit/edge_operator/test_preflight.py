@@ -47,7 +47,7 @@ def until_preflight(world: Simulation) -> None:
 # --- when all goes well ---
 
 
-def test_no_node_serves_a_candidate_before_a_node_of_its_class_has_said_yes() -> None:
+def test_no_node_serves_a_candidate_before_a_node_of_its_class_has_passed() -> None:
     world = fleet()
     until_preflight(world)
     for _ in range(10):
@@ -61,7 +61,7 @@ def test_no_node_serves_a_candidate_before_a_node_of_its_class_has_said_yes() ->
     assert (start.variant, start.revision.name) == ("default", world.target())
 
 
-def test_the_node_that_is_asked_is_the_one_that_would_switch_first() -> None:
+def test_the_measured_node_is_the_one_that_would_switch_first() -> None:
     world = fleet(5)
     world.run(60)
     (start,) = world.preflights_started
@@ -69,7 +69,7 @@ def test_the_node_that_is_asked_is_the_one_that_would_switch_first() -> None:
     assert start.node == switched
 
 
-def test_what_was_measured_is_told_and_stays_told() -> None:
+def test_the_measurement_is_reported_and_stays() -> None:
     world = fleet()
     world.run(400)
     (entry,) = classes(world).values()
@@ -82,7 +82,7 @@ def test_what_was_measured_is_told_and_stays_told() -> None:
     assert world.condition("LatencyUnverified") is None
 
 
-def test_without_preflight_nothing_is_asked_and_nothing_is_said() -> None:
+def test_without_preflight_nothing_is_measured_and_nothing_is_reported() -> None:
     world = fleet(preflight=None)
     world.run(400)
     assert world.status["stableRevision"] == world.target()
@@ -114,7 +114,7 @@ def test_labels_tell_classes_apart_where_they_are_named() -> None:
     ]
 
 
-def test_of_too_many_classes_those_with_most_nodes_are_asked_and_the_others_are_counted() -> None:
+def test_with_too_many_classes_those_with_most_nodes_are_measured_and_the_others_counted() -> None:
     world = fleet(0, {**EVERY_CAMERA, "hardwareClassLabels": ["serial"]})
     for number in range(MAX_CLASSES + 4):
         world.add_node(f"camera-{number}", serial=str(number))
@@ -142,7 +142,7 @@ def test_an_update_passes_preflight_while_stable_serves_on_and_new_nodes_get_sta
     assert len(world.preflights_started) == 2
 
 
-# --- what rejects a candidate ---
+# --- results that reject a candidate ---
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_without_a_limit_the_latency_is_measured_only() -> None:
         Incompatible(reasons.MODEL_LOAD_FAILED, "no such operator"),
     ],
 )
-def test_a_job_that_tells_why_it_failed_rejects_for_that_reason(outcome: Any) -> None:
+def test_a_job_that_fails_with_a_reason_rejects_for_that_reason(outcome: Any) -> None:
     world = fleet(1, target_outcome={"camera-1": outcome})
     world.run(60)
     reason, why = (outcome.reason, outcome.message) if isinstance(outcome, Incompatible) else outcome
@@ -221,7 +221,7 @@ def test_one_that_crashes_once_is_forgiven() -> None:
     assert len(world.preflights_started) == 2
 
 
-def test_a_report_that_is_heard_of_after_the_end_of_its_job_is_heard() -> None:
+def test_a_report_that_arrives_after_the_end_of_its_job_counts() -> None:
     """Job and pod are watched separately: also at the last attempt, the pod's message may arrive later."""
     world = fleet(1, target_outcome={"camera-1": ""})
     while len(world.preflights_started) < MAX_ATTEMPTS or world.ready_reason() != reasons.PREFLIGHT_RUNNING:
@@ -266,7 +266,7 @@ def test_stable_serves_on_when_an_update_fails_its_preflight() -> None:
     assert world.condition("Available")["status"] == "True"  # type: ignore[index]
 
 
-def test_a_rejected_candidate_is_asked_again_only_after_a_change_of_the_retry_token() -> None:
+def test_a_rejected_candidate_is_measured_again_only_with_a_new_retry_token() -> None:
     world = fleet(1, target_outcome={"camera-1": measured(p50="99")})
     world.run(100)
     world.change(preflight={**EVERY_CAMERA, "maxLatencyMilliseconds": "100"})
@@ -278,7 +278,7 @@ def test_a_rejected_candidate_is_asked_again_only_after_a_change_of_the_retry_to
     assert len(world.preflights_started) == 2
 
 
-def test_a_limit_that_is_tuned_while_others_are_asked_holds_at_once() -> None:
+def test_a_changed_limit_applies_at_once_while_other_classes_are_measured() -> None:
     world = fleet(1, target_outcome={"camera-1": measured(p50="12"), "arm-1": "hangs"})
     world.add_node("arm-1", "arm64")
     world.run(50)
@@ -288,7 +288,7 @@ def test_a_limit_that_is_tuned_while_others_are_asked_holds_at_once() -> None:
     assert "p50 12 ms, limit 10 ms" in rejected(world)["message"]
 
 
-# --- what tells nothing ---
+# --- results that decide nothing ---
 
 
 def test_a_class_without_a_labelled_node_goes_on_unverified_and_says_so() -> None:
@@ -329,7 +329,7 @@ def test_while_no_node_at_all_is_online_the_candidate_waits_and_nothing_is_plann
     assert world.status["stableRevision"] == world.target()
 
 
-def test_a_node_that_goes_away_while_it_is_asked_is_waited_for_until_the_deadline_and_condemns_nothing() -> None:
+def test_a_node_that_goes_offline_during_preflight_is_awaited_until_the_deadline_and_rejects_nothing() -> None:
     world = fleet(2, {**EVERY_CAMERA, "deadlineSeconds": 60})
     until_preflight(world)
     (start,) = world.preflights_started
@@ -344,7 +344,7 @@ def test_a_node_that_goes_away_while_it_is_asked_is_waited_for_until_the_deadlin
     assert world.status["candidateRevision"] == world.target()
 
 
-def test_a_node_that_comes_back_in_time_is_heard() -> None:
+def test_a_node_that_comes_back_in_time_is_measured() -> None:
     world = fleet(2)
     until_preflight(world)
     (start,) = world.preflights_started
@@ -356,7 +356,7 @@ def test_a_node_that_comes_back_in_time_is_heard() -> None:
     assert world.status["stableRevision"] == world.target()
 
 
-def test_a_node_without_room_leaves_its_class_unverified_with_the_schedulers_words() -> None:
+def test_a_node_without_room_leaves_its_class_unverified_with_the_schedulers_message() -> None:
     world = fleet(1, {**EVERY_CAMERA, "deadlineSeconds": 60}, target_outcome={"camera-1": "hangs"})
     until_preflight(world)
     for name, job in world.preflights.items():
@@ -405,7 +405,7 @@ def test_paused_no_job_starts_and_a_result_of_one_that_runs_is_kept() -> None:
     assert world.ready_reason() == reasons.PAUSED
 
 
-def test_a_candidate_on_trial_is_not_asked_when_preflight_is_switched_on() -> None:
+def test_switching_preflight_on_does_not_measure_a_candidate_on_trial() -> None:
     world = fleet(preflight=None)
     world.run(60)
     assert world.status["candidateRevision"] == world.target()
@@ -426,7 +426,7 @@ def test_switched_off_the_rollout_begins_and_the_jobs_end() -> None:
     assert world.status["preflight"] is None
 
 
-def test_a_candidate_that_is_overtaken_is_asked_no_more() -> None:
+def test_a_superseded_candidate_is_no_longer_measured() -> None:
     world = fleet()
     until_preflight(world)
     (start,) = world.preflights_started
@@ -438,7 +438,7 @@ def test_a_candidate_that_is_overtaken_is_asked_no_more() -> None:
     assert world.status["stableRevision"] == world.target()
 
 
-def test_a_candidate_that_comes_back_after_another_is_not_asked_anew() -> None:
+def test_a_candidate_that_returns_after_another_is_not_measured_again() -> None:
     world = fleet()
     world.run(400)
     world.new_source("b")
@@ -524,7 +524,7 @@ def test_it_runs_once_on_its_node_within_its_deadline_and_goes_with_its_revision
     assert job["spec"]["ttlSecondsAfterFinished"] > 3600
 
 
-def test_neither_the_service_nor_anybody_else_reaches_it_and_it_reaches_nobody() -> None:
+def test_no_network_traffic_reaches_or_leaves_it() -> None:
     world, job, _ = made()
     labels = job["spec"]["template"]["metadata"]["labels"]
     observation = world.observe()
@@ -579,7 +579,7 @@ def test_past_its_deadline_it_names_the_deadline() -> None:
     assert message == "the preflight took longer than spec.preflight.deadlineSeconds (30 s)"
 
 
-def test_without_its_image_at_the_deadline_it_says_so() -> None:
+def test_a_missing_image_at_the_deadline_is_reported() -> None:
     """The pod's status is that of a kubelet 1.34."""
     unknown = terminated(reason="ContainerStatusUnknown", exitCode=137, startedAt=None, finishedAt=None)
     reason, message = ended(phase="Failed", reason="DeadlineExceeded", containerStatuses=unknown).trouble

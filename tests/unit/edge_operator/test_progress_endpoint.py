@@ -102,13 +102,13 @@ async def test_the_status_says_which_step_the_job_is_at(site: Site, url: str, tm
     assert site.changed == [KEY]
 
 
-async def test_the_same_step_told_again_wakes_nobody(site: Site, url: str, tmp_path: Path) -> None:
+async def test_a_repeated_report_of_a_step_starts_no_pass(site: Site, url: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert await told(url, tmp_path, "of-the-job") == ""
     assert site.changed == [KEY]
 
 
-async def test_what_a_pod_told_goes_with_it(site: Site, url: str, tmp_path: Path) -> None:
+async def test_the_reports_of_a_pod_are_forgotten_with_it(site: Site, url: str, tmp_path: Path) -> None:
     before = site.says()
     assert await told(url, tmp_path, "of-the-job") == ""
     site.cache.forget(site.pod)
@@ -126,7 +126,9 @@ async def test_what_a_pod_told_goes_with_it(site: Site, url: str, tmp_path: Path
         ("api-server-away", "HTTP 503: the token cannot be checked now: connection refused"),
     ],
 )
-async def test_nobody_else_tells_of_this_job(site: Site, url: str, tmp_path: Path, token: str, said: str) -> None:
+async def test_no_other_pod_can_report_for_this_job(
+    site: Site, url: str, tmp_path: Path, token: str, said: str
+) -> None:
     before = site.says()
     assert await told(url, tmp_path, token) == said
     assert site.says() == before
@@ -134,7 +136,7 @@ async def test_nobody_else_tells_of_this_job(site: Site, url: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic b2Y6dGhlLWpvYg=="}, {"Authorization": "Bearer "}])
-async def test_without_a_token_nothing_is_taken(site: Site, url: str, headers: dict[str, str]) -> None:
+async def test_without_a_token_nothing_is_accepted(site: Site, url: str, headers: dict[str, str]) -> None:
     async with aiohttp.ClientSession() as session, session.post(url, data=RECOVER.encode(), headers=headers) as answer:
         assert answer.status == 401
     assert not site.changed
@@ -147,13 +149,13 @@ async def test_what_is_no_step_is_refused(site: Site, url: str) -> None:
     assert not site.changed
 
 
-async def test_an_operator_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+async def test_an_unreachable_operator_is_reported_in_one_line(tmp_path: Path) -> None:
     said = await told("http://127.0.0.1:9/progress", tmp_path, "of-the-job")
     assert "the connection is refused" in said
     assert "\n" not in said
 
 
-async def test_a_token_that_is_not_mounted_is_said(url: str, tmp_path: Path) -> None:
+async def test_a_token_that_is_not_mounted_is_reported(url: str, tmp_path: Path) -> None:
     said = await asyncio.to_thread(report_progress, url, tmp_path / "missing", RECOVER)
     assert said == f"{tmp_path / 'missing'}: there is no such file or folder"
 

@@ -306,7 +306,7 @@ async def test_a_deletion_that_broke_off_is_brought_to_its_end(
     assert list_tags(where) == []
 
 
-async def test_a_registry_that_does_not_answer_is_asked_again_at_the_next_sweep(
+async def test_a_registry_that_does_not_answer_is_retried_at_the_next_sweep(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     away = Bench("127.0.0.1:9", Signer(*make_keys()), tmp_path)

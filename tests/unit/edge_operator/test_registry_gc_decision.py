@@ -33,7 +33,7 @@ def test_an_image_that_a_revision_names_stays() -> None:
     assert sweep([kept], named(kept), seen, now=100 * HOUR).doomed == {}
 
 
-def test_the_hour_begins_anew_when_a_revision_names_it_again() -> None:
+def test_the_grace_period_restarts_when_a_revision_names_it_again() -> None:
     back = image("a")
     seen = sweep([back], ImagesInUse(), {}, now=0.0).seen
     seen = sweep([back], named(back), seen, now=HOUR).seen

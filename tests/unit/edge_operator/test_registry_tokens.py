@@ -100,11 +100,11 @@ def test_a_repository_may_carry_a_host_with_its_port() -> None:
 
 
 @pytest.mark.parametrize("scope", ["", "registry:catalog:*", "repository", "repository:a/b", "repository::pull", "::"])
-def test_what_is_no_repository_scope_is_passed_over(scope: str) -> None:
+def test_scopes_other_than_repositories_are_ignored(scope: str) -> None:
     assert parse_scopes([scope]) == []
 
 
-# --- what the token says ---
+# --- the contents of the token ---
 
 
 def test_a_token_is_signed_with_the_key_of_the_certificate_in_its_header(keys: tuple[bytes, bytes]) -> None:
@@ -197,7 +197,7 @@ async def test_without_a_scope_nothing_is_granted(realm: str) -> None:
     assert (status, read(body["token"])["access"]) == (200, [])
 
 
-async def test_a_bad_token_is_told_what_may_be_wrong_with_it(realm: str) -> None:
+async def test_the_error_for_a_bad_token_names_the_possible_causes(realm: str) -> None:
     status, body = await ask(realm, "stolen", "repository:vision/defects:pull,push")
     assert status == 401
     (error,) = body["errors"]
@@ -205,7 +205,7 @@ async def test_a_bad_token_is_told_what_may_be_wrong_with_it(realm: str) -> None
     assert "no valid service-account token for the audience edgemodel-registry" in error["message"]
 
 
-async def test_no_credentials_are_told_which_are_wanted(realm: str) -> None:
+async def test_missing_credentials_are_reported_with_the_expected_ones(realm: str) -> None:
     status, body = await ask(realm, None, "repository:vision/defects:pull")
     assert status == 401
     assert "send Basic authentication" in body["errors"][0]["message"]

@@ -103,7 +103,7 @@ def test_a_superseded_recreate_leaves_no_puller_behind() -> None:
     assert all(len(node.pins) == 1 for node in world.nodes.values())
 
 
-def test_an_offline_node_neither_blocks_nor_condemns_the_candidate() -> None:
+def test_an_offline_node_neither_blocks_nor_fails_the_candidate() -> None:
     world = installed()
     world.cut("camera-2")
     world.new_source("b")
@@ -144,7 +144,7 @@ def test_a_node_lost_after_its_switch_counts_as_failed() -> None:
     assert world.pinned(first) == {stable}
 
 
-def test_a_switched_node_that_drops_off_the_network_for_a_moment_condemns_nobody() -> None:
+def test_a_switched_node_that_drops_off_the_network_briefly_does_not_fail() -> None:
     """The API server, too, may have been away, and then reports every node as lost until it hears from it again."""
     world = installed()
     world.new_source("b")
@@ -174,7 +174,7 @@ def test_a_candidate_that_crashes_is_rolled_back_and_stable_is_untouched() -> No
     assert all(world.pinned(node) == {stable} for node in world.nodes)
 
 
-def test_a_golden_mismatch_condemns_at_once() -> None:
+def test_a_golden_mismatch_fails_the_node_at_once() -> None:
     world = installed()
     world.new_source("b")
     world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "golden set agrees on 12.5 %, limit 99.5 % (n = 64)")
@@ -270,7 +270,7 @@ def test_a_node_that_is_no_longer_selected_loses_its_pins() -> None:
     assert world.status["nodes"]["selected"] == 2
 
 
-def test_a_selector_that_matches_nothing_is_said_so() -> None:
+def test_a_selector_that_matches_nothing_is_reported() -> None:
     world = Simulation.with_nodes(0)
     world.run(60)
     stalled = world.condition("Stalled")
@@ -306,7 +306,7 @@ def test_the_younger_of_two_models_on_one_host_port_waits() -> None:
     assert world.ready_reason() == reasons.SERVING
 
 
-def test_a_service_of_somebody_else_is_not_taken_over() -> None:
+def test_a_foreign_service_is_not_taken_over() -> None:
     world = Simulation.with_nodes(1)
     world.service_name_conflict = True
     world.run(60)
@@ -369,7 +369,7 @@ def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
     assert world.runs("camera-1") == {world.target()}
 
 
-def test_one_failed_readiness_probe_late_in_the_bake_condemns_nobody() -> None:
+def test_one_failed_readiness_probe_late_in_the_bake_fails_no_node() -> None:
     world = on_trial_for_longer_than_the_node_ready_timeout()
     world.blink("camera-1")
     world.run(60)
@@ -492,7 +492,7 @@ def test_a_missed_budget_stalls_and_nothing_moves() -> None:
     assert len(world.jobs_started) == 2
 
 
-def test_a_relaxed_budget_is_judged_anew() -> None:
+def test_a_relaxed_budget_is_judged_again() -> None:
     world = Simulation.with_nodes(1)
     world.job_outcome = Failed(reasons.BUDGET_EXCEEDED, "too large", False)
     world.run(60)
@@ -598,7 +598,7 @@ def test_revisions_beyond_the_history_limit_are_deleted() -> None:
     assert len(world.daemonsets) == 1
 
 
-def test_a_revision_is_told_once_what_its_rollout_came_to() -> None:
+def test_the_result_of_a_rollout_is_recorded_once_in_its_revision() -> None:
     world = installed()
     good = world.target()
     world.new_source("b")

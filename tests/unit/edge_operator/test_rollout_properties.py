@@ -21,7 +21,7 @@ Story = tuple[dict[str, Any], list[Event]]
 CELL_SIZES = (1, 3)
 """The sizes of cells: one node, or up to three neighbours."""
 
-# The same stories in every run: what fails in CI fails on every machine.
+# The stories are the same in every run, so that a failure in CI fails on every machine.
 in_every_story = settings(
     max_examples=examples(40),
     deadline=None,
@@ -93,7 +93,7 @@ def test_no_node_keeps_a_pin_of_a_rejected_revision_for_longer_than_a_pass(cell_
 @pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_with_surge_a_node_that_serves_goes_on_serving_unless_it_leaves_a_rejected_revision(
+def test_with_surge_a_serving_node_keeps_serving_unless_it_leaves_a_rejected_revision(
     cell_size: int, story: Story
 ) -> None:
     """The exceptions are a pod that fails by itself, and a node that is no longer selected."""

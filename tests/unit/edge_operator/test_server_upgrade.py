@@ -50,7 +50,7 @@ def test_the_next_compression_brings_the_newer_server() -> None:
     assert world.revisions[world.status["stableRevision"]].spec.server_image == NEWER
 
 
-def test_all_at_once_it_is_made_anew_and_goes_through_the_same_waves() -> None:
+def test_with_immediate_a_new_revision_goes_through_the_same_waves() -> None:
     world = installed()
     before = world.status["stableRevision"]
     upgrade(world, immediate=True)
@@ -85,7 +85,7 @@ def test_a_revision_that_is_on_the_image_already_is_not_made_again() -> None:
 
 
 @pytest.mark.parametrize("immediate", [False, True])
-def test_an_upgraded_model_stays_when_the_value_is_taken_back(immediate: bool) -> None:
+def test_an_upgraded_model_stays_when_the_value_is_reverted(immediate: bool) -> None:
     world = installed()
     upgrade(world, immediate=True)
     world.run(400)
@@ -145,7 +145,7 @@ def test_what_a_job_put_onto_the_older_server_is_upgraded_by_a_further_revision(
     assert len(world.jobs_started) == 2
 
 
-def test_of_a_job_that_an_older_operator_made_the_chart_says_the_server() -> None:
+def test_for_the_job_of_an_older_operator_the_chart_names_the_server() -> None:
     world = compressing(published=False)
     world.jobs = {name: replace(job, server_image="") for name, job in world.jobs.items()}
     upgrade(world, immediate=False)

@@ -124,7 +124,7 @@ def test_a_status_that_no_pass_could_go_on_from_suspends_its_model(status: dict[
     assert isinstance(cache.observe(("vision", "other")), Observation)
 
 
-def test_a_model_goes_on_as_soon_as_its_object_can_be_read_or_is_gone() -> None:
+def test_a_suspended_model_continues_when_its_object_is_readable_or_gone() -> None:
     cache, changed = make(model(), damaged(revision()))
     suspended(cache)
     changed.clear()
@@ -145,7 +145,7 @@ def test_an_older_readable_version_does_not_cure_it() -> None:
     suspended(cache)
 
 
-def test_a_model_that_was_never_readable_is_told_and_one_that_goes_is_not() -> None:
+def test_an_unreadable_model_is_reported_and_one_being_deleted_is_not() -> None:
     cache, _ = make(damaged(model(observedGeneration=1)))
     assert suspended(cache).stored_status["stableRevision"] == "m-1"
     going = damaged(model())
@@ -224,7 +224,7 @@ def test_a_revision_whose_variants_cannot_be_read_keeps_the_pins_that_its_daemon
     assert cache.stray_labels() == {"camera-1": {STRAY}}
 
 
-def test_a_node_that_cannot_be_read_keeps_its_pins_and_suspends_nobody() -> None:
+def test_an_unreadable_node_keeps_its_pins_and_suspends_no_model() -> None:
     cache, _ = make(model(), revision(), node(STRAY))
     broken = node(STRAY, version=9)
     broken["status"] = {"conditions": [{"status": "True"}]}

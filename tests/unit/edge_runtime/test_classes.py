@@ -48,7 +48,7 @@ def test_a_text_is_a_class_and_several_are_none() -> None:
         ("BYTES", (-1,), True),
     ],
 )
-def test_a_declared_output_tells_whether_its_items_have_classes(
+def test_the_declaration_of_an_output_shows_whether_its_items_have_classes(
     datatype: str, shape: tuple[int, ...], expected: bool
 ) -> None:
     assert has_classes(Tensor("y", datatype, shape)) == expected

@@ -83,7 +83,7 @@ def test_a_class_that_no_sample_has_is_measured_by_what_other_scores_do() -> Non
     assert error(expected, got) < 0.05
 
 
-def test_masked_values_neither_hide_the_others_nor_count_as_errors() -> None:
+def test_masked_values_neither_hide_others_nor_count_as_errors() -> None:
     expected = normal(100, 20)
     masked = expected.copy()
     masked[:, 15:][RANDOM.random((100, 5)) < 0.3] = -1e9
@@ -109,7 +109,7 @@ def test_a_constant_output_is_measured_by_its_size() -> None:
     assert error(np.zeros((50, 3)), np.ones((50, 3))) >= 1
 
 
-def test_a_single_stray_value_does_not_condemn_an_output() -> None:
+def test_a_single_outlier_does_not_fail_an_output() -> None:
     expected = normal(500, 10)
     got = expected.copy()
     got[0, 0] += 1e6

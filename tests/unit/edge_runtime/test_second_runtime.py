@@ -86,7 +86,7 @@ def test_a_node_repeats_the_golden_set_of_the_compressor(artifact: Path) -> None
     assert prepared.golden.agree == prepared.golden.items == 32
 
 
-def test_an_image_without_the_runtime_says_so(artifact: Path) -> None:
+def test_an_image_without_the_runtime_is_reported(artifact: Path) -> None:
     manifest = ArtifactManifest.decode((artifact / "manifest.json").read_bytes())
     outcome = prepare(artifact, replace(manifest, runtime="TFLite"), Tuning())
     assert isinstance(outcome, LoadFailure)
@@ -183,7 +183,7 @@ def test_its_revision_says_what_runs_it_and_reaches_every_node(monkeypatch: pyte
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 
 
-def test_a_report_tells_the_runtime() -> None:
+def test_a_report_has_the_runtime() -> None:
     report = Published("sha256:" + "0" * 64, (replace(artifact_report("default"), runtime="Tiny"),))
     assert round_trip(report).artifacts[0].runtime == "Tiny"
 

@@ -57,7 +57,7 @@ class TinyModel(LoadedModel):
         try:
             self._answer.resize((len(x), self._weights.shape[1]), refcheck=False)
             np.matmul(x, self._weights[:-1], out=self._answer)
-            time.sleep(0.001)  # others get their turn meanwhile
+            time.sleep(0.001)  # other threads get their turn meanwhile
             self._answer += self._weights[-1]
             return [self._answer.copy() for _ in outputs]
         finally:

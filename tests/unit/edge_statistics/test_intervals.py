@@ -76,7 +76,7 @@ def test_what_is_no_proportion_is_refused(k: int, n: int) -> None:
 
 
 @pytest.mark.parametrize(("p1", "p2", "n1", "n2"), [(0.95, 0.9, 200, 400), (0.5, 0.5, 60, 60), (0.99, 0.99, 100, 500)])
-def test_newcombes_interval_covers_as_often_as_it_says(p1: float, p2: float, n1: int, n2: int) -> None:
+def test_newcombes_interval_has_its_nominal_coverage(p1: float, p2: float, n1: int, n2: int) -> None:
     random = np.random.default_rng(1)
     first, second = random.binomial(n1, p1, 4000), random.binomial(n2, p2, 4000)
     covered = 0

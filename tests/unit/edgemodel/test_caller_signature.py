@@ -159,7 +159,7 @@ def test_callers_would_break(pair: tuple[Model, Model, tuple[str, ...]], tmp_pat
 
 
 @pytest.mark.parametrize("names", ["[1, 2]", "{0: 'a', 2: 'b'}", "cat", "[" * 9999, '{"0": 1}', "['a',", "\0"])
-def test_metadata_that_names_no_classes_is_passed_over(names: str, tmp_path: Path) -> None:
+def test_metadata_without_class_names_is_ignored(names: str, tmp_path: Path) -> None:
     assert signature_of(Model(names=names), tmp_path / "m.onnx").class_names == ()
 
 
@@ -185,7 +185,7 @@ def test_a_report_holds_a_signature_whole_where_there_is_room() -> None:
     assert reported(named(10)) == named(10)
 
 
-def test_a_report_without_room_for_a_thousand_class_names_still_tells_that_they_changed() -> None:
+def test_a_report_without_room_for_a_thousand_class_names_still_shows_that_they_changed() -> None:
     old, new = reported(named(1000)), reported(named(999))
     assert old.class_names == ()
     assert old.hash == named(1000).hash
@@ -194,7 +194,7 @@ def test_a_report_without_room_for_a_thousand_class_names_still_tells_that_they_
     assert said.startswith("the names of the classes are others")
 
 
-def test_a_report_without_room_for_a_hundred_inputs_still_tells_that_they_changed() -> None:
+def test_a_report_without_room_for_a_hundred_inputs_still_shows_that_they_changed() -> None:
     old, new = reported(signature_like(200)), reported(signature_like(201))
     assert old.inputs == ()
     (said,) = breaking_changes(old, new)

@@ -88,7 +88,7 @@ LIBRARIES: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_what_a_library_raises_is_told_in_the_words_of_users(name: str) -> None:
+def test_a_librarys_exception_is_reported_in_the_users_terms(name: str) -> None:
     act, words = LIBRARIES[name]
     said = in_words(raised(act))
     assert words_of_a_programmer(said) == []
@@ -97,7 +97,7 @@ def test_what_a_library_raises_is_told_in_the_words_of_users(name: str) -> None:
     assert "\n" not in said
 
 
-def test_a_name_without_an_address_is_told_apart_from_a_name_server_that_is_away() -> None:
+def test_an_unknown_host_is_distinguished_from_an_unreachable_name_server() -> None:
     def no_address(number: int) -> BaseException:
         return raised(lambda: (_ for _ in ()).throw(socket.gaierror(number, "unknown")))
 
@@ -105,14 +105,14 @@ def test_a_name_without_an_address_is_told_apart_from_a_name_server_that_is_away
     assert "DNS" in in_words(no_address(socket.EAI_AGAIN))
 
 
-def test_every_error_of_the_system_has_words() -> None:
+def test_every_system_error_has_a_message() -> None:
     for number in errno.errorcode:
         said = in_words(OSError(number, os.strerror(number), "/a/file"))
         assert said.startswith("/a/file: "), number
         assert words_of_a_programmer(said) == []
 
 
-def test_every_exception_of_python_has_words_whatever_it_says() -> None:
+def test_every_exception_of_python_has_a_message() -> None:
     kinds = [kind for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, BaseException)]
     tried = 0
     for kind in kinds:
@@ -125,7 +125,7 @@ def test_every_exception_of_python_has_words_whatever_it_says() -> None:
     assert tried > 150
 
 
-def test_a_certificate_tells_why_it_is_not_trusted() -> None:
+def test_an_untrusted_certificate_is_reported_with_the_reason() -> None:
     error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed (_ssl.c:1006)")
     error.verify_message = "self-signed certificate"
     assert in_words(error) == "its certificate is not trusted here (self-signed certificate)"
@@ -150,7 +150,7 @@ def test_a_certificate_tells_why_it_is_not_trusted() -> None:
         ("ValueError: wrong", "wrong"),
     ],
 )
-def test_the_words_of_a_library_lose_what_only_programmers_read(text: str, words: str) -> None:
+def test_the_message_of_a_library_loses_what_only_programmers_read(text: str, words: str) -> None:
     assert plain(text) == words
 
 
@@ -160,7 +160,7 @@ def test_our_own_messages_stay_as_they_are() -> None:
     assert in_words(Unreachable(long)) == long
 
 
-def test_nothing_said_is_told_and_much_is_cut() -> None:
+def test_an_empty_answer_is_reported_and_a_long_one_is_cut() -> None:
     assert in_words(RuntimeError(" ")) == NOTHING_SAID
     assert in_words(DecodeError()) != NOTHING_SAID
     assert len(in_words(RuntimeError("x" * 1000))) == 500

@@ -79,7 +79,7 @@ def calls() -> Iterator[tuple[str, str, str]]:
                 yield str(path.relative_to(ROOT)), called, first.attr
 
 
-def test_reasons_are_used_as_their_kind_says() -> None:
+def test_reasons_are_used_according_to_their_kind() -> None:
     found = list(calls())
     assert {called for _, called, _ in found} == KINDS_OF_CALL.keys()
     wrong = {(file, name) for file, called, name in found if REASONS[DECLARED[name]].kind not in KINDS_OF_CALL[called]}

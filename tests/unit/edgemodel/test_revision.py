@@ -52,7 +52,7 @@ def test_what_is_written_is_read_back(spec: dict[str, Any]) -> None:
     assert parse_revision(made.to_json()) == made
 
 
-def test_all_that_a_server_is_told_is_in_it() -> None:
+def test_all_settings_of_a_server_are_in_it() -> None:
     written = recorded(EVERYTHING).to_json()
     assert written["serving"] == {
         "port": 8080,
@@ -82,7 +82,7 @@ def test_a_message_names_the_field_that_is_wrong() -> None:
         parse_revision(written)
 
 
-def test_a_daemonset_of_stable_that_is_made_anew_is_stables_and_not_the_candidates() -> None:
+def test_a_recreated_daemonset_of_stable_is_stables_and_not_the_candidates() -> None:
     old = {"placement": {"nodeSelector": {"edge": "camera"}, "tolerations": [{"key": "old"}]}}
     world = Simulation.with_nodes(1, spec=model_spec(**old))
     world.run(400)

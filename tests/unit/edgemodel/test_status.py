@@ -71,7 +71,7 @@ def test_a_member_that_says_nothing_is_to_be_removed() -> None:
     }
 
 
-def test_fields_of_another_operator_are_passed_over() -> None:
+def test_fields_of_another_operator_are_ignored() -> None:
     assert parse_status({"observedGeneration": 1, "invented": {"a": 1}}) == EdgeModelStatus(observed_generation=1)
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_status_names_the_field(status: dict[str, Any], message: str) 
         parse_status(status)
 
 
-def test_a_verdict_that_is_none_is_named() -> None:
+def test_an_unknown_verdict_is_named() -> None:
     check = {"name": "a", "observed": "", "limit": "", "sampleCount": 0, "message": "", "verdict": "Maybe"}
     with pytest.raises(ValueError, match=r"status\.checks\[0\]\.verdict is 'Maybe', want 'Pass' or 'Fail' or"):
         parse_status({"checks": [check]})

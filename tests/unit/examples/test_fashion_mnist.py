@@ -77,10 +77,10 @@ def test_no_image_is_in_two_data_sets(evaluation: Mapping[str, np.ndarray]) -> N
     assert not judged & {image.tobytes() for image in shown}
 
 
-def test_the_readme_tells_the_accuracy_that_the_model_has(right: np.ndarray) -> None:
+def test_the_readme_states_the_models_accuracy(right: np.ndarray) -> None:
     told = re.search(r"\| accuracy \| ([0-9.]+) % \|", (FOLDER / "README.md").read_text())
     assert told is not None
-    # Rounding differs between processors, and can turn a class whose score is as good as another's.
+    # Rounding differs between processors, and can change a class whose score almost equals another's.
     assert float(told[1]) == pytest.approx(100 * right.mean(), abs=0.06)
     assert right.mean() >= 0.9
 

@@ -77,7 +77,7 @@ def test_the_digests_in_the_uris_are_those_of_the_files(
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
-def test_a_push_gives_the_digest_that_was_told_before(
+def test_a_push_gives_the_digest_computed_before(
     file: Path, write_digests: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(artifacts, "push_blob", stored_blob)

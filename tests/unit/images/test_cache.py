@@ -65,7 +65,7 @@ def test_of_two_builders_the_first_wins_and_both_are_content() -> None:
     assert cache.cached_layer("key", slower) == cache.cached_layer("key", Writer(b"unused"))
 
 
-def test_what_nobody_used_for_a_month_is_dropped(own_cache: Path) -> None:
+def test_layers_that_are_unused_for_a_month_are_dropped(own_cache: Path) -> None:
     for key in ("used", "unused"):
         cache.cached_layer(key, Writer())
         os.utime(own_cache / key, (0, 0))
@@ -74,7 +74,7 @@ def test_what_nobody_used_for_a_month_is_dropped(own_cache: Path) -> None:
     assert [path.name for path in own_cache.iterdir()] == ["used"]
 
 
-def test_a_key_tells_inputs_apart(tmp_path: Path) -> None:
+def test_a_key_distinguishes_inputs(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("b")
     assert cache.key_of(["a", tmp_path / "file"]) == cache.key_of(["a", b"b"])
     assert len({cache.key_of(inputs) for inputs in (["a", "b"], ["b", "a"], ["ab"], ["ab", ""], [])}) == 5

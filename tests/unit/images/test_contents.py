@@ -29,7 +29,7 @@ def test_a_dropped_package_is_in_the_lock_and_is_not_installed(what: Wheels) -> 
     assert not left.startswith(" ")
 
 
-def test_the_trainer_lies_upon_the_compressor_and_installs_nothing_of_it_again() -> None:
+def test_the_trainer_is_built_on_the_compressor_and_installs_nothing_of_it_again() -> None:
     *below, own = TRAINER.wheels
     assert (*below,) == COMPRESSOR.wheels
     left = wheels.requirements(own, building.LOCKS)
@@ -80,7 +80,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize("image", [image for image in _OURS if image.name != "operator"], ids=lambda image: image.name)
-def test_onnxruntime_reports_to_nobody(image: Image) -> None:
+def test_onnxruntime_sends_no_telemetry(image: Image) -> None:
     assert image.environment["ORT_DISABLE_TELEMETRY"] == "1"
 
 

@@ -42,7 +42,7 @@ def test_no_list_takes_a_licence(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _LISTS)
-def test_every_list_says_why_and_stays_inside(name: str) -> None:
+def test_every_list_has_a_reason_and_stays_inside_the_root(name: str) -> None:
     for why, patterns in _LISTS[name].items():
         assert len(why) > 4
         for pattern in patterns:

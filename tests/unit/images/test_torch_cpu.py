@@ -60,7 +60,7 @@ def ask(torch: Path, *names: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_every_function_says_that_there_is_no_gpu(torch: Path) -> None:
+def test_every_function_returns_that_there_is_no_gpu(torch: Path) -> None:
     assert "cannot open shared object file" in ask(torch, "cudaMalloc").stderr
     written = add_stubs(torch)
     assert [path.name for path in written] == [

@@ -55,7 +55,7 @@ def test_an_empty_request_is_not_lost() -> None:
     assert batching.groups([inference(0, 4), inference(8, 4), inference(0, 4)], 8) == [[0, 1, 2]]
 
 
-def test_what_was_stacked_is_taken_apart() -> None:
+def test_a_batch_is_taken_apart_again() -> None:
     several = [Inference(None, {"x": np.full((n, 2), n, np.float32)}, Outputs()) for n in (1, 3, 2)]
     stacked = batching.stack(several)["x"]
     parts = batching.take_apart([stacked, stacked * 10], [1, 3, 2])
@@ -143,7 +143,7 @@ def test_a_bad_request_among_those_that_wait_harms_no_other(batching_server: Run
     assert found == {number: 400 if number % 3 == 0 else 200 for number in range(24)}
 
 
-def test_one_that_the_model_refuses_is_told_so_and_the_others_are_answered(tmp_path: Path) -> None:
+def test_a_refused_request_is_reported_and_the_others_are_answered(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.lookup())
     with serving_process(directory, "--concurrency", "1", "--max-batch-items", "8") as server:
         begin = threading.Barrier(24)

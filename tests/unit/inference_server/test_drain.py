@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 
 def connect(server: RunningServer) -> http.client.HTTPConnection:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_SECONDS)
-    connection.auto_open = 0  # no silent second try
+    connection.auto_open = 0  # no silent retry
     connection.connect()
     return connection
 

@@ -46,7 +46,7 @@ def test_classes_beyond_those_that_have_a_series_are_counted_as_other() -> None:
     assert len(noted(random.integers(-(2**40), 2**40, 10_000))[0]) <= MAX_CLASSES + 1
 
 
-def test_what_tells_no_class_is_left_out() -> None:
+def test_outputs_without_classes_are_left_out() -> None:
     nothing = ({}, 0, 0)
     assert noted(np.float32([[0.5], [0.7]])) == nothing
     assert noted(np.float32(3)) == nothing
@@ -79,7 +79,7 @@ def test_of_many_requests_a_second_a_sample_is_counted() -> None:
     assert drift.counts()[0] == {"1": pytest.approx(0.5 / SECONDS_BETWEEN, abs=1)}
 
 
-def test_a_server_tells_what_it_predicted(mlp_server: RunningServer) -> None:
+def test_a_server_counts_its_predictions(mlp_server: RunningServer) -> None:
     inputs = artifacts.samples(20, seed=9)
     before = predictions(mlp_server)
     assert mlp_server.infer(artifacts.infer_body({"x": inputs})).status == 200

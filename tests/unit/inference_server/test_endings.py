@@ -41,7 +41,7 @@ def test_a_model_that_answers_otherwise_ends_with_observed_and_limit(tmp_path: P
 
 
 @pytest.mark.parametrize("spoilt", ["golden set", "model"])
-def test_a_server_that_ends_because_of_its_model_is_not_ready_till_then(tmp_path: Path, spoilt: str) -> None:
+def test_a_server_that_ends_because_of_its_model_is_never_ready(tmp_path: Path, spoilt: str) -> None:
     """A successful readiness probe in that moment would end the earlier pod, which serves."""
     directory = artifacts.write_mlp(tmp_path, items=64, wrong=56 if spoilt == "golden set" else 0)
     if spoilt == "model":
@@ -61,13 +61,13 @@ def test_a_model_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
     assert f"expected {wanted}, got sha256:" in message
 
 
-def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported_with_the_reason(tmp_path: Path) -> None:
     reason, message = ending(artifacts.write(tmp_path / "model", b"no ONNX"), tmp_path)
     assert reason == reasons.MODEL_LOAD_FAILED
     assert "rotobuf parsing failed" in message
 
 
-def test_a_missing_model_says_so(tmp_path: Path) -> None:
+def test_a_missing_model_is_reported(tmp_path: Path) -> None:
     directory = artifacts.write_mlp(tmp_path / "model")
     (directory / "model.onnx").unlink()
     reason, message = ending(directory, tmp_path)
@@ -76,7 +76,7 @@ def test_a_missing_model_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("manifest", [None, b"{}", b"[]", b"not JSON"])
-def test_a_manifest_that_is_none_says_so(tmp_path: Path, manifest: bytes | None) -> None:
+def test_an_invalid_manifest_is_reported(tmp_path: Path, manifest: bytes | None) -> None:
     directory = artifacts.write_mlp(tmp_path / "model")
     (directory / "manifest.json").unlink()
     if manifest is not None:
@@ -95,7 +95,7 @@ def test_a_golden_set_that_runs_pickles_is_refused(tmp_path: Path) -> None:
     assert "Object arrays cannot be loaded" in message
 
 
-def test_a_golden_set_that_the_model_cannot_run_says_so(tmp_path: Path) -> None:
+def test_a_golden_set_that_the_model_cannot_run_is_reported(tmp_path: Path) -> None:
     golden = Golden(2, "Argmax", 0.0, "99")
     arrays = {"input.x": np.zeros((2, 15), np.float32), "output.scores": np.zeros((2, 4), np.float32)}
     directory = artifacts.write(tmp_path / "model", artifacts.mlp(), golden=golden, arrays=arrays)
@@ -115,7 +115,7 @@ def test_without_a_termination_log_none_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "absent").exists()
 
 
-def test_a_port_that_is_taken_ends_with_1(tmp_path: Path, mlp_server: RunningServer) -> None:
+def test_a_port_in_use_ends_with_1(tmp_path: Path, mlp_server: RunningServer) -> None:
     server = RunningServer(artifacts.write_mlp(tmp_path), "--port", str(mlp_server.port))
     try:
         assert "Address already in use" in server.wait_for_event("cannot listen")["error"]

@@ -25,7 +25,7 @@ def test_every_error_has_a_status_of_http_and_of_grpc_and_an_outcome(kind: type[
     assert kind.outcome in set(metrics.OUTCOMES) - {metrics.OK}
 
 
-def test_an_error_is_told_as_it_is() -> None:
+def test_an_error_is_reported_unchanged() -> None:
     error = errors.Busy("the queue is full")
     assert failure_of(error) == Failure(503, "UNAVAILABLE", "the queue is full", metrics.SERVER_ERROR, (), 1)
 

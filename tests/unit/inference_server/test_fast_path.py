@@ -24,7 +24,7 @@ def head(*lines: str, start: str = "POST /v2/models/m/infer HTTP/1.1") -> Head |
     return read_head("\r\n".join((start, "Host: x", *lines, "", "")).encode())
 
 
-def test_this_uvicorn_has_what_the_lane_stands_on() -> None:
+def test_this_uvicorn_has_what_the_fast_path_needs() -> None:
     assert fast_path.fits()
 
 

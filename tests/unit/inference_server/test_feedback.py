@@ -40,7 +40,7 @@ def tell(server: RunningServer, body: Any, model: str = artifacts.MODEL) -> Answ
     return server.request("POST", f"/v2/models/{model}/feedback", body)
 
 
-def test_right_and_wrong_predictions_are_told_apart_and_counted(server: RunningServer) -> None:
+def test_right_and_wrong_predictions_are_counted_separately(server: RunningServer) -> None:
     before = scrape(server)
     first, second, third = predict(server, "a")
     answer = tell(server, {"id": "a", "labels": [first, second, (third + 1) % artifacts.CLASSES]})
@@ -93,7 +93,9 @@ def test_feedback_is_not_an_inference_request(server: RunningServer) -> None:
         ({"id": "nobody", "labels": [1]}, 404, "'nobody'"),
     ],
 )
-def test_bad_feedback_is_told_what_is_wanted(server: RunningServer, body: Any, status: int, said: str) -> None:
+def test_the_error_for_bad_feedback_says_what_is_expected(
+    server: RunningServer, body: Any, status: int, said: str
+) -> None:
     answer = tell(server, body)
     assert answer.status == status
     assert said in answer.json()["error"]
@@ -163,7 +165,7 @@ def test_a_long_text_is_not_remembered_as_a_class() -> None:
 
 
 @pytest.mark.parametrize("output", [texts(feedback.MAX_TEXT_LENGTH + 1), np.array([0.5], np.float32)])
-def test_a_request_that_is_not_remembered_is_not_taken_for_an_earlier_one_of_its_id(output: Array) -> None:
+def test_a_forgotten_request_is_not_confused_with_an_earlier_one_of_its_id(output: Array) -> None:
     predictions = feedback.Predictions()
     predictions.remember("a", np.eye(1, 2, dtype=np.float32))
     predictions.remember("a", output)

@@ -251,7 +251,7 @@ def test_the_health_service_says_no_until_the_model_serves_and_when_it_ends(tmp_
         assert server.wait_end() == 0
 
 
-def test_a_call_in_work_is_answered_when_the_server_is_told_to_end(tmp_path: Path) -> None:
+def test_a_call_in_work_is_answered_when_the_server_is_stopped(tmp_path: Path) -> None:
     with serving_process(artifacts.write(tmp_path, artifacts.rows()), "--grpc-port", "0") as server:
         given = InferInput("x", [512, 64], "FP32")
         given.set_data_from_numpy(np.ones((512, 64), np.float32))
@@ -292,7 +292,7 @@ def test_models_are_loaded_and_unloaded_where_that_is_allowed(tmp_path: Path, cl
         assert ours.infer("tiny", [mlp_input()]).as_numpy("scores").tobytes() == expected().tobytes()
 
 
-def test_without_the_extra_the_server_says_what_to_install(tmp_path: Path) -> None:
+def test_without_the_extra_the_error_names_what_to_install(tmp_path: Path) -> None:
     flags = ["s", "--grpc-port", "0", "--port", "0", "--model-directory", str(artifacts.write_mlp(tmp_path))]
     program = f"import sys; sys.modules['grpc'] = None; sys.argv = {flags}"
     program += "; from inference_server.__main__ import main; sys.exit(main())"

@@ -191,7 +191,7 @@ def slow_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool
         yield {True: fast, False: slow}
 
 
-def test_every_way_tells_its_client_that_the_queue_is_full(way: Way, slow_servers: dict[bool, RunningServer]) -> None:
+def test_every_way_reports_a_full_queue_to_its_client(way: Way, slow_servers: dict[bool, RunningServer]) -> None:
     server = slow_servers[way.fast_path]
     request = Request([Input("x", "FP32", [200, 64], [0.5] * (200 * 64))])
     before = counts(server)
@@ -205,7 +205,7 @@ def test_every_way_tells_its_client_that_the_queue_is_full(way: Way, slow_server
     assert (found["ok"], found["server_error"]) == (8 - len(refused), len(refused))
 
 
-def test_every_way_tells_its_client_that_its_time_is_over(way: Way, slow_servers: dict[bool, RunningServer]) -> None:
+def test_every_way_reports_a_timeout_to_its_client(way: Way, slow_servers: dict[bool, RunningServer]) -> None:
     """The timeout of a microsecond has passed before any request has its turn."""
     server = slow_servers[way.fast_path]
     before = counts(server)
@@ -227,5 +227,5 @@ def test_only_the_service_counts_infer_requests() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in COUNTING
     }
-    # A worker knows first that a request has its turn; it tells the service's own item.
+    # A worker is the first to know that a request has its turn; it reports that to the service's own item.
     assert callers == {"service.py", "scheduling/workers.py"}

@@ -90,7 +90,7 @@ def test_a_bucket_of_the_durations_ends_at_the_objective(tmp_path: Path) -> None
     assert sorted(edges) == [*contract.duration_buckets(0.012), float("inf")]
 
 
-def test_the_golden_result_and_the_artifact_are_told(tmp_path: Path) -> None:
+def test_the_golden_result_and_the_artifact_are_exported(tmp_path: Path) -> None:
     with serving_process(artifacts.write_mlp(tmp_path, items=16, wrong=1, min_percent="90")) as server:
         samples = scrape(server)
     assert value(samples, contract.GOLDEN_ITEMS, result="agree") == 15

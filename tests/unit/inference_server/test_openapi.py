@@ -33,9 +33,11 @@ def test_every_answer_is_as_described(description: Any, mode: GenerationMode) ->
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
         def hold(case: Any) -> None:
-            case.call_and_validate(excluded_checks=[positive_data_acceptance])  # no schema knows a model's shapes
+            case.call_and_validate(
+                excluded_checks=[positive_data_acceptance]
+            )  # the schema does not know a model's shapes
 
-        with suppress(Unsatisfiable):  # nothing can be wrong with a request that has neither parameters nor body
+        with suppress(Unsatisfiable):  # a request without parameters and body cannot be invalid
             hold()
             held += 1
     assert held >= (7 if mode is GenerationMode.NEGATIVE else 20)

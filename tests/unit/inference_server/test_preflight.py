@@ -98,7 +98,7 @@ def test_one_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["manifest.json", "golden.npz"])
-def test_one_that_lacks_a_file_says_so(tmp_path: Path, missing: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, missing: str) -> None:
     directory = artifacts.write_mlp(tmp_path / "model")
     (directory / missing).unlink()
     status, report = run_preflight(directory, tmp_path)

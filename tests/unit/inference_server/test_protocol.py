@@ -142,7 +142,7 @@ def test_an_output_that_cannot_be_given_is_refused_by_name(outputs: list[Any], m
         decode_json({**one_input(), "outputs": outputs})
 
 
-def test_without_outputs_all_are_given_as_binary_data_output_says() -> None:
+def test_without_outputs_all_are_returned_in_the_form_of_binary_data_output() -> None:
     assert [wanted.binary for wanted in decode_json(one_input()).wanted] == [False]
     value = {**one_input(), "parameters": {"binary_data_output": True}}
     assert [wanted.binary for wanted in decode_json(value).wanted] == [True]
@@ -206,7 +206,7 @@ def test_the_ends_of_an_integer_type_are_exact(datatype: str) -> None:
     ("datatype", "data"),
     [("INT64", [1.5]), ("INT64", [1.0]), ("INT64", [True]), ("BOOL", [0]), ("BOOL", ["true"]), ("BYTES", [1])],
 )
-def test_no_json_type_is_taken_for_another(datatype: str, data: list[Any]) -> None:
+def test_no_json_type_is_confused_with_another(datatype: str, data: list[Any]) -> None:
     declared = signature(Tensor("x", datatype, (1,)))
     assert f"data is not {datatype}: Expected" in refusal(one_input(shape=[1], datatype=datatype, data=data), declared)
 
@@ -336,7 +336,9 @@ def test_bytes_elements_that_do_not_fit_are_refused(blob: bytes, message: str) -
     ("declared", "size", "shape"),
     [((-1, 2), 24, (3, 2)), ((2, 3), 24, (2, 3)), ((-1, -1), 20, (1, 5)), ((-1, 2), 0, (0, 2)), ((), 4, ())],
 )
-def test_a_raw_body_tells_its_shape_by_its_length(declared: tuple[int, ...], size: int, shape: tuple[int, ...]) -> None:
+def test_the_shape_of_a_raw_body_follows_from_its_length(
+    declared: tuple[int, ...], size: int, shape: tuple[int, ...]
+) -> None:
     body = np.arange(size // 4, dtype="<f4").tobytes()
     inference = decode(body, b"0", signature(Tensor("x", "FP32", declared)))
     assert inference.feeds["x"].shape == shape
@@ -421,7 +423,7 @@ def test_every_datatype_is_little_endian_on_the_wire() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_damaged_request_is_taken_or_refused_and_nothing_else_happens(seed: int) -> None:
+def test_a_damaged_request_is_accepted_or_refused_and_nothing_else_happens(seed: int) -> None:
     random = Random(seed)
     declared = signature(Tensor("x", "FP32", (-1, 2)), Tensor("s", "BYTES", (-1,)), Tensor("n", "INT64", ()))
     text = {"name": "s", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": 10}}

@@ -123,7 +123,7 @@ def test_texts_are_equal_or_not() -> None:
     assert replay.replay(lambda *_: other, signature, asked, None) == ReplayResult(0, 1)
 
 
-def test_the_class_is_that_of_the_models_first_output_whatever_was_asked_first() -> None:
+def test_the_class_is_that_of_the_models_first_output_whatever_was_requested_first() -> None:
     signature = Signature({"x": X}, {"y": Y, "boxes": Tensor("boxes", "FP32", (-1, 4))})
     answers = {"y": np.float32([[0, 1]]), "boxes": np.float32([[1, 0, 0, 0]])}
     asked = [Record({"x": np.zeros((1, 2), np.float32)}, {"boxes": np.float32([[0, 0, 0, 1]]), "y": answers["y"]})]
@@ -185,7 +185,7 @@ def replayed(server: RunningServer) -> tuple[float, float]:
     return agree, disagree
 
 
-def test_a_candidate_is_asked_what_the_server_before_it_was_asked(tmp_path: Path) -> None:
+def test_a_candidate_answers_the_requests_of_the_server_before_it(tmp_path: Path) -> None:
     with remembering(artifacts.write(tmp_path / "stable", artifacts.mlp())) as stable:
         for items in (1, 2, 3):
             ask(stable, items)
@@ -198,7 +198,7 @@ def test_a_candidate_is_asked_what_the_server_before_it_was_asked(tmp_path: Path
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}])
-def test_what_was_asked_is_told_to_nobody_without_the_token(tmp_path: Path, headers: dict[str, str]) -> None:
+def test_requests_are_shown_only_with_the_token(tmp_path: Path, headers: dict[str, str]) -> None:
     with remembering(artifacts.write_mlp(tmp_path)) as server:
         ask(server, 1)
         assert server.request("GET", "/v2/models/tiny/replay", headers=headers).status == 404
@@ -212,13 +212,13 @@ def test_a_server_without_a_token_remembers_nothing_for_others(mlp_server: Runni
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://nowhere.invalid:1"])
-def test_a_server_that_has_nobody_to_follow_serves(tmp_path: Path, url: str) -> None:
+def test_a_server_without_a_predecessor_serves(tmp_path: Path, url: str) -> None:
     with remembering(artifacts.write_mlp(tmp_path), **{serving.SHADOW_REPLAY_FROM: url}) as server:
         ask(server, 1)
         assert contract.REPLAY_ITEMS + "{" not in server.get("/metrics").body.decode()
 
 
-def test_a_model_that_is_loaded_anew_is_asked_what_the_one_before_was(tmp_path: Path) -> None:
+def test_a_reloaded_model_answers_the_requests_of_the_one_before(tmp_path: Path) -> None:
     artifacts.write(tmp_path, artifacts.mlp())
     with serving_process(tmp_path, "--shadow-replay-max-requests", "8", "--model-control", "explicit") as server:
         ask(server, 3)

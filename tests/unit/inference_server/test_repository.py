@@ -59,7 +59,7 @@ def test_each_model_answers_under_its_name(server: RunningServer) -> None:
     assert index(server) == {"one": "READY", "two": "READY"}
 
 
-def test_an_unloaded_model_says_so_and_comes_back(server: RunningServer) -> None:
+def test_an_unloaded_model_is_reported_and_can_be_loaded_again(server: RunningServer) -> None:
     assert server.request("POST", "/v2/repository/models/two/unload").status == 200
     assert index(server) == {"one": "READY", "two": "UNAVAILABLE"}
     assert index(server, ready=True) == {"one": "READY"}
@@ -134,7 +134,7 @@ def test_no_request_fails_while_its_model_is_swapped(server: RunningServer, tmp_
         ("index", b" " * 70_000, 413, "limit of 65536"),
     ],
 )
-def test_a_wrong_request_to_the_repository_is_told(
+def test_a_wrong_request_to_the_repository_is_reported(
     server: RunningServer, path: str, body: bytes, status: int, message: str
 ) -> None:
     answer = server.request("POST", f"/v2/repository/{path}", body)
@@ -159,7 +159,7 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "has the same name 'm': rename one" in server.wait_for_event("the model cannot be served")["error"]
 
 
-def test_the_configuration_is_told(server: RunningServer) -> None:
+def test_the_configuration_is_returned(server: RunningServer) -> None:
     assert server.get("/v2/models/one/config").json() == {
         "name": "one",
         "platform": "onnxruntime_onnx",
@@ -171,7 +171,7 @@ def test_the_configuration_is_told(server: RunningServer) -> None:
     }
 
 
-def test_statistics_count_what_was_asked(server: RunningServer) -> None:
+def test_statistics_count_the_requests(server: RunningServer) -> None:
     for _ in range(3):
         infer(server, "one")
     server.infer(b"no JSON", model="one")

@@ -112,7 +112,7 @@ def test_a_model_without_a_batch_dimension_takes_one_item(tmp_path: Path) -> Non
     assert result.agree == 4
 
 
-def test_one_score_an_item_tells_no_class(tmp_path: Path) -> None:
+def test_one_score_per_item_gives_no_class(tmp_path: Path) -> None:
     with pytest.raises(GoldenInvalid, match="'y' has one value an item, which tells no class"):
         run_test(tmp_path, SCORES[:, :1], SCORES[:, :1])
 
@@ -127,13 +127,15 @@ def test_one_score_an_item_tells_no_class(tmp_path: Path) -> None:
         ({"input.x": np.array([{}] * 4, object), "output.y": SCORES}, "cannot be read"),
     ],
 )
-def test_a_golden_set_that_does_not_fit_says_how(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+def test_a_golden_set_that_does_not_match_is_reported_with_the_reason(
+    tmp_path: Path, arrays: dict[str, Any], message: str
+) -> None:
     save(tmp_path, arrays)
     with pytest.raises(GoldenInvalid, match=message):
         run_golden(replay(SCORES), signature(), Golden(4, "Argmax", 0.0, "100"), tmp_path / "golden.npz")
 
 
-def test_a_golden_file_that_is_missing_or_damaged_says_so(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_golden_file_is_reported(tmp_path: Path) -> None:
     golden = Golden(4, "Argmax", 0.0, "100")
     with pytest.raises(GoldenInvalid, match="cannot be read"):
         run_golden(replay(SCORES), signature(), golden, tmp_path / "golden.npz")

@@ -31,7 +31,7 @@ def expected_scores(items: int = 1) -> Any:
     return artifacts.plain_run(artifacts.mlp(), {"x": artifacts.samples(items)})[0]
 
 
-def test_the_server_and_its_health_are_told(mlp_server: RunningServer) -> None:
+def test_the_server_and_its_health_are_returned(mlp_server: RunningServer) -> None:
     assert mlp_server.get("/v2").json()["extensions"] == [
         "binary_tensor_data",
         "model_configuration",
@@ -64,7 +64,7 @@ def test_a_raw_binary_request_is_answered_in_binary(mlp_server: RunningServer) -
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_a_compressed_request_is_taken(mlp_server: RunningServer, coding: str, pack: Any) -> None:
+def test_a_compressed_request_is_accepted(mlp_server: RunningServer, coding: str, pack: Any) -> None:
     body = pack(json.dumps(mlp_request(2)).encode())
     answer = mlp_server.infer(body, {"Content-Encoding": coding})
     assert answer.status == 200
@@ -96,7 +96,7 @@ def test_the_content_type_does_not_matter(mlp_server: RunningServer, content_typ
         ("DELETE", "/metrics", 405, "does not take DELETE"),
     ],
 )
-def test_a_wrong_path_or_method_is_told(
+def test_a_wrong_path_or_method_is_reported(
     mlp_server: RunningServer, method: str, path: str, status: int, message: str
 ) -> None:
     answer = mlp_server.request(method, path)
@@ -122,7 +122,7 @@ def test_a_wrong_path_or_method_is_told(
         (bytes(1_000_001), {}, 413, "the body has more bytes than the limit of 1000000"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_told(
+def test_an_unreadable_body_is_reported(
     mlp_server: RunningServer, body: bytes, headers: dict[str, str], status: int, message: str
 ) -> None:
     answer = mlp_server.infer(body, headers)
@@ -247,7 +247,7 @@ def test_a_limit_for_all_requests_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1, 1.5, "1", True, 2**63])
-def test_a_timeout_that_is_none_is_told(mlp_server: RunningServer, timeout: Any) -> None:
+def test_an_invalid_timeout_is_reported(mlp_server: RunningServer, timeout: Any) -> None:
     answer = mlp_server.infer(mlp_request(parameters={"timeout": timeout}))
     assert answer.status == 400
     assert "want microseconds" in answer.error
@@ -293,7 +293,7 @@ def test_a_body_in_single_bytes_is_put_together(mlp_server: RunningServer) -> No
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_chunked_body_is_taken(mlp_server: RunningServer) -> None:
+def test_a_chunked_body_is_accepted(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"
     head = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -302,7 +302,7 @@ def test_a_chunked_body_is_taken(mlp_server: RunningServer) -> None:
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_asks_first_is_told_to_continue(mlp_server: RunningServer) -> None:
+def test_a_client_that_expects_100_continue_gets_it(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     request = raw_infer(body, b"Expect: 100-continue")
     with mlp_server.connect() as connection:
@@ -378,7 +378,7 @@ def test_a_connection_serves_on_after_a_body_that_was_too_large(mlp_server: Runn
         assert read_response(connection)[0].startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_goes_away_half_way_harms_nobody(mlp_server: RunningServer) -> None:
+def test_a_client_that_disconnects_half_way_does_no_harm(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(raw_infer(b"{", length=100))
     until(lambda: mlp_server.infer(mlp_request()).status == 200, "an answer to another client")
@@ -410,7 +410,7 @@ def test_a_head_below_the_limit_and_long_bodies_behind_short_heads_are_read(mlp_
         assert mlp_server.infer(body, headers).status == 200
 
 
-def test_what_is_no_request_is_told_in_json(mlp_server: RunningServer) -> None:
+def test_malformed_requests_get_a_json_error(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
         answer = connection.recv(65536)
@@ -427,7 +427,7 @@ def test_trailers_without_end_are_refused(mlp_server: RunningServer) -> None:
         assert connection.recv(65536).startswith(b"HTTP/1.1 4")
 
 
-def test_a_client_that_pipelines_without_end_is_told_to_stop(mlp_server: RunningServer) -> None:
+def test_a_client_that_pipelines_too_much_is_disconnected(mlp_server: RunningServer) -> None:
     with mlp_server.connect() as connection:
         with contextlib.suppress(OSError):
             connection.sendall(b"GET /v2/models/tiny/stats HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)

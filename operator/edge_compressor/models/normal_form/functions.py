@@ -16,7 +16,7 @@ def inline_functions(model: onnx.ModelProto) -> list[str]:
     number = len(model.functions)
     try:
         inlined = onnx.inliner.inline_local_functions(model, convert_version=True)
-    except Exception:  # the C++ inliner raises anything; functions are no fault
+    except Exception:  # the C++ inliner raises anything; functions are not an error
         return []
     if inlined.functions:
         return []

@@ -22,7 +22,7 @@ def convert_old_opset(model: onnx.ModelProto) -> list[str]:
         return []
     try:
         converted = onnx.version_converter.convert_version(model, TARGET)
-    except Exception as error:  # the converter raises anything for operators that it has no way for
+    except Exception as error:  # the converter raises anything for operators that it cannot convert
         message = f"operator set {version} is older than what nodes run ({OLDEST}), and onnx cannot convert it"
         cause = in_words(error, 200)
         raise OutOfOrder(f"{message} ({cause}): export the model with operator set {TARGET} or later") from error

@@ -50,7 +50,7 @@ def _computed(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> A
         return None
     try:
         values = np.asarray(_OPERATORS[node.op_type](attributes, *inputs))
-    except (ValueError, IndexError, KeyError, TypeError):  # not what the operator takes: the checker tells
+    except (ValueError, IndexError, KeyError, TypeError):  # invalid inputs for the operator, which the checker reports
         return None
     given = sum(array.nbytes for array in inputs)
     return values if values.nbytes <= max(_MAX_GROWTH * given, 4096) else None

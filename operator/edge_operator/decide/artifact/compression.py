@@ -95,7 +95,7 @@ def _compress(observation: Observation, name: str, jobs: _Jobs, now: datetime) -
         message = f"Job {job.name} runs (attempt {job.attempt}){waits}{begun}"
         return Artifact(None, reasons.COMPRESSING, message, actions=jobs.delete_others())
     if job.succeeded and isinstance(job.report, Published):
-        # The chart may name another server by now than when the Job began.
+        # The chart may name another server now than when the Job began.
         record = record_published(observation, name, job.report, job.server_image or observation.settings.server_image)
         return Artifact(None, reasons.PUBLISHED, "artifacts are published", actions=(*jobs.delete_others(), record))
     return _after_failure(jobs, job, job.ended, now)

@@ -73,7 +73,7 @@ class ClassJob:
             return ClassProgress(failed(self.known, *job.trouble))
         at = job.ended + RETRY_FIRST * 2 ** (job.attempt - 1)
         if self.now < at:
-            # What its pod said may come later than the end of the Job.
+            # Its pod's message may arrive later than the end of the Job.
             return ClassProgress(self.known, wake_at=at)
         return self._start(job.attempt + 1) if job.attempt < MAX_ATTEMPTS else ClassProgress(self._given_up(job))
 

@@ -21,7 +21,7 @@ def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | Non
             return None
         reason = reasons.BAKING if trial.is_last else reasons.SOAKING
         text = f"{trial.where}: {trial.serving()} nodes serve {trial.candidate}"
-        # The measurement that is under way brings the next pass; an operator that began anew has none yet.
+        # The measurement in progress triggers the next pass; an operator that has just started has none yet.
         return trial.hold(reason, text, held_since=trial.held_since)
     waits = _waits_for(judgement, due)
     if waits is None:

@@ -67,7 +67,7 @@ def _in_wave(trial: Trial) -> Move | None:
     if not trial.is_last:
         return None
     if trial.is_new_wave:
-        return trial.hold(reason, text, timers.now + timedelta(seconds=1))  # said before it is done
+        return trial.hold(reason, text, timers.now + timedelta(seconds=1))  # recorded before it is done
     return Promote(trial.failures)
 
 

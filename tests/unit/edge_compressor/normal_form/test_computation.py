@@ -113,7 +113,7 @@ class TestFarConstants:
         assert numpy_helper.to_array(made.graph.initializer[0]).tolist() == [0, -1e9, 0, -1e9]
         assert said == ["1 constant beyond 1e+09 became 1e+09 in magnitude"]
 
-    def test_what_tells_infinity_apart_keeps_it(self) -> None:
+    def test_graphs_that_test_for_infinity_keep_it(self) -> None:
         nodes = [helper.make_node("Add", ["x", "mask"], ["m"]), helper.make_node("IsInf", ["m"], ["y"])]
         mask = stored("mask", [0, np.inf, 0, 0], np.float32)
         output = value("y", ["n", 4], TensorProto.BOOL)

@@ -61,7 +61,7 @@ def test_a_model_in_order_stays_the_file_that_it_is(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["given.onnx"]
 
 
-def test_a_model_is_put_in_order_once_and_each_change_is_told(tmp_path: Path) -> None:
+def test_a_model_is_normalized_once_and_each_change_is_reported(tmp_path: Path) -> None:
     before = untidy()
     found = put_in_order(before, tmp_path)
     assert len(found.changes) == 4
@@ -81,7 +81,7 @@ def test_what_cannot_be_put_in_order_is_named(tmp_path: Path) -> None:
         normal_form.load(tmp_path / "given.onnx")
 
 
-def test_a_graph_is_loaded_in_order_whoever_wrote_it(tmp_path: Path) -> None:
+def test_a_graph_is_loaded_in_its_normal_form_whatever_wrote_it(tmp_path: Path) -> None:
     onnx.save(untidy(), tmp_path / "m.onnx")
     loaded = normal_form.load(tmp_path / "m.onnx")
     assert operators(loaded) == ["MatMul"]

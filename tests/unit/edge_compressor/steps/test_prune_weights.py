@@ -17,7 +17,7 @@ def sparsity(values: Array) -> float:
 
 @pytest.mark.parametrize("scope", ["Local", "Global"])
 @pytest.mark.parametrize("percent", [1, 50, 80, 99])
-def test_the_share_of_zeros_is_what_was_asked_for(scope: str, percent: int, residual: Files, bench: Bench) -> None:
+def test_the_share_of_zeros_is_the_requested_one(scope: str, percent: int, residual: Files, bench: Bench) -> None:
     result = bench.apply("PruneWeights", residual, scope=scope, sparsityPercent=percent)
     assert zeros(result) == pytest.approx(percent / 100, abs=0.01)
     assert bench.notes["zeros"]["before"] == 0
@@ -49,7 +49,7 @@ def test_no_layer_is_emptied_by_a_threshold_over_all() -> None:
     assert share_out([tiny, large], 80, together=False) == [800, 2400]
 
 
-def test_of_equal_weights_exactly_as_many_go_as_were_asked_for() -> None:
+def test_exactly_the_requested_number_of_equal_weights_is_removed() -> None:
     chosen = smallest(np.array([[2.0, 1.0, 1.0], [1.0, 3.0, 0.5]]), 3)
     assert chosen.tolist() == [[False, True, True], [False, False, True]]
     assert not smallest(np.ones(3), 0).any()

@@ -137,7 +137,7 @@ def test_a_bomb_is_refused_by_what_it_declares(site: Site, tmp_path: Path, monke
     assert "bytes unpacked, limit 1048576 bytes" in refusal(path)
 
 
-def test_an_operator_of_somebody_elses_is_refused(tmp_path: Path) -> None:
+def test_a_custom_operator_is_refused(tmp_path: Path) -> None:
     with torch.library._scoped_library("somebody", "DEF") as library:
         library.define("twice(Tensor x) -> Tensor")
         library.impl("twice", lambda x: x * 2, "CompositeExplicitAutograd")

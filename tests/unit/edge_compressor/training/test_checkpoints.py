@@ -81,7 +81,7 @@ Log = Callable[[], str]
     ("kind", "optimizer"),
     [("FineTune", "SGD"), ("Distill", "AdamW"), ("AdaptDomain", "SGD"), ("PruneWeights", "SGD")],
 )
-def test_training_goes_on_from_its_checkpoint_and_ends_the_same(
+def test_training_resumes_from_its_checkpoint_and_ends_the_same(
     trainer: Trainer, tmp_path: Path, cut_off: CutOff, log: Log, kind: str, optimizer: str
 ) -> None:
     settings = QUICK | {"optimizer": optimizer, "learningRate": "0.01"}
@@ -93,7 +93,7 @@ def test_training_goes_on_from_its_checkpoint_and_ends_the_same(
     assert weights(resumed) == weights(whole)
 
 
-def test_another_pod_goes_on_from_what_the_registry_has(
+def test_another_pod_resumes_from_the_registry(
     trainer: Trainer, tmp_path: Path, quiet: Progress, registry: RegistryProgram, cut_off: CutOff, log: Log
 ) -> None:
     def pod(name: str) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def moments_without_a_row(optimizer: dict[str, Any]) -> dict[str, Any]:
         (changed(random=lambda random: random[1:]), "RuntimeError"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_changes_nothing_and_is_told(
+def test_a_checkpoint_that_does_not_match_changes_nothing_and_is_reported(
     tmp_path: Path,
     quiet: Progress,
     log: Log,
@@ -233,7 +233,7 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing_and_is_told(
     assert not (tmp_path / "harm").exists()
 
 
-def test_what_was_restored_goes_on_as_what_was_kept(tmp_path: Path, quiet: Progress) -> None:
+def test_a_restored_training_continues_like_the_stored_one(tmp_path: Path, quiet: Progress) -> None:
     first, second = training(tmp_path, quiet), training(tmp_path, quiet)
     go_on(first.state, 3)
     first.keep(1)

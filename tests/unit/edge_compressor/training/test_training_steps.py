@@ -74,7 +74,7 @@ def test_every_importance_prunes(trainer: Trainer, site: Site, importance: str, 
     assert trainer.notes["parameters"] == {"before": size(site.source), "after": size(pruned)}
 
 
-def test_importances_by_activations_prefer_what_says_something() -> None:
+def test_importances_by_activations_prefer_informative_channels() -> None:
     random = torch.Generator().manual_seed(0)
     constant, noise = torch.zeros(400, 1), torch.randn(400, 2, generator=random)
     activations = torch.cat([constant, noise, noise[:, :1] * 2], dim=1)
@@ -216,9 +216,7 @@ def test_the_source_is_left_alone(trainer: Trainer, site: Site) -> None:
         ("FineTune", QUICK | {"learningRate": "10"}, "lower learningRate"),
     ],
 )
-def test_what_makes_no_sense_is_told_with_its_step(
-    trainer: Trainer, kind: str, settings: dict[str, Any], told: str
-) -> None:
+def test_nonsense_is_reported_with_its_step(trainer: Trainer, kind: str, settings: dict[str, Any], told: str) -> None:
     with pytest.raises(Stalled) as caught:
         trainer.apply(kind, **settings)
     assert caught.value.reason == reasons.STEP_FAILED

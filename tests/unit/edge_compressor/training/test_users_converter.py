@@ -88,7 +88,7 @@ def test_a_converter_that_writes_a_pickle_is_refused_before_anything_is_loaded(t
     assert caught.value.message.startswith("what the converter wrote: it is a pickle, which runs what it likes")
 
 
-def test_a_converter_says_at_the_end_of_its_log_what_it_missed(tmp_path: Path, quiet: Progress) -> None:
+def test_a_converters_log_ends_with_what_is_missing(tmp_path: Path, quiet: Progress) -> None:
     pod = Pod(tmp_path / "pod", weights.write(tmp_path / "w", **{"stem.weight": np.ones(3, np.float32)}), quiet)
     done = pod.run_converter()
     assert done.returncode == 1

@@ -81,7 +81,7 @@ async def test_a_candidate_on_trial_is_measured_and_its_model_looked_at(asked: A
     assert cache.samples[KEY].candidate == "m-2"
 
 
-async def test_nothing_is_asked_again_before_its_interval_is_over(asked: Asked) -> None:
+async def test_nothing_is_queried_again_before_its_interval_is_over(asked: Asked) -> None:
     cache, runner, _ = make()
     cache.see(model(1, BEGAN, intervalSeconds=3600))
     await look(runner)
@@ -99,7 +99,7 @@ async def test_a_new_wave_is_measured_at_once(asked: Asked) -> None:
     assert asked.plans[1].baseline == timedelta(hours=1, minutes=5)
 
 
-async def test_at_rest_nothing_is_asked_and_old_samples_are_forgotten(asked: Asked) -> None:
+async def test_without_a_trial_nothing_is_queried_and_old_samples_are_forgotten(asked: Asked) -> None:
     cache, runner, _ = make()
     cache.see(model(1, BEGAN))
     await look(runner)
@@ -124,7 +124,7 @@ async def test_without_an_answer_what_was_measured_last_is_kept_with_the_reason(
     assert cache.samples[KEY].problem == ""
 
 
-async def test_an_answer_that_never_came_is_told_too(asked: Asked) -> None:
+async def test_a_missing_answer_is_reported_too(asked: Asked) -> None:
     cache, runner, _ = make()
     cache.see(model(1, BEGAN))
     asked.error = PrometheusError("no such host")

@@ -153,12 +153,12 @@ async def test_prometheus_that_wants_our_certificate_gets_it(tmp_path: Path, pri
             await ask(f"https://{address}", credentials=without)
 
 
-async def test_certificates_that_are_none_are_said_to_be_so(tmp_path: Path) -> None:
+async def test_invalid_certificates_are_reported(tmp_path: Path) -> None:
     with pytest.raises(PrometheusError, match="certificates of the Secret cannot be used"):
         await ask("https://127.0.0.1:9", credentials=write(tmp_path / "secret", ca_crt="no certificate"))
 
 
-# --- no answer, and answers that are none ---
+# --- missing and invalid answers ---
 
 
 async def test_nobody_there() -> None:
@@ -201,7 +201,7 @@ async def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> 
         (302, "", "302, a redirect: name the address"),
     ],
 )
-async def test_what_is_no_answer_is_told_in_its_own_words(status: int, body: str, said: str) -> None:
+async def test_invalid_answers_are_reported_with_their_text(status: int, body: str, said: str) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, text=body, headers={"Location": "http://127.0.0.1:9/"})
 
@@ -241,7 +241,7 @@ async def test_credentials_are_not_in_any_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(minutes=-10), timedelta(hours=3)])
-async def test_a_clock_that_is_wrong_is_asked_by_its_own_time(ahead: timedelta) -> None:
+async def test_prometheus_is_queried_by_its_own_clock(ahead: timedelta) -> None:
     """Our own time is used if there is no usable Date, and for a difference of seconds."""
     asked: list[float] = []
 
@@ -259,7 +259,7 @@ async def test_a_clock_that_is_wrong_is_asked_by_its_own_time(ahead: timedelta) 
 
 
 @pytest.mark.parametrize("date", ["yesterday", "", None])
-async def test_a_date_that_is_none_is_not_believed(date: str | None) -> None:
+async def test_an_invalid_date_is_ignored(date: str | None) -> None:
     async with Prometheus(PrometheusSettings("http://127.0.0.1:9")) as prometheus:
         prometheus.learn_clock(date)
         assert prometheus.ahead == timedelta()

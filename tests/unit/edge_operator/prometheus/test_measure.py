@@ -194,7 +194,7 @@ server("restart", "camera-2", "m-1", process="c", began=-A_DAY, seen=scrapes(-35
 server("restart", "camera-2", "m-1", process="d", began=210, seen=scrapes(215))
 
 
-async def test_a_server_that_ends_and_begins_anew_counted_what_both_did(address: str) -> None:
+async def test_the_requests_before_and_after_a_restart_of_a_server_count(address: str) -> None:
     control = 2 * (200 - FIRST) + 2 * (LAST - 215)
     assert await measured(address, "restart") == samples(
         counted("camera-1", 2 * (200 - BEFORE) + 2 * (LAST - 210)),
@@ -275,7 +275,7 @@ for name, last in (("behind-3", 410), ("behind-6", 230)):
 
 
 @pytest.mark.parametrize(("model", "last", "reports"), [("behind-3", 410, True), ("behind-6", 230, False)])
-async def test_what_comes_late_is_counted_up_to_there_and_said_to_be_so_old(
+async def test_late_samples_count_up_to_their_time_and_are_reported_as_old(
     address: str, model: str, last: int, reports: bool
 ) -> None:
     """Prometheus looks back five minutes, beyond which a node counts as not reporting."""
@@ -287,7 +287,7 @@ async def test_what_comes_late_is_counted_up_to_there_and_said_to_be_so_old(
     )
 
 
-# --- numbers that cannot be ---
+# --- impossible numbers ---
 
 
 IMPOSSIBLE = {
@@ -311,7 +311,7 @@ server("impossible", "sound")
 histogram({"0.1": 5, "1.0": 5, "+Inf": 6}, "impossible", "sound")
 
 
-async def test_numbers_that_cannot_be_are_told_and_those_of_other_nodes_stay(address: str) -> None:
+async def test_impossible_numbers_are_reported_and_those_of_other_nodes_stay(address: str) -> None:
     assert await measured(address, "impossible") == samples(
         counted("sound", 2 * LAST, durations={0.1: 5, 1.0: 5, inf: 6}),
         contradictory={
@@ -332,7 +332,7 @@ for process, agree in (("a", 60), ("b", 64)):
     gauge(metrics.GOLDEN_MIN_PERCENT, 90, "golden", process=process)
 
 
-async def test_of_two_processes_on_a_node_the_one_whose_golden_set_agrees_least_is_told(address: str) -> None:
+async def test_the_process_with_the_lowest_golden_agreement_on_a_node_is_reported(address: str) -> None:
     assert golden_counts((await measured(address, "golden")).present) == (GoldenCount("camera-1", 60, 4, 90),)
 
 
@@ -355,7 +355,7 @@ for model, size in (("few", 3), ("many", 500)):
         server(model, f"camera-{number:03}", "m-1", began=-A_DAY, seen=[-3590, BEFORE], rate=number)
 
 
-async def test_many_nodes_are_asked_about_as_often_as_few(address: str) -> None:
+async def test_many_nodes_take_as_many_queries_as_few(address: str) -> None:
     checks = plan_checks(WITHOUT_SPEC)
     by_default = tuple(dict.fromkeys(series for check in checks for series in check.type.series))
     asked = {}
@@ -394,7 +394,7 @@ for node in NAMES:
 
 
 @pytest.mark.parametrize("node", NAMES)
-async def test_nodes_are_told_apart_whatever_they_are_called(address: str, node: str) -> None:
+async def test_nodes_are_distinguished_whatever_their_names(address: str, node: str) -> None:
     durations = {node: {0.1: 3, inf: 4}}
     trial = (counted(name, 2 * LAST, durations=durations.get(name, {})) for name in sorted(NAMES))
     assert await measured(address, "names", sampled_nodes=(node,)) == samples(*trial)
@@ -475,7 +475,7 @@ async def until(address: str, began: datetime, condition: Callable[[Samples], bo
             if condition(found):
                 return found
             assert time.monotonic() < deadline, found
-            await asyncio.sleep(0.05)  # Prometheus tells nobody of a scrape
+            await asyncio.sleep(0.05)  # Prometheus announces no scrape
 
 
 async def test_a_server_that_goes_away_reports_no_more_and_what_it_counted_stays(tmp_path: Path) -> None:

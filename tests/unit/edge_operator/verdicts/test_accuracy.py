@@ -44,7 +44,7 @@ def test_a_first_revision_is_not_waited_for() -> None:
     assert found.reason == reasons.NO_BASELINE
 
 
-def test_where_nobody_asks_no_label_is_waited_for() -> None:
+def test_without_requests_no_label_is_waited_for() -> None:
     found = judged(LABELS, (), BEFORE, on_trial=("camera-1",), golden=(golden(),))
     assert not found.waits
     assert found.reason == reasons.NO_TRAFFIC
@@ -65,7 +65,7 @@ def test_labels_that_nodes_on_stable_get_meanwhile_count_where_there_are_none_fr
 
 
 @pytest.mark.slow
-def test_looking_again_and_again_condemns_a_good_candidate_in_less_than_one_of_twenty() -> None:
+def test_repeated_looks_fail_a_good_candidate_in_less_than_one_of_twenty_cases() -> None:
     """The looks come every ten labels, up to 3,000 labels."""
     random = np.random.default_rng(1)
     condemned = 0

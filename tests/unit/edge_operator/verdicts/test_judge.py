@@ -21,7 +21,7 @@ THREE = analysis_of(ERRORS, LATENCY, GOLDEN)
 BEFORE = (counts(total=2000),)
 
 
-def test_one_check_that_fails_condemns_whatever_the_others_say() -> None:
+def test_one_failed_check_fails_the_candidate_whatever_the_others_decide() -> None:
     found = judgement(THREE, (counts(total=600, errors=60),), BEFORE, golden=(golden(),))
     assert found.failed is not None
     assert found.failed.name == "errors"
@@ -120,7 +120,7 @@ def test_what_was_measured_last_holds_for_a_minute_when_prometheus_does_not_answ
         assert "connection refused" in found.waiting[0].message
 
 
-def test_what_failed_when_prometheus_last_answered_no_longer_condemns_when_that_is_long_ago() -> None:
+def test_an_old_failed_measurement_no_longer_rolls_back() -> None:
     found = judgement(THREE, (counts(total=600, errors=60),), BEFORE, now=NOW + timedelta(minutes=2))
     assert found.failed is None
 
@@ -162,7 +162,7 @@ def test_what_is_frozen_does_not_move_with_later_data() -> None:
 # --- reported ---
 
 
-def test_an_entry_is_written_anew_only_when_its_verdict_changes_or_its_evidence_doubles() -> None:
+def test_an_entry_is_rewritten_only_when_its_verdict_changes_or_its_evidence_doubles() -> None:
     analysis = analysis_of(ERRORS)
     status: tuple[CheckStatus, ...] = ()
     written = []

@@ -123,7 +123,7 @@ def _shifted(judged: Judged, max_slowdown: float, evidence: Evidence) -> Judged 
     trial, control = _shifts(evidence.trial, before), _shifts(evidence.control, before)
     if len(trial) < MIN_NODES or len(control) < MIN_NODES:
         return None
-    # Tested is not whether they differ, but whether they differ by more than is allowed.
+    # The test is not whether they differ, but whether they differ by more than is allowed.
     p = p_above([shift - log(1 + max_slowdown) for shift in trial], control)
     if p > SHIFT_ALPHA:
         return None
