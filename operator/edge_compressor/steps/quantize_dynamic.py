@@ -51,6 +51,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         onnx.save(_with_new_names(normal_form.load(result), taken_names(named)), given)
     _quantize(given, result, settings, types, excluded)
     given.unlink()
+    normal_form.sort_file(result)
     if _int8_weights(normal_form.load(result)) <= before:
         message = f"nothing was quantized: no {', '.join(sorted(types))} with constant weights is left to quantize"
         raise failed(context.name, f"{message}; name other opTypes, or use QuantizeStatic for convolutions")

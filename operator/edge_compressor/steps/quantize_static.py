@@ -8,7 +8,7 @@ the evaluation. This is the fastest form for convolutions.
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.datasets.dataset import invalid
 from edge_compressor.models import normal_form
 from edge_compressor.models.graph import opset as opset_of
+from edge_compressor.models.normal_form.gemm import order_operands
+from edge_compressor.models.normal_form.outputs import separate_outputs
+from edge_compressor.models.normal_form.suffixes import free_suffixes
 from edge_compressor.progress import Progress
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
@@ -107,6 +110,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
                 "TensorQuantOverrides": _one_scale(graph, settings),
             },
         )
+    normal_form.sort_file(result)
     quantized = _quantizers(result) > _quantizers(prepared)
     prepared.unlink()
     if not quantized:
@@ -168,18 +172,27 @@ def _lost_bounds(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:
 
 
 def _one_scale(model: onnx.ModelProto, settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """Returns onnxruntime's overrides for weights of MatMul that have no axis of channels: they get one scale each."""
+    """Returns onnxruntime's overrides for weights without an axis of channels that it knows: they get one scale each.
+
+    These are stacks of matrices and matrices on the left of a MatMul, and weights of a ConvTranspose in groups.
+    """
     if not settings["perChannel"]:
         return {}
     stored = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     override = {"quant_type": QuantType.QInt8, "symmetric": True, "reduce_range": settings["reduceRange"]}
-    found = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for node in model.graph.node:
+        names = []
         if node.op_type == "MatMul":
-            for place, name in enumerate(node.input):
-                if name in stored and (place == 0 or len(stored[name].dims) != 2):
-                    found[name] = [override]
+            names = [name for place, name in enumerate(node.input) if place == 0 or len(_dims(stored, name)) != 2]
+        elif node.op_type == "ConvTranspose" and any(one.name == "group" and one.i > 1 for one in node.attribute):
+            names = [node.input[1]]
+        found |= {name: [override] for name in names if name in stored}
     return found
+
+
+def _dims(stored: Mapping[str, onnx.TensorProto], name: str) -> Sequence[int]:
+    return stored[name].dims if name in stored else ()
 
 
 def _quantizers(model: Path) -> int:
@@ -204,7 +217,9 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
             quant_pre_process(given, prepared, skip_symbolic_shape=True)
     given.unlink()
     ready = normal_form.load(prepared)
-    _flatten_biases(ready.graph)
+    order_operands(ready)
+    separate_outputs(ready)
+    free_suffixes(ready)
     onnx.save(ready, prepared)
     types, excluded = _selection(list(named.graph.node), list(ready.graph.node), settings)
     return prepared, types, excluded
@@ -226,19 +241,6 @@ def _selection(
             types.add("Gemm")
             excluded |= gemms - products
     return types, excluded
-
-
-def _flatten_biases(graph: onnx.GraphProto) -> None:
-    """Flattens biases of shape (1, n) from fused MatMul and Add; onnxruntime 1.32 cannot quantize them by channel."""
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        bias = stored.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) > 2 else None
-        if bias is not None and len(bias.dims) == 2 and bias.dims[0] == 1:
-            flat = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias)[0], f"{bias.name}_flat")
-            if flat.name not in stored:
-                graph.initializer.append(flat)
-                stored[flat.name] = flat
-            node.input[2] = flat.name
 
 
 def _same_nodes(before: Iterable[onnx.NodeProto], after: list[onnx.NodeProto], names: list[str]) -> set[str]:

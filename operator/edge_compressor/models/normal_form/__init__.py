@@ -19,15 +19,20 @@ from edge_compressor.models.normal_form.factors import fold_factors
 from edge_compressor.models.normal_form.far_constants import bring_constants_near
 from edge_compressor.models.normal_form.float32 import widen_or_narrow
 from edge_compressor.models.normal_form.functions import inline_functions
+from edge_compressor.models.normal_form.gemm import order_operands
 from edge_compressor.models.normal_form.ir_version import set_ir_version
 from edge_compressor.models.normal_form.maps import cut_off_maps
 from edge_compressor.models.normal_form.names import name_nodes
 from edge_compressor.models.normal_form.old_opsets import convert_old_opset
 from edge_compressor.models.normal_form.order import sort_nodes
+from edge_compressor.models.normal_form.outputs import separate_outputs
+from edge_compressor.models.normal_form.paddings import pad_all_axes
 from edge_compressor.models.normal_form.products import make_matrices
 from edge_compressor.models.normal_form.refusal import OutOfOrder
+from edge_compressor.models.normal_form.shapes import declare_shapes, drop_wrong_shapes
 from edge_compressor.models.normal_form.sparse import make_dense
 from edge_compressor.models.normal_form.stored import lay_weights_open
+from edge_compressor.models.normal_form.suffixes import free_suffixes
 from edge_compressor.models.normal_form.tied import untie_weights
 from edgemodel import reasons
 from edgemodel.errors import Stalled
@@ -48,6 +53,7 @@ PASSES: Final[tuple[Pass, ...]] = (
     make_dense,
     store_constants,
     undeclare_weights,
+    declare_shapes,
 )
 """The passes over every graph that is loaded, in this order."""
 
@@ -56,8 +62,13 @@ FLOAT32_PASSES: Final[tuple[Pass, ...]] = (
     widen_or_narrow,
     bring_constants_near,
     fold_factors,
+    order_operands,
     make_matrices,
+    pad_all_axes,
     untie_weights,
+    separate_outputs,
+    free_suffixes,
+    drop_wrong_shapes,
 )
 """Further passes, for quantizers: weights are float32 tensors of the graph, and products have no factors."""
 
@@ -86,6 +97,14 @@ def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, folder / "in-order.onnx")
     return InOrder(folder / "in-order.onnx", tuple(changes))
+
+
+def sort_file(path: Path) -> Path:
+    """Sorts the nodes of the model at ``path`` in place: quantizers forget what bodies of If, Loop and Scan read."""
+    model = onnx.load(path)
+    if sort_nodes(model):
+        onnx.save(model, path)
+    return path
 
 
 def load(path: Path) -> onnx.ModelProto:

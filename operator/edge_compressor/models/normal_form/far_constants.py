@@ -6,30 +6,30 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models.graph import graphs
 from edge_compressor.models.normal_form.refusal import counted
+from edge_compressor.models.onnx_model import nodes
 
 FAR: Final = 1e9
 """No activation is as large; exp(-FAR) is 0, as exp(-inf) is."""
-_TELL_INFINITY_APART: Final = frozenset({"Clip", "Equal", "IsInf", "IsNaN"})
-"""The operators to which an infinite value is another value than a large one; a Clip's is no bound at all."""
+_TELL_INFINITY_APART: Final = frozenset({"Equal", "IsInf", "IsNaN"})
+"""The operators to which an infinite value is another value than a large one."""
+_FILL: Final = frozenset({"Add", "Concat", "ConstantOfShape", "Expand", "Max", "Min", "Pad", "ScatterND", "Where"})
+"""The operators that put constants beside other values; a factor of 1e30 is as it has to be, and so is a bound."""
 
 
 def bring_constants_near(model: onnx.ModelProto) -> list[str]:
     """Makes constants beyond FAR as large as FAR: no range of values can be measured where one is infinite.
 
-    A model that tells infinity from large numbers keeps its constants, and so do the bounds of Clip.
+    Only those that stand beside other values; a model that tells infinity from large numbers keeps them all.
     """
-    graph = model.graph
-    kinds = {node.op_type for node in graph.node}
-    if kinds & _TELL_INFINITY_APART - {"Clip"}:
+    every = list(nodes(model.graph))
+    if any(node.op_type in _TELL_INFINITY_APART for node in every):
         return []
-    bounds = {name for node in graph.node if node.op_type == "Clip" for name in node.input[1:]}
-    changed = sum(_bring_near(tensor) for tensor in graph.initializer if tensor.name not in bounds)
-    for inner in graphs(graph):
-        for node in inner.node:
-            if node.op_type == "ConstantOfShape":
-                changed += sum(_bring_near(one.t) for one in node.attribute if one.HasField("t"))
+    others = {name for node in every if node.op_type not in _FILL for name in node.input}
+    changed = sum(_bring_near(tensor) for tensor in model.graph.initializer if tensor.name not in others)
+    for node in every:
+        if node.op_type == "ConstantOfShape" and node.output[0] not in others:
+            changed += sum(_bring_near(one.t) for one in node.attribute if one.HasField("t"))
     return [f"{counted(changed, 'constant')} beyond {FAR:g} became {FAR:g} in magnitude"] if changed else []
 
 

@@ -22,7 +22,7 @@ def make_matrices(model: onnx.ModelProto) -> list[str]:
     """
     graph, taken = model.graph, taken_names(model)
     stored = {tensor.name: tensor for tensor in graph.initializer}
-    ranks = _ranks(model)
+    known = ranks(model)
     kept, changed = [], 0
     matrices: dict[str, str] = {}
     for node in graph.node:
@@ -31,7 +31,7 @@ def make_matrices(model: onnx.ModelProto) -> list[str]:
         if weight is None or len(weight.dims) == 2 or not all(weight.dims):
             continue
         is_vector = len(weight.dims) == 1
-        fits = ranks.get(node.input[0], 0) >= len(weight.dims) and set(weight.dims[:-2]) == {1}
+        fits = known.get(node.input[0], 0) >= len(weight.dims) and set(weight.dims[:-2]) == {1}
         if not (is_vector or fits):
             continue
         if weight.name not in matrices:
@@ -62,7 +62,7 @@ def _squeeze(model: onnx.ModelProto, node: onnx.NodeProto, taken: set[str]) -> o
     return onnx.helper.make_node("Squeeze", [node.output[0], axes.name], [output], name=name)
 
 
-def _ranks(model: onnx.ModelProto) -> Mapping[str, int]:
+def ranks(model: onnx.ModelProto) -> Mapping[str, int]:
     """Returns the number of dimensions of tensors, where it is known."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     return {

@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_compressor.models.normal_form.factors import fold_factors, has_factors
 from edge_compressor.models.normal_form.far_constants import bring_constants_near
 from edge_compressor.models.normal_form.float32 import widen_or_narrow
+from edge_compressor.models.normal_form.gemm import order_operands
 from edge_compressor.models.normal_form.maps import cut_off_maps
+from edge_compressor.models.normal_form.paddings import pad_all_axes
 from edge_compressor.models.normal_form.products import make_matrices
 from edge_compressor.models.normal_form.refusal import OutOfOrder
 from tests.unit.edge_compressor.normal_form.graphs import (
@@ -20,6 +22,7 @@ from tests.unit.edge_compressor.normal_form.graphs import (
     changed_by,
     inputs,
     model,
+    operators,
     stored,
     value,
     weight,
@@ -129,6 +132,40 @@ class TestFarConstants:
         proto = model(nodes, [value("x", ["n", 4])], [value("y", ["n", 4])], bounds)
         made, said = changed_by(bring_constants_near, proto, inputs(5, 4))
         assert (made, said) == (proto, [])
+
+    def test_a_large_factor_stays(self) -> None:
+        nodes = [helper.make_node("Mul", ["x", "k"], ["y"])]
+        proto = model(nodes, [value("x", ["n", 4])], [value("y", ["n", 4])], [stored("k", 1e30, np.float32)])
+        assert changed_by(bring_constants_near, proto, inputs(5, 4)) == (proto, [])
+
+
+class TestOperands:
+    @pytest.mark.parametrize("shape", [(), (1,), (1, 3), (1, 1), (5, 1), (5, 3)])
+    def test_a_bias_has_a_value_for_each_column(self, shape: tuple[int, ...]) -> None:
+        nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["y"], "gemm")]
+        weights = [weight("w", 4, 3), weight("b", *shape)]
+        proto = model(nodes, [value("x", [5, 4])], [value("y", [5, 3])], weights)
+        made, said = changed_by(order_operands, proto, inputs(5, 4))
+        biases = [node.input[2] for node in made.graph.node if node.op_type == "Gemm" and len(node.input) > 2]
+        dims = {tensor.name: list(tensor.dims) for tensor in made.graph.initializer}
+        assert [dims[name] for name in biases] in ([], [[3]])
+        assert said == ["1 operand of Gemm became what quantizers take: one bias a column, no transposed input"]
+
+    def test_a_transposed_input_is_transposed_before(self) -> None:
+        nodes = [helper.make_node("Gemm", ["x", "w"], ["y"], "gemm", transA=1)]
+        proto = model(nodes, [value("x", [4, 5])], [value("y", [5, 3])], [weight("w", 4, 3)])
+        made, _ = changed_by(order_operands, proto, inputs(4, 5))
+        assert operators(made) == ["Transpose", "Gemm"]
+
+
+class TestPaddings:
+    def test_paddings_of_some_axes_become_those_of_all(self) -> None:
+        nodes = [helper.make_node("Pad", ["x", "pads", "", "axes"], ["y"], "pad")]
+        constants = [stored("pads", [1, 0, 2, 3]), stored("axes", [1, -1])]
+        proto = model(nodes, [value("x", [2, 3, 4])], [value("y", [2, 6, 7])], constants, opset=18)
+        made, said = changed_by(pad_all_axes, proto, inputs(2, 3, 4))
+        assert numpy_helper.to_array(made.graph.initializer[0]).tolist() == [0, 1, 0, 0, 2, 3]
+        assert said == ["1 padding of some axes became paddings of all"]
 
 
 class TestFactors:

@@ -10,7 +10,10 @@ from edge_compressor.models.normal_form.ir_version import set_ir_version
 from edge_compressor.models.normal_form.names import name_nodes
 from edge_compressor.models.normal_form.old_opsets import convert_old_opset
 from edge_compressor.models.normal_form.order import sort_nodes
+from edge_compressor.models.normal_form.outputs import separate_outputs
 from edge_compressor.models.normal_form.refusal import OutOfOrder
+from edge_compressor.models.normal_form.shapes import declare_shapes, drop_wrong_shapes
+from edge_compressor.models.normal_form.suffixes import free_suffixes
 from tests.unit.edge_compressor.normal_form.graphs import (
     answers,
     changed_by,
@@ -183,3 +186,69 @@ class TestNames:
         assert name_nodes(proto) == ["1 node had the name of another, and got one of their own"]
         assert [node.name for node in proto.graph.node] == ["linear", "linear_1"]
         assert answers(proto, X)[0].shape == (5, 3)
+
+
+class TestShapes:
+    def test_outputs_get_the_shape_that_can_be_inferred(self) -> None:
+        proto = product()
+        proto.graph.output[0].type.tensor_type.ClearField("shape")
+        made, said = changed_by(declare_shapes, proto, X)
+        assert [dim.dim_param or dim.dim_value for dim in made.graph.output[0].type.tensor_type.shape.dim] == ["n", 3]
+        assert said == ["1 output had no shape, which was inferred: y"]
+
+    def test_an_input_without_a_shape_is_named_with_the_cure(self) -> None:
+        proto = product()
+        proto.graph.input[0].type.tensor_type.ClearField("shape")
+        with pytest.raises(OutOfOrder, match=r"^input 'x' has no shape, .*: export the model with one"):
+            declare_shapes(proto)
+
+    def test_an_output_of_unknown_rank_is_named_with_the_cure(self) -> None:
+        nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+        output = value("y", [1])
+        output.type.tensor_type.ClearField("shape")
+        given = [value("x", ["n", 4]), value("shape", [None], onnx.TensorProto.INT64)]
+        with pytest.raises(OutOfOrder, match=r"^output 'y' has no shape, and .*: export the model with the shapes"):
+            declare_shapes(model(nodes, given, [output]))
+
+    def test_declared_shapes_that_are_not_so_are_dropped(self) -> None:
+        proto = product()
+        proto.graph.value_info.extend([value("m", [7, 99]), value("gone", [2])])
+        made, said = changed_by(drop_wrong_shapes, proto, X)
+        assert not made.graph.value_info
+        assert said == ["2 declared shapes of tensors between nodes were not what the graph gives"]
+
+    def test_right_ones_stay(self) -> None:
+        proto = product()
+        proto.graph.value_info.append(value("m", ["n", 3]))
+        assert changed_by(drop_wrong_shapes, proto, X) == (proto, [])
+
+
+class TestOutputs:
+    def test_an_output_that_nodes_read_is_one_of_its_own(self) -> None:
+        proto = product()
+        proto.graph.output.append(value("m", ["n", 3]))
+        made, _ = changed_by(separate_outputs, proto, X)
+        assert [list(node.input) for node in made.graph.node] == [["x", "w"], ["m_inner", "b"], ["m_inner"]]
+
+    def test_inputs_and_weights_that_are_outputs_too_are_read_apart(self) -> None:
+        proto = product()
+        proto.graph.output.extend([value("x", ["n", 4]), value("w", [4, 3])])
+        made, _ = changed_by(separate_outputs, proto, X)
+        assert operators(made) == ["Identity", "MatMul", "Add", "Identity"]
+
+
+class TestSuffixes:
+    @pytest.mark.parametrize("name", ["x_scale", "x_quantized", "x_QuantizeLinear_Output", "w_zero_point"])
+    def test_inner_tensors_are_renamed(self, name: str) -> None:
+        proto = product()
+        proto.graph.node[0].output[0] = proto.graph.node[1].input[0] = name
+        made, said = changed_by(free_suffixes, proto, X)
+        assert made.graph.node[0].output[0] == f"{name}_own"
+        assert said == ["1 tensor had names that quantizers give to theirs, and got others"]
+
+    def test_an_input_with_such_a_name_keeps_it(self) -> None:
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Mul", ["m", "x_scale"], ["y"])]
+        given = [value("x", ["n", 4]), value("x_scale", [1])]
+        proto = model(nodes, given, [value("y", ["n", 3])], [weight("w", 4, 3)])
+        made, _ = changed_by(free_suffixes, proto, {**X, **inputs(1, name="x_scale")})
+        assert [list(node.input) for node in made.graph.node] == [["x"], ["x_own", "w"], ["m", "x_scale"]]

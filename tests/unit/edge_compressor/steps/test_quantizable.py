@@ -290,3 +290,70 @@ class TestCalibration:
 
 def _short(kind: str) -> str:
     return kind.removeprefix("Quantize").lower()
+
+
+class TestNamesAndOutputs:
+    """Quantizers confuse names like theirs, outputs that are inner tensors, and bodies that read what they move."""
+
+    @both
+    def test_tensors_named_as_quantizers_name_theirs(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("MatMul", "x x_scale", "x_quantized"),
+            node("Add", "x_quantized x_zero_point", "x_DequantizeLinear_Output"),
+            node("MatMul", "x_DequantizeLinear_Output w_quantized", "h"),
+            node("MatMul", "h w", "y"),
+        ]
+        weights = [weight("x_scale", 8, 6), weight("x_zero_point", 6), weight("w_quantized", 6, 6), weight("w", 6, 4)]
+        check(kind, bench, tmp_path, net(nodes, [8], [N, 4], *weights), weights=3)
+
+    @both
+    def test_outputs_that_are_inner_tensors_inputs_and_weights(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("Gemm", "x w b", "e"), node("Relu", "e", "r"), node("Gemm", "r v", "y")]
+        weights = [weight("w", 8, 6), weight("b", 6), weight("v", 6, 4)]
+        outputs = [value("e", [N, 6]), value("r", [N, 6]), value("y", [N, 4]), value("x", [N, 8]), value("v", [6, 4])]
+        for one in nodes:
+            one.name = f"node_{one.output[0]}"
+        check(kind, bench, tmp_path, model(nodes, [value("x", [N, 8])], outputs, weights))
+
+    @both
+    def test_a_branch_that_reads_what_is_quantized(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        bodies = {
+            name: helper.make_graph([node(op, "h", name)], name, [], [value(name, [N, 6])])
+            for name, op in (("then_branch", "Sigmoid"), ("else_branch", "Neg"))
+        }
+        nodes = [node("MatMul", "x w", "h"), node("If", "yes", "z", **bodies), node("Add", "h z", "y")]
+        check(kind, bench, tmp_path, net(nodes, [8], [N, 6], weight("w", 8, 6), stored("yes", True)))
+
+    @both
+    def test_shapes_that_were_left_behind_by_an_edit(self, kind: str, bench: Bench, tmp_path: Path) -> None:
+        proto = net(
+            [node("MatMul", "x w", "h"), node("MatMul", "h v", "y")], [8], [N, 4], weight("w", 8, 6), weight("v", 6, 4)
+        )
+        proto.graph.value_info.append(value("h", [7, 99]))
+        check(kind, bench, tmp_path, proto, weights=2)
+
+
+class TestOperands:
+    @pytest.mark.parametrize("bias", [(), (1,), (1, 6), (4, 1), (4, 6)])
+    def test_biases_of_every_shape(self, bias: tuple[int, ...], bench: Bench, tmp_path: Path) -> None:
+        proto = model(
+            [helper.make_node("Gemm", ["x", "w", "b"], ["y"], "gemm")],
+            [value("x", [4, 8])], [value("y", [4, 6])], [weight("w", 8, 6), weight("b", *bias)],
+        )  # fmt: skip
+        check("QuantizeStatic", bench, tmp_path, proto)
+
+    def test_a_transposed_convolution_in_groups(self, bench: Bench, tmp_path: Path) -> None:
+        nodes = [node("ConvTranspose", "x w b", "y", group=2)]
+        proto = net(nodes, [4, 5, 5], [N, 6, 7, 7], weight("w", 4, 3, 3, 3), weight("b", 6))
+        check("QuantizeStatic", bench, tmp_path, proto)
+
+    def test_a_padding_of_some_axes_between_convolutions(self, bench: Bench, tmp_path: Path) -> None:
+        nodes = [
+            node("Conv", "x w", "c"),
+            helper.make_node("Pad", ["c", "pads", "", "axes"], ["p"]),
+            node("Conv", "p v", "y"),
+        ]
+        constants = [stored("pads", [1, 1, 1, 1]), stored("axes", [2, 3])]
+        weights = [weight("w", 8, 3, 3, 3), weight("v", 4, 8, 1, 1)]
+        proto = net(nodes, [3, 8, 8], [N, 4, 8, 8], *weights, *constants, opset=18)
+        check("QuantizeStatic", bench, tmp_path, proto, weights=2)
