@@ -6,7 +6,7 @@ shortens the long texts instead, and never the facts.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgemodel.artifact import ONNX_RUNTIME
@@ -42,6 +42,8 @@ class ArtifactReport:
     """The results, one for each limit of the budget."""
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads the model file on nodes."""
+    server_layers: dict[str, str] = field(default_factory=dict)
+    """The named layers between the base of the server and the model: name -> image, by digest."""
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,8 @@ class Simulation:
     """The obstacle that keeps the pods of each revision from being ready, by revision."""
     signature: CallerSignature | None = None
     """The signature of what the next compression Job publishes."""
+    server_layers: dict[str, str] = field(default_factory=dict)
+    """The named layers that the next compression Job puts its artifacts on."""
     job_outcome: Any = None
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
@@ -590,7 +592,9 @@ class Simulation:
                 elif isinstance(self.job_outcome, tuple):
                     self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)
                 else:
-                    reports = tuple(artifact_report(v.name) for v in self.parsed.variants)
+                    reports = tuple(
+                        replace(artifact_report(v.name), server_layers=self.server_layers) for v in self.parsed.variants
+                    )
                     converter = self.parsed.request.source.converter
                     made = CONVERTER_DIGEST if converter else None
                     published = Published(DIGEST, reports, made, self.signature)

@@ -166,6 +166,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         source_latency_milliseconds=f"{latency.source.p50:.4g}" if latency else None,
         checks=result.decision.checks,
         runtime=result.manifest.runtime,
+        server_layers=published.server_layers,
     )
 
 

@@ -34,6 +34,8 @@ class PublishedImage:
     image: str
     """The reference ``<repository>@sha256:…`` of the index over architectures, without a host."""
     layer: Layer
+    server_layers: dict[str, str]
+    """The named layers below the model: name -> image."""
 
 
 def publish(
@@ -60,16 +62,23 @@ def publish(
             base.version,
             access.registries("push").repository(Reference(target.registry, target.repository)),
             layer,
-            between=[LayerImage(access.registries("base").repository(each), each.version) for each in needed],
+            between=[_image_of(parse_reference(each), access) for each in needed.values()],
             settings=LayeredSettings(labels=labels | digests, annotations=digests, created_by="edgemodel compressor"),
             tag=tag,
         )
     layer.path.unlink()
-    return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer)
+    return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer, needed)
 
 
-def _server_layers(manifest: ArtifactManifest, target: PublishTarget) -> list[Reference]:
-    """Returns the images of the named layers that the artifact's runtime needs. Raises Stalled(ServerLayerMissing)."""
+def _image_of(reference: Reference, access: RegistryAccess) -> LayerImage:
+    return LayerImage(access.registries("base").repository(reference), reference.version)
+
+
+def _server_layers(manifest: ArtifactManifest, target: PublishTarget) -> dict[str, str]:
+    """Returns name -> image of the named layers that the artifact's runtime needs, the lowest first.
+
+    Raises Stalled(ServerLayerMissing).
+    """
     names = backends.find(manifest.runtime).server_layers
     missing = [name for name in names if name not in target.server_layers]
     if missing:
@@ -78,4 +87,4 @@ def _server_layers(manifest: ArtifactManifest, target: PublishTarget) -> list[Re
             f"the runtime {manifest.runtime} needs the layer {missing[0]} in its image, and the operator is told "
             f"of {', '.join(sorted(target.server_layers)) or 'none'}: name its image in the chart's server.layers",
         )
-    return [parse_reference(target.server_layers[name]) for name in names]
+    return {name: target.server_layers[name] for name in names}

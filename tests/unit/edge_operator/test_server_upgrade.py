@@ -151,3 +151,38 @@ def test_for_the_job_of_an_older_operator_the_chart_names_the_server() -> None:
     upgrade(world, immediate=False)
     world.run(60)
     assert [revision.spec.server_image for revision in world.revisions.values()] == [NEWER]
+
+
+LAYER, NEWER_LAYER = (f"registry.example/layers/x@sha256:{digit * 64}" for digit in "12")
+
+
+@built_once
+def layered() -> Simulation:
+    """Returns a fleet on artifacts that lie on a named layer."""
+    world = Simulation.with_nodes(3, server_layers={"x": LAYER})
+    world.settings = replace(SETTINGS, upgrade_servers=True, server_layers={"x": LAYER, "unused": LAYER})
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+    return world
+
+
+def test_a_newer_layer_that_the_artifacts_lie_on_is_rolled_out_once() -> None:
+    world = layered()
+    before = world.status["stableRevision"]
+    world.server_layers = {"x": NEWER_LAYER}
+    world.settings = replace(world.settings, server_layers={"x": NEWER_LAYER, "unused": LAYER})
+    world.run(800)
+    after = world.status["stableRevision"]
+    assert after != before
+    assert world.revisions[after].spec.variants[-1].artifact.server_layers == {"x": NEWER_LAYER}
+    assert all(world.runs(node) == {after} for node in world.nodes)
+    assert len(world.jobs_started) == 2
+
+
+@pytest.mark.parametrize("layers", [{"x": LAYER, "unused": NEWER_LAYER}, {}], ids=["of-others", "not-named-any-more"])
+def test_another_layer_changes_nothing(layers: dict[str, str]) -> None:
+    world = layered()
+    pins, jobs = len(world.pin_log), len(world.jobs_started)
+    world.settings = replace(world.settings, server_layers=layers)
+    world.run(400)
+    assert (len(world.pin_log), len(world.jobs_started)) == (pins, jobs)

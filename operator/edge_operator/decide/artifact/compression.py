@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from edge_operator.decide.actions import Action, DeleteJob, StartJob
 from edge_operator.decide.artifact.allowed_images import refusal
 from edge_operator.decide.artifact.new_revision import record_published, record_twin
+from edge_operator.decide.artifact.server_build import current_server, is_on_current_server
 from edge_operator.decide.artifact.target import newest_usable_twin, target_name, twins_of_target
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
 from edgemodel import reasons
@@ -65,11 +66,10 @@ class _Jobs:
 
     @classmethod
     def of(cls, observation: Observation) -> "_Jobs":
-        """Returns the Jobs; the prefix differs if the same artifacts are put on another server image."""
-        attempt, server = observation.spec.attempt_hash, observation.settings.server_image
-        has_other_server = any(twin.spec.server_image != server for twin in twins_of_target(observation))
-        if observation.settings.upgrade_servers and has_other_server:
-            attempt = short_hash(f"{attempt}/{server}")
+        """Returns the Jobs; the prefix differs if the same artifacts are put on another server."""
+        attempt, settings, twins = observation.spec.attempt_hash, observation.settings, twins_of_target(observation)
+        if settings.upgrade_servers and any(not is_on_current_server(twin, settings) for twin in twins):
+            attempt = short_hash(f"{attempt}/{current_server(twins, settings)}")
         return cls(observation, f"{observation.name}-{attempt}-")
 
     @property
