@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_compressor.registries.access import RegistryAccess
     from edge_compressor.sources.fetcher import Fetcher
 
-    request, name = _request(options)
+    request, name, variant = read_request(options)
     output: Path = options.output
     _check_output(output, overwrite=options.overwrite)
     progress = Progress(sys.stderr)
@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
     fetcher = Fetcher(access, progress, local_paths=True)
     checkpoints = CheckpointFolder(options.checkpoints) if options.checkpoints else None
     with tempfile.TemporaryDirectory(prefix="edgemodel-") as scratch:
-        (result,) = pipeline.run(request, name, fetcher, Path(scratch) / "work", progress, checkpoints=checkpoints)
+        work = Path(scratch) / "work"
+        (result,) = pipeline.run(request, name, fetcher, work, progress, checkpoints=checkpoints, variant=variant)
         reason = result.decision.reason
         if reason is not None:
             for file in result.folder.iterdir():
@@ -87,8 +88,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _request(options: argparse.Namespace) -> tuple[CompressionRequest, str]:
-    """Returns the request that the command line and its manifest describe, and the model's name. Raises UsageError."""
+def read_request(options: argparse.Namespace) -> tuple[CompressionRequest, str, str]:
+    """Returns the request that the command line and its manifest describe, the model's name, and the variant to make.
+
+    The request of a manifest has the recipes of all its variants, so that its fingerprint is that of the cluster.
+    Raises UsageError.
+    """
+    variant = options.variant or DEFAULT_VARIANT
     manifest = _manifest(options) if options.file else None
     given = parse_spec(manifest["spec"]).request if manifest is not None else None
     if options.source:
@@ -100,28 +106,31 @@ def _request(options: argparse.Namespace) -> tuple[CompressionRequest, str]:
         source = given.source
     else:
         raise UsageError("name a model: --source, or a manifest with -f")
+    if not options.source and (alone := [f"--{name}" for name in ("digest", "format") if getattr(options, name)]):
+        raise UsageError(f"{' and '.join(alone)} belongs to --source, and the source of the manifest has its own")
     if source.format in SOURCE_FORMATS and not SOURCE_FORMATS[source.format].is_model:
         raise UsageError(_by_hand(source.uri, given.source.converter if given else None))
     if options.steps:
         listed = check_steps(read_value(options.steps), str(options.steps))
-        steps, limits = listed["steps"], listed.get("budget", {})
-        base = replace(given or CompressionRequest(source), budget=Budget())
+        recipes, limits = (Recipe(variant, tuple(listed["steps"])),), listed.get("budget", {})
+        base = replace(given or CompressionRequest(source), recipes=recipes, budget=Budget())
     elif given is not None:
-        steps, limits, base = _variant_steps(given, options.variant), {}, given
+        _check_variant(given, variant)
+        limits, base = {}, given
     else:
         raise UsageError("name the steps: --steps, or a manifest with -f")
     name = options.name or (manifest or {}).get("metadata", {}).get("name") or Path(source.uri).stem or "model"
     evaluation = base.evaluation
-    request = CompressionRequest(
+    request = replace(
+        base,
         source=replace(source, stateful_inputs=_states(options.stateful_input) or source.stateful_inputs),
-        recipes=(Recipe(options.variant or DEFAULT_VARIANT, tuple(steps)),),
         datasets=base.datasets | {use: Source(path) for use in DATASETS if (path := getattr(options, use))},
         teacher=Source(options.teacher, format=_format(options.teacher)) if options.teacher else base.teacher,
         budget=_with_limits(base.budget, limits | _budget(options.budget)),
         evaluation=EvaluationSettings(options.task or evaluation.task, options.tolerance or evaluation.tolerance),
         golden_items=options.golden_items,
     )
-    return request, name
+    return request, name, variant
 
 
 def _with_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
@@ -137,6 +146,7 @@ def _states(given: Sequence[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in given]
     if wrong := [text for text, (taken, _, output) in zip(given, pairs, strict=True) if not (taken and output)]:
         raise UsageError(f"--stateful-input {wrong[0]}: want INPUT=OUTPUT, two names of the model's tensors")
+    _refuse_twice("--stateful-input", [taken for taken, _, _ in pairs])
     return {taken: output for taken, _, output in pairs}
 
 
@@ -150,12 +160,11 @@ def _manifest(options: argparse.Namespace) -> dict[str, Any]:
     return manifest
 
 
-def _variant_steps(request: CompressionRequest, variant: str | None) -> Sequence[dict[str, Any]]:
-    by_name = {recipe.variant: recipe.steps for recipe in request.recipes}
-    wanted = variant or DEFAULT_VARIANT
-    if wanted not in by_name:
-        raise UsageError(f"the manifest has no variant {wanted!r}, it has {', '.join(by_name)}")
-    return by_name[wanted]
+def _check_variant(request: CompressionRequest, variant: str) -> None:
+    """Raises UsageError where the manifest has no such variant."""
+    names = [recipe.variant for recipe in request.recipes]
+    if variant not in names:
+        raise UsageError(f"the manifest has no variant {variant!r}, it has {', '.join(names)}")
 
 
 def _format(uri: str) -> str:
@@ -182,7 +191,13 @@ def _budget(entries: Sequence[str]) -> dict[str, Any]:
     pairs = [entry.partition("=") for entry in entries]
     if wrong := [entry for entry, (_, equals, _) in zip(entries, pairs, strict=True) if not equals]:
         raise UsageError(f"--budget {wrong[0]}: want KEY=VALUE, e.g. maxAccuracyDropPercent=1.0")
+    _refuse_twice("--budget", [key for key, _, _ in pairs])
     return check_budget({key: value for key, _, value in pairs})
+
+
+def _refuse_twice(option: str, keys: Sequence[str]) -> None:
+    if twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        raise UsageError(f"{option} is given twice for {', '.join(twice)}")
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:

@@ -76,17 +76,20 @@ def run(
     progress: Progress,
     *,
     checkpoints: Checkpoints | None = None,
+    variant: str | None = None,
 ) -> tuple[Compressed, ...]:
     """Returns the result of each recipe of ``request``, in order; ``work`` is an empty folder.
 
-    ``model`` is the model's name. ``checkpoints`` is the store for training; None: nothing is stored. Raises Stalled or
-    Transient, whose message names the cause; MemoryError passes through.
+    ``model`` is the model's name; ``variant`` names the one recipe to run, None: all. ``checkpoints`` is the store for
+    training; None: nothing is stored. Raises Stalled or Transient, whose message names the cause; MemoryError passes
+    through.
     """
     given = model_format(request.source.model_format, "source")
     if request.teacher is not None:
         model_format(request.teacher.format, "teacher")
     first = given.name if given.trains else given.becomes
-    planned = [(recipe, plan(recipe.steps, first, given.becomes)) for recipe in request.recipes]
+    recipes = [recipe for recipe in request.recipes if variant in (None, recipe.variant)]
+    planned = [(recipe, plan(recipe.steps, first, given.becomes)) for recipe in recipes]
     _refuse_without_data(planned, request.datasets)
     if given.becomes != ONNX:
         message = f"format {given.name} becomes {given.becomes}, which can be neither evaluated nor served; want {ONNX}"

@@ -12,7 +12,7 @@ from edge_cli.manifest import complete_edge_model
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.compression_request import parse_request
 from edgemodel.digest import digest_of_file
-from tests.unit.edge_cli.commands import edgemodel, run
+from tests.unit.edge_cli.commands import ROOT, edgemodel, run
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
 from tests.unit.edge_compressor.servers import FileServer, file_server
@@ -93,14 +93,12 @@ def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(
     file = manifest_file(tmp_path, residual, server)
     assert run("compress", "-f", file, "--output", tmp_path / "int8") == 0
     assert run("compress", "-f", file, "--variant", "plain", "--output", tmp_path / "plain") == 0
-    manifests = [
-        ArtifactManifest.decode((tmp_path / name / "manifest.json").read_bytes()) for name in ("int8", "plain")
-    ]
-    assert [(manifest.model, manifest.variant) for manifest in manifests] == [
+    made = [ArtifactManifest.decode((tmp_path / name / "manifest.json").read_bytes()) for name in ("int8", "plain")]
+    assert [(manifest.model, manifest.variant) for manifest in made] == [
         ("defects", "default"),
         ("defects", "plain"),
     ]
-    assert [len(manifest.evidence["steps"]) for manifest in manifests] == [1, 0]
+    assert [len(manifest.evidence["steps"]) for manifest in made] == [1, 0]
     assert run("compress", "-f", file, "--variant", "other", "--output", tmp_path / "other") == 2
 
 
@@ -175,6 +173,16 @@ def test_a_folder_that_is_not_empty_is_overwritten_only_on_request(residual: Fil
         (("--source", "m.onnx", "--steps", "text.yaml"), "want a list of steps"),
         (("--source", "m.onnx", "--steps", "broken.yaml"), "neither JSON nor YAML"),
         (("--source", "m.onnx", "--steps", "steps.json", "--budget", "5"), "want KEY=VALUE"),
+        (
+            ("--source", "m.onnx", "--steps", "steps.json", "--budget", "maxSizeBytes=1", "--budget", "maxSizeBytes=2"),
+            "--budget is given twice for maxSizeBytes",
+        ),
+        (
+            ("--source", "m.onnx", "--steps", "steps.json", "--stateful-input", "a=b", "--stateful-input", "a=c"),
+            "--stateful-input is given twice for a",
+        ),
+        (("-f", "minimal.yaml", "--digest", "sha256:" + "0" * 64), "--digest belongs to --source"),
+        (("-f", "minimal.yaml", "--format", "ONNX"), "--format belongs to --source"),
         (("-f", "steps.json"), "want a manifest of kind EdgeModel"),
     ],
 )
@@ -186,7 +194,9 @@ def test_wrong_usage_is_explained_and_ends_with_exit_code_2(
     told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, text in (("steps.json", "[]"), ("text.yaml", "hello"), ("broken.yaml", "{a: [")):
+    minimal = (ROOT / "tests" / "contract" / "manifests" / "good" / "minimal.yaml").read_text()
+    files = {"steps.json": "[]", "text.yaml": "hello", "broken.yaml": "{a: [", "minimal.yaml": minimal}
+    for name, text in files.items():
         Path(name).write_text(text)
     assert run("compress", *arguments, "--output", "out") == 2
     assert told in capsys.readouterr().err

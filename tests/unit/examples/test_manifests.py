@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from edge_cli import main as cli
+from edge_cli.manifest import complete_edge_model
 from edge_cli.push import ARTIFACT_TYPES
 from edge_compressor import steps
 from edge_oci import artifacts
@@ -40,9 +41,10 @@ def test_the_schema_accepts_the_manifest(path: Path) -> None:
 
 
 @each_manifest
-def test_the_manifest_has_no_key_that_the_api_server_would_drop(path: Path) -> None:
-    schema = manifests.read(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    assert unknown_keys(manifests.read(path.read_text())["spec"], schema["properties"]["spec"]) == []
+def test_the_command_line_accepts_the_manifest_and_its_rules(path: Path) -> None:
+    """No field that the API server would drop, and no rule that it would refuse the manifest by."""
+    model = complete_edge_model(manifests.read(path.read_text()), path.name)
+    assert complete_edge_model(model, path.name) == model
 
 
 @each_manifest
@@ -95,15 +97,3 @@ def stored_blob(_: object, content: bytes | Path, *, media_type: str) -> Descrip
 def stored_manifest(_: object, content: dict[str, Any], *, tag: str | None = None) -> Descriptor:
     data = canonical_json(content)
     return Descriptor(content["mediaType"], digest_of(data), len(data))
-
-
-def unknown_keys(value: Any, schema: dict[str, Any], where: str = "spec") -> list[str]:
-    if isinstance(value, list):
-        return [key for item in value for key in unknown_keys(item, schema["items"], f"{where}[]")]
-    if not isinstance(value, dict) or "properties" not in schema:
-        return []
-    found = []
-    for key, item in value.items():
-        known = schema["properties"].get(key)
-        found += [f"{where}.{key}"] if known is None else unknown_keys(item, known, f"{where}.{key}")
-    return found
