@@ -136,7 +136,7 @@ def _spread(columns: Array, axis: int | None) -> Spread:
         scale = np.maximum(scale, _SHARE_OF_OTHERS * np.median(scale[varies]))
     others = np.sqrt((scale[scale > 0] ** 2).mean()) if (scale > 0).any() else 1.0
     scale = np.where(scale > 0, scale, others)
-    return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores))
+    return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores, varies))
 
 
 def _usual(away: Array) -> Array:
@@ -149,11 +149,13 @@ def _usual(away: Array) -> Array:
     return np.where((apart > 0) & np.isfinite(found), found, 0.0)
 
 
-def _groups(scale: Array, scores: Array) -> Array:
-    """Scores are one group; of the others, those between which no scale is _GAP times that of the next smaller one."""
+def _groups(scale: Array, scores: Array, varies: Array) -> Array:
+    """Returns the group of each channel: one for scores, one for constants; others are divided at each scale that is
+    more than _GAP times the next smaller one."""
     order = np.argsort(scale)
     logs = np.log(scale[order])
     groups = np.empty(len(scale), dtype=int)
     groups[order] = 1 + np.cumsum(np.diff(logs, prepend=logs[0]) > np.log(_GAP))
     groups[scores] = 0
+    groups[~varies] = -1
     return groups

@@ -16,7 +16,7 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.models import normal_form, runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import nodes
-from edge_runtime.backend import RunFailure
+from edge_runtime.backend import LoadedModel, RunFailure
 from edge_runtime.datatypes import DATATYPES, Array, from_numbers
 from edgemodel.artifact import ONNX_RUNTIME, Tensor
 
@@ -25,8 +25,10 @@ SAMPLES: Final = 64
 """The number of samples that are generated where they are small."""
 MAX_VALUES: Final = 1 << 22
 """Values of all inputs together: beyond, there are fewer samples."""
-_SIZES: Final = (1, 16, 32, 64, 128, 256, 8, 4, 2, 224)
-"""Sizes of dimensions that a model leaves open, in the order in which they are tried."""
+_SIZES: Final = (16, 32, 64, 128, 256, 224, 8, 4, 2, 1)
+"""Sizes of dimensions that a model leaves open, in the order in which they are tried: one for all of them, then with
+each size of a weight for the first, such as the channels of an image."""
+_MAX_WEIGHT_SIZES: Final = 24
 
 Range = tuple[int, int]
 """The least and the largest whole number that an input may hold."""
@@ -48,23 +50,39 @@ def generate(model: ModelFile, samples: int = SAMPLES) -> Dataset | None:
     None: it runs on none that are made here.
 
     Floats are standard normal; whole numbers lie within the tables that they index, and are otherwise 0 or 1.
-    Dimensions that the model leaves open have the first size, the same for all, with which it runs.
+    Dimensions that the model leaves open have the first sizes with which it runs and answers something.
     """
     if model.batch == 0:
         return None
     ranges = index_ranges(model)
     loaded = runtime.load(model)
-    for size in _SIZES if any(_open(tensor, model) for tensor in model.inputs) else _SIZES[:1]:
-        made = _made(model, samples, size, ranges)
+    for sizes in _sizes(model):
+        made = _made(model, samples, sizes, ranges)
         for batch in (made.batch, 1) if made.batch < 0 else (made.batch,):
             fed = replace(made, batch=batch)
-            try:
-                for _, feeds in fed.batches():
-                    runtime.run(loaded, feeds)
-            except RunFailure:
-                continue
-            return fed
+            if _runs(loaded, fed):
+                return fed
     return None
+
+
+def _runs(loaded: LoadedModel, dataset: Dataset) -> bool:
+    try:
+        return all(any(answer.size for answer in runtime.run(loaded, feeds)) for _, feeds in dataset.batches())
+    except RunFailure:
+        return False
+
+
+def _sizes(model: ModelFile) -> Iterator[tuple[int, int]]:
+    """Yields pairs of sizes: of the first open dimension of an input behind that of samples, and of all others."""
+    widest = max((len(_open(tensor, model)) for tensor in model.inputs), default=0)
+    if not widest:
+        yield 1, 1
+        return
+    yield from ((size, size) for size in _SIZES)
+    graph = normal_form.load_with_weights(model.path).graph if model.runtime == ONNX_RUNTIME else onnx.GraphProto()
+    of_weights = sorted({size for tensor in graph.initializer for size in tensor.dims if size > 1})[:_MAX_WEIGHT_SIZES]
+    for first in of_weights:
+        yield from ((first, size) for size in ((1,) if widest == 1 else (16, 64, 224)))
 
 
 def index_ranges(model: ModelFile) -> dict[str, Range]:
@@ -135,13 +153,15 @@ def _limit(node: onnx.NodeProto, place: int, stored: Mapping[str, onnx.TensorPro
     return None if rows is None else (0, max(rows - 1, 0))
 
 
-def _made(model: ModelFile, samples: int, size: int, ranges: Mapping[str, Range]) -> Dataset:
+def _made(model: ModelFile, samples: int, sizes: tuple[int, int], ranges: Mapping[str, Range]) -> Dataset:
     whole = model.batch is None
     group = 1 if model.batch is None else max(1, model.batch)
-    shapes = {
-        tensor.name: tuple(size if length < 0 else length for length in (tensor.shape if whole else tensor.shape[1:]))
-        for tensor in model.inputs
-    }
+    shapes = {}
+    for tensor in model.inputs:
+        shape = list(tensor.shape if whole else tensor.shape[1:])
+        for number, place in enumerate(_open(tensor, model)):
+            shape[place] = sizes[min(number, 1)]
+        shapes[tensor.name] = tuple(shape)
     values = sum(math.prod(shape) for shape in shapes.values())
     count = max(1, min(samples, MAX_VALUES // max(1, values)) // group) * group
     random = np.random.default_rng(0)
@@ -164,5 +184,7 @@ def _values(tensor: Tensor, shape: tuple[int, ...], random: np.random.Generator,
     return random.integers(0, 2, shape).astype(dtype)
 
 
-def _open(tensor: Tensor, model: ModelFile) -> bool:
-    return -1 in (tensor.shape if model.batch is None else tensor.shape[1:])
+def _open(tensor: Tensor, model: ModelFile) -> list[int]:
+    """Returns the places of the open dimensions in the shape of one sample."""
+    shape = tensor.shape if model.batch is None else tensor.shape[1:]
+    return [place for place, size in enumerate(shape) if size < 0]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
-from edge_compressor.reports.markdown import circumstances, comparison, worst_class
+from edge_compressor.reports.markdown import OUTPUT_COLUMNS, circumstances, comparison, output_rows, worst_class
 from edge_compressor.reports.plots import confusion, latency, pareto, per_class
 from edgemodel.artifact import ArtifactManifest
 
@@ -41,6 +41,7 @@ def render(manifest: ArtifactManifest) -> str:
         _section("Source and artifact", _table(("", "source", "artifact"), comparison(evidence), kind="numbers")),
         _section("What was gained, what was paid", _pareto(evidence)),
         _section("Latency", latency.plot(evidence["latency"]) if evidence["latency"] else ""),
+        _section("Outputs beside those of the source", _outputs(evidence)),
         _section("Classes", _classes(evaluation)),
         _section("Confusion", _confusions(evaluation)),
         _section("Steps", _steps(evidence["steps"])),
@@ -74,6 +75,11 @@ def _budget(checks: Sequence[dict[str, Any]]) -> str:
         for check in checks
     ]
     return f"<table>{''.join(rows)}</table>"
+
+
+def _outputs(evidence: dict[str, Any]) -> str:
+    rows = output_rows(evidence)
+    return _table(OUTPUT_COLUMNS, rows, kind="numbers") if rows else ""
 
 
 def _pareto(evidence: dict[str, Any]) -> str:

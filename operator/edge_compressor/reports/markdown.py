@@ -15,6 +15,7 @@ def render(manifest: ArtifactManifest) -> str:
         _table(("", "source", "artifact"), comparison(evidence)),
         "## Budget",
         _budget(evidence["budget"]["checks"]),
+        *_outputs(evidence),
         *_per_class(evidence["evaluation"] or {}),
         "## Steps",
         *_changes("The source was put in order first:", evidence.get("sourceChanges", [])),
@@ -71,9 +72,51 @@ def comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
     if evaluation.get("agreementPercent") is not None:
         agreement = f"{evaluation['agreementPercent']:.2f} % ({evaluation['agreementKind']})"
         rows.append(("agreement with the source", "", agreement))
+    if told := worst_output(evidence):
+        rows.append(("relative error of the worst output", "", told))
     if evidence["latency"]:
         rows += _compared(_TIMES, evidence["latency"], "{:.3f} ms")
     return rows
+
+
+OUTPUT_COLUMNS: Final = ("output", "error, % of the spread", "worst channel", "")
+"""The head of the table of outputs."""
+
+
+def output_rows(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the rows of the table of outputs; empty if they were not compared with the source's."""
+    found = evidence.get("relativeErrors") or {"outputs": []}
+    return [
+        (
+            one["output"],
+            _number(one["percent"], "{:.2f}"),
+            f"{one['worstChannel']}: {one['worstChannelPercent']:.2f}" if one["channels"] > 1 else "",
+            "; ".join(
+                text
+                for text in (
+                    _number(one["differingPercent"], "{:.2f} % of the values differ"),
+                    f"not judged: {one['notJudged']}" if one["notJudged"] else "",
+                )
+                if text
+            ),
+        )
+        for one in found["outputs"]
+    ]
+
+
+def worst_output(evidence: dict[str, Any]) -> str:
+    """Returns the error of the output that is furthest from the source's, in words; empty if none is judged."""
+    found = evidence.get("relativeErrors") or {"outputs": []}
+    judged = [one for one in found["outputs"] if one["percent"] is not None and not one["notJudged"]]
+    if not judged:
+        return ""
+    worst = max(judged, key=lambda one: one["percent"])
+    return f"{worst['percent']:.2f} % of its spread ({worst['output']}; {found['data']}, n = {found['samples']})"
+
+
+def _outputs(evidence: dict[str, Any]) -> list[str]:
+    rows = output_rows(evidence)
+    return ["## Outputs beside those of the source", _table(OUTPUT_COLUMNS, rows)] if rows else []
 
 
 def _figure(value: float | None, form: str) -> str:
