@@ -1,9 +1,11 @@
 """The command ``edgemodel serve``, which serves models locally, without Kubernetes, and prints how to call them."""
 
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
@@ -48,13 +50,13 @@ def main(arguments: Sequence[str]) -> int:
 def _announce(entry: ModelEntry, ready: PreparedModel, host: str, process: ServerProcess) -> None:
     name = entry.identity.model
     address = f"[{host}]" if ":" in host else host or "127.0.0.1"
-    url = f"http://{address}:{process.listeners['HTTP'].port}/v2/models/{name}"
+    url = f"http://{address}:{process.listeners['HTTP'].port}/v2/models/{quote(name, safe='')}"
     signature = ready.model.signature
     lines = [
         f"{name}  {url}",
         *_told("takes", signature.inputs.values()),
         *_told("gives", signature.outputs.values()),
-        f"  try    curl -s {url}/example | curl -s {url}/infer -d @-",
+        f"  try    curl -s {shlex.quote(f'{url}/example')} | curl -s {shlex.quote(f'{url}/infer')} -d @-",
     ]
     lines += [
         f"  {kind:<5}  {address}:{listener.port}" for kind, listener in process.listeners.items() if kind != "HTTP"

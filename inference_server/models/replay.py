@@ -70,6 +70,9 @@ class Ring:
         self._lock = Lock()
 
     def note(self, inference: Inference, arrays: Sequence[Array]) -> None:
+        """Remembers the request, unless it gives an optional input, which another model need not have."""
+        if inference.overrides:
+            return
         outputs = dict(zip(inference.wanted.names, arrays, strict=True))
         size = Record(inference.feeds, outputs).size_bytes
         if not self.capacity or size > MAX_BYTES // 4:

@@ -72,6 +72,9 @@ class ModelRepository:
         if isinstance(manifest, LoadFailure):
             return manifest
         entry = self._entry(path, manifest)
+        if not _can_be_asked_for(entry.identity.model):
+            message = f"{path}: no URL can have the name {entry.identity.model!r}: rename the file, or give --model"
+            return LoadFailure(reasons.MODEL_LOAD_FAILED, message)
         if (other := self.entries.get(entry.identity.model)) is not None:
             message = f"{path}: {other.path} has the same name {entry.identity.model!r}: rename one"
             return LoadFailure(reasons.MODEL_LOAD_FAILED, message)
@@ -186,3 +189,16 @@ def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:
     if entry.served is None and entry.reason != LOADING:
         entry.reason = ending.message
     return ending
+
+
+def _can_be_asked_for(model: str) -> bool:
+    """Returns whether a URL can name it: no client sends a path with ``.`` or ``..``, and URLs are UTF-8."""
+    return model not in ("", ".", "..") and "/" not in model and _is_utf_8(model)
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -58,7 +58,7 @@ class ServedModel:
         self.identity, self.model, self.metrics = identity, model, metrics
         # A request in work keeps this: the model ends with its last request, not with the unload.
         finalize(self, model.close).atexit = False
-        self.signature = RequestSignature(model.signature.inputs, model.signature.outputs)
+        self.signature = RequestSignature(model.signature.inputs, model.signature.outputs, model.signature.optional)
         self._first = next(iter(model.signature.outputs))
         self._first_is_bfloat16 = model.signature.outputs[self._first].datatype == BFLOAT16
         self._timeout_seconds = limits.timeout_seconds

@@ -4,6 +4,7 @@ In a request with binary data, a header has the length of the JSON; after it com
 inputs, each as long as its ``binary_data_size``. Replies have the same form.
 """
 
+import codecs
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from inference_server.protocol import plain_json, raw_request, tensors
 from inference_server.protocol.tensors import Buffer
 
 Headers = tuple[tuple[bytes, bytes], ...]
+Parameters = dict[str, Any]
 JSON_HEADERS: Headers = ((b"content-type", b"application/json"),)
 HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_NOT_JSON = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN', re.DOTALL)
+"""What is a string, and the words that Python's json and others write for numbers that JSON does not have."""
 
 
 class Wanted(NamedTuple):
@@ -53,6 +57,11 @@ class RequestSignature(Signature):
     """The tensors that a model declares, and the forms of request that they allow."""
 
     @cached_property
+    def takes(self) -> Mapping[str, Tensor]:
+        """All inputs that a request may give."""
+        return {**self.inputs, **self.optional}
+
+    @cached_property
     def all_as_json(self) -> Outputs | None:
         """Returns all outputs as JSON; None if an output has no JSON form."""
         if any(DATATYPES[tensor.datatype].json is None for tensor in self.outputs.values()):
@@ -74,6 +83,9 @@ class Inference(NamedTuple):
     timeout_seconds: float | None = None
     """The time after its arrival for which its client waits for an answer; None: no limit."""
 
+    overrides: bool = False
+    """An optional input is given, which is one value for the whole request, however many items that has."""
+
 
 class Reply(NamedTuple):
     body: bytes
@@ -84,20 +96,22 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: Parameters | None = None
     data: msgspec.Raw = msgspec.Raw(b"")  # empty: absent
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: Parameters | None = None
 
 
 class _Request(msgspec.Struct):
+    """Clients write null for what they leave out."""
+
     inputs: list[_Input]
     id: str | None = None
-    parameters: dict[str, Any] = {}
-    outputs: list[_Output] = []
+    parameters: Parameters | None = None
+    outputs: list[_Output] | None = None
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -113,14 +127,34 @@ def decode(body: Buffer, header_length: bytes | None, signature: RequestSignatur
         name, array = raw_request.decode(memoryview(body), signature.inputs)
         return Inference(None, {name: array}, Outputs(Wanted(output, True) for output in signature.outputs.values()))
     try:
-        request = _decode_request(memoryview(body)[:split])
+        request = _read(memoryview(body)[:split])
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the request is not an inference request: {in_words(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the request is not JSON: {in_words(error)}") from error
     blobs = None if split is None else memoryview(body)[split:]
-    feeds, wanted = _feeds(request.inputs, blobs, signature.inputs), _wanted(request, signature)
-    return Inference(request.id, feeds, wanted, timeout(request.parameters) if request.parameters else None)
+    feeds, wanted = _feeds(request.inputs, blobs, signature), _wanted(request, signature)
+    limit = timeout(request.parameters) if request.parameters else None
+    return Inference(request.id, feeds, wanted, limit, len(feeds) > len(signature.inputs))
+
+
+def _read(text: memoryview) -> _Request:
+    """Raises what msgspec raises, if ``text`` is no request even when it is read as some clients write JSON: with a
+    byte order mark, with NaN and Infinity."""
+    try:
+        return _decode_request(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        plain = _NOT_JSON.sub(_as_json, bytes(text).removeprefix(codecs.BOM_UTF8))
+        if len(plain) == len(text):
+            raise
+        return _decode_request(plain)
+
+
+def _as_json(found: re.Match[bytes]) -> bytes:
+    """Returns strings as they are, and words in the place of numbers as strings, which ``tensors`` takes for floats."""
+    return found[0] if found[0].startswith(b'"') else b'"%s"' % found[0]
 
 
 def encode(inference: Inference, model: str, version: str, arrays: Sequence[Array]) -> Reply:
@@ -166,7 +200,7 @@ def declared_input(name: str, before: Container[str], declared: Mapping[str, Ten
     return declared[name]
 
 
-def declared_output(name: str, parameters: Container[str], declared: Mapping[str, Tensor]) -> Tensor:
+def declared_output(name: str, parameters: Mapping[str, Any], declared: Mapping[str, Tensor]) -> Tensor:
     """Returns the model's declaration of the output ``name``, requested with ``parameters``.
 
     Raises UnfitRequest, InvalidRequest.
@@ -174,8 +208,8 @@ def declared_output(name: str, parameters: Container[str], declared: Mapping[str
     if name not in declared:
         raise UnfitRequest(f"output {name!r} is unknown, the model has {names_of(declared)}")
     for refused in ("classification", "shared_memory_region"):
-        if refused in parameters:
-            raise InvalidRequest(f"output {name!r}: {refused} is not supported")
+        if parameters.get(refused) not in (None, 0):
+            raise InvalidRequest(f"output {name!r}: {refused} is not supported, ask for the output itself")
     return declared[name]
 
 
@@ -215,14 +249,14 @@ def _split_at(header_length: bytes | None, size: int) -> int | None:
     return split
 
 
-def _feeds(inputs: list[_Input], blobs: memoryview | None, declared: Mapping[str, Tensor]) -> dict[str, Array]:
+def _feeds(inputs: list[_Input], blobs: memoryview | None, signature: RequestSignature) -> dict[str, Array]:
     feeds: dict[str, Array] = {}
     at = 0
     for given in inputs:
-        tensor = declared_input(given.name, feeds, declared)
+        tensor = declared_input(given.name, feeds, signature.takes)
         blob, at = _next_blob(given, blobs, at)
         feeds[given.name] = _feed(given, blob, tensor)
-    check_all_given(feeds, declared)
+    check_all_given(feeds, signature.inputs)
     if blobs is not None and at != len(blobs):
         raise InvalidRequest(f"{len(blobs)} bytes of binary data, the inputs name {at} by binary_data_size")
     return feeds
@@ -238,15 +272,16 @@ def _feed(given: _Input, blob: memoryview | None, declared: Tensor) -> Array:
 
 def _next_blob(given: _Input, blobs: memoryview | None, at: int) -> tuple[memoryview | None, int]:
     """Returns the binary data of ``given``, None if its data is in the JSON, and the beginning of the next one."""
-    name = given.name
-    if "shared_memory_region" in given.parameters:
-        raise InvalidRequest(f"input {name!r}: shared memory is not supported")
-    size = given.parameters.get("binary_data_size")
+    name, parameters = given.name, given.parameters or {}
+    has_data = len(given.data) > 4 or bytes(given.data) not in (b"", b"null")
+    if parameters.get("shared_memory_region") is not None:
+        raise InvalidRequest(f"input {name!r}: shared memory is not supported, send the data in the request")
+    size = parameters.get("binary_data_size")
     if size is None:
-        if not len(given.data):
+        if not has_data:
             raise InvalidRequest(f"input {name!r} has neither data nor the parameter binary_data_size")
         return None, at
-    if len(given.data):
+    if has_data:
         raise InvalidRequest(f"input {name!r} has both data and the parameter binary_data_size")
     if type(size) is not int or size < 0:
         raise InvalidRequest(f"input {name!r}: binary_data_size is {size!r}, want a number of bytes")
@@ -266,7 +301,7 @@ def _wanted(request: _Request, signature: RequestSignature) -> Outputs:
     if not request.outputs and not request.parameters and signature.all_as_json is not None:
         return signature.all_as_json
     declared = signature.outputs
-    binary = _flag(request.parameters, "binary_data_output", False, "the request")
+    binary = _flag(request.parameters or {}, "binary_data_output", False, "the request")
     if not request.outputs:
         wanted = [Wanted(tensor, binary) for tensor in declared.values()]
     else:
@@ -280,20 +315,25 @@ def _wanted(request: _Request, signature: RequestSignature) -> Outputs:
 
 
 def _wanted_output(output: _Output, binary: bool, declared: Mapping[str, Tensor]) -> Wanted:
-    tensor = declared_output(output.name, output.parameters, declared)
-    return Wanted(tensor, _flag(output.parameters, "binary_data", binary, f"output {output.name!r}"))
+    parameters = output.parameters or {}
+    tensor = declared_output(output.name, parameters, declared)
+    return Wanted(tensor, _flag(parameters, "binary_data", binary, f"output {output.name!r}"))
 
 
 def timeout(parameters: Mapping[str, Any]) -> float | None:
     """Returns the timeout in seconds, from ``timeout`` in microseconds; None if it is 0 or absent."""
-    value = parameters.get("timeout", 0)
+    value = parameters.get("timeout")
+    if value is None:
+        return None
     if type(value) is not int or not 0 <= value < 2**63:
         raise InvalidRequest(f"the request: timeout is {value!r}, want microseconds")
     return value / 1e6 if value else None
 
 
 def _flag(parameters: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
-    value = parameters.get(key, default)
+    value = parameters.get(key)
+    if value is None:
+        return default
     if type(value) is not bool:
         raise InvalidRequest(f"{where}: {key} is {value!r}, want true or false")
     return value

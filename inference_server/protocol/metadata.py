@@ -17,7 +17,7 @@ def metadata(identity: Identity, platform: str, signature: Signature) -> dict[st
         "name": identity.model,
         "versions": [identity.revision],
         "platform": platform,
-        "inputs": [_tensor(tensor) for tensor in signature.inputs.values()],
+        "inputs": [_tensor(tensor) for tensor in (*signature.inputs.values(), *signature.optional.values())],
         "outputs": [_tensor(tensor) for tensor in signature.outputs.values()],
     }
 
@@ -33,7 +33,10 @@ def config(identity: Identity, platform: str, signature: Signature) -> dict[str,
         "backend": platform.partition("_")[0],
         "version_policy": {"latest": {"num_versions": 1}},
         "max_batch_size": 0,
-        "input": [_configured(tensor) for tensor in signature.inputs.values()],
+        "input": [
+            *(_configured(tensor) for tensor in signature.inputs.values()),
+            *({**_configured(tensor), "optional": True} for tensor in signature.optional.values()),
+        ],
         "output": [_configured(tensor) for tensor in signature.outputs.values()],
     }
 

@@ -5,10 +5,11 @@ Every function raises InvalidRequest; ``name`` is only for its message.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import chain
-from math import prod
-from typing import Any
+from math import inf, nan, prod
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -25,6 +26,10 @@ MAX_ELEMENTS = 2**31 - 1
 _OPENING_BRACKETS = re.compile(rb"[\s\[]*")
 _MAX_DIMENSIONS_SHOWN = 32  # dimensions
 _FEW = 64  # values that Python compares faster than numpy
+_NULL = re.compile(rb"[\[,]\s*null")
+_Word = Literal["NaN", "Infinity", "-Infinity"]
+_WORDS: dict[Any, float] = {None: nan, "NaN": nan, "Infinity": inf, "-Infinity": -inf}
+"""The floats that JSON has no number for, as clients write them; answers have null for each of them."""
 _LARGEST = {"FP32": float(np.finfo(np.float32).max), "FP64": float(np.finfo(np.float64).max)}
 _LENGTH_BYTES = 4  # of the unsigned little-endian length before each BYTES element
 
@@ -59,16 +64,18 @@ def from_json(name: str, datatype: Datatype, shape: Sequence[int], data: msgspec
         raise InvalidRequest(
             f"input {name!r}: data is nested {depth} deep, want 1 or {len(shape)}, as shape {list(shape)}"
         )
+    to_array = from_flat
     try:
         values = _decoder(datatype.json, depth).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"input {name!r}: data is not {datatype.name}: {in_words(error)}") from error
+        values = _decode_missing(name, datatype, depth, data, error)
+        to_array = _from_words
     flat = _flatten(name, [values] if depth == 0 else values, shape if depth > 1 else None)
     if len(flat) != (wanted := prod(shape)):
         raise InvalidRequest(
             f"input {name!r}: data has {len(flat)} elements, want {wanted} for the shape {list(shape)}"
         )
-    return from_flat(name, datatype, flat).reshape(shape)
+    return to_array(name, datatype, flat).reshape(shape)
 
 
 def from_bytes(name: str, datatype: Datatype, shape: Sequence[int], data: memoryview) -> Array:
@@ -110,6 +117,15 @@ def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(wanted)
 
 
+def _decode_missing(name: str, datatype: Datatype, depth: int, data: msgspec.Raw, error: Exception) -> Any:
+    """Returns floats with null and words among them."""
+    if datatype.json is float:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return _decoder(float | None | _Word, depth).decode(data)
+    missing = "; only a float can be missing, as null" if datatype.json is not float and _NULL.search(data) else ""
+    raise InvalidRequest(f"input {name!r}: data is not {datatype.name}: {in_words(error)}{missing}") from error
+
+
 def _flatten(name: str, values: list[Any], shape: Sequence[int] | None) -> list[Any]:
     """Returns the elements of ``values``, nested like ``shape``; None means that ``values`` is flat already."""
     if shape is None:
@@ -142,6 +158,16 @@ def from_flat(name: str, datatype: Datatype, flat: list[Any]) -> Array:
     except OverflowError as error:
         raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}") from error
     if datatype.json is float and not np.isfinite(array).all():
+        raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}")
+    return array
+
+
+def _from_words(name: str, datatype: Datatype, flat: list[Any]) -> Array:
+    """``flat``: floats, null and words."""
+    wide = np.array([value if type(value) is float else _WORDS[value] for value in flat], np.float64)
+    with np.errstate(over="ignore"):
+        array: Array = wide.astype(datatype.numpy)
+    if (np.isinf(array) & np.isfinite(wide)).any():
         raise InvalidRequest(f"input {name!r}: data is out of the range of {datatype.name}")
     return array
 

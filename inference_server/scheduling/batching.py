@@ -22,6 +22,8 @@ def has_items(signature: Signature) -> bool:
 
 def items(inference: Inference) -> int | None:
     """Returns the number of items in a request; None if its inputs disagree, so that it has to run alone."""
+    if inference.overrides:  # what belongs to the whole request cannot be stacked
+        return None
     sizes = {array.shape[0] for array in inference.feeds.values()}
     return sizes.pop() if len(sizes) == 1 else None
 

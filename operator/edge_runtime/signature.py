@@ -1,7 +1,7 @@
 """The inputs and outputs that a loaded model declares."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgemodel.artifact import Tensor
 
@@ -12,6 +12,8 @@ class Signature:
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
+    optional: Mapping[str, Tensor] = field(default_factory=dict)
+    """Inputs for which the model has a value of its own: a caller may give another, and need not."""
 
 
 def signature_of(inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> Signature:

@@ -48,11 +48,13 @@ class GrpcRequestCodec:
         request = self._request
         parameters = {name: _value(parameter) for name, parameter in request.parameters.items()}
         limits = [limit for limit in (infer.timeout(parameters), self._seconds) if limit is not None]
+        feeds = _feeds(request, signature)
         return Inference(
             request.id or None,
-            _feeds(request, signature.inputs),
+            feeds,
             _wanted(request, signature.outputs),
             min(limits, default=None),
+            len(feeds) > len(signature.inputs),
         )
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Any:
@@ -70,7 +72,7 @@ class GrpcRequestCodec:
         return reply
 
 
-def _feeds(request: Any, declared: Mapping[str, Tensor]) -> dict[str, Array]:
+def _feeds(request: Any, signature: RequestSignature) -> dict[str, Array]:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidRequest(
@@ -79,18 +81,18 @@ def _feeds(request: Any, declared: Mapping[str, Tensor]) -> dict[str, Array]:
     feeds: dict[str, Array] = {}
     for position, given in enumerate(request.inputs):
         if "shared_memory_region" in given.parameters:
-            raise InvalidRequest(f"input {given.name!r}: shared memory is not supported")
-        tensor = infer.declared_input(given.name, feeds, declared)
+            raise InvalidRequest(f"input {given.name!r}: shared memory is not supported, send the data in the request")
+        tensor = infer.declared_input(given.name, feeds, signature.takes)
         shape = list(given.shape)
         infer.check_input(given.name, given.datatype, shape, tensor)
         if raw:
-            if given.HasField("contents"):
+            if given.contents.ListFields():
                 raise InvalidRequest(f"input {given.name!r} has both contents and raw_input_contents")
             blob = memoryview(raw[position])
             feeds[given.name] = tensors.from_bytes(given.name, DATATYPES[tensor.datatype], shape, blob)
         else:
             feeds[given.name] = _typed(given, shape)
-    infer.check_all_given(feeds, declared)
+    infer.check_all_given(feeds, signature.inputs)
     return feeds
 
 
@@ -120,7 +122,10 @@ def _typed(given: Any, shape: Sequence[int]) -> Array:
 def _wanted(request: Any, declared: Mapping[str, Tensor]) -> Outputs:
     """Returns the wanted outputs; a request without ``outputs`` gets all."""
     raw = bool(request.raw_input_contents)
-    asked = [infer.declared_output(output.name, output.parameters, declared) for output in request.outputs]
+    asked = [
+        infer.declared_output(output.name, {key: _value(one) for key, one in output.parameters.items()}, declared)
+        for output in request.outputs
+    ]
     wanted = [Wanted(tensor, raw) for tensor in asked or declared.values()]
     infer.check_asked_once([one.tensor.name for one in wanted])
     # All outputs have one form: if one can only be raw, all are raw.

@@ -52,7 +52,7 @@ class App:
         path, method = scope["path"], scope["method"]
         route = routes.find(path)
         if route is None:
-            raise PathNotFound(f"there is no {path}")
+            raise PathNotFound(f"there is no {path}, /openapi.json lists what there is; infer: /v2/models/NAME/infer")
         if method not in route.allowed:
             error = MethodNotAllowed(method, path, ", ".join(route.allowed))
             if route.endpoint is Endpoint.INFER:

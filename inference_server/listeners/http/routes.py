@@ -1,5 +1,6 @@
 """The paths of the HTTP listener. Pure."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -41,6 +42,8 @@ class Route:
         return ("POST",) if self.endpoint in POST_ONLY else ("GET", "HEAD")
 
 
+_SLASHES = re.compile("(?<!/models)//+")
+"""Slashes too many, as a base URL with one at its end makes them; not those around a model without a name."""
 _SERVER_PATHS = {
     "/openapi.json": Endpoint.OPENAPI,
     "/metrics": Endpoint.METRICS,
@@ -63,7 +66,11 @@ _MODEL_PATHS = {
 
 
 def find(path: str) -> Route | None:
-    """Returns the route of a decoded path; None if there is none."""
+    """Returns the route of a decoded path, with slashes too many or not; None if there is none."""
+    return _find(path) or _find("/" + _SLASHES.sub("/", path).strip("/"))
+
+
+def _find(path: str) -> Route | None:
     if (endpoint := _SERVER_PATHS.get(path)) is not None:
         return Route(endpoint)
     match path.split("/")[1:]:

@@ -74,7 +74,11 @@ class OnnxRuntimeModel(LoadedModel):
         self._burst_options = _run_options()
         if tuning.arena is Arena.SHRINK:
             self._burst_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self.signature = Signature(_declared(self._session.get_inputs()), _declared(self._session.get_outputs()))
+        self.signature = Signature(
+            _declared(self._session.get_inputs()),
+            _declared(self._session.get_outputs()),
+            _declared(self._session.get_overridable_initializers()),
+        )
         self.placed: Placement = dict.fromkeys(self._session.get_providers())
         tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
         datatypes = {tensor.datatype for tensor in tensors}
@@ -142,9 +146,10 @@ class OnnxRuntimeModel(LoadedModel):
 
     def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """Runs a model with BF16, which numpy does not have: its values are passed as the uint16 with the same bits."""
+        declared = {**self.signature.inputs, **self.signature.optional}
         values = {
             name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
-            if self.signature.inputs[name].datatype == BFLOAT16
+            if declared[name].datatype == BFLOAT16
             else ort.OrtValue.ortvalue_from_numpy(array)
             for name, array in feeds.items()
         }
@@ -174,10 +179,17 @@ def _declared(arguments: Iterable[Any]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for argument in arguments:
         if argument.type not in BY_ONNX_TYPE:
-            raise ValueError(f"{argument.name!r} is a {argument.type}, which the protocol cannot carry")
+            refused = f"{argument.name!r} is a {argument.type}, which the protocol cannot carry"
+            raise ValueError(f"{refused}: {_cure(argument)}")
         shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in argument.shape)
         tensors[argument.name] = Tensor(argument.name, BY_ONNX_TYPE[argument.type].name, shape)
     return tensors
+
+
+def _cure(argument: Any) -> str:
+    if argument.type.startswith("seq(map("):
+        return "a ZipMap makes it of a tensor; export the model without (skl2onnx: options={'zipmap': False})"
+    return "export the model with tensors of numbers or strings alone"
 
 
 def _array(value: Any) -> Array:

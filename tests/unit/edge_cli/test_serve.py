@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, REPOSITORY
@@ -96,3 +98,55 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     assert status == 1
     assert f"port {port} cannot be taken" in told
     assert "name another, --port" in told
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@settings(max_examples=1, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(NAMES, min_size=12, max_size=12, unique=True))
+def test_the_printed_example_survives_being_pasted_for_every_name(
+    tmp_path_factory: pytest.TempPathFactory, generated: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    names = {
+        *generated,
+        "a b",
+        "größe",
+        "a+b",
+        "50%",
+        "%41",
+        "a&b=c",
+        "it's",
+        "$HOME",
+        "`id`",
+        "-d",
+        "a;b",
+        "x\ny",
+        "[1]",
+    }
+    files = [write_model(folder / f"{name}.onnx", 2.0) for name in sorted(names - {".", ".."})]
+    with serve("--port", "0", "--", *files) as process:
+        assert process.stdout is not None
+        tries = []
+        while len(tries) < len(files):
+            line = process.stdout.readline()
+            assert line, process.stderr and process.stderr.read()
+            if line.startswith("  try "):
+                tries.append(line.removeprefix("  try "))
+        pasted = subprocess.run(
+            ["sh", "-c", "".join(f"{line.rstrip()}; echo\n" for line in tries)],
+            capture_output=True,
+            check=True,
+            timeout=DEADLINE_SECONDS,
+        )
+    answers = [json.loads(line) for line in pasted.stdout.splitlines()]
+    assert {answer["model_name"] for answer in answers} == {file.stem for file in files}
+    assert all(answer["outputs"][0]["data"] == [0.0, 0.0] for answer in answers)
+
+
+@pytest.mark.parametrize("name", [".", "..", b"caf\xe9".decode(errors="surrogateescape")])
+def test_a_name_that_no_url_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    status, said = ended(write_model(tmp_path / f"{name}.onnx", 2.0))
+    assert status == 3
+    assert "rename the file, or give --model" in said

@@ -73,6 +73,31 @@ def sum_of_two() -> bytes:
     )
 
 
+def scaled() -> bytes:
+    """Returns a model of ``y = gain * x``, whose input ``gain`` has the value 2 unless a request gives another."""
+    return _model(
+        [helper.make_node("Mul", ["x", "gain"], ["y"])],
+        [_open_rows("x"), helper.make_tensor_value_info("gain", TensorProto.FLOAT, [1])],
+        [_open_rows("y")],
+        {"gain": np.float32([2.0])},
+    )
+
+
+def zip_map() -> bytes:
+    """Returns a classifier whose probabilities are maps, as skl2onnx exports it."""
+    probabilities = onnx.ValueInfoProto(name="p")
+    entry = probabilities.type.sequence_type.elem_type.map_type
+    entry.key_type, entry.value_type.tensor_type.elem_type = TensorProto.INT64, TensorProto.FLOAT
+    node = helper.make_node("ZipMap", ["x"], ["p"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])
+    graph = helper.make_graph([node], "test", [_open_rows("x")], [probabilities])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+
+
+def _open_rows(name: str) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2])
+
+
 def slow(steps: int = 60) -> bytes:
     """Returns a model of FP32 ``x`` [N, 64] with ``steps`` products of 512 x 512: some milliseconds per row on any
     machine."""

@@ -87,7 +87,8 @@ def test_the_content_type_does_not_matter(mlp_server: RunningServer, content_typ
     ("method", "path", "status", "message"),
     [
         ("GET", "/", 404, "there is no /"),
-        ("GET", "/v2/", 404, "there is no /v2/"),
+        ("GET", "/v2/models//ready", 404, "model '' is unknown, this server has 'tiny'"),
+        ("POST", "/v1/models/tiny:predict", 404, "/v1/models/tiny:predict, /openapi.json lists what there is"),
         ("GET", "/v2/models/tiny/versions", 404, "there is no /v2/models/tiny/versions"),
         ("GET", "/v2/models/other", 404, "model 'other' is unknown, this server has 'tiny'"),
         ("GET", "/v2/models/other/ready", 404, "model 'other' is unknown"),
