@@ -17,6 +17,7 @@ from edge_operator.job_endpoints.registry_tokens import Signer
 from edge_operator.metrics import Metrics
 from edge_operator.prometheus import Prometheus
 from edge_operator.reconcile import Reconciler, every, patiently
+from edge_operator.refusal_reader import RefusalReader
 from edge_operator.registry_gc import RegistryGarbageCollector
 from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue
@@ -61,6 +62,7 @@ async def run(config: ProcessSettings) -> None:
                 tasks.create_task(leadership.keep(), name="lease")
                 tasks.create_task(every(RELIST_SECONDS, reconciler.relist), name="relist")
                 tasks.create_task(AnalysisRunner(cache, prometheus, metrics).run(), name="measure")
+                tasks.create_task(RefusalReader(cluster, cache).run(), name="refusals")
                 tasks.create_task(every(SWEEP_SECONDS, reconciler.sweep_pins), name="sweep")
                 if signer is not None:
                     collector = RegistryGarbageCollector(cluster, cache, signer, config)

@@ -219,6 +219,12 @@ NODES_OFFLINE: Final = _declare(
     "No node is online to take the candidate, or some nodes of the EdgeModel are offline.",
     "Bring a node back.",
 )  # fmt: skip
+POD_REFUSED: Final = _declare(
+    "PodRefused", Topic.ROLLOUT, Kind.STALLED,
+    "Kubernetes refuses to make a pod of a Job or a DaemonSet: a quota, a LimitRange, Pod Security, a missing "
+    "ServiceAccount or an admission webhook; the message is that of whoever refused it.",
+    "Change what the message names. Kubernetes tries again by itself, and the operator goes on when there is a pod.",
+)  # fmt: skip
 NODES_SET_ASIDE: Final = _declare(
     "NodesSetAside", Topic.ROLLOUT, Kind.TRANSIENT,
     "Selected nodes are cordoned, have a taint that the pods do not tolerate, or get no pod for another reason. What "

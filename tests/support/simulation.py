@@ -43,6 +43,7 @@ from edge_operator.decide.observation import (
     OperatorSettings,
     Pod,
     PreflightJob,
+    Refusal,
     Revision,
     Taint,
 )
@@ -181,6 +182,8 @@ class Simulation:
     writes: int = 0
     killed_at: int = 0
     """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
+    refusal: Refusal | None = None
+    """The words in which every new pod is refused, which the operator reads at once; None: pods are made."""
     killed_always: bool = False
     """True if it is killed at every write: instead of the first, after the second, and so on."""
     jobs_started: list[str] = field(default_factory=list)
@@ -396,6 +399,7 @@ class Simulation:
             back_since=dict(self.back_since),
             opened_since=dict(self.opened_since),
             api_back_since=self.api_back_since,
+            refusals=self._refusals(),
             samples=self.measure(),
         )
 
@@ -528,7 +532,16 @@ class Simulation:
         match action:
             case StartJob(name, attempt, _):
                 self.jobs[name] = CompressionJob(
-                    name, attempt, None, False, None, None, server_image=self.settings.server_image
+                    name,
+                    attempt,
+                    None,
+                    False,
+                    None,
+                    None,
+                    server_image=self.settings.server_image,
+                    uid=f"uid-{name}",
+                    created=self.now,
+                    has_pod=self.refusal is None,
                 )
                 self.jobs_started.append(name)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
@@ -586,7 +599,10 @@ class Simulation:
 
     def _end_jobs(self) -> None:
         for name, job in self.jobs.items():
-            if job.ended is None and self.now >= self._job_ends[name]:
+            if not job.has_pod and self.refusal is None:
+                self.jobs[name] = replace(job, has_pod=True)
+                self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
+            elif job.has_pod and job.ended is None and self.now >= self._job_ends[name]:
                 if isinstance(self.job_outcome, Failed):
                     self.jobs[name] = replace(job, ended=self.now, report=self.job_outcome)
                 elif isinstance(self.job_outcome, tuple):
@@ -634,6 +650,8 @@ class Simulation:
                     self.pods_lost[key] = self.now
                 self._wanted_since.pop(key, None)
         for key in wanted:
+            if self.refusal is not None and key not in self.pods:
+                continue
             if key[1] in repelling["NoExecute"] or (key[1] in repelling["NoSchedule"] and key not in self.pods):
                 continue
             since = self._wanted_since.setdefault(key, self.now)
@@ -658,6 +676,12 @@ class Simulation:
             ) + timedelta(seconds=self.start_seconds):
                 pod = replace(pod, ready=True, ready_since=self.now, unready_since=None, trouble=None)
             self.pods[key] = pod
+
+    def _refusals(self) -> dict[tuple[str, str], Refusal]:
+        if self.refusal is None:
+            return {}
+        podless = [("Job", name) for name, job in self.jobs.items() if not job.has_pod]
+        return dict.fromkeys([*podless, *(("DaemonSet", name) for name in self.daemonsets)], self.refusal)
 
     def _repelled(self, node: Node, effect: str) -> set[str]:
         """Returns the revisions whose pods do not tolerate a taint of ``node`` with ``effect``."""

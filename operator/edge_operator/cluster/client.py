@@ -77,6 +77,14 @@ class Cluster:
                 return
             query["continue"] = token
 
+    async def events(self, namespace: str, uid: str) -> list[Object]:
+        """Returns the Events about the object with ``uid``, at most PAGE."""
+        self._count("list", "Event")
+        query = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(PAGE)}
+        answer = await self._request("GET", _path("v1", "Event", namespace), query=query)
+        items: list[Object] = answer["items"]
+        return items
+
     async def apply(self, body: Object) -> Object:
         """Creates or updates by server-side apply, and takes over fields that others have changed."""
         meta = body["metadata"]

@@ -4,7 +4,7 @@ Watch events and the answers to the operator's own writes enter the same way, so
 than its own last write.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from edge_operator.cluster_cache.observe import observe
 from edge_operator.cluster_cache.store import Identity, Key, Stored, identity_of
 from edge_operator.cluster_cache.stray_labels import stray_labels
 from edge_operator.decide.measurement import Samples
-from edge_operator.decide.observation import Node, Observation, OperatorSettings, Pod, Revision
+from edge_operator.decide.observation import Node, Observation, OperatorSettings, Pod, Refusal, Revision
 from edge_operator.decide.placement.selection import matches
 from edge_operator.decide.status.suspension import SuspendedModel, UnreadableObject
 from edge_operator.from_api import CachedEdgeModel, JobObject, JobPod, Raw
@@ -95,6 +95,13 @@ class ClusterCache:
 
     def forget_samples(self, key: Key) -> None:
         self._known.samples.pop(key, None)
+
+    def set_refusals(self, key: Key, refusals: Mapping[tuple[str, str], Refusal]) -> None:
+        """Stores what Events say of the objects without pods, by (kind, name); it replaces what was known."""
+        if self._known.refusals.get(key, {}) == refusals or self._known.model(key) is None:
+            return
+        self._known.refusals[key] = refusals
+        self._changed(key)
 
     def set_progress(self, namespace: str, pod: str, step: StepBegun) -> bool:
         """Stores the step that the pod of a compression Job begins. Returns False if there is no such pod."""
@@ -184,6 +191,7 @@ class ClusterCache:
             return
         if identity[0] == "EdgeModel":
             self._known.samples.pop(identity[1:], None)
+            self._known.refusals.pop(identity[1:], None)
         elif identity[0] == "EdgeModelRevision" and known.owner is not None:
             self._clocks.forget_revision(known.owner, identity[2])
         self._react(identity, known.value, None, {known.owner})

@@ -1,11 +1,13 @@
 """All that the operator knows of the cluster, in one place: ``cache.py`` writes it, the others read it."""
 
+from collections.abc import Mapping
+
 from edge_operator.cluster_cache.clocks import Clocks
 from edge_operator.cluster_cache.host_ports import HostPorts
 from edge_operator.cluster_cache.store import Key, ObjectStore
 from edge_operator.cluster_cache.unreadable import UnreadableObjects
 from edge_operator.decide.measurement import Samples
-from edge_operator.decide.observation import Node, OperatorSettings
+from edge_operator.decide.observation import Node, OperatorSettings, Refusal
 from edge_operator.from_api import CachedEdgeModel
 from edgemodel.progress import StepBegun
 
@@ -19,6 +21,8 @@ class KnownState:
         self.host_ports = HostPorts()
         self.samples: dict[Key, Samples] = {}
         """The last answer of Prometheus, by EdgeModel."""
+        self.refusals: dict[Key, Mapping[tuple[str, str], Refusal]] = {}
+        """The last refusal of each object without a pod, by EdgeModel and (kind, name)."""
         self.steps: dict[Key, StepBegun] = {}
         """The last step that a compression Job began, by (namespace, pod)."""
         self._nodes: tuple[Node, ...] | None = None

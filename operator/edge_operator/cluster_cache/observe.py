@@ -1,5 +1,8 @@
 """The observation of one EdgeModel, made from all that is known."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from edge_operator.cluster_cache.known_state import KnownState
 from edge_operator.cluster_cache.salvage import stored_status, whole_conditions
 from edge_operator.cluster_cache.store import Key
@@ -11,6 +14,7 @@ from edge_operator.decide.observation import (
     Observation,
     Pod,
     PreflightJob,
+    Refusal,
     Revision,
 )
 from edge_operator.decide.status.suspension import SuspendedModel
@@ -33,6 +37,7 @@ def observe(known: KnownState, key: Key) -> Observation | SuspendedModel | None:
         return None
     store, clocks = known.store, known.clocks
     jobs, preflights = _jobs(known, key)
+    refusals = known.refusals.get(key, {})
     return Observation(
         namespace=model.namespace,
         name=model.name,
@@ -46,7 +51,7 @@ def observe(known: KnownState, key: Key) -> Observation | SuspendedModel | None:
         revisions=tuple(store.owned(key, Revision)),
         jobs=jobs,
         preflights=preflights,
-        pods=tuple(store.owned(key, Pod)),
+        pods=tuple(_explained(pod, refusals) for pod in store.owned(key, Pod)),
         nodes=known.nodes,
         applied=tuple(store.owned(key, Applied)),
         host_port_claims=_claims(known, model),
@@ -56,6 +61,7 @@ def observe(known: KnownState, key: Key) -> Observation | SuspendedModel | None:
         back_since=clocks.back_since,
         opened_since=clocks.opened_since,
         api_back_since=clocks.api_back_since,
+        refusals=refusals,
         samples=known.samples.get(key),
     )
 
@@ -73,6 +79,15 @@ def _suspended(known: KnownState, key: Key, unreadable: tuple[Unreadable, ...]) 
     if model is None or model.deleting:
         return None
     return SuspendedModel(*key, model.uid, model.generation, model.status.conditions, model.stored_status, told)
+
+
+def _explained(pod: Pod, refusals: Mapping[tuple[str, str], Refusal]) -> Pod:
+    """Returns the pod with what an Event says of its trouble before what its status says."""
+    refusal = refusals.get(("Pod", pod.name))
+    if refusal is None or pod.trouble is None:
+        return pod
+    reason, message = pod.trouble
+    return replace(pod, trouble=(reason, f"{refusal.message}; {message}"))
 
 
 def _claims(known: KnownState, model: CachedEdgeModel) -> tuple[HostPortClaim, ...]:

@@ -67,11 +67,21 @@ class Pod:
     unready_since: datetime | None = None
     """The time at which the pod stopped being ready, or was first reported not to be; None while it is ready, or
     without a report."""
+    uid: str = ""
 
     def served_since(self, now: datetime) -> datetime:
         """Returns when the pod became ready by the node's own clock; a time in the future is ignored, and the time of
         creation returned."""
         return self.ready_since if self.ready_since is not None and self.ready_since <= now else self.created
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The message of an Event by which Kubernetes says why it does not make an object's pod, or cannot start one."""
+
+    message: str
+    is_final: bool
+    """A person must act; if False, time may heal."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,10 @@ class CompressionJob:
     """The last step that it began; None before the first, and after a restart of the operator until the next."""
     doing: str = ""
     """The pod's work before the first step: fetching for a converter, or running it; otherwise empty."""
+    uid: str = ""
+    created: datetime | None = None
+    """None if that is unknown."""
+    has_pod: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,8 @@ class PreflightJob:
     deleting: bool = False
     waits_for: str = ""
     """The obstacle that keeps its pod from starting, if known."""
+    uid: str = ""
+    has_pod: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,6 +159,8 @@ class Applied:
     applied: str
     pins: frozenset[str] = frozenset()
     """The pins of the nodes that a DaemonSet runs on."""
+    uid: str = ""
+    """The uid of a DaemonSet."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +240,8 @@ class Observation:
     """The time at which this process last saw the taints or the cordon of the node change, by node."""
     api_back_since: datetime | None = None
     """The time at which this process last saw the API server come back."""
+    refusals: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
+    """The last refusal, by (kind, name) of a Job or DaemonSet without a pod, or of a pod that cannot start."""
     samples: Samples | None = None
     """The last samples of the candidate; None before Prometheus was first queried."""
 

@@ -5,6 +5,7 @@ Raises KeyError, TypeError, ValueError or AttributeError for an object that does
 
 from edge_operator.from_api.applied import ForeignService, read_applied, read_daemonset, read_service
 from edge_operator.from_api.edge_models import CachedEdgeModel, read_edge_model, read_revision
+from edge_operator.from_api.events import read_refusal
 from edge_operator.from_api.jobs import JobObject, JobPod, compression_job, preflight_job, read_job, read_job_pod
 from edge_operator.from_api.nodes import read_node
 from edge_operator.from_api.raw import Raw
@@ -25,6 +26,7 @@ __all__ = [
     "read_job",
     "read_job_pod",
     "read_node",
+    "read_refusal",
     "read_revision",
     "read_server_pod",
     "read_service",

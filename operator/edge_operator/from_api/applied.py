@@ -25,7 +25,13 @@ def read_daemonset(raw: Raw) -> Applied:
     annotations = raw["metadata"].get("annotations") or {}
     selector = raw.get("spec", {}).get("template", {}).get("spec", {}).get("nodeSelector") or {}
     pins = frozenset(key for key in selector if key.startswith(PIN_PREFIX))
-    return Applied(raw["kind"], raw["metadata"]["name"], annotations.get(ANNOTATION_APPLIED, ""), pins)
+    return Applied(
+        raw["kind"],
+        raw["metadata"]["name"],
+        annotations.get(ANNOTATION_APPLIED, ""),
+        pins,
+        raw["metadata"].get("uid", ""),
+    )
 
 
 def read_service(raw: Raw) -> Applied | ForeignService:

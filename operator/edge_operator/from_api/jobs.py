@@ -113,6 +113,9 @@ def compression_job(job: JobObject, pod: JobPod | None, step: StepBegun | None =
         server_image=job.server_image,
         step=step,
         doing=pod.doing if pod is not None and runs else "",
+        uid=job.uid,
+        created=job.created,
+        has_pod=pod is not None,
     )
 
 
@@ -133,6 +136,8 @@ def preflight_job(job: JobObject, pod: JobPod | None) -> PreflightJob:
         crashed=pod.crashed if pod is not None else "",
         deleting=job.deleting,
         waits_for=pod.waits_for if pod is not None and job.finished is None else "",
+        uid=job.uid,
+        has_pod=pod is not None,
     )
 
 

@@ -27,6 +27,7 @@ def read_server_pod(raw: Raw) -> Pod:
         trouble=None if is_ready else _trouble(raw, container),
         ip=status.get("podIP", ""),
         unready_since=None if is_ready else since,
+        uid=meta.get("uid", ""),
     )
 
 

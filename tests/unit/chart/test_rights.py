@@ -120,6 +120,7 @@ def there() -> dict[str, Object]:
     model = {"namespace": "vision", "name": "m", "uid": "uid-m", "generation": 1, **known}
     node = {"name": "camera-1", "uid": "uid-camera-1", "labels": {"edge": "camera"}, **known}
     ended = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    podless = {"namespace": "vision", "name": "m-3", "uid": "uid-m-3", "labels": {LABEL_MODEL: "m"}, **known}
     job = {"namespace": "vision", "name": "m-1", "uid": "uid-m-1", "labels": {LABEL_MODEL: "m"}, **known}
     registry = {"namespace": NAMESPACE, "name": REGISTRY, "annotations": {ANNOTATION_TO_FREE: "true"}, **known}
     return {
@@ -133,6 +134,7 @@ def there() -> dict[str, Object]:
             "metadata": job,
             "status": {"conditions": [ended]},
         },
+        "/apis/batch/v1/namespaces/vision/jobs/m-3": {"kind": "Job", "metadata": podless},
         "/api/v1/nodes/camera-1": {"kind": "Node", "metadata": node},
         f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{REGISTRY}": {
             "metadata": registry,

@@ -11,6 +11,7 @@ from edge_operator.decide.observation import Node
 from edge_operator.decide.placement.waves import plan_waves
 from edgemodel import reasons
 from edgemodel.names import PULLER_PREFIX
+from edgemodel.status import status_to_json
 from tests.support import manifests
 from tests.support.cells import cell_of
 from tests.support.stories import STORIES, Event, Frame, Tale, tell
@@ -263,7 +264,7 @@ def test_what_fails_its_preflight_never_gets_to_a_node(cell_size: int, story: St
 @in_every_story
 def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(cell_size: int, story: Story) -> None:
     for frame in tell(story, cell_size).frames:
-        status = frame.decision.status
+        status = status_to_json(frame.decision.status)
         types = [item["type"] for item in status["conditions"]]
         assert len(types) == len(set(types))
         assert "Ready" in types

@@ -14,6 +14,7 @@ from edge_operator.decide.artifact.new_revision import record_published, record_
 from edge_operator.decide.artifact.server_build import current_server, is_on_current_server
 from edge_operator.decide.artifact.target import newest_usable_twin, target_name, twins_of_target
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
+from edge_operator.decide.refused_pods import COMPRESSION_RESOURCES, explain
 from edgemodel import reasons
 from edgemodel.names import short_hash
 from edgemodel.report import Published
@@ -23,6 +24,10 @@ MAX_UNEXPLAINED_ATTEMPTS = 3
 """The number of attempts of a Job that ends without a report (a lost node, a bug) before a person must act."""
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=10)
+TO_BEGIN = timedelta(seconds=60)
+"""The time after which a Job without a pod is told of."""
+TO_END = timedelta(minutes=10)
+"""The time beyond its deadline after which a Job that does not end is told of; its pod may have waited for a node."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,38 @@ def _compress(observation: Observation, name: str, jobs: _Jobs, now: datetime) -
         return _start(jobs, 1, f"Job {jobs.prefix}1 runs (attempt 1)")
     job = jobs.present[-1]
     if job.ended is None:
-        waits = f"; its pod waits: {job.waits_for}" if job.waits_for else ""
-        doing = str(job.step) if job.step is not None else job.doing
-        begun = f"; {doing}" if doing else ""
-        message = f"Job {job.name} runs (attempt {job.attempt}){waits}{begun}"
-        return Artifact(None, reasons.COMPRESSING, message, actions=jobs.delete_others())
+        return _while_it_runs(jobs, job, now)
     if job.succeeded and isinstance(job.report, Published):
         # The chart may name another server now than when the Job began.
         record = record_published(observation, name, job.report, job.server_image or observation.settings.server_image)
         return Artifact(None, reasons.PUBLISHED, "artifacts are published", actions=(*jobs.delete_others(), record))
     return _after_failure(jobs, job, job.ended, now)
+
+
+def _while_it_runs(jobs: _Jobs, job: CompressionJob, now: datetime) -> Artifact:
+    observation, others = jobs.observation, jobs.delete_others()
+    refusal = observation.refusals.get(("Job", job.name)) if not job.has_pod else None
+    if refusal is not None:
+        message = f"no pod is made for Job {job.name}: {explain(refusal, COMPRESSION_RESOURCES)}"
+        reason = reasons.POD_REFUSED if refusal.is_final else reasons.COMPRESSING
+        return Artifact(None, reason, message, stalled=refusal.is_final, actions=others)
+    waits = f"; its pod waits: {job.waits_for}" if job.waits_for else ""
+    doing = str(job.step) if job.step is not None else job.doing
+    begun = f"; {doing}" if doing else ""
+    hint, wake_at = _overdue(job, observation.spec.compression_job.deadline, now)
+    message = f"Job {job.name} runs (attempt {job.attempt}){waits}{begun}{hint if not waits else ''}"
+    return Artifact(None, reasons.COMPRESSING, message, actions=others, wake_at=wake_at)
+
+
+def _overdue(job: CompressionJob, deadline: timedelta, now: datetime) -> tuple[str, datetime | None]:
+    """Returns (what to look at, when to look again) for a Job that should have begun, or ended, by now."""
+    if job.created is None:
+        return "", None
+    limit = deadline + TO_END if job.has_pod else TO_BEGIN
+    if now < job.created + limit:
+        return "", job.created + limit
+    what = f"it has not ended after {limit.total_seconds():.0f} s" if job.has_pod else "it has no pod"
+    return f"; {what}: kubectl describe job {job.name} says why", None
 
 
 def _start(jobs: _Jobs, attempt: int, why: str) -> Artifact:

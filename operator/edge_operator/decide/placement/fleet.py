@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from edge_operator.decide.observation import Node, Observation, Pod
+from edge_operator.decide.observation import Node, Observation, Pod, Refusal
 from edge_operator.decide.placement.cells import Cell
 from edge_operator.decide.placement.node_health import Assignment, pods_of
 from edge_operator.decide.placement.possible_pins import PinNames
 from edge_operator.decide.placement.selection import Placed, Placement, matches
 from edge_operator.decide.placement.set_aside import why_set_aside
-from edgemodel.names import pin_key, puller_of
+from edgemodel.names import daemonset_name, pin_key, puller_of
 from edgemodel.verdict import Verdict
 
 MAX_LIVE = 3
@@ -148,6 +148,18 @@ class Fleet:
         if record is None or record.spec.serving.tolerations == self.observation.spec.tolerations:
             return bool(placed.set_aside)
         return bool(why_set_aside(placed.node, record.spec.serving.tolerations))
+
+    def refusal(self, revision: str, placed: Placed) -> Refusal | None:
+        """Returns why no pod of ``revision``, or of its puller, is made on the node that was sent it, if that is
+        known."""
+        if not self.observation.refusals:
+            return None
+        variant = self.variant(revision, placed)
+        if not self.pinned(revision, placed):
+            variant = puller_of(variant)
+        if pods_of(self.observation, placed.node.name, revision, variant):
+            return None
+        return self.observation.refusals.get(("DaemonSet", daemonset_name(revision, variant)))
 
     def has_pod(self, revision: str, placed: Placed) -> bool:
         """Tells whether the node has a pod of ``revision``, ready or not."""

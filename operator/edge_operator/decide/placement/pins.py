@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from edge_operator.decide.actions import SetPins
+from edge_operator.decide.observation import Refusal
 from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.fleet import Fleet
 from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at, podless
@@ -196,10 +197,20 @@ def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFai
 
 
 def podless_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetAside, ...]:
-    """Returns the nodes for which no pod of ``stable`` was made within the node timeout."""
-    deadline = fleet.observation.spec.rollout.node_ready_timeout
+    """Returns the nodes for which no pod of ``stable`` was made within the node timeout, or is refused."""
+    deadline, refused = fleet.observation.spec.rollout.node_ready_timeout, refused_at_rest(fleet, stable)
+    told = {member.node.name: SetAside(member.node.name, f"no pod is made: {why.message}") for member, why in refused}
     found = (podless(item, deadline, timers) for item in _on_their_way(fleet, stable, timers))
-    return tuple(item for item in found if item is not None)
+    return tuple((told | {item.node: item for item in found if item is not None and item.node not in told}).values())
+
+
+def refused_at_rest(fleet: Fleet, stable: str) -> tuple[tuple[Placed, Refusal], ...]:
+    """Returns the available nodes that were sent ``stable`` and get no pod, with what Kubernetes says of it."""
+    if not fleet.observation.refusals:
+        return ()
+    sent = (item for item in fleet.placement.placed if item.is_available and _on_its_way(fleet, item, stable))
+    found = ((item, fleet.refusal(stable, item)) for item in sent)
+    return tuple((item, refusal) for item, refusal in found if refusal is not None)
 
 
 def next_deadline_at_rest(fleet: Fleet, stable: str, timers: Timers) -> datetime | None:

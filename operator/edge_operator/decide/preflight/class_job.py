@@ -7,6 +7,7 @@ from edge_operator.decide.actions import Action, StartPreflight
 from edge_operator.decide.observation import Node, Observation, PreflightJob, Revision
 from edge_operator.decide.placement.set_aside import why_set_aside
 from edge_operator.decide.preflight.outcome import failed, judged, measured, unverified
+from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain
 from edgemodel import reasons
 from edgemodel.names import preflight_job_prefix
 from edgemodel.preflight_report import Incompatible, Measurement
@@ -91,9 +92,11 @@ class ClassJob:
 
     def _while_it_runs(self, job: PreflightJob) -> ClassProgress:
         overdue = job.created + self.spec.deadline + TO_BEGIN
+        refusal = self.observation.refusals.get(("Job", job.name)) if not job.has_pod else None
+        waits_for = f"it is not made: {explain(refusal, SERVING_RESOURCES)}" if refusal is not None else job.waits_for
         if self.now < overdue:
-            return ClassProgress(self.known, job=job.name, wake_at=overdue, waits_for=job.waits_for)
-        why = job.waits_for or ("its pod does not end" if self.is_online else "it is offline")
+            return ClassProgress(self.known, job=job.name, wake_at=overdue, waits_for=waits_for)
+        why = waits_for or ("its pod does not end" if self.is_online else "it is offline")
         limit = f"{self.spec.deadline.total_seconds():.0f} s (preflight.deadlineSeconds)"
         return ClassProgress(unverified(self.known, f"node {self.node_name} did not answer within {limit}: {why}"))
 

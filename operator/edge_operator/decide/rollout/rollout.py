@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from edge_operator.decide.placement.pins import switch_cell
 from edge_operator.decide.placement.selection import nobody_takes
+from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain
 from edge_operator.decide.rollout.missing_data import decide_without_verdict
 from edge_operator.decide.rollout.moves import Advance, Move, Promote, RollBack
 from edge_operator.decide.rollout.progress import hold_without_progress
@@ -47,6 +48,11 @@ def _reason_to_roll_back(trial: Trial) -> tuple[str, str] | None:
 
 def _in_wave(trial: Trial) -> Move | None:
     """Returns the move in this wave; None when it is over. A wave that adds no node is over at once."""
+    final = [refusal for _, refusal in trial.refused() if refusal.is_final]
+    if final:
+        told = explain(final[0], SERVING_RESOURCES)
+        message = f"{trial.where}: {len(final)} nodes get no pod of {trial.candidate}: {told}"
+        return trial.hold(reasons.POD_REFUSED, message, stalled=True)
     if trial.entering:
         return _enter(trial)
     if not trial.switched:
@@ -54,7 +60,7 @@ def _in_wave(trial: Trial) -> Move | None:
         return hold_without_progress(trial, *nobody_takes(trial.candidate, members, trial.podless))
     serving, timers = trial.serving(), trial.timers
     if serving < len(trial.switched) or trial.finishing():
-        text = f"{trial.goal} nodes switch to {trial.candidate}"
+        text = f"{trial.goal} nodes switch to {trial.candidate}{trial.troubles()}"
         return hold_without_progress(trial, reasons.ROLLING_OUT, text)
     served_since = max(pod.served_since(timers.now) for pod in trial.pods())
     since, reason = max(served_since, trial.started), reasons.BAKING if trial.is_last else reasons.SOAKING

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.analysis import Judgement
-from edge_operator.decide.observation import Pod
+from edge_operator.decide.observation import Pod, Refusal
 from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.fleet import Fleet
 from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at, podless
@@ -13,12 +13,16 @@ from edge_operator.decide.placement.pins import defer, is_on_trial, keep_stable,
 from edge_operator.decide.placement.selection import Placed
 from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.placement.waves import plan_waves
+from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain
 from edge_operator.decide.rollout.moves import Hold, WaveState
 from edge_operator.decide.timers import Timers
+from edgemodel import reasons
 from edgemodel.spec import Rollout
 from edgemodel.status import RolloutStatus
 
 FRESH = timedelta(seconds=60)
+TOLD_AT_ONCE = frozenset({reasons.UNSCHEDULABLE, reasons.IMAGE_PULL_FAILED, reasons.CONTAINER_NOT_STARTED})
+"""The troubles of a pod that somebody may want to end before its node has failed."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,25 @@ class Trial:
     def serving(self) -> int:
         """Returns the number of cells all of whose members serve the candidate."""
         return sum(len(self.pods_of(cell)) == len(cell.members) for cell in self.switched)
+
+    def refused(self) -> tuple[tuple[Placed, Refusal], ...]:
+        """Returns the nodes that were sent the candidate and get no pod, with what Kubernetes says of it."""
+        if not self.fleet.observation.refusals:
+            return ()
+        pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
+        members = (*(member for cell in self.switched for member in cell.members), *pulling)
+        found = ((member, self.fleet.refusal(self.candidate, member)) for member in members if member.is_available)
+        return tuple((member, refusal) for member, refusal in found if refusal is not None)
+
+    def troubles(self) -> str:
+        """Returns what keeps the first of the nodes that do not serve yet from it, if that is known, for a message."""
+        for member, refusal in self.refused()[:1]:
+            return f"; {member.node.name}: no pod is made: {explain(refusal, SERVING_RESOURCES)}"
+        for member in (member for cell in self.switched for member in cell.members):
+            for pod in self.fleet.observation.pods_on(member.node.name, self.candidate):
+                if not pod.ready and pod.trouble is not None and pod.trouble[0] in TOLD_AT_ONCE:
+                    return f"; {member.node.name}: {pod.trouble[0]}: {pod.trouble[1]}"
+        return ""
 
     def next_wave(self) -> "Trial":
         following = replace(self, wave=self.wave + 1, held_since=None)
@@ -184,12 +207,17 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
 def _podless(
     fleet: Fleet, candidate: str, cells: list[Cell], started: datetime, timers: Timers
 ) -> tuple[SetAside, ...]:
-    """Returns the nodes of ``cells`` for which no pod of the candidate, or of its puller, was made in time."""
+    """Returns the nodes of ``cells`` for which no pod of the candidate, or of its puller, was made in time.
+
+    A node for which Kubernetes says why is not among them: that holds up the rollout.
+    """
     deadline = fleet.observation.spec.rollout.node_ready_timeout
     found = []
     for placed in (member for cell in cells for member in cell.members):
         assignment = _since_its_pin(fleet, candidate, placed, started)
-        if assignment is not None and (item := podless(assignment, deadline, timers)) is not None:
+        if assignment is None or fleet.refusal(candidate, placed) is not None:
+            continue
+        if (item := podless(assignment, deadline, timers)) is not None:
             found.append(item)
     return tuple(found)
 

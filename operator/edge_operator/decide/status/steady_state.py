@@ -4,7 +4,9 @@ from edge_operator.decide.context import PassContext
 from edge_operator.decide.obstacles import first_obstacle
 from edge_operator.decide.placement.cells import Cell, one_for_each_cell
 from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.pins import refused_at_rest
 from edge_operator.decide.placement.set_aside import SetAside
+from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain
 from edge_operator.decide.status import conditions as words
 from edge_operator.decide.status.conditions import Condition
 from edgemodel import reasons
@@ -28,6 +30,10 @@ def _serving(context: PassContext, failures: tuple[NodeFailure, ...], podless: t
     """Returns the conditions of a served EdgeModel, which is Ready unless more than ``maxFailedNodes`` nodes failed."""
     fleet, target, limit = context.fleet, context.target, context.observation.spec.rollout.max_failed_nodes
     without = {item.node for item in podless}
+    refused = [refusal for _, refusal in refused_at_rest(fleet, target) if refusal.is_final]
+    if refused:
+        told = explain(refused[0], SERVING_RESOURCES)
+        return words.stalled(reasons.POD_REFUSED, f"{target}: {len(refused)} nodes get no pod of it: {told}")
     set_aside = [cell for cell in fleet.cells if cell.is_online and _is_set_aside(cell, without)]
     online = [cell for cell in fleet.cells if cell.is_online and not _is_set_aside(cell, without)]
     if len(failures) > limit:
