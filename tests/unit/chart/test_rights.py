@@ -39,8 +39,15 @@ from edge_operator.decide.observation import Observation
 from edge_operator.job_endpoints.registry_tokens import SERVICE
 from edge_operator.prometheus import PrometheusSettings
 from edge_operator.settings import ProcessSettings
-from edgemodel.names import ANNOTATION_TO_FREE, API_VERSION, LABEL_MODEL, PIN_PREFIX
-from edgemodel.status import PreflightResult
+from edgemodel.names import (
+    ANNOTATION_TO_FREE,
+    API_VERSION,
+    COMPONENT_PREFLIGHT,
+    LABEL_COMPONENT,
+    LABEL_MODEL,
+    PIN_PREFIX,
+)
+from edgemodel.status import PreflightResult, parse_status
 from edgemodel.verdict import Verdict
 from tests.support.ports import free_port
 from tests.support.simulation import SETTINGS, Simulation, model_spec
@@ -111,7 +118,7 @@ def everything(observation: Observation, _: datetime) -> Decision:
         DeleteRevision("old"),
     )
     assert {type(action) for action in actions} == set(get_args(Action))
-    return Decision(world.status, actions, None)
+    return Decision(parse_status(world.status), actions, None)
 
 
 def there() -> dict[str, Object]:
@@ -120,7 +127,8 @@ def there() -> dict[str, Object]:
     model = {"namespace": "vision", "name": "m", "uid": "uid-m", "generation": 1, **known}
     node = {"name": "camera-1", "uid": "uid-camera-1", "labels": {"edge": "camera"}, **known}
     ended = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    podless = {"namespace": "vision", "name": "m-3", "uid": "uid-m-3", "labels": {LABEL_MODEL: "m"}, **known}
+    of_preflight = {LABEL_MODEL: "m", LABEL_COMPONENT: COMPONENT_PREFLIGHT}
+    podless = {"namespace": "vision", "name": "m-3", "uid": "uid-m-3", "labels": of_preflight, **known}
     job = {"namespace": "vision", "name": "m-1", "uid": "uid-m-1", "labels": {LABEL_MODEL: "m"}, **known}
     registry = {"namespace": NAMESPACE, "name": REGISTRY, "annotations": {ANNOTATION_TO_FREE: "true"}, **known}
     return {
