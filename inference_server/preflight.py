@@ -72,7 +72,7 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
         latency = time_runs(model, feeds)
     except Exception as error:
         return preflight_report.Incompatible(
-            reasons.MODEL_LOAD_FAILED, f"the model fails when it is asked again: {in_words(error)}"
+            reasons.MODEL_LOAD_FAILED, f"the model fails when it runs again: {in_words(error)}"
         )
     return replace(machine, agreement=agreement, latency=latency)
 

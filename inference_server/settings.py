@@ -129,16 +129,16 @@ def _parser(
         "--shadow-replay-max-requests",
         serving.SHADOW_REPLAY_MAX_REQUESTS,
         0,
-        "requests to remember, and to ask again of a model that takes the place of this one; only counts are told",
+        "requests to remember, for a replay by the model that replaces this one; only counts are exported",
         integer_between(0, 4096),
     )
     variable(
         "--shadow-replay-from",
         serving.SHADOW_REPLAY_FROM,
         None,
-        "URL of a server whose requests are asked again at the start",
+        "URL of a server whose requests are replayed at the start",
     )
-    variable("--shadow-replay-token", serving.SHADOW_REPLAY_TOKEN, None, "the token that such a server asks for")
+    variable("--shadow-replay-token", serving.SHADOW_REPLAY_TOKEN, None, "the token that such a server demands")
     add = parser.add_argument
     add(
         "--model-control",
@@ -170,14 +170,14 @@ def _parser(
         "--memory-arena",
         tuning["memoryArena"],
         Arena.SHRINK,
-        "memory that a run took: Shrink gives back what a burst took, Keep does not (quickest), Off keeps none",
+        "memory of a run: Shrink releases that of a burst, Keep keeps it (fastest), Off keeps none",
         _arena,
     )
     add(
         "--prepacking",
         choices=("on", "off"),
         default="on",
-        help="off: weights are not laid out anew, which saves their size once and makes some models slower",
+        help="off: weights are not rearranged, which saves memory of their size and makes some models slower",
     )
     add(
         "--max-body-bytes",
@@ -189,13 +189,13 @@ def _parser(
         "--timeout-seconds",
         type=integer_between(1, 86400),
         default=DEFAULT_TIMEOUT_SECONDS,
-        help="a request that waited longer for its turn is answered 503; one may have its own parameter timeout",
+        help="a request that waits longer for its turn is answered 503; a request may set its own parameter timeout",
     )
     add(
         "--drain-seconds",
         type=integer_between(0, 3600),
         default=DEFAULT_DRAIN_SECONDS,
-        help="how long requests in work have to end after a signal",
+        help="the time for requests in work to end after a signal",
     )
     for add_flags in listener_flags:
         add_flags(parser)

@@ -249,7 +249,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--task",
         choices=EVALUATION_TASKS,
-        help="what the labels of the evaluation set mean; default: as in MANIFEST, or inferred from labels and outputs",
+        help="the meaning of the labels; default: as in MANIFEST, or inferred from labels and outputs",
     )
     command.add_argument(
         "--tolerance",
@@ -273,7 +273,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         "source's file name",
     )
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="the folder to create")
-    command.add_argument("--overwrite", action="store_true", help="replace an artifact that is in DIR")
+    command.add_argument("--overwrite", action="store_true", help="replace the artifact in DIR")
     command.add_argument(
         "--plain-http",
         action="append",

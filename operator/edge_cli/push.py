@@ -81,7 +81,7 @@ def _tag_of(file: Path) -> str:
 def _check_file(file: Path) -> None:
     """Refuses what a Job could not read later. Raises UsageError or Stalled."""
     if file.suffix in PICKLED:
-        why = "a pickle runs what it likes when it is loaded: export the model with torch.export, or save its weights"
+        why = "a pickle can run any code when it is loaded: export the model with torch.export, or save its weights"
         raise UsageError(f"{file}: {why} with safetensors.torch.save_file; want {PUSHABLE}")
     if file.suffix not in ARTIFACT_TYPES:
         raise UsageError(f"{file}: want {PUSHABLE}")

@@ -15,7 +15,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the report in Markdown, or writes the one in HTML and prints its path."""
     reports = _reports(options)
     if REPORT_FILE not in reports:
-        raise UsageError(f"{options.artifact} holds no {REPORT_FILE}, so it is no artifact")
+        raise UsageError(f"{options.artifact} holds no {REPORT_FILE}, so it is not an artifact")
     if options.html is None:
         print(reports[REPORT_FILE].decode())
         return 0

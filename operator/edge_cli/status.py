@@ -106,8 +106,8 @@ def run(options: argparse.Namespace) -> int:
 
 VERB: Final = Verb(
     name="status",
-    summary="show the compression's result, the nodes that run it, and how it is judged",
-    description="Shows what the compression made, which nodes run which revision, and how the candidate is judged.",
+    summary="show the compression's result, the nodes that run it, and its checks",
+    description="Shows the result of the compression, the revision of each node, and the checks of the candidate.",
     add_options=kubectl.add_model_options,
     run=run,
 )

@@ -1,7 +1,7 @@
-"""Tells apart what the libraries below raise: too little memory, a failing disk, and a model that is not for them.
+"""Classifies the exceptions of libraries: too little memory, a failing disk, or an unsuitable model.
 
-They raise anything for models and files that they were not made for. Whoever calls them says what was being done, and
-to whom it matters (a reason); what is wrong follows, in the words that ``edgemodel.error_words`` has for it.
+Libraries raise anything for models and files that they were not made for. The caller says what was being done, and the
+reason of the error; the cause follows in the words of ``edgemodel.error_words``.
 """
 
 import contextlib

@@ -299,7 +299,8 @@ class _Pipeline:
         return None if dataset is None else self.space.evaluator.evaluate(self.space.source, artifact, dataset)
 
     def _measure_error(self, artifact: OnnxModel, dataset: Dataset | None) -> RelativeErrors | None:
-        """Returns None for the source itself where nothing can run it. Raises Stalled(StepFailed) for others."""
+        """Returns the error; None for the source itself if nothing can run it. Raises Stalled(StepFailed) for
+        others."""
         if dataset is not None:
             return measure_error(self.space.source, artifact, dataset, self.space.progress)
         message = "no inputs that the source takes can be generated from its signature"
@@ -315,14 +316,15 @@ class _Pipeline:
 
 
 def _worst(errors: RelativeErrors | None) -> WorstOutput | None:
-    """The output that the gate judges; None without data of the user."""
+    """Returns the output that the gate judges; None without the user's data."""
     if errors is None or errors.generated or (worst := errors.worst) is None or worst.percent is None:
         return None
     return WorstOutput(worst.output, worst.percent, errors.samples, errors.what)
 
 
 def _error_warning(errors: RelativeErrors | None, decision: GateResult, keeps_function: bool) -> str | None:
-    """Says which output is further off than a healthy artifact's, where no check of the gate says so."""
+    """Returns a warning about an output that is further off than a healthy artifact's, if no check of the gate says
+    so."""
     worst = errors.worst if errors and keeps_function else None
     if errors is None or worst is None or any(check.name == "maxRelativeErrorPercent" for check in decision.checks):
         return None

@@ -38,7 +38,7 @@ class Progress:
         step = StepBegun(name, kind, number + 1, of, self.variant)
         self.say(str(step))
         if self.tell is not None and (hindrance := self.tell(step)):
-            self.say(f"the operator was not told: {hindrance}")
+            self.say(f"the operator did not get the report of the step: {hindrance}")
 
     def count(self, what: str, done: int, total: int, unit: str = "") -> None:
         """Writes ``what: done of total``, but at most one such line in ``pause_seconds``."""

@@ -104,7 +104,7 @@ class Workspace:
 
     @property
     def source_is_changed(self) -> bool:
-        """Returns True if the source cannot be served as it was given, but as it was put in order."""
+        """Returns True if the source cannot be served as it was given, but only in its normal form."""
         return bool(self.in_order.changes) and self.source.path == self.in_order.path
 
     def dataset(self, use: Use) -> Dataset | None:
@@ -119,7 +119,8 @@ class Workspace:
 
     @functools.cached_property
     def generated(self) -> Dataset | None:
-        """Inputs made from the source's signature, for where there is no data set; None: the source takes none."""
+        """Returns inputs generated from the source's signature, if there is no data set; None if the source accepts
+        none."""
         return generate(self.source)
 
     def inner(self, use: Use) -> Dataset | None:
@@ -164,7 +165,7 @@ def artifact_of(name: str, path: Path, folder: Path, what: str, reason: str) -> 
 
 
 def _check_source(made: Path, in_order: InOrder, what: str, reason: str) -> OnnxModel:
-    """Returns the file ``made``, checked; where it cannot be served as it is, the one that was put in order.
+    """Returns the checked file ``made``; the normalized one, if it cannot be served as it is.
 
     Raises Stalled with ``reason``, naming ``what`` it is.
     """

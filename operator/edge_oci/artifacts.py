@@ -56,7 +56,7 @@ def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
         raise InvalidContent(f"{repository} {version} has two files of the same name")
     bad = next((title for title in files if Path(title).name != title or title in {"", ".", ".."}), None)
     if bad is not None:
-        raise InvalidContent(f"{repository} {version} has a file whose name is no plain file name: {bad!r}")
+        raise InvalidContent(f"{repository} {version} has a file whose name is not a plain file name: {bad!r}")
     return files
 
 

@@ -22,7 +22,7 @@ class Login:
     username: str
     password: str = field(repr=False)
     identity_token: str | None = field(default=None, repr=False)
-    """The refresh token that the registry's token realm takes instead of a password; None: there is none."""
+    """The refresh token that the registry's token realm accepts instead of a password; None if there is none."""
 
     @property
     def basic(self) -> str:
@@ -35,7 +35,7 @@ class Credentials(Protocol):
         """Returns the login for ``host`` (with its port, if it has one) and ``repository``; None: anonymous."""
 
     def helper(self, host: str) -> str | None:
-        """Returns the name of the credential helper that would know the login for ``host``; None: there is none."""
+        """Returns the name of the credential helper that has the login for ``host``; None if there is none."""
 
 
 class Anonymous:

@@ -1,8 +1,8 @@
-"""The relative error: answers that are off, in shares of how much the right answers vary.
+"""The relative error: the distance of answers from the right ones, relative to the spread of the right ones.
 
-The largest value of an output says little: boxes of 0 to 640 beside scores of 0 to 1 hide that every score is lost.
-Each channel (or class) of an output is therefore measured by its own spread, the standard deviation of the right
-answers. An artifact that answers the mean of each channel, whatever it is asked, is off by 100 %.
+The largest value of an output is a poor scale: with boxes of 0 to 640 beside scores of 0 to 1, it hides that every
+score is lost. Each channel (or class) of an output is therefore measured by its own spread, the standard deviation of
+the right answers. An artifact that always answers the mean of each channel is off by 100 %.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,22 @@ import numpy as np
 from edge_runtime.datatypes import Array
 
 MAX_ERROR: Final = 3.0
-"""No single value counts as further off, in spreads: one stray answer among hundreds is not a ruined model."""
+"""The largest error of a single value, in spreads: one outlier among hundreds does not make a ruined model."""
 _MIN_VALUES: Final = 8
-"""Fewer values in each channel do not tell how much a channel varies."""
+"""The number of values in each channel below which its spread is not known."""
 _FAR: Final = 1e4
-"""A value so large, and so many times further off than half of the others, stands for infinity: -1e9 in a mask."""
+"""The size, and the ratio to the median distance, from which a value stands for infinity, such as -1e9 in a mask."""
 _MIN_SPREAD: Final = 1e-3
-"""The least spread of a channel that varies, as a share of its size: rounding is not measured by rounding."""
+"""The smallest spread of a channel that varies, as a share of its size, so that rounding is not measured by
+rounding."""
 _CONSTANT: Final = 1e-6
 _SHARE_OF_CONSTANT: Final = 0.1
-"""A channel that never varies is measured by this share of its size."""
+"""The share of its size by which a channel that never varies is measured."""
 _MANY_CHANNELS: Final = 16
 _GAP: Final = 30.0
 _SHARE_OF_OTHERS: Final = 0.1
-"""Of many channels, as in an embedding, one that hardly varies is measured by this share of what the others do."""
+"""The share of the others' spread by which a channel that hardly varies is measured, if there are many, as in an
+embedding."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,20 @@ class Spread:
     """The spread of the right answers of one float output, channel by channel."""
 
     axis: int | None
-    """The axis of the channels, 1 or the last one; axis 0 holds the items. None: the output is one channel."""
+    """The axis of the channels, 1 or the last one; axis 0 holds the items. None if the output is one channel."""
     scale: Array
-    """float64, (channels,) or (1,): what an error of 100 % is."""
+    """The error that counts as 100 %, float64 of shape (channels,) or (1,)."""
     low: Array
     high: Array
-    """The range of each channel, as ``scale``; values beyond are as far as infinity."""
+    """The limit of each channel, in the shape of ``scale``, beyond which a value counts as infinite."""
     groups: Array
-    """The number of the group of each channel: channels of one kind, such as all scores, which are judged together."""
+    """The number of each channel's group: channels of one kind, such as all scores, which are judged together."""
 
     def errors(self, expected: Array, got: Array) -> Array:
-        """Returns the error of each value in spreads, 0 to MAX_ERROR, in the shape of ``expected``; axis 0: items.
+        """Returns the error of each value in spreads, 0 to MAX_ERROR, in the shape of ``expected``; axis 0 holds the
+        items.
 
-        Where ``expected`` is NaN nothing is right or wrong, so the error is 0; a NaN where there was none is MAX_ERROR.
+        The error is 0 where ``expected`` is NaN, since nothing is right there; a NaN elsewhere counts as MAX_ERROR.
         Both arrays have the same shape, which may differ from that of other answers along all axes but ``axis``.
         """
         if self.axis is None:
@@ -79,7 +82,7 @@ class Spread:
 
 
 def spread_of(answers: Sequence[Array]) -> Spread:
-    """Returns the spread of one output from the right answers, each with axis 0 for its items; at least one array.
+    """Returns the spread of one output from the right answers, at least one array with items on axis 0.
 
     The channels are on the axis, 1 or last, along which the spread differs most; axes of open size have none.
     """
@@ -109,14 +112,14 @@ def _same(answers: Sequence[Array], axis: int) -> bool:
 
 
 def _columns(array: Array, axis: int | None) -> Array:
-    """(values, channels)."""
+    """Returns the array as (values, channels)."""
     if axis is None:
         return array.reshape(-1, 1)
     return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
 
 
 def _spread(columns: Array, axis: int | None) -> Spread:
-    """``columns``: (values, channels) of float64."""
+    """Returns the spread of ``columns``, (values, channels) of float64."""
     known = np.where(np.isfinite(columns), columns, np.nan)
     empty = ~np.isfinite(columns).any(axis=0)
     known[:, empty] = 0.0
@@ -140,7 +143,7 @@ def _spread(columns: Array, axis: int | None) -> Spread:
 
 
 def _usual(away: Array) -> Array:
-    """The median distance of those values of each channel that are not in its middle; 0 where all are."""
+    """Returns the median distance of the values of each channel that are not at its middle; 0 if all are."""
     ordered = np.sort(away, axis=0)  # NaN comes last
     apart = (ordered > 0).sum(axis=0)
     first = (ordered <= 0).sum(axis=0)

@@ -6,9 +6,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
 DEFAULT_RELATIVE_ERROR_PERCENT: Final = Decimal(30)
-"""Healthy int8 networks are off by 1 to 12 %, ruined ones by 50 % and more: see docs/relative-error.md."""
+"""The default limit: healthy int8 networks are off by 1 to 12 %, ruined ones by 50 % and more; see
+docs/relative-error.md."""
 MAX_RELATIVE_ERROR_PERCENT: Final = Decimal(300)
-"""No artifact is measured as further off, so this limit accepts all that run."""
+"""The limit that accepts every artifact that runs, since no measured error is larger."""
 
 
 @dataclass(frozen=True)
@@ -18,17 +19,17 @@ class Budget:
     max_accuracy_drop_percent: Decimal | None = None
     min_accuracy_percent: Decimal | None = None
     max_relative_error_percent: Decimal | None = None
-    """None: DEFAULT_RELATIVE_ERROR_PERCENT, where that says something (``relative_error_limit``)."""
+    """The limit; None: DEFAULT_RELATIVE_ERROR_PERCENT, where that is meaningful (``relative_error_limit``)."""
     max_size_bytes: int | None = None
     max_latency_milliseconds: Decimal | None = None
     on_inconclusive: Literal["Stall", "Proceed"] = "Stall"
     """The action when a limit cannot be decided."""
 
     def relative_error_limit(self, *, scored: bool, keeps_function: bool) -> Decimal | None:
-        """Returns the limit of the relative error of every output, in percent; None: there is none.
+        """Returns the limit of the relative error of every output, in percent; None if there is none.
 
-        The default holds only for steps that keep the function, and gives way to a budget of accuracy that can be
-        judged. ``scored``: the evaluation set gives the artifact a score.
+        The default holds only for steps that keep the function, and is replaced by a budget of accuracy that can be
+        judged. ``scored`` is True if the evaluation set gives the artifact a score.
         """
         if self.max_relative_error_percent is not None:
             return self.max_relative_error_percent

@@ -1,8 +1,8 @@
 """The signature of a model as its callers know it, and the changes of it that would break them.
 
-Callers name inputs, send tensors of one datatype and shape, read outputs by name or by position, look class names up by
-their numbers, and feed state back from one request to the next. Whatever they would not notice is no change: a larger
-range of sizes, one more output, one more class.
+Callers name inputs, send tensors of one datatype and shape, read outputs by name or by position, look up class names by
+their numbers, and feed state back from one request to the next. Differences that they would not notice are not changes:
+a larger range of sizes, one more output, one more class.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class CallerSignature:
         return replace(whole, hash=short_hash(canonical_json(to_api(whole)).decode(), HASH_CHARACTERS))
 
     def without_class_names(self) -> "CallerSignature":
-        """Returns what is left of it where a list of names is too long for a report."""
+        """Returns the signature for reports that have no room for a long list of names."""
         return replace(self, class_names=(), left_out=("class_names",)) if self.class_names else self
 
     def hash_alone(self) -> "CallerSignature":
@@ -54,7 +54,7 @@ class CallerSignature:
 
 
 def breaking_changes(old: CallerSignature, new: CallerSignature) -> tuple[str, ...]:
-    """Returns what callers of ``old`` would stumble over if they asked ``new``, a clause each; empty: nothing."""
+    """Returns the changes that break callers of ``old``, one clause each; empty if there are none."""
     if old.hash == new.hash:
         return ()
     left_out = {*old.left_out, *new.left_out}
@@ -121,7 +121,7 @@ def _changed_state(old: CallerSignature, new: CallerSignature) -> Iterator[str]:
 
 
 def _changed_class_names(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    """Names that one of both lacks altogether tell nothing."""
+    """Yields the changes; a signature without names is not compared."""
     if not old or not new or tuple(new[: len(old)]) == tuple(old):
         return
     if sorted(old) == sorted(new):
@@ -149,17 +149,17 @@ def _changed_tensor(what: str, old: Tensor, new: Tensor, axis: Any) -> Iterator[
 
 
 def _input_axis(number: int, before: int, after: int) -> bool:
-    """Callers go unhurt where an input takes more sizes than before."""
+    """Returns whether the change is harmless: an input may accept more sizes than before."""
     return after == _OPEN
 
 
 def _output_axis(number: int, before: int, after: int) -> bool:
-    """Callers go unhurt where a size is only known better, or where the batch may be larger than they ask for."""
+    """Returns whether the change is harmless: a size may be known better, or the batch may be larger than requested."""
     return before == _OPEN or (number == 0 and after == _OPEN)
 
 
 def _renamed(old: Sequence[Tensor], new: Sequence[Tensor]) -> dict[str, str]:
-    """Returns old name -> new name of tensors that are alike in all else and at the same place."""
+    """Returns old name -> new name of tensors that are otherwise equal and in the same place."""
     before, after = _by_name(old), _by_name(new)
     return {
         one.name: other.name
@@ -177,7 +177,7 @@ def _described(tensor: Tensor) -> str:
 
 
 def _shape(tensor: Tensor) -> str:
-    """``[N, 3]`` for an open first axis, and ``?`` for other open ones."""
+    """Returns the shape as ``[N, 3]``, with N for an open first axis, and ``?`` for other open ones."""
     open_sizes = ("N" if number == 0 else "?" for number in range(len(tensor.shape)))
     sizes = (word if size == _OPEN else str(size) for word, size in zip(open_sizes, tensor.shape, strict=True))
     return f"[{', '.join(sizes)}]"

@@ -1,9 +1,9 @@
-"""The one place where an exception becomes words for a user.
+"""The only place that turns an exception into a message for a user.
 
 A user wrote a manifest, a file or a command line, and knows neither Python nor the libraries that read it. So a message
-never holds the name of an exception's class, the address of an object, an error number or a place in somebody's source
-code. Our own exceptions speak to users already. Those of the libraries are known here by name, so that this module
-imports the standard library alone; of any other, what it says is taken without what only programmers read.
+never holds the name of an exception's class, the address of an object, an error number or a place in source code. Our
+own exceptions have such messages already. Those of libraries are known here by name, so that this module imports the
+standard library alone; the text of any other is used without the parts that only programmers read.
 
 Callers say what was being done and what to change; ``in_words`` says what is wrong.
 """
@@ -24,10 +24,9 @@ NOTHING_SAID: Final = "no cause is told"
 
 
 def in_words(error: BaseException, max_length: int = MAX_LENGTH) -> str:
-    """Returns what is wrong, in words that need no programmer.
+    """Returns what is wrong, in words for users.
 
-    What an exception of our own says is returned as it is; anything else is one line of at most ``max_length``
-    characters.
+    The message of our own exception is returned unchanged; any other is one line of at most ``max_length`` characters.
     """
     for kind in type(error).__mro__:
         if kind.__module__.partition(".")[0] in _OURS:
@@ -78,7 +77,7 @@ _NOISE: Final = tuple(
 
 
 def _system(error: BaseException) -> str:
-    """Returns the words for an error of the operating system, with the file that it is about."""
+    """Returns the message for a system error, with the file that it concerns."""
     assert isinstance(error, OSError)
     said = _BY_NUMBER.get(error.errno or 0) or plain(error.strerror or "").lower()
     if not said:
@@ -111,7 +110,7 @@ _BY_NUMBER: Final[Mapping[int, str]] = {
     errno.ECONNRESET: "the other side broke the connection off",
     errno.ECONNABORTED: "the other side broke the connection off",
     errno.EPIPE: "the other side broke the connection off",
-    errno.ETIMEDOUT: "no answer in time",
+    errno.ETIMEDOUT: "no answer before the timeout",
     errno.EHOSTUNREACH: "no way leads to that machine",
     errno.ENETUNREACH: "no way leads to that network",
     errno.EADDRINUSE: "another program has that port",
@@ -120,7 +119,7 @@ _BY_NUMBER: Final[Mapping[int, str]] = {
 
 
 _TRY_AGAIN: Final = -3
-"""``socket.EAI_AGAIN``; whoever decides imports this module and has no business with sockets."""
+"""The value of ``socket.EAI_AGAIN``; this module does not import socket, because decisions import it."""
 
 
 def _resolver(error: BaseException) -> str:
@@ -130,7 +129,7 @@ def _resolver(error: BaseException) -> str:
 
 
 def _tls(error: BaseException) -> str:
-    """Returns the words for TLS that failed; a certificate's own trouble is told."""
+    """Returns the message for a failure of TLS, with the fault of the certificate."""
     reason = getattr(error, "reason", None) or ""
     if (distrust := getattr(error, "verify_message", None)) is not None:
         return f"its certificate is not trusted here ({plain(distrust)})"
@@ -177,7 +176,7 @@ _WANTED: Final = {
 
 
 def _other_type(error: BaseException) -> str:
-    """Returns the words for code that met a value of another type; what a library means by such an error is kept."""
+    """Returns the message for a value of another type than expected."""
     text = str(error)
     if found := re.search(r"'(\w+)' object has no attribute '(\w+)'", text):
         wanted = _WANTED.get(found[2], "something else")
@@ -198,7 +197,7 @@ def _too_few(error: BaseException) -> str:
 
 
 def _not_a_value(error: BaseException) -> str:
-    """Returns the words for a text that is no number or time, which Python says in its own."""
+    """Returns the message for a text that is not a number or time."""
     text = str(error)
     for pattern, words in _VALUES:
         if found := pattern.search(text):
@@ -223,7 +222,7 @@ _VALUES: Final = tuple(
 
 
 def _not_yaml(error: BaseException) -> str:
-    """Returns what YAML's reader says, with line and column, which it counts from 0."""
+    """Returns the message of the YAML parser, with line and column counted from 1."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     said = plain(problem or getattr(error, "reason", "") or str(error))
     if mark is None:
@@ -232,7 +231,7 @@ def _not_yaml(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """Returns the words of what an error of a network library was made from, which tell more than its own."""
+    """Returns the message of the cause of a network library's error, which says more than its own."""
     for cause in (
         getattr(error, "reason", None),
         getattr(error, "os_error", None),
@@ -277,7 +276,7 @@ _BY_TYPE: Final[Mapping[type, Callable[[BaseException], str]]] = {
     zipfile.BadZipFile: _always("it is damaged, cut, or no zip archive"),
     tarfile.TarError: _always("it is damaged, cut, or no tar archive"),
     ModuleNotFoundError: lambda error: f"the Python package {getattr(error, 'name', None)!r} is not installed",
-    TimeoutError: lambda error: _system(error) if getattr(error, "errno", None) else "no answer in time",
+    TimeoutError: lambda error: _system(error) if getattr(error, "errno", None) else "no answer before the timeout",
     OSError: _system,
     ValueError: _not_a_value,
 }
@@ -297,7 +296,7 @@ _BY_NAME: Final[Mapping[str, Callable[[BaseException], str]]] = {
     "urllib3.NameResolutionError": _cause,
     "urllib3.ConnectTimeoutError": _always("no connection in time"),
     "urllib3.ReadTimeoutError": _always("the answer stopped, and nothing more came in time"),
-    "urllib3.TimeoutError": _always("no answer in time"),
+    "urllib3.TimeoutError": _always("no answer before the timeout"),
     "urllib3.ProtocolError": lambda error: _cause(error) or _BROKEN_OFF,
     "urllib3.DecodeError": _always("the answer's compressed data are damaged"),
     "urllib3.LocationParseError": _always("it is no address that can be asked (https://HOST/PATH)"),
@@ -306,7 +305,7 @@ _BY_NAME: Final[Mapping[str, Callable[[BaseException], str]]] = {
     "urllib3.MaxRetryError": _cause,
     "urllib3.HTTPError": lambda error: _cause(error) or _NOT_HTTP,
     "urllib.URLError": _cause,
-    "aiohttp.ServerTimeoutError": _always("no answer in time"),
+    "aiohttp.ServerTimeoutError": _always("no answer before the timeout"),
     "aiohttp.ServerDisconnectedError": _always(_BROKEN_OFF),
     "aiohttp.ClientPayloadError": _always("the answer was cut"),
     "aiohttp.ContentTypeError": _always("the answer is not JSON"),

@@ -1,4 +1,4 @@
-"""The status of EdgeModels: what the operator writes, and what it goes on from in its next pass.
+"""The status of EdgeModels: what the operator writes, and what its next pass continues from.
 
 The cluster forgets when a wave began, what was rejected and why; status remembers it. It is parsed once, when the
 operator sees an EdgeModel, and written once, at the end of a pass.
@@ -15,7 +15,7 @@ from edgemodel.schema_version import SCHEMA_VERSION
 from edgemodel.verdict import CheckResult, Verdict
 
 MAX_MESSAGE_LENGTH: Final = 1000
-"""The longest message of a condition, a check or a rejection, in characters."""
+"""The largest length of the message of a condition, a check or a rejection, in characters."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class RejectedRevision:
 
     @property
     def why(self) -> str:
-        """The message, or what stands for one that is gone."""
+        """Returns the message, or a substitute for a lost one."""
         return self.message or "it failed long ago"
 
 
 @dataclass(frozen=True)
 class CheckStatus(CheckResult):
-    """One limit, judged: by the gate, or by the analysis of ``revision`` while nodes serve it."""
+    """The result for one limit, from the gate, or from the analysis of ``revision`` while nodes serve it."""
 
     variant: str | None = None
     """The variant; None if all nodes are judged together, and for the gate."""
@@ -67,7 +67,7 @@ class CheckStatus(CheckResult):
 
 @dataclass(frozen=True)
 class NodeCounts:
-    """Numbers of nodes; a node is counted as serving where its whole cell does."""
+    """The numbers of nodes; a node counts as serving if its whole cell serves."""
 
     selected: int = 0
     stable: int = 0
@@ -78,7 +78,7 @@ class NodeCounts:
     set_aside: int = 0
     """Online nodes that take no new pod, whether they serve or not."""
     summary: str = ""
-    """Nodes that serve and nodes selected, as in ``2/3``."""
+    """The serving and the selected nodes, such as ``2/3``."""
     not_ready: tuple[str, ...] = field(kw_only=True)
     """Names of nodes that are offline, failed, unsupported, or set aside without serving, the first of them."""
 
@@ -117,7 +117,7 @@ class StoredAnalysis:
 
 @dataclass(frozen=True)
 class RolloutStatus:
-    """The trial of the candidate. The defaults are what is known before one has begun."""
+    """The trial of the candidate. The defaults hold before a trial has begun."""
 
     wave: int = 0
     """The number of the wave, from 0."""
@@ -138,13 +138,13 @@ NO_TRIAL: Final = RolloutStatus()
 
 @dataclass(frozen=True)
 class ClassPreflight:
-    """The preflight of one hardware class; without a verdict while its Job runs."""
+    """The preflight of one hardware class; it has no verdict while its Job runs."""
 
     name: str
     variant: str = ""
     architecture: str = ""
     node: str | None = None
-    """The node that stands for the class; None where none is eligible."""
+    """The node that represents the class; None if none is eligible."""
     verdict: Verdict | None = None
     reason: str | None = None
     message: str | None = None
@@ -168,11 +168,11 @@ class PreflightResult:
 
     classes: tuple[ClassPreflight, ...]
     omitted: int | None = None
-    """The number of further classes, which are not measured; None where there are none."""
+    """The number of further classes, which are not measured; None if there are none."""
 
     @property
     def failed(self) -> ClassPreflight | None:
-        """The first class that failed."""
+        """Returns the first class that failed; None if none did."""
         return next((item for item in self.classes if item.verdict is Verdict.FAIL), None)
 
     @property
@@ -182,7 +182,7 @@ class PreflightResult:
 
 @dataclass(frozen=True)
 class PreflightStatus(PreflightResult):
-    """The same with the revision that it is about."""
+    """The preflight with the revision that it concerns."""
 
     revision: str = field(kw_only=True)
 
@@ -193,7 +193,7 @@ class PreflightStatus(PreflightResult):
 
 @dataclass(frozen=True)
 class SuspendedStatus:
-    """All that is written of an EdgeModel that must not be touched; the rest of its status stays as it is."""
+    """The written part of the status of a suspended EdgeModel; the rest stays as it is."""
 
     observed_generation: int
     conditions: tuple[StoredCondition, ...]
@@ -201,14 +201,14 @@ class SuspendedStatus:
 
 @dataclass(frozen=True)
 class EdgeModelStatus:
-    """The whole status; as it is here before a first pass."""
+    """The complete status; the defaults hold before the first pass."""
 
     observed_generation: int = -1
     stable_revision: str | None = None
     candidate_revision: str | None = None
     rejected_revisions: tuple[RejectedRevision, ...] = ()
     artifacts: tuple[ArtifactReport, ...] = ()
-    """Written only: the revisions have them."""
+    """The artifacts, which are only written: revisions have them for reading."""
     preflight: PreflightStatus | None = None
     checks: tuple[CheckStatus, ...] = ()
     nodes: NodeCounts | None = None
@@ -217,7 +217,7 @@ class EdgeModelStatus:
     conditions: tuple[StoredCondition, ...] = ()
 
     def trial_of(self, revision: str) -> RolloutStatus:
-        """Returns what is remembered of the trial of ``revision``: NO_TRIAL where it was not on trial."""
+        """Returns the remembered trial of ``revision``; NO_TRIAL if it was not on trial."""
         is_candidate = self.candidate_revision == revision
         return self.rollout if is_candidate and self.rollout is not None else NO_TRIAL
 
@@ -227,7 +227,7 @@ class EdgeModelStatus:
 
     @property
     def revisions(self) -> frozenset[str]:
-        """The revisions that it names."""
+        """Returns the revisions that it names."""
         named = (self.stable_revision, self.candidate_revision, *(item.name for item in self.rejected_revisions))
         return frozenset(name for name in named if name)
 
@@ -243,9 +243,9 @@ def parse_preflight(value: Mapping[str, Any], revision: str) -> PreflightStatus:
 
 
 def status_to_json(status: EdgeModelStatus | SuspendedStatus) -> dict[str, Any]:
-    """Returns the members to write; one that is None is to be removed.
+    """Returns the members to write; None removes one.
 
-    The version of the schema marks a status that was written from the whole of the spec.
+    The version of the schema marks a status that was written from a complete spec.
     """
     written = {camel_case(one.name): to_api(getattr(status, one.name)) for one in fields(status)}
     return {"schemaVersion": SCHEMA_VERSION, **written} if isinstance(status, EdgeModelStatus) else written

@@ -9,7 +9,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Returns the time that ``text`` says. Raises ValueError for one without a time zone, or that is none."""
+    """Returns the time. Raises ValueError for a text without a time zone, or that is not a time."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")

@@ -55,7 +55,7 @@ def test_a_training_whose_pod_is_evicted_resumes_in_the_next_attempt(work: Works
     first = work.wait("a checkpoint in the registry", lambda: _trainer_that_says(work, pushed), TRAINING_SECONDS)
     work.site.kubectl("delete", "pod", first, "-n", work.namespace, "--wait=false")
     work.recorder.mark("the pod that trains is gone")
-    resumed = "goes on from a checkpoint after epoch"
+    resumed = "resumes from a checkpoint after epoch"
     second = work.wait("the next attempt to go on", lambda: _trainer_that_says(work, resumed), TRAINING_SECONDS)
     assert second != first
     (artifact,) = work.ready(seconds=TRAINING_SECONDS)["status"]["artifacts"]

@@ -122,7 +122,7 @@ def measured(agree: int = 64, p50: str = "1.000", p95: str = "2.000") -> Measure
 
 
 def built_once(build: Callable[P, W]) -> Callable[P, W]:
-    """Makes ``build`` run once for the same arguments, and hand a copy of what it built to each caller."""
+    """Makes ``build`` run once for the same arguments, and returns a copy of the result to each caller."""
     worlds: dict[str, W] = {}
 
     @functools.wraps(build)

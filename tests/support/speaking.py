@@ -1,4 +1,4 @@
-"""Tells whether a text speaks to a user: somebody who knows neither Python nor the libraries below."""
+"""Recognises texts for users, who know neither Python nor the libraries below."""
 
 import builtins
 import re
@@ -40,7 +40,7 @@ def _forbidden() -> re.Pattern[str]:
 
 
 def words_of_a_programmer(text: str) -> list[str]:
-    """Returns what in ``text`` only a programmer would understand."""
+    """Returns the parts of ``text`` that only a programmer would understand."""
     return [found[0] for found in _forbidden().finditer(text)]
 
 

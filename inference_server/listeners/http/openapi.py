@@ -30,9 +30,9 @@ def _paths() -> Json:
     model = [_parameter("model", "Name of a model of this server.")]
     version = [*model, _parameter("version", "Its revision.")]
     paths: Json = {
-        "/v2": _get("server", "What this server is.", _ref("Server")),
-        "/v2/health/live": _get("live", "Whether the process answers.", _object(live={"const": True})),
-        "/v2/health/ready": _get("ready", "Whether its models serve.", _object(ready={"const": True}), "503"),
+        "/v2": _get("server", "The name, version and extensions of the server.", _ref("Server")),
+        "/v2/health/live": _get("live", "Answers while the process runs.", _object(live={"const": True})),
+        "/v2/health/ready": _get("ready", "Answers whether all models serve.", _object(ready={"const": True}), "503"),
         "/v2/models/stats": _get("allStatistics", "Statistics of all models.", _ref("Statistics")),
         "/v2/repository/index": _post("index", "The models and their states.", _ref("IndexRequest"), _ref("Index")),
         "/metrics": {
@@ -65,7 +65,7 @@ def _of_model(suffix: str) -> Json:
         {
             "name": "Inference-Header-Content-Length",
             "in": "header",
-            "description": "Bytes of the JSON at the begin of a body with binary data; 0: the body is the one input.",
+            "description": "Bytes of the JSON at the beginning of a binary body; 0: the body is the only input.",
             "schema": {"type": "integer", "minimum": 0},
         }
     ]
@@ -81,10 +81,12 @@ def _of_model(suffix: str) -> Json:
     )
     return {
         "": _get(f"metadata{suffix}", "Its tensors.", _ref("Metadata"), "400", "404"),
-        "/ready": _get(f"modelReady{suffix}", "Whether it serves.", _ref("ModelReady"), "400", "404"),
+        "/ready": _get(f"modelReady{suffix}", "Answers whether the model serves.", _ref("ModelReady"), "400", "404"),
         "/config": _get(f"config{suffix}", "Its configuration.", _ref("Config"), "400", "404"),
         "/stats": _get(f"statistics{suffix}", "Its statistics.", _ref("Statistics"), "400", "404"),
-        "/example": _get(f"example{suffix}", "An infer request that fits.", _ref("InferRequest"), "400", "404"),
+        "/example": _get(
+            f"example{suffix}", "An infer request that matches the model.", _ref("InferRequest"), "400", "404"
+        ),
         "/infer": infer,
         "/feedback": feedback,
     }
@@ -111,7 +113,7 @@ def _responses() -> Json:
         "404": "There is no such model, version or prediction.",
         "413": "The body is too large.",
         "415": "The content coding is neither gzip nor deflate.",
-        "503": "Come again: the models are loading, the queue is full, or the request waited too long.",
+        "503": "Retry later: the models are loading, the queue is full, or the request waited too long.",
     }
     content = {"application/json": {"schema": _ref("Error")}}
     return {status: {"description": text, "content": content} for status, text in told.items()}

@@ -1,7 +1,7 @@
-"""Manifests as the API server takes them: read as kubectl reads YAML, and judged by the schema of the CRD.
+"""Manifests as the API server accepts them: read as kubectl reads YAML, and validated by the schema of the CRD.
 
-The command line has no cluster to ask, and must still give the same answer. ``schema.json`` is the schema of the CRD
-itself (``python crds/sync.py`` writes it), without descriptions and without the status.
+The command line has no cluster, and must still give the same result. ``schema.json`` is the schema of the CRD itself
+(``python crds/sync.py`` writes it), without descriptions and without the status.
 """
 
 from edge_cli.manifest.documents import read_documents, read_value

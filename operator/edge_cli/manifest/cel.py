@@ -1,8 +1,8 @@
-"""The rules of the CRDs (``x-kubernetes-validations``): an interpreter for the part of CEL that they use.
+"""The rules of the CRDs (``x-kubernetes-validations``): an interpreter of the part of CEL that they use.
 
-CEL is the Common Expression Language, by which the API server evaluates such rules. The libraries for Python know
-nothing of the functions that Kubernetes adds, such as ``quantity``. Values are those of JSON; maps and objects are
-dictionaries. A rule that cannot be evaluated is an error, which the API server refuses like a rule that is false.
+CEL is the Common Expression Language, in which the API server evaluates such rules. The Python libraries for it lack
+the functions that Kubernetes adds, such as ``quantity``. Values are those of JSON; maps and objects are dictionaries. A
+rule that cannot be evaluated is an error, which the API server refuses like a rule that is false.
 """
 
 import operator
@@ -21,14 +21,14 @@ Expression = Callable[[Scope], Any]
 
 
 class CelError(Exception):
-    """A rule that cannot be read, or evaluated for this value."""
+    """The rule cannot be parsed, or evaluated for this value."""
 
 
 @cache
 def parse_rule(text: str) -> Callable[[Scope], bool]:
-    """Returns the rule ``text`` as a function of its variables, which raises CelError where it cannot be evaluated.
+    """Returns the rule ``text`` as a function of its variables, which raises CelError if it cannot be evaluated.
 
-    Raises CelError where the rule is not of the known part of CEL.
+    Raises CelError if the rule uses another part of CEL.
     """
     parser = _Parser(text)
     rule = parser.expression()
@@ -92,7 +92,7 @@ class _Parser:
         return lambda scope: yes(scope) if _truth(condition(scope)) else no(scope)
 
     def expect(self, sign: str) -> None:
-        """Reads ``sign``; the empty one is the end. Raises CelError where something else stands there."""
+        """Reads ``sign``; the empty one is the end. Raises CelError if something else follows."""
         if not self._takes(sign):
             raise CelError(f"{self._text!r}: want {sign or 'the end'!r}, found {self._tokens[self._at][1]!r}")
 
@@ -185,7 +185,7 @@ class _Parser:
         return lambda scope: function(argument(scope))
 
     def _has(self) -> Expression:
-        """Reads ``path.to.field)`` and returns an expression that says whether the last field is there."""
+        """Reads ``path.to.field)`` and returns an expression that says whether the last field exists."""
         chosen = self._member()
         self.expect(")")
         if not isinstance(chosen, _Field):
@@ -258,7 +258,7 @@ def _variable(name: str) -> Expression:
 
 @dataclass(frozen=True)
 class _Field:
-    """The field ``name`` of what ``owner`` gives."""
+    """The field ``name`` of the value of ``owner``."""
 
     owner: Expression
     name: str
@@ -296,7 +296,8 @@ def _compared(compare: Callable[[Any, Any], bool], sign: str, left: Any, right: 
 
 
 def _decided(parts: list[Expression], scope: Scope, decides: bool) -> bool:
-    """Returns ``decides`` where one part is that, whatever the others are, an error included; else its opposite."""
+    """Returns ``decides`` if one part has that value, whatever the others are, including errors; otherwise its
+    opposite."""
     failed: CelError | None = None
     for part in parts:
         try:
@@ -310,7 +311,7 @@ def _decided(parts: list[Expression], scope: Scope, decides: bool) -> bool:
 
 
 def _over(values: Any, variable: str, body: Expression, scope: Scope, decides: bool) -> bool:
-    """Returns what ``all`` (``decides`` False) or ``exists`` (True) says of a list, or of the keys of a map."""
+    """Returns the value of ``all`` (``decides`` False) or ``exists`` (True) over a list, or over the keys of a map."""
 
     def of(value: Any) -> Expression:
         return lambda outer: body({**outer, variable: value})

@@ -1,8 +1,8 @@
-"""YAML and JSON as kubectl reads them: YAML 1.1 by the rules of go-yaml 2, whose result is a value of JSON.
+"""YAML and JSON as kubectl reads them: YAML 1.1 by the rules of go-yaml 2, whose result is a JSON value.
 
-PyYAML parses; what a scalar means, and what a mapping becomes, is decided here, because PyYAML and kubectl differ:
-``y``, ``0o10``, ``1e3``, ``60:00`` and ``2001-01-01`` are true, 8, 1000 and two texts for kubectl. What kubectl drops
-without a word, such as the first of two equal keys, is an error.
+PyYAML parses; this module decides the value of a scalar and of a mapping, because PyYAML and kubectl differ: for
+kubectl ``y``, ``0o10``, ``1e3``, ``60:00`` and ``2001-01-01`` are true, 8, 1000 and two texts. What kubectl drops
+without a message, such as the first of two equal keys, is an error.
 """
 
 import codecs
@@ -17,16 +17,16 @@ from edge_cli.verb import UsageError
 from edgemodel.error_words import in_words, plain
 
 MAX_BYTES: Final = 3 * 2**20
-"""The size of a file from which on it is refused: the API server takes no larger request."""
+"""The size in bytes above which a file is refused, since the API server accepts no larger request."""
 MAX_VALUES: Final = 50_000
-"""The number of values in one file from which on it is refused: a few aliases can stand for billions."""
+"""The number of values above which a file is refused, since a few aliases can stand for billions."""
 MAX_DEPTH: Final = 100
 _TOO_DEEP: Final = "{}: lists or mappings are nested too deeply"
 
 
 @dataclass(frozen=True)
 class Document:
-    """One value of a file, and where it stands."""
+    """One value of a file, with its place."""
 
     value: Any
     place: str
@@ -34,7 +34,7 @@ class Document:
 
 
 def read_value(file: Path) -> Any:
-    """Returns the one value in a file of YAML or JSON; None where it is empty. Raises UsageError."""
+    """Returns the only value in a file of YAML or JSON; None if it is empty. Raises UsageError."""
     values = _values(file)
     if len(values) > 1:
         raise UsageError(f"{file} holds {len(values)} documents, want one")
@@ -42,7 +42,7 @@ def read_value(file: Path) -> Any:
 
 
 def read_documents(file: Path) -> list[Document]:
-    """Returns the documents of a file of YAML or JSON that are not empty, items of a List one by one.
+    """Returns the non-empty documents of a file of YAML or JSON, items of a List one by one.
 
     Raises UsageError.
     """
@@ -109,11 +109,11 @@ def _text(file: Path) -> str:
 
 
 class _TwiceError(ValueError):
-    """A key that stands twice in one mapping."""
+    """A key occurs twice in one mapping."""
 
 
 def _json_values(text: str) -> Iterator[Any]:
-    """Yields the values of JSON that follow each other, as kubectl takes them. Raises ValueError."""
+    """Yields consecutive JSON values, as kubectl accepts them. Raises ValueError."""
     decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
     position = len(text) - len(text.lstrip())
     while position < len(text):
@@ -139,7 +139,7 @@ def _no_constant(text: str) -> Any:
 # --- YAML ---
 
 _PLAIN: Final = "plain"
-"""The tag that the parser gives here to a scalar without quotes and without a tag of its own."""
+"""The tag that the parser gives to a scalar without quotes and without a tag of its own."""
 _YAML: Final = "tag:yaml.org,2002:"
 _CONSTANTS: Final = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -160,7 +160,7 @@ def _yaml_values(text: str, file: Path) -> list[Any]:
 
     class Loader(yaml.SafeLoader):  # the one in C overflows its stack where lists are nested deeply
         def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-            """Returns the tag of a node that has none; a scalar without quotes is told from one with quotes."""
+            """Returns the tag of an untagged node, which distinguishes scalars with and without quotes."""
             if kind is yaml.ScalarNode:
                 return _PLAIN if implicit[0] else f"{_YAML}str"
             return f"{_YAML}seq" if kind is yaml.SequenceNode else f"{_YAML}map"
@@ -184,7 +184,7 @@ def _yaml_values(text: str, file: Path) -> list[Any]:
 
 
 class _Reader:
-    """Turns the nodes of one document into a value of JSON."""
+    """A reader that turns the nodes of one document into a JSON value."""
 
     def __init__(self, file: Path, yaml: Any) -> None:
         self._file = file
@@ -195,7 +195,7 @@ class _Reader:
     def value(self, node: Any) -> Any:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise self._error(node, f"more than {MAX_VALUES} values, aliases counted with what they stand for")
+            raise self._error(node, f"more than {MAX_VALUES} values, with aliases counted by their contents")
         if isinstance(node, self._yaml.ScalarNode):
             return self._scalar(node)
         if any(node is one for one in self._open):
@@ -209,7 +209,7 @@ class _Reader:
         return [self.value(item) for item in node.value]
 
     def _mapping(self, node: Any) -> dict[str, Any]:
-        """Returns the mapping; ``<<`` merges at its place, over keys that stand before it, as go-yaml does."""
+        """Returns the mapping; ``<<`` merges at its place, over earlier keys, as in go-yaml."""
         made: dict[str, Any] = {}
         own: dict[str, int] = {}
         for key_node, value_node in node.value:
@@ -262,7 +262,7 @@ class _Reader:
 
 
 def resolve_scalar(text: str) -> Any:
-    """Returns the value that go-yaml 2 gives a scalar without quotes: None, true or false, a number, or the text."""
+    """Returns go-yaml 2's value of a scalar without quotes: None, true or false, a number, or the text."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[:1] not in "+-.0123456789":

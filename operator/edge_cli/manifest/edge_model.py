@@ -1,4 +1,5 @@
-"""EdgeModels in manifests: chosen among the documents of a file, completed and validated by the schema of the CRD."""
+"""The EdgeModels in manifests: chosen among the documents of a file, completed and validated by the schema of the
+CRD."""
 
 import difflib
 import json
@@ -20,7 +21,7 @@ _LABEL_NAME: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _PREFIX: Final = "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?"
 _KEY_RULE: Final = {
     "rule": f"self.all(key, key.matches('^{_PREFIX}{_LABEL_NAME}$'))",
-    "message": "a key is no label key: NAME or PREFIX/NAME, the name of at most 63 letters, digits, '-', '_' and '.'",
+    "message": "a key is not a label key: NAME or PREFIX/NAME, NAME of at most 63 letters, digits, '-', '_' and '.'",
 }
 METADATA: Final[structural.Schema] = {
     "type": "object",
@@ -51,7 +52,7 @@ METADATA: Final[structural.Schema] = {
         "ownerReferences": {"type": "array"},
     },
 }
-"""The schema of ``metadata``, which the API server has of its own and no CRD holds."""
+"""The schema of ``metadata``, which belongs to the API server and to no CRD."""
 
 
 @cache
@@ -62,7 +63,7 @@ def schema() -> structural.Schema:
 
 
 def with_metadata(crd_schema: structural.Schema) -> structural.Schema:
-    """Returns the schema of a CRD with that of ``metadata``; the status, which no user writes, may be anything."""
+    """Returns the schema of a CRD with that of ``metadata``; the status, which users do not write, may be anything."""
     properties = {**crd_schema["properties"], "metadata": METADATA, "status": {"type": "object"}}
     return {**crd_schema, "properties": properties, "required": [*crd_schema.get("required", ()), "metadata"]}
 
@@ -70,7 +71,8 @@ def with_metadata(crd_schema: structural.Schema) -> structural.Schema:
 def choose_edge_model(
     documents: Sequence[Document], file: Path, name: str | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Returns the EdgeModel in ``documents``, and what else there is; of several, the one called ``name``.
+    """Returns the EdgeModel in ``documents``, and the names of the other objects; if there are several, the one called
+    ``name``.
 
     Raises UsageError.
     """
@@ -92,9 +94,9 @@ def choose_edge_model(
 
 
 def complete_edge_model(manifest: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Returns ``manifest`` as the API server would store it, defaults included; ``what`` is its file, for messages.
+    """Returns ``manifest`` as the API server would store it, with defaults; ``what`` is its file, for messages.
 
-    Raises UsageError, which says everything that is wrong with it, for one that the API server refuses.
+    Raises UsageError with all errors of a manifest that the API server would refuse.
     """
     if manifest.get("apiVersion") != API_VERSION:
         raise UsageError(f"{what}: apiVersion is {manifest.get('apiVersion')}, want {API_VERSION}")
@@ -136,7 +138,7 @@ def _compression() -> structural.Schema:
 
 
 def _checked(given: Any, wanted: structural.Schema, path: str, what: str) -> Any:
-    """Returns ``given`` completed. Raises UsageError with everything that is wrong, unknown fields before all else."""
+    """Returns ``given`` completed. Raises UsageError with all errors, unknown fields first."""
     found = [_with_new_name(error) for error in structural.unknown_fields(given, wanted, path)]
     completed = structural.complete(given, wanted)
     if not found:
@@ -148,7 +150,7 @@ def _checked(given: Any, wanted: structural.Schema, path: str, what: str) -> Any
 
 def _with_new_name(error: structural.FieldError) -> structural.FieldError:
     renamed = RENAMED_FIELDS.get(error.field)
-    return replace(error, message=f"is called {renamed} now") if renamed else error
+    return replace(error, message=f"is now called {renamed}") if renamed else error
 
 
 def _name(document: Document) -> str:

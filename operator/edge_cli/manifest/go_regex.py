@@ -1,4 +1,4 @@
-"""Regular expressions of Go (RE2), by which the API server matches patterns, as those of Python."""
+"""Regular expressions of Go (RE2), in which the API server's patterns are written, as those of Python."""
 
 import re
 from functools import cache
@@ -20,8 +20,8 @@ _SPACE: Final = r"\t\n\f\r "
 def compile_go(pattern: str) -> re.Pattern[str]:
     r"""Returns ``pattern`` of RE2 for ``re.search``.
 
-    They differ in ``$``, which in RE2 is the end of the text and not the place before a last line break, in ``\s``,
-    and in the named classes of POSIX. Letters and digits are those of ASCII in both.
+    They differ in ``$``, which in RE2 is the end of the text and not the place before a last line break, in ``\s``, and
+    in the named classes of POSIX. Letters and digits are those of ASCII in both.
     """
     out, position, inside = [], 0, False
     while position < len(pattern):

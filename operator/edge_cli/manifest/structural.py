@@ -1,8 +1,8 @@
-"""Structural schemas, as CRDs hold them: fills in defaults and validates as the API server does.
+"""Structural schemas, as CRDs hold them: fills in defaults and validates like the API server.
 
-A structural schema is a small, regular part of OpenAPI: each field is declared with its type at one place. General
-validators of JSON schema know neither its defaults inside lists, nor that unknown fields are errors, nor the keywords
-``x-kubernetes-*``, and their messages speak of the schema instead of the manifest.
+A structural schema is a small, regular part of OpenAPI: each field is declared with its type in one place. General
+validators of JSON schema support neither its defaults inside lists, nor errors for unknown fields, nor the keywords
+``x-kubernetes-*``, and their messages are about the schema instead of the manifest.
 """
 
 import copy
@@ -23,7 +23,7 @@ KEYWORDS: Final = frozenset({
     "maxProperties", "anyOf", "description", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys",
     "x-kubernetes-list-type", "x-kubernetes-map-type", "x-kubernetes-validations",
 })  # fmt: skip
-"""The keywords that are honoured. ``anyOf`` is there beside x-kubernetes-int-or-string alone, and says the same."""
+"""The supported keywords. ``anyOf`` occurs only beside x-kubernetes-int-or-string, and adds nothing to it."""
 _BOUNDS: Final[tuple[tuple[str, str, Callable[[Any, Any], bool]], ...]] = (
     ("minimum", "at least {}", lambda value, bound: value >= bound),
     ("maximum", "at most {}", lambda value, bound: value <= bound),
@@ -48,16 +48,16 @@ _MAX_SHOWN: Final = 60
 
 @dataclass(frozen=True)
 class FieldError:
-    """One thing that is wrong with a manifest."""
+    """One error in a manifest."""
 
     field: str
     """The path of the field, e.g. ``spec.variants[0].name``."""
     message: str
     """The rest of a sentence that begins with the field."""
     is_rule: bool = False
-    """True: a rule says so in the words of its author, which replace those of a pattern of the same field."""
+    """True if it is the message of a rule, which replaces that of a pattern of the same field."""
     blocks_rules: bool = False
-    """True: no rule is evaluated beside it, because rules rely on what it says."""
+    """True if no rule is evaluated beside it, because rules rely on what it denies."""
 
     def __str__(self) -> str:
         return f"{self.field}{':' if self.is_rule else ''} {self.message}"
@@ -80,7 +80,7 @@ def unknown_fields(value: Any, schema: Schema, path: str) -> list[FieldError]:
 
 
 def errors(value: Any, schema: Schema, path: str) -> list[FieldError]:
-    """Returns what is wrong with ``value``, which is complete and has no unknown field."""
+    """Returns the errors of ``value``, which is complete and has no unknown field."""
     nodes = list(_nodes(value, schema, path))
     found = [error for at, here, node in nodes for error in _node_errors(here, node, at)]
     if any(error.blocks_rules for error in found):
@@ -114,12 +114,12 @@ def _complete(value: Any, schema: Schema) -> Any:
 
 
 def _is_left_out(value: Any, schema: Schema) -> bool:
-    """Says whether ``value`` is a null where none may be, which the API server takes as a field that is not given."""
+    """Returns whether ``value`` is a forbidden null, which the API server treats as an absent field."""
     return value is None and not schema.get("nullable", False)
 
 
 def _nodes(value: Any, schema: Schema, path: str) -> Iterator[tuple[str, Any, Schema]]:
-    """Yields (path, value, schema) of ``value`` and of all that it holds and ``schema`` declares."""
+    """Yields (path, value, schema) of ``value`` and of all its parts that ``schema`` declares."""
     yield path, value, schema
     if isinstance(value, Mapping):
         known, values = schema.get("properties", {}), schema.get("additionalProperties")
@@ -161,7 +161,7 @@ def _node_errors(value: Any, schema: Schema, path: str) -> Iterator[FieldError]:
 
 
 def _twice(items: Sequence[Any], schema: Schema, path: str) -> Iterator[FieldError]:
-    """Yields an error for each item that stands in the list already, by its keys where the list is a map."""
+    """Yields an error for each repeated item of a list, by its keys if the list is a map."""
     if schema.get("x-kubernetes-list-type") not in ("set", "map"):
         return
     keys = schema.get("x-kubernetes-list-map-keys")
@@ -203,14 +203,14 @@ def _is_of(value: Any, kind: str) -> bool:
 
 
 def _is_bounded(value: Any, keyword: str) -> bool:
-    """Says whether ``keyword`` says something of a value of this type."""
+    """Returns whether ``keyword`` applies to a value of this type."""
     if keyword in ("minimum", "maximum"):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, {"Length": str, "Items": list, "Properties": Mapping}[keyword[3:]])
 
 
 def _wanted(value: Any, kind: str, schema: Schema) -> str:
-    """Returns the words for the type, with the cure where YAML took the value for one of another type."""
+    """Returns the words for the type, with the remedy if YAML gave the value another type."""
     if kind == "int-or-string":
         return "a whole number or a text in quotes"
     words = _WORDS[kind]
@@ -241,7 +241,7 @@ def _not_supported(value: Any, options: Sequence[Any]) -> str:
 
 
 def _unknown(name: str, node: Schema, root: Schema, path: str) -> str:
-    """Returns the message for a field that is not known: what was meant, or else where it belongs, or what there is."""
+    """Returns the message for an unknown field: the probable name, or where it belongs, or the known fields."""
     close = _closest(name, list(node["properties"]))
     if close:
         return f"is no field; did you mean {close}?"
@@ -273,7 +273,7 @@ def _lower(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Returns ``value`` for a message, with the word for its type where the value alone does not say it."""
+    """Returns ``value`` for a message, with its type if the value alone does not show it."""
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list):

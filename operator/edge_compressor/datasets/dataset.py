@@ -37,7 +37,7 @@ class Dataset:
     steps."""
 
     notes: tuple[str, ...] = ()
-    """What was not read, or read as something else, in words for the report."""
+    """The parts that were not read, or were read as something else, in sentences for the report."""
 
     @property
     def steps(self) -> int:

@@ -222,13 +222,13 @@ def _zeros(tensor: Tensor, size: int, what: str, *, whole: bool) -> Array:
     shape = tensor.shape if whole else tensor.shape[1:]
     if not whole and -1 in shape:
         open_at = list(tensor.shape)
-        raise invalid(what, f"the state {tensor.name} has shape {open_at}: give the array that sequences begin with")
+        raise invalid(what, f"the state {tensor.name} has shape {open_at}: give an array with the initial state")
     return np.zeros((size, *(abs(length) for length in shape)), runtime.dtype_of(tensor))
 
 
 def _check_steps(arrays: Mapping[str, Array], what: str) -> None:
     if not arrays:
-        raise invalid(what, "the model has no input but its state, so there is nothing to go along")
+        raise invalid(what, "the model has no input but its state, so its sequences have no values")
     steps = {name: array.shape[1] for name, array in arrays.items()}
     if len(set(steps.values())) > 1 or 0 in steps.values():
         listed = ", ".join(f"{name} {count}" for name, count in sorted(steps.items()))

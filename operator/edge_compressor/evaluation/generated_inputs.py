@@ -1,6 +1,7 @@
-"""Inputs made from a model's signature, for where no data set is given: seeded, of values and sizes that it accepts.
+"""Inputs generated from a model's signature, for models without a data set: seeded, with values and sizes that it
+accepts.
 
-They tell whether a model runs at all, and nothing about how well it does: no real input looks like them.
+They show whether a model runs at all, and nothing about its quality, since no real input resembles them.
 """
 
 import math
@@ -22,7 +23,7 @@ from edgemodel.artifact import ONNX_RUNTIME, Tensor
 
 WHAT: Final = "generated inputs"
 SAMPLES: Final = 64
-"""The number of samples that are generated where they are small."""
+"""The number of generated samples, if they are small."""
 MAX_VALUES: Final = 1 << 22
 """Values of all inputs together: beyond, there are fewer samples."""
 _SIZES: Final = (16, 32, 64, 128, 256, 224, 8, 4, 2, 1)
@@ -31,7 +32,7 @@ each size of a weight for the first, such as the channels of an image."""
 _MAX_WEIGHT_SIZES: Final = 24
 
 Range = tuple[int, int]
-"""The least and the largest whole number that an input may hold."""
+"""The smallest and the largest whole number that an input may hold."""
 
 _PASS_ON: Final = frozenset(
     {
@@ -39,15 +40,15 @@ _PASS_ON: Final = frozenset(
         "Unsqueeze",
     }
 )  # fmt: skip
-"""Operators whose output holds values of their first input."""
+"""The operators whose output holds values of their first input."""
 _SHAPES: Final = {"Reshape": 1, "Expand": 1, "Tile": 1, "ConstantOfShape": 0, "TopK": 1, "Trilu": 1, "Resize": 3}
-"""Operators with an input that is a shape or a count, and its position."""
+"""The operators with an input that is a shape or a count, and its position."""
 
 
 def generate(model: ModelFile, samples: int = SAMPLES) -> Dataset | None:
-    """Returns about ``samples`` samples on which ``model`` runs, the same for the same model, always.
+    """Returns about ``samples`` samples on which ``model`` runs, always the same for the same model.
 
-    None: it runs on none that are made here.
+    None: it runs on none of the generated inputs.
 
     Floats are standard normal; whole numbers lie within the tables that they index, and are otherwise 0 or 1.
     Dimensions that the model leaves open have the first sizes with which it runs and answers something.
@@ -86,7 +87,7 @@ def _sizes(model: ModelFile) -> Iterator[tuple[int, int]]:
 
 
 def index_ranges(model: ModelFile) -> dict[str, Range]:
-    """Returns by input the whole numbers that the graph has a use for, for inputs that are indices, counts or switches.
+    """Returns the valid whole numbers by input, for inputs that are indices, counts or switches.
 
     Empty for models of other runtimes, and for those behind transforms.
     """
@@ -110,7 +111,7 @@ def index_ranges(model: ModelFile) -> dict[str, Range]:
 def _reached(
     name: str, readers: Mapping[str, list[tuple[onnx.NodeProto, int]]]
 ) -> Iterator[tuple[onnx.NodeProto, int]]:
-    """The nodes that read the tensor, or one with values of it, with the position at which they do."""
+    """Yields the nodes that read the tensor, or one with its values, with the position of that input."""
     waiting, seen = [name], {name}
     while waiting:
         for node, place in readers.get(waiting.pop(), ()):

@@ -15,7 +15,7 @@ from edge_runtime.datatypes import Array
 from edgemodel.compression_request import AUTO, EVALUATION_TASKS
 
 _SUM_ERROR: Final = 0.01
-"""How far the sum of probabilities in low precision may be from 1."""
+"""The largest distance from 1 of a sum of probabilities in low precision."""
 _WHOLE_TASKS: Final = ("Classification", "Sequence", "Detection")
 
 
@@ -40,7 +40,7 @@ def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
         return _of_as_many(label, output)
     shapes = f"label is {label.dtype} of shape {list(label.shape)}, the first output of shape {list(output.shape)}"
     tasks = ", ".join(task for task in EVALUATION_TASKS if task != AUTO)
-    raise invalid(dataset, f"{shapes}: this tells no task, set evaluation.task to one of {tasks}")
+    raise invalid(dataset, f"{shapes}: the task cannot be inferred, set evaluation.task to one of {tasks}")
 
 
 def labelled_for(task: str, dataset: Dataset) -> Dataset:

@@ -66,7 +66,7 @@ def warning(found: WeightRange, steps: list[dict[str, Any]]) -> str | None:
         cure = f"set reduceRange: true in step {', '.join(guilty)}, unless all nodes have VNNI or are arm64"
     return (
         f"{found.full_range} of {found.weights} quantized weights use all 8 bits beside uint8 activations: x86 "
-        f"processors without VNNI saturate, and answer otherwise than measured here; {cure}"
+        f"processors without VNNI saturate, and give other answers than measured here; {cure}"
     )
 
 

@@ -28,14 +28,14 @@ from edgemodel.errors import Stalled
 
 MAX_SAMPLES: Final = 512
 MAX_BYTES: Final = 256 << 20
-"""Answers that are held to be compared: beyond, fewer samples are."""
+"""The size of the answers that are held for comparison, in bytes; beyond it, fewer samples are compared."""
 _RANDOM: Final = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
 _SORTING: Final = frozenset({"NonMaxSuppression", "NonZero", "TopK", "Unique"})
-"""Operators that turn the least difference of two scores into another order or number of rows."""
+"""The operators that turn the smallest difference of two scores into another order or number of rows."""
 _LOST: Final = 100.0
-"""In percent: a channel that is off by more answers nothing of what the source's does."""
+"""The error of a channel, in percent, from which it no longer reproduces the source's answers."""
 _SHAPE_ONLY: Final = frozenset({"Shape", "Size"})
 
 
@@ -45,15 +45,15 @@ class OutputError:
 
     output: str
     percent: float | None
-    """The root mean square over its worst group of channels; None: not measured."""
+    """The root mean square over its worst group of channels; None if it was not measured."""
     channels: int = 1
     worst_channel: int | None = None
     worst_percent: float | None = None
     """The root mean square of the worst channel alone."""
     differing_percent: float | None = None
-    """For whole numbers, texts and truth values: the share of values that differ."""
+    """The share of values that differ, for whole numbers, texts and truth values."""
     unjudged: str = ""
-    """Why the error does not mean that the artifact is worse; empty: it does."""
+    """The reason why the error does not mean that the artifact is worse; empty if it does."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -80,7 +80,7 @@ class RelativeErrors:
 
     @property
     def worst(self) -> OutputError | None:
-        """The output that is furthest off of those that can be judged; None: none can."""
+        """The output with the largest error among those that can be judged; None if there is none."""
         judged = [one for one in self.outputs if one.percent is not None and not one.unjudged]
         return max(judged, key=lambda one: one.percent or 0.0, default=None)
 
@@ -124,7 +124,7 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
 
 
 def far_off(errors: RelativeErrors, worst: OutputError) -> str | None:
-    """Returns a warning where the worst output, or one of its channels, is as far off as a ruined artifact's."""
+    """Returns a warning if the worst output, or one of its channels, is as far off as a ruined artifact's."""
     data = f"on the {errors.what}, n = {errors.samples}"
     if (worst.percent or 0.0) > DEFAULT_RELATIVE_ERROR_PERCENT:
         return (
@@ -141,13 +141,14 @@ def far_off(errors: RelativeErrors, worst: OutputError) -> str | None:
 
 
 def _items(answers: list[Array], rows: int, dataset: Dataset) -> list[Array]:
-    """Axis 0 holds the items; an output that has no such axis is one item."""
+    """Returns the answers with items on axis 0; an output without such an axis is one item."""
     size = max(rows, dataset.batch)
     return [answer[:rows] if answer.ndim and len(answer) == size else answer[None] for answer in answers]
 
 
 def _check_finite(output: str, right: Array, answer: Array, dataset: Dataset, *, alone: bool) -> None:
-    """``alone``: there is no answer of the source, so that one without any number is refused."""
+    """Refuses answers that are not finite. With ``alone`` there is no answer of the source, so that one without any
+    number is refused."""
     if answer.dtype.kind != "f" or (bad := ~np.isfinite(answer)).sum() == 0:
         return
     if alone:
@@ -187,7 +188,8 @@ def _compared(name: str, expected: Sequence[Array], got: Sequence[Array], unjudg
 
 
 def _unjudged(model: ModelFile) -> dict[str, str]:
-    """By output, why its values need not be those of the source: they are random, or rows in the order of scores."""
+    """Returns by output why its values may differ from the source's: they are random, or rows in the order of
+    scores."""
     if model.runtime != ONNX_RUNTIME or model.transforms:
         return {}
     graph = normal_form.load(model.path).graph
@@ -213,7 +215,7 @@ def _unjudged(model: ModelFile) -> dict[str, str]:
 
 
 def _behind(name: str, makers: dict[str, tuple[onnx.NodeProto, set[str]]]) -> list[onnx.NodeProto]:
-    """The nodes that have a part in the values of a tensor."""
+    """Returns the nodes that contribute to the values of a tensor."""
     waiting, seen, found = [name], {name}, []
     while waiting:
         if (made := makers.get(waiting.pop())) is None:

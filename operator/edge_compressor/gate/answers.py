@@ -61,7 +61,7 @@ class OwnScore:
 
 @dataclass(frozen=True)
 class WorstOutput:
-    """The output of the artifact that is furthest from the source's, with its relative error in percent."""
+    """The output of the artifact with the largest relative error, in percent, against the source's."""
 
     output: str
     percent: float

@@ -35,9 +35,9 @@ class Measurements:
     metric: str = "accuracy"
     """The name of the score, for messages."""
     error: WorstOutput | None = None
-    """The relative error against the source on the user's data; None: not measured on any."""
+    """The relative error against the source on the user's data; None if there are none."""
     keeps_function: bool = True
-    """No step trains or prunes: answers are to be those of the source."""
+    """True if no step trains or prunes, so that answers should be those of the source."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def judge_floor(measured: Measurements, floor_percent: Decimal) -> CheckResult:
 
 
 def judge_relative_error(error: WorstOutput | None, limit_percent: Decimal) -> CheckResult:
-    """The worst float output's error against the source, in shares of how much the source's answers vary."""
+    """Returns the check of the worst float output's error, relative to the spread of the source's answers."""
     name = "maxRelativeErrorPercent"
     if error is None:
         text = (

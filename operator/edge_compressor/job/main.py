@@ -224,5 +224,5 @@ def _parser() -> argparse.ArgumentParser:
         ("out-directory", Path(OUT_DIRECTORY)),
     ):
         parser.add_argument(f"--{name}", type=Path, default=default, help="default: %(default)s")
-    parser.add_argument("--fetch-only", action="store_true", help="only fetch what the converter is to read")
+    parser.add_argument("--fetch-only", action="store_true", help="only fetch the input of the converter")
     return parser

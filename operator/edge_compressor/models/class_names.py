@@ -7,15 +7,15 @@ from typing import Any, Final
 import onnx
 
 KEYS: Final = ("names", "class_names", "classes", "labels")
-"""Exporters of detectors and classifiers write the names under one of these."""
+"""The metadata keys under which exporters of detectors and classifiers write the names."""
 MAX_CHARACTERS: Final = 2**20
-"""A longer text is not read."""
+"""The length in characters above which a text is not read."""
 
 
 def named_classes(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Returns the names by class number; empty where the metadata has none that can be read.
+    """Returns the names by class number; empty if the metadata has no readable ones.
 
-    A list of texts is read, and a mapping from 0, 1, … to texts, in JSON or in Python's notation of literals.
+    A list of texts is read, and a mapping from 0, 1, … to texts, in JSON or as Python literals.
     """
     held = {entry.key: entry.value for entry in model.metadata_props if len(entry.value) <= MAX_CHARACTERS}
     return next((names for key in KEYS if (names := _names(held.get(key, "")))), ())
@@ -34,7 +34,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _literal(text: str) -> Any:
-    """Returns the value that ``text`` notes; None where it notes none."""
+    """Returns the value of the literal ``text``; None if it is not one."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)

@@ -39,7 +39,7 @@ def fresh(name: str, taken: set[str]) -> str:
 
 
 def rename_reads(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Makes every node, those of subgraphs too, read the tensors under their new ``names``."""
+    """Makes every node, including those of subgraphs, read the tensors under their new ``names``."""
     for node in nodes(graph):
         for position, name in enumerate(node.input):
             if name in names:
@@ -72,5 +72,5 @@ def drop_unread(model: onnx.ModelProto) -> None:
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """Returns the version of the default domain; 1 where the model names none."""
+    """Returns the version of the default domain; 1 if the model names none."""
     return next((int(item.version) for item in model.opset_import if item.domain in ("", "ai.onnx")), 1)

@@ -24,7 +24,7 @@ class ModelFile:
     tuning: Tuning = field(default_factory=Tuning)
     """The options of the sessions that nodes serve it with."""
     class_names: tuple[str, ...] = ()
-    """The names of its classes, by number, where the file has them."""
+    """The names of its classes, by number, if the file has them."""
 
     @property
     def batch(self) -> int | None:

@@ -169,7 +169,7 @@ def _check_external(tensor: onnx.TensorProto, beside: Path | None) -> None:
         raise _Unsound(message)
     parts = Path(where).parts
     if not parts or Path(where).is_absolute() or ".." in parts or not (beside / where).is_file():
-        raise _Unsound(f"the weight {tensor.name!r} is kept in {where!r}, which is no file of the folder")
+        raise _Unsound(f"the weight {tensor.name!r} is kept in {where!r}, which is not a file of the folder")
     begin, length = said.get("offset", "0"), said.get("length", "0")
     size = (beside / where).stat().st_size
     if not (begin.isdecimal() and length.isdecimal()) or int(begin) + int(length) > size:

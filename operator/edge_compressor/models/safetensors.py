@@ -92,8 +92,8 @@ def _told_apart(head: bytes) -> str:
     if not head:
         return f"the file is empty: {save}"
     if head[:1] == b"\x80" or head[:2] == b"PK":
-        return f"it is a pickle (.pt, .bin, of torch.save), which runs what it likes when it is loaded: {save}"
-    return f"it is no safetensors file: {save}"
+        return f"it is a pickle (.pt, .bin, of torch.save), which can run any code when it is loaded: {save}"
+    return f"it is not a safetensors file: {save}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _weight(name: str, entry: Any) -> _Weight:
     if not isinstance(dtype, str) or dtype not in _SIZES:
         raise _Unsound(f"the weight {name!r} is of dtype {str(dtype)[:40]}, want one of {', '.join(_SIZES)}")
     if not _counts(shape) or len(shape) > MAX_DIMENSIONS:
-        raise _Unsound(f"the weight {name!r}: its shape is no list of at most {MAX_DIMENSIONS} sizes")
+        raise _Unsound(f"the weight {name!r}: its shape is not a list of at most {MAX_DIMENSIONS} sizes")
     if not _counts(offsets) or len(offsets) != 2:
         raise _Unsound(f"the weight {name!r}: its data_offsets are not two counts of bytes")
     begin, end = offsets
@@ -158,4 +158,4 @@ def _check_finite(path: Path, weight: _Weight, data_begin: int) -> None:
         values = np.frombuffer(mapped[at : at + _CHUNK_BYTES].tobytes(), bits)
         wrong += int(np.count_nonzero((values & exponent) == exponent))
     if wrong:
-        raise _Unsound(f"{wrong} of {count} values of the weight {weight.name!r} are no finite numbers")
+        raise _Unsound(f"{wrong} of {count} values of the weight {weight.name!r} are not finite numbers")

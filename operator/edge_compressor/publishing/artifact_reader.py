@@ -43,7 +43,7 @@ def _model_layer(repository: Repository, reference: Reference) -> Descriptor:
     """Returns the topmost layer, which is the same on every platform."""
     top = get_manifest(repository, reference.version)
     if ANNOTATION_ARTIFACT not in (top.content.get("annotations") or {}):
-        raise Stalled(reasons.SOURCE_INVALID, f"{reference} is no image of a compressed model")
+        raise Stalled(reasons.SOURCE_INVALID, f"{reference} is not an image of a compressed model")
     if top.is_index:
         top = get_manifest(repository, next(iter(platforms_of(repository, reference.version).values())).digest)
     layers = top.content.get("layers") or []

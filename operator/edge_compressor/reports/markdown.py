@@ -172,7 +172,7 @@ def _budget(checks: list[dict[str, Any]]) -> str:
 
 
 def _changes(head: str, changes: list[str]) -> list[str]:
-    """Returns ``head`` and the list of ``changes``; nothing where there is none."""
+    """Returns ``head`` and the list of ``changes``; nothing if there are none."""
     return [_plain(head), "\n".join(f"- {_plain(change)}" for change in changes)] if changes else []
 
 

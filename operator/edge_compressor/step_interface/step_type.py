@@ -79,7 +79,8 @@ class StepType:
     ends_training: bool = False
     """True if it converts a trainable model to ONNX."""
     changes_function: bool = False
-    """True if it trains or prunes, so that answers other than the source's are meant; their error tells nothing."""
+    """True if it trains or prunes, so that answers differ from the source's on purpose, and their error means
+    nothing."""
     selects: bool = False
     """True if it selects with labelled samples, which the report then does not use."""
 

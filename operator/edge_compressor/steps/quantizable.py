@@ -1,4 +1,4 @@
-"""The common part of quantizers: which models they take, and which nodes they must leave alone."""
+"""The common part of quantizers: the models that they accept, and the nodes that they must leave in float."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +21,7 @@ _QUANTIZED_BEGIN: Final = ("DequantizeLinear", "DynamicQuantize", "QLinear", "Qu
 
 
 def quantized_node(model: onnx.ModelProto) -> onnx.NodeProto | None:
-    """Returns the first node that shows that ``model`` is quantized; None: it is not."""
+    """Returns the first node that shows that ``model`` is quantized; None if it is not."""
     return next((node for node in model.graph.node if _is_quantized(node.op_type)), None)
 
 
@@ -44,13 +44,13 @@ def load_quantizable(path: Path, context: StepContext) -> onnx.ModelProto:
 
 
 def note(context: StepContext, text: str) -> None:
-    """Says ``text``, and keeps it for the report."""
+    """Writes ``text`` to the log, and keeps it for the report."""
     context.progress.say(f"step {context.name}: {text}")
     context.notes.setdefault("changes", []).append(text)
 
 
 def kept_in_float(model: onnx.ModelProto, types: Iterable[str]) -> dict[str, str]:
-    """Returns the nodes of ``types`` that quantizers would change wrongly: name -> why it stays in float."""
+    """Returns the nodes of ``types`` that quantizers would break, with the reasons."""
     wanted, kept = set(types), {}
     for node in model.graph.node:
         if node.op_type not in wanted:
@@ -63,7 +63,7 @@ def kept_in_float(model: onnx.ModelProto, types: Iterable[str]) -> dict[str, str
 
 
 def note_kept(kept: dict[str, str], context: StepContext) -> None:
-    """Notes which nodes stay in float, and why."""
+    """Reports the nodes that stay in float, with the reasons."""
     by_reason: dict[str, list[str]] = {}
     for name, why in kept.items():
         by_reason.setdefault(why, []).append(name)

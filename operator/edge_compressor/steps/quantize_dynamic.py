@@ -61,7 +61,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 def _quantize(
     given: Path, result: Path, settings: Settings, types: set[str], excluded: set[str], *, only: Iterable[str] = ()
 ) -> None:
-    """Quantizes the nodes of ``types``; ``only``: these alone, with one scale for each weight tensor."""
+    """Quantizes the nodes of ``types``; with ``only``, these alone, with one scale for each weight tensor."""
     quantize_dynamic(
         given,
         result,
@@ -85,7 +85,8 @@ def _stacks(model: onnx.ModelProto, excluded: set[str]) -> list[str]:
 
 
 def _with_new_names(model: onnx.ModelProto, before: set[str]) -> onnx.ModelProto:
-    """Renames what is not named in ``before``: quantizing once more makes the same names for the same tensors."""
+    """Renames tensors that are not in ``before``, since a second quantization uses the same names for the same
+    tensors."""
     taken = taken_names(model)
     new = {name: fresh(f"{name}_stacked", taken) for name in sorted(taken - before)}
     rename_reads(model.graph, new)

@@ -65,9 +65,9 @@ MIN_SAMPLES: Final = 8
 """The minimum number of samples: ranges from one or two inputs clip values that occur in others."""
 
 _SAMPLES_MEASURED: Final = 4
-"""The number of samples by which values that lie too far apart are found."""
+"""The number of samples by which values that lie too far apart are detected."""
 _TAKE_NAN: Final = frozenset({"Imputer", "IsInf", "IsNaN"})
-"""The operators for which a missing value is a value."""
+"""The operators that accept a missing value."""
 
 METHODS: Final = {
     "MinMax": CalibrationMethod.MinMax,
@@ -120,7 +120,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
 
 
 def _positions(model: Path, settings: Settings, context: StepContext) -> Array:
-    """Returns the samples to calibrate by: those that are spread over the set, without those that are not finite.
+    """Returns the samples for calibration: spread over the set, without those that are not finite.
 
     One infinite value among millions would make a range infinite. Raises Stalled(DatasetInvalid) if few are left.
     """
@@ -151,8 +151,8 @@ def _positions(model: Path, settings: Settings, context: StepContext) -> Array:
 def _lost_bounds(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:
     """Returns the Clips that quantization would drop although they bound more than a range of int8 does.
 
-    Such a range always contains 0, so that it stands for bounds below and above 0, and for no others. Bounds that are
-    not stored are not known.
+    Such a range always contains 0, so that it replaces bounds below and above 0, but no others. Bounds that are not
+    stored are not known.
     """
     if "Clip" not in types:
         return {}
@@ -278,7 +278,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
         self._range = range(len(self))
 
     def first(self, samples: int) -> Iterator[dict[str, Any]]:
-        """Yields the feeds of that many samples, spread evenly; of a fixed batch, one for each."""
+        """Yields the feeds of that many samples, spread evenly; with a fixed batch, one feed for each."""
         chosen = self._positions[:: max(1, len(self._positions) // samples)][:samples]
         size = max(1, self._dataset.batch)
         for start in range(0, len(chosen), size):

@@ -1,5 +1,5 @@
 """Tensors whose values lie too far apart for the 256 steps of int8: a mask of -1e9, a padding of -inf, boxes beside
-scores. Their nodes stay in float; measured on a few calibration samples."""
+scores. They are measured on a few calibration samples, and their nodes stay in float."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,11 +15,11 @@ from edge_runtime.datatypes import Array
 
 _STEPS: Final = 255
 _MIN_SHARE: Final = 1e-3
-"""A smaller share of the values is an exception."""
+"""The share of values below which they are exceptions."""
 _MAX_RATIO: Final = 100.0
-"""The parts of a Concat may differ by as much in their largest value."""
+"""The largest ratio of the largest values in the parts of a Concat."""
 _JOINING: Final = frozenset({"Add", "Concat", "Mul", "Where"})
-"""The operators all inputs of which are values."""
+"""The operators whose inputs are all values."""
 _MOVING: Final = frozenset({"Flatten", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
 """The operators whose output has the values of their input."""
 
@@ -85,10 +85,10 @@ def _measured(
 
 
 def _why(values: Array) -> str:
-    """Says why int8 cannot hold ``values``; empty where it can.
+    """Returns why int8 cannot represent ``values``; empty if it can.
 
-    It cannot where there are values that are much larger than all others, nothing between, and the others would become
-    one and the same step.
+    It cannot if some values are much larger than all others, with none between, and the others would become one and the
+    same step.
     """
     if not values.size or np.isnan(values).any():
         return ""

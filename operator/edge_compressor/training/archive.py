@@ -38,14 +38,14 @@ def check(path: Path) -> None:
     """Raises Unsafe, which says why, for a file that may not be loaded."""
     head = path.open("rb").read(4)
     if head[:1] == b"\x80":
-        raise Unsafe("it is a pickle, which runs what it likes when it is loaded: export the model with torch.export")
+        raise Unsafe("it is a pickle, which can run any code when it is loaded: export the model with torch.export")
     if head != b"PK\x03\x04":
-        raise Unsafe("it is no ExportedProgram (a .pt2 file, as torch.export.save writes it)")
+        raise Unsafe("it is not an ExportedProgram (a .pt2 file, as torch.export.save writes it)")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, UnicodeDecodeError) as error:
-        raise Unsafe(f"it is no archive that can be read: {in_words(error)}") from error
+        raise Unsafe(f"it is not a readable archive: {in_words(error)}") from error
 
 
 def check_operators(program: ExportedProgram) -> None:
@@ -68,7 +68,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         raise Unsafe("the archive has a member twice")
     if any(name.partition("/")[2] == "data.pkl" for name in names):
         raise Unsafe(
-            "it is a whole module or a state_dict (torch.save), which is pickled and runs what it likes when it is "
+            "it is a whole module or a state_dict (torch.save), which is pickled and can run any code when it is "
             "loaded: export the model with torch.export.export and torch.export.save"
         )
     for member in members:

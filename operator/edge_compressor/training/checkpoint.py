@@ -72,7 +72,7 @@ class Training:
         try:
             context.checkpoints.keep(self._key(), epochs, write, last=epochs == self.schedule.epochs)
         except (OSError, RuntimeError) as error:  # torch's own writer raises the second
-            context.progress.say(f"the checkpoint after epoch {epochs} was not kept: {_said(error)}")
+            context.progress.say(f"the checkpoint after epoch {epochs} was not stored: {_said(error)}")
 
     def restore(self) -> int:
         """Restores the state and returns the number of completed epochs; 0, with nothing changed, if no checkpoint
@@ -91,10 +91,10 @@ class Training:
                 context.progress.say(f"a checkpoint cannot be used: {_said(error)}")
                 self.state.take(before)
                 continue
-            context.progress.say(f"goes on from a checkpoint after epoch {epochs}")
+            context.progress.say(f"resumes from a checkpoint after epoch {epochs}")
             return epochs
         if before is not None:
-            context.progress.say("training begins anew")
+            context.progress.say("training starts from the beginning")
         return 0
 
     def _key(self) -> str:
@@ -112,7 +112,7 @@ class Training:
             raise ValueError(f"it is of another training, {kept['key']!r}")
         epochs: int = kept["epochs"]
         if not 1 <= epochs <= self.schedule.epochs:
-            raise ValueError(f"it was kept after epoch {epochs} of {self.schedule.epochs}")
+            raise ValueError(f"it was stored after epoch {epochs} of {self.schedule.epochs}")
         parameters = [one for group in self.state.optimizer.param_groups for one in group["params"]]
         for index, moments in kept["optimizer"]["state"].items():
             for name, value in moments.items():

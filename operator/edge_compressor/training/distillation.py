@@ -68,7 +68,7 @@ class _Features:
         self._names = names or list(last.values())
         if not self._names:
             raise failed(context.name, "intermediateWeight: teacher and model have no layers of the same name and size")
-        context.progress.say(f"compares the layers {', '.join(self._names)}")
+        context.progress.say(f"comparing the layers {', '.join(self._names)}")
         self._sides = (own, theirs)
         self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
 

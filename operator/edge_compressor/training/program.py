@@ -117,7 +117,7 @@ def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[ProgramIn
     for name in program.graph_signature.user_inputs:
         value = values.get(str(name))
         if not isinstance(value, Tensor):
-            raise Stalled(reason, f"{what}: input {name} is no tensor; export a model that takes tensors only")
+            raise Stalled(reason, f"{what}: input {name} is not a tensor; export a model that takes tensors only")
         shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
         inputs.append(ProgramInput(str(name), shape, value.dtype))
     return tuple(inputs)
@@ -126,7 +126,7 @@ def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[ProgramIn
 def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
     for name, value in program.state_dict.items():
         if value.is_floating_point() and (wrong := int((~torch.isfinite(value)).sum())):
-            message = f"{wrong} of {value.numel()} values of the weight {name} are no finite numbers"
+            message = f"{wrong} of {value.numel()} values of the weight {name} are not finite numbers"
             raise Stalled(reason, f"{what}: {message}")
 
 

@@ -78,7 +78,7 @@ class WatchedKind:
 
 
 WATCHED = (
-    WatchedKind("v1", "Node", read_node, no_owner, label="", cure="mend its labels and conditions"),
+    WatchedKind("v1", "Node", read_node, no_owner, label="", cure="correct its labels and conditions"),
     WatchedKind(
         API_VERSION,
         "EdgeModel",

@@ -22,7 +22,7 @@ def variants_in_spec(raw: Raw) -> frozenset[str]:
 
 
 def stored_status(raw: Raw) -> dict[str, Any]:
-    """Returns the status as it is stored; empty where it is none."""
+    """Returns the status as it is stored; empty if there is none."""
     status = raw.get("status")
     return status if isinstance(status, dict) else {}
 

@@ -78,5 +78,5 @@ def _describe(raw: Raw, error: Exception) -> UnreadableObject:
         name=name,
         reason=reasons.SCHEMA_OUTDATED if is_outdated else reasons.OBJECT_UNREADABLE,
         message=str(error) if is_outdated else in_words(error),
-        cure=cure or f"delete it, and the operator makes it anew: kubectl delete {kind.lower()} {place}",
+        cure=cure or f"delete it, and the operator creates it again: kubectl delete {kind.lower()} {place}",
     )

@@ -215,7 +215,7 @@ class Observation:
     status: EdgeModelStatus
     """The status as the previous pass left it."""
     stored_status: Mapping[str, Any]
-    """The same as it is stored, to which the writes compare what is to be written."""
+    """The status as it is stored, to which the new one is compared."""
     settings: OperatorSettings
     revisions: tuple[Revision, ...] = ()
     jobs: tuple[CompressionJob, ...] = ()

@@ -16,7 +16,7 @@ from edgemodel.caller_signature import breaking_changes
 from edgemodel.status import RejectedRevision
 
 MAX_CHANGES_TOLD = 6
-"""The number of changes of a signature that one message holds."""
+"""The largest number of changes of a signature in one message."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def artifact_is_recorded(prospect: Prospect) -> Obstacle | None:
 
 
 def signature_is_accepted(prospect: Prospect) -> Obstacle | None:
-    """Callers of stable go on as they are, or the spec says that the new signature is wanted."""
+    """Returns an obstacle unless the callers of stable can go on unchanged, or the spec accepts the new signature."""
     observation, target = prospect.observation, prospect.artifact.revision
     stable = observation.revision(prospect.stable)
     if target is None or stable is None or target.name == stable.name:

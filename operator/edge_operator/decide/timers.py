@@ -48,5 +48,5 @@ class Timers:
 
     @property
     def newest_pauses(self) -> tuple[Pause, ...]:
-        """The pauses that status has room for."""
+        """Returns the pauses that status has room for."""
         return self.pauses[-MAX_PAUSES:]

@@ -25,7 +25,7 @@ class CachedEdgeModel:
     spec: EdgeModelSpec
     status: EdgeModelStatus
     stored_status: Mapping[str, Any]
-    """The same as it is stored."""
+    """The status as it is stored."""
     deleting: bool = False
 
 

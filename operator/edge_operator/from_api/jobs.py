@@ -124,8 +124,11 @@ def preflight_job(job: JobObject, pod: JobPod | None) -> PreflightJob:
     ended = _ended(job, pod)
     trouble = pod.trouble if pod is not None and ended is not None else None
     if pod is not None and trouble is not None and trouble[0] == reasons.DEADLINE_EXCEEDED and pod.never_began:
-        message = "the image did not come within spec.preflight.deadlineSeconds, or its container could not be made"
-        trouble = reasons.IMAGE_PULL_FAILED, f"{message}: kubectl describe job {job.name} leads to its pod's events"
+        message = "the image was not pulled within spec.preflight.deadlineSeconds, or its container could not be made"
+        trouble = (
+            reasons.IMAGE_PULL_FAILED,
+            f"{message}: kubectl describe job {job.name} leads to the events of its pod",
+        )
     return PreflightJob(
         name=job.name,
         attempt=job.attempt,
@@ -194,7 +197,7 @@ def _doing(pod: Raw, container: Raw) -> str:
         return ""
     if container.get("name") == CONVERTER:
         return f"running the converter {_converter_container(pod)['image']}"
-    return "fetching what the converter is to read" if container.get("name") == FETCH else ""
+    return "fetching the input of the converter" if container.get("name") == FETCH else ""
 
 
 def _converter_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
@@ -207,7 +210,7 @@ def _converter_trouble(pod: Raw, container: Raw) -> tuple[str, str] | None:
         deadline = f"{_COMPRESSION.deadline} ({pod['spec'].get('activeDeadlineSeconds')} s)"
         if "waiting" in state or _never_began(terminated):
             why = (state.get("waiting") or {}).get("message", "")
-            message = f"{converter} did not come within {deadline}, or could not be started: {why}"
+            message = f"{converter} was not pulled within {deadline}, or could not be started: {why}"
             return reasons.IMAGE_PULL_FAILED, message.removesuffix(": ")
         return reasons.DEADLINE_EXCEEDED, f"{converter} still ran after {deadline}"
     if status.get("reason") == "Evicted" and "EmptyDir" in status.get("message", ""):

@@ -43,13 +43,13 @@ def progress_handler(review: PodReview, set_progress: SetProgress) -> Handler:
         except Transient as error:
             return web.Response(status=503, text=f"the token cannot be checked now: {error.message}\n")
         if pod is None:
-            return web.Response(status=401, text="the token is good for no pod\n")
+            return web.Response(status=401, text="the token belongs to no pod\n")
         try:
             step = StepBegun.decode(await request.read())
         except ValueError as error:
             return web.Response(status=400, text=f"{in_words(error)}\n")
         if not set_progress(*pod, step):
-            return web.Response(status=404, text=f"{'/'.join(pod)} is no pod of a compression Job that runs\n")
+            return web.Response(status=404, text=f"{'/'.join(pod)} is not a pod of a running compression Job\n")
         return web.Response(status=204)
 
     return progress

@@ -28,7 +28,7 @@ async def make_signer(cluster: Cluster, namespace: str) -> Signer:
         }
         try:
             await cluster.create(body)
-            log.info("made the embedded registry's keys: Secret %s/%s", namespace, KEYS_SECRET)
+            log.info("created the embedded registry's keys: Secret %s/%s", namespace, KEYS_SECRET)
         except ApiError as error:
             if error.status != 409:
                 raise

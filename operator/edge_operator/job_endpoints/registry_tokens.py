@@ -125,7 +125,7 @@ class Signer:
         key = serialization.load_pem_private_key(key_pem, password=None)
         certificate = x509.load_pem_x509_certificate(certificate_pem)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the registry's key is no elliptic-curve key")
+            raise ValueError("the registry's key is not an elliptic-curve key")
         if key.public_key() != certificate.public_key():
             raise ValueError("the registry's key and certificate do not belong together")
         self._key = key
@@ -199,7 +199,7 @@ def token_handler(signer: Signer, review: Review) -> Handler:
             return _error(
                 401,
                 "UNAUTHORIZED",
-                f"the password is no valid service-account token for the audience {REGISTRY_AUDIENCE}: it has "
+                f"the password is not a valid service-account token for the audience {REGISTRY_AUDIENCE}: it has "
                 "expired, was made for another audience, or its pod is gone",
             )
         now = datetime.now(UTC)

@@ -87,7 +87,7 @@ class Prometheus:
                 self.learn_clock(answer.headers.get("Date"))
                 return answer.status, await _read(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            what = "no answer in time" if isinstance(error, TimeoutError) else in_words(error)
+            what = "no answer before the timeout" if isinstance(error, TimeoutError) else in_words(error)
             raise PrometheusError(f"{self.settings.url}: {what}") from error
 
     def learn_clock(self, date: str | None) -> None:

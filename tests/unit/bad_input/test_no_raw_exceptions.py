@@ -1,4 +1,4 @@
-"""No message is made from an exception of a library as it is: each goes through ``edgemodel.error_words``."""
+"""No message is made directly from an exception of a library: each goes through ``edgemodel.error_words``."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def sources() -> Iterator[Path]:
 
 
 def raw_uses(text: str, *, package: str, may_look: bool) -> list[str]:
-    """Returns where a caught exception of a library becomes text by itself: ``line: source``."""
+    """Returns where a caught exception of a library becomes text directly: ``line: source``."""
     tree = ast.parse(text)
     own = _own_names(tree, package)
     found = []
@@ -58,7 +58,7 @@ def _own_names(tree: ast.Module, package: str) -> set[str]:
 
 
 def _names(kind: ast.expr | None) -> set[str]:
-    """Returns the names of the classes that are caught; ``module.Class`` is called by its module."""
+    """Returns the names of the caught classes; ``module.Class`` by its module."""
     items = kind.elts if isinstance(kind, ast.Tuple) else [kind] if kind is not None else []
     return {ast.unparse(item).partition(".")[0] for item in items} or {"BaseException"}
 
@@ -72,7 +72,7 @@ def _makes_text(node: ast.AST, name: str) -> bool:
 
 
 def _is(node: ast.expr, name: str) -> bool:
-    """Tells whether it is the exception, one of its texts, or the name of its class."""
+    """Returns whether it is the exception, one of its texts, or the name of its class."""
     text = ast.unparse(node)
     return text in (
         name,
@@ -85,7 +85,7 @@ def _is(node: ast.expr, name: str) -> bool:
 
 
 def _is_looked_for(node: ast.AST, handler: ast.ExceptHandler) -> bool:
-    """Tells whether the text is only compared with another."""
+    """Returns whether the text is only compared with another."""
     compared = (inner for inner in ast.walk(handler) if isinstance(inner, ast.Compare))
     return any(node in one.comparators or node is one.left for one in compared)
 

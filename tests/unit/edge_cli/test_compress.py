@@ -56,7 +56,7 @@ def test_no_steps_give_the_source_back_bit_for_bit(residual: Files, tmp_path: Pa
 
 
 def manifest_file(folder: Path, files: Files, server: FileServer) -> Path:
-    """Writes a manifest as a cluster takes it; its files come from ``server``."""
+    """Writes a manifest as a cluster accepts it; its files come from ``server``."""
 
     def source(path: Path) -> dict[str, str]:
         return {"uri": server.serve(f"/{path.name}", path.read_bytes()), "digest": digest_of_file(path)}

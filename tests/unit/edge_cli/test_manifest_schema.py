@@ -1,6 +1,7 @@
-"""The schema of the CRD at the desk: the same manifests are accepted, and refused for the same fields, as in a cluster.
+"""The schema of the CRD in the command line, which accepts and refuses the same manifests as a cluster, for the same
+fields.
 
-The lines ``#!`` of the manifests in ``tests/contract`` are what a real API server answered; contract tests hold them.
+The lines ``#!`` of the manifests in ``tests/contract`` are a real API server's answers, which contract tests check.
 """
 
 import copy
@@ -30,7 +31,7 @@ CRDS = {
 
 
 def judged(manifest: dict[str, Any]) -> list[structural.FieldError]:
-    """Returns what is wrong with a manifest of either kind, by the schema in ``crds/``."""
+    """Returns the errors of a manifest of either kind, by the schema in ``crds/``."""
     wanted = with_metadata(CRDS[manifest["kind"]])
     unknown = structural.unknown_fields(manifest, wanted, "")
     return unknown or structural.errors(structural.complete(manifest, wanted), wanted, "")
@@ -59,7 +60,7 @@ def test_the_desk_refuses_the_fields_that_the_api_server_refuses(path: Path) -> 
 
 
 def below_of(node: Any) -> list[Any]:
-    """Returns the schemas that ``node`` holds."""
+    """Returns the direct subschemas of ``node``."""
     own = [node[key] for key in ("items", "additionalProperties") if key in node]
     return [*node.get("properties", {}).values(), *own]
 
@@ -353,7 +354,7 @@ def test_old_names_are_reported_with_their_new_ones() -> None:
         ({}, "metadata.name is missing"),
         ({"name": "m", "label": {}}, "metadata.label is no field; did you mean labels?"),
         ({"name": "m", "labels": {"a": True}}, "metadata.labels.a is true, want a text"),
-        ({"name": "m", "labels": {"a b": "c"}}, "metadata.labels: a key is no label key"),
+        ({"name": "m", "labels": {"a b": "c"}}, "metadata.labels: a key is not a label key"),
         ({"name": "m", "namespace": "a_b"}, "metadata.namespace is"),
     ],
 )

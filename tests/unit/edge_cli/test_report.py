@@ -33,4 +33,4 @@ def test_a_data_set_in_a_registry_has_no_report(
 ) -> None:
     assert run("push", residual.evaluation, f"oci://{registry.host}/desk/set:v1", "--plain-http") == 0
     assert run("report", f"oci://{registry.host}/desk/set:v1", "--plain-http") == 3
-    assert "is no image of a compressed model" in capsys.readouterr().err
+    assert "is not an image of a compressed model" in capsys.readouterr().err

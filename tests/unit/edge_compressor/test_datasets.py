@@ -198,7 +198,7 @@ def test_a_sample_without_the_batch_axis_of_its_model_is_a_batch_of_one(tmp_path
 def test_labels_are_classes_where_the_first_output_can_only_be_scores(
     model: OnnxModel, tmp_path: Path, label: Any, want: list[Any], note: str
 ) -> None:
-    """So training reads them as the evaluation does."""
+    """The training reads them as the evaluation does."""
     dataset = load(model, tmp_path, x=x(3), label=label)
     assert dataset.label is not None
     np.testing.assert_array_equal(dataset.label, want)

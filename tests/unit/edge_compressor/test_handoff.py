@@ -111,7 +111,7 @@ def test_weights_that_are_not_sound_never_reach_the_converter(site: Site) -> Non
     site.ask(source=replace(site.input.request.source, digest=None))
     code, ended = site.fetch()
     assert (code, ended.reason) == (3, reasons.SOURCE_INVALID)
-    assert ended.message == "source: 3 of 3 values of the weight 'w' are no finite numbers"
+    assert ended.message == "source: 3 of 3 values of the weight 'w' are not finite numbers"
 
 
 def test_a_training_set_that_would_be_unpickled_never_reaches_the_converter(site: Site) -> None:

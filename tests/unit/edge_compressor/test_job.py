@@ -500,5 +500,5 @@ def test_an_unreachable_operator_stops_nothing(order: JobInput, run: Run, tmp_pa
     (tmp_path / "progress-token").write_text("token-of-the-pod")
     ended = run(replace(order, progress_url="http://127.0.0.1:9/progress"))
     assert ended.code == 0, ended.log
-    assert ended.log.count("the operator was not told: ") == 1
+    assert ended.log.count("the operator did not get the report of the step: ") == 1
     assert "token-of-the-pod" not in ended.log

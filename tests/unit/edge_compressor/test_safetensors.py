@@ -62,10 +62,10 @@ def torch_save() -> bytes:
     ("content", "said"),
     [
         (b"", "the file is empty"),
-        (pickle.dumps({"weight": [1.0] * 20}), "it is a pickle (.pt, .bin, of torch.save), which runs what it likes"),
-        (torch_save(), "it is a pickle (.pt, .bin, of torch.save), which runs what it likes"),
-        (b"GGUF" + bytes(100), "it is no safetensors file"),
-        (b"\x08\x00\x00", "it is no safetensors file"),
+        (pickle.dumps({"weight": [1.0] * 20}), "it is a pickle (.pt, .bin, of torch.save), which can run any code"),
+        (torch_save(), "it is a pickle (.pt, .bin, of torch.save), which can run any code"),
+        (b"GGUF" + bytes(100), "it is not a safetensors file"),
+        (b"\x08\x00\x00", "it is not a safetensors file"),
     ],
     ids=["empty", "pickle", "torch-save", "another-format", "cut-off"],
 )
@@ -100,10 +100,10 @@ def test_a_header_that_is_not_sound_is_refused(tmp_path: Path, content: bytes, s
     [
         ({"dtype": "OBJECT"}, "is of dtype OBJECT, want one of BOOL, U8"),
         ({"dtype": ["F32"]}, "is of dtype ['F32'], want one of"),
-        ({"shape": 4}, "its shape is no list of at most 32 sizes"),
-        ({"shape": [-4]}, "its shape is no list of at most 32 sizes"),
-        ({"shape": [True] * 4}, "its shape is no list of at most 32 sizes"),
-        ({"shape": [1] * 33}, "its shape is no list of at most 32 sizes"),
+        ({"shape": 4}, "its shape is not a list of at most 32 sizes"),
+        ({"shape": [-4]}, "its shape is not a list of at most 32 sizes"),
+        ({"shape": [True] * 4}, "its shape is not a list of at most 32 sizes"),
+        ({"shape": [1] * 33}, "its shape is not a list of at most 32 sizes"),
         ({"shape": [5]}, "F32 of shape [5] takes 20 bytes, and has 16"),
         ({"shape": [2**62, 2**62]}, "bytes, and has 16"),
         ({"data_offsets": [-16, 0]}, "its data_offsets are not two counts of bytes"),
@@ -141,7 +141,7 @@ def test_every_byte_belongs_to_a_weight_and_every_weight_is_there(tmp_path: Path
 def test_a_weight_that_is_no_number_is_named(tmp_path: Path, dtype: Any, value: float) -> None:
     wrong = np.array([1, value, -3, value, 60000], dtype)
     path = weights.write(tmp_path / "m", odd=np.ones(1, np.uint8), wrong=wrong)
-    assert refusal(path, path.read_bytes()) == "2 of 5 values of the weight 'wrong' are no finite numbers"
+    assert refusal(path, path.read_bytes()) == "2 of 5 values of the weight 'wrong' are not finite numbers"
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,9 @@ class TestOnnxWithExternalData:
     @pytest.mark.parametrize(
         ("key", "value", "message"),
         [
-            ("location", "../weights.bin", "is kept in '../weights.bin', which is no file of the folder"),
-            ("location", "/etc/hostname", "is kept in '/etc/hostname', which is no file of the folder"),
-            ("location", "other.bin", "is kept in 'other.bin', which is no file of the folder"),
+            ("location", "../weights.bin", "is kept in '../weights.bin', which is not a file of the folder"),
+            ("location", "/etc/hostname", "is kept in '/etc/hostname', which is not a file of the folder"),
+            ("location", "other.bin", "is kept in 'other.bin', which is not a file of the folder"),
             ("length", "999999999", r"lies beyond the \d+ bytes of 'weights.bin'"),
             ("offset", "-1", r"lies beyond the \d+ bytes of 'weights.bin'"),
         ],

@@ -1,4 +1,4 @@
-"""A source is put in order once, before any step; one that needs nothing stays byte for byte what it was."""
+"""A source is normalized once, before any step; one in normal form stays byte for byte the same."""
 
 from pathlib import Path
 from typing import Any

@@ -101,7 +101,7 @@ def running(directory: Path, namespaces: dict[str, str]) -> Iterator[tuple[Realm
             self._answer(query, realm.grant(self.headers.get("Authorization", ""), query.get("scope", [])))
 
         def do_POST(self) -> None:
-            """The grant of a refresh token, for which the secret of a namespace serves."""
+            """Answers the grant of a refresh token, for which the secret of a namespace serves."""
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             secret = form["refresh_token"][0] if form["grant_type"] == ["refresh_token"] else ""
             authorization = "Basic " + base64.b64encode(f"token:{secret}".encode()).decode()

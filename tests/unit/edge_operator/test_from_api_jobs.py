@@ -153,7 +153,7 @@ def converter_pod(fetch: Any, converter: Any = WAITING, compress: Any = WAITING,
     ("states", "doing"),
     [
         ((WAITING,), ""),
-        ((RUNNING,), "fetching what the converter is to read"),
+        ((RUNNING,), "fetching the input of the converter"),
         ((PASSED,), ""),
         ((PASSED, RUNNING), f"running the converter {IMAGE}"),
         ((PASSED, PASSED, RUNNING), ""),
@@ -232,7 +232,7 @@ def test_a_converter_whose_image_is_not_pulled_by_the_deadline_is_reported(state
     assert view.trouble is not None
     reason, message = view.trouble
     assert reason == reasons.IMAGE_PULL_FAILED
-    assert message.startswith(f"the converter {IMAGE} did not come within spec.compression.deadlineSeconds (30 s)")
+    assert message.startswith(f"the converter {IMAGE} was not pulled within spec.compression.deadlineSeconds (30 s)")
     assert message.endswith("no such host" if "waiting" in state else "could not be started")
 
 

@@ -137,7 +137,7 @@ def test_settings_that_its_schema_refuses_are_not_read(settings: dict[str, Any])
 
 def test_an_operator_without_it_reads_no_manifest_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(CHECKS, CHECK.type)
-    with pytest.raises(ValueError, match="check queue: type 'QueueTime' is none that this operator knows: ErrorRate"):
+    with pytest.raises(ValueError, match="check queue: type 'QueueTime' is not known to this operator: ErrorRate"):
         read_edge_model(edge_model(STRICT))
 
 

@@ -171,7 +171,7 @@ def test_too_few_requests_hold_the_wave_until_there_are_enough() -> None:
     assert ready is not None
     assert "waits for errors" in ready["message"]
     assert "more good ones would pass" in ready["message"]
-    assert "it asks for a person" in ready["message"]
+    assert "it waits for a person" in ready["message"]
     assert world.status["rollout"]["heldSince"]
     world.requests_per_second = 20
     world.run(12)

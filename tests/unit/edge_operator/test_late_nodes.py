@@ -47,7 +47,8 @@ def test_a_node_that_joins_in_the_bake_gets_stable_and_catches_up_after_promotio
 
 @pytest.mark.parametrize(("stable_strategy", "strategy"), [("Surge", "Recreate"), ("Recreate", "Surge")])
 def test_a_node_switches_by_the_strategy_of_the_revision_that_it_gets(stable_strategy: str, strategy: str) -> None:
-    """It was away while stable was rolled out, and comes back while a candidate of another strategy is on trial."""
+    """The node was away while stable was rolled out, and comes back while a candidate of another strategy is on
+    trial."""
     world = Simulation.with_nodes(3, spec=model_spec(serving={"strategy": stable_strategy}))
     world.run(600)
     world.cut("camera-2")

@@ -120,9 +120,9 @@ async def test_the_reports_of_a_pod_are_forgotten_with_it(site: Site, url: str, 
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        ("of-another", "HTTP 404: audio/m-1-x is no pod of a compression Job that runs"),
-        ("of-no-job", "HTTP 404: vision/shell is no pod of a compression Job that runs"),
-        ("made-up", "HTTP 401: the token is good for no pod"),
+        ("of-another", "HTTP 404: audio/m-1-x is not a pod of a running compression Job"),
+        ("of-no-job", "HTTP 404: vision/shell is not a pod of a running compression Job"),
+        ("made-up", "HTTP 401: the token belongs to no pod"),
         ("api-server-away", "HTTP 503: the token cannot be checked now: connection refused"),
     ],
 )

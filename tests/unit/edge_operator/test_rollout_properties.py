@@ -159,7 +159,7 @@ def test_the_members_of_a_cell_enter_a_wave_together_and_leave_stable_together(s
 @given(STORIES)
 @in_every_story
 def test_no_candidate_is_rejected_for_a_node_that_is_set_aside(cell_size: int, story: Story) -> None:
-    """Unless the candidate's own pod there says what is wrong with it."""
+    """The exception is a pod of the candidate on the node that reports its own fault."""
     before: set[str] = set()
     for frame in tell(story, cell_size).frames:
         barred = {node.name for node in frame.seen.nodes if node.taints or node.cordoned}

@@ -1,4 +1,4 @@
-"""A candidate that would break the callers of stable goes nowhere until the spec accepts its signature."""
+"""A candidate that would break the callers of stable reaches no node until the spec accepts its signature."""
 
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
@@ -19,7 +19,7 @@ def serving(signature: CallerSignature | None) -> Simulation:
 
 
 def go_on(world: Simulation, signature: CallerSignature | None, seconds: int = 400) -> None:
-    """A new source comes with this signature."""
+    """Applies a new source with this signature."""
     world.signature = signature
     world.new_source("b")
     world.run(seconds)

@@ -1,4 +1,4 @@
-"""Decisions read fields, and no keys of the API's JSON: that is parsed and written at the edges, once."""
+"""Decisions read fields, not keys of the API's JSON, which is parsed and written once, at the edges."""
 
 import ast
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ OWN_KEYS = {
     "rollout/missing_data.py": "the words for each action of the spec",
     "artifact/allowed_images.py": "the slash in the name of an image",
 }
-"""Files with string keys, and what these are: none is a key of an object of the API server."""
+"""The files with string keys, and their meaning: none is a key of an object of the API server."""
 
 
 def string_keys(module: ast.AST) -> Iterator[tuple[int, str]]:
@@ -43,7 +43,7 @@ def _is_text(key: ast.Constant) -> bool:
 
 
 def _is_annotation(node: ast.Subscript) -> bool:
-    """``type["Name"]`` names a class that is defined further below."""
+    """Returns whether it is an annotation such as ``type["Name"]``, which names a class that is defined later."""
     return isinstance(node.value, ast.Name) and node.value.id in ("type", "Literal")
 
 

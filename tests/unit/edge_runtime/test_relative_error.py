@@ -1,4 +1,4 @@
-"""The measure of how far answers are off: one figure for logits, scores, boxes, masks and numbers with a unit."""
+"""The measure of relative errors: one figure for logits, scores, boxes, masks and numbers with a unit."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ RANDOM = np.random.default_rng(3)
 
 
 def error(expected: Array, got: Array) -> float:
-    """The figure that is judged."""
+    """Returns the figure that is judged."""
     spread = spread_of([expected])
     total, count = spread.squares(expected, got)
     return spread.by_group(total / count)
@@ -21,14 +21,14 @@ def normal(*shape: int, scale: float = 1.0, middle: float = 0.0) -> Array:
 
 
 def detections(items: int = 64, classes: int = 80, *, axis: int = 1) -> Array:
-    """Boxes of 0 to 640 above scores of 0 to 1, of which few are high."""
+    """Returns boxes of 0 to 640 above scores of 0 to 1, of which few are high."""
     boxes = 640 * RANDOM.random((items, 4, 100))
     scores = RANDOM.random((items, classes, 100)) ** 8
     return np.moveaxis(np.concatenate([boxes, scores], axis=1), 1, axis).astype(np.float32)
 
 
 def rounded(values: Array, steps: int = 255) -> Array:
-    """As 8 bits hold them, with one range for all."""
+    """Returns the values rounded to 8 bits, with one range for all."""
     step = (values.max() - values.min()) / steps
     return np.round(values / step) * step
 
@@ -49,7 +49,7 @@ def rounded(values: Array, steps: int = 255) -> Array:
     ids=["logits", "one value", "kelvin", "channels first", "last", "words", "scores", "features", "no channels"],
 )
 def test_eight_bits_are_near_and_the_mean_alone_is_100_percent(expected: Array) -> None:
-    """Temperatures need a range of their own, which ``rounded`` gives from the least to the largest."""
+    """The temperatures have a range of their own, which ``rounded`` takes from the smallest to the largest."""
     near = rounded(expected - expected.min()) + expected.min()
     assert error(expected, expected) == 0
     assert error(expected, near) < 0.08

@@ -1,4 +1,4 @@
-"""Pairs of models, and whether callers of the first could go on with the second."""
+"""Pairs of models, and whether callers of the first can use the second unchanged."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +26,12 @@ class Model:
     inputs: Tensors = X
     outputs: Tensors = Y
     names: str = ""
-    """Its metadata."""
+    """The names in its metadata."""
     state: dict[str, str] = field(default_factory=dict)
 
 
 def signature_of(model: Model, path: Path) -> CallerSignature:
-    """Returns what the compressor reads from a real file; each output is of zeros, as many as the first input has."""
+    """Returns the compressor's signature of a real file; each output is of zeros, as many as the first input has."""
     nodes, weights = [], []
     first = model.inputs[0][0]
     for name, kind, shape in model.outputs:

@@ -1,4 +1,4 @@
-"""Exceptions in the words of users: what libraries raise is told without their names."""
+"""Exceptions in the users' terms: errors of libraries are reported without class names."""
 
 import builtins
 import errno

@@ -1,8 +1,8 @@
 """The normal form of ONNX graphs, in which all steps work, whatever exporter wrote them.
 
-``put_in_order`` brings a source into it once, after its digest is taken, and lists what it changed; ``load`` does the
-same to what steps made, which is mostly in order already. A pass is one function in a file of its own and one line in
-PASSES, or in FLOAT32_PASSES if only quantizers need it.
+``put_in_order`` normalizes a source once, after its digest is taken, and lists the changes; ``load`` does the same for
+the results of steps, which are mostly in normal form already. A pass is one function in a file of its own and one line
+in PASSES, or in FLOAT32_PASSES if only quantizers need it.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,7 +39,7 @@ from edgemodel.errors import Stalled
 
 Pass = Callable[[onnx.ModelProto], list[str]]
 """A function that edits a model in place, without a change to its answers, and returns a sentence for each change that
-a user should know. It raises OutOfOrder for what it cannot put in order."""
+a user should know. It raises OutOfOrder for what it cannot normalize."""
 
 PASSES: Final[tuple[Pass, ...]] = (
     cut_off_maps,
@@ -85,7 +85,7 @@ class InOrder:
 def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder:
     """Returns the model at ``path`` in its normal form, in a new file in ``folder`` if something had to change.
 
-    Raises Stalled with ``reason``, naming ``what`` it is, for what cannot be put in order.
+    Raises Stalled with ``reason``, naming ``what`` it is, for what cannot be normalized.
     """
     model = onnx.load(path)
     try:
@@ -127,7 +127,7 @@ def load_with_weights(path: Path) -> onnx.ModelProto:
 def load_float32(path: Path) -> tuple[onnx.ModelProto, list[str]]:
     """Returns the model in the form that quantizers need, and a sentence for each change that only they needed.
 
-    Inputs and outputs keep their types. Raises Stalled(StepFailed) for what cannot be put in order.
+    Inputs and outputs keep their types. Raises Stalled(StepFailed) for what cannot be normalized.
     """
     model = load(path)
     return model, _run_or_fail(FLOAT32_PASSES, model)

@@ -9,14 +9,14 @@ from edge_compressor.models.normal_form.refusal import counted
 from edge_compressor.models.normal_form.sparse import dense
 
 _MIN_VALUES = 64
-"""Moving smaller constants is not worth a word."""
+"""The size below which a moved constant is not reported."""
 
 
 def store_constants(model: onnx.ModelProto) -> list[str]:
-    """Stores what Constant nodes of the main graph hold as initializers: what reads weights passes over all others.
+    """Stores the contents of Constant nodes of the main graph as initializers, the only weights that readers find.
 
     Readers of an Identity of an initializer, which stands for a weight that layers share, read the initializer. Outputs
-    of the model stay what they are.
+    of the model stay as they are.
     """
     graph = model.graph
     outputs = {output.name for output in graph.output}
@@ -49,7 +49,7 @@ def store_constants(model: onnx.ModelProto) -> list[str]:
 
 
 def _tensor(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """Returns what a Constant node holds, under the name of its output; None for another node, or for texts."""
+    """Returns the contents of a Constant node, under the name of its output; None for another node, or for texts."""
     if node.op_type != "Constant" or node.domain:
         return None
     tensor = onnx.TensorProto()

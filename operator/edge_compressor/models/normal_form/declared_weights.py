@@ -6,7 +6,8 @@ from edge_compressor.models.normal_form.refusal import counted
 
 
 def undeclare_weights(model: onnx.ModelProto) -> list[str]:
-    """Removes stored tensors from the inputs: no server sets them, and no runtime may fold them while callers could."""
+    """Removes stored tensors from the inputs: no server sets them, and runtimes cannot fold them while callers
+    could."""
     stored = {tensor.name for tensor in model.graph.initializer}
     declared = [given for given in model.graph.input if given.name in stored]
     for given in declared:

@@ -12,9 +12,9 @@ ALIAS = "ai.onnx"
 
 
 def order_domains(model: onnx.ModelProto) -> list[str]:
-    """Gives each domain one entry, the default one under its empty name, and adds those that nodes use without one.
+    """Gives each domain one entry, the default one under its empty name, and adds missing ones.
 
-    Of several entries of a domain, the last counts, as in onnxruntime. Raises OutOfOrder for a version that no
+    If a domain has several entries, the last counts, as in onnxruntime. Raises OutOfOrder for a version that no
     operator set has yet.
     """
     changes = []
@@ -43,7 +43,7 @@ def order_domains(model: onnx.ModelProto) -> list[str]:
 
 
 def drop_unused_domains(model: onnx.ModelProto) -> list[str]:
-    """Drops the entries of domains that no node uses: their versions need not be known to any runtime."""
+    """Drops the entries of domains that no node uses, so that no runtime has to know their versions."""
     used = {node.domain for node in _all_nodes(model)} | {""}
     used |= {function.domain for function in model.functions}
     table = {item.domain: int(item.version) for item in model.opset_import}

@@ -13,7 +13,7 @@ from edge_compressor.models.normal_form.refusal import counted
 def fold_factors(model: onnx.ModelProto) -> list[str]:
     """Multiplies alpha and beta of a Gemm into its stored weight and bias.
 
-    A factor of a tensor that is not stored stays; quantizers leave such a node alone (``has_factors``).
+    A factor of a tensor that is not stored stays; quantizers leave such a node in float (``has_factors``).
     """
     graph, taken = model.graph, taken_names(model)
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -40,7 +40,7 @@ def fold_factors(model: onnx.ModelProto) -> list[str]:
 
 
 def has_factors(node: onnx.NodeProto) -> bool:
-    """Returns True for a Gemm with a factor other than 1 on an input that it has."""
+    """Returns True for a Gemm with a factor other than 1 on an existing input."""
     factors = {one.name: one.f for one in node.attribute if one.name in ("alpha", "beta")}
     third = len(node.input) > 2 and bool(node.input[2])
     return factors.get("alpha", 1.0) != 1.0 or (third and factors.get("beta", 1.0) != 1.0)

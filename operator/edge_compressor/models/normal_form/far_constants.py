@@ -18,7 +18,7 @@ _FILL: Final = frozenset({"Add", "Concat", "ConstantOfShape", "Expand", "Max", "
 
 
 def bring_constants_near(model: onnx.ModelProto) -> list[str]:
-    """Makes constants beyond FAR as large as FAR: no range of values can be measured where one is infinite.
+    """Reduces constants beyond FAR to FAR, because no range of values can be measured with an infinite one.
 
     Only those that stand beside other values; a model that tells infinity from large numbers keeps them all.
     """

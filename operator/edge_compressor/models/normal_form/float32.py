@@ -1,4 +1,4 @@
-"""Models whose weights are float16, bfloat16 or float64: quantizers take float32 only."""
+"""Models whose weights are float16, bfloat16 or float64, since quantizers accept float32 only."""
 
 from typing import Final
 
@@ -22,8 +22,8 @@ _LIMIT: Final = float(np.finfo(np.float32).max)
 def widen_or_narrow(model: onnx.ModelProto) -> list[str]:
     """Makes a model with weights of another float type compute in float32; its inputs and outputs keep their types.
 
-    float64 loses digits that int8 does not keep either. What lies beyond float32, such as the lowest float64 of a mask,
-    becomes the end of its range. A model without such weights stays as it is, whatever it casts between.
+    float64 loses digits that int8 does not keep either. A value beyond float32, such as the lowest float64 of a mask,
+    becomes the end of its range. A model without such weights stays as it is, whatever casts it has.
     """
     graph = model.graph
     found = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) > 0 and tensor.data_type in OTHERS}

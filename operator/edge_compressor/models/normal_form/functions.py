@@ -1,4 +1,4 @@
-"""Functions that a model brings itself, as PyTorch's exporter writes them."""
+"""The functions in a model, as PyTorch's exporter writes them."""
 
 import onnx
 import onnx.inliner
@@ -7,9 +7,9 @@ from edge_compressor.models.normal_form.refusal import counted
 
 
 def inline_functions(model: onnx.ModelProto) -> list[str]:
-    """Puts the bodies of the model's own functions where they are called: what they hold is invisible to steps else.
+    """Inlines the model's own functions, whose contents steps could not see otherwise.
 
-    A model whose functions cannot be put in place stays as it is, and is served with them.
+    A model whose functions cannot be inlined stays as it is, and is served with them.
     """
     if not model.functions:
         return []

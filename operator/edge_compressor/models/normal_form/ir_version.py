@@ -9,7 +9,7 @@ FIRST_WITH_CONSTANTS: Final = 4
 
 
 def set_ir_version(model: onnx.ModelProto) -> list[str]:
-    """Sets a version that the libraries read and that allows what the other passes do.
+    """Sets a version that the libraries read and that allows the results of the other passes.
 
     A version newer than the libraries is lowered: versions only add what a file may contain, and a file with such
     content is refused afterwards, by onnx's checker.

@@ -8,9 +8,9 @@ _MAX_CLASSES_SHOWN = 12
 
 
 def cut_off_maps(model: onnx.ModelProto) -> list[str]:
-    """Makes each output of a ZipMap the tensor that the ZipMap takes: requests and answers carry tensors only.
+    """Makes each output of a ZipMap the tensor that the ZipMap reads, since requests and answers carry tensors only.
 
-    Raises OutOfOrder for other inputs and outputs that are no tensors.
+    Raises OutOfOrder for other inputs and outputs that are not tensors.
     """
     changes = []
     makers = {output: node for node in model.graph.node for output in node.output}

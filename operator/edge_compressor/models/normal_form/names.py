@@ -1,4 +1,4 @@
-"""The names of nodes, by which users exclude them and libraries tell them apart."""
+"""The names of nodes, by which users exclude them and libraries distinguish them."""
 
 import onnx
 
@@ -7,7 +7,7 @@ from edge_compressor.models.normal_form.refusal import counted
 
 
 def name_nodes(model: onnx.ModelProto) -> list[str]:
-    """Gives each node of the main graph a name of its own.
+    """Gives each node of the main graph a unique name.
 
     Nameless ones become ``<operator>_<position>``; of several with one name, the first keeps it, also in subgraphs.
     """

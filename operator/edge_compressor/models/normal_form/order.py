@@ -7,7 +7,7 @@ from edge_compressor.models.onnx_model import nodes, subgraphs
 
 
 def sort_nodes(model: onnx.ModelProto) -> list[str]:
-    """Sorts graphs whose nodes are not in the order in which they can run; the order of others stays."""
+    """Sorts graphs whose nodes are not in an order in which they can run; the order of others stays."""
     moved = False
     for graph in reversed(list(graphs(model.graph))):  # inner ones first: sorting copies nodes
         moved = _sort(graph) or moved
@@ -15,7 +15,7 @@ def sort_nodes(model: onnx.ModelProto) -> list[str]:
 
 
 def _sort(graph: onnx.GraphProto) -> bool:
-    """Returns False for a graph in order, and for one with a cycle, which the checker refuses."""
+    """Returns False for a sorted graph, and for one with a cycle, which the checker refuses."""
     made_here = {output for node in graph.node for output in node.output if output}
     waiting = [(node, _needs(node) & made_here) for node in graph.node]
     made: set[str] = set()
@@ -52,7 +52,7 @@ def _in_order(waiting: list[tuple[onnx.NodeProto, set[str]]], made: set[str]) ->
 
 
 def _needs(node: onnx.NodeProto) -> set[str]:
-    """Returns the tensors that ``node`` reads, in its subgraphs too."""
+    """Returns the tensors that ``node`` reads, including in its subgraphs."""
     inner = [name for graph in subgraphs(node) for one in nodes(graph) for name in one.input]
     outputs = [output.name for graph in subgraphs(node) for one in graphs(graph) for output in one.output]
     return {*node.input, *inner, *outputs}

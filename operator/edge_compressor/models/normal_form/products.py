@@ -15,9 +15,9 @@ _AXES_ARE_INPUTS = 13
 
 
 def make_matrices(model: onnx.ModelProto) -> list[str]:
-    """Makes the weight of a MatMul a matrix where the product stays the same.
+    """Turns the weight of a MatMul into a matrix if the product stays the same.
 
-    A vector becomes a matrix of one column, which a Squeeze takes away again. Leading dimensions of 1 go where the
+    A vector becomes a matrix of one column, which a Squeeze removes again. Leading dimensions of 1 are removed if the
     other side has at least as many dimensions. A stack of several matrices stays one.
     """
     graph, taken = model.graph, taken_names(model)
@@ -52,7 +52,7 @@ def make_matrices(model: onnx.ModelProto) -> list[str]:
 
 
 def _squeeze(model: onnx.ModelProto, node: onnx.NodeProto, taken: set[str]) -> onnx.NodeProto:
-    """Makes ``node`` write another tensor, and returns the node that makes its output of that."""
+    """Makes ``node`` write another tensor, and returns the node that computes its former output from that."""
     output, name = node.output[0], fresh(f"{node.name}_squeeze", taken)
     node.output[0] = fresh(f"{output}_column", taken)
     if opset(model) < _AXES_ARE_INPUTS:

@@ -2,7 +2,7 @@
 
 
 class OutOfOrder(Exception):
-    """A model that cannot be put in order; the text names the cause and the cure."""
+    """The model cannot be normalized; the text names the cause and the remedy."""
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -12,9 +12,9 @@ from edge_runtime.datatypes import Array
 
 
 def make_dense(model: onnx.ModelProto) -> list[str]:
-    """Makes sparse weights of the main graph dense: steps pass over others. Zeros cost few bytes once compressed.
+    """Makes sparse weights of the main graph dense, since steps ignore others. Zeros take few bytes once compressed.
 
-    A weight that would be larger than a file may be stays as it is.
+    A weight that would exceed the limit of a file stays as it is.
     """
     graph, made = model.graph, 0
     for sparse in list(graph.sparse_initializer):

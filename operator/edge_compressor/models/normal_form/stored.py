@@ -1,4 +1,4 @@
-"""Weights that are stored otherwise than they are used: smaller, transposed, or behind a table."""
+"""Weights that are stored in another form than they are used: smaller, transposed, or behind a table."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,15 +11,14 @@ from edge_compressor.models.graph import drop_unread, set_nodes
 from edge_runtime.datatypes import Array
 
 _MAX_GROWTH: Final = 4
-"""A tensor that is computed from stored ones may have as many times their bytes; more is an expansion, not a weight."""
+"""The largest growth in bytes of a tensor that is computed from stored ones; more is an expansion, not a weight."""
 
 
 def lay_weights_open(model: onnx.ModelProto) -> list[str]:
-    """Computes weights from what the file stores, and makes initializers of them, which readers look for.
+    """Computes weights from stored tensors, and makes them initializers, which readers look for.
 
     Some exporters leave a Transpose or a Reshape between a weight and its reader; Convert and ClusterWeights store
-    weights smaller than they are used, behind a Cast from float16 or a Gather from a codebook, and Auto as int8 with
-    scales.
+    weights in a smaller form, behind a Cast from float16 or a Gather from a codebook, and Auto as int8 with scales.
     """
     graph = model.graph
     outputs = {output.name for output in graph.output}

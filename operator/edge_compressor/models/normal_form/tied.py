@@ -11,7 +11,7 @@ _POSITIONS = {"Conv": 1, "ConvTranspose": 1, "Gather": 0, "Gemm": 1, "MatMul": 1
 def untie_weights(model: onnx.ModelProto) -> list[str]:
     """Gives readers that need other scales a copy of a shared weight, such as an embedding that is the last layer too.
 
-    The copies are int8 afterwards: two of them take half the bytes of the one that they were.
+    The copies are int8 afterwards, so that two of them take half the bytes of the original.
     """
     graph, taken = model.graph, taken_names(model)
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -34,6 +34,6 @@ def untie_weights(model: onnx.ModelProto) -> list[str]:
 
 
 def _kind(node: onnx.NodeProto) -> str:
-    """Returns the way in which ``node`` reads its weight: those of one kind have scales along one axis."""
+    """Returns the way in which ``node`` reads its weight; readers of one kind have scales along one axis."""
     transposed = any(one.name == "transB" and one.i for one in node.attribute)
     return "gemm_transposed" if node.op_type == "Gemm" and transposed else node.op_type.lower()

@@ -198,7 +198,7 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     if tested.disturbed:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
-        return reasons.CONTROL_DEGRADED, f"; {who}: this is not the candidate's doing"
+        return reasons.CONTROL_DEGRADED, f"; {who}: the candidate is not the cause"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
     return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"

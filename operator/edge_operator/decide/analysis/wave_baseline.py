@@ -63,7 +63,7 @@ class WaveBaseline:
         return replace(self, baselines={**found, **self.baselines})
 
     def stored(self) -> StoredAnalysis:
-        """Returns the form that status has: decimals of six significant digits, and no more baselines than fit."""
+        """Returns the form in status: decimals of six significant digits, and at most as many baselines as fit."""
         rows = sorted(self.baselines.items())[:MAX_BASELINES]
         return StoredAnalysis(
             since=self.since,

@@ -63,7 +63,7 @@ def decide_artifact(observation: Observation, rejected: Collection[str], now: da
 
 @dataclass(frozen=True)
 class _Jobs:
-    """The compression Jobs of an EdgeModel, told apart by whether they are for its present spec."""
+    """The compression Jobs of an EdgeModel, divided by whether they are for its present spec."""
 
     observation: Observation
     prefix: str
@@ -79,7 +79,7 @@ class _Jobs:
 
     @property
     def present(self) -> list[CompressionJob]:
-        """The Jobs for the present spec that are not being deleted, by attempt."""
+        """Returns the Jobs for the present spec that are not being deleted, by attempt."""
         ours = (job for job in self.observation.jobs if job.name.startswith(self.prefix) and not job.deleting)
         return sorted(ours, key=lambda job: job.attempt)
 

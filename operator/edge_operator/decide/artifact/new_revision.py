@@ -1,4 +1,4 @@
-"""The contents of a new revision: what was asked for, what came out, and all that a node runs."""
+"""The contents of a new revision: the request, the artifacts, and all that a node runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from edgemodel.revision import (
 
 @dataclass(frozen=True)
 class _SourceMade:
-    """The facts that a compression Job found of its source."""
+    """The facts that a compression Job found about its source."""
 
     digest: str
     converter_digest: str | None
-    """Digest of the file that the converter wrote; None where there is no converter."""
+    """The digest of the file that the converter wrote; None without a converter."""
     signature: CallerSignature | None
 
 

@@ -211,7 +211,7 @@ def _edge(text: str) -> float:
 
 def _contradiction(buckets: Mapping[float, int]) -> str | None:
     if any(map(isnan, buckets)):
-        return "a histogram has an edge that is no number"
+        return "a histogram has an edge that is not a number"
     if inf not in buckets:
         return "a histogram has no bucket of infinity"
     if any(buckets[below] > buckets[above] for below, above in pairwise(sorted(buckets))):

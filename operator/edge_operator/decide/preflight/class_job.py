@@ -80,9 +80,9 @@ class ClassJob:
 
     def _start(self, attempt: int) -> ClassProgress:
         if not self.is_online:
-            return ClassProgress(unverified(self.known, f"node {self.node_name} went offline before it was asked"))
+            return ClassProgress(unverified(self.known, f"node {self.node_name} went offline before it was measured"))
         if self.node is not None and (why := why_set_aside(self.node, self.observation.spec.tolerations)):
-            text = f"node {self.node_name} was set aside before it was asked: {why}"
+            text = f"node {self.node_name} was set aside before it was measured: {why}"
             return ClassProgress(unverified(self.known, text))
         if self.observation.spec.rollout.paused:
             return ClassProgress(self.known)

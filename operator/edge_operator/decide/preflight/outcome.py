@@ -27,7 +27,7 @@ def measured(asked: ClassPreflight, report: Measurement, ended: datetime) -> Cla
         measured_at=ended,
     )
     if agreement is None or latency is None:
-        return unverified(on_hardware, "the artifact has no golden set to be asked with; it can be loaded")
+        return unverified(on_hardware, "the artifact has no golden set, but can be loaded")
     return replace(
         on_hardware,
         golden_items=agreement.items,

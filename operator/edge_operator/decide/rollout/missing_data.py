@@ -31,7 +31,7 @@ def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | Non
     text = f"{trial.where}: waits for {why}"
     if not trial.timers.passed(since, rule.after):
         at = trial.timers.due(since, rule.after)
-        then = {"Pause": "asks for a person", "RollBack": "rolls back", "Proceed": "goes on"}[rule.action]
+        then = {"Pause": "waits for a person", "RollBack": "rolls back", "Proceed": "goes on"}[rule.action]
         until = f"; undecided at {timestamp(at)}, it {then}" if at is not None else ""
         return trial.hold(reason, text + until, at, held_since=since)
     if rule.action == "Proceed":

@@ -1,4 +1,4 @@
-"""The numbers of nodes in status, and the conditions that tell of them."""
+"""The numbers of nodes in status, and the conditions about them."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The whole status of an EdgeModel after a pass, put together from what the parts decided."""
+"""The complete status of an EdgeModel after a pass, from the decisions of the parts."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def whole_status(
     pending: PendingNodes,
     rollout: RolloutStatus | None,
 ) -> EdgeModelStatus:
-    """Returns what a pass writes.
+    """Returns the status to write.
 
     ``conditions`` are Ready with Reconciling or Stalled, ``checks`` those that judge the candidate on nodes;
     ``rollout`` is None while no candidate is on trial.

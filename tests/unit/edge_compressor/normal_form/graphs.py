@@ -16,7 +16,7 @@ FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
 
 def weight(name: str, *shape: int, kind: Any = np.float32) -> onnx.TensorProto:
-    """Seeded numbers, other ones for each name."""
+    """Returns seeded numbers, different for each name."""
     random = np.random.default_rng(sum(map(ord, name)))
     return numpy_helper.from_array(np.asarray(random.standard_normal(shape) / 2).astype(kind), name)
 
@@ -47,7 +47,7 @@ def model(
 
 
 def product(**options: Any) -> onnx.ModelProto:
-    """x (n, 4) -> y (n, 3): MatMul with w, then Add with b."""
+    """Returns a model from x (n, 4) to y (n, 3): MatMul with w, then Add with b."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["m"], "product"),
         helper.make_node("Add", ["m", "b"], ["y"], "sum"),
@@ -69,7 +69,7 @@ def inputs(*shape: int, name: str = "x", kind: Any = np.float32) -> dict[str, Ar
 def changed_by(
     one: Pass, given: onnx.ModelProto, feeds: Mapping[str, Array], *, tolerance: float = 1e-6
 ) -> tuple[onnx.ModelProto, list[str]]:
-    """Returns the model after the pass, and what the pass said; its answers are the same, and a second run changes
+    """Returns the model after the pass, and the pass's sentences; its answers are the same, and a second run changes
     nothing."""
     made = onnx.ModelProto()
     made.CopyFrom(given)

@@ -1,4 +1,4 @@
-"""The passes that write the same computation otherwise: float types, factors, products, maps of scores."""
+"""The passes that express the same computation differently: float types, factors, products, maps of scores."""
 
 from typing import Any
 

@@ -25,8 +25,8 @@ from tests.unit.edge_compressor.normal_form.graphs import (
 
 SOURCES = Path(edge_compressor.__file__).parent
 LOADERS = {"models/normal_form/__init__.py", "models/onnx_model.py", "formats/onnx_files.py", "steps/spread.py"}
-"""The modules that normalise, that check before anything is loaded, that put a folder into one file before that, and
-that open the file of a quantizer that is about to be quantized."""
+"""The modules that normalise, that check before anything is loaded, that merge a folder into one file before that, and
+that open a file for quantization."""
 
 
 def put_in_order(proto: onnx.ModelProto, folder: Path) -> normal_form.InOrder:
@@ -37,7 +37,8 @@ def put_in_order(proto: onnx.ModelProto, folder: Path) -> normal_form.InOrder:
 
 
 def untidy() -> onnx.ModelProto:
-    """Both spellings of the default domain, an IR version of the future, a weight in a node, one name for two nodes."""
+    """Returns a model with both spellings of the default domain, an IR version of the future, a weight in a node, one
+    name for two nodes."""
     nodes = [
         helper.make_node("Constant", [], ["w"], "same", value=weight("inner", 4, 32)),
         helper.make_node("MatMul", ["x", "w"], ["y"], "same"),

@@ -1,4 +1,4 @@
-"""Quantizers on what exporters write: the result is int8, and answers as its source does; or the cure is named."""
+"""Quantizers on exporters' models: the result is int8, and its answers match the source's; or the remedy is named."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ N = "n"
 
 
 def files(proto: onnx.ModelProto, folder: Path, **arrays: Array) -> Files:
-    """``arrays``: the calibration set; random x by default."""
+    """Writes a model with its calibration set ``arrays``; random x by default."""
     shape = [dim.dim_value for dim in proto.graph.input[0].type.tensor_type.shape.dim[1:]]
     arrays = arrays or {proto.graph.input[0].name: samples(*shape)}
     onnx.save(proto, folder / "m.onnx")
@@ -47,7 +47,7 @@ def int8(path: Path) -> int:
 
 
 def error(before: onnx.ModelProto, after: Path, feeds: dict[str, Array]) -> float:
-    """The largest difference of an answer, of the largest answer, over all outputs."""
+    """Returns the largest difference of an answer, relative to the largest answer, over all outputs."""
     right, got = answers(before, feeds), answers(onnx.load(after), feeds)
     assert [one.dtype for one in right] == [one.dtype for one in got]
     return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(right, got, strict=True))
@@ -56,7 +56,8 @@ def error(before: onnx.ModelProto, after: Path, feeds: dict[str, Array]) -> floa
 def check(
     kind: str, bench: Bench, folder: Path, proto: onnx.ModelProto, *, weights: int = 1, **settings: Any
 ) -> list[str]:
-    """Quantizes ``proto`` to at least that many int8 weights, near its answers; returns the notes of the step."""
+    """Quantizes ``proto`` to at least that many int8 weights with nearly the same answers; returns the notes of the
+    step."""
     given = files(proto, folder)
     result = bench.apply(kind, given, **settings)
     assert int8(result) >= weights
@@ -69,7 +70,7 @@ def check(
 def net(
     nodes: Sequence[onnx.NodeProto], shape: Sequence[Any], made: Any, *weights: onnx.TensorProto, **more: Any
 ) -> Any:
-    """x of ``shape`` -> y of the shape ``made``; nodes are named by their outputs."""
+    """Returns a net from x of ``shape`` to y of the shape ``made``; nodes are named by their outputs."""
     for node in nodes:
         node.name = node.name or f"node_{node.output[0]}"
     return model(nodes, [value("x", [N, *shape])], [value("y", made)], weights, **more)
@@ -195,7 +196,7 @@ class TestOtherDomains:
 
 
 class TestFarApart:
-    """Values that int8 cannot hold beside others stay in float, and the step says so."""
+    """The tests of values that int8 cannot represent beside others: they stay in float, and the step says so."""
 
     CONVS = (weight("w", 8, 3, 3, 3), weight("v", 4, 8, 1, 1))
 

@@ -89,7 +89,7 @@ def test_training_resumes_from_its_checkpoint_and_ends_the_same(
     context = {"checkpoints": CheckpointFolder(tmp_path / "kept")}
     cut_off(lambda: trainer.apply(kind, context=context, **settings))
     resumed = trainer.apply(kind, context=context, **settings)
-    assert "goes on from a checkpoint after epoch 1" in log()
+    assert "resumes from a checkpoint after epoch 1" in log()
     assert weights(resumed) == weights(whole)
 
 
@@ -103,10 +103,10 @@ def test_another_pod_resumes_from_the_registry(
     whole = trainer.apply("FineTune", **QUICK)
     cut_off(lambda: trainer.apply("FineTune", context=pod("first"), **QUICK))
     resumed = trainer.apply("FineTune", context=pod("second"), **QUICK)
-    assert "goes on from a checkpoint after epoch 1" in log()
+    assert "resumes from a checkpoint after epoch 1" in log()
     assert weights(resumed) == weights(whole)
     again = trainer.apply("FineTune", context=pod("third"), **QUICK)
-    assert "goes on from a checkpoint after epoch 2" in log()
+    assert "resumes from a checkpoint after epoch 2" in log()
     assert weights(again) == weights(whole)
 
 
@@ -202,7 +202,7 @@ def moments_without_a_row(optimizer: dict[str, Any]) -> dict[str, Any]:
         (spoilt, "it is damaged"),
         (pickled, "holds more than tensors"),
         (changed(key=lambda _: "2" * 32), "it is of another training"),
-        (changed(epochs=lambda _: 3), "it was kept after epoch 3 of 2"),
+        (changed(epochs=lambda _: 3), "it was stored after epoch 3 of 2"),
         (changed(epochs=lambda _: "many"), "TypeError"),
         (changed(parts=without_a_row), "Error(s) in loading state_dict"),
         (changed(optimizer=moments_without_a_row), "has the shape"),
@@ -228,7 +228,7 @@ def test_a_checkpoint_that_does_not_match_changes_nothing_and_is_reported(
     assert second.restore() == 0
     (line,) = [line for line in log().splitlines() if "a checkpoint cannot be used: " in line]
     assert told in line
-    assert "training begins anew" in log()
+    assert "training starts from the beginning" in log()
     assert go_on(second.state, 5) == go_on(training(tmp_path / "none", quiet).state, 5)
     assert not (tmp_path / "harm").exists()
 
@@ -350,14 +350,14 @@ def test_a_job_that_is_killed_and_then_evicted_makes_the_artifact_of_one_that_wa
     assert code == -signal.SIGKILL, said
     code, said = ended_at("second", "epoch 4 of 8: mean loss", signal.SIGTERM)
     assert code == 128 + signal.SIGTERM, said
-    assert "goes on from a checkpoint after epoch 1" in said
+    assert "resumes from a checkpoint after epoch 1" in said
     pushed = [line for line in said.splitlines() if "pushed a checkpoint after epoch" in line]
     assert any(f"after epoch {epochs}," in pushed[-1] for epochs in (3, 4, 5, 6, 7)), said
 
     third = artifact(task, tmp_path, "third")
     said = capsys.readouterr().out
-    assert "goes on from a checkpoint after epoch 1\n" not in said
-    assert "goes on from a checkpoint after epoch" in said
+    assert "resumes from a checkpoint after epoch 1\n" not in said
+    assert "resumes from a checkpoint after epoch" in said
     quiet = JobInput.decode(task.encode().replace("vision/disturbed", "vision/undisturbed"))
     assert artifact(quiet, tmp_path, "quiet").digest == third.digest
     assert "goes on" not in capsys.readouterr().out

@@ -255,7 +255,7 @@ def test_labels_outside_the_range_are_refused(trainer: Trainer, sets: dict[str, 
 def test_weights_that_are_no_numbers_are_refused(trainer: Trainer, tmp_path: Path) -> None:
     network = programs.Network()
     network.stem.weight.data[0, 0, 0, 0] = float("nan")
-    with pytest.raises(Stalled, match=r"1 of 144 values of the weight stem\.weight are no finite numbers"):
+    with pytest.raises(Stalled, match=r"1 of 144 values of the weight stem\.weight are not finite numbers"):
         trainer.apply("FineTune", programs.save(network, tmp_path / "nan.pt2"), **QUICK)
 
 

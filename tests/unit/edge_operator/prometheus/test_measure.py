@@ -319,8 +319,8 @@ async def test_impossible_numbers_are_reported_and_those_of_other_nodes_stay(add
             "falling": f"a counter grew by -{2 * (BEFORE + 200)}",
             "shrinking": "a histogram falls from one bucket to the next",
             "endless": "a histogram has no bucket of infinity",
-            "edgeless": "a histogram has an edge that is no number",
-            "unordered": "a histogram has an edge that is no number",
+            "edgeless": "a histogram has an edge that is not a number",
+            "unordered": "a histogram has an edge that is not a number",
             "golden": "a counter is nan",
         },
     )

@@ -27,7 +27,7 @@ def plan_checks(analysis: Analysis) -> tuple[PlannedCheck, ...]:
         kind = CHECKS.get(check.type)
         if kind is None:
             known = ", ".join(CHECKS)
-            raise ValueError(f"check {check.name}: type {check.type!r} is none that this operator knows: {known}")
+            raise ValueError(f"check {check.name}: type {check.type!r} is not known to this operator: {known}")
         settings = resolve(kind.key, kind.settings, check.settings)
         if missing := [key for key in kind.required if settings[key] is None]:
             raise ValueError(f"check {check.name}: {kind.key} lacks {', '.join(missing)}")
