@@ -295,7 +295,7 @@ def refused(given: Any) -> str:
         ),
         ({"source": {"URI": "x", "uri": "y"}}, "spec.source.URI is no field; did you mean uri?"),
         ({"xyz": 1}, "spec.xyz is no field; the fields here are analysis, compression, datasets"),
-        ({"validation": {}}, "spec.validation is called spec.preflight now"),
+        ({"validation": {}}, "spec.validation is now called spec.preflight"),
         (
             {"compression": {"budget": {"maxAccuracyDropPercent": 1.5}}},
             'maxAccuracyDropPercent is 1.5, want a text: write it in quotes, "1.5"',
