@@ -24,7 +24,7 @@ class FormatFacts(NamedTuple):
     media_type: str
     """The artifact type of its files in a registry; empty: they cannot be pushed."""
     image: str
-    """The image that its Job runs: compressor or trainer."""
+    """The name of the image that its Job runs, as in ``edgemodel.job_images``."""
     is_model: bool
     """False if a user's converter has to make a model of it."""
 
@@ -50,4 +50,4 @@ def _texts(names: tuple[str, ...]) -> str:
 
 def _fact(one: SourceFormat) -> str:
     is_model = one.to_artifact is not None
-    return f'FormatFacts("{one.suffix}", "{one.media_type}", "{one.image}", {is_model})'
+    return f'FormatFacts("{one.suffix}", "{one.media_type}", "{one.image.name}", {is_model})'

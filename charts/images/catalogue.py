@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edgemodel import job_images
+from edgemodel.job_images import JobImage
+
 from . import debian
 from .debian import Debian
 
-BOTH = ("linux/amd64", "linux/arm64")
+BOTH = tuple(f"linux/{architecture}" for architecture in job_images.ARCHITECTURES)
+
+
+def platforms_of(image: JobImage) -> tuple[str, ...]:
+    """Returns the platforms that the image of a Job is built for."""
+    return tuple(f"linux/{architecture}" for architecture in image.architectures)
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ OPERATOR = Image(
 )  # fmt: skip
 
 COMPRESSOR = Image(
-    name="compressor",
+    name=job_images.COMPRESSOR.name,
     description="Compresses a model, judges it and publishes it as an image",
     base=debian.PYTHON,
     wheels=(
@@ -206,11 +214,12 @@ COMPRESSOR = Image(
         "operator/edge_statistics",
         "operator/edgemodel",
     ),
+    platforms=platforms_of(job_images.COMPRESSOR),
     entrypoint=("/usr/bin/python3", "-m", "edge_compressor"),
 )
 
 TRAINER = Image(
-    name="trainer",
+    name=job_images.TRAINER.name,
     description="The compressor with torch, for steps that train",
     base=debian.PYTHON,
     wheels=(
@@ -245,7 +254,7 @@ TRAINER = Image(
     environment=_NO_TELEMETRY,
     code=COMPRESSOR.code,
     entrypoint=COMPRESSOR.entrypoint,
-    platforms=("linux/amd64",),
+    platforms=platforms_of(job_images.TRAINER),
 )
 
 REGISTRY = Image(

@@ -10,6 +10,7 @@ from edge_operator.decide.observation import OperatorSettings
 from edge_operator.prometheus import PrometheusSettings
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
+from edgemodel.job_images import JOB_IMAGES
 from edgemodel.reasons import INVALID_SPEC
 
 
@@ -43,8 +44,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSett
         identity=environment.get("HOSTNAME", "edgemodel-operator"),
         decisions=OperatorSettings(
             server_image=need("EDGEMODEL_SERVER_IMAGE"),
-            compressor_image=need("EDGEMODEL_COMPRESSOR_IMAGE"),
-            trainer_image=need("EDGEMODEL_TRAINER_IMAGE"),
+            job_images={image.name: need(image.variable) for image in JOB_IMAGES.values()},
             registry_push=need("EDGEMODEL_REGISTRY_PUSH"),
             registry_pull=need("EDGEMODEL_REGISTRY_PULL"),
             progress_url=environment.get("EDGEMODEL_PROGRESS_URL", ""),

@@ -16,7 +16,7 @@ class FormatFacts(NamedTuple):
     media_type: str
     """The artifact type of its files in a registry; empty: they cannot be pushed."""
     image: str
-    """The image that its Job runs: compressor or trainer."""
+    """The name of the image that its Job runs, as in ``edgemodel.job_images``."""
     is_model: bool
     """False if a user's converter has to make a model of it."""
 

@@ -13,6 +13,7 @@ from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
 from edgemodel.compression_request import CompressionRequest, parse_request
 from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import canonical_json
+from edgemodel.job_images import JobImage, image_for
 from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.plain import to_plain
 
@@ -145,10 +146,10 @@ class EdgeModelSpec:
         return short_hash(canonical_json(what).decode(), 10)
 
     @property
-    def needs_torch(self) -> bool:
-        """True if the format of the source or the teacher needs the trainer's image."""
+    def job_image(self) -> JobImage:
+        """The image of its compression Job: that which the formats of the source and the teacher need."""
         models = [model for model in (self.request.source, self.request.teacher) if model is not None]
-        return any(one.format in SOURCE_FORMATS and SOURCE_FORMATS[one.format].image == "trainer" for one in models)
+        return image_for(SOURCE_FORMATS[one.format].image for one in models if one.format in SOURCE_FORMATS)
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:

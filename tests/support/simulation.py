@@ -71,8 +71,10 @@ from tests.support.verdicts import counted, golden_samples
 
 SETTINGS = OperatorSettings(
     server_image="registry.example/server@sha256:" + "0" * 64,
-    compressor_image="registry.example/compressor@sha256:" + "1" * 64,
-    trainer_image="registry.example/trainer@sha256:" + "2" * 64,
+    job_images={
+        "compressor": "registry.example/compressor@sha256:" + "1" * 64,
+        "trainer": "registry.example/trainer@sha256:" + "2" * 64,
+    },
     registry_push="registry:5000",
     registry_pull="localhost:30500",
 )

@@ -6,6 +6,7 @@ from edge_compressor.formats.source_format import ArtifactFiles, SourceFormat
 from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
+from edgemodel.job_images import TRAINER
 
 
 def check(path: Path, *, what: str, reason: str) -> None:
@@ -31,5 +32,5 @@ FORMAT = SourceFormat(
     check=check,
     to_artifact=to_artifact,
     trains=True,
-    image="trainer",
+    image=TRAINER,
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from edge_compressor.formats.source_format import SourceFormat
 from edge_compressor.models.safetensors import check_safetensors
 from edgemodel.compression_request import SAFETENSORS
+from edgemodel.job_images import TRAINER
 
 
 def check(path: Path, *, what: str, reason: str) -> None:
@@ -17,5 +18,5 @@ FORMAT = SourceFormat(
     suffix=".safetensors",
     media_type="application/vnd.edgemodel.weights.v1",
     check=check,
-    image="trainer",  # a converter mostly writes an ExportedProgram
+    image=TRAINER,  # a converter mostly writes an ExportedProgram
 )

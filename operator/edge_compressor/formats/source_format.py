@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from edgemodel.compression_request import ONNX
+from edgemodel.job_images import COMPRESSOR, JobImage
 
 
 @dataclass(frozen=True)
@@ -47,5 +48,5 @@ class SourceFormat:
     accepts_folder: bool = False
     trains: bool = False
     """True: training steps take it as it is, before it becomes an artifact."""
-    image: Literal["compressor", "trainer"] = "compressor"
+    image: JobImage = COMPRESSOR
     """The image with the libraries that the format needs in a Job."""

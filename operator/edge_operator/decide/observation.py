@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.measurement import Samples
+from edgemodel.job_images import ARCHITECTURES
 from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
 from edgemodel.report import Report
@@ -180,9 +181,8 @@ class OperatorSettings:
     """The chart's settings that decisions and objects depend on."""
 
     server_image: str
-    compressor_image: str
-    trainer_image: str
-    """The image of the compressor with torch."""
+    job_images: Mapping[str, str]
+    """The references of the images of compression Jobs, by the names of ``edgemodel.job_images``."""
     registry_push: str
     registry_pull: str
     registry_embedded: bool = True
@@ -200,7 +200,7 @@ class OperatorSettings:
     upgrade_servers: bool = False
     """True if a newer ``server_image`` makes a new revision of every EdgeModel; otherwise each gets it with its next
     compression."""
-    supported_architectures: tuple[str, ...] = ("amd64", "arm64")
+    supported_architectures: tuple[str, ...] = ARCHITECTURES
 
 
 @dataclass(frozen=True)

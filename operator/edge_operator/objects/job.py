@@ -20,6 +20,7 @@ from edgemodel.converter import (
     WEIGHTS_VARIABLE,
     Converter,
 )
+from edgemodel.job_images import ARCHITECTURES, TRAINER, JobImage
 from edgemodel.job_input import (
     CLAIMS_DIRECTORY,
     JOB_INPUT_VARIABLE,
@@ -33,16 +34,6 @@ from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONE
 from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.spec import EdgeModelSpec
 
-DEFAULT_RESOURCES: Object = {
-    "requests": {"cpu": "250m", "memory": "512Mi"},
-    "limits": {"memory": "2Gi"},
-}
-TRAINING_RESOURCES: Object = {
-    "requests": {"cpu": "1", "memory": "1Gi"},
-    "limits": {"memory": "4Gi"},
-}
-TRAINER_ARCHITECTURE = "amd64"
-"""The only architecture that the trainer's image is built for."""
 WORK_LIMIT = "8Gi"
 MADE_LIMIT = "4Gi"
 """The largest size of what a converter writes: a model file and nothing else."""
@@ -59,7 +50,6 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("converter-tmp", WORK_LIMIT)]
         before = {"initContainers": [_fetch(compress), _converter(spec, spec.request.source.converter)]}
         compress = {**compress, "volumeMounts": [*mounts, given, made]}
-    architecture = {"kubernetes.io/arch": TRAINER_ARCHITECTURE} if spec.needs_torch else {}
     pod: Object = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -68,7 +58,7 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         "activeDeadlineSeconds": int(spec.compression_job.deadline.total_seconds()),
         "securityContext": RESTRICTED_POD,
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
-        "nodeSelector": {"kubernetes.io/os": "linux", **architecture},
+        "nodeSelector": {"kubernetes.io/os": "linux", **_architecture(spec.job_image)},
         **before,
         "containers": [compress],
         "volumes": volumes,
@@ -97,19 +87,25 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
 
 def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object]) -> Object:
     settings = observation.settings
-    default_resources = TRAINING_RESOURCES if spec.needs_torch else DEFAULT_RESOURCES
     return {
         "name": "compress",
-        "image": settings.trainer_image if spec.needs_torch else settings.compressor_image,
+        "image": settings.job_images[spec.job_image.name],
         "env": [
             {"name": JOB_INPUT_VARIABLE, "value": job_input(observation, spec).encode()},
             {"name": "TMPDIR", "value": f"{WORK_DIRECTORY}/tmp"},  # noqa: S108 - its own volume
             {"name": "HOME", "value": WORK_DIRECTORY},
         ],
-        "resources": spec.compression_job.resources or default_resources,
+        "resources": spec.compression_job.resources or dict(spec.job_image.resources),
         "securityContext": RESTRICTED_CONTAINER,
         "volumeMounts": mounts,
     }
+
+
+def _architecture(image: JobImage) -> Object:
+    """Returns the node selector that ``image`` needs; empty if it is built for every architecture."""
+    if set(image.architectures) >= set(ARCHITECTURES):
+        return {}
+    return {"kubernetes.io/arch": image.architectures[0]}
 
 
 def _fetch(compress: Object) -> Object:
@@ -131,7 +127,7 @@ def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
         "image": converter.image,
         "args": list(converter.args),
         "env": [{"name": name, "value": value} for name, value in {**told, **temporary}.items()],
-        "resources": converter.resources or TRAINING_RESOURCES,
+        "resources": converter.resources or dict(TRAINER.resources),
         "securityContext": RESTRICTED_CONTAINER,
         # Its messages have no known form, so the end of its log explains a failure.
         "terminationMessagePolicy": "FallbackToLogsOnError",

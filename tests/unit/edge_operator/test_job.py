@@ -7,8 +7,8 @@ import pytest
 
 from edge_operator import objects
 from edge_operator.objects.common import RESTRICTED_CONTAINER
-from edge_operator.objects.job import DEFAULT_RESOURCES, TRAINING_RESOURCES
 from edgemodel.converter import Converter
+from edgemodel.job_images import COMPRESSOR, TRAINER
 from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput
 from edgemodel.spec import parse_spec
 from tests.support.simulation import SETTINGS, Simulation, model_spec
@@ -30,16 +30,16 @@ def pod_of(spec: dict[str, Any]) -> Any:
 )
 def test_an_exported_program_is_read_by_the_trainer_which_takes_more(changes: dict[str, Any]) -> None:
     made = pod_of(model_spec(**changes))
-    assert made["containers"][0]["image"] == SETTINGS.trainer_image
-    assert made["containers"][0]["resources"] == TRAINING_RESOURCES
+    assert made["containers"][0]["image"] == SETTINGS.job_images["trainer"]
+    assert made["containers"][0]["resources"] == TRAINER.resources
     assert made["nodeSelector"] == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
 
 
 def test_an_onnx_model_is_compressed_without_torch_on_any_node() -> None:
     teacher = {"teacher": {"uri": "https://files.example/t.onnx"}}
     made = pod_of(model_spec(compression=teacher))
-    assert made["containers"][0]["image"] == SETTINGS.compressor_image
-    assert made["containers"][0]["resources"] == DEFAULT_RESOURCES
+    assert made["containers"][0]["image"] == SETTINGS.job_images["compressor"]
+    assert made["containers"][0]["resources"] == COMPRESSOR.resources
     assert made["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
 
@@ -126,7 +126,7 @@ def test_a_converter_runs_restricted_and_gets_only_the_paths_of_its_files() -> N
     assert "command" not in converter
     assert converter["securityContext"] == RESTRICTED_CONTAINER
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert converter["resources"] == TRAINING_RESOURCES
+    assert converter["resources"] == TRAINER.resources
     assert converter["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert variables(converter) == {
         "EDGEMODEL_WEIGHTS": "/exchange/in/model.safetensors",
@@ -147,7 +147,7 @@ def test_a_converter_gets_the_training_set_if_there_is_one_and_the_path_to_write
 
 def test_our_containers_around_a_converter_have_the_secrets_and_never_share_a_writable_folder_with_its_input() -> None:
     _, fetch, _, compress = converter_pod()
-    assert (fetch["image"], fetch["args"]) == (SETTINGS.trainer_image, ["--fetch-only"])
+    assert (fetch["image"], fetch["args"]) == (SETTINGS.job_images["trainer"], ["--fetch-only"])
     assert "args" not in compress
     ours = {
         "/work": "work write",
@@ -173,7 +173,7 @@ def test_a_converter_gets_the_users_resources() -> None:
     source = {**WITH_CONVERTER["source"], "converter": {"image": IMAGE, "resources": resources}}
     _, fetch, converter, compress = converter_pod(source=source)
     assert converter["resources"] == resources
-    assert fetch["resources"] == compress["resources"] == TRAINING_RESOURCES
+    assert fetch["resources"] == compress["resources"] == TRAINER.resources
 
 
 def test_a_source_that_is_a_model_already_has_no_containers_before() -> None:
