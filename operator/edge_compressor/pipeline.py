@@ -11,7 +11,7 @@ import importlib.metadata
 import io
 import platform
 import shutil
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from edge_compressor.models import runtime
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
-from edge_compressor.sources.fetcher import Fetches
+from edge_compressor.sources.fetcher import WHAT, Fetches, Use
 from edge_compressor.steps import PlannedStep, StepContext, plan
 from edge_compressor.workspace import Workspace, artifact_of
 from edgemodel import reasons
@@ -50,6 +50,8 @@ NEEDED: Final = {
     "training": "inputs and label, none of them in the evaluation set",
     "unlabeled": "inputs of the domain where the model will serve, no labels",
 }
+_FOR_STEPS: Final[frozenset[Use]] = frozenset({"training", "unlabeled"})
+"""The data sets that steps alone read; the gate reads the evaluation set, and the calibration set without that."""
 _FEEDS_TIMED = 16
 
 
@@ -94,7 +96,10 @@ def run(
     if given.becomes != ONNX:
         message = f"format {given.name} becomes {given.becomes}, which can be neither evaluated nor served; want {ONNX}"
         raise Stalled(reasons.SOURCE_INVALID, f"source: {message}")
-    pipeline = _Pipeline(model, Workspace.set_up(request, fetcher, work, progress, checkpoints))
+    unused = _unused(planned, request)
+    pipeline = _Pipeline(model, Workspace.set_up(request, fetcher, work, progress, checkpoints), unused)
+    for note in unused:
+        progress.say(note)
     done: dict[bytes, _Result] = {}
     compressed = []
     for number, (recipe, steps) in enumerate(planned):
@@ -134,6 +139,8 @@ class _Pipeline:
 
     model: str
     space: Workspace
+    unused: tuple[str, ...]
+    """Remarks on what is given and read by no step."""
 
     def compress(self, steps: tuple[PlannedStep, ...], folder: Path) -> _Result:
         space, budget = self.space, self.space.request.budget
@@ -180,7 +187,7 @@ class _Pipeline:
             "steps": history,
             "sourceChanges": list(space.in_order.changes) if steps or space.source_is_changed else [],
             "datasets": {use: item.to_json() for use, item in self.space.datasets.items()},
-            "notes": [*space.notes(selection), *(f"warning: {warning}" for warning in warnings)],
+            "notes": [*space.notes(selection), *self.unused, *(f"warning: {warning}" for warning in warnings)],
             "evaluation": evaluated.to_json() if evaluated else None,
             "relativeErrors": errors.to_json() if errors else None,
             "weightRange": weights.to_json(),
@@ -364,6 +371,18 @@ def _refuse_without_data(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]
                 if use not in given:
                     message = f"step {step.name}: {step.step.when_it_trains} needs datasets.{use}: {NEEDED[use]}"
                     raise Stalled(reasons.STEP_FAILED, message)
+
+
+def _unused(planned: Sequence[tuple[Recipe, tuple[PlannedStep, ...]]], request: CompressionRequest) -> tuple[str, ...]:
+    """Returns remarks on what is given and read by no step of any recipe."""
+    steps = [step for _, recipe in planned for step in recipe]
+    needed = {use for step in steps for use in step.needs}
+    unused = [
+        f"the {WHAT[use]} is not used: no step reads it" for use in _FOR_STEPS - needed if use in request.datasets
+    ]
+    if request.teacher is not None and not any("teacher" in step.step.reads for step in steps):
+        unused.append("the teacher is not used: no step distills")
+    return tuple(sorted(unused))
 
 
 def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:

@@ -49,9 +49,10 @@ def read_documents(file: Path) -> list[Document]:
     documents = []
     for number, value in enumerate(_values(file), start=1):
         place = f"document {number}"
-        if isinstance(value, dict) and value.get("kind") == "List" and isinstance(value.get("items"), list):
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if isinstance(kind, str) and kind.endswith("List") and isinstance(value.get("items"), list):
             items = enumerate(value["items"], start=1)
-            documents += [Document(item, f"item {at} of the List in {place}") for at, item in items]
+            documents += [Document(item, f"item {at} of the {kind} in {place}") for at, item in items]
         else:
             documents.append(Document(value, place))
     return documents
@@ -153,6 +154,16 @@ _LARGEST: Final = 2**64
 
 
 def _yaml_values(text: str, file: Path) -> list[Any]:
+    """Returns the values of the documents that are not empty. Raises UsageError."""
+    try:
+        return _composed(text, file)
+    except UsageError as error:
+        if "{{" in text:
+            raise UsageError(f"{error}; is it a template of Helm? Render it first: helm template") from error
+        raise
+
+
+def _composed(text: str, file: Path) -> list[Any]:
     try:
         import yaml  # an extra: the compressor itself needs no YAML
     except ImportError as error:

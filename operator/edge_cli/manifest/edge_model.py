@@ -109,6 +109,8 @@ def check_steps(value: Any, what: str) -> dict[str, Any]:
 
     Raises UsageError.
     """
+    if isinstance(value, dict) and value.get("kind") == KIND:
+        raise UsageError(f"{what}: it is a whole {KIND}: give it by -f, or only what is under spec.compression here")
     given = value if isinstance(value, dict) else {"steps": value}
     if not isinstance(given.get("steps"), list):
         raise UsageError(f"{what}: want a list of steps, or an object with 'steps' and 'budget'")

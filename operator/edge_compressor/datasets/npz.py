@@ -148,7 +148,8 @@ def _missing(missing: list[str], wanted: set[str], others: list[str]) -> str:
     has = ", ".join(others[:_MAX_NAMES]) + (", …" if len(others) > _MAX_NAMES else "") if others else "no array"
     message = f"no array for the model's input {', '.join(missing)}; it has {has}"
     free = [name for name in others if name not in wanted | {LABEL, BOXES, CLASS_NAMES}]
-    close = [found[0] for name in missing if (found := difflib.get_close_matches(name, free, 1, 0.6))]
+    inside = [other for name in missing for other in free if other.rpartition("/")[2] == name]
+    close = inside or [found[0] for name in missing if (found := difflib.get_close_matches(name, free, 1, 0.6))]
     if close:
         message += f"; did you mean {', '.join(close)}?"
     elif others and all(name.startswith("arr_") for name in others):
@@ -200,7 +201,19 @@ def _check_array(array: Array, tensor: Tensor, what: str, *, whole: bool, has_st
             f"array {tensor.name} has shape {list(array.shape)}, "
             f"the model's input wants [{', '.join(['samples', *sizes])}]"
         )
+        if -1 not in shape and sorted(array.shape[1:]) == sorted(shape):
+            message += f": the axes are in another order, transpose them: {_transposing(array.shape, shape)}"
         raise invalid(what, message)
+
+
+def _transposing(have: tuple[int, ...], want: tuple[int, ...]) -> str:
+    """Returns the call of numpy that brings the axes behind that of the samples in order; the sizes are the same."""
+    order, left = [0], list(range(1, len(have)))
+    for size in want:
+        axis = next(axis for axis in left if have[axis] == size)
+        left.remove(axis)
+        order.append(axis)
+    return f"array.transpose({', '.join(map(str, order))})"
 
 
 def _check_label(label: Array, what: str) -> None:

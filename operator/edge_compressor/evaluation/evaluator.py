@@ -66,7 +66,15 @@ class Evaluator:
         reason = incomparable(source, artifact)
         before = None if reason else self._answers(task, source, dataset, "source")
         found = task.compare(dataset, before, self._answers(task, artifact, dataset, "artifact"))
-        notes = [f"task {name} ({why})", *([f"the source is not compared: {reason}"] if reason else []), *found.notes]
+        spare = (
+            [f"evaluation.tolerance is not used: task {name} has none"] if tolerance and name != "Regression" else []
+        )
+        notes = [
+            f"task {name} ({why})",
+            *spare,
+            *([f"the source is not compared: {reason}"] if reason else []),
+            *found.notes,
+        ]
         return replace(found, notes=tuple(notes))
 
     def _answers(self, task: EvaluationTask, model: ModelFile, dataset: Dataset, what: str) -> Answers:

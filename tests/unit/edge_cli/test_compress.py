@@ -248,6 +248,26 @@ def test_weights_are_not_compressed_locally_and_the_message_says_how_to_proceed(
     assert then.strip() == f"edgemodel compress --source model.{'onnx' if given == 'manifest' else 'pt2'} …"
 
 
+def test_what_is_given_and_read_by_no_step_is_told(
+    perceptron: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    x = models.inputs_for(perceptron.model, 40)
+    np.savez(tmp_path / "set.npz", x=x, label=models.answers(perceptron.model, x).argmax(1), camera=np.arange(3))
+    given = ("--training", tmp_path / "set.npz", "--teacher", perceptron.model, "--evaluation", tmp_path / "set.npz")
+    order = ("compress", "--source", perceptron.model, "--steps", tmp_path / "steps.json", "--tolerance", "0.5", *given)
+    assert run(*order, "--output", tmp_path / "out") == 0
+    told, report = capsys.readouterr().err, (tmp_path / "out" / "report.md").read_text()
+    for said in (
+        "the training set is not used: no step reads it",
+        "the teacher is not used: no step distills",
+        "evaluation set: not read, because the model has no such input: camera",
+    ):
+        assert said in told
+        assert said in report
+    assert "evaluation.tolerance is not used: task Classification has none" in report
+
+
 def test_a_digest_on_the_command_line_is_checked(
     residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

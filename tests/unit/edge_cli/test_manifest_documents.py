@@ -70,6 +70,11 @@ def test_merged_keys_take_effect_where_they_stand(tmp_path: Path) -> None:
     assert value["earlier"] == {"a": 1, "b": 2, "c": 4}
 
 
+def test_the_items_of_a_list_of_edge_models_are_documents_too(tmp_path: Path) -> None:
+    (one,) = read_documents(written(tmp_path, "kind: EdgeModelList\nitems:\n- {kind: EdgeModel}\n"))
+    assert one.place == "item 1 of the EdgeModelList in document 1"
+
+
 @pytest.mark.parametrize("text", ["18446744073709551616", "0777777777777777777777777", "-9223372036854775809"])
 def test_a_whole_number_that_does_not_fit_is_a_float(text: str) -> None:
     assert isinstance(resolve_scalar(text), float)
@@ -131,6 +136,7 @@ def test_json_needs_no_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (b"a: \xff\n", "byte 3 is not UTF-8"),
         (b"\xff\xfea\x00\x00", "is not UTF-16"),
         (b"a: \x00\n", "neither JSON nor YAML"),
+        ("a: {{ .Values.name }}\n", "is it a template of Helm? Render it first: helm template"),
         ("[" * 600 + "]" * 600, "nested too deeply"),
         ("a: " + "[" * 600 + "]" * 600, "nested too deeply"),
     ],

@@ -375,6 +375,7 @@ def test_another_version_of_the_api_is_refused() -> None:
     ("value", "told"),
     [
         ("hello", "want a list of steps, or an object with 'steps' and 'budget'"),
+        ({"kind": "EdgeModel", "spec": {}}, "it is a whole EdgeModel: give it by -f"),
         ({"steps": [], "evaluation": {}}, "evaluation is no field; the fields here are budget, steps"),
         ([{"name": "a", "type": "QuantiseStatic"}], "did you mean QuantizeStatic?"),
         (

@@ -14,8 +14,10 @@ from edge_compressor.datasets import (
     load_dataset,
     predicted_classes,
 )
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edgemodel import reasons
+from edgemodel.artifact import Tensor
 from edgemodel.errors import Stalled
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.conftest import Files
@@ -74,6 +76,33 @@ def test_names_that_there_are_are_told_where_an_input_has_no_array(
     model: OnnxModel, tmp_path: Path, names: tuple[str, ...], told: str
 ) -> None:
     assert told in refusal(model, tmp_path, **{name: x(5) for name in names}).message
+
+
+def test_an_array_in_a_folder_of_the_zip_is_suggested(model: OnnxModel, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("data/x.npy", b"")
+    with pytest.raises(Stalled, match=r"it has data/x; did you mean data/x\?"):
+        load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((5, 8, 10, 3), "the axes are in another order, transpose them: array.transpose(0, 3, 1, 2)"),
+        ((5, 10, 8, 3), "array.transpose(0, 3, 2, 1)"),
+    ],
+)
+def test_axes_in_another_order_are_told_with_the_call_that_mends_them(
+    tmp_path: Path, shape: tuple[int, ...], told: str
+) -> None:
+    signature = ModelFile(tmp_path, "sha256:" + "0" * 64, 0, (Tensor("x", "FP32", (-1, 3, 8, 10)),), ())
+    array = np.zeros(shape, np.float32)
+    np.savez(tmp_path / "set.npz", x=array)
+    with pytest.raises(Stalled) as caught:
+        load_dataset(tmp_path / "set.npz", signature, tmp_path / "arrays", what="evaluation set")
+    assert caught.value.message.endswith(told)
+    order = [int(axis) for axis in told.rpartition("(")[2].rstrip(")").split(",")]
+    assert array.transpose(order).shape == (5, 3, 8, 10)
 
 
 def test_a_name_that_is_almost_right_is_suggested(tmp_path: Path) -> None:
