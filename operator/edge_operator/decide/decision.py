@@ -11,8 +11,7 @@ from edge_operator.decide.context import PassContext, rejected_of, stable_of
 from edge_operator.decide.inventory import upkeep
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.obstacles import Prospect, first_obstacle
-from edge_operator.decide.placement.cells import FormCells, form_cells
-from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.cells import CellFailure, FormCells, form_cells
 from edge_operator.decide.placement.pins import (
     end_deferrals,
     failures_at_rest,
@@ -50,28 +49,13 @@ class Decision:
 
 def decide(observation: Observation, now: datetime, form_cells: FormCells = form_cells) -> Decision:
     """Returns the decision of one pass. It is deterministic: the same observation and time give the same decision."""
-    target, stable, rejected = target_name(observation), stable_of(observation), rejected_of(observation)
-    placement = place(observation, target)
-    artifact = decide_artifact(observation, rejected.keys(), now)
-    blocked = first_obstacle(Prospect(observation, target, artifact, placement, stable, rejected, Preflight()))
-    settled = {stable, *rejected}
-    context = PassContext(
-        observation=observation,
-        target=target,
-        artifact=artifact,
-        placement=placement,
-        stable=stable,
-        rejected=rejected,
-        preflight=decide_preflight(observation, target, placement, settled, now, blocked=blocked is not None),
-        cells=form_cells(placement, observation.spec),
-        now=now,
-    )
+    context = gather(observation, now, form_cells)
     if context.preflight.rejection is not None:
         return _rest(context.rejecting(*context.preflight.rejection))
     if not context.may_try():
         return _rest(context)
     checks, judgement = context.reported.checks, context.reported.judgement
-    trial = find_trial(context.fleet, target, context.trial_before, judgement, context.timers)
+    trial = find_trial(context.fleet, context.target, context.trial_before, judgement, context.timers)
     move = decide_rollout(trial)
     match move:
         case RollBack(reason, message, failures):
@@ -85,6 +69,26 @@ def decide(observation: Observation, now: datetime, form_cells: FormCells = form
             return _on_trial(context, checks, trial, move, words.reconciling(move.reason, move.message))
         case _:
             assert_never(move)
+
+
+def gather(observation: Observation, now: datetime, form_cells: FormCells = form_cells) -> PassContext:
+    """Returns the facts that a pass decides from, up to whether the target goes on trial."""
+    target, stable, rejected = target_name(observation), stable_of(observation), rejected_of(observation)
+    placement = place(observation, target)
+    artifact = decide_artifact(observation, rejected.keys(), now)
+    blocked = first_obstacle(Prospect(observation, target, artifact, placement, stable, rejected, Preflight()))
+    settled = {stable, *rejected}
+    return PassContext(
+        observation=observation,
+        target=target,
+        artifact=artifact,
+        placement=placement,
+        stable=stable,
+        rejected=rejected,
+        preflight=decide_preflight(observation, target, placement, settled, now, blocked=blocked is not None),
+        cells=form_cells(placement, observation.spec),
+        now=now,
+    )
 
 
 def _on_trial(
@@ -101,7 +105,7 @@ def _on_trial(
 def _rest(
     context: PassContext,
     checks: tuple[CheckStatus, ...] | None = None,
-    failures: tuple[NodeFailure, ...] = (),
+    failures: tuple[CellFailure, ...] = (),
     pins: tuple[SetPins, ...] | None = None,
 ) -> Decision:
     """Returns the decision without a candidate on trial: every cell settles on stable. ``checks`` are those of a trial

@@ -7,13 +7,15 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
+from edge_operator.decide.decision import gather
 from edge_operator.decide.observation import Node
 from edge_operator.decide.placement.waves import plan_waves
+from edge_operator.decide.rollout.trial import find_trial
 from edgemodel import reasons
 from edgemodel.names import PULLER_PREFIX
 from edgemodel.status import status_to_json
 from tests.support import manifests
-from tests.support.cells import cell_of
+from tests.support.cells import cell_of, cells_of
 from tests.support.stories import STORIES, Event, Frame, Tale, tell
 from tests.support.tiers import examples
 
@@ -127,9 +129,11 @@ def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size:
         wanted = frame.seen.spec.node_selector["edge"]
         selected = {cell_of(n.name, cell_size) for n in frame.seen.nodes if n.labels["edge"] == wanted}
         on_it = {cell_of(name, cell_size) for name, node in frame.nodes.items() if candidate in tale.names(node.pins)}
-        failed = frame.status["nodes"]["failed"]
+        context = gather(frame.seen, frame.now, cells_of(cell_size))
+        memory, timers = context.trial_before, context.timers
+        failed = find_trial(context.fleet, context.target, memory, context.judgement, timers).failures
         plan = plan_waves(frame.seen.spec.rollout.waves, len(selected))
-        assert len(on_it) <= plan[rollout["wave"]] + failed
+        assert len(on_it) <= plan[rollout["wave"]] + len(failed)
 
 
 @given(STORIES)

@@ -39,13 +39,37 @@ def form_cells(placement: Placement, spec: EdgeModelSpec) -> tuple[Cell, ...]:
     return tuple(Cell(placed.node.name, (placed,)) for placed in placement.placed)
 
 
-def one_for_each_cell(cells: Iterable[Cell], failures: Iterable[NodeFailure]) -> dict[str, NodeFailure]:
-    """Maps the name of each failed cell to the first failure of its members."""
+def unit_of(cells: Iterable[Cell], number: int) -> str:
+    """Returns the word in which messages count ``cells``: nodes, or cells if some of them has several members."""
+    unit = "cell" if any(len(cell.members) > 1 for cell in cells) else "node"
+    return unit if number == 1 else f"{unit}s"
+
+
+@dataclass(frozen=True)
+class CellFailure:
+    """A cell that has failed. ``reason`` and ``message`` are those of its first member that has."""
+
+    cell: str
+    members: tuple[NodeFailure, ...]
+    """The failures of members, at least one."""
+
+    @property
+    def reason(self) -> str:
+        return self.members[0].reason
+
+    @property
+    def message(self) -> str:
+        return self.members[0].message
+
+
+def failed_cells(cells: Iterable[Cell], failures: Iterable[NodeFailure]) -> tuple[CellFailure, ...]:
+    """Returns the cells with a member among ``failures``, in their order."""
     of_node = {failure.node: failure for failure in failures}
-    found = {}
+    if not of_node:
+        return ()
+    found = []
     for cell in cells:
-        for member in cell.members:
-            if member.node.name in of_node:
-                found[cell.name] = of_node[member.node.name]
-                break
-    return found
+        members = tuple(of_node[item.node.name] for item in cell.members if item.node.name in of_node)
+        if members:
+            found.append(CellFailure(cell.name, members))
+    return tuple(found)

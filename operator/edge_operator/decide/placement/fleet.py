@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from edge_operator.decide.observation import Node, Observation, Pod, Refusal
-from edge_operator.decide.placement.cells import Cell
+from edge_operator.decide.placement.cells import Cell, unit_of
 from edge_operator.decide.placement.node_health import Assignment, pods_of
 from edge_operator.decide.placement.possible_pins import PinNames
 from edge_operator.decide.placement.selection import Placed, Placement, matches
@@ -106,6 +106,14 @@ class Fleet:
     def pulled(self, revision: str, placed: Placed) -> bool:
         """Returns the ready pod of ``revision`` on the node; None if there is none."""
         return self._ready_pod(revision, placed, puller_of(self.variant(revision, placed))) is not None
+
+    def counted(self, number: int) -> str:
+        """Returns ``number`` with its unit, as in ``1 node``."""
+        return f"{number} {self.unit(number)}"
+
+    def unit(self, number: int) -> str:
+        """Returns the word for ``number`` nodes, or cells if they have several members."""
+        return unit_of(self.cells, number)
 
     def recreates(self, revision: str) -> bool:
         """Returns whether nodes replace their pod by one of ``revision``; otherwise both run until the new one is

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.observation import Refusal
-from edge_operator.decide.placement.cells import Cell, one_for_each_cell
+from edge_operator.decide.placement.cells import Cell, CellFailure, failed_cells
 from edge_operator.decide.placement.fleet import Fleet
-from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at, podless
+from edge_operator.decide.placement.node_health import Assignment, failures_of, next_failure_at, podless
 from edge_operator.decide.placement.selection import Placed
 from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.placement.waves import plan_waves
@@ -189,11 +189,10 @@ def settle(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetPins, ...]:
     return tuple(changes)
 
 
-def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[NodeFailure, ...]:
-    """Returns one failure for each cell that should serve ``stable`` and has not for longer than the node timeout."""
+def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[CellFailure, ...]:
+    """Returns the failure of each cell that should serve ``stable`` and has not for longer than the node timeout."""
     deadline = fleet.observation.spec.rollout.node_ready_timeout
-    failures = failures_of(_on_their_way(fleet, stable, timers), deadline, timers)
-    return tuple(one_for_each_cell(fleet.cells, failures).values()) if failures else ()
+    return failed_cells(fleet.cells, failures_of(_on_their_way(fleet, stable, timers), deadline, timers))
 
 
 def podless_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetAside, ...]:
@@ -225,7 +224,7 @@ def _room_to_catch_up(fleet: Fleet, stable: str, timers: Timers) -> int:
     failures = failures_at_rest(fleet, stable, timers)
     if len(failures) > rollout.max_failed_nodes:
         return 0
-    failed = one_for_each_cell(fleet.cells, failures)
+    failed = {failure.cell for failure in failures}
     available = [cell for cell in fleet.cells if cell.is_available]
     limit = plan_waves(rollout.waves, len(available))[-2] if len(rollout.waves) > 1 else len(available)
     away = {*failed, *(item.node for item in podless_at_rest(fleet, stable, timers))}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_operator.decide.actions import SetPins
-from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.cells import CellFailure
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Hold:
     message: str
     state: WaveState
     pins: tuple[SetPins, ...]
-    failures: tuple[NodeFailure, ...]
+    failures: tuple[CellFailure, ...]
     wake_at: datetime | None = None
     stalled: bool = False
     """True if a person must act; the rollout still goes on by itself when it can."""
@@ -41,7 +41,7 @@ class Advance:
     message: str
     state: WaveState
     pins: tuple[SetPins, ...]
-    failures: tuple[NodeFailure, ...]
+    failures: tuple[CellFailure, ...]
     wake_at: datetime | None = None
     measuring_begins: bool = False
     """True if they are the first of their wave: what stable has done up to now is its baseline."""
@@ -51,7 +51,7 @@ class Advance:
 class Promote:
     """The move by which the candidate becomes stable."""
 
-    failures: tuple[NodeFailure, ...]
+    failures: tuple[CellFailure, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class RollBack:
 
     reason: str
     message: str
-    failures: tuple[NodeFailure, ...]
+    failures: tuple[CellFailure, ...]
 
 
 Move = Hold | Advance | Promote | RollBack

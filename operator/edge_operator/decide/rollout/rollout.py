@@ -24,7 +24,7 @@ def decide_rollout(trial: Trial) -> Move:
     if back is not None:
         return RollBack(*back, trial.failures)
     if trial.timers.paused:
-        text = f"{trial.where}: spec.rollout.paused, {trial.serving()} nodes serve {trial.candidate}"
+        text = f"{trial.where}: spec.rollout.paused, {trial.candidate} serves on {trial.counted(trial.serving())}"
         return trial.hold(reasons.PAUSED, text, held_since=trial.held_since, finish=False)
     while (move := _in_wave(trial)) is None:
         trial = trial.next_wave()
@@ -35,14 +35,14 @@ def _reason_to_roll_back(trial: Trial) -> tuple[str, str] | None:
     """Returns the (reason, message) of a rollback: more nodes failed than may, none is left, or a check failed."""
     failures, limit = trial.failures, trial.rollout.max_failed_nodes
     if len(failures) > limit:
-        message = f"{failures[0].message}; {len(failures)} of {trial.tried} nodes failed, limit {limit}"
+        message = f"{failures[0].message}; {len(failures)} of {trial.counted(trial.tried)} failed, limit {limit}"
         return failures[0].reason, message
     failed = trial.judgement.failed
     if failed is not None and trial.switched:
         of_variant = f" (variant {failed.variant})" if failed.variant not in ("", "default") else ""
         return failed.reason, f"{trial.where}: check {failed.name}{of_variant}: {failed.message}"
     if failures and not trial.switched and not trial.entering:
-        return failures[0].reason, f"{failures[0].message}; no node serves it, {len(failures)} failed"
+        return failures[0].reason, f"{failures[0].message}; no node serves it, {trial.counted(len(failures))} failed"
     return None
 
 
@@ -60,11 +60,11 @@ def _in_wave(trial: Trial) -> Move | None:
         return hold_without_progress(trial, *nobody_takes(trial.candidate, members, trial.podless))
     serving, timers = trial.serving(), trial.timers
     if serving < len(trial.switched) or trial.finishing():
-        text = f"{trial.goal} nodes switch to {trial.candidate}{trial.troubles()}"
+        text = f"{trial.candidate} goes to {trial.counted(trial.goal)}{trial.troubles()}"
         return hold_without_progress(trial, reasons.ROLLING_OUT, text)
     served_since = max(pod.served_since(timers.now) for pod in trial.pods())
     since, reason = max(served_since, trial.started), reasons.BAKING if trial.is_last else reasons.SOAKING
-    text = f"{trial.where}: {serving} nodes serve {trial.candidate}"
+    text = f"{trial.where}: {trial.candidate} serves on {trial.counted(serving)}"
     if not timers.passed(since, trial.duration):
         return trial.hold(reason, text, timers.due(since, trial.duration))
     undecided = decide_without_verdict(trial, timers.due(since, trial.duration) or timers.now)
@@ -85,7 +85,7 @@ def _enter(trial: Trial) -> Advance:
         trial = replace(trial, started=trial.timers.now)
     return Advance(
         reasons.ROLLING_OUT,
-        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.size} nodes",
+        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.counted(trial.size)}",
         trial.state,
         (*changes, *trial.finishing(), *trial.keeping()),
         trial.failures,

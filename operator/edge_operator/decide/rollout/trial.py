@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from edge_operator.decide.actions import SetPins
 from edge_operator.decide.analysis import Judgement
 from edge_operator.decide.observation import Pod, Refusal
-from edge_operator.decide.placement.cells import Cell, one_for_each_cell
+from edge_operator.decide.placement.cells import Cell, CellFailure, failed_cells
 from edge_operator.decide.placement.fleet import Fleet
-from edge_operator.decide.placement.node_health import Assignment, NodeFailure, failures_of, next_failure_at, podless
+from edge_operator.decide.placement.node_health import Assignment, failures_of, next_failure_at, podless
 from edge_operator.decide.placement.pins import defer, is_on_trial, keep_stable, switch_cell
 from edge_operator.decide.placement.selection import Placed
 from edge_operator.decide.placement.set_aside import SetAside
@@ -41,8 +41,7 @@ class Trial:
     """The cells that should run the candidate, without failed ones."""
     next_cells: tuple[Cell, ...]
     """The cells that enter next, in order: those that already pull the image come first."""
-    failures: tuple[NodeFailure, ...]
-    """The failures, one per failed cell."""
+    failures: tuple[CellFailure, ...]
     tried: int
     """The number of cells that the candidate was sent to, including failed ones."""
     size: int
@@ -124,6 +123,10 @@ class Trial:
                     return f"; {member.node.name}: {pod.trouble[0]}: {pod.trouble[1]}"
         return ""
 
+    def counted(self, number: int) -> str:
+        """Returns ``number`` in the unit in which the rollout counts: nodes, or cells of several nodes."""
+        return self.fleet.counted(number)
+
     def next_wave(self) -> "Trial":
         following = replace(self, wave=self.wave + 1, held_since=None)
         return replace(following, started=self.timers.now) if following.entering else following
@@ -183,7 +186,8 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
         *pulling_members(fleet, candidate, pulling),
     )
     sent = [fleet.assignment(candidate, member, started) for member in members]
-    failed = one_for_each_cell([*switched, *pulling], failures_of(sent, rollout.node_ready_timeout, timers))
+    failures = failed_cells([*switched, *pulling], failures_of(sent, rollout.node_ready_timeout, timers))
+    failed = {failure.cell for failure in failures}
     is_pulling = {cell.name for cell in pulling}
     untried = [cell for cell in ready_next if cell.name not in failed]
     return Trial(
@@ -197,7 +201,7 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
         held_since=memory.held_since,
         switched=tuple(cell for cell in switched if cell.name not in failed),
         next_cells=tuple(sorted(untried, key=lambda cell: cell.name not in is_pulling)),
-        failures=tuple(failed.values()),
+        failures=failures,
         tried=len(switched) + len(pulling),
         size=len(switched) + len(ready_next),
         podless=without_pods,

@@ -1,9 +1,10 @@
 """The numbers of nodes in status, and the conditions about them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_operator.decide.context import PassContext
-from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.cells import Cell, CellFailure
 from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.status.conditions import Condition
 from edgemodel import reasons
@@ -26,50 +27,48 @@ class PendingNodes:
 
 
 def find_pending(
-    context: PassContext, failures: tuple[NodeFailure, ...], podless: tuple[SetAside, ...]
+    context: PassContext, failures: tuple[CellFailure, ...], podless: tuple[SetAside, ...]
 ) -> PendingNodes:
     """Returns the pending nodes by name. ``podless`` are the nodes for which no pod was made in time."""
     nodes = [(placed.node.online, SetAside(placed.node.name, placed.set_aside)) for placed in context.placement.placed]
     barred = {item.node: item for is_online, item in nodes if is_online and item.why}
     set_aside = {item.node: item for item in podless} | barred
     return PendingNodes(
-        failed=tuple(failure.node for failure in failures),
+        failed=tuple(member.node for failure in failures for member in failure.members),
         offline=tuple(sorted((item for is_online, item in nodes if not is_online), key=lambda item: item.node)),
         set_aside=tuple(item for _, item in sorted(set_aside.items())),
     )
 
 
 def count_nodes(context: PassContext, pending: PendingNodes) -> NodeCounts:
-    """Counts cells. One that serves both revisions, in the middle of a Surge, counts as the target's.
+    """Returns the numbers of nodes. A node serves if its whole cell does.
 
-    One that is set aside and serves what it served before counts as that besides.
+    One that serves both revisions, in the middle of a Surge, counts as the target's. One that is set aside and serves
+    what it served before counts as that besides.
     """
     fleet, target, stable = context.fleet, context.target, context.stable
     unsupported = [node.name for node in context.placement.unsupported]
     online = [cell for cell in context.cells if cell.is_online]
-    on_target = {cell.name for cell in online if target != stable and fleet.serves(target, cell)}
-    on_stable = {cell.name for cell in online if stable and cell.name not in on_target and fleet.serves(stable, cell)}
-    selected = len(context.cells) + len(unsupported)
-    barred = {item.node for item in pending.set_aside}
-    set_aside = [cell for cell in online if any(member.node.name in barred for member in cell.members)]
-    idle = [cell for cell in set_aside if cell.name not in on_target | on_stable]
-    not_ready = {
-        *(item.node for item in pending.offline),
-        *pending.failed,
-        *unsupported,
-        *(member.node.name for cell in idle for member in cell.members if member.node.name in barred),
-    }
+    on_target = _nodes_of(cell for cell in online if target != stable and fleet.serves(target, cell))
+    on_stable = _nodes_of(cell for cell in online if stable and fleet.serves(stable, cell)) - on_target
+    serving, selected = on_target | on_stable, len(context.placement.placed) + len(unsupported)
+    idle = {item.node for item in pending.set_aside} - serving
+    not_ready = {*(item.node for item in pending.offline), *pending.failed, *unsupported, *idle}
     return NodeCounts(
         selected=selected,
         stable=len(on_stable),
         candidate=len(on_target),
-        offline=len(context.cells) - len(online),
+        offline=len(pending.offline),
         failed=len(pending.failed),
         unsupported=len(unsupported),
-        set_aside=len(set_aside),
-        summary=f"{len(on_stable) + len(on_target)}/{selected}",
+        set_aside=len(pending.set_aside),
+        summary=f"{len(serving)}/{selected}",
         not_ready=tuple(sorted(not_ready)[:MAX_NAMES]),
     )
+
+
+def _nodes_of(cells: Iterable[Cell]) -> set[str]:
+    return {member.node.name for cell in cells for member in cell.members}
 
 
 def available(counts: NodeCounts) -> Condition:

@@ -2,8 +2,7 @@
 
 from edge_operator.decide.context import PassContext
 from edge_operator.decide.obstacles import first_obstacle
-from edge_operator.decide.placement.cells import Cell, one_for_each_cell
-from edge_operator.decide.placement.node_health import NodeFailure
+from edge_operator.decide.placement.cells import Cell, CellFailure
 from edge_operator.decide.placement.pins import refused_at_rest
 from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain
@@ -13,7 +12,7 @@ from edgemodel import reasons
 
 
 def steady_state_conditions(
-    context: PassContext, failures: tuple[NodeFailure, ...], podless: tuple[SetAside, ...]
+    context: PassContext, failures: tuple[CellFailure, ...], podless: tuple[SetAside, ...]
 ) -> list[Condition]:
     """Returns Ready, and Reconciling or Stalled if one of them is true.
 
@@ -26,7 +25,7 @@ def steady_state_conditions(
     return say(obstacle.reason, obstacle.message)
 
 
-def _serving(context: PassContext, failures: tuple[NodeFailure, ...], podless: tuple[SetAside, ...]) -> list[Condition]:
+def _serving(context: PassContext, failures: tuple[CellFailure, ...], podless: tuple[SetAside, ...]) -> list[Condition]:
     """Returns the conditions of a served EdgeModel, which is Ready unless more than ``maxFailedNodes`` nodes failed."""
     fleet, target, limit = context.fleet, context.target, context.observation.spec.rollout.max_failed_nodes
     without = {item.node for item in podless}
@@ -36,29 +35,29 @@ def _serving(context: PassContext, failures: tuple[NodeFailure, ...], podless: t
         return words.stalled(reasons.POD_REFUSED, f"{target}: {len(refused)} nodes get no pod of it: {told}")
     set_aside = [cell for cell in fleet.cells if cell.is_online and _is_set_aside(cell, without)]
     online = [cell for cell in fleet.cells if cell.is_online and not _is_set_aside(cell, without)]
+    of_online = f"{len(online)} online {fleet.unit(len(online))}"
     if len(failures) > limit:
-        message = (
-            f"{target}: {failures[0].message}; {len(failures)} of {len(online)} online nodes failed, limit {limit}"
-        )
+        message = f"{target}: {failures[0].message}; {len(failures)} of {of_online} failed, limit {limit}"
         return words.stalled(reasons.NODES_FAILED, message)
-    failed = one_for_each_cell(online, failures)
+    failed = {failure.cell for failure in failures}
     rest = [cell for cell in online if cell.name not in failed]
     waiting = [cell for cell in rest if not fleet.serves(target, cell)]
     unsettled = [
         cell for cell in rest if any(fleet.ours(item.node) - {fleet.pin(target, item)} for item in cell.members)
     ]
     if waiting:
-        message = f"{target}: {len(waiting)} of {len(online)} online nodes do not serve it yet{_trouble(context)}"
+        message = f"{target}: {len(waiting)} of {of_online} do not serve it yet{_trouble(context)}"
         return words.reconciling(reasons.NODES_CATCHING_UP, message)
     if unsettled:
-        message = f"{target}: {len(unsettled)} of {len(online)} online nodes still run one before it beside it"
+        message = f"{target}: {len(unsettled)} of {of_online} still run one before it beside it"
         return words.reconciling(reasons.NODES_CATCHING_UP, message)
     serving = len(rest) + sum(fleet.serves(target, cell) for cell in set_aside)
     if set_aside and not serving and not failures:
-        message = f"{target}: all {len(set_aside)} online nodes are set aside, and none serves it: see NodesPending"
+        all_online = f"all {len(set_aside)} online {fleet.unit(len(set_aside))}"
+        message = f"{target}: {all_online} are set aside, and none serves it: see NodesPending"
         return words.reconciling(reasons.NODES_SET_ASIDE, message)
-    besides = f"; {len(failures)} failed: {failures[0].message}" if failures else ""
-    return words.ready(reasons.SERVING, f"{target} serves on {serving} nodes{besides}")
+    besides = f"; {fleet.counted(len(failures))} failed: {failures[0].message}" if failures else ""
+    return words.ready(reasons.SERVING, f"{target} serves on {fleet.counted(serving)}{besides}")
 
 
 def _is_set_aside(cell: Cell, without: set[str]) -> bool:
