@@ -11,6 +11,7 @@ from edgemodel.caller_signature import CallerSignature
 from edgemodel.plain import from_api, to_api
 from edgemodel.report import ArtifactReport
 from edgemodel.schema_version import SCHEMA_VERSION
+from edgemodel.toleration import Toleration
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class RevisionServing:
     tuning: dict[str, Any] = field(default_factory=dict)
     """The settings by the keys of ``serving.TUNING``; a server uses its defaults for those that are missing."""
     shadow_replay: ShadowReplay | None = None
-    tolerations: tuple[dict[str, Any], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
     latency_objective_milliseconds: str | None = None
     """The latency that analysis judged by when the revision was made, a decimal string; None if no check had one."""
 

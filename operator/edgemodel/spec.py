@@ -15,7 +15,8 @@ from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import canonical_json
 from edgemodel.job_images import JobImage, image_for
 from edgemodel.names import DEFAULT_VARIANT, short_hash
-from edgemodel.plain import to_plain
+from edgemodel.plain import to_api, to_plain
+from edgemodel.toleration import Toleration, parse_toleration
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class EdgeModelSpec:
     request: CompressionRequest
     """The request for the compression, with a recipe for each of ``variants``."""
     node_selector: dict[str, str]
-    tolerations: tuple[dict[str, Any], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
     compression_job: CompressionJobSettings = CompressionJobSettings()
     variants: tuple[Variant, ...] = ()
     """The variants, of which the last is the default variant, which matches every node."""
@@ -125,7 +126,7 @@ class EdgeModelSpec:
         if self.serving.shadow_replay_max_requests:
             serving["shadowReplay"] = self.serving.shadow_replay_max_requests
         if self.tolerations:
-            serving["tolerations"] = list(self.tolerations)
+            serving["tolerations"] = to_api(self.tolerations)
         return short_hash(canonical_json([self.request.determining(), serving]).decode(), 10)
 
     @cached_property
@@ -161,7 +162,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
     return EdgeModelSpec(
         request=parse_request(spec),
         node_selector=dict(placement.get("nodeSelector") or {}),
-        tolerations=tuple(placement.get("tolerations") or ()),
+        tolerations=tuple(map(parse_toleration, placement.get("tolerations") or ())),
         compression_job=CompressionJobSettings(
             resources=dict(compression.get("resources") or {}),
             deadline=timedelta(seconds=compression.get("deadlineSeconds", 3600)),

@@ -3,6 +3,7 @@
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects.common import Object
 from edgemodel import serving
+from edgemodel.plain import to_api
 from edgemodel.revision import RevisionVariant
 
 DEFAULT_RESOURCES: Object = {
@@ -29,7 +30,7 @@ def tuning(revision: Revision) -> list[Object]:
 
 def tolerations(revision: Revision) -> list[Object]:
     """Returns the tolerations that the EdgeModel had when the revision was made."""
-    return list(revision.spec.serving.tolerations)
+    return [to_api(toleration) for toleration in revision.spec.serving.tolerations]
 
 
 def pull_secrets(observation: Observation) -> list[Object]:

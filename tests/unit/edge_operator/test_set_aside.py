@@ -8,6 +8,7 @@ from edge_operator.decide.observation import Node, Taint
 from edge_operator.decide.placement.set_aside import tolerates, why_set_aside
 from edge_operator.from_api import read_node
 from edgemodel import reasons
+from edgemodel.toleration import Toleration, parse_toleration
 from tests.support.simulation import Simulation, model_spec
 
 
@@ -56,8 +57,9 @@ def node(*taints: Taint, cordoned: bool = False) -> Node:
 )
 def test_a_toleration_matches_a_taint_as_the_scheduler_says(toleration: dict[str, Any], matches: bool) -> None:
     taint = Taint("edge", "yes", "NoSchedule")
-    assert tolerates(toleration, taint) is matches
-    assert why_set_aside(node(taint), [toleration]) == ("" if matches else "tainted edge=yes:NoSchedule")
+    parsed = parse_toleration(toleration)
+    assert tolerates(parsed, taint) is matches
+    assert why_set_aside(node(taint), [parsed]) == ("" if matches else "tainted edge=yes:NoSchedule")
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,8 @@ def test_a_taint_that_the_scheduler_only_would_rather_avoid_sets_no_node_aside()
 
 def test_only_a_toleration_that_names_its_taint_lets_a_cordoned_node_take_part() -> None:
     """One that tolerates everything says nothing of maintenance."""
-    assert why_set_aside(node(cordoned=True), [{"operator": "Exists"}]) == "cordoned"
-    named = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}
+    assert why_set_aside(node(cordoned=True), [Toleration(operator="Exists")]) == "cordoned"
+    named = Toleration(key="node.kubernetes.io/unschedulable", operator="Exists")
     assert why_set_aside(node(cordoned=True), [named]) == ""
 
 

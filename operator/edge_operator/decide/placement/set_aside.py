@@ -4,11 +4,12 @@ A cordon announces maintenance: DaemonSet pods would be made there all the same,
 says nothing about a candidate. Only a toleration that names its taint lets a cordoned node take part.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from edge_operator.decide.observation import Node, Taint
+from edgemodel.toleration import Toleration
 
 CORDON: Final = "node.kubernetes.io/unschedulable"
 """The taint of a cordoned node; ``Node.cordoned`` says the same sooner."""
@@ -24,9 +25,6 @@ TOLERATED: Final = frozenset(
 )
 """Taints that say nothing new: the DaemonSet controller makes its pods tolerate them, and of a node that is not ready
 its condition Ready tells."""
-
-Toleration = Mapping[str, Any]
-"""A toleration as a pod has it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def why_set_aside(node: Node, tolerations: Iterable[Toleration]) -> str:
     if not node.cordoned and not node.taints:
         return ""
     given = tuple(tolerations)
-    if node.cordoned and not any(toleration.get("key") == CORDON for toleration in given):
+    if node.cordoned and not any(toleration.key == CORDON for toleration in given):
         return "cordoned"
     repels = (taint for taint in node.taints if _repels(taint))
     first = next((taint for taint in repels if not any(tolerates(each, taint) for each in given)), None)
@@ -54,13 +52,13 @@ def why_set_aside(node: Node, tolerations: Iterable[Toleration]) -> str:
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
     """Tells whether ``toleration`` matches ``taint``, by the rules of Kubernetes."""
-    if toleration.get("effect") and toleration["effect"] != taint.effect:
+    if toleration.effect and toleration.effect != taint.effect:
         return False
-    if toleration.get("key") and toleration["key"] != taint.key:
+    if toleration.key and toleration.key != taint.key:
         return False
-    if toleration.get("operator", "Equal") == "Exists":
+    if toleration.operator == "Exists":
         return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == taint.value
+    return bool(toleration.key) and (toleration.value or "") == taint.value
 
 
 def _repels(taint: Taint) -> bool:

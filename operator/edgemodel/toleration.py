@@ -1,0 +1,24 @@
+"""Tolerations of the spec, which its pods get as they are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgemodel.plain import from_api
+
+
+@dataclass(frozen=True)
+class Toleration:
+    """A toleration as Kubernetes has it; None for members that the spec leaves out."""
+
+    key: str | None = None
+    operator: str | None = None
+    """``Equal``, the default, or ``Exists``."""
+    value: str | None = None
+    effect: str | None = None
+    """``NoSchedule``, ``PreferNoSchedule`` or ``NoExecute``; None or empty for all of them."""
+    toleration_seconds: int | None = None
+
+
+def parse_toleration(value: Any) -> Toleration:
+    """Returns the toleration. Raises ValueError, which names the member, for one that the schema refuses."""
+    return from_api(Toleration, value, "spec.placement.tolerations")
