@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgemodel.json_text import parse_json
+
 
 class KubectlError(Exception):
     """kubectl is missing or refused; the message is its own."""
@@ -32,7 +34,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
 
 def get_model(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the EdgeModel that the options name. Raises KubectlError."""
-    found: dict[str, Any] = json.loads(run(["get", "edgemodel", options.name, "-o", "json", *_place(options)]))
+    found: dict[str, Any] = parse_json(run(["get", "edgemodel", options.name, "-o", "json", *_place(options)]))
     return found
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from edge_cli import compress, push, report, serve
-from edge_cli.verb import UsageError, Verb, command_parser
-from edgemodel.errors import EdgeModelError
+from edge_cli.endings import ending_of
+from edge_cli.verb import Verb, command_parser
 
 VERBS: Final[tuple[Verb, ...]] = (compress.VERB, push.VERB, report.VERB, serve.VERB)
 _DESCRIPTION: Final = "Compresses ONNX models, measures what compression costs, and pushes and serves models."
@@ -24,14 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve.serve(words[1:])
     options = command_parser("edgemodel", _DESCRIPTION, VERBS, examples=compress.EXAMPLES).parse_args(words)
     logging.basicConfig(level=logging.ERROR)  # libraries warn about deliberate choices
-    try:
-        return int(options.run(options))
-    except EdgeModelError as error:
-        print(f"edgemodel: {error.reason}: {error.message}", file=sys.stderr)
-        return error.exit_code
-    except UsageError as error:
-        print(f"edgemodel: {error}", file=sys.stderr)
-        return 2
+    return ending_of(lambda: int(options.run(options)))
 
 
 if __name__ == "__main__":

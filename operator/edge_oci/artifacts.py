@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .blobs import pull_blob, push_blob
 from .client import Repository
-from .descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor
+from .descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor, list_of
 from .errors import BlobTooLarge, InvalidContent
 from .manifests import get_manifest, put_manifest
 
@@ -50,7 +50,7 @@ def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
         raise InvalidContent(
             f"{repository} {version} is an index of images, not an artifact: name the artifact's digest"
         )
-    blobs = [Descriptor.from_json(entry) for entry in manifest.content.get("layers") or []]
+    blobs = [Descriptor.from_json(entry) for entry in list_of(manifest.content, "layers", f"{repository} {version}")]
     files = {blob.annotations.get(TITLE, blob.digest.replace(":", "-")): blob for blob in blobs}
     if len(files) != len(blobs):
         raise InvalidContent(f"{repository} {version} has two files of the same name")

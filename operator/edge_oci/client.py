@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from .credentials import Anonymous, Credentials, Login
 from .descriptors import parse_json
 from .errors import InvalidContent, Unauthorized
 from .references import Reference
 from .transport import Patience, Response, Transport
+from .urls import NoUrl, join_url
 
 _API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _TOKEN_SECONDS = 60  # what the token specification lets a client assume
@@ -135,7 +136,7 @@ class Host:
         return token
 
     def _fetch_token(self, repository: str, scope: str, challenge: _Challenge) -> tuple[str, float]:
-        realm = urljoin(self.url, challenge.parameters.get("realm", ""))
+        realm = _joined(self.url, challenge.parameters.get("realm", ""), f"{self.name} names as its realm of tokens")
         self.transport.check_scheme(self.url, realm)
         query = [("service", challenge.parameters["service"])] if "service" in challenge.parameters else []
         query += [("scope", part) for part in scope.split(" ") if part]
@@ -219,11 +220,18 @@ class Repository:
         """Returns a Location header, which may be relative, as a URL. Raises InvalidContent if there is none."""
         if not location:
             raise InvalidContent(f"{self}: the registry opened an upload without saying where")
-        return urljoin(self.host.url, location)
+        return _joined(self.host.url, location, f"{self} names as the place of an upload")
 
     def _scope(self, push: bool, mount_from: str | None) -> str:
         own = f"repository:{self.name}:{'pull,push' if push else 'pull'}"
         return f"{own} repository:{mount_from}:pull" if mount_from else own
+
+
+def _joined(base: str, url: str, what: str) -> str:
+    try:
+        return join_url(base, url)
+    except NoUrl as error:
+        raise InvalidContent(f"what {what}: {error}") from None
 
 
 _AGENT = {"User-Agent": "edge-oci"}

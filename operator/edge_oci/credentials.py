@@ -6,13 +6,14 @@ file with a token that somebody renews (a projected service-account token).
 
 import base64
 import binascii
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
+from edgemodel.user_files import UnreadableFile, read_text
 
 from .errors import InvalidCredentials
 
@@ -77,9 +78,9 @@ class TokenFile:
         if host not in self.hosts:
             return None
         try:
-            token = self.path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidCredentials(f"the token for {host} cannot be read: {in_words(error)}") from None
+            token = read_text(self.path).strip()
+        except UnreadableFile as error:
+            raise InvalidCredentials(f"the token for {host}: {error}") from None
         if not token:
             raise InvalidCredentials(f"the token for {host} is empty: {self.path}")
         return Login(self.username, token)
@@ -112,9 +113,11 @@ class DockerConfig:
     def from_file(cls, path: Path) -> "DockerConfig":
         """Raises InvalidCredentials when the file cannot be read or has not that form."""
         try:
-            value = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise InvalidCredentials(f"{path}: not a Docker config.json that can be read: {in_words(error)}") from None
+            value = parse_json(read_text(path))
+        except UnreadableFile as error:
+            raise InvalidCredentials(f"{error}: it should be Docker's config.json") from None
+        except ValueError as error:
+            raise InvalidCredentials(f"{path} is not Docker's config.json: {in_words(error)}") from None
         return cls(value, origin=str(path))
 
     def login(self, host: str, repository: str) -> Login | None:

@@ -1,10 +1,11 @@
 """Digests, descriptors and media types: how OCI names bytes."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgemodel import json_text
 from edgemodel.digest import is_digest
+from edgemodel.error_words import in_words
 
 from .errors import InvalidContent
 
@@ -54,9 +55,17 @@ class Descriptor:
 def parse_json(data: bytes, what: str) -> dict[str, Any]:
     """Returns ``data`` as a JSON object. Raises InvalidContent."""
     try:
-        value = json.loads(data)
-    except ValueError:
-        raise InvalidContent(f"{what} is not JSON") from None
+        value = json_text.parse_json(data)
+    except ValueError as error:
+        raise InvalidContent(f"{what} is not JSON: {in_words(error)}") from None
     if not isinstance(value, dict):
         raise InvalidContent(f"{what} is not a JSON object")
     return value
+
+
+def list_of(content: dict[str, Any], key: str, what: str) -> list[Any]:
+    """Returns the list that ``content`` has under ``key``; empty if there is none. Raises InvalidContent."""
+    found = content.get(key) or []
+    if not isinstance(found, list):
+        raise InvalidContent(f"{what}: {key} is no list")
+    return found

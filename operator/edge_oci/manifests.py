@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin
 
 from urllib3.exceptions import HTTPError
 
@@ -135,7 +134,7 @@ def _listed(repository: Repository, path: str | None, key: str, scope: str | Non
             return found
         found += parse_json(answer.data, f"the {key} of {repository}").get(key) or []
         following = re.search(r"<([^>]+)>\s*;\s*rel=\"?next", answer.headers.get("Link", ""))
-        path = urljoin(repository.host.url, following[1]) if following else None
+        path = repository.url(following[1]) if following else None
     return found
 
 

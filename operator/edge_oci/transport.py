@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
@@ -30,6 +30,7 @@ from .errors import (
     Unreachable,
     UntrustedCertificate,
 )
+from .urls import NoUrl, join_url
 
 Response = urllib3.BaseHTTPResponse
 
@@ -136,7 +137,10 @@ class Transport:
                 return answer
             answer.drain_conn()
             answer.release_conn()
-            following = urljoin(url, target)
+            try:
+                following = join_url(url, target)
+            except NoUrl as error:
+                raise Unreachable(f"{_what(method, url)}: it redirects, and {error}", transient=False) from None
             if urlsplit(following).netloc != urlsplit(url).netloc:
                 sent.pop("Authorization", None)
             self.check_scheme(url, following)

@@ -1,6 +1,5 @@
 """The operator's settings, from environment variables that the chart sets."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from edge_operator.prometheus import PrometheusSettings
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.job_images import JOB_IMAGES
+from edgemodel.json_text import parse_json
 from edgemodel.reasons import INVALID_SPEC
 
 
@@ -80,7 +80,7 @@ def _prometheus(url: str, environment: Mapping[str, str]) -> PrometheusSettings:
 def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Returns the settings. Raises Stalled, which names the variable, if one is missing or malformed."""
     try:
-        value = json.loads(environment.get(name) or "{}")
+        value = parse_json(environment.get(name) or "{}")
         return {str(key): str(text) for key, text in value.items()}
     except (ValueError, AttributeError) as error:
         raise Stalled(INVALID_SPEC, f"{name} is not a JSON object: {in_words(error)}") from error

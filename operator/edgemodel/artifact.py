@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
 from edgemodel.names import MODEL_FILE
 
 SCHEMA = "edgemodel.io/artifact/v1alpha1"
@@ -106,7 +107,7 @@ class ArtifactManifest:
     @classmethod
     def decode(cls, data: bytes) -> "ArtifactManifest":
         """Raises ValueError if ``data`` is not an artifact manifest of SCHEMA."""
-        value = json.loads(data)
+        value = parse_json(data)
         try:
             if value["schema"] != SCHEMA:
                 raise ValueError(f"artifact manifest has schema {value['schema']!r}, want {SCHEMA!r}")

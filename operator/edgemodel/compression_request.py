@@ -16,6 +16,7 @@ from edgemodel.budget import Budget, parse_budget
 from edgemodel.compressor_facts import SOURCE_FORMATS, STEP_READS
 from edgemodel.converter import Converter
 from edgemodel.digest import canonical_json
+from edgemodel.json_text import parse_json
 from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.plain import from_plain, to_plain
 
@@ -144,7 +145,7 @@ class CompressionRequest:
     @classmethod
     def decode(cls, text: str) -> "CompressionRequest":
         """Raises ValueError, which names the field, for a text that ``encode`` does not return."""
-        return from_plain(cls, json.loads(text), "request")
+        return from_plain(cls, parse_json(text), "request")
 
     def _read_by_steps(self) -> dict[str, Any]:
         types = {str(step.get("type")) for recipe in self.recipes for step in recipe.steps}

@@ -8,9 +8,10 @@ those of ``compression_request.DATASETS``, ``push``, ``base``), with the keys of
 
 import json
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from edgemodel.compression_request import CompressionRequest
+from edgemodel.json_text import parse_json
 from edgemodel.plain import from_plain, to_plain
 
 JOB_INPUT_VARIABLE: Final = "EDGEMODEL_JOB_INPUT"
@@ -33,7 +34,7 @@ class PublishTarget:
     """The repository, ``<namespace>/<model>``."""
     base: str
     """The image index of the inference server, ``host/repository@sha256:…``."""
-    layer_compression: str = "zstd"
+    layer_compression: Literal["zstd", "gzip"] = "zstd"
     """The compression of the model's layer, zstd or gzip."""
     server_layers: dict[str, str] = field(default_factory=dict)
     """The reference ``host/repository@sha256:…`` of each named layer by its name; an artifact's runtime says which of
@@ -59,4 +60,4 @@ class JobInput:
     @classmethod
     def decode(cls, text: str) -> "JobInput":
         """Raises ValueError, which names the field, for a text that ``encode`` does not return."""
-        return from_plain(cls, json.loads(text), "input")
+        return from_plain(cls, parse_json(text), "input")

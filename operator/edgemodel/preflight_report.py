@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgemodel.json_text import parse_json
 from edgemodel.report import MAX_BYTES, shorten
 
 MAX_TEXT = 1000
@@ -82,7 +83,7 @@ def encode(report: PreflightReport) -> bytes:
 def decode(data: str | bytes) -> PreflightReport | None:
     """Returns the report in a termination message; None if it holds none (a crash leaves a traceback or nothing)."""
     try:
-        value = json.loads(data)
+        value = parse_json(data)
         if "reason" in value:
             return Incompatible(str(value["reason"]), str(value["message"]))
         agreement, latency = value["agreement"], value["latency"]

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
 
 PROGRESS_TOKEN_FILE = "/var/run/secrets/edgemodel/progress/token"  # noqa: S105 - a path, not a secret
 """A projected service-account token with the audience ``edgemodel-registry``; it identifies the pod that reports."""
@@ -39,7 +40,7 @@ class StepBegun:
         """Raises ValueError for an invalid report: it comes from a pod of a user's namespace, and others read it in a
         status."""
         try:
-            value = json.loads(data)
+            value = parse_json(data)
             step = cls(value["step"], value["type"], value["number"], value["of"], value.get("variant", ""))
             named = _NAME.fullmatch(step.name) and _TYPE.fullmatch(step.type)
             varied = step.variant == "" or _NAME.fullmatch(step.variant)

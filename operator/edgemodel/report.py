@@ -11,6 +11,7 @@ from typing import Any
 
 from edgemodel.artifact import ONNX_RUNTIME
 from edgemodel.caller_signature import CallerSignature
+from edgemodel.json_text import parse_json
 from edgemodel.plain import from_api, to_api
 from edgemodel.verdict import CheckResult
 
@@ -90,7 +91,7 @@ def encode(report: Report) -> bytes:
 def decode(data: str | bytes) -> Report | None:
     """Returns the report in a termination message; None if it holds none (a crash leaves a traceback or nothing)."""
     try:
-        value = json.loads(data)
+        value = parse_json(data)
         if value["outcome"] == "Published":
             return from_api(Published, value, "report")
         return from_api(Failed, value, "report")

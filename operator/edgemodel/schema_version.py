@@ -8,10 +8,10 @@ status yet, the fields that the user wrote are looked for in three places: the o
 apply``, and ``metadata.managedFields``, which keeps the names of dropped fields.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from edgemodel.json_text import parse_json
 from edgemodel.names import GROUP
 
 SCHEMA_VERSION: Final = 2
@@ -83,7 +83,7 @@ def _seen_by_an_operator(status: Mapping[str, Any]) -> bool:
 
 def _last_applied(annotations: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        value = json.loads(annotations.get(ANNOTATION_LAST_APPLIED) or "{}")
+        value = parse_json(annotations.get(ANNOTATION_LAST_APPLIED) or "{}")
     except (ValueError, TypeError):
         return {}
     return value if isinstance(value, dict) else {}

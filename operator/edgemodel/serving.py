@@ -4,6 +4,8 @@ server."""
 import json
 from typing import Final
 
+from edgemodel.json_text import parse_json
+
 NAMESPACE: Final = "EDGEMODEL_NAMESPACE"
 MODEL: Final = "EDGEMODEL_MODEL"
 REVISION: Final = "EDGEMODEL_REVISION"
@@ -43,7 +45,7 @@ def ending(reason: str, message: str) -> bytes:
 def parse_ending(message: str) -> tuple[str, str] | None:
     """Returns the (reason, message) of ``ending``; None for another text."""
     try:
-        value = json.loads(message)
+        value = parse_json(message)
         return str(value["reason"]), str(value["message"])
     except (ValueError, KeyError, TypeError):
         return None

@@ -11,4 +11,8 @@ _MIN_EXAMPLES: Final = 2
 
 def examples(number: int) -> int:
     """Returns how many generated examples a test runs now, which runs ``number`` of them in ``make test``."""
-    return max(_MIN_EXAMPLES, number // _SHARE) if os.environ.get(QUICK_VARIABLE) else number
+    return max(_MIN_EXAMPLES, number // _SHARE) if is_quick() else number
+
+
+def is_quick() -> bool:
+    return bool(os.environ.get(QUICK_VARIABLE))

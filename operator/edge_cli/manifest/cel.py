@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Final
 
 from edge_cli.manifest.go_regex import compile_go
+from edgemodel.error_words import in_words
 
 Scope = Mapping[str, Any]
 """The variables of a rule."""
@@ -38,7 +39,7 @@ def parse_rule(text: str) -> Callable[[Scope], bool]:
         try:
             return _truth(rule(scope))
         except TypeError as error:
-            raise CelError(f"{text}: a value is of another type: {error}") from error
+            raise CelError(f"{text}: {in_words(error)}") from error
 
     return evaluate
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from edge_cli.verb import UsageError
 from edgemodel.error_words import in_words, plain
+from edgemodel.user_files import UnreadableFile, read_bytes
 
 MAX_BYTES: Final = 3 * 2**20
 """The size in bytes above which a file is refused, since the API server accepts no larger request."""
@@ -87,11 +88,9 @@ def _parsed(text: str, file: Path) -> list[Any]:
 
 def _text(file: Path) -> str:
     try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {in_words(error)}") from error
-    if len(data) > MAX_BYTES:
-        raise UsageError(f"{file} has {len(data)} bytes, and a manifest at most {MAX_BYTES}: is it another file?")
+        data = read_bytes(file, MAX_BYTES)
+    except UnreadableFile as error:
+        raise UsageError(str(error)) from error
     marked = (
         ("utf-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
         ("utf-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from edge_cli.manifest.cel import CelError, parse_rule
 from edge_cli.manifest.go_regex import compile_go
+from edgemodel.json_text import parse_json
 
 Schema = Mapping[str, Any]
 
@@ -225,7 +226,7 @@ def _wanted(value: Any, kind: str, schema: Schema) -> str:
 
 def _unquoted(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import shutil
 import tokenize
 import zipfile
@@ -132,7 +133,11 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> tuple[dict
                 mapped = _map(file, item.filename, what)
                 arrays[item.filename.removesuffix(".npy")] = in_native_order(mapped, folder / f"native-{number}.npy")
             return arrays, [item.filename.removesuffix(".npy") for item in infos if item not in members]
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what seeking before the beginning of a damaged archive raises
+            raise
+        raise invalid(what, "not an .npz file that can be read: it is damaged, or its beginning is missing") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, zlib.error) as error:
         raise invalid(what, f"not an .npz file that can be read: {in_words(error)}") from error
 
 

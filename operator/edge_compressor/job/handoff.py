@@ -20,6 +20,7 @@ from edgemodel.compression_request import CompressionRequest, Source
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY, TRAINING_FILE, WEIGHTS_FILE, Converter
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
+from edgemodel.json_text import parse_json
 
 FILES: Final[dict[Use, str]] = {"source": WEIGHTS_FILE, "training": TRAINING_FILE}
 """The files that a converter may read, by use."""
@@ -60,7 +61,7 @@ class FromConverter:
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
         if use not in FILES:
             return self.fetcher.fetch(source, use, to, folder=folder)
-        given = json.loads((self.folders.given / FETCHED_FILE).read_text())[use]
+        given = parse_json((self.folders.given / FETCHED_FILE).read_text())[use]
         if use != "source":
             shutil.copyfile(self.folders.given / FILES[use], to)
             return Fetched(to, given["digest"], given["uri"])

@@ -6,7 +6,6 @@ may do that in a namespace may push under its name.
 """
 
 import base64
-import json
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from edge_oci.client import Registries, Repository
 from edge_oci.references import Reference, parse_reference
 from edgemodel import reasons
 from edgemodel.errors import Stalled
+from edgemodel.json_text import parse_json
 from edgemodel.names import REGISTRY_AUDIENCE
 
 REGISTRY_PORT = 5000
@@ -87,7 +87,7 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     login = base64.b64encode(f"token:{service_account_token}".encode()).decode()
     request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})
     with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - as above
-        return str(json.load(answer)["token"])
+        return str(parse_json(answer.read())["token"])
 
 
 def _failed(command: str, stderr: str) -> Stalled:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Final
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 
 from edge_oci.transport import continues
+from edge_oci.urls import NoUrl, join_url
 from edgemodel import reasons
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled, Transient
+from edgemodel.user_files import UnreadableFile, read_text
 
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -79,9 +81,14 @@ def authorization_from(folder: Path) -> str | None:
     """Returns the header for the keys of a mounted Secret: ``token``, or ``username`` and ``password``; None without
     them.
 
-    Raises Stalled(SourceUnauthorized) for half a pair.
+    Raises Stalled(SourceUnauthorized) for half a pair, and for keys that are no text of a header.
     """
-    parts = {name: (folder / name).read_text().strip() for name in _KEYS if (folder / name).is_file()}
+    try:
+        parts = {name: read_text(folder / name).strip() for name in _KEYS if (folder / name).exists()}
+    except UnreadableFile as error:
+        raise Stalled(reasons.SOURCE_UNAUTHORIZED, f"the secret: {error}") from error
+    if not (parts.get("token", "x").isascii() and parts.get("token", "x").isprintable()):
+        raise Stalled(reasons.SOURCE_UNAUTHORIZED, "the secret's token has characters that no header can carry")
     if "token" in parts:
         return f"Bearer {parts['token']}"
     if not parts:
@@ -96,7 +103,10 @@ def authorization_from(folder: Path) -> str | None:
 
 def shown(url: str) -> str:
     """Returns ``url`` for logs, reports and manifests: without user, password and query, which may hold a signature."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://…"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -126,7 +136,7 @@ class _Download:
                 have = self._begin_again()
             etag = answer.headers.get("ETag", "")
             self._validator = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-            self._limit(have + int(answer.headers.get("Content-Length") or 0))
+            self._limit(have + _length_of(answer))
             for data in answer.stream(_CHUNK_BYTES, decode_content=False):
                 self._limit(self._file.tell() + len(data))
                 self._file.write(data)
@@ -156,7 +166,10 @@ class _Download:
             if answer.status not in _REDIRECTS or not target:
                 return answer
             answer.close()
-            following = urljoin(url, target)
+            try:
+                following = join_url(url, target)
+            except NoUrl as error:
+                raise self._refused(f"{shown(self._request.url)} redirects, and {error}") from None
             if _origin(following) != _origin(url):
                 authorization = None
             self._check_redirect(url, following)
@@ -206,6 +219,12 @@ class _Download:
 
     def _refused(self, message: str) -> Stalled:
         return Stalled(reasons.SOURCE_NOT_ALLOWED, f"{self._request.what}: {message}")
+
+
+def _length_of(answer: urllib3.BaseHTTPResponse) -> int:
+    """Returns the announced length in bytes; 0 if none is announced, or what is announced is no length."""
+    told = answer.headers.get("Content-Length", "")
+    return int(told) if told.isascii() and told.isdigit() else 0
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -4,6 +4,7 @@ Every file becomes a copy in the work folder, digested while it is written or ri
 original have no effect.
 """
 
+import errno
 import hashlib
 import re
 import shutil
@@ -21,6 +22,7 @@ from edge_compressor.sources.download import Downloader, Request, authorization_
 from edge_oci import artifacts, manifests
 from edge_oci.errors import InvalidReference
 from edge_oci.references import parse_reference
+from edge_oci.urls import NoUrl, check_url
 from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.digest import Digest, digest_of_file, digest_of_files, parse_digest
@@ -44,6 +46,8 @@ def limit_bytes(use: Use) -> int:
     return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
 
 
+_NO_SUCH_NAME: Final = (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+"""The errors of the system for a name that no file has."""
 MAX_FILES: Final = 10_000
 """The largest number of files in a folder."""
 _CHUNK_BYTES: Final = 1 << 20
@@ -127,7 +131,10 @@ class Fetcher:
         return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}")
 
     def _over_http(self, source: Source, use: Use, to: Path) -> None:
-        parts = urlsplit(source.uri)
+        try:
+            parts = urlsplit(check_url(source.uri))
+        except NoUrl as error:
+            raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {error}: correct the uri") from None
         if "@" in parts.netloc:
             raise _refused(use, "the uri holds a user or password: put them into a Secret and name it in secretRef")
         if parts.scheme == "http" and source.digest is None:
@@ -150,8 +157,12 @@ class Fetcher:
         claim, _, path = source.uri.removeprefix("pvc://").partition("/")
         if not _CLAIM.fullmatch(claim) or not path or self.claims is None:
             raise _refused(use, f"{source.uri!r} is not pvc://CLAIM/PATH")
-        folder = (self.claims / claim).resolve()
-        file = (folder / path).resolve()
+        try:
+            folder = (self.claims / claim).resolve()
+            file = (folder / path).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle, names too long, zero bytes
+            wrong = "its symbolic links lead in a circle" if isinstance(error, RuntimeError) else in_words(error)
+            raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {source.uri!r}: {wrong}") from error
         if not file.is_relative_to(folder):
             raise _refused(use, f"{source.uri!r} leaves the volume")
         return file
@@ -191,6 +202,10 @@ def _copy(file: Path, to: Path, use: Use, *, folder: bool) -> dict[str, str]:
     except PermissionError as error:
         message = f"{WHAT[use]}: {file} cannot be read: make it readable to all users (the Job runs as user 65532)"
         raise Stalled(reasons.SOURCE_UNAUTHORIZED, message) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_SUCH_NAME:
+            raise
+        raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {in_words(error)}") from error
 
 
 def _copy_folder(folder: Path, to: Path, use: Use) -> dict[str, str]:

@@ -6,13 +6,13 @@ lists members that would be unpickled, or native code, are refused.
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
 
 if TYPE_CHECKING:  # `edgemodel push` checks files, and need not have torch
     from torch.export import ExportedProgram
@@ -84,7 +84,7 @@ def _check_json(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     if member.file_size > MAX_JSON_BYTES:
         raise Unsafe(f"{member.filename}: {member.file_size} bytes, limit {MAX_JSON_BYTES} bytes")
     try:
-        value = json.loads(archive.read(member))
+        value = parse_json(archive.read(member))
     except (ValueError, RecursionError) as error:
         raise Unsafe(f"{member.filename} is not JSON: {in_words(error)}") from error
     for name, entry in (value.get("config") or {}).items() if "_config" in member.filename else ():

@@ -1,6 +1,5 @@
 """All requests to the API server except watches: raw dictionaries over ``kubernetes.aio``, which keeps memory small."""
 
-import json
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +11,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from edge_operator.kinds import plural
 from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
 from edgemodel.names import FIELD_MANAGER
 
 Object = dict[str, Any]
@@ -153,7 +153,7 @@ class Cluster:
             raise ApiError(0, f"{in_words(error)}") from error
         if response.status >= 300:
             raise ApiError(response.status, _message(data.decode(errors="replace")))
-        value: Object = json.loads(data)
+        value: Object = parse_json(data)
         return value
 
 
@@ -165,6 +165,6 @@ def _path(api_version: str, kind: str, namespace: str = "", name: str = "") -> s
 
 def _message(body: str) -> str:
     try:
-        return str(json.loads(body)["message"])
+        return str(parse_json(body)["message"])
     except (ValueError, KeyError, TypeError):
         return body[:500]

@@ -1,6 +1,5 @@
 """A client of Prometheus' HTTP API: bounded in time and size, with the credentials of its Secret."""
 
-import json
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import aiohttp
 
 from edge_operator.decide.measurement import Sample
 from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
 
 TIMEOUT_SECONDS = 15
 MAX_ANSWER_BYTES = 64 << 20
@@ -157,7 +157,7 @@ def _data(status: int, body: bytes) -> dict[str, Any]:
     if 300 <= status < 400:
         raise PrometheusError(f"Prometheus answered {status}, a redirect: name the address that it leads to")
     try:
-        answer = json.loads(body)
+        answer = parse_json(body)
     except ValueError as error:
         if status >= 400:
             raise PrometheusError(f"Prometheus answered {status}: {body[:200].decode(errors='replace')}") from error

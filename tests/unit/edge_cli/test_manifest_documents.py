@@ -123,7 +123,7 @@ def test_json_needs_no_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("a: .inf\n", "line 1: .inf is no number of JSON"),
         ("a: -.INF\n", "is no number of JSON"),
         ("a: .nan\n", "write it in quotes, if it is a text"),
-        ("a: 'x" + "x" * MAX_BYTES, "a manifest at most"),
+        ("a: 'x" + "x" * MAX_BYTES, "more than 3145728 bytes"),
         ("? [a]\n: 1\n", "a key is a list or a mapping, want a text"),
         ("~: 1\n", "a key is null"),
         ("a: &a [*a]\n", "an anchor holds an alias of itself"),

@@ -151,13 +151,13 @@ async def test_what_is_no_step_is_refused(site: Site, url: str) -> None:
 
 async def test_an_unreachable_operator_is_reported_in_one_line(tmp_path: Path) -> None:
     said = await told("http://127.0.0.1:9/progress", tmp_path, "of-the-job")
-    assert "the connection is refused" in said
+    assert "nothing listens there" in said
     assert "\n" not in said
 
 
 async def test_a_token_that_is_not_mounted_is_reported(url: str, tmp_path: Path) -> None:
     said = await asyncio.to_thread(report_progress, url, tmp_path / "missing", RECOVER)
-    assert said == f"{tmp_path / 'missing'}: there is no such file or folder"
+    assert said.endswith("missing cannot be read: there is no such file or folder")
 
 
 def test_the_api_servers_answer_names_the_pod() -> None:

@@ -1,0 +1,210 @@
+"""A server on loopback whose answers are wrong in every way that servers and networks have been seen to be."""
+
+import gzip
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from edgemodel.digest import digest_of
+from tests.support.bad_input import damaged, mutated
+
+Say = Callable[[socket.socket], None]
+"""Answers one request on its connection, which is closed after it."""
+
+
+def says(data: bytes) -> Say:
+    return lambda connection: connection.sendall(data)
+
+
+def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
+    fields = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body
+
+
+def _resets(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def _stops(data: bytes) -> Say:
+    def say(connection: socket.socket) -> None:
+        connection.sendall(data)
+        with suppress(OSError):
+            connection.recv(1)  # until the client gives up
+
+    return say
+
+
+def bad_answers(good: bytes) -> Iterator[tuple[str, Say]]:
+    """Yields what may come instead of the file ``good``: (its name, how it is said)."""
+    yield "nothing", says(b"")
+    yield "reset", _resets
+    yield "garbage", says(b"\x00\xff\x13garbage\r\n\r\n")
+    yield "another protocol", says(b"SSH-2.0-OpenSSH_9.2\r\n")
+    yield "a TLS alert", says(b"\x15\x03\x01\x00\x02\x02\x46")
+    yield "half a head", says(b"HTTP/1.1 200 OK\r\nContent-Le")
+    yield "no status", says(b"HTTP/1.1\r\n\r\n")
+    yield "a status that is no number", says(b"HTTP/1.1 abc OK\r\n\r\n")
+    yield "a head without end", says(b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70_000)
+    yield "a thousand headers", says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n")
+    yield "headers in latin-1", says(answer("200 OK", good[:10], ETag="\xe4\xf6"))
+    yield "a length that is no number", says(answer("200 OK", good, Content_Length="many"))
+    yield "a negative length", says(answer("200 OK", good, Content_Length="-5"))
+    yield "two lengths", says(answer("200 OK", good, Content_Length="5, 6"))
+    yield "a longer length", says(answer("200 OK", good, Content_Length=str(len(good) + 1000)))
+    yield "a huge length", says(answer("200 OK", good, Content_Length=str(2**62)))
+    yield "broken chunks", says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n")
+    yield "cut chunks", says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc")
+    yield "damaged gzip", says(answer("200 OK", gzip.compress(good)[:50] + b"xx", Content_Encoding="gzip"))
+    yield "an unknown coding", says(answer("200 OK", good, Content_Encoding="zstd, br, x"))
+    yield "a page", says(answer("200 OK", b"<html>Sign in</html>", Content_Type="text/html"))
+    yield "empty", says(answer("200 OK"))
+    yield "part of another", says(answer("206 Partial Content", good[5:], Content_Range="bytes 5-9/1000"))
+    yield "a range that is none", says(answer("206 Partial Content", good, Content_Range="bytes x-y/z"))
+    for target in (
+        *(
+            "/loop",
+            "",
+            "http://",
+            "http://[::1",
+            "ftp://files.example/x",
+            "file:///etc/passwd",
+            "//",
+            "\x00",
+            "http:///x",
+        ),
+        *(
+            "http://127.0.0.1:99999/",
+            "http://127.0.0.1:1/",
+            "http://nowhere.invalid/x",
+            "https://127.0.0.1:1/",
+            "?",
+            "#",
+        ),
+        *("http://user:password@127.0.0.1:1/", "gopher:x", "/" + "a" * 9000, "http://" + "a" * 300 + "/"),
+    ):
+        yield f"redirect to {target[:30]!r}", says(answer("302 Found", Location=target))
+    yield "redirect to nowhere", says(answer("302 Found"))
+    for status in (100, 101, 204, 205, 300, 304, 400, 401, 403, 404, 405, 407, 408, 409, 410, 412, 413, 414, 416, 418):
+        yield f"status {status}", says(answer(f"{status} X", b"no: \xff\xfe"))
+    for status in (421, 429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 511, 520, 599, 600, 999):
+        yield f"status {status}", says(answer(f"{status} X", b'{"errors": [{"code": "X", "message": null}]}'))
+    for after in ("soon", "-1", "1e9", "Fri, 99 Foo 2026 25:00:00 GMT", "99999999999999999999"):
+        yield f"Retry-After {after}", says(answer("503 Busy", Retry_After=after))
+    for challenge in (
+        *("", "Basic", "Bearer", "Negotiate", 'Bearer realm=""', 'Bearer realm="http://127.0.0.1:1/t"'),
+        *(
+            'Bearer realm="ftp://x/"',
+            'Bearer realm="http://[::1"',
+            'Bearer realm="/token",service="a",scope="b"',
+            "\x7f",
+        ),
+    ):
+        yield f"challenge {challenge}", says(answer("401 X", WWW_Authenticate=challenge))
+    for about, data in damaged(good, 24, "answers"):
+        yield f"body {about}", says(answer("200 OK", data))
+
+
+def slow_answers(good: bytes) -> Iterator[tuple[str, Say]]:
+    """Yields answers that stop, for clients with little patience."""
+    yield "silence", _stops(b"")
+    yield "half a head, then silence", _stops(b"HTTP/1.1 200 OK\r\nContent-")
+    yield "a head, then silence", _stops(answer("200 OK", Content_Length="100"))
+    yield "half a body, then silence", _stops(answer("200 OK", good[: len(good) // 2], Content_Length=str(len(good))))
+
+
+class BadServer:
+    """Answers every request by ``say``, which a test sets."""
+
+    def __init__(self) -> None:
+        self.say: Say = says(b"")
+        self.route: Callable[[str], bytes] | None = None
+        """If set, answers by the request's line, such as ``GET /v2/ HTTP/1.1``."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(10)
+            request = b""
+            while b"\r\n\r\n" not in request and (data := connection.recv(65536)):
+                request += data
+            line = request.partition(b"\r\n")[0].decode("latin-1")
+            if self.route is not None:
+                connection.sendall(self.route(line))
+            else:
+                self.say(connection)
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def bad_server() -> Iterator[BadServer]:
+    server = BadServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+
+
+def bad_registry_routes(file: bytes, count: int) -> Iterator[tuple[str, Callable[[str], bytes]]]:
+    """Yields registries that hold one artifact with ``file``, each wrong in another way: (its name, its route)."""
+    blob = {"mediaType": "application/octet-stream", "digest": digest_of(file), "size": len(file)}
+    config = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of(b"{}"), "size": 2}
+    manifest: Mapping[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": "application/vnd.edgemodel.model.onnx.v1",
+        "config": config,
+        "layers": [blob | {"annotations": {"org.opencontainers.image.title": "m.onnx"}}],
+    }
+    good = json.dumps(manifest).encode()
+    for about, value in mutated(manifest, count, "manifests"):
+        yield f"manifest {about}", _registry(json.dumps(value).encode(), file)
+    for about, data in damaged(good, count // 2, "manifest bytes"):
+        yield f"manifest {about}", _registry(data, file)
+    for about, data in damaged(file, count // 4, "blobs"):
+        yield f"blob {about}", _registry(good, data)
+    yield "a wrong digest in the header", _registry(good, file, digest=f"sha256:{'0' * 64}")
+    yield "no digest in the header", _registry(good, file, digest="")
+    yield "a digest that is none", _registry(good, file, digest="md5:1")
+
+
+def _registry(manifest: bytes, blob: bytes, digest: str | None = None) -> Callable[[str], bytes]:
+    said = digest_of(manifest) if digest is None else digest
+
+    def route(line: str) -> bytes:
+        method, _, path = line.partition(" ")
+        if path.startswith("/v2/ "):
+            return answer("200 OK", b"{}")
+        if "/manifests/" in path:
+            headers = {"Content_Type": MANIFEST_TYPE, "Docker_Content_Digest": said}
+            made = answer("200 OK", manifest, **headers)
+            return made.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if method == "HEAD" else made
+        if "/blobs/" in path and method == "GET":
+            return answer("200 OK", blob)
+        return answer("404 Not Found", b'{"errors": []}')
+
+    return route

@@ -1,0 +1,26 @@
+"""The models of the compressor's tests, and the table of what was tried."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.bad_input_runs import TRIED, table
+from tests.unit.edge_compressor.conftest import perceptron
+
+__all__ = ["perceptron"]
+
+TABLES: Final = Path(__file__).resolve().parents[3] / "build" / "bad-input"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _table() -> Iterator[None]:
+    """Writes how many inputs each entry point was given to ``build/bad-input``, a file for each worker of the run."""
+    yield
+    if TRIED:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "all")
+        TABLES.mkdir(parents=True, exist_ok=True)
+        (TABLES / f"{worker}.txt").write_text(table() + "\n")
+        print(f"\nbad inputs tried, by entry point\n{table()}")
