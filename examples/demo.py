@@ -113,7 +113,7 @@ def _ask_every_node(site: Site, model: dict[str, Any]) -> None:
 
 
 def _print_result(site: Site, model: dict[str, Any]) -> None:
-    print("\nWhat came out, against what went in:")
+    print("\nThe artifact compared with its source:")
     for artifact in model["status"]["artifacts"]:
         source_kb, size_kb = artifact["sourceSizeBytes"] / 1000, artifact["sizeBytes"] / 1000
         print(f"  variant {artifact['variant']}: {artifact['image']}")

@@ -70,7 +70,7 @@ class Ring:
         self._lock = Lock()
 
     def note(self, inference: Inference, arrays: Sequence[Array]) -> None:
-        """Remembers the request, unless it gives an optional input, which another model need not have."""
+        """Remembers the request, unless it gives an optional input, which another model may lack."""
         if inference.overrides:
             return
         outputs = dict(zip(inference.wanted.names, arrays, strict=True))

@@ -192,7 +192,7 @@ def _failed(entry: ModelEntry, ending: LoadFailure) -> LoadFailure:
 
 
 def _can_be_asked_for(model: str) -> bool:
-    """Returns whether a URL can name it: no client sends a path with ``.`` or ``..``, and URLs are UTF-8."""
+    """Returns whether a URL can name the model: no client sends a path with ``.`` or ``..``, and URLs are UTF-8."""
     return model not in ("", ".", "..") and "/" not in model and _is_utf_8(model)
 
 

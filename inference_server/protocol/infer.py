@@ -27,7 +27,7 @@ JSON_HEADERS: Headers = ((b"content-type", b"application/json"),)
 HEADER_LENGTH = b"inference-header-content-length"
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _NOT_JSON = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN', re.DOTALL)
-"""What is a string, and the words that Python's json and others write for numbers that JSON does not have."""
+"""The pattern of strings, and of the words that Python's json and others write for numbers that JSON lacks."""
 
 
 class Wanted(NamedTuple):
@@ -58,7 +58,7 @@ class RequestSignature(Signature):
 
     @cached_property
     def takes(self) -> Mapping[str, Tensor]:
-        """All inputs that a request may give."""
+        """The inputs that a request may give."""
         return {**self.inputs, **self.optional}
 
     @cached_property
@@ -84,7 +84,7 @@ class Inference(NamedTuple):
     """The time after its arrival for which its client waits for an answer; None: no limit."""
 
     overrides: bool = False
-    """An optional input is given, which is one value for the whole request, however many items that has."""
+    """True if an optional input is given, which is one value for the whole request, whatever its number of items."""
 
 
 class Reply(NamedTuple):
@@ -106,7 +106,7 @@ class _Output(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
-    """Clients write null for what they leave out."""
+    """A request in JSON, in which clients write null for absent fields."""
 
     inputs: list[_Input]
     id: str | None = None
@@ -139,8 +139,8 @@ def decode(body: Buffer, header_length: bytes | None, signature: RequestSignatur
 
 
 def _read(text: memoryview) -> _Request:
-    """Raises what msgspec raises, if ``text`` is no request even when it is read as some clients write JSON: with a
-    byte order mark, with NaN and Infinity."""
+    """Returns the parsed request. Raises what msgspec raises, if ``text`` is invalid also with the extensions of some
+    clients: a byte order mark, NaN and Infinity."""
     try:
         return _decode_request(text)
     except msgspec.ValidationError:
@@ -153,7 +153,7 @@ def _read(text: memoryview) -> _Request:
 
 
 def _as_json(found: re.Match[bytes]) -> bytes:
-    """Returns strings as they are, and words in the place of numbers as strings, which ``tensors`` takes for floats."""
+    """Returns strings unchanged, and words in place of numbers as strings, which ``tensors`` reads as floats."""
     return found[0] if found[0].startswith(b'"') else b'"%s"' % found[0]
 
 

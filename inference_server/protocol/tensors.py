@@ -29,7 +29,7 @@ _FEW = 64  # values that Python compares faster than numpy
 _NULL = re.compile(rb"[\[,]\s*null")
 _Word = Literal["NaN", "Infinity", "-Infinity"]
 _WORDS: dict[Any, float] = {None: nan, "NaN": nan, "Infinity": inf, "-Infinity": -inf}
-"""The floats that JSON has no number for, as clients write them; answers have null for each of them."""
+"""The floats that JSON lacks, as clients write them; answers have null for each of them."""
 _LARGEST = {"FP32": float(np.finfo(np.float32).max), "FP64": float(np.finfo(np.float64).max)}
 _LENGTH_BYTES = 4  # of the unsigned little-endian length before each BYTES element
 
@@ -118,7 +118,7 @@ def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
 
 
 def _decode_missing(name: str, datatype: Datatype, depth: int, data: msgspec.Raw, error: Exception) -> Any:
-    """Returns floats with null and words among them."""
+    """Returns the array of floats with null and words among them."""
     if datatype.json is float:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return _decoder(float | None | _Word, depth).decode(data)
@@ -163,7 +163,7 @@ def from_flat(name: str, datatype: Datatype, flat: list[Any]) -> Array:
 
 
 def _from_words(name: str, datatype: Datatype, flat: list[Any]) -> Array:
-    """``flat``: floats, null and words."""
+    """Returns the array of ``flat``, which holds floats, null and words."""
     wide = np.array([value if type(value) is float else _WORDS[value] for value in flat], np.float64)
     with np.errstate(over="ignore"):
         array: Array = wide.astype(datatype.numpy)

@@ -161,7 +161,7 @@ def _manifest(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check_variant(request: CompressionRequest, variant: str) -> None:
-    """Raises UsageError where the manifest has no such variant."""
+    """Raises UsageError if the manifest has no such variant."""
     names = [recipe.variant for recipe in request.recipes]
     if variant not in names:
         raise UsageError(f"the manifest has no variant {variant!r}, it has {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Reads the Events of objects whose pods are missing, one short list for each; decides nothing and watches nothing."""
+"""Reads the Events of objects whose pods are missing, one short list each; decides nothing and watches nothing."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 AGAIN_SECONDS = 30.0
-"""The time after which an object that still has no pod is asked about again."""
+"""The time after which the Events of an object that still has no pod are read again."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class _Answer:
 
 
 class RefusalReader:
-    """Keeps ``ClusterCache.refusals`` up to date."""
+    """A reader that keeps ``ClusterCache.refusals`` up to date."""
 
     def __init__(self, cluster: Cluster, cache: ClusterCache, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster, self._cache, self._clock = cluster, cache, clock
@@ -40,7 +40,7 @@ class RefusalReader:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self, now: datetime) -> None:
-        """Asks what is due about every EdgeModel."""
+        """Reads the Events that are due, for every EdgeModel."""
         models = list(self._cache.models)
         for key in self._answers.keys() - set(models):
             del self._answers[key]

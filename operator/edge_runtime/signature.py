@@ -13,7 +13,7 @@ class Signature:
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     optional: Mapping[str, Tensor] = field(default_factory=dict)
-    """Inputs for which the model has a value of its own: a caller may give another, and need not."""
+    """The inputs for which the model has a default value, which a caller may replace."""
 
 
 def signature_of(inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> Signature:

@@ -188,7 +188,7 @@ PREFLIGHT_FAILED: Final = _declare(
 )  # fmt: skip
 LATENCY_UNVERIFIED: Final = _declare(
     "LatencyUnverified", Topic.PREFLIGHT, Kind.PROGRESS,
-    "A hardware class has no node that is eligible for preflight, so the rollout goes on without its measurement.",
+    "A hardware class has no node that is eligible for preflight, so the rollout continues without its measurement.",
     "Label a node of that class for preflight, or bring one online, before the next candidate.",
 )  # fmt: skip
 
@@ -212,7 +212,7 @@ BAKING: Final = _declare(
 PAUSED: Final = _declare(
     "Paused", Topic.ROLLOUT, Kind.STALLED,
     "spec.rollout.paused is true.",
-    "Set spec.rollout.paused to false to go on.",
+    "Set spec.rollout.paused to false to continue.",
 )  # fmt: skip
 NODES_OFFLINE: Final = _declare(
     "NodesOffline", Topic.ROLLOUT, Kind.TRANSIENT,
@@ -253,13 +253,13 @@ PROMOTED: Final = _declare(
 )  # fmt: skip
 ROLLED_BACK: Final = _declare(
     "RolledBack", Topic.ROLLOUT, Kind.STALLED,
-    "A candidate failed on a node or in a check, and stable serves on; the message has the cause.",
+    "A candidate failed on a node or in a check, and stable continues to serve; the message has the cause.",
     "Change source, steps, data or serving settings; rollout.retryToken tries the same candidate again.",
 )  # fmt: skip
 PROGRESS_DEADLINE_EXCEEDED: Final = _declare(
     "ProgressDeadlineExceeded", Topic.ROLLOUT, Kind.STALLED,
     "No node took the candidate for rollout.progressDeadlineSeconds.",
-    "Look at the nodes that the message names; the rollout goes on by itself when it can.",
+    "Look at the nodes that the message names; the rollout continues by itself when it can.",
 )  # fmt: skip
 NODES_FAILED: Final = _declare(
     "NodesFailed", Topic.ROLLOUT, Kind.STALLED,
@@ -284,7 +284,7 @@ UNSUPPORTED_ARCHITECTURE: Final = _declare(
 )  # fmt: skip
 SERVICE_NAME_CONFLICT: Final = _declare(
     "ServiceNameConflict", Topic.ROLLOUT, Kind.STALLED,
-    "A Service with the EdgeModel's name exists and belongs to somebody else.",
+    "A Service with the EdgeModel's name exists and does not belong to the EdgeModel.",
     "Rename the Service or the EdgeModel.",
 )  # fmt: skip
 HOST_PORT_CONFLICT: Final = _declare(
@@ -295,7 +295,7 @@ HOST_PORT_CONFLICT: Final = _declare(
 OBJECT_UNREADABLE: Final = _declare(
     "ObjectUnreadable", Topic.ROLLOUT, Kind.STALLED,
     "An object was written by another version of the operator, or was damaged. Nothing of its EdgeModel is changed.",
-    "Do with the object what the message says.",
+    "Follow the advice in the message.",
 )  # fmt: skip
 SCHEMA_OUTDATED: Final = _declare(
     "SchemaOutdated", Topic.ROLLOUT, Kind.STALLED,
@@ -322,7 +322,7 @@ ACCURACY_TOO_LOW: Final = _declare(
 )  # fmt: skip
 QUERY_OUT_OF_BOUNDS: Final = _declare(
     "QueryOutOfBounds", Topic.ANALYSIS, Kind.STALLED,
-    "A PromQL check of the user's is outside its bounds.",
+    "The result of a user's PromQL check is outside its bounds.",
     "Look at what the query measures, and publish another candidate.",
 )  # fmt: skip
 ANALYSIS_INCONCLUSIVE: Final = _declare(
@@ -342,7 +342,7 @@ CONTROL_DEGRADED: Final = _declare(
 )  # fmt: skip
 NO_TRAFFIC: Final = _declare(
     "NoTraffic", Topic.ANALYSIS, Kind.TRANSIENT,
-    "No request came. The golden set decides instead; an artifact without one waits for requests.",
+    "The candidate got no request. The golden set decides instead; an artifact without one waits for requests.",
     "Send requests.",
 )  # fmt: skip
 NO_BASELINE: Final = _declare(
@@ -355,7 +355,7 @@ ANALYSIS_DEADLINE_EXCEEDED: Final = _declare(
     "AnalysisDeadlineExceeded", Topic.ANALYSIS, Kind.STALLED,
     "The data did not decide a check within spec.analysis.onInconclusive.afterSeconds.",
     "Send requests, correct what the message names, or set spec.analysis.onInconclusive.action to Proceed or RollBack; "
-    "the rollout goes on when the data decide.",
+    "the rollout continues when the data decide.",
 )  # fmt: skip
 
 # --- why a node failed ---
@@ -387,8 +387,8 @@ UNSCHEDULABLE: Final = _declare(
 )  # fmt: skip
 CONTAINER_NOT_STARTED: Final = _declare(
     "ContainerNotStarted", Topic.NODE, Kind.STALLED,
-    "The kubelet cannot make or start the container; the message has its own word, such as CreateContainerConfigError.",
-    "Correct what the message names; mostly a Secret or a volume is missing.",
+    "The kubelet cannot create or start the container; the message has its reason, such as CreateContainerConfigError.",
+    "Correct what the message names; usually a Secret or a volume is missing.",
 )  # fmt: skip
 POD_EVICTED: Final = _declare(
     "PodEvicted", Topic.NODE, Kind.STALLED,

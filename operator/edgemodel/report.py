@@ -44,7 +44,7 @@ class ArtifactReport:
     runtime: str = ONNX_RUNTIME
     """The name of the back end that loads the model file on nodes."""
     server_layers: dict[str, str] = field(default_factory=dict)
-    """The named layers between the base of the server and the model: name -> image, by digest."""
+    """The images of the named layers between the base of the server and the model, by name and with digest."""
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,11 @@ class NodeCounts:
     failed: int = 0
     unsupported: int = 0
     set_aside: int = 0
-    """Online nodes that take no new pod, whether they serve or not."""
+    """The number of online nodes that take no new pod, whether they serve or not."""
     summary: str = ""
     """The serving and the selected nodes, such as ``2/3``."""
     not_ready: tuple[str, ...] = field(kw_only=True)
-    """Names of nodes that are offline, failed, unsupported, or set aside without serving, the first of them."""
+    """The first names of nodes that are offline, failed, unsupported, or set aside without serving."""
 
 
 @dataclass(frozen=True)

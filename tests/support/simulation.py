@@ -185,7 +185,7 @@ class Simulation:
     killed_at: int = 0
     """The number of the write, from 1, instead of which the operator is killed; its next pass starts anew. 0: never."""
     refusal: Refusal | None = None
-    """The words in which every new pod is refused, which the operator reads at once; None: pods are made."""
+    """The message with which every new pod is refused, which the operator reads at once; None: pods are created."""
     killed_always: bool = False
     """True if it is killed at every write: instead of the first, after the second, and so on."""
     jobs_started: list[str] = field(default_factory=list)
@@ -247,7 +247,7 @@ class Simulation:
         self.nodes[name] = replace(self.nodes[name], online=True, offline_since=None, online_since=self.now)
 
     def taint(self, name: str, effect: str = "NoSchedule", key: str = "maintenance") -> None:
-        """Taints the node: it gets no pod that does not tolerate this; NoExecute evicts those that are there."""
+        """Taints the node: it gets no pod without a matching toleration; NoExecute evicts present ones."""
         self._mark(name, taints=(*self.nodes[name].taints, Taint(key, "", effect)))
 
     def untaint(self, name: str) -> None:
@@ -255,7 +255,7 @@ class Simulation:
         self._mark(name, taints=())
 
     def cordon(self, name: str) -> None:
-        """Cordons the node; DaemonSets make pods there all the same."""
+        """Cordons the node; DaemonSets create pods there all the same."""
         self._mark(name, cordoned=True)
 
     def uncordon(self, name: str) -> None:

@@ -31,6 +31,11 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
         )
 
 
+def test_the_readme_counts_the_manifests() -> None:
+    count = len(tracked("tests/contract/manifests/good/*.yaml", "tests/contract/manifests/bad/*.yaml"))
+    assert f" {count} manifests against a real API server" in " ".join((ROOT / "README.md").read_text().split())
+
+
 def test_the_readme_names_only_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(

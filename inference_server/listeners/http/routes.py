@@ -43,7 +43,7 @@ class Route:
 
 
 _SLASHES = re.compile("(?<!/models)//+")
-"""Slashes too many, as a base URL with one at its end makes them; not those around a model without a name."""
+"""The superfluous slashes, as a base URL that ends with one causes them; those around an empty model name are kept."""
 _SERVER_PATHS = {
     "/openapi.json": Endpoint.OPENAPI,
     "/metrics": Endpoint.METRICS,
@@ -66,7 +66,7 @@ _MODEL_PATHS = {
 
 
 def find(path: str) -> Route | None:
-    """Returns the route of a decoded path, with slashes too many or not; None if there is none."""
+    """Returns the route of a decoded path, also with superfluous slashes; None if there is none."""
     return _find(path) or _find("/" + _SLASHES.sub("/", path).strip("/"))
 
 

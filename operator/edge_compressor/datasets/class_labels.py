@@ -12,19 +12,19 @@ from edgemodel.artifact import Tensor
 LABEL: Final = "label"
 """The name of the array of labels."""
 VALUES_HINT: Final = "for values that are no classes set evaluation.task: Regression (--task Regression)"
-"""The cure for labels that were taken for classes."""
+"""The remedy for labels that were mistaken for classes."""
 _MAX_WHOLE: Final = 2**53
 PROBABLE: Final = 0.5
 """The smallest probability that means class 1, for outputs with a single probability."""
 
 
 def holds_whole_numbers(label: Array) -> bool:
-    """Says whether every value of ``label`` is a whole number, whatever its type is."""
+    """Returns whether every value of ``label`` is a whole number, whatever its type is."""
     return label.dtype.kind in "biu" or (label.dtype.kind == "f" and bool((np.trunc(label) == label).all()))
 
 
 def as_whole_numbers(label: Array) -> Array:
-    """Returns ``label`` with a type of whole numbers where its values are such; otherwise as it is."""
+    """Returns ``label`` with a whole-number type if all its values are whole; otherwise unchanged."""
     if label.dtype.kind == "b":
         return label.view(np.uint8)
     if label.dtype.kind == "f" and holds_whole_numbers(label) and (np.abs(label) < _MAX_WHOLE).all():
@@ -33,10 +33,10 @@ def as_whole_numbers(label: Array) -> Array:
 
 
 def as_classes_of(label: Array, outputs: Sequence[Tensor]) -> tuple[Array, str]:
-    """Returns ``label`` as one whole number for each sample where the model's first output can only be scores.
+    """Returns ``label`` as one whole number per sample if the model's first output can only be scores.
 
-    Scores are floats of the declared shape [any, classes], two classes or more. The second value says in words what
-    was done; it is empty where nothing was. Truth values become 0 and 1 whatever the outputs are.
+    Scores are floats of the declared shape [any, classes], with two or more classes. The second value describes the
+    change; it is empty if there was none. Truth values become 0 and 1 whatever the outputs are.
     """
     if label.dtype.kind == "b":
         return label.view(np.uint8), ""

@@ -1,7 +1,7 @@
-"""Fits an array to an input of the model where nothing is lost by it, and says so; refuses it where something would be.
+"""Fits an array to an input of the model if nothing is lost, and reports it; otherwise refuses it.
 
-People save arrays as their tools make them: with numpy's default types, big-endian, with a batch axis around each
-sample. Values decide, not types: whole numbers in floats are whole numbers.
+Tools save arrays in many forms: with numpy's default types, big-endian, with a batch axis around each sample. Values
+decide, not types: whole numbers in floats are whole numbers.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from edge_runtime.datatypes import BFLOAT16, Array, from_numbers
 from edgemodel.artifact import Tensor
 
 _CHUNK_VALUES: Final = 1 << 20
-"""The number of values that are converted at once: a data set need not fit the memory."""
+"""The number of values that are converted at once, since a data set need not fit into memory."""
 _NUMBERS: Final = "biuf"
 
 
@@ -29,7 +29,7 @@ def in_native_order(array: Array, file: Path) -> Array:
 
 
 def fit_type(array: Array, tensor: Tensor, file: Path, what: str) -> tuple[Array, str]:
-    """Returns ``array`` in the datatype of ``tensor``, and what was done to it in words; empty: nothing.
+    """Returns ``array`` in the datatype of ``tensor``, and a description of the change; empty if there was none.
 
     ``array`` is in native byte order. A float may be rounded to a narrower float; every other change of a value is
     refused. A converted array lies in ``file``. Raises Stalled(DatasetInvalid).
@@ -57,9 +57,9 @@ def fit_type(array: Array, tensor: Tensor, file: Path, what: str) -> tuple[Array
 
 
 def fit_axes(array: Array, tensor: Tensor, *, whole: bool) -> tuple[Array, str]:
-    """Returns ``array`` with the axes of ``tensor``, and what was done to it in words; empty: nothing.
+    """Returns ``array`` with the axes of ``tensor``, and a description of the change; empty if there was none.
 
-    An axis of length 1 that stands for a batch of one sample is added or left out where the shape then fits.
+    An axis of length 1 that stands for a batch of one sample is added or removed if the shape then matches.
     """
     shape = tensor.shape if whole else tensor.shape[1:]
     if _fits(array.shape[1:], shape):
@@ -87,7 +87,7 @@ def first_lost(part: Array, want: np.dtype[Any]) -> int | None:
 
 
 def _same_sign(cast: Array, part: Array) -> Array:
-    """Returns whether signs agree: a large unsigned number is no negative one, though its bits come back the same."""
+    """Returns whether signs agree, since the bits of a large unsigned number are those of a negative one."""
     if cast.dtype.kind == "b" or part.dtype.kind == "b":
         return np.ones(part.shape, bool)
     return np.asarray((cast < 0) == (part < 0))

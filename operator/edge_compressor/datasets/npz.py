@@ -30,11 +30,11 @@ CLASS_NAMES: Final = "class_names"
 MAX_UNPACKED_BYTES: Final = 16 * 2**30
 """The largest size of the unpacked arrays, in bytes."""
 _MAX_NAMES: Final = 20
-"""The number of names of arrays in one message."""
+"""The largest number of names of arrays in one message."""
 _LIKE_LABELS: Final = frozenset(
     {"labels", "y", "y_true", "y_test", "y_train", "target", "targets", "class", "classes", "gt"}
 )
-"""The names that labels have elsewhere."""
+"""The names that other tools give to labels."""
 _BROKEN_HEADER: Final = (ValueError, SyntaxError, tokenize.TokenError)
 """The errors that numpy raises for an array's header that it cannot read."""
 _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-length text"
@@ -142,14 +142,14 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> tuple[dict
 
 
 def _check_names(infos: list[zipfile.ZipInfo], what: str) -> None:
-    """Raises Stalled(DatasetInvalid) where two members have one name, of which a reader would take either."""
+    """Raises Stalled(DatasetInvalid) if two members have one name, because readers differ in which they take."""
     counts = Counter(item.filename.removesuffix(".npy") for item in infos)
     if twice := sorted(name for name, count in counts.items() if count > 1):
         raise invalid(what, f"it holds {', '.join(twice)} twice: write the file anew, with one array of each name")
 
 
 def _missing(missing: list[str], wanted: set[str], others: list[str]) -> str:
-    """Returns the message for inputs without an array: what there is, and how to name it."""
+    """Returns the message for inputs without an array: the existing arrays, and how to name them."""
     has = ", ".join(others[:_MAX_NAMES]) + (", …" if len(others) > _MAX_NAMES else "") if others else "no array"
     message = f"no array for the model's input {', '.join(missing)}; it has {has}"
     free = [name for name in others if name not in wanted | {LABEL, BOXES, CLASS_NAMES}]

@@ -27,8 +27,8 @@ SAMPLES: Final = 64
 MAX_VALUES: Final = 1 << 22
 """Values of all inputs together: beyond, there are fewer samples."""
 _SIZES: Final = (16, 32, 64, 128, 256, 224, 8, 4, 2, 1)
-"""Sizes of dimensions that a model leaves open, in the order in which they are tried: one for all of them, then with
-each size of a weight for the first, such as the channels of an image."""
+"""The sizes of open dimensions, in the order in which they are tried: one for all of them, then with each size of a
+weight for the first, such as the channels of an image."""
 _MAX_WEIGHT_SIZES: Final = 24
 
 Range = tuple[int, int]
@@ -74,7 +74,7 @@ def _runs(loaded: LoadedModel, dataset: Dataset) -> bool:
 
 
 def _sizes(model: ModelFile) -> Iterator[tuple[int, int]]:
-    """Yields pairs of sizes: of the first open dimension of an input behind that of samples, and of all others."""
+    """Yields pairs of sizes: that of the first open dimension after the samples, and that of all others."""
     widest = max((len(_open(tensor, model)) for tensor in model.inputs), default=0)
     if not widest:
         yield 1, 1
@@ -186,6 +186,6 @@ def _values(tensor: Tensor, shape: tuple[int, ...], random: np.random.Generator,
 
 
 def _open(tensor: Tensor, model: ModelFile) -> list[int]:
-    """Returns the places of the open dimensions in the shape of one sample."""
+    """Returns the positions of the open dimensions in the shape of one sample."""
     shape = tensor.shape if model.batch is None else tensor.shape[1:]
     return [place for place, size in enumerate(shape) if size < 0]

@@ -1,7 +1,7 @@
-"""The task that labels and outputs tell together, and labels in the form that a task takes.
+"""The inference of the task from labels and outputs, and labels in the form that a task takes.
 
-Types tell little: pandas makes floats of classes as soon as one is missing, and counts are whole numbers. So the values
-of labels and of one run's outputs decide, and where they leave a choice open, the user is asked.
+Types say little: pandas makes floats of classes as soon as one is missing, and counts are whole numbers. So the values
+of labels and of one run's outputs decide, and if they are ambiguous, the user is asked.
 """
 
 from dataclasses import replace
@@ -44,10 +44,10 @@ def infer(dataset: Dataset, outputs: Outputs) -> tuple[str, str]:
 
 
 def labelled_for(task: str, dataset: Dataset) -> Dataset:
-    """Returns ``dataset`` with its label in the form that ``task`` takes, where no value is lost by it.
+    """Returns ``dataset`` with its label in the form that ``task`` takes, if no value is lost.
 
-    Whole numbers in floats become whole numbers. For Classification a single column becomes one number for each sample,
-    and so does a matrix that has one 1 in each row.
+    Whole numbers in floats become whole numbers. For Classification a single column becomes one number per sample, and
+    so does a matrix with one 1 in each row.
     """
     label: Array | None = dataset.label
     if label is None or task not in _WHOLE_TASKS:
@@ -60,14 +60,14 @@ def labelled_for(task: str, dataset: Dataset) -> Dataset:
 
 
 def is_one_hot(label: Array) -> bool:
-    """Says whether each row of ``label``, (samples, classes), holds one 1 and is 0 otherwise."""
+    """Returns whether each row of ``label``, (samples, classes), has one 1 and is 0 otherwise."""
     if label.shape[1] < 2:
         return False
     return bool(np.isin(label, (0, 1)).all() and (np.count_nonzero(label, axis=1) == 1).all())
 
 
 def _of_one_number(dataset: Dataset, label: Array, output: Array) -> tuple[str, str]:
-    """Returns the task of one whole number for each sample."""
+    """Returns the task of a label with one whole number per sample."""
     width = output[:1].size
     if output.dtype.kind != "f" or width != 1:
         kept = f" ({label.dtype})" if label.dtype.kind == "f" else ""
@@ -94,7 +94,7 @@ def _of_one_number(dataset: Dataset, label: Array, output: Array) -> tuple[str, 
 
 
 def _of_as_many(label: Array, output: Array) -> tuple[str, str]:
-    """Returns the task of as many whole numbers for each sample as the first output has values."""
+    """Returns the task of a label with as many whole numbers per sample as the first output has values."""
     if not np.isin(label, (0, 1)).all():
         return (
             "Regression",

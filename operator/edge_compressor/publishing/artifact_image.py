@@ -35,7 +35,7 @@ class PublishedImage:
     """The reference ``<repository>@sha256:…`` of the index over architectures, without a host."""
     layer: Layer
     server_layers: dict[str, str]
-    """The named layers below the model: name -> image."""
+    """The images of the named layers below the model, by name."""
 
 
 def publish(
@@ -75,7 +75,7 @@ def _image_of(reference: Reference, access: RegistryAccess) -> LayerImage:
 
 
 def _server_layers(manifest: ArtifactManifest, target: PublishTarget) -> dict[str, str]:
-    """Returns name -> image of the named layers that the artifact's runtime needs, the lowest first.
+    """Returns the images of the named layers that the artifact's runtime needs, by name, the lowest first.
 
     Raises Stalled(ServerLayerMissing).
     """

@@ -172,9 +172,9 @@ def _lost_bounds(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:
 
 
 def _one_scale(model: onnx.ModelProto, settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """Returns onnxruntime's overrides for weights without an axis of channels that it knows: they get one scale each.
+    """Returns onnxruntime's overrides for weights without a channel axis that it knows: they get one scale each.
 
-    These are stacks of matrices and matrices on the left of a MatMul, and weights of a ConvTranspose in groups.
+    These are stacks of matrices, matrices on the left of a MatMul, and weights of a grouped ConvTranspose.
     """
     if not settings["perChannel"]:
         return {}

@@ -97,7 +97,7 @@ class ClusterCache:
         self._known.samples.pop(key, None)
 
     def set_refusals(self, key: Key, refusals: Mapping[tuple[str, str], Refusal]) -> None:
-        """Stores what Events say of the objects without pods, by (kind, name); it replaces what was known."""
+        """Stores the refusals of objects without pods, by (kind, name), in place of the earlier ones."""
         if self._known.refusals.get(key, {}) == refusals or self._known.model(key) is None:
             return
         self._known.refusals[key] = refusals

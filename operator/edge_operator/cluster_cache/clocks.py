@@ -73,5 +73,5 @@ class Clocks:
 
 
 def _barriers(node: Node) -> tuple[object, ...]:
-    """Returns what may keep pods away from a node that is online."""
+    """Returns the properties that may keep pods away from an online node."""
     return node.taints, node.cordoned

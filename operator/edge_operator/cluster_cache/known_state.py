@@ -1,4 +1,4 @@
-"""All that the operator knows of the cluster, in one place: ``cache.py`` writes it, the others read it."""
+"""The known state of the cluster, in one place: ``cache.py`` writes it, the others read it."""
 
 from collections.abc import Mapping
 
@@ -35,13 +35,13 @@ class KnownState:
 
     @property
     def models(self) -> dict[Key, CachedEdgeModel]:
-        """Every EdgeModel that was readable at least once."""
+        """Returns every EdgeModel that was readable at least once."""
         stored = self.store.kind("EdgeModel")
         return {key: item.value for key, item in stored.items() if item.value is not None}
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """Every node that was readable at least once; the same value until a node changes."""
+        """Returns every node that was readable at least once; the same value until a node changes."""
         if self._nodes is None:
             stored = self.store.kind("Node").values()
             self._nodes = tuple(item.value for item in stored if item.value is not None)

@@ -1,4 +1,4 @@
-"""The observation of one EdgeModel, made from all that is known."""
+"""The observation of one EdgeModel, made from the known state."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -82,7 +82,7 @@ def _suspended(known: KnownState, key: Key, unreadable: tuple[Unreadable, ...]) 
 
 
 def _explained(pod: Pod, refusals: Mapping[tuple[str, str], Refusal]) -> Pod:
-    """Returns the pod with what an Event says of its trouble before what its status says."""
+    """Returns the pod with the message of an Event about its trouble, which precedes that of its status."""
     refusal = refusals.get(("Pod", pod.name))
     if refusal is None or pod.trouble is None:
         return pod

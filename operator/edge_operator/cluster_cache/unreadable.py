@@ -1,4 +1,4 @@
-"""The objects that cannot be read, each with what is wrong with it and what a person can do."""
+"""The objects that cannot be read, with the faults and the advice to a person."""
 
 import logging
 from collections import defaultdict

@@ -47,7 +47,7 @@ class Node:
     """The label keys under DEFERRAL_PREFIX."""
     taints: tuple[Taint, ...] = ()
     cordoned: bool = False
-    """The node is marked by ``kubectl cordon`` (``spec.unschedulable``)."""
+    """True if ``kubectl cordon`` marked the node (``spec.unschedulable``)."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Pod:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The message of an Event by which Kubernetes says why it does not make an object's pod, or cannot start one."""
+    """The message of an Event that says why Kubernetes does not create an object's pod, or cannot start one."""
 
     message: str
     is_final: bool
-    """A person must act; if False, time may heal."""
+    """True if a person must act; False if time may heal."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class CompressionJob:
     """The pod's work before the first step: fetching for a converter, or running it; otherwise empty."""
     uid: str = ""
     created: datetime | None = None
-    """None if that is unknown."""
+    """The time of creation; None if it is unknown."""
     has_pod: bool = True
 
 
@@ -161,7 +161,7 @@ class Applied:
     pins: frozenset[str] = frozenset()
     """The pins of the nodes that a DaemonSet runs on."""
     uid: str = ""
-    """The uid of a DaemonSet."""
+    """The UID of a DaemonSet."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Pods that nobody can make: the objects whose Events are worth reading, and what a user is told of a refusal.
+"""Pods that cannot be created: the objects whose Events are worth reading, and the messages for users.
 
 A quota, a LimitRange, Pod Security, a missing ServiceAccount or an admission webhook refuse a pod before it exists, so
-that no pod tells of it. The controller that tries says so in an Event of the Job or the DaemonSet, and nowhere else.
+that no pod has a status. The controller reports it in an Event of the Job or the DaemonSet, and nowhere else.
 """
 
 import re
@@ -16,9 +16,9 @@ from edgemodel import reasons
 from edgemodel.names import daemonset_name
 
 PODLESS_FOR: Final = timedelta(seconds=10)
-"""The time after which an object without a pod is asked about: its controller needs a moment."""
+"""The time after which the Events of an object without a pod are read, since its controller needs a moment."""
 MAX_QUESTIONS: Final = 10
-"""The number of objects of one EdgeModel that are asked about at a time."""
+"""The largest number of objects of one EdgeModel whose Events are read at a time."""
 COMPRESSION_RESOURCES: Final = "spec.compression.resources"
 SERVING_RESOURCES: Final = "spec.serving.resources"
 
@@ -43,13 +43,14 @@ class Question:
 
 
 def plan_questions(observation: Observation, now: datetime) -> tuple[Question, ...]:
-    """Returns the objects to ask about, at most MAX_QUESTIONS: those without a pod, and pods without their image."""
+    """Returns the objects whose Events to read, at most MAX_QUESTIONS: those without a pod, and pods without their
+    image."""
     found = [*_jobs(observation, now), *_daemonsets(observation, now), *_pods(observation)]
     return tuple(found[:MAX_QUESTIONS])
 
 
 def explain(refusal: Refusal, field: str) -> str:
-    """Returns the refusal with what a person can do. ``field`` is where the spec has the resources of the pod."""
+    """Returns the refusal with advice to a person. ``field`` is the spec's field with the resources of the pod."""
     hint = next((text for pattern, text in _ADVICE if pattern.search(refusal.message)), "")
     advice = f"; {hint.format(field=field)}" if hint and refusal.is_final else ""
     return f"{refusal.message}{advice}; Kubernetes tries again by itself"

@@ -1,4 +1,4 @@
-"""Events by which a controller or the kubelet says why a pod is not made, or does not start."""
+"""Events of controllers and the kubelet that say why a pod is not created, or does not start."""
 
 import re
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ from edge_operator.decide.observation import Refusal
 from edge_operator.from_api.raw import Raw
 
 REFUSALS: Final = frozenset({"FailedCreate", "FailedToRetrieveImagePullSecret"})
-"""The reasons of the Events that are read: of the controllers of Jobs and DaemonSets, and of the kubelet."""
+"""The reasons of the Events that are read: those of the controllers of Jobs and DaemonSets, and of the kubelet."""
 
 _PREAMBLE: Final = re.compile(r'^(Error creating: )?(pods? "[^"]*" is )?')
-"""The part of a message that has the pod's random name: with it, a status would change at every try."""
+"""The part of a message with the pod's random name, without which a status would change at every attempt."""
 _TRANSIENT: Final = re.compile(
     r"failed calling webhook|internal error|timeout|timed out|deadline exceeded|connection refused|too many requests"
     r"|etcdserver|unable to handle|being terminated|no endpoints available|object has been modified",
     re.IGNORECASE,
 )
-"""The parts of messages that time may heal; whatever else refuses a pod refuses the next one as well."""
+"""The parts of messages that time may heal; every other refusal will meet the next pod as well."""
 
 
 def read_refusal(events: Iterable[Raw]) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""No artifact is published that never ran, and none that answers nonsense: with data, and with generated inputs."""
+"""No artifact is published that never ran, or that gives nonsense: with data, and with generated inputs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ X = np.random.default_rng(3).standard_normal((64, 4)).astype(np.float32)
 
 
 def scaled(name: str, by: float) -> Edit:
-    """The weight ``name`` times ``by``."""
+    """Returns an edit that multiplies the weight ``name`` by ``by``."""
 
     def edit(proto: onnx.ModelProto) -> None:
         for tensor in proto.graph.initializer:
@@ -43,7 +43,7 @@ def scaled(name: str, by: float) -> Edit:
 
 
 def picky(proto: onnx.ModelProto) -> None:
-    """The model runs on no more than one sample, of which none is there that fits."""
+    """Makes the model run on no more than one sample, and no sample match."""
     proto.graph.node.append(helper.make_node("Reshape", ["y", "impossible"], ["z"], "last"))
     proto.graph.initializer.append(numpy_helper.from_array(np.array([7, 11]), "impossible"))
     proto.graph.node[-2].output[0] = "inner"
@@ -51,7 +51,7 @@ def picky(proto: onnx.ModelProto) -> None:
 
 
 class Desk:
-    """The pipeline with a step that does to a model what a faulty quantizer would."""
+    """A pipeline with a step that damages a model like a faulty quantizer."""
 
     def __init__(self, folder: Path, progress: Progress, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.progress, self.monkeypatch = folder, progress, monkeypatch
@@ -65,7 +65,7 @@ class Desk:
         meant: bool = False,
         **datasets: dict[str, Any],
     ) -> Compressed:
-        """``meant``: the step is one that trains or prunes."""
+        """Compresses; with ``meant``, the step is one that trains or prunes."""
 
         def spoil(path: Path, settings: Settings, context: StepContext) -> Path:
             proto = onnx.load(path)
@@ -242,7 +242,7 @@ def _branch(factor: float) -> onnx.GraphProto:
     ],
 )
 def test_open_dimensions_get_sizes_that_the_model_takes(shape: list[Any], size: int, tmp_path: Path) -> None:
-    """Two poolings of stride 4 need 16 rows, an axis of channels that a convolution reads has its 3."""
+    """The two poolings of stride 4 need 16 rows; an axis of channels that a convolution reads has its 3."""
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"], "c", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
         helper.make_node("MaxPool", ["c"], ["y"], "p", kernel_shape=[8, 8], strides=[4, 4]),

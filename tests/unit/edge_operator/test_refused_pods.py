@@ -1,4 +1,4 @@
-"""Pods that nobody can make: whoever refuses them is quoted within a minute, and no candidate is blamed."""
+"""Pods that cannot be created: the refusal is quoted within a minute, and no candidate is blamed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -133,7 +133,7 @@ def test_a_pod_that_cannot_pull_is_asked_about() -> None:
 
 
 class Events:
-    """An API server that has Events of some objects, or refuses to tell of any."""
+    """An API server with Events of some objects, or that refuses to list any."""
 
     def __init__(self, **events: list[dict[str, Any]]) -> None:
         self.of, self.asked = events, list[tuple[str, str]]()

@@ -1,4 +1,5 @@
-"""Nodes that take no new pod: cordoned, tainted, or without a pod for another reason. They judge no candidate."""
+"""Nodes that take no new pod: cordoned, tainted, or without a pod for another reason. They decide about no
+candidate."""
 
 from typing import Any
 
@@ -316,7 +317,7 @@ def test_preflight_asks_no_node_that_is_set_aside() -> None:
 
 
 class Refusing(Simulation):
-    """For some nodes no pod is made, and nobody says why."""
+    """A simulation that creates no pod on some nodes, without a message."""
 
     refused: frozenset[str] = frozenset()
 

@@ -42,7 +42,7 @@ def test_the_schema_accepts_the_manifest(path: Path) -> None:
 
 @each_manifest
 def test_the_command_line_accepts_the_manifest_and_its_rules(path: Path) -> None:
-    """No field that the API server would drop, and no rule that it would refuse the manifest by."""
+    """The manifest has no field that the API server would drop, and breaks no rule."""
     model = complete_edge_model(manifests.read(path.read_text()), path.name)
     assert complete_edge_model(model, path.name) == model
 

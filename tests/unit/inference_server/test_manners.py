@@ -1,4 +1,5 @@
-"""What clients send that the protocol does not ask for, and what is answered: as a right request, or with the cure."""
+"""The requests that clients send beyond the protocol, and the answers: those to a valid request, or an error with the
+remedy."""
 
 import codecs
 import gzip
@@ -129,7 +130,7 @@ def test_slashes_too_many_are_none(mlp_server: RunningServer, method: str, path:
 
 
 def read(datatype: str, text: bytes, shape: str = "[4]") -> Any:
-    """Returns the array that ``text`` is, as the data of an input."""
+    """Returns the array of ``text`` as the data of an input."""
     declared = Tensor("x", datatype, (-1,) * (shape.count(",") + 1))
     signature = RequestSignature({"x": declared}, {"y": Tensor("y", datatype, (-1,))})
     body = b'{"inputs":[{"name":"x","datatype":"%s","shape":%s,"data":%s}]}' % (datatype.encode(), shape.encode(), text)

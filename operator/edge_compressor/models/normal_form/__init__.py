@@ -100,7 +100,8 @@ def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder
 
 
 def sort_file(path: Path) -> Path:
-    """Sorts the nodes of the model at ``path`` in place: quantizers forget what bodies of If, Loop and Scan read."""
+    """Sorts the nodes of the model at ``path`` in place, because quantizers ignore what bodies of If, Loop and Scan
+    read."""
     model = onnx.load(path)
     if sort_nodes(model):
         onnx.save(model, path)

@@ -12,9 +12,9 @@ from edge_compressor.models.onnx_model import nodes
 FAR: Final = 1e9
 """No activation is as large; exp(-FAR) is 0, as exp(-inf) is."""
 _TELL_INFINITY_APART: Final = frozenset({"Equal", "IsInf", "IsNaN"})
-"""The operators to which an infinite value is another value than a large one."""
+"""The operators that distinguish an infinite value from a large one."""
 _FILL: Final = frozenset({"Add", "Concat", "ConstantOfShape", "Expand", "Max", "Min", "Pad", "ScatterND", "Where"})
-"""The operators that put constants beside other values; a factor of 1e30 is as it has to be, and so is a bound."""
+"""The operators that put constants beside other values; a factor of 1e30 must stay, and so must a bound."""
 
 
 def bring_constants_near(model: onnx.ModelProto) -> list[str]:

@@ -1,4 +1,5 @@
-"""The operands of Gemm, as quantizers take them: a bias with one value for each column, and no transposed input."""
+"""The operands of Gemm in the form that quantizers accept: a bias with one value per column, and no transposed
+input."""
 
 import numpy as np
 import onnx
@@ -9,9 +10,9 @@ from edge_compressor.models.normal_form.refusal import counted
 
 
 def order_operands(model: onnx.ModelProto) -> list[str]:
-    """Spreads stored biases of Gemm over the columns, and adds others, with a value for each row, behind it.
+    """Spreads stored biases of Gemm over the columns, and adds others, with a value per row, after it.
 
-    A Transpose takes the place of ``transA``.
+    A Transpose replaces ``transA``.
     """
     graph, taken = model.graph, taken_names(model)
     stored = {tensor.name: tensor for tensor in graph.initializer}

@@ -1,4 +1,4 @@
-"""Outputs of the model that are something else as well: an inner tensor, an input, a stored tensor."""
+"""Outputs of the model that are also an inner tensor, an input or a stored tensor."""
 
 import onnx
 
@@ -7,9 +7,9 @@ from edge_compressor.models.onnx_model import nodes
 
 
 def separate_outputs(model: onnx.ModelProto) -> list[str]:
-    """Gives each such output an Identity of its own: what quantizers make of the inner tensor must not reach callers.
+    """Gives each such output an Identity of its own, so that a quantized inner tensor does not reach callers.
 
-    Runtimes drop the Identity where nothing needs it.
+    Runtimes drop the Identity if nothing needs it.
     """
     graph, taken, counts = model.graph, taken_names(model), reads(model)
     makers = {output: node for node in graph.node for output in node.output}

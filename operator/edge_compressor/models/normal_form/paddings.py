@@ -10,9 +10,9 @@ from edge_compressor.models.normal_form.refusal import counted
 
 
 def pad_all_axes(model: onnx.ModelProto) -> list[str]:
-    """Spells out the paddings of a Pad that names axes.
+    """Completes the paddings of a Pad that names axes.
 
-    onnxruntime takes them for those of all axes when it moves a Pad between quantized convolutions.
+    onnxruntime reads them as those of all axes when it moves a Pad between quantized convolutions.
     """
     graph, taken = model.graph, taken_names(model)
     stored = {tensor.name: tensor for tensor in graph.initializer}

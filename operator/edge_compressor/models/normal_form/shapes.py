@@ -7,7 +7,7 @@ from edge_compressor.models.normal_form.refusal import OutOfOrder, counted
 
 
 def declare_shapes(model: onnx.ModelProto) -> list[str]:
-    """Declares the shapes of outputs that have none, as they can be inferred.
+    """Declares the missing shapes of outputs that can be inferred.
 
     Raises OutOfOrder for inputs without a shape, and for outputs whose number of dimensions cannot be inferred.
     """
@@ -31,9 +31,10 @@ def declare_shapes(model: onnx.ModelProto) -> list[str]:
 
 
 def drop_wrong_shapes(model: onnx.ModelProto) -> list[str]:
-    """Drops declared shapes of tensors between nodes that are not what the graph gives; every reader infers them anew.
+    """Drops declared shapes of tensors between nodes that differ from the inferred ones; every reader infers them
+    again.
 
-    Runtimes only warn about them; quantizers believe them. Shapes that nobody can infer stay.
+    Runtimes only warn about them, but quantizers rely on them. Shapes that cannot be inferred stay.
     """
     graph = model.graph
     if not graph.value_info:

@@ -1,4 +1,4 @@
-"""Names of tensors that quantizers would give to what they make."""
+"""Names of tensors that quantizers would use for their own."""
 
 from typing import Final
 
@@ -11,13 +11,13 @@ SUFFIXES: Final = (
     "_DequantizeLinear", "_DequantizeLinear_Input", "_DequantizeLinear_Output", "_QuantizeLinear",
     "_QuantizeLinear_Input", "_QuantizeLinear_Output", "_dequantized", "_quantized", "_scale", "_zero_point",
 )  # fmt: skip
-"""onnxruntime's quantizers name their tensors and nodes by a tensor and one of these, whatever is named so already."""
+"""The suffixes by which onnxruntime's quantizers name tensors and nodes after a tensor, even if such a name exists."""
 
 
 def free_suffixes(model: onnx.ModelProto) -> list[str]:
-    """Renames tensors between nodes, and weights, whose name is that of another tensor with one of SUFFIXES.
+    """Renames tensors between nodes, and weights, whose name is another tensor's with one of SUFFIXES.
 
-    Of two tensors that callers know by such names, nodes read the shorter one through an Identity.
+    If callers know two tensors by such names, nodes read the shorter one through an Identity.
     """
     graph, taken = model.graph, taken_names(model)
     tensors = {name for node in graph.node for name in (*node.input, *node.output) if name}

@@ -25,9 +25,9 @@ MAX_UNEXPLAINED_ATTEMPTS = 3
 RETRY_FIRST = timedelta(seconds=10)
 RETRY_LONGEST = timedelta(minutes=10)
 TO_BEGIN = timedelta(seconds=60)
-"""The time after which a Job without a pod is told of."""
+"""The time after which a Job without a pod is reported."""
 TO_END = timedelta(minutes=10)
-"""The time beyond its deadline after which a Job that does not end is told of; its pod may have waited for a node."""
+"""The time beyond its deadline after which a Job that does not end is reported; its pod may have waited for a node."""
 
 
 @dataclass(frozen=True)

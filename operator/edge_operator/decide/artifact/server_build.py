@@ -1,4 +1,4 @@
-"""The server that artifacts lie on: the base and the named layers between it and the model."""
+"""The server that artifacts are put on: the base and the named layers between it and the model."""
 
 from collections.abc import Iterable
 
@@ -6,9 +6,9 @@ from edge_operator.decide.observation import OperatorSettings, Revision
 
 
 def is_on_current_server(revision: Revision, settings: OperatorSettings) -> bool:
-    """Tells that the chart still names the base of ``revision`` and the layers that its artifacts lie on.
+    """Returns whether the chart still names the base of ``revision`` and the layers below its artifacts.
 
-    A layer that the chart no longer names is no reason to make them anew: there is none to put in its place.
+    A layer that the chart no longer names is no reason to make them again, since there is no replacement.
     """
     layers = _layers_of([revision]).items()
     is_same = all(settings.server_layers.get(name, image) == image for name, image in layers)
@@ -22,6 +22,6 @@ def current_server(earlier: Iterable[Revision], settings: OperatorSettings) -> s
 
 
 def _layers_of(revisions: Iterable[Revision]) -> dict[str, str]:
-    """Returns name -> image of every named layer that these revisions lie on, by name."""
+    """Returns the image of every named layer of these revisions, by name."""
     variants = (variant for revision in revisions for variant in revision.spec.variants)
     return dict(sorted(item for variant in variants for item in variant.artifact.server_layers.items()))

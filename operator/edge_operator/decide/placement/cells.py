@@ -25,7 +25,7 @@ class Cell:
 
     @property
     def is_available(self) -> bool:
-        """Tells whether all members can take a pod now."""
+        """Returns whether all members can take a pod now."""
         return all(member.is_available for member in self.members)
 
 

@@ -151,14 +151,14 @@ class Fleet:
         return Assignment(node, revision, variant, pods, max(sent_at, lost), opened)
 
     def is_set_aside(self, revision: str, placed: Placed) -> bool:
-        """Tells whether no pod of ``revision``, by its own tolerations, can be made on the node."""
+        """Returns whether no pod of ``revision``, by its own tolerations, can be created on the node."""
         record = self.observation.revision(revision)
         if record is None or record.spec.serving.tolerations == self.observation.spec.tolerations:
             return bool(placed.set_aside)
         return bool(why_set_aside(placed.node, record.spec.serving.tolerations))
 
     def refusal(self, revision: str, placed: Placed) -> Refusal | None:
-        """Returns why no pod of ``revision``, or of its puller, is made on the node that was sent it, if that is
+        """Returns why no pod of ``revision``, or of its puller, is created on the node that was sent it, if that is
         known."""
         if not self.observation.refusals:
             return None
@@ -170,7 +170,7 @@ class Fleet:
         return self.observation.refusals.get(("DaemonSet", daemonset_name(revision, variant)))
 
     def has_pod(self, revision: str, placed: Placed) -> bool:
-        """Tells whether the node has a pod of ``revision``, ready or not."""
+        """Returns whether the node has a pod of ``revision``, ready or not."""
         return bool(pods_of(self.observation, placed.node.name, revision, self.variant(revision, placed)))
 
     def ours(self, node: Node) -> frozenset[str]:

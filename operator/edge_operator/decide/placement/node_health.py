@@ -35,7 +35,7 @@ class Assignment:
     podless_since: datetime
     """The time since which the node has no such pod, if it has none."""
     opened_since: datetime | None = None
-    """The time at which the node's taints or its cordon last changed, if that was seen."""
+    """The time at which the node's taints or its cordon last changed, if that was observed."""
 
     def waits_since(self, now: datetime) -> datetime | None:
         """Returns since when the node does not serve the revision; None while it does.

@@ -109,7 +109,7 @@ def is_on_trial(fleet: Fleet, cell: Cell, candidate: str) -> bool:
 
 def _missed(fleet: Fleet, placed: Placed, candidate: str) -> bool:
     """Returns whether the node went offline before its switch: it still has stable's pin, which it keeps until the
-    candidate serves, or lacks the candidate's. Of a node that is, or was, set aside: whether it does not serve."""
+    candidate serves, or lacks the candidate's. For a node that is, or was, set aside: whether it does not serve."""
     if placed.set_aside or fleet.deferred(placed):
         return fleet.pod(candidate, placed) is None
     if placed.node.online:
@@ -204,7 +204,7 @@ def podless_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetAside
 
 
 def refused_at_rest(fleet: Fleet, stable: str) -> tuple[tuple[Placed, Refusal], ...]:
-    """Returns the available nodes that were sent ``stable`` and get no pod, with what Kubernetes says of it."""
+    """Returns the available nodes that were sent ``stable`` and get no pod, with Kubernetes' messages."""
     if not fleet.observation.refusals:
         return ()
     sent = (item for item in fleet.placement.placed if item.is_available and _on_its_way(fleet, item, stable))

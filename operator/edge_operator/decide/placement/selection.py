@@ -10,7 +10,7 @@ from edgemodel import reasons
 from edgemodel.spec import Variant
 
 MAX_NAMED = 5
-"""The number of nodes that a message names."""
+"""The largest number of nodes in a message."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Placed:
     node: Node
     variant: str
     set_aside: str = ""
-    """The reason why no pod of the spec can be made there, as ``why_set_aside`` returns it; empty: one can."""
+    """The reason why no pod of the spec can be created there, from ``why_set_aside``; empty if one can."""
 
     @property
     def is_available(self) -> bool:
-        """Tells whether the node can take a pod now: it is online and not set aside."""
+        """Returns whether the node can take a pod now: it is online and not set aside."""
         return self.node.online and not self.set_aside
 
 
@@ -52,9 +52,9 @@ def place(observation: Observation, target: str) -> Placement:
 
 
 def nobody_takes(revision: str, placed: Iterable[Placed], podless: Iterable[SetAside] = ()) -> tuple[str, str]:
-    """Returns (reason, message) of a revision that no node can take.
+    """Returns the (reason, message) of a revision that no node can take.
 
-    ``podless`` are nodes for which no pod was made in time.
+    ``podless`` are nodes for which no pod was created in time.
     """
     barred = (SetAside(item.node.name, item.set_aside) for item in placed if item.node.online and item.set_aside)
     names = sorted(str(item) for item in (*barred, *podless))

@@ -1,6 +1,6 @@
-"""Nodes that are set aside: they are up, but no pod of the EdgeModel can be made there, or none should be.
+"""Nodes that are set aside: they are online, but no pod of the EdgeModel can or should be created there.
 
-A cordon announces maintenance: DaemonSet pods would be made there all the same, but a node that is about to go down
+A cordon announces maintenance: DaemonSet pods would be created there all the same, but a node that is about to go down
 says nothing about a candidate. Only a toleration that names its taint lets a cordoned node take part.
 """
 
@@ -12,7 +12,7 @@ from edge_operator.decide.observation import Node, Taint
 from edgemodel.toleration import Toleration
 
 CORDON: Final = "node.kubernetes.io/unschedulable"
-"""The taint of a cordoned node; ``Node.cordoned`` says the same sooner."""
+"""The taint of a cordoned node; ``Node.cordoned`` is set sooner."""
 TOLERATED: Final = frozenset(
     {
         CORDON,
@@ -23,13 +23,13 @@ TOLERATED: Final = frozenset(
         "node.kubernetes.io/pid-pressure",
     }
 )
-"""Taints that say nothing new: the DaemonSet controller makes its pods tolerate them, and of a node that is not ready
-its condition Ready tells."""
+"""The taints that are ignored: the DaemonSet controller makes its pods tolerate them, and the condition Ready covers
+nodes that are not ready."""
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """A node that is set aside, and why, in words for a message."""
+    """A node that is set aside, and the reason for a message."""
 
     node: str
     why: str
@@ -39,7 +39,8 @@ class SetAside:
 
 
 def why_set_aside(node: Node, tolerations: Iterable[Toleration]) -> str:
-    """Returns ``cordoned``, ``tainted KEY=VALUE:EFFECT``, or nothing where pods with ``tolerations`` can be made."""
+    """Returns ``cordoned``, ``tainted KEY=VALUE:EFFECT``, or an empty text if pods with ``tolerations`` can be
+    created."""
     if not node.cordoned and not node.taints:
         return ""
     given = tuple(tolerations)

@@ -22,7 +22,7 @@ from edgemodel.status import RolloutStatus
 
 FRESH = timedelta(seconds=60)
 TOLD_AT_ONCE = frozenset({reasons.UNSCHEDULABLE, reasons.IMAGE_PULL_FAILED, reasons.CONTAINER_NOT_STARTED})
-"""The troubles of a pod that somebody may want to end before its node has failed."""
+"""The reasons of pods that a person may want to correct before the node has failed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Trial:
     size: int
     """The number of cells that it can go to or has gone to."""
     podless: tuple[SetAside, ...] = ()
-    """The nodes that were sent the candidate and for which no pod was made in time; their cells are not on trial."""
+    """The nodes that were sent the candidate but for which no pod was created in time; their cells are not on trial."""
 
     @property
     def rollout(self) -> Rollout:
@@ -105,7 +105,7 @@ class Trial:
         return sum(len(self.pods_of(cell)) == len(cell.members) for cell in self.switched)
 
     def refused(self) -> tuple[tuple[Placed, Refusal], ...]:
-        """Returns the nodes that were sent the candidate and get no pod, with what Kubernetes says of it."""
+        """Returns the nodes that were sent the candidate and get no pod, with Kubernetes' messages."""
         if not self.fleet.observation.refusals:
             return ()
         pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
@@ -114,7 +114,7 @@ class Trial:
         return tuple((member, refusal) for member, refusal in found if refusal is not None)
 
     def troubles(self) -> str:
-        """Returns what keeps the first of the nodes that do not serve yet from it, if that is known, for a message."""
+        """Returns why the first node that does not serve yet does not, if that is known, for a message."""
         for member, refusal in self.refused()[:1]:
             return f"; {member.node.name}: no pod is made: {explain(refusal, SERVING_RESOURCES)}"
         for member in (member for cell in self.switched for member in cell.members):
@@ -211,9 +211,9 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
 def _podless(
     fleet: Fleet, candidate: str, cells: list[Cell], started: datetime, timers: Timers
 ) -> tuple[SetAside, ...]:
-    """Returns the nodes of ``cells`` for which no pod of the candidate, or of its puller, was made in time.
+    """Returns the nodes of ``cells`` for which no pod of the candidate, or of its puller, was created in time.
 
-    A node for which Kubernetes says why is not among them: that holds up the rollout.
+    A node with a message of Kubernetes is not among them: that holds up the rollout.
     """
     deadline = fleet.observation.spec.rollout.node_ready_timeout
     found = []
@@ -227,7 +227,7 @@ def _podless(
 
 
 def _since_its_pin(fleet: Fleet, candidate: str, placed: Placed, started: datetime) -> Assignment | None:
-    """Returns None for a node without a pin of the candidate. A wave that begins gives no node more time."""
+    """Returns the assignment; None for a node without a pin of the candidate. A new wave gives no node more time."""
     pin = fleet.pin(candidate, placed)
     if not fleet.pinned(candidate, placed):
         pin = fleet.pull_pin(candidate, placed)
@@ -237,7 +237,7 @@ def _since_its_pin(fleet: Fleet, candidate: str, placed: Placed, started: dateti
 
 
 def _without(cells: list[Cell], nodes: set[str]) -> list[Cell]:
-    """Returns ``cells`` but those with a member among ``nodes``."""
+    """Returns ``cells`` without those that have a member among ``nodes``."""
     return [cell for cell in cells if not any(member.node.name in nodes for member in cell.members)]
 
 

@@ -17,13 +17,13 @@ MAX_TOLD = 5
 
 @dataclass(frozen=True)
 class PendingNodes:
-    """The placed nodes that do not do what they should."""
+    """The placed nodes that are not in their wanted state."""
 
     failed: tuple[str, ...]
     offline: tuple[SetAside, ...]
-    """Offline nodes; the reason is empty unless they would be set aside besides."""
+    """The offline nodes; the reason is empty unless they would also be set aside."""
     set_aside: tuple[SetAside, ...]
-    """Online nodes that take no new pod, whether they serve or not."""
+    """The online nodes that take no new pod, whether they serve or not."""
 
 
 def find_pending(
@@ -78,7 +78,7 @@ def available(counts: NodeCounts) -> Condition:
 
 
 def nodes_pending(pending: PendingNodes, counts: NodeCounts) -> list[Condition]:
-    """Returns NodesPending if nodes are offline or set aside, else nothing."""
+    """Returns NodesPending if nodes are offline or set aside."""
     told = []
     if counts.offline:
         told.append(f"{counts.offline} of {counts.selected} offline: {_names(pending.offline)}")

@@ -294,7 +294,8 @@ def _short(kind: str) -> str:
 
 
 class TestNamesAndOutputs:
-    """Quantizers confuse names like theirs, outputs that are inner tensors, and bodies that read what they move."""
+    """The tests of quantizers with names like theirs, outputs that are inner tensors, and bodies that read what they
+    move."""
 
     @both
     def test_tensors_named_as_quantizers_name_theirs(self, kind: str, bench: Bench, tmp_path: Path) -> None:
