@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from edge_cli.manifest import check_budget, check_steps, choose_edge_model, complete_edge_model, structural
@@ -20,6 +21,7 @@ from edge_cli.verb import UsageError
 from edgemodel.compression_request import parse_request
 from edgemodel.schema_version import RENAMED_FIELDS
 from tests.support import manifests
+from tests.support.mutations import mutated
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFESTS = ROOT / "tests" / "contract" / "manifests"
@@ -95,6 +97,38 @@ def rules(node: Any) -> set[str]:
 def test_every_rule_of_the_schemas_can_be_read(kind: str) -> None:
     for rule in rules(CRDS[kind]):
         parse_rule(rule)
+
+
+@pytest.mark.slow
+def test_an_independent_validator_agrees_about_hundreds_of_manifests() -> None:
+    """The part of the schema without rules and defaults is JSON schema; unknown fields are errors to both."""
+    full = manifests.read((MANIFESTS / "good" / "full.yaml").read_text())["spec"]
+    wanted = schema()["properties"]["spec"]
+    validator = jsonschema.Draft7Validator(closed(wanted))
+    differing, judged_well = [], 0
+    for number, (done, spec) in enumerate(mutated(full)):
+        if number % 5:
+            continue  # every value in turn, over all fields
+        completed = structural.complete(spec, wanted)
+        found = structural.unknown_fields(spec, wanted, "spec") or structural.errors(completed, wanted, "spec")
+        is_good = not [error for error in found if not error.is_rule and "is there twice" not in error.message]
+        judged_well += is_good
+        if is_good is not validator.is_valid(completed) and not any(error.is_rule for error in found):
+            differing.append(done)
+    assert differing == []
+    assert judged_well > 20
+
+
+def closed(node: Any) -> Any:
+    """Returns a schema for ``jsonschema``, which takes unknown fields unless it is told not to."""
+    kept = {key: value for key, value in node.items() if not key.startswith("x-kubernetes")}
+    if "pattern" in kept:
+        kept["pattern"] = compile_go(kept["pattern"]).pattern
+    kept |= {key: closed(kept[key]) for key in ("items", "additionalProperties") if key in kept}
+    if "properties" in kept:
+        kept["properties"] = {name: closed(below) for name, below in kept["properties"].items()}
+        kept["additionalProperties"] = False
+    return kept
 
 
 # --- CEL ---
