@@ -1,4 +1,4 @@
-"""The ending of a command: every exception becomes a line for the user and an exit code, here and nowhere else."""
+"""The end of a command: every exception becomes a line for the user and an exit code, here and nowhere else."""
 
 import os
 import sys
@@ -17,13 +17,13 @@ KUBECTL_FAILED: Final = 1
 WRONG_USAGE: Final = 2
 CHANGE_SOMETHING: Final = 3
 DEFECT: Final = 70
-"""A defect of the command itself; nothing that a user gave should lead here."""
+"""The exit code of a defect of the command itself, which no input should cause."""
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
 
 
 def ending_of(run: Callable[[], int]) -> int:
-    """Runs a verb and returns the exit code of the process; says on standard error what went wrong."""
+    """Runs a verb and returns the exit code of the process; writes the error to standard error."""
     try:
         code = run()
         sys.stdout.flush()
@@ -53,7 +53,7 @@ def _say(text: str, code: int) -> int:
 
 
 def _kept(error: Exception) -> str:
-    """Returns where the details are that a report of the defect needs, if they could be written anywhere."""
+    """Returns the place of the details for a report of the defect, if they could be written anywhere."""
     try:
         with tempfile.NamedTemporaryFile("w", prefix="edgemodel-defect-", suffix=".txt", delete=False) as file:
             traceback.print_exception(error, file=file)

@@ -51,7 +51,7 @@ NEEDED: Final = {
     "unlabeled": "inputs of the domain where the model will serve, no labels",
 }
 _FOR_STEPS: Final[frozenset[Use]] = frozenset({"training", "unlabeled"})
-"""The data sets that steps alone read; the gate reads the evaluation set, and the calibration set without that."""
+"""The data sets that only steps read; the gate reads the evaluation set, or without it the calibration set."""
 _FEEDS_TIMED = 16
 
 
@@ -140,7 +140,7 @@ class _Pipeline:
     model: str
     space: Workspace
     unused: tuple[str, ...]
-    """Remarks on what is given and read by no step."""
+    """The remarks on data that no step reads."""
 
     def compress(self, steps: tuple[PlannedStep, ...], folder: Path) -> _Result:
         space, budget = self.space, self.space.request.budget
@@ -374,7 +374,7 @@ def _refuse_without_data(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]
 
 
 def _unused(planned: Sequence[tuple[Recipe, tuple[PlannedStep, ...]]], request: CompressionRequest) -> tuple[str, ...]:
-    """Returns remarks on what is given and read by no step of any recipe."""
+    """Returns remarks on data that no step of any recipe reads."""
     steps = [step for _, recipe in planned for step in recipe]
     needed = {use for step in steps for use in step.needs}
     unused = [

@@ -64,7 +64,7 @@ def parse_json(data: bytes, what: str) -> dict[str, Any]:
 
 
 def list_of(content: dict[str, Any], key: str, what: str) -> list[Any]:
-    """Returns the list that ``content`` has under ``key``; empty if there is none. Raises InvalidContent."""
+    """Returns the list under ``key`` in ``content``; empty if there is none. Raises InvalidContent."""
     found = content.get(key) or []
     if not isinstance(found, list):
         raise InvalidContent(f"{what}: {key} is no list")

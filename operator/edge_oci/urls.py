@@ -1,14 +1,14 @@
-"""Addresses that somebody else names: in a redirect, in a Location, as the realm of tokens."""
+"""URLs from others: in a redirect, in a Location, as the realm of tokens."""
 
 from urllib.parse import urljoin, urlsplit
 
 
 class NoUrl(ValueError):
-    """A text is no address over HTTP; the message says so."""
+    """The text is not an HTTP URL; the message says why."""
 
 
 def check_url(url: str) -> str:
-    """Returns ``url`` if it is one over HTTP that can be asked, else raises NoUrl."""
+    """Returns ``url`` if it is a usable HTTP URL. Raises NoUrl otherwise."""
     try:
         parts = urlsplit(url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -20,7 +20,7 @@ def check_url(url: str) -> str:
 
 
 def join_url(base: str, url: str) -> str:
-    """Returns ``url``, which may be relative to ``base``, as a whole one. Raises NoUrl."""
+    """Returns ``url``, which may be relative to ``base``, as an absolute one. Raises NoUrl."""
     try:
         return check_url(urljoin(base, url))
     except NoUrl:

@@ -1,4 +1,4 @@
-"""Tolerations of the spec, which its pods get as they are."""
+"""The tolerations of the spec, which its pods get unchanged."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from edgemodel.plain import from_api
 
 @dataclass(frozen=True)
 class Toleration:
-    """A toleration as Kubernetes has it; None for members that the spec leaves out."""
+    """A toleration in Kubernetes' form; None for members that the spec leaves out."""
 
     key: str | None = None
     operator: str | None = None

@@ -1,6 +1,6 @@
 """Reads the small files that a user names: manifests, credentials, tokens.
 
-A pipe, a device or an endless file is told, and never waited for.
+A pipe, a device or an endless file is reported, and never waited for.
 """
 
 import os
@@ -12,18 +12,18 @@ from edgemodel.error_words import in_words
 
 MAX_BYTES: Final = 16 * 2**20
 _STREAMS: Final = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
-"""The files that a shell makes for ``-`` and ``<(…)``: pipes, which somebody writes."""
+"""The files that a shell makes for ``-`` and ``<(…)``: pipes with a writer."""
 
 
 class UnreadableFile(Exception):
-    """A file cannot be read; the message names it and says why."""
+    """The file cannot be read; the message names it and says why."""
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Returns the contents of the file, through symbolic links.
 
-    Raises UnreadableFile where there is none, where it may not be read, and for a folder, a device, a pipe that no
-    shell has made, and more than ``max_bytes``.
+    Raises UnreadableFile if it does not exist or may not be read, for a folder, a device, a pipe that no shell has
+    made, and for more than ``max_bytes``.
     """
     try:
         mode = path.stat().st_mode
@@ -39,8 +39,8 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
-    """Returns the contents as text, without the mark that some editors put first. Raises as ``read_bytes``, and for
-    what is not UTF-8."""
+    """Returns the contents as text, without a byte order mark. Raises as ``read_bytes``, and for text that is not
+    UTF-8."""
     data = read_bytes(path, max_bytes)
     try:
         return data.decode("utf-8-sig")
@@ -59,7 +59,7 @@ def _kind(mode: int) -> str:
 
 
 def _without_name(error: Exception) -> str:
-    """Returns the words for an error of the system whose message names the file already."""
+    """Returns the message of a system error without the name of the file."""
     return in_words(OSError(error.errno, error.strerror)) if isinstance(error, OSError) else in_words(error)
 
 

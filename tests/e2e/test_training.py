@@ -75,7 +75,7 @@ def _trainer_that_says(work: Workspace, text: str) -> str | None:
     return None
 
 
-def test_a_file_that_is_no_exported_program_is_refused_with_its_reason(work: Workspace) -> None:
+def test_a_file_that_is_not_an_exported_program_is_refused_with_its_reason(work: Workspace) -> None:
     uri = work.publish(programs.write(work.folder / "evaluation.npz", 8, seed=2))["evaluation"]
     work.apply(source={"uri": uri, "format": "ExportedProgram"})
     message = work.stalled(reasons.SOURCE_INVALID, seconds=TRAINING_SECONDS)

@@ -1,4 +1,4 @@
-"""A server on loopback whose answers are wrong in every way that servers and networks have been seen to be."""
+"""A server on loopback that gives wrong answers of every kind that servers and networks have given."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from edgemodel.digest import digest_of
 from tests.support.bad_input import damaged, mutated
 
 Say = Callable[[socket.socket], None]
-"""Answers one request on its connection, which is closed after it."""
+"""A function that answers one request on its connection, which is closed afterwards."""
 
 
 def says(data: bytes) -> Say:
@@ -40,7 +40,7 @@ def _stops(data: bytes) -> Say:
 
 
 def bad_answers(good: bytes) -> Iterator[tuple[str, Say]]:
-    """Yields what may come instead of the file ``good``: (its name, how it is said)."""
+    """Yields bad answers in place of the file ``good``: (name, function that sends it)."""
     yield "nothing", says(b"")
     yield "reset", _resets
     yield "garbage", says(b"\x00\xff\x13garbage\r\n\r\n")
@@ -118,7 +118,7 @@ def slow_answers(good: bytes) -> Iterator[tuple[str, Say]]:
 
 
 class BadServer:
-    """Answers every request by ``say``, which a test sets."""
+    """A server that answers every request by ``say``, which a test sets."""
 
     def __init__(self) -> None:
         self.say: Say = says(b"")
@@ -170,7 +170,7 @@ MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 
 
 def bad_registry_routes(file: bytes, count: int) -> Iterator[tuple[str, Callable[[str], bytes]]]:
-    """Yields registries that hold one artifact with ``file``, each wrong in another way: (its name, its route)."""
+    """Yields registries with one artifact ``file``, each faulty in another way: (name, route)."""
     blob = {"mediaType": "application/octet-stream", "digest": digest_of(file), "size": len(file)}
     config = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest_of(b"{}"), "size": 2}
     manifest: Mapping[str, Any] = {

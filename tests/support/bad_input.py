@@ -1,4 +1,5 @@
-"""Bad inputs by the hundred: damaged bytes, odd files and wrong values, the same ones in every run (seeded)."""
+"""Bad inputs by the hundred: damaged bytes, odd files and wrong values, seeded so that they are the same in every
+run."""
 
 import json
 import os
@@ -77,9 +78,9 @@ OTHER_KINDS: Final[Mapping[str, bytes]] = {
 
 
 def damaged(data: bytes, count: int, seed: object) -> Iterator[tuple[str, bytes]]:
-    """Yields ``count`` damaged versions of ``data`` by turns of the kinds of damage, then files of other kinds.
+    """Yields ``count`` damaged versions of ``data``, the kinds of damage by turns, then files of other kinds.
 
-    Each is (its name, its bytes). A version that happens to be ``data`` itself is left out.
+    Each is (name, bytes). A version that equals ``data`` is left out.
     """
     random = Random(f"{seed}")
     for number in range(count):
@@ -91,7 +92,7 @@ def damaged(data: bytes, count: int, seed: object) -> Iterator[tuple[str, bytes]
 
 
 def wrongly_encoded(text: str) -> Iterator[tuple[str, bytes]]:
-    """Yields ``text`` as other programs save it. Each is (its name, its bytes)."""
+    """Yields ``text`` in the encodings of other programs, each as (name, bytes)."""
     yield "UTF-16", text.encode("utf-16")
     yield "UTF-16 without a mark", text.encode("utf-16-le")
     yield "UTF-32", text.encode("utf-32")
@@ -101,7 +102,7 @@ def wrongly_encoded(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def odd_places(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Makes and yields paths where a file is expected and none is: (its name, its path). None may be waited for."""
+    """Creates and yields paths that are not regular files: (name, path). Programs must not wait for any of them."""
     yield "missing", folder / "nowhere" / "file"
     (folder / "a-folder").mkdir()
     yield "a folder", folder / "a-folder"
@@ -148,9 +149,9 @@ WRONG_VALUES: Final[Sequence[Any]] = (
 
 
 def mutated(value: Any, count: int, seed: object) -> Iterator[tuple[str, Any]]:
-    """Yields copies of a JSON value with one or a few places that are wrong: (what was changed, the copy).
+    """Yields copies of a JSON value with one or a few wrong places: (the change, the copy).
 
-    A place gets a value of another type, is taken away, doubled, renamed, or gets a member that nobody knows.
+    A place gets a value of another type, is removed, doubled or renamed, or gets an unknown member.
     """
     random = Random(f"{seed}")
     for number in range(count):

@@ -1,4 +1,4 @@
-"""Gives many bad inputs to one entry point, and says in one go for which of them it does not speak to a user."""
+"""Gives many bad inputs to one entry point, and reports at the end for which of them the message is not for a user."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ from tests.support import tiers
 from tests.support.speaking import words_of_a_programmer
 
 MAX_SECONDS: Final = 20
-"""An input that takes longer hangs."""
+"""The time after which an input counts as hanging."""
 MAX_SHOWN: Final = 40
 QUICK_STEP: Final = 21
 
@@ -30,9 +30,9 @@ class Hung(BaseException):
 
 @dataclass
 class Tries:
-    """The inputs that an entry point was given, and what was wrong with its answers.
+    """The inputs of an entry point, and the faults of its answers.
 
-    ``allowed``: the exit codes that the entry point documents; with code 0 nothing has to be said.
+    ``allowed`` has the exit codes that the entry point documents; with code 0 no message is needed.
     """
 
     entry_point: str
@@ -42,7 +42,7 @@ class Tries:
     problems: list[str] = field(default_factory=list)
 
     def call(self, about: str, main: Callable[[], int]) -> None:
-        """Calls ``main`` in this process, as a process would be run; ``about`` names the input."""
+        """Calls ``main`` in this process, like a process of its own; ``about`` names the input."""
         self.count += 1
         printed = io.StringIO()
         try:
@@ -60,7 +60,7 @@ class Tries:
         self.note(about, code, printed.getvalue())
 
     def note(self, about: str, code: int, text: str) -> None:
-        """Judges the exit code and what was said."""
+        """Judges the exit code and the output."""
         if code not in self.allowed:
             self.problems.append(f"{about}: exit code {code}: {text[-400:]}")
         elif code != 0:
@@ -75,7 +75,7 @@ class Tries:
             self.problems.append(f"{about}: {found} in: {text.strip()[-400:]}")
 
     def judge(self, at_least: int = 1) -> None:
-        """Fails with all that was wrong, and where fewer than ``at_least`` inputs were tried or none was refused."""
+        """Fails with all faults, and if fewer than ``at_least`` inputs were tried or none was refused."""
         TRIED[self.entry_point] = TRIED.get(self.entry_point, 0) + self.count
         shown = "\n".join(self.problems[:MAX_SHOWN])
         if self.problems:
@@ -85,11 +85,11 @@ class Tries:
 
 
 TRIED: Final[dict[str, int]] = {}
-"""Entry point -> inputs tried in this run."""
+"""The number of inputs in this run, by entry point."""
 
 
 def table() -> str:
-    """Returns how many inputs each entry point was given in this process, a line each, and how many in all."""
+    """Returns the number of inputs of each entry point in this process, one line each, and their sum."""
     rows = [*sorted(TRIED.items()), ("in all", sum(TRIED.values()))]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name.ljust(width)}  {count:6}" for name, count in rows)
@@ -122,7 +122,7 @@ def is_root() -> bool:
 
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """Runs what is within without root's rights, so that the modes of files count. Needs root."""
+    """Runs the context without root's rights, so that the modes of files count. Needs root."""
     os.setegid(65534)
     os.seteuid(65534)
     try:

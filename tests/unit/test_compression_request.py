@@ -86,7 +86,7 @@ def test_a_field_that_is_wrong_is_named(change: dict[str, Any], message: str) ->
     ],
     ids=["accuracy", "size", "task", "tolerance"],
 )
-def test_what_auto_reads_makes_another_artifact_and_another_revision(changed: dict[str, Any]) -> None:
+def test_a_change_of_what_auto_reads_makes_another_artifact_and_another_revision(changed: dict[str, Any]) -> None:
     before = {"budget": {"maxAccuracyDropPercent": "5"}}
     auto = [parse_spec(model_spec(compression={"steps": [AUTO], **one})) for one in (before, before | changed)]
     assert auto[0].request.fingerprint != auto[1].request.fingerprint

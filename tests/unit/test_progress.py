@@ -11,7 +11,7 @@ STEP = StepBegun("recover", "Distill", 2, 4)
 TOLD = {"step": "recover", "type": "Distill", "number": 2, "of": 4}
 
 
-def test_it_arrives_as_it_was_told_and_reads_as_a_sentence() -> None:
+def test_a_report_of_a_step_arrives_unchanged_and_reads_as_a_sentence() -> None:
     assert StepBegun.decode(STEP.encode()) == STEP
     assert str(STEP) == "step 2 of 4: recover (Distill)"
     of_one = StepBegun("recover", "Distill", 2, 4, "pi")
@@ -54,6 +54,6 @@ def test_what_no_manifest_can_have_is_refused(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"7", b"{}", b"\xff", b"[" * 900])
-def test_what_is_no_step_at_all_is_refused(data: bytes) -> None:
+def test_unknown_steps_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the words are json's where it is no JSON
         StepBegun.decode(data)

@@ -212,7 +212,7 @@ def _check_array(array: Array, tensor: Tensor, what: str, *, whole: bool, has_st
 
 
 def _transposing(have: tuple[int, ...], want: tuple[int, ...]) -> str:
-    """Returns the call of numpy that brings the axes behind that of the samples in order; the sizes are the same."""
+    """Returns the call of numpy that reorders the axes after that of the samples; the sizes are the same."""
     order, left = [0], list(range(1, len(have)))
     for size in want:
         axis = next(axis for axis in left if have[axis] == size)

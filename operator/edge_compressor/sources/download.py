@@ -222,7 +222,7 @@ class _Download:
 
 
 def _length_of(answer: urllib3.BaseHTTPResponse) -> int:
-    """Returns the announced length in bytes; 0 if none is announced, or what is announced is no length."""
+    """Returns the announced length in bytes; 0 if none or an invalid one is announced."""
     told = answer.headers.get("Content-Length", "")
     return int(told) if told.isascii() and told.isdigit() else 0
 

@@ -47,7 +47,7 @@ def limit_bytes(use: Use) -> int:
 
 
 _NO_SUCH_NAME: Final = (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
-"""The errors of the system for a name that no file has."""
+"""The system's errors for an impossible file name."""
 MAX_FILES: Final = 10_000
 """The largest number of files in a folder."""
 _CHUNK_BYTES: Final = 1 << 20

@@ -72,7 +72,7 @@ def decide(observation: Observation, now: datetime, form_cells: FormCells = form
 
 
 def gather(observation: Observation, now: datetime, form_cells: FormCells = form_cells) -> PassContext:
-    """Returns the facts that a pass decides from, up to whether the target goes on trial."""
+    """Returns the facts for the decisions of a pass, up to whether the target goes on trial."""
     target, stable, rejected = target_name(observation), stable_of(observation), rejected_of(observation)
     placement = place(observation, target)
     artifact = decide_artifact(observation, rejected.keys(), now)

@@ -1,4 +1,4 @@
-"""The models of the compressor's tests, and the table of what was tried."""
+"""The models of the compressor's tests, and the table of tried inputs."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ TABLES: Final = Path(__file__).resolve().parents[3] / "build" / "bad-input"
 
 @pytest.fixture(scope="session", autouse=True)
 def _table() -> Iterator[None]:
-    """Writes how many inputs each entry point was given to ``build/bad-input``, a file for each worker of the run."""
+    """Writes the numbers of inputs of each entry point to ``build/bad-input``, one file per worker of the run."""
     yield
     if TRIED:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "all")

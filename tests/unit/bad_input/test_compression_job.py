@@ -1,4 +1,5 @@
-"""The compression Job: damaged inputs, files, secrets, and answers of servers and registries; one report comes out."""
+"""The compression Job with damaged inputs, files, secrets, and answers of servers and registries; it always leaves one
+report."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ HASTE: Final = Patience(tries=2, sleep=lambda _seconds: None)
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for servers that are bad on purpose."""
+    """Shortens waits, because the servers are bad on purpose."""
     monkeypatch.setattr(job, "RegistryAccess", partial(RegistryAccess, patience=HASTE))
     short = partial(Downloader, tries=2, sleep=lambda _seconds: None, read_timeout_seconds=0.3)
     monkeypatch.setattr(job, "Downloader", short)
@@ -74,7 +75,7 @@ class Bench:
         self._judge_message(about, log)
 
     def _judge_message(self, about: str, log: Path) -> None:
-        """The operator shows the message of the report to users as it is."""
+        """Judges the message of the report, which the operator shows to users unchanged."""
         told = report.decode(log.read_bytes()) if log.exists() and log.read_bytes() else None
         if isinstance(told, Failed):
             self.tries.say(about, told.message)

@@ -1,4 +1,4 @@
-"""``edgemodel``: every verb with damaged, odd, wrongly encoded and wrongly typed files and options."""
+"""The command ``edgemodel``: every verb with damaged, odd, wrongly encoded and wrongly typed files and options."""
 
 import json
 from functools import partial
@@ -39,7 +39,7 @@ MANIFEST: Final[dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a registry that is not there."""
+    """Shortens waits, because the registry does not exist."""
     haste = Patience(tries=1, sleep=lambda _seconds: None)
     monkeypatch.setattr(access, "RegistryAccess", partial(access.RegistryAccess, patience=haste))
 

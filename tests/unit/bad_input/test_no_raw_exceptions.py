@@ -103,7 +103,7 @@ JSON_HOMES: Final = {
 
 
 def test_json_from_outside_is_read_in_one_place() -> None:
-    """Each of the others would have to know that ``json`` raises RecursionError and UnicodeDecodeError as well."""
+    """The other readers would have to know that ``json`` raises RecursionError and UnicodeDecodeError as well."""
     found = {str(path.relative_to(ROOT)) for path in sources() if re.search(r"\bjson\.loads?\(", path.read_text())}
     assert found == JSON_HOMES.keys()
 

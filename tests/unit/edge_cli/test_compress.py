@@ -248,7 +248,7 @@ def test_weights_are_not_compressed_locally_and_the_message_says_how_to_proceed(
     assert then.strip() == f"edgemodel compress --source model.{'onnx' if given == 'manifest' else 'pt2'} …"
 
 
-def test_what_is_given_and_read_by_no_step_is_told(
+def test_data_that_no_step_reads_are_reported(
     perceptron: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "steps.json").write_text("[]")

@@ -1,4 +1,4 @@
-"""The ending of a command: what is raised becomes one line and a documented exit code."""
+"""The end of a command: an exception becomes one line and a documented exit code."""
 
 import errno
 import re

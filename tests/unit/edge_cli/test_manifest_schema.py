@@ -47,12 +47,12 @@ def answered(path: Path) -> tuple[set[str], list[str]]:
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_the_desk_accepts_what_the_api_server_accepts(path: Path) -> None:
+def test_the_command_line_accepts_what_the_api_server_accepts(path: Path) -> None:
     assert judged(manifests.read(path.read_text())) == []
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_the_desk_refuses_the_fields_that_the_api_server_refuses(path: Path) -> None:
+def test_the_command_line_refuses_the_fields_that_the_api_server_refuses(path: Path) -> None:
     fields, lines = answered(path)
     found = judged(manifests.read(path.read_text()))
     assert {error.field for error in found} == fields
@@ -483,7 +483,7 @@ def test_a_file_without_exactly_one_edge_model_is_refused(values: Any, name: str
     assert told in str(refusal.value)
 
 
-def test_the_schema_of_the_desk_is_the_one_of_the_crd() -> None:
+def test_the_schema_of_the_command_line_is_that_of_the_crd() -> None:
     def bare(node: Any) -> Any:
         kept = {key: value for key, value in node.items() if key != "description"}
         kept |= {key: bare(kept[key]) for key in ("items", "additionalProperties") if key in kept}

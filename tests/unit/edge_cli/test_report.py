@@ -23,7 +23,9 @@ def test_the_report_of_a_folder_is_printed_and_its_page_written(
 
 
 @pytest.mark.parametrize("artifact", ["gone", "oci://no host/a"])
-def test_a_folder_or_image_that_is_no_artifact_has_no_report(artifact: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_or_image_that_is_not_an_artifact_has_no_report(
+    artifact: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("report", artifact) == 2
     assert artifact.removeprefix("oci://") in capsys.readouterr().err
 

@@ -136,7 +136,7 @@ def test_the_longer_a_job_runs_the_rarer_a_large_checkpoint_is_pushed(
     assert attempts.epochs(registry.host) == [1, 11]
 
 
-def test_what_was_not_pushed_yet_is_when_the_job_is_ended_early(attempts: Attempts, registry: RegistryProgram) -> None:
+def test_an_early_end_of_the_job_pushes_the_latest_checkpoint(attempts: Attempts, registry: RegistryProgram) -> None:
     where = attempts.attempt(registry.host)
     keep(where, 1)
     keep(where, 2)

@@ -55,7 +55,7 @@ def test_inputs_and_label_are_taken_by_name_and_others_left_alone(model: OnnxMod
 
 
 @pytest.mark.parametrize("name", ["labels", "y", "Target"])
-def test_labels_by_another_name_are_told_with_the_right_one(model: OnnxModel, tmp_path: Path, name: str) -> None:
+def test_labels_under_another_name_are_reported_with_the_right_one(model: OnnxModel, tmp_path: Path, name: str) -> None:
     (note,) = load(model, tmp_path, x=x(5), **{name: np.arange(5)}).notes
     assert note.endswith(f"such input: {name}; if {name} holds the labels, call it label")
     assert "call it" not in load(model, tmp_path, x=x(5), label=np.arange(5), **{name: np.arange(5)}).notes[0]
@@ -72,7 +72,7 @@ def test_labels_by_another_name_are_told_with_the_right_one(model: OnnxModel, tm
         (("images", "label"), "input x; it has images, label"),
     ],
 )
-def test_names_that_there_are_are_told_where_an_input_has_no_array(
+def test_the_existing_names_are_reported_if_an_input_has_no_array(
     model: OnnxModel, tmp_path: Path, names: tuple[str, ...], told: str
 ) -> None:
     assert told in refusal(model, tmp_path, **{name: x(5) for name in names}).message
@@ -92,7 +92,7 @@ def test_an_array_in_a_folder_of_the_zip_is_suggested(model: OnnxModel, tmp_path
         ((5, 10, 8, 3), "array.transpose(0, 3, 2, 1)"),
     ],
 )
-def test_axes_in_another_order_are_told_with_the_call_that_mends_them(
+def test_axes_in_another_order_are_reported_with_the_call_that_reorders_them(
     tmp_path: Path, shape: tuple[int, ...], told: str
 ) -> None:
     signature = ModelFile(tmp_path, "sha256:" + "0" * 64, 0, (Tensor("x", "FP32", (-1, 3, 8, 10)),), ())
@@ -125,7 +125,7 @@ def test_a_name_that_stands_twice_is_refused_whichever_is_meant(model: OnnxModel
             check()
 
 
-def test_members_that_are_no_arrays_and_folders_are_told_or_nothing(model: OnnxModel, tmp_path: Path) -> None:
+def test_members_that_are_not_arrays_are_reported_and_folders_are_ignored(model: OnnxModel, tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", x=x(5))
     with zipfile.ZipFile(tmp_path / "set.npz", "a") as archive:
         archive.writestr("README.txt", b"how it was made")
@@ -152,7 +152,7 @@ def test_members_that_are_no_arrays_and_folders_are_told_or_nothing(model: OnnxM
     ],
     ids=lambda value: str(getattr(value, "dtype", value))[:20],
 )
-def test_an_array_that_loses_nothing_is_fitted_and_that_is_told(
+def test_an_array_that_loses_nothing_is_converted_and_reported(
     model: OnnxModel, tmp_path: Path, made: Any, note: str
 ) -> None:
     dataset = load(model, tmp_path, x=made, label=np.arange(5).astype(">i8"))
@@ -279,13 +279,13 @@ def test_pickled_objects_are_refused_unread(model: OnnxModel, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut", b"no zip"])
-def test_a_file_that_is_no_npz_is_refused(model: OnnxModel, tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_an_npz_is_refused(model: OnnxModel, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "set.npz").write_bytes(data)
     with pytest.raises(Stalled, match=r"not an \.npz file"):
         load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
 
 
-def test_a_member_that_is_no_array_is_refused(model: OnnxModel, tmp_path: Path) -> None:
+def test_a_member_that_is_not_an_array_is_refused(model: OnnxModel, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("x.npy", b"hello")
     with pytest.raises(Stalled, match=r"x\.npy cannot be read"):
@@ -361,7 +361,7 @@ def test_a_label_beyond_the_classes_of_the_model_is_refused(model: OnnxModel, tm
         (np.array([0, 1, -1, 2, 3]), "label -1 is out of range: classes count from 0; for values that are no classes"),
     ],
 )
-def test_labels_that_are_no_classes_are_refused_where_classes_are_wanted(
+def test_labels_that_are_not_classes_are_refused_for_classification(
     model: OnnxModel, tmp_path: Path, label: Any, told: str
 ) -> None:
     dataset = load(model, tmp_path, x=x(5), label=label)

@@ -50,7 +50,7 @@ def test_a_class_that_nobody_guesses_counts_as_zero_and_one_that_never_occurs_no
     assert (result.figures["macroPrecision"], result.figures["macroRecall"]) == pytest.approx((0.25, 0.5))
 
 
-def test_an_answer_that_is_no_number_is_wrong_and_in_no_column() -> None:
+def test_an_answer_that_is_not_finite_is_wrong_and_in_no_column() -> None:
     result = scores(np.array([0, 1]), np.array([0, -1]), 2)
     assert result.score == 0.5
     assert result.confusion is not None

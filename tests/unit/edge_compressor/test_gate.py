@@ -120,7 +120,7 @@ def test_a_fail_outweighs_an_inconclusive_and_all_checks_are_reported() -> None:
     assert decision.message == "size 1000 bytes, limit 999 bytes"
 
 
-def test_an_open_question_stalls_unless_the_budget_says_proceed() -> None:
+def test_an_undecided_limit_stalls_unless_the_budget_says_proceed() -> None:
     budget = Budget(max_accuracy_drop_percent=Decimal("0.2"))
     assert judge(MEASURED, budget).reason == reasons.EVALUATION_INCONCLUSIVE
     proceeding = judge(MEASURED, replace(budget, on_inconclusive="Proceed"))

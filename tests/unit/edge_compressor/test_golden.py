@@ -94,7 +94,7 @@ def test_items_have_a_clear_answer_and_cover_every_predicted_class_evenly(residu
     assert set(np.bincount(arrays["output.y"].argmax(axis=1), minlength=10)) <= {3, 4, 5}
 
 
-def test_without_a_data_set_inputs_are_made_up_the_same_each_time(residual: Files, tmp_path: Path) -> None:
+def test_without_a_data_set_generated_inputs_are_the_same_each_time(residual: Files, tmp_path: Path) -> None:
     model = check_model(residual.model)
     golden = record_golden(model, generate(model), 16, tmp_path / "a.npz")
     again = record_golden(model, generate(model), 16, tmp_path / "b.npz")
@@ -123,7 +123,7 @@ def test_no_items_make_no_golden_set(residual: Files, tmp_path: Path, items: int
     assert not (tmp_path / "golden.npz").exists()
 
 
-def test_a_model_that_refuses_made_up_inputs_gets_no_golden_set(tmp_path: Path) -> None:
+def test_a_model_that_rejects_generated_inputs_gets_no_golden_set(tmp_path: Path) -> None:
     builder = models.Builder()
     builder.node("Reshape", ["x", builder.constant("shape", np.array([7, 10]))], "y")
     model = check_model(builder.save(tmp_path / "odd.onnx", [10]))

@@ -105,7 +105,7 @@ def test_the_converter_is_given_weights_and_training_set_and_nothing_else(site: 
     assert (site.given / "training.npz").read_bytes() == residual.evaluation.read_bytes()
 
 
-def test_weights_that_are_not_sound_never_reach_the_converter(site: Site) -> None:
+def test_invalid_weights_never_reach_the_converter(site: Site) -> None:
     file = site.folder / "claims" / "data" / "m.safetensors"
     weights.write(file, w=np.full(3, np.nan, np.float32))
     site.ask(source=replace(site.input.request.source, digest=None))
@@ -156,7 +156,7 @@ def test_the_training_set_is_the_one_that_the_converter_saw(site: Site, residual
     assert manifest["datasets"]["training"]["digest"] == digest_of_file(residual.evaluation)
 
 
-def test_a_file_of_the_converter_that_is_no_model_is_the_converters_fault(site: Site) -> None:
+def test_an_invalid_file_of_the_converter_is_the_converters_fault(site: Site) -> None:
     site.fetch()
     (site.made / "model.onnx").write_bytes(b"not a model")
     code, ended = site.run()

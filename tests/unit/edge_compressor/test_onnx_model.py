@@ -32,7 +32,7 @@ def test_a_sound_model_is_described_by_its_tensors_digest_and_size(residual: Fil
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"not a model at all", b"\x08\x08\x12\x04test"])
-def test_bytes_that_are_no_onnx_file_are_refused(tmp_path: Path, data: bytes) -> None:
+def test_bytes_that_are_not_an_onnx_file_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "broken.onnx").write_bytes(data)
     assert "not an ONNX file" in refusal(tmp_path / "broken.onnx")
 
@@ -100,7 +100,7 @@ def test_a_model_of_a_newer_format_is_refused_with_the_runtime_named(tmp_path: P
     assert "onnx" in message
 
 
-def test_an_input_that_is_no_tensor_is_refused(tmp_path: Path) -> None:
+def test_an_input_that_is_not_a_tensor_is_refused(tmp_path: Path) -> None:
     sequence = helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, ["n"])
     node = helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)
     graph = helper.make_graph([node], "g", [sequence], [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["m"])])

@@ -168,7 +168,7 @@ def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
     assert all(len(label(value).replace(",000", "")) <= 5 for value in found)
 
 
-def test_an_axis_of_one_value_is_no_division_by_zero() -> None:
+def test_an_axis_of_one_value_does_not_divide_by_zero() -> None:
     evidence: dict[str, Any] = {
         "source": {"sizeBytes": 1000}, "artifact": {"sizeBytes": 1000}, "latency": None, "steps": [],
         "evaluation": {"source": {"score": 1.0}, "artifact": {"score": 1.0}},

@@ -91,7 +91,7 @@ def test_another_format_is_reported_with_the_remedy(tmp_path: Path, content: byt
     ],
     ids=["bomb", "too-long", "quotes", "no-text", "deep", "long-number", "twice", "empty", "metadata-only", "metadata"],
 )
-def test_a_header_that_is_not_sound_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_header_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     assert said in refusal(tmp_path / "m", content)
 
 
@@ -138,7 +138,7 @@ def test_every_byte_belongs_to_a_weight_and_every_weight_is_there(tmp_path: Path
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_a_weight_that_is_no_number_is_named(tmp_path: Path, dtype: Any, value: float) -> None:
+def test_a_weight_that_is_not_finite_is_named(tmp_path: Path, dtype: Any, value: float) -> None:
     wrong = np.array([1, value, -3, value, 60000], dtype)
     path = weights.write(tmp_path / "m", odd=np.ones(1, np.uint8), wrong=wrong)
     assert refusal(path, path.read_bytes()) == "2 of 5 values of the weight 'wrong' are not finite numbers"

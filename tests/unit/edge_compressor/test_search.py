@@ -218,7 +218,7 @@ class TestSpeed:
             (0.5, 0.6, Pace.SLOWER),
         ],
     )
-    def test_faster_is_what_is_shown_to_be_and_slower_what_is_not_shown_not_to_be(
+    def test_a_candidate_is_faster_or_slower_by_the_interval_of_its_speed(
         self, lower: float, upper: float, expected: Pace
     ) -> None:
         assert pace(speed((lower + upper) / 2, lower, upper)) is expected
@@ -252,11 +252,11 @@ class TestChoice:
             "Balanced": "both",
         }
 
-    def test_a_tie_earns_nothing_for_speed(self) -> None:
+    def test_a_tie_counts_as_the_same_speed(self) -> None:
         assert choice.choose([kept("tie", 1.03, 100)], "Speed", 100).trial is None
         assert choice.choose([kept("tie", 1.03, 100)], "Balanced", 100).trial is None
 
-    def test_what_is_as_good_within_noise_gives_way_to_the_smaller(self) -> None:
+    def test_among_equals_within_noise_the_smaller_is_chosen(self) -> None:
         chosen = choice.choose([kept("large", 2.02, 90), kept("small", 2.0, 50)], "Speed", 100)
         assert chosen.trial is not None
         assert str(chosen.trial.recipe) == "small"

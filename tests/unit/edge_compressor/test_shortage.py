@@ -44,7 +44,7 @@ def test_a_full_disk_is_reported_with_the_step(failing: Failing, tmp_path: Path)
     assert not (tmp_path / "work" / "artifacts").exists()
 
 
-def test_another_fault_of_the_disk_is_no_fault_of_the_model(failing: Failing) -> None:
+def test_another_fault_of_the_disk_is_not_a_fault_of_the_model(failing: Failing) -> None:
     with pytest.raises(OSError, match="Input/output error"):
         failing(OSError(errno.EIO, "Input/output error"))
 

@@ -325,7 +325,7 @@ def test_no_path_or_link_leads_out_of_a_claim(fetch: Fetch, tmp_path: Path, path
 
 
 @pytest.mark.parametrize("uri", ["pvc://models", "pvc://models/", "pvc:///m.onnx", "pvc://../m.onnx", "pvc://A B/m"])
-def test_what_is_no_claim_and_path_is_refused(fetch: Fetch, uri: str) -> None:
+def test_invalid_claims_and_paths_are_refused(fetch: Fetch, uri: str) -> None:
     assert told(refusal(fetch, uri)) == (Stalled, reasons.SOURCE_NOT_ALLOWED)
 
 
@@ -335,7 +335,7 @@ def test_a_claim_without_that_file_is_reported(fetch: Fetch, tmp_path: Path, pat
     assert told(refusal(fetch, f"pvc://models/{path}")) == (Stalled, reasons.SOURCE_NOT_FOUND)
 
 
-def test_a_local_path_is_for_the_desk_only(fetch: Fetch, tmp_path: Path) -> None:
+def test_a_local_path_is_for_the_command_line_only(fetch: Fetch, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(DATA)
     assert fetch(str(tmp_path / "m.onnx"), local_paths=True).digest == digest_of(DATA)
     assert told(refusal(fetch, str(tmp_path / "m.onnx"))) == (Stalled, reasons.SOURCE_NOT_ALLOWED)

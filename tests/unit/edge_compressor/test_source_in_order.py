@@ -66,7 +66,7 @@ def test_a_source_that_cannot_be_served_as_it_is_is_served_in_order(tmp_path: Pa
     assert "(ZipMap)" in (compressed.folder / "report.md").read_text()
 
 
-def test_what_cannot_be_put_in_order_is_a_fault_of_the_source(tmp_path: Path, quiet: Progress) -> None:
+def test_a_source_that_cannot_be_normalized_is_invalid(tmp_path: Path, quiet: Progress) -> None:
     with pytest.raises(Stalled, match=r"^source: operator set 99 of ai.onnx is newer .*: export") as caught:
         compress(product(opset=99), tmp_path, quiet)
     assert caught.value.reason == reasons.SOURCE_INVALID

@@ -140,7 +140,7 @@ def test_halves_share_no_sequence(tmp_path: Path, quiet: Progress) -> None:
     assert Evaluator(quiet).evaluate(source, source, other).samples == SEQUENCES // 2
 
 
-def test_a_model_whose_inputs_share_no_batch_goes_along_too(
+def test_a_model_whose_inputs_share_no_batch_is_unrolled_too(
     tmp_path: Path, quiet: Progress, recurrent: OnnxModel
 ) -> None:
     dataset = sounds(tmp_path, recurrent)

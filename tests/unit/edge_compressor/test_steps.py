@@ -150,7 +150,7 @@ def test_nothing_is_left_in_the_current_directory_when_shapes_cannot_be_inferred
     assert [file.name for file in result.parent.iterdir()] == ["static.onnx"]
 
 
-def test_nameless_nodes_are_no_obstacle(residual: Files, bench: Bench, tmp_path: Path) -> None:
+def test_nameless_nodes_are_accepted(residual: Files, bench: Bench, tmp_path: Path) -> None:
     def unname(model: onnx.ModelProto) -> None:
         for node in model.graph.node:
             node.name = ""

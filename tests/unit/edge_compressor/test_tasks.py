@@ -67,7 +67,7 @@ def test_logits_go_through_a_softmax_and_probabilities_do_not() -> None:
     assert expected_calibration_error(confidence(np.exp(logits)), right) == pytest.approx(0.1)
 
 
-def test_scores_that_are_no_numbers_are_no_confidence() -> None:
+def test_scores_that_are_not_finite_give_no_confidence() -> None:
     assert expected_calibration_error(confidence(np.full((2, 3), np.nan)), np.zeros(2, dtype=bool)) == 0
 
 
@@ -228,7 +228,7 @@ def test_the_interval_of_map_lies_around_it_although_draws_lean_upward() -> None
 # --- vectors ---
 
 
-def test_the_cosine_knows_zero_and_what_is_no_number() -> None:
+def test_the_cosine_handles_zero_and_nan() -> None:
     one = np.array([[1.0, 0], [1, 0], [0, 0], [1, 0]])
     other = np.array([[2.0, 0], [1, 1], [0, 0], [np.nan, 0]])
     assert cosines(one, other) == pytest.approx([1, np.sqrt(0.5), 1, 0])
@@ -351,7 +351,7 @@ def test_labels_take_the_form_of_their_task_where_no_value_is_lost(task: str, la
     assert made.dtype.kind == ("i" if whole else label.dtype.kind)
 
 
-def test_boxes_tell_detection() -> None:
+def test_boxes_imply_detection() -> None:
     assert infer(boxes_set(2)[0], {"y": np.zeros((2, 5))})[0] == "Detection"
 
 

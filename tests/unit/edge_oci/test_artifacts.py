@@ -82,7 +82,7 @@ def test_two_files_of_one_name_are_refused(registry: str, repository: Open, mode
         artifacts.pull_artifact(own, "v1", tmp_path / "out")
 
 
-def test_an_index_is_no_artifact(registry: str, repository: Open, tmp_path: Path) -> None:
+def test_an_index_is_not_an_artifact(registry: str, repository: Open, tmp_path: Path) -> None:
     own = repository(registry)
     images.push_index(own, {}, tag="index")
     with pytest.raises(InvalidContent, match="is an index of images, not an artifact"):

@@ -226,7 +226,7 @@ def test_an_image_is_made_for_the_platforms_that_all_its_layers_have(
         images.push_layered(base, "base", target, upper, between=[only_arm], platforms=[AMD64])
 
 
-def test_an_artifact_is_no_base(registry: str, repository: Open, upper: Layer) -> None:
+def test_an_artifact_is_not_a_base(registry: str, repository: Open, upper: Layer) -> None:
     base = repository(registry, "base")
     manifests.put_manifest(base, {"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": []}, tag="empty")
     with pytest.raises(InvalidContent, match="has no platform"):
@@ -251,6 +251,6 @@ def test_a_platform_is_written_as_it_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "a/b/c/d", ""])
-def test_a_text_that_is_no_platform_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_platform_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a platform"):
         Platform.parse(text)

@@ -76,7 +76,7 @@ def test_a_manifest_without_end_is_not_read_to_its_end(proxy: FaultyProxy, repos
     ("body", "said"),
     [(b"<html>", "not JSON"), (b"[]", "not a JSON object"), (b'{"mediaType":"text/x"}', "neither a manifest nor")],
 )
-def test_what_is_no_manifest_is_refused(proxy: FaultyProxy, repository: Open, body: bytes, said: str) -> None:
+def test_invalid_manifests_are_refused(proxy: FaultyProxy, repository: Open, body: bytes, said: str) -> None:
     proxy.will("GET", "/manifests/", Answer(200, body=body))
     with pytest.raises(InvalidContent, match=said):
         manifests.get_manifest(repository(proxy.host), "v1")

@@ -42,7 +42,7 @@ def test_a_pause_beyond_patience_is_reported_at_once(proxy: FaultyProxy, reposit
 
 
 @pytest.mark.parametrize("header", [{}, {"Retry-After": "soon"}], ids=["without", "unreadable"])
-def test_without_a_wish_the_pauses_grow(
+def test_without_retry_after_the_pauses_grow(
     proxy: FaultyProxy, repository: Open, pauses: Pauses, header: dict[str, str]
 ) -> None:
     proxy.will("GET", "/tags/", *[Answer(500, header)] * 9)

@@ -238,7 +238,7 @@ def test_prometheus_gets_every_server_with_the_clusters_facts_about_it() -> None
         [{"kind": "ReplicaSet", "name": "m-1-default", "uid": "uid", "controller": True}],
     ],
 )
-def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[dict[str, Any]]) -> None:
+def test_a_pod_that_only_carries_our_labels_is_ignored(owners: list[dict[str, Any]]) -> None:
     cache, _ = make()
     cache.see(model(1))
     cache.see(served_revision(2))
@@ -249,7 +249,7 @@ def test_a_pod_that_only_carries_our_labels_is_no_server_of_ours(owners: list[di
     assert scrape_targets(cache) == []
 
 
-def test_a_preflight_job_is_no_compression_job() -> None:
+def test_a_preflight_job_is_not_a_compression_job() -> None:
     """The memory of a compression is its Jobs: those of another name are deleted."""
     cache, changed = make()
     cache.see(model(1))

@@ -1,4 +1,4 @@
-"""Counts and messages: status counts nodes, whatever the size of cells; a rollout counts what switches together."""
+"""Counts and messages: status counts nodes, whatever the size of cells; a rollout counts the units that switch."""
 
 import pytest
 
@@ -10,7 +10,7 @@ SIZES = pytest.mark.parametrize(("size", "unit"), [(1, "node"), (3, "cell")], id
 
 
 def fleet(size: int) -> Simulation:
-    """Returns six nodes that serve, in cells of ``size``; two cells may fail."""
+    """Returns six serving nodes in cells of ``size``; two cells may fail."""
     spec = model_spec()
     world = Simulation.with_nodes(6, spec={**spec, "rollout": {**spec["rollout"], "maxFailedNodes": 2}})
     world.form_cells = cells_of(size)

@@ -101,7 +101,7 @@ def test_a_job_past_its_deadline_names_the_deadline() -> None:
     assert "30 s" in view.trouble[1]
 
 
-def test_a_traceback_is_no_report() -> None:
+def test_a_traceback_is_not_a_report() -> None:
     view = read_job(job(FAILED), pod(containerStatuses=terminated(message="Traceback (most recent call last)")))
     assert view.report is None
     assert view.trouble is None
@@ -169,7 +169,7 @@ def test_the_reason_why_a_converters_image_cannot_be_pulled_is_shown() -> None:
     assert (view.waits_for, view.doing) == ("ImagePullBackOff: not found", "")
 
 
-def test_what_cannot_be_fetched_for_a_converter_is_reported_as_by_any_job() -> None:
+def test_a_failed_fetch_for_a_converter_is_reported_as_by_any_job() -> None:
     report = Failed(reasons.SOURCE_UNREACHABLE, "no answer", transient=True)
     view = read_job(job(FAILED), converter_pod(ended(4, message=encode(report).decode())))
     assert (view.report, view.trouble) == (report, None)

@@ -164,7 +164,7 @@ NAMES = [CountedName(f"camera-{number}") for number in range(100)]
     ],
     ids=["a list's comparisons", "a list comprehension", "a set comprehension", "a generator"],
 )
-def test_what_hides_in_one_line_is_counted(look: Callable[[], object]) -> None:
+def test_work_within_one_line_is_counted(look: Callable[[], object]) -> None:
     with counted() as count:
         look()
     assert count[0] > 100

@@ -482,7 +482,7 @@ def test_a_rollout_without_progress_is_stalled_and_continues_when_it_can() -> No
     assert world.status["stableRevision"] == world.target()
 
 
-def test_a_long_soak_is_no_lack_of_progress() -> None:
+def test_a_long_soak_is_not_a_lack_of_progress() -> None:
     slow = rollout(soakSeconds=900, progressDeadlineSeconds=100)
     world = installed(spec=model_spec(analysis={"checks": []}, rollout=slow))
     on_trial(world)
@@ -578,7 +578,7 @@ def test_a_failed_node_within_the_limit_keeps_the_model_ready_and_is_named() -> 
     assert world.status["nodes"]["failed"] == 1
 
 
-def test_one_ill_node_within_the_limit_keeps_no_other_from_catching_up() -> None:
+def test_one_failed_node_within_the_limit_keeps_no_other_from_catching_up() -> None:
     world = installed(4, model_spec(analysis={"checks": []}, rollout=rollout(maxFailedNodes=1)))
     late = ["camera-1", "camera-2", "camera-3"]
     for node in late:
@@ -651,7 +651,7 @@ def test_a_restarted_operator_remembers_since_when_a_wave_is_held() -> None:
     assert later.status["rollout"]["heldSince"] == held
 
 
-def test_a_pod_that_stops_after_a_long_soak_is_no_lack_of_progress() -> None:
+def test_a_pod_that_stops_after_a_long_soak_is_not_a_lack_of_progress() -> None:
     spec = model_spec(analysis={"checks": []}, rollout={**rollout(progressDeadlineSeconds=60), "soakSeconds": 600})
     world = Simulation.with_nodes(3, spec=spec)
     world.run(2000)

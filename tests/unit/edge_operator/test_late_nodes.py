@@ -177,7 +177,7 @@ def test_before_any_node_took_the_candidate_no_node_is_late() -> None:
     assert all(world.target() in world.runs(node) for node in world.nodes)
 
 
-def test_a_node_that_is_back_keeps_the_pod_before_beside_the_new_one_until_it_surely_routes_to_that() -> None:
+def test_a_returned_node_keeps_its_earlier_pod_until_it_surely_routes_to_the_new_one() -> None:
     world = Simulation.with_nodes(2)
     world.run(600)
     stable = world.status["stableRevision"]
@@ -238,7 +238,7 @@ def test_a_node_that_keeps_a_pod_waits_with_a_third() -> None:
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 
 
-def test_a_rollback_finds_the_pod_that_was_kept() -> None:
+def test_a_rollback_reuses_the_kept_pod() -> None:
     world, late, stable = baking_after_an_outage()
     kept = world.pods[late, stable, "default"]
     world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")

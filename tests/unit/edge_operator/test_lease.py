@@ -54,7 +54,7 @@ async def test_a_live_lease_is_not_taken_from_a_holder_whose_clock_is_slow(clock
     assert await second._try()
 
 
-async def test_who_loses_the_lease_ends(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_operator_that_loses_the_lease_ends(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     server = ApiServer()
     first = leadership(server, "first")
     await first.acquire()

@@ -378,7 +378,7 @@ def test_jobs_that_are_ended_from_without_say_nothing_of_the_artifact() -> None:
     assert "ended the Job 3 times without a report" in classes(world)["default/amd64"]["message"]
 
 
-def test_an_artifact_without_a_golden_set_is_loaded_and_its_latency_is_not_made_up() -> None:
+def test_an_artifact_without_a_golden_set_is_loaded_without_a_latency() -> None:
     world = fleet(1, target_outcome={"camera-1": Measurement(None, None, "Cortex-A72", ())})
     world.run(300)
     assert world.status["stableRevision"] == world.target()

@@ -142,7 +142,7 @@ async def test_without_a_token_nothing_is_accepted(site: Site, url: str, headers
     assert not site.changed
 
 
-async def test_what_is_no_step_is_refused(site: Site, url: str) -> None:
+async def test_invalid_steps_are_refused(site: Site, url: str) -> None:
     headers, told = {"Authorization": "Bearer of-the-job"}, b'{"step": "<script>", "type": "X", "number": 1, "of": 1}'
     async with aiohttp.ClientSession() as session, session.post(url, data=told, headers=headers) as answer:
         assert answer.status == 400

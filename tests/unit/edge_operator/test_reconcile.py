@@ -53,7 +53,7 @@ def make(server: ApiServer) -> tuple[ClusterCache, Reconciler]:
     return cache, Reconciler(cast(Cluster, server), cache, queue, Metrics(), lambda: True)
 
 
-async def test_a_node_that_is_refused_keeps_none_of_the_others_from_its_pins_nor_leaves_a_patch_under_way() -> None:
+async def test_a_refused_node_neither_keeps_others_from_their_pins_nor_leaves_a_patch_in_progress() -> None:
     server = ApiServer(first=500)
     cache, reconciler = make(server)
     with pytest.raises(ApiError, match="500"):
@@ -74,7 +74,7 @@ async def test_one_object_that_cannot_be_read_hides_no_other() -> None:
     assert "fine" in {node.name for node in cache.nodes}
 
 
-async def test_a_node_that_is_refused_keeps_no_later_write_from_being_made() -> None:
+async def test_a_refused_node_does_not_prevent_later_writes() -> None:
     server = ApiServer(first=500)
     _, reconciler = make(server)
     deleted: list[str] = []

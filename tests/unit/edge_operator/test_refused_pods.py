@@ -66,7 +66,7 @@ def test_what_refuses_a_pod_for_good_is_quoted_without_the_random_name_and_with_
     "message",
     [WEBHOOK_DOWN, "Error creating: Timeout: request did not complete", "Error creating: etcdserver: leader changed"],
 )
-def test_what_time_may_heal_asks_no_person(message: str) -> None:
+def test_a_transient_refusal_does_not_stall(message: str) -> None:
     refusal = read_refusal([event(message)])
     assert refusal is not None
     assert not refusal.is_final
@@ -100,7 +100,7 @@ def seen(world: Simulation) -> Observation:
     return replace(world.observe(), applied=tuple(applied))
 
 
-def test_a_job_without_a_pod_is_asked_about_after_a_moment() -> None:
+def test_the_events_of_a_job_without_a_pod_are_read_after_a_moment() -> None:
     world = Simulation.with_nodes(1, refusal=Refusal("no", is_final=True))
     world.run(1)
     (name,) = world.jobs
@@ -108,7 +108,7 @@ def test_a_job_without_a_pod_is_asked_about_after_a_moment() -> None:
     assert plan_questions(seen(world), world.now + timedelta(seconds=10)) == (Question("Job", name, f"uid-{name}"),)
 
 
-def test_a_daemonset_is_asked_about_where_a_pinned_node_has_no_pod_unless_the_node_is_set_aside() -> None:
+def test_the_events_of_a_daemonset_are_read_if_a_pinned_node_lacks_its_pod_unless_it_is_set_aside() -> None:
     world = Simulation.with_nodes(2)
     world.run(25)
     world.refusal = Refusal("no", is_final=True)
@@ -123,7 +123,7 @@ def test_a_daemonset_is_asked_about_where_a_pinned_node_has_no_pod_unless_the_no
     assert plan_questions(seen(world), world.now) == ()
 
 
-def test_a_pod_that_cannot_pull_is_asked_about() -> None:
+def test_the_events_of_a_pod_that_cannot_pull_are_read() -> None:
     world = Simulation.with_nodes(1)
     world.run(200)
     trouble = (reasons.IMAGE_PULL_FAILED, "401 Unauthorized")
@@ -183,7 +183,7 @@ async def test_the_events_of_the_one_object_are_read_until_there_is_an_answer_an
     assert len(changed) == 1
 
 
-async def test_an_api_server_that_does_not_tell_takes_nothing_back() -> None:
+async def test_without_an_answer_of_the_api_server_known_refusals_stay() -> None:
     cache, changed = cached()
     clock, server = [0.0], Events(uidjob=[event(QUOTA)])
     reader = RefusalReader(cast(Cluster, server), cache, lambda: clock[0])
@@ -212,7 +212,7 @@ def test_a_compression_that_a_quota_forbids_is_stalled_within_a_minute_and_goes_
     assert len(world.jobs_started) == 1
 
 
-def test_a_webhook_that_is_down_is_told_and_asks_no_person() -> None:
+def test_a_webhook_that_is_down_is_reported_without_a_stall() -> None:
     world = Simulation.with_nodes(1, refusal=read_refusal([event(WEBHOOK_DOWN)]))
     world.run(60)
     ready = world.condition("Ready")
@@ -222,7 +222,7 @@ def test_a_webhook_that_is_down_is_told_and_asks_no_person() -> None:
     assert world.condition("Stalled") is None
 
 
-def test_a_job_without_a_pod_of_which_nobody_speaks_is_told_of_after_a_minute() -> None:
+def test_a_job_without_a_pod_and_events_is_reported_after_a_minute() -> None:
     world = Simulation.with_nodes(1)
     world.run(1)
     world.jobs = {name: replace(job, has_pod=False) for name, job in world.jobs.items()}
@@ -234,7 +234,7 @@ def test_a_job_without_a_pod_of_which_nobody_speaks_is_told_of_after_a_minute() 
     assert "it has no pod: kubectl describe job" in ready["message"]
 
 
-def test_a_job_that_outlives_its_deadline_is_told_of() -> None:
+def test_a_job_that_outlives_its_deadline_is_reported() -> None:
     world = Simulation.with_nodes(1, job_seconds=10**9)
     world.run(2 * 3600, tick=60)
     ready = world.condition("Ready")
@@ -281,7 +281,7 @@ def test_a_refused_pod_at_rest_is_stalled_and_named() -> None:
     assert world.condition("NodesPending") is None
 
 
-def test_the_schedulers_message_is_told_at_once_of_a_pod_that_has_no_room() -> None:
+def test_the_schedulers_message_for_a_pod_without_room_is_reported_at_once() -> None:
     world = Simulation.with_nodes(2)
     world.run(400)
     world.new_source("b")
@@ -293,7 +293,7 @@ def test_the_schedulers_message_is_told_at_once_of_a_pod_that_has_no_room() -> N
     assert ready["message"].endswith("Unschedulable: 0/2 nodes are available: 1 Insufficient memory.")
 
 
-def test_a_missing_pull_secret_is_told_before_what_the_kubelet_made_of_it() -> None:
+def test_a_missing_pull_secret_is_reported_before_the_kubelets_own_error() -> None:
     cache, _ = cached()
     revision, variant = "m-0123456789", "default"
     owner = {"kind": "DaemonSet", "name": daemonset_name(revision, variant), "controller": True}

@@ -185,7 +185,7 @@ async def test_the_manifests_of_an_image_that_no_revision_names_are_deleted(benc
 
 
 @pytest.mark.lab_programs
-async def test_what_users_pushed_stays(bench: Bench, tmp_path: Path) -> None:
+async def test_images_of_users_stay(bench: Bench, tmp_path: Path) -> None:
     source = tmp_path / "model.onnx"
     source.write_bytes(b"a source")
     artifact = push_artifact(
@@ -243,7 +243,7 @@ async def test_the_checkpoints_of_a_training_stay_while_its_job_runs_and_are_all
 
 
 @pytest.mark.lab_programs
-async def test_what_only_looks_like_a_checkpoint_stays(bench: Bench) -> None:
+async def test_images_that_only_look_like_checkpoints_stay(bench: Bench) -> None:
     users = bench.keep(1, b"a model of a user's", kind="application/onnx")
     await bench.collect()
     await bench.collect(after=2 * GRACE_SECONDS)

@@ -170,7 +170,7 @@ def test_the_namespace_is_that_of_the_service_account() -> None:
         answer(user={"username": "system:serviceaccount:vision"}),
     ],
 )
-def test_a_token_that_the_api_server_does_not_vouch_for_has_no_namespace(review_answer: dict[str, Any]) -> None:
+def test_a_token_that_the_api_server_rejects_has_no_namespace(review_answer: dict[str, Any]) -> None:
     assert reviewed_namespace(review_answer) is None
 
 
@@ -224,7 +224,7 @@ async def test_a_broken_header_counts_as_no_credentials(realm: str, header: str)
         assert answer.headers["WWW-Authenticate"].startswith("Basic ")
 
 
-async def test_an_api_server_that_is_away_is_no_refusal(realm: str) -> None:
+async def test_an_api_server_that_is_away_is_not_a_refusal(realm: str) -> None:
     status, body = await ask(realm, "api-server-away", "repository:vision/defects:pull")
     assert status == 503
     assert "connection refused" in body["errors"][0]["message"]

@@ -266,7 +266,7 @@ def test_what_fails_its_preflight_never_gets_to_a_node(cell_size: int, story: St
 @pytest.mark.parametrize("cell_size", CELL_SIZES)
 @given(STORIES)
 @in_every_story
-def test_conditions_follow_kstatus_and_say_of_which_generation_they_speak(cell_size: int, story: Story) -> None:
+def test_conditions_follow_kstatus_and_have_their_generation(cell_size: int, story: Story) -> None:
     for frame in tell(story, cell_size).frames:
         status = status_to_json(frame.decision.status)
         types = [item["type"] for item in status["conditions"]]

@@ -28,7 +28,7 @@ def test_the_setting_names_layers_by_digest() -> None:
     assert from_environment(given).decisions.server_layers == {"runtime-x": LAYER}
 
 
-def test_a_setting_that_is_no_object_stops_the_operator_and_names_the_variable() -> None:
+def test_a_setting_that_is_not_an_object_stops_the_operator_and_names_the_variable() -> None:
     with pytest.raises(Stalled, match="EDGEMODEL_SERVER_LAYERS is not a JSON object"):
         from_environment({**ENVIRONMENT, "EDGEMODEL_SERVER_LAYERS": "runtime-x"})
 

@@ -94,7 +94,7 @@ def test_taints_and_the_cordon_are_read() -> None:
 # --- a taint ---
 
 
-def test_a_tainted_node_neither_blocks_nor_condemns_the_candidate_and_catches_up_when_the_taint_goes() -> None:
+def test_a_tainted_node_neither_blocks_nor_fails_the_candidate_and_catches_up_without_the_taint() -> None:
     world = installed()
     stable = world.status["stableRevision"]
     world.taint("camera-2")
@@ -144,7 +144,7 @@ def test_while_every_node_is_tainted_the_candidate_waits_and_the_nodes_are_named
 
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
 @pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
-def test_a_taint_during_a_trial_condemns_nothing(effect: str, strategy: str) -> None:
+def test_a_taint_during_a_trial_fails_nothing(effect: str, strategy: str) -> None:
     world = installed(spec=model_spec(serving={"strategy": strategy}))
     world.new_source("b")
     run_until(world, reasons.SOAKING)
@@ -177,7 +177,7 @@ def test_a_node_that_is_tainted_before_the_candidate_serves_there_stays_on_stabl
     assert not world.status["rejectedRevisions"]
 
 
-def test_an_evicted_pod_at_rest_is_no_failure_and_has_time_to_start_when_the_taint_goes() -> None:
+def test_an_evicted_pod_at_rest_has_not_failed_and_has_time_to_start_without_the_taint() -> None:
     world = installed(start_seconds=20)
     world.taint("camera-2", "NoExecute")
     world.run(900)
@@ -251,7 +251,7 @@ def test_a_cordoned_node_is_never_the_canary_and_serves_on() -> None:
         assert pending(world) == f"1 of 3 set aside: {cordoned} (cordoned)"
 
 
-def test_a_node_that_is_cordoned_and_goes_down_while_on_trial_is_no_verdict_and_keeps_its_pin() -> None:
+def test_a_node_that_is_cordoned_and_goes_down_on_trial_fails_nothing_and_keeps_its_pin() -> None:
     world = installed()
     world.new_source("b")
     run_until(world, reasons.SOAKING)
@@ -272,7 +272,7 @@ def test_a_node_that_is_cordoned_and_goes_down_while_on_trial_is_no_verdict_and_
     assert world.runs(canary) == {world.target()}
 
 
-def test_a_node_that_comes_back_cordoned_and_is_uncordoned_while_off_condemns_nothing_in_a_long_bake() -> None:
+def test_a_node_that_returns_cordoned_and_is_uncordoned_while_offline_fails_nothing_in_a_long_bake() -> None:
     rollout = {**model_spec()["rollout"], "bakeSeconds": 2000}
     world = Simulation.with_nodes(3, spec=model_spec(rollout=rollout))
     world.run(2600)
@@ -330,7 +330,7 @@ class Refusing(Simulation):
 
 
 @pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
-def test_a_node_for_which_no_pod_is_made_holds_up_a_rollout_for_its_timeout_and_is_no_verdict(strategy: str) -> None:
+def test_a_node_without_a_pod_holds_up_a_rollout_for_its_timeout_and_fails_nothing(strategy: str) -> None:
     world = Refusing.with_nodes(3, spec=model_spec(serving={"strategy": strategy}))
     world.run(400)
     stable = world.status["stableRevision"]
@@ -347,7 +347,7 @@ def test_a_node_for_which_no_pod_is_made_holds_up_a_rollout_for_its_timeout_and_
     assert world.condition("NodesPending") is None
 
 
-def test_a_candidate_for_which_no_pod_is_made_anywhere_waits_and_asks_a_person_in_the_end() -> None:
+def test_a_candidate_without_any_pod_waits_and_finally_stalls() -> None:
     rollout = {**model_spec()["rollout"], "progressDeadlineSeconds": 600}
     world = Refusing.with_nodes(2, spec=model_spec(rollout=rollout))
     world.refused = frozenset({"camera-1", "camera-2"})  # type: ignore[attr-defined]  # as above

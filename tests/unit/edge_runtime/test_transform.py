@@ -114,9 +114,7 @@ def test_a_node_repeats_the_golden_set_through_it(artifact: Path) -> None:
         ),
     ],
 )
-def test_one_that_cannot_be_used_ends_the_load_with_a_message(
-    artifact: Path, spec: TransformSpec, message: str
-) -> None:
+def test_an_invalid_transform_fails_the_load_with_a_message(artifact: Path, spec: TransformSpec, message: str) -> None:
     manifest = ArtifactManifest.decode((artifact / "manifest.json").read_bytes())
     outcome = prepare(artifact, replace(manifest, transforms=(spec,)), Tuning())
     assert isinstance(outcome, LoadFailure)

@@ -50,7 +50,7 @@ def test_newcombes_limits_are_those_that_he_published(
     assert (interval.lower, interval.upper) == pytest.approx(limits, abs=5.1e-5)
 
 
-def test_the_second_less_the_first_is_the_mirror_of_the_first_less_the_second() -> None:
+def test_swapping_the_samples_mirrors_the_interval() -> None:
     for (k1, n1), (k2, n2) in product(COUNTS, COUNTS):
         one, other = newcombe_interval(k1, n1, k2, n2, Z_95), newcombe_interval(k2, n2, k1, n1, Z_95)
         assert (one.lower, one.upper) == pytest.approx((-other.upper, -other.lower), abs=1e-12)
@@ -70,7 +70,7 @@ def test_without_samples_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize(("k", "n"), [(-1, 5), (6, 5), (1, 0)])
-def test_what_is_no_proportion_is_refused(k: int, n: int) -> None:
+def test_invalid_proportions_are_refused(k: int, n: int) -> None:
     with pytest.raises(ValueError, match="not a proportion"):
         wilson_interval(k, n, 2)
 

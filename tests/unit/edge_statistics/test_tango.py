@@ -130,6 +130,6 @@ def test_coverage_of_the_upper_bound_is_about_95_percent() -> None:
 
 
 @pytest.mark.parametrize(("b", "c", "n"), [(0, 0, 0), (-1, 0, 10), (6, 5, 10)])
-def test_what_is_no_table_is_refused(b: int, c: int, n: int) -> None:
+def test_invalid_tables_are_refused(b: int, c: int, n: int) -> None:
     with pytest.raises(ValueError, match="not a table"):
         tango_interval(b, c, n)

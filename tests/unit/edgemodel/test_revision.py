@@ -68,7 +68,7 @@ def test_all_settings_of_a_server_are_in_it() -> None:
 
 
 @pytest.mark.parametrize("missing", ["specHash", "fingerprint", "variants", "serving", "serverImage"])
-def test_one_that_lacks_a_field_cannot_be_read(missing: str) -> None:
+def test_an_object_that_lacks_a_field_cannot_be_read(missing: str) -> None:
     written = recorded({}).to_json()
     del written[missing]
     with pytest.raises(ValueError, match=missing):

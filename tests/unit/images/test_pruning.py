@@ -50,7 +50,7 @@ def test_every_list_has_a_reason_and_stays_inside_the_root(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["copyright.py", "license.py", "_notices.cpython-311.so", "data/model.bin"])
-def test_code_is_no_licence_whatever_its_name(name: str) -> None:
+def test_code_is_not_a_licence_whatever_its_name(name: str) -> None:
     assert not pruning.is_licence(Path(name))
 
 

@@ -32,7 +32,7 @@ def ending(directory: Path, tmp_path: Path) -> tuple[str, str]:
     return parsed
 
 
-def test_a_model_that_answers_otherwise_ends_with_observed_and_limit(tmp_path: Path) -> None:
+def test_a_model_with_other_answers_ends_with_observed_and_limit(tmp_path: Path) -> None:
     directory = artifacts.write_mlp(tmp_path / "model", items=64, wrong=56)
     assert ending(directory, tmp_path) == (
         reasons.GOLDEN_MISMATCH,

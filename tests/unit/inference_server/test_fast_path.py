@@ -115,7 +115,7 @@ def status_of(connection: socket.socket) -> int:
     return int(read_response(connection)[0].split()[1])
 
 
-def test_a_connection_goes_back_and_forth_between_the_lane_and_asgi(mlp_server: RunningServer) -> None:
+def test_a_connection_changes_between_the_fast_path_and_asgi(mlp_server: RunningServer) -> None:
     body = json.dumps(mlp_request()).encode()
     chunked = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     in_chunks = chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)

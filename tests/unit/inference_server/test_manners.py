@@ -94,7 +94,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sent", TAKEN.values(), ids=TAKEN)
-def test_what_means_the_same_gets_the_same_answer(mlp_server: RunningServer, sent: Sent) -> None:
+def test_equivalent_requests_get_the_same_answer(mlp_server: RunningServer, sent: Sent) -> None:
     answer = mlp_server.request("POST", sent.path, sent.body, sent.headers)
     assert answer.status == 200, answer
     (scores,) = artifacts.plain_run(artifacts.mlp(), {"x": ROWS})
@@ -102,7 +102,7 @@ def test_what_means_the_same_gets_the_same_answer(mlp_server: RunningServer, sen
 
 
 @pytest.mark.parametrize(("sent", "cure"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_meant_is_refused_with_the_cure(mlp_server: RunningServer, sent: Sent, cure: str) -> None:
+def test_ambiguous_requests_are_refused_with_the_remedy(mlp_server: RunningServer, sent: Sent, cure: str) -> None:
     answer = mlp_server.request("POST", sent.path, sent.body, sent.headers)
     assert (answer.status, cure in answer.error) == (400, True), answer
 
@@ -122,7 +122,7 @@ def test_heads_of_other_clients_are_read(mlp_server: RunningServer, head: bytes)
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "//v2/health/ready", "/v2//health/live/", "/v2/models/tiny/"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_slashes_too_many_are_none(mlp_server: RunningServer, method: str, path: str) -> None:
+def test_superfluous_slashes_are_ignored(mlp_server: RunningServer, method: str, path: str) -> None:
     assert mlp_server.request(method, path).status == 200
 
 
@@ -177,7 +177,7 @@ def test_words_within_strings_stay_as_they_are() -> None:
         ("FP32", b"[nan, 0, 0, 0]", "the request is not JSON"),
     ],
 )
-def test_what_no_value_of_the_datatype_is_for_is_told(datatype: str, text: bytes, said: str) -> None:
+def test_values_outside_the_datatype_are_reported(datatype: str, text: bytes, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         read(datatype, text)
 
@@ -209,7 +209,7 @@ def test_an_input_with_a_value_of_its_own_may_be_given(
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_an_input_that_is_unknown_is_told_with_all_that_there_are(scaling: dict[bool, RunningServer], way: Way) -> None:
+def test_an_unknown_input_is_reported_with_the_known_ones(scaling: dict[bool, RunningServer], way: Way) -> None:
     answer = way.client.ask(scaling[way.fast_path], Request([X, Input("gian", "FP32", [1], [10.0])]))
     assert "input 'gian' is unknown, the model has 'x', 'gain'" in answer.message
 

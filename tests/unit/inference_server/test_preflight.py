@@ -74,7 +74,7 @@ def test_a_good_artifact_is_measured(tmp_path: Path) -> None:
     assert report.placed == ("CPUExecutionProvider",)
 
 
-def test_one_that_answers_otherwise_is_measured_all_the_same_and_not_judged(tmp_path: Path) -> None:
+def test_an_artifact_with_other_answers_is_measured_but_not_judged(tmp_path: Path) -> None:
     status, report = run_preflight(artifacts.write_mlp(tmp_path / "model", items=64, wrong=56), tmp_path)
     assert status == 0
     assert isinstance(report, preflight_report.Measurement)
@@ -82,14 +82,14 @@ def test_one_that_answers_otherwise_is_measured_all_the_same_and_not_judged(tmp_
     assert report.latency is not None
 
 
-def test_one_without_a_golden_set_is_loaded_and_its_latency_is_not_made_up(tmp_path: Path) -> None:
+def test_without_a_golden_set_an_artifact_is_loaded_and_no_latency_is_reported(tmp_path: Path) -> None:
     status, report = run_preflight(artifacts.write(tmp_path / "model", artifacts.mlp()), tmp_path)
     assert status == 0
     assert isinstance(report, preflight_report.Measurement)
     assert (report.agreement, report.latency) == (None, None)
 
 
-def test_one_that_was_changed_is_not_even_loaded(tmp_path: Path) -> None:
+def test_a_changed_artifact_is_not_even_loaded(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path / "model", b"changed", artifact_digest="sha256:" + "a" * 64)
     status, report = run_preflight(directory, tmp_path)
     assert status == serving.EXIT_MODEL
@@ -128,7 +128,7 @@ class Watch:
         return self.now
 
 
-def test_a_model_of_a_minute_a_run_is_timed_in_few_runs_and_no_warm_up_to_speak_of(tmp_path: Path) -> None:
+def test_a_model_of_a_minute_per_run_is_timed_in_few_runs_with_little_warm_up(tmp_path: Path) -> None:
     watch = Watch(60)
     latency = time_runs(*loaded(artifacts.write_mlp(tmp_path)), watch)
     assert latency == preflight_report.LatencyPercentiles("60000.000", "60000.000", MIN_RUNS)
@@ -187,5 +187,5 @@ def test_the_longest_report_fits_a_termination_message() -> None:
 
 
 @pytest.mark.parametrize("message", ["", "Traceback (most recent call last)", "[]", "{}", '{"agreement": {"x": 1}}'])
-def test_anything_else_is_no_report(message: str) -> None:
+def test_other_texts_are_not_reports(message: str) -> None:
     assert preflight_report.decode(message) is None

@@ -154,7 +154,7 @@ def test_an_outputs_own_binary_data_wins_over_binary_data_output() -> None:
     assert [wanted.binary for wanted in decode_json(value).wanted] == [False]
 
 
-def test_binary_data_output_that_is_no_boolean_is_refused() -> None:
+def test_binary_data_output_that_is_not_a_boolean_is_refused() -> None:
     assert "binary_data_output is 'yes'" in refusal({**one_input(), "parameters": {"binary_data_output": "yes"}})
 
 
@@ -221,7 +221,7 @@ def test_half_precision_travels_as_binary_only(datatype: str) -> None:
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
-def test_json_for_an_output_that_another_model_has_in_single_precision_is_no_error_of_the_client(datatype: str) -> None:
+def test_asking_for_json_that_another_model_could_give_is_not_an_error_of_the_client(datatype: str) -> None:
     with pytest.raises(UnfitRequest):
         decode_json(one_input(), signature(outputs=(Tensor("y", datatype, (1,)),)))
 
@@ -281,7 +281,7 @@ def test_binary_data_of_another_length_is_refused(size: Any, blob: bytes, messag
 
 
 @pytest.mark.parametrize("header", [b"-1", b"1e3", b"", b"x", b"+5", b" 5", b"9" * 5000, "²".encode("latin-1")])
-def test_a_header_length_that_is_no_length_is_refused(header: bytes) -> None:
+def test_an_invalid_header_length_is_refused(header: bytes) -> None:
     with pytest.raises(InvalidRequest, match=r"Inference-Header-Content-Length is '.*', want a length in bytes"):
         decode(json.dumps(one_input()).encode(), header, signature())
 
@@ -355,7 +355,7 @@ def test_a_raw_body_of_another_length_is_refused(declared: tuple[int, ...], size
 @pytest.mark.parametrize(
     ("datatype", "message"), [("BOOL", "a BOOL byte is neither 0 nor 1"), ("BYTES", "BYTES element 0 is not UTF-8")]
 )
-def test_a_raw_body_that_is_data_of_another_datatype_is_no_error_of_the_client(datatype: str, message: str) -> None:
+def test_a_raw_body_of_another_datatype_is_not_an_error_of_the_client(datatype: str, message: str) -> None:
     with pytest.raises(UnfitRequest, match=message):
         decode(b"\xff", b"0", signature(Tensor("x", datatype, (1,))))
 

@@ -96,7 +96,7 @@ def test_an_answer_of_another_shape_disagrees(tmp_path: Path) -> None:
     assert run_test(tmp_path, SCORES, SCORES[:, :2], agreement="Close", tolerance=1).agree == 0
 
 
-def test_a_model_with_a_fixed_batch_takes_the_items_in_such_batches(tmp_path: Path) -> None:
+def test_a_model_with_a_fixed_batch_takes_items_in_batches(tmp_path: Path) -> None:
     assert run_test(tmp_path, SCORES, SCORES, declared=signature(inputs=(2, 2))).agree == 4
     with pytest.raises(GoldenInvalid, match="4 golden items do not fill runs of 3"):
         run_test(tmp_path, SCORES, SCORES, declared=signature(inputs=(3, 2)))
@@ -145,6 +145,6 @@ def test_a_missing_or_damaged_golden_file_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", ["most", "NaN", "-1", "100.1", ""])
-def test_a_limit_that_is_no_percentage_is_invalid(tmp_path: Path, limit: str) -> None:
+def test_a_limit_that_is_not_a_percentage_is_invalid(tmp_path: Path, limit: str) -> None:
     with pytest.raises(GoldenInvalid, match=f"minPercent is '{limit}', want a decimal from 0 to 100"):
         run_test(tmp_path, SCORES, SCORES, min_percent=limit)

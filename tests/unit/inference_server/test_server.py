@@ -203,7 +203,7 @@ def test_an_index_out_of_the_models_table_is_the_clients_error(tmp_path: Path) -
     assert "the model refuses the inputs" in answer.error
 
 
-def test_a_full_queue_answers_503_and_when_to_come_again(tmp_path: Path) -> None:
+def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path) -> None:
     directory = artifacts.write(tmp_path, artifacts.slow())
     body = artifacts.samples(1)[:, :1].repeat(64 * 400).tobytes()
     with serving_process(directory, "--concurrency", "1", "--queue-length", "1") as server:
@@ -342,7 +342,7 @@ def test_a_body_far_beyond_the_limit_ends_the_connection(mlp_server: RunningServ
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_noise_ends_no_server(mlp_server: RunningServer, seed: int) -> None:
+def test_random_data_ends_no_server(mlp_server: RunningServer, seed: int) -> None:
     random = Random(seed)
     valid = raw_infer(json.dumps(mlp_request()).encode())
     for _ in range(50):
@@ -465,7 +465,7 @@ def test_sizes_that_contradict_each_other_are_the_clients_error(tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("arena", "kept"), [("Shrink", False), ("Keep", True)])
-def test_what_a_burst_took_is_given_back_or_kept(tmp_path: Path, arena: str, kept: bool) -> None:
+def test_the_memory_of_a_burst_is_released_or_kept(tmp_path: Path, arena: str, kept: bool) -> None:
     directory = artifacts.write(tmp_path, artifacts.rows(2))
     with serving_process(directory, "--concurrency", "1", "--memory-arena", arena) as server:
 

@@ -22,7 +22,7 @@ def test_a_test_with_the_marker_can() -> None:
     assert subprocess.run(["as", "--version"], capture_output=True, check=True).stdout
 
 
-def test_a_fake_that_a_test_wrote_is_no_program_of_the_lab(tmp_path: Path) -> None:
+def test_a_fake_by_a_test_is_not_a_program_of_the_lab(tmp_path: Path) -> None:
     fake = tmp_path / "kubectl"
     fake.write_text("#!/bin/sh\necho fake\n")
     fake.chmod(0o755)

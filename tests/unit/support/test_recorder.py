@@ -58,14 +58,14 @@ def test_a_watch_that_has_seen_everything_has_caught_up_and_the_timeline_has_the
 
 
 @pytest.mark.parametrize("watched", [[], [model(0)]], ids=["nothing", "a status of before"])
-def test_a_watch_that_has_not_seen_the_last_status_is_called_deaf(site: Site, watched: list[dict[str, Any]]) -> None:
+def test_a_watch_that_missed_the_last_status_is_reported(site: Site, watched: list[dict[str, Any]]) -> None:
     write(site, "edgemodels", watched, model(1))
     write(site, "nodes", [node()], node())
     with Recorder(site, "n") as recorder, pytest.raises(SiteError, match="EdgeModel m"):
         recorder.catch_up(0)
 
 
-def test_a_watch_that_has_not_seen_the_pins_as_they_are_is_called_deaf(site: Site) -> None:
+def test_a_watch_that_missed_the_present_pins_is_reported(site: Site) -> None:
     write(site, "edgemodels", [model(1)], model(1))
     write(site, "nodes", [node()], node(PIN))
     with Recorder(site, "n") as recorder, pytest.raises(SiteError, match="pins of node camera-1"):

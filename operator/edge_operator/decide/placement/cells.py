@@ -40,7 +40,7 @@ def form_cells(placement: Placement, spec: EdgeModelSpec) -> tuple[Cell, ...]:
 
 
 def unit_of(cells: Iterable[Cell], number: int) -> str:
-    """Returns the word in which messages count ``cells``: nodes, or cells if some of them has several members."""
+    """Returns the unit of ``cells`` in messages: nodes, or cells if some of them have several members."""
     unit = "cell" if any(len(cell.members) > 1 for cell in cells) else "node"
     return unit if number == 1 else f"{unit}s"
 

@@ -43,8 +43,8 @@ def find_pending(
 def count_nodes(context: PassContext, pending: PendingNodes) -> NodeCounts:
     """Returns the numbers of nodes. A node serves if its whole cell does.
 
-    One that serves both revisions, in the middle of a Surge, counts as the target's. One that is set aside and serves
-    what it served before counts as that besides.
+    One that serves both revisions, during a Surge, counts as the target's. One that is set aside but still serves
+    counts as both.
     """
     fleet, target, stable = context.fleet, context.target, context.stable
     unsupported = [node.name for node in context.placement.unsupported]

@@ -252,7 +252,7 @@ class TestMaps:
         assert said[0].endswith(f"a column for each of the classes {names}")
         assert cut_off_maps(proto) == []
 
-    def test_other_values_that_are_no_tensors_are_named(self) -> None:
+    def test_other_values_than_tensors_are_named(self) -> None:
         sequence = onnx.ValueInfoProto(name="parts")
         sequence.type.sequence_type.elem_type.tensor_type.elem_type = FLOAT
         nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"])]

@@ -75,7 +75,7 @@ def test_a_model_is_normalized_once_and_each_change_is_reported(tmp_path: Path) 
     assert again == normal_form.InOrder(found.path, ())
 
 
-def test_what_cannot_be_put_in_order_is_named(tmp_path: Path) -> None:
+def test_a_fault_that_cannot_be_normalized_is_named(tmp_path: Path) -> None:
     with pytest.raises(Stalled, match=r"^source: operator set 99 of ai.onnx is newer"):
         put_in_order(product(opset=99), tmp_path)
     with pytest.raises(Stalled, match=r"^operator set 99 of ai.onnx is newer"):
@@ -89,7 +89,7 @@ def test_a_graph_is_loaded_in_its_normal_form_whatever_wrote_it(tmp_path: Path) 
     assert stored_names(loaded) == {"w"}
 
 
-def test_weights_are_laid_open_for_those_who_read_them(tmp_path: Path) -> None:
+def test_weights_become_initializers_for_their_readers(tmp_path: Path) -> None:
     nodes = [helper.make_node("Cast", ["small"], ["w"], to=1), helper.make_node("MatMul", ["x", "w"], ["y"])]
     small = weight("small", 4, 3, kind=np.float16)
     onnx.save(model(nodes, [value("x", ["n", 4])], [value("y", ["n", 3])], [small]), tmp_path / "m.onnx")

@@ -171,7 +171,7 @@ class TestOrder:
 
 
 class TestNames:
-    def test_nameless_nodes_are_named_without_a_word(self) -> None:
+    def test_nameless_nodes_are_named_silently(self) -> None:
         proto = product()
         for node in proto.graph.node:
             node.name = ""

@@ -74,7 +74,7 @@ class TestConstants:
 
 
 class TestDeclared:
-    def test_stored_tensors_are_no_inputs(self) -> None:
+    def test_stored_tensors_are_not_inputs(self) -> None:
         proto = product()
         proto.graph.input.extend([value("w", [4, 3]), value("b", [3])])
         made, said = changed_by(undeclare_weights, proto, X)

@@ -138,7 +138,7 @@ class TestWeights:
 
     @both
     @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-    def test_models_of_other_float_types(self, kind: str, dtype: Any, bench: Bench, tmp_path: Path) -> None:
+    def test_other_float_types_are_converted(self, kind: str, dtype: Any, bench: Bench, tmp_path: Path) -> None:
         onnx_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         nodes = [node("MatMul", "x w", "h"), node("Relu", "h", "r"), node("MatMul", "r v", "y")]
         weights = [weight("w", 8, 16, kind=dtype), weight("v", 16, 4, kind=dtype)]

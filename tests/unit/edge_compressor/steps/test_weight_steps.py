@@ -69,7 +69,7 @@ def test_what_it_makes_can_be_cleaned_and_quantized(kind: str, then: str, thin: 
 
 @all_steps
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_refused_by_name(
+def test_weights_that_are_not_finite_are_refused_by_name(
     kind: str, value: float, thin: Files, bench: Bench, tmp_path: Path
 ) -> None:
     message = bench.refusal(kind, edited(thin, tmp_path / "nan.onnx", spoil("w_gemm", value)), **GENTLE[kind])

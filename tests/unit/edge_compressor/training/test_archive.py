@@ -157,14 +157,16 @@ def test_a_damaged_file_is_refused(site: Site, tmp_path: Path, size: int) -> Non
     refusal(tmp_path / "m.pt2")
 
 
-def test_a_graph_that_is_no_json_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_graph_that_is_not_json_is_refused(site: Site, tmp_path: Path) -> None:
     def change(members: dict[str, bytes]) -> None:
         members[f"{top(members)}/models/model.json"] = struct.pack("<Q", 7)
 
     assert "is not JSON" in refusal(altered(site.source, tmp_path / "m.pt2", change))
 
 
-def test_a_desk_looks_at_a_program_before_it_is_pushed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_checks_a_program_before_it_is_pushed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt2")
     assert cli.main(["push", str(tmp_path / "whole.pt2"), "oci://registry.example/m"]) == 3
     assert "export the model with torch.export" in capsys.readouterr().err

@@ -252,7 +252,7 @@ def test_labels_outside_the_range_are_refused(trainer: Trainer, sets: dict[str, 
         trainer.apply("FineTune", context={"training": training}, **QUICK)
 
 
-def test_weights_that_are_no_numbers_are_refused(trainer: Trainer, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(trainer: Trainer, tmp_path: Path) -> None:
     network = programs.Network()
     network.stem.weight.data[0, 0, 0, 0] = float("nan")
     with pytest.raises(Stalled, match=r"1 of 144 values of the weight stem\.weight are not finite numbers"):

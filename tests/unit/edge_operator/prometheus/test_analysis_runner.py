@@ -109,7 +109,7 @@ async def test_without_a_trial_nothing_is_queried_and_old_samples_are_forgotten(
     assert KEY not in cache.samples
 
 
-async def test_without_an_answer_what_was_measured_last_is_kept_with_the_reason(asked: Asked) -> None:
+async def test_without_an_answer_the_last_measurement_is_kept_with_the_reason(asked: Asked) -> None:
     cache, runner, _ = make()
     cache.see(model(1, BEGAN, intervalSeconds=0))
     await look(runner)

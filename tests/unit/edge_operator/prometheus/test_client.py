@@ -161,7 +161,7 @@ async def test_invalid_certificates_are_reported(tmp_path: Path) -> None:
 # --- missing and invalid answers ---
 
 
-async def test_nobody_there() -> None:
+async def test_an_unreachable_server() -> None:
     with pytest.raises(PrometheusError, match=r"http://127\.0\.0\.1:9: .*(refused|Connect call failed)"):
         await ask("http://127.0.0.1:9")
 

@@ -51,7 +51,7 @@ def test_without_requests_no_label_is_waited_for() -> None:
     assert judged(LABELS, (counts(total=100),), BEFORE, golden=(golden(),)).waits
 
 
-def test_a_node_that_sees_harder_pictures_is_compared_with_itself() -> None:
+def test_a_node_with_harder_pictures_is_compared_with_itself() -> None:
     before = (counts("dark", right=700, wrong=300), counts("bright", right=990, wrong=10))
     found = judged(LABELS, (counts("dark", right=700, wrong=300),), before)
     assert found.verdict is not Verdict.FAIL

@@ -103,9 +103,7 @@ def test_without_checks_there_is_nothing_to_wait_for() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "unreachable"), [(0.5, False), (2, True)])
-def test_what_was_measured_last_holds_for_a_minute_when_prometheus_does_not_answer(
-    minutes: float, unreachable: bool
-) -> None:
+def test_the_last_measurement_holds_for_a_minute_without_prometheus(minutes: float, unreachable: bool) -> None:
     found = judgement(
         THREE,
         (counts(total=600),),
@@ -128,7 +126,7 @@ def test_an_old_failed_measurement_no_longer_rolls_back() -> None:
 # --- the baseline of a wave ---
 
 
-def test_what_was_pooled_first_is_what_holds_for_the_wave() -> None:
+def test_the_first_pooled_limits_hold_for_the_wave() -> None:
     """Prometheus lost its data, so the baseline from the wave's beginning is used."""
     first = judgement(analysis_of(ERRORS), (counts(total=10),), (counts(total=2000, errors=100),))
     wave_baseline = WaveBaseline.begin(analysis_of(ERRORS), 1, BEGAN).with_baselines(first.judged)

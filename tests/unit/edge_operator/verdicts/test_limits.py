@@ -135,7 +135,7 @@ def test_a_slowdown_is_watched_at_the_first_edge_that_a_tenth_would_exceed_on_a_
 
 @for_all
 @given(HISTOGRAMS, SLOWDOWNS)
-def test_a_node_all_of_whose_requests_took_as_much_longer_as_is_too_much_reaches_the_limit(
+def test_a_node_whose_requests_all_took_the_maximum_slowdown_reaches_the_limit(
     durations: dict[float, int], max_slowdown: float
 ) -> None:
     limits = allowed_slowdown(durations, max_slowdown)

@@ -36,7 +36,7 @@ def test_a_number_within_its_bounds_passes_and_one_beyond_them_fails(
         assert found.message.startswith(f"the query gives {value:g}, ")
 
 
-def test_no_number_decides_nothing_and_it_says_why() -> None:
+def test_without_a_number_nothing_is_decided_and_the_reason_is_reported() -> None:
     found = judged(query(max="1"), answers={"custom": Answer(None, "no result")})
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.waits
