@@ -21,7 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.datasets.dataset import invalid
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, runtime
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.gemm import order_operands
 from edge_compressor.models.normal_form.outputs import separate_outputs
@@ -39,6 +39,7 @@ from edge_compressor.step_interface.step_type import (
 )
 from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note, note_kept
 from edge_compressor.steps.spread import far_apart
+from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
 from edgemodel.error_words import in_words
@@ -107,7 +108,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
             extra_options={
                 # One feed at a time is reduced to ranges: all activations of all samples would not fit memory.
                 "CalibStridedMinMax": 1,
-                "TensorQuantOverrides": _one_scale(graph, settings),
+                "TensorQuantOverrides": _one_scale(graph, settings) | _whole_outputs(prepared, settings, reader),
             },
         )
     normal_form.sort_file(result)
@@ -189,6 +190,30 @@ def _one_scale(model: onnx.ModelProto, settings: Settings) -> dict[str, list[dic
             names = [node.input[1]]
         found |= {name: [override] for name in names if name in stored}
     return found
+
+
+def _whole_outputs(model: Path, settings: Settings, reader: "_Reader") -> dict[str, list[dict[str, Any]]]:
+    """Returns onnxruntime's overrides that give float outputs of the model the range of all their values.
+
+    Entropy and Percentile clip values, for which later layers make up; nothing makes up for a clipped answer.
+    """
+    if settings["calibrationMethod"] == "MinMax":
+        return {}
+    loaded = runtime.load_onnx(model, threads=usable_cores())
+    names = [name for name, tensor in loaded.signature.outputs.items() if tensor.datatype == "FP32"]
+    ranges: dict[str, tuple[float, float]] = {}
+    for feeds in reader.all():
+        for name, values in zip(names, loaded.run(feeds, names), strict=True):
+            lowest, highest = ranges.get(name, (0.0, 0.0))
+            ranges[name] = (
+                min(lowest, float(np.min(values, initial=0.0))),
+                max(highest, float(np.max(values, initial=0.0))),
+            )
+    return {
+        name: [{"rmin": np.float32(lowest), "rmax": np.float32(highest)}]
+        for name, (lowest, highest) in ranges.items()
+        if np.isfinite([lowest, highest]).all() and lowest < highest
+    }
 
 
 def _dims(stored: Mapping[str, onnx.TensorProto], name: str) -> Sequence[int]:
@@ -283,6 +308,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
         size = max(1, self._dataset.batch)
         for start in range(0, len(chosen), size):
             yield next(feeds for _, feeds in self._dataset.batches(chosen[start : start + size]))
+
+    def all(self) -> Iterator[dict[str, Any]]:
+        """Yields the feeds of all samples."""
+        for start in range(0, len(self._positions), self._size):
+            chosen = self._positions[start : start + self._size]
+            yield next(feeds for _, feeds in self._dataset.batches(chosen))
 
     def __len__(self) -> int:
         return -(-len(self._positions) // self._size)

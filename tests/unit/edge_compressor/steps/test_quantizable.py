@@ -359,3 +359,13 @@ class TestOperands:
         weights = [weight("w", 8, 3, 3, 3), weight("v", 4, 8, 1, 1)]
         proto = net(nodes, [3, 8, 8], [N, 4, 8, 8], *weights, *constants, opset=18)
         check("QuantizeStatic", bench, tmp_path, proto, weights=2)
+
+    @pytest.mark.parametrize("method", ["Entropy", "Percentile"])
+    def test_an_answer_keeps_its_whole_range(self, method: str, bench: Bench, tmp_path: Path) -> None:
+        x = samples(8, count=64)
+        x[5] *= 20
+        given = files(TestCalibration.PRODUCT, tmp_path, x=x)
+        result = bench.apply("QuantizeStatic", given, calibrationMethod=method, excludeNodes=[])
+        stored_values = {one.name: numpy_helper.to_array(one) for one in onnx.load(result).graph.initializer}
+        right = answers(TestCalibration.PRODUCT, {"x": x})[0]
+        assert stored_values["y_scale"] * 255 == pytest.approx(right.max() - right.min(), rel=0.01)
