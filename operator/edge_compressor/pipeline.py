@@ -22,11 +22,13 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
 from edge_compressor.evaluation.relative_error import RelativeErrors, far_off, measure_error
-from edge_compressor.formats import model_format
+from edge_compressor.formats import SourceFormat, model_format
 from edge_compressor.gate import GateResult, Measurements, WorstOutput, judge
 from edge_compressor.library_errors import explained
 from edge_compressor.models import runtime
-from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
+from edge_compressor.models.checked import check_file
+from edge_compressor.models.model_file import ModelFile
+from edge_compressor.models.onnx_model import check_same_interface
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
 from edge_compressor.sources.fetcher import WHAT, Fetches, Use
@@ -35,7 +37,7 @@ from edge_compressor.workspace import Workspace, artifact_of
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.caller_signature import CallerSignature
-from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX, CompressionRequest, Recipe
+from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import GOLDEN_FILE
@@ -93,11 +95,8 @@ def run(
     recipes = [recipe for recipe in request.recipes if variant in (None, recipe.variant)]
     planned = [(recipe, plan(recipe.steps, first, given.becomes)) for recipe in recipes]
     _refuse_without_data(planned, request.datasets)
-    if given.becomes != ONNX:
-        message = f"format {given.name} becomes {given.becomes}, which can be neither evaluated nor served; want {ONNX}"
-        raise Stalled(reasons.SOURCE_INVALID, f"source: {message}")
     unused = _unused(planned, request)
-    pipeline = _Pipeline(model, Workspace.set_up(request, fetcher, work, progress, checkpoints), unused)
+    pipeline = _Pipeline(model, given, Workspace.set_up(request, fetcher, work, progress, checkpoints), unused)
     for note in unused:
         progress.say(note)
     done: dict[bytes, _Result] = {}
@@ -125,7 +124,7 @@ class _Result:
     """The result of a recipe without the name of a variant, because variants may share it."""
 
     folder: Path
-    artifact: OnnxModel
+    artifact: ModelFile
     decision: GateResult
     evidence: dict[str, Any]
     evaluation: Evaluation | None
@@ -138,6 +137,8 @@ class _Pipeline:
     """The run of all recipes on one workspace, one after the other."""
 
     model: str
+    format: SourceFormat
+    """The format of the source."""
     space: Workspace
     unused: tuple[str, ...]
     """The remarks on data that no step reads."""
@@ -169,7 +170,7 @@ class _Pipeline:
         for check in decision.checks:
             self.space.progress.say(f"{check.verdict}: {check.message}")
         zstd_bytes = self.space.source_zstd_bytes if same_file else zstd_size(artifact.path)
-        weights = instruction_sets.weight_range(artifact.path)
+        weights = instruction_sets.weight_range(artifact)
         found = (instruction_sets.warning(weights, history), _error_warning(errors, decision, keeps_function))
         warnings = [warning for warning in found if warning]
         for warning in warnings:
@@ -250,7 +251,7 @@ class _Pipeline:
 
     def _apply(
         self, steps: tuple[PlannedStep, ...], folder: Path, selection: Dataset | None
-    ) -> tuple[OnnxModel, list[dict[str, Any]]]:
+    ) -> tuple[ModelFile, list[dict[str, Any]]]:
         folder.mkdir()
         space = self.space
         program, current, history = space.program, space.source, []
@@ -284,8 +285,8 @@ class _Pipeline:
                     path = artifact_of(EXPORTED_PROGRAM, program, own, what, reasons.STEP_FAILED)
             else:
                 program = None
-                path = _apply_step(step, ONNX, given, context)
-            current = check_model(path, what=what, reason=reasons.STEP_FAILED, like=space.source)
+                path = _apply_step(step, self.format.becomes, given, context)
+            current = check_file(path, self.format.runtime, what=what, reason=reasons.STEP_FAILED, like=space.source)
             check_same_interface(self.space.source, current)
             given = current.path
             self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
@@ -302,10 +303,10 @@ class _Pipeline:
             what.append([spec.to_json() for spec in self.space.source.transforms])
         return hashlib.sha256(canonical_json(what)).hexdigest()
 
-    def _evaluate(self, artifact: OnnxModel, dataset: Dataset | None) -> Evaluation | None:
+    def _evaluate(self, artifact: ModelFile, dataset: Dataset | None) -> Evaluation | None:
         return None if dataset is None else self.space.evaluator.evaluate(self.space.source, artifact, dataset)
 
-    def _measure_error(self, artifact: OnnxModel, dataset: Dataset | None) -> RelativeErrors | None:
+    def _measure_error(self, artifact: ModelFile, dataset: Dataset | None) -> RelativeErrors | None:
         """Returns the error; None for the source itself if nothing can run it. Raises Stalled(StepFailed) for
         others."""
         if dataset is not None:
@@ -317,7 +318,7 @@ class _Pipeline:
         message = f"the artifact cannot be tried: {message}: give datasets.calibration or datasets.evaluation"
         raise Stalled(reasons.STEP_FAILED, message)
 
-    def _time(self, artifact: OnnxModel, dataset: Dataset | None) -> LatencyComparison | None:
+    def _time(self, artifact: ModelFile, dataset: Dataset | None) -> LatencyComparison | None:
         feeds = sample_feeds(artifact, dataset, _FEEDS_TIMED)
         return time_both(self.space.source, artifact, feeds, self.space.progress) if feeds else None
 

@@ -13,12 +13,15 @@ from edge_compressor.evaluation import Evaluator, stateful, zstd_size
 from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.formats import SourceFormat, model_format
 from edge_compressor.models import normal_form
+from edge_compressor.models.checked import check_file
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.normal_form import InOrder
-from edge_compressor.models.onnx_model import OnnxModel, behind_transforms, check_model
+from edge_compressor.models.onnx_model import behind_transforms
 from edge_compressor.progress import Progress
 from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
 from edge_runtime.tuning import Tuning, parse_tuning
 from edgemodel import reasons
+from edgemodel.artifact import ONNX_RUNTIME
 from edgemodel.compression_request import DATASETS, CompressionRequest
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
@@ -44,8 +47,8 @@ class FetchedDataset:
 class Workspace:
     request: CompressionRequest
     folder: Path
-    source: OnnxModel
-    """The source as ONNX, whatever its format was."""
+    source: ModelFile
+    """The source in the form that nodes serve, whatever its format was."""
     in_order: InOrder
     """The source in the normal form of graphs, which the first step gets."""
     program: Path | None
@@ -82,10 +85,12 @@ class Workspace:
             what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
         given.check(fetched.path, what=what, reason=reason)
         made = artifact_of(given.name, fetched.path, work / "artifact-of-source", what, reason)
-        in_order = normal_form.put_in_order(made, work / "source-in-order", what=what, reason=reason)
+        in_order = InOrder(made, ())
+        if given.runtime == ONNX_RUNTIME:
+            in_order = normal_form.put_in_order(made, work / "source-in-order", what=what, reason=reason)
         for change in in_order.changes:
             progress.say(f"put in order: {change}")
-        source = _check_source(made, in_order, what, reason)
+        source = _check_source(made, given.runtime, in_order, what, reason)
         source = behind_transforms(replace(source, tuning=_tuning(request)), request.source.transforms)
         stateful.check(source, request.source.stateful_inputs)
         if source.transforms and request.source.stateful_inputs:
@@ -164,17 +169,17 @@ def artifact_of(name: str, path: Path, folder: Path, what: str, reason: str) -> 
     return to_artifact(path, folder, what=what, reason=reason).main
 
 
-def _check_source(made: Path, in_order: InOrder, what: str, reason: str) -> OnnxModel:
+def _check_source(made: Path, runtime: str, in_order: InOrder, what: str, reason: str) -> ModelFile:
     """Returns the checked file ``made``; the normalized one, if it cannot be served as it is.
 
     Raises Stalled with ``reason``, naming ``what`` it is.
     """
     try:
-        return check_model(made, what=what, reason=reason)
+        return check_file(made, runtime, what=what, reason=reason)
     except Stalled:
         if not in_order.changes:
             raise
-        return check_model(in_order.path, what=what, reason=reason)
+        return check_file(in_order.path, runtime, what=what, reason=reason)
 
 
 def _check_kind(given: SourceFormat, path: Path) -> None:
@@ -197,7 +202,7 @@ def _tuning(request: CompressionRequest) -> Tuning:
 
 
 def _load_datasets(
-    request: CompressionRequest, source: OnnxModel, fetcher: Fetches, work: Path, progress: Progress
+    request: CompressionRequest, source: ModelFile, fetcher: Fetches, work: Path, progress: Progress
 ) -> dict[Use, FetchedDataset]:
     datasets: dict[Use, FetchedDataset] = {}
     for use in DATASETS:

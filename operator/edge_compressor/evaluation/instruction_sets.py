@@ -6,14 +6,15 @@ that evaluated. Weights of 7 bits, -64 to 64, cannot: 2 x 255 x 64 = 32,640 is b
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import onnx
 import onnx.numpy_helper
 
 from edge_compressor.models import normal_form
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import nodes
+from edgemodel.artifact import ONNX_RUNTIME
 
 SEVEN_BITS: Final = 64
 
@@ -39,8 +40,11 @@ class WeightRange:
         return {"quantizedWeights": self.weights, "beyondSevenBits": self.full_range}
 
 
-def weight_range(path: Path) -> WeightRange:
-    graph = normal_form.load(path).graph
+def weight_range(model: ModelFile) -> WeightRange:
+    """Returns the range of the model's int8 weights; of another runtime than ONNX Runtime, nothing is known."""
+    if model.runtime != ONNX_RUNTIME:
+        return WeightRange(0, 0)
+    graph = normal_form.load(model.path).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     found = set()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgemodel.artifact import ONNX_RUNTIME
 from edgemodel.compression_request import ONNX
 from edgemodel.job_images import COMPRESSOR, JobImage
 
@@ -43,7 +44,9 @@ class SourceFormat:
     to_artifact: ToArtifact | None = None
     """The conversion; None if the source contains only weights, from which the user's converter makes a model."""
     becomes: str = ONNX
-    """The format of what ``to_artifact`` returns."""
+    """The format of what ``to_artifact`` returns, by which steps say what they take."""
+    runtime: str = ONNX_RUNTIME
+    """The runtime that loads it, for the compressor and for nodes."""
     accepts_file: bool = True
     accepts_folder: bool = False
     trains: bool = False

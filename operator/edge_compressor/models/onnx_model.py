@@ -7,7 +7,7 @@ onnxruntime, which therefore never sees an operator outside the standard domains
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -36,8 +36,11 @@ class OnnxModel(ModelFile):
     """A checked ONNX file."""
 
 
+M = TypeVar("M", bound=ModelFile)
+
+
 def check_model(
-    path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID, like: OnnxModel | None = None
+    path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID, like: ModelFile | None = None
 ) -> OnnxModel:
     """Raises Stalled with ``reason``, naming ``what`` it is, unless every check of this module passes.
 
@@ -50,7 +53,7 @@ def check_model(
         raise Stalled(reason, f"{what}: {error}") from error
 
 
-def behind_transforms(model: OnnxModel, transforms: tuple[TransformSpec, ...]) -> OnnxModel:
+def behind_transforms(model: M, transforms: tuple[TransformSpec, ...]) -> M:
     """Returns ``model`` as callers see it through ``transforms``, the outermost first.
 
     Raises Stalled(InvalidSpec) if they do not fit it.
@@ -111,7 +114,7 @@ def _checked(path: Path) -> OnnxModel:
     return OnnxModel(path, digest_of_file(path), size, inputs, outputs, class_names=class_names)
 
 
-def check_same_interface(source: OnnxModel, artifact: OnnxModel) -> None:
+def check_same_interface(source: ModelFile, artifact: ModelFile) -> None:
     """Checks that the interface is unchanged: a step may change everything but what callers see. Raises
     Stalled(StepFailed)."""
     if source.inputs != artifact.inputs:

@@ -22,6 +22,7 @@ from edge_compressor.gate import (
     judge_latency,
     judge_size,
 )
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import OnnxModel, check_model, check_same_interface
 from edge_compressor.search.portable import why_slow
 from edge_compressor.search.probe import look
@@ -112,7 +113,7 @@ def has_score(dataset: Dataset, task: str) -> bool:
 class Trials:
     """The measurement of all candidates: one source, one budget and one set of samples."""
 
-    source: OnnxModel
+    source: ModelFile
     selection: Dataset
     budget: Budget
     limit_percent: Decimal

@@ -9,7 +9,7 @@ import onnx
 
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
-from edge_compressor.models.onnx_model import OnnxModel
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
 from edgemodel import reasons, setting_kinds
 from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Source
@@ -30,7 +30,7 @@ class StepContext:
     progress: Progress
     request: CompressionRequest = field(default_factory=lambda: CompressionRequest(Source("")))
     """The request with only those fields that the step type declares in ``reads``; others have their defaults."""
-    source: OnnxModel | None = None
+    source: ModelFile | None = None
     """The source as ONNX, with which gates compare."""
     selection: Dataset | None = None
     """Labelled samples for selection; none of them is in the set for the report."""

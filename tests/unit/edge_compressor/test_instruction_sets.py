@@ -7,6 +7,7 @@ import pytest
 
 from edge_cli import main as cli
 from edge_compressor.evaluation.instruction_sets import WeightRange, warning, weight_range
+from edge_compressor.models.onnx_model import check_model
 from edgemodel.artifact import ArtifactManifest
 from tests.unit.edge_compressor.conftest import Files
 
@@ -39,7 +40,7 @@ def test_weights_of_all_8_bits_are_reported_with_the_step_to_change(
 
 
 def test_a_model_of_floats_has_no_such_weights(residual: Files) -> None:
-    assert weight_range(residual.model) == WeightRange(0, 0)
+    assert weight_range(check_model(residual.model)) == WeightRange(0, 0)
 
 
 def test_weights_of_8_bits_in_the_source_are_reported_as_such() -> None:

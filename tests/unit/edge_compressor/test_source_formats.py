@@ -165,8 +165,14 @@ def test_a_step_refuses_by_name_a_format_that_it_does_not_take(
     monkeypatch.setitem(formats.FORMATS, "Opaque", replace(FORMAT, name="Opaque", becomes="Opaque"))  # type: ignore[arg-type]  # it is a dict
     message = refused(compress, Source(str(layers), format="Opaque"), INT8, reason=reasons.STEP_FAILED)
     assert message == "step int8: QuantizeDynamic takes ONNX, and the model is Opaque there"
+
+
+def test_a_format_of_a_runtime_that_is_not_here_is_refused(
+    layers: Path, compress: Compress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(formats.FORMATS, "Opaque", replace(FORMAT, name="Opaque", runtime="Elsewhere"))  # type: ignore[arg-type]  # it is a dict
     message = refused(compress, Source(str(layers), format="Opaque"))
-    assert message == "source: format Opaque becomes Opaque, which can be neither evaluated nor served; want ONNX"
+    assert message.startswith("source: the runtime Elsewhere cannot load it: ")
 
 
 class TestOnnxWithExternalData:

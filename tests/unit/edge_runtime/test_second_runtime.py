@@ -1,7 +1,7 @@
 """A second runtime, from the gate to a fleet, which ``tiny.py`` alone adds."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -9,19 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_compressor import formats, pipeline
 from edge_compressor.datasets.npz import load_dataset
 from edge_compressor.evaluation.evaluator import Evaluator
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.evaluation.measuring import time_both
+from edge_compressor.formats import ArtifactFiles, SourceFormat
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
+from edge_compressor.registries.access import RegistryAccess
+from edge_compressor.sources.fetcher import Fetcher
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure, RunFailure
 from edge_runtime.loading import load_model
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.compression_request import CompressionRequest, Recipe, Source
 from edgemodel.digest import digest_of_file
+from edgemodel.errors import Stalled
 from edgemodel.report import Published, decode, encode
 from inference_server.models.loading import PreparedModel, prepare
 from inference_server.models.served_model import ServedModel, ServingLimits
@@ -192,3 +198,55 @@ def round_trip(report: Published) -> Published:
     decoded = decode(encode(report))
     assert isinstance(decoded, Published)
     return decoded
+
+
+class TestSourceFormat:
+    """A source format whose models this runtime loads goes through the whole pipeline, without ONNX."""
+
+    @pytest.fixture
+    def compress(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., pipeline.Compressed]:
+        def check(path: Path, *, what: str, reason: str) -> None:
+            if not path.read_bytes().startswith(b"{"):
+                raise Stalled(reason, f"{what}: no tiny model")
+
+        def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
+            return ArtifactFiles("TinyLinear", path)
+
+        form = SourceFormat(
+            name="TinyLinear", doc="a linear classifier", suffix=".tiny", media_type="", check=check,
+            to_artifact=to_artifact, becomes="TinyLinear", runtime="Tiny",
+        )  # fmt: skip
+        monkeypatch.setitem(formats.FORMATS, form.name, form)  # type: ignore[arg-type]  # it is a dict
+
+        def run(*steps: dict[str, str], **sets: Source) -> pipeline.Compressed:
+            source = Source(str(tiny.write(tmp_path / "given.tiny", WEIGHTS)), format="TinyLinear")
+            request = CompressionRequest(source, (Recipe("default", steps),), datasets=sets)
+            fetcher = Fetcher(RegistryAccess(), Progress(), local_paths=True)
+            (compressed,) = pipeline.run(request, "m", fetcher, tmp_path / "work", Progress())
+            return compressed
+
+        return run
+
+    def test_it_is_evaluated_judged_and_recorded(
+        self, compress: Callable[..., pipeline.Compressed], tmp_path: Path
+    ) -> None:
+        np.savez(tmp_path / "set.npz", x=X, label=scores(X).argmax(axis=1))
+        compressed = compress(evaluation=Source(str(tmp_path / "set.npz")))
+        assert (compressed.manifest.runtime, compressed.manifest.model_file) == ("Tiny", "model.tiny")
+        assert compressed.evaluation is not None
+        assert compressed.evaluation.source is not None
+        assert compressed.evaluation.source.score == 1
+        assert compressed.manifest.golden is not None
+        assert (compressed.folder / "model.tiny").read_bytes() == (tmp_path / "given.tiny").read_bytes()
+
+    def test_a_step_for_onnx_refuses_it_by_name(self, compress: Callable[..., pipeline.Compressed]) -> None:
+        with pytest.raises(Stalled, match="QuantizeDynamic takes ONNX, and the model is TinyLinear there"):
+            compress({"name": "q", "type": "QuantizeDynamic"})
+
+    def test_what_the_runtime_cannot_load_is_a_fault_of_the_source(
+        self, compress: Callable[..., pipeline.Compressed], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tiny, "write", lambda path, _: (path.write_bytes(b"{}\n"), path)[1])
+        with pytest.raises(Stalled, match=r"^source: the runtime Tiny cannot load it: no tiny model") as caught:
+            compress()
+        assert caught.value.reason == reasons.SOURCE_INVALID
