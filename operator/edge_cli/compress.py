@@ -243,8 +243,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="maxAccuracyDropPercent, minAccuracyPercent, maxSizeBytes, maxLatencyMilliseconds, or onInconclusive with "
-        "Stall or Proceed; may be repeated",
+        help="maxAccuracyDropPercent, minAccuracyPercent, maxRelativeErrorPercent, maxSizeBytes, "
+        "maxLatencyMilliseconds, or onInconclusive with Stall or Proceed; may be repeated",
     )
     command.add_argument(
         "--task",

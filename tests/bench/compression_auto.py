@@ -77,7 +77,7 @@ def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
     request = CompressionRequest(Source(str(case.model)), budget=budget)
     context = StepContext("auto", folder, calibration, progress, request, source=source, selection=selection)
     evaluator = evaluation.Evaluator(progress)
-    judge = Trials(source, report, Budget(), limit, case.settings.get("agreement", "Close"), evaluator)
+    judge = Trials(source, report, budget, limit, case.settings.get("agreement", "Close"), evaluator)
     zstd_bytes = evaluation.zstd_size(source.path)
     rows = [Row(case.name, SOURCE, "as it is", source.size_bytes, zstd_bytes, 1.0, 1.0, 0.0, 0.0, True, 1.0)]
     for number, recipe in enumerate(case.by_hand):

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_compressor.datasets.class_labels import LABEL, as_classes_of
 from edge_compressor.datasets.dataset import Dataset, invalid
+from edge_compressor.datasets.finite import check_finite
 from edge_compressor.datasets.fitting import fit_axes, fit_type, in_native_order
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
@@ -76,6 +77,7 @@ def load_dataset(
         arrays[tensor.name] = fitted
         notes += [note for note in (retyped, reshaped) if note]
         _check_array(fitted, tensor, what, whole=whole, has_steps=has_steps)
+        check_finite(tensor.name, fitted, what, model=model, datatype=tensor.datatype)
     if states:
         _check_steps({name: array for name, array in arrays.items() if name in wanted - states.keys()}, what)
     batch = 1 if model.batch is None else model.batch
@@ -84,6 +86,7 @@ def load_dataset(
     label = arrays.get(LABEL)
     if label is not None:
         _check_label(label, what)
+        check_finite(LABEL, label, what, model=model)
         label, recast = as_classes_of(label, model.outputs)
         notes += [recast] if recast else []
     inputs = {tensor.name: arrays[tensor.name] for tensor in model.inputs}

@@ -69,7 +69,10 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
         return runtime.run(model, feeds)
     except RunFailure as error:
         reason = reasons.SOURCE_INVALID if what == "source" else reasons.STEP_FAILED
-        raise Stalled(reason, f"the {what} cannot run on the data: {in_words(error)}") from error
+        message = f"the {what} cannot run on the data: {in_words(error)}"
+        if what != "source":
+            message += ", though the source can: leave a step out, or exclude the nodes that the message names"
+        raise Stalled(reason, message) from error
 
 
 def time_both(

@@ -13,13 +13,16 @@ from edge_compressor import evaluation
 from edge_compressor.datasets import Dataset
 from edge_compressor.datasets.inner import feeds_behind
 from edge_compressor.evaluation.golden_set import sample_feeds
+from edge_compressor.evaluation.relative_error import measure_error
 from edge_compressor.gate import (
     Measurements,
     Paired,
     PairedAnswers,
+    WorstOutput,
     drop_json,
     judge_accuracy,
     judge_latency,
+    judge_relative_error,
     judge_size,
 )
 from edge_compressor.models.model_file import ModelFile
@@ -174,6 +177,19 @@ class Trials:
             timed = Measurements(None, False, model.size_bytes, trial.speed.artifact.p50, trial.speed.runs)
             _keep(judge_latency(timed, self.budget.max_latency_milliseconds))
         self._judge_accuracy(trial, model)
+        self._judge_error(trial, model)
+
+    def _judge_error(self, trial: SearchTrial, model: OnnxModel) -> None:
+        """Drops a candidate that the gate would refuse for the relative error of its outputs.
+
+        Answers that are NaN or infinite drop it in any case.
+        """
+        errors = measure_error(self.source, model, self.selection, self.evaluator.progress)
+        limit = self.budget.relative_error_limit(scored=self.scored, keeps_function=True)
+        if limit is not None and errors.worst is not None and errors.worst.percent is not None:
+            worst = WorstOutput(errors.worst.output, errors.worst.percent, errors.samples, errors.what)
+            trial.accuracy = judge_relative_error(worst, limit)
+            _keep(trial.accuracy)
 
     def _judge_accuracy(self, trial: SearchTrial, model: OnnxModel) -> None:
         """Judges the accuracy on few samples first, so that a clear failure needs no run on all."""

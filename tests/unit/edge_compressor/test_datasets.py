@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edge_compressor.datasets import (
@@ -165,9 +166,11 @@ def test_an_array_that_loses_nothing_is_converted_and_reported(
 
 
 def test_what_is_not_finite_stays_so_when_it_is_rounded(model: OnnxModel, tmp_path: Path) -> None:
-    odd = x(5).astype(np.float64)
-    odd[1, 2], odd[3, 4] = np.nan, np.inf
-    np.testing.assert_array_equal(load(model, tmp_path, x=odd).inputs["x"], odd.astype(np.float32))
+    for place, value, word in ((1, np.nan, "NaN"), (3, np.inf, "infinity")):
+        odd = x(5).astype(np.float64)
+        odd[place, 2] = value
+        message = refusal(model, tmp_path, x=odd).message
+        assert f"array x holds {word} in sample {place}" in message
 
 
 @pytest.mark.parametrize(
@@ -221,7 +224,6 @@ def test_a_sample_without_the_batch_axis_of_its_model_is_a_batch_of_one(tmp_path
         (np.array([[0.0], [3.0], [9.0]], np.float32), [0, 3, 9], "as float32"),
         (np.array([True, False, True]), [1, 0, 1], ""),
         (np.array([0.5, 1.0, 2.0]), [0.5, 1.0, 2.0], ""),
-        (np.array([0.0, np.nan, 2.0]), [0.0, np.nan, 2.0], ""),
     ],
 )
 def test_labels_are_classes_where_the_first_output_can_only_be_scores(
@@ -231,7 +233,7 @@ def test_labels_are_classes_where_the_first_output_can_only_be_scores(
     dataset = load(model, tmp_path, x=x(3), label=label)
     assert dataset.label is not None
     np.testing.assert_array_equal(dataset.label, want)
-    assert dataset.has_classes is (want == [int(value) if value == value else None for value in want])
+    assert dataset.has_classes is (want == [int(value) for value in want])
     assert [one for one in dataset.notes if note and note not in one] == []
 
 
@@ -413,3 +415,37 @@ def test_whole_samples_have_every_axis_of_the_models_inputs(tmp_path: Path) -> N
     assert "array x has shape [5, 15], the model's input wants [samples, any, 16]" in error.message
     error = refusal(check_model(path), tmp_path, **{**arrays, "rate": np.int64(16_000)})
     assert "array rate is a single value, want one for each sample: numpy.full(samples, value)" in error.message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_is_refused_with_its_array_and_sample(
+    value: float, model: OnnxModel, tmp_path: Path
+) -> None:
+    spoilt = x(9)
+    spoilt[7, 3] = value
+    error = refusal(model, tmp_path, x=spoilt)
+    assert error.reason == reasons.DATASET_INVALID
+    assert f"array x holds {'NaN' if np.isnan(value) else 'infinity'} in sample 7, at [3]" in error.message
+
+
+def test_a_label_that_is_no_number_is_refused_too(model: OnnxModel, tmp_path: Path) -> None:
+    label = np.zeros(9, dtype=np.float32)
+    label[2] = np.nan
+    assert "array label holds NaN in sample 2" in refusal(model, tmp_path, x=x(9), label=label).message
+
+
+def test_a_model_with_an_operator_for_missing_values_may_be_given_nan(perceptron: Files, tmp_path: Path) -> None:
+    def impute(proto: onnx.ModelProto) -> None:
+        first = proto.graph.node[0]
+        first.input[0] = "imputed"
+        filled = onnx.helper.make_node(
+            "Imputer", ["x"], ["imputed"], "imputer", domain="ai.onnx.ml", imputed_value_floats=[0.0] * 16,
+            replaced_value_float=float("nan"),
+        )  # fmt: skip
+        proto.graph.node.insert(0, filled)
+        proto.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+
+    imputing = check_model(models.edited(perceptron.model, tmp_path / "imputing.onnx", impute))
+    missing = x(9)
+    missing[7, 3] = np.nan
+    assert np.isnan(load(imputing, tmp_path, x=missing).inputs["x"][7, 3])

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,24 @@ class TestTrials:
         trial = self.measured(trials, models.permuted(residual.model, tmp_path / "permuted.onnx"), tmp_path / "one")
         assert trial.missed_accuracy
         assert str(trial.dropped).startswith("Fail: accuracy drops")
+
+    def test_a_candidate_whose_outputs_the_gate_would_refuse_is_dropped(
+        self, residual: Files, trials: Trials, tmp_path: Path, even_clock: None
+    ) -> None:
+        """Its classes are right, for which its labels speak, and its scores are nothing like those of the source."""
+
+        def flatten(model: onnx.ModelProto) -> None:
+            for tensor in model.graph.initializer:
+                if tensor.name in ("w_head", "b_head"):
+                    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) / 10, tensor.name))
+
+        flat = models.edited(residual.model, tmp_path / "flat.onnx", flatten)
+        trial = self.measured(trials, flat, tmp_path / "default")
+        assert trial.missed_accuracy
+        assert "maxRelativeErrorPercent" in str(trial.dropped)
+        budget = Budget(max_accuracy_drop_percent=Decimal(1))
+        by_labels = replace(trials, budget=budget, digests={})
+        assert not self.measured(by_labels, flat, tmp_path / "labels").missed_accuracy
 
     def test_a_candidate_that_crashes_is_dropped_with_its_output(
         self, trials: Trials, perceptron: Files, tmp_path: Path

@@ -1,0 +1,48 @@
+"""NaN and infinity in data sets: one such value among thousands ruins the ranges of a quantizer, and every score."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from edge_compressor.datasets.dataset import invalid
+from edge_compressor.models import normal_form
+from edge_compressor.models.model_file import ModelFile
+from edge_compressor.models.onnx_model import nodes
+from edge_runtime.datatypes import BFLOAT16, Array, as_numbers
+from edgemodel.artifact import ONNX_RUNTIME
+
+_MISSING_VALUES: Final = frozenset(
+    {"Imputer", "IsInf", "IsNaN", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
+)
+"""The operators for which NaN is a value that is missing."""
+_VALUES_AT_ONCE: Final = 1 << 22
+
+
+def check_finite(name: str, array: Array, what: str, *, model: ModelFile, datatype: str = "") -> None:
+    """Raises Stalled(DatasetInvalid) for a NaN or infinity in ``array``, axis 0 the samples, naming the first one.
+
+    A ``model`` that has operators for missing values may be given them. ``datatype`` is that of the input; empty
+    for labels.
+    """
+    if array.dtype.kind != "f" and datatype != BFLOAT16:
+        return
+    rows = max(1, _VALUES_AT_ONCE // max(1, math.prod(array.shape[1:])))
+    for start in range(0, len(array), rows):
+        block = as_numbers(datatype, array[start : start + rows])
+        found = ~np.isfinite(block)
+        if not found.any():
+            continue
+        if datatype and _takes_missing_values(model):
+            return
+        place = tuple(int(one) for one in np.argwhere(found)[0])
+        value = "NaN" if np.isnan(block[place]) else "infinity"
+        at = f"sample {start + place[0]}" + (f", at {list(place[1:])}" if len(place) > 1 else "")
+        cure = "leave the sample out, or replace the value by what the application would send"
+        raise invalid(what, f"array {name} holds {value} in {at} (counted from 0): {cure}")
+
+
+def _takes_missing_values(model: ModelFile) -> bool:
+    if model.runtime != ONNX_RUNTIME:
+        return False
+    return any(node.op_type in _MISSING_VALUES for node in nodes(normal_form.load(model.path).graph))
