@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_operator.decide.observation import OperatorSettings
+from edge_operator.objects.resources import Resources, with_defaults
 from edge_operator.prometheus import PrometheusSettings
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
@@ -52,6 +53,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSett
             plain_http_hosts=names("EDGEMODEL_PLAIN_HTTP_HOSTS"),
             allowed_source_hosts=names("EDGEMODEL_ALLOWED_SOURCE_HOSTS"),
             allowed_converter_images=names("EDGEMODEL_ALLOWED_CONVERTER_IMAGES"),
+            default_resources=_default_resources("EDGEMODEL_DEFAULT_RESOURCES", environment),
             image_pull_secrets=names("EDGEMODEL_IMAGE_PULL_SECRETS"),
             registry_push_secret=environment.get("EDGEMODEL_REGISTRY_PUSH_SECRET", ""),
             registry_pull_secret=environment.get("EDGEMODEL_REGISTRY_PULL_SECRET", ""),
@@ -75,6 +77,16 @@ def _prometheus(url: str, environment: Mapping[str, str]) -> PrometheusSettings:
         headers=headers,
         answers_users=environment.get("EDGEMODEL_PROMQL_CHECKS", "true") == "true",
     )
+
+
+def _default_resources(name: str, environment: Mapping[str, str]) -> dict[str, Resources]:
+    """Returns the resources by kind of container; none if the variable is not set. Raises Stalled."""
+    try:
+        value: dict[str, Resources] = parse_json(environment.get(name) or "{}")
+        return {kind: with_defaults(kind, wanted, {}) for kind, wanted in value.items() if wanted}
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        problem = f"{name} does not have requests and limits by kind of container: {in_words(error)}"
+        raise Stalled(INVALID_SPEC, problem) from error
 
 
 def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:

@@ -34,13 +34,13 @@ class JobImage:
 
 COMPRESSOR: Final = JobImage(
     "compressor",
-    resources={"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+    resources={"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "4", "memory": "2Gi"}},
 )
 TRAINER: Final = JobImage(
     "trainer",
     includes=("compressor",),
     architectures=("amd64",),
-    resources={"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
+    resources={"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "8", "memory": "4Gi"}},
 )
 """The compressor with torch."""
 

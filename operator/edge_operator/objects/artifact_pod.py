@@ -2,15 +2,10 @@
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects.common import Object
+from edge_operator.objects.resources import SERVER, with_defaults
 from edgemodel import serving
 from edgemodel.plain import to_api
 from edgemodel.revision import RevisionVariant
-
-DEFAULT_RESOURCES: Object = {
-    "requests": {"cpu": "50m", "memory": "96Mi"},
-    "limits": {"memory": "512Mi"},
-}
-"""The resources of a server, and of a preflight Job, which must run under the same limits."""
 
 
 def image(observation: Observation, revision: Revision, variant: str) -> str:
@@ -18,8 +13,10 @@ def image(observation: Observation, revision: Revision, variant: str) -> str:
     return f"{observation.settings.registry_pull}/{_variant(revision, variant).image}"
 
 
-def resources(revision: Revision, variant: str) -> Object:
-    return _variant(revision, variant).resources or DEFAULT_RESOURCES
+def resources(observation: Observation, revision: Revision, variant: str) -> Object:
+    """Returns the resources of a server, and of a preflight Job, which must be as quick and use as little memory."""
+    wanted = _variant(revision, variant).resources
+    return with_defaults(SERVER, wanted, observation.settings.default_resources)
 
 
 def tuning(revision: Revision) -> list[Object]:

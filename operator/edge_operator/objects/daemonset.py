@@ -3,6 +3,7 @@
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
+from edge_operator.objects.resources import PULLER, with_defaults
 from edgemodel import serving
 from edgemodel.names import (
     COMPONENT_PULLER,
@@ -74,7 +75,7 @@ def _puller(observation: Observation, revision: Revision, variant: str) -> Objec
         "image": artifact_pod.image(observation, revision, variant.removeprefix(PULLER_PREFIX)),
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-c", wait],
-        "resources": {"requests": {"cpu": "1m", "memory": "12Mi"}, "limits": {"memory": "32Mi"}},
+        "resources": with_defaults(PULLER, {}, observation.settings.default_resources),
         "securityContext": RESTRICTED_CONTAINER,
     }
 
@@ -103,7 +104,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             *artifact_pod.tuning(revision),
             *_replay(observation, settings),
         ],
-        "resources": artifact_pod.resources(revision, variant),
+        "resources": artifact_pod.resources(observation, revision, variant),
         "securityContext": RESTRICTED_CONTAINER,
         "startupProbe": {"httpGet": live, "periodSeconds": 1, "failureThreshold": START_SECONDS},
         "readinessProbe": {"httpGet": ready, "periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 2},

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_operator.decide.observation import Observation
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
+from edge_operator.objects.resources import with_defaults
 from edgemodel.converter import (
     CONVERTER,
     FETCH,
@@ -48,7 +49,7 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
     if spec.request.source.converter is not None:
         given, made = _mount("given", IN_DIRECTORY, read_only=True), _mount("made", OUT_DIRECTORY, read_only=True)
         volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("converter-tmp", WORK_LIMIT)]
-        before = {"initContainers": [_fetch(compress), _converter(spec, spec.request.source.converter)]}
+        before = {"initContainers": [_fetch(compress), _converter(observation, spec, spec.request.source.converter)]}
         compress = {**compress, "volumeMounts": [*mounts, given, made]}
     pod: Object = {
         "restartPolicy": "Never",
@@ -95,7 +96,7 @@ def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object
             {"name": "TMPDIR", "value": f"{WORK_DIRECTORY}/tmp"},  # noqa: S108 - its own volume
             {"name": "HOME", "value": WORK_DIRECTORY},
         ],
-        "resources": spec.compression_job.resources or dict(spec.job_image.resources),
+        "resources": with_defaults(spec.job_image.name, spec.compression_job.resources, settings.default_resources),
         "securityContext": RESTRICTED_CONTAINER,
         "volumeMounts": mounts,
     }
@@ -115,7 +116,7 @@ def _fetch(compress: Object) -> Object:
     return {**compress, "name": FETCH, "args": ["--fetch-only"], "volumeMounts": mounts}
 
 
-def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
+def _converter(observation: Observation, spec: EdgeModelSpec, converter: Converter) -> Object:
     """Returns the container of the user's converter. Its code is untrusted: it gets files, and no token, no Secret, no
     claim."""
     told = {WEIGHTS_VARIABLE: f"{IN_DIRECTORY}/{WEIGHTS_FILE}", MODEL_VARIABLE: converter.model}
@@ -127,7 +128,7 @@ def _converter(spec: EdgeModelSpec, converter: Converter) -> Object:
         "image": converter.image,
         "args": list(converter.args),
         "env": [{"name": name, "value": value} for name, value in {**told, **temporary}.items()],
-        "resources": converter.resources or dict(TRAINER.resources),
+        "resources": with_defaults(TRAINER.name, converter.resources, observation.settings.default_resources),
         "securityContext": RESTRICTED_CONTAINER,
         # Its messages have no known form, so the end of its log explains a failure.
         "terminationMessagePolicy": "FallbackToLogsOnError",

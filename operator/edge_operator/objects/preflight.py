@@ -51,7 +51,7 @@ def preflight_job(observation: Observation, start: StartPreflight) -> Object:
                             "imagePullPolicy": "IfNotPresent",
                             "command": ["python3", "-m", "inference_server.preflight"],
                             "env": artifact_pod.tuning(revision),
-                            "resources": artifact_pod.resources(revision, variant),
+                            "resources": artifact_pod.resources(observation, revision, variant),
                             "securityContext": RESTRICTED_CONTAINER,
                         }
                     ],

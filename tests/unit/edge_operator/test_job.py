@@ -47,7 +47,10 @@ def test_a_training_job_gets_the_users_resources() -> None:
     resources = {"limits": {"memory": "16Gi"}}
     source = {"uri": "https://files.example/m.pt2", "format": "ExportedProgram"}
     made = pod_of(model_spec(source=source, compression={"resources": resources}))
-    assert made["containers"][0]["resources"] == resources
+    assert made["containers"][0]["resources"] == {
+        "requests": {"cpu": "1", "memory": "16Gi"},
+        "limits": {"cpu": "8", "memory": "16Gi"},
+    }
 
 
 TOKEN_PLACES = {"registry": "/var/run/secrets/edgemodel/registry", "progress": "/var/run/secrets/edgemodel/progress"}
@@ -172,7 +175,7 @@ def test_a_converter_gets_the_users_resources() -> None:
     resources = {"limits": {"memory": "16Gi"}}
     source = {**WITH_CONVERTER["source"], "converter": {"image": IMAGE, "resources": resources}}
     _, fetch, converter, compress = converter_pod(source=source)
-    assert converter["resources"] == resources
+    assert converter["resources"]["limits"] == {"cpu": "8", "memory": "16Gi"}
     assert fetch["resources"] == compress["resources"] == TRAINER.resources
 
 

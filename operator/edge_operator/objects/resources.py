@@ -1,0 +1,66 @@
+"""The CPU and memory of the containers that the operator makes.
+
+Each container has requests and limits of both, so that it fits a namespace with a quota that demands them. What the
+spec says comes first; the defaults of the chart (``values.yaml: defaultResources``) come next, and those here last.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from edgemodel.job_images import JOB_IMAGES
+
+Resources = Mapping[str, Mapping[str, Any]]
+"""The ``requests`` and ``limits`` of a container, by the name of a resource."""
+
+SERVER: Final = "server"
+PULLER: Final = "puller"
+
+DEFAULTS: Final[Mapping[str, Resources]] = {
+    SERVER: {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"cpu": "4", "memory": "512Mi"}},
+    **{image.name: image.resources for image in JOB_IMAGES.values()},
+    PULLER: {"requests": {"cpu": "1m", "memory": "12Mi"}, "limits": {"cpu": "200m", "memory": "32Mi"}},
+}
+"""The resources of each kind of container. A CPU limit beyond what a node has does not keep a pod from it."""
+
+_DEMANDED: Final = ("cpu", "memory")
+_QUANTITY: Final = re.compile(r"([0-9.]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
+_SUFFIXES: Final = {
+    **{name: Decimal(10) ** power for name, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)},
+    **{f"{name}i": Decimal(1024) ** power for power, name in enumerate("KMGTPE", start=1)},
+}
+
+
+def with_defaults(kind: str, wanted: Resources, chart: Mapping[str, Resources]) -> dict[str, dict[str, Any]]:
+    """Returns ``wanted`` with requests and limits of CPU and memory, in which no request exceeds its limit.
+
+    A limit without a request is its request as well, as Kubernetes has it; a request beyond the default limit is its
+    limit as well. ``chart`` has the chart's defaults by kind.
+    """
+    defaults = _filled(chart.get(kind) or {}, DEFAULTS[kind])
+    return _filled(wanted, defaults)
+
+
+def _filled(wanted: Resources, defaults: Resources) -> dict[str, dict[str, Any]]:
+    requests, limits = dict(wanted.get("requests") or {}), dict(wanted.get("limits") or {})
+    for name in _DEMANDED:
+        if name in limits:
+            requests.setdefault(name, limits[name])
+        elif name in requests:
+            limits[name] = max(requests[name], defaults["limits"][name], key=amount)
+        else:
+            requests[name], limits[name] = defaults["requests"][name], defaults["limits"][name]
+    return {"requests": requests, "limits": limits}
+
+
+def amount(quantity: Any) -> Decimal:
+    """Returns a quantity of Kubernetes, such as ``500m`` or ``1Gi``, as a number. Raises ValueError for anything
+    else."""
+    found = _QUANTITY.fullmatch(str(quantity))
+    if found is None:
+        raise ValueError(f"{quantity!r} is no quantity of Kubernetes")
+    number, suffix = found.groups()
+    if suffix and suffix[0] in "eE" and suffix[1:]:
+        return Decimal(f"{number}{suffix}")
+    return Decimal(number) * (_SUFFIXES[suffix] if suffix else 1)
