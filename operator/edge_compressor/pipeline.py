@@ -48,7 +48,7 @@ TRAINING_LIBRARIES = ("onnxscript", "torch", "torch-pruning")
 """The libraries of the trainer's image; the manifest has their versions only if the source can be trained."""
 NEEDED: Final = {
     "calibration": "typical inputs, no labels",
-    "evaluation": "inputs and label; every other sample is to choose by, the rest to report on",
+    "evaluation": "inputs and label; one half of the samples selects, the other half is reported",
     "training": "inputs and label, none of them in the evaluation set",
     "unlabeled": "inputs of the domain where the model will serve, no labels",
 }
@@ -245,7 +245,7 @@ class _Pipeline:
         if evaluation is None or not any(step.step.selects for step in steps):
             return None, evaluation
         if evaluation.size < 2:
-            message = f"evaluation set: {evaluation.size} sample, and half of it is to choose by: give more"
+            message = f"evaluation set: {evaluation.size} sample, and half of it selects: give more"
             raise Stalled(reasons.DATASET_INVALID, message)
         return evaluation.halves()
 

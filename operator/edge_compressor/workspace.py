@@ -145,7 +145,9 @@ class Workspace:
         """
         notes = [f"{WHAT[use]}: {note}" for use, one in self.datasets.items() for note in one.dataset.notes]
         if selection is not None:
-            notes.append(f"{selection.size} samples of the evaluation set were used to choose, the others are reported")
+            notes.append(
+                f"{selection.size} samples of the evaluation set were used for selection, the others are reported"
+            )
         evaluation = self.dataset("evaluation")
         uses: tuple[Use, ...] = ("calibration", "training")
         for use in uses:

@@ -39,7 +39,7 @@ def render(manifest: ArtifactManifest) -> str:
         f'<p class="faint">{escape(_first_words(evidence))}</p>',
         _budget(evidence["budget"]["checks"]),
         _section("Source and artifact", _table(("", "source", "artifact"), comparison(evidence), kind="numbers")),
-        _section("What was gained, what was paid", _pareto(evidence)),
+        _section("Size against accuracy", _pareto(evidence)),
         _section("Latency", latency.plot(evidence["latency"]) if evidence["latency"] else ""),
         _section("Outputs beside those of the source", _outputs(evidence)),
         _section("Classes", _classes(evaluation)),
