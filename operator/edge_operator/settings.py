@@ -23,13 +23,13 @@ class ProcessSettings:
     json_logs: bool
     prometheus: PrometheusSettings
     registry_deployment: str = ""
-    """The embedded registry's Deployment in ``namespace``; empty where there is none, or it must not be restarted."""
+    """The embedded registry's Deployment in ``namespace``; empty if there is none, or it must not be restarted."""
     http_port: int = 8080
     token_port: int = 8082
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSettings:
-    """The embedded registry's Deployment in ``namespace``; empty if there is none, or it must not be restarted."""
+    """Returns the settings. Raises Stalled, which names the variable, if one is missing or malformed."""
 
     def need(name: str) -> str:
         value = environment.get(name, "")
@@ -90,7 +90,7 @@ def _default_resources(name: str, environment: Mapping[str, str]) -> dict[str, R
 
 
 def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the settings. Raises Stalled, which names the variable, if one is missing or malformed."""
+    """Returns the members of the JSON object in a variable as texts; none if it is not set. Raises Stalled."""
     try:
         value = parse_json(environment.get(name) or "{}")
         return {str(key): str(text) for key, text in value.items()}

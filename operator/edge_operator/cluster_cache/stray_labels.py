@@ -29,17 +29,14 @@ def _pin_names(known: KnownState) -> Iterator[PinNames]:
     have."""
     for key in {*known.store.kind("EdgeModel"), *known.unreadable.owners}:
         model, revisions = known.model(key), known.store.owned(key, Revision)
-        names = {revision.name for revision in revisions}
-        variants = {variant.name for revision in revisions for variant in revision.spec.variants}
-        if model is not None:
-            names |= model.status.revisions
-            variants |= {variant.name for variant in model.spec.variants}
+        names = set(model.status.revisions) if model is not None else set()
+        variants = {variant.name for variant in model.spec.variants} if model is not None else set()
         for item in known.unreadable.owned(key):
             kind, _, name = identity_of(item.raw)
             names |= revisions_in_status(item.raw.get("status"))
             names |= {name} if kind == "EdgeModelRevision" else set()
             variants |= {DEFAULT_VARIANT} | variants_in_spec(item.raw)
-        yield PinNames(*key, frozenset(names), frozenset(variants))
+        yield PinNames.of(*key, revisions, names, variants)
 
 
 def _pins_of_unreadable_owners(known: KnownState) -> frozenset[str]:

@@ -50,6 +50,12 @@ def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
     return found
 
 
+def recreates(frame: Frame, revision: str) -> bool:
+    """Returns whether nodes end the pod that they have before they start one of ``revision``."""
+    found = frame.seen.revision(revision)
+    return found is not None and found.spec.serving.strategy == "Recreate"
+
+
 def is_selected(frame: Frame, node: Node) -> bool:
     wanted = frame.seen.spec.node_selector["edge"]
     return node.labels["edge"] == wanted and node.architecture in frame.seen.settings.supported_architectures
@@ -101,10 +107,9 @@ def test_with_surge_a_serving_node_keeps_serving_unless_it_leaves_a_rejected_rev
 ) -> None:
     """The exceptions are a pod that fails by itself, and a node that is no longer selected."""
     tale = tell(story, cell_size)
-    for frame in tale.frames:
-        if frame.seen.spec.serving.strategy != "Surge":
-            continue
-        for node in frame.seen.nodes:
+    for number, frame in enumerate(tale.frames):
+        recreated = {name for name, revisions in added(tale, number) if any(recreates(frame, one) for one in revisions)}
+        for node in (node for node in frame.seen.nodes if node.name not in recreated):
             ready = {
                 pod.revision
                 for pod in frame.seen.pods
@@ -121,6 +126,7 @@ def test_with_surge_a_serving_node_keeps_serving_unless_it_leaves_a_rejected_rev
 @given(STORIES)
 @in_every_story
 def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size: int, story: Story) -> None:
+    """A node that is set aside may keep the candidate, if it has nothing else; deferred, it is not on trial."""
     tale = tell(story, cell_size)
     for number, frame in enumerate(tale.frames):
         candidate, rollout = frame.status.get("candidateRevision"), frame.status.get("rollout")
@@ -128,7 +134,8 @@ def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size:
             continue
         wanted = frame.seen.spec.node_selector["edge"]
         selected = {cell_of(n.name, cell_size) for n in frame.seen.nodes if n.labels["edge"] == wanted}
-        on_it = {cell_of(name, cell_size) for name, node in frame.nodes.items() if candidate in tale.names(node.pins)}
+        nodes = [node for node in frame.nodes.values() if not node.deferrals]
+        on_it = {cell_of(node.name, cell_size) for node in nodes if candidate in tale.names(node.pins)}
         context = gather(frame.seen, frame.now, cells_of(cell_size))
         memory, timers = context.trial_before, context.timers
         failed = find_trial(context.fleet, context.target, memory, context.judgement, timers).failures
@@ -151,7 +158,7 @@ def test_the_members_of_a_cell_enter_a_wave_together_and_leave_stable_together(s
             assert all(candidate in tale.any_names(frame.nodes[node.name].pins) for node in placed)
         for node in frame.seen.nodes:
             left = tale.names(node.pins) - tale.names(frame.nodes[node.name].pins)
-            if frame.seen.spec.serving.strategy == "Surge" and stable in left and is_selected(frame, node):
+            if not recreates(frame, candidate) and stable in left and is_selected(frame, node):
                 cell = cell_of(node.name, 3)
                 members = {item.name for item in frame.seen.nodes if is_selected(frame, item)}
                 members = {name for name in members if cell_of(name, 3) == cell}

@@ -61,22 +61,21 @@ class Fleet:
         candidate: str | None,
         now: datetime,
     ) -> "Fleet":
-        names = {revision.name for revision in observation.revisions} | rejected | ({stable} if stable else set())
         variants = {variant.name for variant in observation.spec.variants}
         own = {
             revision.name: tuple((item.name, item.node_selector) for item in revision.spec.variants)
             for revision in observation.revisions
         }
         others = {name: items for name, items in own.items() if {variant for variant, _ in items} != variants}
-        variants = variants.union(variant for items in others.values() for variant, _ in items)
-        named = PinNames(observation.namespace, observation.name, frozenset(names), frozenset(variants))
-        known, deferrals = named.pins, {revision: label for label, revision in named.deferrals.items()}
+        also = rejected | ({stable} if stable else set())
+        names = PinNames.of(observation.namespace, observation.name, observation.revisions, also, variants)
+        known, deferrals = names.pins, {revision: label for label, revision in names.deferrals.items()}
         deferral = deferrals.pop(candidate or "", None)
         ended = frozenset(deferrals.values())
         return cls(observation, placement, cells, stable, rejected, now, candidate, deferral, ended, known, others)
 
     def variant(self, revision: str, placed: Placed) -> str:
-        """Returns whether the node pulls the revision's image before its Recreate.
+        """Returns the variant of ``revision`` that the node gets.
 
         By the selectors of the spec, which may be tuned; a revision with other variants than the spec's has its own.
         """
@@ -100,11 +99,11 @@ class Fleet:
         return self.pin(revision, placed) in placed.node.pins
 
     def pulling(self, revision: str, placed: Placed) -> bool:
-        """Returns whether the node has the revision's image."""
+        """Returns whether the node pulls the revision's image before its Recreate."""
         return self.pull_pin(revision, placed) in placed.node.pins
 
     def pulled(self, revision: str, placed: Placed) -> bool:
-        """Returns the ready pod of ``revision`` on the node; None if there is none."""
+        """Returns whether the node has the revision's image."""
         return self._ready_pod(revision, placed, puller_of(self.variant(revision, placed))) is not None
 
     def counted(self, number: int) -> str:
@@ -122,14 +121,11 @@ class Fleet:
         return found is not None and found.spec.serving.strategy == "Recreate"
 
     def pod(self, revision: str, placed: Placed) -> Pod | None:
-        """Returns whether all members have a ready pod of ``revision``."""
+        """Returns the ready pod of ``revision`` on the node; None if there is none."""
         return self._ready_pod(revision, placed, self.variant(revision, placed))
 
     def serves(self, revision: str, cell: Cell) -> bool:
-        """Returns the pods that the node, which was sent ``revision`` at ``sent_at``, has of it.
-
-        They are those of the puller while the node only pulls the image.
-        """
+        """Returns whether all members have a ready pod of ``revision``."""
         return all(self.pod(revision, member) is not None for member in cell.members)
 
     def _ready_pod(self, revision: str, placed: Placed, variant: str) -> Pod | None:
@@ -137,9 +133,9 @@ class Fleet:
         return next((pod for pod in pods if pod.ready), None)
 
     def assignment(self, revision: str, placed: Placed, sent_at: datetime) -> Assignment:
-        """Returns this EdgeModel's pins on ``node``.
+        """Returns the pods that the node, which was sent ``revision`` at ``sent_at``, has of it.
 
-        It is about the pods of the puller while the node only gets the image.
+        They are those of the puller while the node only pulls the image.
         """
         variant = self.variant(revision, placed)
         if not self.pinned(revision, placed):
@@ -174,23 +170,23 @@ class Fleet:
         return bool(pods_of(self.observation, placed.node.name, revision, self.variant(revision, placed)))
 
     def ours(self, node: Node) -> frozenset[str]:
-        """Returns the time from which ``node``, lately back, routes to its present pods; None if it does now."""
+        """Returns this EdgeModel's pins on ``node``."""
         return node.pins & self.known_pins.keys()
 
     def routes_from(self, node: Node) -> datetime | None:
-        """Returns the next time at which a node that kept a pod for its routes may lose it."""
+        """Returns the time from which ``node``, lately back, routes to its present pods; None if it does now."""
         back, api = self.observation.back_since.get(node.name), self.observation.api_back_since
         times = [back + ROUTES_AFTER] if back is not None else []
         times += [api + ROUTES_AFTER_API] if api is not None else []
         return max((time for time in times if self.now < time), default=None)
 
     def next_routes(self) -> datetime | None:
-        """Returns whether the node gets the candidate only once that is stable."""
+        """Returns the next time at which a node that kept a pod for its routes may lose it; None if there is none."""
         times = [self.routes_from(p.node) for p in self.placement.placed if len(self.ours(p.node)) > 1]
         return min((time for time in times if time is not None), default=None)
 
     def deferred(self, placed: Placed) -> bool:
-        """Returns the rejected and superseded revisions: none of them was ever stable."""
+        """Returns whether the node gets the candidate only once that is stable."""
         return self.deferral in placed.node.deferrals
 
     def pinned_to_rejected(self, placed: Placed) -> bool:
@@ -198,20 +194,20 @@ class Fleet:
 
     @cached_property
     def unproven(self) -> frozenset[str]:
-        """Returns the revisions that were on trial when another spec came, and so never became stable."""
+        """Returns the rejected and superseded revisions: none of them was ever stable."""
         return self.rejected | self.superseded
 
     @cached_property
     def superseded(self) -> frozenset[str]:
-        """Returns the oldest former stable revisions beyond MAX_LIVE, which nodes that were offline for too long still
-        have."""
+        """Returns the revisions that were on trial when another spec came, and so never became stable."""
         known = {self.stable, self.candidate}
         unproven = (r.name for r in self.observation.revisions if r.verdict != Verdict.PASS and r.name not in known)
         return frozenset(unproven) - self.rejected
 
     @cached_property
     def outlived(self) -> frozenset[str]:
-        """Former stable revisions, the oldest, that would make more than MAX_LIVE: nodes were offline for too long."""
+        """Returns the oldest former stable revisions beyond MAX_LIVE, which nodes that were offline for too long still
+        have."""
         pinned = {self.known_pins[pin][0] for placed in self.placement.placed for pin in self.ours(placed.node)}
         current = {name for name in (self.stable, self.candidate) if name}
         former = pinned - current - self.rejected - self.superseded

@@ -6,6 +6,7 @@ A pin is a hash that cannot be reversed, so all possible ones are computed.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from edge_operator.decide.observation import Revision
 from edgemodel.names import deferral_key, pin_key, puller_of
 
 
@@ -18,6 +19,19 @@ class PinNames:
     revisions: frozenset[str]
     variants: frozenset[str]
     """The names of variants, without pullers."""
+
+    @classmethod
+    def of(
+        cls, namespace: str, model: str, revisions: Iterable[Revision], named: Iterable[str], variants: Iterable[str]
+    ) -> "PinNames":
+        """Returns the names of an EdgeModel with its recorded ``revisions``, and those of their variants.
+
+        ``named`` are further revisions that are known by name only, ``variants`` those of the spec.
+        """
+        recorded = tuple(revisions)
+        of_revisions = (variant.name for revision in recorded for variant in revision.spec.variants)
+        names = (revision.name for revision in recorded)
+        return cls(namespace, model, frozenset({*names, *named}), frozenset({*of_revisions, *variants}))
 
     @property
     def pins(self) -> dict[str, tuple[str, str]]:
