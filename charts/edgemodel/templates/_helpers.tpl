@@ -1,11 +1,19 @@
-{{/* A name that starts with the release's name; at most 63 characters including any suffix of the chart. */}}
+{{/*
+A name that starts with the release's name; at most 63 characters including any suffix of the chart. The name of a release
+that is too long, has dots or begins with a digit, which names of Services must not, is rewritten: a hash keeps it distinct.
+*/}}
 {{- define "edgemodel.name" -}}
-{{ .Release.Name | trunc 48 | trimSuffix "-" }}
+{{- $name := .Release.Name -}}
+{{- if and (regexMatch "^[a-z][-a-z0-9]*$" $name) (le (len $name) 48) -}}
+{{ $name }}
+{{- else -}}
+em-{{ $name | replace "." "-" | trunc 36 | trimSuffix "-" }}-{{ $name | sha256sum | trunc 8 }}
+{{- end }}
 {{- end }}
 
 {{- define "edgemodel.selector" -}}
 app.kubernetes.io/name: edgemodel
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 

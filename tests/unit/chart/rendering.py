@@ -31,9 +31,9 @@ def helm(*arguments: str | Path, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def render(values: dict[str, Any] | None = None, *, release: str = RELEASE) -> list[Object]:
+def render(values: dict[str, Any] | None = None, *, release: str = RELEASE, namespace: str = NAMESPACE) -> list[Object]:
     """Returns the chart's objects with ``values`` over its defaults. Raises HelmError if the schema refuses them."""
-    text = helm("template", release, CHART, "--namespace", NAMESPACE, "--values", "-", stdin=json.dumps(values or {}))
+    text = helm("template", release, CHART, "--namespace", namespace, "--values", "-", stdin=json.dumps(values or {}))
     return [item for item in manifests.read_all(text) if item]
 
 

@@ -2,9 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_operator.cluster import lease
 from edgemodel.metrics import IDENTITY_LABELS
@@ -27,6 +30,7 @@ from tests.unit.chart.rendering import (
 
 pytestmark = pytest.mark.lab_programs
 
+CRD = "CustomResourceDefinition"
 PROMETHEUS_OPERATOR = "monitoring.coreos.com/v1"  # on request only
 
 
@@ -62,10 +66,64 @@ def test_no_two_objects_have_one_name(objects: list[Object]) -> None:
     assert len(names) == len(set(names))
 
 
-def test_names_fit_with_the_longest_release_name() -> None:
-    for item in render(release="r" * 53):
-        if item["kind"] != "CustomResourceDefinition":
-            assert len(item["metadata"]["name"]) <= 63
+STRANGE_NAMES = [
+    ("r" * 53, "n" * 63),
+    ("1e3", "true"),
+    ("null", "0x1f"),
+    ("a.b", "123"),
+    (f"{'r' * 47}.{'1' * 5}", "n"),
+]
+"""Releases and namespaces that Helm and Kubernetes allow, some of which YAML takes for something else than a string."""
+NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,6}[a-z0-9])?", fullmatch=True)
+
+
+def is_valid_anywhere(name: object) -> bool:
+    """Returns whether the name is one for every kind, Services included."""
+    return isinstance(name, str) and re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name) is not None
+
+
+def labels_within(value: Any) -> Iterator[Any]:
+    """Yields the value of every label and selector below."""
+    for key, below in value.items() if isinstance(value, dict) else ():
+        if key in ("labels", "matchLabels", "selector") and "matchLabels" not in below:
+            yield from below.values()
+        yield from labels_within(below)
+    for below in value if isinstance(value, list) else ():
+        yield from labels_within(below)
+
+
+def check_names(release: str, namespace: str) -> set[tuple[str, str]]:
+    """Returns (kind, name) of every object of a release in whose names and labels nothing is wrong."""
+    objects = [item for item in render(release=release, namespace=namespace) if item["kind"] != CRD]
+    for item in objects:
+        assert is_valid_anywhere(item["metadata"]["name"])
+        assert item["metadata"].get("namespace", namespace) == namespace
+        assert all(isinstance(value, str) and len(value) <= 63 for value in labels_within(item)), item
+    return {(item["kind"], item["metadata"]["name"]) for item in objects}
+
+
+@pytest.mark.parametrize(("release", "namespace"), STRANGE_NAMES)
+def test_names_are_valid_for_the_longest_and_strangest(release: str, namespace: str) -> None:
+    check_names(release, namespace)
+
+
+@given(st.tuples(NAMES, NAMES).map(".".join) | NAMES, NAMES)
+@settings(max_examples=4, deadline=None, derandomize=True)
+def test_names_are_valid_whatever_they_are(release: str, namespace: str) -> None:
+    check_names(release, namespace)
+
+
+@pytest.mark.parametrize(("one", "other"), [(f"{'r' * 52}a", f"{'r' * 52}b"), ("a.b", "a-b"), ("1", "em-1")])
+def test_two_releases_have_no_name_in_common(one: str, other: str) -> None:
+    assert check_names(one, NAMESPACE).isdisjoint(check_names(other, NAMESPACE))
+
+
+def test_no_port_of_a_network_policy_leaves_its_protocol_to_the_api_server(objects: list[Object]) -> None:
+    """A list of ports is one value: what the API server adds to an item differs from the manifest for ever."""
+    for policy in of_kind(objects, "NetworkPolicy"):
+        for way in ("ingress", "egress"):
+            for rule in policy["spec"].get(way, []):
+                assert all("protocol" in port for port in rule.get("ports", [])), policy["metadata"]["name"]
 
 
 def test_every_namespaced_object_says_its_namespace(objects: list[Object]) -> None:
@@ -386,7 +444,7 @@ def test_a_servers_own_labels_do_not_name_it_to_prometheus() -> None:
 )
 def test_the_operator_may_reach_the_users_prometheus(url: str, port: int) -> None:
     policy = named(render({"prometheus": {"url": url}}), "NetworkPolicy", "em-operator")
-    assert {"ports": [{"port": port}]} in policy["spec"]["egress"]
+    assert {"ports": [{"port": port, "protocol": "TCP"}]} in policy["spec"]["egress"]
 
 
 def test_the_registrys_volume_outlives_the_release() -> None:
