@@ -1,21 +1,27 @@
 """Generates the module of ``edgemodel`` with facts about the compressor, which the operator cannot import."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
 from edge_compressor.formats import FORMATS, SourceFormat
-from edge_compressor.steps import STEPS
+from edge_compressor.steps import STEPS, StepType
 
 _MODULE = '''"""Facts about the compressor, which the operator cannot import; ``python crds/sync.py`` writes them."""
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {{
 {reads}}}
 """The fields of the CompressionRequest that each type of step reads, besides settings, source and data sets."""
+
+STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {{
+{defaults}}}
+"""The key of the settings of each type of step, and their defaults as a manifest has them."""
 
 
 class FormatFacts(NamedTuple):
@@ -39,6 +45,7 @@ def facts() -> str:
     """Returns the text of ``edgemodel/compressor_facts.py``."""
     return _MODULE.format(
         reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in STEPS.values() if step.reads),
+        defaults="".join(_defaults(step) for step in STEPS.values() if step.settings),
         formats="".join(f'    "{one.name}": {_fact(one)},\n' for one in FORMATS.values()),
     )
 
@@ -46,6 +53,18 @@ def facts() -> str:
 def _texts(names: tuple[str, ...]) -> str:
     listed = ", ".join(f'"{name}"' for name in names)
     return f"({listed},)" if len(names) == 1 else f"({listed})"
+
+
+def _defaults(step: StepType) -> str:
+    """Returns the line of a step; a default that the schema has not is none that anybody fills in."""
+    schemas = {name: setting.schema() for name, setting in step.settings.items()}
+    values = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
+    lines = "".join(f'            "{name}": {_value(value)},\n' for name, value in values.items())
+    return f'    "{step.type}": (\n        "{step.key}",\n        {{\n{lines}        }},\n    ),\n'
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _fact(one: SourceFormat) -> str:

@@ -34,11 +34,12 @@ def with_generated_parts(
     Raises KeyError for a mark with an unknown name.
     """
     steps = tuple(steps)
+    items = without_defaults(step_item(steps))
     parts = {
-        "items of steps": {"items": step_item(steps)},
-        "items of recorded steps": {"items": without_defaults(step_item(steps))},
+        "items of steps": {"items": items},
+        "items of recorded steps": {"items": items},
         "rules about steps": rules(steps),
-        "items of checks": {"items": check_item(checks)},
+        "items of checks": {"items": without_defaults(check_item(checks))},
         "format of sources": {**format_of("Format of the model", opaque=True), "default": ONNX},
         "format of recorded sources": format_of("Format of the model", opaque=True),
         "format of models": {**format_of("Format of the teacher file", opaque=False), "default": ONNX},
@@ -191,7 +192,11 @@ def rules_of_formats() -> list[Schema]:
 
 
 def without_defaults(schema: Schema) -> Schema:
-    """Returns ``schema`` without defaults, for recorded settings, whose meaning a later default must not change."""
+    """Returns ``schema`` without defaults, which its descriptions tell and who reads the settings fills in.
+
+    A list of a custom resource is one value to a client-side merge: what the API server filled in within one of its
+    items would differ from the manifest for ever. And a later default must not change what recorded settings mean.
+    """
     kept = {key: value for key, value in schema.items() if key != "default"}
     if "properties" in kept:
         kept["properties"] = {name: without_defaults(below) for name, below in kept["properties"].items()}

@@ -30,6 +30,7 @@ from edgemodel.compression_request import (
     EvaluationSettings,
     Recipe,
     Source,
+    complete_steps,
     format_of,
 )
 from edgemodel.compressor_facts import SOURCE_FORMATS
@@ -112,7 +113,7 @@ def read_request(options: argparse.Namespace) -> tuple[CompressionRequest, str, 
         raise UsageError(_by_hand(source.uri, given.source.converter if given else None))
     if options.steps:
         listed = check_steps(read_value(options.steps), str(options.steps))
-        recipes, limits = (Recipe(variant, tuple(listed["steps"])),), listed.get("budget", {})
+        recipes, limits = (Recipe(variant, complete_steps(listed["steps"])),), listed.get("budget", {})
         base = replace(given or CompressionRequest(source), recipes=recipes, budget=Budget())
     elif given is not None:
         _check_variant(given, variant)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from edgemodel.artifact import TransformSpec
 from edgemodel.budget import Budget, parse_budget
-from edgemodel.compressor_facts import SOURCE_FORMATS, STEP_READS
+from edgemodel.compressor_facts import SOURCE_FORMATS, STEP_DEFAULTS, STEP_READS
 from edgemodel.converter import Converter
 from edgemodel.digest import canonical_json
 from edgemodel.json_text import parse_json
@@ -168,13 +168,13 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
     """Returns the request in a manifest's ``spec``. Raises KeyError, TypeError or ValueError for an invalid one."""
     compression, datasets = spec.get("compression") or {}, spec.get("datasets") or {}
     tuning = (spec.get("serving") or {}).get("tuning") or {}
-    steps, evaluation = tuple(compression.get("steps") or ()), compression.get("evaluation") or {}
+    steps, evaluation = compression.get("steps") or (), compression.get("evaluation") or {}
     own = {item["name"]: item.get("compression") or {} for item in spec.get("variants") or ()}
     return CompressionRequest(
         source=parse_source(spec["source"]),
         recipes=(
-            *(Recipe(name, tuple(given.get("steps", steps))) for name, given in own.items()),
-            Recipe(DEFAULT_VARIANT, steps),
+            *(Recipe(name, complete_steps(given.get("steps", steps))) for name, given in own.items()),
+            Recipe(DEFAULT_VARIANT, complete_steps(steps)),
         ),
         datasets={use: parse_source(datasets[use]) for use in DATASETS if use in datasets},
         teacher=parse_source(compression["teacher"]) if "teacher" in compression else None,
@@ -182,6 +182,21 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
         evaluation=EvaluationSettings(evaluation.get("task", AUTO), evaluation.get("tolerance")),
         tuning={key: tuning[key] for key, usual in SESSION_TUNING.items() if tuning.get(key, usual) != usual},
     )
+
+
+def complete_steps(steps: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """Returns the ``steps`` of a manifest with the defaults of the settings that they leave out.
+
+    The API server fills in none: a default in an item of a list would differ from the manifest for ever. A step whose
+    settings are all left out stays as it is.
+    """
+    return tuple(map(_complete, steps))
+
+
+def _complete(step: Mapping[str, Any]) -> dict[str, Any]:
+    key, defaults = STEP_DEFAULTS.get(str(step.get("type")), ("", {}))
+    given = step.get(key)
+    return {**step, key: {**defaults, **given}} if isinstance(given, Mapping) else dict(step)
 
 
 def format_of(uri: str) -> str | None:

@@ -137,23 +137,17 @@ def understood(spec: Object) -> tuple[EdgeModelSpec, tuple[PlannedCheck, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("step", "defaults"),
+    "step",
     [
-        (
-            {"name": "int8", "type": "QuantizeDynamic", "quantizeDynamic": {}},
-            {"perChannel": True, "reduceRange": True},
-        ),
-        (
-            {"name": "int8", "type": "QuantizeStatic", "quantizeStatic": {}},
-            {"calibrationSamples": 256, "calibrationMethod": "MinMax", "perChannel": True, "reduceRange": True},
-        ),
+        {"name": "int8", "type": "QuantizeDynamic", "quantizeDynamic": {}},
+        {"name": "int8", "type": "QuantizeStatic", "quantizeStatic": {"calibrationSamples": 64}},
     ],
 )
-def test_defaults_of_steps(cluster: Cluster, namespace: str, step: Object, defaults: Object) -> None:
+def test_steps_are_stored_as_they_are_given(cluster: Cluster, namespace: str, step: Object) -> None:
+    """The compressor fills in the defaults: in an item of a list, one of the API server's would differ for ever."""
     item = manifest("steps-static", namespace)
     item["spec"]["compression"]["steps"] = [step]
-    (created,) = cluster.create(item, dryRun="All")["spec"]["compression"]["steps"]
-    assert created[step["type"][0].lower() + step["type"][1:]] == defaults
+    assert cluster.create(item, dryRun="All")["spec"]["compression"]["steps"] == [step]
 
 
 def test_a_status_that_a_user_writes_is_ignored(cluster: Cluster, namespace: str) -> None:

@@ -8,8 +8,9 @@ import pytest
 from crds.generated import check_item, rules, step_item, with_generated_parts, without_defaults
 from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
+from edge_operator.decide.analysis.check_type import CheckType
 from edgemodel.compression_request import ONNX
-from edgemodel.compressor_facts import STEP_READS
+from edgemodel.compressor_facts import STEP_DEFAULTS, STEP_READS
 from edgemodel.setting_kinds import Setting
 from tests.support import manifests
 from tests.support.invented_steps import EVERY_KIND, LEARN, PRUNE, THIN, nothing
@@ -84,6 +85,14 @@ def test_a_step_with_nothing_but_its_defaults_is_valid(step: StepType) -> None:
         assert schema.get("default", []) == step.settings[name].default
 
 
+@pytest.mark.parametrize("made", [*STEPS.values(), *CHECKS.values()], ids=lambda made: made.type)
+def test_every_default_is_told_in_words(made: StepType | CheckType[Any]) -> None:
+    """The schema of a list's items has none."""
+    for name, setting in made.settings.items():
+        if "default" in setting.schema():
+            assert "Default: " in setting.doc, name
+
+
 def test_settings_belong_to_their_type_only() -> None:
     plain = StepType("Plain", "Has no settings.", {}, {ONNX: nothing})
     made = step_item([plain, PRUNE])
@@ -139,7 +148,10 @@ def test_only_the_text_between_the_marks_is_regenerated_and_a_second_run_changes
     assert with_generated_parts(made, [PRUNE]) == made
     assert made.startswith("before: kept\n")
     assert made.endswith("  after: kept  # as it is\n")
-    assert manifests.read(made) == {"before": "kept", "steps": {"items": step_item([PRUNE]), "after": "kept"}}
+    assert manifests.read(made) == {
+        "before": "kept",
+        "steps": {"items": without_defaults(step_item([PRUNE])), "after": "kept"},
+    }
 
 
 # --- checks ---
@@ -211,3 +223,14 @@ def test_every_check_says_why_it_fails_and_what_to_do() -> None:
 
 def test_the_operator_knows_what_steps_read() -> None:
     assert {step.type: step.reads for step in STEPS.values() if step.reads} == STEP_READS
+
+
+def test_the_operator_knows_the_defaults_of_settings() -> None:
+    for step in STEPS.values():
+        if step.settings:
+            key, defaults = STEP_DEFAULTS[step.type]
+            assert key == step.key
+            assert defaults == {
+                name: schema["default"] for name, schema in of_settings(step).items() if "default" in schema
+            }
+    assert STEP_DEFAULTS.keys() == {step.type for step in STEPS.values() if step.settings}

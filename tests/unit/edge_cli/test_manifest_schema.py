@@ -245,13 +245,13 @@ def completed(**spec: Any) -> dict[str, Any]:
     return made
 
 
-def test_defaults_are_filled_in_inside_lists_and_what_is_given_stays() -> None:
+def test_defaults_are_filled_in_but_inside_lists_and_what_is_given_stays() -> None:
     spec = completed(
         compression={"steps": [{"name": "a", "type": "QuantizeDynamic", "quantizeDynamic": {"perChannel": False}}]},
         rollout={"soakSeconds": 5},
     )
     (step,) = spec["compression"]["steps"]
-    assert step["quantizeDynamic"] == {"perChannel": False, "reduceRange": True}
+    assert step["quantizeDynamic"] == {"perChannel": False}
     assert spec["compression"]["deadlineSeconds"] == 3600
     assert spec["rollout"]["soakSeconds"] == 5
     assert spec["rollout"]["bakeSeconds"] == 1800
