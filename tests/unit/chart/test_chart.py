@@ -240,7 +240,7 @@ def test_the_operator_may_do_this_in_the_cluster_and_no_more(objects: list[Objec
         "networking.k8s.io/networkpolicies": apply,
         "/pods": watch,
         "/nodes": {*watch, "patch"},
-        "/events": {"create"},
+        "/events": {"create", "list"},
         "/secrets": {"create"},
         "authentication.k8s.io/tokenreviews": {"create"},
     }
