@@ -70,6 +70,12 @@ FIELDS = [
 ]
 
 
+def test_every_bound_is_a_number_that_the_api_server_reads_exactly() -> None:
+    """The API server reads bounds as floating-point numbers; one beyond 2^53 may turn into a limit that refuses all."""
+    bounds = ((path, node[key]) for path, node in FIELDS for key in ("minimum", "maximum") if key in node)
+    assert [(path, bound) for path, bound in bounds if abs(bound) >= 2**53] == []
+
+
 def bounded(node: dict[str, Any]) -> bool:
     """Returns whether the schema limits the size of its values."""
     match node.get("type"):
