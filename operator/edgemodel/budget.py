@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
-DEFAULT_RELATIVE_ERROR_PERCENT: Final = Decimal(30)
+DEFAULT_RELATIVE_ERROR_PERCENT: Final = Decimal(40)
 """The default limit: healthy int8 networks are off by 1 to 12 %, ruined ones by 50 % and more; see
 docs/relative-error.md."""
 MAX_RELATIVE_ERROR_PERCENT: Final = Decimal(300)
