@@ -100,7 +100,7 @@ FULL = HERE / "good" / "full.yaml"
 def test_the_command_line_answers_as_the_api_server_whatever_stands_in_a_field(
     cluster: Cluster, namespace: str, section: str
 ) -> None:
-    """Nearly 3,000 manifests, most of them wrong in one field; what differs is listed as a whole."""
+    """The test applies nearly 3,000 manifests, most of them wrong in one field, and lists all differences."""
     item = manifest(FULL, namespace)
     differing = []
     for done, values in mutated({section: item["spec"][section]}):

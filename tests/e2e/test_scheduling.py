@@ -1,4 +1,4 @@
-"""Nodes on which no pod can be made, and pods that nobody can make, with a real scheduler and real admission."""
+"""Nodes on which no pod can be created, and pods that cannot be created, with a real scheduler and real admission."""
 
 import json
 from collections.abc import Iterator

@@ -1,17 +1,17 @@
-"""Manifests with one mistake each, made from a good one: for two judges that have to agree about all of them."""
+"""Manifests with one mistake each, derived from a good one, for two validators that have to agree about all of them."""
 
 import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
 VALUES: Final[tuple[Any, ...]] = (None, "", "x", 0, -1, 5, 1.5, 5.0, True, [], {}, "1", "a\n", [None], {"a": None})
-"""The values that take the place of each field in turn; most are of another type, or out of range."""
+"""The values that replace each field in turn; most have another type, or are out of range."""
 
 Path = tuple[str | int, ...]
 
 
 def mutated(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yields (what was done, the whole value) for each field of ``value``: with other values, without it, misspelt."""
+    """Yields (the change, the complete value) for each field of ``value``: with other values, without it, misspelt."""
     for path in paths(value):
         name = ".".join(map(str, path))
         for other in VALUES:
@@ -30,7 +30,7 @@ def mutated(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def paths(value: Any, above: Path = ()) -> Iterator[Path]:
-    """Yields the path of each field and each item, but for ``value`` itself."""
+    """Yields the path of each field and each item, without ``value`` itself."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in items:
         yield (*above, key)

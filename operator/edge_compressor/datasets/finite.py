@@ -1,4 +1,5 @@
-"""NaN and infinity in data sets: one such value among thousands ruins the ranges of a quantizer, and every score."""
+"""The check of data sets for NaN and infinity: one such value among thousands ruins the ranges of a quantizer, and
+every score."""
 
 import math
 from typing import Final
@@ -15,15 +16,14 @@ from edgemodel.artifact import ONNX_RUNTIME
 _MISSING_VALUES: Final = frozenset(
     {"Imputer", "IsInf", "IsNaN", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
 )
-"""The operators for which NaN is a value that is missing."""
+"""The operators for which NaN is a missing value."""
 _VALUES_AT_ONCE: Final = 1 << 22
 
 
 def check_finite(name: str, array: Array, what: str, *, model: ModelFile, datatype: str = "") -> None:
-    """Raises Stalled(DatasetInvalid) for a NaN or infinity in ``array``, axis 0 the samples, naming the first one.
+    """Raises Stalled(DatasetInvalid) for a NaN or infinity in ``array``, with samples on axis 0, naming the first one.
 
-    A ``model`` that has operators for missing values may be given them. ``datatype`` is that of the input; empty
-    for labels.
+    A ``model`` with operators for missing values accepts them. ``datatype`` is that of the input; empty for labels.
     """
     if array.dtype.kind != "f" and datatype != BFLOAT16:
         return

@@ -41,7 +41,7 @@ class WeightRange:
 
 
 def weight_range(model: ModelFile) -> WeightRange:
-    """Returns the range of the model's int8 weights; of another runtime than ONNX Runtime, nothing is known."""
+    """Returns the range of the model's int8 weights; for a runtime other than ONNX Runtime, nothing is known."""
     if model.runtime != ONNX_RUNTIME:
         return WeightRange(0, 0)
     graph = normal_form.load(model.path).graph

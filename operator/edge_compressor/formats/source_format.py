@@ -44,7 +44,7 @@ class SourceFormat:
     to_artifact: ToArtifact | None = None
     """The conversion; None if the source contains only weights, from which the user's converter makes a model."""
     becomes: str = ONNX
-    """The format of what ``to_artifact`` returns, by which steps say what they take."""
+    """The format of the result of ``to_artifact``, by which steps name what they take."""
     runtime: str = ONNX_RUNTIME
     """The runtime that loads it, for the compressor and for nodes."""
     accepts_file: bool = True

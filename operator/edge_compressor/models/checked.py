@@ -1,4 +1,4 @@
-"""Checks a model file of any runtime; the file is read through the back end that nodes read it with."""
+"""The checks of a model file of any runtime, which is read through the same back end as on nodes."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -193,7 +193,8 @@ class OperatorSettings:
     allowed_converter_images: tuple[str, ...] = ()
     """The prefixes of images that a source's converter may have; empty: no image may run."""
     default_resources: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
-    """The requests and limits of containers, by their kind, where an EdgeModel says nothing; the rest is built in."""
+    """The requests and limits of containers, by their kind, if an EdgeModel has none; the remaining defaults are built
+    in."""
     image_pull_secrets: tuple[str, ...] = ()
     registry_push_secret: str = ""
     registry_pull_secret: str = ""

@@ -14,7 +14,7 @@ def image(observation: Observation, revision: Revision, variant: str) -> str:
 
 
 def resources(observation: Observation, revision: Revision, variant: str) -> Object:
-    """Returns the resources of a server, and of a preflight Job, which must be as quick and use as little memory."""
+    """Returns the resources of a server, and of a preflight Job, which must run under the same limits."""
     wanted = _variant(revision, variant).resources
     return with_defaults(SERVER, wanted, observation.settings.default_resources)
 

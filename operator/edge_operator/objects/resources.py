@@ -1,7 +1,7 @@
-"""The CPU and memory of the containers that the operator makes.
+"""The CPU and memory of the containers that the operator creates.
 
-Each container has requests and limits of both, so that it fits a namespace with a quota that demands them. What the
-spec says comes first; the defaults of the chart (``values.yaml: defaultResources``) come next, and those here last.
+Each container has requests and limits of both, so that it fits a namespace with a quota that demands them. Values of
+the spec come first, then the defaults of the chart (``values.yaml: defaultResources``), then those here.
 """
 
 import re
@@ -22,7 +22,7 @@ DEFAULTS: Final[Mapping[str, Resources]] = {
     **{image.name: image.resources for image in JOB_IMAGES.values()},
     PULLER: {"requests": {"cpu": "1m", "memory": "12Mi"}, "limits": {"cpu": "200m", "memory": "32Mi"}},
 }
-"""The resources of each kind of container. A CPU limit beyond what a node has does not keep a pod from it."""
+"""The resources of each kind of container. A CPU limit above a node's CPU does not keep a pod from it."""
 
 _DEMANDED: Final = ("cpu", "memory")
 _QUANTITY: Final = re.compile(r"([0-9.]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")

@@ -291,7 +291,7 @@ class TestTrials:
     def test_a_candidate_whose_outputs_the_gate_would_refuse_is_dropped(
         self, residual: Files, trials: Trials, tmp_path: Path, even_clock: None
     ) -> None:
-        """Its classes are right, for which its labels speak, and its scores are nothing like those of the source."""
+        """The candidate's classes are right, by its labels, but its scores are unlike those of the source."""
 
         def flatten(model: onnx.ModelProto) -> None:
             for tensor in model.graph.initializer:

@@ -1,4 +1,4 @@
-"""Every container that the operator makes fits a namespace with quotas, and Pod Security ``restricted``."""
+"""Every container that the operator creates fits a namespace with quotas, and Pod Security ``restricted``."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ CONVERTER = {
 
 
 def pods(changes: dict[str, Any], **settings: Any) -> Iterator[Any]:
-    """Yields the specs of all kinds of pods that the operator makes for a spec with ``changes``."""
+    """Yields the specs of all kinds of pods that the operator creates for a spec with ``changes``."""
     world = Simulation.with_nodes(1, spec=model_spec(**changes), settings=replace(ALLOWING, **settings))
     world.run(60)
     observation, (revision,) = world.observe(), world.revisions.values()

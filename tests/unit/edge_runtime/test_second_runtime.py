@@ -201,7 +201,8 @@ def round_trip(report: Published) -> Published:
 
 
 class TestSourceFormat:
-    """A source format whose models this runtime loads goes through the whole pipeline, without ONNX."""
+    """The tests of a source format whose models this runtime loads, which goes through the complete pipeline, without
+    ONNX."""
 
     @pytest.fixture
     def compress(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., pipeline.Compressed]:
