@@ -493,7 +493,7 @@ def test_each_step_is_reported_to_the_operator_once(order: JobInput, run: Run, w
         ("/progress", "Bearer token-of-the-pod", StepBegun("clean", "CleanGraph", 1, 2)),
         ("/progress", "Bearer token-of-the-pod", StepBegun("int8", "QuantizeStatic", 2, 2)),
     ]
-    assert "not told" not in ended.log
+    assert "did not get the report" not in ended.log
 
 
 def test_an_unreachable_operator_stops_nothing(order: JobInput, run: Run, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_name_that_leads_elsewhere_is_refused(
 ) -> None:
     own = repository(registry)
     artifacts.push_artifact(own, {title: model}, artifact_type=TYPE, tag="v1")
-    with pytest.raises(InvalidContent, match="no plain file name"):
+    with pytest.raises(InvalidContent, match="not a plain file name"):
         artifacts.pull_artifact(own, "v1", tmp_path / "out")
 
 

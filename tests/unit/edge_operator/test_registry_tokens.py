@@ -202,7 +202,7 @@ async def test_the_error_for_a_bad_token_names_the_possible_causes(realm: str) -
     assert status == 401
     (error,) = body["errors"]
     assert error["code"] == "UNAUTHORIZED"
-    assert "no valid service-account token for the audience edgemodel-registry" in error["message"]
+    assert "not a valid service-account token for the audience edgemodel-registry" in error["message"]
 
 
 async def test_missing_credentials_are_reported_with_the_expected_ones(realm: str) -> None:

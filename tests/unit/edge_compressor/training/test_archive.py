@@ -72,7 +72,7 @@ def test_a_pickle_is_refused(tmp_path: Path, proof: Path) -> None:
         (tmp_path / "m.pt2").write_bytes(pickle.dumps(Command(proof), protocol))
         assert "it is a pickle" in refusal(tmp_path / "m.pt2")
     (tmp_path / "m.pt2").write_bytes(pickle.dumps(Command(proof), 0))
-    assert "no ExportedProgram" in refusal(tmp_path / "m.pt2")
+    assert "not an ExportedProgram" in refusal(tmp_path / "m.pt2")
     assert not proof.exists()
 
 

@@ -270,7 +270,7 @@ def test_a_disk_without_room_costs_the_checkpoint_and_not_the_training(
     (kept,) = (tmp_path / "kept").iterdir()
     kept.with_suffix(".partial").symlink_to("/dev/full")
     first.keep(2)
-    assert "the checkpoint after epoch 2 was not kept: " in log()
+    assert "the checkpoint after epoch 2 was not stored: " in log()
     assert training(tmp_path, quiet).restore() == 1
 
 
