@@ -17,9 +17,10 @@ from urllib.request import Request, urlopen
 import msgspec
 import numpy as np
 
-from edge_runtime.agreement import CLOSE_TOLERANCE, close
+from edge_runtime.agreement import CLOSE_TOLERANCE, close, spread_of_floats
 from edge_runtime.classes import has_classes, same_class, same_largest
 from edge_runtime.datatypes import DATATYPES, Array, as_numbers
+from edge_runtime.relative_error import Spread
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
 from edgemodel.error_words import in_words
@@ -113,6 +114,7 @@ def replay(
     first = next(iter(signature.outputs))
     by_class = golden.agreement == "Argmax" if golden is not None else has_classes(signature.outputs[first])
     tolerance = CLOSE_TOLERANCE if golden is None else golden.tolerance
+    spreads = {} if by_class else _spreads(records, signature)
     agree = items = 0
     deadline = monotonic() + max_seconds
     for record in reversed(records):
@@ -130,7 +132,9 @@ def replay(
             answers = []
         if [answer.shape for answer in answers] == [recorded.shape for recorded in expected]:
             recorded_values, values = (_comparable(arrays, names, signature) for arrays in (expected, answers))
-            agree += _agreeing(recorded_values, values, count, by_class, tolerance)
+            agree += _agreeing(
+                recorded_values, values, count, [spreads.get(name) for name in names], by_class, tolerance
+            )
     return ReplayResult(agree, items - agree)
 
 
@@ -146,11 +150,34 @@ def _items(record: Record) -> int:
     return 1 if sizes or size is None else size
 
 
-def _agreeing(expected: Sequence[Array], answers: Sequence[Array], items: int, by_class: bool, tolerance: float) -> int:
+def _spreads(records: Sequence[Record], signature: Signature) -> dict[str, Spread | None]:
+    """Returns the spread of each output over all that was answered."""
+    answers: dict[str, list[Array]] = {}
+    for record in records:
+        names, items = list(record.outputs), _items(record)
+        if not items:
+            continue
+        for name, array in zip(names, _comparable(list(record.outputs.values()), names, signature), strict=True):
+            answers.setdefault(name, []).append(np.stack([_row(array, item, items) for item in range(items)]))
+    return {name: spread_of_floats(arrays) for name, arrays in answers.items()}
+
+
+def _agreeing(
+    expected: Sequence[Array],
+    answers: Sequence[Array],
+    items: int,
+    spreads: Sequence[Spread | None],
+    by_class: bool,
+    tolerance: float,
+) -> int:
     agree = 0
     for item in range(items):
         pairs = [(_row(a, item, items), _row(b, item, items)) for a, b in zip(expected, answers, strict=True)]
-        agree += _same(*pairs[0]) if by_class else all(close(a, b, tolerance) for a, b in pairs)
+        agree += (
+            _same(*pairs[0])
+            if by_class
+            else all(close(*pair, spread, tolerance) for pair, spread in zip(pairs, spreads, strict=True))
+        )
     return agree
 
 

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from edge_runtime.agreement import close
+from edge_runtime.agreement import close, spread_of_floats
 from edge_runtime.classes import same_class
 from edge_runtime.datatypes import DATATYPES, Array, as_numbers
 from edge_runtime.signature import Signature
@@ -144,7 +144,12 @@ def _agreement(
     golden: Golden, signature: Signature, outputs: Mapping[str, Array]
 ) -> Callable[[Sequence[Array], Sequence[Array]], bool]:
     if golden.agreement == "Close":
-        return lambda recorded, answer: all(map(lambda r, a: close(r, a, golden.tolerance), recorded, answer))
+        datatypes = [signature.outputs[name].datatype for name in outputs]
+        spreads = [spread_of_floats([array]) for array in _numbers(datatypes, list(outputs.values()))]
+        return lambda recorded, answer: all(
+            close(one, other, spread, golden.tolerance)
+            for one, other, spread in zip(recorded, answer, spreads, strict=True)
+        )
     if golden.agreement != "Argmax":
         raise GoldenInvalid(f"agreement is {golden.agreement!r}, want Argmax or Close")
     name, first = next(iter(outputs.items()))

@@ -51,10 +51,10 @@ class Spread:
         items.
 
         The error is 0 where ``expected`` is NaN, since nothing is right there; a NaN elsewhere counts as MAX_ERROR.
-        Both arrays have the same shape, which may differ from that of other answers along all axes but ``axis``.
+        Both arrays have the same shape. One that lacks the channels is measured as a whole, by their mean square.
         """
-        if self.axis is None:
-            low, high, scale = self.low[0], self.high[0], self.scale[0]
+        if self.axis is None or not self._fits(expected):
+            low, high, scale = self.low.min(), self.high.max(), np.sqrt((self.scale**2).mean())
         else:
             shape = [1] * expected.ndim
             shape[self.axis] = -1
@@ -63,6 +63,11 @@ class Spread:
         off = np.abs(np.clip(first, low, high) - np.clip(second, low, high)) / scale
         off = np.minimum(np.where(np.isnan(second), MAX_ERROR, off), MAX_ERROR)
         return np.where(np.isnan(first), 0.0, off)
+
+    def _fits(self, array: Array) -> bool:
+        """Returns whether the array has the channels of the answers that the spread is from."""
+        assert self.axis is not None
+        return -array.ndim <= self.axis < array.ndim and array.shape[self.axis] == len(self.scale)
 
     def of_items(self, expected: Array, got: Array) -> Array:
         """Returns the root mean square error of each item in spreads, (items,)."""

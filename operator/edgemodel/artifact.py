@@ -31,8 +31,8 @@ class Tensor:
 class Golden:
     """The golden set: ``golden.npz`` holds ``input.<name>`` and ``output.<name>`` arrays, first axis the items.
 
-    ``agreement`` is Argmax (class of the first output) or Close (every output within ``tolerance``,
-    relative to the largest absolute value of the recorded output).
+    ``agreement`` is Argmax (class of the first output) or Close (the root mean square error of
+    every output, in spreads of its channels over all items, is at most ``tolerance``).
     """
 
     items: int

@@ -6,9 +6,9 @@ set, from an artifact that answers differently (saturating int8, weights in the 
 - With labels the answer is a class (Argmax). A class flips in the last bits only when two scores are almost
   equal; so items are taken whose best score leads by 5 % of the item's range of scores, evenly over the classes that
   are predicted. Such an item does not flip by rounding, and *every* one has to agree: 99.5 % of at most 199 items.
-- Without labels the answers are values (Close): within 1 % of the item's largest, some 2.5 steps of an 8-bit
-  output. One step of an inner layer can carry a few items over that, hence 95 %. Values of a permuted
-  artifact agree on next to none.
+- Without labels the answers are values (Close): an item may be off by 5 % of the spread of its channels, as the gate
+  measures it (``edge_runtime.relative_error``). One step of an inner layer can carry a few items over that, hence 95 %.
+  Values of a permuted artifact agree on next to none.
 """
 
 from collections.abc import Mapping

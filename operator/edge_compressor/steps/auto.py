@@ -249,9 +249,9 @@ STEP = StepType(
         ),
         "agreement": Choice(
             "Close",
-            "When two outputs agree, if datasets.evaluation has no label. Close: no value differs by more than 1 % of "
-            "the largest value. Argmax: the first output has its largest values at the same positions. Default: "
-            "Close.",
+            "When two outputs agree, if datasets.evaluation has no label. Close: every output is off by at most "
+            "5 % of its spread, channel by channel. Argmax: the first output has its largest values at the same "
+            "positions. Default: Close.",
             ("Close", "Argmax"),
         ),
         "minAgreementPercent": Fraction(

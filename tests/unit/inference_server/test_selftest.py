@@ -79,10 +79,13 @@ def test_a_nan_agrees_with_no_class(tmp_path: Path) -> None:
     assert run_test(tmp_path, SCORES, SCORES * np.nan).agree == 0
 
 
-def test_close_is_relative_to_the_largest_recorded_value_of_the_item(tmp_path: Path) -> None:
-    recorded = np.array([[100, 0, 1], [1, 0, 0]], np.float32)
-    answers = recorded + np.float32(0.5)
-    assert run_test(tmp_path, recorded, answers, agreement="Close", tolerance=0.01).agree == 1
+def test_close_is_relative_to_the_spread_of_each_channel_over_all_items(tmp_path: Path) -> None:
+    """The first column is a hundred times as large as the second: an error of 0.5 is little there and much here."""
+    recorded = np.random.default_rng(2).standard_normal((16, 2)).astype(np.float32) * np.float32([100, 1])
+    answers = recorded.copy()
+    answers[3, 0] += 0.5
+    answers[5, 1] += 0.5
+    assert run_test(tmp_path, recorded, answers, agreement="Close", tolerance=0.05).agree == 15
 
 
 def test_close_wants_nan_where_nan_was_recorded(tmp_path: Path) -> None:
