@@ -249,9 +249,9 @@ def worst(percent: float) -> WorstOutput:
 @pytest.mark.parametrize(
     ("percent", "budget", "verdicts"),
     [
-        (29.9, Budget(), [Verdict.PASS]),
-        (30.1, Budget(), [Verdict.FAIL]),
-        (30.1, Budget(max_relative_error_percent=Decimal(50)), [Verdict.PASS]),
+        (39.9, Budget(), [Verdict.PASS]),
+        (40.1, Budget(), [Verdict.FAIL]),
+        (40.1, Budget(max_relative_error_percent=Decimal(50)), [Verdict.PASS]),
         (0.2, Budget(max_relative_error_percent=Decimal("0.1")), [Verdict.FAIL]),
         (300.0, Budget(max_relative_error_percent=Decimal(300)), [Verdict.PASS]),
         (99.0, Budget(max_accuracy_drop_percent=Decimal(90)), [Verdict.PASS]),  # which labels judge
@@ -279,7 +279,7 @@ def test_an_accuracy_budget_without_labels_leaves_the_limit_of_the_relative_erro
 def test_the_message_of_a_relative_error_names_output_data_and_cure() -> None:
     decision = judge(replace(MEASURED, error=worst(136.3)), Budget())
     assert decision.message.startswith(
-        "output 'y' is off by 136.3 % of its spread, limit 30 % (calibration set, n = 64)"
+        "output 'y' is off by 136.3 % of its spread, limit 40 % (calibration set, n = 64)"
     )
     assert "budget.maxRelativeErrorPercent" in decision.message
 
