@@ -11,6 +11,7 @@ from edgemodel import names, reasons
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.digest import digest_of_file
 from edgemodel.error_words import in_words
+from edgemodel.user_files import UnreadableFile, check_file, read_bytes
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
 
 REVISION_LENGTH = 10
@@ -37,7 +38,9 @@ def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
             revision = digest.removeprefix("sha256:")[:REVISION_LENGTH]
             return ArtifactManifest(path.stem, revision, names.DEFAULT_VARIANT, digest, digest, (), (), None)
         path /= names.MANIFEST_FILE
-        return ArtifactManifest.decode(path.read_bytes())
+        return ArtifactManifest.decode(read_bytes(path))
+    except UnreadableFile as error:
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
     except (OSError, ValueError, AttributeError) as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
@@ -46,10 +49,13 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
     """Verifies the digest, then loads the model: nothing unverified is parsed."""
     path = path if path.is_file() else path / manifest.model_file
     try:
+        check_file(path)
         actual = digest_of_file(path)
         if actual != manifest.artifact_digest:
             return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
         return load_model(path, manifest.runtime, tuning, manifest.transforms)
+    except UnreadableFile as error:
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
     except LoadFailure as failure:
         return LoadFailure(failure.reason, f"{path}: {failure.message}")
     except Exception as error:

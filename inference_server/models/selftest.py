@@ -3,13 +3,11 @@
 int8 results differ between instruction sets, so only a run on the node can tell.
 """
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from edge_runtime.datatypes import DATATYPES, Array, as_numbers
 from edge_runtime.signature import Signature
 from edgemodel.artifact import Golden, Tensor
 from edgemodel.error_words import in_words
+from edgemodel.user_files import UnreadableFile, check_file
 
 Run = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
 
@@ -87,9 +86,12 @@ def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array
     if items < 1:
         raise GoldenInvalid(f"the manifest says that the golden set has {items} items, want at least 1")
     try:
+        check_file(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+    except UnreadableFile as error:
+        raise GoldenInvalid(str(error)) from error
+    except Exception as error:  # numpy raises anything for an archive that is damaged
         raise GoldenInvalid(f"{path.name} cannot be read: {in_words(error)}") from error
     inputs = {name: arrays[f"input.{name}"] for name in signature.inputs if f"input.{name}" in arrays}
     outputs = {name: arrays[f"output.{name}"] for name in signature.outputs if f"output.{name}" in arrays}

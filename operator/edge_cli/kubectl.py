@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgemodel.error_words import in_words
 from edgemodel.json_text import parse_json
 
 
@@ -19,7 +20,10 @@ def run(arguments: Sequence[str]) -> str:
     program = shutil.which("kubectl")
     if program is None:
         raise KubectlError("kubectl is not on PATH")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise KubectlError(f"{program} cannot be run: {in_words(error)}") from error
     if done.returncode != 0:
         raise KubectlError(done.stderr.strip() or f"kubectl exited with {done.returncode}")
     return done.stdout
@@ -34,7 +38,13 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
 
 def get_model(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the EdgeModel that the options name. Raises KubectlError."""
-    found: dict[str, Any] = parse_json(run(["get", "edgemodel", options.name, "-o", "json", *_place(options)]))
+    text = run(["get", "edgemodel", options.name, "-o", "json", *_place(options)])
+    try:
+        found = parse_json(text)
+    except ValueError as error:
+        raise KubectlError(f"what kubectl answers is not JSON: {in_words(error)}") from error
+    if not isinstance(found, dict):
+        raise KubectlError("what kubectl answers is no EdgeModel")
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from edge_cli import kubectl
 from edge_cli.verb import Verb
+from edgemodel.error_words import in_words
 
 Object = dict[str, Any]
 
@@ -100,7 +101,13 @@ def _table(rows: Iterable[list[str]]) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
-    print(describe(kubectl.get_model(options)))
+    model = kubectl.get_model(options)
+    try:
+        text = describe(model)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        message = f"edgemodel/{options.name} has another form than this version of the plugin knows: {in_words(error)}"
+        raise kubectl.KubectlError(f"{message}; install the version of the operator") from error
+    print(text)
     return 0
 
 

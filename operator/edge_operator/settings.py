@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_oci.urls import NoUrl, check_url
 from edge_operator.decide.observation import OperatorSettings
 from edge_operator.objects.resources import Resources, with_defaults
 from edge_operator.prometheus import PrometheusSettings
@@ -67,8 +68,11 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSett
 
 
 def _prometheus(url: str, environment: Mapping[str, str]) -> PrometheusSettings:
-    if not url.startswith(("http://", "https://")):
-        raise Stalled(INVALID_SPEC, f"EDGEMODEL_PROMETHEUS_URL is {url!r}, want http://… or https://…")
+    try:
+        check_url(url)
+    except NoUrl:
+        message = f"EDGEMODEL_PROMETHEUS_URL is {url[:200]!r}, want http://… or https://…"
+        raise Stalled(INVALID_SPEC, message) from None
     folder = environment.get("EDGEMODEL_PROMETHEUS_CREDENTIALS", "")
     headers = _texts("EDGEMODEL_PROMETHEUS_HEADERS", environment)
     return PrometheusSettings(
@@ -90,7 +94,7 @@ def _default_resources(name: str, environment: Mapping[str, str]) -> dict[str, R
 
 
 def _texts(name: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Returns the members of the JSON object in a variable as texts; none if it is not set. Raises Stalled."""
+    """Returns the texts of a JSON object in a variable. Raises Stalled, which names it, if it holds none."""
     try:
         value = parse_json(environment.get(name) or "{}")
         return {str(key): str(text) for key, text in value.items()}

@@ -112,25 +112,25 @@ class ArtifactManifest:
             if value["schema"] != SCHEMA:
                 raise ValueError(f"artifact manifest has schema {value['schema']!r}, want {SCHEMA!r}")
             golden = value["golden"]
-            model_file = value.get("modelFile", MODEL_FILE)
+            model_file = _text({"modelFile": MODEL_FILE, **value}, "modelFile")
             if "/" in model_file or model_file in ("", ".", ".."):
                 raise ValueError(f"modelFile is {model_file!r}, want the name of a file beside the manifest")
             return cls(
-                model=value["model"],
-                fingerprint=value["fingerprint"],
-                variant=value["variant"],
-                source_digest=value["sourceDigest"],
-                artifact_digest=value["artifactDigest"],
+                model=_text(value, "model"),
+                fingerprint=_text(value, "fingerprint"),
+                variant=_text(value, "variant"),
+                source_digest=_text(value, "sourceDigest"),
+                artifact_digest=_text(value, "artifactDigest"),
                 inputs=tuple(_tensor(item) for item in value["inputs"]),
                 outputs=tuple(_tensor(item) for item in value["outputs"]),
                 golden=golden
                 and Golden(golden["items"], golden["agreement"], golden["tolerance"], golden["minPercent"]),
-                runtime=value.get("runtime", ONNX_RUNTIME),
+                runtime=_text({"runtime": ONNX_RUNTIME, **value}, "runtime"),
                 model_file=model_file,
                 transforms=tuple(TransformSpec.from_json(item) for item in value.get("transforms", [])),
                 evidence={key: value[key] for key in value.keys() - _TYPED},
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"artifact manifest: {in_words(error)}") from error
 
 
@@ -140,6 +140,13 @@ _TYPED: Final = frozenset(
         "transforms", "inputs", "outputs", "golden",
     }
 )  # fmt: skip
+
+
+def _text(value: dict[str, Any], key: str) -> str:
+    """Returns the text under ``key``. Raises KeyError and ValueError."""
+    if not isinstance(value[key], str):
+        raise ValueError(f"artifact manifest: {key} is {value[key]!r}, want a text")
+    return str(value[key])
 
 
 def _tensor_json(tensor: Tensor) -> dict[str, Any]:

@@ -26,9 +26,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     made, and for more than ``max_bytes``.
     """
     try:
-        mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or _is_stream(path, mode)):
-            raise UnreadableFile(f"{path} cannot be read: it is {_kind(mode)}, not a file")
+        check_file(path)
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:
@@ -36,6 +34,13 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     if len(data) > max_bytes:
         raise UnreadableFile(f"{path} has more than {max_bytes} bytes, the limit of such a file: is it another one?")
     return data
+
+
+def check_file(path: Path) -> None:
+    """Raises UnreadableFile for what is no file, such as a folder, a device or a pipe, and OSError if there is none."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or _is_stream(path, mode)):
+        raise UnreadableFile(f"{path} cannot be read: it is {_kind(mode)}, not a file")
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:

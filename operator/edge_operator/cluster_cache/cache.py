@@ -22,7 +22,7 @@ from edge_operator.from_api import CachedEdgeModel, JobObject, JobPod, Raw
 from edgemodel.progress import StepBegun
 from edgemodel.schema_version import SchemaOutdated
 
-UNREADABLE_ERRORS = (SchemaOutdated, KeyError, TypeError, ValueError, AttributeError, IndexError)
+UNREADABLE_ERRORS = (SchemaOutdated, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """The exceptions of ``from_api`` for an object that does not match its schema."""
 
 T = TypeVar("T")
