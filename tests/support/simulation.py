@@ -556,7 +556,9 @@ class Simulation:
                     for either in (variant, puller_of(variant)):
                         self.pin_names[pin_key("vision", "m", name, either)] = (name, either)
             case StartPreflight(name, attempt):
-                self.preflights[name] = PreflightJob(name, attempt, self.now, None, None, None)
+                self.preflights[name] = PreflightJob(
+                    name, attempt, self.now, None, None, None, uid=f"uid-{name}", has_pod=self.refusal is None
+                )
                 self.preflights_started.append(action)
             case RecordPreflight(name, preflight):
                 self.revisions[name] = replace(self.revisions[name], preflight=preflight)
@@ -623,6 +625,8 @@ class Simulation:
         asked = {start.name: start.node for start in self.preflights_started}
         for name, job in self.preflights.items():
             node = self.nodes.get(asked[name])
+            if self.refusal is not None and not job.has_pod:
+                continue
             if job.ended is not None or node is None or not node.online:
                 continue
             if self.now < job.created + timedelta(seconds=self.preflight_seconds):
@@ -683,6 +687,7 @@ class Simulation:
         if self.refusal is None:
             return {}
         podless = [("Job", name) for name, job in self.jobs.items() if not job.has_pod]
+        podless += [("Job", name) for name, preflight in self.preflights.items() if not preflight.has_pod]
         return dict.fromkeys([*podless, *(("DaemonSet", name) for name in self.daemonsets)], self.refusal)
 
     def _repelled(self, node: Node, effect: str) -> set[str]:

@@ -120,7 +120,11 @@ def there_are_nodes(prospect: Prospect) -> Obstacle | None:
 
 def preflight_is_over(prospect: Prospect) -> Obstacle | None:
     preflight = prospect.preflight
-    return None if preflight.done else Obstacle(preflight.reason, preflight.message, stalled=False)
+    return (
+        None
+        if preflight.done
+        else Obstacle(preflight.reason, preflight.message, stalled=preflight.reason == reasons.POD_REFUSED)
+    )
 
 
 CHAIN: tuple[Check, ...] = (

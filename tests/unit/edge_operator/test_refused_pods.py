@@ -250,7 +250,7 @@ def test_a_candidate_whose_pods_a_quota_refuses_waits_stalled_and_unharmed(strat
     world.new_source("b")
     world.run(22)
     world.refusal = read_refusal([event(EXCEEDED)])
-    world.run(600)
+    world.run(300, tick=5)
     stalled = world.condition("Stalled")
     assert stalled is not None
     assert stalled["reason"] == reasons.POD_REFUSED
@@ -259,7 +259,7 @@ def test_a_candidate_whose_pods_a_quota_refuses_waits_stalled_and_unharmed(strat
     assert not world.status["rejectedRevisions"]
     assert all(world.runs(node) == {stable} for node in world.nodes)
     world.refusal = None
-    world.run(400)
+    world.run(400, tick=2)
     assert world.ready_reason() == reasons.SERVING
     assert all(world.runs(node) == {world.target()} for node in world.nodes)
 
@@ -320,3 +320,19 @@ def test_a_missing_pull_secret_is_reported_before_the_kubelets_own_error() -> No
         reasons.IMAGE_PULL_FAILED,
         "Unable to retrieve some image pull secrets (regcred); 401 Unauthorized",
     )
+
+
+def test_a_preflight_that_a_quota_forbids_is_stalled_and_goes_on_when_it_does_not() -> None:
+    preflight = {"nodeSelector": {"edge": "camera"}, "deadlineSeconds": 60}
+    world = Simulation.with_nodes(1, spec=model_spec(preflight=preflight))
+    world.run(21)
+    world.refusal = read_refusal([event(EXCEEDED)])
+    world.run(30)
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == reasons.POD_REFUSED
+    assert "exceeded quota" in stalled["message"]
+    world.refusal = None
+    world.run(400, tick=2)
+    assert world.ready_reason() == reasons.SERVING
+    assert world.condition("LatencyUnverified") is None

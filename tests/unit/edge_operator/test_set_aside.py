@@ -239,6 +239,7 @@ def test_while_nothing_serves_since_all_nodes_are_evicted_the_model_is_not_ready
 # --- a cordon ---
 
 
+@pytest.mark.slow
 def test_a_cordoned_node_is_never_the_canary_and_serves_on() -> None:
     for cordoned in ("camera-1", "camera-2", "camera-3"):
         world = installed()
@@ -273,17 +274,17 @@ def test_a_node_that_is_cordoned_and_goes_down_on_trial_fails_nothing_and_keeps_
 
 
 def test_a_node_that_returns_cordoned_and_is_uncordoned_while_offline_fails_nothing_in_a_long_bake() -> None:
-    rollout = {**model_spec()["rollout"], "bakeSeconds": 2000}
+    rollout = {**model_spec()["rollout"], "bakeSeconds": 500}
     world = Simulation.with_nodes(3, spec=model_spec(rollout=rollout))
-    world.run(2600)
+    world.run(800, tick=5)
     world.new_source("b")
     run_until(world, reasons.BAKING)
     world.run(10)
     world.cordon("camera-2")
     world.cut("camera-2")
-    world.run(60)
+    world.run(60, tick=5)
     world.uncordon("camera-2")
-    world.run(600)
+    world.run(300, tick=5)
     assert world.ready_reason() == reasons.BAKING
     assert not world.status["rejectedRevisions"]
 
@@ -351,7 +352,7 @@ def test_a_candidate_without_any_pod_waits_and_finally_stalls() -> None:
     rollout = {**model_spec()["rollout"], "progressDeadlineSeconds": 600}
     world = Refusing.with_nodes(2, spec=model_spec(rollout=rollout))
     world.refused = frozenset({"camera-1", "camera-2"})  # type: ignore[attr-defined]  # as above
-    world.run(1500)
+    world.run(1500, tick=10)
     stalled = world.condition("Stalled")
     assert stalled is not None
     assert stalled["reason"] == reasons.PROGRESS_DEADLINE_EXCEEDED

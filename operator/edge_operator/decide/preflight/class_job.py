@@ -31,6 +31,8 @@ class ClassProgress:
     """The name of the Job that continues; empty if none does."""
     wake_at: datetime | None = None
     waits_for: str = ""
+    is_refused: bool = False
+    """Kubernetes makes no pod for the Job until a person acts."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class ClassJob:
         refusal = self.observation.refusals.get(("Job", job.name)) if not job.has_pod else None
         waits_for = f"it is not made: {explain(refusal, SERVING_RESOURCES)}" if refusal is not None else job.waits_for
         if self.now < overdue:
-            return ClassProgress(self.known, job=job.name, wake_at=overdue, waits_for=waits_for)
+            is_refused = refusal is not None and refusal.is_final
+            return ClassProgress(self.known, job=job.name, wake_at=overdue, waits_for=waits_for, is_refused=is_refused)
         why = waits_for or ("its pod does not end" if self.is_online else "it is offline")
         limit = f"{self.spec.deadline.total_seconds():.0f} s (preflight.deadlineSeconds)"
         return ClassProgress(unverified(self.known, f"node {self.node_name} did not answer within {limit}: {why}"))

@@ -121,7 +121,8 @@ def _waits(observation: Observation, revision: Revision, pending: list[ClassProg
     if observation.spec.rollout.paused and not any(item.job for item in pending):
         return reasons.PAUSED, f"spec.rollout.paused: {revision.name} does not run preflight on {where}{more}"
     waits = next((f"; {item.job}: its pod waits: {item.waits_for}" for item in pending if item.waits_for), "")
-    return reasons.PREFLIGHT_RUNNING, f"before its first wave {revision.name} runs preflight on {where}{more}{waits}"
+    reason = reasons.POD_REFUSED if any(item.is_refused for item in pending) else reasons.PREFLIGHT_RUNNING
+    return reason, f"before its first wave {revision.name} runs preflight on {where}{more}{waits}"
 
 
 def _stop(observation: Observation, but: Collection[str] = ()) -> tuple[Action, ...]:
