@@ -43,16 +43,16 @@ imports: $(VENV)/ready ## the directions of import
 	$(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready ## every unit test that needs nothing but the environment
-	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) -m "not lab_programs" tests/unit
+	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) --dist worksteal -m "not lab_programs" tests/unit
 
 unit-quick: $(VENV)/ready # of these, all but the slow ones, and with fewer generated examples
-	EDGEMODEL_QUICK_TESTS=1 $(PYTEST) -n $(UNIT_WORKERS) -m "not lab_programs and not slow" tests/unit
+	EDGEMODEL_QUICK_TESTS=1 $(PYTEST) -n $(UNIT_WORKERS) --dist worksteal -m "not lab_programs and not slow" tests/unit
 
 unit-programs: $(VENV)/ready lab-up ## the unit tests that start programs of the lab: a registry, Prometheus, helm
-	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) -m lab_programs tests/unit
+	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) --dist worksteal -m lab_programs tests/unit
 
 unit-all: $(VENV)/ready lab-up ## every unit test
-	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) tests/unit
+	nice $(PYTEST) --durations=12 -n $(UNIT_WORKERS) --dist worksteal tests/unit
 
 contract: $(VENV)/ready lab-up ## manifests, good and bad, against a real API server
 	$(PYTEST) tests/contract

@@ -8,7 +8,7 @@ from edgemodel.plain import from_api
 
 @dataclass(frozen=True)
 class Toleration:
-    """A toleration in Kubernetes' form; None for members that the spec leaves out."""
+    """A toleration in Kubernetes' form; None for members that are left out."""
 
     key: str | None = None
     operator: str | None = None
@@ -20,5 +20,7 @@ class Toleration:
 
 
 def parse_toleration(value: Any) -> Toleration:
-    """Returns the toleration. Raises ValueError, which names the member, for one that the schema refuses."""
-    return from_api(Toleration, value, "spec.placement.tolerations")
+    """Returns the toleration, with the default of its operator. Raises ValueError, which names the member, for one
+    that the schema refuses."""
+    given = {"operator": "Equal", **value} if isinstance(value, dict) else value
+    return from_api(Toleration, given, "spec.placement.tolerations")

@@ -72,3 +72,13 @@ def test_more_memory_for_a_converter_is_another_try_and_no_other_artifact() -> N
 def test_a_converter_writes_an_exported_program_by_default() -> None:
     source = {"uri": "https://files.example/m.safetensors", "format": "Safetensors", "converter": {"image": IMAGE}}
     assert parse_spec(model_spec(source=source)).request.source.converter == Converter(IMAGE)
+
+
+def test_a_toleration_without_its_operator_makes_the_revision_of_its_default() -> None:
+    """The API server, which fills in nothing within a list, stores it as it was applied."""
+
+    def revision(**toleration: str) -> str:
+        spec = model_spec(placement={"nodeSelector": {"edge": "camera"}, "tolerations": [toleration]})
+        return parse_spec(spec).revision_hash
+
+    assert revision(key="a", value="b") == revision(key="a", operator="Equal", value="b")
