@@ -56,7 +56,7 @@ def _texts(names: tuple[str, ...]) -> str:
 
 
 def _defaults(step: StepType) -> str:
-    """Returns the line of a step; a default that the schema has not is none that anybody fills in."""
+    """Returns the line of a step; a default that the schema lacks is one that nobody fills in."""
     schemas = {name: setting.schema() for name, setting in step.settings.items()}
     values = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
     lines = "".join(f'            "{name}": {_value(value)},\n' for name, value in values.items())

@@ -1,4 +1,4 @@
-"""What a client-side merge of three (the manifest, what was applied last, what the API server stores) would change.
+"""The changes of a client-side merge of three: the manifest, what was applied last, what the API server stores.
 
 Tools of GitOps and ``kubectl apply`` compare so: maps are merged by key, so that defaults beside what was given do not
 matter; lists of the API's own objects are merged by a key of their items, and every other list is one value, so that a
@@ -18,7 +18,7 @@ MERGE_KEYS = {
     ("Service", "ports"): "port",
     ("ServiceAccount", "imagePullSecrets"): "name",
 }
-"""(kind, field) of the lists whose items are merged, and the key by which."""
+"""The lists whose items are merged, as (kind, field), and the key by which."""
 
 
 def differences(manifest: dict[str, Any], stored: dict[str, Any]) -> list[str]:
@@ -45,5 +45,5 @@ def _differences(kind: str, path: str, wanted: Any, stored: Any, key: str | None
 
 
 def _is_nothing(value: Any, is_stored: bool) -> bool:
-    """Returns whether a manifest says null, or an empty map or list, where nothing is stored: no merge writes it."""
+    """Returns whether a manifest has null, or an empty map or list, where nothing is stored, which no merge writes."""
     return not is_stored and value in (None, {}, [])

@@ -73,7 +73,8 @@ STRANGE_NAMES = [
     ("a.b", "123"),
     (f"{'r' * 47}.{'1' * 5}", "n"),
 ]
-"""Releases and namespaces that Helm and Kubernetes allow, some of which YAML takes for something else than a string."""
+"""The strange names of releases and namespaces that Helm and Kubernetes allow, some of which YAML reads as another type
+than a string."""
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,6}[a-z0-9])?", fullmatch=True)
 
 

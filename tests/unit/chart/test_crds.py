@@ -42,7 +42,7 @@ def nodes(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]
 
 @pytest.mark.parametrize("plural", CRDS)
 def test_no_item_of_a_list_has_a_default(plural: str) -> None:
-    """To a client-side merge a list of a custom resource is one value: what the API server fills in within one of its
+    """A list of a custom resource is one value to a client-side merge: what the API server fills in within one of its
     items differs from the manifest for ever."""
     assert [path for path, node in nodes(schema(plural), "") if "[]" in path and "default" in node] == []
 

@@ -24,7 +24,7 @@ DIGEST = "sha256:" + "0" * 64
 
 
 def edge_models() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields each EdgeModel with where it stands; what is a part of one completes the smallest."""
+    """Yields each EdgeModel with its place; a part of one completes the smallest."""
     for path in sorted(FILES):
         for item in manifests.read_all(path.read_text()):
             if item and item["kind"] == "EdgeModel":
