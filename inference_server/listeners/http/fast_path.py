@@ -8,14 +8,15 @@ Clients repeat the same head, so parsed heads are cached. The parser is uvicorn'
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from inference_server.errors import client_disconnected
 from inference_server.listeners.http.app import App
@@ -51,12 +52,36 @@ _USED_OF_UVICORN = {
 }
 
 
+_STATE_OF_UVICORN: Mapping[type, frozenset[str]] = {
+    HttpToolsProtocol: frozenset(
+        {
+            "_unset_keepalive_if_required", "cycle", "flow", "headers", "loop", "pipeline", "server_state",
+            "timeout_keep_alive", "timeout_keep_alive_handler", "timeout_keep_alive_task", "total_requests",
+            "transport", "url",
+        }
+    ),
+    RequestResponseCycle: frozenset({"more_body", "response_complete"}),
+    FlowControl: frozenset({"pause_reading", "resume_reading", "write_paused"}),
+}  # fmt: skip
+"""The attributes that the fast path reads and sets on uvicorn's objects, by the class whose methods use them too."""
+
+
 def fits() -> bool:
-    """Returns whether this uvicorn has the methods that the fast path needs; otherwise all requests go through ASGI."""
-    return all(
+    """Returns whether this uvicorn is one that the fast path knows; otherwise all requests go through ASGI.
+
+    Its methods have the same parameters, and work on the same attributes.
+    """
+    signatures = all(
         tuple(inspect.signature(vars(HttpToolsProtocol).get(name, fits)).parameters) == parameters
         for name, parameters in _USED_OF_UVICORN.items()
     )
+    return signatures and all(names <= _names_in(kind) for kind, names in _STATE_OF_UVICORN.items())
+
+
+def _names_in(kind: type) -> set[str]:
+    """Returns the names of the methods of ``kind``, and of all attributes and functions that their code uses."""
+    codes = [value.__code__ for value in vars(kind).values() if inspect.isfunction(value)]
+    return set(vars(kind)) | {name for code in codes for name in code.co_names}
 
 
 class Head(NamedTuple):

@@ -35,6 +35,16 @@ def test_a_uvicorn_with_another_signature_is_left_alone(monkeypatch: pytest.Monk
     assert not fast_path.fits()
 
 
+def test_a_uvicorn_that_works_on_other_attributes_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resumed(self: Any) -> None:
+        self.reading_paused = False
+
+    monkeypatch.setattr(fast_path.FlowControl, "__init__", resumed)
+    monkeypatch.delattr(fast_path.FlowControl, "pause_writing")
+    monkeypatch.delattr(fast_path.FlowControl, "resume_writing")
+    assert not fast_path.fits()
+
+
 def test_a_plain_head_is_read() -> None:
     headers = {b"host": b"x", b"content-length": b"12", b"accept-encoding": b"gzip"}
     wanted = Head("/v2/models/m/infer", 12, headers, keep_alive=True, may_be_plain=True, padding=0)
