@@ -21,7 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.datasets.dataset import invalid
-from edge_compressor.models import normal_form, runtime
+from edge_compressor.models import normal_form
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.gemm import order_operands
 from edge_compressor.models.normal_form.outputs import separate_outputs
@@ -38,8 +38,7 @@ from edge_compressor.step_interface.step_type import (
     op_types,
 )
 from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note, note_kept
-from edge_compressor.steps.spread import far_apart
-from edge_runtime.cores import usable_cores
+from edge_compressor.steps.spread import far_apart, measure, whole_ranges
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
 from edgemodel.error_words import in_words
@@ -65,6 +64,8 @@ PER_CHANNEL_OPSET: Final = 13
 MIN_SAMPLES: Final = 8
 """The minimum number of samples: ranges from one or two inputs clip values that occur in others."""
 
+MIN_VALUES: Final = 2048
+"""The minimum number of values for a histogram: 16 for each of its 128 bins."""
 _SAMPLES_MEASURED: Final = 4
 """The number of samples by which values that lie too far apart are detected."""
 _TAKE_NAN: Final = frozenset({"Imputer", "IsInf", "IsNaN"})
@@ -87,9 +88,13 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     reader = _Reader(context.calibration, _positions(prepared, settings, context), context.progress)
     graph = normal_form.load(prepared)
     kept = {**kept_in_float(graph, types), **_lost_bounds(graph, types)}
-    kept |= far_apart(prepared, types, reader.first(_SAMPLES_MEASURED))
+    feeds = list(reader.first(_SAMPLES_MEASURED))
+    values = measure(prepared, types, feeds)
+    kept |= far_apart(prepared, types, values)
     kept = {name: why for name, why in kept.items() if name not in excluded}
     note_kept(kept, context)
+    samples = len(feeds) * max(1, context.calibration.batch)
+    overrides = _one_scale(graph, settings) | _unclipped(prepared, settings, reader, values, samples)
     result = context.folder / "static.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy's warnings about ranges of tensors that stay in float
@@ -108,7 +113,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
             extra_options={
                 # One feed at a time is reduced to ranges: all activations of all samples would not fit memory.
                 "CalibStridedMinMax": 1,
-                "TensorQuantOverrides": _one_scale(graph, settings) | _whole_outputs(prepared, settings, reader),
+                "TensorQuantOverrides": overrides,
             },
         )
     normal_form.sort_file(result)
@@ -192,26 +197,21 @@ def _one_scale(model: onnx.ModelProto, settings: Settings) -> dict[str, list[dic
     return found
 
 
-def _whole_outputs(model: Path, settings: Settings, reader: "_Reader") -> dict[str, list[dict[str, Any]]]:
-    """Returns onnxruntime's overrides that give float outputs of the model the range of all their values.
+def _unclipped(
+    model: Path, settings: Settings, reader: "_Reader", values: Mapping[str, Array], samples: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns onnxruntime's overrides for tensors that Entropy and Percentile must not clip, with their whole range.
 
-    Entropy and Percentile clip values, for which later layers make up; nothing makes up for a clipped answer.
+    Nothing makes up for a clipped output of the model, and a histogram of few values does not say which are rare.
+    ``values`` are those of ``samples`` samples.
     """
     if settings["calibrationMethod"] == "MinMax":
         return {}
-    loaded = runtime.load_onnx(model, threads=usable_cores())
-    names = [name for name, tensor in loaded.signature.outputs.items() if tensor.datatype == "FP32"]
-    ranges: dict[str, tuple[float, float]] = {}
-    for feeds in reader.all():
-        for name, values in zip(names, loaded.run(feeds, names), strict=True):
-            lowest, highest = ranges.get(name, (0.0, 0.0))
-            ranges[name] = (
-                min(lowest, float(np.min(values, initial=0.0))),
-                max(highest, float(np.max(values, initial=0.0))),
-            )
+    few = {name for name, found in values.items() if found.size * len(reader.positions) < MIN_VALUES * samples}
+    outputs = {output.name for output in normal_form.load(model).graph.output}
     return {
         name: [{"rmin": np.float32(lowest), "rmax": np.float32(highest)}]
-        for name, (lowest, highest) in ranges.items()
+        for name, (lowest, highest) in whole_ranges(model, few | outputs, reader.all()).items()
         if np.isfinite([lowest, highest]).all() and lowest < highest
     }
 
@@ -298,35 +298,35 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
 
     def __init__(self, dataset: Dataset, positions: Array, progress: Progress) -> None:
         self._dataset, self._progress = dataset, progress
-        self._positions = positions
+        self.positions = positions
         self._size = 8 if dataset.batch < 0 else dataset.batch
         self._range = range(len(self))
 
     def first(self, samples: int) -> Iterator[dict[str, Any]]:
         """Yields the feeds of that many samples, spread evenly; with a fixed batch, one feed for each."""
-        chosen = self._positions[:: max(1, len(self._positions) // samples)][:samples]
+        chosen = self.positions[:: max(1, len(self.positions) // samples)][:samples]
         size = max(1, self._dataset.batch)
         for start in range(0, len(chosen), size):
             yield next(feeds for _, feeds in self._dataset.batches(chosen[start : start + size]))
 
     def all(self) -> Iterator[dict[str, Any]]:
         """Yields the feeds of all samples."""
-        for start in range(0, len(self._positions), self._size):
-            chosen = self._positions[start : start + self._size]
+        for start in range(0, len(self.positions), self._size):
+            chosen = self.positions[start : start + self._size]
             yield next(feeds for _, feeds in self._dataset.batches(chosen))
 
     def __len__(self) -> int:
-        return -(-len(self._positions) // self._size)
+        return -(-len(self.positions) // self._size)
 
     def set_range(self, start_index: int, end_index: int) -> None:
         self._range = range(start_index, min(end_index, len(self)))
-        self._progress.count("calibrating", start_index * self._size, len(self._positions), "samples")
+        self._progress.count("calibrating", start_index * self._size, len(self.positions), "samples")
 
     def get_next(self) -> dict[str, Any] | None:
         if not self._range:
             return None
         start, self._range = self._range[0] * self._size, self._range[1:]
-        positions = self._positions[start : start + self._size]
+        positions = self.positions[start : start + self._size]
         return next(feeds for _, feeds in self._dataset.batches(positions))
 
 

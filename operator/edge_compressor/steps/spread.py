@@ -10,6 +10,7 @@ import onnx
 import onnx.numpy_helper
 
 from edge_compressor.models import runtime
+from edge_runtime.backend import LoadedModel
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 
@@ -24,15 +25,14 @@ _MOVING: Final = frozenset({"Flatten", "Reshape", "Slice", "Split", "Squeeze", "
 """The operators whose output has the values of their input."""
 
 
-def far_apart(model: Path, types: Iterable[str], feeds: Iterable[Mapping[str, Array]]) -> dict[str, str]:
+def far_apart(model: Path, types: Iterable[str], values: Mapping[str, Array]) -> dict[str, str]:
     """Returns the nodes of ``types`` that read or write a tensor that int8 cannot hold: name -> why, for messages.
 
-    Each of ``feeds`` is run, with all tensors beside these nodes in memory. Raises LoadFailure and RunFailure.
+    ``values`` are those that ``measure`` returns.
     """
     proto = onnx.load(model)
     wanted = set(types)
     nodes = [node for node in proto.graph.node if node.op_type in wanted]
-    values = _measured(proto, {name for node in nodes for name in _quantized(node)}, model, feeds)
     flagged = {name: why for name, found in values.items() if (why := _why(found))}
     for node in nodes:
         if node.op_type == "Concat" and (why := _why_parts([values[name] for name in node.input if name in values])):
@@ -54,12 +54,29 @@ def _quantized(node: onnx.NodeProto) -> list[str]:
     return [name for name in (*inputs, *node.output) if name]
 
 
-def _measured(
-    proto: onnx.ModelProto, names: set[str], beside: Path, feeds: Iterable[Mapping[str, Array]]
-) -> dict[str, Array]:
-    """Returns the float values of each tensor on all ``feeds``, flat; those of stored ones as they are."""
-    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
-    constants = {name: np.asarray(onnx.numpy_helper.to_array(stored[name])) for name in names if name in stored}
+def whole_ranges(
+    model: Path, names: Iterable[str], feeds: Iterable[Mapping[str, Array]]
+) -> dict[str, tuple[float, float]]:
+    """Returns the smallest and the largest value of each float tensor of ``names`` on all ``feeds``, and of 0.
+
+    Raises LoadFailure and RunFailure.
+    """
+    proto = onnx.load(model)
+    made = {output for node in proto.graph.node for output in node.output}
+    wanted = set(names) & (made | {given.name for given in proto.graph.input})
+    loaded = _opened(proto, wanted, model)
+    found: dict[str, tuple[float, float]] = {}
+    for feed in feeds:
+        outputs = zip(loaded.signature.outputs, runtime.run(loaded, feed), strict=True)
+        for name, values in [*outputs, *feed.items()]:
+            if name in wanted and values.dtype.kind == "f" and values.size:
+                lowest, highest = found.get(name, (0.0, 0.0))
+                found[name] = min(lowest, float(values.min())), max(highest, float(values.max()))
+    return found
+
+
+def _opened(proto: onnx.ModelProto, names: set[str], beside: Path) -> LoadedModel:
+    """Returns the model with the tensors ``names`` among its outputs, through a file ``beside`` its own."""
     opened = onnx.ModelProto()
     opened.CopyFrom(proto)
     there = {value.name for value in (*proto.graph.output, *proto.graph.input)}
@@ -68,9 +85,21 @@ def _measured(
     path = beside.with_name("opened.onnx")
     onnx.save(opened, path)
     try:
-        loaded = runtime.load_onnx(path, threads=usable_cores())
+        return runtime.load_onnx(path, threads=usable_cores())
     finally:
         path.unlink()
+
+
+def measure(model: Path, types: Iterable[str], feeds: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """Returns the float values of each tensor that nodes of ``types`` read or write, on all ``feeds``, flat.
+
+    Those of stored tensors are as they are. All are in memory. Raises LoadFailure and RunFailure.
+    """
+    proto, wanted = onnx.load(model), set(types)
+    names = {name for node in proto.graph.node if node.op_type in wanted for name in _quantized(node)}
+    stored = {tensor.name: tensor for tensor in proto.graph.initializer}
+    constants = {name: np.asarray(onnx.numpy_helper.to_array(stored[name])) for name in names if name in stored}
+    loaded = _opened(proto, names, model)
     found: dict[str, list[Array]] = {name: [values] for name, values in constants.items()}
     for feed in feeds:
         for name, values in zip(loaded.signature.outputs, runtime.run(loaded, feed), strict=True):
