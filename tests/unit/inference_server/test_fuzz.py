@@ -11,6 +11,7 @@ from random import Random
 import grpc
 import pytest
 
+from tests.support.speaking import assert_speaks_to_a_user
 from tests.unit.inference_server import artifacts, bad_requests
 from tests.unit.inference_server.bad_requests import Bad
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
@@ -62,7 +63,7 @@ def test_bad_requests_are_refused_with_a_reason(server: RunningServer, make: Cal
         answer = response.read()
         told = f"{bad.rule}: {bad.body[:300]!r} {bad.headers} -> {response.status} {answer[:300]!r}"
         assert 400 <= response.status < 500, told
-        assert json.loads(answer)["error"], told
+        assert_speaks_to_a_user(json.loads(answer)["error"], told)
         rules[bad.rule] += 1
         if number % EVERY == 0:
             connection.request("POST", "/v2/models/tiny/infer", right.body)
@@ -85,7 +86,7 @@ def test_bad_grpc_requests_are_refused_with_a_reason(server: RunningServer) -> N
             with pytest.raises(grpc.RpcError) as caught:
                 infer(data, timeout=DEADLINE_SECONDS)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, (rule, data, caught.value)
-            assert caught.value.details(), rule
+            assert_speaks_to_a_user(caught.value.details() or "", rule)
             rules[rule] += 1
             if number % EVERY == 0:
                 asked = bad_requests.service_pb2.ModelInferRequest(model_name="tiny")
