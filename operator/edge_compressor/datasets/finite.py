@@ -17,16 +17,19 @@ _MISSING_VALUES: Final = frozenset(
     {"Imputer", "IsInf", "IsNaN", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
 )
 """The operators for which NaN is a missing value."""
+EVALUATION_SET: Final = "evaluation set"
 _VALUES_AT_ONCE: Final = 1 << 22
 
 
-def check_finite(name: str, array: Array, what: str, *, model: ModelFile, datatype: str = "") -> None:
-    """Raises Stalled(DatasetInvalid) for a NaN or infinity in ``array``, with samples on axis 0, naming the first one.
+def check_finite(name: str, array: Array, what: str, *, model: ModelFile, datatype: str = "") -> str:
+    """Returns a note for the report; empty where all values of ``array``, with samples on axis 0, are finite.
 
-    A ``model`` with operators for missing values accepts them. ``datatype`` is that of the input; empty for labels.
+    Raises Stalled(DatasetInvalid) for a NaN or infinity, naming the first one. A ``model`` with operators for missing
+    values accepts them, and so does an evaluation set, whose NaN are what an application would send: nothing is
+    learned from it. ``datatype`` is that of the input; empty for labels.
     """
     if array.dtype.kind != "f" and datatype != BFLOAT16:
-        return
+        return ""
     rows = max(1, _VALUES_AT_ONCE // max(1, math.prod(array.shape[1:])))
     for start in range(0, len(array), rows):
         block = as_numbers(datatype, array[start : start + rows])
@@ -34,12 +37,15 @@ def check_finite(name: str, array: Array, what: str, *, model: ModelFile, dataty
         if not found.any():
             continue
         if datatype and _takes_missing_values(model):
-            return
+            return ""
         place = tuple(int(one) for one in np.argwhere(found)[0])
         value = "NaN" if np.isnan(block[place]) else "infinity"
         at = f"sample {start + place[0]}" + (f", at {list(place[1:])}" if len(place) > 1 else "")
+        if datatype and what == EVALUATION_SET and np.isnan(block[place]):
+            return f"{what}: array {name} holds NaN in {at}, and is evaluated as it is"
         cure = "leave the sample out, or replace the value by what the application would send"
         raise invalid(what, f"array {name} holds {value} in {at} (counted from 0): {cure}")
+    return ""
 
 
 def _takes_missing_values(model: ModelFile) -> bool:

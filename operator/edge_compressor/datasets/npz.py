@@ -75,9 +75,9 @@ def load_dataset(
         has_steps = bool(states) and tensor.name not in states
         fitted, reshaped = (typed, "") if has_steps else fit_axes(typed, tensor, whole=whole)
         arrays[tensor.name] = fitted
-        notes += [note for note in (retyped, reshaped) if note]
         _check_array(fitted, tensor, what, whole=whole, has_steps=has_steps)
-        check_finite(tensor.name, fitted, what, model=model, datatype=tensor.datatype)
+        missing_values = check_finite(tensor.name, fitted, what, model=model, datatype=tensor.datatype)
+        notes += [note for note in (retyped, reshaped, missing_values) if note]
     if states:
         _check_steps({name: array for name, array in arrays.items() if name in wanted - states.keys()}, what)
     batch = 1 if model.batch is None else model.batch

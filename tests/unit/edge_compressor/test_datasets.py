@@ -166,11 +166,11 @@ def test_an_array_that_loses_nothing_is_converted_and_reported(
 
 
 def test_what_is_not_finite_stays_so_when_it_is_rounded(model: OnnxModel, tmp_path: Path) -> None:
-    for place, value, word in ((1, np.nan, "NaN"), (3, np.inf, "infinity")):
-        odd = x(5).astype(np.float64)
-        odd[place, 2] = value
-        message = refusal(model, tmp_path, x=odd).message
-        assert f"array x holds {word} in sample {place}" in message
+    odd = x(5).astype(np.float64)
+    odd[1, 2] = np.nan
+    assert np.isnan(load(model, tmp_path, x=odd).inputs["x"][1, 2])
+    odd[1, 2] = -np.inf
+    assert "array x holds infinity in sample 1" in refusal(model, tmp_path, x=odd).message
 
 
 @pytest.mark.parametrize(
@@ -423,9 +423,23 @@ def test_a_value_that_is_no_number_is_refused_with_its_array_and_sample(
 ) -> None:
     spoilt = x(9)
     spoilt[7, 3] = value
-    error = refusal(model, tmp_path, x=spoilt)
-    assert error.reason == reasons.DATASET_INVALID
-    assert f"array x holds {'NaN' if np.isnan(value) else 'infinity'} in sample 7, at [3]" in error.message
+    np.savez(tmp_path / "set.npz", x=spoilt)
+    with pytest.raises(Stalled) as caught:
+        load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="calibration set")
+    assert caught.value.reason == reasons.DATASET_INVALID
+    assert f"array x holds {'NaN' if np.isnan(value) else 'infinity'} in sample 7, at [3]" in caught.value.message
+
+
+def test_a_missing_value_of_an_evaluation_set_is_told_and_kept(model: OnnxModel, tmp_path: Path) -> None:
+    """Nothing is learned from it, and applications send it, too; infinity is no missing value."""
+    spoilt = x(9)
+    spoilt[7, 3] = np.nan
+    dataset = load(model, tmp_path, x=spoilt)
+    (note,) = dataset.notes
+    assert note == "evaluation set: array x holds NaN in sample 7, at [3], and is evaluated as it is"
+    assert np.isnan(dataset.inputs["x"][7, 3])
+    spoilt[7, 3] = np.inf
+    assert "array x holds infinity in sample 7" in refusal(model, tmp_path, x=spoilt).message
 
 
 def test_a_label_that_is_no_number_is_refused_too(model: OnnxModel, tmp_path: Path) -> None:
