@@ -57,7 +57,6 @@ def test_the_infer_paths_of_a_model_lead_to_it() -> None:
         "/v2/models",
         "/v2/models/m/inference",
         "/v2/models/m/versions",
-        "/v2/models/m/infer/",
         "/v2/repository/models/m/delete",
         "x/v2",
     ],
