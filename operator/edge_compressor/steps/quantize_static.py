@@ -20,7 +20,6 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
-from edge_compressor.datasets.dataset import invalid
 from edge_compressor.models import normal_form
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.gemm import order_operands
@@ -37,7 +36,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
-from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note, note_kept
+from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note_kept
 from edge_compressor.steps.spread import far_apart, measure, whole_ranges
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
@@ -68,8 +67,6 @@ MIN_VALUES: Final = 2048
 """The minimum number of values for a histogram: 16 for each of its 128 bins."""
 _SAMPLES_MEASURED: Final = 4
 """The number of samples by which values that lie too far apart are detected."""
-_TAKE_NAN: Final = frozenset({"Imputer", "IsInf", "IsNaN"})
-"""The operators that accept a missing value."""
 
 METHODS: Final = {
     "MinMax": CalibrationMethod.MinMax,
@@ -85,7 +82,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         message = f"{context.calibration.what}: {context.calibration.size} of at least {MIN_SAMPLES} samples"
         raise failed(context.name, f"{message}, by which ranges can be chosen; some hundred are good")
     prepared, types, excluded = _prepare(model, settings, context)
-    reader = _Reader(context.calibration, _positions(prepared, settings, context), context.progress)
+    positions = context.calibration.spread(settings["calibrationSamples"])
+    reader = _Reader(context.calibration, positions, context.progress)
     graph = normal_form.load(prepared)
     kept = {**kept_in_float(graph, types), **_lost_bounds(graph, types)}
     feeds = list(reader.first(_SAMPLES_MEASURED))
@@ -123,35 +121,6 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         wanted = ", ".join(settings["opTypes"]) or "operator that can be"
         raise failed(context.name, f"nothing was quantized: no {wanted} is left; change opTypes or excludeNodes")
     return result
-
-
-def _positions(model: Path, settings: Settings, context: StepContext) -> Array:
-    """Returns the samples for calibration: spread over the set, without those that are not finite.
-
-    One infinite value among millions would make a range infinite. Raises Stalled(DatasetInvalid) if few are left.
-    """
-    dataset = context.calibration
-    assert dataset is not None
-    positions = dataset.spread(settings["calibrationSamples"])
-    if any(node.op_type in _TAKE_NAN for node in normal_form.load(model).graph.node):
-        return positions
-    floats = {name: array for name, array in dataset.inputs.items() if array.dtype.kind == "f"}
-    bad = {
-        int(position): name
-        for name, array in floats.items()
-        for position in positions
-        if not np.isfinite(array[position]).all()
-    }
-    if not bad:
-        return positions
-    first = min(bad)
-    told = (
-        f"{len(bad)} of {len(positions)} samples hold NaN or infinity; the first is sample {first}, array {bad[first]}"
-    )
-    if len(positions) - len(bad) < MIN_SAMPLES:
-        raise invalid(dataset.what, f"{told}: give at least {MIN_SAMPLES} samples of finite numbers")
-    note(context, f"{dataset.what}: {told}: they were left out")
-    return np.array([position for position in positions if int(position) not in bad])
 
 
 def _lost_bounds(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def test_the_compressor_sees_the_model_through_it(model: OnnxModel, tmp_path: Pa
         ("x", "UINT8"),
         ("percent", "INT32"),
     ]
-    np.savez(tmp_path / "floats.npz", x=IMAGES.astype(np.float32))
+    np.savez(tmp_path / "floats.npz", x=IMAGES.astype(np.float32) / 255)
     with pytest.raises(Stalled, match="array x holds float32, the model's input wants uint8"):
         load_dataset(tmp_path / "floats.npz", model, tmp_path / "floats", what="evaluation set")
     np.savez(tmp_path / "set.npz", x=IMAGES)
