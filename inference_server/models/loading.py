@@ -1,5 +1,6 @@
 """Loads an artifact, verifies and tests it: the result is a model that may serve, or the reason why it may not."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +14,8 @@ from edgemodel.digest import digest_of_file
 from edgemodel.error_words import in_words
 from edgemodel.user_files import UnreadableFile, check_file, read_bytes
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
+
+_log = logging.getLogger(__name__)
 
 REVISION_LENGTH = 10
 """The number of hexadecimal digits of a file's digest that become its revision, if it has no manifest."""
@@ -85,4 +88,5 @@ def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> Golden
     except GoldenInvalid as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
     except Exception as error:
+        _log.warning("the golden set cannot be answered", exc_info=True)
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"the model fails on its golden set: {in_words(error)}")

@@ -130,7 +130,7 @@ def _spread(columns: Array, axis: int | None) -> Spread:
     known[:, empty] = 0.0
     if not len(known):
         known = np.zeros((1, columns.shape[1]))
-    middle = np.nanmedian(known, axis=0)
+    middle = _median(known)
     away = np.abs(known - middle)
     reach = _FAR * np.maximum(_usual(away), 1.0)
     known[away >= reach] = np.nan
@@ -145,6 +145,17 @@ def _spread(columns: Array, axis: int | None) -> Spread:
     others = np.sqrt((scale[scale > 0] ** 2).mean()) if (scale > 0).any() else 1.0
     scale = np.where(scale > 0, scale, others)
     return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores, varies))
+
+
+def _median(known: Array) -> Array:
+    """Returns the median of each column, (columns,), of the values that are not NaN, of which every column has one.
+
+    numpy's own needs masked arrays, which the image of servers does not have.
+    """
+    ordered = np.sort(known, axis=0)  # NaN comes last
+    count = np.isfinite(ordered).sum(axis=0)
+    lower, upper = (np.take_along_axis(ordered, place[None], axis=0)[0] for place in ((count - 1) // 2, count // 2))
+    return np.asarray((lower + upper) / 2)
 
 
 def _usual(away: Array) -> Array:

@@ -178,6 +178,8 @@ _WANTED: Final = {
 def _other_type(error: BaseException) -> str:
     """Returns the message for a value of another type than expected."""
     text = str(error)
+    if text.startswith("module "):
+        return ""
     if found := re.search(r"'(\w+)' object has no attribute '(\w+)'", text):
         wanted = _WANTED.get(found[2], "something else")
         return f"{_KINDS.get(found[1], 'something')} stands where {wanted} is expected"
