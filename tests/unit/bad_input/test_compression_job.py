@@ -121,6 +121,7 @@ def test_formats(bench: Bench) -> None:
     bench.tries.judge(80)
 
 
+@pytest.mark.slow
 def test_data_sets_and_teachers(bench: Bench) -> None:
     good = (bench.claim / "d.npz").read_bytes()
     for about, data in share(damaged(good, 80, "job data")):
@@ -174,6 +175,7 @@ def test_answers_of_servers(bench: Bench) -> None:
     bench.tries.judge(120)
 
 
+@pytest.mark.slow
 def test_answers_of_registries(bench: Bench) -> None:
     good = (bench.claim / "m.onnx").read_bytes()
     with bad_server() as server:
@@ -208,6 +210,7 @@ def test_credentials(bench: Bench) -> None:
     bench.tries.judge(150)
 
 
+@pytest.mark.slow
 def test_files_of_converters(bench: Bench) -> None:
     given, made = bench.folder / "in", bench.folder / "out"
     given.mkdir()

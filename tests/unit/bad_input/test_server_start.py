@@ -56,6 +56,7 @@ def started(path: Path) -> int:
     return 3
 
 
+@pytest.mark.slow
 def test_artifacts_at_the_start_of_the_server(artifact: Path) -> None:
     tries = Tries("inference server: artifacts", UNFIT)
     good = {file: file.read_bytes() for file in artifact.iterdir()}
@@ -67,6 +68,7 @@ def test_artifacts_at_the_start_of_the_server(artifact: Path) -> None:
     tries.judge(250)
 
 
+@pytest.mark.slow
 def test_artifacts_in_odd_places(artifact: Path, tmp_path: Path) -> None:
     tries = Tries("inference server: places of artifacts", UNFIT)
     (tmp_path / "odd").mkdir()

@@ -11,6 +11,7 @@ from tests.unit.edge_cli.commands import edgemodel
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("compress", "--help"), ("push", "--help"), ("report", "--help")])
+@pytest.mark.slow
 def test_each_verb_has_help_with_an_example(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = edgemodel(*arguments, folder=tmp_path)
     assert done.returncode == 0

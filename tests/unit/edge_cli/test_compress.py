@@ -107,6 +107,7 @@ def test_a_manifest_needs_no_other_options_and_a_variant_has_its_own_steps(
     assert run("compress", "-f", file, "--variant", "other", "--output", tmp_path / "other") == 2
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_the_one_that_the_operator_makes_of_what_the_api_server_stores(
     residual: Files, server: FileServer, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_edge_model_is_found_among_other_documents_which_are_named(
     assert ArtifactManifest.decode((tmp_path / "out" / "manifest.json").read_bytes()).model == "other"
 
 
+@pytest.mark.slow
 def test_a_missed_budget_leaves_the_report_and_no_model(
     residual: Files, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_missed_budget_leaves_the_report_and_no_model(
     assert "BudgetExceeded: size " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_empty_is_overwritten_only_on_request(residual: Files, tmp_path: Path) -> None:
     (tmp_path / "steps.json").write_text("[]")
     order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--output", tmp_path / "out")
@@ -305,6 +308,7 @@ def test_a_perceptron_is_quantized_dynamically_without_data(perceptron: Files, t
     assert float((np.argmax(before, 1) == np.argmax(after, 1)).mean()) >= 0.95
 
 
+@pytest.mark.slow
 def test_the_task_can_be_named_and_a_wrong_one_is_refused_before_anything_is_fetched(
     residual: Files, server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -325,6 +329,7 @@ def test_the_task_can_be_named_and_a_wrong_one_is_refused_before_anything_is_fet
     assert 'spec.compression.evaluation.task is "Guess", want one of Auto, ' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_with_a_state_is_compressed_along_sequences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = models.recurrent(tmp_path / "voice.onnx")
     single = models.stream(model, 60)

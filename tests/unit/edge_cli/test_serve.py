@@ -59,6 +59,7 @@ def test_a_file_is_served_and_the_printed_example_works(tmp_path: Path) -> None:
         assert process.wait(DEADLINE_SECONDS) == 0
 
 
+@pytest.mark.slow
 def test_several_models_and_an_artifact_are_served_side_by_side(tmp_path: Path) -> None:
     (tmp_path / "artifact").mkdir()
     artifact = artifacts.write_mlp(tmp_path / "artifact")
@@ -78,6 +79,7 @@ def test_several_models_and_an_artifact_are_served_side_by_side(tmp_path: Path) 
         (("{noise}", "{noise}", "--model", "m"), 2, "name one model, and there are several"),
     ],
 )
+@pytest.mark.slow
 def test_a_model_that_cannot_be_served_is_reported(
     tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_model_that_cannot_be_served_is_reported(
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx")
     with serve(model, "--port", "0") as process:
@@ -105,6 +108,7 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 
 @settings(max_examples=1, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(NAMES, min_size=12, max_size=12, unique=True))
+@pytest.mark.slow
 def test_the_printed_example_survives_being_pasted_for_every_name(
     tmp_path_factory: pytest.TempPathFactory, generated: list[str]
 ) -> None:
@@ -146,6 +150,7 @@ def test_the_printed_example_survives_being_pasted_for_every_name(
 
 
 @pytest.mark.parametrize("name", [".", "..", b"caf\xe9".decode(errors="surrogateescape")])
+@pytest.mark.slow
 def test_a_name_that_no_url_can_have_is_refused(tmp_path: Path, name: str) -> None:
     status, said = ended(write_model(tmp_path / f"{name}.onnx", 2.0))
     assert status == 3

@@ -46,6 +46,7 @@ def test_the_same_answers_give_the_same_interval() -> None:
     assert bootstrap.compare(mean_of(pairs(50)), 50)[0] == bootstrap.compare(mean_of(pairs(50)), 50)[0]
 
 
+@pytest.mark.slow
 def test_it_has_about_its_nominal_coverage_of_the_true_mean() -> None:
     """The expectation is 0.9 of 120 tries; a binomial of 120 with 0.9 lies within 3 deviations in 0.818 to 0.982."""
     mean, covered = 0.8, 0

@@ -112,6 +112,7 @@ def test_a_fixed_batch_takes_whole_batches_of_items(tmp_path: Path) -> None:
     assert golden.items == 18
 
 
+@pytest.mark.slow
 def test_large_items_are_fewer_since_every_node_downloads_them(tmp_path: Path) -> None:
     model = check_model(models.perceptron(tmp_path / "wide.onnx", features=40_000, hidden=2))
     golden = record_golden(model, generate(model), 64, tmp_path / "golden.npz")

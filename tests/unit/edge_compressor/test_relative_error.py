@@ -241,6 +241,7 @@ def _branch(factor: float) -> onnx.GraphProto:
         (["n", "three", "h", "w"], 16),
     ],
 )
+@pytest.mark.slow
 def test_open_dimensions_get_sizes_that_the_model_takes(shape: list[Any], size: int, tmp_path: Path) -> None:
     """The two poolings of stride 4 need 16 rows; an axis of channels that a convolution reads has its 3."""
     nodes = [

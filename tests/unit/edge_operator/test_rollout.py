@@ -582,6 +582,7 @@ def test_reconciling_and_stalled_are_never_there_together() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 40])
+@pytest.mark.slow
 def test_every_fleet_size_finishes(count: int) -> None:
     world = installed(count)
     world.new_source("b")

@@ -42,6 +42,7 @@ def lacking() -> set[str]:
 
 
 @pytest.mark.parametrize("agreement", ["Argmax", "Close"])
+@pytest.mark.slow
 def test_the_golden_set_is_answered_with_what_the_image_has(agreement: str, tmp_path: Path) -> None:
     model = check_model(tiny_models.mlp(tmp_path / "model.onnx"))
     x = np.random.default_rng(1).standard_normal((64, tiny_models.FEATURES)).astype(np.float32)

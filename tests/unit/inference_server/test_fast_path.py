@@ -208,6 +208,7 @@ def _connections(port: int) -> int:
     return sum(line[1].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_its_answers_gets_no_more_of_them(tmp_path: Path) -> None:
     """Its answers fill the buffers of both sides, after which its requests are not read."""
     directory = artifacts.write(tmp_path, artifacts.identities({"FP32": 1}))
@@ -235,6 +236,7 @@ def test_binary_data_behind_json_of_any_length_lies_aligned(length: int) -> None
 
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 @pytest.mark.parametrize("items", [5, 3000, 20_000])
+@pytest.mark.slow
 def test_binary_data_in_pieces_is_answered_bit_by_bit(tmp_path: Path, pieces: int, items: int) -> None:
     """The body is short, collected in place, or longer than that."""
     inputs = artifacts.samples(items)

@@ -101,6 +101,7 @@ def test_the_error_for_bad_feedback_says_what_is_expected(
     assert said in answer.json()["error"]
 
 
+@pytest.mark.slow
 def test_feedback_takes_a_worker_and_never_holds_up_the_health_endpoints(tmp_path: Path) -> None:
     """The only worker is busy and there is no queue, so that nothing can expand and decode it."""
     directory = artifacts.write(tmp_path, artifacts.slow())
@@ -173,6 +174,7 @@ def test_a_forgotten_request_is_not_confused_with_an_earlier_one_of_its_id(outpu
         predictions.judge(feedback.Feedback("a", [0]))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_however_many_texts_there_are() -> None:
     predictions = feedback.Predictions()
     tracemalloc.start()
@@ -201,6 +203,7 @@ def test_what_has_its_feedback_or_is_replaced_takes_no_room() -> None:
     assert predictions.judge(feedback.Feedback("first", labels)) == (feedback.MAX_ITEMS, 0)
 
 
+@pytest.mark.slow
 def test_a_batch_of_classes_is_remembered_as_long_as_a_single_one() -> None:
     predictions = feedback.Predictions()
     output = np.full((feedback.MAX_ITEMS, 1), 999)

@@ -172,6 +172,7 @@ def test_every_way_refuses_alike_counts_once_and_serves_on(way: Way, server: Run
     assert way.client.ask(server, Request([x()])).code == "OK"
 
 
+@pytest.mark.slow
 def test_every_way_counts_each_answer_once(way: Way, server: RunningServer) -> None:
     """The first are answered by workers; the later ones, quick by then, by the receiving thread if the listener allows
     it."""
@@ -191,6 +192,7 @@ def slow_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool
         yield {True: fast, False: slow}
 
 
+@pytest.mark.slow
 def test_every_way_reports_a_full_queue_to_its_client(way: Way, slow_servers: dict[bool, RunningServer]) -> None:
     server = slow_servers[way.fast_path]
     request = Request([Input("x", "FP32", [200, 64], [0.5] * (200 * 64))])

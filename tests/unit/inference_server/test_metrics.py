@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgemodel import metrics as contract
@@ -71,6 +72,7 @@ def test_what_the_model_itself_refuses_is_counted_as_refused(tmp_path: Path) -> 
         assert value(scrape(server), contract.REQUESTS_TOTAL, outcome="refused") == 1
 
 
+@pytest.mark.slow
 def test_a_restarted_server_is_another_process_to_prometheus(tmp_path: Path) -> None:
     directory = artifacts.write_mlp(tmp_path)
     seen = set()

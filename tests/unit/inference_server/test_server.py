@@ -219,6 +219,7 @@ def test_a_full_queue_answers_503_with_retry_after(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", [(), ("--disable-fast-path",)])
+@pytest.mark.slow
 def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Path, way: tuple[str, ...]) -> None:
     """One worker has a request of seconds; of two waiting ones, one has a timeout of a microsecond."""
     long = {"name": "x", "shape": [600, 64], "datatype": "FP32", "parameters": {"binary_data_size": 600 * 64 * 4}}
@@ -236,6 +237,7 @@ def test_a_request_whose_time_is_over_before_its_turn_is_not_begun(tmp_path: Pat
         assert refused[0].headers["retry-after"] == "1"
 
 
+@pytest.mark.slow
 def test_a_limit_for_all_requests_is_kept(tmp_path: Path) -> None:
     body = artifacts.samples(1)[:, :1].repeat(64 * 1500).tobytes()
     raw = {"Inference-Header-Content-Length": "0"}

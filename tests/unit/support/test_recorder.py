@@ -65,6 +65,7 @@ def test_a_watch_that_missed_the_last_status_is_reported(site: Site, watched: li
         recorder.catch_up(0)
 
 
+@pytest.mark.slow
 def test_a_watch_that_missed_the_present_pins_is_reported(site: Site) -> None:
     write(site, "edgemodels", [model(1)], model(1))
     write(site, "nodes", [node()], node(PIN))

@@ -32,6 +32,7 @@ def test_each_weight_keeps_so_many_values_at_most(clusters: int, thin: Files, be
     assert result.stat().st_size < 0.3 * thin.model.stat().st_size
 
 
+@pytest.mark.slow
 def test_more_clusters_are_closer_and_fewer_are_smaller_to_transfer(thin: Files, bench: Bench) -> None:
     given = weights(thin.model)["w_body"]
     results = [bench.apply("ClusterWeights", thin, clusters=clusters) for clusters in (4, 16, 64, 256)]
@@ -87,6 +88,7 @@ def test_weights_too_small_to_gain_stay_floats_and_alone_are_refused(residual: F
     assert "nothing was clustered: none of 1 weights is large enough" in message
 
 
+@pytest.mark.slow
 def test_few_values_stay_few_when_they_are_quantized_with_one_scale(thin: Files, bench: Bench) -> None:
     clustered = replace(thin, model=bench.apply("ClusterWeights", thin, clusters=16))
     result = bench.apply("QuantizeStatic", clustered, perChannel=False)

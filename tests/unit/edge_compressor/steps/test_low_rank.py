@@ -71,6 +71,7 @@ def test_a_matrix_is_cut_to_the_best_of_its_rank(
     np.testing.assert_allclose(models.answers(result, x), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_more_energy_is_more_exact_and_larger(bench: Bench, tmp_path: Path) -> None:
     model = models.perceptron(tmp_path / "p.onnx", features=128, hidden=128)
     results = [bench.apply("LowRank", files(model), energyPercent=percent) for percent in ("30", "50", "70")]
@@ -103,6 +104,7 @@ def conv_net(path: Path, *, shape: tuple[int, ...], **attributes: Any) -> Path:
         (("h", "w"), {"window": (3, 3), "pads": [1] * 4}),
     ],
 )
+@pytest.mark.slow
 def test_strides_padding_and_dilation_of_any_convolution_are_kept(
     shape: tuple[Any, ...], attributes: dict[str, Any], bench: Bench, tmp_path: Path
 ) -> None:
@@ -115,6 +117,7 @@ def test_strides_padding_and_dilation_of_any_convolution_are_kept(
     np.testing.assert_allclose(first, second, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_thin_nets_are_quantized_by_every_factor(thin: Files, bench: Bench) -> None:
     lean = replace(thin, model=bench.apply("LowRank", thin, energyPercent="99.9999"))
     dynamic = bench.apply("QuantizeDynamic", lean)

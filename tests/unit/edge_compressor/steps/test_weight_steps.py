@@ -61,6 +61,7 @@ def test_it_makes_the_same_bytes_again(kind: str, thin: Files, bench: Bench) -> 
 
 @all_steps
 @pytest.mark.parametrize("then", ["CleanGraph", "QuantizeStatic", "QuantizeDynamic"])
+@pytest.mark.slow
 def test_what_it_makes_can_be_cleaned_and_quantized(kind: str, then: str, thin: Files, bench: Bench) -> None:
     result = bench.apply(then, replace(thin, model=bench.apply(kind, thin, **GENTLE[kind])))
     assert likeness(thin.model, result) >= 0.95
@@ -79,6 +80,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(
 
 @all_steps
 @pytest.mark.parametrize("quantize", ["QuantizeStatic", "QuantizeDynamic"])
+@pytest.mark.slow
 def test_a_quantized_model_is_refused_with_the_order_that_works(
     kind: str, quantize: str, thin: Files, bench: Bench
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_whole_module_and_a_state_dict_are_refused(tmp_path: Path) -> None:
         assert "torch.save" in refusal(tmp_path / "m.pt")
 
 
+@pytest.mark.slow
 def test_a_pickled_weight_is_refused(site: Site, tmp_path: Path, proof: Path) -> None:
     def change(members: dict[str, bytes]) -> None:
         name = f"{top(members)}/data/weights/model_weights_config.json"
