@@ -81,6 +81,7 @@ def test_defaults(model: Object) -> None:
             "bakeSeconds": 1800,
             "progressDeadlineSeconds": 3600,
             "paused": False,
+            "acceptSignature": "",
             "retryToken": "",
         },
         "analysis": {

@@ -171,14 +171,12 @@ def test_a_golden_mismatch_keeps_the_candidate_from_serving_anyone(work: Workspa
     assert status["nodes"]["candidate"] == 0
 
 
-def test_a_revision_whose_pods_the_namespace_forbids_is_rolled_back_and_the_message_says_where_to_look(
-    work: Workspace,
-) -> None:
+def test_a_revision_whose_pods_the_namespace_forbids_waits_for_a_person_and_quotes_who_refused(work: Workspace) -> None:
     published = good_model(work)
     work.apply(source={"uri": published["good"]}, serving={"hostPort": 18081, "strategy": "Recreate"}, rollout=ONE_WAVE)
-    message = work.stalled(reasons.ROLLED_BACK)
-    assert "no pod was made" in message
-    assert "kubectl describe daemonset" in message
+    message = work.stalled(reasons.POD_REFUSED)
+    assert 'forbidden: violates PodSecurity "restricted:latest": hostPort' in message
+    assert "combined from similar events" not in message
 
 
 def test_an_image_that_cannot_be_pulled_is_rolled_back_after_the_node_ready_timeout(work: Workspace) -> None:

@@ -68,6 +68,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ .Values.prometheus.url | default (printf "http://%s:9090" (include "edgemodel.host" (dict "root" . "service" "prometheus"))) }}
 {{- end }}
 
+{{/* The value of an environment variable, given its text. The API server drops an empty one, and whoever compares the
+chart with what is stored would find a difference for ever. */}}
+{{- define "edgemodel.value" -}}
+{{- with . }}value: {{ . | quote }}{{- end }}
+{{- end }}
+
 {{/* The security context that the Pod Security Standard "restricted" requires; fsGroup makes volumes writable. */}}
 {{- define "edgemodel.podSecurity" -}}
 securityContext:

@@ -10,8 +10,9 @@ from edge_operator.from_api.raw import Raw
 REFUSALS: Final = frozenset({"FailedCreate", "FailedToRetrieveImagePullSecret"})
 """The reasons of the Events that are read: those of the controllers of Jobs and DaemonSets, and of the kubelet."""
 
-_PREAMBLE: Final = re.compile(r'^(Error creating: )?(pods? "[^"]*" is )?')
-"""The part of a message with the pod's random name, without which a status would change at every attempt."""
+_PREAMBLE: Final = re.compile(r'^(\(combined from similar events\): )?(Error creating: )?(pods? "[^"]*" is )?')
+"""The part of a message with the pod's random name, or with what changes as it is repeated, without which a status
+would change at every attempt."""
 _TRANSIENT: Final = re.compile(
     r"failed calling webhook|internal error|timeout|timed out|deadline exceeded|connection refused|too many requests"
     r"|etcdserver|unable to handle|being terminated|no endpoints available|object has been modified",

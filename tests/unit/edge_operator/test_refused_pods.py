@@ -46,6 +46,11 @@ def event(
     ("message", "told", "advice"),
     [
         (QUOTA, "forbidden: failed quota: q: must specify limits.cpu for: compress", "set them in spec.x"),
+        (
+            f"(combined from similar events): {QUOTA}",
+            "forbidden: failed quota: q: must specify limits.cpu for: compress",
+            "set them in spec.x",
+        ),
         (EXCEEDED, "forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2", "raise the quota"),
         (LIMIT_RANGE, "forbidden: maximum memory usage per Container is 64Mi, but limit is 512Mi", "change spec.x"),
         (POD_SECURITY, 'forbidden: violates PodSecurity "baseline:latest": hostPort (container "server")', "labels"),
