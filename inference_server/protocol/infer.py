@@ -131,6 +131,9 @@ def decode(body: Buffer, header_length: bytes | None, signature: RequestSignatur
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the request is not an inference request: {in_words(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if split is None and b'"binary_data_size"' in bytes(body):
+            message = "binary data follows the JSON, but the header Inference-Header-Content-Length is missing"
+            raise InvalidRequest(f"{message}: it is the length of the JSON, in bytes") from error
         raise InvalidRequest(f"the request is not JSON: {in_words(error)}") from error
     blobs = None if split is None else memoryview(body)[split:]
     feeds, wanted = _feeds(request.inputs, blobs, signature), _wanted(request, signature)

@@ -292,7 +292,10 @@ def test_a_header_length_beyond_the_body_is_refused() -> None:
 
 
 def test_binary_data_without_the_header_length_is_refused() -> None:
-    assert "the header Inference-Header-Content-Length is missing" in refusal(binary_input(8))
+    missing = "the header Inference-Header-Content-Length is missing"
+    assert missing in refusal(binary_input(8))
+    with pytest.raises(InvalidRequest, match=missing):
+        decode(json.dumps(binary_input(8)).encode() + bytes(8), None, signature())
 
 
 def test_json_and_binary_inputs_mix() -> None:
