@@ -61,6 +61,8 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
         return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
     except LoadFailure as failure:
         return LoadFailure(failure.reason, f"{path}: {failure.message}")
+    except OSError as error:  # the words name the file
+        return LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error))
     except Exception as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 

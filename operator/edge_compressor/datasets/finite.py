@@ -42,7 +42,7 @@ def check_finite(name: str, array: Array, what: str, *, model: ModelFile, dataty
         value = "NaN" if np.isnan(block[place]) else "infinity"
         at = f"sample {start + place[0]}" + (f", at {list(place[1:])}" if len(place) > 1 else "")
         if datatype and what == EVALUATION_SET and np.isnan(block[place]):
-            return f"{what}: array {name} holds NaN in {at}, and is evaluated as it is"
+            return f"array {name} holds NaN in {at}, and is evaluated as it is"
         cure = "leave the sample out, or replace the value by what the application would send"
         raise invalid(what, f"array {name} holds {value} in {at} (counted from 0): {cure}")
     return ""

@@ -62,7 +62,8 @@ def containers(pod: Object) -> list[Object]:
 
 
 def environment(container: Object) -> dict[str, str]:
-    return {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
+    """Returns the variables with a text, which is empty where the container names no value."""
+    return {item["name"]: item.get("value", "") for item in container.get("env", []) if "valueFrom" not in item}
 
 
 def rights(role: Object) -> dict[str, set[str]]:

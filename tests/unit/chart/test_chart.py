@@ -362,6 +362,7 @@ def test_the_operators_settings_have_the_embedded_parts() -> None:
         "EDGEMODEL_PLAIN_HTTP_HOSTS": "em-registry-push.edgemodel-system.svc:5000",
         "EDGEMODEL_ALLOWED_SOURCE_HOSTS": "",
         "EDGEMODEL_ALLOWED_CONVERTER_IMAGES": "",
+        "EDGEMODEL_DEFAULT_RESOURCES": '{"compressor":{},"puller":{},"server":{},"trainer":{}}',
         "EDGEMODEL_PROMETHEUS_URL": "http://em-prometheus.edgemodel-system.svc:9090",
         "EDGEMODEL_PROMETHEUS_CREDENTIALS": "",
         "EDGEMODEL_PROMETHEUS_HEADERS": "{}",

@@ -270,7 +270,7 @@ def test_the_report_lists_the_trials_and_the_choice(perceptron: Files, tmp_path:
     assert "## What best tried" in report
     assert "| recipe | bytes |" in report
     assert "Judged by accuracy on 200 samples, limit 8 %" in report
-    assert "200 samples of the evaluation set were used to choose" in report
+    assert "200 samples of the evaluation set were used for selection" in report
 
 
 def test_without_an_evaluation_set_it_is_refused_before_any_download(

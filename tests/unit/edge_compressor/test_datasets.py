@@ -436,7 +436,7 @@ def test_a_missing_value_of_an_evaluation_set_is_told_and_kept(model: OnnxModel,
     spoilt[7, 3] = np.nan
     dataset = load(model, tmp_path, x=spoilt)
     (note,) = dataset.notes
-    assert note == "evaluation set: array x holds NaN in sample 7, at [3], and is evaluated as it is"
+    assert note == "array x holds NaN in sample 7, at [3], and is evaluated as it is"
     assert np.isnan(dataset.inputs["x"][7, 3])
     spoilt[7, 3] = np.inf
     assert "array x holds infinity in sample 7" in refusal(model, tmp_path, x=spoilt).message

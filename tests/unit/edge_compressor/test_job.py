@@ -167,7 +167,7 @@ def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_rea
     assert digest_of(amd64["model/model.onnx"]) == artifact.digest
     manifest = ArtifactManifest.decode(amd64["model/manifest.json"])
     assert (manifest.model, manifest.variant, manifest.artifact_digest) == ("defects", "default", artifact.digest)
-    assert manifest.golden == Golden(16, "Argmax", 0.01, "99.5")
+    assert manifest.golden == Golden(16, "Argmax", 0.05, "99.5")
     assert len(np.load(io.BytesIO(amd64["model/golden.npz"]))["input.x"]) == 16
     assert (artifact.size_bytes, artifact.sample_count) == (len(amd64["model/model.onnx"]), 400)
     assert artifact.source_size_bytes > artifact.size_bytes
@@ -406,7 +406,8 @@ def test_an_unexpected_error_ends_with_1_and_a_message_that_is_not_a_report(
     monkeypatch.setattr("edge_compressor.pipeline.run", broken)
     ended = run(order)
     assert (ended.code, ended.report) == (1, None)
-    assert ended.message == b"CompressionFailed: ZeroDivisionError: oh"
+    assert ended.message.startswith(b"CompressionFailed: ")
+    assert b"ZeroDivisionError" not in ended.message
 
 
 def test_a_step_that_makes_a_broken_model_is_named(
@@ -431,7 +432,7 @@ def test_a_librarys_error_in_a_step_is_reported_with_its_message(
     monkeypatch.setattr("edge_compressor.steps.quantize_static.quantize_static", stumble)
     ended = run(order)
     assert (ended.code, ended.report.reason) == (3, reasons.STEP_FAILED)
-    assert ended.report.message == "step int8: QuantizeStatic cannot be applied to this model: KeyError: 'axis'"
+    assert ended.report.message == "step int8: QuantizeStatic cannot be applied to this model: axis is missing"
 
 
 def test_too_little_memory_is_reported_as_such(order: JobInput, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
