@@ -138,18 +138,18 @@ STRUCTURE: Mapping[str, Rule] = {
     "rows of other lengths": _data(_nested),
     "data nested deep": _data(lambda random, _: _deep(random.choice([3, 50, 400]))),
     "parameters of another type": _set("/parameters", _not(dict, None)),
-    "an input's parameters of another type": _set("parameters", _not(dict)),
-    "a flag that is none": _set("/parameters", lambda random: {"binary_data_output": _not(bool)(random)}),
-    "a time that is none": _set("/parameters", lambda random: {"timeout": _not((int, bool))(random)}),
+    "an input's parameters of another type": _set("parameters", _not((dict, type(None)))),
+    "a flag that is none": _set("/parameters", lambda random: {"binary_data_output": _not((bool, type(None)))(random)}),
+    "a time that is none": _set("/parameters", lambda random: {"timeout": _not((int, bool, type(None)))(random)}),
     "a negative time": _set("/parameters", lambda random: {"timeout": -random.randint(1, 10**9)}),
     "a size without binary data": _set("parameters", lambda random: {"binary_data_size": random.randint(0, 10**9)}),
     "shared memory": _set("parameters", lambda _: {"shared_memory_region": "r"}),
     "an id of another type": _set("/id", _not((str, type(None)))),
-    "outputs of another type": _set("/outputs", _not(list)),
+    "outputs of another type": _set("/outputs", _not((list, type(None)))),
     "an unknown output": _set("/outputs", lambda random: [{"name": f"z{random.randint(0, 9)}"}]),
     "an output twice": _set("/outputs", lambda _: [{"name": "scores"}, {"name": "scores"}]),
     "an output's flag that is none": _set(
-        "/outputs", lambda random: [{"name": "scores", "parameters": {"binary_data": _not(bool)(random)}}]
+        "/outputs", lambda random: [{"name": "scores", "parameters": {"binary_data": _not((bool, type(None)))(random)}}]
     ),
     "classification": _set("/outputs", lambda _: [{"name": "scores", "parameters": {"classification": 1}}]),
 }
