@@ -9,16 +9,18 @@ Everything that the lab starts is born in one of these, so that membership alone
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .layout import CGROUP
+from .layout import CGROUP, STATE
 from .waiting import wait_for
 
 _ROOT = Path("/sys/fs/cgroup")
+_QUOTA = "cpu.cfs_quota_us"
 _CONTROLLERS_V2 = ("cpu", "cpuset", "io", "memory", "pids")
 
 
@@ -49,8 +51,32 @@ def limit_cpu(path: str, share: float | None) -> None:
         (_ROOT / CGROUP / path / "cpu.max").write_text(f"{'max' if share is None else quota} {period}")
         return
     directory = next(hierarchy for hierarchy in _hierarchies() if "cpu" in hierarchy.name.split(",")) / CGROUP / path
+    kept = STATE / f"cpu-quotas-{path.replace('/', '-')}.json"
+    if share is not None and not kept.exists():
+        kept.write_text(json.dumps(_take_quotas_away(directory)))
     (directory / "cpu.cfs_period_us").write_text(str(period))
-    (directory / "cpu.cfs_quota_us").write_text(str(quota))
+    (directory / _QUOTA).write_text(str(quota))
+    if share is None and kept.exists():
+        _give_quotas_back(json.loads(kept.read_text()))
+        kept.unlink()
+
+
+def _take_quotas_away(directory: Path) -> dict[str, int]:
+    """Returns the quotas below ``directory``, by file, and removes them: version 1 admits none above the parent's."""
+    files = [path for path in sorted(directory.rglob(_QUOTA)) if path.parent != directory]
+    quotas = {}
+    for file in files:  # from the outside in: a quota goes before those that it bounds
+        with suppress(OSError):  # a pod may end meanwhile
+            if (quota := int(file.read_text())) > 0:
+                file.write_text("-1")
+                quotas[str(file)] = quota
+    return quotas
+
+
+def _give_quotas_back(quotas: dict[str, int]) -> None:
+    for file, quota in quotas.items():
+        with suppress(OSError):
+            Path(file).write_text(str(quota))
 
 
 def process_files(path: str) -> list[Path]:
