@@ -77,33 +77,31 @@ def _but_names(signature: CallerSignature) -> Any:
 
 
 def _changed_inputs(old: Sequence[Tensor], new: Sequence[Tensor]) -> Iterator[str]:
-    renamed = _renamed(old, new)
-    before, after = _by_name(old), _by_name(new)
-    for name, tensor in before.items():
-        if name in renamed:
-            yield f"input {name!r} is called {renamed[name]!r} now"
-        elif name not in after:
-            yield f"input {name!r} is gone"
-        else:
-            yield from _changed_tensor(f"input {name!r}", tensor, after[name], _input_axis)
-    for name, tensor in after.items():
-        if name not in before and name not in renamed.values():
+    yield from _changed_tensors("input", old, new, _input_axis)
+    known = {*_by_name(old), *_renamed(old, new).values()}
+    for name, tensor in _by_name(new).items():
+        if name not in known:
             yield f"input {name!r} ({_described(tensor)}) is new, and callers do not send it"
 
 
 def _changed_outputs(old: Sequence[Tensor], new: Sequence[Tensor]) -> Iterator[str]:
-    renamed = _renamed(old, new)
-    before, after = _by_name(old), _by_name(new)
-    for name, tensor in before.items():
-        if name in renamed:
-            yield f"output {name!r} is called {renamed[name]!r} now"
-        elif name not in after:
-            yield f"output {name!r} is gone"
-        else:
-            yield from _changed_tensor(f"output {name!r}", tensor, after[name], _output_axis)
-    order = [renamed.get(name, name) for name in before]
+    yield from _changed_tensors("output", old, new, _output_axis)
+    renamed, after = _renamed(old, new), _by_name(new)
+    order = [renamed.get(tensor.name, tensor.name) for tensor in old]
     if set(order) <= after.keys() and list(after)[: len(order)] != order:
-        yield f"the outputs come in another order: {', '.join(after)} instead of {', '.join(before)}"
+        yield f"the outputs come in another order: {', '.join(after)} instead of {', '.join(_by_name(old))}"
+
+
+def _changed_tensors(kind: str, old: Sequence[Tensor], new: Sequence[Tensor], axis: Any) -> Iterator[str]:
+    """Yields what became of each tensor of ``old``: another name, none, or another datatype or shape."""
+    renamed, after = _renamed(old, new), _by_name(new)
+    for name, tensor in _by_name(old).items():
+        if name in renamed:
+            yield f"{kind} {name!r} is called {renamed[name]!r} now"
+        elif name not in after:
+            yield f"{kind} {name!r} is gone"
+        else:
+            yield from _changed_tensor(f"{kind} {name!r}", tensor, after[name], axis)
 
 
 def _changed_state(old: CallerSignature, new: CallerSignature) -> Iterator[str]:
