@@ -125,17 +125,18 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> tuple[dict
         with zipfile.ZipFile(path) as archive:
             infos = [item for item in archive.infolist() if not item.is_dir()]
             _check_names(infos, what)
-            members = [item for item in infos if item.filename.removesuffix(".npy") in wanted]
-            if (total := sum(item.file_size for item in members)) > MAX_UNPACKED_BYTES:
+            named = [(item.filename.removesuffix(".npy"), item) for item in infos]
+            members = [(name, item) for name, item in named if name in wanted]
+            if (total := sum(item.file_size for _, item in members)) > MAX_UNPACKED_BYTES:
                 raise invalid(what, f"{total} bytes unpacked, limit {MAX_UNPACKED_BYTES} bytes")
             arrays = {}
-            for number, item in enumerate(members):
+            for number, (name, item) in enumerate(members):
                 file = folder / f"{number}.npy"
                 with archive.open(item) as packed, file.open("wb") as out:
                     shutil.copyfileobj(packed, out, 1 << 20)
                 mapped = _map(file, item.filename, what)
-                arrays[item.filename.removesuffix(".npy")] = in_native_order(mapped, folder / f"native-{number}.npy")
-            return arrays, [item.filename.removesuffix(".npy") for item in infos if item not in members]
+                arrays[name] = in_native_order(mapped, folder / f"native-{number}.npy")
+            return arrays, [name for name, _ in named if name not in wanted]
     except OSError as error:
         if error.errno != errno.EINVAL:  # what seeking before the beginning of a damaged archive raises
             raise
@@ -155,7 +156,8 @@ def _missing(missing: list[str], wanted: set[str], others: list[str]) -> str:
     """Returns the message for inputs without an array: the existing arrays, and how to name them."""
     has = ", ".join(others[:_MAX_NAMES]) + (", …" if len(others) > _MAX_NAMES else "") if others else "no array"
     message = f"no array for the model's input {', '.join(missing)}; it has {has}"
-    free = [name for name in others if name not in wanted | {LABEL, BOXES, CLASS_NAMES}]
+    taken = wanted | {LABEL, BOXES, CLASS_NAMES}
+    free = [name for name in others if name not in taken]
     inside = [other for name in missing for other in free if other.rpartition("/")[2] == name]
     close = inside or [found[0] for name in missing if (found := difflib.get_close_matches(name, free, 1, 0.6))]
     if close:
