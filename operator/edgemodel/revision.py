@@ -9,6 +9,7 @@ from typing import Any
 
 from edgemodel.caller_signature import CallerSignature
 from edgemodel.plain import from_api, to_api
+from edgemodel.pull_secret import PullSecret
 from edgemodel.report import ArtifactReport
 from edgemodel.schema_version import SCHEMA_VERSION
 from edgemodel.toleration import Toleration
@@ -79,6 +80,8 @@ class RevisionServing:
     """The settings by the keys of ``serving.TUNING``; a server uses its defaults for those that are missing."""
     shadow_replay: ShadowReplay | None = None
     tolerations: tuple[Toleration, ...] = ()
+    image_pull_secrets: tuple[PullSecret, ...] = ()
+    """The Secrets of the spec, which the pods have besides those of the chart."""
     latency_objective_milliseconds: str | None = None
     """The latency that analysis judged by when the revision was made, a decimal string; None if no check had one."""
 

@@ -16,6 +16,7 @@ from edgemodel.digest import canonical_json
 from edgemodel.job_images import JobImage, image_for
 from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.plain import to_api, to_plain
+from edgemodel.pull_secret import PullSecret, parse_pull_secret
 from edgemodel.toleration import Toleration, parse_toleration
 
 
@@ -94,6 +95,7 @@ class EdgeModelSpec:
     """The request for the compression, with a recipe for each of ``variants``."""
     node_selector: dict[str, str]
     tolerations: tuple[Toleration, ...] = ()
+    image_pull_secrets: tuple[PullSecret, ...] = ()
     compression_job: CompressionJobSettings = CompressionJobSettings()
     variants: tuple[Variant, ...] = ()
     """The variants, of which the last is the default variant, which matches every node."""
@@ -106,7 +108,8 @@ class EdgeModelSpec:
 
     @cached_property
     def revision_hash(self) -> str:
-        """The hash of what a node runs: the fingerprint's inputs and the serving template, including tolerations.
+        """The hash of what a node runs: the fingerprint's inputs and the serving template, including tolerations
+        and pull secrets.
 
         A field that is added later must be left out while it has its default: a new hash of an unchanged spec would
         roll out every model when the operator is upgraded.
@@ -127,12 +130,14 @@ class EdgeModelSpec:
             serving["shadowReplay"] = self.serving.shadow_replay_max_requests
         if self.tolerations:
             serving["tolerations"] = to_api(self.tolerations)
+        if self.image_pull_secrets:
+            serving["imagePullSecrets"] = self._pull_secret_names
         return short_hash(canonical_json([self.request.determining(), serving]).decode(), 10)
 
     @cached_property
     def attempt_hash(self) -> str:
-        """The hash of what a compression Job does and may read: a relaxed budget is judged again, a new Secret is
-        tried."""
+        """The hash of what a compression Job does and may read: a relaxed budget is judged again, another Secret
+        is tried."""
         request, job = self.request, self.compression_job
         what = [
             request.determining(),
@@ -143,8 +148,14 @@ class EdgeModelSpec:
             job.deadline.total_seconds(),
             self.rollout.retry_token,
             *([request.source.converter.resources] if request.source.converter else []),
+            *([{"imagePullSecrets": self._pull_secret_names}] if self.image_pull_secrets else []),
         ]
         return short_hash(canonical_json(what).decode(), 10)
+
+    @property
+    def _pull_secret_names(self) -> list[str]:
+        """Returns the names in one order, since a node tries all of the Secrets."""
+        return sorted(secret.name for secret in self.image_pull_secrets)
 
     @property
     def job_image(self) -> JobImage:
@@ -163,6 +174,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
         request=parse_request(spec),
         node_selector=dict(placement.get("nodeSelector") or {}),
         tolerations=tuple(map(parse_toleration, placement.get("tolerations") or ())),
+        image_pull_secrets=tuple(map(parse_pull_secret, spec.get("imagePullSecrets") or ())),
         compression_job=CompressionJobSettings(
             resources=dict(compression.get("resources") or {}),
             deadline=timedelta(seconds=compression.get("deadlineSeconds", 3600)),

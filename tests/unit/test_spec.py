@@ -34,6 +34,23 @@ def test_tolerations_and_the_retry_token_make_a_revision_and_no_artifact() -> No
     assert tolerant.revision_hash != plain.revision_hash
 
 
+def test_other_pull_secrets_make_a_revision_and_another_try_and_no_artifact() -> None:
+    """Pods cannot get other Secrets, so that those that cannot pull are replaced by those of a new revision."""
+
+    def parsed(*names: str) -> EdgeModelSpec:
+        return parse_spec(model_spec(imagePullSecrets=[{"name": name} for name in names]))
+
+    plain, mirror = parsed(), parsed("mirror")
+    assert mirror.request.fingerprint == plain.request.fingerprint
+    assert mirror.revision_hash != plain.revision_hash
+    assert mirror.attempt_hash != plain.attempt_hash
+    assert parsed("mirror", "own").revision_hash == parsed("own", "mirror").revision_hash
+    assert (plain.revision_hash, plain.attempt_hash) == (
+        parse_spec(model_spec()).revision_hash,
+        parse_spec(model_spec()).attempt_hash,
+    )
+
+
 def test_how_the_server_is_tuned_makes_a_revision_and_no_artifact() -> None:
     plain = parse_spec(model_spec())
     tuned = parse_spec(model_spec(serving={"tuning": {"maxBatchItems": 8}}))

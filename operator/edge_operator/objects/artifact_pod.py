@@ -1,6 +1,7 @@
 """The parts that all pods of an artifact's image share: servers, pullers and preflight Jobs."""
 
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.objects import common
 from edge_operator.objects.common import Object
 from edge_operator.objects.resources import SERVER, with_defaults
 from edgemodel import serving
@@ -30,10 +31,11 @@ def tolerations(revision: Revision) -> list[Object]:
     return [to_api(toleration) for toleration in revision.spec.serving.tolerations]
 
 
-def pull_secrets(observation: Observation) -> list[Object]:
+def pull_secrets(observation: Observation, revision: Revision) -> list[Object]:
+    """Returns the Secrets of the chart, and those that the EdgeModel had when the revision was made."""
     settings = observation.settings
-    names = [*settings.image_pull_secrets, *([settings.registry_pull_secret] if settings.registry_pull_secret else [])]
-    return [{"name": name} for name in names]
+    of_registry = [settings.registry_pull_secret] if settings.registry_pull_secret else []
+    return common.pull_secrets((*settings.image_pull_secrets, *of_registry), revision.spec.serving.image_pull_secrets)
 
 
 def _variant(revision: Revision, name: str) -> RevisionVariant:

@@ -1,8 +1,10 @@
 """The metadata of every object of the operator, and the security context of every pod."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from edgemodel.names import API_VERSION, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_MODEL, MANAGED_BY
+from edgemodel.pull_secret import PullSecret
 
 Object = dict[str, Any]
 
@@ -46,3 +48,9 @@ def owned_by(kind: str, name: str, uid: str) -> list[Object]:
             "blockOwnerDeletion": False,
         }
     ]
+
+
+def pull_secrets(of_chart: Iterable[str], of_spec: Iterable[PullSecret]) -> list[Object]:
+    """Returns the image pull secrets of a pod, each once, those of the chart first."""
+    names = dict.fromkeys((*of_chart, *(secret.name for secret in of_spec)))
+    return [{"name": name} for name in names]

@@ -59,7 +59,7 @@ def daemonset(observation: Observation, revision: Revision, variant: str) -> Obj
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": 1 if pulls else GRACE_SECONDS,
                     "securityContext": RESTRICTED_POD,
-                    "imagePullSecrets": artifact_pod.pull_secrets(observation),
+                    "imagePullSecrets": artifact_pod.pull_secrets(observation, revision),
                     "containers": [container(observation, revision, variant)],
                 },
             },

@@ -7,7 +7,7 @@ converter. They run one after the other, so that nothing of the converter runs a
 from typing import Any
 
 from edge_operator.decide.observation import Observation
-from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
+from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by, pull_secrets
 from edge_operator.objects.resources import with_defaults
 from edgemodel.converter import (
     CONVERTER,
@@ -58,7 +58,7 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         # A deadline of the pod, not of the Job, because the time that it waits for a node does not count.
         "activeDeadlineSeconds": int(spec.compression_job.deadline.total_seconds()),
         "securityContext": RESTRICTED_POD,
-        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "imagePullSecrets": pull_secrets(settings.image_pull_secrets, spec.image_pull_secrets),
         "nodeSelector": {"kubernetes.io/os": "linux", **_architecture(spec.job_image)},
         **before,
         "containers": [compress],

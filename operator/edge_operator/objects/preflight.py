@@ -43,7 +43,7 @@ def preflight_job(observation: Observation, start: StartPreflight) -> Object:
                     "activeDeadlineSeconds": int(start.deadline.total_seconds()),
                     "terminationGracePeriodSeconds": 1,
                     "securityContext": RESTRICTED_POD,
-                    "imagePullSecrets": artifact_pod.pull_secrets(observation),
+                    "imagePullSecrets": artifact_pod.pull_secrets(observation, revision),
                     "containers": [
                         {
                             "name": "preflight",

@@ -100,6 +100,12 @@ def test_the_pull_secrets_of_the_chart_reach_every_pod() -> None:
         assert {"name": "regcred"} in pod["imagePullSecrets"]
 
 
+def test_the_pull_secrets_of_the_spec_add_to_those_of_the_chart_in_every_pod() -> None:
+    changes = {**CONVERTER, "imagePullSecrets": [{"name": "own"}, {"name": "regcred"}]}
+    for pod in pods(changes, image_pull_secrets=("regcred", "mirror")):
+        assert pod["imagePullSecrets"] == [{"name": "regcred"}, {"name": "mirror"}, {"name": "own"}]
+
+
 QUANTITIES = st.sampled_from(["1m", "250m", "1", "2.5", "16", 3, "64Mi", "1Gi", "2G", "1e9", "500Ki"])
 GIVEN = st.fixed_dictionaries(
     {}, optional={"requests": st.dictionaries(st.sampled_from(["cpu", "memory"]), QUANTITIES, max_size=1)}

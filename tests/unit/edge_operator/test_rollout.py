@@ -45,6 +45,29 @@ def test_stable_moves_only_after_all_waves_and_the_bake() -> None:
     assert {reasons.COMPRESSING, reasons.ROLLING_OUT, reasons.SOAKING, reasons.BAKING, reasons.SERVING} <= reasons_seen
 
 
+def test_another_pull_secret_is_rolled_out_with_the_same_artifacts() -> None:
+    world = installed()
+    before = world.status["stableRevision"]
+    started = list(world.jobs_started)
+    world.change(imagePullSecrets=[{"name": "mirror"}])
+    world.run(400)
+    after = world.status["stableRevision"]
+    assert (after, world.jobs_started) == (world.target(), started)
+    assert after != before
+    assert world.revisions[after].spec.variants == world.revisions[before].spec.variants
+
+
+def test_a_pull_secret_cures_a_rejected_candidate_without_a_retry_token() -> None:
+    world = installed()
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, "ErrImagePull: 401 Unauthorized")
+    world.run(400)
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.IMAGE_PULL_FAILED
+    world.change(imagePullSecrets=[{"name": "mirror"}])
+    world.run(400)
+    assert world.status["stableRevision"] == world.target()
+
+
 def test_a_wave_soaks_before_the_next_begins() -> None:
     world = installed()
     world.new_source("b")

@@ -27,6 +27,7 @@ EVERYTHING: dict[str, Any] = {
         "teacher": {"uri": "https://files.example/t.pt2", "format": "ExportedProgram"},
     },
     "placement": {"nodeSelector": {"edge": "camera"}, "tolerations": [{"key": "edge", "operator": "Exists"}]},
+    "imagePullSecrets": [{"name": "nodes"}],
     "variants": [{"name": "pi", "nodeSelector": {"board": "pi"}, "serving": {"resources": {"limits": {"cpu": 1}}}}],
     "serving": {
         "hostPort": 8100,
@@ -61,6 +62,7 @@ def test_all_settings_of_a_server_are_in_it() -> None:
         "tuning": {"concurrency": 2, "memoryArena": "Off"},
         "shadowReplay": {"maxRequests": 64},
         "tolerations": [{"key": "edge", "operator": "Exists"}],
+        "imagePullSecrets": [{"name": "nodes"}],
         "latencyObjectiveMilliseconds": "12.5",
     }
     assert [variant["artifact"]["runtime"] for variant in written["variants"]] == ["ONNXRuntime"] * 2
@@ -91,6 +93,7 @@ def test_a_recreated_daemonset_of_stable_is_stables_and_not_the_candidates() -> 
     before = objects.daemonset(world.observe(), world.revisions[stable], "default")
     world.change(
         placement={"nodeSelector": {"edge": "camera"}, "tolerations": [{"key": "new"}]},
+        imagePullSecrets=[{"name": "new"}],
         serving={"tuning": {"concurrency": 1}},
         analysis={"checks": [LATENCY]},
     )

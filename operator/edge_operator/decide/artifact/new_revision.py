@@ -84,6 +84,7 @@ def _revision_spec(
             tuning=spec.serving.tuning,
             shadow_replay=ShadowReplay(replay) if replay else None,
             tolerations=spec.tolerations,
+            image_pull_secrets=spec.image_pull_secrets,
             # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
             latency_objective_milliseconds=f"{1000 * objective:.10g}" if objective is not None else None,
         ),
