@@ -2,11 +2,15 @@
 
 import json
 import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
+from edge_compressor.evaluation import TASKS
+from edge_compressor.evaluation.task import TaskType
 from edge_compressor.formats import FORMATS, SourceFormat
 from edge_compressor.steps import STEPS, StepType
 
@@ -22,6 +26,10 @@ STEP_READS: Final[Mapping[str, tuple[str, ...]]] = {{
 STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {{
 {defaults}}}
 """The key of the settings of each type of step, and their defaults as a manifest has them."""
+
+EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {{
+{tasks}}}
+"""The settings of each task of evaluation, with their descriptions."""
 
 
 class FormatFacts(NamedTuple):
@@ -41,11 +49,12 @@ SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {{
 '''
 
 
-def facts() -> str:
+def facts(tasks: Iterable[TaskType] = TASKS.values()) -> str:
     """Returns the text of ``edgemodel/compressor_facts.py``."""
     return _MODULE.format(
         reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in STEPS.values() if step.reads),
         defaults="".join(_defaults(step) for step in STEPS.values() if step.settings),
+        tasks="".join(_task(task) for task in tasks),
         formats="".join(f'    "{one.name}": {_fact(one)},\n' for one in FORMATS.values()),
     )
 
@@ -61,6 +70,22 @@ def _defaults(step: StepType) -> str:
     values = {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
     lines = "".join(f'            "{name}": {_value(value)},\n' for name, value in values.items())
     return f'    "{step.type}": (\n        "{step.key}",\n        {{\n{lines}        }},\n    ),\n'
+
+
+def _task(task: TaskType) -> str:
+    if not task.settings:
+        return f'    "{task.type}": {{}},\n'
+    lines = "".join(_setting_fact(name, setting.doc) for name, setting in task.settings.items())
+    return f'    "{task.type}": {{\n{lines}    }},\n'
+
+
+def _setting_fact(name: str, doc: str) -> str:
+    """Returns the lines of a setting: its description in texts that fit on a line."""
+    parts = textwrap.wrap(doc, 100, drop_whitespace=False)
+    if len(parts) == 1:
+        return f'        "{name}": {json.dumps(doc, ensure_ascii=False)},\n'
+    lines = "".join(f"            {json.dumps(part, ensure_ascii=False)}\n" for part in parts)
+    return f'        "{name}": (\n{lines}        ),\n'
 
 
 def _value(value: Any) -> str:

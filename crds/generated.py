@@ -1,4 +1,5 @@
-"""Generates the schema parts of compression steps and checks from their types, so that each type is described once."""
+"""Generates the schema parts of steps, checks and evaluation tasks from their types, so that each type is described
+once."""
 
 import re
 import sys
@@ -10,12 +11,14 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
+from edge_compressor.evaluation import TASKS
+from edge_compressor.evaluation.task import TaskType
 from edge_compressor.formats import FORMATS
 from edge_compressor.pipeline import NEEDED
 from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
 from edge_operator.decide.analysis.check_type import CheckType
-from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
+from edgemodel.compression_request import AUTO, EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Schema, Setting
 
 _PART = re.compile(
@@ -27,7 +30,10 @@ _WIDTH = 124
 
 
 def with_generated_parts(
-    text: str, steps: Iterable[StepType] = STEPS.values(), checks: Iterable[CheckType[Any]] = CHECKS.values()
+    text: str,
+    steps: Iterable[StepType] = STEPS.values(),
+    checks: Iterable[CheckType[Any]] = CHECKS.values(),
+    tasks: Iterable[TaskType] = TASKS.values(),
 ) -> str:
     """Returns ``text`` of a CRD with the parts between its marks regenerated.
 
@@ -40,6 +46,7 @@ def with_generated_parts(
         "items of recorded steps": {"items": items},
         "rules about steps": rules(steps),
         "items of checks": {"items": without_defaults(check_item(checks))},
+        "evaluation": {"evaluation": evaluation(tasks)},
         "format of sources": {**format_of("Format of the model", opaque=True), "default": ONNX},
         "format of recorded sources": format_of("Format of the model", opaque=True),
         "format of models": {**format_of("Format of the teacher file", opaque=False), "default": ONNX},
@@ -86,6 +93,40 @@ def check_item(checks: Iterable[CheckType[Any]]) -> Schema:
         if check.settings:
             made["properties"][check.key] |= _settings_of(check)
     return made
+
+
+def evaluation(tasks: Iterable[TaskType]) -> Schema:
+    """Returns the schema of ``spec.compression.evaluation``: the task, and the settings of all tasks side by side.
+
+    Raises ValueError if two tasks have a setting of the same name.
+    """
+    tasks = tuple(tasks)
+    settings: Schema = {}
+    for task in tasks:
+        for name, setting in task.settings.items():
+            if name in {"task", *settings}:
+                raise ValueError(f"two tasks have a setting {name}: name the one of {task.type} otherwise")
+            described = {"description": f"For {task.type}: {_continued(setting.doc)}"}
+            settings[name] = described | setting.schema()
+    inferred = (
+        f"{AUTO}: the task is inferred from the values and shapes of labels and outputs, and the report names it. "
+        f"Default: {AUTO}."
+    )
+    kinds = (f"{task.type}: {_continued(task.doc)}" for task in tasks)
+    return {
+        "description": "How the gate compares predictions with the labels of datasets.evaluation. Default: inferred "
+        "from the labels.",
+        "type": "object",
+        "properties": {
+            "task": {
+                "description": " ".join(("Task of the model.", *kinds, inferred)),
+                "type": "string",
+                "enum": [AUTO, *(task.type for task in tasks)],
+                "default": AUTO,
+            },
+            **settings,
+        },
+    }
 
 
 def _item(types: Sequence[StepType] | Sequence[CheckType[Any]], *, what: str, name: str, kind: str) -> Schema:

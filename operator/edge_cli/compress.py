@@ -1,6 +1,7 @@
 """``edgemodel compress``: compresses a model into a folder, as the Job in the cluster would."""
 
 import argparse
+import re
 import shlex
 import shutil
 import sys
@@ -23,8 +24,8 @@ from edge_cli.verb import UsageError, Verb, add_credentials_option
 from edgemodel import reasons
 from edgemodel.budget import Budget, parse_budget
 from edgemodel.compression_request import (
+    AUTO,
     DATASETS,
-    EVALUATION_TASKS,
     ONNX,
     CompressionRequest,
     EvaluationSettings,
@@ -33,7 +34,7 @@ from edgemodel.compression_request import (
     complete_steps,
     format_of,
 )
-from edgemodel.compressor_facts import SOURCE_FORMATS
+from edgemodel.compressor_facts import EVALUATION_TASKS, SOURCE_FORMATS
 from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
@@ -128,10 +129,24 @@ def read_request(options: argparse.Namespace) -> tuple[CompressionRequest, str, 
         datasets=base.datasets | {use: Source(path) for use in DATASETS if (path := getattr(options, use))},
         teacher=Source(options.teacher, format=_format(options.teacher)) if options.teacher else base.teacher,
         budget=_with_limits(base.budget, limits | _budget(options.budget)),
-        evaluation=EvaluationSettings(options.task or evaluation.task, options.tolerance or evaluation.tolerance),
+        evaluation=EvaluationSettings(
+            options.task or evaluation.task, evaluation.settings | _settings_of_tasks(options)
+        ),
         golden_items=options.golden_items,
     )
     return request, name, variant
+
+
+def _option(setting: str) -> str:
+    """Returns the option of a setting: ``--max-gap`` for ``maxGap``."""
+    return "--" + re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", setting)
+
+
+def _settings_of_tasks(options: argparse.Namespace) -> dict[str, str]:
+    """Returns the settings of evaluation tasks that are given as options."""
+    names = [name for settings in EVALUATION_TASKS.values() for name in settings]
+    given = {name: getattr(options, _option(name)[2:].replace("-", "_")) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _with_limits(budget: Budget, limits: dict[str, Any]) -> Budget:
@@ -249,14 +264,12 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--task",
-        choices=EVALUATION_TASKS,
+        choices=(AUTO, *EVALUATION_TASKS),
         help="the meaning of the labels; default: as in MANIFEST, or inferred from labels and outputs",
     )
-    command.add_argument(
-        "--tolerance",
-        metavar="NUMBER",
-        help="for task Regression: the largest error that counts as correct, in the labels' unit",
-    )
+    for task, settings in EVALUATION_TASKS.items():
+        for name, doc in settings.items():
+            command.add_argument(_option(name), metavar="VALUE", help=f"for task {task}: {doc}".replace("%", "%%"))
     command.add_argument(
         "--stateful-input",
         action="append",

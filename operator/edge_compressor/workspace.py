@@ -9,7 +9,7 @@ from typing import Any, Final
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.datasets.inner import dataset_behind
-from edge_compressor.evaluation import Evaluator, stateful, zstd_size
+from edge_compressor.evaluation import Evaluator, stateful, task_arrays, zstd_size
 from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.formats import SourceFormat, model_format
 from edge_compressor.models import normal_form
@@ -211,7 +211,9 @@ def _load_datasets(
         if use in request.datasets:
             file = fetcher.fetch(request.datasets[use], use, work / f"{use}.npz")
             states = request.source.stateful_inputs if use in ALONG_SEQUENCES else None
-            dataset = load_dataset(file.path, source, work / use, what=WHAT[use], states=states)
+            dataset = load_dataset(
+                file.path, source, work / use, what=WHAT[use], states=states, task_arrays=task_arrays()
+            )
             file.path.unlink()  # unpacked by now; two copies of a large set may not fit
             for said in (f"{dataset.size} samples", *dataset.notes):
                 progress.say(f"{WHAT[use]}: {said}")

@@ -33,9 +33,7 @@ DATASETS: Final = ("calibration", "evaluation", "training", "unlabeled")
 """The uses of data sets."""
 
 AUTO: Final = "Auto"
-EVALUATION_TASKS: Final = (AUTO, "Classification", "MultiLabel", "Regression", "Detection", "Embedding", "Sequence")
-"""The values of ``spec.compression.evaluation.task``: the meaning of the labels. Auto infers it from the shapes of
-label and outputs."""
+"""The value of ``spec.compression.evaluation.task`` with which the task is inferred from labels and outputs."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,16 @@ class EvaluationSettings:
     """``spec.compression.evaluation``: how answers are scored."""
 
     task: str = AUTO
-    """The task, one of EVALUATION_TASKS."""
-    tolerance: str | None = None
-    """The largest error that counts as correct for Regression, a decimal string; None: the task's default."""
+    """The task: AUTO, or one of EVALUATION_TASKS."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """The settings of tasks that are given, such as the tolerance of Regression."""
+
+    def to_hash(self) -> dict[str, str | None]:
+        """Returns what a hash is made of.
+
+        ``tolerance`` has its place even if it is not given, as in the hashes of artifacts that exist.
+        """
+        return {"task": self.task, "tolerance": None, **self.settings}
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ class CompressionRequest:
         read = {name for kind in types for name in STEP_READS.get(kind, ())} - _DETERMINING
         default = CompressionRequest(self.source)
         return {
-            name: to_plain(getattr(self, name), decimal=_shortest)
+            name: _to_hash(getattr(self, name))
             for name in sorted(read)
             if getattr(self, name) != getattr(default, name)
         }
@@ -179,9 +184,14 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
         datasets={use: parse_source(datasets[use]) for use in DATASETS if use in datasets},
         teacher=parse_source(compression["teacher"]) if "teacher" in compression else None,
         budget=parse_budget(compression.get("budget") or {}),
-        evaluation=EvaluationSettings(evaluation.get("task", AUTO), evaluation.get("tolerance")),
+        evaluation=parse_evaluation(evaluation),
         tuning={key: tuning[key] for key, usual in SESSION_TUNING.items() if tuning.get(key, usual) != usual},
     )
+
+
+def parse_evaluation(value: Mapping[str, Any]) -> EvaluationSettings:
+    """Returns the settings as a manifest has them; ``Evaluator`` checks their values."""
+    return EvaluationSettings(value.get("task", AUTO), {name: text for name, text in value.items() if name != "task"})
 
 
 def complete_steps(steps: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -222,6 +232,10 @@ def parse_source(value: Mapping[str, Any]) -> Source:
         ),
         stateful_inputs={item["input"]: item["output"] for item in value.get("statefulInputs") or ()},
     )
+
+
+def _to_hash(value: Any) -> Any:
+    return value.to_hash() if isinstance(value, EvaluationSettings) else to_plain(value, decimal=_shortest)
 
 
 def _shortest(number: Decimal) -> str:

@@ -155,6 +155,21 @@ STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 }
 """The key of the settings of each type of step, and their defaults as a manifest has them."""
 
+EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Classification": {},
+    "Detection": {},
+    "Embedding": {},
+    "MultiLabel": {},
+    "Regression": {
+        "tolerance": (
+            "The largest error that still counts as correct, in the unit of the labels. Default: one tenth of the"
+            " standard deviation of the labels."
+        ),
+    },
+    "Sequence": {},
+}
+"""The settings of each task of evaluation, with their descriptions."""
+
 
 class FormatFacts(NamedTuple):
     suffix: str

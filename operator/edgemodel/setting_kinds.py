@@ -234,6 +234,31 @@ class Number:
 
 
 @dataclass(frozen=True)
+class PositiveNumber:
+    """A decimal string above 0; the default is None."""
+
+    doc: str
+
+    @property
+    def default(self) -> None:
+        return None
+
+    def read(self, value: object) -> str:
+        if isinstance(value, str) and _DECIMAL.fullmatch(value) and Decimal(value) > 0:
+            return value
+        raise ValueError(_POSITIVE)
+
+    def schema(self) -> Schema:
+        rule = f"self.matches('{_DECIMAL_PATTERN}') && double(self) > 0.0"
+        return {
+            "type": "string",
+            "maxLength": _MAX_DECIMAL_LENGTH,
+            "pattern": _DECIMAL_PATTERN,
+            "x-kubernetes-validations": [{"rule": rule, "message": f"write {_POSITIVE}"}],
+        }
+
+
+@dataclass(frozen=True)
 class Text:
     """A string that is not empty; the default is None."""
 
@@ -301,6 +326,7 @@ _MAX_INT32 = 2**31 - 1
 _DECIMAL_PATTERN = "^[0-9]{1,9}([.][0-9]{1,9})?$"
 _DECIMAL = re.compile(_DECIMAL_PATTERN)
 _MAX_DECIMAL_LENGTH = 19
+_POSITIVE = 'a decimal above 0 in quotes, such as "0.5"'
 _NUMBER_PATTERN = r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$"
 _NUMBER = re.compile(_NUMBER_PATTERN)
 _MAX_NUMBER_LENGTH = 24

@@ -143,7 +143,7 @@ class EdgeModelSpec:
             request.determining(),
             {use: source.secret for use, source in request.sources.items()},
             to_plain(request.budget),
-            to_plain(request.evaluation),
+            request.evaluation.to_hash(),
             job.resources,
             job.deadline.total_seconds(),
             self.rollout.retry_token,

@@ -39,7 +39,7 @@ RICH = CompressionRequest(
     datasets={"evaluation": Source("https://data.example/e.npz", "sha256:" + "c" * 64)},
     teacher=Source("pvc://models/t.pt2", format=EXPORTED_PROGRAM),
     budget=Budget(Decimal("0.5"), max_size_bytes=1000, on_inconclusive="Proceed"),
-    evaluation=EvaluationSettings("Regression", "0.5"),
+    evaluation=EvaluationSettings("Regression", {"tolerance": "0.5"}),
     golden_items=16,
     tuning={"intraOpThreads": 2},
 )

@@ -3,9 +3,9 @@
 The first axis is that of the samples. If the inputs of a model share no batch dimension (a state, a scalar), each
 sample is a complete input as the model declares it: an array has the shape [samples, *shape of the input]. For a
 stateful model each sample is a sequence: arrays have an axis of steps after that of the samples, except for the initial
-state, which may be left out if it is zero (``evaluation/stateful.py``). Each task defines its labels (``evaluation``);
-detection has ``boxes`` as well. ``class_names`` is a list of texts, for the report. The arrays are unpacked to files
-one after the other and mapped into memory, so that a data set need not fit into it. Nothing is ever unpickled.
+state, which may be left out if it is zero (``evaluation/stateful.py``). Each task defines its labels, and the arrays
+that it reads besides them (``evaluation``). ``class_names`` is a list of texts, for the report. The arrays are unpacked
+to files one after the other and mapped into memory, so that a data set need not fit into it. Nothing is ever unpickled.
 """
 
 from edge_compressor.datasets.class_labels import (
@@ -19,11 +19,10 @@ from edge_compressor.datasets.class_labels import (
     predicted_classes,
 )
 from edge_compressor.datasets.dataset import BATCH_SIZE, Dataset, describe, shared_samples
-from edge_compressor.datasets.npz import BOXES, CLASS_NAMES, check_npz, load_dataset
+from edge_compressor.datasets.npz import CLASS_NAMES, check_npz, load_dataset
 
 __all__ = [
     "BATCH_SIZE",
-    "BOXES",
     "CLASS_NAMES",
     "LABEL",
     "PROBABLE",

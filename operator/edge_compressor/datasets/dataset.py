@@ -25,8 +25,8 @@ class Dataset:
     size: int
     batch: int
     """The model's own batch size; -1: open."""
-    boxes: Array | None = None
-    """The boxes of shape (samples, m, 4), for a label of shape (samples, m)."""
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    """The arrays that tasks read besides ``label``, such as boxes; with samples on the first axis."""
     class_names: tuple[str, ...] = ()
     """The names of classes by number, as the user wrote them. Classes beyond the end are named by their numbers."""
     whole: bool = False
@@ -43,6 +43,11 @@ class Dataset:
     def steps(self) -> int:
         """The number of steps in each sequence."""
         return int(next(array.shape[1] for name, array in self.inputs.items() if name not in self.states))
+
+    @property
+    def is_scored(self) -> bool:
+        """Returns whether it holds labels, or another array of a task."""
+        return self.label is not None or bool(self.arrays)
 
     @property
     def has_classes(self) -> bool:
@@ -73,8 +78,8 @@ class Dataset:
         """Returns each ``step``-th sample, from ``first`` on."""
         inputs = {name: array[first::step] for name, array in self.inputs.items()}
         label = None if self.label is None else self.label[first::step]
-        boxes = None if self.boxes is None else self.boxes[first::step]
-        return replace(self, inputs=inputs, label=label, boxes=boxes, size=len(range(first, self.size, step)))
+        arrays = {name: array[first::step] for name, array in self.arrays.items()}
+        return replace(self, inputs=inputs, label=label, arrays=arrays, size=len(range(first, self.size, step)))
 
     def take(self, rows: Array) -> dict[str, Array]:
         """Returns the feed of ``rows``; for ``whole`` samples, the feed of the first of them."""

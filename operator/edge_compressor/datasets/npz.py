@@ -8,7 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -26,7 +26,6 @@ from edgemodel.artifact import Tensor
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
-BOXES: Final = "boxes"
 CLASS_NAMES: Final = "class_names"
 MAX_UNPACKED_BYTES: Final = 16 * 2**30
 """The largest size of the unpacked arrays, in bytes."""
@@ -42,20 +41,27 @@ _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-len
 
 
 def load_dataset(
-    path: Path, model: ModelFile, folder: Path, *, what: str, states: Mapping[str, str] | None = None
+    path: Path,
+    model: ModelFile,
+    folder: Path,
+    *,
+    what: str,
+    states: Mapping[str, str] | None = None,
+    task_arrays: Collection[str] = (),
 ) -> Dataset:
     """Unpacks ``path`` below ``folder`` and checks it against the inputs of ``model``.
 
     ``what`` is "evaluation set" or "calibration set"; ``states`` as ``Dataset.states``, whose tensors ``model`` has.
-    Raises Stalled, DatasetEmpty or DatasetInvalid.
+    ``task_arrays`` are the names that ``Dataset.arrays`` may hold. Raises Stalled, DatasetEmpty or DatasetInvalid.
     """
     states = states or {}
     wanted = {tensor.name for tensor in model.inputs}
     if LABEL in wanted:
         raise invalid(what, f"the model has an input called {LABEL!r}, which is the name of the label column")
-    arrays, others = _unpack(path, folder, wanted | {LABEL, BOXES, CLASS_NAMES}, what)
+    known = wanted | {LABEL, CLASS_NAMES, *task_arrays}
+    arrays, others = _unpack(path, folder, known, what)
     if missing := sorted(wanted - arrays.keys() - states.keys()):
-        raise invalid(what, _missing(missing, wanted, sorted(arrays.keys() | set(others))))
+        raise invalid(what, _missing(missing, known, sorted(arrays.keys() | set(others))))
     class_names = _class_names(arrays.pop(CLASS_NAMES), what) if CLASS_NAMES in arrays.keys() - wanted else ()
     notes = _not_read(others, labelled=LABEL in arrays)
     for name in [name for name, array in arrays.items() if not array.ndim]:
@@ -90,10 +96,11 @@ def load_dataset(
         label, recast = as_classes_of(label, model.outputs)
         notes += [recast] if recast else []
     inputs = {tensor.name: arrays[tensor.name] for tensor in model.inputs}
-    boxes = None if BOXES in wanted else arrays.get(BOXES)
-    if boxes is not None and boxes.dtype.kind not in "iuf":
-        raise invalid(what, f"{BOXES} holds {boxes.dtype}, want numbers, [samples, m, 4]")
-    return Dataset(what, inputs, label, size, batch, boxes, class_names, whole, states, tuple(notes))
+    of_tasks = {name: arrays[name] for name in sorted(task_arrays) if name in arrays.keys() - wanted}
+    for name, array in of_tasks.items():
+        if array.dtype.kind not in "iuf":
+            raise invalid(what, f"array {name} holds {array.dtype}, want numbers")
+    return Dataset(what, inputs, label, size, batch, of_tasks, class_names, whole, states, tuple(notes))
 
 
 def check_npz(path: Path, *, what: str) -> None:
@@ -152,12 +159,12 @@ def _check_names(infos: list[zipfile.ZipInfo], what: str) -> None:
         raise invalid(what, f"it holds {', '.join(twice)} twice: write the file anew, with one array of each name")
 
 
-def _missing(missing: list[str], wanted: set[str], others: list[str]) -> str:
-    """Returns the message for inputs without an array: the existing arrays, and how to name them."""
+def _missing(missing: list[str], known: set[str], others: list[str]) -> str:
+    """Returns the message for inputs without an array: the existing arrays, and how to name them. ``known`` are the
+    names of arrays that are read."""
     has = ", ".join(others[:_MAX_NAMES]) + (", …" if len(others) > _MAX_NAMES else "") if others else "no array"
     message = f"no array for the model's input {', '.join(missing)}; it has {has}"
-    taken = wanted | {LABEL, BOXES, CLASS_NAMES}
-    free = [name for name in others if name not in taken]
+    free = [name for name in others if name not in known]
     inside = [other for name in missing for other in free if other.rpartition("/")[2] == name]
     close = inside or [found[0] for name in missing if (found := difflib.get_close_matches(name, free, 1, 0.6))]
     if close:

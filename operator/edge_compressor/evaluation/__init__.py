@@ -1,10 +1,10 @@
 """Evaluation: the scores of source and artifact at their task, their sizes and latencies.
 
-There is one file for each task, and ``evaluator`` chooses among them. Judging is left to ``gate``.
+There is one file for each task in ``tasks``, and ``evaluator`` chooses among them. Judging is left to ``gate``.
 """
 
 from edge_compressor.evaluation.agreement import compare_values
-from edge_compressor.evaluation.evaluator import TASKS, Evaluator
+from edge_compressor.evaluation.evaluator import Evaluator
 from edge_compressor.evaluation.measuring import (
     LatencyComparison,
     Speed,
@@ -15,6 +15,7 @@ from edge_compressor.evaluation.measuring import (
     zstd_size,
 )
 from edge_compressor.evaluation.result import MAX_CLASSES_SHOWN, ClassChange, Evaluation, Scores
+from edge_compressor.evaluation.tasks import TASKS, task_arrays
 
 __all__ = [
     "MAX_CLASSES_SHOWN",
@@ -29,6 +30,7 @@ __all__ = [
     "compare_speed",
     "compare_values",
     "speed_of",
+    "task_arrays",
     "time_both",
     "zstd_size",
 ]

@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from edge_compressor.evaluation.result import ClassChange
 from edge_compressor.gate import OwnScore, PairedScores
 from edge_runtime.datatypes import Array
 from edge_statistics.interval import Interval
@@ -77,6 +78,18 @@ def alone(score: Score, samples: int) -> OwnScore:
     observed = float(score(np.ones(samples))[0])
     interval = percentiles(resample(score, samples)[:, 0], observed, samples)
     return OwnScore(samples, observed, _inside(interval, 0.0))
+
+
+def class_changes(numbers: Array, of_class: Array, seen: Array, drawn: Array, samples: int) -> tuple[ClassChange, ...]:
+    """Returns the changes from bootstrapped scores, which are those of the source for each class and then those of the
+    artifact."""
+    count, changes = len(numbers), []
+    for place, number in enumerate(numbers):
+        source, artifact = float(seen[place]), float(seen[count + place])
+        drops = drawn[:, place] - drawn[:, count + place]
+        interval = percentiles(drops, source - artifact, samples)
+        changes.append(ClassChange(int(number), int(of_class[place]), source, artifact, interval))
+    return tuple(changes)
 
 
 def _inside(interval: Interval, least: float) -> Interval:

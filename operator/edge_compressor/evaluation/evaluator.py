@@ -1,43 +1,27 @@
 """The choice of the task, and the evaluation of source and artifact by it."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
-from typing import Final
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.agreement import compare_values
-from edge_compressor.evaluation.classification import Classification
-from edge_compressor.evaluation.detection import Detection
-from edge_compressor.evaluation.embedding import Embedding
-from edge_compressor.evaluation.inference import infer, labelled_for
-from edge_compressor.evaluation.multi_label import MultiLabel
-from edge_compressor.evaluation.regression import Regression
+from edge_compressor.evaluation.inference import infer
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.evaluation.sequence import Sequence
-from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, collect, run_outputs
+from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, TaskType, collect, run_outputs
+from edge_compressor.evaluation.tasks import TASKS
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
-from edgemodel import reasons
-from edgemodel.compression_request import AUTO, EVALUATION_TASKS, EvaluationSettings
+from edgemodel import reasons, setting_kinds
+from edgemodel.compression_request import AUTO, EvaluationSettings
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
-
-TASKS: Final[Mapping[str, Callable[[Decimal | None], EvaluationTask]]] = {
-    "Classification": lambda tolerance: Classification(),
-    "MultiLabel": lambda tolerance: MultiLabel(),
-    "Regression": Regression,
-    "Detection": lambda tolerance: Detection(),
-    "Embedding": lambda tolerance: Embedding(),
-    "Sequence": lambda tolerance: Sequence(),
-}
 
 
 @dataclass
 class Evaluator:
     """An evaluator that keeps the answers of models, so that a source runs once for all recipes.
 
-    Raises Stalled(InvalidSpec) for an unknown task and for a tolerance that is not a decimal above 0.
+    Raises Stalled(InvalidSpec) for an unknown task, and for a setting that no task has or whose value is invalid.
     """
 
     progress: Progress
@@ -45,40 +29,46 @@ class Evaluator:
     _known: dict[tuple[str, int, str], Answers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        task, tolerance = self.settings.task, self.settings.tolerance
-        if task not in EVALUATION_TASKS:
-            wanted = ", ".join(EVALUATION_TASKS)
-            raise Stalled(reasons.INVALID_SPEC, f"evaluation.task is {task!r}, want one of {wanted}")
-        if tolerance is not None and not _positive(tolerance):
-            message = f"evaluation.tolerance is {tolerance!r}, want a decimal above 0, such as '0.5'"
-            raise Stalled(reasons.INVALID_SPEC, message)
+        wanted = self.settings.task
+        if wanted not in (AUTO, *TASKS):
+            listed = ", ".join((AUTO, *TASKS))
+            raise Stalled(reasons.INVALID_SPEC, f"evaluation.task is {wanted!r}, want one of {listed}")
+        every = {name: setting for task in TASKS.values() for name, setting in task.settings.items()}
+        try:
+            setting_kinds.resolve("evaluation", every, self.settings.settings)
+        except ValueError as error:
+            raise Stalled(reasons.INVALID_SPEC, in_words(error)) from error
 
     def evaluate(self, source: ModelFile, artifact: ModelFile, dataset: Dataset) -> Evaluation:
         """Raises Stalled: DatasetInvalid if set and task do not match, otherwise as ``measuring.run``."""
-        name, why, tolerance = self.settings.task, "as set", self.settings.tolerance
-        if name == AUTO:
-            if dataset.label is None:
-                return compare_values(source, artifact, dataset, self.progress)
-            name, why = infer(dataset, _one_run(artifact, dataset))
-        dataset = labelled_for(name, dataset)
-        task = TASKS[name](Decimal(tolerance) if tolerance else None)
-        task.check(dataset)
         reason = incomparable(source, artifact)
-        before = None if reason else self._answers(task, source, dataset, "source")
-        found = task.compare(dataset, before, self._answers(task, artifact, dataset, "artifact"))
-        spare = (
-            [f"evaluation.tolerance is not used: task {name} has none"] if tolerance and name != "Regression" else []
-        )
+        if self.settings.task != AUTO:
+            kind, why = TASKS[self.settings.task], "as set"
+        elif not dataset.is_scored:
+            return compare_values(source, artifact, dataset, self.progress)
+        else:
+            kind, why = infer(dataset, _one_run(artifact if reason else source, dataset))
+        task, spare = self._made(kind)
+        dataset = task.check(dataset)
+        before = None if reason else self._answers(kind, task, source, dataset, "source")
+        found = task.compare(dataset, before, self._answers(kind, task, artifact, dataset, "artifact"))
         notes = [
-            f"task {name} ({why})",
-            *spare,
+            f"task {kind.type} ({why})",
+            *(f"evaluation.{name} is not used: task {kind.type} has none" for name in spare),
             *([f"the source is not compared: {reason}"] if reason else []),
             *found.notes,
         ]
         return replace(found, notes=tuple(notes))
 
-    def _answers(self, task: EvaluationTask, model: ModelFile, dataset: Dataset, what: str) -> Answers:
-        key = (model.digest, dataset.size, task.name)
+    def _made(self, kind: TaskType) -> tuple[EvaluationTask, list[str]]:
+        """Returns the task, and the settings that it does not have."""
+        given = self.settings.settings
+        own = {name: value for name, value in given.items() if name in kind.settings}
+        task = kind.make(setting_kinds.resolve("evaluation", kind.settings, own))
+        return task, sorted(given.keys() - own.keys())
+
+    def _answers(self, kind: TaskType, task: EvaluationTask, model: ModelFile, dataset: Dataset, what: str) -> Answers:
+        key = (model.digest, dataset.size, kind.type)
         if key not in self._known:
             self.progress.say(f"evaluating {what} on {dataset.size} samples")
             self._known[key] = collect(task, model, dataset, self.progress, what=what)
@@ -98,13 +88,8 @@ def incomparable(source: ModelFile, artifact: ModelFile) -> str:
 
 
 def _one_run(model: ModelFile, dataset: Dataset) -> Outputs:
-    _, feeds = next(dataset.batches())
-    return run_outputs(model, runtime.load(model), dataset, feeds, "artifact")
-
-
-def _positive(text: str) -> bool:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return False
-    return number.is_finite() and number > 0
+    """Returns the outputs of ``model`` for the first samples, without the rows that fill up a batch."""
+    positions, feeds = next(dataset.batches())
+    outputs = run_outputs(model, runtime.load(model), dataset, feeds, "model")
+    rows = len(positions)
+    return {name: array[:rows] if array.ndim and len(array) > rows else array for name, array in outputs.items()}

@@ -1,7 +1,12 @@
-"""The interface of tasks: each reads the outputs of one model, sample by sample, and compares two models by them."""
+"""The interface of tasks: each reads the outputs of one model, sample by sample, and compares two models by them.
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+``crds/generated.py`` makes the schema of ``spec.compression.evaluation`` from the types, and ``crds/facts.py`` the
+options of the command line. No other code knows the individual tasks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +21,7 @@ from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
+from edgemodel.setting_kinds import Setting, Settings
 
 Outputs = Mapping[str, Array]
 """The outputs of one run, by name, in declared order; the first axis may hold more rows than there are samples."""
@@ -26,13 +32,11 @@ PADDING: Final = -1
 
 
 class EvaluationTask(Protocol):
-    """A task. ``check`` and ``read`` raise Stalled(DatasetInvalid) if labels, or outputs, do not match the task."""
+    """A task with its settings. ``check`` and ``read`` raise Stalled(DatasetInvalid) if labels, or outputs, do not
+    match it."""
 
-    @property
-    def name(self) -> str: ...
-
-    def check(self, dataset: Dataset) -> None:
-        """Checks that the labels match the task."""
+    def check(self, dataset: Dataset) -> Dataset:
+        """Returns ``dataset`` with its labels in the form that the task takes, once they are checked."""
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         """Returns the answers to the first ``rows`` samples of one run."""
@@ -41,7 +45,52 @@ class EvaluationTask(Protocol):
         """Returns the evaluation. ``source`` is None if it is not comparable."""
 
 
+class Claim(NamedTuple):
+    """The answer of a task that labels and outputs may be its own."""
+
+    why: str
+    """The reason, for the report; for a claim that is not certain, the message that tells the user what to set."""
+    is_certain: bool = True
+    """False if values and shapes leave a choice, so that the user is asked unless another task is certain."""
+
+
+class Figure(NamedTuple):
+    """A figure of the report."""
+
+    name: str
+    form: str
+    """The format of its value, such as ``{:.2%}``."""
+
+
+@dataclass(frozen=True)
+class TaskType:
+    """A type of task: all that manifest, data set, evaluation and report need of it."""
+
+    type: str
+    doc: str
+    """The meaning of the labels, for ``kubectl explain``."""
+    label: str
+    """The values and the shape of ``label``, for the documentation."""
+    score: str
+    """The score that the gate judges, for the documentation."""
+    interval: str
+    """The method of its interval, for the documentation."""
+    make: Callable[[Settings], EvaluationTask]
+    """A function that returns the task for resolved settings."""
+    figures: Mapping[str, Figure]
+    """The figures of ``Scores``, by their key in the manifest, in the order of the report."""
+    infer: Callable[[Dataset, Outputs], Claim | None] | None = None
+    """A function that returns a claim if the labels of the set and the outputs of one run are those of this task; None:
+    the task has to be named."""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    """The settings, which are keys of ``spec.compression.evaluation``; without a default in the schema."""
+    arrays: tuple[str, ...] = ()
+    """The arrays of numbers that it reads from the set besides ``label``. If a set has all of them, only tasks with
+    arrays are inferred."""
+
+
 def first(outputs: Outputs) -> Array:
+    """Returns the first output."""
     return next(iter(outputs.values()))
 
 

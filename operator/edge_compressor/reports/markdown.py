@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from edge_compressor.evaluation import MAX_CLASSES_SHOWN
+from edge_compressor.evaluation import MAX_CLASSES_SHOWN, TASKS
 from edgemodel.artifact import ArtifactManifest
 
 
@@ -35,26 +35,6 @@ def render(manifest: ArtifactManifest) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_FIGURES: Final = {
-    "accuracy": ("accuracy", "{:.2%}"),
-    "macroPrecision": ("precision, macro", "{:.2%}"),
-    "macroRecall": ("recall, macro", "{:.2%}"),
-    "macroF1": ("F1, macro", "{:.2%}"),
-    "calibrationError": ("expected calibration error", "{:.2%}"),
-    "sampleF1": ("F1 per sample", "{:.2%}"),
-    "microF1": ("F1, micro", "{:.2%}"),
-    "exactMatch": ("samples with every label right", "{:.2%}"),
-    "labelsRight": ("labels right", "{:.2%}"),
-    "withinTolerance": ("within the tolerance", "{:.2%}"),
-    "r2": ("R²", "{:.4f}"),
-    "meanAbsoluteError": ("mean absolute error", "{:.4g}"),
-    "rootMeanSquareError": ("root mean square error", "{:.4g}"),
-    "meanAveragePrecision50": ("mAP at IoU 0.5", "{:.2%}"),
-    "meanCosine": ("cosine with the source, mean", "{:.4f}"),
-    "leastCosine": ("cosine with the source, least", "{:.4f}"),
-    "sameNeighbour": ("nearest neighbour kept", "{:.2%}"),
-}
-"""The scores of the manifest, with the name and the format of each."""
 _TIMES: Final = {"p50Milliseconds": "latency, median", "p95Milliseconds": "latency, 95th percentile"}
 _SIZES: Final = {"sizeBytes": "size", "zstdBytes": "size after zstd-19"}
 
@@ -63,10 +43,11 @@ def comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
     """Returns rows of (what, source, artifact)."""
     rows = _compared(_SIZES, evidence, "{:,} bytes")
     evaluation = evidence["evaluation"] or {}
+    task = TASKS.get(evaluation.get("task", ""))
     both = [evaluation.get(which) or {} for which in ("source", "artifact")]
     rows += [
         (name, *(_figure(one.get(key), form) for one in both))
-        for key, (name, form) in _FIGURES.items()
+        for key, (name, form) in (task.figures if task else {}).items()
         if any(key in one for one in both)
     ]
     if evaluation.get("agreementPercent") is not None:

@@ -109,7 +109,7 @@ def pace(speed: evaluation.Speed) -> Pace:
 
 def has_score(dataset: Dataset, task: str) -> bool:
     """Returns whether there is a score; tasks without labels have one, and are only taken if they are named."""
-    return dataset.label is not None or task != AUTO
+    return dataset.is_scored or task != AUTO
 
 
 @dataclass

@@ -31,7 +31,7 @@ def model(perceptron: Files) -> OnnxModel:
 
 def load(model: OnnxModel, folder: Path, **arrays: Any) -> Dataset:
     np.savez(folder / "set.npz", **arrays)
-    return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set")
+    return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set", task_arrays=["boxes"])
 
 
 def refusal(model: OnnxModel, folder: Path, **arrays: Any) -> Stalled:
@@ -253,7 +253,10 @@ def test_an_empty_set_is_distinguished_from_an_invalid_one(model: OnnxModel, tmp
         ({"y": x(5)}, "no array for the model's input x"),
         ({"x": x(5), "label": np.arange(4)}, "label 4, x 5"),
         ({"x": np.float32(1)}, "array x is a single value, want one for each sample"),
-        ({"x": x(5), "label": np.zeros((5, 2)), "boxes": np.full((5, 2, 4), "a")}, "boxes holds <U1, want numbers"),
+        (
+            {"x": x(5), "label": np.zeros((5, 2)), "boxes": np.full((5, 2, 4), "a")},
+            "array boxes holds <U1, want numbers",
+        ),
         ({"x": x(5).astype(np.complex64)}, "holds complex64, the model's input wants float32"),
         ({"x": x(5).astype("M8[s]")}, "holds datetime64[s], the model's input wants float32"),
         ({"x": np.zeros((5, 16), [("a", "f4"), ("b", "i4")])}, "the model's input wants float32"),

@@ -7,10 +7,11 @@ import pytest
 
 from edge_compressor.datasets import Dataset, load_dataset
 from edge_compressor.evaluation import Evaluation, compare_values, time_both, zstd_size
-from edge_compressor.evaluation.classification import Classification, scores
+from edge_compressor.evaluation.class_scores import scores
 from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.evaluation.task import collect
+from edge_compressor.evaluation.tasks.classification import Classification
 from edge_compressor.gate import PairedAnswers
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress

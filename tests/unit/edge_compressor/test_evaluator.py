@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.evaluation import Evaluator
+from edge_compressor.evaluation import Evaluator, task_arrays
 from edge_compressor.gate import OwnAnswers, PairedAnswers, PairedScores
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.progress import Progress
@@ -22,7 +22,7 @@ from tests.unit.edge_compressor.conftest import Files
 def dataset_of(folder: Path, model: OnnxModel, **arrays: Any) -> Dataset:
     folder.mkdir(exist_ok=True)
     np.savez(folder / "set.npz", **arrays)
-    return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set")
+    return load_dataset(folder / "set.npz", model, folder / "arrays", what="evaluation set", task_arrays=task_arrays())
 
 
 def shifted(path: Path, to: Path, by: float) -> OnnxModel:
@@ -43,12 +43,12 @@ def test_regression_is_inferred_from_floats_and_judged_within_its_tolerance(
     source, artifact = check_model(perceptron.model), shifted(perceptron.model, tmp_path / "a.onnx", 0.5)
     x = models.inputs_for(perceptron.model, 100)
     dataset = dataset_of(tmp_path / "set", source, x=x, label=models.answers(perceptron.model, x))
-    found = Evaluator(quiet, EvaluationSettings(tolerance="0.4")).evaluate(source, artifact, dataset)
+    found = Evaluator(quiet, EvaluationSettings(settings={"tolerance": "0.4"})).evaluate(source, artifact, dataset)
     assert (found.task, found.answers) == ("Regression", PairedAnswers(100, 100, 0, 100, 0))
     assert found.artifact is not None
     assert found.artifact.figures["meanAbsoluteError"] == pytest.approx(0.5, abs=1e-5)
     assert found.notes[0] == "task Regression (inferred: label holds float32)"
-    wide = Evaluator(quiet, EvaluationSettings(tolerance="0.6")).evaluate(source, artifact, dataset)
+    wide = Evaluator(quiet, EvaluationSettings(settings={"tolerance": "0.6"})).evaluate(source, artifact, dataset)
     assert wide.answers == PairedAnswers(100, 100, 100, 0, 0)
 
 
@@ -131,11 +131,12 @@ def test_boxes_of_a_detector_with_one_image_a_run_are_found_by_name(tmp_path: Pa
     ("setting", "told"),
     [
         ({"task": "Guess"}, "want one of Auto, Classification"),
-        ({"tolerance": "0"}, "want a decimal above 0"),
-        ({"tolerance": "wide"}, "want a decimal above 0"),
+        ({"settings": {"tolerance": "0"}}, "want a decimal above 0"),
+        ({"settings": {"tolerance": "wide"}}, "want a decimal above 0"),
+        ({"settings": {"width": "1"}}, "evaluation has no setting width; its settings are: tolerance"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(setting: dict[str, str], told: str, quiet: Progress) -> None:
+def test_settings_that_mean_nothing_are_refused(setting: dict[str, Any], told: str, quiet: Progress) -> None:
     with pytest.raises(Stalled, match=told) as caught:
         Evaluator(quiet, EvaluationSettings(**setting))
     assert caught.value.reason == reasons.INVALID_SPEC

@@ -11,7 +11,7 @@ import pytest
 
 from edge_compressor import pipeline
 from edge_compressor.datasets import Dataset
-from edge_compressor.evaluation.classification import Classification
+from edge_compressor.evaluation.tasks.classification import Classification
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.reports import html, markdown

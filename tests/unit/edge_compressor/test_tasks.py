@@ -1,6 +1,9 @@
 """Each task on answers whose score is known by hand."""
 
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,18 +11,20 @@ import pytest
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.calibration_error import confidence, expected_calibration_error
-from edge_compressor.evaluation.classification import Classification
-from edge_compressor.evaluation.detection import Detection, average_precision, overlap
-from edge_compressor.evaluation.embedding import Embedding, cosines, nearest
-from edge_compressor.evaluation.inference import infer, labelled_for
-from edge_compressor.evaluation.multi_label import MultiLabel, sample_f1, threshold
-from edge_compressor.evaluation.regression import Regression
+from edge_compressor.evaluation.inference import infer
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.evaluation.sequence import Sequence
+from edge_compressor.evaluation.tasks.classification import Classification
+from edge_compressor.evaluation.tasks.detection import Detection, average_precision, overlap
+from edge_compressor.evaluation.tasks.embedding import Embedding, cosines, nearest
+from edge_compressor.evaluation.tasks.multi_label import MultiLabel, sample_f1, threshold
+from edge_compressor.evaluation.tasks.regression import Regression
+from edge_compressor.evaluation.tasks.sequence import Sequence
 from edge_compressor.gate import OwnAnswers, OwnScore, PairedAnswers, PairedScores
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.errors import Stalled
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def labelled(label: Any, **more: Any) -> Dataset:
@@ -28,7 +33,7 @@ def labelled(label: Any, **more: Any) -> Dataset:
 
 
 def compared(task: Any, dataset: Dataset, source: Array, artifact: Array) -> Evaluation:
-    task.check(dataset)
+    dataset = task.check(dataset)
     answers = [task.read({"y": output}, dataset.size, dataset) for output in (source, artifact)]
     result = task.compare(dataset, *answers)
     assert isinstance(result, Evaluation)
@@ -171,7 +176,7 @@ def test_an_image_that_is_drawn_twice_counts_like_two() -> None:
 def boxes_set(images: int = 30) -> tuple[Dataset, Array]:
     """Returns a set with two boxes per image, of classes 0 and 1."""
     boxes = np.tile(np.array([[0, 0, 10, 10], [20, 20, 40, 40]], dtype=np.float32), (images, 1, 1))
-    return labelled(np.tile([0, 1], (images, 1)), boxes=boxes), boxes
+    return labelled(np.tile([0, 1], (images, 1)), arrays={"boxes": boxes}), boxes
 
 
 def test_a_detector_that_misses_a_class_in_a_third_of_the_images_loses_a_sixth() -> None:
@@ -306,7 +311,7 @@ def test_steps_of_one_sequence_do_not_make_the_interval_narrow() -> None:
     ],
 )
 def test_the_task_is_inferred_from_label_and_output(label: Array, output: Array, task: str) -> None:
-    assert infer(labelled(label), {"y": output})[0] == task
+    assert infer(labelled(label), {"y": output})[0].type == task
 
 
 @pytest.mark.parametrize(
@@ -331,32 +336,40 @@ def test_the_user_is_asked_where_labels_and_outputs_leave_a_choice(label: Array,
 @pytest.mark.parametrize(
     ("task", "label", "want"),
     [
-        ("Classification", np.array([0.0, 2.0]), [0, 2]),
-        ("Classification", np.array([[0], [2]]), [0, 2]),
-        ("Classification", np.array([[0, 0, 1], [1, 0, 0]]), [2, 0]),
-        ("Classification", np.array([[0.0, 1.0], [1.0, 0.0]]), [1, 0]),
-        ("Classification", np.array([[1, 1], [1, 0]]), [[1, 1], [1, 0]]),
-        ("Classification", np.array([0.5, 2.0]), [0.5, 2.0]),
-        ("Sequence", np.array([[0.0, -1.0], [2.0, 1.0]]), [[0, -1], [2, 1]]),
-        ("Detection", np.array([[0.0, -1.0], [2.0, 1.0]]), [[0, -1], [2, 1]]),
-        ("Regression", np.array([0.0, 2.0]), [0.0, 2.0]),
-        ("MultiLabel", np.array([[0.0, 1.0]]), [[0.0, 1.0]]),
+        (Classification(), np.array([0.0, 2.0]), [0, 2]),
+        (Classification(), np.array([[0], [2]]), [0, 2]),
+        (Classification(), np.array([[0, 0, 1], [1, 0, 0]]), [2, 0]),
+        (Classification(), np.array([[0.0, 1.0], [1.0, 0.0]]), [1, 0]),
+        (Sequence(), np.array([[0.0, -1.0], [2.0, 1.0]]), [[0, -1], [2, 1]]),
+        (Regression(), np.array([0.0, 2.0]), [0.0, 2.0]),
+        (MultiLabel(), np.array([[0.0, 1.0]]), [[0.0, 1.0]]),
     ],
 )
-def test_labels_take_the_form_of_their_task_where_no_value_is_lost(task: str, label: Array, want: list[Any]) -> None:
-    made = labelled_for(task, labelled(label)).label
-    assert made is not None
+def test_labels_take_the_form_of_their_task_where_no_value_is_lost(task: Any, label: Array, want: list[Any]) -> None:
+    made = task.check(labelled(label)).label
     assert made.tolist() == want
-    whole = task in ("Classification", "Sequence", "Detection") and (np.trunc(label) == label).all()
-    assert made.dtype.kind == ("i" if whole else label.dtype.kind)
+    assert made.dtype.kind == ("i" if isinstance(task, Classification | Sequence) else label.dtype.kind)
+
+
+def test_whole_numbers_in_floats_are_classes_of_boxes() -> None:
+    boxes = boxes_set(2)[1]
+    made = Detection().check(labelled(np.tile([0.0, -1.0], (2, 1)), arrays={"boxes": boxes})).label
+    assert made is not None
+    assert made.tolist() == [[0, -1], [0, -1]]
+
+
+@pytest.mark.parametrize("label", [np.array([[1, 1], [1, 0]]), np.array([0.5, 2.0])])
+def test_labels_that_are_no_classes_are_refused(label: Array) -> None:
+    with pytest.raises(Stalled, match=r"want \[samples\] of whole numbers"):
+        Classification().check(labelled(label))
 
 
 def test_boxes_imply_detection() -> None:
-    assert infer(boxes_set(2)[0], {"y": np.zeros((2, 5))})[0] == "Detection"
+    assert infer(boxes_set(2)[0], {"y": np.zeros((2, 5))})[0].type == "Detection"
 
 
 def test_a_set_without_a_recognizable_task_is_refused_with_the_names_of_all() -> None:
-    with pytest.raises(Stalled, match=r"set evaluation\.task to one of Classification, MultiLabel") as caught:
+    with pytest.raises(Stalled, match=r"set evaluation\.task to one of Classification, Detection") as caught:
         infer(labelled(np.array([[3, 4], [5, 6]])), {"y": np.zeros((2, 7))})
     assert caught.value.reason == reasons.DATASET_INVALID
 
@@ -379,3 +392,7 @@ def test_what_does_not_fit_a_task_is_refused_with_both_sides(task: Any, label: A
         compared(task, labelled(label), output, output)
     assert told in caught.value.message
     assert caught.value.reason == reasons.DATASET_INVALID
+
+
+def test_the_documentation_has_the_table_of_tasks() -> None:
+    subprocess.run([sys.executable, ROOT / "docs" / "tasks.py", "--check"], check=True)

@@ -154,7 +154,7 @@ def test_a_compressed_model_is_judged_and_published_behind_it(model: OnnxModel, 
         source=Source(str(model.path), transforms=(BRIGHTEN,)),
         recipes=(Recipe("default", ({"name": "int8", "type": "QuantizeStatic"},)),),
         datasets={use: Source(str(tmp_path / f"{use}.npz")) for use in ("evaluation", "calibration")},
-        evaluation=EvaluationSettings("Regression", "20"),
+        evaluation=EvaluationSettings("Regression", {"tolerance": "20"}),
         tuning={"intraOpThreads": 2, "memoryArena": "Off"},
     )
     fetcher = Fetcher(RegistryAccess(), Progress(), local_paths=True)

@@ -9,18 +9,19 @@ The score is the mAP at an IoU of 0.5: the mean over classes of the area under t
 interval is bootstrapped over images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import bootstrap
+from edge_compressor.evaluation.labels import with_whole_numbers
 from edge_compressor.evaluation.result import Evaluation, Scores, ratio
-from edge_compressor.evaluation.sequence import class_changes
-from edge_compressor.evaluation.task import Answers, Outputs, invalid, labels
+from edge_compressor.evaluation.task import Answers, Claim, Figure, Outputs, TaskType, invalid, labels
 from edge_runtime.datatypes import Array
 
+BOXES: Final = "boxes"
 IOU: Final = 0.5
 CONFIDENT: Final = 0.5
 """The score from which boxes count for the agreement of source and artifact on an image."""
@@ -29,16 +30,16 @@ _NAMES: Final = {"boxes": ("box",), "scores": ("score", "conf"), "classes": ("cl
 
 @dataclass(frozen=True)
 class Detection:
-    name: str = "Detection"
-
-    def check(self, dataset: Dataset) -> None:
-        label, boxes = labels(dataset, self.name), dataset.boxes
+    def check(self, dataset: Dataset) -> Dataset:
+        labels(dataset, TASK.type)
+        label, boxes = with_whole_numbers(dataset), dataset.arrays.get(BOXES)
         if boxes is None or boxes.shape != (*label.shape, 4) or label.ndim != 2 or label.dtype.kind not in "iu":
             shape = "none" if boxes is None else f"of shape {list(boxes.shape)}"
             message = f"boxes are {shape}, label is {label.dtype} of shape {list(label.shape)}"
             raise invalid(dataset, f"{message}; want boxes [samples, m, 4] and whole label [samples, m]")
         if int(label.max()) < 0:
             raise invalid(dataset, "no box has a class: every label is below 0")
+        return replace(dataset, label=label)
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         boxes, scores, classes = _found(outputs, dataset)
@@ -56,14 +57,14 @@ class Detection:
         return {name: array[:rows] for name, array in kept.items()}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
-        label = labels(dataset, self.name).astype(np.int64)
-        truth: Answers = {"boxes": np.asarray(dataset.boxes, dtype=np.float32), "class": label}
+        label = labels(dataset, TASK.type).astype(np.int64)
+        truth: Answers = {"boxes": np.asarray(dataset.arrays[BOXES], dtype=np.float32), "class": label}
         numbers = np.unique(label[label >= 0])
         totals = np.stack([(label == number).sum(axis=1) for number in numbers], axis=1).astype(np.float64)
         after = _Curves(artifact, truth, numbers, totals)
         if source is None:
             return Evaluation(
-                self.name, dataset.size, None, "Detections", "mAP at IoU 0.5",
+                TASK.type, dataset.size, None, "Detections", "mAP at IoU 0.5",
                 artifact=_scores(after(np.ones(dataset.size))),
                 own=bootstrap.alone(lambda weights: np.array([np.nanmean(after(weights))]), dataset.size),
                 class_names=dataset.class_names,
@@ -78,7 +79,7 @@ class Detection:
         paired, seen, drawn = bootstrap.compare(score, dataset.size)
         each = np.split(seen[2:], 2)
         return Evaluation(
-            task=self.name,
+            task=TASK.type,
             samples=dataset.size,
             agreement=_agreement(source, artifact),
             agreement_kind="Detections",
@@ -87,7 +88,7 @@ class Detection:
             artifact=_scores(each[1]),
             answers=paired,
             per_class="average precision",
-            classes=class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
+            classes=bootstrap.class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
             class_names=dataset.class_names,
         )
 
@@ -186,3 +187,16 @@ def _found(outputs: Outputs, dataset: Dataset) -> tuple[Array, Array, Array | No
         message = "task Detection wants outputs for boxes [samples, k, 4], scores and classes [samples, k]"
         raise invalid(dataset, f"{message}; the model has {shapes}")
     return boxes, scores, None if one_each else classes
+
+
+TASK: Final = TaskType(
+    type="Detection",
+    doc="The dataset has label and boxes.",
+    label="classes, [n, m], -1 for none, and `boxes` [n, m, 4]",
+    score="mAP at IoU 0.5",
+    interval="bootstrap",
+    make=lambda settings: Detection(),
+    infer=lambda dataset, outputs: Claim("the set has boxes") if BOXES in dataset.arrays else None,
+    figures={"meanAveragePrecision50": Figure("mAP at IoU 0.5", "{:.2%}")},
+    arrays=(BOXES,),
+)

@@ -6,32 +6,34 @@ a stateful model it is the output of each step. The score is the share of right 
 one sequence are dependent, so the interval is bootstrapped over sequences.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from edge_compressor.datasets import PROBABLE, Dataset
+from edge_compressor.datasets import PROBABLE, Dataset, holds_whole_numbers
 from edge_compressor.evaluation import bootstrap
-from edge_compressor.evaluation.classification import scores
-from edge_compressor.evaluation.result import ClassChange, Evaluation, ratio
-from edge_compressor.evaluation.task import PADDING, Answers, Outputs, first, invalid, labels
+from edge_compressor.evaluation.class_scores import FIGURES, scores
+from edge_compressor.evaluation.labels import has_steps, with_whole_numbers
+from edge_compressor.evaluation.result import Evaluation, ratio
+from edge_compressor.evaluation.task import PADDING, Answers, Claim, Outputs, TaskType, first, invalid, labels
 from edge_runtime.datatypes import Array
 
 
 @dataclass(frozen=True)
 class Sequence:
-    name: str = "Sequence"
-
-    def check(self, dataset: Dataset) -> None:
-        label = labels(dataset, self.name)
+    def check(self, dataset: Dataset) -> Dataset:
+        labels(dataset, TASK.type)
+        label = with_whole_numbers(dataset)
         if label.ndim != 2 or label.dtype.kind not in "iu":
             shape = f"{label.dtype} of shape {list(label.shape)}"
             raise invalid(dataset, f"label is {shape}, and task Sequence wants whole numbers, [samples, steps]")
         if int(label.min()) < PADDING or int(label.max()) < 0:
             raise invalid(dataset, "label wants classes from 0, and -1 where a sequence has ended, and some classes")
+        return replace(dataset, label=label)
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
-        output, steps = first(outputs), labels(dataset, self.name).shape[1]
+        output, steps = first(outputs), labels(dataset, TASK.type).shape[1]
         if output.dtype.kind in "iu" and output.shape[1:2] == (steps,) and output[:rows].size == rows * steps:
             return {"class": output[:rows].reshape(rows, steps).astype(np.int64)}
         if output.dtype.kind != "f" or output.ndim != 3 or output.shape[1] != steps:
@@ -40,13 +42,13 @@ class Sequence:
             raise invalid(dataset, f"{message}, want [{rows}, {steps}, classes]")
         if output.shape[2] == 1:
             return {"class": np.where(np.isnan(output[:rows, :, 0]), -1, output[:rows, :, 0] > PROBABLE).astype(int)}
-        if (highest := int(labels(dataset, self.name).max())) >= output.shape[2]:
+        if (highest := int(labels(dataset, TASK.type).max())) >= output.shape[2]:
             raise invalid(dataset, f"label {highest} is out of range: the first output has {output.shape[2]} classes")
         scored = output[:rows]
         return {"class": np.where(np.isnan(scored).any(axis=2), -1, scored.argmax(axis=2))}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
-        label = labels(dataset, self.name).astype(np.int64)
+        label = labels(dataset, TASK.type).astype(np.int64)
         there = label != PADDING
         after = artifact["class"]
         classes = int(max(label.max(), after.max(), -1 if source is None else source["class"].max())) + 1
@@ -54,7 +56,7 @@ class Sequence:
             counts = np.stack([(there & (after == label)).sum(axis=1), there.sum(axis=1)], axis=1)
             own = bootstrap.alone(lambda weights: ratio((weights @ counts)[:1], (weights @ counts)[1:]), dataset.size)
             return Evaluation(
-                self.name, dataset.size, None, "Steps", "accuracy of steps",
+                TASK.type, dataset.size, None, "Steps", "accuracy of steps",
                 artifact=scores(label[there], after[there], classes), own=own, class_names=dataset.class_names,
             )  # fmt: skip
         before = source["class"]
@@ -71,7 +73,7 @@ class Sequence:
 
         paired, seen, drawn = bootstrap.compare(score, dataset.size)
         return Evaluation(
-            task=self.name,
+            task=TASK.type,
             samples=dataset.size,
             agreement=float((before == after)[there].mean()),
             agreement_kind="Steps",
@@ -79,23 +81,30 @@ class Sequence:
             source=scores(label[there], before[there], classes),
             artifact=scores(label[there], after[there], classes),
             answers=paired,
-            classes=class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
+            classes=bootstrap.class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
             class_names=dataset.class_names,
         )
-
-
-def class_changes(numbers: Array, of_class: Array, seen: Array, drawn: Array, samples: int) -> tuple[ClassChange, ...]:
-    """Returns the changes from bootstrapped scores, which are those of the source for each class and then those of the
-    artifact."""
-    count, changes = len(numbers), []
-    for place, number in enumerate(numbers):
-        source, artifact = float(seen[place]), float(seen[count + place])
-        drops = drawn[:, place] - drawn[:, count + place]
-        interval = bootstrap.percentiles(drops, source - artifact, samples)
-        changes.append(ClassChange(int(number), int(of_class[place]), source, artifact, interval))
-    return tuple(changes)
 
 
 def _by_class(label: Array, chosen: Array, numbers: Array) -> Array:
     """Returns how many chosen steps each sequence has of each class, (samples, classes)."""
     return np.stack([(chosen & (label == number)).sum(axis=1) for number in numbers], axis=1)
+
+
+def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
+    label = dataset.label
+    if label is None or not holds_whole_numbers(label) or not has_steps(label, first(outputs)):
+        return None
+    return Claim("label holds a whole number for each step of the first output")
+
+
+TASK: Final = TaskType(
+    type="Sequence",
+    doc="Label holds one class per time step.",
+    label="classes, [n, steps], -1 after the end",
+    score="accuracy of steps",
+    interval="bootstrap, by sequences",
+    make=lambda settings: Sequence(),
+    infer=infer,
+    figures=FIGURES,
+)

@@ -7,48 +7,49 @@ sample. Its interval is bootstrapped.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import bootstrap
+from edge_compressor.evaluation.labels import adds_up_to_one, are_zeros_and_ones, as_many_whole_numbers, is_one_hot
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
-from edge_compressor.evaluation.task import Answers, Outputs, first, invalid, labels
+from edge_compressor.evaluation.task import Answers, Claim, Figure, Outputs, TaskType, first, invalid, labels
 from edge_runtime.datatypes import Array
 
 
 @dataclass(frozen=True)
 class MultiLabel:
-    name: str = "MultiLabel"
-
-    def check(self, dataset: Dataset) -> None:
-        label = labels(dataset, self.name)
+    def check(self, dataset: Dataset) -> Dataset:
+        label = labels(dataset, TASK.type)
         if label.ndim != 2 or not np.isin(label, (0, 1)).all():
             shape = f"{label.dtype} of shape {list(label.shape)}"
             raise invalid(dataset, f"label is {shape}, and task MultiLabel wants 0 or 1, as [samples, labels]")
+        return dataset
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
-        output, wanted = first(outputs), labels(dataset, self.name).shape[1]
+        output, wanted = first(outputs), labels(dataset, TASK.type).shape[1]
         if output.dtype.kind != "f" or output.shape[:1] < (rows,) or output[:rows].size != rows * wanted:
             message = f"label has {wanted} columns, and the model's first output is {output.dtype} of shape"
             raise invalid(dataset, f"{message} {list(output.shape)} for {rows} samples, want [{rows}, {wanted}] floats")
         return {"value": output[:rows].reshape(rows, wanted).astype(np.float32)}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
-        label = labels(dataset, self.name).astype(bool)
+        label = labels(dataset, TASK.type).astype(bool)
         limit, note = threshold((source or artifact)["value"])
         after = artifact["value"] > limit
         if source is None:
             own = bootstrap.alone(lambda weights: _mean(weights, sample_f1(label, after)), dataset.size)
             return Evaluation(
-                self.name, dataset.size, None, "Labels", "F1 per sample",
+                TASK.type, dataset.size, None, "Labels", "F1 per sample",
                 artifact=scores(label, after), own=own, class_names=dataset.class_names, notes=(note,),
             )  # fmt: skip
         before = source["value"] > limit
         both = np.stack([sample_f1(label, before), sample_f1(label, after)], axis=1)
         paired, _, _ = bootstrap.compare(lambda weights: _mean(weights, both), dataset.size)
         return Evaluation(
-            task=self.name,
+            task=TASK.type,
             samples=dataset.size,
             agreement=float((before == after).all(axis=1).mean()),
             agreement_kind="Labels",
@@ -95,3 +96,33 @@ def scores(label: Array, predicted: Array) -> Scores:
 def _mean(weights: Array, values: Array) -> Array:
     """Returns the weighted mean of each column."""
     return np.atleast_1d(weights @ values / weights.sum())
+
+
+def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
+    label = as_many_whole_numbers(dataset, outputs)
+    if label is None or not are_zeros_and_ones(label):
+        return None
+    why = "label holds 0 or 1 for each value of the first output"
+    if not is_one_hot(label):
+        return Claim(why)
+    if adds_up_to_one(first(outputs)):
+        return None
+    return Claim(f"{why}; for one class each set evaluation.task: Classification")
+
+
+TASK: Final = TaskType(
+    type="MultiLabel",
+    doc="Label holds 0 or 1 for each class.",
+    label="0 or 1, [n, labels]",
+    score="F1 of each sample, averaged",
+    interval="bootstrap",
+    make=lambda settings: MultiLabel(),
+    infer=infer,
+    figures={
+        "sampleF1": Figure("F1 per sample", "{:.2%}"),
+        "macroF1": Figure("F1, macro", "{:.2%}"),
+        "microF1": Figure("F1, micro", "{:.2%}"),
+        "exactMatch": Figure("samples with every label right", "{:.2%}"),
+        "labelsRight": Figure("labels right", "{:.2%}"),
+    },
+)

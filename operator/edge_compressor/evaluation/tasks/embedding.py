@@ -14,7 +14,7 @@ import numpy as np
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import bootstrap
 from edge_compressor.evaluation.result import Evaluation, Scores
-from edge_compressor.evaluation.task import Answers, Outputs, first, invalid
+from edge_compressor.evaluation.task import Answers, Figure, Outputs, TaskType, first, invalid
 from edge_runtime.datatypes import Array
 
 MAX_NEIGHBOURS: Final = 2000
@@ -23,10 +23,9 @@ MAX_NEIGHBOURS: Final = 2000
 
 @dataclass(frozen=True)
 class Embedding:
-    name: str = "Embedding"
-
-    def check(self, dataset: Dataset) -> None:
+    def check(self, dataset: Dataset) -> Dataset:
         """Accepts every data set, since the task ignores labels."""
+        return dataset
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
         output = first(outputs)
@@ -50,7 +49,7 @@ class Embedding:
             "sameNeighbour": float(kept.mean()),
         }
         return Evaluation(
-            task=self.name,
+            task=TASK.type,
             samples=dataset.size,
             agreement=paired.artifact,
             agreement_kind="Cosine",
@@ -80,3 +79,18 @@ def _unit(vectors: Array) -> Array:
     whole = np.where(np.isfinite(vectors).all(axis=1, keepdims=True), vectors, 0).astype(np.float64)
     length = np.linalg.norm(whole, axis=1, keepdims=True)
     return np.asarray(np.divide(whole, length, out=np.zeros_like(whole), where=length > 0))
+
+
+TASK: Final = TaskType(
+    type="Embedding",
+    doc="There are no labels; vectors are compared with those of the source.",
+    label="none",
+    score="cosine with the source's vector",
+    interval="bootstrap",
+    make=lambda settings: Embedding(),
+    figures={
+        "meanCosine": Figure("cosine with the source, mean", "{:.4f}"),
+        "leastCosine": Figure("cosine with the source, least", "{:.4f}"),
+        "sameNeighbour": Figure("nearest neighbour kept", "{:.2%}"),
+    },
+)

@@ -11,11 +11,19 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor.datasets import Dataset
+from edge_compressor.datasets import Dataset, holds_whole_numbers
+from edge_compressor.evaluation.labels import (
+    are_zeros_and_ones,
+    as_many_whole_numbers,
+    is_probability,
+    is_single_value,
+    one_whole_number,
+)
 from edge_compressor.evaluation.result import Evaluation, Scores
-from edge_compressor.evaluation.task import Answers, Outputs, first, invalid, labels
+from edge_compressor.evaluation.task import Answers, Claim, Figure, Outputs, TaskType, first, invalid, labels
 from edge_compressor.gate import OwnAnswers, PairedAnswers
 from edge_runtime.datatypes import Array
+from edgemodel.setting_kinds import PositiveNumber
 
 TOLERATED_SHARE: Final = 0.1
 """The default tolerance, as a share of the standard deviation of a label."""
@@ -25,45 +33,45 @@ TOLERATED_SHARE: Final = 0.1
 class Regression:
     tolerance: Decimal | None = None
     """The tolerance in units of the labels; None: TOLERATED_SHARE applies."""
-    name: str = "Regression"
 
-    def check(self, dataset: Dataset) -> None:
-        label = labels(dataset, self.name)
+    def check(self, dataset: Dataset) -> Dataset:
+        label = labels(dataset, TASK.type)
         if label.ndim not in (1, 2) or label.dtype.kind not in "fiu" or not np.isfinite(label).all():
             shape = f"{label.dtype} of shape {list(label.shape)}"
             raise invalid(dataset, f"label is {shape}, and task Regression wants finite numbers, [samples, values]")
         if not (self.limits(dataset) > 0).all():
             raise invalid(dataset, "labels are all the same, so there is no default: set evaluation.tolerance")
+        return dataset
 
     def limits(self, dataset: Dataset) -> Array:
         """Returns the largest error that counts as right, for each value."""
-        label = _columns(labels(dataset, self.name))
+        label = _columns(labels(dataset, TASK.type))
         if self.tolerance is not None:
             return np.full(label.shape[1], float(self.tolerance))
         return np.asarray(TOLERATED_SHARE * label.std(axis=0))
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
-        output, wanted = first(outputs), _columns(labels(dataset, self.name)).shape[1]
+        output, wanted = first(outputs), _columns(labels(dataset, TASK.type)).shape[1]
         if output.dtype.kind not in "fiu" or output.shape[:1] < (rows,) or output[:rows].size != rows * wanted:
             message = f"label has {wanted} values a sample, and the model's first output is {output.dtype} of shape"
             raise invalid(dataset, f"{message} {list(output.shape)} for {rows} samples, want [{rows}, {wanted}]")
         return {"value": output[:rows].reshape(rows, wanted).astype(np.float64)}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
-        label, limits = _columns(labels(dataset, self.name)), self.limits(dataset)
+        label, limits = _columns(labels(dataset, TASK.type)), self.limits(dataset)
         shown = ", ".join(f"{limit:.4g}" for limit in limits[:8]) + (", …" if len(limits) > 8 else "")
         why = "as set" if self.tolerance is not None else "a tenth of the standard deviation of the labels"
         note = f"right is an answer within {shown} of its label ({why})"
         after = _within(label, artifact["value"], limits)
         if source is None:
             return Evaluation(
-                self.name, dataset.size, None, "Tolerance", "share within tolerance",
+                TASK.type, dataset.size, None, "Tolerance", "share within tolerance",
                 artifact=scores(label, artifact["value"], after),
                 own=OwnAnswers(dataset.size, int(after.sum())), notes=(note,),
             )  # fmt: skip
         before = _within(label, source["value"], limits)
         return Evaluation(
-            task=self.name,
+            task=TASK.type,
             samples=dataset.size,
             agreement=float(_within(source["value"], artifact["value"], limits).mean()),
             agreement_kind="Tolerance",
@@ -103,3 +111,41 @@ def _columns(label: Array) -> Array:
 def _within(label: Array, value: Array, limits: Array) -> Array:
     """Returns whether each value is within ``limits``; one that is not a number never is."""
     return np.asarray((np.abs(value - label) <= limits).all(axis=1))
+
+
+def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
+    """The task is certain of labels with a fraction, and of whole numbers beyond 0 and 1 for values that are not in
+    0..1."""
+    label, output = dataset.label, first(outputs)
+    assert label is not None
+    if not holds_whole_numbers(label):
+        return Claim(f"label holds {label.dtype}")
+    if (many := as_many_whole_numbers(dataset, outputs)) is not None and not are_zeros_and_ones(many):
+        return Claim("label holds whole numbers beyond 0 and 1, as many as the first output has values")
+    one = one_whole_number(dataset, outputs)
+    if one is None or not is_single_value(output) or are_zeros_and_ones(one) or is_probability(output):
+        return None
+    return Claim("label holds whole numbers beyond 0 and 1, and the first output one value")
+
+
+TASK: Final = TaskType(
+    type="Regression",
+    doc="Label holds values.",
+    label="floats, [n] or [n, values]",
+    score="share within `--tolerance`, by default a tenth of the standard deviation",
+    interval="Tango",
+    make=lambda settings: Regression(Decimal(settings["tolerance"]) if settings["tolerance"] else None),
+    infer=infer,
+    figures={
+        "withinTolerance": Figure("within the tolerance", "{:.2%}"),
+        "r2": Figure("R²", "{:.4f}"),
+        "meanAbsoluteError": Figure("mean absolute error", "{:.4g}"),
+        "rootMeanSquareError": Figure("root mean square error", "{:.4g}"),
+    },
+    settings={
+        "tolerance": PositiveNumber(
+            "The largest error that still counts as correct, in the unit of the labels. Default: one tenth of the "
+            "standard deviation of the labels."
+        )
+    },
+)
