@@ -110,22 +110,6 @@ class TestVersions:
         assert set_ir_version(proto) == [f"the file's IR version was {given}, now {wanted}"]
         assert answers(proto, X)[0].shape == (5, 3)
 
-    def test_an_operator_set_without_kernels_is_converted(self) -> None:
-        nodes = [
-            helper.make_node("MatMul", ["x", "w"], ["m"]),
-            helper.make_node("Add", ["m", "b"], ["y"], broadcast=1),
-        ]
-        proto = model(nodes, [value("x", [5, 4])], [value("y", [5, 3])], [weight("w", 4, 3), weight("b", 3)], opset=6)
-        said = convert_old_opset(proto)
-        assert said == ["operator set 6 is older than what nodes run, and was converted to 13"]
-        assert (answers(proto, X)[0] == answers(product(), X)[0]).all()
-
-    def test_what_cannot_be_converted_is_named_with_the_cure(self) -> None:
-        nodes = [helper.make_node("Pad", ["x"], ["y"], paddings=[0, 0, 1, 1])]
-        proto = model(nodes, [value("x", [1, 1])], [value("y", [2, 2])], opset=1)
-        with pytest.raises(OutOfOrder, match=r"^operator set 1 is older .*: export the model with operator set 13"):
-            convert_old_opset(proto)
-
 
 class TestFunctions:
     def test_bodies_are_put_where_they_are_called(self) -> None:
