@@ -9,7 +9,7 @@ Inputs and outputs of the model do not change. CleanGraph would convert stored w
 before this step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ import onnx.shape_inference
 import onnx.version_converter
 
 from edge_compressor.models import normal_form
-from edge_compressor.models.graph import drop_unread, fresh, set_nodes, taken_names
+from edge_compressor.models.graph import drop_unread, fresh, graphs, set_nodes, taken_names
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.names import name_nodes
 from edge_compressor.models.onnx_model import nodes, subgraphs
@@ -99,21 +99,34 @@ def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.
 
 
 def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
-    """Stores weights as float16 with a Cast back to float, so that the rest of the graph does not change."""
-    kept = {name for node in nodes(model.graph) if _stays(node, settings) for name in node.input}
-    kept |= {output.name for output in model.graph.output}
-    taken, casts = taken_names(model), []
-    for tensor in [tensor for tensor in model.graph.initializer if tensor.data_type == FLOAT]:
-        if tensor.name not in kept and np.prod(tensor.dims) >= MIN_VALUES:
-            half = fresh(f"{tensor.name}_fp16", taken)
-            casts.append(
-                onnx.helper.make_node("Cast", [half], [tensor.name], name=fresh(f"{half}_cast", taken), to=FLOAT)
-            )
-            tensor.CopyFrom(_half(tensor, half, context))
-    if not casts:
+    """Stores weights as float16 with a Cast back to float, so that the rest of the graphs does not change."""
+    if not _store_in(graphs(model.graph), model, settings, context):
         message = f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is left to store as float16"
         raise failed(context.name, f"{message}; exclude fewer nodes, or leave the step out")
-    set_nodes(model.graph, [*casts, *model.graph.node])
+
+
+def _store_in(
+    chosen: Iterable[onnx.GraphProto], model: onnx.ModelProto, settings: Settings, context: StepContext
+) -> int:
+    """Stores the weights of the ``chosen`` graphs of ``model`` as float16, and returns their number.
+
+    In a body of If, Loop or Scan the Cast runs once too, when the model is loaded.
+    """
+    kept = {name for node in nodes(model.graph) if _stays(node, settings) for name in node.input}
+    kept |= {output.name for graph in graphs(model.graph) for output in graph.output}
+    taken, count = taken_names(model), 0
+    for graph in reversed(list(chosen)):  # inner ones first: set_nodes copies nodes
+        casts = []
+        for tensor in [tensor for tensor in graph.initializer if tensor.data_type == FLOAT]:
+            if tensor.name not in kept and np.prod(tensor.dims) >= MIN_VALUES:
+                half = fresh(f"{tensor.name}_fp16", taken)
+                label = fresh(f"{half}_cast", taken)
+                casts.append(onnx.helper.make_node("Cast", [half], [tensor.name], name=label, to=FLOAT))
+                tensor.CopyFrom(_half(tensor, half, context))
+        if casts:
+            set_nodes(graph, [*casts, *graph.node])
+        count += len(casts)
+    return count
 
 
 def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.TensorProto:
@@ -154,15 +167,16 @@ class _Halving:
         walk = cls(model, settings, context, _types(model), taken_names(model))
         for node in model.graph.node:
             walk._visit(node)
-        if not walk.weights:
+        for output in model.graph.output:
+            walk._as_float(output.name)
+        set_nodes(model.graph, walk.made)
+        inner = list(graphs(model.graph))[1:]
+        if not walk.weights + _store_in(inner, model, settings, context):
             message = (
                 f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is read by a node that could "
                 "compute in float16"
             )
             raise failed(context.name, f"{message}; exclude fewer nodes and floatOpTypes, or leave the step out")
-        for output in model.graph.output:
-            walk._as_float(output.name)
-        set_nodes(model.graph, walk.made)
         del model.graph.value_info[:]  # types of tensors between nodes, which every reader infers again
 
     def _visit(self, node: onnx.NodeProto) -> None:
@@ -188,7 +202,9 @@ class _Halving:
     def _slots(self, node: onnx.NodeProto) -> tuple[set[int], set[int]] | None:
         """Returns the positions of the inputs and outputs that become half; None: the node stays in float32."""
         names = [name for name in (*node.input, *node.output) if name]
-        if node.domain not in ("", "ai.onnx") or any(name not in self.types for name in names):
+        if node.domain not in ("", "ai.onnx") or any(subgraphs(node)):  # bodies compute in float32
+            return None
+        if any(name not in self.types for name in names):
             return None
         schema = onnx.defs.get_schema(node.op_type, opset_of(self.model), "")
         allowed = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}
@@ -272,7 +288,7 @@ STEP = StepType(
             "Keep",
             "Keep: does not change the precision. FP16Weights: stores weights in 16 bits, which halves the size, and "
             "computes in 32 bits. FP16: also computes in 16 bits, which is faster only on arm64 CPUs with float16 "
-            "arithmetic and slower on x86. Default: Keep.",
+            "arithmetic and slower on x86; bodies of If, Loop and Scan compute in 32 bits. Default: Keep.",
             ("Keep", "FP16", "FP16Weights"),
         ),
         "floatOpTypes": op_types(

@@ -1,10 +1,12 @@
 """Constants that exporters write as nodes: Constant, and Identity of a stored tensor."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models.graph import reads, rename_reads, set_nodes
+from edge_compressor.models.graph import graphs, reads, rename_reads, set_nodes
 from edge_compressor.models.normal_form.refusal import counted
 from edge_compressor.models.normal_form.sparse import dense
 
@@ -13,12 +15,27 @@ _MIN_VALUES = 64
 
 
 def store_constants(model: onnx.ModelProto) -> list[str]:
-    """Stores the contents of Constant nodes of the main graph as initializers, the only weights that readers find.
+    """Stores the contents of Constant nodes as initializers of their graph, the only weights that readers find.
 
     Readers of an Identity of an initializer, which stands for a weight that layers share, read the initializer. Outputs
-    of the model stay as they are.
+    of a graph stay as they are.
     """
-    graph = model.graph
+    large, aliases = 0, list[str]()
+    for graph in reversed(list(graphs(model.graph))):  # inner ones first: set_nodes copies nodes
+        found, names = _store(graph)
+        large += found
+        aliases += names
+    changes = [f"{counted(large, 'weight')} in Constant nodes became initializers"] if large else []
+    if aliases:
+        used = set(reads(model))
+        shared = sum(name in used for name in aliases)
+        if shared:
+            changes.append(f"{counted(shared, 'reader')} of shared weights read them without an Identity between")
+    return changes
+
+
+def _store(graph: onnx.GraphProto) -> tuple[int, Iterable[str]]:
+    """Returns the number of large constants, and the initializers that an Identity stood for."""
     outputs = {output.name for output in graph.output}
     stored = {tensor.name for tensor in graph.initializer}
     kept, large = [], 0
@@ -37,15 +54,10 @@ def store_constants(model: onnx.ModelProto) -> list[str]:
         stored.add(tensor.name)
         large += int(np.prod(tensor.dims)) >= _MIN_VALUES
     if len(kept) == len(graph.node):
-        return []
+        return 0, ()
     rename_reads(graph, aliases)
     set_nodes(graph, kept)
-    used = set(reads(model))
-    shared = sum(name in used for name in aliases.values())
-    changes = [f"{counted(large, 'weight')} in Constant nodes became initializers"] if large else []
-    if shared:
-        changes.append(f"{counted(shared, 'reader')} of shared weights read them without an Identity between")
-    return changes
+    return large, aliases.values()
 
 
 def _tensor(node: onnx.NodeProto) -> onnx.TensorProto | None:

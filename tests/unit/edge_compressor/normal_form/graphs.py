@@ -13,6 +13,8 @@ from edge_compressor.models.normal_form import Pass
 
 Array = NDArray[Any]
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+N_OPEN = "n"
+BODIES = ("If", "Loop", "Scan")
 
 
 def weight(name: str, *shape: int, kind: Any = np.float32) -> onnx.TensorProto:
@@ -53,6 +55,66 @@ def product(**options: Any) -> onnx.ModelProto:
         helper.make_node("Add", ["m", "b"], ["y"], "sum"),
     ]
     return model(nodes, [value("x", ["n", 4])], [value("y", ["n", 3])], [weight("w", 4, 3), weight("b", 3)], **options)
+
+
+def with_body(kind: str, *, as_nodes: bool = False, gemm: bool = False, outer: bool = False) -> onnx.ModelProto:
+    """Returns a model from x (n, 8) to y (n, 8) whose products are in the bodies of ``kind``: If, Loop or Scan.
+
+    The weights are initializers of the bodies (both branches of If give theirs the same names), Constants with
+    ``as_nodes``, or initializers of the main graph with ``outer``. With ``gemm`` the products are Gemms.
+    """
+    read = {"If": "x", "Loop": "state", "Scan": "state"}[kind]
+
+    def body(name: str, before: Sequence[onnx.ValueInfoProto], passed: Sequence[str]) -> onnx.GraphProto:
+        weights = [weight(f"{name}{one}", *shape) for one, shape in (("w", (8, 16)), ("v", (8, 16)), ("b", (16,)))]
+        for tensor, short in zip(weights, "wvb", strict=True):
+            tensor.name = short if kind == "If" and not outer else tensor.name
+        w, v, b = (tensor.name for tensor in weights)
+        made = [
+            helper.make_node("Gemm", [read, w, b], [f"{name}h"])
+            if gemm
+            else helper.make_node("MatMul", [read, w], [f"{name}h"]),
+            helper.make_node("Tanh", [f"{name}h"], [f"{name}t"]),
+            helper.make_node("Gemm", [f"{name}t", v], [f"{name}y"], transB=1)
+            if gemm
+            else helper.make_node("MatMul", [f"{name}t", f"{name}vt"], [f"{name}y"]),
+        ]
+        if not gemm:
+            weights[1] = numpy_helper.from_array(numpy_helper.to_array(weights[1]).T.copy(), f"{name}vt")
+        stored_here = [] if as_nodes or outer else weights
+        if outer:
+            main.extend(weights)
+        constants = [helper.make_node("Constant", [], [one.name], value=one) for one in weights] if as_nodes else []
+        copies = [helper.make_node("Identity", [given], [f"{given}_out"]) for given in passed]
+        outputs = [value(f"{given}_out", [], TensorProto.BOOL) for given in passed] + [value(f"{name}y", [N_OPEN, 8])]
+        if kind == "Scan":
+            made.append(helper.make_node("Add", [f"{name}y", "row"], ["each"]))
+            outputs.append(value("each", [N_OPEN, 8]))
+        return helper.make_graph([*constants, *copies, *made], name, before, outputs, stored_here)
+
+    main: list[onnx.TensorProto] = []
+    state = value("state", [N_OPEN, 8])
+    if kind == "If":
+        main += [stored("zero", 0.0, np.float32)]
+        nodes = [
+            helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+            helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+            helper.make_node(
+                "If", ["positive"], ["y"], then_branch=body("then", [], []), else_branch=body("else", [], [])
+            ),
+        ]
+    elif kind == "Loop":
+        main += [stored("times", 3), stored("go", True)]
+        given = [value("i", [], INT64), value("on", [], TensorProto.BOOL), state]
+        nodes = [helper.make_node("Loop", ["times", "go", "x"], ["y"], body=body("body", given, ["on"]))]
+    else:
+        main += [stored("axis", [0])]
+        given = [state, value("row", [N_OPEN, 8])]
+        nodes = [
+            helper.make_node("Unsqueeze", ["x", "axis"], ["rows"]),
+            helper.make_node("Scan", ["x", "rows"], ["y", "all"], body=body("body", given, []), num_scan_inputs=1),
+        ]
+    return model(nodes, [value("x", [N_OPEN, 8])], [value("y", [N_OPEN, 8])], main)
 
 
 def answers(proto: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Any]:

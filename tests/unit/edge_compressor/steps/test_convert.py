@@ -7,9 +7,11 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
+from edge_compressor.models.graph import graphs
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench, agreement, distance, operators, weights, weights_by_type
 from tests.unit.edge_compressor.models import Files
+from tests.unit.edge_compressor.normal_form.graphs import BODIES, answers, inputs, with_body
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
@@ -159,6 +161,24 @@ def test_a_model_with_functions_of_its_own_is_converted_with_them(
     assert opset(result) == 18
     assert agreement(own.model, result) == 1.0
     assert distance(own.model, bench.apply("Convert", own, precision="FP16")) < 0.03
+
+
+@pytest.mark.parametrize("precision", ["FP16", "FP16Weights"])
+@pytest.mark.parametrize("as_nodes", [True, False])
+@pytest.mark.parametrize("kind", BODIES)
+def test_weights_of_bodies_become_half_and_their_computation_stays(
+    kind: str, as_nodes: bool, precision: str, bench: Bench, tmp_path: Path
+) -> None:
+    proto = with_body(kind, as_nodes=as_nodes)
+    onnx.save(proto, tmp_path / "m.onnx")
+    np.savez(tmp_path / "calibration.npz", allow_pickle=False, **inputs(16, 8))
+    files = Files(tmp_path / "m.onnx", tmp_path / "calibration.npz", tmp_path / "none")
+    result = onnx.load(bench.apply("Convert", files, precision=precision))
+    bodies = list(graphs(result.graph))[1:]
+    large = [tensor.data_type for body in bodies for tensor in body.initializer if len(tensor.dims) == 2]
+    assert large == [HALF] * 2 * len(bodies)
+    for feeds in (inputs(5, 8), {"x": -inputs(5, 8)["x"]}):
+        np.testing.assert_allclose(answers(result, feeds)[0], answers(proto, feeds)[0], atol=0.01)
 
 
 def test_counts_in_floats_are_exact(bench: Bench, tmp_path: Path) -> None:
