@@ -21,7 +21,7 @@ from edge_operator.refusal_reader import RefusalReader
 from edge_operator.registry_gc import RegistryGarbageCollector
 from edge_operator.settings import ProcessSettings
 from edge_operator.work_queue import WorkQueue
-from edgemodel.errors import EdgeModelError
+from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.status import NodeCounts
 
 log = logging.getLogger("edge_operator")
@@ -105,6 +105,9 @@ async def _main(config: ProcessSettings) -> int:
     except* LeaseLost as lost:
         log.error("%s", lost.exceptions[0])
         return_code = 1
+    except* EdgeModelError as failed:
+        log.error("%s", failed.exceptions[0])
+        return_code = Stalled.exit_code
     return return_code
 
 

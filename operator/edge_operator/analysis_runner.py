@@ -28,6 +28,8 @@ class AnalysisRunner:
         self._asked: dict[Key, tuple[float, MeasurementPlan]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._broken: set[Key] = set()
+        """The EdgeModels whose last plan failed, which is logged once."""
 
     async def run(self) -> None:
         """Looks for due measurements every LOOK_SECONDS, until it is cancelled."""
@@ -38,16 +40,26 @@ class AnalysisRunner:
     def look(self) -> None:
         """Starts every measurement that is due."""
         for key in list(self._cache.models):
-            observation = self._cache.observe(key)
-            plan = plan_measuring(observation) if isinstance(observation, Observation) else None
-            if plan is None:
-                self._asked.pop(key, None)
-                self._cache.forget_samples(key)
-            elif key not in self._running and self._is_due(key, plan):
-                self._asked[key] = (time.monotonic(), plan)
-                task = asyncio.create_task(self._measure(key, plan), name=f"measure-{key[0]}/{key[1]}")
-                self._running[key] = task
-                task.add_done_callback(partial(self._ended, key))
+            try:
+                self._look_at(key)
+            except Exception:
+                if key not in self._broken:
+                    log.exception("the measurement of %s/%s cannot be planned", *key)
+                self._broken.add(key)
+            else:
+                self._broken.discard(key)
+
+    def _look_at(self, key: Key) -> None:
+        observation = self._cache.observe(key)
+        plan = plan_measuring(observation) if isinstance(observation, Observation) else None
+        if plan is None:
+            self._asked.pop(key, None)
+            self._cache.forget_samples(key)
+        elif key not in self._running and self._is_due(key, plan):
+            self._asked[key] = (time.monotonic(), plan)
+            task = asyncio.create_task(self._measure(key, plan), name=f"measure-{key[0]}/{key[1]}")
+            self._running[key] = task
+            task.add_done_callback(partial(self._ended, key))
 
     def _ended(self, key: Key, _: asyncio.Task[None]) -> None:
         self._running.pop(key, None)

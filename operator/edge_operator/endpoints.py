@@ -46,7 +46,7 @@ def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
     """
     return [
         {
-            "targets": [f"{pod.ip}:{revision.spec.serving.port}"],
+            "targets": [f"{host_of(pod.ip)}:{revision.spec.serving.port}"],
             "labels": {
                 "job": "edgemodel-servers",
                 "pod": pod.name,
@@ -59,6 +59,11 @@ def scrape_targets(cache: ClusterCache) -> list[dict[str, object]]:
         if (revision := revisions.get(pod.revision)) is not None
         if pod.ip and not pod.terminating and not pod.variant.startswith(PULLER_PREFIX)
     ]
+
+
+def host_of(ip: str) -> str:
+    """Returns ``ip`` as it stands before a port: an IPv6 address in brackets."""
+    return f"[{ip}]" if ":" in ip else ip
 
 
 def _answer(good: bool) -> web.Response:

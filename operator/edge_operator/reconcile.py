@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 MIN_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 60.0
+MAX_DOUBLINGS = 10
+"""The number of doublings after which a retry waits as long as it ever does: a pass may fail for days."""
 PATCHES_IN_FLIGHT = 48
 PASS_LIMIT_SECONDS = 600
 NOT_LEADING_SECONDS = 2
@@ -206,7 +208,7 @@ class Reconciler:
 
     def _retry(self, key: Key, error: ApiError | None) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = min(MIN_RETRY_SECONDS * 2 ** (count - 1), MAX_RETRY_SECONDS)
+        delay = min(MIN_RETRY_SECONDS * 2 ** min(count - 1, MAX_DOUBLINGS), MAX_RETRY_SECONDS)
         if error is not None:
             self._metrics.api_errors.labels(str(error.status)).inc()
             log.warning("pass of %s/%s: %s; again in %.0f s", *key, error, delay)
@@ -224,10 +226,12 @@ async def patiently(what: Callable[[], Awaitable[T]]) -> T:
 
 
 async def every(seconds: float, what: Callable[[], Awaitable[None]]) -> None:
-    """Calls ``what`` for ever; an API error is logged, and the next call is at its usual time."""
+    """Calls ``what`` for ever; an error is logged, and the next call is at its usual time."""
     while True:
         await asyncio.sleep(seconds)
         try:
             await what()
         except ApiError as error:
             log.warning("%s", error)
+        except Exception:
+            log.exception("a periodic task failed; again in %.0f s", seconds)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 AGAIN_SECONDS = 30.0
-"""The time after which the Events of an object that still has no pod are read again."""
+"""The time after which the Events of an object with a known refusal are read again; without one, at each look."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class RefusalReader:
     def __init__(self, cluster: Cluster, cache: ClusterCache, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster, self._cache, self._clock = cluster, cache, clock
         self._answers: dict[Key, dict[Question, _Answer]] = {}
+        self._broken: set[Key] = set()
+        """The EdgeModels whose last look failed, which is logged once."""
 
     async def run(self) -> None:
         """Looks every LOOK_SECONDS, until it is cancelled."""
@@ -45,10 +47,20 @@ class RefusalReader:
         for key in self._answers.keys() - set(models):
             del self._answers[key]
         for key in models:
-            observation = self._cache.observe(key)
-            questions = plan_questions(observation, now) if isinstance(observation, Observation) else ()
-            if questions or key in self._answers:
-                await self._ask(key, questions)
+            try:
+                await self._look_at(key, now)
+            except Exception:
+                if key not in self._broken:
+                    log.exception("the events of %s/%s cannot be read", *key)
+                self._broken.add(key)
+            else:
+                self._broken.discard(key)
+
+    async def _look_at(self, key: Key, now: datetime) -> None:
+        observation = self._cache.observe(key)
+        questions = plan_questions(observation, now) if isinstance(observation, Observation) else ()
+        if questions or key in self._answers:
+            await self._ask(key, questions)
 
     async def _ask(self, key: Key, questions: tuple[Question, ...]) -> None:
         known = self._answers.pop(key, {})

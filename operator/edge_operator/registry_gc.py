@@ -96,7 +96,7 @@ class RegistryGarbageCollector:
             return
         freed = (deployment["spec"]["template"]["metadata"].get("annotations") or {}).get(ANNOTATION_FREED)
         now = datetime.now(UTC)
-        if may_free(parse_timestamp(freed) if freed else None, bool(self._cache.compressing()), now):
+        if may_free(_time(freed), bool(self._cache.compressing()), now):
             log.info("restarting the registry, which frees what was deleted from it")
             template = {"metadata": {"annotations": {ANNOTATION_FREED: timestamp(now)}}}
             await self._annotate(
@@ -105,6 +105,14 @@ class RegistryGarbageCollector:
 
     async def _annotate(self, patch: dict[str, Any]) -> None:
         await self._cluster.merge("apps/v1", "Deployment", self._namespace, self._deployment, patch)
+
+
+def _time(text: str | None) -> datetime | None:
+    """Returns the time in an annotation; None if there is none, or somebody has written something else there."""
+    try:
+        return parse_timestamp(text) if text else None
+    except ValueError:
+        return None
 
 
 def registry(host: str, signer: Signer) -> Host:

@@ -150,10 +150,13 @@ class Cluster:
         except ApiException as error:
             raise ApiError(error.status or 0, _message(error.body or str(error.reason))) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(0, f"{in_words(error)}") from error
+            raise ApiError(0, in_words(error)) from error
         if response.status >= 300:
             raise ApiError(response.status, _message(data.decode(errors="replace")))
-        value: Object = parse_json(data)
+        try:
+            value: Object = parse_json(data)
+        except ValueError as error:
+            raise ApiError(0, f"its answer cannot be read: {in_words(error)}") from error
         return value
 
 

@@ -25,7 +25,7 @@ DEFAULTS: Final[Mapping[str, Resources]] = {
 """The resources of each kind of container. A CPU limit above a node's CPU does not keep a pod from it."""
 
 _DEMANDED: Final = ("cpu", "memory")
-_QUANTITY: Final = re.compile(r"([0-9.]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
+_QUANTITY: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _SUFFIXES: Final = {
     **{name: Decimal(10) ** power for name, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)},
     **{f"{name}i": Decimal(1024) ** power for power, name in enumerate("KMGTPE", start=1)},
@@ -61,6 +61,6 @@ def amount(quantity: Any) -> Decimal:
     if found is None:
         raise ValueError(f"{quantity!r} is no quantity of Kubernetes")
     number, suffix = found.groups()
-    if suffix and suffix[0] in "eE" and suffix[1:]:
+    if suffix and suffix not in _SUFFIXES:
         return Decimal(f"{number}{suffix}")
     return Decimal(number) * (_SUFFIXES[suffix] if suffix else 1)

@@ -227,6 +227,9 @@ def test_prometheus_gets_every_server_with_the_clusters_facts_about_it() -> None
     assert target["targets"] == ["198.18.1.7:9000"]
     labels = {"namespace": "vision", "model": "m", "revision": "m-1", "variant": "default", "node": "camera-1"}
     assert target["labels"] == {"job": "edgemodel-servers", "pod": "m-1", **labels}
+    cache.see({**pod(4), "status": {"podIP": "fd00:10:244::7"}})
+    (target,) = scrape_targets(cache)
+    assert target["targets"] == ["[fd00:10:244::7]:9000"]
 
 
 @pytest.mark.parametrize(

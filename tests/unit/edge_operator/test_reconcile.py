@@ -9,7 +9,7 @@ from edge_operator.cluster import ApiError, Cluster
 from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide.actions import DeleteDaemonSet, SetPins
 from edge_operator.metrics import Metrics
-from edge_operator.reconcile import Reconciler
+from edge_operator.reconcile import MAX_RETRY_SECONDS, Reconciler, every
 from edge_operator.work_queue import WorkQueue
 from edge_operator.writes import DeleteObject, PatchNode
 from edgemodel.names import PIN_PREFIX
@@ -89,3 +89,40 @@ async def test_a_refused_node_does_not_prevent_later_writes() -> None:
         await reconciler.carry_out([*pins, garbage])
     assert server.patched == ["second"]
     assert deleted == ["old"]
+
+
+async def test_a_pass_that_has_failed_for_days_is_still_retried() -> None:
+    delays: list[float] = []
+
+    class Queue(WorkQueue[Key]):
+        def add_after(self, key: Key, seconds: float) -> None:
+            delays.append(seconds)
+            self.add(key)
+
+    class Broken(ClusterCache):
+        def observe(self, key: Key) -> Any:
+            if len(delays) == 2000:
+                raise asyncio.CancelledError
+            raise ApiError(500, "no")
+
+    queue = Queue()
+    cache = Broken(SETTINGS, lambda _: None)
+    queue.add(("vision", "m"))
+    with pytest.raises(asyncio.CancelledError):
+        await Reconciler(cast(Cluster, None), cache, queue, Metrics(), lambda: True).work()
+    assert delays[:3] == [1, 2, 4]
+    assert delays[-1] == MAX_RETRY_SECONDS
+
+
+async def test_an_unexpected_error_of_a_periodic_task_does_not_end_it() -> None:
+    calls: list[int] = []
+
+    async def fail() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise asyncio.CancelledError
+        raise ValueError("unexpected")
+
+    with pytest.raises(asyncio.CancelledError):
+        await every(0, fail)
+    assert len(calls) == 3

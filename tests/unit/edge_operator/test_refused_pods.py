@@ -201,6 +201,17 @@ async def test_without_an_answer_of_the_api_server_known_refusals_stay() -> None
     assert len(changed) == 1
 
 
+async def test_events_of_another_form_end_no_reader() -> None:
+    cache, changed = cached()
+    server = Events(uidjob=[{"reason": "FailedCreate", "lastTimestamp": 7}])
+    reader = RefusalReader(cast(Cluster, server), cache, lambda: 0.0)
+    await reader.look(NOW)
+    assert not changed
+    server.of["uidjob"] = [event(QUOTA)]
+    await reader.look(NOW)
+    assert changed == [("vision", "m")]
+
+
 # --- what is told, and what happens ---
 
 

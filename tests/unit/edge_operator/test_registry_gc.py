@@ -293,6 +293,19 @@ async def test_a_second_restart_waits_for_the_next_day_and_for_the_end_of_jobs(b
 
 
 @pytest.mark.lab_programs
+async def test_an_annotation_that_is_no_time_does_not_prevent_a_restart(bench: Bench) -> None:
+    bench.publish(b"old")
+    await bench.collect()
+    await bench.collect(after=GRACE_SECONDS)
+    edited = {ANNOTATION_FREED: "never"}
+    bench.cluster.deployment["spec"]["template"]["metadata"]["annotations"] = edited
+    bench.publish(b"older")
+    await bench.collect(after=1)
+    await bench.collect(after=GRACE_SECONDS)
+    assert bench.cluster.restarts[ANNOTATION_FREED] != "never"
+
+
+@pytest.mark.lab_programs
 async def test_a_deletion_that_broke_off_is_brought_to_its_end(
     bench: Bench, folder: Path, moved: dict[str, str]
 ) -> None:

@@ -16,6 +16,8 @@ from aiohttp import ClientSession, encode_basic_auth, web
 from aiohttp.test_utils import TestServer
 from cryptography import x509
 
+from edge_operator.cluster import Cluster
+from edge_operator.job_endpoints import make_signer
 from edge_operator.job_endpoints.registry_tokens import (
     CATALOG_SCOPE,
     Access,
@@ -28,7 +30,7 @@ from edge_operator.job_endpoints.registry_tokens import (
     token_handler,
     token_review,
 )
-from edgemodel.errors import Transient
+from edgemodel.errors import Stalled, Transient
 from tests.unit.chart.registry_program import serve
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -142,6 +144,32 @@ def test_a_key_and_a_certificate_of_another_are_refused(keys: tuple[bytes, bytes
 
 
 # --- whose token it is ---
+
+
+class OneSecret(Cluster):
+    """A cluster whose only object is a Secret."""
+
+    def __init__(self, data: dict[str, str] | None) -> None:
+        super().__init__(None)
+        self.data = data
+
+    async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Any:
+        return {"kind": kind, "metadata": {"name": name}, **({} if self.data is None else {"data": self.data})}
+
+
+async def test_the_keys_of_a_secret_sign(keys: tuple[bytes, bytes]) -> None:
+    key, certificate = (base64.b64encode(text).decode() for text in keys)
+    signer = await make_signer(OneSecret({"tls.key": key, "tls.crt": certificate}), "edgemodel")
+    assert read(signer.sign("vision", [], NOW))["sub"] == "vision"
+
+
+@pytest.mark.parametrize("data", [None, {}, {"tls.key": ""}, {"tls.key": "eA==", "tls.crt": "eA=="}, {"tls.key": "é"}])
+async def test_a_secret_without_usable_keys_is_named_with_the_cure(data: dict[str, str] | None) -> None:
+    with pytest.raises(
+        Stalled, match=r"Secret edgemodel/edgemodel-registry-keys does not hold .*; delete it"
+    ) as failed:
+        await make_signer(OneSecret(data), "edgemodel")
+    assert not re.search(r"Error|Exception|KeyError", failed.value.message)
 
 
 def answer(**status: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Every container that the operator creates fits a namespace with quotas, and Pod Security ``restricted``."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -125,15 +126,26 @@ def test_whatever_is_given_stays_and_no_request_exceeds_its_limit(kind: str, wan
 
 @pytest.mark.parametrize(
     ("quantity", "number"),
-    [("500m", "0.5"), ("1Gi", "1073741824"), ("2k", "2000"), ("1e3", "1000"), ("1E", "1e18"), (4, "4"), (".5", "0.5")],
+    [
+        ("500m", "0.5"),
+        ("1Gi", "1073741824"),
+        ("2k", "2000"),
+        ("1e3", "1000"),
+        ("1E", "1e18"),
+        (4, "4"),
+        (".5", "0.5"),
+        ("1Ei", "1152921504606846976"),
+        ("2.", "2"),
+    ],
 )
 def test_a_quantity_is_read_as_kubernetes_reads_it(quantity: Any, number: str) -> None:
     assert amount(quantity) == Decimal(number)
 
 
-def test_what_is_no_quantity_is_refused() -> None:
-    with pytest.raises(ValueError, match="'much' is no quantity"):
-        amount("much")
+@pytest.mark.parametrize("text", ["much", "1.2.3", ".", "..Gi", "1Ee", "e3", ""])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{re.escape(text)}' is no quantity"):
+        amount(text)
 
 
 # --- the chart ---

@@ -34,21 +34,16 @@ class Fleet:
     rejected: frozenset[str]
     now: datetime
     candidate: str | None = None
-    """The label of nodes that are excluded from the trial of the candidate."""
     deferral: str | None = None
-    """The labels of the same kind from earlier candidates."""
+    """The label of nodes that are excluded from the trial of the candidate."""
     ended_deferrals: frozenset[str] = frozenset()
-    """The (revision, variant) of each pin, for every known revision of this EdgeModel."""
+    """The labels of the same kind from earlier candidates."""
     known_pins: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """The (variant, node selector) pairs in order, by revision, for revisions whose variants are not the spec's."""
+    """The (revision, variant) of each pin, for every known revision of this EdgeModel."""
     other_variants: dict[str, tuple[tuple[str, dict[str, str]], ...]] = field(default_factory=dict)
-    """The cache of pins by (revision, variant): a pin is a hash."""
+    """The (variant, node selector) pairs in order, by revision, for revisions whose variants are not the spec's."""
     _pins: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Returns the variant of ``revision`` that the node gets.
-
-    The selectors of the spec, which may have changed since, decide; a revision with other variants than the spec's has
-    its own.
-    """
+    """The cache of pins by (revision, variant): a pin is a hash."""
 
     @classmethod
     def of(
@@ -77,7 +72,8 @@ class Fleet:
     def variant(self, revision: str, placed: Placed) -> str:
         """Returns the variant of ``revision`` that the node gets.
 
-        By the selectors of the spec, which may be tuned; a revision with other variants than the spec's has its own.
+        The selectors of the spec, which may have changed since, decide; a revision with other variants than the spec's
+        has its own.
         """
         own = self.other_variants.get(revision, ())
         return next((name for name, selector in own if matches(selector, placed.node.labels)), placed.variant)

@@ -74,7 +74,7 @@ class ClassJob:
             return ClassProgress(failed(self.known, job.report.reason, job.report.message))
         if job.trouble is not None:
             return ClassProgress(failed(self.known, *job.trouble))
-        at = job.ended + RETRY_FIRST * 2 ** (job.attempt - 1)
+        at = job.ended + RETRY_FIRST * 2 ** min(job.attempt - 1, MAX_ATTEMPTS)
         if self.now < at:
             # Its pod's message may arrive later than the end of the Job.
             return ClassProgress(self.known, wake_at=at)

@@ -153,3 +153,24 @@ def test_there_is_no_plan_before_a_wave_began_and_none_without_checks() -> None:
     observation = cache.observe(KEY)
     assert observation is not None
     assert plan_measuring(observation) is None
+
+
+async def test_an_edge_model_whose_measurement_cannot_be_planned_hides_no_other(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, runner, _ = make()
+    cache.see(model(1, BEGAN))
+    other = model(2, BEGAN)
+    other["metadata"] |= {"name": "z", "uid": "z"}
+    cache.see(other)
+
+    def plan(observation: Any) -> MeasurementPlan | None:
+        if observation.name == "m":
+            raise OverflowError("date value out of range")
+        return plan_measuring(observation)
+
+    monkeypatch.setattr(analysis_runner, "plan_measuring", plan)
+    await look(runner)
+    await look(runner)
+    assert {plan.model for plan in asked.plans} == {"z"}
+    assert len([record for record in caplog.records if "vision/m" in record.getMessage()]) == 1
