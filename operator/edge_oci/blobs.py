@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from edgemodel.digest import digest_of, digest_of_file
 from edgemodel.error_words import in_words
+from edgemodel.whole_number import whole_number
 
 from .client import Repository
 from .descriptors import OCTETS, Descriptor
@@ -211,8 +212,7 @@ def _upload(repository: Repository, file: BinaryIO, blob: Descriptor, chunk_byte
 def _upload_once(repository: Repository, file: BinaryIO, blob: Descriptor, chunk_bytes: int) -> None:
     opened = repository.request("POST", "blobs/uploads/", push=True, expect=(202,))
     location = repository.url(opened.headers.get("Location"))
-    smallest = opened.headers.get("OCI-Chunk-Min-Length", "")
-    step = max(chunk_bytes, int(smallest) if smallest.isdigit() else 0)
+    step = max(chunk_bytes, whole_number(opened.headers.get("OCI-Chunk-Min-Length", "")) or 0)
     file.seek(0)
     sent = 0
     while blob.size - sent > step:

@@ -10,7 +10,18 @@ from edgemodel.digest import canonical_json, digest_of
 
 from .blobs import copy_blob, push_blob, read_blob
 from .client import Repository
-from .descriptors import IMAGE_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST, LAYER_GZIP, LAYER_TAR, Descriptor, parse_json
+from .descriptors import (
+    IMAGE_CONFIG,
+    IMAGE_INDEX,
+    IMAGE_MANIFEST,
+    LAYER_GZIP,
+    LAYER_TAR,
+    Descriptor,
+    list_of,
+    object_of,
+    parse_json,
+    texts_of,
+)
 from .errors import InvalidContent
 from .layers import Layer
 from .manifests import Manifest, get_manifest, put_manifest
@@ -49,7 +60,8 @@ class Platform:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Platform":
         """Returns the platform of an index entry, or of an image configuration."""
-        return cls(str(value.get("os", "")), str(value.get("architecture", "")), value.get("variant") or None)
+        os, architecture, variant = (str(value.get(key) or "") for key in ("os", "architecture", "variant"))
+        return cls(os, architecture, variant or None)
 
     def to_json(self) -> dict[str, str]:
         variant = {"variant": self.variant} if self.variant else {}
@@ -109,7 +121,7 @@ class _PlatformImage:
     @property
     def layers(self) -> list[Descriptor]:
         """The layers, lowest first, with Docker's media types turned into OCI's."""
-        found = [Descriptor.from_json(entry) for entry in self.manifest.content.get("layers") or []]
+        found = [Descriptor.from_json(entry) for entry in list_of(self.manifest.content, "layers", str(self))]
         return [Descriptor(_TO_OCI.get(blob.media_type, blob.media_type), blob.digest, blob.size) for blob in found]
 
 
@@ -223,10 +235,13 @@ def _images_of(
     if not top.is_index:
         there = {Platform.from_json(_config(repository, top)): top.descriptor.digest}
     else:
+        name = f"{repository} {version}"
+        entries = list_of(top.content, "manifests", name)
+        digests = [Descriptor.from_json(entry).digest for entry in entries]
         there = {
-            platform: str(entry["digest"])
-            for entry in top.content.get("manifests") or []
-            if (platform := Platform.from_json(entry.get("platform") or {})).os not in {"", "unknown"}
+            platform: digest
+            for entry, digest in zip(entries, digests, strict=True)
+            if (platform := Platform.from_json(object_of(entry, "platform", name))).os not in {"", "unknown"}
         }
     missing = [str(platform) for platform in wanted or [] if platform not in there]
     if missing or not there:
@@ -268,25 +283,26 @@ def _extend(below: Sequence[tuple[dict[str, Any], str]], layer: Layer, settings:
     ``below`` holds the configurations, the base's first, each with the name of its image. Raises InvalidContent if one
     has no list of layers.
     """
-    base, _ = below[0]
+    base, name = below[0]
     config = {key: base[key] for key in _CONFIG_KEPT if key in base}
-    run = dict(config.get("config") or {})
-    diff_ids: list[Any] = []
+    run = object_of(config, "config", name)
+    labels = object_of(run, "Labels", name)
+    diff_ids: list[str] = []
     history: list[Any] = []
     env: dict[str, str] = {}
     for each, name in below:
-        own = (each.get("rootfs") or {}).get("diff_ids")
-        if not isinstance(own, list):
+        own = texts_of(object_of(each, "rootfs", name), "diff_ids", name)
+        if not own:
             raise InvalidContent(f"the configuration of {name} lists no layers")
         diff_ids += own
-        history += each.get("history") or []
-        env |= dict(entry.partition("=")[::2] for entry in (each.get("config") or {}).get("Env") or [])
+        history += list_of(each, "history", name)
+        env |= dict(entry.partition("=")[::2] for entry in texts_of(object_of(each, "config", name), "Env", name))
     env |= settings.env
     return config | {
         "created": EPOCH,
         "config": run
         | {"Env": [f"{key}={value}" for key, value in env.items()]}
-        | _unless_empty({**(run.get("Labels") or {}), **settings.labels}, "Labels"),
+        | _unless_empty({**labels, **settings.labels}, "Labels"),
         "rootfs": {"type": "layers", "diff_ids": [*diff_ids, layer.diff_id]},
         "history": [*history, {"created": EPOCH, "created_by": settings.created_by}],
     }

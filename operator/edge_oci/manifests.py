@@ -4,10 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from urllib3.exceptions import HTTPError
-
 from edgemodel.digest import canonical_json, digest_of, is_digest
-from edgemodel.error_words import in_words
+from edgemodel.whole_number import whole_number
 
 from .client import Host, Repository
 from .descriptors import (
@@ -19,8 +17,10 @@ from .descriptors import (
     MANIFESTS,
     Descriptor,
     parse_json,
+    texts_of,
 )
-from .errors import BlobTooLarge, DigestMismatch, InvalidContent, RegistryNotFound, Unreachable
+from .errors import DigestMismatch, InvalidContent, RegistryNotFound
+from .transport import read_within
 
 MAX_MANIFEST_BYTES = 4 << 20
 """The largest manifest that Distribution accepts, in bytes."""
@@ -44,12 +44,12 @@ def resolve(repository: Repository, version: str) -> Descriptor:
     """Returns the descriptor of a tag or digest. Raises RegistryNotFound, and as ``Repository.request``."""
     answer = repository.request("HEAD", f"manifests/{version}", headers=_ACCEPT)
     digest = answer.headers.get("Docker-Content-Digest", "")
-    size = answer.headers.get("Content-Length", "")
-    if not is_digest(digest) or not size.isdigit():  # an old registry sends no digest, so it is computed
+    size = whole_number(answer.headers.get("Content-Length", ""))
+    if not is_digest(digest) or size is None:  # an old registry sends no digest, so it is computed
         return get_manifest(repository, version).descriptor
     if is_digest(version) and digest != version:
         raise DigestMismatch(f"{repository}: manifest", version, digest)
-    return Descriptor(_media_type(answer.headers.get("Content-Type", "")), digest, int(size))
+    return Descriptor(_media_type(answer.headers.get("Content-Type", "")), digest, size)
 
 
 def get_manifest(repository: Repository, version: str) -> Manifest:
@@ -60,14 +60,7 @@ def get_manifest(repository: Repository, version: str) -> Manifest:
     """
     name = f"{repository}@{version}" if is_digest(version) else f"{repository}:{version}"
     answer = repository.request("GET", f"manifests/{version}", headers=_ACCEPT, stream=True)
-    try:
-        data = answer.read(MAX_MANIFEST_BYTES + 1)
-    except HTTPError as error:
-        raise Unreachable(f"{name}: {in_words(error)}") from error
-    finally:
-        answer.close()
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise BlobTooLarge(f"{name}: the manifest has more than {MAX_MANIFEST_BYTES} bytes")
+    data = read_within(answer, MAX_MANIFEST_BYTES, f"the manifest of {name}")
     expected = version if is_digest(version) else answer.headers.get("Docker-Content-Digest")
     actual = digest_of(data)
     if expected is not None and expected != actual:
@@ -132,7 +125,8 @@ def _listed(repository: Repository, path: str | None, key: str, scope: str | Non
             answer = repository.request("GET", path, scope=scope)
         except RegistryNotFound:
             return found
-        found += parse_json(answer.data, f"the {key} of {repository}").get(key) or []
+        what = f"the {key} of {repository}"
+        found += texts_of(parse_json(answer.data, what), key, what)
         following = re.search(r"<([^>]+)>\s*;\s*rel=\"?next", answer.headers.get("Link", ""))
         path = repository.url(following[1]) if following else None
     return found

@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, NameResolutionError, SSLError
 
-from edgemodel.error_words import in_words
+from edgemodel.error_words import in_words, plain
+from edgemodel.whole_number import whole_number
 
 from .errors import (
+    BlobTooLarge,
     Denied,
     InvalidCredentials,
     NoSuchHost,
@@ -37,6 +39,9 @@ Response = urllib3.BaseHTTPResponse
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BYTES = 2048
+_MAX_ANSWER_BYTES = 16 << 20
+"""The limit of an answer that is read at once, such as a token or a page of a list."""
+_READ_BYTES = 1 << 16
 _BY_STATUS: Mapping[int, type[RegistryError]] = {401: Unauthorized, 403: Denied, 404: RegistryNotFound}
 
 
@@ -135,8 +140,7 @@ class Transport:
             target = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or method not in {"GET", "HEAD"} or not target:
                 return answer
-            answer.drain_conn()
-            answer.release_conn()
+            answer.close()  # its body may have any length
             try:
                 following = join_url(url, target)
             except NoUrl as error:
@@ -182,17 +186,33 @@ def continues(answer: Response, have: int) -> bool:
     return answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
-def _read_whole(answer: Response, method: str, url: str) -> Response:
+def read_within(answer: Response, limit_bytes: int, what: str) -> bytes:
+    """Returns the body of ``answer``. Raises BlobTooLarge beyond the limit, whatever length is announced, and
+    Unreachable if the body is cut."""
+    found = bytearray()
     try:
-        answer.read(cache_content=True)
+        for data in answer.stream(_READ_BYTES):
+            found += data
+            if len(found) > limit_bytes:
+                raise BlobTooLarge(f"{what}: the answer has more than {limit_bytes} bytes")
     except HTTPError as error:
-        raise Unreachable(f"{_what(method, url)}: {in_words(error)}") from error
-    return answer
+        raise Unreachable(f"{what}: {in_words(error)}") from error
+    except BlobTooLarge:
+        answer.close()
+        raise
+    answer.release_conn()
+    return bytes(found)
+
+
+def _read_whole(answer: Response, method: str, url: str) -> Response:
+    """Returns an answer that is read to its end, and holds no connection."""
+    data = read_within(answer, _MAX_ANSWER_BYTES, _what(method, url))
+    return urllib3.HTTPResponse(data, answer.headers, answer.status, decode_content=False)
 
 
 def _error_text(answer: Response) -> str:
     try:
-        return answer.read(_MAX_ERROR_BYTES).decode(errors="replace").strip()
+        return plain(answer.read(_MAX_ERROR_BYTES).decode(errors="replace"))
     except HTTPError:
         return ""
     finally:
@@ -214,8 +234,8 @@ def _retry_after_seconds(text: str | None) -> float | None:
     """Returns the seconds of a Retry-After header, which holds seconds or a date; None if it is absent or neither."""
     if text is None:
         return None
-    if text.strip().isdigit():
-        return float(text)
+    if (seconds := whole_number(text)) is not None:
+        return float(seconds)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

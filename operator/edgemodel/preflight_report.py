@@ -6,9 +6,11 @@ message, so ``encode`` shortens long texts, and never the facts.
 
 import json
 from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from edgemodel.json_text import parse_json
+from edgemodel.plain import from_plain
 from edgemodel.report import MAX_BYTES, shorten
 
 MAX_TEXT = 1000
@@ -81,18 +83,38 @@ def encode(report: PreflightReport) -> bytes:
 
 
 def decode(data: str | bytes) -> PreflightReport | None:
-    """Returns the report in a termination message; None if it holds none (a crash leaves a traceback or nothing)."""
+    """Returns the report in a termination message.
+
+    None if it holds none (a crash leaves a traceback or nothing), or one with numbers that nothing can have measured.
+    """
     try:
         value = parse_json(data)
         if "reason" in value:
-            return Incompatible(str(value["reason"]), str(value["message"]))
-        agreement, latency = value["agreement"], value["latency"]
-        return Measurement(
-            agreement=GoldenAgreement(**agreement) if agreement is not None else None,
-            latency=LatencyPercentiles(**latency) if latency is not None else None,
-            cpu=value["cpu"],
-            instruction_sets=tuple(value["instruction_sets"]),
-            placed=tuple(value.get("placed", ())),
-        )
-    except (ValueError, KeyError, TypeError):
+            return from_plain(Incompatible, value, "report")
+        measured = from_plain(Measurement, value, "report")
+        return measured if _is_possible(measured) else None
+    except (ValueError, TypeError):
         return None
+
+
+def _is_possible(measured: Measurement) -> bool:
+    agreement, latency = measured.agreement, measured.latency
+    if agreement is not None:
+        counted = 0 <= agreement.agree <= agreement.items and agreement.items > 0
+        if not counted or not 0 <= _number(agreement.min_percent) <= 100:
+            return False
+    if latency is not None:
+        times = (_number(latency.p50_milliseconds), _number(latency.p95_milliseconds))
+        return latency.runs > 0 and all(time >= 0 for time in times)
+    return True
+
+
+def _number(text: str) -> Decimal:
+    """Returns the finite number in ``text``. Raises ValueError."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise ValueError(f"{text!r} is no number")
+    return number

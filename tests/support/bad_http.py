@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import socket
 import struct
 import threading
@@ -122,7 +123,7 @@ class BadServer:
 
     def __init__(self) -> None:
         self.say: Say = says(b"")
-        self.route: Callable[[str], bytes] | None = None
+        self.route: Callable[[str], bytes | Say] | None = None
         """If set, answers by the request's line, such as ``GET /v2/ HTTP/1.1``."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -148,13 +149,24 @@ class BadServer:
             request = b""
             while b"\r\n\r\n" not in request and (data := connection.recv(65536)):
                 request += data
-            line = request.partition(b"\r\n")[0].decode("latin-1")
-            if self.route is not None:
-                connection.sendall(self.route(line))
+            head, _, body = request.partition(b"\r\n\r\n")
+            missing = _announced_bytes(head) - len(body)
+            while missing > 0 and (data := connection.recv(min(missing, 65536))):  # else closing would reset the answer
+                missing -= len(data)
+            line = head.partition(b"\r\n")[0].decode("latin-1")
+            said = self.say if self.route is None else self.route(line)
+            if isinstance(said, bytes):
+                connection.sendall(said)
             else:
-                self.say(connection)
+                said(connection)
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_WR)
+
+
+def _announced_bytes(head: bytes) -> int:
+    """Returns the length of the body that the head of a request announces, in bytes."""
+    found = re.search(rb"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 @contextmanager
@@ -206,5 +218,68 @@ def _registry(manifest: bytes, blob: bytes, digest: str | None = None) -> Callab
         if "/blobs/" in path and method == "GET":
             return answer("200 OK", blob)
         return answer("404 Not Found", b'{"errors": []}')
+
+    return route
+
+
+PUSH_STEPS: Final = (
+    *("GET /v2/", "HEAD blobs", "POST uploads", "PATCH uploads", "PUT uploads", "PUT manifests"),
+    *("GET manifests/base", "GET manifests/sha256", "GET blobs", "HEAD manifests"),
+)
+"""The kinds of requests of a push: the method and a part of the path."""
+
+
+def bad_push_answers() -> Iterator[tuple[str, Say]]:
+    """Yields what registries, and proxies in front of them, have answered to pushes: (name, function that sends it)."""
+    for status in ("200 OK", "201 Created", "202 Accepted", "204 No Content", "307 Moved", "308 Moved"):
+        for place in ("", "/loop", "?", "//", "http://[::1", "ftp://x/y", "http://127.0.0.1:1/u", "\x00", "x" * 9000):
+            yield f"{status}, Location {place[:12]!r}", says(answer(status, Location=place))
+        yield f"{status}, no Location", says(answer(status))
+        yield f"{status}, a page", says(answer(status, b"<html>Sign in</html>", Content_Type="text/html"))
+        for digest in ("", "md5:1", f"sha256:{'0' * 64}", "\xb2", "a, b"):
+            yield f"{status}, digest {digest[:9]!r}", says(answer(status, Location="/u", Docker_Content_Digest=digest))
+    for length in ("x", "-1", "\xb2", "9" * 5000, "1.5", "0", "99999999999999"):
+        yield f"chunks of {length[:9]!r}", says(answer("202 Accepted", Location="/u", OCI_Chunk_Min_Length=length))
+    for after in ("\xb2", "9" * 5000, "1e400", "-0", " 5 ", "Fri, 31 Dec 9999 23:59:59 -2359", "0x10", "nan"):
+        for status in ("429 Too Many Requests", "503 Busy"):
+            yield f"{status}, Retry-After {after[:9]!r}", says(answer(status, Retry_After=after))
+    for code in (
+        "BLOB_UPLOAD_INVALID",
+        "DIGEST_INVALID",
+        "MANIFEST_INVALID",
+        "SIZE_INVALID",
+        "TOOMANYREQUESTS",
+        None,
+        7,
+    ):
+        for status in ("400 Bad", "404 Not Found", "413 Too Large", "416 Range", "429 Too Many"):
+            yield f"{status} {code}", says(answer(status, json.dumps({"errors": [{"code": code}]}).encode()))
+    for body in (b'{"errors": null}', b"[]", b"\xff\xfe", b"[" * 100_000, b'{"errors": [{"message": "NameError: x"}]}'):
+        yield f"400 {body[:20]!r}", says(answer("400 Bad", body))
+    for realm in ("/t", "", "//", "http://127.0.0.1:1/t"):
+        said = f'Bearer realm="{realm}",service="\xe4",scope=""'
+        yield f"realm {realm!r}", says(answer("401 Unauthorized", WWW_Authenticate=said))
+
+
+def push_routes(base: bytes, files: Mapping[str, bytes], step: str, bad: Say) -> Callable[[str], bytes | Say]:
+    """Returns a registry that accepts every push and has the image ``base``, a manifest or index, with its blobs and
+    manifests ``files`` by digest; requests of ``step`` (of PUSH_STEPS) get the answer ``bad``."""
+    method, _, part = step.partition(" ")
+
+    def route(line: str) -> bytes | Say:
+        asked, _, path = line.partition(" ")
+        if asked == method and part in path and (part != "/v2/" or path.startswith("/v2/ ")):
+            return bad
+        if asked in ("GET", "HEAD") and path.startswith("/v2/ "):
+            return answer("200 OK", b"{}")
+        if asked == "POST" or asked == "PATCH":
+            return answer("202 Accepted", Location="/v2/a/b/blobs/uploads/1?state=x")
+        if asked == "PUT":
+            return answer("201 Created")
+        name = path.partition(" ")[0].rsplit("/", 1)[1]
+        found = base if name == "base" else files.get(name)
+        if asked == "GET" and found is not None:
+            return answer("200 OK", found, Content_Type=MANIFEST_TYPE)
+        return answer("404 Not Found", b"{}")
 
     return route

@@ -139,7 +139,7 @@ def read_head(data: bytes) -> Head | None:
         length = int(headers[b"content-length"])
         may_be_plain = before is None and b"content-encoding" not in headers
         return Head(path, length, headers, parser.should_keep_alive(), may_be_plain, padding)
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError):
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
         return None
 
 

@@ -15,6 +15,7 @@ from edge_cli.manifest.documents import Document
 from edge_cli.verb import UsageError
 from edgemodel.names import API_VERSION
 from edgemodel.schema_version import RENAMED_FIELDS
+from edgemodel.whole_number import whole_number
 
 KIND: Final = "EdgeModel"
 _LABEL_NAME: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -128,8 +129,8 @@ def check_budget(entries: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for name, text in entries.items():
         kind = budget["properties"].get(name, {}).get("type")
-        whole = int(text) if kind == "integer" and text.isascii() and text.isdigit() else text
-        given[name] = {"action": text} if kind == "object" else whole
+        whole = whole_number(text) if kind == "integer" else None
+        given[name] = {"action": text} if kind == "object" else text if whole is None else whole
     checked = _checked(given, budget, "", "--budget")
     return {name: checked[name] for name in given}
 

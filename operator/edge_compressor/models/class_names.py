@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import onnx
 
+from edgemodel.whole_number import whole_number
+
 KEYS: Final = ("names", "class_names", "classes", "labels")
 """The metadata keys under which exporters of detectors and classifiers write the names."""
 MAX_CHARACTERS: Final = 2**20
@@ -24,7 +26,7 @@ def named_classes(model: onnx.ModelProto) -> tuple[str, ...]:
 def _names(text: str) -> tuple[str, ...]:
     value = _literal(text)
     if isinstance(value, dict):
-        numbered = {int(key): name for key, name in value.items() if str(key).isdecimal()}
+        numbered = {number: name for key, name in value.items() if (number := whole_number(str(key))) is not None}
         if sorted(numbered) != list(range(len(value))):
             return ()
         value = [numbered[number] for number in range(len(numbered))]

@@ -25,6 +25,7 @@ from edgemodel.artifact import ONNX_RUNTIME, Tensor, TransformSpec
 from edgemodel.digest import digest_of_file
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
+from edgemodel.whole_number import whole_number
 
 MAX_BYTES: Final = 2**31 - 1
 """The limit of protobuf, and so of an ONNX file with its weights inside."""
@@ -173,9 +174,9 @@ def _check_external(tensor: onnx.TensorProto, beside: Path | None) -> None:
     parts = Path(where).parts
     if not parts or Path(where).is_absolute() or ".." in parts or not (beside / where).is_file():
         raise _Unsound(f"the weight {tensor.name!r} is kept in {where!r}, which is not a file of the folder")
-    begin, length = said.get("offset", "0"), said.get("length", "0")
+    begin, length = whole_number(said.get("offset", "0")), whole_number(said.get("length", "0"))
     size = (beside / where).stat().st_size
-    if not (begin.isdecimal() and length.isdecimal()) or int(begin) + int(length) > size:
+    if begin is None or length is None or begin + length > size:
         raise _Unsound(f"the weight {tensor.name!r} lies beyond the {size} bytes of {where!r}")
 
 

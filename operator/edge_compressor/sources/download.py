@@ -20,6 +20,7 @@ from edgemodel import reasons
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled, Transient
 from edgemodel.user_files import UnreadableFile, read_text
+from edgemodel.whole_number import whole_number
 
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -223,8 +224,7 @@ class _Download:
 
 def _length_of(answer: urllib3.BaseHTTPResponse) -> int:
     """Returns the announced length in bytes; 0 if none or an invalid one is announced."""
-    told = answer.headers.get("Content-Length", "")
-    return int(told) if told.isascii() and told.isdigit() else 0
+    return whole_number(answer.headers.get("Content-Length", "")) or 0
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -1,6 +1,7 @@
 """The models of the compressor's tests, and the table of tried inputs."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,12 @@ from tests.unit.edge_compressor.conftest import perceptron
 __all__ = ["perceptron"]
 
 TABLES: Final = Path(__file__).resolve().parents[3] / "build" / "bad-input"
+
+
+@pytest.fixture(autouse=True)
+def _no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the reading of the system's certificates, which takes longer than an input: no server has one."""
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)
