@@ -377,8 +377,8 @@ CRASH_LOOP: Final = _declare(
 )  # fmt: skip
 IMAGE_PULL_FAILED: Final = _declare(
     "ImagePullFailed", Topic.NODE, Kind.STALLED,
-    "The node cannot pull the artifact's image.",
-    "Check that the node reaches the registry, and the pull secret.",
+    "A node cannot pull an image: the artifact's, or that of a compression Job or its converter.",
+    "Correct what the message names: spec.imagePullSecrets, the login in the Secret, or the image.",
 )  # fmt: skip
 UNSCHEDULABLE: Final = _declare(
     "Unschedulable", Topic.NODE, Kind.STALLED,

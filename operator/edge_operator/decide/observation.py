@@ -86,6 +86,18 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class PullFailure:
+    """The image of a Job's pod that its node cannot pull; the kubelet tries again and again."""
+
+    pod: str
+    uid: str
+    """The UID of the pod."""
+    message: str
+    is_final: bool
+    """True if a person must act; False if time may heal."""
+
+
+@dataclass(frozen=True)
 class CompressionJob:
     """A compression Job. ``ended`` is None while it runs. ``report`` is its container's; None if that left no usable
     one."""
@@ -110,6 +122,8 @@ class CompressionJob:
     created: datetime | None = None
     """The time of creation; None if it is unknown."""
     has_pod: bool = True
+    pull: PullFailure | None = None
+    """The image that its pod waits for, if that cannot be pulled."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,8 @@ class PreflightJob:
     """The obstacle that keeps its pod from starting, if known."""
     uid: str = ""
     has_pod: bool = True
+    pull: PullFailure | None = None
+    """The image that its pod waits for, if that cannot be pulled."""
 
 
 @dataclass(frozen=True)

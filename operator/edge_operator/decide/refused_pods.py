@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from edge_operator.decide.observation import CompressionJob, Observation, PreflightJob, Refusal
+from edge_operator.decide.observation import CompressionJob, Observation, PreflightJob, PullFailure, Refusal
 from edge_operator.decide.placement.set_aside import why_set_aside
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
@@ -56,6 +56,12 @@ def explain(refusal: Refusal, field: str) -> str:
     return f"{refusal.message}{advice}; Kubernetes tries again by itself"
 
 
+def explain_pull(observation: Observation, pull: PullFailure) -> str:
+    """Returns the message about a pull, after that of an Event about its Secrets."""
+    refusal = observation.refusals.get(("Pod", pull.pod))
+    return f"{refusal.message}; {pull.message}" if refusal is not None else pull.message
+
+
 def _jobs(observation: Observation, now: datetime) -> Iterator[Question]:
     jobs: tuple[CompressionJob | PreflightJob, ...] = (*observation.jobs, *observation.preflights)
     for job in jobs:
@@ -86,6 +92,10 @@ def _daemonsets(observation: Observation, now: datetime) -> Iterator[Question]:
 
 
 def _pods(observation: Observation) -> Iterator[Question]:
+    jobs: tuple[CompressionJob | PreflightJob, ...] = (*observation.jobs, *observation.preflights)
+    for job in jobs:
+        if job.pull is not None and job.pull.uid and not job.deleting:
+            yield Question("Pod", job.pull.pod, job.pull.uid)
     for pod in observation.pods:
         if pod.uid and pod.trouble is not None and pod.trouble[0] == reasons.IMAGE_PULL_FAILED:
             yield Question("Pod", pod.name, pod.uid)

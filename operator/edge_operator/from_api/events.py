@@ -7,12 +7,14 @@ from typing import Final
 from edge_operator.decide.observation import Refusal
 from edge_operator.from_api.raw import Raw
 
-REFUSALS: Final = frozenset({"FailedCreate", "FailedToRetrieveImagePullSecret"})
+MISSING_SECRET: Final = "FailedToRetrieveImagePullSecret"  # noqa: S105 - the name of a reason
+REFUSALS: Final = frozenset({"FailedCreate", MISSING_SECRET})
 """The reasons of the Events that are read: those of the controllers of Jobs and DaemonSets, and of the kubelet."""
 
 _PREAMBLE: Final = re.compile(r'^(\(combined from similar events\): )?(Error creating: )?(pods? "[^"]*" is )?')
 """The part of a message with the pod's random name, or with what changes as it is repeated, without which a status
 would change at every attempt."""
+_SECRETS: Final = re.compile(r"image pull secrets \(([^()]+)\)")
 _TRANSIENT: Final = re.compile(
     r"failed calling webhook|internal error|timeout|timed out|deadline exceeded|connection refused|too many requests"
     r"|etcdserver|unable to handle|being terminated|no endpoints available|object has been modified",
@@ -26,9 +28,20 @@ def read_refusal(events: Iterable[Raw]) -> Refusal | None:
     refused = [event for event in events if event.get("reason") in REFUSALS]
     if not refused:
         return None
-    message = " ".join(str(max(refused, key=_time).get("message") or "").split())
+    newest = max(refused, key=_time)
+    message = " ".join(str(newest.get("message") or "").split())
+    if newest["reason"] == MISSING_SECRET and (names := _SECRETS.search(message)) is not None:
+        return Refusal(_no_secret(names[1].split(", ")), is_final=True)
     told = _PREAMBLE.sub("", message)
     return Refusal(told or "the Event has no message", is_final=_TRANSIENT.search(message) is None)
+
+
+def _no_secret(names: list[str]) -> str:
+    missing = f"Secret {names[0]} does" if len(names) == 1 else f"Secrets {', '.join(names)} do"
+    return (
+        f"the {missing} not exist in the namespace: create it with type kubernetes.io/dockerconfigjson, "
+        "or correct spec.imagePullSecrets, or the chart's pull secrets"
+    )
 
 
 def _time(event: Raw) -> str:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_operator.decide.observation import CompressionJob, PreflightJob
+from edge_operator.decide.observation import CompressionJob, PreflightJob, PullFailure
+from edge_operator.from_api.image_pull import failed_pull
 from edge_operator.from_api.raw import Raw, find_condition, parse_time
 from edgemodel import preflight_report, reasons, report
 from edgemodel.converter import CONVERTER, FETCH
@@ -55,6 +56,8 @@ class JobPod:
     """Its work before the first step; otherwise empty."""
     never_began: bool
     """True if its last container ended without having run."""
+    pull: PullFailure | None
+    """The image that it waits for, if that cannot be pulled."""
 
 
 def read_job(raw: Raw) -> JobObject:
@@ -93,6 +96,7 @@ def read_job_pod(raw: Raw) -> JobPod:
         waits_for=_waits_for(raw, last),
         doing=_doing(raw, last),
         never_began=_never_began(terminated),
+        pull=_pull(raw, last),
     )
 
 
@@ -116,6 +120,7 @@ def compression_job(job: JobObject, pod: JobPod | None, step: StepBegun | None =
         uid=job.uid,
         created=job.created,
         has_pod=pod is not None,
+        pull=pod.pull if pod is not None and runs else None,
     )
 
 
@@ -141,6 +146,7 @@ def preflight_job(job: JobObject, pod: JobPod | None) -> PreflightJob:
         waits_for=pod.waits_for if pod is not None and job.finished is None else "",
         uid=job.uid,
         has_pod=pod is not None,
+        pull=pod.pull if pod is not None and job.finished is None else None,
     )
 
 
@@ -164,7 +170,14 @@ def _waits_for(pod: Raw, container: Raw) -> str:
     waiting = (container.get("state") or {}).get("waiting") or {}
     if waiting.get("reason") in (None, "ContainerCreating", "PodInitializing"):
         return ""
+    if (pull := failed_pull(pod, container)) is not None:
+        return pull.message
     return f"{waiting['reason']}: {waiting.get('message', '')}".removesuffix(": ")
+
+
+def _pull(pod: Raw, container: Raw) -> PullFailure | None:
+    meta, pull = pod["metadata"], failed_pull(pod, container)
+    return PullFailure(meta["name"], meta.get("uid", ""), pull.message, pull.is_final) if pull is not None else None
 
 
 @dataclass(frozen=True)

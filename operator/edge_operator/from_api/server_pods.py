@@ -1,6 +1,7 @@
 """Pods of inference servers and of pullers, and what keeps them from being ready."""
 
 from edge_operator.decide.observation import Pod
+from edge_operator.from_api.image_pull import failed_pull
 from edge_operator.from_api.kubelet import container_reason, pod_reason
 from edge_operator.from_api.raw import Raw, find_condition, parse_time
 from edgemodel import reasons
@@ -50,8 +51,8 @@ def _trouble(raw: Raw, container: Raw) -> tuple[str, str] | None:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     waits_because = container_reason(waiting.get("reason"))
-    if waits_because == reasons.IMAGE_PULL_FAILED:
-        return waits_because, waiting.get("message") or "the image cannot be pulled"
+    if (pull := failed_pull(raw, container)) is not None:
+        return reasons.IMAGE_PULL_FAILED, pull.message
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     if ended:
         told = parse_ending(ended.get("message", ""))

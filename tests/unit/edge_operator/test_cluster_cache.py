@@ -270,7 +270,7 @@ def test_a_preflight_job_is_not_a_compression_job() -> None:
     observation = cache.observe(("vision", "m"))
     assert isinstance(observation, Observation)
     assert [(job.name, job.waits_for) for job in observation.preflights] == [
-        ("m-5f1c-0a1b2c3d-1", "ErrImagePull: not yet")
+        ("m-5f1c-0a1b2c3d-1", "the node cannot pull the image: ErrImagePull: not yet")
     ]
     assert [job.name for job in observation.jobs] == ["m-91ab-1"]
     assert not observation.pods

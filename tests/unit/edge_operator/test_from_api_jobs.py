@@ -77,7 +77,9 @@ def test_the_reason_why_a_pod_finds_no_node_is_shown() -> None:
 
 def test_a_pod_whose_image_cannot_be_pulled_is_reported() -> None:
     waiting = {"name": "compress", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}
-    assert read_job(job(), pod(containerStatuses=[waiting])).waits_for == "ImagePullBackOff: not found"
+    waits_for = read_job(job(), pod(containerStatuses=[waiting])).waits_for
+    assert waits_for.startswith("the node cannot pull ")
+    assert waits_for.endswith("; ImagePullBackOff: not found")
 
 
 def test_a_report_is_read_from_the_termination_message() -> None:
@@ -166,7 +168,10 @@ def test_a_jobs_work_before_the_first_step_is_shown(states: Any, doing: str) -> 
 def test_the_reason_why_a_converters_image_cannot_be_pulled_is_shown() -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
     view = read_job(job(), converter_pod(PASSED, waiting))
-    assert (view.waits_for, view.doing) == ("ImagePullBackOff: not found", "")
+    assert view.waits_for.startswith(f"the node cannot pull {IMAGE}: registry.example has no such image: push it")
+    assert view.doing == ""
+    assert view.pull is not None
+    assert view.pull.is_final
 
 
 def test_a_failed_fetch_for_a_converter_is_reported_as_by_any_job() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from edge_operator.cluster import ApiError, Cluster
 from edge_operator.cluster_cache import ClusterCache, Key
-from edge_operator.decide.observation import Applied, Observation, Refusal
-from edge_operator.decide.refused_pods import Question, explain, plan_questions
+from edge_operator.decide.observation import Applied, Observation, PullFailure, Refusal
+from edge_operator.decide.refused_pods import Question, explain, explain_pull, plan_questions
 from edge_operator.from_api import read_refusal
 from edge_operator.refusal_reader import AGAIN_SECONDS, RefusalReader
 from edgemodel import reasons
@@ -334,8 +334,55 @@ def test_a_missing_pull_secret_is_reported_before_the_kubelets_own_error() -> No
     (pod,) = observation.pods
     assert pod.trouble == (
         reasons.IMAGE_PULL_FAILED,
-        "Unable to retrieve some image pull secrets (regcred); 401 Unauthorized",
+        "the Secret regcred does not exist in the namespace: create it with type kubernetes.io/dockerconfigjson, or "
+        "correct spec.imagePullSecrets, or the chart's pull secrets; the node cannot pull the image: docker.io refuses "
+        "access; the pod has no pull secret: name a Secret of type kubernetes.io/dockerconfigjson with a login for "
+        "docker.io in spec.imagePullSecrets; ErrImagePull: 401 Unauthorized",
     )
+
+
+PULL = "the node cannot pull registry.example/compressor:1: registry.example refuses access"
+
+
+def test_a_job_whose_image_is_refused_is_stalled_and_goes_on_when_it_is_pulled() -> None:
+    world = Simulation.with_nodes(1)
+    world.run(2)
+    (name,) = world.jobs
+    running = world.jobs[name]
+    world.jobs[name] = replace(running, pull=PullFailure("p", "uid-p", PULL, is_final=True), waits_for=PULL)
+    assert Question("Pod", "p", "uid-p") in plan_questions(seen(world), world.now)
+    world.step()
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert stalled["reason"] == reasons.IMAGE_PULL_FAILED
+    assert PULL in stalled["message"]
+    observation = replace(
+        world.observe(), refusals={("Pod", "p"): Refusal("the Secret s does not exist", is_final=True)}
+    )
+    assert explain_pull(observation, PullFailure("p", "uid-p", PULL, is_final=True)).startswith(
+        "the Secret s does not exist; "
+    )
+    world.jobs[name] = replace(running, pull=PullFailure("p", "uid-p", "no DNS", is_final=False), waits_for="no DNS")
+    world.step()
+    assert world.condition("Stalled") is None
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert "its pod waits: no DNS" in ready["message"]
+    world.jobs[name] = running
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+
+
+def test_what_keeps_a_puller_from_its_image_is_told_before_the_node_has_failed() -> None:
+    world = Simulation.with_nodes(1, spec=model_spec(serving={"strategy": "Recreate"}))
+    world.run(400)
+    world.new_source("b")
+    world.trouble[world.target()] = (reasons.IMAGE_PULL_FAILED, PULL)
+    world.run(35)
+    assert world.ready_reason() == reasons.ROLLING_OUT
+    ready = world.condition("Ready")
+    assert ready is not None
+    assert PULL in ready["message"]
 
 
 def test_a_preflight_that_a_quota_forbids_is_stalled_and_goes_on_when_it_does_not() -> None:

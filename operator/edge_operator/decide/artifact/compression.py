@@ -14,7 +14,7 @@ from edge_operator.decide.artifact.new_revision import record_published, record_
 from edge_operator.decide.artifact.server_build import current_server, is_on_current_server
 from edge_operator.decide.artifact.target import newest_usable_twin, target_name, twins_of_target
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
-from edge_operator.decide.refused_pods import COMPRESSION_RESOURCES, explain
+from edge_operator.decide.refused_pods import COMPRESSION_RESOURCES, explain, explain_pull
 from edgemodel import reasons
 from edgemodel.names import short_hash
 from edgemodel.report import Published
@@ -109,7 +109,11 @@ def _while_it_runs(jobs: _Jobs, job: CompressionJob, now: datetime) -> Artifact:
         message = f"no pod is made for Job {job.name}: {explain(refusal, COMPRESSION_RESOURCES)}"
         reason = reasons.POD_REFUSED if refusal.is_final else reasons.COMPRESSING
         return Artifact(None, reason, message, stalled=refusal.is_final, actions=others)
-    waits = f"; its pod waits: {job.waits_for}" if job.waits_for else ""
+    if job.pull is not None and job.pull.is_final:
+        message = f"Job {job.name} waits: {explain_pull(observation, job.pull)}; Kubernetes tries again by itself"
+        return Artifact(None, reasons.IMAGE_PULL_FAILED, message, stalled=True, actions=others)
+    waits_for = explain_pull(observation, job.pull) if job.pull is not None else job.waits_for
+    waits = f"; its pod waits: {waits_for}" if waits_for else ""
     doing = str(job.step) if job.step is not None else job.doing
     begun = f"; {doing}" if doing else ""
     hint, wake_at = _overdue(job, observation.spec.compression_job.deadline, now)

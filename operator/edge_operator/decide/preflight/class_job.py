@@ -7,7 +7,7 @@ from edge_operator.decide.actions import Action, StartPreflight
 from edge_operator.decide.observation import Node, Observation, PreflightJob, Revision
 from edge_operator.decide.placement.set_aside import why_set_aside
 from edge_operator.decide.preflight.outcome import failed, judged, measured, unverified
-from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain
+from edge_operator.decide.refused_pods import SERVING_RESOURCES, explain, explain_pull
 from edgemodel import reasons
 from edgemodel.names import preflight_job_prefix
 from edgemodel.preflight_report import Incompatible, Measurement
@@ -96,6 +96,9 @@ class ClassJob:
         overdue = job.created + self.spec.deadline + TO_BEGIN
         refusal = self.observation.refusals.get(("Job", job.name)) if not job.has_pod else None
         waits_for = f"it is not made: {explain(refusal, SERVING_RESOURCES)}" if refusal is not None else job.waits_for
+        pull = job.pull
+        if pull is not None:
+            waits_for = explain_pull(self.observation, pull)
         if self.now < overdue:
             is_refused = refusal is not None and refusal.is_final
             return ClassProgress(self.known, job=job.name, wake_at=overdue, waits_for=waits_for, is_refused=is_refused)

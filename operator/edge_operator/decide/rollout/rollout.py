@@ -85,7 +85,7 @@ def _enter(trial: Trial) -> Advance:
         trial = replace(trial, started=trial.timers.now)
     return Advance(
         reasons.ROLLING_OUT,
-        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.counted(trial.size)}",
+        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.counted(trial.size)}{trial.troubles()}",
         trial.state,
         (*changes, *trial.finishing(), *trial.keeping()),
         trial.failures,

@@ -117,7 +117,8 @@ class Trial:
         """Returns why the first node that does not serve yet does not, if that is known, for a message."""
         for member, refusal in self.refused()[:1]:
             return f"; {member.node.name}: no pod is made: {explain(refusal, SERVING_RESOURCES)}"
-        for member in (member for cell in self.switched for member in cell.members):
+        pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
+        for member in (*(member for cell in self.switched for member in cell.members), *pulling):
             for pod in self.fleet.observation.pods_on(member.node.name, self.candidate):
                 if not pod.ready and pod.trouble is not None and pod.trouble[0] in TOLD_AT_ONCE:
                     return f"; {member.node.name}: {pod.trouble[0]}: {pod.trouble[1]}"
