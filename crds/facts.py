@@ -33,6 +33,8 @@ EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {{
 
 
 class FormatFacts(NamedTuple):
+    """The facts about a source format that operator and command line need."""
+
     suffix: str
     """The suffix of its file names; empty: any."""
     media_type: str

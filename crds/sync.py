@@ -46,6 +46,7 @@ def schema_of(text: str) -> str:
 
 
 def main(check: bool) -> int:
+    """Writes what is generated, or with ``check`` names what differs; returns the exit code: 1 if something differs."""
     originals = {path: with_generated_parts(path.read_text()) for path in sorted(HERE.glob("*.yaml"))}
     wanted = (
         originals

@@ -24,6 +24,8 @@ def sources(repository: Path, packages: Sequence[str]) -> dict[str, Path]:
 
 
 def write_code_layer(files: dict[str, Path], path: Path, scratch: Path) -> Layer:
+    """Writes the layer with ``files``, by their names below DIRECTORY, and their bytecode to ``path``; ``scratch`` is
+    an empty folder."""
     root = scratch / "app"
     for name, source in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from edge_oci.references import parse_reference  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Builds what the options name and returns the exit code: 1 if something could not be built or pushed."""
     options = _parser().parse_args(arguments)
     try:
         return _run(options)

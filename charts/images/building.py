@@ -91,10 +91,12 @@ def config(image: Image | NamedLayer, platform: Platform) -> dict[str, Any]:
 
 
 def version() -> str:
+    """Returns the version of the project, which is the default tag."""
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
 def labels(image: Image | NamedLayer) -> dict[str, str]:
+    """Returns the labels of the Open Container Initiative for an image."""
     prefix = "org.opencontainers.image"
     return {
         f"{prefix}.title": f"edgemodel-{image.name}",

@@ -27,6 +27,7 @@ Writer = Callable[[Path, Path], Layer]
 
 
 def directory() -> Path:
+    """Returns the folder of the cache, which may not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-images"
 
 

@@ -42,6 +42,8 @@ class Wheels:
 
 @dataclass(frozen=True)
 class Image:
+    """An image: a base of Debian, Python packages and our own code."""
+
     name: str
     description: str
     base: Debian

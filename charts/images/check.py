@@ -55,6 +55,7 @@ class Check:
 
     @classmethod
     def of(cls, built: BuiltImage, where: Platform) -> Check:
+        """Returns the check of one platform of what was built."""
         image, layers = built.image, built.layers[where]
         variables = _variables(image, where)
         if isinstance(image, NamedLayer):

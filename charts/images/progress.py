@@ -17,6 +17,7 @@ class BuildError(Exception):
 
 
 def say(text: str) -> None:
+    """Prints a line with the time since the build began to standard error."""
     print(f"[{time.monotonic() - BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 

@@ -40,6 +40,7 @@ def keep_only(root: Path, patterns: Iterable[str], **words: str) -> None:
 
 
 def drop_empty_directories(root: Path) -> None:
+    """Deletes the folders below ``root`` that hold nothing but empty folders."""
     for path in sorted(root.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
             path.rmdir()

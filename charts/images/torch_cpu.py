@@ -124,6 +124,7 @@ def _write(library: Path, stub: Stub, answer: str) -> Path:
 
 
 def main() -> int:
+    """Replaces the libraries of one installed torch and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m charts.images.torch_cpu", description=__doc__)
     parser.add_argument("torch", type=Path, metavar="FOLDER", help="where torch is installed: …/site-packages/torch")
     try:

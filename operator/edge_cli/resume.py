@@ -8,6 +8,7 @@ from edge_cli.verb import Verb
 
 
 def run(options: argparse.Namespace) -> int:
+    """Unsets ``spec.rollout.paused`` and returns the exit code. Raises KubectlError."""
     return kubectl.patch_rollout(options, {"paused": False}, "continues")
 
 

@@ -101,6 +101,7 @@ def _table(rows: Iterable[list[str]]) -> list[str]:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Prints the status and returns the exit code. Raises KubectlError."""
     model = kubectl.get_model(options)
     try:
         text = describe(model)

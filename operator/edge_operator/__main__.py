@@ -112,6 +112,8 @@ async def _main(config: ProcessSettings) -> int:
 
 
 def main() -> int:
+    """Runs the operator until a signal ends it and returns the exit code; 1 if another process took the lease, that of
+    the error for invalid settings."""
     try:
         config = settings.from_environment()
     except EdgeModelError as error:

@@ -23,6 +23,9 @@ AT_ONCE = 4
 
 
 class AnalysisRunner:
+    """The measurements of all EdgeModels, at most AT_ONCE at the same time; ``ClusterCache.samples`` gets the
+    results."""
+
     def __init__(self, cache: ClusterCache, prometheus: Prometheus, metrics: Metrics) -> None:
         self._cache, self._prometheus, self._metrics = cache, prometheus, metrics
         self._asked: dict[Key, tuple[float, MeasurementPlan]] = {}

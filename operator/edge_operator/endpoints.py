@@ -14,6 +14,9 @@ from edgemodel.names import PULLER_PREFIX
 def application(
     cache: ClusterCache, metrics: Metrics, live: Callable[[], bool], ready: Callable[[], bool]
 ) -> web.Application:
+    """Returns the application of ``/livez``, ``/readyz``, ``/metrics`` and ``/targets``; probes fail while ``live`` or
+    ``ready`` returns False."""
+
     async def livez(_: web.Request) -> web.Response:
         return _answer(live())
 

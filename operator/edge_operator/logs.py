@@ -6,7 +6,10 @@ import sys
 
 
 class JsonFormatter(logging.Formatter):
+    """A formatter that writes each record as one JSON object on one line."""
+
     def format(self, record: logging.LogRecord) -> str:
+        """Returns the JSON object, with ``exception`` if the record has one."""
         value = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
@@ -19,6 +22,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(as_json: bool) -> None:
+    """Sends the log to standard error, as JSON or as text, in place of earlier handlers."""
     handler = logging.StreamHandler(sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if as_json else plain)

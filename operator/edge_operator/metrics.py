@@ -11,6 +11,8 @@ from edgemodel.status import NodeCounts
 
 
 class Metrics:
+    """The metrics in a registry of their own, so that tests can make several."""
+
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.queue_depth = Gauge(

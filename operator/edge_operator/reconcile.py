@@ -47,6 +47,8 @@ NOT_LEADING_SECONDS = 2
 
 
 class Reconciler:
+    """The worker that runs passes, and makes their writes."""
+
     def __init__(
         self, cluster: Cluster, cache: ClusterCache, queue: WorkQueue[Key], metrics: Metrics, leads: Callable[[], bool]
     ) -> None:
@@ -84,6 +86,8 @@ class Reconciler:
                 self._queue.done(key)
 
     async def run_pass(self, key: Key) -> None:
+        """Runs one pass over an EdgeModel; for one that is gone, removes its pins. Raises ApiError for the first
+        refused write."""
         observation = self._cache.observe(key)
         if observation is None:
             await self.sweep_pins()

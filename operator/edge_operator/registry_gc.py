@@ -49,6 +49,8 @@ ANSWER_SECONDS = 10.0
 
 
 class RegistryGarbageCollector:
+    """The collector of old images in the embedded registry."""
+
     def __init__(
         self,
         cluster: Cluster,

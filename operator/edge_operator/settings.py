@@ -18,6 +18,8 @@ from edgemodel.reasons import INVALID_SPEC
 
 @dataclass(frozen=True)
 class ProcessSettings:
+    """The settings of one operator process."""
+
     namespace: str
     identity: str
     decisions: OperatorSettings

@@ -8,6 +8,8 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
+    """The queue; its length is the number of keys that wait now, without timers."""
+
     def __init__(self) -> None:
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
@@ -37,6 +39,7 @@ class WorkQueue(Generic[K]):
         self._timers[key] = asyncio.get_running_loop().call_later(max(seconds, 0), self.add, key)
 
     async def get(self) -> K:
+        """Waits for a key and returns it; its pass runs until ``done``."""
         key = await self._ready.get()
         self._waiting.discard(key)
         self._running.add(key)

@@ -82,6 +82,7 @@ class CreateReplaySecret:
     observation: Observation
 
     def body(self, token: str) -> Object:
+        """Returns the Secret with ``token``."""
         return objects.replay_secret(self.observation, token)
 
 

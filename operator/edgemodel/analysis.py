@@ -14,6 +14,8 @@ from edgemodel.setting_kinds import Settings, settings_key
 
 @dataclass(frozen=True)
 class AnalysisCheck:
+    """A check of ``spec.analysis.checks``; ``type`` is a key of the operator's CHECKS."""
+
     name: str
     type: str
     settings: Settings = field(default_factory=dict)
@@ -31,6 +33,8 @@ class OnInconclusive:
 
 @dataclass(frozen=True)
 class Analysis:
+    """The checks of ``spec.analysis``; without checks, nothing is measured."""
+
     checks: tuple[AnalysisCheck, ...]
     interval: timedelta = timedelta(seconds=15)
     baseline: timedelta = timedelta(seconds=3600)

@@ -51,15 +51,19 @@ class TransformSpec:
     """The settings, JSON as the type of the transform defines them."""
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the transform as the manifest has it."""
         return {"type": self.type, "settings": self.settings}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TransformSpec":
+        """Returns the transform. Raises KeyError, TypeError, ValueError or AttributeError for an invalid one."""
         return cls(str(value["type"]), dict(value.get("settings", {})))
 
 
 @dataclass(frozen=True)
 class ArtifactManifest:
+    """The contents of the manifest of one artifact."""
+
     model: str
     fingerprint: str
     variant: str
@@ -80,6 +84,7 @@ class ArtifactManifest:
     """The evidence for the report: source, artifact, steps, datasets, libraries, evaluation, budget, hardware."""
 
     def encode(self) -> bytes:
+        """Returns the manifest as indented JSON. Raises ValueError for NaN or infinity in the evidence."""
         golden = self.golden
         value = {
             "schema": SCHEMA,

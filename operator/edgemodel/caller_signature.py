@@ -50,6 +50,7 @@ class CallerSignature:
         return replace(self, class_names=(), left_out=("class_names",)) if self.class_names else self
 
     def hash_alone(self) -> "CallerSignature":
+        """Returns the signature without inputs, outputs and class names, for a report without room for them."""
         return CallerSignature(self.hash, left_out=("inputs", "outputs", "class_names", "state"))
 
 

@@ -89,6 +89,8 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class CompressionRequest:
+    """The complete request of one compression."""
+
     source: Source
     recipes: tuple[Recipe, ...] = (Recipe(DEFAULT_VARIANT, ()),)
     """The recipes, one per variant."""
@@ -145,6 +147,7 @@ class CompressionRequest:
         return replace(CompressionRequest(self.source), **{name: getattr(self, name) for name in reads})
 
     def encode(self) -> str:
+        """Returns the request as compact JSON with sorted keys."""
         return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod

@@ -30,6 +30,8 @@ MODEL_FILES: Final = {name: f"model{one.suffix}" for name, one in SOURCE_FORMATS
 
 @dataclass(frozen=True)
 class Converter:
+    """A user's converter, as ``spec.source.converter`` has it."""
+
     image: str
     """The reference of the image: ``host/repository[:tag]@sha256:…``."""
     args: tuple[str, ...] = ()

@@ -25,10 +25,12 @@ def parse_digest(text: str) -> Digest:
 
 
 def digest_of(data: bytes) -> Digest:
+    """Returns the digest of ``data``."""
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())
 
 
 def digest_of_file(path: Path) -> Digest:
+    """Returns the digest of a file, which is read as a stream. Raises OSError."""
     with path.open("rb") as file:
         return Digest("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
 

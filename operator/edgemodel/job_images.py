@@ -14,6 +14,8 @@ ARCHITECTURES: Final = ("amd64", "arm64")
 
 @dataclass(frozen=True)
 class JobImage:
+    """An image of compression Jobs, with what it holds."""
+
     name: str
     includes: tuple[str, ...] = ()
     """The names of the images whose libraries it has too."""

@@ -43,6 +43,8 @@ class PublishTarget:
 
 @dataclass(frozen=True)
 class JobInput:
+    """The input of one compression Job."""
+
     model: str
     """The name of the EdgeModel."""
     request: CompressionRequest
@@ -55,6 +57,7 @@ class JobInput:
     """The URL that the Job reports each new step to (``progress.StepBegun``); empty: it reports none."""
 
     def encode(self) -> str:
+        """Returns the input as compact JSON with sorted keys."""
         return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod

@@ -126,6 +126,7 @@ REPLAY_TOKEN_KEY = "token"  # noqa: S105 - the name of a key
 
 
 def replay_secret_name(model: str) -> str:
+    """Returns the name of the Secret with the token of shadow replay."""
     return f"{model}-replay"
 
 

@@ -19,6 +19,8 @@ _MAX_STEPS = 16
 
 @dataclass(frozen=True)
 class StepBegun:
+    """The report that a step has begun."""
+
     name: str
     type: str
     number: int
@@ -32,6 +34,7 @@ class StepBegun:
         return f"step {self.number} of {self.of}{variant}: {self.name} ({self.type})"
 
     def encode(self) -> bytes:
+        """Returns the body of ``POST /progress``, as JSON."""
         told = {"step": self.name, "type": self.type, "number": self.number, "of": self.of, "variant": self.variant}
         return json.dumps(told).encode()
 

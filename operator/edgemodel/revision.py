@@ -17,6 +17,8 @@ from edgemodel.toleration import Toleration
 
 @dataclass(frozen=True)
 class RevisionConverter:
+    """The converter that made the model of a source of weights."""
+
     image: str
     args: tuple[str, ...]
     writes: str
@@ -34,6 +36,8 @@ class StatefulInput:
 
 @dataclass(frozen=True)
 class RevisionSource:
+    """The source that the artifacts were made of."""
+
     uri: str
     digest: str
     """Digest of the OCI manifest for ``oci://``, otherwise of the file."""
@@ -53,6 +57,8 @@ class RevisionFile:
 
 @dataclass(frozen=True)
 class RevisionVariant:
+    """A variant with its artifact, and how nodes serve it."""
+
     name: str
     steps: tuple[dict[str, Any], ...]
     node_selector: dict[str, str]
@@ -67,12 +73,16 @@ class RevisionVariant:
 
 @dataclass(frozen=True)
 class ShadowReplay:
+    """The settings of shadow replay."""
+
     max_requests: int
     """The number of recent requests that a server remembers, from 1."""
 
 
 @dataclass(frozen=True)
 class RevisionServing:
+    """The serving settings that all variants share."""
+
     port: int
     strategy: str
     host_port: int | None = None
@@ -88,6 +98,8 @@ class RevisionServing:
 
 @dataclass(frozen=True)
 class RevisionSpec:
+    """The contents of ``spec``."""
+
     model: str
     spec_hash: str
     """The ``EdgeModelSpec.revision_hash`` of the spec that the revision was made for."""

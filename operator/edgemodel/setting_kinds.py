@@ -19,11 +19,15 @@ Schema = dict[str, Any]
 
 
 class Setting(Protocol):
-    @property
-    def default(self) -> Any: ...
+    """A kind of setting."""
 
     @property
-    def doc(self) -> str: ...
+    def default(self) -> Any:
+        """The value of a setting that is left out, as ``read`` would return it."""
+
+    @property
+    def doc(self) -> str:
+        """The description for ``kubectl explain``."""
 
     def read(self, value: object) -> Any:
         """Returns the parsed ``value``. Raises ValueError, which describes the valid values."""
@@ -56,15 +60,19 @@ def resolve(key: str, kinds: Mapping[str, Setting], given: Settings) -> dict[str
 
 @dataclass(frozen=True)
 class Flag:
+    """A boolean."""
+
     default: bool
     doc: str
 
     def read(self, value: object) -> bool:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if not isinstance(value, bool):
             raise ValueError("true or false")
         return value
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         return {"type": "boolean", "default": self.default}
 
 
@@ -78,6 +86,7 @@ class Whole:
     maximum: int | None = None
 
     def read(self, value: object) -> int:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= (self.maximum or value):
             return value
         if self.maximum is None:
@@ -85,6 +94,7 @@ class Whole:
         raise ValueError(f"a whole number of {self.minimum} to {self.maximum}")
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         width = "int32" if self.maximum is not None and self.maximum <= _MAX_INT32 else "int64"
         maximum = {} if self.maximum is None else {"maximum": self.maximum}
         return {"type": "integer", "format": width, "minimum": self.minimum, **maximum, "default": self.default}
@@ -100,12 +110,14 @@ class Fraction:
     maximum: str
 
     def read(self, value: object) -> str:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         fits = isinstance(value, str) and _DECIMAL.fullmatch(value)
         if isinstance(value, str) and fits and Decimal(self.minimum) <= Decimal(value) <= Decimal(self.maximum):
             return value
         raise ValueError(self._wanted)
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         within = f"double(self) >= {_double(self.minimum)} && double(self) <= {_double(self.maximum)}"
         rule = f"self.matches('{_DECIMAL_PATTERN}') && {within}"
         return {
@@ -136,11 +148,13 @@ class Amount:
     maximum: int = 100
 
     def read(self, value: object) -> str:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if isinstance(value, str) and re.fullmatch(self._pattern, value) and self._is_within(Decimal(value)):
             return value
         raise ValueError(self._wanted)
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         number = "^[0-9]+([.][0-9]+)?$"
         rule = f"self.matches('{number}') && double(self) <= {self.maximum}.0"
         if self.above or self.minimum:
@@ -181,6 +195,7 @@ class Milliseconds:
 
     @property
     def default(self) -> None:
+        """The default, which is None."""
         return None
 
     def read(self, value: object) -> str:
@@ -192,6 +207,7 @@ class Milliseconds:
         raise ValueError(self._wanted)
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         text = "string(self)"
         whole = f"(self > 0 && self <= {self.maximum})"
         decimal = f"({text}.matches('{self._pattern}') && double({text}) > 0.0 && double({text}) <= {self.maximum}.0)"
@@ -222,14 +238,17 @@ class Number:
 
     @property
     def default(self) -> None:
+        """The default, which is None."""
         return None
 
     def read(self, value: object) -> str:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if isinstance(value, str) and _NUMBER.fullmatch(value):
             return value
         raise ValueError("a decimal in quotes")
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         return {"type": "string", "maxLength": _MAX_NUMBER_LENGTH, "pattern": _NUMBER_PATTERN}
 
 
@@ -241,14 +260,17 @@ class PositiveNumber:
 
     @property
     def default(self) -> None:
+        """The default, which is None."""
         return None
 
     def read(self, value: object) -> str:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if isinstance(value, str) and _DECIMAL.fullmatch(value) and Decimal(value) > 0:
             return value
         raise ValueError(_POSITIVE)
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         rule = f"self.matches('{_DECIMAL_PATTERN}') && double(self) > 0.0"
         return {
             "type": "string",
@@ -267,29 +289,36 @@ class Text:
 
     @property
     def default(self) -> None:
+        """The default, which is None."""
         return None
 
     def read(self, value: object) -> str:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if isinstance(value, str) and 0 < len(value) <= self.max_length:
             return value
         raise ValueError(f"a text of 1 to {self.max_length} characters")
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         return {"type": "string", "maxLength": self.max_length, "minLength": 1}
 
 
 @dataclass(frozen=True)
 class Choice:
+    """One of several texts."""
+
     default: str
     doc: str
     options: tuple[str, ...]
 
     def read(self, value: object) -> str:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if not isinstance(value, str) or value not in self.options:
             raise ValueError(", ".join(self.options[:-1]) + f" or {self.options[-1]}")
         return value
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         return {"type": "string", "enum": list(self.options), "default": self.default}
 
 
@@ -308,14 +337,17 @@ class Texts:
 
     @property
     def default(self) -> list[str]:
+        """The default, which is empty."""
         return []
 
     def read(self, value: object) -> list[str]:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError("a list of texts")
         return value
 
     def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
         each = {"description": self.each, "type": "string", "maxLength": self.max_length, "minLength": 1}
         pattern = {"pattern": self.pattern} if self.pattern else {}
         listed = {"type": "array", "maxItems": self.max_items, "x-kubernetes-list-type": "set"}

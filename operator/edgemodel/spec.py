@@ -39,6 +39,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Serving:
+    """The settings of ``spec.serving`` that all variants share."""
+
     port: int = 8080
     host_port: int | None = None
     resources: dict[str, Any] = field(default_factory=dict)
@@ -64,6 +66,8 @@ DEFAULT_WAVES = (Wave("canary", nodes=1), Wave("tenth", percent=10), Wave("all",
 
 @dataclass(frozen=True)
 class Rollout:
+    """The settings of ``spec.rollout``."""
+
     waves: tuple[Wave, ...] = DEFAULT_WAVES
     soak: timedelta = timedelta(seconds=300)
     node_ready_timeout: timedelta = timedelta(seconds=600)
@@ -91,6 +95,8 @@ class PreflightSpec:
 
 @dataclass(frozen=True)
 class EdgeModelSpec:
+    """The contents of ``spec``."""
+
     request: CompressionRequest
     """The request for the compression, with a recipe for each of ``variants``."""
     node_selector: dict[str, str]

@@ -62,6 +62,7 @@ class CheckStatus(CheckResult):
 
     @classmethod
     def of_gate(cls, result: CheckResult) -> "CheckStatus":
+        """Returns the entry for a result of the gate, which has no revision."""
         return cls(**vars(result))
 
 
@@ -177,6 +178,7 @@ class PreflightResult:
 
     @property
     def is_over(self) -> bool:
+        """Returns whether a class has failed, or all have a verdict."""
         return self.failed is not None or all(item.verdict is not None for item in self.classes)
 
 
@@ -188,6 +190,7 @@ class PreflightStatus(PreflightResult):
 
     @property
     def result(self) -> PreflightResult:
+        """Returns the outcome without the revision, which a revision's own status does not repeat."""
         return PreflightResult(self.classes, self.omitted)
 
 

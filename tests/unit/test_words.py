@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ LEADS = (
     *("Beside", "Besides", "Below", "Above", "Like", "Up", "Only", "Instead"),
 )
 """The words that may lead to the subject of a docstring, which then follows after a comma in its first sentence."""
+
+
+DOCUMENTED = (
+    *(f"operator/{package}" for package in ("edge_cli", "edge_operator", "edge_statistics", "edgemodel")),
+    *("charts", "crds"),
+)
+"""The folders in which every public class, function and method has a docstring."""
 
 
 def modules(*folders: str) -> list[tuple[Path, ast.Module]]:
@@ -99,3 +107,50 @@ def test_every_docstring_of_the_tree_names_its_subject() -> None:
         if text and is_fragment(text)
     ]
     assert fragments == []
+
+
+def undocumented(node: ast.AST, prefix: str = "") -> Iterator[tuple[int, str]]:
+    """Yields (line, name) of every public class, function and method without a docstring, except for the overloads and
+    setters of one that has it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or child.name.startswith("_"):
+            continue
+        is_repeated = any(ast.unparse(one).endswith(("overload", ".setter")) for one in child.decorator_list)
+        if not is_repeated and not ast.get_docstring(child):
+            yield child.lineno, prefix + child.name
+        if isinstance(child, ast.ClassDef):
+            yield from undocumented(child, f"{prefix}{child.name}.")
+
+
+def test_what_is_public_and_undocumented_is_found() -> None:
+    text = """
+class A:
+    def f(self): ...
+    def _g(self): ...
+def h():
+    def inside(): ...
+@overload
+def i(): ...
+"""
+    assert [name for _, name in undocumented(ast.parse(text))] == ["A", "A.f", "h"]
+
+
+def test_everything_public_has_a_docstring() -> None:
+    missing = [f"{path}:{line}: {name}" for path, module in modules(*DOCUMENTED) for line, name in undocumented(module)]
+    assert missing == []
+
+
+def test_the_docstring_of_an_attribute_is_not_that_of_a_function() -> None:
+    """A docstring that slipped from a function to the field above it, or by one field, is one kind of mistake."""
+    slipped = [
+        f"{path}:{text.lineno}"
+        for path, module in modules(*PROGRAMS, "crds", "charts", "tests")
+        for block in ast.walk(module)
+        if isinstance(block, ast.ClassDef | ast.Module)
+        for field, text in pairwise(block.body)
+        if isinstance(field, ast.Assign | ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and str(text.value.value).startswith(("Returns ", "Yields ", "Raises "))
+    ]
+    assert slipped == []

@@ -16,10 +16,13 @@ from onnxruntime.transformers import optimizer  # noqa: F401
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Eight random samples for calibration."""
+
     def __init__(self) -> None:
         self.items = iter({"x": numpy.random.rand(1, 8).astype(numpy.float32)} for _ in range(8))
 
     def get_next(self) -> dict[str, numpy.ndarray] | None:
+        """Returns the next sample; None after the last."""
         return next(self.items, None)
 
 

@@ -17,6 +17,7 @@ def field(number: int, value: bytes | int) -> bytes:
 
 
 def tensor(name: bytes) -> bytes:
+    """Returns the ValueInfoProto of a float tensor of shape [3]."""
     return field(1, name) + field(2, field(1, field(1, 1) + field(2, field(1, field(1, 3)))))
 
 

@@ -94,6 +94,7 @@ class Cluster:
         return await self._request("PATCH", path, body, "application/apply-patch+yaml", query)
 
     async def create(self, body: Object) -> Object:
+        """Creates the object and returns it as stored. Raises ApiError, with status 409 if one of its name exists."""
         self._count("create", body["kind"])
         return await self._request(
             "POST", _path(body["apiVersion"], body["kind"], body["metadata"].get("namespace", "")), body

@@ -21,6 +21,8 @@ class LeaseLost(Exception):
 
 
 class Leadership:
+    """The claim of this process to the Lease NAME in the operator's namespace."""
+
     def __init__(
         self, cluster: Cluster, namespace: str, identity: str, api_is_back: Callable[[], None] = lambda: None
     ) -> None:

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 
 class ClusterCache:
+    """The cache of all watched objects, with what only this process has seen of them."""
+
     def __init__(
         self,
         settings: OperatorSettings,
@@ -73,6 +75,7 @@ class ClusterCache:
             self._forget(identity)
 
     def forget_node(self, name: str) -> None:
+        """Removes a node that the API server does not know."""
         self._forget(("Node", "", name))
 
     def prune(self, kind: str, seen: Iterable[Raw], listed_at: int) -> None:
@@ -94,6 +97,7 @@ class ClusterCache:
             self._changed(key)
 
     def forget_samples(self, key: Key) -> None:
+        """Removes the answer of Prometheus about an EdgeModel, if there is one."""
         self._known.samples.pop(key, None)
 
     def set_refusals(self, key: Key, refusals: Mapping[tuple[str, str], Refusal]) -> None:
@@ -126,6 +130,7 @@ class ClusterCache:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
+        """Returns every node that was readable at least once."""
         return self._known.nodes
 
     @property
@@ -135,6 +140,7 @@ class ClusterCache:
 
     @property
     def unreadable(self) -> list[UnreadableObject]:
+        """Returns the objects that cannot be read."""
         return list(self._known.unreadable)
 
     @property
@@ -143,9 +149,11 @@ class ClusterCache:
         return frozenset(self._known.unreadable.owners)
 
     def revisions(self, key: Key) -> Collection[Revision]:
+        """Returns the readable revisions of an EdgeModel, in no particular order."""
         return self._store.owned(key, Revision)
 
     def pods(self, key: Key) -> Collection[Pod]:
+        """Returns the server and puller pods of an EdgeModel, including terminating ones."""
         return self._store.owned(key, Pod)
 
     def all_revisions(self) -> Iterable[tuple[Key, Revision]]:

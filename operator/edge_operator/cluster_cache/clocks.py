@@ -14,6 +14,8 @@ PodPlace = tuple[str, str, str]
 
 
 class Clocks:
+    """The times of changes, by the clock of this process; they are lost with it."""
+
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self.pins_seen: dict[tuple[str, str], datetime] = {}
@@ -31,6 +33,7 @@ class Clocks:
         return self._pods_lost.get(owner, {})
 
     def api_is_back(self) -> None:
+        """Notes that the API server answers again after an outage."""
         self.api_back_since = self._clock()
 
     def node_changed(self, before: Node | None, after: Node | None) -> None:
@@ -64,11 +67,13 @@ class Clocks:
         self._pods_lost.setdefault(owner, {})[gone.node, gone.revision, gone.variant] = self._clock()
 
     def forget_revision(self, owner: Key, revision: str) -> None:
+        """Removes the lost pods of a deleted revision of ``owner``."""
         lost = self._pods_lost.get(owner, {})
         for place in [place for place in lost if place[1] == revision]:
             del lost[place]
 
     def forget_owner(self, owner: Key) -> None:
+        """Removes the lost pods of an EdgeModel that has no objects any more."""
         self._pods_lost.pop(owner, None)
 
 

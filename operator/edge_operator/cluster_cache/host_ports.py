@@ -8,6 +8,8 @@ from edge_operator.from_api import CachedEdgeModel
 
 
 class HostPorts:
+    """An index of EdgeModels by ``spec.serving.hostPort``."""
+
     def __init__(self) -> None:
         self._wanted: defaultdict[int, set[Key]] = defaultdict(set)
 

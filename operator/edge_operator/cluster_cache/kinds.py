@@ -61,6 +61,8 @@ def service_owner(raw: Raw) -> Key:
 
 @dataclass(frozen=True)
 class WatchedKind:
+    """A kind of objects, with the way in which they are read and owned."""
+
     api_version: str
     kind: str
     read: Callable[[Raw], Any]

@@ -13,6 +13,8 @@ from edgemodel.progress import StepBegun
 
 
 class KnownState:
+    """The objects and times from which observations are made."""
+
     def __init__(self, settings: OperatorSettings, clocks: Clocks) -> None:
         self.settings = settings
         self.store = ObjectStore()
@@ -48,4 +50,5 @@ class KnownState:
         return self._nodes
 
     def nodes_changed(self) -> None:
+        """Makes ``nodes`` read the store again, after a node was stored or removed."""
         self._nodes = None

@@ -34,6 +34,8 @@ class Stored(Generic[T]):
 
 
 class ObjectStore:
+    """A store of objects by identity, with an index by owner and type of value."""
+
     def __init__(self) -> None:
         self._kinds: defaultdict[str, dict[Key, Stored[Any]]] = defaultdict(dict)
         self._owned: dict[Key, dict[type, dict[Identity, Any]]] = {}
@@ -44,6 +46,7 @@ class ObjectStore:
         return known is not None and version < known.version
 
     def get(self, identity: Identity) -> Stored[Any] | None:
+        """Returns the newest known state of the object; None if it is not known."""
         kind, *key = identity
         return self._kinds[kind].get((key[0], key[1]))
 
@@ -76,6 +79,7 @@ class ObjectStore:
         return iter(tuple(self._owned))
 
     def owns_nothing(self, owner: Key) -> bool:
+        """Returns whether no readable object in the store belongs to ``owner``."""
         return owner not in self._owned
 
     def _unindex(self, identity: Identity) -> None:

@@ -18,12 +18,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Unreadable:
+    """An unreadable object: its description, its EdgeModel, and the object as it was received."""
+
     told: UnreadableObject
     owner: Key | None
     raw: Raw
 
 
 class UnreadableObjects:
+    """The unreadable objects by identity, with an index by EdgeModel."""
+
     def __init__(self) -> None:
         self._objects: dict[Identity, Unreadable] = {}
         self._owned: defaultdict[Key, set[Identity]] = defaultdict(set)
@@ -32,6 +36,7 @@ class UnreadableObjects:
         return identity in self._objects
 
     def get(self, identity: Identity) -> Unreadable | None:
+        """Returns the object; None if it is not known as unreadable."""
         return self._objects.get(identity)
 
     def add(self, raw: Raw, owner: Key | None, error: Exception) -> None:

@@ -13,6 +13,8 @@ from edgemodel.verdict import Verdict
 
 @dataclass(frozen=True)
 class StartJob:
+    """The action that creates the compression Job ``name``, which compresses for ``spec``."""
+
     name: str
     attempt: int
     spec: EdgeModelSpec
@@ -20,6 +22,8 @@ class StartJob:
 
 @dataclass(frozen=True)
 class DeleteJob:
+    """The action that deletes a compression or preflight Job with its pods."""
+
     name: str
 
 
@@ -75,23 +79,29 @@ class EnsureReplaySecret:
 
 @dataclass(frozen=True)
 class EnsureDaemonSet:
+    """The action that creates the DaemonSet of ``variant``, or of its puller, if it does not exist."""
+
     revision: Revision
     variant: str
 
 
 @dataclass(frozen=True)
 class DeleteDaemonSet:
+    """The action that deletes a DaemonSet with its pods."""
+
     name: str
 
 
 @dataclass(frozen=True)
 class EnsureService:
+    """The action that applies the Service of the EdgeModel on ``port``, unless it is applied already."""
+
     port: int
 
 
 @dataclass(frozen=True)
 class EnsureNetworkPolicies:
-    pass
+    """The action that applies the NetworkPolicies of the EdgeModel, unless they are applied already."""
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,14 @@ def _rejection(revision: Revision) -> RejectedRevision:
 
 @dataclass(frozen=True)
 class PassContext(Prospect):
+    """The facts of a pass about the target, with what is computed from them once."""
+
     cells: tuple[Cell, ...]
     now: datetime
 
     @cached_property
     def fleet(self) -> Fleet:
+        """Returns the placed nodes; their candidate is the target only while it may be tried."""
         candidate = self.target if self.may_try() else None
         rejected = frozenset(self.rejected)
         return Fleet.of(self.observation, self.placement, self.cells, self.stable, rejected, candidate, self.now)
@@ -57,10 +60,12 @@ class PassContext(Prospect):
 
     @cached_property
     def timers(self) -> Timers:
+        """Returns the timers of the trial, without the time in which it was paused."""
         return Timers.of(self.trial_before.pauses, self.observation.spec.rollout.paused, self.now)
 
     @cached_property
     def wave_baseline(self) -> WaveBaseline | None:
+        """Returns the parameters of the wave; None before its measurement has begun."""
         return WaveBaseline.of(self.trial_before.analysis, self.observation.spec.analysis)
 
     @cached_property

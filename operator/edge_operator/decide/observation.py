@@ -31,6 +31,8 @@ class Taint:
 
 @dataclass(frozen=True)
 class Node:
+    """A node of the cluster."""
+
     name: str
     uid: str
     labels: dict[str, str]
@@ -164,6 +166,7 @@ class Revision:
 
     @property
     def fingerprint(self) -> str:
+        """Returns the fingerprint of the revision's artifacts."""
         return self.spec.fingerprint
 
 

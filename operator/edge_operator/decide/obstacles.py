@@ -36,6 +36,8 @@ class Prospect:
 
 @dataclass(frozen=True)
 class Obstacle:
+    """An obstacle, in the words of the condition Ready."""
+
     reason: str
     message: str
     stalled: bool
@@ -52,6 +54,7 @@ def first_obstacle(prospect: Prospect) -> Obstacle | None:
 
 
 def service_name_is_free(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle if somebody else's Service has the EdgeModel's name."""
     observation = prospect.observation
     if not observation.service_name_conflict:
         return None
@@ -60,6 +63,7 @@ def service_name_is_free(prospect: Prospect) -> Obstacle | None:
 
 
 def host_port_is_free(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle if an older EdgeModel has the host port on a shared node."""
     rivals = host_port_rivals(prospect.observation)
     if not rivals:
         return None
@@ -69,6 +73,7 @@ def host_port_is_free(prospect: Prospect) -> Obstacle | None:
 
 
 def target_is_not_rejected(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle if the target was rejected, by its preflight or by a rollback."""
     target, rejection = prospect.target, prospect.rejected.get(prospect.target)
     if rejection is None:
         return None
@@ -79,6 +84,7 @@ def target_is_not_rejected(prospect: Prospect) -> Obstacle | None:
 
 
 def artifact_is_recorded(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle while the target has no recorded revision."""
     artifact = prospect.artifact
     return None if artifact.revision is not None else Obstacle(artifact.reason, artifact.message, artifact.stalled)
 
@@ -105,6 +111,7 @@ def signature_is_accepted(prospect: Prospect) -> Obstacle | None:
 
 
 def there_are_nodes(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle if no node is selected, or no selected one has an architecture with an image."""
     observation, unsupported = prospect.observation, prospect.placement.unsupported
     if prospect.placement.placed:
         return None
@@ -119,6 +126,7 @@ def there_are_nodes(prospect: Prospect) -> Obstacle | None:
 
 
 def preflight_is_over(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle while a hardware class waits for its measurement."""
     preflight = prospect.preflight
     return (
         None

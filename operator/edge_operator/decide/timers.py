@@ -11,6 +11,8 @@ MAX_PAUSES = 10
 
 @dataclass(frozen=True)
 class Timers:
+    """The time of the pass, and the pauses that no timer counts."""
+
     now: datetime
     pauses: tuple[Pause, ...] = ()
 
@@ -28,6 +30,7 @@ class Timers:
 
     @property
     def paused(self) -> bool:
+        """Returns whether the last pause lasts."""
         return bool(self.pauses) and self.pauses[-1].until is None
 
     def elapsed(self, since: datetime) -> timedelta:
@@ -44,6 +47,7 @@ class Timers:
         return None if self.paused and left > timedelta() else self.now + left
 
     def passed(self, since: datetime, duration: timedelta) -> bool:
+        """Returns whether ``duration`` has elapsed since ``since``, without pauses."""
         return self.elapsed(since) >= duration
 
     @property

@@ -16,6 +16,7 @@ class ForeignService:
 
 
 def read_applied(raw: Raw) -> Applied:
+    """Returns the kind, name and applied hash of an object."""
     annotations = raw["metadata"].get("annotations") or {}
     return Applied(raw["kind"], raw["metadata"]["name"], annotations.get(ANNOTATION_APPLIED, ""))
 
@@ -35,6 +36,7 @@ def read_daemonset(raw: Raw) -> Applied:
 
 
 def read_service(raw: Raw) -> Applied | ForeignService:
+    """Returns the Service; a ForeignService if it lacks the operator's label."""
     meta = raw["metadata"]
     if LABEL_MODEL not in (meta.get("labels") or {}):
         return ForeignService(meta["namespace"], meta["name"])

@@ -61,6 +61,7 @@ class JobPod:
 
 
 def read_job(raw: Raw) -> JobObject:
+    """Returns the compression or preflight Job."""
     meta = raw["metadata"]
     annotations = meta.get("annotations") or {}
     conditions = (find_condition(raw, "Complete"), find_condition(raw, "Failed"))
@@ -79,6 +80,7 @@ def read_job(raw: Raw) -> JobObject:
 
 
 def read_job_pod(raw: Raw) -> JobPod:
+    """Returns the pod of a Job, with what its containers' states tell."""
     meta = raw["metadata"]
     last = _last_container(raw)
     terminated = _terminated_state(last) or {}

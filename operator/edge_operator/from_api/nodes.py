@@ -6,6 +6,7 @@ from edgemodel.names import DEFERRAL_PREFIX, PIN_PREFIX
 
 
 def read_node(raw: Raw) -> Node:
+    """Returns the node; its labels are without pins and deferrals."""
     labels = raw["metadata"].get("labels") or {}
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
     ready = find_condition(raw, "Ready")

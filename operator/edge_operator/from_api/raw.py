@@ -15,4 +15,5 @@ def find_condition(raw: Raw, kind: str) -> Raw | None:
 
 
 def parse_time(text: str) -> datetime:
+    """Returns the time of an RFC 3339 text. Raises ValueError for another text."""
     return datetime.fromisoformat(text)

@@ -10,6 +10,7 @@ from edgemodel.serving import parse_ending
 
 
 def read_server_pod(raw: Raw) -> Pod:
+    """Returns the pod of a server or a puller."""
     meta, status = raw["metadata"], raw.get("status") or {}
     container: Raw = next(iter(status.get("containerStatuses") or ()), {})
     ready = find_condition(raw, "Ready")

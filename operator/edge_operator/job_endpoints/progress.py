@@ -34,6 +34,9 @@ def reviewed_pod(review: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def progress_handler(review: PodReview, set_progress: SetProgress) -> Handler:
+    """Returns the handler of ``POST /progress``; it answers 401 to unknown tokens, 400 to anything but a step, 404 to
+    pods of no compression Job and 503 while the API server does not answer."""
+
     async def progress(request: web.Request) -> web.StreamResponse:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:

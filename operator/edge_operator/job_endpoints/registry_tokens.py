@@ -81,6 +81,7 @@ class Access:
     actions: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the entry of the claim ``access``."""
         return {"type": "repository", "name": self.repository, "actions": list(self.actions)}
 
 
@@ -89,6 +90,7 @@ class CatalogAccess:
     """The permission to list all repositories. Only the operator signs it, and only for itself."""
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the entry of the claim ``access``."""
         return {"type": "registry", "name": "catalog", "actions": ["*"]}
 
 

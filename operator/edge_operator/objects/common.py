@@ -23,6 +23,7 @@ RESTRICTED_POD: Object = {
 
 
 def metadata(namespace: str, name: str, model: str, component: str, **labels: str) -> Object:
+    """Returns the metadata of an object, with the operator's labels and ``labels``."""
     return {
         "namespace": namespace,
         "name": name,

@@ -42,6 +42,7 @@ TOKEN_SECONDS = 3600
 
 
 def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) -> Object:
+    """Returns the compression Job ``name``, the attempt number ``attempt`` from 1 on."""
     volumes, mounts = _volumes(observation, spec)
     settings = observation.settings
     compress = _compress(observation, spec, mounts)
@@ -149,6 +150,7 @@ def _mount(volume: str, path: str, *, read_only: bool = False) -> Object:
 
 
 def job_input(observation: Observation, spec: EdgeModelSpec) -> JobInput:
+    """Returns what the Job is told: the request, the place to publish to, and the chart's limits."""
     settings = observation.settings
     return JobInput(
         model=observation.name,

@@ -16,6 +16,7 @@ again."""
 
 
 def preflight_job(observation: Observation, start: StartPreflight) -> Object:
+    """Returns the preflight Job on ``start.node``."""
     revision, variant = start.revision, start.variant
     labels = {LABEL_REVISION: revision.name, LABEL_VARIANT: variant}
     meta = metadata(observation.namespace, start.name, observation.name, COMPONENT_PREFLIGHT, **labels)

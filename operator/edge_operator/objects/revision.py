@@ -7,6 +7,7 @@ from edgemodel.revision import RevisionSpec
 
 
 def revision(observation: Observation, name: str, spec: RevisionSpec) -> Object:
+    """Returns the EdgeModelRevision ``name``, owned by its EdgeModel."""
     return {
         "apiVersion": API_VERSION,
         "kind": "EdgeModelRevision",

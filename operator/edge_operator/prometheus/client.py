@@ -29,6 +29,8 @@ class PrometheusError(Exception):
 
 @dataclass(frozen=True)
 class PrometheusSettings:
+    """The address of Prometheus, and how it is queried."""
+
     url: str
     """The URL without the path of the API, such as ``http://prometheus.monitoring.svc:9090``; a prefix is kept."""
     credentials: Path | None = None

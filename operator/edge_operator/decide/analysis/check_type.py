@@ -26,6 +26,8 @@ class Constraint(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckType(Generic[RuleT]):
+    """A type of check. ``RuleT`` is what ``parse`` makes of its settings."""
+
     type: str
     doc: str
     """The description of the type for ``kubectl explain``."""
@@ -78,6 +80,7 @@ class PlannedCheck:
 
     @property
     def query(self) -> str | None:
+        """The user's query of this check; None for a type without one."""
         return None if self.type.query is None else self.type.query(self.rule)
 
     @property

@@ -91,4 +91,5 @@ def percent(share: float) -> str:
 
 
 def on_nodes(count: int) -> str:
+    """Returns ``on 1 node``, ``on 2 nodes`` and so on, for messages."""
     return f"on {count} node{'' if count == 1 else 's'}"

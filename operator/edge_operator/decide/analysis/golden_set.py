@@ -23,6 +23,7 @@ class GoldenCount:
 
     @property
     def share(self) -> float:
+        """Returns the share of items that agree, in 0..1."""
         return self.agree / (self.agree + self.disagree)
 
 

@@ -47,10 +47,12 @@ class Judgement:
 
     @property
     def failed(self) -> Judged | None:
+        """Returns the first check that failed; None if none did."""
         return next((item for item in self.judged if item.verdict is Verdict.FAIL), None)
 
     @property
     def waiting(self) -> tuple[Judged, ...]:
+        """Returns the undecided checks that more data may decide."""
         return tuple(item for item in self.judged if item.waits)
 
 

@@ -226,6 +226,7 @@ def without_requests(name: str, evidence: Evidence) -> Judged:
 
 
 def served(counts: Counts) -> bool:
+    """Returns whether the node answered any request that counts."""
     return REQUESTS.total(counts) > 0
 
 

@@ -19,6 +19,8 @@ MAX_BASELINES = 80
 
 @dataclass(frozen=True)
 class WaveBaseline:
+    """The parameters of one wave."""
+
     since: datetime
     """The beginning of the measurement: stable before then is the baseline, the candidate since then is judged."""
     checks_hash: str
@@ -53,6 +55,7 @@ class WaveBaseline:
         )
 
     def of_variant(self, variant: str) -> dict[tuple[str, str], Limits]:
+        """Returns the pooled limits of ``variant`` by (check, measure)."""
         return {
             (check, measure): limits for (check, name, measure), limits in self.baselines.items() if name == variant
         }

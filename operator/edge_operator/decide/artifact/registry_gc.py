@@ -42,6 +42,8 @@ class TaggedImage:
 
 @dataclass(frozen=True)
 class ImagesInUse:
+    """The images that must not be deleted."""
+
     references: frozenset[str] = frozenset()
     """The references ``<repository>@sha256:…`` of all revisions."""
     repositories: frozenset[str] = frozenset()

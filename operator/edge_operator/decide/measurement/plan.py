@@ -10,6 +10,8 @@ from edge_operator.decide.measurement.window import Span, Window
 
 @dataclass(frozen=True)
 class MeasurementPlan:
+    """A plan of all queries about one candidate and the stable revision."""
+
     namespace: str
     model: str
     candidate: str

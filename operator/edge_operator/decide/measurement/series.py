@@ -27,6 +27,7 @@ class Sample:
 
     @property
     def node(self) -> str:
+        """Returns the label ``node``; empty for a sample without one."""
         return self.labels.get("node", "")
 
 
@@ -47,8 +48,11 @@ class Counts:
 
 
 class Series(Protocol):
+    """A series that checks read; ``Counter``, ``Histogram`` and ``Gauge`` are its kinds."""
+
     @property
-    def metric(self) -> str: ...
+    def metric(self) -> str:
+        """The name of the metric; that of a histogram is without ``_bucket``."""
 
     def query(self, span: Span) -> str | None:
         """Returns the text of the query for ``span``; None if the series is not queried in that window."""
@@ -80,6 +84,7 @@ class Counter:
         return int(sum(counts.values.get(self, {}).values()))
 
     def query(self, span: Span) -> str | None:
+        """Returns the query for the growth in ``span``, by node and value; None for the present."""
         return _counted(queries.select(self.metric, span.labels), self.label, span)
 
     def read(self, answer: Iterable[Sample]) -> Read:
@@ -96,6 +101,7 @@ class Counter:
         return read
 
     def merge(self, values: Sequence[Values]) -> Values:
+        """Returns the sum of the counts of each value of the label."""
         merged: dict[str, int] = {}
         for item in values:
             for value, count in item.items():
@@ -114,9 +120,11 @@ class Histogram:
         return counts.values.get(self, {})
 
     def query(self, span: Span) -> str | None:
+        """Returns the query for the growth of each bucket in ``span``, by node; None for the present."""
         return _counted(queries.select(f"{self.metric}_bucket", span.labels, span.sampled_nodes), "le", span)
 
     def read(self, answer: Iterable[Sample]) -> Read:
+        """Returns the cumulative counts by upper edge; nodes whose buckets contradict each other are named."""
         read = Read()
         for sample in answer:
             problem = impossible(sample.value)
@@ -152,11 +160,13 @@ class Gauge:
         return counts.values.get(self, {})
 
     def query(self, span: Span) -> str | None:
+        """Returns the query for the smallest present value of each node; None for every other window."""
         if span.window is not Window.PRESENT:
             return None
         return queries.smallest(queries.select(self.metric, span.labels), *self.labels)
 
     def read(self, answer: Iterable[Sample]) -> Read:
+        """Returns the values by those of ``labels``; whole numbers if it counts something."""
         read = Read()
         for sample in answer:
             problem = impossible(sample.value) if self.counts else None

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 
 class Window(StrEnum):
+    """The windows in which series are queried."""
+
     PRESENT = "present"
     """The candidate at the time of the query."""
     TRIAL = "trial"

@@ -21,6 +21,7 @@ class Cell:
 
     @property
     def is_online(self) -> bool:
+        """Returns whether all members are online."""
         return all(member.node.online for member in self.members)
 
     @property
@@ -55,10 +56,12 @@ class CellFailure:
 
     @property
     def reason(self) -> str:
+        """Returns the reason of the first failed member."""
         return self.members[0].reason
 
     @property
     def message(self) -> str:
+        """Returns the message of the first failed member."""
         return self.members[0].message
 
 

@@ -56,6 +56,7 @@ class Fleet:
         candidate: str | None,
         now: datetime,
     ) -> "Fleet":
+        """Returns the fleet; ``candidate`` is None while no revision is on trial."""
         variants = {variant.name for variant in observation.spec.variants}
         own = {
             revision.name: tuple((item.name, item.node_selector) for item in revision.spec.variants)
@@ -79,9 +80,11 @@ class Fleet:
         return next((name for name, selector in own if matches(selector, placed.node.labels)), placed.variant)
 
     def pin(self, revision: str, placed: Placed) -> str:
+        """Returns the label by which the node runs its variant of ``revision``."""
         return self._key(revision, self.variant(revision, placed))
 
     def pull_pin(self, revision: str, placed: Placed) -> str:
+        """Returns the label by which the node pulls the image of its variant of ``revision``."""
         return self._key(revision, puller_of(self.variant(revision, placed)))
 
     def _key(self, revision: str, variant: str) -> str:
@@ -92,6 +95,7 @@ class Fleet:
         return pin
 
     def pinned(self, revision: str, placed: Placed) -> bool:
+        """Returns whether the node should run ``revision``."""
         return self.pin(revision, placed) in placed.node.pins
 
     def pulling(self, revision: str, placed: Placed) -> bool:
@@ -186,6 +190,7 @@ class Fleet:
         return self.deferral in placed.node.deferrals
 
     def pinned_to_rejected(self, placed: Placed) -> bool:
+        """Returns whether the node has a pin of a rejected revision."""
         return any(self.known_pins[pin][0] in self.rejected for pin in self.ours(placed.node))
 
     @cached_property

@@ -18,6 +18,8 @@ CRASHES = 3
 
 @dataclass(frozen=True)
 class NodeFailure:
+    """A node that has failed, in the words of a condition."""
+
     node: str
     reason: str
     message: str
@@ -56,6 +58,7 @@ class Assignment:
 
     @property
     def newest(self) -> Pod | None:
+        """Returns the pod that was created last; None if there is none."""
         return max(self.pods, key=lambda pod: pod.created, default=None)
 
 

@@ -30,6 +30,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class Placement:
+    """The selected nodes, divided by whether an image for them exists."""
+
     placed: tuple[Placed, ...]
     """The placed nodes, in the order of ``switch_order`` for the target revision."""
     unsupported: tuple[Node, ...]
@@ -65,6 +67,7 @@ def nobody_takes(revision: str, placed: Iterable[Placed], podless: Iterable[SetA
 
 
 def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    """Returns whether ``labels`` have every key of ``selector`` with its value; an empty selector matches all."""
     return all(labels.get(key) == value for key, value in selector.items())
 
 

@@ -54,10 +54,12 @@ class ClassJob:
 
     @property
     def node(self) -> Node | None:
+        """Returns the node that represents the class; None if it is gone."""
         return next((node for node in self.observation.nodes if node.name == self.node_name), None)
 
     @property
     def is_online(self) -> bool:
+        """Returns whether the node exists and is online."""
         return self.node is not None and self.node.online
 
     def progress(self) -> ClassProgress:

@@ -58,10 +58,12 @@ def judged(one: ClassPreflight, spec: PreflightSpec) -> ClassPreflight:
 
 
 def failed(one: ClassPreflight, reason: str, why: str) -> ClassPreflight:
+    """Returns the class with the verdict Fail, which rejects the candidate."""
     message = f"node {one.node} ({one.name}): {why}"[:MAX_MESSAGE_LENGTH]
     return replace(one, verdict=Verdict.FAIL, reason=reason, message=message)
 
 
 def unverified(one: ClassPreflight, why: str) -> ClassPreflight:
+    """Returns the class with the verdict Inconclusive, which holds nothing up."""
     message = why[:MAX_MESSAGE_LENGTH]
     return replace(one, verdict=Verdict.INCONCLUSIVE, reason=reasons.LATENCY_UNVERIFIED, message=message)

@@ -27,6 +27,8 @@ TOLD_AT_ONCE = frozenset({reasons.UNSCHEDULABLE, reasons.IMAGE_PULL_FAILED, reas
 
 @dataclass(frozen=True)
 class Trial:
+    """The position of a candidate, from which the next move follows."""
+
     fleet: Fleet
     candidate: str
     timers: Timers
@@ -51,19 +53,23 @@ class Trial:
 
     @property
     def rollout(self) -> Rollout:
+        """Returns ``spec.rollout``."""
         return self.fleet.observation.spec.rollout
 
     @property
     def where(self) -> str:
+        """Returns the wave for messages, such as ``wave canary (1 of 3)``."""
         waves = self.rollout.waves
         return f"wave {waves[self.wave].name} ({self.wave + 1} of {len(waves)})"
 
     @property
     def is_last(self) -> bool:
+        """Returns whether no wave follows this one."""
         return self.wave + 1 == len(self.rollout.waves)
 
     @property
     def is_new_wave(self) -> bool:
+        """Returns whether the wave begins in this pass."""
         return self.wave != self.wave_before
 
     @property
@@ -89,6 +95,7 @@ class Trial:
 
     @property
     def state(self) -> WaveState:
+        """Returns what status remembers of a wave that is not held."""
         return WaveState(self.wave, self.started)
 
     def pods_of(self, cell: Cell) -> list[Pod]:
@@ -129,6 +136,7 @@ class Trial:
         return self.fleet.counted(number)
 
     def next_wave(self) -> "Trial":
+        """Returns the trial in the next wave, which starts now if cells enter it."""
         following = replace(self, wave=self.wave + 1, held_since=None)
         return replace(following, started=self.timers.now) if following.entering else following
 

@@ -14,6 +14,8 @@ from edgemodel.status import MAX_MESSAGE_LENGTH, StoredCondition
 
 @dataclass(frozen=True)
 class Condition:
+    """A condition before it is stored."""
+
     type: str
     true: bool
     reason: str
@@ -21,14 +23,17 @@ class Condition:
 
 
 def ready(reason: str, message: str) -> list[Condition]:
+    """Returns the conditions of an EdgeModel that is as its spec asks."""
     return [Condition("Ready", True, reason, message)]
 
 
 def reconciling(reason: str, message: str) -> list[Condition]:
+    """Returns the conditions of an EdgeModel that will change by itself."""
     return [Condition("Ready", False, reason, message), Condition("Reconciling", True, reason, message)]
 
 
 def stalled(reason: str, message: str) -> list[Condition]:
+    """Returns the conditions of an EdgeModel for which a person must act."""
     return [Condition("Ready", False, reason, message), Condition("Stalled", True, reason, message)]
 
 

@@ -72,6 +72,7 @@ def _nodes_of(cells: Iterable[Cell]) -> set[str]:
 
 
 def available(counts: NodeCounts) -> Condition:
+    """Returns the condition Available, which is true if any node serves."""
     serving = counts.stable + counts.candidate
     reason = reasons.SERVING if serving else reasons.NOT_SERVING
     return Condition("Available", serving > 0, reason, f"{serving} of {counts.selected} selected nodes serve")

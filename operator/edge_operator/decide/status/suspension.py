@@ -18,6 +18,8 @@ MAX_NAMED = 5
 
 @dataclass(frozen=True)
 class UnreadableObject:
+    """The description of an object that cannot be read."""
+
     kind: str
     namespace: str
     name: str

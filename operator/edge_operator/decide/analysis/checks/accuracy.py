@@ -30,15 +30,19 @@ MIN_LABELS = 30
 
 @dataclass(frozen=True)
 class AccuracyRule:
+    """The rule of the check Accuracy."""
+
     max_drop: float = 0.02
     """The allowed drop as a share: 0.02 is two percentage points."""
 
 
 def parse(settings: Settings) -> AccuracyRule:
+    """Returns the rule for ``accuracy`` settings, which are complete."""
     return AccuracyRule(float(settings["maxDropPercent"]) / 100)
 
 
 def judge(name: str, rule: AccuracyRule, evidence: Evidence) -> Judged:
+    """Returns the verdict on the drop in accuracy; Inconclusive with fewer than MIN_LABELS labels on either side."""
     candidate, stable = merge(evidence.trial), _stable(evidence)
     labels, before = FEEDBACK.total(candidate), FEEDBACK.total(stable)
     right, right_before = (FEEDBACK.of(counts, metrics.FEEDBACK_RIGHT) for counts in (candidate, stable))

@@ -21,15 +21,19 @@ REFUSED_INCREASE = 0.2
 
 @dataclass(frozen=True)
 class ErrorRateRule:
+    """The rule of the check ErrorRate."""
+
     max_increase: float = 0.01
     """The allowed increase as a share: 0.01 is one percentage point."""
 
 
 def parse(settings: Settings) -> ErrorRateRule:
+    """Returns the rule for ``errorRate`` settings, which are complete."""
     return ErrorRateRule(float(settings["maxIncreasePercent"]) / 100)
 
 
 def judge(name: str, rule: ErrorRateRule, evidence: Evidence) -> Judged:
+    """Returns the verdict on the shares of failed and of refused requests; the worse one is shown."""
     refused = max(REFUSED_INCREASE, rule.max_increase)
     measures = (
         _measure("failed", "failed", metrics.SERVER_ERROR, rule.max_increase),

@@ -18,11 +18,14 @@ from edgemodel.verdict import Verdict
 
 @dataclass(frozen=True)
 class GoldenAgreementRule:
+    """The rule of the check GoldenAgreement."""
+
     min_percent: float | None = None
     """The minimum share in percent; None: the share that the artifact requires."""
 
 
 def parse(settings: Settings) -> GoldenAgreementRule:
+    """Returns the rule for ``goldenAgreement`` settings, which are complete."""
     least = settings["minPercent"]
     return GoldenAgreementRule(None if least is None else float(least))
 

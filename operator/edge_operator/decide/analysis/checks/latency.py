@@ -44,6 +44,8 @@ slower by exactly the allowance; a candidate that is not slower stays far from i
 
 @dataclass(frozen=True)
 class LatencyRule:
+    """The rule of the check Latency; at least one of objective and slowdown is judged."""
+
     objective_seconds: float | None = None
     max_increase: float = 0.01
     """The allowed increase of the share of requests above the objective."""
@@ -52,6 +54,8 @@ class LatencyRule:
 
 
 def parse(settings: Settings) -> LatencyRule:
+    """Returns the rule for ``latency`` settings, which are complete; the slowdown is judged unless there is only an
+    objective."""
     objective = settings["objectiveMilliseconds"]
     slowdown = settings["maxSlowdownPercent"] or ("100" if objective is None else None)
     return LatencyRule(
@@ -62,6 +66,8 @@ def parse(settings: Settings) -> LatencyRule:
 
 
 def judge(name: str, rule: LatencyRule, evidence: Evidence) -> Judged:
+    """Returns the verdict on the objective, the slowdown of each node and the shift between the nodes; the worst is
+    shown."""
     measures = []
     if rule.objective_seconds is not None:
         histograms = map(DURATIONS.of, (*evidence.trial, *evidence.control, *evidence.baseline))

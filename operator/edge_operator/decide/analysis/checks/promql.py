@@ -15,17 +15,21 @@ NOT_ASKED = Answer(None, "not asked yet")
 
 @dataclass(frozen=True)
 class PromQLRule:
+    """The rule of the check PromQL: the bounds of the query's number; None: no such bound."""
+
     query: str
     min: float | None
     max: float | None
 
 
 def parse(settings: Settings) -> PromQLRule:
+    """Returns the rule for ``promQL`` settings, which are complete."""
     low, high = (None if settings[key] is None else float(settings[key]) for key in ("min", "max"))
     return PromQLRule(settings["query"], low, high)
 
 
 def judge(name: str, rule: PromQLRule, evidence: Evidence) -> Judged:
+    """Returns the verdict on the number; Inconclusive while there is none."""
     answer = evidence.answers.get(name, NOT_ASKED)
     named = (("least", rule.min), ("limit", rule.max))
     bounds = [f"{name} {bound:g}" for name, bound in named if bound is not None]
