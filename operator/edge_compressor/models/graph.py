@@ -16,6 +16,12 @@ def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
             yield from graphs(inner)
 
 
+def inner_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yields the nodes of all bodies of If, Loop and Scan."""
+    for graph in list(graphs(model.graph))[1:]:
+        yield from graph.node
+
+
 def reads(model: onnx.ModelProto) -> Counter[str]:
     """Counts how often each tensor is read, subgraphs and the model's outputs included."""
     inner = [output.name for graph in graphs(model.graph) for output in graph.output]

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import onnx
 
+from edge_compressor.models.onnx_model import nodes
+
 DYNAMIC, STATIC, WEIGHTS = "QuantizeDynamic", "QuantizeStatic", "StoreWeights"
 CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
 PRODUCTS: Final = ("MatMul", "Gemm")
@@ -63,7 +65,7 @@ def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[SearchRecip
 
     ``calibrated`` says whether there are data for the static method. The safest recipes come first.
     """
-    present = {node.op_type for node in model.graph.node}
+    present = {node.op_type for node in nodes(model.graph)}
     convolutions, products, recurrent = (
         [kind for kind in kinds if kind in present] for kinds in (CONVOLUTIONS, PRODUCTS, RECURRENT)
     )

@@ -10,6 +10,7 @@ import onnx
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
 from edge_compressor.models.model_file import ModelFile
+from edge_compressor.models.onnx_model import nodes
 from edge_compressor.progress import Progress
 from edgemodel import reasons, setting_kinds
 from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Source
@@ -139,7 +140,7 @@ def check_selection(
 
 def check_op_types(model: onnx.ModelProto, settings: Settings, context: StepContext, *, key: str) -> None:
     """Raises Stalled(StepFailed) unless each type listed under ``key`` occurs in ``model``."""
-    types = {node.op_type for node in model.graph.node}
+    types = {node.op_type for node in nodes(model.graph)}
     if absent := sorted(set(settings[key]) - types):
         message = f"{key} {', '.join(absent)} match no node; the model has {', '.join(sorted(types))}"
         raise failed(context.name, f"{message}: take them out of {key}")
@@ -147,7 +148,7 @@ def check_op_types(model: onnx.ModelProto, settings: Settings, context: StepCont
 
 def check_excluded(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
     """Raises Stalled(StepFailed) unless each name in ``excludeNodes`` is that of a node."""
-    names = {node.name for node in model.graph.node}
+    names = {node.name for node in nodes(model.graph)}
     if unknown := sorted(set(settings["excludeNodes"]) - names):
         near = ", ".join(sorted(names)[:_NAMES_SHOWN])
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""

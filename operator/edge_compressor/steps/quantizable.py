@@ -8,6 +8,7 @@ import onnx
 
 from edge_compressor.models import normal_form
 from edge_compressor.models.normal_form.factors import has_factors
+from edge_compressor.models.onnx_model import nodes
 from edge_compressor.step_interface.step_type import StepContext, failed
 
 DOMAINS: Final = {"Attention": "com.microsoft", "EmbedLayerNormalization": "com.microsoft"}
@@ -22,7 +23,7 @@ _QUANTIZED_BEGIN: Final = ("DequantizeLinear", "DynamicQuantize", "QLinear", "Qu
 
 def quantized_node(model: onnx.ModelProto) -> onnx.NodeProto | None:
     """Returns the first node that shows that ``model`` is quantized; None if it is not."""
-    return next((node for node in model.graph.node if _is_quantized(node.op_type)), None)
+    return next((node for node in nodes(model.graph) if _is_quantized(node.op_type)), None)
 
 
 def refuse_quantized(model: onnx.ModelProto, context: StepContext, cure: str) -> None:
@@ -52,7 +53,7 @@ def note(context: StepContext, text: str) -> None:
 def kept_in_float(model: onnx.ModelProto, types: Iterable[str]) -> dict[str, str]:
     """Returns the nodes of ``types`` that quantizers would break, with the reasons."""
     wanted, kept = set(types), {}
-    for node in model.graph.node:
+    for node in nodes(model.graph):
         if node.op_type not in wanted:
             continue
         if node.domain != DOMAINS.get(node.op_type, ""):

@@ -2,7 +2,8 @@
 
 The step needs no data. It suits models with large matrix products (transformers, recurrent networks): MiniLM becomes
 4 times smaller and twice as fast. It leaves convolutions in float unless ``opTypes`` names them, because quantizing
-their input in each run costs more than it saves (0.2 to 0.5 of the speed).
+their input in each run costs more than it saves (0.2 to 0.5 of the speed). Bodies of If, Loop and Scan are quantized as
+the main graph is, but for products with stacks of matrices and with vectors.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,8 @@ import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from edge_compressor.models import normal_form
-from edge_compressor.models.graph import fresh, rename_reads, taken_names
+from edge_compressor.models.graph import fresh, graphs, inner_nodes, rename_reads, taken_names
+from edge_compressor.models.onnx_model import nodes
 from edge_compressor.step_interface.step_type import (
     EXCLUDE_NODES,
     PER_CHANNEL,
@@ -38,9 +40,9 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     named = load_quantizable(model, context)
     check_selection(named, settings, context, can=OP_TYPES)
     types = set(settings["opTypes"] or DEFAULT_OP_TYPES)
-    kept = kept_in_float(named, types)
+    kept = kept_in_float(named, types) | _stacks_in_bodies(named, types)
     note_kept(kept, context)
-    excluded = _excluded(named.graph.node, types, set(settings["excludeNodes"])) | kept.keys()
+    excluded = _excluded(nodes(named.graph), types, set(settings["excludeNodes"])) | kept.keys()
     given, result = context.folder / "named.onnx", context.folder / "dynamic.onnx"
     onnx.save(named, given)
     before = _int8_weights(named)
@@ -71,6 +73,8 @@ def _quantize(
         per_channel=settings["perChannel"] and not only,
         reduce_range=settings["reduceRange"],
         weight_type=QuantType.QInt8,
+        # Types that cannot be inferred are those behind operators of onnxruntime's own; weights are float32 all.
+        extra_options={"EnableSubgraph": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
     )
 
 
@@ -82,6 +86,19 @@ def _stacks(model: onnx.ModelProto, excluded: set[str]) -> list[str]:
         for node in model.graph.node
         if node.op_type == "MatMul" and node.input[1] in stacks and node.name not in excluded
     ]
+
+
+def _stacks_in_bodies(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:
+    """Returns the MatMuls in bodies of If, Loop and Scan whose weight is no matrix, with the reason to leave them in
+    float."""
+    if "MatMul" not in types:
+        return {}
+    others = {tensor.name for graph in graphs(model.graph) for tensor in graph.initializer if len(tensor.dims) != 2}
+    return {
+        node.name: "its weight is no matrix, and it is in the body of an If, a Loop or a Scan"
+        for node in inner_nodes(model)
+        if node.op_type == "MatMul" and not others.isdisjoint(node.input)
+    }
 
 
 def _with_new_names(model: onnx.ModelProto, before: set[str]) -> onnx.ModelProto:
@@ -99,10 +116,10 @@ def _with_new_names(model: onnx.ModelProto, before: set[str]) -> onnx.ModelProto
     return model
 
 
-def _excluded(nodes: Iterable[onnx.NodeProto], types: set[str], names: set[str]) -> set[str]:
+def _excluded(every: Iterable[onnx.NodeProto], types: set[str], names: set[str]) -> set[str]:
     """Returns the names to exclude. onnxruntime renames a Gemm to ``<name>_MatMul`` before it selects nodes."""
     excluded = set(names)
-    for node in nodes:
+    for node in every:
         if node.op_type == "Gemm" and (node.name in names or "Gemm" not in types):
             excluded |= {node.name, f"{node.name}_MatMul"}
         elif node.op_type == "MatMul" and "MatMul" not in types:
@@ -111,7 +128,9 @@ def _excluded(nodes: Iterable[onnx.NodeProto], types: set[str], names: set[str])
 
 
 def _int8_weights(model: onnx.ModelProto) -> int:
-    return sum(tensor.data_type == onnx.TensorProto.INT8 for tensor in model.graph.initializer)
+    return sum(
+        tensor.data_type == onnx.TensorProto.INT8 for graph in graphs(model.graph) for tensor in graph.initializer
+    )
 
 
 STEP = StepType(

@@ -21,6 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.models import normal_form
+from edge_compressor.models.graph import graphs, inner_nodes
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.gemm import order_operands
 from edge_compressor.models.normal_form.outputs import separate_outputs
@@ -90,7 +91,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     values = measure(prepared, types, feeds)
     kept |= far_apart(prepared, types, values)
     kept = {name: why for name, why in kept.items() if name not in excluded}
-    note_kept(kept, context)
+    inner = _in_bodies(graph, types)
+    note_kept(kept | inner, context)
     samples = len(feeds) * max(1, context.calibration.batch)
     overrides = _one_scale(graph, settings) | _unclipped(prepared, settings, reader, values, samples)
     result = context.folder / "static.onnx"
@@ -111,6 +113,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
             extra_options={
                 # One feed at a time is reduced to ranges: all activations of all samples would not fit memory.
                 "CalibStridedMinMax": 1,
+                # Types that cannot be inferred are those behind operators of onnxruntime's own.
+                "DefaultTensorType": onnx.TensorProto.FLOAT,
                 "TensorQuantOverrides": overrides,
             },
         )
@@ -119,8 +123,19 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     prepared.unlink()
     if not quantized:
         wanted = ", ".join(settings["opTypes"]) or "operator that can be"
-        raise failed(context.name, f"nothing was quantized: no {wanted} is left; change opTypes or excludeNodes")
+        cure = "use QuantizeDynamic for bodies of If, Loop and Scan" if inner else "change opTypes or excludeNodes"
+        raise failed(context.name, f"nothing was quantized: no {wanted} is left; {cure}")
     return result
+
+
+def _in_bodies(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:
+    """Returns the nodes with stored weights in bodies of If, Loop and Scan, with the reason to leave them in float."""
+    stored = {tensor.name for graph in graphs(model.graph) for tensor in graph.initializer}
+    return {
+        node.name: "in bodies of If, Loop and Scan no ranges are measured; QuantizeDynamic needs none"
+        for node in inner_nodes(model)
+        if node.op_type in types & {*COMPUTING} and not stored.isdisjoint(node.input)
+    }
 
 
 def _lost_bounds(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:

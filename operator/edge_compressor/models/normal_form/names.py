@@ -4,17 +4,19 @@ import onnx
 
 from edge_compressor.models.graph import graphs
 from edge_compressor.models.normal_form.refusal import counted
+from edge_compressor.models.onnx_model import nodes
 
 
 def name_nodes(model: onnx.ModelProto) -> list[str]:
-    """Gives each node of the main graph a unique name.
+    """Gives each node a name that no other of its graph has.
 
-    Nameless ones become ``<operator>_<position>``; of several with one name, the first keeps it, also in subgraphs.
+    Nameless ones become ``<operator>_<position>``; of several with one name, the first keeps it.
     """
-    taken = {node.name for node in model.graph.node}
-    for position, node in enumerate(model.graph.node):
-        if not node.name:
-            node.name = _fresh(f"{node.op_type}_{position}", taken)
+    taken = {node.name for node in nodes(model.graph)}
+    for graph in graphs(model.graph):
+        for position, node in enumerate(graph.node):
+            if not node.name:
+                node.name = _fresh(f"{node.op_type}_{position}", taken)
     repeated = sum(_tell_apart(graph, taken) for graph in graphs(model.graph))
     return [f"{counted(repeated, 'node')} had the name of another, and got one of their own"] if repeated else []
 

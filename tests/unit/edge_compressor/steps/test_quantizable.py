@@ -10,15 +10,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_compressor.models.graph import graphs
 from tests.unit.edge_compressor.bench import Bench
 from tests.unit.edge_compressor.models import Files
 from tests.unit.edge_compressor.normal_form.graphs import (
+    BODIES,
     Array,
     answers,
     model,
     stored,
     value,
     weight,
+    with_body,
 )
 
 QUANTIZERS = ("QuantizeDynamic", "QuantizeStatic")
@@ -309,6 +312,74 @@ class TestNamesAndOutputs:
         )
         proto.graph.value_info.append(value("h", [7, 99]))
         check(kind, bench, tmp_path, proto, weights=2)
+
+
+class TestBodies:
+    @pytest.mark.parametrize("traits", [{}, {"as_nodes": True}, {"outer": True}, {"gemm": True}], ids=str)
+    @pytest.mark.parametrize("kind", BODIES)
+    def test_weights_in_bodies_become_int8(
+        self, kind: str, traits: dict[str, bool], bench: Bench, tmp_path: Path
+    ) -> None:
+        proto = with_body(kind, **traits)
+        result = onnx.load(bench.apply("QuantizeDynamic", files(proto, tmp_path)))
+        kinds = [one.data_type for each in graphs(result.graph) for one in each.initializer if len(one.dims) == 2]
+        assert kinds == [TensorProto.INT8] * (4 if kind == "If" else 2)
+        for x in (samples(8)[:4], -samples(8)[:4]):
+            right, got = answers(proto, {"x": x})[0], answers(result, {"x": x})[0]
+            assert np.abs(right - got).max() < 0.1 * np.abs(right).max()
+
+    def test_a_stack_or_a_vector_in_a_body_stays_in_float(self, bench: Bench, tmp_path: Path) -> None:
+        def branch(name: str) -> onnx.GraphProto:
+            inner = [
+                node("MatMul", "x w", "h"),
+                node("MatMul", "h stack", "g"),
+                node("MatMul", "g vector", name),
+            ]
+            weights = [weight("w", 8, 8), weight("stack", 3, 8, 6), weight("vector", 6)]
+            return helper.make_graph(inner, name, [], [value(name, None)], weights)  # type: ignore[arg-type]
+
+        nodes = [node("If", "yes", "y", then_branch=branch("a"), else_branch=branch("b"))]
+        notes = check(
+            "QuantizeDynamic", bench, tmp_path, net(nodes, [3, 4, 8], [N, 3, 4], stored("yes", True)), weights=0
+        )
+        assert "its weight is no matrix, and it is in the body of an If" in notes[0]
+
+    def test_ranges_in_bodies_are_not_measured_and_that_is_said(self, bench: Bench, tmp_path: Path) -> None:
+        given = files(with_body("Loop"), tmp_path)
+        message = bench.refusal("QuantizeStatic", given)
+        assert "use QuantizeDynamic for bodies of If, Loop and Scan" in message
+        proto = with_body("Loop")
+        proto.graph.node.append(node("MatMul", "y w", "z"))
+        proto.graph.initializer.append(weight("w", 8, 8))
+        proto.graph.output[0].name = "z"
+        assert "QuantizeDynamic needs none" in check("QuantizeStatic", bench, tmp_path, proto)[0]
+
+    def test_a_node_of_a_body_can_be_excluded(self, bench: Bench, tmp_path: Path) -> None:
+        proto = with_body("Loop")
+        inner = next(one for one in proto.graph.node if one.op_type == "Loop").attribute[0].g
+        inner.node[1].name = "first"
+        result = onnx.load(bench.apply("QuantizeDynamic", files(proto, tmp_path), excludeNodes=["first"]))
+        assert sum(one.op_type == "MatMul" for each in graphs(result.graph) for one in each.node) == 1
+
+
+class TestUnknownTypes:
+    @both
+    def test_products_behind_operators_whose_types_onnx_does_not_infer(
+        self, kind: str, bench: Bench, tmp_path: Path
+    ) -> None:
+        nodes = [
+            node("MatMul", "x w", "h"),
+            helper.make_node("QuickGelu", ["h"], ["g"], domain="com.microsoft"),
+            node("MatMul", "g v", "y"),
+        ]
+        domains = {"": 17, "com.microsoft": 1}
+        check(
+            kind,
+            bench,
+            tmp_path,
+            net(nodes, [8], [N, 4], weight("w", 8, 6), weight("v", 6, 4), domains=domains),
+            weights=2,
+        )
 
 
 class TestOperands:
