@@ -26,6 +26,7 @@ from edge_compressor.models.normal_form.names import name_nodes
 from edge_compressor.models.normal_form.old_opsets import convert_old_opset
 from edge_compressor.models.normal_form.order import sort_nodes
 from edge_compressor.models.normal_form.outputs import separate_outputs
+from edge_compressor.models.normal_form.padded_pools import fold_paddings
 from edge_compressor.models.normal_form.paddings import pad_all_axes
 from edge_compressor.models.normal_form.products import make_matrices
 from edge_compressor.models.normal_form.refusal import OutOfOrder
@@ -65,6 +66,7 @@ FLOAT32_PASSES: Final[tuple[Pass, ...]] = (
     order_operands,
     make_matrices,
     pad_all_axes,
+    fold_paddings,
     untie_weights,
     separate_outputs,
     free_suffixes,

@@ -13,6 +13,7 @@ from edge_compressor.models.normal_form.far_constants import bring_constants_nea
 from edge_compressor.models.normal_form.float32 import widen_or_narrow
 from edge_compressor.models.normal_form.gemm import order_operands
 from edge_compressor.models.normal_form.maps import cut_off_maps
+from edge_compressor.models.normal_form.padded_pools import fold_paddings
 from edge_compressor.models.normal_form.paddings import pad_all_axes
 from edge_compressor.models.normal_form.products import make_matrices
 from edge_compressor.models.normal_form.refusal import OutOfOrder
@@ -166,6 +167,53 @@ class TestPaddings:
         made, said = changed_by(pad_all_axes, proto, inputs(2, 3, 4))
         assert numpy_helper.to_array(made.graph.initializer[0]).tolist() == [0, 1, 0, 0, 2, 3]
         assert said == ["1 padding of some axes became paddings of all"]
+
+
+class TestPaddedPools:
+    @staticmethod
+    def pooled(padding: float, sizes: list[int], opset: int = 17, **pool: Any) -> onnx.ModelProto:
+        constants = [stored("pads", sizes), stored("least", padding, np.float32)]
+        pad = helper.make_node("Pad", ["x", "pads", "least"], ["p"])
+        if opset < 11:
+            pad, constants = helper.make_node("Pad", ["x"], ["p"], pads=sizes, value=padding), []
+        nodes = [pad, helper.make_node("MaxPool", ["p"], ["y"], **{"kernel_shape": [3, 3], **pool})]
+        return model(nodes, [value("x", ["n", 2, 7, 8])], [value("y", ["n", 2, None, None])], constants, opset=opset)
+
+    @pytest.mark.parametrize("opset", [10, 17])
+    @pytest.mark.parametrize("padding", [-np.inf, -1e9, -65504.0])
+    @pytest.mark.parametrize(
+        ("sizes", "pool", "whole"),
+        [
+            ([0, 0, 1, 1, 0, 0, 1, 1], {"strides": [2, 2]}, [1, 1, 1, 1]),
+            ([0, 0, 2, 0, 0, 0, 0, 1], {}, [2, 0, 0, 1]),
+            ([0, 0, 1, 0, 0, 0, 1, 1], {"pads": [1, 1, 0, 0]}, [2, 1, 1, 1]),
+            ([0, 0, 1, 1, 0, 0, 1, 1], {"auto_pad": "VALID"}, [1, 1, 1, 1]),
+        ],
+    )
+    def test_a_padding_becomes_that_of_the_pool(
+        self, sizes: list[int], pool: dict[str, Any], whole: list[int], padding: float, opset: int
+    ) -> None:
+        made, said = changed_by(fold_paddings, self.pooled(padding, sizes, opset, **pool), inputs(2, 2, 7, 8))
+        (node,) = made.graph.node
+        assert next(list(one.ints) for one in node.attribute if one.name == "pads") == whole
+        assert said == ["1 padding with the least number became part of the MaxPool behind it"]
+
+    @pytest.mark.parametrize(
+        ("padding", "sizes", "pool"),
+        [
+            (0.0, [0, 0, 1, 1, 0, 0, 1, 1], {}),
+            (-1e9, [0, 0, 3, 0, 0, 0, 0, 0], {}),
+            (-1e9, [0, 1, 1, 0, 0, 0, 0, 0], {}),
+            (-1e9, [0, 0, 1, -1, 0, 0, 0, 0], {}),
+            (-1e9, [0, 0, 1, 1, 0, 0, 1, 1], {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+            (-1e9, [0, 0, 1, 1, 0, 0, 1, 1], {"ceil_mode": 1, "strides": [2, 2]}),
+            (-1e9, [0, 0, 2, 2, 0, 0, 2, 2], {"dilations": [2, 2]}),
+        ],
+    )
+    def test_what_would_answer_otherwise_stays(self, padding: float, sizes: list[int], pool: dict[str, Any]) -> None:
+        proto = self.pooled(padding, sizes, **pool)
+        assert fold_paddings(proto) == []
+        assert proto == self.pooled(padding, sizes, **pool)
 
 
 class TestFactors:

@@ -205,17 +205,22 @@ class TestFarApart:
         ("padding", "method"),
         [(-1e9, "MinMax"), (-np.inf, "Entropy"), (np.finfo(np.float32).min, "Percentile")],
     )
-    def test_a_padding_with_the_least_number(self, padding: float, method: str, bench: Bench, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("ceil", [0, 1], ids=["folded", "kept"])
+    def test_a_padding_with_the_least_number(
+        self, ceil: int, padding: float, method: str, bench: Bench, tmp_path: Path
+    ) -> None:
         nodes = [
             node("Conv", "x w", "c"),
             node("Pad", "c pads least", "p"),
-            node("MaxPool", "p", "m", kernel_shape=[2, 2]),
+            node("MaxPool", "p", "m", kernel_shape=[2, 2], ceil_mode=ceil),
             node("Conv", "m v", "y"),
         ]
         constants = [stored("pads", [0, 0, 1, 1, 0, 0, 1, 1]), stored("least", padding, np.float32)]
         proto = net(nodes, [3, 8, 8], [N, 4, None, None], *self.CONVS, *constants)
         notes = check("QuantizeStatic", bench, tmp_path, proto, weights=2, calibrationMethod=method)
-        assert notes[-1].startswith("node_p, node_m: left in float: ")
+        kept, merged = "node_p, node_m: left in float: ", "1 padding with the least number became part of the MaxPool"
+        assert notes[-1].startswith(kept if ceil else merged)
+        assert not ceil or not any(note.startswith(merged) for note in notes)
 
     @pytest.mark.parametrize("least", [-1e9, -np.inf, -65504.0])
     def test_a_mask_before_a_softmax(self, least: float, bench: Bench, tmp_path: Path) -> None:
