@@ -17,10 +17,7 @@ from inference_server.server_process import ServerProcess, exit_at_once, reposit
 
 
 def main() -> int:
-    """Returns the exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 if the server cannot start.
-
-    0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
-    """
+    """Returns the exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 if it cannot start."""
     # Until the server handles signals itself: process 1 has no default handler.
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
     options = settings.parse(sys.argv[1:], os.environ, [kind.add_flags for kind in LISTENERS])

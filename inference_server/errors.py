@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from edge_runtime.backend import RefusedInputs
 from edgemodel import metrics
+from edgemodel.error_words import in_words
 
 MAX_MESSAGE_LENGTH = 1000
 """The largest length of an error message, which may quote the request, in characters."""
@@ -152,5 +153,5 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, RequestError):
         message = str(error)[:MAX_MESSAGE_LENGTH]
         return Failure(error.status, error.code, message, error.outcome, error.headers, error.retry_after_seconds)
-    message = f"inference failed: {error}"[:MAX_MESSAGE_LENGTH]
+    message = f"inference failed: {in_words(error, MAX_MESSAGE_LENGTH)}"[:MAX_MESSAGE_LENGTH]
     return Failure(500, "INTERNAL", message, metrics.SERVER_ERROR)

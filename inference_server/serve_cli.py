@@ -20,10 +20,7 @@ from inference_server.server_process import ServerProcess, exit_at_once, reposit
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 if the server cannot start.
-
-    0 after a signal, serving.EXIT_MODEL for an unfit model, 1 when the server cannot start.
-    """
+    """Returns the exit status: 0 after a signal, serving.EXIT_MODEL for an unfit model, 1 if it cannot start."""
     signal.signal(signal.SIGTERM, lambda *_: exit_at_once(0))
     signal.signal(signal.SIGINT, lambda *_: exit_at_once(0))
     options = settings.parse_serve(arguments, [kind.add_flags for kind in LISTENERS])

@@ -22,7 +22,7 @@ from inference_server.models.served_model import ServedModel
 from inference_server.observability.metrics import Exposition, ModelMetrics
 from inference_server.protocol.request_codec import PlainCodec, RequestCodec
 from inference_server.protocol.tensors import Buffer
-from inference_server.scheduling.workers import Done, QueuedWork, Workers
+from inference_server.scheduling.workers import Done, QueuedWork, Workers, resolve
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 MAX_MODEL_CHANGES = 16
@@ -205,7 +205,7 @@ class InferenceService:
     ) -> Any:
         """Returns or raises a worker's answer; the handover costs little compared with a coroutine."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        work = self._enqueue(served, codec, started, perf_counter(), partial(_resolve, answered))
+        work = self._enqueue(served, codec, started, perf_counter(), partial(resolve, answered))
         try:
             return await _unless_left(answered, None if answered.done() else left)
         finally:
@@ -344,12 +344,3 @@ async def _unless_left(answered: "asyncio.Future[Any]", left: Callable[[], Await
     finally:
         leaving.cancel()
         del answered
-
-
-def _resolve(answered: "asyncio.Future[Any]", answer: Any, error: Exception | None) -> None:
-    if answered.done():  # cancelled: nobody waits any more
-        return
-    if error is not None:
-        answered.set_exception(error)
-    else:
-        answered.set_result(answer)

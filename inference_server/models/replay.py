@@ -151,13 +151,14 @@ def _items(record: Record) -> int:
 
 
 def _spreads(records: Sequence[Record], signature: Signature) -> dict[str, Spread | None]:
-    """Returns the spread of each output over all that was answered."""
+    """Returns the spread of each output that the candidate has, too, over all that was answered."""
     answers: dict[str, list[Array]] = {}
     for record in records:
-        names, items = list(record.outputs), _items(record)
+        names, items = [name for name in record.outputs if name in signature.outputs], _items(record)
         if not items:
             continue
-        for name, array in zip(names, _comparable(list(record.outputs.values()), names, signature), strict=True):
+        recorded = [record.outputs[name] for name in names]
+        for name, array in zip(names, _comparable(recorded, names, signature), strict=True):
             answers.setdefault(name, []).append(np.stack([_row(array, item, items) for item in range(items)]))
     return {name: spread_of_floats(arrays) for name, arrays in answers.items()}
 

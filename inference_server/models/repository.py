@@ -119,8 +119,7 @@ class ModelRepository:
     def load(self, name: str) -> PreparedModel | LoadFailure:
         """Loads a model, or replaces one that serves on until then; this takes long."""
         outcome = self._load(name)
-        memory.release_memory()
-        memory.freeze_gc()
+        memory.settle()
         return outcome
 
     def _load(self, name: str) -> PreparedModel | LoadFailure:
@@ -153,7 +152,7 @@ class ModelRepository:
             entry.reason = UNLOADED.format(name=name)
             entry.served = None
             self._tell_observers()
-        memory.release_memory()
+        memory.settle()
 
     def _replay(self, before: ModelEntry, entry: ModelEntry, candidate: LoadedModel) -> None:
         """Replays the latest requests of its predecessor on ``candidate``: from this process, or from the server that

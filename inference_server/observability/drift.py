@@ -50,7 +50,8 @@ class Drift:
             return
         with self._lock:
             self._next = now + SECONDS_BETWEEN
-            self._pending.append(output[:MAX_ITEMS])
+            # A copy of some items, because a view would keep the memory of all.
+            self._pending.append(output if len(output) <= MAX_ITEMS else output[:MAX_ITEMS].copy())
             self._values += self._pending[-1].size
             if len(self._pending) >= _PENDING_ARRAYS or self._values >= _PENDING_VALUES:
                 self._look()

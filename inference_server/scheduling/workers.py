@@ -106,7 +106,7 @@ class Workers:
         If it is cancelled before its turn, the work is not begun. Raises Busy.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        work = self.submit(item, partial(_resolve, future), batch_queue)
+        work = self.submit(item, partial(resolve, future), batch_queue)
         try:
             return await future
         finally:
@@ -116,15 +116,20 @@ class Workers:
 
     def _run(self) -> None:
         while True:
-            work = self._queue.get()
-            if work.batch_queue is None:
-                self._run_one(work)
-                continue
-            runner, batch = work.batch_queue.take()
-            if len(batch) == 1:
-                self._run_one(batch[0])
-            elif batch:
-                self._run_batch(runner, batch)
+            self._run_next()
+
+    def _run_next(self) -> None:
+        """Waits for work and does it. Its variables end with it: a waiting worker must not keep a body, or a model that
+        is unloaded."""
+        work = self._queue.get()
+        if work.batch_queue is None:
+            self._run_one(work)
+            return
+        runner, batch = work.batch_queue.take()
+        if len(batch) == 1:
+            self._run_one(batch[0])
+        elif batch:
+            self._run_batch(runner, batch)
 
     def _run_one(self, work: QueuedWork) -> None:
         work.item.observe_queue_time(perf_counter() - work.queued_at)
@@ -166,7 +171,8 @@ class Workers:
         work.done(result, error)
 
 
-def _resolve(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+def resolve(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    """Gives ``future`` its result or exception, unless it was cancelled."""
     if future.done():  # cancelled: nobody waits any more
         return
     if error is not None:

@@ -23,7 +23,7 @@ class LoadFailure(Exception):
 
 
 class RunFailure(Exception):
-    """The runtime could not run the model; the message is its own."""
+    """The runtime could not run the model; the message says why, in the runtime's words."""
 
 
 class RefusedInputs(RunFailure):

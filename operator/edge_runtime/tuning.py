@@ -22,17 +22,19 @@ class Arena(StrEnum):
 
 @dataclass(frozen=True)
 class Tuning:
+    """The options of one session."""
+
     intra_op_threads: int = 1
-    """Threads of one run: several requests at a time use the cores better than several threads for one."""
+    """The threads of one run: several requests at a time use the cores better than several threads for one."""
     arena: Arena = Arena.SHRINK
     prepacking: bool = True
-    """The threads of one run: several requests at a time use the cores better than several threads for one."""
-    concurrency: int = 1
     """True if weights are rearranged for speed, which takes their size in memory once more."""
+    concurrency: int = 1
+    """The number of simultaneous runs: a model that is not ``concurrent`` is loaded this many times."""
 
 
 def parse_tuning(settings: Mapping[str, Any]) -> Tuning:
-    """The number of simultaneous runs: a model that is not ``concurrent`` is loaded this many times.
+    """Returns the options that a revision's ``tuning`` sets, as far as they concern one run.
 
     Raises ValueError for a memoryArena that is none of Arena.
     """

@@ -37,10 +37,11 @@ CONTENTS = {
 class GrpcRequestCodec:
     __slots__ = ("_request", "_seconds", "is_binary", "is_compressed", "size")
 
-    def __init__(self, request: Any, seconds: float | None) -> None:
-        """Takes the ``seconds`` until the caller's deadline; None if it has none."""
+    def __init__(self, request: Any, size: int, seconds: float | None) -> None:
+        """Takes the ``size`` of the message in bytes, and the ``seconds`` until the caller's deadline; None if it has
+        none."""
         self._request, self._seconds = request, seconds
-        self.size = request.ByteSize()
+        self.size = size  # known from the wire: the message's ByteSize would serialize it again
         self.is_binary = bool(request.raw_input_contents)
         self.is_compressed = False
 

@@ -172,7 +172,7 @@ class GrpcListener:
     def _infer(self, data: bytes, context: Any) -> Any:
         call = _Call(context, self._loop)
         try:
-            return self._answer(_parse(messages.ModelInferRequest, data), call)
+            return self._answer(_parse(messages.ModelInferRequest, data), len(data), call)
         except Exception as error:
             self._abort(context, error)
 
@@ -187,17 +187,17 @@ class GrpcListener:
                 try:
                     request = _parse(messages.ModelInferRequest, data)
                     reply.infer_response.id = request.id
-                    reply.infer_response.CopyFrom(self._answer(request, call))
+                    reply.infer_response.CopyFrom(self._answer(request, len(data), call))
                 except Exception as error:
                     reply.error_message = self._service.failure(error).message
                 yield reply
         finally:
             self._streams.release()
 
-    def _answer(self, request: Any, call: "_Call") -> Any:
+    def _answer(self, request: Any, size: int, call: "_Call") -> Any:
         """Returns the answer to one request. Raises RequestError and whatever the runtime raises. Each is counted."""
         started = perf_counter()
-        codec = GrpcRequestCodec(request, call.time_remaining())
+        codec = GrpcRequestCodec(request, size, call.time_remaining())
         version = request.model_version or None
         return self._service.infer_blocking(request.model_name, version, codec, started, call.wait)
 
@@ -208,7 +208,9 @@ class _Call:
     def __init__(self, context: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._context, self._loop = context, loop
         self._working: Future[Any] | None = None
-        self._over = not context.add_callback(self._end)  # one for all of a stream's requests: grpcio keeps them
+        self._over = False
+        if not context.add_callback(self._end):  # one for all of a stream's requests: grpcio keeps them
+            self._over = True
 
     def time_remaining(self) -> float | None:
         seconds: float | None = self._context.time_remaining()

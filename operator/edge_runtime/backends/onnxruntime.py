@@ -80,8 +80,8 @@ class OnnxRuntimeModel(LoadedModel):
             _declared(self._session.get_overridable_initializers()),
         )
         self.placed: Placement = dict.fromkeys(self._session.get_providers())
-        tensors = [*self.signature.inputs.values(), *self.signature.outputs.values()]
-        datatypes = {tensor.datatype for tensor in tensors}
+        sides = (self.signature.inputs, self.signature.optional, self.signature.outputs)
+        datatypes = {tensor.datatype for side in sides for tensor in side.values()}
         if {BFLOAT16, "BYTES"} <= datatypes:
             raise ValueError(
                 "the model has both bfloat16 and string tensors, which the runtime's Python interface cannot mix"
@@ -93,7 +93,7 @@ class OnnxRuntimeModel(LoadedModel):
         options = self._burst_options if self._is_burst(feeds) else self._run_options
         try:
             if self._has_bfloat16:
-                return self._run_values(feeds, outputs)
+                return self._run_values(feeds, outputs, options)
             arrays: list[Array] = self._run(outputs, feeds, options)
         except Exception as error:
             raise self._failure(error, feeds) from error
@@ -115,10 +115,10 @@ class OnnxRuntimeModel(LoadedModel):
         """Returns the error of a failed run, which names the request as the cause only if its sizes contradict each
         other."""
         if isinstance(error, InvalidArgument):
-            return RefusedInputs(f"the model refuses the inputs: {error}")
+            return RefusedInputs(f"the model refuses the inputs: {in_words(error)}")
         if isinstance(error, Fail | RuntimeException) and (said := self._contradiction(feeds)) is not None:
             return RefusedInputs(said)
-        return RunFailure(str(error))
+        return RunFailure(in_words(error))
 
     def _is_burst(self, feeds: Mapping[str, Array]) -> bool:
         """Returns whether a request is so much larger than usual that the memory of its run is released afterwards.
@@ -144,7 +144,7 @@ class OnnxRuntimeModel(LoadedModel):
                     return f"{size} is {before[1]} in input {before[0]!r} and {actual} in input {argument.name!r}"
         return None
 
-    def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def _run_values(self, feeds: Mapping[str, Array], outputs: Sequence[str], options: ort.RunOptions) -> list[Array]:
         """Runs a model with BF16, which numpy does not have: its values are passed as the uint16 with the same bits."""
         declared = {**self.signature.inputs, **self.signature.optional}
         values = {
@@ -153,7 +153,7 @@ class OnnxRuntimeModel(LoadedModel):
             else ort.OrtValue.ortvalue_from_numpy(array)
             for name, array in feeds.items()
         }
-        return [_array(value) for value in self._session.run_with_ort_values(outputs, values, self._burst_options)]
+        return [_array(value) for value in self._session.run_with_ort_values(outputs, values, options)]
 
 
 def _session_options(tuning: Tuning) -> ort.SessionOptions:

@@ -1,11 +1,13 @@
 """Drift: predictions counted by class and by confidence, in a bounded number of series."""
 
+from weakref import ref
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from edgemodel import metrics as contract
-from inference_server.observability.drift import MAX_CLASSES, MAX_SCORES, SECONDS_BETWEEN, Drift
+from inference_server.observability.drift import MAX_CLASSES, MAX_ITEMS, MAX_SCORES, SECONDS_BETWEEN, Drift
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer
 
@@ -53,6 +55,15 @@ def test_outputs_without_classes_are_left_out() -> None:
     assert noted(np.zeros((0, 3))) == nothing
     assert noted(np.array([["a", "b"]], object)) == nothing
     assert noted(np.zeros((1, MAX_SCORES + 1))) == nothing
+
+
+def test_a_sample_of_a_large_output_does_not_keep_all_of_it() -> None:
+    drift, output = Drift(), np.zeros((100 * MAX_ITEMS, 2), np.float32)
+    drift.note(output, 0.0)
+    gone = ref(output)
+    del output
+    assert gone() is None
+    assert drift.counts()[0] == {"0": MAX_ITEMS}
 
 
 def test_scores_that_are_not_finite_have_no_confidence() -> None:

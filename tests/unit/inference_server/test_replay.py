@@ -157,6 +157,18 @@ def test_a_request_that_the_candidate_refuses_or_answers_in_another_shape_disagr
     assert replay.replay(lambda *_: [np.float32([[0, 9]])], CLASSES, asked, None) == ReplayResult(0, 2)
 
 
+def test_a_request_for_an_output_that_the_candidate_lacks_disagrees() -> None:
+    def answer(_: Any, outputs: Any) -> Any:
+        if outputs != ["values"]:
+            raise RuntimeError("no such output")
+        return [np.float32([[1]])]
+
+    one = Signature({"x": Tensor("x", "FP32", (-1, 2))}, {"values": Tensor("values", "FP32", (-1, 1))})
+    values = {"values": np.float32([[1]])}
+    asked = [Record({"x": np.float32([[0, 1]])}, {**values, **more}) for more in ({}, {"gone": np.float32([[5]])})]
+    assert replay.replay(answer, one, asked, None) == ReplayResult(1, 1)
+
+
 def test_it_ends_when_its_time_is_over_with_the_latest_first() -> None:
     asked = [record([[number, 0]], [[0, 1]]) for number in range(5)]
     seen: list[float] = []
