@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,6 +63,13 @@ class Patience:
         self.sleep(min(self.max_pause_seconds, self.first_pause_seconds * 2 ** (failures - 1) * spread))
 
 
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """Returns the context that trusts the system's authorities, once a process: to read them takes a tenth of a
+    second."""
+    return ssl.create_default_context()
+
+
 class Transport:
     def __init__(
         self,
@@ -75,8 +83,9 @@ class Transport:
         """``ca_file`` (PEM) is trusted besides the system's. Raises InvalidCredentials when it cannot be read."""
         self.patience = patience or Patience()
         self.plain_http_hosts = frozenset(plain_http_hosts)
-        context = ssl.create_default_context()
+        context = _system_trust()
         if ca_file is not None:
+            context = ssl.create_default_context()
             try:
                 context.load_verify_locations(cafile=ca_file)
             except OSError as error:
