@@ -59,9 +59,12 @@ def to_api(value: Any) -> Any:
 
     A field is empty if it is None, or if it has a default and an empty value. Times are in RFC 3339.
     """
-    if is_dataclass(value) and not isinstance(value, type):
-        given = {field: getattr(value, field.name) for field in fields(value)}
-        return {camel_case(field.name): to_api(item) for field, item in given.items() if _says(field, item)}
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if is_dataclass(kind):
+        given = ((key, getattr(value, name), optional) for name, key, optional in _written(kind))
+        return {key: to_api(item) for key, item, optional in given if not _is_empty(item, optional)}
     if isinstance(value, Mapping):
         return {key: to_api(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -79,9 +82,21 @@ def from_api(kind: type[T], value: Any, where: str = "") -> T:
     return cast(T, _read(kind, value, where or "it", api=True))
 
 
-def _says(field: Field[Any], value: Any) -> bool:
-    optional = field.default is not MISSING or field.default_factory is not MISSING
-    return value is not None and not (optional and isinstance(value, tuple | Mapping) and not value)
+_AS_THEY_ARE = frozenset({str, int, float, bool, types.NoneType})
+"""The types of values that are JSON already: almost all, so that they are looked up before anything else."""
+
+
+@cache
+def _written(kind: type[Any]) -> tuple[tuple[str, str, bool], ...]:
+    """Returns (field, its name in the API, whether it has a default) of each field of the dataclass."""
+    return tuple(
+        (one.name, camel_case(one.name), one.default is not MISSING or one.default_factory is not MISSING)
+        for one in fields(kind)
+    )
+
+
+def _is_empty(value: Any, optional: bool) -> bool:
+    return value is None or (optional and not value and isinstance(value, tuple | Mapping))
 
 
 def _read(kind: Any, value: Any, where: str, api: bool = False) -> Any:
