@@ -2,7 +2,7 @@
 report."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from edgemodel.converter import Converter
 from edgemodel.digest import digest_of
 from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from edgemodel.report import Failed
-from tests.support.bad_http import bad_answers, bad_registry_routes, bad_server, slow_answers
+from tests.support.bad_http import BadServer, bad_answers, bad_registry_routes, bad_server, slow_answers
 from tests.support.bad_input import damaged, mutated, odd_places, wrongly_encoded
 from tests.support.bad_input_runs import Tries, share
 from tests.unit.edge_compressor.models import Files
@@ -85,7 +85,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, perceptron: Files, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    name = request.node.name.removeprefix("test_").replace("_", " ")
+    name = request.node.originalname.removeprefix("test_").replace("_", " ")
     return Bench(tmp_path, Tries(f"compression Job: {name}", DOCUMENTED), perceptron)
 
 
@@ -175,22 +175,29 @@ def test_answers_of_servers(bench: Bench) -> None:
     bench.tries.judge(120)
 
 
+def _answers(server: BadServer, good: bytes) -> Iterator[str]:
+    for about, say in share(bad_answers(good)):
+        server.say = say
+        yield about
+
+
+def _artifacts(server: BadServer, good: bytes) -> Iterator[str]:
+    for about, route in share(bad_registry_routes(good, 60)):
+        server.route = route
+        yield about
+
+
 @pytest.mark.slow
-def test_answers_of_registries(bench: Bench) -> None:
+@pytest.mark.parametrize("reference", ["tag", "digest"])
+@pytest.mark.parametrize("kind", [_answers, _artifacts], ids=["answers", "artifacts"])
+def test_answers_of_registries(bench: Bench, reference: str, kind: Callable[[BadServer, bytes], Iterator[str]]) -> None:
     good = (bench.claim / "m.onnx").read_bytes()
     with bad_server() as server:
-        for tag in (":v1", f"@{digest_of(good)}"):
-            asked = replace(
-                bench.input(source=Source(f"oci://{server.host}/a/b{tag}")), plain_http_hosts=(server.host,)
-            ).encode()
-            for about, say in share(bad_answers(good)):
-                server.say = say
-                bench.run(f"{tag} {about}", asked)
-            for about, route in share(bad_registry_routes(good, 60)):
-                server.route = route
-                bench.run(f"{tag} {about}", asked)
-            server.route = None
-    bench.tries.judge(300)
+        place = f"{server.host}/a/b{':v1' if reference == 'tag' else f'@{digest_of(good)}'}"
+        asked = replace(bench.input(source=Source(f"oci://{place}")), plain_http_hosts=(server.host,)).encode()
+        for about in kind(server, good):
+            bench.run(f"{reference}, {about}", asked)
+    bench.tries.judge(100)
 
 
 def test_credentials(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """The start of the inference server and the preflight: damaged artifacts, odd settings; one reason comes out."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,7 @@ import pytest
 
 from edge_runtime.backend import LoadFailure
 from edgemodel import names, preflight_report, serving
-from inference_server import preflight, settings
+from inference_server import memory, preflight, settings
 from inference_server.listeners import LISTENERS
 from inference_server.server_process import repository
 from tests.support.bad_input import damaged, mutated, odd_places, wrongly_encoded
@@ -24,22 +24,52 @@ def artifact(tmp_path: Path) -> Path:
     return artifacts.write_mlp(tmp_path / "artifact")
 
 
-def spoilt(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Yields what may be wrong with an artifact: (its name, what makes it so)."""
+@pytest.fixture(autouse=True)
+def _leave_the_heap_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the server from searching its whole heap for garbage twice a load: here it is that of all tests before."""
+    monkeypatch.setattr(memory, "release_memory", lambda: None)
+    monkeypatch.setattr(memory, "freeze_gc", lambda: None)
 
-    def write(file: Path, data: bytes) -> Callable[[], None]:
-        return lambda: file.write_bytes(data) and None  # type: ignore[func-returns-value]
 
-    manifest, model, golden = (folder / name for name in (names.MANIFEST_FILE, "model.onnx", names.GOLDEN_FILE))
-    text = manifest.read_text()
-    for about, value in mutated(json.loads(text), 120, "artifact manifests"):
-        yield f"manifest {about}", write(manifest, json.dumps(value).encode())
-    for about, data in [*damaged(text.encode(), 40, "manifest bytes"), *wrongly_encoded(text)]:
-        yield f"manifest {about}", write(manifest, data)
-    for about, data in damaged(model.read_bytes(), 30, "model bytes"):
-        yield f"model {about}", write(model, data)
-    for about, data in damaged(golden.read_bytes(), 60, "golden bytes"):
-        yield f"golden {about}", write(golden, data)
+def _manifests(good: bytes) -> Iterator[tuple[str, bytes]]:
+    for about, value in mutated(json.loads(good), 120, "artifact manifests"):
+        yield about, json.dumps(value).encode()
+
+
+def _manifest_bytes(good: bytes) -> Iterator[tuple[str, bytes]]:
+    yield from damaged(good, 40, "manifest bytes")
+    yield from wrongly_encoded(good.decode())
+
+
+def _model_bytes(good: bytes) -> Iterator[tuple[str, bytes]]:
+    yield from damaged(good, 30, "model bytes")
+
+
+def _golden_bytes(good: bytes) -> Iterator[tuple[str, bytes]]:
+    yield from damaged(good, 60, "golden bytes")
+
+
+SPOILT: Final[Mapping[str, tuple[str, Callable[[bytes], Iterator[tuple[str, bytes]]]]]] = {
+    "manifests": (names.MANIFEST_FILE, _manifests),
+    "bytes of manifests": (names.MANIFEST_FILE, _manifest_bytes),
+    "bytes of models": ("model.onnx", _model_bytes),
+    "bytes of golden sets": (names.GOLDEN_FILE, _golden_bytes),
+}
+"""The parts of an artifact that may be wrong: (its file, what makes other bytes of its bytes)."""
+of_each_part = pytest.mark.parametrize("part", SPOILT)
+
+
+def try_spoilt(tries: Tries, folder: Path, part: str, main: Callable[[], int]) -> None:
+    """Calls ``main`` for each wrong version of a part of the artifact in ``folder``, which is whole again at the
+    end."""
+    name, versions = SPOILT[part]
+    file = folder / name
+    good = file.read_bytes()
+    for about, data in share(versions(good)):
+        file.write_bytes(data)
+        tries.call(f"{part}: {about}", main)
+    file.write_bytes(good)
+    tries.judge(35)
 
 
 def started(path: Path) -> int:
@@ -56,19 +86,11 @@ def started(path: Path) -> int:
     return 3
 
 
-@pytest.mark.slow
-def test_artifacts_at_the_start_of_the_server(artifact: Path) -> None:
-    tries = Tries("inference server: artifacts", UNFIT)
-    good = {file: file.read_bytes() for file in artifact.iterdir()}
-    for about, spoil in share(spoilt(artifact)):
-        spoil()
-        tries.call(about, lambda: started(artifact))
-        for file, data in good.items():
-            file.write_bytes(data)
-    tries.judge(250)
+@of_each_part
+def test_artifacts_at_the_start_of_the_server(artifact: Path, part: str) -> None:
+    try_spoilt(Tries("inference server: artifacts", UNFIT), artifact, part, lambda: started(artifact))
 
 
-@pytest.mark.slow
 def test_artifacts_in_odd_places(artifact: Path, tmp_path: Path) -> None:
     tries = Tries("inference server: places of artifacts", UNFIT)
     (tmp_path / "odd").mkdir()
@@ -86,10 +108,9 @@ def test_artifacts_in_odd_places(artifact: Path, tmp_path: Path) -> None:
     tries.judge(40)
 
 
-def test_preflights(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tries = Tries("preflight: artifacts", UNFIT)
+@of_each_part
+def test_preflights(artifact: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "time_runs", lambda *_: preflight_report.LatencyPercentiles("1", "1", 20))
-    good = {file: file.read_bytes() for file in artifact.iterdir()}
 
     def measured() -> int:
         report = preflight.measure(settings.parse(["--model-directory", str(artifact)], {}))
@@ -98,12 +119,7 @@ def test_preflights(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return 3
         return 0
 
-    for about, spoil in share(spoilt(artifact)):
-        spoil()
-        tries.call(about, measured)
-        for file, data in good.items():
-            file.write_bytes(data)
-    tries.judge(250)
+    try_spoilt(Tries("preflight: artifacts", UNFIT), artifact, part, measured)
 
 
 def test_settings(artifact: Path) -> None:

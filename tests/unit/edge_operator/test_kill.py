@@ -14,6 +14,8 @@ from edgemodel.status import ClassPreflight
 from tests.support.simulation import Simulation, measured, model_spec
 
 KINDS = ("Surge", "Recreate", "judged", "preflight")
+PARTS = 3
+"""The number of parts into which the kills of a story are divided, so that the tests share the processors."""
 PHASE = 220
 """The seconds of each of the story's parts, long enough that nothing is left to do."""
 
@@ -69,18 +71,20 @@ def story(kind: str, killed_always: bool = False) -> Simulation:
     return world
 
 
-def killed_at_each_write(kind: str) -> Iterator[Simulation]:
-    """Yields the ends of the story with a kill at its first write, at its second, and so on."""
+def killed_at_each_write(kind: str, part: int) -> Iterator[tuple[int, Simulation]]:
+    """Yields the ends of the story with a kill at every ``PARTS``-th write, from the write ``part`` (from 1) on, each
+    with the number of the write."""
     world = begin(kind)
     before, second = world.fork(), 0
     for now in chain(go_on(world, kind), [3 * PHASE]):
         for number in range(before.writes + 1, world.writes + 1):
-            killed = before.fork()
-            killed.killed_at = number
-            for _ in go_on(killed, kind, second):
-                pass
-            assert killed.writes >= number
-            yield killed
+            if number % PARTS == part % PARTS:
+                killed = before.fork()
+                killed.killed_at = number
+                for _ in go_on(killed, kind, second):
+                    pass
+                assert killed.writes >= number
+                yield number, killed
         before, second = world.fork(), now
 
 
@@ -127,14 +131,16 @@ def test_the_story_ends_in_a_rollback(kind: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_at_any_write_the_story_ends_the_same(kind: str) -> None:
+def test_killed_at_any_write_the_story_ends_the_same(kind: str, part: int) -> None:
     undisturbed = story(kind)
-    kills = 0
-    for kills, world in enumerate(killed_at_each_write(kind), 1):
-        assert outcome(world) == outcome(undisturbed), f"killed at write {kills}"
+    kills = []
+    for number, world in killed_at_each_write(kind, part):
+        assert outcome(world) == outcome(undisturbed), f"killed at write {number}"
         assert_no_node_is_switched_twice(world)
-    assert kills == undisturbed.writes
+        kills.append(number)
+    assert kills == list(range(part, undisturbed.writes + 1, PARTS))
 
 
 @pytest.mark.slow
