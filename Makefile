@@ -15,7 +15,7 @@ E2E_WORKERS := 4
 .PHONY: help demo check test lint types imports unit unit-quick unit-programs unit-all contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
 
 help: ## what there is
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model compressed and rolled out to them
 	$(RUN) examples/demo.py

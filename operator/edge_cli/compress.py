@@ -22,6 +22,7 @@ from edge_cli.manifest import (
 from edge_cli.report import REPORTS
 from edge_cli.verb import UsageError, Verb, add_credentials_option
 from edgemodel import reasons
+from edgemodel.artifact import ArtifactManifest
 from edgemodel.budget import Budget, parse_budget
 from edgemodel.compression_request import (
     AUTO,
@@ -38,8 +39,11 @@ from edgemodel.compressor_facts import EVALUATION_TASKS, SOURCE_FORMATS
 from edgemodel.converter import MODEL_FILES, MODEL_VARIABLE, WEIGHTS_FILE, WEIGHTS_VARIABLE, Converter
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
-from edgemodel.names import DEFAULT_VARIANT, MANIFEST_FILE, REPORT_FILE
+from edgemodel.names import DEFAULT_VARIANT, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REPORT_FILE
 from edgemodel.spec import parse_spec
+
+MAX_NAMED: Final = 5
+"""The largest number of files in a message."""
 
 EXAMPLES = """\
 examples:
@@ -227,6 +231,18 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is not empty: name another folder, or --overwrite")
     if names and not names & {MANIFEST_FILE, *REPORTS}:
         raise UsageError(f"{output} holds no artifact, so it is not overwritten")
+    if others := sorted(names - {MANIFEST_FILE, GOLDEN_FILE, *REPORTS, _model_file(output)}):
+        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+        what = ", ".join(others[:MAX_NAMED])
+        raise UsageError(f"{output} holds more than an artifact, so it is not overwritten: move {what}{more} elsewhere")
+
+
+def _model_file(folder: Path) -> str:
+    """Returns the name of the model file in a folder with an artifact; without a readable manifest, the usual one."""
+    try:
+        return ArtifactManifest.decode((folder / MANIFEST_FILE).read_bytes()).model_file
+    except (OSError, ValueError):
+        return MODEL_FILE
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:

@@ -184,6 +184,19 @@ def test_a_folder_that_is_not_empty_is_overwritten_only_on_request(residual: Fil
     assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
+def test_a_folder_with_other_files_beside_an_artifact_is_not_overwritten(
+    residual: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "steps.json").write_text("[]")
+    for name in ("report.md", "model.onnx", "thesis.txt"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / name).write_text("years of work")
+    order = ("compress", "--source", residual.model, "--steps", tmp_path / "steps.json", "--overwrite")
+    assert run(*order, "--output", tmp_path / "mine") == 2
+    assert "mine holds more than an artifact, so it is not overwritten: move thesis.txt" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["model.onnx", "report.md", "thesis.txt"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
