@@ -40,10 +40,12 @@ STARTED = time.monotonic()
 
 
 def say(text: str) -> None:
+    """Prints a line with the seconds since the start."""
     print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", flush=True)
 
 
 def main() -> int:
+    """Returns the exit status: 0 if the demonstration went as it should."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     try:
         site = _site()

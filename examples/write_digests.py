@@ -52,6 +52,7 @@ def _file(name: str, folders: list[Path]) -> Path:
 
 
 def main() -> None:
+    """Writes the digests of local files into the manifests that name them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", type=Path, nargs="+", help="EdgeModels in YAML")
     for manifest in parser.parse_args().manifests:

@@ -73,6 +73,8 @@ class PredictionNotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
+    """The path exists, but does not take this method."""
+
     status = 405
     code = "UNIMPLEMENTED"
 
@@ -132,6 +134,7 @@ class Disconnected(RequestError):
 
 
 def client_disconnected() -> Disconnected:
+    """Returns the error of a request whose client left while it was arriving or in work."""
     return Disconnected("the client went away before its request was complete")
 
 

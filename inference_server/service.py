@@ -247,6 +247,7 @@ class InferenceService:
             raise NotReady(LOADING)
 
     def metadata(self) -> dict[str, Any]:
+        """Returns the JSON of the server metadata of the protocol."""
         return {"name": "edgemodel", "version": inference_server.__version__, "extensions": EXTENSIONS}
 
     def statistics(self, model: str, version: str | None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ TERMINATION_LOG = "/dev/termination-log"
 
 @dataclass(frozen=True)
 class ServerSettings:
+    """All that the flags and variables of a server say."""
+
     namespace: str
     model: str | None
     """The name of the model; None: the name in the artifact manifest. ``revision`` (its fingerprint) and ``variant``

@@ -48,6 +48,7 @@ def one_of_each_class(pixels: np.ndarray, labels: np.ndarray) -> dict[str, objec
 
 
 def main() -> None:
+    """Writes the data sets of the example."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, default=DATASET, help="folder of the four idx files (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to (%(default)s)")

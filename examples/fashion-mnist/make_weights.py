@@ -16,6 +16,7 @@ OUTPUT = HERE.parents[1] / "build" / "examples" / HERE.name / "weights.safetenso
 
 
 def write_weights(model: Path, output: Path) -> Path:
+    """Writes the float32 weights of an ONNX model as safetensors to ``output``, which is returned."""
     header, data = {}, b""
     for tensor in onnx.load(model).graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT:  # the exporter's own constants
@@ -31,6 +32,7 @@ def write_weights(model: Path, output: Path) -> Path:
 
 
 def main() -> None:
+    """Writes the weights of the example's model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=OUTPUT, help="file to write (%(default)s)")
     print(write_weights(HERE / "model.onnx", parser.parse_args().output))

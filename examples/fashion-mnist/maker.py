@@ -15,6 +15,8 @@ from torch.nn import functional
 
 
 class Residual(nn.Module):
+    """A block of two convolutions with a shortcut."""
+
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
@@ -23,6 +25,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns features of shape (N, outputs, H, W), H and W divided by the stride."""
         return functional.relu(self.second(functional.relu(self.first(x))) + self.shortcut(x))
 
 
@@ -38,6 +41,7 @@ class Network(nn.Module):
         self.head = nn.Linear(64, 10)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Returns the logits, (N, 10), of images of shape (N, 1, 28, 28)."""
         features = self.body(functional.relu(self.stem(image)))
         return self.head(features.mean(dim=(2, 3)))
 
@@ -56,6 +60,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
+    """Writes the model with the weights that the converter was given."""
     network = Network().eval()
     network.load_state_dict(read_weights(Path(os.environ["EDGEMODEL_WEIGHTS"])))
     batch = {"image": {0: torch.export.Dim("N")}}

@@ -25,6 +25,7 @@ def infer(server: str, model: str, request: bytes) -> list[str]:
 
 
 def main() -> None:
+    """Sends a server one picture of each class, and prints its answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", help="e.g. http://127.0.0.1:8080")
     parser.add_argument("--model", default="fashion-mnist", help="name of the EdgeModel (%(default)s)")

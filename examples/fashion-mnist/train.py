@@ -28,10 +28,13 @@ class ConvNorm(nn.Sequential):
         super().__init__(convolution, nn.BatchNorm2d(outputs))
 
     def fold(self) -> nn.Conv2d:
+        """Returns one convolution that does the same in inference."""
         return fuse_conv_bn_eval(self[0], self[1])
 
 
 class Residual(nn.Module):
+    """A block of two convolutions with a shortcut."""
+
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.first = ConvNorm(inputs, outputs, stride=stride)
@@ -40,6 +43,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, kernel=1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns features of shape (N, outputs, H, W), H and W divided by the stride."""
         y = self.second(functional.relu(self.first(x)))
         return functional.relu(y + self.shortcut(x))
 
@@ -56,6 +60,7 @@ class Network(nn.Module):
         self.head = nn.Linear(64, len(CLASSES))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Returns the logits, (N, 10), of images of shape (N, 1, 28, 28)."""
         features = self.body(functional.relu(self.stem(image)))
         return self.head(features.mean(dim=(2, 3)))
 
@@ -69,6 +74,7 @@ def augmented(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def train(network: Network, images: Tensor, labels: Tensor, *, epochs: int, batch: int, seed: int) -> None:
+    """Trains the network in place, the same way for the same ``seed``."""
     random = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     steps = len(images) // batch
@@ -111,6 +117,7 @@ def folded(network: Network) -> Network:
 
 
 def export(network: Network, path: Path) -> None:
+    """Writes the network as ONNX with an open batch axis."""
     program = torch.onnx.export(
         network,
         (torch.zeros(2, 1, 28, 28),),
@@ -147,6 +154,7 @@ def strip(model: onnx.ModelProto) -> None:
 
 
 def main() -> None:
+    """Trains the model of the example and writes it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, default=DATASET, help="folder of the four idx files (%(default)s)")
     parser.add_argument(
@@ -175,6 +183,7 @@ def main() -> None:
 
 
 def tensors(dataset: Path, split: str) -> tuple[Tensor, Tensor]:
+    """Returns the images, (N, 1, 28, 28), and their labels, (N,), of a split."""
     pixels, labels = read_images(dataset, split)
     return torch.from_numpy(np.ascontiguousarray(model_input(pixels))), torch.from_numpy(labels)
 

@@ -55,6 +55,7 @@ def _digest_of(data: bytes) -> str:
 
 
 def main() -> None:
+    """Fetches the model of the example, and prints its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder that keeps the model (%(default)s)")
     model = fetch(parser.parse_args().cache)

@@ -37,6 +37,7 @@ def answers(model: Path, inputs: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    """Writes the data sets of the example."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="model.onnx that fetch.py has written")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder to write to (%(default)s)")

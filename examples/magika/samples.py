@@ -39,6 +39,7 @@ def noise(random: Random) -> bytes:
 
 
 def sound(random: Random) -> bytes:
+    """Returns a WAV file."""
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setparams((1, 1, 8000, 0, "NONE", "not compressed"))
@@ -47,6 +48,7 @@ def sound(random: Random) -> bytes:
 
 
 def bitmap(random: Random) -> bytes:
+    """Returns a BMP file."""
     side = random.randint(16, 40)
     rows = b"".join(bytes([random.randint(0, 255), row, 40, 0]) * side for row in range(side))
     header = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 32, 0, len(rows), 2835, 2835, 0, 0)
@@ -54,6 +56,7 @@ def bitmap(random: Random) -> bytes:
 
 
 def tar(random: Random) -> bytes:
+    """Returns a tar archive of text files."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for _ in range(random.randint(1, 5)):
@@ -65,6 +68,7 @@ def tar(random: Random) -> bytes:
 
 
 def stored_zip(random: Random) -> bytes:
+    """Returns a zip archive without compression."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for number in range(random.randint(1, 6)):
@@ -82,6 +86,7 @@ def packets(random: Random) -> bytes:
 
 
 def array(random: Random) -> bytes:
+    """Returns an npy file."""
     file = io.BytesIO()
     np.save(file, np.arange(random.randint(50, 300), dtype=np.int32) * random.randint(1, 999))
     return file.getvalue()

@@ -26,6 +26,8 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class ListenerType:
+    """A kind of listener, with its flags and the function that opens it."""
+
     name: str
     """The name that users know, such as gRPC."""
     add_flags: Callable[[ArgumentParser], None]

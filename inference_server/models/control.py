@@ -38,6 +38,7 @@ def load(models: ModelRepository, name: str) -> None:
 
 
 def unload(models: ModelRepository, name: str) -> None:
+    """Unloads a model; its requests in work are still answered."""
     models.unload(name)
 
 

@@ -23,6 +23,8 @@ REVISION_LENGTH = 10
 
 @dataclass(frozen=True)
 class PreparedModel:
+    """A model that may serve, and how long it took to load and to test."""
+
     model: LoadedModel
     golden: GoldenResult | None
     """The result of the golden set; None if the artifact has none."""

@@ -57,6 +57,7 @@ class Record:
 
     @property
     def size_bytes(self) -> int:
+        """The size of its tensors in memory, in bytes."""
         return sum(map(_size, (*self.inputs.values(), *self.outputs.values())))
 
 

@@ -46,6 +46,8 @@ class ModelEntry:
 
 
 class ModelRepository:
+    """The models, of which each serves, is being loaded, or has a reason why it does not serve."""
+
     def __init__(
         self,
         identify: Callable[[ArtifactManifest], Identity],
@@ -93,10 +95,12 @@ class ModelRepository:
 
     @property
     def serving(self) -> list[ServedModel]:
+        """The models that serve now."""
         return [served for entry in self.entries.values() if (served := entry.served) is not None]
 
     @property
     def ready(self) -> bool:
+        """True once no model is being loaded for the first time."""
         return all(entry.state != "LOADING" for entry in self.entries.values())
 
     def find(self, name: str, version: str | None) -> ServedModel:

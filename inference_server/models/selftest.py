@@ -28,6 +28,8 @@ class GoldenInvalid(Exception):
 
 @dataclass(frozen=True)
 class GoldenResult:
+    """The number of golden items, at least 1, and of those on which the model agrees."""
+
     agree: int
     items: int
     min_percent: Decimal
@@ -35,6 +37,7 @@ class GoldenResult:
 
     @property
     def passed(self) -> bool:
+        """True if the share that agrees is at least ``min_percent``, compared exactly."""
         return Fraction(self.agree * 100, self.items) >= Fraction(self.min_percent)
 
     def __str__(self) -> str:

@@ -35,6 +35,8 @@ _WEIGHT = 0.05
 
 @dataclass(frozen=True)
 class ServingLimits:
+    """The limits of serving, which are the same for all models of a process."""
+
     timeout_seconds: float
     """The longest time that a request waits for its turn before it is refused."""
     max_batch_items: int
@@ -53,6 +55,8 @@ class BatchItem(Protocol):
 
 
 class ServedModel:
+    """A model that answers requests, with its counts and its remembered predictions."""
+
     def __init__(self, identity: Identity, model: LoadedModel, metrics: ModelMetrics, limits: ServingLimits) -> None:
         """Disables batches for a model without an open first dimension."""
         self.identity, self.model, self.metrics = identity, model, metrics
@@ -185,9 +189,11 @@ class ServedModel:
         }
 
     def metadata(self) -> dict[str, Any]:
+        """Returns the JSON of the model's metadata."""
         return metadata.metadata(self.identity, self.model.platform, self.signature)
 
     def config(self) -> dict[str, Any]:
+        """Returns the JSON of the model's configuration."""
         return metadata.config(self.identity, self.model.platform, self.signature)
 
     def statistics(self) -> dict[str, Any]:

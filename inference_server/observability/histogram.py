@@ -11,6 +11,8 @@ from edge_runtime.datatypes import Array
 
 
 class Histogram:
+    """Counts of values by bucket, with ascending upper bounds that belong to their buckets, and the values' sum."""
+
     def __init__(self, buckets: tuple[float, ...]) -> None:
         self._bounds = (*buckets, float("inf"))
         self._counts = [0] * len(self._bounds)
@@ -29,10 +31,12 @@ class Histogram:
         return both
 
     def observe(self, value: float) -> None:
+        """Counts one value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     def observe_zeros(self, count: int) -> None:
+        """Counts ``count`` values of 0."""
         self._counts[0] += count
 
     def observe_all(self, values: Array) -> None:
@@ -44,6 +48,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
+        """The number of values."""
         return sum(self._counts)
 
     @property

@@ -91,10 +91,12 @@ class ModelMetrics:
 
     @property
     def duration(self) -> Histogram:
+        """The durations in seconds of the requests with the outcome ok."""
         return self._duration + self.inline.duration
 
     @property
     def queue(self) -> Histogram:
+        """The seconds in the queue of the requests that got so far, 0 for one that did not wait."""
         waits = copy(self._queue)
         waits.observe_zeros(self.inline.duration.count)
         return waits
@@ -105,12 +107,15 @@ class ModelMetrics:
             self._queue.observe(seconds)
 
     def record_feedback(self, *, right: int, wrong: int) -> None:
+        """Counts the items that feedback calls right and wrong."""
         with self._lock:
             self.feedback[contract.FEEDBACK_RIGHT] += right
             self.feedback[contract.FEEDBACK_WRONG] += wrong
 
 
 class Exposition(Collector):
+    """The metrics of all models, for Prometheus."""
+
     def __init__(self, models: Callable[[], Iterable[ModelMetrics]]) -> None:
         """Exports the metrics of ``models``, a function that returns those that are served now."""
         self._models = models
@@ -122,9 +127,11 @@ class Exposition(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
+        """Returns nothing: the names are known only when the models are."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
+        """Yields the metric families, with the counts of this moment."""
         requests = CounterMetricFamily(
             contract.REQUESTS_TOTAL, "Inference requests by outcome.", labels=_labels("outcome")
         )

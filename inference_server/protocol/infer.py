@@ -42,6 +42,7 @@ class Outputs(tuple[Wanted, ...]):
 
     @cached_property
     def names(self) -> list[str]:
+        """The names of the outputs, in the order of the reply."""
         return [wanted.tensor.name for wanted in self]
 
     def position(self, name: str) -> int | None:
@@ -88,6 +89,8 @@ class Inference(NamedTuple):
 
 
 class Reply(NamedTuple):
+    """The body of a reply and the headers that belong to it."""
+
     body: bytes
     headers: Headers
 
@@ -183,11 +186,13 @@ def encode(inference: Inference, model: str, version: str, arrays: Sequence[Arra
 
 @lru_cache(64)
 def head_of_reply(model: str, version: str) -> bytes:
+    """Returns the beginning of the JSON of a reply, up to the id or the outputs."""
     return b'{"model_name":%s,"model_version":%s,' % (_encode(model), _encode(version))
 
 
 @lru_cache(1024)
 def head_of_output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """Returns the beginning of the JSON of one output, up to its data or parameters."""
     return b'{"name":%s,"datatype":%s,"shape":%s,' % (_encode(name), _encode(datatype), _encode(shape))
 
 
@@ -224,17 +229,20 @@ def check_asked_once(names: Sequence[str]) -> None:
 
 
 def check_input(name: str, datatype: str, shape: Sequence[int], declared: Tensor) -> None:
+    """Raises UnfitRequest or InvalidRequest unless the datatype and the shape are those that the model declares."""
     if datatype != declared.datatype:
         raise UnfitRequest(f"input {name!r}: datatype {datatype}, want {declared.datatype}")
     tensors.check_shape(name, shape, declared.shape)
 
 
 def check_all_given(feeds: Mapping[str, Array], declared: Mapping[str, Tensor]) -> None:
+    """Raises UnfitRequest if an input that the model needs is not among ``feeds``."""
     if missing := declared.keys() - feeds.keys():
         raise UnfitRequest(f"input {min(missing)!r} is missing, the model wants {names_of(declared)}")
 
 
 def names_of(declared: Mapping[str, Tensor]) -> str:
+    """Returns the names for an error message."""
     return ", ".join(map(repr, declared))
 
 

@@ -13,6 +13,7 @@ MAX_EXAMPLE_ELEMENTS = 4_000_000
 
 
 def metadata(identity: Identity, platform: str, signature: Signature) -> dict[str, Any]:
+    """Returns the JSON of the model metadata of the protocol; -1 stands for an open dimension."""
     return {
         "name": identity.model,
         "versions": [identity.revision],

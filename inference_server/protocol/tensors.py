@@ -103,6 +103,7 @@ def to_json(name: str, datatype: Datatype, array: Array) -> list[Any]:
 
 
 def to_bytes(datatype: Datatype, array: Array) -> bytes:
+    """Returns the elements in row-major order, little endian; each element of BYTES is preceded by its length."""
     if datatype.name != "BYTES":
         return np.ascontiguousarray(array, datatype.numpy).tobytes()
     elements = [text.encode() for text in array.ravel().tolist()]

@@ -55,6 +55,7 @@ def groups(inferences: Sequence[Inference], most: int) -> list[list[int]]:
 
 
 def stack(inferences: Sequence[Inference]) -> dict[str, Array]:
+    """Returns the inputs of requests with the same key as those of one request."""
     return {name: np.concatenate([one.feeds[name] for one in inferences]) for name in inferences[0].feeds}
 
 

@@ -25,7 +25,8 @@ class WorkItem(Protocol):
     def observe_queue_time(self, seconds: float) -> None:
         """The worker calls this before ``work``, with the seconds that the item waited in the queue."""
 
-    def work(self) -> Any: ...
+    def work(self) -> Any:
+        """Does the work in a worker, and returns its result or raises."""
 
 
 class BatchRunner(Protocol):
@@ -66,6 +67,7 @@ class BatchQueue:
         self._lock = Lock()
 
     def add(self, work: QueuedWork) -> None:
+        """Adds work at the end."""
         self._queued.append(work)
 
     def take(self) -> tuple[BatchRunner, list[QueuedWork]]:
@@ -78,6 +80,8 @@ class BatchQueue:
 
 
 class Workers:
+    """The threads of a process and their queue."""
+
     def __init__(self, threads: int, capacity: int) -> None:
         """Starts ``threads``; ``capacity`` items may wait while each works on one."""
         self._limit = threads + capacity

@@ -29,6 +29,7 @@ class Progress:
         """The variant whose steps run; empty if there is only one recipe."""
 
     def say(self, text: str) -> None:
+        """Prints a line with the seconds since the start."""
         now = self._clock()
         self._last_count = now
         print(f"[{now - self._start:5.1f} s] {text}", file=self._stream, flush=True)

@@ -40,11 +40,14 @@ class FetchedDataset:
     fetched: Fetched
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {"uri": self.fetched.uri, "digest": self.fetched.digest, **describe(self.dataset)}
 
 
 @dataclass
 class Workspace:
+    """All that the steps and the gate of one compression share."""
+
     request: CompressionRequest
     folder: Path
     source: ModelFile
@@ -113,6 +116,7 @@ class Workspace:
         return bool(self.in_order.changes) and self.source.path == self.in_order.path
 
     def dataset(self, use: Use) -> Dataset | None:
+        """Returns the data set for ``use``; None if the request has none."""
         return self.datasets[use].dataset if use in self.datasets else None
 
     @functools.cached_property

@@ -27,6 +27,7 @@ _UPLOAD_LOST = frozenset({404, 416})
 
 
 def has_blob(repository: Repository, digest: str) -> bool:
+    """Returns whether the repository has the blob. Raises as ``Repository.request``, except RegistryNotFound."""
     try:
         repository.request("HEAD", f"blobs/{digest}")
     except RegistryNotFound:

@@ -174,6 +174,7 @@ class Repository:
     name: str
 
     def reference(self, *, tag: str | None = None, digest: str | None = None) -> Reference:
+        """Returns the reference of a tag or digest in this repository."""
         return Reference(self.host.name, self.name, tag, digest)
 
     def __str__(self) -> str:

@@ -20,6 +20,8 @@ from .errors import InvalidCredentials
 
 @dataclass(frozen=True)
 class Login:
+    """A user and password, or an identity token."""
+
     username: str
     password: str = field(repr=False)
     identity_token: str | None = field(default=None, repr=False)
@@ -32,6 +34,8 @@ class Login:
 
 
 class Credentials(Protocol):
+    """A source of logins."""
+
     def login(self, host: str, repository: str) -> Login | None:
         """Returns the login for ``host`` (with its port, if it has one) and ``repository``; None: anonymous."""
 
@@ -40,10 +44,14 @@ class Credentials(Protocol):
 
 
 class Anonymous:
+    """No login for any registry."""
+
     def login(self, host: str, repository: str) -> Login | None:
+        """Returns None."""
         return None
 
     def helper(self, host: str) -> str | None:
+        """Returns None."""
         return None
 
 
@@ -55,9 +63,11 @@ class StaticLogin:
     user: Login
 
     def login(self, host: str, repository: str) -> Login | None:
+        """Returns the login if it is for ``host``, otherwise None."""
         return self.user if host in self.hosts else None
 
     def helper(self, host: str) -> str | None:
+        """Returns None."""
         return None
 
 
@@ -86,6 +96,7 @@ class TokenFile:
         return Login(self.username, token)
 
     def helper(self, host: str) -> str | None:
+        """Returns None."""
         return None
 
 
@@ -121,6 +132,7 @@ class DockerConfig:
         return cls(value, origin=str(path))
 
     def login(self, host: str, repository: str) -> Login | None:
+        """Returns the login of the longest entry that fits; None if there is none."""
         wanted = _DOCKER_HUB.get(host, host)
         fitting = [
             (len(path), login)
@@ -130,6 +142,7 @@ class DockerConfig:
         return max(fitting, key=lambda item: item[0])[1] if fitting else None
 
     def helper(self, host: str) -> str | None:
+        """Returns the name of the program to which the file leaves the login for ``host``; None if there is none."""
         own = {_host_and_path(key)[0]: name for key, name in self._helpers.items()}
         return own.get(_DOCKER_HUB.get(host, host), self._store)
 
@@ -141,9 +154,11 @@ class FirstOf:
         self._sources = tuple(sources)
 
     def login(self, host: str, repository: str) -> Login | None:
+        """Returns the first login that a source has; None if none has one."""
         return next((login for source in self._sources if (login := source.login(host, repository))), None)
 
     def helper(self, host: str) -> str | None:
+        """Returns the first name of a helper that a source has; None if none has one."""
         return next((name for source in self._sources if (name := source.helper(host))), None)
 
 

@@ -36,6 +36,7 @@ class Descriptor:
     annotations: dict[str, str] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the descriptor as OCI writes it in JSON."""
         value: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         return value | ({"annotations": self.annotations} if self.annotations else {})
 

@@ -59,6 +59,7 @@ class NoSuchHost(Unreachable):
 
     @property
     def worth_a_retry(self) -> bool:
+        """False: a resolver that fails does so for longer than seconds."""
         return False
 
 

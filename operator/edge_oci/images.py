@@ -64,6 +64,7 @@ class Platform:
         return cls(os, architecture, variant or None)
 
     def to_json(self) -> dict[str, str]:
+        """Returns the platform as an index has it in JSON."""
         variant = {"variant": self.variant} if self.variant else {}
         return {"os": self.os, "architecture": self.architecture} | variant
 

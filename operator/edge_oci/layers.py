@@ -25,17 +25,23 @@ _MEDIA_TYPES: Mapping[Compression, str] = {"zstd": LAYER_ZSTD, "gzip": LAYER_GZI
 
 @dataclass(frozen=True)
 class File:
+    """A file of a layer, with its contents or their path."""
+
     source: Path | bytes
     mode: int = 0o644
 
 
 @dataclass(frozen=True)
 class Symlink:
+    """A symbolic link of a layer."""
+
     target: str
 
 
 @dataclass(frozen=True)
 class Directory:
+    """A directory of a layer."""
+
     mode: int = 0o755
 
 
@@ -58,6 +64,7 @@ class Layer:
 
     @property
     def descriptor(self) -> Descriptor:
+        """The descriptor of the layer as it is pushed."""
         return Descriptor(self.media_type, self.digest, self.size)
 
 

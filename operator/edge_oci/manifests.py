@@ -37,6 +37,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
+        """True if it is an index of images."""
         return self.descriptor.media_type in INDEXES
 
 

@@ -71,6 +71,8 @@ def _system_trust() -> ssl.SSLContext:
 
 
 class Transport:
+    """The connections of a program, with their trust and their patience."""
+
     def __init__(
         self,
         *,
@@ -94,6 +96,7 @@ class Transport:
         self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=8, ssl_context=context)
 
     def scheme(self, host: str) -> str:
+        """Returns ``http`` for a host that was named as one that speaks plain HTTP, otherwise ``https``."""
         return "http" if host in self.plain_http_hosts else "https"
 
     def send(

@@ -69,6 +69,8 @@ class LoadedModel(Protocol):
 
 
 class Backend(Protocol):
+    """A runtime that loads models of its format."""
+
     name: str
     """The runtime that an artifact manifest asks for. In lower case it is the name of the back end's module."""
     version: str

@@ -14,6 +14,8 @@ Array = np.ndarray[Any, np.dtype[Any]]  # not numpy.typing: the server's image l
 
 @dataclass(frozen=True)
 class Datatype:
+    """A datatype by its names in the protocol, ONNX Runtime, numpy and JSON."""
+
     name: str
     onnx: str
     """The element type as ONNX Runtime names it, such as ``tensor(float)``."""

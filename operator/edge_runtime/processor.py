@@ -20,6 +20,8 @@ _NAMES = ("Model", "model name", "Hardware")
 
 @dataclass(frozen=True)
 class Processor:
+    """A processor, as the kernel describes it."""
+
     name: str
     """The name of the processor; empty if the kernel does not say."""
     architecture: str

@@ -17,4 +17,5 @@ class Signature:
 
 
 def signature_of(inputs: Iterable[Tensor], outputs: Iterable[Tensor]) -> Signature:
+    """Returns the signature of a model without optional inputs."""
     return Signature({tensor.name: tensor for tensor in inputs}, {tensor.name: tensor for tensor in outputs})

@@ -36,18 +36,22 @@ Part = Callable[[Path, argparse.Namespace, Progress], tuple[list[dict[str, Any]]
 
 
 def auto(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Measures this part, and returns its targets and its rows."""
     return compression_auto.run(folder, CACHE, options.models or compression_models.names(), progress)
 
 
 def fashion(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Measures this part, and returns its targets and its rows."""
     return compression_fashion.run_full(folder, CACHE, progress)
 
 
 def steps(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Measures this part, and returns its targets and its rows."""
     return compression_fashion.run_steps(folder, CACHE, progress)
 
 
 def speech(folder: Path, options: argparse.Namespace, progress: Progress) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Measures this part, and returns its targets and its rows."""
     return compression_speech.run(folder, CACHE, progress)
 
 
@@ -55,6 +59,7 @@ PARTS: dict[str, Part] = {"fashion": fashion, "auto": auto, "speech": speech, "s
 
 
 def main() -> None:
+    """Measures the parts that are asked for, and writes their figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--models", nargs="*", choices=compression_models.names(), help="of part auto; default: all")
@@ -78,6 +83,7 @@ def main() -> None:
 
 
 def write(parts: dict[str, Any]) -> None:
+    """Writes the figures of all parts, with the machine that they are from."""
     hardware = runtime.hardware()
     sets = ", ".join(hardware["instructionSets"])
     whole = {

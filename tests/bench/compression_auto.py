@@ -68,6 +68,7 @@ def run(folder: Path, cache: Path, names: Sequence[str], progress: Progress) -> 
 
 
 def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
+    """Returns a row for the source, for Auto and for every other way to compress the case's model."""
     source = check_model(case.model)
     selection, report = _dataset(case, "evaluation", source, folder).halves()
     calibration = stateful.steps_of(_dataset(case, "calibration", source, folder), source, CALIBRATION_STEPS, "source")
@@ -170,6 +171,7 @@ def _row(case: Case, made_by: str, trial: SearchTrial, source: Row, seconds: flo
 
 
 def show(case: Case, rows: Sequence[Row]) -> None:
+    """Prints the rows of one case."""
     samples = len(next(iter(case.evaluation.values())))
     print(f"\n{case.name}: at most {case.limit_percent} points lost; {samples} samples, half of them to choose by")
     print(
@@ -183,6 +185,7 @@ def show(case: Case, rows: Sequence[Row]) -> None:
 
 
 def goals(case: Case, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Returns the targets of one case: Auto against recipes by hand and against other tools."""
     (auto,) = (row for row in rows if row.made_by == AUTO)
     by_hand = max(row.score for row in rows if row.made_by in (SOURCE, BY_HAND))
     others = max(row.score for row in rows if row.made_by in (SOURCE, *compression_peers.PEERS))

@@ -33,6 +33,7 @@ ALONE_SAMPLES = 20_000
 
 
 def step(kind: str, **settings: Any) -> dict[str, Any]:
+    """Returns a step as a manifest has it, named like its type."""
     return {"name": kind.lower(), "type": kind, **({kind[0].lower() + kind[1:]: settings} if settings else {})}
 
 
@@ -58,6 +59,8 @@ STEPS: Mapping[str, Sequence[dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Run:
+    """The figures of one recipe."""
+
     recipe: str
     bytes_ratio: float
     """The ratio of the source's file size to the artifact's."""
@@ -97,6 +100,7 @@ def run_steps(folder: Path, cache: Path, progress: Progress) -> tuple[list[dict[
 
 
 def target(name: str, value: float, goal: float, unit: str, *, at_most: bool = False) -> dict[str, Any]:
+    """Returns a target with its value, and whether that reaches ``goal``; with ``at_most``, whether it stays below."""
     holds = value <= goal if at_most else value >= goal
     sign = "<=" if at_most else ">="
     return {"name": name, "goal": f"{sign} {goal:g}", "value": round(value, 2), "unit": unit, "holds": holds}
@@ -135,6 +139,7 @@ def measure(
 
 
 def show(runs: Sequence[Run], *, head: bool = True) -> None:
+    """Prints a line for each run; the head of the table, too, unless ``head`` is False."""
     if head:
         print(f"\n{'':44}{'smaller':>9}{'transfer':>10}{'faster':>8}   points lost (90 % interval)")
     for one in runs:

@@ -34,6 +34,8 @@ Arrays = dict[str, Array]
 
 @dataclass(frozen=True)
 class Case:
+    """A model with its data sets, its task and the accuracy that it may lose."""
+
     name: str
     model: Path
     evaluation: Arrays
@@ -310,9 +312,11 @@ CASES: dict[str, Callable[[Path, Path], Case]] = {
 
 
 def save(arrays: Arrays, path: Path) -> Path:
+    """Writes the arrays as an npz file to ``path``, which is returned."""
     np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]
     return path
 
 
 def names() -> Sequence[str]:
+    """Returns the names of all cases."""
     return list(CASES)

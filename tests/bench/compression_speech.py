@@ -49,6 +49,8 @@ STUDENT = {"epochs": EPOCHS, "learningRate": "0.1", "augmentation": "Shift"}
 
 @dataclass(frozen=True)
 class Run:
+    """The figures of one model."""
+
     what: str
     parameters: int
     accuracy_percent: float

@@ -18,6 +18,8 @@ _LENGTH = b"content-length:"
 
 
 class Connection:
+    """A connection with at most one request in work."""
+
     def __init__(self, address: tuple[str, int]) -> None:
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -27,6 +29,7 @@ class Connection:
         """The size of the complete answer in bytes; 0 before its head is there."""
 
     def send(self, request: bytes) -> None:
+        """Sends a request, and notes the time."""
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
 
@@ -86,6 +89,7 @@ def load(address: tuple[str, int], request: bytes, connections: int, seconds: fl
 
 
 def main() -> None:
+    """Loads a server, and prints the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host")
     parser.add_argument("port", type=int)

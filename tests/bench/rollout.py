@@ -44,6 +44,7 @@ PUBLISHING = re.compile(r"^\[ *([\d.]+) s\] (.*)", re.MULTILINE)
 
 
 def main() -> None:
+    """Measures rollouts and rollbacks in the lab, and writes their figures."""
     site = find_site()
     with tempfile.TemporaryDirectory() as folder:
         runs = measure(site, Path(folder))
@@ -186,10 +187,12 @@ def splits(work: Workspace, status: dict[str, Any]) -> dict[str, Any]:
 
 
 def ready_at(pod: dict[str, Any]) -> str:
+    """Returns the time at which a pod became ready, as the API server wrote it."""
     return next(str(c["lastTransitionTime"]) for c in pod["status"]["conditions"] if c["type"] == "Ready")
 
 
 def seconds(start: str, end: str) -> float:
+    """Returns the seconds between two times of the API server."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
@@ -211,6 +214,7 @@ def stats(site: Site, pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def operator_pod(site: Site) -> dict[str, Any]:
+    """Returns the pod of the operator that is not being deleted."""
     selector = "app.kubernetes.io/component=operator"
     pods = site.get("pods", "-n", SYSTEM_NAMESPACE, "-l", selector)["items"]
     pod: dict[str, Any] = next(item for item in pods if "deletionTimestamp" not in item["metadata"])
@@ -218,10 +222,12 @@ def operator_pod(site: Site) -> dict[str, Any]:
 
 
 def operator_cpu(site: Site) -> float:
+    """Returns the processor time that the operator has used, in seconds."""
     return float(stats(site, operator_pod(site))["cpu"]["usageCoreNanoSeconds"]) / 1e9
 
 
 def operator_figures(site: Site) -> dict[str, Any]:
+    """Returns the memory and the processor use of the operator."""
     measured = stats(site, operator_pod(site))
     return {
         "operator memory, MiB": round(measured["memory"]["workingSetBytes"] / 2**20, 1),
@@ -230,6 +236,7 @@ def operator_figures(site: Site) -> dict[str, Any]:
 
 
 def server_memory(site: Site, work: Workspace) -> dict[str, Any]:
+    """Returns the memory of the largest server."""
     measured = [stats(site, pod)["memory"]["workingSetBytes"] / 2**20 for pod in work.pods().values()]
     return {"server memory, MiB": round(max(measured), 1)}
 
@@ -252,6 +259,7 @@ def image_sizes(site: Site) -> dict[str, float]:
 
 
 def machine() -> str:
+    """Returns a description of the machine, for the figures."""
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         "",

@@ -29,6 +29,8 @@ PROMOTED, ROLLED_BACK, HELD = "promoted", "rolled back", "held"
 
 @dataclass(frozen=True)
 class Run:
+    """The end of one simulated rollout."""
+
     outcome: str
     seconds: float
     """The time since the first node served the candidate."""
@@ -122,6 +124,7 @@ class Ours:
 
 
 def ours(*checks: dict[str, object]) -> Ours:
+    """Returns our rule with ``checks`` as a manifest has them."""
     return Ours(parse_analysis({"checks": list(checks)}))
 
 
@@ -185,6 +188,7 @@ class Tally:
     silent: int = 0
 
     def rolls_back(self, minute: Minute) -> bool:
+        """Returns whether the rule rolls back after this minute, and counts it."""
         fails = self.rule.fails(minute)
         self.silent = self.silent + 1 if fails is None else 0
         self.failures += fails is True or (fails is None and self.rule.no_data is None)

@@ -109,6 +109,7 @@ def size_mb(folder: Path) -> float:
 
 
 def installed_mb(server: str) -> float:
+    """Returns the size of the packages that a server needs, in MB."""
     if server == OURS:
         return size_mb(our_packages())
     (packages,) = (_environment(server).parents[1] / "lib").glob("python3*/site-packages")
@@ -116,6 +117,7 @@ def installed_mb(server: str) -> float:
 
 
 def command(server: str, case: Case, port: int) -> tuple[list[str], dict[str, str]]:
+    """Returns the command that starts a server with the model of a case, and its environment."""
     one_thread = {"OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
     if server in (OURS, PLAIN, TWO_CORES):
         threads = "2" if server == TWO_CORES else "1"
@@ -193,6 +195,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def answers(port: int, case: Case) -> bool:
+    """Returns whether the server answers a request of the case with 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("POST", "/v2/models/m/infer", case.body, dict(case.headers))
@@ -219,6 +222,7 @@ def pss_mb(root: int) -> float:
 
 
 def measure(server: str, case: Case, connections: int, seconds: float, before: Path | None = None) -> Round:
+    """Starts a server, loads it for ``seconds``, and returns the figures."""
     with running(server, case, before) as (port, pid, ready), tempfile.NamedTemporaryFile() as request:
         request.write(case.request(f"127.0.0.1:{port}"))
         request.flush()
@@ -253,10 +257,12 @@ def measure_raw(case: Case, seconds: float) -> Round:
 
 
 def median_of(rounds: Sequence[Round], value: Callable[[Round], float]) -> float:
+    """Returns the median of a figure over several rounds."""
     return statistics.median(map(value, rounds))
 
 
 def show(case: str, rounds: Sequence[Round]) -> None:
+    """Prints the figures of one case, a line for each server."""
     print(f"\n{case}")
     print(
         f"{'':20}{'requests/s':>12}{'of raw':>8}{'p50 ms':>9}{'p99 ms':>9}{'p99.9 ms':>10}{'PSS MB':>8}{'ready s':>9}"
@@ -294,6 +300,8 @@ def show_ratios(rounds: Sequence[Round]) -> None:
 
 
 def targets(rounds: Sequence[Round], install_mb: float) -> Iterator[dict[str, Any]]:
+    """Yields the targets with their values."""
+
     def of(server: str, case: str, value: Callable[[Round], float]) -> float:
         return median_of([r for r in rounds if (r.server, r.case) == (server, case)], value)
 
@@ -323,6 +331,7 @@ def targets(rounds: Sequence[Round], install_mb: float) -> Iterator[dict[str, An
 
 
 def main() -> None:
+    """Measures the servers by turns, and writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5, help="of each round")
     parser.add_argument("--rounds", type=int, default=3)

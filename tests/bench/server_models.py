@@ -29,6 +29,8 @@ DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
 
 @dataclass(frozen=True)
 class Case:
+    """A model with the request that is sent to it."""
+
     name: str
     path: Path
     feeds: dict[str, np.ndarray[Any, Any]]
@@ -36,6 +38,7 @@ class Case:
 
     @property
     def body(self) -> bytes:
+        """The body of the request, as JSON or with binary data."""
         if not self.binary:
             return json.dumps(
                 {"inputs": [{**_head(n, a), "data": a.ravel().tolist()} for n, a in self.feeds.items()]}
@@ -44,6 +47,7 @@ class Case:
 
     @property
     def headers(self) -> dict[str, str]:
+        """The headers that belong to the body."""
         if not self.binary:
             return {"Content-Type": "application/json"}
         return {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(self._json))}

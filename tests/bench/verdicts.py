@@ -69,6 +69,7 @@ def batch(nodes: int, condition: Condition, fault: str, numbers: range) -> list[
 
 
 def measure(pool: ProcessPoolExecutor, nodes: int, condition: Condition, fault: str, runs: int) -> list[Cell]:
+    """Returns a cell of the table for each rule: its rollbacks in ``runs`` simulated rollouts."""
     jobs = [
         pool.submit(batch, nodes, condition, fault, range(start, min(start + BATCH, runs)))
         for start in range(0, runs, BATCH)
@@ -93,6 +94,7 @@ def _cell(rule: str, nodes: int, condition: Condition, fault: str, found: list[R
 
 
 def show(nodes: int, condition: Condition, cells: list[Cell]) -> None:
+    """Prints the table of one condition."""
     print(f"\n{nodes} nodes, {condition.name}: rolled back, and how long it took in the median", flush=True)
     faults = list(dict.fromkeys(cell.fault for cell in cells))
     print(f"{'':24}" + "".join(f"{fault:>19}" for fault in faults))
@@ -148,6 +150,7 @@ def targets(cells: list[Cell]) -> Iterable[dict[str, Any]]:
 
 
 def main() -> None:
+    """Simulates the rollouts of all conditions, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="rollouts a cell; the last three conditions: a quarter")
     parser.add_argument("--nodes", type=int, nargs="*", default=FLEETS, help="sizes of fleets")

@@ -18,10 +18,12 @@ Say = Callable[[socket.socket], None]
 
 
 def says(data: bytes) -> Say:
+    """Returns a behaviour that sends ``data``."""
     return lambda connection: connection.sendall(data)
 
 
 def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
+    """Returns the bytes of an HTTP answer; ``_`` in the names of headers stands for ``-``."""
     fields = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body
@@ -131,6 +133,7 @@ class BadServer:
         self._thread.start()
 
     def close(self) -> None:
+        """Stops the server and its thread."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -171,6 +174,7 @@ def _announced_bytes(head: bytes) -> int:
 
 @contextmanager
 def bad_server() -> Iterator[BadServer]:
+    """Yields a server that is closed at the end."""
     server = BadServer()
     try:
         yield server

@@ -117,6 +117,7 @@ def within(seconds: int) -> Iterator[None]:
 
 
 def is_root() -> bool:
+    """Returns whether no file can be forbidden to this process."""
     return os.geteuid() == 0
 
 

@@ -51,10 +51,12 @@ class Workspace:
         self.site.kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def get(self, name: str = "m") -> dict[str, Any]:
+        """Returns the EdgeModel as it is stored."""
         model: dict[str, Any] = self.site.get("edgemodel", name, "-n", self.namespace)
         return model
 
     def ready(self, name: str = "m", seconds: float = ROLLOUT_SECONDS) -> dict[str, Any]:
+        """Waits until the EdgeModel is Ready, and returns it."""
         return serving.wait_for_condition(self.site, self.namespace, name, "Ready", "", seconds)
 
     def stalled(self, reason: str, name: str = "m", seconds: float = JOB_SECONDS) -> str:
@@ -65,6 +67,7 @@ class Workspace:
         return str(found["message"])
 
     def reconciling(self, reason: str, name: str = "m", seconds: float = JOB_SECONDS) -> str:
+        """Waits for the condition Reconciling with ``reason``, and returns its message."""
         model = serving.wait_for_condition(self.site, self.namespace, name, "Reconciling", reason, seconds)
         found = serving.condition(model, "Reconciling")
         assert found is not None
@@ -75,9 +78,11 @@ class Workspace:
         return serving.server_pods(self.site, self.namespace, name)
 
     def revisions_on_nodes(self, name: str = "m") -> dict[str, str]:
+        """Returns the revision that each node serves."""
         return {node: pod["metadata"]["labels"]["edgemodel.io/revision"] for node, pod in self.pods(name).items()}
 
     def wait(self, what: str, probe: Any, seconds: float = 60) -> Any:
+        """Waits until ``probe`` returns a true value, and returns that."""
         return wait_until(what, probe, seconds)
 
 

@@ -8,6 +8,7 @@ from tests.support.site import SiteError, build_images, find_site, install_chart
 
 
 def main() -> int:
+    """Returns the exit status: 0 if the chart was installed in the lab."""
     started = time.monotonic()
     try:
         site = find_site()

@@ -18,6 +18,7 @@ EVERY_KIND: Mapping[str, Setting] = {
 
 
 def nothing(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Returns the model as it is."""
     return model
 
 

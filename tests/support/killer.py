@@ -26,6 +26,8 @@ OPERATORS = Path(__file__).with_name("operators.py")
 
 
 class Killer:
+    """The operator as a child that is killed at writes."""
+
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.lock = threading.Lock()
@@ -43,6 +45,7 @@ class Killer:
         return self.kills % 2 == 1
 
     def kill(self, write: str) -> None:
+        """Kills the operator at ``write``, and reports it."""
         with self.lock:
             when = "after" if self.comes_after else "before"
             self.kills += 1
@@ -70,6 +73,7 @@ class Killer:
                 operators.stdout.readline()
 
     def end(self) -> None:
+        """Ends the operator and starts it no more."""
         self.ended.set()
         with self.lock:
             self.dying = True
@@ -78,6 +82,7 @@ class Killer:
 
 
 def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:
+    """Returns the handler of requests, which passes them on to the API server and kills at writes."""
     options = killer.options
     context = ssl.create_default_context(cafile=options.pki / "ca.crt")
     context.load_cert_chain(options.pki / "admin.crt", options.pki / "admin.key")
@@ -138,6 +143,7 @@ def handler(killer: Killer) -> type[BaseHTTPRequestHandler]:
 
 
 def main() -> None:
+    """Runs the operator behind a proxy that kills it at its writes, until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--api", required=True, help="host:port of the API server")
     parser.add_argument("--pki", type=Path, required=True, help="folder with ca.crt, admin.crt and admin.key")

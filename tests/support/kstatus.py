@@ -12,6 +12,7 @@ TERMINATING, IN_PROGRESS, FAILED, CURRENT = "Terminating", "InProgress", "Failed
 
 
 def compute(item: dict[str, Any]) -> str:
+    """Returns the status of an object, as kstatus computes it."""
     meta, status = item["metadata"], item.get("status") or {}
     if "deletionTimestamp" in meta:
         return TERMINATING

@@ -26,6 +26,7 @@ ENOUGH = 600
 
 
 def checks(*wanted: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """Returns ``spec.analysis`` with short intervals and the checks ``wanted``."""
     return {"intervalSeconds": 2, "onInconclusive": {"afterSeconds": 600}, **settings, "checks": list(wanted)}
 
 
@@ -150,6 +151,7 @@ def rolled_back(work: Workspace, first: str, reason: str, nodes: tuple[str, ...]
 
 
 def events(work: Workspace, reason: str) -> list[dict[str, Any]]:
+    """Returns the events of the namespace with ``reason``."""
     found: list[dict[str, Any]] = work.site.get("events", "-n", work.namespace, "--field-selector", f"reason={reason}")[
         "items"
     ]
@@ -171,5 +173,6 @@ def order_of_switching(work: Workspace, revision: str, nodes: tuple[str, ...] = 
 
 
 def check(work: Workspace, name: str) -> dict[str, Any]:
+    """Returns the result of the check ``name`` from the EdgeModel's status."""
     found: dict[str, Any] = next(item for item in work.get()["status"]["checks"] if item["name"] == name)
     return found

@@ -22,6 +22,8 @@ BEYOND = 10.0
 
 
 class Client(threading.Thread):
+    """A client that sends one request after the other."""
+
     def __init__(self, options: argparse.Namespace, number: int, until: float, stop: threading.Event) -> None:
         super().__init__()
         self.options, self.number, self.until = options, number, until
@@ -36,6 +38,7 @@ class Client(threading.Thread):
         self.stop = stop
 
     def run(self) -> None:
+        """Sends requests until the time is over, or until it is stopped."""
         for count in itertools.count():
             started = time.monotonic()
             if started >= self.until or self.stop.is_set():
@@ -99,6 +102,7 @@ def _samples(path: Path | None) -> tuple[Any, Any]:
 
 
 def main() -> None:
+    """Loads a server, and prints what the clients saw as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
     parser.add_argument("port", type=int)

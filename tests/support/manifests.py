@@ -7,6 +7,7 @@ import yaml
 
 
 def read(text: str) -> Any:
+    """Returns the only document of YAML."""
     return yaml.load(text, yaml.CSafeLoader)
 
 

@@ -15,6 +15,8 @@ LISTED_WITHIN_SECONDS = 60
 
 @dataclass(frozen=True)
 class PinMove:
+    """A change of the pins of one node."""
+
     at: float
     """The time in seconds of the monotonic clock."""
     node: str
@@ -74,6 +76,7 @@ class PinWatch:
 
 
 def pins_of(node: dict[str, Any]) -> set[str]:
+    """Returns the pins among the labels of a node."""
     return {key for key in node["metadata"].get("labels") or {} if key.startswith(PIN_PREFIX)}
 
 

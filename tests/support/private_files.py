@@ -13,17 +13,21 @@ EXPECTED = "Basic " + base64.b64encode(b"me:right").decode()
 
 
 class PrivateFiles(Files):
+    """A server of files that demands a login."""
+
     def do_GET(self) -> None:
+        """Sends the file to a client with the login, 401 to others."""
         if self.headers.get("Authorization") == EXPECTED:
             super().do_GET()
         else:
             self.send_error(401)
 
     def log_message(self, *_: object) -> None:
-        pass
+        """Logs nothing."""
 
 
 def main() -> None:
+    """Serves a folder until stdin ends, and prints the port."""
     address, folder = sys.argv[1:3]
     server = ThreadingHTTPServer((address, 0), lambda *args: PrivateFiles(*args, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -32,6 +32,7 @@ class History:
         self.add(name, labels, [(at, round(start + per_second * (at - times[0]))) for at in times])
 
     def write(self, path: Path) -> None:
+        """Writes the series to ``path`` in the form of OpenMetrics."""
         text = "\n".join(line for name in sorted(self.lines) for line in self.lines[name])
         path.write_text(f"{text}\n# EOF\n")
 

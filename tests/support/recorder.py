@@ -19,15 +19,19 @@ from tests.support.watching import Watch
 
 @dataclass
 class Seen:
+    """One state of an object."""
+
     at: float
     """The seconds since the recording began."""
     item: dict[str, Any]
 
     @property
     def status(self) -> dict[str, Any]:
+        """The status of the object; empty if it has none."""
         return self.item.get("status") or {}
 
     def condition(self, kind: str) -> dict[str, Any]:
+        """Returns the condition of type ``kind``; empty if there is none."""
         found = (c for c in self.status.get("conditions") or () if c["type"] == kind)
         return next(found, {})
 

@@ -29,6 +29,7 @@ class RegistryProgram:
 
 
 def program() -> str:
+    """Returns the path of the registry's program."""
     return lab_programs.find("docker-registry", "registry", package="docker-registry")
 
 

@@ -102,6 +102,7 @@ def model_spec(**changes: Any) -> dict[str, Any]:
 
 
 def artifact_report(variant: str, image: str = f"vision/m@{DIGEST}") -> ArtifactReport:
+    """Returns the report of an artifact that passed its gate."""
     return ArtifactReport(
         variant=variant,
         image=image,
@@ -143,6 +144,8 @@ class Killed(Exception):
 
 @dataclass
 class Simulation:
+    """A cluster in memory, with the operator's decisions and no API server."""
+
     spec: dict[str, Any] = field(default_factory=model_spec)
     settings: OperatorSettings = SETTINGS
     form_cells: FormCells = form_cells
@@ -215,6 +218,7 @@ class Simulation:
 
     @classmethod
     def with_nodes(cls, count: int, **fields: Any) -> "Simulation":
+        """Returns a simulation with ``count`` nodes, camera-1 and so on."""
         world = cls(**fields)
         for number in range(1, count + 1):
             world.add_node(f"camera-{number}")
@@ -223,6 +227,7 @@ class Simulation:
     # --- events that a test causes ---
 
     def add_node(self, name: str, architecture: str = "amd64", **labels: str) -> None:
+        """Adds a node that is online."""
         self.nodes[name] = Node(
             name=name,
             uid=f"uid-{name}",
@@ -259,6 +264,7 @@ class Simulation:
         self._mark(name, cordoned=True)
 
     def uncordon(self, name: str) -> None:
+        """Makes a node schedulable."""
         self._mark(name, cordoned=False)
 
     def _mark(self, name: str, **changes: Any) -> None:
@@ -278,6 +284,7 @@ class Simulation:
         del self.nodes[name]
 
     def relabel(self, name: str, **labels: str) -> None:
+        """Sets labels of a node."""
         self.nodes[name] = replace(self.nodes[name], labels={**self.nodes[name].labels, **labels})
 
     def lose_pods(self, name: str) -> None:
@@ -343,6 +350,7 @@ class Simulation:
         return self._seen
 
     def decide(self) -> Decision:
+        """Returns the operator's decision on what is there now."""
         self._seen = self.observe()
         return decide(self._seen, self.now, self.form_cells)
 
@@ -367,11 +375,13 @@ class Simulation:
 
     @property
     def parsed(self) -> EdgeModelSpec:
+        """The spec, parsed."""
         if self._parsed is None or self._parsed[0] is not self.spec:
             self._parsed = (self.spec, parse_spec(self.spec))
         return self._parsed[1]
 
     def observe(self) -> Observation:
+        """Returns what the operator would observe now."""
         return Observation(
             namespace="vision",
             name="m",
@@ -465,6 +475,7 @@ class Simulation:
         return counted(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
 
     def target(self) -> str:
+        """Returns the name of the revision that the spec asks for."""
         return target_name(self.observe())
 
     def runs(self, node: str) -> set[str]:
@@ -476,6 +487,7 @@ class Simulation:
         }
 
     def pinned(self, node: str) -> set[str]:
+        """Returns the names of the revisions to which a node is pinned."""
         names = {*self.revisions, self.target()} | {r["name"] for r in self.status.get("rejectedRevisions", ())}
         variants = [variant.name for variant in self.parsed.variants]
         found = set()
@@ -489,9 +501,11 @@ class Simulation:
         return {self.pin_names[pin] for pin in self.nodes[node].pins}
 
     def condition(self, kind: str) -> dict[str, Any] | None:
+        """Returns the condition of type ``kind``; None if there is none."""
         return next((item for item in self.status["conditions"] if item["type"] == kind), None)
 
     def ready_reason(self) -> str:
+        """Returns the reason of the condition Ready."""
         ready = self.condition("Ready")
         assert ready is not None
         return str(ready["reason"])
@@ -589,6 +603,7 @@ class Simulation:
                 raise AssertionError(f"{action} is no single write")
 
     def react(self) -> None:
+        """Lets the cluster react: Jobs end, pods start and become ready."""
         self._end_jobs()
         self._end_preflights()
         here: dict[str, list[tuple[str, str, str]]] = {}

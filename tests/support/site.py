@@ -36,6 +36,8 @@ class SiteError(Exception):
 
 @dataclass(frozen=True)
 class Site:
+    """A cluster and the programs to work with it."""
+
     kubeconfig: str
     tools: str
     """The folder with kubectl and helm; empty if they are on PATH."""
@@ -63,6 +65,7 @@ class Site:
         return done.stdout
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 300) -> str:
+        """Returns the output of kubectl."""
         return self.run("kubectl", *arguments, stdin=stdin, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:

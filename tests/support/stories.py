@@ -75,6 +75,7 @@ class Frame:
     daemonsets: int
 
     def before(self, node: str) -> Node | None:
+        """Returns a node as the operator saw it; None if it did not exist."""
         return next((item for item in self.seen.nodes if item.name == node), None)
 
 
@@ -92,9 +93,11 @@ class Tale:
         return {revision for revision, variant in found if not variant.startswith(PULLER_PREFIX)}
 
     def any_names(self, pins: frozenset[str]) -> set[str]:
+        """Returns the revisions of ``pins``."""
         return {self.world.pin_names[pin][0] for pin in pins}
 
     def step(self) -> None:
+        """Lets one pass of the operator and one reaction of the cluster happen, and keeps the frame."""
         world = self.world
         seen, writes = world.observe(), world.writes
         decision = world.decide()
@@ -107,6 +110,7 @@ class Tale:
         world.react()
 
     def run(self, seconds: int, tick: int = 1) -> None:
+        """Lets ``seconds`` pass, with a step every ``tick`` seconds."""
         for _ in range(0, seconds, tick):
             self.step()
             self.world.now += timedelta(seconds=tick)

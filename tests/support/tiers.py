@@ -15,4 +15,5 @@ def examples(number: int) -> int:
 
 
 def is_quick() -> bool:
+    """Returns whether only quick tests run."""
     return bool(os.environ.get(QUICK_VARIABLE))

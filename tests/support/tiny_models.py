@@ -13,6 +13,7 @@ OPSET = 17
 
 
 def weights(seed: int, rows: int, columns: int) -> NDArray[np.float32]:
+    """Returns random float32 weights of shape (rows, columns), the same for the same ``seed``."""
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 

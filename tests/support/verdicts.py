@@ -78,10 +78,12 @@ def counts(
 
 
 def golden(node: str = "camera-1", agree: int = 64, disagree: int = 0, least: float = 95) -> GoldenCount:
+    """Returns the count of golden items of one node."""
     return GoldenCount(node, agree, disagree, least)
 
 
 def analysis_of(*checks: dict[str, Any]) -> Analysis:
+    """Returns an analysis with ``checks`` as a manifest has them."""
     return parse_analysis({"checks": list(checks)})
 
 

@@ -32,10 +32,7 @@ LEADS = (
 """The words that may lead to the subject of a docstring, which then follows after a comma in its first sentence."""
 
 
-DOCUMENTED = (
-    *(f"operator/{package}" for package in ("edge_cli", "edge_operator", "edge_statistics", "edgemodel")),
-    *("charts", "crds"),
-)
+DOCUMENTED = (*PROGRAMS, "charts", "crds", "examples", "tests/bench", "tests/support")
 """The folders in which every public class, function and method has a docstring."""
 
 

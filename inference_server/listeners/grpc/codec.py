@@ -35,6 +35,8 @@ CONTENTS = {
 
 
 class GrpcRequestCodec:
+    """The codec of one ModelInferRequest and its ModelInferResponse."""
+
     __slots__ = ("_request", "_seconds", "is_binary", "is_compressed", "size")
 
     def __init__(self, request: Any, size: int, seconds: float | None) -> None:
@@ -46,6 +48,7 @@ class GrpcRequestCodec:
         self.is_compressed = False
 
     def read(self, signature: RequestSignature) -> Inference:
+        """Returns the request. Raises InvalidRequest, UnfitRequest."""
         request = self._request
         parameters = {name: _value(parameter) for name, parameter in request.parameters.items()}
         limits = [limit for limit in (infer.timeout(parameters), self._seconds) if limit is not None]
@@ -59,6 +62,7 @@ class GrpcRequestCodec:
         )
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Any:
+        """Returns the ModelInferResponse, raw or typed as the request asks for."""
         reply = ModelInferResponse(model_name=identity.model, model_version=identity.revision, id=inference.id or "")
         for wanted, array in zip(inference.wanted, arrays, strict=True):
             tensor = wanted.tensor

@@ -33,6 +33,8 @@ _HEAD_BYTES = 65536
 
 
 class GrpcListener:
+    """The gRPC server of a process."""
+
     def __init__(self, host: str, port: int, *, max_body_bytes: int) -> None:
         """Opens the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
         self._streams = BoundedSemaphore(MAX_STREAMS)
@@ -66,14 +68,17 @@ class GrpcListener:
             raise OSError(f"the gRPC port: {in_words(error)}") from error
 
     async def start(self, service: InferenceService) -> None:
+        """Begins to answer, and reports the health of the models from now on."""
         self._service, self._loop = service, asyncio.get_running_loop()
         service.models.observe(self._tell_health)
         self._server.start()
 
     async def stop(self, grace_seconds: float) -> None:
+        """Reports NOT_SERVING, and returns when the calls in progress are answered, or after ``grace_seconds``."""
         await asyncio.to_thread(self._stop, grace_seconds)
 
     def log_fields(self) -> Mapping[str, Any]:
+        """Returns the port."""
         return {"grpc_port": self.port}
 
     def _tell_health(self) -> None:

@@ -24,6 +24,8 @@ MAX_CONTROL_BYTES = 65536
 
 
 class App:
+    """The application; uvicorn calls it for every request that the fast path does not take."""
+
     def __init__(self, service: InferenceService, *, max_body_bytes: int) -> None:
         self.draining = False
         """True if every answer tells its client to close the connection."""
@@ -46,6 +48,7 @@ class App:
         await self._send(response, last, send)
 
     def error_response(self, error: Exception) -> Response:
+        """Returns the response to a request that ended with ``error``."""
         return responses.of_failure(self.service.failure(error))
 
     async def _answer(self, scope: Scope, receive: Receive, started: float) -> Response:

@@ -12,6 +12,8 @@ from inference_server.protocol.tensors import Buffer
 
 
 class HttpRequestCodec:
+    """The codec of the body of one infer request and its response."""
+
     __slots__ = ("_body", "_headers", "_max_body_bytes", "is_binary", "is_compressed", "size")
 
     def __init__(self, headers: dict[bytes, bytes], body: Buffer, max_body_bytes: int) -> None:
@@ -22,10 +24,12 @@ class HttpRequestCodec:
         self.is_compressed = b"content-encoding" in headers
 
     def read(self, signature: RequestSignature) -> Inference:
+        """Returns the request. Raises RequestError."""
         headers = self._headers
         return infer.decode(expanded(self._body, headers, self._max_body_bytes), headers.get(HEADER_LENGTH), signature)
 
     def write(self, inference: Inference, identity: Identity, arrays: Sequence[Array]) -> Response:
+        """Returns the response, compressed if the request allows it."""
         return compressed(infer.encode(inference, identity.model, identity.revision, arrays), self._headers)
 
 

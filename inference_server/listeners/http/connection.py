@@ -21,6 +21,8 @@ class TooManyPipelined(Exception):
 
 
 class Connection(HttpToolsProtocol):
+    """A connection of one client."""
+
     _stuck_bytes = 0
     """The number of bytes since the parser last made progress."""
     _progress = 0
@@ -31,6 +33,7 @@ class Connection(HttpToolsProtocol):
     """The ``perf_counter()`` at the beginning of the incomplete request; None if there is none."""
 
     def data_received(self, data: bytes) -> None:
+        """Counts what arrives, and refuses a head that is too long; uvicorn's parser does the rest."""
         self._active = perf_counter()
         before = self._progress
         super().data_received(data)
@@ -45,20 +48,24 @@ class Connection(HttpToolsProtocol):
             self.arm(self.timeout_keep_alive)
 
     def on_message_begin(self) -> None:
+        """Starts the time of a request; the parser calls this at its first byte."""
         self._since = self._active
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        """Takes a complete head; the parser calls this. Raises TooManyPipelined, which ends the connection."""
         self._progress += 1
         super().on_headers_complete()
         if len(self.pipeline) > MAX_PIPELINED:
             raise TooManyPipelined
 
     def on_body(self, body: bytes) -> None:
+        """Takes a piece of a body; the parser calls this."""
         self._progress += 1
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """Ends the time of a request; the parser calls this after its last byte."""
         self._progress += 1
         self._since = None
         super().on_message_complete()
@@ -69,6 +76,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def arm(self, seconds: float) -> None:
+        """Starts the timer of idle connections."""
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -92,6 +100,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Frees what the connection holds, its timer too."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 

@@ -177,10 +177,12 @@ class FastPathConnection(Connection):
         """The data that arrived in the meantime."""
 
     def connection_made(self, transport: Any) -> None:
+        """Starts the timer: a client that sends nothing is disconnected, too."""
         super().connection_made(transport)
         self.arm(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
+        """Takes data for the fast path, or gives them to uvicorn."""
         self._active = perf_counter()
         if self._head is not None and self._model is not None:
             self._body(self._head, self._model, data)
@@ -283,6 +285,7 @@ class FastPathConnection(Connection):
         self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Counts a request whose body was still arriving, and cancels the one that waits."""
         if self._model is not None:
             model = self._model.served.identity.model
             self._app.service.reject(model, client_disconnected(), self._started)
@@ -292,19 +295,23 @@ class FastPathConnection(Connection):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
+        """Notes that uvicorn's parser is inside a message."""
         self._between_messages = False
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
+        """Notes that uvicorn's parser is between messages."""
         self._between_messages = True
         super().on_message_complete()
 
     def shutdown(self) -> None:
+        """Closes an idle connection; one with a request on the fast path closes with its answer."""
         if self._head is None and self._work is None:
             super().shutdown()
 
     @property
     def works(self) -> bool:
+        """True while a complete request has no answer yet, on either path."""
         return self._work is not None or super().works
 
 

@@ -21,6 +21,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FastModel(NamedTuple):
+    """A model on the fast path."""
+
     served: ServedModel
     infer_plain: InferPlain | None
     """The function that answers plain requests; None if all requests of the model have to be submitted."""

@@ -25,6 +25,8 @@ _POLL_SECONDS = 0.01
 
 
 class HttpListener:
+    """The HTTP server of a process."""
+
     def __init__(self, host: str, port: int, *, max_body_bytes: int, fast_path: bool) -> None:
         """Opens the port: 0 is any free one, an empty ``host`` every address. Raises OSError."""
         self._socket = listen(host, port)
@@ -35,6 +37,7 @@ class HttpListener:
         self._server: uvicorn.Server
 
     async def start(self, service: InferenceService) -> None:
+        """Begins to answer, with the fast path if this uvicorn is known."""
         self._app = App(service, max_body_bytes=self._max_body_bytes)
         config = uvicorn.Config(
             self._app,
@@ -55,6 +58,8 @@ class HttpListener:
         await self._server.startup([self._socket])
 
     async def stop(self, grace_seconds: float) -> None:
+        """Accepts no new clients, asks the present ones to leave, and returns when all answers are sent, or after about
+        ``grace_seconds``."""
         self._app.draining = True
         server = self._server
         for one in server.servers:
@@ -66,6 +71,7 @@ class HttpListener:
         await server.shutdown([self._socket])
 
     def log_fields(self) -> Mapping[str, Any]:
+        """Returns the port, and whether the fast path is on."""
         return {"port": self.port, "fast_path": self._has_fast_path}
 
 

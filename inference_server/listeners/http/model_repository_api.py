@@ -10,11 +10,15 @@ from inference_server.models.control import check_parameters
 
 
 class Index(msgspec.Struct):
+    """The body of an index request."""
+
     ready: bool = False
     """True if only ready models are wanted."""
 
 
 class Load(msgspec.Struct):
+    """The body of a load or unload request."""
+
     parameters: dict[str, Any] = {}
 
 

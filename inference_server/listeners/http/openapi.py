@@ -10,6 +10,7 @@ Json = dict[str, Any]
 
 
 def document() -> Json:
+    """Returns the OpenAPI 3.1 document."""
     return {
         "openapi": "3.1.0",
         "info": {

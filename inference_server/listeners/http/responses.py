@@ -22,6 +22,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
 
 def json(value: Any) -> Response:
+    """Returns a successful response with ``value`` as JSON."""
     return Response(OK, _encode(value))
 
 

@@ -32,6 +32,8 @@ POST_ONLY = frozenset({Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoi
 
 @dataclass(frozen=True)
 class Route:
+    """An endpoint, and the model and version in its path; empty and None if the path names none."""
+
     endpoint: Endpoint
     model: str = ""
     version: str | None = None

@@ -77,12 +77,15 @@ class CheckpointRegistry:
             self._push(*self._unpushed)
 
     def find(self, key: str, *, max_bytes: int) -> Iterator[Path]:
+        """Yields the files of checkpoints under ``key``, the best candidate first; each is at most ``max_bytes``
+        long."""
         yield from self._folder.find(key, max_bytes=max_bytes)
         for tag in self._tags(key):
             if self._pull(tag, self._folder.path(key), max_bytes):
                 yield self._folder.path(key)
 
     def keep(self, key: str, epochs: int, write: Callable[[Path], None], *, last: bool) -> None:
+        """Writes a checkpoint after ``epochs`` to the folder, and pushes it if it is time, or if it is the ``last``."""
         if self._unpushed is not None and self._unpushed[0] != key:
             self._unpushed = None
         self._folder.keep_only(key)  # the Job's volume is small

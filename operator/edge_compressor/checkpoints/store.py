@@ -30,6 +30,7 @@ class CheckpointFolder:
         self._folder = folder
 
     def path(self, key: str) -> Path:
+        """Returns the path of the checkpoint under ``key``, whether it exists or not."""
         return self._folder / f"{key}.checkpoint"
 
     def find(self, key: str, *, max_bytes: int) -> Iterator[Path]:

@@ -37,6 +37,7 @@ class WeightRange:
     """The number of those with a value beyond -64 to 64."""
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {"quantizedWeights": self.weights, "beyondSevenBits": self.full_range}
 
 

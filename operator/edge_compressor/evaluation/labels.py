@@ -38,10 +38,12 @@ def is_one_hot(label: Array) -> bool:
 
 
 def are_zeros_and_ones(label: Array) -> bool:
+    """Returns whether every label is 0 or 1."""
     return bool(np.isin(label, (0, 1)).all())
 
 
 def range_in_words(label: Array) -> str:
+    """Returns the range of whole labels, for a message."""
     return f"label holds whole numbers from {int(label.min())} to {int(label.max())}"
 
 

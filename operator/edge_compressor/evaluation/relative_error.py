@@ -56,6 +56,7 @@ class OutputError:
     """The reason why the error does not mean that the artifact is worse; empty if it does."""
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {
             "output": self.output,
             "percent": _rounded(self.percent),
@@ -69,6 +70,8 @@ class OutputError:
 
 @dataclass(frozen=True)
 class RelativeErrors:
+    """The relative error of each output of an artifact against its source, on one set of data."""
+
     what: str
     """The data: ``evaluation set``, ``calibration set`` or ``generated inputs``."""
     samples: int
@@ -76,6 +79,7 @@ class RelativeErrors:
 
     @property
     def generated(self) -> bool:
+        """True if the inputs were generated, so that a large error is only a warning."""
         return self.what == generated_inputs.WHAT
 
     @property
@@ -85,6 +89,7 @@ class RelativeErrors:
         return max(judged, key=lambda one: one.percent or 0.0, default=None)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {"data": self.what, "samples": self.samples, "outputs": [one.to_json() for one in self.outputs]}
 
 

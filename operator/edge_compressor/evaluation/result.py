@@ -30,6 +30,7 @@ class Scores:
     no column."""
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         shown: dict[str, Any] = {}
         if self.confusion is not None:
             few = len(self.confusion) <= MAX_CLASSES_SHOWN
@@ -53,9 +54,11 @@ class ClassChange:
 
     @property
     def drop(self) -> float:
+        """The part of the class's score that the artifact loses, below 0 if it gains."""
         return self.source - self.artifact
 
     def to_json(self, names: Sequence[str]) -> dict[str, Any]:
+        """Returns the form in which the report stores it, with the class's name."""
         return {
             "class": self.number,
             "name": names[self.number] if self.number < len(names) else str(self.number),
@@ -94,9 +97,11 @@ class Evaluation:
 
     @property
     def worst_class(self) -> ClassChange | None:
+        """The class that loses most; None if no classes were measured."""
         return max(self.classes, key=lambda one: one.drop, default=None)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         own = self.own or own_of(self.answers)
         interval = None if own is None else own_interval(own)
         shown = sorted(self.classes, key=lambda one: -one.drop)[:MAX_CLASSES_SHOWN]

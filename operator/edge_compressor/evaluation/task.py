@@ -95,6 +95,7 @@ def first(outputs: Outputs) -> Array:
 
 
 def run_outputs(model: ModelFile, loaded: LoadedModel, dataset: Dataset, feeds: dict[str, Array], what: str) -> Outputs:
+    """Returns the outputs of a model for ``feeds``, by name; states are carried from step to step. Raises Stalled."""
     answers = stateful.answer(loaded, dataset, feeds, what)
     return dict(zip((tensor.name for tensor in model.outputs), answers, strict=True))
 
@@ -129,4 +130,5 @@ def labels(dataset: Dataset, task: str) -> Array:
 
 
 def invalid(dataset: Dataset, message: str) -> Stalled:
+    """Returns the error of a data set that does not fit its task."""
     return Stalled(reasons.DATASET_INVALID, f"{dataset.what}: {message}")

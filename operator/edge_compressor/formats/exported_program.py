@@ -10,6 +10,7 @@ from edgemodel.job_images import TRAINER
 
 
 def check(path: Path, *, what: str, reason: str) -> None:
+    """Checks the archive without running any of its code. Raises Stalled with ``reason``."""
     from edge_compressor.training import archive
 
     try:
@@ -19,6 +20,7 @@ def check(path: Path, *, what: str, reason: str) -> None:
 
 
 def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
+    """Converts the program to ONNX in the folder ``to``. Raises Stalled with ``reason``."""
     from edge_compressor.training import program  # imports torch, which other formats do not need
 
     return ArtifactFiles(ONNX, program.to_onnx(path, to / "exported.onnx", what=what, reason=reason))

@@ -11,6 +11,7 @@ from edgemodel.errors import Stalled
 
 
 def check(path: Path, *, what: str, reason: str) -> None:
+    """Checks the structure of a file, or of the only model in a folder. Raises Stalled with ``reason``."""
     if path.is_dir():
         check_structure(_main_of(path, what, reason), what=what, reason=reason, beside=path)
     else:

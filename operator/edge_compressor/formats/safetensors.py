@@ -9,6 +9,7 @@ from edgemodel.job_images import TRAINER
 
 
 def check(path: Path, *, what: str, reason: str) -> None:
+    """Checks the header of the file. Raises Stalled with ``reason``."""
     check_safetensors(path, what=what, reason=reason)
 
 

@@ -18,11 +18,15 @@ class ArtifactFiles:
 
 
 class Check(Protocol):
+    """A check of a source of one format."""
+
     def __call__(self, path: Path, *, what: str, reason: str) -> None:
         """Checks ``path`` without loading it. Raises Stalled with ``reason``; the message names ``what`` it is."""
 
 
 class ToArtifact(Protocol):
+    """A conversion of a source of one format."""
+
     def __call__(self, path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
         """Converts the checked model at ``path`` into the form that steps take, in the empty folder ``to``.
 
@@ -32,6 +36,8 @@ class ToArtifact(Protocol):
 
 @dataclass(frozen=True)
 class SourceFormat:
+    """A format of sources: how it is recognised, checked and converted."""
+
     name: str
     """The value of ``spec.source.format``."""
     doc: str

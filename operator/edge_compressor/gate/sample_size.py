@@ -66,12 +66,14 @@ def _narrowed(observed: float, interval: Interval, samples: int, limit: float) -
 
 
 def against(interval: Interval, limit: float) -> Verdict:
+    """Returns the verdict on a value that must not exceed ``limit``: Inconclusive if the interval contains it."""
     if interval.upper <= limit:
         return Verdict.PASS
     return Verdict.FAIL if interval.lower > limit else Verdict.INCONCLUSIVE
 
 
 def above(interval: Interval, floor: float) -> Verdict:
+    """Returns the verdict on a value that must reach ``floor``: Inconclusive if the interval contains it."""
     if interval.lower >= floor:
         return Verdict.PASS
     return Verdict.FAIL if interval.upper < floor else Verdict.INCONCLUSIVE

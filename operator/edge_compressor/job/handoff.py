@@ -59,6 +59,7 @@ class FromConverter:
     folders: HandoffFolders
 
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
+        """Returns what the converter's container has fetched or made; fetches what only this container needs."""
         if use not in FILES:
             return self.fetcher.fetch(source, use, to, folder=folder)
         given = parse_json((self.folders.given / FETCHED_FILE).read_text())[use]

@@ -11,6 +11,8 @@ from edgemodel.names import MODEL_FILE
 
 @dataclass(frozen=True)
 class ModelFile:
+    """A checked model in a file, with the tensors that it declares."""
+
     path: Path
     digest: Digest
     size_bytes: int

@@ -31,6 +31,8 @@ NOTES: Final = (GOLDEN_FILE, MANIFEST_FILE, PAGE_FILE, REPORT_FILE)
 
 @dataclass(frozen=True)
 class PublishedImage:
+    """An artifact's image in the registry, with its sizes."""
+
     image: str
     """The reference ``<repository>@sha256:…`` of the index over architectures, without a host."""
     layer: Layer

@@ -13,6 +13,8 @@ OBJECTIVES: Final = ("Balanced", "Speed", "Size")
 
 @dataclass(frozen=True)
 class SearchChoice:
+    """The result of a search."""
+
     trial: SearchTrial | None
     """The trial that was chosen; None: the source is served."""
     reason: str

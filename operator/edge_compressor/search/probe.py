@@ -39,6 +39,7 @@ def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
 
 
 def main() -> None:
+    """Writes the optimized graph of a model; the arguments are the paths of the model, its inputs and the output."""
     model, feeds, optimized = map(Path, sys.argv[1:4])
     with np.load(feeds, allow_pickle=False) as feed:
         onnxruntime.write_optimized(model, optimized, Tuning(), dict(feed))

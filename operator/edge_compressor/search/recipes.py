@@ -41,17 +41,21 @@ class Part:
         return f"{self.type}({', '.join(shown)})" if shown else self.type
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {"type": self.type, "settings": dict(self.settings)}
 
 
 @dataclass(frozen=True)
 class SearchRecipe:
+    """Steps that Auto tries together, in their order."""
+
     parts: tuple[Part, ...]
 
     def __str__(self) -> str:
         return " then ".join(map(str, self.parts)) or "as it is"
 
     def to_json(self) -> list[dict[str, Any]]:
+        """Returns the form in which the report stores it."""
         return [part.to_json() for part in self.parts]
 
     def with_(self, **settings: Any) -> "SearchRecipe":
@@ -87,6 +91,7 @@ def stored(datatype: str) -> SearchRecipe:
 
 
 def quantizes(recipe: SearchRecipe) -> bool:
+    """Returns whether a recipe has a step that quantizes."""
     return any(part.type in (DYNAMIC, STATIC) for part in recipe.parts)
 
 

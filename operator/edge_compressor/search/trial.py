@@ -73,14 +73,17 @@ class SearchTrial:
 
     @property
     def missed_accuracy(self) -> bool:
+        """True if the accuracy was measured and did not pass."""
         return self.accuracy is not None and self.accuracy.verdict is not Verdict.PASS
 
     @property
     def kept(self) -> bool:
+        """True if nothing speaks against the trial so far."""
         return self.dropped is None
 
     @property
     def pace(self) -> Pace | None:
+        """The pace against the source; None if it was not measured."""
         return None if self.speed is None else pace(self.speed)
 
     @property
@@ -102,6 +105,7 @@ class SearchTrial:
 
 
 def pace(speed: evaluation.Speed) -> Pace:
+    """Returns the pace that the lower end of the measured speed-up proves."""
     if speed.lower > 1 + NOISE:
         return Pace.FASTER
     return Pace.TIE if speed.lower > 1 - NOISE else Pace.SLOWER

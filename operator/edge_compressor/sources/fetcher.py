@@ -43,6 +43,7 @@ MODELS: Final = ("source", "teacher")
 
 
 def limit_bytes(use: Use) -> int:
+    """Returns the largest size of a source for ``use``, in bytes."""
     return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
 
 
@@ -71,6 +72,8 @@ class Fetched:
 
 
 class Fetches(Protocol):
+    """A way to get the files of a source."""
+
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
         """Fetches as ``Fetcher.fetch`` does."""
 

@@ -113,6 +113,7 @@ class StepType:
 
 
 def failed(step: str, message: str) -> Stalled:
+    """Returns the error of a step that cannot do its work."""
     return Stalled(reasons.STEP_FAILED, f"step {step}: {message}")
 
 
@@ -160,6 +161,7 @@ _NAMES_SHOWN: Final = 12
 
 
 def op_types(doc: str) -> Texts:
+    """Returns the setting of a list of ONNX operator types."""
     return Texts(doc, max_items=64, max_length=64, pattern="^[A-Za-z][A-Za-z0-9_]*$", each="An ONNX operator type.")
 
 

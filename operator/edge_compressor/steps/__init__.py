@@ -65,9 +65,11 @@ class PlannedStep:
         return () if at_once else self.step.needs
 
     def takes(self, model_format: str) -> bool:
+        """Returns whether the step takes a model of this format."""
         return self.step.takes(model_format, self.settings)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {"name": self.name, "type": self.step.type, "settings": dict(self.settings)}
 
 

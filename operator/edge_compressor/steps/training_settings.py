@@ -6,6 +6,7 @@ from edgemodel.setting_kinds import Choice, Fraction, Setting, Whole
 
 
 def training_settings(*, epochs: int, learning_rate: str, min_epochs: int = 1) -> Mapping[str, Setting]:
+    """Returns the settings that all steps that train have, with a step's own defaults."""
     return {
         "epochs": Whole(
             epochs,

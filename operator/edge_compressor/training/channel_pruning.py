@@ -18,6 +18,7 @@ MAX_OF_ONE_LAYER: Final = 0.9
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Runs the step on the program at ``model``, and returns the path of the trained program. Raises Stalled."""
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     module, before = program.module, program.parameters
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, PRUNABLE)}

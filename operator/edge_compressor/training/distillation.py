@@ -14,6 +14,7 @@ from edgemodel.setting_kinds import Settings
 
 
 def distill(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Runs the step on the program at ``model``, and returns the path of the trained program. Raises Stalled."""
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     path = context.teacher or context.program
     assert path is not None

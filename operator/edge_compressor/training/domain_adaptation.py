@@ -24,6 +24,7 @@ HIDDEN = 128
 
 
 def adapt(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Runs the step on the program at ``model``, and returns the path of the trained program. Raises Stalled."""
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     unlabeled = context.unlabeled
     assert unlabeled is not None  # the pipeline requires it

@@ -17,6 +17,7 @@ from edgemodel.setting_kinds import Settings
 
 
 def fine_tune(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Runs the step on the program at ``model``, and returns the path of the trained program. Raises Stalled."""
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     torch.manual_seed(settings["seed"])
     if settings["newHeadClasses"]:

@@ -23,6 +23,7 @@ Pair = tuple[Node, Node]
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Runs the step on the program at ``model``, and returns the path of the trained program. Raises Stalled."""
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     removed: list[str] = []
     while len(removed) < settings["layers"]:

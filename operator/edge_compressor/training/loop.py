@@ -40,6 +40,7 @@ class Schedule:
 
     @classmethod
     def of(cls, settings: Settings, *, epochs: int | None = None) -> "Schedule":
+        """Returns the schedule that a step's settings describe; ``epochs`` replaces theirs if given."""
         return cls(
             epochs=settings["epochs"] if epochs is None else epochs,
             batch_size=settings["batchSize"],
@@ -172,6 +173,7 @@ def batches(program: TrainableProgram, dataset: Dataset, schedule: Schedule, epo
 
 
 def tensors(program: TrainableProgram, feeds: dict[str, Any]) -> tuple[Tensor, ...]:
+    """Returns the feeds as tensors, in the order of the program's inputs."""
     return tuple(torch.from_numpy(feeds[one.name]) for one in program.inputs)
 
 

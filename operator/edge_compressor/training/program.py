@@ -25,6 +25,8 @@ OPSET = 18
 
 @dataclass(frozen=True)
 class ProgramInput:
+    """An input of an exported program."""
+
     name: str
     shape: tuple[int, ...]
     """The shape; -1 is an open dimension."""
@@ -53,6 +55,7 @@ class TrainableProgram:
 
     @property
     def output_names(self) -> list[str]:
+        """The names of the outputs in the exported model."""
         return ["output"] if self.outputs == 1 else [f"output_{number}" for number in range(self.outputs)]
 
 

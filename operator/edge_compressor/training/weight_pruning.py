@@ -24,6 +24,7 @@ LAYERS: Final = {"Conv": (nn.Conv1d, nn.Conv2d, nn.Conv3d), "Gemm": (nn.Linear,)
 
 
 def prune(model: Path, settings: Settings, context: StepContext) -> Path:
+    """Runs the step on the program at ``model``, and returns the path of the trained program. Raises Stalled."""
     program = load(model, what=f"step {context.name}", reason=reasons.STEP_FAILED)
     zeros = _Zeros(_chosen(dict(program.module.named_modules()), settings, context), settings)
     context.notes["zeros"] = {"weights": zeros.total, "before": zeros.count()}

@@ -29,6 +29,8 @@ _PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRuntime:
+    """The back end of ONNX Runtime."""
+
     name = "ONNXRuntime"
     version: str = ort.__version__
     server_layers = ()  # it is in the base of server images

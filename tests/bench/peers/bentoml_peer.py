@@ -14,12 +14,15 @@ DTYPES = {"FP32": np.float32, "INT32": np.int32, "INT64": np.int64}
 
 @bentoml.service(workers=1, traffic={"timeout": 60})
 class Onnx:
+    """A service of BentoML with one model."""
+
     def __init__(self) -> None:
         self.session = open_session(os.environ["MODEL"])
         self.names = [output.name for output in self.session.get_outputs()]
 
     @bentoml.api(route="/v2/models/m/infer")
     def infer(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Returns the outputs for ``inputs``, in the form of the Open Inference Protocol."""
         feeds = {t["name"]: np.array(t["data"], DTYPES[t["datatype"]]).reshape(t["shape"]) for t in inputs}
         outputs = self.session.run(self.names, feeds)
         return {

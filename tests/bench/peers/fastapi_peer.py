@@ -13,6 +13,8 @@ DTYPES = {"FP32": np.float32, "INT32": np.int32, "INT64": np.int64}
 
 
 class Tensor(BaseModel):
+    """An input of a request."""
+
     name: str
     shape: list[int]
     datatype: str
@@ -20,10 +22,13 @@ class Tensor(BaseModel):
 
 
 class InferRequest(BaseModel):
+    """An infer request of the Open Inference Protocol in JSON."""
+
     inputs: list[Tensor]
 
 
 def application(path: str) -> FastAPI:
+    """Returns the application that serves the model at ``path``."""
     session = open_session(path)
     names = [output.name for output in session.get_outputs()]
     app = FastAPI()

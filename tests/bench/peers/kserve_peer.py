@@ -8,6 +8,8 @@ from session import open_session
 
 
 class OnnxModel(Model):  # type: ignore[misc]  # its stubs are not here
+    """A model of KServe's Python server."""
+
     def __init__(self, path: str) -> None:
         super().__init__("m")
         self.session = open_session(path)
@@ -15,6 +17,7 @@ class OnnxModel(Model):  # type: ignore[misc]  # its stubs are not here
         self.ready = True
 
     def predict(self, payload: InferRequest, headers: Any = None, response_headers: Any = None) -> InferResponse:
+        """Returns the outputs for a request."""
         outputs = self.session.run(self.names, {item.name: item.as_numpy() for item in payload.inputs})
         found = []
         for name, array in zip(self.names, outputs, strict=True):

@@ -10,6 +10,7 @@ Feed = dict[str, Any]
 
 
 def read(path: str | Path) -> list[Feed]:
+    """Returns the inputs of each run, from an npz file with names such as ``0/x``."""
     feeds: defaultdict[str, Feed] = defaultdict(dict)
     with np.load(path) as arrays:
         for key in arrays.files:

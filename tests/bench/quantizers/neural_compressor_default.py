@@ -10,6 +10,8 @@ model, calibration, output = sys.argv[1:]
 
 
 class Loader:
+    """The calibration data in the form that Neural Compressor takes."""
+
     batch_size = 1
 
     def __iter__(self) -> Iterator[tuple[feeds.Feed, None]]:

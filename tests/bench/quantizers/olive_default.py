@@ -18,16 +18,19 @@ model, calibration, output = sys.argv[1:]
 
 @Registry.register_dataset("feeds")
 def read(**_: Any) -> list[feeds.Feed]:
+    """Returns the calibration data; Olive calls this for its data set."""
     return feeds.read(calibration)
 
 
 @Registry.register_pre_process("as_they_are")
 def keep(dataset: list[feeds.Feed], **_: Any) -> list[feeds.Feed]:
+    """Returns the data set as it is; Olive calls this for its pre-processing."""
     return dataset
 
 
 @Registry.register_dataloader("one_by_one")
 def load(dataset: list[feeds.Feed], **_: Any) -> list[tuple[feeds.Feed, None]]:
+    """Returns pairs of inputs and no label; Olive calls this for its loader."""
     return [(feed, None) for feed in dataset]
 
 

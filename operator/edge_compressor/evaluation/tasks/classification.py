@@ -34,6 +34,7 @@ class Classification:
     """The task. Labels of a single column, and those with one 1 in each row, become one number per sample."""
 
     def check(self, dataset: Dataset) -> Dataset:
+        """Returns the data set as this task reads it. Raises Stalled if its labels do not fit the task."""
         label = labels(dataset, TASK.type)
         if label.ndim == 2 and is_one_hot(label):
             return replace(dataset, label=label.argmax(axis=1))
@@ -43,6 +44,8 @@ class Classification:
         return made
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Returns the answers that the task compares, from the outputs for ``rows`` samples. Raises Stalled if they do
+        not fit."""
         output = first(outputs)
         classes, count = predicted_classes(output, rows, dataset.what)
         if count is None:
@@ -51,6 +54,8 @@ class Classification:
         return {"class": classes, **confidence(output[:rows].reshape(rows, -1))}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """Returns the figures of the artifact, against the source's answers; against the labels alone if ``source`` is
+        None."""
         label = labels(dataset, TASK.type).astype(np.int64)
         if source is not None:
             return _compared(dataset, source, artifact)

@@ -30,7 +30,10 @@ _NAMES: Final = {"boxes": ("box",), "scores": ("score", "conf"), "classes": ("cl
 
 @dataclass(frozen=True)
 class Detection:
+    """The comparison of boxes and classes with those of the labels."""
+
     def check(self, dataset: Dataset) -> Dataset:
+        """Returns the data set as this task reads it. Raises Stalled if its labels do not fit the task."""
         labels(dataset, TASK.type)
         label, boxes = with_whole_numbers(dataset), dataset.arrays.get(BOXES)
         if boxes is None or boxes.shape != (*label.shape, 4) or label.ndim != 2 or label.dtype.kind not in "iu":
@@ -42,6 +45,8 @@ class Detection:
         return replace(dataset, label=label)
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Returns the answers that the task compares, from the outputs for ``rows`` samples. Raises Stalled if they do
+        not fit."""
         boxes, scores, classes = _found(outputs, dataset)
         if dataset.batch == 1 and boxes.ndim == 2:  # a model for one image may lack the axis of images
             boxes, scores = boxes[None], scores[None]
@@ -57,6 +62,8 @@ class Detection:
         return {name: array[:rows] for name, array in kept.items()}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """Returns the figures of the artifact, against the source's answers; against the labels alone if ``source`` is
+        None."""
         label = labels(dataset, TASK.type).astype(np.int64)
         truth: Answers = {"boxes": np.asarray(dataset.arrays[BOXES], dtype=np.float32), "class": label}
         numbers = np.unique(label[label >= 0])

@@ -23,11 +23,15 @@ MAX_NEIGHBOURS: Final = 2000
 
 @dataclass(frozen=True)
 class Embedding:
+    """The comparison of vectors with those of the source."""
+
     def check(self, dataset: Dataset) -> Dataset:
         """Accepts every data set, since the task ignores labels."""
         return dataset
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Returns the answers that the task compares, from the outputs for ``rows`` samples. Raises Stalled if they do
+        not fit."""
         output = first(outputs)
         if output.dtype.kind != "f" or output.ndim < 2 or len(output) < rows:
             shape = f"{output.dtype} of shape {list(output.shape)}"
@@ -35,6 +39,7 @@ class Embedding:
         return {"vector": output[:rows].reshape(rows, -1).astype(np.float32)}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """Returns the figures of the artifact against the source's vectors. Raises Stalled if ``source`` is None."""
         if source is None:
             message = "task Embedding compares with the source, and its first output has another shape"
             raise invalid(dataset, f"{message}: choose another task")

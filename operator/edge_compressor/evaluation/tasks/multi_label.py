@@ -21,7 +21,10 @@ from edge_runtime.datatypes import Array
 
 @dataclass(frozen=True)
 class MultiLabel:
+    """The comparison of sets of classes with those of the labels."""
+
     def check(self, dataset: Dataset) -> Dataset:
+        """Returns the data set as this task reads it. Raises Stalled if its labels do not fit the task."""
         label = labels(dataset, TASK.type)
         if label.ndim != 2 or not np.isin(label, (0, 1)).all():
             shape = f"{label.dtype} of shape {list(label.shape)}"
@@ -29,6 +32,8 @@ class MultiLabel:
         return dataset
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Returns the answers that the task compares, from the outputs for ``rows`` samples. Raises Stalled if they do
+        not fit."""
         output, wanted = first(outputs), labels(dataset, TASK.type).shape[1]
         if output.dtype.kind != "f" or output.shape[:1] < (rows,) or output[:rows].size != rows * wanted:
             message = f"label has {wanted} columns, and the model's first output is {output.dtype} of shape"
@@ -36,6 +41,8 @@ class MultiLabel:
         return {"value": output[:rows].reshape(rows, wanted).astype(np.float32)}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """Returns the figures of the artifact, against the source's answers; against the labels alone if ``source`` is
+        None."""
         label = labels(dataset, TASK.type).astype(bool)
         limit, note = threshold((source or artifact)["value"])
         after = artifact["value"] > limit
@@ -81,6 +88,7 @@ def sample_f1(label: Array, predicted: Array) -> Array:
 
 
 def scores(label: Array, predicted: Array) -> Scores:
+    """Returns the F1 figures of predicted sets, both bool of shape (samples, classes)."""
     right, size = (label & predicted).sum(axis=0), label.sum(axis=0) + predicted.sum(axis=0)
     mean = float(sample_f1(label, predicted).mean())
     figures = {
@@ -99,6 +107,7 @@ def _mean(weights: Array, values: Array) -> Array:
 
 
 def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
+    """Returns the claim that a data set is of this task; None if its labels are not 0 or 1 for each value."""
     label = as_many_whole_numbers(dataset, outputs)
     if label is None or not are_zeros_and_ones(label):
         return None

@@ -31,10 +31,13 @@ TOLERATED_SHARE: Final = 0.1
 
 @dataclass(frozen=True)
 class Regression:
+    """The comparison of numbers with those of the labels, within a tolerance."""
+
     tolerance: Decimal | None = None
     """The tolerance in units of the labels; None: TOLERATED_SHARE applies."""
 
     def check(self, dataset: Dataset) -> Dataset:
+        """Returns the data set as this task reads it. Raises Stalled if its labels do not fit the task."""
         label = labels(dataset, TASK.type)
         if label.ndim not in (1, 2) or label.dtype.kind not in "fiu" or not np.isfinite(label).all():
             shape = f"{label.dtype} of shape {list(label.shape)}"
@@ -51,6 +54,8 @@ class Regression:
         return np.asarray(TOLERATED_SHARE * label.std(axis=0))
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Returns the answers that the task compares, from the outputs for ``rows`` samples. Raises Stalled if they do
+        not fit."""
         output, wanted = first(outputs), _columns(labels(dataset, TASK.type)).shape[1]
         if output.dtype.kind not in "fiu" or output.shape[:1] < (rows,) or output[:rows].size != rows * wanted:
             message = f"label has {wanted} values a sample, and the model's first output is {output.dtype} of shape"
@@ -58,6 +63,8 @@ class Regression:
         return {"value": output[:rows].reshape(rows, wanted).astype(np.float64)}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """Returns the figures of the artifact, against the source's answers; against the labels alone if ``source`` is
+        None."""
         label, limits = _columns(labels(dataset, TASK.type)), self.limits(dataset)
         shown = ", ".join(f"{limit:.4g}" for limit in limits[:8]) + (", …" if len(limits) > 8 else "")
         why = "as set" if self.tolerance is not None else "a tenth of the standard deviation of the labels"

@@ -22,7 +22,10 @@ from edge_runtime.datatypes import Array
 
 @dataclass(frozen=True)
 class Sequence:
+    """The comparison of the class of each step with that of the labels."""
+
     def check(self, dataset: Dataset) -> Dataset:
+        """Returns the data set as this task reads it. Raises Stalled if its labels do not fit the task."""
         labels(dataset, TASK.type)
         label = with_whole_numbers(dataset)
         if label.ndim != 2 or label.dtype.kind not in "iu":
@@ -33,6 +36,8 @@ class Sequence:
         return replace(dataset, label=label)
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
+        """Returns the answers that the task compares, from the outputs for ``rows`` samples. Raises Stalled if they do
+        not fit."""
         output, steps = first(outputs), labels(dataset, TASK.type).shape[1]
         if output.dtype.kind in "iu" and output.shape[1:2] == (steps,) and output[:rows].size == rows * steps:
             return {"class": output[:rows].reshape(rows, steps).astype(np.int64)}
@@ -48,6 +53,8 @@ class Sequence:
         return {"class": np.where(np.isnan(scored).any(axis=2), -1, scored.argmax(axis=2))}
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
+        """Returns the figures of the artifact, against the source's answers; against the labels alone if ``source`` is
+        None."""
         label = labels(dataset, TASK.type).astype(np.int64)
         there = label != PADDING
         after = artifact["class"]
@@ -92,6 +99,7 @@ def _by_class(label: Array, chosen: Array, numbers: Array) -> Array:
 
 
 def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
+    """Returns the claim that a data set is of this task; None if its labels are not a class for each step."""
     label = dataset.label
     if label is None or not holds_whole_numbers(label) or not has_steps(label, first(outputs)):
         return None

@@ -30,6 +30,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 464, 56, 300
 
 @dataclass(frozen=True)
 class Point:
+    """One artifact in the plot of size and accuracy."""
+
     name: str
     kilobytes: float
     value: float

@@ -15,6 +15,7 @@ WIDTH: Final = 480
 
 
 def number(value: float) -> str:
+    """Returns ``value`` with at most one decimal place, for coordinates."""
     return f"{value:.1f}".removesuffix(".0")
 
 
@@ -28,24 +29,28 @@ def svg(height: float, parts: Iterable[str], title: str, *, width: float = WIDTH
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", colour: str = INK, size: float | None = None) -> str:
+    """Returns an element of text at (x, y), in pixels."""
     at = f' text-anchor="{anchor}"' if anchor != "start" else ""
     large = f' font-size="{number(size)}"' if size else ""
     return f'<text x="{number(x)}" y="{number(y)}"{at}{large} fill="{colour}">{escape(words)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, *, colour: str = GRID, width: float = 1, dash: str = "") -> str:
+    """Returns an element of a line between two points, in pixels."""
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     ends = f'x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}"'
     return f'<line {ends} stroke="{colour}" stroke-width="{number(width)}"{dashed}/>'
 
 
 def box(x: float, y: float, width: float, height: float, *, colour: str, opacity: float = 1) -> str:
+    """Returns an element of a filled rectangle; a negative size counts as 0."""
     seen = f' fill-opacity="{opacity:.2g}"' if opacity < 1 else ""
     size = f'x="{number(x)}" y="{number(y)}" width="{number(max(0, width))}" height="{number(max(0, height))}"'
     return f'<rect {size} fill="{colour}"{seen}/>'
 
 
 def dot(x: float, y: float, radius: float, *, colour: str, hollow: bool = False) -> str:
+    """Returns an element of a circle, filled or ``hollow``."""
     fill = f'fill="#fff" stroke="{colour}" stroke-width="2"' if hollow else f'fill="{colour}"'
     return f'<circle cx="{number(x)}" cy="{number(y)}" r="{number(radius)}" {fill}/>'
 
@@ -60,6 +65,7 @@ def legend(entries: Sequence[tuple[str, str]], y: float) -> list[str]:
 
 
 def shortened(words: str, most: int) -> str:
+    """Returns ``words`` with at most ``most`` characters, the last of which may stand for the rest."""
     return words if len(words) <= most else f"{words[: most - 1]}…"
 
 
@@ -75,4 +81,5 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def label(value: float) -> str:
+    """Returns ``value`` as the label of an axis: four digits, or all of those before the decimal point."""
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
