@@ -293,10 +293,14 @@ class _Pipeline:
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})
         return current, history
 
+    @cached_property
+    def _teacher_digest(self) -> str | None:
+        """The digest of the teacher, which is a large file, and read once; None if there is none."""
+        return digest_of_file(self.space.teacher) if self.space.teacher else None
+
     def _key(self, steps: Iterable[PlannedStep]) -> str:
         read = {use: item.fetched.digest for use, item in self.space.datasets.items()}
-        teacher = digest_of_file(self.space.teacher) if self.space.teacher else None
-        what = [self.space.fetched.digest, read, teacher, [step.to_json() for step in steps]]
+        what = [self.space.fetched.digest, read, self._teacher_digest, [step.to_json() for step in steps]]
         if self.space.fetched.converter is not None:
             what.append(self.space.fetched.converter["digest"])
         if self.space.source.transforms:

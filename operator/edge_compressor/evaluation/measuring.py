@@ -34,6 +34,7 @@ class Timing:
     """The times in ascending order, thinned evenly to MAX_TIMES_KEPT with the shortest and the longest kept."""
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the form in which the report stores it."""
         return {
             "p50Milliseconds": round(self.p50, 4),
             "p95Milliseconds": round(self.p95, 4),
@@ -43,6 +44,8 @@ class Timing:
 
 @dataclass(frozen=True)
 class LatencyComparison:
+    """The latencies of source and artifact, measured by turns."""
+
     runs: int
     """The number of runs of each model."""
     source: Timing
@@ -68,11 +71,15 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
     try:
         return runtime.run(model, feeds)
     except RunFailure as error:
-        reason = reasons.SOURCE_INVALID if what == "source" else reasons.STEP_FAILED
-        message = f"the {what} cannot run on the data: {in_words(error)}"
-        if what != "source":
-            message += ", though the source can: leave a step out, or exclude the nodes that the message names"
-        raise Stalled(reason, message) from error
+        raise _cannot_run(error, what) from error
+
+
+def _cannot_run(error: RunFailure, what: str) -> Stalled:
+    message = f"the {what} cannot run on the data: {in_words(error)}"
+    if what == "source":
+        return Stalled(reasons.SOURCE_INVALID, message)
+    cure = "leave a step out, or exclude the nodes that the message names"
+    return Stalled(reasons.STEP_FAILED, f"{message}, though the source can: {cure}")
 
 
 def time_both(
@@ -87,9 +94,8 @@ def time_both(
 ) -> LatencyComparison:
     """Times source and artifact by turns in one loop, so that other load on the machine affects both alike.
 
-    Both run as nodes run them.
-
-    ``feeds`` are cycled. The loop ends after ``max_runs`` of each, or ``max_seconds``, but not before 10 of each.
+    Both run as nodes run them. ``feeds`` are cycled. The loop ends after ``max_runs`` of each, or ``max_seconds``, but
+    not before 10 of each. Raises as ``run``.
     """
     progress.say("timing source and artifact")
     first, second = _take_turns((runtime.load(source), runtime.load(artifact)), feeds, max_runs, max_seconds, clock)
@@ -103,8 +109,8 @@ def _take_turns(
     max_seconds: float,
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
-    """Returns the milliseconds of the runs of each, pair by pair."""
-    for loaded, what in zip(models, ("source", "artifact"), strict=True):
+    """Returns the milliseconds of the runs of each, pair by pair. Raises as ``run``."""
+    for loaded, what in zip(models, _NAMES, strict=True):
         for feed in _round(feeds, _WARM_UPS):
             run(loaded, feed, what)
     outputs = [list(loaded.signature.outputs) for loaded in models]
@@ -115,7 +121,10 @@ def _take_turns(
             break
         for which in (0, 1) if number % 2 else (1, 0):
             start = clock()
-            models[which].run(feed, outputs[which])
+            try:
+                models[which].run(feed, outputs[which])
+            except RunFailure as error:
+                raise _cannot_run(error, _NAMES[which]) from error
             times[which].append((clock() - start) * 1000)
     return times
 
@@ -149,9 +158,9 @@ def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
 
     The interval is that of the sign test: the order statistics of the ratios around the median (W. J. Conover,
     *Practical Nonparametric Statistics*, 3rd edition, section 3.2), which assumes nothing about the distribution of
-    noise.
+    noise. A time may be 0, where a thread's clock is coarse.
     """
-    ratios = sorted(one / other for one, other in zip(first, second, strict=True))
+    ratios = sorted(max(one, _SHORTEST) / max(other, _SHORTEST) for one, other in zip(first, second, strict=True))
     outside = max(0, int((len(ratios) - _Z_99_PERCENT * math.sqrt(len(ratios))) / 2))
     return Speed(
         runs=len(ratios),
@@ -175,6 +184,9 @@ def zstd_size(path: Path) -> int:
 
 _Z_99_PERCENT: Final = 2.5758293035489004
 """The 99.5 % quantile of the standard normal."""
+_SHORTEST: Final = 1e-6
+"""The shortest time that counts, a nanosecond, in milliseconds."""
+_NAMES: Final = ("source", "artifact")
 _SESSIONS: Final = 4
 _WARM_UPS: Final = 5
 _MIN_RUNS: Final = 10
