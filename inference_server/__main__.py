@@ -54,11 +54,7 @@ def _announce(entry: ModelEntry, ready: PreparedModel) -> None:
 
 def _end_for(ending: LoadFailure, termination_log: Path) -> int:
     logs.failure("the model cannot be served", reason=ending.reason, error=ending.message)
-    if termination_log.exists():
-        try:
-            termination_log.write_bytes(serving.ending(ending.reason, ending.message))
-        except OSError as error:
-            logs.failure("cannot write the termination log", path=termination_log, error=in_words(error))
+    logs.write_termination(termination_log, serving.ending(ending.reason, ending.message))
     return serving.EXIT_MODEL
 
 

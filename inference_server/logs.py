@@ -4,7 +4,10 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from edgemodel.error_words import in_words
 
 
 class _JsonLine(logging.Formatter):
@@ -18,6 +21,7 @@ class _JsonLine(logging.Formatter):
 
 
 def configure() -> None:
+    """Sends the log of the process to stderr, as lines of JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -25,8 +29,19 @@ def configure() -> None:
 
 
 def event(message: str, **fields: Any) -> None:
+    """Logs ``message`` at the level info, with ``fields`` as members of the line."""
     logging.getLogger("inference_server").info(message, extra={"fields": fields})
 
 
 def failure(message: str, **fields: Any) -> None:
+    """Logs ``message`` at the level error, with ``fields`` as members of the line."""
     logging.getLogger("inference_server").error(message, extra={"fields": fields})
+
+
+def write_termination(path: Path, message: bytes) -> None:
+    """Writes the termination message of the container, if it has a file for one; a failure is only logged."""
+    if path.exists():
+        try:
+            path.write_bytes(message)
+        except OSError as error:
+            failure("cannot write the termination log", path=path, error=in_words(error))

@@ -44,8 +44,7 @@ def main() -> int:
     report = measure(options)
     data = preflight_report.encode(report)
     logs.event("preflight", report=data.decode())
-    if options.termination_log.exists():
-        options.termination_log.write_bytes(data)
+    logs.write_termination(options.termination_log, data)
     return serving.EXIT_MODEL if isinstance(report, preflight_report.Incompatible) else 0
 
 
