@@ -30,7 +30,7 @@ _FOR_A_PERSON: Final = (
         "{registry} speaks HTTP, and the node HTTPS: configure the node's container runtime for it",
     ),
 )
-"""What a pull fails by until somebody does something, with what to do."""
+"""The failures of pulls that last until a person acts, and their cures."""
 _FOR_TIME: Final = (
     (re.compile(r"no such host|server misbehaving"), "the node does not find the host {registry} by DNS"),
     (re.compile(r"\b429\b|toomanyrequests", re.IGNORECASE), "{registry} limits the rate of pulls"),

@@ -1,4 +1,4 @@
-"""What a user is told of an image that a node cannot pull: the image, its registry, the Secrets, and the cure."""
+"""The words for an image that a node cannot pull: they name the image, its registry, the Secrets and the cure."""
 
 from typing import Any
 
