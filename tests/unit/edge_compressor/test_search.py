@@ -229,6 +229,10 @@ class TestSpeed:
         found = speed_of([float(number) for number in range(100, 0, -1)], [1.0] * 100)
         assert (found.runs, found.lower, found.ratio, found.upper) == (100, 38, 50.5, 63)
 
+    def test_times_of_a_coarse_clock_may_be_zero(self) -> None:
+        found = speed_of([0.0] * 20, [0.0] * 20)
+        assert (found.lower, found.ratio, found.upper) == (1, 1, 1)
+
     def test_a_model_beside_itself_is_timed_pair_by_pair(self, perceptron: Files, even_clock: None) -> None:
         model = check_model(perceptron.model)
         feeds = sample_feeds(model, generate(model), 4)
