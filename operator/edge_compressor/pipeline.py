@@ -153,6 +153,7 @@ class _Pipeline:
         errors = self._measure_error(artifact, data)
         keeps_function = not any(step.step.changes_function for step in steps)
         latency = self._time(artifact, data)
+        doubt = evaluated.doubt if evaluated else ""
         decision = judge(
             Measurements(
                 answers=evaluated.answers if evaluated else None,
@@ -164,6 +165,7 @@ class _Pipeline:
                 metric=evaluated.metric if evaluated else "accuracy",
                 error=_worst(errors) if not same_file else None,
                 keeps_function=keeps_function,
+                doubt=doubt,
             ),
             budget,
         )
@@ -171,7 +173,7 @@ class _Pipeline:
             self.space.progress.say(f"{check.verdict}: {check.message}")
         zstd_bytes = self.space.source_zstd_bytes if same_file else zstd_size(artifact.path)
         weights = instruction_sets.weight_range(artifact)
-        found = (instruction_sets.warning(weights, history), _error_warning(errors, decision, keeps_function))
+        found = (doubt, instruction_sets.warning(weights, history), _error_warning(errors, decision, keeps_function))
         warnings = [warning for warning in found if warning]
         for warning in warnings:
             self.space.progress.say(f"warning: {warning}")

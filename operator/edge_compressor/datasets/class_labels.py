@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from edge_compressor.datasets.dataset import Dataset, invalid
+from edge_compressor.datasets.fitting import decoded
 from edge_runtime.datatypes import DATATYPES, Array
 from edgemodel.artifact import Tensor
 
@@ -13,9 +14,31 @@ LABEL: Final = "label"
 """The name of the array of labels."""
 VALUES_HINT: Final = "for values that are no classes set evaluation.task: Regression (--task Regression)"
 """The remedy for labels that were mistaken for classes."""
+_MAX_NAMES: Final = 20
+"""The largest number of names in one message."""
 _MAX_WHOLE: Final = 2**53
 PROBABLE: Final = 0.5
 """The smallest probability that means class 1, for outputs with a single probability."""
+
+
+def label_in_numbers(label: Array, class_names: Sequence[str], what: str) -> tuple[Array, str]:
+    """Returns ``label`` in numbers: texts become their places in ``class_names``. The second value describes the
+    change; it is empty if there was none. Raises Stalled(DatasetInvalid) for other types, and for an unknown text.
+    """
+    if label.dtype.kind in "biuf":
+        return label, ""
+    shape = f"{LABEL} has shape {list(label.shape)} of {label.dtype}"
+    if (texts := decoded(label)).dtype.kind != "U":
+        raise invalid(what, f"{shape}, want numbers, [samples, …]")
+    if not class_names:
+        cure = "give class_names, the names of the classes in the order of the model's first output"
+        raise invalid(what, f"{shape}, want numbers, [samples, …]; or {cure}")
+    places = {name: place for place, name in enumerate(class_names)}
+    found, where = np.unique(texts, return_inverse=True)
+    if unknown := [text for text in map(str, found) if text not in places]:
+        raise invalid(what, f"{LABEL} {unknown[0]!r} is not among class_names: {', '.join(class_names[:_MAX_NAMES])}")
+    numbers = np.array([places[text] for text in map(str, found)])[where.reshape(label.shape)]
+    return numbers, f"{LABEL} holds texts: they are taken as their places in class_names"
 
 
 def holds_whole_numbers(label: Array) -> bool:
@@ -57,7 +80,8 @@ def check_class_labels(dataset: Dataset) -> None:
         message = f"{LABEL} has shape {list(label.shape)} of {label.dtype}, want [samples] of whole numbers"
         raise invalid(dataset.what, message)
     if int(label.min()) < 0:
-        message = f"label {int(label.min())} is out of range: classes count from 0; {VALUES_HINT}"
+        cure = "leave out the samples that have none, or"
+        message = f"label {int(label.min())} is out of range: classes count from 0; {cure} {VALUES_HINT}"
         raise invalid(dataset.what, message)
 
 

@@ -4,6 +4,7 @@ Tools save arrays in many forms: with numpy's default types, big-endian, with a 
 decide, not types: whole numbers in floats are whole numbers.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -43,10 +44,9 @@ def fit_type(array: Array, tensor: Tensor, file: Path, what: str) -> tuple[Array
         f"array {tensor.name} holds {array.dtype}, the model's input wants {'texts' if want.kind == 'U' else want.name}"
     )
     if want.kind == "U" and array.dtype.kind == "S":
-        try:
-            return np.char.decode(array, "utf-8"), f"{told}: decoded as UTF-8"
-        except UnicodeDecodeError as error:
-            raise invalid(what, f"{told}, and some are not UTF-8") from error
+        if (texts := decoded(array)).dtype.kind == "U":
+            return texts, f"{told}: decoded as UTF-8"
+        raise invalid(what, f"{told}, and some are not UTF-8")
     if array.dtype.kind not in _NUMBERS or want.kind not in _NUMBERS:
         raise invalid(what, told)
     for part in _chunks(array):
@@ -54,6 +54,14 @@ def fit_type(array: Array, tensor: Tensor, file: Path, what: str) -> tuple[Array
             raise invalid(what, f"{told}, and {part.flat[lost]} would change: store it as {want.name}")
     rounded = array.dtype.kind == "f" and want.kind == "f" and want.itemsize < array.dtype.itemsize
     return _converted(array, want, file), f"{told}: {'rounded' if rounded else 'converted, no value changes'}"
+
+
+def decoded(array: Array) -> Array:
+    """Returns bytes as texts if they are UTF-8; otherwise ``array`` unchanged."""
+    if array.dtype.kind == "S":
+        with contextlib.suppress(UnicodeDecodeError):
+            return np.char.decode(array, "utf-8")
+    return array
 
 
 def fit_axes(array: Array, tensor: Tensor, *, whole: bool) -> tuple[Array, str]:

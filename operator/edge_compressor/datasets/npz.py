@@ -1,6 +1,5 @@
 """Reads data sets from ``.npz`` files and checks them against the inputs of a model."""
 
-import contextlib
 import difflib
 import errno
 import shutil
@@ -14,10 +13,10 @@ from typing import IO, Final
 
 import numpy as np
 
-from edge_compressor.datasets.class_labels import LABEL, as_classes_of
+from edge_compressor.datasets.class_labels import LABEL, as_classes_of, label_in_numbers
 from edge_compressor.datasets.dataset import Dataset, invalid
 from edge_compressor.datasets.finite import check_finite
-from edge_compressor.datasets.fitting import fit_axes, fit_type, in_native_order
+from edge_compressor.datasets.fitting import decoded, fit_axes, fit_type, in_native_order
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime.datatypes import BFLOAT16, Array
@@ -91,7 +90,8 @@ def load_dataset(
         raise invalid(what, "the model's inputs have a batch dimension of 0, so it takes no samples")
     label = arrays.get(LABEL)
     if label is not None:
-        _check_label(label, what)
+        label, numbered = label_in_numbers(label, class_names, what)
+        notes += [numbered] if numbered else []
         check_finite(LABEL, label, what, model=model)
         label, recast = as_classes_of(label, model.outputs)
         notes += [recast] if recast else []
@@ -233,15 +233,8 @@ def _transposing(have: tuple[int, ...], want: tuple[int, ...]) -> str:
     return f"array.transpose({', '.join(map(str, order))})"
 
 
-def _check_label(label: Array, what: str) -> None:
-    if label.dtype.kind not in "biuf":
-        raise invalid(what, f"{LABEL} has shape {list(label.shape)} of {label.dtype}, want numbers, [samples, …]")
-
-
 def _class_names(names: Array, what: str) -> tuple[str, ...]:
-    if names.ndim == 1 and names.dtype.kind == "S":
-        with contextlib.suppress(UnicodeDecodeError):
-            names = np.char.decode(names, "utf-8")
+    names = decoded(names)
     if names.ndim != 1 or names.dtype.kind != "U":
         raise invalid(what, f"{CLASS_NAMES} has shape {list(names.shape)} of {names.dtype}, want a list of texts")
     return tuple(map(str, names))

@@ -58,7 +58,11 @@ class Evaluator:
             *([f"the source is not compared: {reason}"] if reason else []),
             *found.notes,
         ]
-        return replace(found, notes=tuple(notes))
+        doubt = found.doubt
+        if doubt and len(source.outputs) > 1:
+            others = ", ".join(tensor.name for tensor in source.outputs[1:])
+            doubt += f" (the first output is {source.outputs[0].name}; the model has {others} too)"
+        return replace(found, notes=tuple(notes), doubt=doubt)
 
     def _made(self, kind: TaskType) -> tuple[EvaluationTask, list[str]]:
         """Returns the task, and the settings that it does not have."""

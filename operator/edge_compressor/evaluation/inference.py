@@ -26,5 +26,6 @@ def infer(dataset: Dataset, outputs: Outputs) -> tuple[TaskType, str]:
     label, output = dataset.label, first(outputs)
     given = "there is no label" if label is None else f"label is {label.dtype} of shape {list(label.shape)}"
     shapes = f"{given}, the first output of shape {list(output.shape)}"
+    without = "" if certain or label is None else ", or leave label out to compare with the source alone"
     fitting = ", ".join(task.type for task, _ in certain) or ", ".join(TASKS)
-    raise invalid(dataset, f"{shapes}: the task cannot be inferred, set evaluation.task to one of {fitting}")
+    raise invalid(dataset, f"{shapes}: the task cannot be inferred, set evaluation.task to one of {fitting}{without}")

@@ -58,9 +58,12 @@ def is_probability(output: Array) -> bool:
 
 
 def adds_up_to_one(output: Array) -> bool:
-    """Returns whether the values of each item, (items, classes), are probabilities, within the precision of int8."""
-    sums = output.reshape(len(output), -1).sum(axis=1)
-    return bool(output.min() >= 0 and (np.abs(sums - 1) <= _SUM_ERROR).all())
+    """Returns whether the values of each item, (items, classes), are probabilities, or their logarithms, that add up to
+    1 within the precision of int8."""
+    values = output.reshape(len(output), -1)
+    if values.max() <= 0:
+        values = np.exp(values)
+    return bool(values.min() >= 0 and (np.abs(values.sum(axis=1) - 1) <= _SUM_ERROR).all())
 
 
 def with_whole_numbers(dataset: Dataset) -> Array:

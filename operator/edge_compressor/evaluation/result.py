@@ -94,6 +94,9 @@ class Evaluation:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Decisions that were made by looking at the data, such as a threshold."""
+    doubt: str = ""
+    """The reason why the source's own answers do not show that the labels are theirs, so that no drop means anything;
+    empty if they do."""
 
     @property
     def worst_class(self) -> ClassChange | None:

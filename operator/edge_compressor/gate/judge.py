@@ -38,6 +38,9 @@ class Measurements:
     """The relative error against the source on the user's data; None if there are none."""
     keeps_function: bool = True
     """True if no step trains or prunes, so that answers should be those of the source."""
+    doubt: str = ""
+    """The reason why a drop means nothing: the source's own answers have nothing to do with the labels. Empty if there
+    is none."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def judge(measured: Measurements, budget: Budget) -> GateResult:
         checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
     if budget.min_accuracy_percent is not None:
         checks.append(judge_floor(measured, budget.min_accuracy_percent))
-    scored = measured.answers is not None or measured.own is not None
+    scored = (measured.answers is not None or measured.own is not None) and not measured.doubt
     limit = budget.relative_error_limit(scored=scored, keeps_function=measured.keeps_function)
     if limit is not None and (measured.error is not None or budget.max_relative_error_percent is not None):
         checks.append(judge_relative_error(measured.error, limit))
@@ -91,6 +94,8 @@ def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> CheckResul
         if measured.own is not None:
             cure = "the source cannot be compared with the artifact, set minAccuracyPercent instead"
         return check(Verdict.INCONCLUSIVE, "", f"{what} drop is not measured, limit {limit_percent} %: {cure}")
+    if measured.doubt:
+        return check(Verdict.INCONCLUSIVE, "", f"{what} drop means nothing, limit {limit_percent} %: {measured.doubt}")
     interval = drop_interval(answers)
     verdict = against(interval, float(limit_percent) / 100)
     message = (

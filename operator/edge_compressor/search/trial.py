@@ -199,8 +199,8 @@ class Trials:
         """Judges the accuracy on few samples first, so that a clear failure needs no run on all."""
         steps = [self.selection.size // _SAMPLES_FIRST, 1] if self.selection.size >= 2 * _SAMPLES_FIRST else [1]
         for step in steps:
-            trial.answers, metric = self.answers(model, step)
-            measured = Measurements(trial.answers, False, model.size_bytes, None, metric=metric)
+            trial.answers, metric, doubt = self.answers(model, step)
+            measured = Measurements(trial.answers, False, model.size_bytes, None, metric=metric, doubt=doubt)
             check = judge_accuracy(measured, self.limit_percent)
             if not self.scored:
                 check = replace(check, message=check.message.replace("accuracy", "agreement with the source", 1))
@@ -208,8 +208,8 @@ class Trials:
             if check.verdict is Verdict.FAIL or step == 1:
                 _keep(check)
 
-    def answers(self, model: OnnxModel, step: int) -> tuple[Paired, str]:
-        """Returns the comparison on each ``step``-th sample, and its kind.
+    def answers(self, model: OnnxModel, step: int) -> tuple[Paired, str, str]:
+        """Returns the comparison on each ``step``-th sample, its kind, and the doubt of ``Evaluation``.
 
         Without a score the source always counts as right, so that missing agreement is a drop like any other.
         """
@@ -217,12 +217,12 @@ class Trials:
         if self.scored:
             found = self.evaluator.evaluate(self.source, model, samples)
             assert found.answers is not None  # the interface is the source's, so they can be compared
-            return found.answers, found.metric
+            return found.answers, found.metric, found.doubt
         progress = self.evaluator.progress
         found = evaluation.compare_values(self.source, model, samples, progress, kind=self.agreement)
         assert found.agreement is not None
         alike = round(found.agreement * found.samples)
-        return PairedAnswers(found.samples, found.samples, alike, found.samples - alike, 0), "accuracy"
+        return PairedAnswers(found.samples, found.samples, alike, found.samples - alike, 0), "accuracy", ""
 
 
 class _Dropped(Exception):

@@ -363,7 +363,10 @@ def test_a_label_beyond_the_classes_of_the_model_is_refused(model: OnnxModel, tm
     [
         (np.arange(5.0) / 2, "float64, want [samples] of whole numbers"),
         (np.zeros((5, 2), dtype=np.int64), "shape [5, 2]"),
-        (np.array([0, 1, -1, 2, 3]), "label -1 is out of range: classes count from 0; for values that are no classes"),
+        (
+            np.array([0, 1, -1, 2, 3]),
+            "label -1 is out of range: classes count from 0; leave out the samples that have none, or for values",
+        ),
     ],
 )
 def test_labels_that_are_not_classes_are_refused_for_classification(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,39 @@ def test_one_score_for_each_class_is_read_as_the_best_of_them() -> None:
     assert read["score"][0] == pytest.approx([0.7, 0.6])
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda boxes: np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2] - 1], axis=2), "two corners"),
+        (lambda boxes: np.where(boxes == 40, np.nan, boxes), "is [20.0, 20.0, nan, nan], want corners"),
+        (lambda boxes: boxes * 0, "a box that only fills up the array wants the label -1"),
+    ],
+)
+def test_boxes_that_are_no_corners_are_refused(change: Any, told: str) -> None:
+    dataset, boxes = boxes_set(2)
+    with pytest.raises(Stalled) as caught:
+        Detection().check(replace(dataset, arrays={"boxes": change(boxes)}))
+    assert told in caught.value.message
+
+
+def test_boxes_without_a_class_may_have_any_values() -> None:
+    dataset, boxes = boxes_set(2)
+    boxes[:, 1] = np.nan
+    made = Detection().check(replace(dataset, label=np.tile([0, -1], (2, 1)), arrays={"boxes": boxes}))
+    assert made.label is not None
+
+
+@pytest.mark.parametrize(
+    ("scale", "by", "doubtful"), [(1, 0, False), (0.1, 0, True), (1, 1, True)], ids=["as labelled", "unit", "from 1"]
+)
+def test_boxes_of_another_unit_or_class_are_no_measure_of_a_drop(scale: float, by: int, doubtful: bool) -> None:
+    dataset, boxes = boxes_set()
+    outputs = {"boxes": boxes * scale, "scores": np.full((30, 2), 0.9), "classes": np.tile([3, 4], (30, 1)) + by}
+    dataset = replace(dataset, label=np.tile([3, 4], (30, 1)))
+    answers = Detection().read(outputs, 30, dataset)
+    assert bool(Detection().compare(dataset, answers, answers).doubt) == doubtful
+
+
 def test_the_interval_of_map_lies_around_it_although_draws_lean_upward() -> None:
     """The scores are random, so that the monotone curve of each draw runs above that of the set itself."""
     random = np.random.default_rng(0)
@@ -290,7 +324,7 @@ def test_steps_of_one_sequence_do_not_make_the_interval_narrow() -> None:
     [
         (np.arange(4), np.zeros((4, 9), np.float32), "Classification"),
         (np.arange(4), np.zeros(4, np.int64), "Classification"),
-        (np.array([[0, 1], [1, 0]]), np.zeros((2, 2), np.float32), "MultiLabel"),
+        (np.array([[0, 1], [1, 1]]), np.array([[-2, 8], [9, 1]], np.float32), "MultiLabel"),
         (np.array([[0, 1, -1], [1, 0, 2]]), np.zeros((2, 3, 5), np.float32), "Sequence"),
         (np.array([[0, 1, 1], [1, 0, 0]]), np.zeros((2, 3), np.int64), "Sequence"),
         (np.array([0.5, 1]), np.zeros((2, 1), np.float32), "Regression"),
@@ -305,7 +339,7 @@ def test_steps_of_one_sequence_do_not_make_the_interval_narrow() -> None:
         (np.array([[0.0, 1.0], [1.0, 1.0]]), np.zeros((2, 2), np.float32), "MultiLabel"),
         (np.array([[0, 1], [1, 0]]), np.array([[0.2, 0.8], [0.9, 0.1]], np.float32), "Classification"),
         (np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.2, 0.8], [0.9, 0.1]], np.float32), "Classification"),
-        (np.array([[0, 1], [1, 0]]), np.array([[-2, 8], [9, 1]], np.float32), "MultiLabel"),
+        (np.array([[0, 1], [1, 0]]), np.log(np.array([[0.2, 0.8], [0.9, 0.1]], np.float32)), "Classification"),
         (np.array([[0.0, 1, -1], [1, 0, 2]]), np.zeros((2, 3, 5), np.float32), "Sequence"),
         (np.array([[2], [1]]), np.zeros((2, 1, 5), np.float32), "Sequence"),
     ],
@@ -325,6 +359,8 @@ def test_the_task_is_inferred_from_label_and_output(label: Array, output: Array,
         ),
         (np.array([-1, 1]), np.array([[0.1], [0.9]], np.float32), "classes count from 0, so want 0 and 1"),
         (np.array([1, 2]), np.array([[0.1], [0.9]], np.float32), "label holds whole numbers from 1 to 2"),
+        (np.array([[0, 1], [1, 0]]), np.array([[-2, 8], [9, 1]], np.float32), "for one class each set evaluation.task"),
+        (np.array([[0, 1], [1, 0]]), np.zeros((2, 2), np.float32), "(--task Classification), for labels that may hold"),
     ],
 )
 def test_the_user_is_asked_where_labels_and_outputs_leave_a_choice(label: Array, output: Array, told: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_compressor.datasets import VALUES_HINT, Dataset, check_class_labels, check_classes, predicted_classes
 from edge_compressor.evaluation.calibration_error import confidence, expected_calibration_error
-from edge_compressor.evaluation.class_scores import FIGURES, scores
+from edge_compressor.evaluation.class_scores import FIGURES, doubt_about_classes, scores
 from edge_compressor.evaluation.labels import (
     adds_up_to_one,
     are_zeros_and_ones,
@@ -96,6 +96,7 @@ def _compared(dataset: Dataset, source: Answers, artifact: Answers) -> Evaluatio
         ),
         classes=tuple(changes),
         class_names=dataset.class_names,
+        doubt=doubt_about_classes(label, before),
     )
 
 

@@ -25,6 +25,8 @@ BOXES: Final = "boxes"
 IOU: Final = 0.5
 CONFIDENT: Final = 0.5
 """The score from which boxes count for the agreement of source and artifact on an image."""
+MIN_SCORE: Final = 0.01
+"""The mAP of a source below which boxes of set and model cannot mean the same."""
 _NAMES: Final = {"boxes": ("box",), "scores": ("score", "conf"), "classes": ("class", "label")}
 
 
@@ -42,6 +44,7 @@ class Detection:
             raise invalid(dataset, f"{message}; want boxes [samples, m, 4] and whole label [samples, m]")
         if int(label.max()) < 0:
             raise invalid(dataset, "no box has a class: every label is below 0")
+        _check_corners(np.asarray(boxes), label, dataset)
         return replace(dataset, label=label)
 
     def read(self, outputs: Outputs, rows: int, dataset: Dataset) -> Answers:
@@ -95,9 +98,39 @@ class Detection:
             artifact=_scores(each[1]),
             answers=paired,
             per_class="average precision",
+            doubt=_doubt(float(seen[0]), source, truth),
             classes=bootstrap.class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
             class_names=dataset.class_names,
         )
+
+
+def _check_corners(boxes: Array, label: Array, dataset: Dataset) -> None:
+    """Raises Stalled(DatasetInvalid) unless each box with a class has finite corners, the lower one first."""
+    whole = np.isfinite(boxes).all(axis=2) & (boxes[..., 2:] > boxes[..., :2]).all(axis=2)
+    if (whole | (label < 0)).all():
+        return
+    image, place = (int(one) for one in np.argwhere(~whole & (label >= 0))[0])
+    message = (
+        f"box {place} of sample {image} is {boxes[image, place].tolist()}, want corners [x1, y1, x2, y2] with x1 < x2 "
+        "and y1 < y2: for a centre or a corner with width and height, compute the two corners; "
+        "a box that only fills up the array wants the label -1"
+    )
+    raise invalid(dataset, message)
+
+
+def _doubt(score: float, source: Answers, truth: Answers) -> str:
+    """Returns why the boxes of the source do not show that the labels are theirs; empty if they do."""
+    if score >= MIN_SCORE:
+        return ""
+    found, wanted = (
+        f"{one['boxes'][one['class'] >= 0].min(initial=np.inf):.4g} to "
+        f"{one['boxes'][one['class'] >= 0].max(initial=-np.inf):.4g}"
+        for one in (source, truth)
+    )
+    return (
+        f"the source finds next to none of the boxes (mAP {score:.4f}): its boxes have values of {found}, those of the "
+        f"set of {wanted}; both want corners [x1, y1, x2, y2] in one unit, and classes that count from 0"
+    )
 
 
 class _Curves:

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import bootstrap
+from edge_compressor.evaluation.class_scores import MIN_SAMPLES, beats_chance
 from edge_compressor.evaluation.labels import adds_up_to_one, are_zeros_and_ones, as_many_whole_numbers, is_one_hot
 from edge_compressor.evaluation.result import Evaluation, Scores, macro, ratio, recall_changes
 from edge_compressor.evaluation.task import Answers, Claim, Figure, Outputs, TaskType, first, invalid, labels
@@ -67,7 +68,25 @@ class MultiLabel:
             classes=tuple(recall_changes(label, before, after, np.arange(label.shape[1]))),
             class_names=dataset.class_names,
             notes=(note,),
+            doubt=doubt(label, before),
         )
+
+
+def doubt(label: Array, predicted: Array) -> str:
+    """Returns why the predictions of the source, (samples, labels), do not show that ``label`` is theirs; empty if they
+    do, or if no label varies."""
+    count, varies = len(label), (label.min(axis=0) != label.max(axis=0))
+    if count < MIN_SAMPLES or not varies.any():
+        return ""
+    label, predicted = label[:, varies], predicted[:, varies]
+    hits, by_chance = int((label & predicted).sum()), label.mean(axis=0) * predicted.mean(axis=0)
+    if beats_chance(hits, count * by_chance.sum(), count * float((by_chance * (1 - by_chance)).sum())):
+        return ""
+    return (
+        f"the source finds {hits} of {int(label.sum())} true labels, and answers that have nothing to do with the "
+        f"labels would find {count * by_chance.sum():.0f}: check the order of the labels, and that the inputs are "
+        "scaled and ordered as the model expects them"
+    )
 
 
 def threshold(values: Array) -> tuple[float, str]:
@@ -111,12 +130,15 @@ def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
     label = as_many_whole_numbers(dataset, outputs)
     if label is None or not are_zeros_and_ones(label):
         return None
-    why = "label holds 0 or 1 for each value of the first output"
     if not is_one_hot(label):
-        return Claim(why)
+        return Claim("label holds 0 or 1 for each value of the first output")
     if adds_up_to_one(first(outputs)):
         return None
-    return Claim(f"{why}; for one class each set evaluation.task: Classification")
+    message = (
+        "label holds one 1 for each sample, and the first output does not add up to 1: for one class each set "
+        "evaluation.task: Classification (--task Classification), for labels that may hold together MultiLabel"
+    )
+    return Claim(message, is_certain=False)
 
 
 TASK: Final = TaskType(

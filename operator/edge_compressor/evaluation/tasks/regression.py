@@ -93,7 +93,29 @@ class Regression:
                 only_artifact_right=int((after & ~before).sum()),
             ),
             notes=(note,),
+            doubt=doubt(label, source["value"], limits),
         )
+
+
+def doubt(label: Array, value: Array, limits: Array) -> str:
+    """Returns why the answers of the source, (samples, values), do not show that ``label`` is theirs; empty if they do,
+    or if a label never varies.
+
+    They do if some are within ``limits``, and one constant answer for all samples, the median, is so less often, or
+    further off.
+    """
+    spread = ((label - label.mean(axis=0)) ** 2).sum(axis=0)
+    if not (spread > 0).all():
+        return ""
+    share, constant = (float(_within(label, one, limits).mean()) for one in (value, np.median(label, axis=0)))
+    error = ((value - label) ** 2).sum(axis=0)
+    if share > constant or (share > 0 and float((error / spread).mean()) < 1):
+        return ""
+    return (
+        f"the source is within the tolerance for {share:.1%} of the samples, and one constant answer for all would be "
+        f"for {constant:.1%}: check that the labels have the unit and the order of the first output, that the inputs "
+        "are scaled and ordered as the model expects them, and that evaluation.tolerance is not too small"
+    ).replace("%", " %")
 
 
 def scores(label: Array, value: Array, right: Array) -> Scores:

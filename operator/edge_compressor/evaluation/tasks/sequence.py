@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_compressor.datasets import PROBABLE, Dataset, holds_whole_numbers
 from edge_compressor.evaluation import bootstrap
-from edge_compressor.evaluation.class_scores import FIGURES, scores
+from edge_compressor.evaluation.class_scores import FIGURES, doubt_about_classes, scores
 from edge_compressor.evaluation.labels import has_steps, with_whole_numbers
 from edge_compressor.evaluation.result import Evaluation, ratio
 from edge_compressor.evaluation.task import PADDING, Answers, Claim, Outputs, TaskType, first, invalid, labels
@@ -90,6 +90,7 @@ class Sequence:
             answers=paired,
             classes=bootstrap.class_changes(numbers, totals.sum(axis=0), seen[2:], drawn[:, 2:], dataset.size),
             class_names=dataset.class_names,
+            doubt=doubt_about_classes(label[there], before[there]),
         )
 
 
