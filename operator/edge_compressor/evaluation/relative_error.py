@@ -96,8 +96,9 @@ class RelativeErrors:
 def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, progress: Progress) -> RelativeErrors:
     """Runs both on at most MAX_SAMPLES samples, spread evenly, and compares every output.
 
-    An artifact that is the source runs alone, on one sample. Raises Stalled as ``measuring.run``, and Stalled(
-    StepFailed) for an answer of the artifact that is NaN or infinite where that of the source is finite.
+    An artifact that is the source runs alone, on one sample. Raises Stalled as ``measuring.run``, Stalled(StepFailed)
+    for an answer of the artifact that is NaN or infinite where that of the source is finite, and Stalled(SourceInvalid)
+    for an output of the source that has no finite value on the user's data.
     """
     same, other = artifact.digest == source.digest, incomparable(source, artifact)
     progress.say(f"comparing the artifact's answers with the source's on the {dataset.what}")
@@ -113,13 +114,17 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
             answers if first is None else _items(stateful.answer(first, dataset, feeds, "source"), len(rows), dataset)
         )
         for tensor, right, answer in zip(artifact.outputs, before, answers, strict=True):
-            _check_finite(tensor.name, right, answer, dataset, alone=first is None)
+            if first is not None:
+                _check_finite(tensor.name, right, answer, dataset)
         got.append(answers)
         expected.append(before)
         compared += len(rows)
         held += 2 * sum(array.nbytes for array in answers)
         if held > MAX_BYTES:
             break
+    if not other and dataset.what != generated_inputs.WHAT:
+        for tensor, one in zip(artifact.outputs, zip(*expected, strict=True), strict=True):
+            _check_source(tensor.name, one, dataset)
     unjudged = dict.fromkeys(dataset.states.values(), "it is a state") | _unjudged(source)
     if other:
         unjudged = {tensor.name: other for tensor in artifact.outputs}
@@ -151,16 +156,23 @@ def _items(answers: list[Array], rows: int, dataset: Dataset) -> list[Array]:
     return [answer[:rows] if answer.ndim and len(answer) == size else answer[None] for answer in answers]
 
 
-def _check_finite(output: str, right: Array, answer: Array, dataset: Dataset, *, alone: bool) -> None:
-    """Refuses answers that are not finite. With ``alone`` there is no answer of the source, so that one without any
-    number is refused."""
+def _check_source(output: str, answers: Sequence[Array], dataset: Dataset) -> None:
+    """Refuses a source without a finite value in ``answers``, all that it gave for an output."""
+    if answers[0].dtype.kind != "f" or not any(one.size for one in answers):
+        return
+    if not any(np.isfinite(one).any() for one in answers):
+        message = (
+            f"output {output!r} of the source is NaN or infinite for every sample of the {dataset.what} that was run: "
+            "repair the weights of the source, or the samples"
+        )
+        raise Stalled(reasons.SOURCE_INVALID, message)
+
+
+def _check_finite(output: str, right: Array, answer: Array, dataset: Dataset) -> None:
+    """Refuses answers that are not finite where those of the source are."""
     if answer.dtype.kind != "f" or (bad := ~np.isfinite(answer)).sum() == 0:
         return
-    if alone:
-        wrong = bool(bad.all()) and dataset.what != generated_inputs.WHAT
-    else:
-        wrong = right.shape == answer.shape and bool((bad & np.isfinite(right)).any())
-    if wrong:
+    if right.shape == answer.shape and bool((bad & np.isfinite(right)).any()):
         message = (
             f"output {output!r} of the artifact is NaN or infinite on the {dataset.what}, where the source answers "
             "numbers: leave a step out, or exclude the nodes behind that output (excludeNodes)"

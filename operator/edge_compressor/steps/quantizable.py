@@ -1,12 +1,15 @@
 """The common part of quantizers: the models that they accept, and the nodes that they must leave in float."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 
 from edge_compressor.models import normal_form
+from edge_compressor.models.graph import graphs
 from edge_compressor.models.normal_form.factors import has_factors
 from edge_compressor.models.onnx_model import nodes
 from edge_compressor.step_interface.step_type import StepContext, failed
@@ -53,6 +56,7 @@ def note(context: StepContext, text: str) -> None:
 def kept_in_float(model: onnx.ModelProto, types: Iterable[str]) -> dict[str, str]:
     """Returns the nodes of ``types`` that quantizers would break, with the reasons."""
     wanted, kept = set(types), {}
+    bad = _not_finite(model)
     for node in nodes(model.graph):
         if node.op_type not in wanted:
             continue
@@ -60,7 +64,21 @@ def kept_in_float(model: onnx.ModelProto, types: Iterable[str]) -> dict[str, str
             kept[node.name] = f"{node.op_type} of the domain {node.domain or 'ai.onnx'} is another operator"
         elif node.op_type == "Gemm" and has_factors(node):
             kept[node.name] = "its factors (alpha, beta) are on tensors that are not stored"
+        elif name := next((name for name in node.input if name in bad), None):
+            kept[node.name] = f"its weight {name!r} holds NaN or infinite values"
     return kept
+
+
+def _not_finite(model: onnx.ModelProto) -> set[str]:
+    """Returns the stored floats of one dimension or more that are not finite; a bound may be infinite."""
+    return {
+        tensor.name
+        for graph in graphs(model.graph)
+        for tensor in graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+        and tensor.dims
+        and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all()
+    }
 
 
 def note_kept(kept: dict[str, str], context: StepContext) -> None:
@@ -71,6 +89,11 @@ def note_kept(kept: dict[str, str], context: StepContext) -> None:
     for why, names in by_reason.items():
         shown = ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" if len(names) > 6 else "")
         note(context, f"{shown}: left in float: {why}")
+
+
+def because(kept: Mapping[str, str]) -> str:
+    """Returns the reason of the first node that stays in float, in brackets, for messages; empty without one."""
+    return next((f" ({name} stays in float: {why})" for name, why in kept.items()), "")
 
 
 _NAMES_SHOWN: Final = 6

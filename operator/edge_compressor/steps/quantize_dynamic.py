@@ -26,7 +26,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
-from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note_kept
+from edge_compressor.steps.quantizable import because, kept_in_float, load_quantizable, note_kept
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings
 
@@ -55,8 +55,10 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     given.unlink()
     normal_form.sort_file(result)
     if _int8_weights(normal_form.load(result)) <= before:
-        message = f"nothing was quantized: no {', '.join(sorted(types))} with constant weights is left to quantize"
-        raise failed(context.name, f"{message}; name other opTypes, or use QuantizeStatic for convolutions")
+        message = f"nothing was quantized: no {', '.join(sorted(types))} with constant weights is left"
+        raise failed(
+            context.name, f"{message}{because(kept)}; name other opTypes, or use QuantizeStatic for convolutions"
+        )
     return result
 
 

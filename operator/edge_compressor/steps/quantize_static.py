@@ -37,7 +37,7 @@ from edge_compressor.step_interface.step_type import (
     failed,
     op_types,
 )
-from edge_compressor.steps.quantizable import kept_in_float, load_quantizable, note_kept
+from edge_compressor.steps.quantizable import because, kept_in_float, load_quantizable, note_kept
 from edge_compressor.steps.spread import far_apart, measure, whole_ranges
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
@@ -89,12 +89,13 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     kept = {**kept_in_float(graph, types), **_lost_bounds(graph, types)}
     feeds = list(reader.first(_SAMPLES_MEASURED))
     values = measure(prepared, types, feeds)
-    kept |= far_apart(prepared, types, values)
+    kept = kept | {name: why for name, why in far_apart(prepared, types, values).items() if name not in kept}
     kept = {name: why for name, why in kept.items() if name not in excluded}
     inner = _in_bodies(graph, types)
     note_kept(kept | inner, context)
     samples = len(feeds) * max(1, context.calibration.batch)
     overrides = _one_scale(graph, settings) | _unclipped(prepared, settings, reader, values, samples)
+    overrides |= _without_numbers(graph, values)
     result = context.folder / "static.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy's warnings about ranges of tensors that stay in float
@@ -124,7 +125,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     if not quantized:
         wanted = ", ".join(settings["opTypes"]) or "operator that can be"
         cure = "use QuantizeDynamic for bodies of If, Loop and Scan" if inner else "change opTypes or excludeNodes"
-        raise failed(context.name, f"nothing was quantized: no {wanted} is left; {cure}")
+        raise failed(context.name, f"nothing was quantized: no {wanted} is left{because(kept)}; {cure}")
     return result
 
 
@@ -197,6 +198,17 @@ def _unclipped(
         name: [{"rmin": np.float32(lowest), "rmax": np.float32(highest)}]
         for name, (lowest, highest) in whole_ranges(model, few | outputs, reader.all()).items()
         if np.isfinite([lowest, highest]).all() and lowest < highest
+    }
+
+
+def _without_numbers(model: onnx.ModelProto, values: Mapping[str, Array]) -> dict[str, list[dict[str, Any]]]:
+    """Returns overrides with any range for tensors that are NaN throughout, whose nodes stay in float: onnxruntime
+    computes a scale for every tensor."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return {
+        name: [{"rmin": np.float32(0), "rmax": np.float32(1)}]
+        for name, found in values.items()
+        if name not in stored and found.size and np.isnan(found).all()
     }
 
 

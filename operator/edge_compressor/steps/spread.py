@@ -119,8 +119,10 @@ def _why(values: Array) -> str:
     It cannot if some values are much larger than all others, with none between, and the others would become one and the
     same step.
     """
-    if not values.size or np.isnan(values).any():
+    if not values.size:
         return ""
+    if np.isnan(values).any():
+        return "it holds NaN"
     if np.isinf(values).any():
         return "it holds infinite values"
     sizes = np.abs(values[values != 0].astype(np.float64))

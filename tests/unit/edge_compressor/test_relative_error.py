@@ -135,6 +135,18 @@ def test_an_artifact_that_answers_nan_or_cannot_run_is_refused(
             folder.rename(desk.folder / f"before-{len(list(desk.folder.iterdir()))}")
 
 
+@pytest.mark.parametrize("use", ["calibration", "evaluation"])
+@pytest.mark.parametrize("edit", [lambda proto: None, scaled("b", 1)], ids=["served as it is", "changed"])
+def test_a_source_that_answers_no_number_is_named(edit: Edit, use: str, desk: Desk) -> None:
+    given = product()
+    scaled("w", np.nan)(given)
+    with pytest.raises(
+        Stalled, match=f"output 'y' of the source is NaN or infinite for every sample of the {use} set"
+    ) as caught:
+        desk.compress(edit, given=given, **{use: {"x": X}})
+    assert caught.value.reason == reasons.SOURCE_INVALID
+
+
 def test_steps_that_train_or_prune_mean_other_answers(desk: Desk) -> None:
     compressed = desk.compress(scaled("b", -30), meant=True, calibration={"x": X})
     assert (compressed.decision.checks, compressed.manifest.evidence["notes"]) == ((), [])

@@ -319,6 +319,51 @@ class TestNamesAndOutputs:
         check(kind, bench, tmp_path, proto, weights=2)
 
 
+class TestNotFinite:
+    @both
+    @pytest.mark.parametrize("value_", [np.nan, np.inf, -np.inf], ids=str)
+    def test_a_weight_that_is_not_finite_stays_in_float_and_is_named(
+        self, value_: float, kind: str, bench: Bench, tmp_path: Path
+    ) -> None:
+        table = np.array(numpy_helper.to_array(weight("table", 20, 8)))
+        table[0] = value_  # a row that no sample reads
+        nodes = [node("Gather", "table ids", "e"), node("MatMul", "e w", "y")]
+        weights = [numpy_helper.from_array(table, "table"), weight("w", 8, 8)]
+        proto = model(nodes, [value("ids", [N, 3], TensorProto.INT64)], [value("y", [N, 3, 8])], weights)
+        for number, one in enumerate(proto.graph.node):
+            one.name = f"node_{number}"
+        ids = np.random.default_rng(0).integers(1, 20, (32, 3))
+        given = files(proto, tmp_path, ids=ids)
+        types = {"opTypes": ["Gather", "MatMul"]}
+        result = bench.apply(kind, given, **types)
+        assert bench.notes["changes"] == ["node_0: left in float: its weight 'table' holds NaN or infinite values"]
+        assert int8(result) == 1
+        assert error(proto, result, {"ids": ids[:8]}) < 0.1
+
+    @both
+    def test_a_model_of_which_nothing_is_left_is_refused_with_the_weight(
+        self, kind: str, bench: Bench, tmp_path: Path
+    ) -> None:
+        bad = np.full((8, 8), np.nan, np.float32)
+        proto = net(
+            [node("MatMul", "x v", "h"), node("Relu", "h", "y")], [8], [N, 8], numpy_helper.from_array(bad, "v")
+        )
+        message = bench.refusal(kind, files(proto, tmp_path))
+        assert "(node_h stays in float: its weight 'v' holds NaN or infinite values)" in message
+
+    @pytest.mark.parametrize("columns", [3, slice(None)], ids=["one channel", "all"])
+    def test_activations_without_a_number_stay_in_float(
+        self, columns: int | slice, bench: Bench, tmp_path: Path
+    ) -> None:
+        bad = np.array(numpy_helper.to_array(weight("v", 8, 8)))
+        bad[:, columns] = np.nan
+        nodes = [node("MatMul", "x w", "y"), node("MatMul", "x v", "h"), node("Relu", "h", "z")]
+        proto = net(nodes, [8], [N, 8], weight("w", 8, 8), numpy_helper.from_array(bad, "v"))
+        proto.graph.output.append(value("z", [N, 8]))
+        bench.apply("QuantizeStatic", files(proto, tmp_path))
+        assert [note.partition(": left")[0] for note in bench.notes["changes"]] == ["node_h", "node_z"]
+
+
 class TestBodies:
     @pytest.mark.parametrize("traits", [{}, {"as_nodes": True}, {"outer": True}, {"gemm": True}], ids=str)
     @pytest.mark.parametrize("kind", BODIES)
