@@ -12,12 +12,14 @@ from typing import Any
 import aiohttp
 
 from edge_operator.decide.measurement import Sample
-from edgemodel.error_words import in_words
+from edgemodel.error_words import in_words, plain
 from edgemodel.json_text import parse_json
 
 TIMEOUT_SECONDS = 15
 MAX_ANSWER_BYTES = 64 << 20
 MESSAGE_MAX = 300
+MAX_AHEAD = timedelta(days=100 * 365)
+"""The limit of what can be a wrong clock: boards without a battery begin in 1970."""
 
 
 class PrometheusError(Exception):
@@ -100,6 +102,8 @@ class Prometheus:
             ahead = parsedate_to_datetime(date) - datetime.now(UTC)
         except (TypeError, ValueError):
             return
+        if abs(ahead) > MAX_AHEAD:
+            return
         # The header has whole seconds, and the answer took its time.
         self.ahead = ahead if abs(ahead) > timedelta(seconds=5) else timedelta()
 
@@ -162,7 +166,9 @@ def _data(status: int, body: bytes) -> dict[str, Any]:
         answer = parse_json(body)
     except ValueError as error:
         if status >= 400:
-            raise PrometheusError(f"Prometheus answered {status}: {body[:200].decode(errors='replace')}") from error
+            raise PrometheusError(
+                f"Prometheus answered {status}: {plain(body[:200].decode(errors='replace'))}"
+            ) from error
         raise
     if status >= 400 or answer["status"] != "success":
         raise PrometheusError(f"Prometheus answered {status}: {answer.get('error', 'no reason')}")
@@ -170,11 +176,22 @@ def _data(status: int, body: bytes) -> dict[str, Any]:
     return data
 
 
+def _sample(item: Any) -> Sample:
+    """Returns an element of an instant vector. Raises ValueError for anything else."""
+    match item:
+        case {"metric": dict(labels), "value": [_, str(value)]} if all(isinstance(one, str) for one in labels.values()):
+            return Sample(labels, float(value))
+        case _:
+            raise ValueError("an element of a vector has no labels with texts, or no pair of a time and a text")
+
+
 def _samples(data: dict[str, Any]) -> list[Sample]:
     match data.get("resultType"), data.get("result"):
         case "vector", list(items):
-            return [Sample(item["metric"], float(item["value"][1])) for item in items]
-        case "scalar", [_, value]:
+            return [_sample(item) for item in items]
+        case "scalar", [_, str(value)]:
             return [Sample({}, float(value))]
+        case "scalar", _:
+            raise ValueError("a scalar is no pair of a time and a text")
         case _:
             raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")
