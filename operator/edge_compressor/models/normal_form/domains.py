@@ -1,6 +1,7 @@
 """The table of operator sets: one entry for each domain that is used, under one spelling."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import onnx
 
@@ -66,6 +67,7 @@ def _plain(domain: str) -> str:
     return "" if domain == ALIAS else domain
 
 
+@cache
 def _newest_versions() -> dict[str, int]:
     """Returns the newest version of each standard domain; onnxruntime's own has one."""
     newest = {"": int(onnx.defs.onnx_opset_version()), "com.microsoft": 1}
