@@ -27,7 +27,6 @@ from tests.support.site import (  # noqa: E402
     find_site,
     install_chart,
     push_example,
-    wait_until,
 )
 
 EXAMPLE = ROOT / "examples" / "fashion-mnist"
@@ -58,7 +57,7 @@ def main() -> int:
         model = _roll_out(site)
         _ask_every_node(site, model)
         _print_result(site, model)
-    except (SiteError, lab.LabError) as error:
+    except (SiteError, TimeoutError, lab.LabError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     _print_hints(site)
@@ -93,7 +92,7 @@ def _roll_out(site: Site) -> dict[str, Any]:
             raise SiteError(f"the EdgeModel is stalled: {stalled['reason']}: {stalled['message']}")
         return model if ready is not None and ready["status"] == "True" else None
 
-    return wait_until(f"{NAMESPACE}/{MODEL} to be Ready", probe, DEADLINE_SECONDS)
+    return lab.wait_for(f"{NAMESPACE}/{MODEL} to be Ready", probe, timeout_s=DEADLINE_SECONDS, not_yet=())
 
 
 def _ask_every_node(site: Site, model: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""Waits for a condition with a deadline. Tests and the lab wait with this, never for a fixed time."""
+"""Waits for a condition with a deadline: the one place that polls. Tests and the lab wait with this, never for a fixed
+time."""
 
 from __future__ import annotations
 
@@ -10,8 +11,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(what: str, probe: Callable[[], T], *, timeout_s: float = 30.0, interval_s: float = 0.2) -> T:
-    """Returns the first truthy answer of ``probe``; an exception counts as not yet.
+def wait_for(
+    what: str,
+    probe: Callable[[], T | None],
+    *,
+    timeout_s: float = 30.0,
+    interval_s: float = 0.2,
+    not_yet: type[Exception] | tuple[type[Exception], ...] = Exception,
+) -> T:
+    """Returns the first truthy answer of ``probe``; an exception of ``not_yet`` counts as none, another is raised.
 
     Raises TimeoutError with ``what`` and the last answer or exception. The probe is called at least once.
     """
@@ -24,7 +32,7 @@ def wait_for(what: str, probe: Callable[[], T], *, timeout_s: float = 30.0, inte
             if answer:
                 return answer
             last = answer
-        except Exception as error:  # a probe of something half-started may fail in any way
+        except not_yet as error:  # a probe of something half-started may fail in any way
             last = error
         if time.monotonic() >= deadline:
             raise TimeoutError(f"{what}: not within {timeout_s:g} s; last seen: {last!r}")

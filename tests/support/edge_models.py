@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.lab.waiting import wait_for
 from tests.support import serving, tiny_models
 from tests.support.recorder import Recorder
-from tests.support.site import Site, push_example, wait_until
+from tests.support.site import Site, push_example
 
 QUICK = {
     "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],
@@ -83,7 +84,7 @@ class Workspace:
 
     def wait(self, what: str, probe: Any, seconds: float = 60) -> Any:
         """Waits until ``probe`` returns a true value, and returns that."""
-        return wait_until(what, probe, seconds)
+        return wait_for(what, probe, timeout_s=seconds, not_yet=())
 
 
 def publish_mlp(work: Workspace, name: str, seed: int = 1, **options: Any) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemodel.names import DEFAULT_VARIANT, pin_key, puller_of
+from tests.lab.waiting import wait_for
 from tests.support import kstatus
 from tests.support.pins import PinMove, PinWatch, pins_of_nodes
-from tests.support.site import Site, SiteError, wait_until
+from tests.support.site import Site, SiteError
 from tests.support.watching import Watch
 
 
@@ -89,8 +90,8 @@ class Recorder:
         """Returns once everything was seen in its present state. Raises SiteError with what was not, because a watch
         has failed."""
         try:
-            wait_until("the watches", lambda: not self._unseen(), seconds)
-        except SiteError:
+            wait_for("the watches", lambda: not self._unseen(), timeout_s=seconds, not_yet=())
+        except TimeoutError:
             if unseen := self._unseen():
                 raise SiteError(f"what was recorded last is not how things are: {', '.join(unseen)}") from None
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.lab.waiting import wait_for
 from tests.support.ports import free_port
-from tests.support.site import Site, SiteError, wait_until
+from tests.support.site import Site, SiteError
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def wait_for_condition(site: Site, namespace: str, name: str, kind: str, reason:
         return last if good else None
 
     try:
-        return wait_until(f"{namespace}/{name} to be {kind} {reason}", probe, seconds)
-    except SiteError as error:
+        return wait_for(f"{namespace}/{name} to be {kind} {reason}", probe, timeout_s=seconds, not_yet=())
+    except TimeoutError as error:
         conditions = json.dumps(last.get("status", {}).get("conditions"), indent=1)
         raise SiteError(f"{error}; conditions: {conditions}") from error

@@ -8,13 +8,11 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edge_cli import main as cli
 from tests import lab
@@ -25,9 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SYSTEM_NAMESPACE = "edgemodel-system"
 RELEASE = "edgemodel"
-
-
-T = TypeVar("T")
 
 
 class SiteError(Exception):
@@ -178,15 +173,3 @@ def push_example(site: Site, folder: str, *files: Path) -> dict[str, str]:
 def example_manifest(site: Site, path: Path) -> str:
     """Returns the manifest of the tree with this site's registry in place of ``registry.example``."""
     return path.read_text().replace("oci://registry.example/", f"oci://{site.pull_from.split('/')[0]}/")
-
-
-def wait_until(what: str, probe: Callable[[], T | None], seconds: float, every: float = 0.3) -> T:
-    """Returns the first answer of ``probe`` that is neither None nor False. Raises SiteError after ``seconds``."""
-    end = time.monotonic() + seconds
-    while True:
-        answer = probe()
-        if answer is not None and answer is not False:
-            return answer
-        if time.monotonic() > end:
-            raise SiteError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(every)  # the one place that polls; every caller names an event and a deadline

@@ -49,9 +49,9 @@ from edgemodel.names import (
 )
 from edgemodel.status import PreflightResult, parse_status
 from edgemodel.verdict import Verdict
+from tests.lab.waiting import wait_for
 from tests.support.ports import free_port
 from tests.support.simulation import SETTINGS, Simulation, model_spec
-from tests.support.site import SiteError, wait_until
 from tests.unit.chart.api_server import ApiServer
 from tests.unit.chart.rendering import NAMESPACE, Object, of_kind, render, rights
 
@@ -76,9 +76,9 @@ async def test_the_operator_has_the_rights_that_it_needs_and_no_others(
     with server.serving(port):
         async with working(f"http://127.0.0.1:{port}", monkeypatch, tmp_path) as token_port:
             await ask_for_a_token(token_port)
-            with contextlib.suppress(SiteError):
+            with contextlib.suppress(TimeoutError):
                 await asyncio.to_thread(
-                    wait_until, "all rights to be used", lambda: needed(server) == expected, SECONDS, 0.1
+                    wait_for, "all rights to be used", lambda: needed(server) == expected, timeout_s=SECONDS
                 )
     assert needed(server) == expected
 
@@ -193,7 +193,7 @@ async def ask_for_a_token(port: int) -> None:
             return True
         return False
 
-    await asyncio.to_thread(wait_until, "the token endpoint", listens, SECONDS, 0.1)
+    await asyncio.to_thread(wait_for, "the token endpoint", listens, timeout_s=SECONDS, interval_s=0.1)
     url = f"http://127.0.0.1:{port}/token?service={SERVICE}"
     headers = {"Authorization": "Basic " + base64.b64encode(b"any:token").decode()}
     async with aiohttp.ClientSession(headers=headers) as session:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemodel import serving
+from tests.lab.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[3]
 IDENTITY = {
@@ -152,9 +153,5 @@ def serving_process(
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Polls ``condition``; fails if it does not hold within the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
-        pause.wait(0.005)
+    """Waits for ``condition`` of a server, often, since it lasts for milliseconds; an exception is not awaited."""
+    wait_for(what, condition, timeout_s=DEADLINE_SECONDS, interval_s=0.005, not_yet=())
