@@ -15,7 +15,7 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "operator")]
 from charts.images import archive, building, cache, check  # noqa: E402 - the path is set above
 from charts.images.building import BuiltImage  # noqa: E402
 from charts.images.catalogue import BOTH, IMAGES, NAMED_LAYERS, Image, NamedLayer  # noqa: E402
-from charts.images.progress import BuildError, say, step  # noqa: E402
+from charts.images.progress import BuildError, print_progress, timed  # noqa: E402
 from edge_oci.client import Registries  # noqa: E402
 from edge_oci.credentials import Credentials, DockerConfig  # noqa: E402
 from edge_oci.errors import OciError  # noqa: E402
@@ -122,7 +122,7 @@ def _push(name: str, image: BuiltImage, options: argparse.Namespace) -> str:
         plain_http_hosts=[where.host] if options.plain_http else [],
         ca_file=options.ca_file,
     )
-    with step(f"pushing {where}:{options.tag}"):
+    with timed(f"pushing {where}:{options.tag}"):
         pushed = building.push(image, registries.repository(where), tag=options.tag)
     place = (options.name_as or options.push).rstrip("/")
     return f"{place}/{name}@{pushed.index.digest}"
@@ -147,5 +147,5 @@ def _row(name: str, image: BuiltImage, platform: Platform, digest: str) -> tuple
 
 if __name__ == "__main__":
     code = main()
-    say("done" if code == 0 else "failed")
+    print_progress("done" if code == 0 else "failed")
     sys.exit(code)

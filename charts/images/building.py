@@ -17,7 +17,7 @@ from . import app_layer, bytecode, debian, pruning, torch_cpu, wheels
 from .cache import cached_layer, key_of
 from .catalogue import Image, NamedLayer, Wheels
 from .debian import Debian
-from .progress import step
+from .progress import timed
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / ".ci/locks"
@@ -121,7 +121,7 @@ def _debian_layer(base: Debian, architecture: str, fresh: bool) -> Layer:
     key = key_of(["debian", repr(base), architecture, *_makers(debian)])
     anew = fresh and key not in _REFRESHED  # several images share a base: once per run is enough
     _REFRESHED.add(key)
-    with step(f"{architecture}: Debian layer of {base.packages[-1]}"):
+    with timed(f"{architecture}: Debian layer of {base.packages[-1]}"):
         return cached_layer(
             key, lambda path, scratch: debian.write_debian_layer(base, architecture, path, scratch), fresh=anew
         )
@@ -131,7 +131,7 @@ def _wheels_layer(what: Wheels, architecture: str) -> Layer:
     requirements = wheels.requirements(what, LOCKS)
     makers = [*_makers(wheels), *([Path(torch_cpu.__file__)] if what.torch_for_cpu else [])]
     key = key_of(["wheels", repr(what), requirements, architecture, str(wheels.stripper(architecture)), *makers])
-    with step(f"{architecture}: Python packages of {what.lock}"):
+    with timed(f"{architecture}: Python packages of {what.lock}"):
         return cached_layer(
             key, lambda path, scratch: wheels.write_wheels_layer(what, requirements, architecture, path, scratch)
         )

@@ -24,7 +24,7 @@ from edge_oci.layers import Layer
 from . import debian
 from .building import BuiltImage, build, config
 from .catalogue import Image, NamedLayer
-from .progress import BuildError, say
+from .progress import BuildError, print_progress
 
 PROBES = Path(__file__).parent / "probes"
 _EMULATOR = "emulator"
@@ -74,7 +74,7 @@ def check(built: BuiltImage) -> None:
         if emulator is not None or _MACHINES[where.architecture] == platform.machine():
             _run(Check.of(built, where), f"{built.image.name}, {where}", emulator)
         else:
-            say(f"{built.image.name}, {where}: not checked; install qemu-user-static to run it here")
+            print_progress(f"{built.image.name}, {where}: not checked; install qemu-user-static to run it here")
 
 
 def unpack(layers: Sequence[Layer], root: Path) -> None:
@@ -99,7 +99,7 @@ def _run(program: Check, name: str, emulator: str | None) -> None:
     if done.returncode != 0:
         raise BuildError(f"{name}, does not run:\n{done.stdout}{done.stderr}")
     for line in (done.stdout or done.stderr).strip().splitlines()[:2]:
-        say(f"{name}: {line}")
+        print_progress(f"{name}: {line}")
 
 
 def _emulator(where: Platform) -> str | None:

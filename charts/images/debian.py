@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_oci.layers import Directory, File, Layer, tree, write_layer
 
 from .bytecode import compile_instead
-from .progress import run, step
+from .progress import run, timed
 from .pruning import drop_empty_directories, keep_only, prune
 
 SUITE = "bookworm"
@@ -190,7 +190,7 @@ def write_debian_layer(what: Debian, architecture: str, path: Path, scratch: Pat
 
 def _unpack(packages: Sequence[str], architecture: str, archive: Path, root: Path) -> None:
     argv = ["mmdebstrap", "--quiet", "--variant=extract", f"--architectures={architecture}"]
-    with step(f"{architecture}: unpacking {', '.join(packages)} and what they need"):
+    with timed(f"{architecture}: unpacking {', '.join(packages)} and what they need"):
         run([*argv, f"--include={','.join(packages)}", f"--extract-hook={_CONTROL_HOOK}", SUITE, archive])
         root.mkdir()
         with tarfile.open(archive) as packed:

@@ -1,4 +1,4 @@
-"""Runs other programs, and prints the progress of the build. It is the only module that prints while the build runs."""
+"""Runs other programs, and prints the progress of a build; the lab of the tests prints its own in the same way."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class BuildError(Exception):
     """A person must correct something, which the message names."""
 
 
-def say(text: str) -> None:
-    """Prints a line with the time since the build began to standard error."""
+def print_progress(text: str) -> None:
+    """Prints a line to standard error, with the seconds since the program began."""
     print(f"[{time.monotonic() - BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def step(text: str) -> Iterator[None]:
+def timed(text: str) -> Iterator[None]:
     """Prints a line when the step begins, and one with its duration when it ends."""
-    say(f"{text} …")
+    print_progress(f"{text} …")
     begun = time.monotonic()
     yield
-    say(f"{text}: done ({time.monotonic() - begun:.1f} s)")
+    print_progress(f"{text}: done ({time.monotonic() - begun:.1f} s)")
 
 
 def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> str:

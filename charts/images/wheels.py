@@ -14,7 +14,7 @@ from edge_oci.layers import Layer, tree, write_layer
 from . import torch_cpu
 from .bytecode import PYTHON, compile_beside, compile_instead, compiler
 from .catalogue import Wheels
-from .progress import BuildError, run, say, step
+from .progress import BuildError, print_progress, run, timed
 from .pruning import drop_empty_directories, prune
 
 DIRECTORY = "/usr/local/lib/python3.11/dist-packages"
@@ -42,7 +42,7 @@ def write_wheels_layer(what: Wheels, requirements: str, architecture: str, path:
     root = scratch / "packages"
     wanted = scratch / "wanted.txt"
     wanted.write_text(requirements)
-    with step(f"{architecture}: installing {what.lock}.txt"):
+    with timed(f"{architecture}: installing {what.lock}.txt"):
         run([*_pip(), "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--require-hashes",
              *_platforms(architecture), "--target", root, "--requirement", wanted])  # fmt: skip
     prune(root, COMMON)
@@ -52,7 +52,7 @@ def write_wheels_layer(what: Wheels, requirements: str, architecture: str, path:
             (root / name).write_text("")
     if what.torch_for_cpu:
         torch_cpu.add_stubs(root / "torch")
-        say(f"torch: {torch_cpu.blank_gpu_code(root / 'torch') / 1e6:.0f} MB for GPUs blanked")
+        print_progress(f"torch: {torch_cpu.blank_gpu_code(root / 'torch') / 1e6:.0f} MB for GPUs blanked")
     _strip(root, architecture)
     drop_empty_directories(root)
     if what.keeps_sources:
@@ -106,7 +106,9 @@ def stripper(architecture: str) -> list[str] | None:
 def _strip(root: Path, architecture: str) -> None:
     argv = stripper(architecture)
     if argv is None:
-        say(f"{architecture}: no strip for it here (install llvm): libraries keep their symbols, the image is larger")
+        print_progress(
+            f"{architecture}: no strip for it here (install llvm): libraries keep their symbols, the image is larger"
+        )
         return
     for library in sorted(root.rglob("*.so*")):
         if library.is_symlink() or not library.is_file() or library.read_bytes()[:4] != _ELF:

@@ -10,7 +10,7 @@ import sys
 from . import cluster, nodes, processes, tools
 from .layout import FILES, KUBECONFIG, LOGS, NODES, REGISTRY, REGISTRY_PORT, node_named
 from .machine import require_root
-from .progress import LabError, say
+from .progress import LabError, print_progress
 
 
 def up(_: argparse.Namespace) -> int:
@@ -21,7 +21,7 @@ def up(_: argparse.Namespace) -> int:
 
 def down(_: argparse.Namespace) -> int:
     cluster.down()
-    say("the lab is down")
+    print_progress("the lab is down")
     return 0
 
 

@@ -29,7 +29,7 @@ from .layout import (
     Node,
     node_named,
 )
-from .progress import LabError, run, say, step
+from .progress import LabError, print_progress, run, timed
 from .waiting import wait_for
 
 _ANSWERS = {"API answers": api.ready, "registry answers": api.registry_ready, "CoreDNS": api.coredns_ready}
@@ -83,17 +83,17 @@ def up() -> None:
             processes.resume(nodes.component(node, "kube-proxy"))  # the process that paused it may have been killed
         now = status()
         if now.healthy:
-            say("the lab is up")
+            print_progress("the lab is up")
             return
         if now.has_all_daemons and _recovers(now):
             return
         if _anything_left():
-            say("an earlier lab is not whole: taking it down")
+            print_progress("an earlier lab is not whole: taking it down")
             _down()
         try:
             _up()
         except BaseException:
-            say("not up: taking down what was started (the logs stay)")
+            print_progress("not up: taking down what was started (the logs stay)")
             _down()
             raise
 
@@ -159,14 +159,14 @@ def _up() -> None:
     tools.bin_dir()
     binaries = build.kubernetes_dir()
     coredns = build.coredns_dir()
-    with step("images, certificates, network"):
+    with timed("images, certificates, network"):
         IMAGES.mkdir(parents=True, exist_ok=True)
         images.write_image(IMAGES / "pause.tar", name=PAUSE_IMAGE, program=binaries / "pause")
         images.write_image(IMAGES / "probe.tar", name=PROBE_IMAGE, program=binaries / "probe")
         images.write_image(IMAGES / "coredns.tar", name=COREDNS_IMAGE, program=coredns / "coredns")
         pki.make()
         network.make()
-    with step("API server and container runtimes"), ThreadPoolExecutor(len(NODES)) as pool:
+    with timed("API server and container runtimes"), ThreadPoolExecutor(len(NODES)) as pool:
         control_plane.start_api(binaries)
         runtimes = [pool.submit(nodes.start_runtime, node) for node in NODES]
         control_plane.wait_for_api()
@@ -174,20 +174,20 @@ def _up() -> None:
         control_plane.start_provisioner()
         for runtime in runtimes:
             runtime.result()
-    with step(f"{len(NODES)} nodes Ready"):
+    with timed(f"{len(NODES)} nodes Ready"):
         for node in NODES:
             nodes.start_kubelet(node, binaries)
         _wait("nodes to be Ready", _all_ready)
-    with step("CoreDNS"):
+    with timed("CoreDNS"):
         addons.apply()
         _wait("CoreDNS to be Available", api.coredns_ready)
 
 
 def _down() -> None:
-    with step("processes"):
+    with timed("processes"):
         cgroups.kill_members()
         processes.forget_all()
-    with step("namespaces, cgroups, files"):
+    with timed("namespaces, cgroups, files"):
         network.remove()
         cgroups.remove()
         _unmount_leftovers()
@@ -203,9 +203,9 @@ def _anything_left() -> bool:
 def _recovers(now: Status) -> bool:
     """Restores the links of a lab whose daemons all run, and waits for it to become Ready."""
     for name in now.cut:
-        say(f"joining {name}")
+        print_progress(f"joining {name}")
         network.join(node_named(name))
-    with step("waiting for the lab to recover"), suppress(TimeoutError):
+    with timed("waiting for the lab to recover"), suppress(TimeoutError):
         return wait_for("the lab to be healthy", lambda: status().healthy, timeout_s=30)
     return False
 
@@ -244,6 +244,6 @@ def _locked() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another `up` or `down` on this machine")
+            print_progress("waiting for another `up` or `down` on this machine")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

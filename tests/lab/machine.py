@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .layout import LOGS
-from .progress import LabError, run_long, say
+from .progress import LabError, print_progress, run_long
 
 # A file that tells whether the package is there, and the package. The last three are not for the lab itself:
 # images are made from them, and with mmdebstrap.
@@ -52,8 +52,8 @@ def require_packages() -> None:
     if shutil.which("apt-get") is None:
         raise LabError(f"apt-get is missing; install these first (Debian's names): {' '.join(missing)}")
     if platform.machine() != "x86_64":
-        say(f"note: the pinned helm and kubectl are for x86_64, this machine is {platform.machine()}")
-    say(f"installing with apt: {' '.join(missing)}")
+        print_progress(f"note: the pinned helm and kubectl are for x86_64, this machine is {platform.machine()}")
+    print_progress(f"installing with apt: {' '.join(missing)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_services(set(missing)):
         run_long("apt-get update", ["apt-get", "update", "-q"], log=LOGS / "apt.log", env=env)

@@ -1,32 +1,21 @@
-"""Runs other programs, and prints the progress. It is the only module that prints during ``up`` and ``down``."""
+"""Runs other programs, and prints the progress as builds of images do."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-BEGUN = time.monotonic()
+from charts.images.progress import print_progress, timed
+
+__all__ = ["LabError", "print_progress", "run", "run_long", "timed"]
+
 HEARTBEAT_S = 30.0
 
 
 class LabError(Exception):
     """A person must correct something, which the message names in one line or a few."""
-
-
-def say(text: str) -> None:
-    print(f"[{time.monotonic() - BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def step(text: str) -> Iterator[None]:
-    """Prints a line with the duration when the step ends."""
-    begun = time.monotonic()
-    yield
-    say(f"{text} ({time.monotonic() - begun:.1f} s)")
 
 
 def run(argv: Sequence[str | Path], *, stdin: str | None = None) -> str:
@@ -44,7 +33,7 @@ def run_long(
     log's tail if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    say(f"{text} …")
+    print_progress(f"{text} …")
     with log.open("w") as output:
         process = subprocess.Popen(
             [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd
@@ -55,7 +44,7 @@ def run_long(
                     process.wait(timeout=HEARTBEAT_S)
                     break
                 except subprocess.TimeoutExpired:
-                    say(f"{text} … {time.monotonic() - begun:.0f} s so far")
+                    print_progress(f"{text} … {time.monotonic() - begun:.0f} s so far")
         except BaseException:
             process.terminate()
             process.wait()
@@ -63,4 +52,4 @@ def run_long(
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise LabError(f"{text}: exit {process.returncode}; {log} ends with\n{tail}")
-    say(f"{text}: done ({time.monotonic() - begun:.1f} s)")
+    print_progress(f"{text}: done ({time.monotonic() - begun:.1f} s)")

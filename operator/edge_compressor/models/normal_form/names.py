@@ -2,7 +2,7 @@
 
 import onnx
 
-from edge_compressor.models.graph import graphs
+from edge_compressor.models.graph import fresh, graphs
 from edge_compressor.models.normal_form.refusal import counted
 from edge_compressor.models.onnx_model import nodes
 
@@ -16,7 +16,7 @@ def name_nodes(model: onnx.ModelProto) -> list[str]:
     for graph in graphs(model.graph):
         for position, node in enumerate(graph.node):
             if not node.name:
-                node.name = _fresh(f"{node.op_type}_{position}", taken)
+                node.name = fresh(f"{node.op_type}_{position}", taken)
     repeated = sum(_tell_apart(graph, taken) for graph in graphs(model.graph))
     return [f"{counted(repeated, 'node')} had the name of another, and got one of their own"] if repeated else []
 
@@ -26,14 +26,7 @@ def _tell_apart(graph: onnx.GraphProto, taken: set[str]) -> int:
     changed = 0
     for position, node in enumerate(graph.node):
         if node.name and node.name in seen:
-            node.name = _fresh(f"{node.name}_{position}", taken)
+            node.name = fresh(f"{node.name}_{position}", taken)
             changed += 1
         seen.add(node.name)
     return changed
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
