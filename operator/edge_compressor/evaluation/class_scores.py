@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor.evaluation.result import Scores, macro, ratio
+from edge_compressor.evaluation.result import MAX_CLASSES_SHOWN, Scores, macro, ratio
 from edge_compressor.evaluation.task import Figure
 from edge_runtime.datatypes import Array
 
@@ -51,15 +51,18 @@ def doubt_about_classes(label: Array, predicted: Array) -> str:
 
 
 def scores(label: Array, predicted: Array, classes: int) -> Scores:
-    """Returns the scores. Macro means are over the classes that occur among labels or predictions; 0 / 0 counts as
-    0."""
+    """Returns the scores of whole numbers below ``classes``; a ``predicted`` below 0 is no class.
+
+    Macro means are over the classes that occur among labels or predictions; 0 / 0 counts as 0. The confusion matrix is
+    kept up to MAX_CLASSES_SHOWN classes: it grows with their square, and they may be numbers of tokens.
+    """
     known = predicted >= 0
-    cells = np.bincount(label[known] * classes + predicted[known], minlength=classes * classes)
-    confusion = cells.reshape(classes, classes)
-    right = np.diag(confusion).astype(float)
-    actual = np.bincount(label, minlength=classes).astype(float)
-    guessed = confusion.sum(axis=0).astype(float)
-    occurs = (actual + guessed) > 0
+    found, places = np.unique(np.concatenate([label, predicted[known]]), return_inverse=True)
+    right, actual, guessed = (
+        np.bincount(of, minlength=len(found)).astype(float)
+        for of in (places[: len(label)][predicted == label], places[: len(label)], places[len(label) :])
+    )
+    occurs = np.ones(len(found), dtype=bool)
     accuracy = float(right.sum() / len(label))
     figures = {
         "accuracy": accuracy,
@@ -67,4 +70,7 @@ def scores(label: Array, predicted: Array, classes: int) -> Scores:
         "macroRecall": macro(ratio(right, actual), occurs),
         "macroF1": macro(ratio(2 * right, actual + guessed), occurs),
     }
-    return Scores(accuracy, figures, confusion)
+    if classes > MAX_CLASSES_SHOWN:
+        return Scores(accuracy, figures, classes=classes)
+    cells = np.bincount(label[known] * classes + predicted[known], minlength=classes * classes)
+    return Scores(accuracy, figures, cells.reshape(classes, classes), classes)

@@ -27,14 +27,17 @@ class Scores:
     is not."""
     confusion: Array | None = None
     """The confusion matrix (classes, classes), rows the labels, columns the predictions; samples without a class are in
-    no column."""
+    no column. None without classes, and beyond MAX_CLASSES_SHOWN of them."""
+    classes: int | None = None
+    """The number of classes; None without classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the form in which the report stores it."""
         shown: dict[str, Any] = {}
         if self.confusion is not None:
-            few = len(self.confusion) <= MAX_CLASSES_SHOWN
-            shown = {"confusion": self.confusion.tolist()} if few else {"classes": len(self.confusion)}
+            shown = {"confusion": self.confusion.tolist()}
+        elif self.classes is not None:
+            shown = {"classes": self.classes}
         figures = {key: None if value is None else round(value, 6) for key, value in self.figures.items()}
         return {"score": round(self.score, 6), **figures, **shown}
 

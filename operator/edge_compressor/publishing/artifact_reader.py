@@ -11,7 +11,7 @@ import zstandard
 from edge_compressor.registries.access import RegistryAccess, pulling
 from edge_oci.blobs import pull_blob
 from edge_oci.client import Repository
-from edge_oci.descriptors import LAYER_ZSTD, Descriptor
+from edge_oci.descriptors import LAYER_ZSTD, Descriptor, list_of, object_of
 from edge_oci.images import platforms_of
 from edge_oci.manifests import get_manifest
 from edge_oci.references import Reference
@@ -42,11 +42,11 @@ def read_notes(reference: Reference, access: RegistryAccess) -> dict[str, bytes]
 def _model_layer(repository: Repository, reference: Reference) -> Descriptor:
     """Returns the topmost layer, which is the same on every platform."""
     top = get_manifest(repository, reference.version)
-    if ANNOTATION_ARTIFACT not in (top.content.get("annotations") or {}):
+    if ANNOTATION_ARTIFACT not in object_of(top.content, "annotations", str(reference)):
         raise Stalled(reasons.SOURCE_INVALID, f"{reference} is not an image of a compressed model")
     if top.is_index:
         top = get_manifest(repository, next(iter(platforms_of(repository, reference.version).values())).digest)
-    layers = top.content.get("layers") or []
+    layers = list_of(top.content, "layers", str(reference))
     if not layers:
         raise Stalled(reasons.SOURCE_INVALID, f"{reference} has no layers")
     return Descriptor.from_json(layers[-1])

@@ -113,6 +113,11 @@ def test_a_name_that_is_almost_right_is_suggested(tmp_path: Path) -> None:
     assert refusal(check_model(path), tmp_path, **arrays).message.endswith("did you mean States?")
 
 
+def test_a_label_without_values_is_refused(model: OnnxModel, tmp_path: Path) -> None:
+    said = refusal(model, tmp_path, x=x(5), label=np.empty((5, 0), np.int64)).message
+    assert said.endswith("label has shape [5, 0], so no sample has a label: leave the array out")
+
+
 @pytest.mark.parametrize("name", ["x.npy", "label.npy", "camera.npy"])
 def test_a_name_that_stands_twice_is_refused_whichever_is_meant(model: OnnxModel, tmp_path: Path, name: str) -> None:
     np.savez(tmp_path / "set.npz", x=x(5), label=np.arange(5), camera=np.arange(3))

@@ -51,6 +51,14 @@ def test_a_class_that_nobody_guesses_counts_as_zero_and_one_that_never_occurs_no
     assert (result.figures["macroPrecision"], result.figures["macroRecall"]) == pytest.approx((0.25, 0.5))
 
 
+def test_classes_may_be_large_numbers_such_as_tokens_without_a_matrix_of_all_of_them() -> None:
+    label, predicted, classes = np.array([0, 0, 10**12]), np.array([0, 10**12, 10**12]), 10**12 + 1
+    result = scores(label, predicted, classes)
+    assert (result.score, result.confusion) == (pytest.approx(2 / 3), None)
+    assert result.figures["macroRecall"] == pytest.approx(3 / 4)
+    assert result.to_json()["classes"] == classes
+
+
 def test_an_answer_that_is_not_finite_is_wrong_and_in_no_column() -> None:
     result = scores(np.array([0, 1]), np.array([0, -1]), 2)
     assert result.score == 0.5

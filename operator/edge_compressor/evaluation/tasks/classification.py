@@ -105,7 +105,7 @@ def _scored(label: Array, answers: Answers, classes: int) -> Scores:
     if "softmax" not in answers:
         return plain
     error = expected_calibration_error(answers, answers["class"] == label)
-    return Scores(plain.score, {**plain.figures, "calibrationError": error}, plain.confusion)
+    return replace(plain, figures={**plain.figures, "calibrationError": error})
 
 
 def infer(dataset: Dataset, outputs: Outputs) -> Claim | None:
