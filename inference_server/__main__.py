@@ -7,10 +7,9 @@ from pathlib import Path
 
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
-from edgemodel.error_words import in_words
 from inference_server import logs, settings
 from inference_server.listeners import LISTENERS
-from inference_server.listeners.listener import MissingExtra
+from inference_server.listeners.listener import MissingExtra, PortUnavailable
 from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry
 from inference_server.server_process import ServerProcess, exit_at_once, repository
@@ -27,8 +26,8 @@ def main() -> int:
         return _end_for(models, options.termination_log)
     try:
         ending = ServerProcess(options, models, _announce, LISTENERS).run()
-    except OSError as error:
-        logs.failure("cannot listen", port=options.port, error=in_words(error))
+    except PortUnavailable as error:
+        logs.failure("cannot listen", error=str(error))
         return 1
     except MissingExtra as error:
         logs.failure("cannot start", error=str(error))

@@ -10,10 +10,9 @@ from urllib.parse import quote
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from edgemodel.artifact import Tensor
-from edgemodel.error_words import in_words
 from inference_server import settings
 from inference_server.listeners import LISTENERS
-from inference_server.listeners.listener import MissingExtra
+from inference_server.listeners.listener import MissingExtra, PortUnavailable
 from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry
 from inference_server.server_process import ServerProcess, exit_at_once, repository
@@ -32,12 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         process = ServerProcess(
             options, models, lambda entry, ready: _announce(entry, ready, options.host, process), LISTENERS
         )
-    except OSError as error:
-        print(
-            f"edgemodel: port {options.port} cannot be taken: {in_words(error)}: name another, --port", file=sys.stderr
-        )
-        return 1
-    except MissingExtra as error:
+    except (PortUnavailable, MissingExtra) as error:
         print(f"edgemodel: {error}", file=sys.stderr)
         return 1
     ending = process.run()

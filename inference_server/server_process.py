@@ -62,7 +62,7 @@ class ServerProcess:
     ) -> None:
         """Opens the ports. ``announce`` is called with each model that begins to serve.
 
-        Raises OSError if a port cannot be opened, MissingExtra.
+        Raises PortUnavailable, MissingExtra.
         """
         self._repository = repository
         self._announce = announce

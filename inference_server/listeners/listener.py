@@ -34,8 +34,12 @@ class ListenerType:
     """A function that adds the listener's own command-line flags; their values are
     ``ServerSettings.listener_flags``."""
     listen: Callable[[ServerSettings], Listener | None]
-    """A function that opens the port. It returns None if the settings ask for no such listener, and raises OSError or
-    MissingExtra."""
+    """A function that opens the port. It returns None if the settings ask for no such listener, and raises
+    PortUnavailable or MissingExtra."""
+
+
+class PortUnavailable(Exception):
+    """The listener cannot open its port; the message names the port and the flag for another one."""
 
 
 class MissingExtra(Exception):

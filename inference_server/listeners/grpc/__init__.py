@@ -7,7 +7,7 @@ demand.
 from argparse import ArgumentParser
 
 from edgemodel.error_words import in_words
-from inference_server.listeners.listener import Listener, ListenerType, MissingExtra
+from inference_server.listeners.listener import Listener, ListenerType, MissingExtra, PortUnavailable
 from inference_server.settings import ServerSettings, integer_between
 
 
@@ -25,7 +25,11 @@ def _listen(settings: ServerSettings) -> Listener | None:
         from inference_server.listeners.grpc.server import GrpcListener
     except ImportError as error:
         raise MissingExtra(f"gRPC needs more packages: pip install 'edgemodel[grpc]' ({in_words(error)})") from error
-    return GrpcListener(settings.host, port, max_body_bytes=settings.max_body_bytes)
+    try:
+        return GrpcListener(settings.host, port, max_body_bytes=settings.max_body_bytes)
+    except OSError as error:
+        message = f"port {port} cannot be taken for gRPC: {in_words(error)}: name another, --grpc-port"
+        raise PortUnavailable(message) from error
 
 
 GRPC = ListenerType("gRPC", _add_flags, _listen)

@@ -64,8 +64,8 @@ class GrpcListener:
         address = f"[{host}]" if ":" in host else host or "[::]"
         try:
             self.port = int(self._server.add_insecure_port(f"{address}:{port}"))
-        except RuntimeError as error:
-            raise OSError(f"the gRPC port: {in_words(error)}") from error
+        except RuntimeError as error:  # whose text names an address, and how to debug grpcio
+            raise OSError("another program has that port, or this machine has no such address") from error
 
     async def start(self, service: InferenceService) -> None:
         """Begins to answer, and reports the health of the models from now on."""

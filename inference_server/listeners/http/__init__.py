@@ -2,8 +2,9 @@
 
 from argparse import ArgumentParser
 
+from edgemodel.error_words import in_words
 from inference_server.listeners.http.listener import HttpListener
-from inference_server.listeners.listener import ListenerType
+from inference_server.listeners.listener import ListenerType, PortUnavailable
 from inference_server.settings import ServerSettings
 
 
@@ -17,7 +18,11 @@ def _add_flags(parser: ArgumentParser) -> None:
 
 def _listen(settings: ServerSettings) -> HttpListener:
     fast = not settings.listener_flags["disable_fast_path"]
-    return HttpListener(settings.host, settings.port, max_body_bytes=settings.max_body_bytes, fast_path=fast)
+    try:
+        return HttpListener(settings.host, settings.port, max_body_bytes=settings.max_body_bytes, fast_path=fast)
+    except OSError as error:
+        message = f"port {settings.port} cannot be taken: {in_words(error)}: name another, --port, or another --host"
+        raise PortUnavailable(message) from error
 
 
 HTTP = ListenerType("HTTP", _add_flags, _listen)

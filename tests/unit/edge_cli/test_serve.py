@@ -98,9 +98,13 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
         assert process.stdout is not None
         port = process.stdout.readline().split()[1].split(":")[2].split("/")[0]
         status, told = ended(model, "--port", port)
-    assert status == 1
+        grpc_status, grpc_told = ended(model, "--port", "0", "--grpc-port", port)
+    assert (status, grpc_status) == (1, 1)
     assert f"port {port} cannot be taken" in told
     assert "name another, --port" in told
+    assert f"port {port} cannot be taken for gRPC" in grpc_told
+    assert "name another, --grpc-port" in grpc_told
+    assert "GRPC_VERBOSITY" not in grpc_told
 
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
