@@ -23,7 +23,8 @@ PROBABLE: Final = 0.5
 
 def label_in_numbers(label: Array, class_names: Sequence[str], what: str) -> tuple[Array, str]:
     """Returns ``label`` in numbers: texts become their places in ``class_names``. The second value describes the
-    change; it is empty if there was none. Raises Stalled(DatasetInvalid) for other types, an unknown text, and no values.
+    change; it is empty if there was none. Raises Stalled(DatasetInvalid) for other types, an unknown text, and an array
+    without values.
     """
     if not label.size:
         raise invalid(what, f"{LABEL} has shape {list(label.shape)}, so no sample has a label: leave the array out")
