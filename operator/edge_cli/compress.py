@@ -125,6 +125,8 @@ def read_request(options: argparse.Namespace) -> tuple[CompressionRequest, str, 
         limits, base = {}, given
     else:
         raise UsageError("name the steps: --steps, or a manifest with -f")
+    if options.golden_items < 0:
+        raise UsageError(f"--golden-items is {options.golden_items}, want a whole number, at least 0")
     name = options.name or (manifest or {}).get("metadata", {}).get("name") or Path(source.uri).stem or "model"
     evaluation = base.evaluation
     request = replace(
@@ -295,7 +297,11 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         "may be repeated",
     )
     command.add_argument(
-        "--golden-items", type=int, default=64, metavar="N", help="items of the golden set; default: %(default)s"
+        "--golden-items",
+        type=int,
+        default=64,
+        metavar="N",
+        help="items of the golden set, 0 for none; default: %(default)s",
     )
     command.add_argument(
         "--name",

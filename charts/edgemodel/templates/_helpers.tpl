@@ -97,7 +97,7 @@ securityContext:
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with .values.nodeSelector }}
@@ -117,6 +117,6 @@ affinity:
           matchExpressions: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}

@@ -108,6 +108,30 @@ def test_names_are_valid_for_the_longest_and_strangest(release: str, namespace: 
     check_names(release, namespace)
 
 
+@pytest.mark.parametrize("name", ["123", "1e3", "true", "0x1f"])
+def test_a_name_in_a_value_stays_a_text(name: str) -> None:
+    class_of_pods = {"priorityClassName": name}
+    values: dict[str, Any] = {
+        "imagePullSecrets": [name],
+        "operator": class_of_pods,
+        "prometheus": {**class_of_pods, "secretRef": {"name": name}},
+        "registry": {**class_of_pods, "storage": {"existingClaim": name}},
+    }
+    objects = render(values)
+    for _, pod in pods(objects):
+        assert pod["imagePullSecrets"] == [{"name": name}]
+        assert pod["priorityClassName"] == name
+    volumes = [volume for _, pod in pods(objects) for volume in pod.get("volumes", [])]
+    assert name in [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
+    claims = [volume["persistentVolumeClaim"] for volume in volumes if "persistentVolumeClaim" in volume]
+    assert name in [claim["claimName"] for claim in claims]
+    (claim,) = of_kind(
+        render({"registry": {"storage": {"storageClassName": name, "size": "7"}}}), "PersistentVolumeClaim"
+    )
+    assert claim["spec"]["storageClassName"] == name
+    assert claim["spec"]["resources"]["requests"]["storage"] == "7"
+
+
 @given(st.tuples(NAMES, NAMES).map(".".join) | NAMES, NAMES)
 @settings(max_examples=4, deadline=None, derandomize=True)
 def test_names_are_valid_whatever_they_are(release: str, namespace: str) -> None:

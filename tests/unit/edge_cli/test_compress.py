@@ -206,6 +206,7 @@ def test_a_folder_with_other_files_beside_an_artifact_is_not_overwritten(
         (("--source", "m.onnx", "--steps", "text.yaml"), "want a list of steps"),
         (("--source", "m.onnx", "--steps", "broken.yaml"), "neither JSON nor YAML"),
         (("--source", "m.onnx", "--steps", "steps.json", "--budget", "5"), "want KEY=VALUE"),
+        (("--source", "m.onnx", "--steps", "steps.json", "--golden-items", "-1"), "--golden-items is -1"),
         (
             ("--source", "m.onnx", "--steps", "steps.json", "--budget", "maxSizeBytes=1", "--budget", "maxSizeBytes=2"),
             "--budget is given twice for maxSizeBytes",
