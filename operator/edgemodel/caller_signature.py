@@ -107,7 +107,7 @@ def _changed_tensors(kind: str, old: Sequence[Tensor], new: Sequence[Tensor], ax
 
 def _changed_state(old: CallerSignature, new: CallerSignature) -> Iterator[str]:
     kept = _by_name(new.inputs)
-    for taken in old.state.keys() | new.state.keys():
+    for taken in sorted(old.state.keys() | new.state.keys()):
         before, after = old.state.get(taken), new.state.get(taken)
         if before == after or taken not in kept:
             continue

@@ -166,15 +166,16 @@ def _twice(items: Sequence[Any], schema: Schema, path: str) -> Iterator[FieldErr
     if schema.get("x-kubernetes-list-type") not in ("set", "map"):
         return
     keys = schema.get("x-kubernetes-list-map-keys")
-    seen: list[Any] = []
+    seen: set[str] = set()
     for number, item in enumerate(items):
         if keys and not isinstance(item, Mapping):
             continue
         key = {name: item[name] for name in keys if name in item} if keys else item
-        if key in seen:
-            shown = ", ".join(f"{name} {text}" for name, text in key.items()) if keys else _shown(key)
+        text = json.dumps(key, sort_keys=True)
+        if text in seen:
+            shown = ", ".join(f"{name} {given}" for name, given in key.items()) if keys else _shown(key)
             yield FieldError(f"{path}[{number}]", f"is there twice: {shown}")
-        seen.append(key)
+        seen.add(text)
 
 
 def _rule_errors(value: Any, schema: Schema, path: str) -> Iterator[FieldError]:

@@ -199,3 +199,13 @@ def test_a_report_without_room_for_a_hundred_inputs_still_shows_that_they_change
     assert old.inputs == ()
     (said,) = breaking_changes(old, new)
     assert "too long to be compared here" in said
+
+
+def test_changes_of_states_come_in_one_order_whatever_the_process() -> None:
+    names = [f"state{number}" for number in range(12)]
+    inputs = [Tensor(name, "FP32", (-1, 4)) for name in names]
+    outputs = [Tensor("y", "FP32", (3,))]
+    old = CallerSignature.of(inputs, outputs, state=dict.fromkeys(names[:6], "y"))
+    new = CallerSignature.of(inputs, outputs, state=dict.fromkeys(names[6:], "y"))
+    said = breaking_changes(old, new)
+    assert [name for change in said for name in names if f"'{name}'" in change] == sorted(names)
