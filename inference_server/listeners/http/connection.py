@@ -14,6 +14,11 @@ MAX_PIPELINED = 128
 """The largest number of requests that may wait for the answer to an earlier one."""
 MAX_MESSAGE_SECONDS = 600.0
 """The longest time from a request's first byte to its last, in seconds."""
+NOT_HTTP = (
+    "this is not a valid request of HTTP/1.1: check its first line, its headers and the sizes of its chunks; "
+    "this port speaks neither HTTPS nor HTTP/2"
+)
+CUT_OFF = "the request ends before its body does: send as many bytes as content-length says, or the last chunk"
 
 
 class TooManyPipelined(Exception):
@@ -106,7 +111,16 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers data that are not HTTP; the parser calls this."""
-        self.refuse(InvalidRequest(msg))
+        self.refuse(InvalidRequest(NOT_HTTP))
+
+    def eof_received(self) -> None:
+        """Answers a request that the client ends too early, if it is that one's turn; the transport then closes."""
+        cycle = self.cycle
+        if self._since is None or self.pipeline or self.transport.is_closing():
+            return
+        is_its_own = cycle is not None and cycle.more_body and not cycle.response_started
+        if cycle is None or is_its_own or (cycle.response_complete and not cycle.more_body):
+            self.refuse(InvalidRequest(CUT_OFF))
 
     def refuse(self, error: RequestError) -> None:
         """Answers with ``error`` and closes the connection, because the beginning of the next request is unknown."""

@@ -418,7 +418,7 @@ def test_malformed_requests_get_a_json_error(mlp_server: RunningServer) -> None:
         connection.sendall(b"\x16\x03\x01 this is TLS\r\n\r\n")
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]
+    assert "neither HTTPS nor HTTP/2" in json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]
 
 
 def test_trailers_without_end_are_refused(mlp_server: RunningServer) -> None:
