@@ -5,7 +5,7 @@ message, so ``encode`` shortens long texts, and never the facts.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -70,13 +70,7 @@ def encode(report: PreflightReport) -> bytes:
     if isinstance(report, Incompatible):
         value: dict[str, Any] = {"reason": report.reason, "message": shorten(report.message, MAX_TEXT // 2)}
     else:
-        measured = asdict(report)
-        value = {
-            **measured,
-            "cpu": shorten(report.cpu, 100),
-            "instruction_sets": [shorten(name, 32) for name in report.instruction_sets[:MAX_SETS]],
-            "placed": [shorten(name, 64) for name in report.placed[:MAX_DEVICES]],
-        }
+        value = asdict(_shortened(report))
     data = json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
     assert len(data) <= MAX_BYTES, f"{len(data)} bytes"
     return data
@@ -92,9 +86,19 @@ def decode(data: str | bytes) -> PreflightReport | None:
         if "reason" in value:
             return from_plain(Incompatible, value, "report")
         measured = from_plain(Measurement, value, "report")
-        return measured if _is_possible(measured) else None
+        return _shortened(measured) if _is_possible(measured) else None
     except (ValueError, TypeError):
         return None
+
+
+def _shortened(report: Measurement) -> Measurement:
+    """Returns the report with texts that fit the message, and the status that shows them."""
+    return replace(
+        report,
+        cpu=shorten(report.cpu, 100),
+        instruction_sets=tuple(shorten(name, 32) for name in report.instruction_sets[:MAX_SETS]),
+        placed=tuple(shorten(name, 64) for name in report.placed[:MAX_DEVICES]),
+    )
 
 
 def _is_possible(measured: Measurement) -> bool:

@@ -95,7 +95,7 @@ def _compress(observation: Observation, name: str, jobs: _Jobs, now: datetime) -
     job = jobs.present[-1]
     if job.ended is None:
         return _while_it_runs(jobs, job, now)
-    if job.succeeded and isinstance(job.report, Published):
+    if job.succeeded and isinstance(job.report, Published) and _is_whole(observation, job.report):
         # The chart may name another server now than when the Job began.
         record = record_published(observation, name, job.report, job.server_image or observation.settings.server_image)
         return Artifact(None, reasons.PUBLISHED, "artifacts are published", actions=(*jobs.delete_others(), record))
@@ -159,8 +159,15 @@ def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[CheckResult, ...]]:
         return report.reason, report.message, report.transient, report.checks
     if job.trouble is not None:
         return *job.trouble, False, ()
-    message = f"Job {job.name} ended without a report; its log tells: kubectl logs job/{job.name}"
+    what = "a report of every variant" if report is not None and job.succeeded else "a report"
+    message = f"Job {job.name} ended without {what}; its log tells: kubectl logs job/{job.name}"
     return reasons.COMPRESSION_FAILED, message, job.attempt < MAX_UNEXPLAINED_ATTEMPTS, ()
+
+
+def _is_whole(observation: Observation, report: Published) -> bool:
+    """Returns whether the report has an artifact for each variant of the spec."""
+    there = {artifact.variant for artifact in report.artifacts}
+    return all(variant.name in there for variant in observation.spec.variants)
 
 
 def _published(revision: Revision) -> str:
