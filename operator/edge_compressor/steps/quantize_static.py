@@ -42,6 +42,7 @@ from edge_compressor.steps.spread import far_apart, measure, whole_ranges
 from edge_runtime.datatypes import Array
 from edgemodel.compression_request import ONNX
 from edgemodel.error_words import in_words
+from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Choice, Settings, Whole
 
 COMPUTING: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -93,6 +94,8 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     kept = {name: why for name, why in kept.items() if name not in excluded}
     inner = _in_bodies(graph, types)
     note_kept(kept | inner, context)
+    if not any(node.op_type in types and node.name not in excluded | kept.keys() for node in graph.graph.node):
+        raise _nothing(settings, kept, inner, context)
     samples = len(feeds) * max(1, context.calibration.batch)
     overrides = _one_scale(graph, settings) | _unclipped(prepared, settings, reader, values, samples)
     overrides |= _without_numbers(graph, values)
@@ -123,10 +126,14 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     quantized = _quantizers(result) > _quantizers(prepared)
     prepared.unlink()
     if not quantized:
-        wanted = ", ".join(settings["opTypes"]) or "operator that can be"
-        cure = "use QuantizeDynamic for bodies of If, Loop and Scan" if inner else "change opTypes or excludeNodes"
-        raise failed(context.name, f"nothing was quantized: no {wanted} is left{because(kept)}; {cure}")
+        raise _nothing(settings, kept, inner, context)
     return result
+
+
+def _nothing(settings: Settings, kept: Mapping[str, str], inner: Mapping[str, str], context: StepContext) -> Stalled:
+    wanted = ", ".join(settings["opTypes"]) or "operator that can be"
+    cure = "use QuantizeDynamic for bodies of If, Loop and Scan" if inner else "change opTypes or excludeNodes"
+    return failed(context.name, f"nothing was quantized: no {wanted} is left{because(kept)}; {cure}")
 
 
 def _in_bodies(model: onnx.ModelProto, types: set[str]) -> dict[str, str]:

@@ -102,10 +102,10 @@ def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder
 
 
 def sort_file(path: Path) -> Path:
-    """Sorts the nodes of the model at ``path`` in place, because quantizers ignore what bodies of If, Loop and Scan
-    read."""
+    """Sorts the nodes of the model at ``path`` in place, and adds missing operator sets, because quantizers ignore what
+    bodies of If, Loop and Scan read and use."""
     model = onnx.load(path)
-    if sort_nodes(model):
+    if sort_nodes(model) + order_domains(model):
         onnx.save(model, path)
     return path
 

@@ -394,15 +394,35 @@ class TestBodies:
         )
         assert "its weight is no matrix, and it is in the body of an If" in notes[0]
 
-    def test_ranges_in_bodies_are_not_measured_and_that_is_said(self, bench: Bench, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("method", ["MinMax", "Entropy", "Percentile"])
+    def test_ranges_in_bodies_are_not_measured_and_that_is_said(
+        self, method: str, bench: Bench, tmp_path: Path
+    ) -> None:
         given = files(with_body("Loop"), tmp_path)
-        message = bench.refusal("QuantizeStatic", given)
+        message = bench.refusal("QuantizeStatic", given, calibrationMethod=method)
         assert "use QuantizeDynamic for bodies of If, Loop and Scan" in message
         proto = with_body("Loop")
         proto.graph.node.append(node("MatMul", "y w", "z"))
         proto.graph.initializer.append(weight("w", 8, 8))
         proto.graph.output[0].name = "z"
         assert "QuantizeDynamic needs none" in check("QuantizeStatic", bench, tmp_path, proto)[0]
+
+    def test_a_recurrent_layer_in_a_body(self, bench: Bench, tmp_path: Path) -> None:
+        inner = [
+            node("Transpose", "state", "t", perm=[1, 0, 2]),
+            helper.make_node("LSTM", ["t", "W", "R"], ["s"], hidden_size=8),
+            node("Squeeze", "s axis", "q"),
+            node("Transpose", "q", "state_out", perm=[1, 0, 2]),
+            node("Identity", "on", "on_out"),
+        ]
+        given = [value("i", [], TensorProto.INT64), value("on", [], TensorProto.BOOL), value("state", [N, 4, 8])]
+        made = [value("on_out", [], TensorProto.BOOL), value("state_out", [N, 4, 8])]
+        weights = [weight("W", 1, 32, 8), weight("R", 1, 32, 8), stored("axis", [1])]
+        body = helper.make_graph(inner, "body", given, made, weights)
+        proto = net(
+            [node("Loop", "times go x", "y", body=body)], [4, 8], [N, 4, 8], stored("times", 2), stored("go", True)
+        )
+        check("QuantizeDynamic", bench, tmp_path, proto, weights=0)
 
     def test_a_node_of_a_body_can_be_excluded(self, bench: Bench, tmp_path: Path) -> None:
         proto = with_body("Loop")
