@@ -17,9 +17,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests import lab  # noqa: E402
-from tests.support import serving  # noqa: E402 - the checkout is on the path only now
-from tests.support.site import (  # noqa: E402
+import lab  # noqa: E402
+from lab import serving  # noqa: E402 - the checkout is on the path only now
+from lab.site import (  # noqa: E402
     Site,
     SiteError,
     build_images,

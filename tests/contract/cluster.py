@@ -7,7 +7,7 @@ from typing import Any
 
 from kubernetes import client, config
 
-from tests.lab.layout import KUBECONFIG
+from lab.layout import KUBECONFIG
 
 APPLY = "application/apply-patch+yaml"
 

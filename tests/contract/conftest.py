@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import wait_for
 from tests.contract.cluster import Cluster, Object, Refused, kubeconfig
-from tests.lab.waiting import wait_for
 from tests.support import manifests
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
@@ -18,7 +18,7 @@ MANAGER = "edgemodel-contract-tests"
 def cluster() -> Cluster:
     file = kubeconfig()
     if file is None:
-        pytest.fail("no cluster: set KUBECONFIG, or run: python -m tests.lab up", pytrace=False)
+        pytest.fail("no cluster: set KUBECONFIG, or run: python -m lab up", pytrace=False)
     return Cluster(file)
 
 

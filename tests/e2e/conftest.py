@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.site import BUILD, Site, SiteError, find_site
 from tests.support.edge_models import Workspace
 from tests.support.recorder import Recorder
-from tests.support.site import BUILD, Site, SiteError, find_site
 
 TIMELINES = BUILD / "e2e" / "timelines"
 

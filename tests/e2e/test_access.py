@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import lab
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
-from tests import lab
-from tests.lab.network import enter
+from lab.network import enter
+from lab.site import SiteError
 from tests.support import tiny_models
 from tests.support.edge_models import Workspace
-from tests.support.site import SiteError
 
 SERVER = Path(__file__).parents[1] / "support" / "private_files.py"
 PUSHER = """

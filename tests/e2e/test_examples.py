@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from tests import lab
+import lab
+from lab.site import ROOT, example_manifest, push_example
 from tests.support.edge_models import Workspace
-from tests.support.site import ROOT, example_manifest, push_example
 
 EXAMPLES = ROOT / "examples"
 ONE_ROW = ("camera-1", "camera-2")

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+import lab
 from edgemodel import reasons
 from edgemodel.names import pin_key
 from edgemodel.spec import parse_spec
-from tests import lab
-from tests.support import serving
+from lab import serving
+from lab.site import SYSTEM_NAMESPACE, Site, SiteError
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
 from tests.support.live import (
     ALL,
@@ -37,7 +38,6 @@ from tests.support.live import (
     under_load,
 )
 from tests.support.pins import pins_of_nodes
-from tests.support.site import SYSTEM_NAMESPACE, Site, SiteError
 
 pytestmark = pytest.mark.exclusive
 

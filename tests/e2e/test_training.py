@@ -1,9 +1,9 @@
 """A source that is trained in the cluster: pruned, tuned, quantized and rolled out, by one manifest."""
 
 from edgemodel import reasons
-from tests.support import serving
+from lab import serving
+from lab.site import SiteError
 from tests.support.edge_models import Workspace
-from tests.support.site import SiteError
 from tests.unit.edge_compressor.training import programs
 
 TRAINING_SECONDS = 420

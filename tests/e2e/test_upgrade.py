@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from edgemodel import reasons
+from lab.site import BUILD, SYSTEM_NAMESPACE, Site, install, install_chart
 from tests.support import previous_release, tiny_models
 from tests.support.edge_models import QUICK, Workspace
 from tests.support.live import CAMERAS, clients
 from tests.support.pins import pins_of_nodes
-from tests.support.site import BUILD, SYSTEM_NAMESPACE, Site, install, install_chart
 
 ROLLOUT = {
     **{key: value for key, value in QUICK.items() if key != "nodeReadyTimeoutSeconds"},

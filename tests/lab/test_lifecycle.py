@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import cgroups, cluster, network, processes
-from tests.lab.layout import CGROUP, KUBECONFIG, STATE
-from tests.lab.waiting import wait_for
+from lab import cgroups, cluster, network, processes
+from lab.layout import CGROUP, KUBECONFIG, STATE
+from lab.waiting import wait_for
 
 pytestmark = pytest.mark.lab_lifecycle
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.lab.waiting import wait_for
-from tests.support import serving, tiny_models
+from lab import serving
+from lab.site import Site, push_example
+from lab.waiting import wait_for
+from tests.support import tiny_models
 from tests.support.recorder import Recorder
-from tests.support.site import Site, push_example
 
 QUICK = {
     "waves": [{"name": "canary", "nodes": 1}, {"name": "all", "percent": 100}],

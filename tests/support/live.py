@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import lab
 from edge_operator.decide.placement.selection import switch_order
 from edgemodel import reasons
-from tests import lab
+from lab.site import SYSTEM_NAMESPACE
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
-from tests.support.site import SYSTEM_NAMESPACE
 
 LOAD = Path(__file__).with_name("load.py")
 CAMERAS = ("camera-1", "camera-2")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.ports import free_port
 from tests.support import lab_programs
-from tests.support.ports import free_port
 
 SERIES = Mapping[str, str]
 DEADLINE_SECONDS = 60

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemodel.names import DEFAULT_VARIANT, pin_key, puller_of
-from tests.lab.waiting import wait_for
+from lab.site import Site, SiteError
+from lab.waiting import wait_for
 from tests.support import kstatus
 from tests.support.pins import PinMove, PinWatch, pins_of_nodes
-from tests.support.site import Site, SiteError
 from tests.support.watching import Watch
 
 

@@ -1,5 +1,6 @@
 """The properties of the tree itself."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -16,6 +17,24 @@ def test_operator_is_a_source_root_and_never_a_package() -> None:
     """An ``__init__.py`` there would shadow the standard library's ``operator``, and no Python would start here."""
     assert not (ROOT / "operator" / "__init__.py").exists()
     subprocess.run(["python3", "-c", "import operator; operator.itemgetter"], cwd=ROOT, check=True)
+
+
+def imported(file: Path) -> set[str]:
+    """Returns the modules that ``file`` imports absolutely, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module or "")
+    return found
+
+
+def test_the_demo_and_the_lab_import_nothing_of_the_tests() -> None:
+    files = tracked("examples/*.py", "lab/*.py")
+    assert {"demo.py", "site.py"} <= {file.name for file in files}
+    for file in files:
+        assert not {name for name in imported(file) if name.partition(".")[0] == "tests"}, file
 
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:

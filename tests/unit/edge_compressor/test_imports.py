@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.support.site import ROOT
+from lab.site import ROOT
 
 HEAVY = ("onnxslim", "sympy", "torch", "scipy")
 

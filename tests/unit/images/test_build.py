@@ -92,7 +92,7 @@ def test_no_image_runs_as_root(registry: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> NamedLayer:
-    layer = NamedLayer("decoder", "Decodes in tests", upon=SERVER, code=("tests/lab",), environment={"DECODER": "1"})
+    layer = NamedLayer("decoder", "Decodes in tests", upon=SERVER, code=("lab",), environment={"DECODER": "1"})
     monkeypatch.setitem(NAMED_LAYERS, layer.name, layer)
     return layer
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from lab.site import Site
 from tests.support import manifests, previous_release
-from tests.support.site import Site
 
 
 @pytest.fixture(scope="module")

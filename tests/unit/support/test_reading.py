@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.reading import path_of
+from lab.reading import path_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgemodel.names import pin_key
+from lab.site import Site, SiteError
 from tests.support.recorder import Recorder
-from tests.support.site import Site, SiteError
 
 PIN = pin_key("n", "m", "m-1", "default")
 KUBECTL = """#!/bin/sh

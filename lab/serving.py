@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.lab.waiting import wait_for
-from tests.support.ports import free_port
-from tests.support.site import Site, SiteError
+from lab.ports import free_port
+from lab.site import Site, SiteError
+from lab.waiting import wait_for
 
 
 @contextmanager

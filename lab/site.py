@@ -14,12 +14,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import lab
 from edge_cli import main as cli
-from tests import lab
-from tests.lab.tools import bin_dir
-from tests.support import reading
+from lab import reading
+from lab.tools import bin_dir
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 SYSTEM_NAMESPACE = "edgemodel-system"
 RELEASE = "edgemodel"
