@@ -111,7 +111,7 @@ def _strip(root: Path, architecture: str) -> None:
         )
         return
     for library in sorted(root.rglob("*.so*")):
-        if library.is_symlink() or not library.is_file() or library.read_bytes()[:4] != _ELF:
+        if library.is_symlink() or not library.is_file() or not _is_elf(library):
             continue
         slim = library.with_name(f"{library.name}.slim")
         run([*argv, "-o", slim, library])
@@ -119,6 +119,11 @@ def _strip(root: Path, architecture: str) -> None:
             slim.replace(library)
         else:
             slim.unlink()
+
+
+def _is_elf(file: Path) -> bool:
+    with file.open("rb") as opened:  # libraries may have gigabytes
+        return opened.read(len(_ELF)) == _ELF
 
 
 def loads(library: bytes) -> bool:

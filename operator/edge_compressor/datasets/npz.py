@@ -36,6 +36,8 @@ _LIKE_LABELS: Final = frozenset(
 """The names that other tools give to labels."""
 _BROKEN_HEADER: Final = (ValueError, SyntaxError, tokenize.TokenError)
 """The errors that numpy raises for an array's header that it cannot read."""
+_ENCRYPTED: Final = 0x1
+"""The flag of a zip member that has a password."""
 _PICKLED: Final = "Python objects, which are pickled; store numbers or fixed-length text"
 
 
@@ -153,10 +155,13 @@ def _unpack(path: Path, folder: Path, wanted: set[str], what: str) -> tuple[dict
 
 
 def _check_names(infos: list[zipfile.ZipInfo], what: str) -> None:
-    """Raises Stalled(DatasetInvalid) if two members have one name, because readers differ in which they take."""
+    """Raises Stalled(DatasetInvalid) if two members have one name, because readers differ in which they take, and for a
+    member with a password."""
     counts = Counter(item.filename.removesuffix(".npy") for item in infos)
     if twice := sorted(name for name, count in counts.items() if count > 1):
         raise invalid(what, f"it holds {', '.join(twice)} twice: write the file anew, with one array of each name")
+    if locked := [item.filename for item in infos if item.flag_bits & _ENCRYPTED]:
+        raise invalid(what, f"{locked[0]} has a password: store it without")
 
 
 def _missing(missing: list[str], known: set[str], others: list[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # `edgemodel push` checks files, and need not have torch
 MAX_UNPACKED_BYTES: Final = 4 * 2**30
 MAX_MEMBERS: Final = 100_000
 MAX_JSON_BYTES: Final = 64 * 2**20
+_ENCRYPTED: Final = 0x1
+"""The flag of a zip member that has a password."""
 
 _PLAIN: Final = re.compile(
     r"(\.data/(version|serialization_id)|archive_format|archive_version|version|byteorder|\.format_version"
@@ -28,6 +31,8 @@ _PLAIN: Final = re.compile(
     r"|data/sample_inputs/[\w.-]+\.pt)"
 )
 _SAFE_OPERATORS: Final = ("aten", "_operator", "operator", "math", "torch.sym_", "prims", "higher_order")
+_UNREADABLE: Final = (*(zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, UnicodeDecodeError),)
+"""The errors that zipfile raises for an archive that it cannot read."""
 
 
 class Unsafe(Exception):
@@ -36,7 +41,8 @@ class Unsafe(Exception):
 
 def check(path: Path) -> None:
     """Raises Unsafe, which says why, for a file that may not be loaded."""
-    head = path.open("rb").read(4)
+    with path.open("rb") as file:
+        head = file.read(4)
     if head[:1] == b"\x80":
         raise Unsafe("it is a pickle, which can run any code when it is loaded: export the model with torch.export")
     if head != b"PK\x03\x04":
@@ -44,7 +50,7 @@ def check(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise Unsafe(f"it is not a readable archive: {in_words(error)}") from error
 
 
@@ -71,6 +77,8 @@ def _check_members(archive: zipfile.ZipFile) -> None:
             "it is a whole module or a state_dict (torch.save), which is pickled and can run any code when it is "
             "loaded: export the model with torch.export.export and torch.export.save"
         )
+    if locked := [member.filename for member in members if member.flag_bits & _ENCRYPTED]:
+        raise Unsafe(f"{locked[0]!r} has a password: store it without")
     for member in members:
         top, slash, name = member.filename.partition("/")
         plain = name if slash else top
@@ -87,7 +95,12 @@ def _check_json(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         value = parse_json(archive.read(member))
     except (ValueError, RecursionError) as error:
         raise Unsafe(f"{member.filename} is not JSON: {in_words(error)}") from error
-    for name, entry in (value.get("config") or {}).items() if "_config" in member.filename else ():
+    if "_config" not in member.filename:
+        return
+    entries = value.get("config", {}) if isinstance(value, dict) else None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise Unsafe(f"{member.filename} has not the form of a list of weights: export the model once more")
+    for name, entry in entries.items():
         if entry.get("use_pickle"):
             raise Unsafe(f"the weight {name!r} is pickled; export the model with plain tensors")
 

@@ -118,6 +118,18 @@ def test_a_label_without_values_is_refused(model: OnnxModel, tmp_path: Path) -> 
     assert said.endswith("label has shape [5, 0], so no sample has a label: leave the array out")
 
 
+def test_a_member_with_a_password_is_refused_in_words(model: OnnxModel, tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    np.savez(path, x=x(5))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(Stalled, match=r"x\.npy has a password: store it without"):
+        load_dataset(path, model, tmp_path / "arrays", what="evaluation set")
+    with pytest.raises(Stalled, match=r"x\.npy has a password: store it without"):
+        check_npz(path, what="training set")
+
+
 @pytest.mark.parametrize("name", ["x.npy", "label.npy", "camera.npy"])
 def test_a_name_that_stands_twice_is_refused_whichever_is_meant(model: OnnxModel, tmp_path: Path, name: str) -> None:
     np.savez(tmp_path / "set.npz", x=x(5), label=np.arange(5), camera=np.arange(3))

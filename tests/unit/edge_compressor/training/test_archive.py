@@ -171,3 +171,41 @@ def test_the_command_line_checks_a_program_before_it_is_pushed(
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt2")
     assert cli.main(["push", str(tmp_path / "whole.pt2"), "oci://registry.example/m"]) == 3
     assert "export the model with torch.export" in capsys.readouterr().err
+
+
+def with_bytes_at(path: Path, mark: bytes, offset: int, data: bytes) -> None:
+    """Overwrites ``data`` at ``offset`` from the first ``mark``."""
+    content = bytearray(path.read_bytes())
+    at = content.index(mark) + offset
+    content[at : at + len(data)] = data
+    path.write_bytes(bytes(content))
+
+
+def locked(path: Path) -> None:
+    with_bytes_at(path, b"PK\x01\x02", 8, b"\x01\x00")
+
+
+def damaged(path: Path) -> None:
+    with_bytes_at(path, b"a_config.json", len(b"a_config.json"), b"\xff" * 8)
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "want"),
+    [
+        ("[1]", None, "has not the form of a list of weights"),
+        ('{"config": [1]}', None, "has not the form of a list of weights"),
+        ('{"config": {"a": 3}}', None, "has not the form of a list of weights"),
+        ("{}", locked, "has a password: store it without"),
+        ("{}" * 500, damaged, "its compressed data are damaged"),
+    ],
+)
+def test_an_archive_that_cannot_be_read_is_refused_in_words(
+    tmp_path: Path, config: str, change: Callable[[Path], None] | None, want: str
+) -> None:
+    path = tmp_path / "m.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("m/data/weights/a_config.json", config)
+    if change is not None:
+        change(path)
+    with pytest.raises(archive.Unsafe, match=want):
+        archive.check(path)
