@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation.agreement import compare_values
 from edge_compressor.evaluation.inference import infer
 from edge_compressor.evaluation.result import Evaluation
-from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, TaskType, collect, run_outputs
+from edge_compressor.evaluation.task import Answers, EvaluationTask, Outputs, TaskType, collect, first, run_outputs
 from edge_compressor.evaluation.tasks import TASKS
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
+from edge_runtime.agreement import close_items, spread_of_floats
 from edgemodel import reasons, setting_kinds
 from edgemodel.compression_request import AUTO, EvaluationSettings
 from edgemodel.error_words import in_words
@@ -27,6 +30,7 @@ class Evaluator:
     progress: Progress
     settings: EvaluationSettings = field(default_factory=EvaluationSettings)
     _known: dict[tuple[str, int, str], Answers] = field(default_factory=dict)
+    _mixes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         wanted = self.settings.task
@@ -58,11 +62,17 @@ class Evaluator:
             *([f"the source is not compared: {reason}"] if reason else []),
             *found.notes,
         ]
-        doubt = found.doubt
+        doubt = found.doubt or self._mixing(source, dataset)
         if doubt and len(source.outputs) > 1:
             others = ", ".join(tensor.name for tensor in source.outputs[1:])
             doubt += f" (the first output is {source.outputs[0].name}; the model has {others} too)"
         return replace(found, notes=tuple(notes), doubt=doubt)
+
+    def _mixing(self, source: ModelFile, dataset: Dataset) -> str:
+        """Returns why the samples of ``dataset`` are none to ``source``; empty if they are."""
+        if source.digest not in self._mixes:
+            self._mixes[source.digest] = mixing(source, dataset)
+        return self._mixes[source.digest]
 
     def _made(self, kind: TaskType) -> tuple[EvaluationTask, list[str]]:
         """Returns the task, and the settings that it does not have."""
@@ -89,6 +99,29 @@ def incomparable(source: ModelFile, artifact: ModelFile) -> str:
         one == other or one < 0 or other < 0 for one, other in zip(before[1:], after[1:], strict=True)
     )
     return "" if same else f"its first output has shape {list(before)}, the artifact's {list(after)}"
+
+
+def mixing(model: ModelFile, dataset: Dataset) -> str:
+    """Returns the reason for doubt if the answer to a sample depends on the other samples of its run.
+
+    The first axis of the inputs is then not that of the samples. The first sample is run beside others, and beside
+    copies of itself; its answers are as close as those of an artifact to its source.
+    """
+    positions, feeds = next(dataset.batches())
+    if dataset.states or dataset.batch == 1 or len(positions) < 2:
+        return ""
+    loaded, rows = runtime.load(model), len(next(iter(feeds.values())))
+    alone = dataset.take(np.repeat(positions[:1], rows))
+    beside, copied = (first(run_outputs(model, loaded, dataset, feed, "source")) for feed in (feeds, alone))
+    if beside.dtype.kind not in "fiu" or not beside.ndim or len(beside) != rows or beside.shape != copied.shape:
+        return ""
+    numbers, again = beside.astype(np.float64), copied.astype(np.float64)
+    if not np.isfinite(numbers).all() or close_items(numbers[:1], again[:1], 1, spread_of_floats([numbers]))[0]:
+        return ""
+    return (
+        f"the answer to a sample depends on the others in its run of {rows}, so that the first axis of the model's "
+        "inputs is not that of the samples: export the model with an open batch axis that comes first"
+    )
 
 
 def _one_run(model: ModelFile, dataset: Dataset) -> Outputs:

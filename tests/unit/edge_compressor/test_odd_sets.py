@@ -170,6 +170,26 @@ def test_a_source_that_is_often_wrong_is_no_reason_for_doubt(label: Array, tmp_p
     assert evaluated(tmp_path, quiet, "scores", x=X, label=label).doubt == ""
 
 
+def test_samples_that_are_mixed_by_the_model_decide_no_drop(tmp_path: Path, quiet: Progress) -> None:
+    """The model has its features on the first axis, and as many of them as a run has samples."""
+    graph = helper.make_graph(
+        [node("Transpose", "x", "t", perm=[1, 0]), node("MatMul", "t w", "y")],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [6, "n"])],
+        [helper.make_tensor_value_info("y", 1, ["n", 4])],
+        [numpy_helper.from_array(WEIGHTS, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    model = check_model(tmp_path / "m.onnx")
+    answers = np.concatenate([X[start : start + 6].T @ WEIGHTS for start in range(0, 96, 6)])
+    np.savez(tmp_path / "set.npz", x=X[:96], label=answers.argmax(axis=1))
+    dataset = load_dataset(tmp_path / "set.npz", model, tmp_path / "arrays", what="evaluation set")
+    found = Evaluator(quiet).evaluate(model, model, dataset)
+    assert found.source is not None
+    assert found.source.score == 1
+    assert "the answer to a sample depends on the others in its run of 6" in found.doubt
+
+
 def test_few_samples_raise_no_doubt(tmp_path: Path, quiet: Progress) -> None:
     found = evaluated(tmp_path, quiet, "scores", x=X[:1], label=CLASSES[:1])
     assert found.source is not None
