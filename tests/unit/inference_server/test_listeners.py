@@ -1,14 +1,19 @@
 """The protocol table: the same requests get the same answers, and are counted alike, through every listener."""
 
 import ast
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edge_runtime.datatypes import DATATYPES
 from edgemodel import metrics as contract
 from inference_server.errors import InvalidRequest, ModelNotFound, RequestError, UnfitRequest
 from tests.unit.inference_server import artifacts
@@ -218,6 +223,63 @@ def test_every_way_reports_a_timeout_to_its_client(way: Way, slow_servers: dict[
 
 
 COUNTING = {"record_request", "record", "observe_queue_time", "update_cost"}
+
+
+SAME = {"HTTP 400": "INVALID_ARGUMENT", "HTTP 404": "NOT_FOUND"}
+
+
+def _some_input(random: Random) -> Input:
+    """Returns an input, which has at most one thing wrong."""
+    items = random.choice((0, 1, 2, 3))
+    data = artifacts.samples(items).ravel().tolist() if items else []
+    right = x(items, data=data, shape=[items, artifacts.FEATURES])
+    changes: list[dict[str, Any]] = [
+        {"data": [*data, 1.0]},
+        {"data": data[1:] or [1.0]},
+        {"data": [math.nan, *data[1:]] if data else []},
+        {"data": [*data[:-1], random.choice((math.inf, -math.inf, 1e38))] if data else []},
+        {"shape": [items]},
+        {"shape": [items, artifacts.FEATURES, 1]},
+        {"shape": [-1, artifacts.FEATURES]},
+        {"shape": [items, artifacts.FEATURES + 1], "data": [0.5] * (items * (artifacts.FEATURES + 1))},
+        {"name": random.choice(("y", "X", "", "ä"))},
+        {"datatype": random.choice(("FP64", "INT64")), "data": [1] * len(data)},
+    ]
+    return replace(right, **random.choice(changes)) if random.random() < 0.6 else right
+
+
+def _some_request(random: Random) -> Request:
+    return Request(
+        [_some_input(random) for _ in range(random.choice((1,) * 12 + (0, 2)))],
+        model=random.choice(("tiny",) * 16 + ("other", "Tiny")),
+        version=random.choice((None,) * 10 + (VERSION, "1")),
+        id=random.choice((None, "a", "ä" * 10)),
+        outputs=random.choice(((),) * 10 + (("scores",), ("nothing",), ("scores", "scores"))),
+        parameters=random.choice(({},) * 6 + ({"unknown": 1}, {"unknown": "x"}, {"priority": 1}, {"timeout": -1})),
+    )
+
+
+def _told(reply: Reply) -> tuple[str, list[tuple[str, str, list[int], list[float]]]]:
+    """Returns the code, and the outputs with their values; JSON has one word, null, for all that is not finite."""
+    outputs = []
+    for name, (kind, shape, data) in sorted(reply.outputs.items()):
+        values = np.frombuffer(data, DATATYPES[kind].numpy)
+        outputs.append((name, kind, list(shape), np.where(np.isfinite(values), values, -1e30).tolist()))
+    return SAME.get(reply.code, reply.code), outputs
+
+
+def test_generated_requests_get_the_same_answer_through_every_listener(servers: dict[bool, RunningServer]) -> None:
+    random, codes = Random("listeners"), Counter[str]()
+    for _ in range(120):
+        request = _some_request(random)
+        replies = {name: way.client.ask(servers[way.fast_path], request) for name, way in WAYS.items()}
+        # An error on a stream is a message without a code.
+        told = [_told(reply) for reply in replies.values() if reply.code]
+        assert told == [told[0]] * len(told), (request, replies)
+        assert (told[0][0] == "OK") == all(reply.code == "OK" for reply in replies.values()), (request, replies)
+        codes[told[0][0]] += 1
+    assert codes.keys() == {"OK", "INVALID_ARGUMENT", "NOT_FOUND"}
+    assert min(codes.values()) >= 5, codes
 
 
 def test_only_the_service_counts_infer_requests() -> None:
