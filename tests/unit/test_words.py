@@ -32,7 +32,7 @@ LEADS = (
 """The words that may lead to the subject of a docstring, which then follows after a comma in its first sentence."""
 
 
-DOCUMENTED = (*PROGRAMS, "charts", "crds", "examples", "tests/bench", "tests/support")
+DOCUMENTED = (*PROGRAMS, "charts", "crds", "docs", "examples", "tests/bench", "tests/support")
 """The folders in which every public class, function and method has a docstring."""
 
 
