@@ -122,6 +122,9 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
     except MemoryError:
         message = "not enough memory: raise spec.compression.resources.limits.memory"
         return Failed(reasons.OUT_OF_MEMORY, message, transient=False)
+    except OSError as error:  # a full disk may have room on another try; a file without rights will not get them
+        message = f"a file of the Job cannot be read or written: {in_words(error)}"
+        return Failed(reasons.COMPRESSION_FAILED, message, transient=not isinstance(error, PermissionError))
 
 
 def encode(outcome: Report) -> bytes:
