@@ -1,5 +1,7 @@
 """The tiers of the unit tests: which of them may start the programs of the lab."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support import lab_programs
@@ -27,3 +29,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ended."""
     slow = {item.nodeid.partition("::")[0] for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in slow)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Returns an empty folder for the data of a registry."""
+    made = tmp_path / "data"
+    made.mkdir()
+    return made

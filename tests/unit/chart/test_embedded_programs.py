@@ -13,13 +13,6 @@ from tests.unit.chart import registry_program, rendering
 pytestmark = pytest.mark.lab_programs
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "data"
-    made.mkdir()
-    return made
-
-
 def test_what_nodes_pull_from_is_read_only(folder: Path) -> None:
     http = urllib3.PoolManager(retries=False)
     with registry_program.serve(folder, "pull.yml", {}) as url:

@@ -149,13 +149,6 @@ TIME = "2026-03-01T12:00:00Z"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "data"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
 def moved(tmp_path: Path) -> dict[str, str]:
     return {"/etc/edgemodel-registry/keys/tls.crt": str(tmp_path / "tls.crt")}
 

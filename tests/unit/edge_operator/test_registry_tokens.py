@@ -319,13 +319,6 @@ def moved_to(folder: Path, keys: tuple[bytes, bytes], realm: str) -> dict[str, s
     }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "data"
-    made.mkdir()
-    return made
-
-
 @pytest.mark.lab_programs
 async def test_the_real_registry_takes_a_push_under_the_own_name_only(
     folder: Path, keys: tuple[bytes, bytes], realm: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from edge_oci.descriptors import Descriptor
 from edge_oci.images import LayerImage, Platform, platforms_of, push_layered
 from edge_oci.layers import Layer, write_layer
 from edge_oci.references import parse_reference
-from tests.unit.edge_oci import distribution
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with distribution.running(tmp_path_factory.mktemp("registry")) as host:
-        yield host
 
 
 @pytest.fixture(autouse=True)
