@@ -113,8 +113,8 @@ BUDGET_EXCEEDED: Final = _declare(
 )  # fmt: skip
 EVALUATION_INCONCLUSIVE: Final = _declare(
     "EvaluationInconclusive", Topic.COMPRESSION, Kind.STALLED,
-    "The evaluation set has too few samples to decide whether the accuracy budget is kept.",
-    "Add samples (the message says how many), or set spec.compression.budget.onInconclusive.action to Proceed.",
+    "The evaluation set cannot decide whether the budget is kept: too few samples, or labels of other outputs.",
+    "Change the set as the message says, or set spec.compression.budget.onInconclusive.action to Proceed.",
 )  # fmt: skip
 SERVER_LAYER_MISSING: Final = _declare(
     "ServerLayerMissing", Topic.COMPRESSION, Kind.STALLED,
