@@ -24,7 +24,9 @@ def says(data: bytes) -> Say:
 
 def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
     """Returns the bytes of an HTTP answer; ``_`` in the names of headers stands for ``-``."""
-    fields = {"Content-Length": str(len(body))} | {name.replace("_", "-"): value for name, value in headers.items()}
+    fields = {"Content-Length": str(len(body)), "Connection": "close"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + body
 
