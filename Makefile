@@ -88,10 +88,10 @@ proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/listen
 	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/listeners/grpc/open_inference.proto
 
 lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
-	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m lab up; fi
+	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m examples.lab up; fi
 
 lab-down: ## take the lab down: no process, mount, namespace or cgroup is left
-	$(PYTHON) -m lab down
+	$(PYTHON) -m examples.lab down
 
 images: $(VENV)/ready ## build every image into build/images
 	$(RUN) charts/images/build.py --output build/images

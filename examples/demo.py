@@ -17,9 +17,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import lab  # noqa: E402
-from lab import serving  # noqa: E402 - the checkout is on the path only now
-from lab.site import (  # noqa: E402
+from examples import lab  # noqa: E402
+from examples.lab import serving  # noqa: E402 - the checkout is on the path only now
+from examples.lab.site import (  # noqa: E402
     Site,
     SiteError,
     build_images,

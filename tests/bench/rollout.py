@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from edgemodel import reasons  # noqa: E402 - the checkout is on the path only now
 from edgemodel.names import PIN_PREFIX  # noqa: E402
-from lab.serving import forwarded  # noqa: E402
-from lab.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
+from examples.lab.serving import forwarded  # noqa: E402
+from examples.lab.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
 from tests.support import tiny_models  # noqa: E402
 from tests.support.edge_models import QUICK, Workspace, publish_mlp  # noqa: E402
 from tests.support.live import CAMERAS, ERRORS, SOAK, Load, checks, counted, stable  # noqa: E402

@@ -34,7 +34,7 @@ import onnxruntime  # noqa: E402 - the path is set now
 
 from charts.images import building, catalogue, pruning  # noqa: E402
 from charts.images.wheels import COMMON, requirements  # noqa: E402
-from lab.ports import free_port  # noqa: E402
+from examples.lab.ports import free_port  # noqa: E402
 from tests.bench import server_models  # noqa: E402
 from tests.bench.environments import ENVIRONMENTS, environment  # noqa: E402
 from tests.bench.server_models import Case  # noqa: E402

@@ -7,7 +7,7 @@ from typing import Any
 
 from kubernetes import client, config
 
-from lab.layout import KUBECONFIG
+from examples.lab.layout import KUBECONFIG
 
 APPLY = "application/apply-patch+yaml"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.waiting import wait_for
+from examples.lab.waiting import wait_for
 from tests.contract.cluster import Cluster, Object, Refused, kubeconfig
 from tests.support import manifests
 
@@ -18,7 +18,7 @@ MANAGER = "edgemodel-contract-tests"
 def cluster() -> Cluster:
     file = kubeconfig()
     if file is None:
-        pytest.fail("no cluster: set KUBECONFIG, or run: python -m lab up", pytrace=False)
+        pytest.fail("no cluster: set KUBECONFIG, or run: python -m examples.lab up", pytrace=False)
     return Cluster(file)
 
 

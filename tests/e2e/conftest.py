@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.site import BUILD, Site, SiteError, find_site
+from examples.lab.site import BUILD, Site, SiteError, find_site
 from tests.support.edge_models import Workspace
 from tests.support.recorder import Recorder
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import lab
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
-from lab.network import enter
-from lab.site import SiteError
+from examples import lab
+from examples.lab.network import enter
+from examples.lab.site import SiteError
 from tests.support import tiny_models
 from tests.support.edge_models import Workspace
 

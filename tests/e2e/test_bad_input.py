@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import lab
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
 from edgemodel.names import pin_key
 from edgemodel.spec import parse_spec
+from examples import lab
 from tests.support import tiny_models
 from tests.support.edge_models import Workspace
 from tests.support.pins import pins_of_nodes

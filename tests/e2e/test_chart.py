@@ -5,8 +5,8 @@ import json
 import pytest
 
 from edge_oci import Registries, get_manifest, parse_reference, put_manifest
-from lab.serving import forwarded
-from lab.site import BUILD, RELEASE, SYSTEM_NAMESPACE, Site, install_chart
+from examples.lab.serving import forwarded
+from examples.lab.site import BUILD, RELEASE, SYSTEM_NAMESPACE, Site, install_chart
 from tests.support import tiny_models
 from tests.support.edge_models import Workspace
 

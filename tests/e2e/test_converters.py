@@ -9,7 +9,7 @@ import pytest
 
 from edgemodel import reasons
 from edgemodel.digest import digest_of_file
-from lab.site import ROOT
+from examples.lab.site import ROOT
 from tests.support import weights
 from tests.support.converter_images import CONVERTERS, push_converter
 from tests.support.edge_models import Workspace

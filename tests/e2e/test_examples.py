@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-import lab
-from lab.site import ROOT, example_manifest, push_example
+from examples import lab
+from examples.lab.site import ROOT, example_manifest, push_example
 from tests.support.edge_models import Workspace
 
 EXAMPLES = ROOT / "examples"

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-import lab
 from edgemodel import reasons
 from edgemodel.names import pin_key
 from edgemodel.spec import parse_spec
-from lab import serving
-from lab.site import SYSTEM_NAMESPACE, Site, SiteError
+from examples import lab
+from examples.lab import serving
+from examples.lab.site import SYSTEM_NAMESPACE, Site, SiteError
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
 from tests.support.live import (
     ALL,

@@ -1,7 +1,7 @@
 """A candidate is measured on real nodes before its first wave, and the results decide whether it goes on."""
 
 from edgemodel import reasons
-from lab import serving
+from examples.lab import serving
 from tests.support.edge_models import Workspace, publish_mlp
 from tests.support.live import CAMERAS
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-import lab
 from edgemodel import reasons
 from edgemodel.names import pin_key
-from lab import serving
+from examples import lab
+from examples.lab import serving
 from tests.support import tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
 from tests.support.live import CAMERAS, clients, order_of_switching, server_pods

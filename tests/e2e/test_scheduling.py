@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from edgemodel import reasons
-from lab import serving
+from examples.lab import serving
 from tests.support.edge_models import Workspace, publish_mlp
 from tests.support.live import CAMERAS
 

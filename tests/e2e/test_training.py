@@ -1,8 +1,8 @@
 """A source that is trained in the cluster: pruned, tuned, quantized and rolled out, by one manifest."""
 
 from edgemodel import reasons
-from lab import serving
-from lab.site import SiteError
+from examples.lab import serving
+from examples.lab.site import SiteError
 from tests.support.edge_models import Workspace
 from tests.unit.edge_compressor.training import programs
 

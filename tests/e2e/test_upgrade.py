@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgemodel import reasons
-from lab.site import BUILD, SYSTEM_NAMESPACE, Site, install, install_chart
+from examples.lab.site import BUILD, SYSTEM_NAMESPACE, Site, install, install_chart
 from tests.support import previous_release, tiny_models
 from tests.support.edge_models import QUICK, Workspace
 from tests.support.live import CAMERAS, clients

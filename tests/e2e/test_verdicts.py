@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgemodel import reasons
-from lab import serving
+from examples.lab import serving
 from tests.support import tiny_models
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
 from tests.support.live import (

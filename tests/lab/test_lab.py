@@ -1,4 +1,4 @@
-"""The lab behaves like a cluster, and as the other tests assume. Needs `python -m lab up`."""
+"""The lab behaves like a cluster, and as the other tests assume. Needs `python -m examples.lab up`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-import lab
-from lab import cluster, images, processes, tools
-from lab.layout import FILES, PROBE_IMAGE, REGISTRY, STATE
-from lab.waiting import wait_for
+from examples import lab
+from examples.lab import cluster, images, processes, tools
+from examples.lab.layout import FILES, PROBE_IMAGE, REGISTRY, STATE
+from examples.lab.waiting import wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -22,7 +22,7 @@ PIN = "pin.edgemodel.node-restriction.kubernetes.io/defects"
 
 @pytest.fixture(autouse=True, scope="module")
 def namespace() -> Iterator[None]:
-    assert cluster.status().healthy, "no healthy lab: python -m lab up"
+    assert cluster.status().healthy, "no healthy lab: python -m examples.lab up"
     lab.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
     lab.kubectl("create", "namespace", NAMESPACE)
     # The profile that users' namespaces should have; the probe has to comply.

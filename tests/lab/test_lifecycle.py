@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, cluster, network, processes
-from lab.layout import CGROUP, KUBECONFIG, STATE
-from lab.waiting import wait_for
+from examples.lab import cgroups, cluster, network, processes
+from examples.lab.layout import CGROUP, KUBECONFIG, STATE
+from examples.lab.waiting import wait_for
 
 pytestmark = pytest.mark.lab_lifecycle
 

@@ -10,7 +10,7 @@ from edge_oci.descriptors import IMAGE_CONFIG, Descriptor
 from edge_oci.images import MAX_CONFIG_BYTES, push_layered
 from edge_oci.layers import write_layer
 from edgemodel.digest import canonical_json, digest_of
-from lab.site import BUILD, Site
+from examples.lab.site import BUILD, Site
 
 CONVERTERS = "converters"
 """The folder of converters in the site's registry, which the chart allows (``site.chart_values``)."""

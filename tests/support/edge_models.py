@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import serving
-from lab.site import Site, push_example
-from lab.waiting import wait_for
+from examples.lab import serving
+from examples.lab.site import Site, push_example
+from examples.lab.waiting import wait_for
 from tests.support import tiny_models
 from tests.support.recorder import Recorder
 

@@ -4,7 +4,7 @@ run."""
 import sys
 import time
 
-from lab.site import SiteError, build_images, find_site, install_chart
+from examples.lab.site import SiteError, build_images, find_site, install_chart
 
 
 def main() -> int:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import lab
 from edge_operator.decide.placement.selection import switch_order
 from edgemodel import reasons
-from lab.site import SYSTEM_NAMESPACE
+from examples import lab
+from examples.lab.site import SYSTEM_NAMESPACE
 from tests.support.edge_models import QUICK, Workspace, publish_mlp
 
 LOAD = Path(__file__).with_name("load.py")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgemodel.names import PIN_PREFIX
-from lab.site import Site, SiteError
+from examples.lab.site import Site, SiteError
 from tests.support.watching import Watch
 
 LISTED_WITHIN_SECONDS = 60

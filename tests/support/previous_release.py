@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from charts.images.bytecode import compile_beside
 from edge_oci import LayeredSettings, Registries, parse_reference, push_layered, tree, write_layer
-from lab.site import ROOT, Site, chart_values
+from examples.lab.site import ROOT, Site, chart_values
 
 PACKED: Final = ROOT / "tests" / "e2e" / "previous" / "release.tar.xz"
 PARTS: Final = ("operator", "inference_server", "charts/edgemodel", "crds")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.ports import free_port
+from examples.lab.ports import free_port
 from tests.support import lab_programs
 
 SERIES = Mapping[str, str]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemodel.names import DEFAULT_VARIANT, pin_key, puller_of
-from lab.site import Site, SiteError
-from lab.waiting import wait_for
+from examples.lab.site import Site, SiteError
+from examples.lab.waiting import wait_for
 from tests.support import kstatus
 from tests.support.pins import PinMove, PinWatch, pins_of_nodes
 from tests.support.watching import Watch

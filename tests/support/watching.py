@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lab.site import Site
+from examples.lab.site import Site
 
 
 class Watch:

@@ -31,10 +31,19 @@ def imported(file: Path) -> set[str]:
 
 
 def test_the_demo_and_the_lab_import_nothing_of_the_tests() -> None:
-    files = tracked("examples/*.py", "lab/*.py")
+    files = tracked("examples/*.py")
     assert {"demo.py", "site.py"} <= {file.name for file in files}
     for file in files:
         assert not {name for name in imported(file) if name.partition(".")[0] == "tests"}, file
+
+
+def test_the_top_level_holds_what_a_newcomer_expects_there() -> None:
+    top = {path.relative_to(ROOT).parts[0] for path in tracked()}
+    assert top == {
+        *("pyproject.toml", "README.md", "operator", "inference_server", "charts", "crds", "tests"),
+        *("Makefile", "LICENSE", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+        *(".ci", ".gitignore", "docs", "examples"),
+    }
 
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from lab import tools
-from lab.cache import cached
+from examples.lab import tools
+from examples.lab.cache import cached
 
 WHEEL = "kubernetes-validate==1.37.0"
 WHEEL_SHA256 = "85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9"

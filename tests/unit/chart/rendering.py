@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import tools
+from examples.lab import tools
 from tests.support import manifests
 
 ROOT = Path(__file__).resolve().parents[3]

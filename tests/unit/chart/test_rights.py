@@ -49,8 +49,8 @@ from edgemodel.names import (
 )
 from edgemodel.status import PreflightResult, parse_status
 from edgemodel.verdict import Verdict
-from lab.ports import free_port
-from lab.waiting import wait_for
+from examples.lab.ports import free_port
+from examples.lab.waiting import wait_for
 from tests.support.simulation import SETTINGS, Simulation, model_spec
 from tests.unit.chart.api_server import ApiServer
 from tests.unit.chart.rendering import NAMESPACE, Object, of_kind, render, rights

@@ -10,7 +10,7 @@ import pytest
 
 from edge_cli.manifest.documents import MAX_BYTES, MAX_VALUES, read_documents, read_value, resolve_scalar
 from edge_cli.verb import UsageError
-from lab import tools
+from examples.lab import tools
 
 SCALARS: dict[str, Any] = {
     "y": True, "Y": True, "yes": True, "on": True, "TRUE": True, "n": False, "N": False, "No": False, "off": False,

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from lab.site import ROOT
+from examples.lab.site import ROOT
 
 HEAVY = ("onnxslim", "sympy", "torch", "scipy")
 

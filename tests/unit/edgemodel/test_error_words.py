@@ -27,7 +27,7 @@ from urllib3.exceptions import HTTPError
 from edge_oci.errors import Unreachable
 from edgemodel.error_words import NOTHING_SAID, in_words, plain
 from edgemodel.errors import Stalled
-from lab.ports import free_port
+from examples.lab.ports import free_port
 from tests.support.speaking import words_of_a_programmer
 
 

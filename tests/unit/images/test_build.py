@@ -84,7 +84,7 @@ def test_no_image_runs_as_root(registry: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> NamedLayer:
-    layer = NamedLayer("decoder", "Decodes in tests", upon=SERVER, code=("lab",), environment={"DECODER": "1"})
+    layer = NamedLayer("decoder", "Decodes in tests", upon=SERVER, code=("edge_cli",), environment={"DECODER": "1"})
     monkeypatch.setitem(NAMED_LAYERS, layer.name, layer)
     return layer
 
@@ -172,7 +172,7 @@ def test_a_named_layer_is_checked_in_its_base_by_a_probe_of_its_own(
     monkeypatch.setattr(check, "PROBES", tmp_path / "probes")
     amd64 = Platform("linux", "amd64")
     program = check.Check.of(building.build(decoder, ["linux/amd64"]), amd64)
-    assert program.command == ["/usr/bin/python3", "-c", "PACKAGES = ['lab']\nimport json\n\nprint('decodes')\n"]
+    assert program.command == ["/usr/bin/python3", "-c", "PACKAGES = ['edge_cli']\nimport json\n\nprint('decodes')\n"]
     assert program.environment["DECODER"] == "1"
     assert program.environment["PYTHONPATH"] == "/app"
     base = building.build(SERVER, ["linux/amd64"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgemodel import serving
-from lab.waiting import wait_for
+from examples.lab.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[3]
 IDENTITY = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from lab.site import Site
+from examples.lab.site import Site
 from tests.support import manifests, previous_release
 
 

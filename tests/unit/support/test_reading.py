@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.reading import path_of
+from examples.lab.reading import path_of
 
 
 @pytest.mark.parametrize(

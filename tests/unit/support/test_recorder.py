@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgemodel.names import pin_key
-from lab.site import Site, SiteError
+from examples.lab.site import Site, SiteError
 from tests.support.recorder import Recorder
 
 PIN = pin_key("n", "m", "m-1", "default")

@@ -30,7 +30,7 @@ from edgemodel import reasons, report
 from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
 from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from edgemodel.report import Published
-from lab.site import ROOT
+from examples.lab.site import ROOT
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor.servers import registry_program
 from tests.unit.edge_compressor.training.conftest import Site, Trainer

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lab.ports import free_port
-from lab.site import Site, SiteError
-from lab.waiting import wait_for
+from examples.lab.ports import free_port
+from examples.lab.site import Site, SiteError
+from examples.lab.waiting import wait_for
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line of the lab: ``python -m lab --help``."""
+"""The command line of the lab: ``python -m examples.lab --help``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 def kubeconfig(_: argparse.Namespace) -> int:
     if not KUBECONFIG.exists():
-        raise LabError("no lab: python -m lab up")
+        raise LabError("no lab: python -m examples.lab up")
     print(KUBECONFIG)
     return 0
 
@@ -67,7 +67,7 @@ def execute(arguments: argparse.Namespace) -> int:
     require_root()
     words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not words:
-        raise LabError("exec: what is to be run? python -m lab exec NODE -- COMMAND …")
+        raise LabError("exec: what is to be run? python -m examples.lab exec NODE -- COMMAND …")
     return nodes.node_exec(node_named(arguments.node), words).returncode
 
 
@@ -89,7 +89,7 @@ def show_tools(_: argparse.Namespace) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="python -m lab", description="A real edge cluster on this machine.")
+    whole = argparse.ArgumentParser(prog="python -m examples.lab", description="A real edge cluster on this machine.")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
     node_names = [node.name for node in NODES]
 

@@ -14,12 +14,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import lab
 from edge_cli import main as cli
-from lab import reading
-from lab.tools import bin_dir
+from examples import lab
+from examples.lab import reading
+from examples.lab.tools import bin_dir
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SYSTEM_NAMESPACE = "edgemodel-system"
 RELEASE = "edgemodel"
