@@ -78,7 +78,11 @@ def _in_wave(trial: Trial) -> Move | None:
 
 
 def _enter(trial: Trial) -> Advance:
-    """Returns the move by which cells enter the wave, with a deadline of their own."""
+    """Returns the move by which cells enter the wave, with a deadline of their own.
+
+    A cell that missed its switch leaves before another takes its place: an operator that is killed in between has not
+    sent the candidate to more cells than the wave has.
+    """
     changes = [change for cell in trial.entering for change in switch_cell(trial.fleet, cell, trial.candidate)]
     is_fresh = not trial.is_new_wave and trial.is_fresh
     if changes and not is_fresh:
@@ -87,7 +91,7 @@ def _enter(trial: Trial) -> Advance:
         reasons.ROLLING_OUT,
         f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.counted(trial.size)}{trial.troubles()}",
         trial.state,
-        (*changes, *trial.finishing(), *trial.keeping()),
+        (*trial.keeping(entering=True), *changes, *trial.finishing()),
         trial.failures,
         trial.next_failure_at(),
         measuring_begins=trial.is_new_wave or (not trial.tried and not is_fresh),

@@ -145,14 +145,15 @@ class Trial:
         switch."""
         return [change for cell in self.switched for change in switch_cell(self.fleet, cell, self.candidate)]
 
-    def keeping(self) -> list[SetPins]:
+    def keeping(self, *, entering: bool = False) -> list[SetPins]:
         """Returns the changes by which the other cells stay on stable.
 
-        Cells that join after a cell was sent the candidate are excluded from the trial.
+        Cells that join after a cell was sent the candidate, or while one is (``entering``), are excluded from the
+        trial, and so are those that missed their switch. The only cell may miss it, and still be tried when it is back.
         """
         fleet, stable = self.fleet, self.fleet.stable
         kept = [] if stable is None else keep_stable(fleet, self.candidate, stable)
-        return [*kept, *(defer(fleet, self.candidate) if self.tried else ())]
+        return [*kept, *(defer(fleet, self.candidate) if self.tried or entering else ())]
 
     def next_failure_at(self) -> datetime | None:
         """Returns when the first node that was sent the candidate will have failed; None if all serve."""
