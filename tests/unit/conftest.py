@@ -1,5 +1,6 @@
 """The tiers of the unit tests: which of them may start the programs of the lab."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ended."""
     slow = {item.nodeid.partition("::")[0] for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _same_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts back the folder for temporary files, which a compression Job moves to the disk that it may fill."""
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)
 
 
 @pytest.fixture

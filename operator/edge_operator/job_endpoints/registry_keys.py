@@ -43,9 +43,9 @@ async def make_signer(cluster: Cluster, namespace: str) -> Signer:
 def _read(secret: Object, namespace: str) -> Signer:
     try:
         data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
-        return Signer(data["tls.key"], data["tls.crt"])
-    except KeyError as error:
-        why = f"it has no {error.args[0]}"
+        if not (missing := [key for key in ("tls.key", "tls.crt") if key not in data]):
+            return Signer(data["tls.key"], data["tls.crt"])
+        why = f"it has no {missing[0]}"
     except ValueError as error:
         why = in_words(error)
     raise Stalled(

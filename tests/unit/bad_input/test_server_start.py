@@ -27,8 +27,7 @@ def artifact(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _leave_the_heap_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the server from searching its whole heap for garbage twice a load: here it is that of all tests before."""
-    monkeypatch.setattr(memory, "release_memory", lambda: None)
-    monkeypatch.setattr(memory, "freeze_gc", lambda: None)
+    monkeypatch.setattr(memory, "settle", lambda: None)
 
 
 def _manifests(good: bytes) -> Iterator[tuple[str, bytes]]:

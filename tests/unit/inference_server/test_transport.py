@@ -172,7 +172,7 @@ def exchange(server: RunningServer, form: Form) -> Answer | None:
             send(connection, form)
             if form.closes:
                 connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:  # the server has closed the connection
             pass  # it is answered before it has been read
         with connection.makefile("rb") as stream:
             answer = read(stream, bodiless=form.bodiless)
