@@ -14,18 +14,21 @@ from .progress import LabError, print_progress
 
 
 def up(_: argparse.Namespace) -> int:
+    """Makes the lab healthy and prints the line that exports its KUBECONFIG. Returns exit status 0."""
     cluster.up()
     print(f"export KUBECONFIG={KUBECONFIG}")
     return 0
 
 
 def down(_: argparse.Namespace) -> int:
+    """Removes the lab, except for its logs. Returns exit status 0."""
     cluster.down()
     print_progress("the lab is down")
     return 0
 
 
 def status(arguments: argparse.Namespace) -> int:
+    """Prints the state of the lab, as JSON if asked. Returns exit status 0 if the lab is healthy, otherwise 1."""
     now = cluster.status()
     if arguments.json:
         print(json.dumps(now.as_dict(), indent=2))
@@ -42,6 +45,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def kubeconfig(_: argparse.Namespace) -> int:
+    """Prints the path of the administrator's kubeconfig. Raises LabError if there is no lab."""
     if not KUBECONFIG.exists():
         raise LabError("no lab: python -m examples.lab up")
     print(KUBECONFIG)
@@ -49,21 +53,25 @@ def kubeconfig(_: argparse.Namespace) -> int:
 
 
 def cut(arguments: argparse.Namespace) -> int:
+    """Cuts the link of the node. Returns exit status 0."""
     cluster.cut(node_named(arguments.node))
     return 0
 
 
 def join(arguments: argparse.Namespace) -> int:
+    """Restores the link of the node. Returns exit status 0."""
     cluster.join(node_named(arguments.node))
     return 0
 
 
 def slow(arguments: argparse.Namespace) -> int:
+    """Limits all pods of the node together to a share of one processor, or removes the limit. Returns exit status 0."""
     cluster.slow(node_named(arguments.node), arguments.share)
     return 0
 
 
 def execute(arguments: argparse.Namespace) -> int:
+    """Runs a command in the node's network namespace and returns its exit status. Raises LabError if none is given."""
     require_root()
     words = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not words:
@@ -72,6 +80,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def logs(arguments: argparse.Namespace) -> int:
+    """Prints the end of a log, or lists all logs if none is named. Raises LabError if there is no such log."""
     if arguments.name is None:
         for path in sorted(LOGS.glob("*.log")):
             print(f"{path.stem:<24} {path.stat().st_size:>10} bytes  {path}")
@@ -84,11 +93,13 @@ def logs(arguments: argparse.Namespace) -> int:
 
 
 def show_tools(_: argparse.Namespace) -> int:
+    """Prints the path of a folder with helm and kubectl, which it downloads if necessary."""
     print(tools.bin_dir())
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line; its result has the function of the chosen command in ``act``."""
     whole = argparse.ArgumentParser(prog="python -m examples.lab", description="A real edge cluster on this machine.")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
     node_names = [node.name for node in NODES]
@@ -122,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
+    """Runs the command and returns its exit status: 1 after a LabError, which it prints, and 130 after Ctrl-C."""
     arguments = parser().parse_args()
     try:
         return int(arguments.act(arguments))

@@ -19,6 +19,7 @@ def kubectl(*arguments: str | Path, stdin: str | None = None) -> str:
 
 
 def apply() -> None:
+    """Creates the objects of CoreDNS and of the StorageClass. Raises LabError if any of them exists."""
     coredns = _manifest("coredns", image=COREDNS_IMAGE, address=DNS_SERVICE_ADDRESS, hosts="\n    ".join(_HOSTS))
     storage_class = _manifest("storage-class", provisioner=PROVISIONER)
     kubectl("create", "--filename=-", stdin=f"{coredns}\n---\n{storage_class}")

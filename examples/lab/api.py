@@ -21,10 +21,12 @@ def post(path: str, thing: dict[str, Any]) -> Any:
 
 
 def delete(path: str) -> None:
+    """Deletes the object at ``path``, as admin. Raises OSError if the server does not answer, or refuses."""
     _call("DELETE", path)
 
 
 def ready() -> bool:
+    """Returns whether the API server says that it is ready; False if it does not answer."""
     try:
         return _call("GET", "/readyz") == b"ok"
     except OSError:
@@ -32,6 +34,7 @@ def ready() -> bool:
 
 
 def registry_ready() -> bool:
+    """Returns whether the registry answers on this machine's loopback address."""
     connection = http.client.HTTPConnection("127.0.0.1", REGISTRY_PORT, timeout=5)
     try:
         connection.request("GET", "/v2/")
@@ -52,6 +55,7 @@ def nodes_ready() -> dict[str, bool]:
 
 
 def coredns_ready() -> bool:
+    """Returns whether the Deployment of CoreDNS is Available; False if the API server does not answer, or refuses."""
     try:
         return _condition(get("/apis/apps/v1/namespaces/kube-system/deployments/coredns"), "Available")
     except OSError:

@@ -25,6 +25,7 @@ _CONTROLLERS_V2 = ("cpu", "cpuset", "io", "memory", "pids")
 
 
 def is_v2() -> bool:
+    """Returns whether this host has cgroups of version 2."""
     return (_ROOT / "cgroup.controllers").exists()
 
 
@@ -107,6 +108,8 @@ def kill_members() -> None:
 
 
 def remove() -> None:
+    """Removes every cgroup of the lab. Raises TimeoutError if any is left after 30 s, as one with processes is."""
+
     def all_removed() -> bool:
         left = [path for hierarchy in _hierarchies() for path in _deepest_first(hierarchy / CGROUP)]
         for directory in left:

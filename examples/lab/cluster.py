@@ -56,13 +56,16 @@ class Status:
 
     @property
     def healthy(self) -> bool:
+        """True if every component runs, every node is Ready and no link is cut."""
         return all(self.components.values()) and all(self.nodes.values()) and not self.cut
 
     def as_dict(self) -> dict[str, object]:
+        """Returns the fields and ``healthy``, ready for JSON."""
         return {"healthy": self.healthy, **asdict(self)}
 
 
 def status() -> Status:
+    """Returns the present state of the lab; without a lab, nothing runs and no node is Ready."""
     daemons = [*control_plane.COMPONENTS]
     daemons += [nodes.component(node, name) for node in NODES for name in nodes.COMPONENTS]
     components = {name: processes.pid_of(name) is not None for name in daemons}
@@ -112,6 +115,7 @@ def cut(node: Node) -> None:
 
 
 def join(node: Node) -> None:
+    """Restores the node's link. The API server calls it Ready some 6 s later."""
     machine.require_root()
     network.join(node)
 

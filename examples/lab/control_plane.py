@@ -56,6 +56,7 @@ def start_api(binaries: Path) -> None:
 
 
 def start_apiserver(binaries: Path) -> None:
+    """Starts the API server, for which etcd has to be running; does not wait until it is ready."""
     _start("apiserver", [binaries / "kube-apiserver", *_apiserver_flags()])
 
 
@@ -83,6 +84,8 @@ def _etcd(what: str, body: dict[str, Any]) -> Any:
 
 
 def wait_for_api() -> None:
+    """Waits until the API server is ready. Raises LabError after 60 s, with the log of a process that ended, if any."""
+
     def ready() -> bool:
         processes.require_alive(["etcd", "apiserver", "forward"])
         return api.ready()

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copies bytes until the reader ends or a connection fails, then closes the writer's direction only."""
     with suppress(OSError):
         while data := await reader.read(1 << 18):
             writer.write(data)
@@ -24,6 +25,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def relay(inbound: tuple[asyncio.StreamReader, asyncio.StreamWriter], host: str, port: int) -> None:
+    """Connects to the target, copies in both directions until both end, and closes the connections."""
     writers = [inbound[1]]
     try:
         reader, writer = await asyncio.open_connection(host, port)
@@ -37,6 +39,7 @@ async def relay(inbound: tuple[asyncio.StreamReader, asyncio.StreamWriter], host
 
 
 async def serve(listeners: list[tuple[int, str, int]]) -> None:
+    """Accepts connections on inherited sockets, given as (descriptor, host, port), and relays each to its target."""
     servers = []
     for fd, host, port in listeners:
 
@@ -50,6 +53,7 @@ async def serve(listeners: list[tuple[int, str, int]]) -> None:
 
 
 def parse(argument: str) -> tuple[int, str, int]:
+    """Returns (descriptor, host, port) of an argument ``FD=HOST:PORT``."""
     fd, _, target = argument.partition("=")
     host, _, port = target.rpartition(":")
     return int(fd), host, int(port)

@@ -50,10 +50,12 @@ class Node:
 
     @property
     def namespace(self) -> str:
+        """Returns the name of the node's network namespace."""
         return f"edgemodel-{self.name}"
 
     @property
     def directory(self) -> Path:
+        """Returns the folder with the node's state and configuration."""
         return STATE / "nodes" / self.name
 
     @property

@@ -38,6 +38,7 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def require_root() -> None:
+    """Raises LabError unless this process runs as root; the message names missing packages, too."""
     if os.geteuid() != 0:
         missing = " ".join(_missing())
         install = f" (and have these installed, by their Debian names: {missing})" if missing else ""

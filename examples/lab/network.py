@@ -17,6 +17,7 @@ _CONTROL_PLANE_PORT = "control-plane"  # ports of the switch are named after wha
 
 
 def make() -> None:
+    """Makes all namespaces, connects each to the switch, and sets the routes to nodes and their pods."""
     for namespace in _NAMESPACES:
         run(["ip", "netns", "add", namespace])
         _ip(namespace, "link set lo up")
@@ -34,23 +35,28 @@ def make() -> None:
 
 
 def remove() -> None:
+    """Deletes the namespaces that exist, with all links and routes in them."""
     for namespace in present():
         run(["ip", "netns", "delete", namespace])
 
 
 def present() -> list[str]:
+    """Returns the names of those of the lab's namespaces that exist."""
     return [name for name in _NAMESPACES if Path("/run/netns", name).exists()]
 
 
 def cut(node: Node) -> None:
+    """Takes down the switch's port to the node."""
     _ip(SWITCH_NAMESPACE, f"link set {node.name} down")
 
 
 def join(node: Node) -> None:
+    """Brings up the switch's port to the node."""
     _ip(SWITCH_NAMESPACE, f"link set {node.name} up")
 
 
 def is_cut(node: Node) -> bool:
+    """Returns whether the switch's port to the node is down; True if it does not exist."""
     with suppress(LabError):
         (link,) = json.loads(run(["ip", "-n", SWITCH_NAMESPACE, "-json", "link", "show", node.name]))
         return "UP" not in link["flags"]

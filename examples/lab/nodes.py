@@ -32,6 +32,7 @@ COMPONENTS = ("machine", "containerd", "kubelet", "kube-proxy")
 
 
 def component(node: Node, name: str) -> str:
+    """Returns the name by which ``processes`` knows a component of the node, such as ``camera-1-kubelet``."""
     return f"{node.name}-{name}"
 
 

@@ -16,6 +16,7 @@ _API_ADDRESSES = ["127.0.0.1", CONTROL_PLANE_ADDRESS, API_SERVICE_ADDRESS]
 
 
 def make() -> None:
+    """Makes the authority, keys, certificates, and the kubeconfigs of components, nodes and the administrator."""
     PKI.mkdir(parents=True, exist_ok=True)
     PKI.chmod(0o700)
     _authority()

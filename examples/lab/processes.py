@@ -56,10 +56,12 @@ def start(
 
 
 def log_of(name: str) -> Path:
+    """Returns the path of the process's log, which may not exist."""
     return LOGS / f"{name}.log"
 
 
 def recorded() -> list[str]:
+    """Returns the names of all recorded processes, in order, including those that have ended."""
     return sorted(path.stem for path in RECORDS.glob("*.json"))
 
 
@@ -107,6 +109,7 @@ def require_alive(names: Sequence[str]) -> None:
 
 
 def forget_all() -> None:
+    """Deletes all records; the processes themselves continue."""
     shutil.rmtree(RECORDS, ignore_errors=True)
 
 

@@ -22,6 +22,10 @@ _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
 
 def serve_claims() -> None:
+    """Makes a volume for each pending claim that has a node, and deletes released volumes with their folders.
+
+    Raises OSError if the API server does not answer, or refuses.
+    """
     nodes = {node.name: node for node in NODES}
     volumes = [volume for volume in api.get("/api/v1/persistentvolumes")["items"] if _is_ours(volume)]
     there = {volume["metadata"]["name"] for volume in volumes}
@@ -74,6 +78,7 @@ def _reclaims(volume: dict[str, Any]) -> bool:
 
 
 def main() -> None:
+    """Serves claims every second, forever; it prints errors of the API server to standard error and tries again."""
     pause = threading.Event()
     while True:
         try:
