@@ -116,7 +116,7 @@ def start_controllers(binaries: Path) -> None:
 
 def start_provisioner() -> None:
     """Starts the provisioner of volumes."""
-    provisioner = ["env", f"PYTHONPATH={HERE.parent}", f"EDGEMODEL_LAB_DIR={STATE}", sys.executable]
+    provisioner = ["env", f"PYTHONPATH={HERE.parents[1]}", f"EDGEMODEL_LAB_DIR={STATE}", sys.executable]
     processes.start("volumes", [*provisioner, "-c", f"from {__package__}.volumes import main; main()"], cgroup=_CGROUP)
 
 
