@@ -17,9 +17,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from edge_compressor import child_process
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
+from edge_compressor.evaluation.first_sample import refuse_a_crash
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
 from edge_compressor.evaluation.relative_error import RelativeErrors, far_off, measure_error
 from edge_compressor.formats import SourceFormat, model_format
@@ -92,6 +94,7 @@ def run(
     if request.teacher is not None:
         model_format(request.teacher.format, "teacher")
     first = given.name if given.trains else given.becomes
+    child_process.warm_up()
     recipes = [recipe for recipe in request.recipes if variant in (None, recipe.variant)]
     planned = [(recipe, plan(recipe.steps, first, given.becomes)) for recipe in recipes]
     _refuse_without_data(planned, request.datasets)
@@ -290,6 +293,7 @@ class _Pipeline:
                 path = _apply_step(step, self.format.becomes, given, context)
             current = check_file(path, self.format.runtime, what=what, reason=reasons.STEP_FAILED, like=space.source)
             check_same_interface(self.space.source, current)
+            refuse_a_crash(current, space.any_dataset or space.generated, what=what, reason=reasons.STEP_FAILED)
             given = current.path
             self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})

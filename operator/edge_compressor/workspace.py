@@ -10,6 +10,7 @@ from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.datasets.inner import dataset_behind
 from edge_compressor.evaluation import Evaluator, stateful, task_arrays, zstd_size
+from edge_compressor.evaluation.first_sample import refuse_a_crash
 from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.formats import SourceFormat, model_format
 from edge_compressor.models import normal_form
@@ -103,6 +104,8 @@ class Workspace:
             to = work / f"teacher{model_format(request.teacher.format, 'teacher').suffix}"
             teacher = fetcher.fetch(request.teacher, "teacher", to).path
         datasets = _load_datasets(request, source, fetcher, work, progress)
+        given_data = datasets.get("evaluation") or datasets.get("calibration")
+        refuse_a_crash(source, given_data.dataset if given_data else None, what=what, reason=reason)
         progress.say("compressing the source with zstd, for comparison")
         size = zstd_size(source.path)
         program = fetched.path if given.trains else None
@@ -118,6 +121,11 @@ class Workspace:
     def dataset(self, use: Use) -> Dataset | None:
         """Returns the data set for ``use``; None if the request has none."""
         return self.datasets[use].dataset if use in self.datasets else None
+
+    @property
+    def any_dataset(self) -> Dataset | None:
+        """Returns a data set that any model of this compression can run on; None if the request has none."""
+        return self.dataset("evaluation") or self.dataset("calibration")
 
     @functools.cached_property
     def calibration(self) -> Dataset | None:

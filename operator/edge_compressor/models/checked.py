@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from edge_compressor.models import first_run
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import behind_transforms, check_model
 from edge_runtime.backend import LoadFailure
@@ -28,6 +29,8 @@ def check_file(path: Path, runtime: str, *, what: str, reason: str, like: ModelF
 
 
 def _loaded(path: Path, runtime: str, what: str, reason: str) -> ModelFile:
+    if crash := first_run.why_it_crashes(path, runtime):
+        raise Stalled(reason, f"{what}: {crash}: {first_run.cure(reason)}")
     try:
         loaded = load_model(path, runtime, Tuning(intra_op_threads=1))
     except LoadFailure as failure:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import onnx
 from google.protobuf.message import DecodeError
 
-from edge_compressor.models import runtime
+from edge_compressor.models import first_run, runtime
 from edge_compressor.models.class_names import named_classes
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
@@ -48,7 +48,7 @@ def check_model(
     ``like`` is a model whose transforms and tuning this one gets; None: it gets none.
     """
     try:
-        model = _checked(path)
+        model = _checked(path, reason)
         return model if like is None else behind_transforms(replace(model, tuning=like.tuning), like.transforms)
     except _Unsound as error:
         raise Stalled(reason, f"{what}: {error}") from error
@@ -94,7 +94,7 @@ def _check_size(path: Path) -> int:
     return size
 
 
-def _checked(path: Path) -> OnnxModel:
+def _checked(path: Path, reason: str) -> OnnxModel:
     size = _check_size(path)
     loaded = _load(path)
     _check_structure(loaded, None)
@@ -104,6 +104,8 @@ def _checked(path: Path) -> OnnxModel:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
         raise _Unsound(f"onnx.checker refuses it: {in_words(error)}") from error
+    if crash := first_run.why_it_crashes(path, ONNX_RUNTIME):
+        raise _Unsound(f"{crash}: {first_run.cure(reason)}")
     try:
         signature = runtime.load_onnx(path).signature
     except LoadFailure as failure:

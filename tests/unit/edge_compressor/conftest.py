@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_compressor.progress import Progress
+from edge_compressor.steps import StepContext, plan
+from edgemodel.compression_request import ONNX
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench
@@ -51,6 +53,15 @@ def thin(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @pytest.fixture
 def bench(tmp_path: Path, quiet: Progress) -> Bench:
     return Bench(tmp_path / "bench", quiet)
+
+
+@pytest.fixture
+def crashing(tmp_path: Path, quiet: Progress) -> Path:
+    """Returns a model that ends the process that loads it with onnxruntime."""
+    model, folder = models.gru_and_rnn(tmp_path / "recurrent.onnx"), tmp_path / "half"
+    folder.mkdir()
+    (step,) = plan([{"name": "half", "type": "Convert", "convert": {"precision": "FP16"}}])
+    return step.step.apply[ONNX](model, step.settings, StepContext("half", folder, None, quiet))
 
 
 @pytest.fixture

@@ -241,3 +241,24 @@ def _balanced_head(net: Builder, features: str, count: int, path: Path, shape: l
         "y",
         name="head",
     )
+
+
+def gru_and_rnn(path: Path) -> Path:
+    """Writes a net with input x (n, 5, 6): a GRU before an RNN; onnxruntime crashes while it loads that in float16."""
+    random, width = np.random.default_rng(11), 8
+    weights = {"W": (1, 24, 6), "R": (1, 24, width), "B": (1, 48), "W2": (1, width, width), "R2": (1, width, width)}
+    builder = Builder()
+    names = {
+        name: builder.constant(name, (random.standard_normal(shape) * 0.4).astype(np.float32))
+        for name, shape in {**weights, "v": (width, 3)}.items()
+    }
+    axis = builder.constant("axis", np.array([1]))
+    builder.node("Transpose", ["x"], "t", perm=[1, 0, 2])
+    builder.node("GRU", ["t", names["W"], names["R"], names["B"]], "g", hidden_size=width, linear_before_reset=1)
+    builder.node("Squeeze", ["g", axis], "g3")
+    builder.node("RNN", ["g3", names["W2"], names["R2"]], "r", hidden_size=width, activations=["Relu"])
+    builder.node("Squeeze", ["r", axis], "r3")
+    builder.node("Transpose", ["r3"], "q", perm=[1, 0, 2])
+    builder.node("MatMul", ["q", names["v"]], "p")
+    builder.node("Flatten", ["p"], "y")
+    return builder.save(path, [5, 6], classes=15)
