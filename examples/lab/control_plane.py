@@ -91,7 +91,7 @@ def wait_for_api() -> None:
         return api.ready()
 
     try:
-        wait_for("the API server to be ready", ready, timeout_s=60, interval_s=0.1)
+        wait_for("the API server to be ready", ready, timeout_s=60, interval_s=0.1, not_yet=OSError)
     except TimeoutError as error:
         processes.require_alive(["etcd", "apiserver", "forward"])
         raise LabError(f"{error}; see {processes.log_of('apiserver')}") from error

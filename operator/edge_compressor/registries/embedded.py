@@ -6,23 +6,40 @@ may do that in a namespace may push under its name.
 """
 
 import base64
+import os
+import re
+import selectors
 import subprocess
+import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import IO, Final
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 from edge_oci.client import Registries, Repository
 from edge_oci.references import Reference, parse_reference
 from edgemodel import reasons
-from edgemodel.errors import Stalled
+from edgemodel.error_words import in_words
+from edgemodel.errors import Stalled, Transient
 from edgemodel.json_text import parse_json
 from edgemodel.names import REGISTRY_AUDIENCE
 
 REGISTRY_PORT = 5000
 TOKEN_PORT = 8082
 KUBECTL_SECONDS = 30
+_SECONDS_TO_END: Final = 5
+_MAX_LINE: Final = 4096
+_MAX_ANSWER: Final = 1 << 20
+
+_FORWARDING: Final = re.compile(r"Forwarding from (127\.0\.0\.1:\d{1,5}) ")
+_TOKEN: Final = re.compile(r"[!-~]+")
+"""A token, which stands in a header of HTTP: printable ASCII without spaces."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +56,14 @@ class EmbeddedRegistry:
 
     @contextmanager
     def repository(self, namespace: str, name: str) -> Iterator[Repository]:
-        """Yields the repository ``<namespace>/<name>``, reachable while the context lasts. Raises Stalled if kubectl
-        fails."""
-        token = _kubectl("create", "token", "default", "--namespace", namespace, "--audience", REGISTRY_AUDIENCE)
+        """Yields the repository ``<namespace>/<name>``, reachable while the context lasts. Raises Stalled or Transient
+        if kubectl fails or does not answer."""
+        token = _service_account_token(namespace)
         with ExitStack() as stack:
             registry = stack.enter_context(self._forwarded("registry-push", REGISTRY_PORT))
             realm = stack.enter_context(self._forwarded("operator", TOKEN_PORT))
             registries = Registries(
-                plain_http_hosts=(registry,), sign=lambda scope: _bearer_token(realm, scope, token.strip())
+                plain_http_hosts=(registry,), sign=lambda scope: _bearer_token(realm, scope, token)
             )
             yield registries.repository(parse_reference(f"{registry}/{namespace}/{name}"))
 
@@ -55,40 +72,110 @@ class EmbeddedRegistry:
         """Yields ``127.0.0.1:<port>``, forwarded to a service of the chart."""
         target = f"service/{self.release}-{service}"
         command = ["kubectl", "port-forward", "--namespace", self.release_namespace, target, f":{port}"]
-        with subprocess.Popen(
-            [*command, "--address", "127.0.0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            try:
-                line = process.stdout.readline()
-                if not line.startswith("Forwarding from "):
-                    raise _failed(" ".join(command), process.stderr.read())
-                yield line.split()[2]
-            finally:
+        # Errors go to a file: a pipe that a child of kubectl keeps open could not be read to its end.
+        with tempfile.TemporaryFile() as errors, _running([*command, "--address", "127.0.0.1"], errors) as process:
+            line = _first_line(process, " ".join(command))
+            found = _FORWARDING.match(line)
+            if found is None:
                 process.terminate()
+                errors.seek(0)
+                raise _failed(" ".join(command), errors.read().decode(errors="replace") or line)
+            yield found[1]
 
 
-def _kubectl(*arguments: str) -> str:
+@contextmanager
+def _running(command: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Yields the running program, which ends with the context."""
     try:
-        done = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=KUBECTL_SECONDS)
-    except FileNotFoundError as error:
-        raise Stalled(
-            reasons.REGISTRY_UNREACHABLE, "kubectl is not on PATH: it leads to the cluster's registry"
-        ) from error
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
+    except OSError as error:
+        raise _not_run(error) from error
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _first_line(process: subprocess.Popen[bytes], command: str) -> str:
+    """Returns the first line of a program's output, or what there is of it at its end. Raises Transient if it is not
+    written in time."""
+    assert process.stdout is not None
+    source, line = process.stdout.fileno(), b""
+    deadline = time.monotonic() + KUBECTL_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(source, selectors.EVENT_READ)
+        while b"\n" not in line and len(line) < _MAX_LINE:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise _no_answer(command)
+            part = os.read(source, _MAX_LINE)
+            if not part:
+                break
+            line += part
+    return line.partition(b"\n")[0].decode(errors="replace")
+
+
+def _service_account_token(namespace: str) -> str:
+    """Returns a token of the namespace's own service account for this registry."""
+    arguments = ("create", "token", "default", "--namespace", namespace, "--audience", REGISTRY_AUDIENCE)
+    command = f"kubectl {' '.join(arguments)}"
+    try:
+        done = subprocess.run(
+            ["kubectl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=KUBECTL_SECONDS, check=False
+        )
+    except OSError as error:
+        raise _not_run(error) from error
+    except subprocess.TimeoutExpired as error:
+        raise _no_answer(command) from error
     if done.returncode != 0:
-        raise _failed(f"kubectl {' '.join(arguments)}", done.stderr)
-    return done.stdout
+        raise _failed(command, done.stderr.decode(errors="replace"))
+    token = done.stdout.decode(errors="replace").strip()
+    if not _TOKEN.fullmatch(token):
+        raise _failed(command, "it printed no token")
+    return token
 
 
 def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
-    """Returns a token for a scope from the operator. Raises OSError with the operator's message if it refuses."""
+    """Returns a token for a scope from the operator. Raises Transient if it does not answer, Stalled if it refuses."""
     query = urlencode([("service", REGISTRY_AUDIENCE), *(("scope", part) for part in scope.split())])
     login = base64.b64encode(f"token:{service_account_token}".encode()).decode()
     request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})
-    with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - as above
-        return str(parse_json(answer.read())["token"])
+    what = "the operator's token for the registry"
+    try:
+        with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - loopback, by kubectl
+            text = answer.read(_MAX_ANSWER)
+    except HTTPError as error:
+        message = f"{what}: the operator answers {error.code}: may this user create tokens in that namespace?"
+        if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Transient(reasons.REGISTRY_UNREACHABLE, f"{what}: the operator answers {error.code}") from error
+        raise Stalled(reasons.REGISTRY_UNREACHABLE, message) from error
+    except (OSError, HTTPException) as error:
+        raise Transient(reasons.REGISTRY_UNREACHABLE, f"{what}: {in_words(error)}") from error
+    try:
+        value = parse_json(text)
+    except ValueError as error:
+        raise Stalled(reasons.REGISTRY_UNREACHABLE, f"{what}: the answer is not JSON: {in_words(error)}") from error
+    token = value.get("token") if isinstance(value, dict) else None
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise Stalled(reasons.REGISTRY_UNREACHABLE, f"{what}: the answer holds no token")
+    return token
 
 
-def _failed(command: str, stderr: str) -> Stalled:
-    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {stderr.strip()[-500:]}")
+def _not_run(error: OSError) -> Stalled:
+    if isinstance(error, FileNotFoundError):
+        return Stalled(reasons.REGISTRY_UNREACHABLE, "kubectl is not on PATH: it leads to the cluster's registry")
+    return Stalled(reasons.REGISTRY_UNREACHABLE, f"kubectl cannot be run: {in_words(error)}")
+
+
+def _no_answer(command: str) -> Transient:
+    return Transient(reasons.REGISTRY_UNREACHABLE, f"{command}: no answer within {KUBECTL_SECONDS} s")
+
+
+def _failed(command: str, said: str) -> Stalled:
+    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {said.strip()[-500:]}")

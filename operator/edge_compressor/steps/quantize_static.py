@@ -8,7 +8,7 @@ the evaluation. This is the fastest form for convolutions.
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +67,8 @@ MIN_SAMPLES: Final = 8
 
 MIN_VALUES: Final = 2048
 """The minimum number of values for a histogram: 16 for each of its 128 bins."""
+MANY_NODES: Final = 1000
+"""The number of nodes beyond which the user is told that the step takes minutes."""
 _SAMPLES_MEASURED: Final = 4
 """The number of samples by which values that lie too far apart are detected."""
 
@@ -100,7 +102,10 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     overrides = _one_scale(graph, settings) | _unclipped(prepared, settings, reader, values, samples)
     overrides |= _without_numbers(graph, values)
     result = context.folder / "static.onnx"
-    with warnings.catch_warnings():
+    if len(graph.graph.node) > MANY_NODES:
+        slow = "onnxruntime's quantizer takes minutes for so many, since its time grows with the square of their number"
+        context.progress.say(f"step {context.name}: {len(graph.graph.node)} nodes: {slow}")
+    with warnings.catch_warnings(), _no_histogram(lambda: _nothing(settings, kept, inner, context)):
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy's warnings about ranges of tensors that stay in float
         quantize_static(
             prepared,
@@ -128,6 +133,17 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     if not quantized:
         raise _nothing(settings, kept, inner, context)
     return result
+
+
+@contextlib.contextmanager
+def _no_histogram(nothing: Callable[[], Stalled]) -> Iterator[None]:
+    """Raises ``nothing()`` where onnxruntime finds no tensor of a known type, of which it could make a histogram."""
+    try:
+        yield
+    except ValueError as error:
+        if "Histogram has not been collected" not in str(error):
+            raise
+        raise nothing() from error
 
 
 def _nothing(settings: Settings, kept: Mapping[str, str], inner: Mapping[str, str], context: StepContext) -> Stalled:
