@@ -74,6 +74,23 @@ def test_every_calibration_method_gives_a_model_that_answers_alike(method: str, 
     assert agreement(residual.model, result) >= 0.9
 
 
+@pytest.mark.parametrize("method", ["MinMax", "Entropy", "Percentile"])
+def test_a_product_of_values_whose_type_is_unknown_is_nothing_to_quantize(
+    method: str, tmp_path: Path, bench: Bench
+) -> None:
+    net = models.Builder()
+    net.node("Scaler", ["x"], "scaled", domain="ai.onnx.ml", offset=[0.1] * 8, scale=[1.0] * 8)
+    net.node("MatMul", ["scaled", net.weight("w", 8, 10)], "product")
+    net.node("Scaler", ["product"], "y", domain="ai.onnx.ml", offset=[0.1] * 10, scale=[1.0] * 10)
+    model = net.save(tmp_path / "scaled.onnx", [8])
+    proto = onnx.load(model)
+    proto.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(proto, model)
+    np.savez(tmp_path / "c.npz", x=np.ones((40, 8), np.float32))
+    message = bench.refusal("QuantizeStatic", Files(model, tmp_path / "c.npz", model), calibrationMethod=method)
+    assert "nothing was quantized: no operator that can be is left" in message
+
+
 def test_named_operator_types_are_quantized_and_no_others(residual: Files, bench: Bench) -> None:
     graph = onnx.load(bench.apply("QuantizeStatic", residual, opTypes=["Conv"])).graph
     kept = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
