@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import IO, Final
 from urllib.error import HTTPError
 from urllib.parse import urlencode
@@ -62,9 +62,7 @@ class EmbeddedRegistry:
         with ExitStack() as stack:
             registry = stack.enter_context(self._forwarded("registry-push", REGISTRY_PORT))
             realm = stack.enter_context(self._forwarded("operator", TOKEN_PORT))
-            registries = Registries(
-                plain_http_hosts=(registry,), sign=lambda scope: _bearer_token(realm, scope, token)
-            )
+            registries = Registries(plain_http_hosts=(registry,), sign=lambda scope: _bearer_token(realm, scope, token))
             yield registries.repository(parse_reference(f"{registry}/{namespace}/{name}"))
 
     @contextmanager
@@ -150,6 +148,8 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     try:
         with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - loopback, by kubectl
             text = answer.read(_MAX_ANSWER)
+            if answer.length:  # unlike a read of everything, this one says nothing of the missing rest
+                raise IncompleteRead(text, answer.length)
     except HTTPError as error:
         message = f"{what}: the operator answers {error.code}: may this user create tokens in that namespace?"
         if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
