@@ -7,10 +7,10 @@ from typing import assert_never
 from edge_operator.decide.actions import Action, SetPins
 from edge_operator.decide.artifact.compression import decide_artifact
 from edge_operator.decide.artifact.target import target_name
-from edge_operator.decide.context import PassContext, rejected_of, stable_of
-from edge_operator.decide.inventory import upkeep
+from edge_operator.decide.kept_objects import upkeep
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.obstacles import Prospect, first_obstacle
+from edge_operator.decide.pass_context import PassContext, rejected_of, stable_of
 from edge_operator.decide.placement.cells import CellFailure, FormCells, form_cells
 from edge_operator.decide.placement.pins import (
     end_deferrals,

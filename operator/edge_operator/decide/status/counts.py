@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge_operator.decide.context import PassContext
+from edge_operator.decide.pass_context import PassContext
 from edge_operator.decide.placement.cells import Cell, CellFailure
 from edge_operator.decide.placement.set_aside import SetAside
 from edge_operator.decide.status.conditions import Condition

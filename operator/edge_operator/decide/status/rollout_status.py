@@ -1,7 +1,7 @@
 """The part of status that remembers a trial from one pass to the next."""
 
 from edge_operator.decide.analysis import WaveBaseline
-from edge_operator.decide.context import PassContext
+from edge_operator.decide.pass_context import PassContext
 from edge_operator.decide.rollout.moves import Advance, Hold
 from edgemodel.status import RolloutStatus
 

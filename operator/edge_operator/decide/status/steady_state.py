@@ -1,7 +1,7 @@
 """The conditions while no candidate is on trial, and why there is no trial."""
 
-from edge_operator.decide.context import PassContext
 from edge_operator.decide.obstacles import first_obstacle
+from edge_operator.decide.pass_context import PassContext
 from edge_operator.decide.placement.cells import Cell, CellFailure
 from edge_operator.decide.placement.pins import refused_at_rest
 from edge_operator.decide.placement.set_aside import SetAside

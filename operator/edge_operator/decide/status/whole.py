@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from edge_operator.decide.context import PassContext
 from edge_operator.decide.observation import Revision
+from edge_operator.decide.pass_context import PassContext
 from edge_operator.decide.preflight.preflight import Preflight
 from edge_operator.decide.status.conditions import Condition, merge_conditions
 from edge_operator.decide.status.counts import PendingNodes, available, count_nodes, nodes_pending

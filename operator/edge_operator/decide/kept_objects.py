@@ -10,8 +10,8 @@ from edge_operator.decide.actions import (
     EnsureService,
     RecordVerdict,
 )
-from edge_operator.decide.context import PassContext
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.pass_context import PassContext
 from edgemodel import reasons
 from edgemodel.names import daemonset_name, puller_of
 from edgemodel.verdict import Verdict
