@@ -1,0 +1,90 @@
+"""The rules for the second family of fleets: ours, by the operator's own code, and an oracle.
+
+All have one wave of ``AFTER`` ticks, and look at every tick.
+"""
+
+from datetime import timedelta
+from math import inf, log
+
+import numpy as np
+
+from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
+from edge_operator.decide.measurement import Counts, Samples
+from edgemodel.analysis import Analysis
+from tests.bench.fleets import Array
+from tests.bench.rules import EPOCH, HELD, PROMOTED, ROLLED_BACK, Run
+from tests.bench.share_fleets import AFTER, BEFORE, TICK_SECONDS, Fleet
+from tests.support.verdicts import counted
+
+OBJECTIVE = 0.05
+ORACLE_THRESHOLD = log(1 / 0.01)
+"""The logarithm of the likelihood ratio at which at most one good candidate in a hundred is rejected (Wald)."""
+
+
+def ours(fleet: Fleet, analysis: Analysis) -> Run:
+    """Returns the result of the rollout by the operator's judgement."""
+    cell = fleet.cell
+    names = [f"n{number}" for number in range(cell.nodes)]
+    variants = dict.fromkeys(names, "default")
+    everything = fleet.seen + fleet.seen_warm
+    before = everything[:, :, BEFORE - 1]
+    baseline = tuple(_counts(names, before))
+    wave_baseline = WaveBaseline.begin(analysis, 1, EPOCH)
+    on_trial = tuple(OnTrial(name, "default", EPOCH) for name in names[: cell.canaries])
+    last_answer = {name: EPOCH for name in names}
+    judgement = None
+    for tick in range(BEFORE, BEFORE + AFTER):
+        now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))
+        scraped = fleet.scraped[:, tick]
+        last_answer |= {name: now for name, answers in zip(names, scraped, strict=True) if answers}
+        since = _counts(names, everything[:, :, tick] - before)
+        samples = Samples(
+            measured_at=now,
+            candidate="c",
+            since=wave_baseline.since,
+            trial=tuple(since[: cell.canaries]),
+            control=tuple(since[cell.canaries :]),
+            baseline=baseline,
+            reporting={name: at for name, at in last_answer.items() if at == now},
+        )
+        judgement = judge(analysis, samples, wave_baseline, "c", on_trial, variants, False, now)
+        wave_baseline = wave_baseline.with_baselines(judgement.judged)
+        if judgement.failed is not None:
+            return Run(ROLLED_BACK, TICK_SECONDS * (tick - BEFORE + 1))
+    assert judgement is not None
+    return Run(HELD if judgement.waiting else PROMOTED, TICK_SECONDS * AFTER)
+
+
+def _counts(names: list[str], counts: Array) -> list[Counts]:
+    return [
+        counted(
+            name,
+            int(requests - errors),
+            0,
+            int(errors),
+            {OBJECTIVE: int(requests - errors - misses), inf: int(requests - errors)},
+        )
+        for name, requests, misses, errors in zip(names, *counts, strict=True)
+    ]
+
+
+def oracle(fleet: Fleet) -> Run:
+    """Returns when somebody would reject the candidate who knows everything but whether it has the fault: the base
+    rates, the dispersion, the size of the fault."""
+    cell = fleet.cell
+    c = cell.canaries
+    ratio = np.zeros(AFTER)
+    for kind, factor in ((0, cell.misses), (1, cell.errors)):
+        if factor == 1:
+            continue
+        p0 = np.minimum(fleet.expected[kind, :c, BEFORE:], 0.98)
+        p1 = np.minimum(p0 * factor, 0.99)
+        total = np.where(fleet.warm[:c, BEFORE:], 0, fleet.counted[0, :c, BEFORE:])
+        bad = np.where(fleet.warm[:c, BEFORE:], 0, fleet.counted[1 + kind, :c, BEFORE:])
+        worth = 1 / (1 + cell.clumped * 4 * total * p0)
+        step = worth * (bad * np.log(p1 / p0) + (total - bad) * np.log((1 - p1) / (1 - p0)))
+        ratio += step.sum(axis=0).cumsum()
+    found = np.nonzero(ratio >= ORACLE_THRESHOLD)[0]
+    if found.size:
+        return Run(ROLLED_BACK, TICK_SECONDS * float(found[0] + 1))
+    return Run(PROMOTED, TICK_SECONDS * AFTER)
