@@ -101,8 +101,8 @@ class StoredBaseline:
     measure: str
     request_count: int
     expected: str
-    upper_limit: str
-    bucket_seconds: str | None = None
+    strength: str
+    design_effect: str
 
 
 @dataclass(frozen=True)

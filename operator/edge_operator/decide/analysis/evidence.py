@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from edge_operator.decide.analysis.limits import Limits
+from edge_operator.decide.analysis.pooled import Pooled
 from edge_operator.decide.measurement import Answer, Counts
 from edgemodel.verdict import Verdict
 
@@ -35,7 +35,7 @@ class Judged:
     type."""
     waits: bool = False
     """True if the check is undecided and more data may decide it."""
-    pooled: Mapping[str, Limits] = field(default_factory=dict)
+    pooled: Mapping[str, Pooled] = field(default_factory=dict)
     """The limits that were pooled over the nodes, by measure, for the WaveBaseline."""
 
 
@@ -65,7 +65,7 @@ class Evidence:
     """The share of ALPHA for one check."""
     is_first: bool
     """True if there is no stable revision to compare with."""
-    fixed: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
+    fixed: Mapping[tuple[str, str], Pooled] = field(default_factory=dict)
     """The pooled limits from the beginning of the wave, by (check, measure)."""
 
     @property

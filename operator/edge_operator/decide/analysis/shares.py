@@ -1,17 +1,24 @@
-"""A sequential test of shares of bad requests, node by node, against each node's own limits, with a control group.
+"""A sequential test of shares of bad requests: node by node, against what is expected of each.
 
-The same statistic is computed for nodes that still run stable. If they got worse too, the cause is outside the
-candidate, and the check is Inconclusive.
+Expected is a node's own share before its switch, shrunk towards that of all nodes of the variant, times the drift that
+the nodes on stable show since then. What is too much is the increase that the user allows, on top. A candidate fails
+if two things are shown: it got worse at all, which a good one does with a probability of ALPHA at most, and by more
+than the user's increase. Requests that come together, baselines of few requests and few nodes on stable make evidence
+worth less: each log-likelihood ratio is weighted by the variance that independent requests with known shares would
+have, divided by the true one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
-from edge_operator.decide.analysis.limits import MIN_FOR_SHARES, Limits, more_lenient
-from edge_operator.decide.measurement import Counter, Counts, merge
-from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed, requests_to_pass
+from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
+from edge_operator.decide.analysis.pooled import Pooled
+from edge_operator.decide.measurement import Counter, Counts
+from edge_statistics.drift import Drift, drift
+from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed
+from edge_statistics.shrinkage import Prior, Share, fit_prior
 from edgemodel import metrics, reasons
 from edgemodel.verdict import Verdict
 
@@ -19,12 +26,17 @@ REQUESTS = Counter(metrics.REQUESTS_TOTAL, "outcome", (metrics.OK, metrics.REFUS
 """The counted requests; errors of clients say nothing about the model and are left out."""
 READ = (REQUESTS, ITEMS, MIN_PERCENT)
 """The series that a check of shares reads besides its own: without requests, the golden set decides."""
-FAR_WORSE = 4
-"""The far alternative: one in so many of the requests that are good at ``p1`` is good."""
+ALTERNATIVES = (1.0, 2.0, 4.0, 8.0)
+"""The increases, in multiples of the one that is too much, that a candidate may have which got worse."""
+BEYOND = 1.5
+"""The increase, in the same unit, that is compared with the limit, to show that a candidate exceeds it."""
+SHOWN = 1.2
+"""The logarithm of the likelihood ratio that shows it: with a candidate that is exactly at the limit, a test at this
+threshold errs with a probability of at most 30 % (Ville); one that did not change cannot reach it."""
 IDLE_SECONDS = 60
 """The time without a request after which a candidate counts as without traffic, if stable had traffic."""
 MIN_CONTROL_REQUESTS = 10
-"""The smallest number of requests that the control group is judged by."""
+"""The smallest number of requests on stable nodes that show a drift."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +46,24 @@ class Measure:
     key: str
     words: str
     """The words for a bad request, as in "3 % of requests failed"."""
-    bad: Callable[[Counts, Limits], int]
+    bad: Callable[[Counts, float | None], int]
+    """A function that returns the bad requests, given the edge of ``Before``."""
     total: Callable[[Counts], int]
-    limits: Callable[[Counts], Limits | None]
-    """A function that returns the limits that follow from a baseline; None if the baseline is not sufficient."""
-    without_baseline: Limits | None
-    """The limits without a baseline; None: nothing can be judged without one."""
-    own_only: bool = False
-    """True if nodes differ too much to judge one without a baseline by the others."""
-    min_baseline: int = MIN_FOR_SHARES
-    """The number of requests from which a node's own baseline suffices."""
-    max_a_minute: float | None = None
-    """The largest number of requests that count against a node within a minute; None: all. Consecutive requests are not
-    independent.
+    before: Callable[[Counts], Before | None]
+    """A function that returns what the requests of a node before say; None if they say nothing."""
+    without_baseline: Before | None
+    """What is expected of a node without requests before; None: it cannot be judged."""
 
-    Few count then, so a second test asks whether most requests are bad, which takes a handful of them.
-    """
+
+@dataclass(frozen=True)
+class Expected:
+    """A node's requests since the switch, and what is expected of them."""
+
+    stratum: Stratum
+    """With the expected share as ``p0``, and the limit as ``p1``."""
+    share: Share
+    worth: float
+    """The number of independent requests that one is worth, 0..1, the drift aside."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +73,30 @@ class Tested:
 
     measure: Measure
     verdict: Verdict
-    """The verdict, with the control group taken into account."""
     bad: int
     total: int
     expected: float
     limit: float
     nodes: int
-    disturbed: bool
-    """True if the control group, nodes on stable, got worse too."""
+    drift: Drift | None
+    """The drift on nodes that run stable; None if there are too few requests on them."""
     control_bad: int
     control_total: int
+    evidence: Mapping[str, float]
+    """The weighted log-likelihood ratio of each alternative."""
+    lower: float
+    upper: float
+    """The bounds of the ratios: a pass at or below ``lower``, and worse than expected at or above ``upper``."""
+    detectable: float
+    """The increase, as a share, that would be found by now with four chances in five."""
     needed: int
-    """The approximate number of further good requests until the check passes."""
-    pooled: Limits | None
+    """The approximate number of further requests until a decision; 0 after it."""
+    pooled: Pooled | None
 
     def __str__(self) -> str:
         share, limit, expected = percent(self.bad / self.total), percent(self.limit), percent(self.expected)
         count = f"n = {self.total} {on_nodes(self.nodes)}"
-        return f"{share} % of requests {self.measure.words}, limit {limit} % ({count}; up to {expected} % expected)"
+        return f"{share} % of requests {self.measure.words}, limit {limit} % ({count}; {expected} % expected)"
 
 
 def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> Judged:
@@ -108,102 +128,151 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
 def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Tested | None:
     """Returns the result of one test; None if no request was counted on trial, or there is nothing to compare it
     with."""
-    pooled = evidence.fixed.get((name, measure.key)) or _pooled(evidence, measure) or measure.without_baseline
-    baselines = {counts.node: counts for counts in evidence.baseline}
-    limits = {
-        counts.node: own
-        for counts in (*evidence.trial, *evidence.control)
-        if measure.total(counts) and (own := _limits_of(baselines.get(counts.node), measure, pooled)) is not None
-    }
-    trial = [counts for counts in evidence.trial if counts.node in limits]
-    control = [counts for counts in evidence.control if counts.node in limits]
-    if not trial:
+    before = _before(evidence.baseline, measure)
+    pooled = evidence.fixed.get((name, measure.key)) or _pooled(before)
+    trial = [counts for counts in evidence.trial if measure.total(counts)]
+    moved, control_bad, control_total = _drift(evidence, measure, before, pooled)
+    expected = [
+        item for counts in trial if (item := _expected(counts, measure, before, pooled, moved)) is not None
+    ]
+    if not expected:
         return None
-    strata = [_stratum(c, measure, limits[c.node]) for c in trial]
-    control_strata = [_stratum(c, measure, limits[c.node]) for c in control]
-    counting = [_at_most(stratum, measure, evidence.seconds(c.node)) for stratum, c in zip(strata, trial, strict=True)]
-    longest = max(map(evidence.seconds, evidence.nodes), default=0.0)
-    guard = log_likelihood_ratio(_at_most(stratum, measure, longest) for stratum in control_strata)
-    total, control_total = sum(map(measure.total, trial)), sum(map(measure.total, control))
-    disturbed = guard > 0 and control_total >= MIN_CONTROL_REQUESTS
+    bounds = boundaries(alpha, BETA)
+    strata = [item.stratum for item in expected]
+    bad, total = sum(s.bad for s in strata), sum(s.total for s in strata)
+    p0 = sum(s.p0 * s.total for s in strata) / total
+    p1 = sum(s.p1 * s.total for s in strata) / total
+    at_expected, at_limit = _weights(expected, moved)
+    ratios = {
+        f"{multiple:g}": log_likelihood_ratio(_against(expected, at_expected, 0.0, multiple))
+        for multiple in ALTERNATIVES
+    }
+    beyond = log_likelihood_ratio(_against(expected, at_limit, 1.0, BEYOND))
+    worse = mixed(list(ratios.values()))
+    verdict = Verdict.INCONCLUSIVE
+    if worse >= bounds.upper and beyond >= SHOWN:
+        verdict = Verdict.FAIL
+    elif ratios["1"] <= bounds.lower:
+        verdict = Verdict.PASS
     return Tested(
         measure=measure,
-        verdict=Verdict.INCONCLUSIVE if disturbed else _verdict(measure, strata, counting, alpha),
-        bad=sum(measure.bad(c, limits[c.node]) for c in trial),
-        total=total,
-        expected=sum(stratum.p0 * stratum.total for stratum in strata) / total,
-        limit=sum(stratum.p1 * stratum.total for stratum in strata) / total,
-        nodes=len(trial),
-        disturbed=disturbed,
-        control_bad=sum(measure.bad(c, limits[c.node]) for c in control),
+        verdict=verdict,
+        bad=round(bad),
+        total=round(total),
+        expected=p0,
+        limit=p1,
+        nodes=len(expected),
+        drift=moved,
+        control_bad=control_bad,
         control_total=control_total,
-        needed=_needed(strata, alpha),
-        pooled=pooled if pooled is not measure.without_baseline else None,
+        evidence={**ratios, "beyond": beyond},
+        lower=bounds.lower,
+        upper=bounds.upper,
+        detectable=0.0,
+        needed=0,
+        pooled=pooled,
     )
 
 
-def _limits_of(baseline: Counts | None, measure: Measure, pooled: Limits | None) -> Limits | None:
-    own = measure.limits(baseline) if baseline is not None and measure.total(baseline) else None
-    if own is None and measure.own_only:
+def _before(baseline: Sequence[Counts], measure: Measure) -> dict[str, Before]:
+    found = ((counts.node, measure.before(counts)) for counts in baseline if measure.total(counts))
+    return {node: before for node, before in found if before is not None}
+
+
+def _pooled(before: Mapping[str, Before]) -> Pooled | None:
+    groups = [(item.bad, item.total) for item in before.values()]
+    return Pooled(fit_prior(groups), round(sum(total for _, total in groups))) if groups else None
+
+
+def _drift(
+    evidence: Evidence, measure: Measure, before: Mapping[str, Before], pooled: Pooled | None
+) -> tuple[Drift | None, int, int]:
+    """Returns the drift on stable nodes since the switch, and their bad requests of how many."""
+    observed = expected = variance = 0.0
+    total = 0
+    for counts in evidence.control:
+        item, count = before.get(counts.node), measure.total(counts)
+        if not count or item is None or pooled is None:
+            continue
+        share = pooled.prior.posterior(item.bad / pooled.design_effect, item.total / pooled.design_effect)
+        observed += measure.bad(counts, item.edge)
+        total += count
+        expected += count * share.mean
+        variance += count**2 * share.variance
+    if total < MIN_CONTROL_REQUESTS or pooled is None:
+        return None, round(observed), total
+    worth = 1 / pooled.design_effect
+    return drift(worth * observed, worth * expected, worth**2 * variance), round(observed), total
+
+
+def _expected(
+    counts: Counts, measure: Measure, before: Mapping[str, Before], pooled: Pooled | None, moved: Drift | None
+) -> Expected | None:
+    item = before.get(counts.node, measure.without_baseline)
+    if item is None:
         return None
-    if own is None or pooled is None:
-        return own or pooled
-    return own if own.requests >= measure.min_baseline else more_lenient(own, pooled)
+    effect = pooled.design_effect if pooled is not None else 1.0
+    prior = pooled.prior if pooled is not None else NO_PRIOR
+    share = prior.posterior(item.bad / effect, item.total / effect)
+    p0 = min(share.mean * moved.factor, MAX_SHARE - 0.02) if moved is not None else times_odds(share.mean, item.allowance)
+    p0 = min(p0, MAX_SHARE - 0.02)
+    total = measure.total(counts)
+    stratum = Stratum(measure.bad(counts, item.edge), total, p0, min(p0 + item.increase, MAX_SHARE - 0.01))
+    growth = p0 / share.mean
+    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / effect)
 
 
-def _pooled(evidence: Evidence, measure: Measure) -> Limits | None:
-    """Returns the limits of all nodes of the variant together, from before the wave, and since then from those on
-    stable."""
-    together = merge((*evidence.baseline, *evidence.control))
-    return measure.limits(together) if measure.total(together) else None
+NO_PRIOR = Prior(0.002, 500.0)
+"""What is expected where stable served no request at all: 0.2 % of bad ones."""
 
 
-def _stratum(counts: Counts, measure: Measure, limits: Limits) -> Stratum:
-    return Stratum(measure.bad(counts, limits), measure.total(counts), limits.p0, limits.p1)
+def _weights(expected: Sequence[Expected], moved: Drift | None) -> tuple[list[float], list[float]]:
+    """Returns the weight of each node's ratios: (against the expected share, against the limit).
+
+    It is the variance of independent requests with known shares, divided by the true one, in which requests come
+    together, the node's share is estimated, and so is the drift, which all nodes have in common.
+    """
+    by_node, common = [], [0.0, 0.0]
+    relative = moved.relative_variance if moved is not None else 0.0
+    drifting = relative * sum(item.stratum.total * item.share.mean for item in expected) ** 2
+    for item in expected:
+        _, total, p0, p1 = item.stratum
+        weights = []
+        for place, p in enumerate((p0, p1)):
+            independent = total * p * (1 - p)
+            true = independent / item.worth + total**2 * item.share.variance
+            weights.append(independent / true)
+            common[place] += independent**2 / true
+        by_node.append(weights)
+    at = []
+    for place in (0, 1):
+        # Of the weighted counts; the drift shifts them all alike.
+        shift = relative * sum(
+            weights[place] * item.stratum.total * item.share.mean
+            for item, weights in zip(expected, by_node, strict=True)
+        ) ** 2
+        whole = common[place] / (common[place] + shift) if common[place] else 1.0
+        at.append([weights[place] * whole for weights in by_node])
+    return at[0], at[1]
 
 
-def _at_most(stratum: Stratum, measure: Measure, seconds: float) -> Stratum:
-    """Returns ``stratum`` with the weight that requests within ``seconds`` may have."""
-    if measure.max_a_minute is None:
-        return stratum
-    weight = min(1.0, max(measure.max_a_minute * seconds / 60, 1.0) / stratum.total)
-    return Stratum(weight * stratum.bad, weight * stratum.total, stratum.p0, stratum.p1)
-
-
-def _verdict(measure: Measure, strata: Sequence[Stratum], counting: Sequence[Stratum], alpha: float) -> Verdict:
-    """Returns Fail by ``counting``, against all alternatives, and Pass by all ``strata``, against ``p1`` alone."""
-    against_all = log_likelihood_ratio(counting)
-    if measure.max_a_minute is not None:
-        against_all = mixed([against_all, log_likelihood_ratio(map(_far_worse, counting))])
-    bounds = boundaries(alpha, BETA)
-    if against_all >= bounds.upper:
-        return Verdict.FAIL
-    return Verdict.PASS if log_likelihood_ratio(strata) <= bounds.lower else Verdict.INCONCLUSIVE
-
-
-def _far_worse(stratum: Stratum) -> Stratum:
-    """Returns ``stratum`` against the alternative that most requests are bad."""
-    return Stratum(stratum.bad, stratum.total, stratum.p0, 1 - (1 - stratum.p1) / FAR_WORSE)
-
-
-def _needed(strata: Sequence[Stratum], alpha: float) -> int:
-    busiest = max(strata, key=lambda stratum: stratum.total)
-    each = -log_likelihood_ratio([busiest._replace(bad=0, total=1)])
-    whole = requests_to_pass(busiest.p0, busiest.p1, alpha, BETA)
-    return max(1, whole + round(log_likelihood_ratio(strata) / each))
+def _against(expected: Sequence[Expected], weights: Sequence[float], null: float, multiple: float) -> list[Stratum]:
+    """Returns the weighted strata with ``null`` times the increase as ``p0`` and ``multiple`` times it as ``p1``."""
+    found = []
+    for item, weight in zip(expected, weights, strict=True):
+        bad, total, p0, p1 = item.stratum
+        increase = p1 - p0
+        low = p0 + null * increase
+        high = min(p0 + multiple * increase, (1 + low) / 2)
+        found.append(Stratum(weight * bad, weight * total, low, high))
+    return found
 
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     """Returns the (reason, message) of a test that does not pass."""
-    if tested.disturbed:
-        worse = percent(tested.control_bad / tested.control_total)
-        who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
-        return reasons.CONTROL_DEGRADED, f"; {who}: the candidate is not the cause"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
-    return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more good ones would pass"
-
-
+    return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more requests would"
 def without_requests(name: str, evidence: Evidence) -> Judged:
     """Returns Inconclusive, with what is missing, because no request could be judged."""
 

@@ -1,6 +1,6 @@
 """The parameters that a wave is judged by, fixed in status when its measurement begins.
 
-Limits that moved with the data would be no limits, and neither a Prometheus that lost its data nor an operator that
+Pooled that moved with the data would be no limits, and neither a Prometheus that lost its data nor an operator that
 restarts may change them.
 """
 
@@ -10,7 +10,8 @@ from datetime import datetime
 
 from edge_operator.decide.analysis.checks import checks_hash, plan_checks
 from edge_operator.decide.analysis.evidence import ALPHA, BETA, Judged
-from edge_operator.decide.analysis.limits import Limits
+from edge_operator.decide.analysis.pooled import Pooled
+from edge_statistics.shrinkage import Prior
 from edgemodel.analysis import Analysis
 from edgemodel.status import StoredAnalysis, StoredBaseline
 
@@ -26,7 +27,7 @@ class WaveBaseline:
     checks_hash: str
     alpha: float
     """The share of ALPHA for each check and variant."""
-    baselines: Mapping[tuple[str, str, str], Limits] = field(default_factory=dict)
+    baselines: Mapping[tuple[str, str, str], Pooled] = field(default_factory=dict)
     """The limits pooled over the nodes by (check, variant, measure), from the first time that there are any."""
 
     @classmethod
@@ -51,11 +52,11 @@ class WaveBaseline:
             since=remembered.since,
             checks_hash=remembered.checks_hash,
             alpha=float(remembered.alpha),
-            baselines={(item.check, item.variant, item.measure): _limits(item) for item in remembered.baselines},
+            baselines={(item.check, item.variant, item.measure): _pooled(item) for item in remembered.baselines},
         )
 
-    def of_variant(self, variant: str) -> dict[tuple[str, str], Limits]:
-        """Returns the pooled limits of ``variant`` by (check, measure)."""
+    def of_variant(self, variant: str) -> dict[tuple[str, str], Pooled]:
+        """Returns what is known of ``variant`` before the wave, by (check, measure)."""
         return {
             (check, measure): limits for (check, name, measure), limits in self.baselines.items() if name == variant
         }
@@ -78,12 +79,12 @@ class WaveBaseline:
                     check=check,
                     variant=variant,
                     measure=measure,
-                    request_count=limits.requests,
-                    expected=_decimal(limits.p0),
-                    upper_limit=_decimal(limits.p1),
-                    bucket_seconds=_decimal(limits.edge) if limits.edge is not None else None,
+                    request_count=pooled.requests,
+                    expected=_decimal(pooled.prior.mean),
+                    strength=_decimal(pooled.prior.strength),
+                    design_effect=_decimal(pooled.design_effect),
                 )
-                for (check, variant, measure), limits in rows
+                for (check, variant, measure), pooled in rows
             ),
         )
 
@@ -92,11 +93,5 @@ def _decimal(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _limits(stored: StoredBaseline) -> Limits:
-    edge = stored.bucket_seconds
-    return Limits(
-        p0=float(stored.expected),
-        p1=float(stored.upper_limit),
-        requests=stored.request_count,
-        edge=float(edge) if edge is not None else None,
-    )
+def _pooled(stored: StoredBaseline) -> Pooled:
+    return Pooled(Prior(float(stored.expected), float(stored.strength)), stored.request_count, float(stored.design_effect))

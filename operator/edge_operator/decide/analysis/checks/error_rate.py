@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged
-from edge_operator.decide.analysis.limits import Limits, allowed_share
+from edge_operator.decide.analysis.limits import Before
 from edge_operator.decide.analysis.shares import READ, REQUESTS, Measure, judge_shares
 from edge_operator.decide.measurement import Counts
 from edgemodel import metrics, reasons
@@ -43,7 +43,7 @@ def judge(name: str, rule: ErrorRateRule, evidence: Evidence) -> Judged:
 
 
 def _measure(key: str, words: str, outcome: str, max_increase: float) -> Measure:
-    def bad(counts: Counts, _: Limits) -> int:
+    def bad(counts: Counts, _: float | None) -> int:
         return REQUESTS.of(counts, outcome)
 
     return Measure(
@@ -51,8 +51,8 @@ def _measure(key: str, words: str, outcome: str, max_increase: float) -> Measure
         words=words,
         bad=bad,
         total=REQUESTS.total,
-        limits=lambda counts: allowed_share(REQUESTS.of(counts, outcome), REQUESTS.total(counts), max_increase),
-        without_baseline=allowed_share(0, 0, max_increase),
+        before=lambda counts: Before(REQUESTS.of(counts, outcome), REQUESTS.total(counts), max_increase),
+        without_baseline=Before(0, 0, max_increase),
     )
 
 

@@ -15,12 +15,7 @@ from math import exp, inf, log
 
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged, percent
-from edge_operator.decide.analysis.limits import (
-    MIN_FOR_SLOWDOWN,
-    allowed_share,
-    allowed_slowdown,
-    common_edge,
-)
+from edge_operator.decide.analysis.limits import Before, common_edge, slowdown
 from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
 from edge_operator.decide.measurement import Counts, Histogram
 from edge_statistics.histogram import quantile
@@ -32,9 +27,6 @@ from edgemodel.verdict import Verdict
 
 DURATIONS = Histogram(metrics.DURATION_SECONDS)
 """The durations of successful requests."""
-MAX_A_MINUTE = 12.0
-"""The maximum number of requests per node and minute that count: another program, heat or a backup can slow a board
-down for a minute, and then all its requests are slow together."""
 MIN_NODES = 3
 MIN_REQUESTS = 100
 SHIFT_ALPHA = 0.05
@@ -85,11 +77,10 @@ def _objective(edge: float, rule: LatencyRule) -> Measure:
     return Measure(
         key="objective",
         words=f"took longer than {1000 * edge:.4g} ms",
-        bad=lambda counts, limits: _slower(counts, limits.edge),
+        bad=_slower,
         total=_timed,
-        limits=lambda counts: allowed_share(_slower(counts, edge), _timed(counts), rule.max_increase, edge),
-        without_baseline=allowed_share(0, 0, rule.max_increase, edge),
-        max_a_minute=MAX_A_MINUTE,
+        before=lambda counts: Before(_slower(counts, edge), _timed(counts), rule.max_increase, edge),
+        without_baseline=Before(0, 0, rule.max_increase, edge),
     )
 
 
@@ -97,13 +88,10 @@ def _slowdown(max_slowdown: float) -> Measure:
     return Measure(
         key="slowdown",
         words="took longer than nine in ten did on their node before",
-        bad=lambda counts, limits: _slower(counts, limits.edge),
+        bad=_slower,
         total=_timed,
-        limits=lambda counts: allowed_slowdown(DURATIONS.of(counts), max_slowdown),
+        before=lambda counts: slowdown(DURATIONS.of(counts), max_slowdown),
         without_baseline=None,
-        own_only=True,
-        min_baseline=MIN_FOR_SLOWDOWN,
-        max_a_minute=MAX_A_MINUTE,
     )
 
 
