@@ -31,6 +31,10 @@ class Moments(NamedTuple):
         """Returns the sums with one more period."""
         return Moments(self.k + k, self.n + n, self.kk + k * k, self.kn + k * n, self.nn + n * n)
 
+    def complement(self) -> "Moments":
+        """Returns the sums of ``n - k`` of ``n``."""
+        return Moments(self.n - self.k, self.n, self.nn - 2 * self.kn + self.kk, self.nn - self.kn, self.nn)
+
     @property
     def _excess(self) -> tuple[float, float]:
         """The (squared distances, those expected of independent requests)."""
@@ -42,10 +46,21 @@ class Moments(NamedTuple):
 
 
 def design_effect(groups: Iterable[Moments]) -> float:
-    """Returns the design effect over all groups, at least 1; without a bad request, 1."""
-    pairs = [group._excess for group in groups]
-    expected = sum(pair[1] for pair in pairs)
-    return min(max(sum(pair[0] for pair in pairs) / expected, 1.0), MOST) if expected > 0 else 1.0
+    """Returns the design effect over all groups, at least 1; without a bad request, 1.
+
+    An estimate from few periods is uncertain and as often above 1 as below where requests are independent, so what
+    exceeds 1 counts by ``excess^2 / (excess^2 + error^2)``, with the standard error of a Poisson count's index of
+    dispersion, ``(2 + 1 / mean) / periods``.
+    """
+    pairs = [(group, *group._excess) for group in groups]
+    expected = sum(pair[2] for pair in pairs)
+    if expected <= 0:
+        return 1.0
+    excess = max(sum(pair[1] for pair in pairs) / expected - 1, 0.0)
+    periods = sum(group.n**2 / group.nn for group, *_ in pairs if group.nn > 0)
+    mean = sum(group.k for group, *_ in pairs) / periods
+    error = (2 + 1 / mean) / periods
+    return min(1 + excess * excess**2 / (excess**2 + error), MOST) if excess > 0 else 1.0
 
 
 def shrunk_design_effect(group: Moments, of_all: float) -> float:

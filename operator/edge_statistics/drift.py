@@ -7,7 +7,7 @@ prior of a Poisson count; A. Gelman et al., *Bayesian Data Analysis*, section 2.
 
 from typing import NamedTuple
 
-START = 2.0
+START = 1.0
 
 
 class Drift(NamedTuple):

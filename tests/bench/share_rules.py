@@ -3,13 +3,18 @@
 All have one wave of ``AFTER`` ticks, and look at every tick.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from math import inf, log
 
 import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
+from edge_operator.decide.analysis.checks.latency import BY_MINUTE
+from edge_operator.decide.analysis.shares import REQUESTS_BY_MINUTE
 from edge_operator.decide.measurement import Counts, Samples
+from edge_statistics.dispersion import Moments
+from edgemodel import metrics
 from edgemodel.analysis import Analysis
 from tests.bench.fleets import Array
 from tests.bench.rules import EPOCH, HELD, PROMOTED, ROLLED_BACK, Run
@@ -28,7 +33,7 @@ def ours(fleet: Fleet, analysis: Analysis) -> Run:
     variants = dict.fromkeys(names, "default")
     everything = fleet.seen + fleet.seen_warm
     before = everything[:, :, BEFORE - 1]
-    baseline = tuple(_counts(names, before))
+    baseline = _with_minutes(fleet, _counts(names, before))
     wave_baseline = WaveBaseline.begin(analysis, 1, EPOCH)
     on_trial = tuple(OnTrial(name, "default", EPOCH) for name in names[: cell.canaries])
     last_answer = {name: EPOCH for name in names}
@@ -53,6 +58,26 @@ def ours(fleet: Fleet, analysis: Analysis) -> Run:
             return Run(ROLLED_BACK, TICK_SECONDS * (tick - BEFORE + 1))
     assert judgement is not None
     return Run(HELD if judgement.waiting else PROMOTED, TICK_SECONDS * AFTER)
+
+
+def _with_minutes(fleet: Fleet, baseline: list[Counts]) -> tuple[Counts, ...]:
+    """Returns ``baseline`` with the sums over its minutes, of what Prometheus has seen by the end of each."""
+    ends = fleet.seen[:, :, 3:BEFORE:4]
+    requests, misses, errors = np.diff(ends, axis=2, prepend=0)
+    ok = requests - errors
+    found = []
+    for node, counts in enumerate(baseline):
+        by_outcome = {
+            metrics.SERVER_ERROR: _moments(errors[node], requests[node]),
+            metrics.OK: _moments(ok[node], requests[node]),
+        }
+        by_edge = {OBJECTIVE: _moments(ok[node] - misses[node], ok[node]), inf: _moments(ok[node], ok[node])}
+        found.append(replace(counts, values={**counts.values, REQUESTS_BY_MINUTE: by_outcome, BY_MINUTE: by_edge}))
+    return tuple(found)
+
+
+def _moments(k: Array, n: Array) -> Moments:
+    return Moments(*map(float, (k.sum(), n.sum(), k @ k, k @ n, n @ n)))
 
 
 def _counts(names: list[str], counts: Array) -> list[Counts]:

@@ -15,7 +15,8 @@ from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_no
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
 from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
 from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.measurement import Counter, Counts
+from edge_operator.decide.measurement import Counter, Counts, Minutes
+from edge_statistics.dispersion import Moments, design_effect, shrunk_design_effect
 from edge_statistics.drift import Drift, drift
 from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed
 from edge_statistics.shrinkage import Prior, Share, fit_prior
@@ -24,15 +25,16 @@ from edgemodel.verdict import Verdict
 
 REQUESTS = Counter(metrics.REQUESTS_TOTAL, "outcome", (metrics.OK, metrics.REFUSED, metrics.SERVER_ERROR))
 """The counted requests; errors of clients say nothing about the model and are left out."""
-READ = (REQUESTS, ITEMS, MIN_PERCENT)
+REQUESTS_BY_MINUTE = Minutes(REQUESTS)
+READ = (REQUESTS, REQUESTS_BY_MINUTE, ITEMS, MIN_PERCENT)
 """The series that a check of shares reads besides its own: without requests, the golden set decides."""
 ALTERNATIVES = (1.0, 2.0, 4.0, 8.0)
 """The increases, in multiples of the one that is too much, that a candidate may have which got worse."""
 BEYOND = 1.5
 """The increase, in the same unit, that is compared with the limit, to show that a candidate exceeds it."""
-SHOWN = 1.2
+SHOWN = 1.4
 """The logarithm of the likelihood ratio that shows it: with a candidate that is exactly at the limit, a test at this
-threshold errs with a probability of at most 30 % (Ville); one that did not change cannot reach it."""
+threshold errs with a probability of at most 25 % (Ville); one that did not change cannot reach it."""
 IDLE_SECONDS = 60
 """The time without a request after which a candidate counts as without traffic, if stable had traffic."""
 MIN_CONTROL_REQUESTS = 10
@@ -51,6 +53,8 @@ class Measure:
     total: Callable[[Counts], int]
     before: Callable[[Counts], Before | None]
     """A function that returns what the requests of a node before say; None if they say nothing."""
+    minutes: Callable[[Counts, float | None], Moments | None]
+    """A function that returns the moments of the bad requests by minute before, given the edge of ``Before``."""
     without_baseline: Before | None
     """What is expected of a node without requests before; None: it cannot be judged."""
 
@@ -129,11 +133,15 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     """Returns the result of one test; None if no request was counted on trial, or there is nothing to compare it
     with."""
     before = _before(evidence.baseline, measure)
-    pooled = evidence.fixed.get((name, measure.key)) or _pooled(before)
+    moments = _moments(evidence.baseline, measure, before)
+    pooled = evidence.fixed.get((name, measure.key)) or _pooled(before, moments)
+    effects = {} if pooled is None else {
+        node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()
+    }
     trial = [counts for counts in evidence.trial if measure.total(counts)]
     moved, control_bad, control_total = _drift(evidence, measure, before, pooled)
     expected = [
-        item for counts in trial if (item := _expected(counts, measure, before, pooled, moved)) is not None
+        item for counts in trial if (item := _expected(counts, measure, before, pooled, moved, effects)) is not None
     ]
     if not expected:
         return None
@@ -179,9 +187,19 @@ def _before(baseline: Sequence[Counts], measure: Measure) -> dict[str, Before]:
     return {node: before for node, before in found if before is not None}
 
 
-def _pooled(before: Mapping[str, Before]) -> Pooled | None:
-    groups = [(item.bad, item.total) for item in before.values()]
-    return Pooled(fit_prior(groups), round(sum(total for _, total in groups))) if groups else None
+def _moments(baseline: Sequence[Counts], measure: Measure, before: Mapping[str, Before]) -> dict[str, Moments]:
+    found = (
+        (counts.node, measure.minutes(counts, before[counts.node].edge)) for counts in baseline if counts.node in before
+    )
+    return {node: moments for node, moments in found if moments is not None}
+
+
+def _pooled(before: Mapping[str, Before], moments: Mapping[str, Moments]) -> Pooled | None:
+    if not before:
+        return None
+    effect = design_effect(moments.values())
+    prior = fit_prior([(item.bad / effect, item.total / effect) for item in before.values()])
+    return Pooled(prior, round(sum(item.total for item in before.values())), effect)
 
 
 def _drift(
@@ -206,12 +224,17 @@ def _drift(
 
 
 def _expected(
-    counts: Counts, measure: Measure, before: Mapping[str, Before], pooled: Pooled | None, moved: Drift | None
+    counts: Counts,
+    measure: Measure,
+    before: Mapping[str, Before],
+    pooled: Pooled | None,
+    moved: Drift | None,
+    effects: Mapping[str, float],
 ) -> Expected | None:
     item = before.get(counts.node, measure.without_baseline)
     if item is None:
         return None
-    effect = pooled.design_effect if pooled is not None else 1.0
+    effect = effects.get(counts.node, pooled.design_effect if pooled is not None else 1.0)
     prior = pooled.prior if pooled is not None else NO_PRIOR
     share = prior.posterior(item.bad / effect, item.total / effect)
     p0 = min(share.mean * moved.factor, MAX_SHARE - 0.02) if moved is not None else times_odds(share.mean, item.allowance)

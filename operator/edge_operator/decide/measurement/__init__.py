@@ -2,7 +2,7 @@
 
 from edge_operator.decide.measurement.plan import MeasurementPlan
 from edge_operator.decide.measurement.samples import Answer, Samples
-from edge_operator.decide.measurement.series import Counter, Counts, Gauge, Histogram, Sample, Series, merge
+from edge_operator.decide.measurement.series import Counter, Counts, Gauge, Histogram, Minutes, Sample, Series, merge
 from edge_operator.decide.measurement.window import Span, Window
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Gauge",
     "Histogram",
     "MeasurementPlan",
+    "Minutes",
     "Sample",
     "Samples",
     "Series",

@@ -12,6 +12,8 @@ from edgemodel import metrics
 BEFORE_SECONDS = 3600
 """The distance before a window in which a query looks for a process that existed before it: scrapes may fail for as
 long."""
+MINUTE = 60
+"""The length of the periods, in seconds, whose counts show how dependent requests are."""
 
 
 def counted_since(selector: str, label: str, seconds: int) -> str:
@@ -36,6 +38,33 @@ def counted_within(selector: str, label: str, seconds: int) -> str:
     return f"sum by (node, {label}) ({largest} - {smallest})"
 
 
+def sums_over_minutes(selector: str, total_selector: str, label: str, seconds: int) -> str:
+    """Returns the query for sums over the minutes of the last ``seconds``, by node and ``label``.
+
+    With ``k`` counted in a minute by node and ``label``, and ``n`` by the node in all that ``total_selector`` selects,
+    the samples of label ``sum`` are the sums of ``k``, ``k k`` and ``k n``, and those of ``n`` and ``n n`` by node
+    alone. A process does not count in its first minute.
+    """
+    counted = f"sum by (node, {label}) ({_grown(selector, f'node, {label}')})"
+    total = f"sum by (node) ({_grown(total_selector, f'node, {label}')})"
+    sums = {
+        "k": counted,
+        "kk": f"({counted}) ^ 2",
+        "kn": f"({counted}) * on (node) group_left () ({total})",
+        "n": total,
+        "nn": f"({total}) ^ 2",
+    }
+    return " or ".join(
+        f'label_replace(sum_over_time(({what})[{seconds}s:{MINUTE}s]), "sum", "{name}", "", "")'
+        for name, what in sums.items()
+    )
+
+
+def _grown(selector: str, labels: str) -> str:
+    by = f"by ({labels}, {metrics.PROCESS_LABEL})"
+    return f"max {by} ({selector}) - max {by} ({selector} offset {MINUTE}s)"
+
+
 def age_of_newest(selector: str) -> str:
     """Returns the query for the seconds since each node's newest sample, by Prometheus' clock alone.
 
@@ -49,9 +78,12 @@ def smallest(selector: str, *labels: str) -> str:
     return f"min by ({', '.join(('node', *labels))}) ({selector})"
 
 
-def select(metric: str, labels: Mapping[str, str], nodes: tuple[str, ...] = ()) -> str:
-    """Returns a selector of ``metric`` with these labels, which may hold any characters; ``nodes`` empty: all nodes."""
+def select(metric: str, labels: Mapping[str, str], nodes: tuple[str, ...] = (), more: str = "") -> str:
+    """Returns a selector of ``metric`` with these labels, which may hold any characters, and ``more``, a matcher;
+    ``nodes`` empty: all nodes."""
     matchers = [f"{key}={quote(value)}" for key, value in labels.items()]
+    if more:
+        matchers.append(more)
     if nodes:
         matchers.append(f"node=~{quote('|'.join(map(_literal, nodes)))}")
     return f"{metric}{{{', '.join(matchers)}}}"

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from edge_operator.decide.measurement import queries
 from edge_operator.decide.measurement.window import Span, Window
+from edge_statistics.dispersion import Moments
 
 Values = Mapping[Any, Any]
 """The samples of one series on one node; each kind of series has keys of its own."""
@@ -143,6 +144,65 @@ class Histogram:
         observed = [item for item in values if item]
         edges = set.intersection(*map(set, observed)) if observed else set()
         return {edge: sum(item[edge] for item in observed) for edge in edges}
+
+
+@dataclass(frozen=True)
+class Minutes:
+    """The sums over the minutes of the baseline of a counter's or histogram's counts, from which the dispersion of
+    requests follows."""
+
+    of: Counter | Histogram
+
+    @property
+    def metric(self) -> str:
+        return f"{self.of.metric} by minute"
+
+    def query(self, span: Span) -> str | None:
+        if span.window is not Window.BASELINE:
+            return None
+        if isinstance(self.of, Histogram):
+            metric, label, nodes = f"{self.of.metric}_bucket", "le", span.sampled_nodes
+            total = queries.select(metric, {**span.labels, "le": "+Inf"}, nodes)
+        else:
+            metric, label, nodes = self.of.metric, self.of.label, ()
+            total = queries.select(metric, span.labels, more=f"{label}=~{queries.quote('|'.join(self.of.counted))}")
+        return queries.sums_over_minutes(queries.select(metric, span.labels, nodes), total, label, span.seconds)
+
+    def read(self, answer: Iterable[Sample]) -> Read:
+        """Returns Moments by value of the label: the outcome of a counter, the edge of a histogram; a number that is
+        none leaves its node without."""
+        sums: defaultdict[str, defaultdict[Any, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+        unknown = set()
+        for sample in answer:
+            if not isfinite(sample.value) or sample.value < 0:
+                unknown.add(sample.node)
+                continue
+            name, is_edge = sample.labels.get("sum", ""), isinstance(self.of, Histogram)
+            value = "" if name in ("n", "nn") else sample.labels.get("le" if is_edge else self._label, "")
+            sums[sample.node][_edge(value) if is_edge and value else value][name] = sample.value
+        read = Read()
+        for node, by_value in sums.items():
+            whole = by_value.pop("", {})
+            if node in unknown or not whole:
+                continue
+            read.values[node] = {
+                value: Moments(own.get("k", 0.0), whole.get("n", 0.0), own.get("kk", 0.0), own.get("kn", 0.0), whole.get("nn", 0.0))
+                for value, own in by_value.items()
+            }
+        return read
+
+    @property
+    def _label(self) -> str:
+        return self.of.label if isinstance(self.of, Counter) else "le"
+
+    def moments(self, counts: Counts, value: Any) -> Moments | None:
+        """Returns the moments of the counts with this outcome, or of those up to this edge; None if there are none."""
+        found: Moments | None = counts.values.get(self, {}).get(value)
+        return found
+
+    def merge(self, values: Sequence[Values]) -> Values:
+        keys = dict.fromkeys(key for item in values for key in item)
+        return {key: Moments(*map(sum, zip(*(item[key] for item in values if key in item), strict=True))) for key in keys}
 
 
 @dataclass(frozen=True)

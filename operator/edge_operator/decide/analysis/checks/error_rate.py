@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged
 from edge_operator.decide.analysis.limits import Before
-from edge_operator.decide.analysis.shares import READ, REQUESTS, Measure, judge_shares
+from edge_operator.decide.analysis.shares import READ, REQUESTS, REQUESTS_BY_MINUTE, Measure, judge_shares
 from edge_operator.decide.measurement import Counts
 from edgemodel import metrics, reasons
 from edgemodel.reasons import REASONS
@@ -52,6 +52,7 @@ def _measure(key: str, words: str, outcome: str, max_increase: float) -> Measure
         bad=bad,
         total=REQUESTS.total,
         before=lambda counts: Before(REQUESTS.of(counts, outcome), REQUESTS.total(counts), max_increase),
+        minutes=lambda counts, _: REQUESTS_BY_MINUTE.moments(counts, outcome),
         without_baseline=Before(0, 0, max_increase),
     )
 

@@ -17,7 +17,8 @@ from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged, percent
 from edge_operator.decide.analysis.limits import Before, common_edge, slowdown
 from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
-from edge_operator.decide.measurement import Counts, Histogram
+from edge_operator.decide.measurement import Counts, Histogram, Minutes
+from edge_statistics.dispersion import Moments
 from edge_statistics.histogram import quantile
 from edge_statistics.permutation import p_above
 from edgemodel import metrics, reasons
@@ -27,6 +28,7 @@ from edgemodel.verdict import Verdict
 
 DURATIONS = Histogram(metrics.DURATION_SECONDS)
 """The durations of successful requests."""
+BY_MINUTE = Minutes(DURATIONS)
 MIN_NODES = 3
 MIN_REQUESTS = 100
 SHIFT_ALPHA = 0.05
@@ -80,6 +82,7 @@ def _objective(edge: float, rule: LatencyRule) -> Measure:
         bad=_slower,
         total=_timed,
         before=lambda counts: Before(_slower(counts, edge), _timed(counts), rule.max_increase, edge),
+        minutes=_minutes,
         without_baseline=Before(0, 0, rule.max_increase, edge),
     )
 
@@ -91,8 +94,14 @@ def _slowdown(max_slowdown: float) -> Measure:
         bad=_slower,
         total=_timed,
         before=lambda counts: slowdown(DURATIONS.of(counts), max_slowdown),
+        minutes=_minutes,
         without_baseline=None,
     )
+
+
+def _minutes(counts: Counts, edge: float | None) -> Moments | None:
+    up_to = BY_MINUTE.moments(counts, edge)
+    return up_to.complement() if up_to is not None else None
 
 
 def _slower(counts: Counts, edge: float | None) -> int:
@@ -187,7 +196,7 @@ CHECK = CheckType(
     parse=parse,
     judge=judge,
     fails_with=REASONS[reasons.LATENCY_TOO_HIGH],
-    series=(*READ, DURATIONS),
+    series=(*READ, DURATIONS, BY_MINUTE),
     statistical=True,
     latency_edge=lambda rule: rule.objective_seconds,
 )
