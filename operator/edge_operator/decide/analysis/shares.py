@@ -10,11 +10,13 @@ have, divided by the true one.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
 from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
 from edge_operator.decide.analysis.pooled import Pooled
+from edge_operator.decide.analysis.power import Pool, Thresholds, detectable_increase, requests_to_decide
 from edge_operator.decide.measurement import Counter, Counts, Minutes
 from edge_statistics.dispersion import Moments, design_effect, shrunk_design_effect
 from edge_statistics.drift import Drift, drift
@@ -93,8 +95,8 @@ class Tested:
     """The bounds of the ratios: a pass at or below ``lower``, and worse than expected at or above ``upper``."""
     detectable: float
     """The increase, as a share, that would be found by now with four chances in five."""
-    needed: int
-    """The approximate number of further requests until a decision; 0 after it."""
+    needed: float
+    """The approximate number of further requests until a decision, 0 after it; infinity if no number decides."""
     pooled: Pooled | None
 
     def __str__(self) -> str:
@@ -156,11 +158,14 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         for multiple in ALTERNATIVES
     }
     beyond = log_likelihood_ratio(_against(expected, at_limit, 1.0, BEYOND))
+    not_limit = log_likelihood_ratio(_against(expected, at_limit, 0.0, 1.0))
     worse = mixed(list(ratios.values()))
+    pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
+    thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND)
     verdict = Verdict.INCONCLUSIVE
     if worse >= bounds.upper and beyond >= SHOWN:
         verdict = Verdict.FAIL
-    elif ratios["1"] <= bounds.lower:
+    elif not_limit <= bounds.lower:
         verdict = Verdict.PASS
     return Tested(
         measure=measure,
@@ -173,13 +178,17 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         drift=moved,
         control_bad=control_bad,
         control_total=control_total,
-        evidence={**ratios, "beyond": beyond},
+        evidence={**ratios, "limit": not_limit, "beyond": beyond},
         lower=bounds.lower,
         upper=bounds.upper,
-        detectable=0.0,
-        needed=0,
+        detectable=detectable_increase(pool, thresholds),
+        needed=requests_to_decide(pool, thresholds),
         pooled=pooled,
     )
+
+
+def _mean(weights: Sequence[float], strata: Sequence[Stratum]) -> float:
+    return sum(w * s.total for w, s in zip(weights, strata, strict=True)) / sum(s.total for s in strata)
 
 
 def _before(baseline: Sequence[Counts], measure: Measure) -> dict[str, Before]:
@@ -295,7 +304,13 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     """Returns the (reason, message) of a test that does not pass."""
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
-    return reasons.ANALYSIS_INCONCLUSIVE, f"; not enough to decide, about {tested.needed} more requests would"
+    return reasons.ANALYSIS_INCONCLUSIVE, f"; {_still_needed(tested.needed)}"
+def _still_needed(requests: float) -> str:
+    if requests == inf:
+        return "too close to the limit to decide"
+    return f"not enough to decide, about {max(round(requests), 1)} more requests would"
+
+
 def without_requests(name: str, evidence: Evidence) -> Judged:
     """Returns Inconclusive, with what is missing, because no request could be judged."""
 

@@ -1,0 +1,105 @@
+"""What a test could find by now, and how much more it needs.
+
+The test rejects from a number of bad requests on, which follows from its two ratios on the pooled counts. The smallest
+increase that reaches this number with a probability of 80 % is what could be found; counts are taken as normal, with
+the variance that the weights of the ratios imply.
+"""
+
+from collections.abc import Sequence
+from math import inf, log, sqrt
+from typing import NamedTuple
+
+from edge_statistics.sequential import Stratum, log_likelihood_ratio, mixed
+
+Z_80_PERCENT = 0.8416212335729143
+BISECTIONS = 40
+
+
+class Pool(NamedTuple):
+    """The counts of all nodes together: ``bad`` of ``total``, ``p0`` expected, ``p1`` too much, and the weights of
+    ratios (0..1) against the one and the other."""
+
+    bad: float
+    total: float
+    p0: float
+    p1: float
+    at_expected: float
+    at_limit: float
+
+    def ratio(self, bad: float, low: float, high: float, weight: float) -> float:
+        return log_likelihood_ratio([Stratum(weight * bad, weight * self.total, low, high)])
+
+    def share(self, multiple: float) -> float:
+        """Returns the share of a candidate with so many times the increase that is too much."""
+        return min(self.p0 + multiple * (self.p1 - self.p0), (1 + self.p1) / 2)
+
+
+class Thresholds(NamedTuple):
+    lower: float
+    upper: float
+    shown: float
+    alternatives: Sequence[float]
+    beyond: float
+
+
+def detectable_increase(pool: Pool, thresholds: Thresholds) -> float:
+    """Returns the increase of the share, 0..1, that would be found by now with four chances in five; infinity if
+    none would."""
+    needed = _bad_to_fail(pool, thresholds)
+    if needed > pool.total:
+        return inf
+
+    def reached(share: float) -> bool:
+        spread = sqrt(pool.total * share * (1 - share) / max(pool.at_limit, 1e-9))
+        return pool.total * share - Z_80_PERCENT * spread >= needed
+
+    low, high = pool.p0, 1.0
+    if not reached(high):
+        return inf
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high - pool.p0
+
+
+def requests_to_decide(pool: Pool, thresholds: Thresholds) -> float:
+    """Returns how many more requests decide, if the share of bad ones stays what it is; infinity if none do."""
+    share = (pool.bad + pool.p0) / (pool.total + 1)
+
+    def each(low: float, high: float, weight: float) -> float:
+        return weight * (share * log(high / low) + (1 - share) * log((1 - high) / (1 - low)))
+
+    to_pass = _still(pool.ratio(pool.bad, pool.p0, pool.p1, pool.at_limit) - thresholds.lower, -each(pool.p0, pool.p1, pool.at_limit))
+    beyond = pool.share(thresholds.beyond)
+    to_show = _still(
+        thresholds.shown - pool.ratio(pool.bad, pool.p1, beyond, pool.at_limit), each(pool.p1, beyond, pool.at_limit)
+    )
+    worse = max(thresholds.alternatives, key=lambda multiple: each(pool.p0, pool.share(multiple), pool.at_expected))
+    to_reject = _still(
+        thresholds.upper - pool.ratio(pool.bad, pool.p0, pool.share(worse), pool.at_expected),
+        each(pool.p0, pool.share(worse), pool.at_expected),
+    )
+    return min(to_pass, max(to_show, to_reject))
+
+
+def _still(missing: float, each: float) -> float:
+    if missing <= 0:
+        return 0.0
+    return missing / each if each > 0 else inf
+
+
+def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:
+    """Returns the number of bad requests, of ``pool.total``, from which the test fails; infinity if none is enough."""
+
+    def fails(bad: float) -> bool:
+        ratios = [pool.ratio(bad, pool.p0, pool.share(multiple), pool.at_expected) for multiple in thresholds.alternatives]
+        beyond = pool.ratio(bad, pool.p1, pool.share(thresholds.beyond), pool.at_limit)
+        return beyond >= thresholds.shown and mixed(ratios) >= thresholds.upper
+
+    if not fails(pool.total):
+        return inf
+    low, high = 0.0, pool.total
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if fails(middle) else (middle, high)
+    return high
