@@ -18,9 +18,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 EDGES = (*DURATION_BUCKETS, inf)
 LOG_EDGES = np.log(np.array(DURATION_BUCKETS))
-BASELINE_SECONDS = 3600
-CHUNKS = 12
-"""The number of parts in which the hour before is drawn; the environment may change between them."""
+MINUTES = 60
+"""The length of the baseline; the environment may change from one minute to the next."""
+PARTS = 4
+"""The number of parts in which a minute is drawn if other programs use a node's processor now and then."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,15 @@ class Fleet:
         self.looked_at = 0.0
 
     def baseline(self) -> tuple[Array, Array]:
-        """Returns the (requests by bucket [nodes, edges], failed requests [nodes]) of the hour before."""
-        counted = np.zeros((self.nodes, len(EDGES)), dtype=np.int64)
-        failed = np.zeros(self.nodes, dtype=np.int64)
-        for chunk in range(CHUNKS):
-            at = BASELINE_SECONDS * ((chunk + 0.5) / CHUNKS - 1)
-            parts = 20 if self.condition.busy else 1
-            for _ in range(parts):
-                more, bad = self.tick(at, BASELINE_SECONDS / CHUNKS / parts)
-                counted += more
-                failed += bad
-        return counted, failed
+        """Returns the (requests by bucket [minute, nodes, edges], failed requests [minute, nodes]) of the hour
+        before."""
+        minutes = []
+        for minute in range(MINUTES):
+            at = 60.0 * (minute + 0.5 - MINUTES)
+            parts = [self.tick(at, 60 / PARTS) for _ in range(PARTS)] if self.condition.busy else [self.tick(at, 60)]
+            minutes.append([sum(part) for part in zip(*parts, strict=True)])
+        counted, failed = zip(*minutes, strict=True)
+        return np.stack(counted), np.stack(failed)
 
     def tick(
         self, at: float, seconds: float, slower: Array | float = 1.0, error_rate: Array | float | None = None

@@ -4,16 +4,20 @@ All roll out by the same waves. A rule's ``Run`` has the result of one rollout. 
 hour before the rollout once no node runs it any more.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import inf, sqrt
 
 import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
+from edge_operator.decide.analysis.checks.latency import BY_MINUTE
+from edge_operator.decide.analysis.shares import REQUESTS_BY_MINUTE
 from edge_operator.decide.measurement import Counts, Samples
 from edge_operator.decide.placement.waves import plan_waves
+from edge_statistics.dispersion import Moments
+from edgemodel import metrics
 from edgemodel.analysis import Analysis, parse_analysis
 from edgemodel.spec import Wave
 from tests.bench.fleets import EDGES, Array, Fleet, quantiles
@@ -66,8 +70,9 @@ class Ours:
     analysis: Analysis
 
     def __call__(self, fleet: Fleet, fault: Fault) -> Run:
-        before, failed_before = fleet.baseline()
-        baseline = _counts(before.cumsum(axis=1), failed_before)
+        by_minute, failed_by_minute = fleet.baseline()
+        before, failed_before = by_minute.sum(axis=0), failed_by_minute.sum(axis=0)
+        baseline = _with_minutes(_counts(before.cumsum(axis=1), failed_before), by_minute, failed_by_minute)
         names = [f"n{number}" for number in range(fleet.nodes)]
         variants = dict.fromkeys(names, "default")
         goals, wave, at, wave_began, seen = plan(fleet.nodes), 0, 0, 0, 0
@@ -118,7 +123,7 @@ class Ours:
             entered += [at] * (goals[wave] - len(entered))
             wave_baseline = WaveBaseline.begin(self.analysis, 1, now)
             before, failed_before = before + _stable(counted, on), failed_before + np.where(on, 0, failed)
-            baseline = _counts(before.cumsum(axis=1), failed_before)
+            baseline = _with_minutes(_counts(before.cumsum(axis=1), failed_before), by_minute, failed_by_minute)
             counted, failed = np.zeros_like(counted), np.zeros_like(failed)
             shown, shown_failed = counted.copy(), failed.copy()
 
@@ -137,6 +142,35 @@ def _counts(cumulative: Array, failed: Array) -> list[Counts]:
         counted(f"n{number}", int(row[-1]), 0, int(bad), dict(zip(EDGES, row.tolist(), strict=True)))
         for number, (row, bad) in enumerate(zip(cumulative, failed, strict=True))
     ]
+
+
+def _with_minutes(baseline: list[Counts], by_minute: Array, failed: Array) -> list[Counts]:
+    """Returns ``baseline`` with the sums over the minutes of the hour before."""
+    up_to = by_minute.cumsum(axis=2)
+    answered = up_to[:, :, -1]
+    everything = answered + failed
+    n, nn = everything.sum(axis=0), (everything**2).sum(axis=0)
+    m, mm = answered.sum(axis=0), (answered**2).sum(axis=0)
+    k, kk, km = up_to.sum(axis=0), (up_to**2).sum(axis=0), (up_to * answered[:, :, None]).sum(axis=0)
+    bad, bb, bn = failed.sum(axis=0), (failed**2).sum(axis=0), (failed * everything).sum(axis=0)
+    return [
+        with_minutes(
+            counts,
+            {metrics.SERVER_ERROR: Moments(*map(float, (bad[i], n[i], bb[i], bn[i], nn[i])))},
+            {
+                edge: Moments(*map(float, (k[i, j], m[i], kk[i, j], km[i, j], mm[i])))
+                for j, edge in enumerate(EDGES)
+            },
+        )
+        for i, counts in enumerate(baseline)
+    ]
+
+
+def with_minutes(
+    counts: Counts, by_outcome: Mapping[str, Moments], by_edge: Mapping[float, Moments]
+) -> Counts:
+    """Returns the samples of a node with the sums over the minutes of its baseline."""
+    return replace(counts, values={**counts.values, REQUESTS_BY_MINUTE: by_outcome, BY_MINUTE: by_edge})
 
 
 def _error_rates(fleet: Fleet, fault: Fault, on: Array) -> Array | None:
@@ -198,7 +232,7 @@ class Tally:
 
 def others(fleet: Fleet, fault: Fault) -> dict[str, Run]:
     """Returns the result of the rollout by each of OTHERS, all with the same minutes."""
-    before, _ = fleet.baseline()
+    before = fleet.baseline()[0].sum(axis=0)
     everything = before.sum(axis=0)
     tallies = {name: Tally(rule) for name, rule in OTHERS.items()}
     runs: dict[str, Run] = {}

@@ -3,21 +3,18 @@
 All have one wave of ``AFTER`` ticks, and look at every tick.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 from math import inf, log
 
 import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
-from edge_operator.decide.analysis.checks.latency import BY_MINUTE
-from edge_operator.decide.analysis.shares import REQUESTS_BY_MINUTE
 from edge_operator.decide.measurement import Counts, Samples
 from edge_statistics.dispersion import Moments
 from edgemodel import metrics
 from edgemodel.analysis import Analysis
 from tests.bench.fleets import Array
-from tests.bench.rules import EPOCH, HELD, PROMOTED, ROLLED_BACK, Run
+from tests.bench.rules import EPOCH, HELD, PROMOTED, ROLLED_BACK, Run, with_minutes
 from tests.bench.share_fleets import AFTER, BEFORE, TICK_SECONDS, Fleet
 from tests.support.verdicts import counted
 
@@ -72,7 +69,7 @@ def _with_minutes(fleet: Fleet, baseline: list[Counts]) -> tuple[Counts, ...]:
             metrics.OK: _moments(ok[node], requests[node]),
         }
         by_edge = {OBJECTIVE: _moments(ok[node] - misses[node], ok[node]), inf: _moments(ok[node], ok[node])}
-        found.append(replace(counts, values={**counts.values, REQUESTS_BY_MINUTE: by_outcome, BY_MINUTE: by_edge}))
+        found.append(with_minutes(counts, by_outcome, by_edge))
     return tuple(found)
 
 
