@@ -59,6 +59,9 @@ class Measure:
     """A function that returns the moments of the bad requests by minute before, given the edge of ``Before``."""
     without_baseline: Before | None
     """What is expected of a node without requests before; None: it cannot be judged."""
+    guarded: bool = False
+    """True if a slow hour moves shares too far for a factor to tell what is expected, so that nothing is decided while
+    the nodes on stable exceed their own limits."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Tested:
     nodes: int
     drift: Drift | None
     """The drift on nodes that run stable; None if there are too few requests on them."""
+    disturbed: bool
+    """True if the nodes on stable got worse than their own limits, and the measure is guarded."""
     control_bad: int
     control_total: int
     evidence: Mapping[str, float]
@@ -163,7 +168,10 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
     thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND)
     verdict = Verdict.INCONCLUSIVE
-    if worse >= bounds.upper and beyond >= SHOWN:
+    disturbed = measure.guarded and _exceeds(evidence.control, measure, before, pooled)
+    if disturbed:
+        pass
+    elif worse >= bounds.upper and beyond >= SHOWN:
         verdict = Verdict.FAIL
     elif not_limit <= bounds.lower:
         verdict = Verdict.PASS
@@ -176,6 +184,7 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         limit=p1,
         nodes=len(expected),
         drift=moved,
+        disturbed=disturbed,
         control_bad=control_bad,
         control_total=control_total,
         evidence={**ratios, "limit": not_limit, "beyond": beyond},
@@ -229,7 +238,17 @@ def _drift(
     if total < MIN_CONTROL_REQUESTS or pooled is None:
         return None, round(observed), total
     worth = 1 / pooled.design_effect
-    return drift(worth * observed, worth * expected, worth**2 * variance), round(observed), total
+    moved = drift(worth * observed, worth * total, worth * expected, worth**2 * variance)
+    return moved, round(observed), total
+
+
+def _exceeds(
+    control: Sequence[Counts], measure: Measure, before: Mapping[str, Before], pooled: Pooled | None
+) -> bool:
+    """Returns whether nodes on stable are nearer to their limits than to what is expected of them."""
+    expected = [_expected(counts, measure, before, pooled, None, {}) for counts in control if measure.total(counts)]
+    strata = [item.stratum for item in expected if item is not None]
+    return sum(s.total for s in strata) >= MIN_CONTROL_REQUESTS and log_likelihood_ratio(strata) > 0
 
 
 def _expected(
@@ -246,11 +265,10 @@ def _expected(
     effect = effects.get(counts.node, pooled.design_effect if pooled is not None else 1.0)
     prior = pooled.prior if pooled is not None else NO_PRIOR
     share = prior.posterior(item.bad / effect, item.total / effect)
-    p0 = min(share.mean * moved.factor, MAX_SHARE - 0.02) if moved is not None else times_odds(share.mean, item.allowance)
-    p0 = min(p0, MAX_SHARE - 0.02)
+    p0 = min(times_odds(share.mean, item.allowance if moved is None else moved.factor), MAX_SHARE - 0.02)
     total = measure.total(counts)
     stratum = Stratum(measure.bad(counts, item.edge), total, p0, min(p0 + item.increase, MAX_SHARE - 0.01))
-    growth = p0 / share.mean
+    growth = p0 * (1 - p0) / (share.mean * (1 - share.mean))
     return Expected(stratum, Share(p0, share.variance * growth**2), 1 / effect)
 
 
@@ -265,8 +283,7 @@ def _weights(expected: Sequence[Expected], moved: Drift | None) -> tuple[list[fl
     together, the node's share is estimated, and so is the drift, which all nodes have in common.
     """
     by_node, common = [], [0.0, 0.0]
-    relative = moved.relative_variance if moved is not None else 0.0
-    drifting = relative * sum(item.stratum.total * item.share.mean for item in expected) ** 2
+    variance = moved.variance if moved is not None else 0.0
     for item in expected:
         _, total, p0, p1 = item.stratum
         weights = []
@@ -279,11 +296,11 @@ def _weights(expected: Sequence[Expected], moved: Drift | None) -> tuple[list[fl
     at = []
     for place in (0, 1):
         # Of the weighted counts; the drift shifts them all alike.
-        shift = relative * sum(
-            weights[place] * item.stratum.total * item.share.mean
+        shifted = sum(
+            weights[place] * item.stratum.total * item.share.mean * (1 - item.share.mean)
             for item, weights in zip(expected, by_node, strict=True)
-        ) ** 2
-        whole = common[place] / (common[place] + shift) if common[place] else 1.0
+        )
+        whole = common[place] / (common[place] + variance * shifted**2) if common[place] else 1.0
         at.append([weights[place] * whole for weights in by_node])
     return at[0], at[1]
 
@@ -302,6 +319,10 @@ def _against(expected: Sequence[Expected], weights: Sequence[float], null: float
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     """Returns the (reason, message) of a test that does not pass."""
+    if tested.disturbed:
+        worse = percent(tested.control_bad / tested.control_total)
+        who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
+        return reasons.CONTROL_DEGRADED, f"; {who}: the candidate is not the cause"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
     return reasons.ANALYSIS_INCONCLUSIVE, f"; {_still_needed(tested.needed)}"
