@@ -157,18 +157,13 @@ def _with_minutes(baseline: list[Counts], by_minute: Array, failed: Array) -> li
         with_minutes(
             counts,
             {metrics.SERVER_ERROR: Moments(*map(float, (bad[i], n[i], bb[i], bn[i], nn[i])))},
-            {
-                edge: Moments(*map(float, (k[i, j], m[i], kk[i, j], km[i, j], mm[i])))
-                for j, edge in enumerate(EDGES)
-            },
+            {edge: Moments(*map(float, (k[i, j], m[i], kk[i, j], km[i, j], mm[i]))) for j, edge in enumerate(EDGES)},
         )
         for i, counts in enumerate(baseline)
     ]
 
 
-def with_minutes(
-    counts: Counts, by_outcome: Mapping[str, Moments], by_edge: Mapping[float, Moments]
-) -> Counts:
+def with_minutes(counts: Counts, by_outcome: Mapping[str, Moments], by_edge: Mapping[float, Moments]) -> Counts:
     """Returns the samples of a node with the sums over the minutes of its baseline."""
     return replace(counts, values={**counts.values, REQUESTS_BY_MINUTE: by_outcome, BY_MINUTE: by_edge})
 

@@ -33,7 +33,7 @@ def ours(fleet: Fleet, analysis: Analysis) -> Run:
     baseline = _with_minutes(fleet, _counts(names, before))
     wave_baseline = WaveBaseline.begin(analysis, 1, EPOCH)
     on_trial = tuple(OnTrial(name, "default", EPOCH) for name in names[: cell.canaries])
-    last_answer = {name: EPOCH for name in names}
+    last_answer = dict.fromkeys(names, EPOCH)
     judgement = None
     for tick in range(BEFORE, BEFORE + AFTER):
         now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))

@@ -11,7 +11,9 @@ for_all = settings(deadline=None, derandomize=True, database=None)
 MINUTES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 400)), min_size=1, max_size=60)
 
 
-def moments(k: "np.ndarray[tuple[int], np.dtype[np.int64]]", n: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Moments:
+def moments(
+    k: "np.ndarray[tuple[int], np.dtype[np.int64]]", n: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+) -> Moments:
     found = Moments()
     for bad, total in zip(k.tolist(), n.tolist(), strict=True):
         found = found.plus(bad, total)
@@ -68,7 +70,9 @@ def test_the_complement_is_what_the_other_requests_have(minutes: list[tuple[int,
 @for_all
 @given(st.lists(MINUTES, min_size=1, max_size=5))
 def test_any_counts_give_an_effect_within_its_range(groups: list[list[tuple[int, int]]]) -> None:
-    found = [moments(np.array([min(k, n) for k, n in minutes]), np.array([n for _, n in minutes])) for minutes in groups]
+    found = [
+        moments(np.array([min(k, n) for k, n in minutes]), np.array([n for _, n in minutes])) for minutes in groups
+    ]
     of_all = design_effect(found)
     assert 1 <= of_all <= MOST
     assert all(1 <= shrunk_design_effect(group, of_all) <= MOST for group in found)

@@ -40,6 +40,7 @@ class Thresholds(NamedTuple):
     shown: float
     alternatives: Sequence[float]
     beyond: float
+    below: Sequence[float]
 
 
 def detectable_increase(pool: Pool, thresholds: Thresholds) -> float:
@@ -69,7 +70,13 @@ def requests_to_decide(pool: Pool, thresholds: Thresholds) -> float:
     def each(low: float, high: float, weight: float) -> float:
         return weight * (share * log(high / low) + (1 - share) * log((1 - high) / (1 - low)))
 
-    to_pass = _still(pool.ratio(pool.bad, pool.p0, pool.p1, pool.at_limit) - thresholds.lower, -each(pool.p0, pool.p1, pool.at_limit))
+    lacking = [-pool.ratio(pool.bad, pool.share(m), pool.p1, pool.at_limit) for m in thresholds.below]
+    steps = [-each(pool.share(m), pool.p1, pool.at_limit) for m in thresholds.below]
+    to_pass = min(
+        _still(-thresholds.lower + log(len(lacking)) - ratio, step) for ratio, step in zip(lacking, steps, strict=True)
+    )
+    if -mixed(lacking) <= thresholds.lower:
+        to_pass = 0.0
     beyond = pool.share(thresholds.beyond)
     to_show = _still(
         thresholds.shown - pool.ratio(pool.bad, pool.p1, beyond, pool.at_limit), each(pool.p1, beyond, pool.at_limit)
@@ -92,7 +99,9 @@ def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:
     """Returns the number of bad requests, of ``pool.total``, from which the test fails; infinity if none is enough."""
 
     def fails(bad: float) -> bool:
-        ratios = [pool.ratio(bad, pool.p0, pool.share(multiple), pool.at_expected) for multiple in thresholds.alternatives]
+        ratios = [
+            pool.ratio(bad, pool.p0, pool.share(multiple), pool.at_expected) for multiple in thresholds.alternatives
+        ]
         beyond = pool.ratio(bad, pool.p1, pool.share(thresholds.beyond), pool.at_limit)
         return beyond >= thresholds.shown and mixed(ratios) >= thresholds.upper
 

@@ -10,7 +10,7 @@ have, divided by the true one.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, log
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
@@ -34,6 +34,8 @@ ALTERNATIVES = (1.0, 2.0, 4.0, 8.0)
 """The increases, in multiples of the one that is too much, that a candidate may have which got worse."""
 BEYOND = 1.5
 """The increase, in the same unit, that is compared with the limit, to show that a candidate exceeds it."""
+BELOW = (0.0, 0.5)
+"""The increases, in the same unit, of candidates that are as good as expected, or good enough."""
 SHOWN = 1.4
 """The logarithm of the likelihood ratio that shows it: with a candidate that is exactly at the limit, a test at this
 threshold errs with a probability of at most 25 % (Ville); one that did not change cannot reach it."""
@@ -91,6 +93,8 @@ class Tested:
     """The drift on nodes that run stable; None if there are too few requests on them."""
     disturbed: bool
     """True if the nodes on stable got worse than their own limits, and the measure is guarded."""
+    moved_up: bool
+    """True if it is shown that the nodes on stable got worse."""
     control_bad: int
     control_total: int
     evidence: Mapping[str, float]
@@ -142,9 +146,11 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     before = _before(evidence.baseline, measure)
     moments = _moments(evidence.baseline, measure, before)
     pooled = evidence.fixed.get((name, measure.key)) or _pooled(before, moments)
-    effects = {} if pooled is None else {
-        node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()
-    }
+    effects = (
+        {}
+        if pooled is None
+        else {node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()}
+    )
     trial = [counts for counts in evidence.trial if measure.total(counts)]
     moved, control_bad, control_total = _drift(evidence, measure, before, pooled)
     expected = [
@@ -163,10 +169,10 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         for multiple in ALTERNATIVES
     }
     beyond = log_likelihood_ratio(_against(expected, at_limit, 1.0, BEYOND))
-    not_limit = log_likelihood_ratio(_against(expected, at_limit, 0.0, 1.0))
+    not_limit = -mixed([-log_likelihood_ratio(_against(expected, at_limit, below, 1.0)) for below in BELOW])
     worse = mixed(list(ratios.values()))
     pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
-    thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND)
+    thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
     verdict = Verdict.INCONCLUSIVE
     disturbed = measure.guarded and _exceeds(evidence.control, measure, before, pooled)
     if disturbed:
@@ -185,6 +191,7 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         nodes=len(expected),
         drift=moved,
         disturbed=disturbed,
+        moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
         control_bad=control_bad,
         control_total=control_total,
         evidence={**ratios, "limit": not_limit, "beyond": beyond},
@@ -242,9 +249,7 @@ def _drift(
     return moved, round(observed), total
 
 
-def _exceeds(
-    control: Sequence[Counts], measure: Measure, before: Mapping[str, Before], pooled: Pooled | None
-) -> bool:
+def _exceeds(control: Sequence[Counts], measure: Measure, before: Mapping[str, Before], pooled: Pooled | None) -> bool:
     """Returns whether nodes on stable are nearer to their limits than to what is expected of them."""
     expected = [_expected(counts, measure, before, pooled, None, {}) for counts in control if measure.total(counts)]
     strata = [item.stratum for item in expected if item is not None]
@@ -319,13 +324,15 @@ def _against(expected: Sequence[Expected], weights: Sequence[float], null: float
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     """Returns the (reason, message) of a test that does not pass."""
-    if tested.disturbed:
+    if tested.disturbed or tested.moved_up:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
-        return reasons.CONTROL_DEGRADED, f"; {who}: the candidate is not the cause"
+        return reasons.CONTROL_DEGRADED, f"; {who}: that much is expected"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
     return reasons.ANALYSIS_INCONCLUSIVE, f"; {_still_needed(tested.needed)}"
+
+
 def _still_needed(requests: float) -> str:
     if requests == inf:
         return "too close to the limit to decide"

@@ -94,4 +94,6 @@ def _decimal(value: float) -> str:
 
 
 def _pooled(stored: StoredBaseline) -> Pooled:
-    return Pooled(Prior(float(stored.expected), float(stored.strength)), stored.request_count, float(stored.design_effect))
+    return Pooled(
+        Prior(float(stored.expected), float(stored.strength)), stored.request_count, float(stored.design_effect)
+    )

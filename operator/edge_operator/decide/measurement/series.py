@@ -186,7 +186,9 @@ class Minutes:
             if node in unknown or not whole:
                 continue
             read.values[node] = {
-                value: Moments(own.get("k", 0.0), whole.get("n", 0.0), own.get("kk", 0.0), own.get("kn", 0.0), whole.get("nn", 0.0))
+                value: Moments(
+                    own.get("k", 0.0), whole.get("n", 0.0), own.get("kk", 0.0), own.get("kn", 0.0), whole.get("nn", 0.0)
+                )
                 for value, own in by_value.items()
             }
         return read
@@ -202,7 +204,9 @@ class Minutes:
 
     def merge(self, values: Sequence[Values]) -> Values:
         keys = dict.fromkeys(key for item in values for key in item)
-        return {key: Moments(*map(sum, zip(*(item[key] for item in values if key in item), strict=True))) for key in keys}
+        return {
+            key: Moments(*map(sum, zip(*(item[key] for item in values if key in item), strict=True))) for key in keys
+        }
 
 
 @dataclass(frozen=True)
