@@ -10,6 +10,7 @@ TYPICAL_VARIANCE, each weighted by its precision.
 """
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import NamedTuple
 
 TYPICAL_VARIANCE = 0.3
@@ -63,7 +64,7 @@ def _relative_variance(counted: Sequence[tuple[float, float]], everything: float
     spread = everything - sum(total * total for _, total in counted) / everything
     relative = (observed - (count - 1) * within) / spread / mean**2
     # Of a chi-square with count - 1 degrees of freedom.
-    error = (2 / (count - 1)) ** 0.5 * (within / mean**2 * count / everything + max(relative, 0.0))
+    error = sqrt(2 / (count - 1)) * (within / mean**2 * count / everything + max(relative, 0.0))
     weight = TYPICAL_SD**2 / (TYPICAL_SD**2 + error**2)
     mixed = weight * relative + (1 - weight) * TYPICAL_VARIANCE
     return min(max(mixed, LEAST_VARIANCE), MOST_VARIANCE)

@@ -30,7 +30,7 @@ def fleet(effect: float, groups: int = 50, minutes: int = 60, mean: float = 80, 
     return [moments(a, b) for a, b in zip(k, n, strict=True)]
 
 
-@pytest.mark.parametrize("effect", (1.5, 3.0, 8.0))
+@pytest.mark.parametrize("effect", [1.5, 3.0, 8.0])
 def test_the_design_effect_of_many_minutes_is_the_true_one(effect: float) -> None:
     assert design_effect(fleet(effect)) == pytest.approx(effect, rel=0.15)
 

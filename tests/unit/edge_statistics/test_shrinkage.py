@@ -21,7 +21,7 @@ def test_the_posterior_is_scipys_beta(mean: float, strength: float, bad: int, go
     assert share.variance == pytest.approx(theirs.var())
 
 
-@pytest.mark.parametrize("relative", (0.1, 0.3, 1.0))
+@pytest.mark.parametrize("relative", [0.1, 0.3, 1.0])
 def test_the_prior_of_many_groups_is_the_one_they_were_drawn_from(relative: float) -> None:
     draw, mean = np.random.default_rng(1), 0.02
     strength = (1 - mean) / mean / relative - 1
