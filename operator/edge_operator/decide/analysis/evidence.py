@@ -40,6 +40,18 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class ControlGroup:
+    """The nodes of one variant that run stable, with what is known of the variant before the wave."""
+
+    control: tuple[Counts, ...]
+    """The samples of stable since the measurement of the wave began, on nodes that still run it."""
+    baseline: tuple[Counts, ...]
+    """The samples of stable before then, on all nodes of the variant."""
+    fixed: Mapping[tuple[str, str], Pooled]
+    """The pooled limits from the beginning of the wave, by (check, measure)."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The evidence for one variant, with samples of its nodes alone; with an empty ``variant``, for all nodes."""
 
@@ -67,6 +79,8 @@ class Evidence:
     """True if there is no stable revision to compare with."""
     fixed: Mapping[tuple[str, str], Pooled] = field(default_factory=dict)
     """The pooled limits from the beginning of the wave, by (check, measure)."""
+    others: tuple[ControlGroup, ...] = ()
+    """The nodes of other variants that run stable: they show the drift if ``control`` does not."""
 
     @property
     def quorum(self) -> bool:

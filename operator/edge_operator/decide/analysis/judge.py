@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from edge_operator.decide.analysis.checks import plan_checks
-from edge_operator.decide.analysis.evidence import Evidence, Judged
+from edge_operator.decide.analysis.evidence import ControlGroup, Evidence, Judged
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.measurement import Counts, Samples
 from edgemodel import reasons
@@ -84,10 +84,11 @@ def judge(
         return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, wave_baseline.since)
     checks = plan_checks(analysis)
     judged: list[Judged] = []
+    groups = _control_groups(samples, wave_baseline, nodes, variants)
     for variant in sorted({item.variant for item in nodes}):
-        evidence = _evidence(variant, samples, wave_baseline, nodes, variants, is_first)
+        evidence = _evidence(variant, samples, wave_baseline, nodes, variants, groups, is_first)
         judged += [check.judge(evidence) for check in checks if check.type.per_variant]
-    whole = _evidence(WHOLE, samples, wave_baseline, nodes, variants, is_first)
+    whole = _evidence(WHOLE, samples, wave_baseline, nodes, variants, groups, is_first)
     judged += [check.judge(whole) for check in checks if not check.type.per_variant]
     return Judgement(tuple(judged), True, samples.measured_at, wave_baseline.since, _reach(samples, nodes))
 
@@ -99,12 +100,41 @@ def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
     return sorted(newest, reverse=True)[half - 1] if len(newest) >= half else None
 
 
+def _control_groups(
+    samples: Samples, wave_baseline: WaveBaseline, nodes: tuple[OnTrial, ...], variants: Mapping[str, str]
+) -> dict[str, ControlGroup]:
+    """Returns the nodes that run stable, by variant."""
+    on_trial = {item.node for item in nodes}
+    control, baseline = (
+        _by_variant(window, variants, samples.contradictory) for window in (samples.control, samples.baseline)
+    )
+    return {
+        variant: ControlGroup(
+            tuple(counts for counts in found if counts.node not in on_trial),
+            tuple(baseline.get(variant, ())),
+            wave_baseline.of_variant(variant),
+        )
+        for variant, found in control.items()
+    }
+
+
+def _by_variant(
+    counts: tuple[Counts, ...], variants: Mapping[str, str], ignored: Mapping[str, str]
+) -> dict[str, list[Counts]]:
+    found: dict[str, list[Counts]] = {}
+    for item in counts:
+        if item.node in variants and item.node not in ignored:
+            found.setdefault(variants[item.node], []).append(item)
+    return found
+
+
 def _evidence(
     variant: str,
     samples: Samples,
     wave_baseline: WaveBaseline,
     nodes: tuple[OnTrial, ...],
     variants: Mapping[str, str],
+    groups: Mapping[str, ControlGroup],
     is_first: bool,
 ) -> Evidence:
     """Returns the evidence for the checks of ``variant``; WHOLE: for those of the whole model."""
@@ -129,6 +159,7 @@ def _evidence(
         alpha=wave_baseline.alpha,
         is_first=is_first,
         fixed=wave_baseline.of_variant(variant),
+        others=tuple(groups[name] for name in sorted(groups) if variant not in (name, WHOLE)),
     )
 
 

@@ -1,11 +1,11 @@
 """A sequential test of shares of bad requests: node by node, against what is expected of each.
 
 Expected is a node's own share before its switch, shrunk towards that of all nodes of the variant, times the drift that
-the nodes on stable show since then. What is too much is the increase that the user allows, on top. A candidate fails
-if two things are shown: it got worse at all, which a good one does with a probability of ALPHA at most, and by more
-than the user's increase. Requests that come together, baselines of few requests and few nodes on stable make evidence
-worth less: each log-likelihood ratio is weighted by the variance that independent requests with known shares would
-have, divided by the true one.
+the nodes on stable show since then: those of the variant, or those of all variants if it has none. What is too much is
+the increase that the user allows, on top. A candidate fails if two things are shown: it got worse at all, which a good
+one does with a probability of ALPHA at most, and by more than the user's increase. Requests that come together,
+baselines of few requests and few nodes on stable make evidence worth less: each log-likelihood ratio is weighted by the
+variance that independent requests with known shares would have, divided by the true one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +43,8 @@ IDLE_SECONDS = 60
 """The time without a request after which a candidate counts as without traffic, if stable had traffic."""
 MIN_CONTROL_REQUESTS = 10
 """The smallest number of requests on stable nodes that show a drift."""
+MAX_NAMED = 3
+"""The largest number of nodes on stable in a message."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Measure:
     """A function that returns the moments of the bad requests by minute before, given the edge of ``Before``."""
     without_baseline: Before | None
     """What is expected of a node without requests before; None: it cannot be judged."""
+    allowance: str = "half again as many as before"
+    """The words for the allowance of ``Before``, for messages."""
     guarded: bool = False
     """True if a slow hour moves shares too far for a factor to tell what is expected, so that nothing is decided while
     the nodes on stable exceed their own limits."""
@@ -91,6 +95,8 @@ class Tested:
     nodes: int
     drift: Drift | None
     """The drift on nodes that run stable; None if there are too few requests on them."""
+    because: str
+    """The words that say where ``expected`` comes from; empty for a first revision."""
     disturbed: bool
     """True if the nodes on stable got worse than their own limits, and the measure is guarded."""
     moved_up: bool
@@ -111,7 +117,8 @@ class Tested:
     def __str__(self) -> str:
         share, limit, expected = percent(self.bad / self.total), percent(self.limit), percent(self.expected)
         count = f"n = {self.total} {on_nodes(self.nodes)}"
-        return f"{share} % of requests {self.measure.words}, limit {limit} % ({count}; {expected} % expected)"
+        told = f"{count}; {expected} % expected{self.because}"
+        return f"{share} % of requests {self.measure.words}, limit {limit} % ({told})"
 
 
 def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> Judged:
@@ -152,7 +159,8 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         else {node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()}
     )
     trial = [counts for counts in evidence.trial if measure.total(counts)]
-    moved, control_bad, control_total = _drift(evidence, measure, before, pooled)
+    controls = _controls(name, evidence, measure, _Group(evidence.control, before, pooled))
+    moved = _drift(controls, measure)
     expected = [
         item for counts in trial if (item := _expected(counts, measure, before, pooled, moved, effects)) is not None
     ]
@@ -174,7 +182,7 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
     thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
     verdict = Verdict.INCONCLUSIVE
-    disturbed = measure.guarded and _exceeds(evidence.control, measure, before, pooled)
+    disturbed = measure.guarded and _exceed(controls, measure)
     if disturbed:
         pass
     elif worse >= bounds.upper and beyond >= SHOWN:
@@ -190,10 +198,11 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         limit=p1,
         nodes=len(expected),
         drift=moved,
+        because=_because(evidence, measure, controls, moved),
         disturbed=disturbed,
         moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
-        control_bad=control_bad,
-        control_total=control_total,
+        control_bad=sum(group.bad(measure) for group in controls),
+        control_total=sum(group.total(measure) for group in controls),
         evidence={**ratios, "limit": not_limit, "beyond": beyond},
         lower=bounds.lower,
         upper=bounds.upper,
@@ -227,31 +236,81 @@ def _pooled(before: Mapping[str, Before], moments: Mapping[str, Moments]) -> Poo
     return Pooled(prior, round(sum(item.total for item in before.values())), effect)
 
 
-def _drift(
-    evidence: Evidence, measure: Measure, before: Mapping[str, Before], pooled: Pooled | None
-) -> tuple[Drift | None, int, int]:
-    """Returns the drift on stable nodes since the switch, and their bad requests of how many."""
-    observed = expected = variance = 0.0
+@dataclass(frozen=True)
+class _Group:
+    """Nodes of one variant that run stable."""
+
+    control: Sequence[Counts]
+    before: Mapping[str, Before]
+    pooled: Pooled | None
+
+    def shown(self, measure: Measure) -> list[tuple[Counts, Before]]:
+        """Returns the nodes with requests since the switch, and some before it to compare with."""
+        if self.pooled is None:
+            return []
+        pairs = ((counts, self.before.get(counts.node)) for counts in self.control if measure.total(counts))
+        return [(counts, item) for counts, item in pairs if item is not None]
+
+    def bad(self, measure: Measure) -> int:
+        """Returns the number of their bad requests."""
+        return sum(measure.bad(counts, item.edge) for counts, item in self.shown(measure))
+
+    def total(self, measure: Measure) -> int:
+        """Returns the number of their requests."""
+        return sum(measure.total(counts) for counts, _ in self.shown(measure))
+
+
+def _controls(name: str, evidence: Evidence, measure: Measure, own: _Group) -> list[_Group]:
+    """Returns the nodes that show the drift: ``own`` of the variant, and those of all variants if they are too few."""
+    if not evidence.others or own.total(measure) >= MIN_CONTROL_REQUESTS:
+        return [own]
+    groups = [own]
+    for other in evidence.others:
+        before = _before(other.baseline, measure)
+        pooled = other.fixed.get((name, measure.key)) or _pooled(before, _moments(other.baseline, measure, before))
+        groups.append(_Group(other.control, before, pooled))
+    return groups
+
+
+def _drift(groups: Sequence[_Group], measure: Measure) -> Drift | None:
+    """Returns the drift on stable nodes since the switch; None if they have too few requests."""
+    observed = expected = variance = weighted = 0.0
     total = 0
-    for counts in evidence.control:
-        item, count = before.get(counts.node), measure.total(counts)
-        if not count or item is None or pooled is None:
+    for group in groups:
+        if group.pooled is None:
             continue
-        share = pooled.prior.posterior(item.bad / pooled.design_effect, item.total / pooled.design_effect)
-        observed += measure.bad(counts, item.edge)
-        total += count
-        expected += count * share.mean
-        variance += count**2 * share.variance
-    if total < MIN_CONTROL_REQUESTS or pooled is None:
-        return None, round(observed), total
-    worth = 1 / pooled.design_effect
-    moved = drift(worth * observed, worth * total, worth * expected, worth**2 * variance)
-    return moved, round(observed), total
+        effect = group.pooled.design_effect
+        for counts, item in group.shown(measure):
+            count, share = measure.total(counts), group.pooled.prior.posterior(item.bad / effect, item.total / effect)
+            total += count
+            observed += measure.bad(counts, item.edge) / effect
+            weighted += count / effect
+            expected += count / effect * share.mean
+            variance += (count / effect) ** 2 * share.variance
+    return drift(observed, weighted, expected, variance) if total >= MIN_CONTROL_REQUESTS else None
 
 
-def _exceeds(control: Sequence[Counts], measure: Measure, before: Mapping[str, Before], pooled: Pooled | None) -> bool:
+def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], moved: Drift | None) -> str:
+    """Returns which nodes on stable showed the drift, or what is allowed if none did, for a message."""
+    if evidence.is_first:
+        return ""
+    if moved is None:
+        return f", {measure.allowance}: no node on stable shows a drift"
+    nodes = [counts.node for group in groups for counts, _ in group.shown(measure)]
+    named = ", ".join(sorted(nodes)[:MAX_NAMED])
+    more = f" and {len(nodes) - MAX_NAMED} more" if len(nodes) > MAX_NAMED else ""
+    of = ", of all variants" if len(groups) > 1 else ""
+    return f" by the drift of stable on {named}{more}{of}"
+
+
+def _exceed(groups: Sequence[_Group], measure: Measure) -> bool:
     """Returns whether nodes on stable are nearer to their limits than to what is expected of them."""
-    expected = [_expected(counts, measure, before, pooled, None, {}) for counts in control if measure.total(counts)]
+    expected = [
+        _expected(counts, measure, group.before, group.pooled, None, {})
+        for group in groups
+        for counts in group.control
+        if measure.total(counts)
+    ]
     strata = [item.stratum for item in expected if item is not None]
     return sum(s.total for s in strata) >= MIN_CONTROL_REQUESTS and log_likelihood_ratio(strata) > 0
 

@@ -96,6 +96,7 @@ def _slowdown(max_slowdown: float) -> Measure:
         before=lambda counts: slowdown(DURATIONS.of(counts), max_slowdown),
         minutes=_minutes,
         without_baseline=None,
+        allowance="what half of that slowdown makes",
         guarded=True,
     )
 

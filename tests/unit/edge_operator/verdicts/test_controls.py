@@ -1,0 +1,94 @@
+"""The drift of nodes on stable: those of the variant, else those of all variants, else a fixed allowance."""
+
+import pytest
+
+from edgemodel import reasons
+from edgemodel.verdict import Verdict
+from tests.support.verdicts import analysis_of, counts, judged
+
+ERRORS = analysis_of({"name": "errors", "type": "ErrorRate"})
+SLOWDOWN = analysis_of({"name": "latency", "type": "Latency"})
+PI_ON_TRIAL = {"camera-1": "default", "camera-2": "default", "pi-1": "pi"}
+BEFORE = (counts("camera-1", 4000, 40), counts("camera-2", 4000, 40), counts("pi-1", 4000, 40))
+
+
+def test_the_message_says_which_nodes_on_stable_showed_the_drift() -> None:
+    before = tuple(counts(f"camera-{number}", 2000, 20) for number in range(1, 7))
+    control = tuple(counts(f"camera-{number}", 500, 5) for number in range(2, 7))
+    found = judged(ERRORS, (counts("camera-1", 400, 4),), before, control)
+    assert "% expected by the drift of stable on camera-2, camera-3, camera-4 and 2 more" in found.message
+
+
+def test_without_nodes_on_stable_the_message_says_what_is_allowed_instead() -> None:
+    found = judged(ERRORS, (counts("camera-1", 400, 4),), BEFORE[:1])
+    assert "% expected, half again as many as before: no node on stable shows a drift" in found.message
+    slow = judged(SLOWDOWN, (counts("camera-1", 400),), (counts("camera-1", 4000),))
+    assert "% expected, what half of that slowdown makes: no node on stable shows a drift" in slow.message
+
+
+def test_a_first_revision_has_no_node_on_stable_and_the_message_does_not_miss_any() -> None:
+    assert "stable" not in judged(ERRORS, (counts(total=400, errors=20),), is_first=True).message
+
+
+def test_a_variant_without_nodes_on_stable_takes_the_drift_of_the_whole_model() -> None:
+    """All nodes fail five times as often from the switch on, and the nodes of the other variant show it."""
+    trial, control = (counts("pi-1", 2000, 100),), (counts("camera-1", 2000, 100), counts("camera-2", 2000, 100))
+    found = judged(ERRORS, trial, BEFORE, control, nodes=PI_ON_TRIAL)
+    assert found.verdict is not Verdict.FAIL
+    assert "by the drift of stable on camera-1, camera-2, of all variants" in found.message
+    assert judged(ERRORS, trial, BEFORE, nodes=PI_ON_TRIAL).verdict is Verdict.FAIL
+
+
+def test_a_candidate_that_is_bad_on_a_variant_fails_though_the_controls_are_of_another() -> None:
+    trial, control = (counts("pi-1", 2000, 120),), (counts("camera-1", 2000, 20), counts("camera-2", 2000, 20))
+    found = judged(ERRORS, trial, BEFORE, control, nodes=PI_ON_TRIAL)
+    assert found.verdict is Verdict.FAIL
+    assert found.reason == reasons.ERROR_RATE_TOO_HIGH
+
+
+def test_a_variant_with_nodes_on_stable_of_its_own_takes_no_others() -> None:
+    nodes = {**PI_ON_TRIAL, "pi-2": "pi"}
+    before = (*BEFORE, counts("pi-2", 4000, 40))
+    control = (counts("camera-1", 2000, 400), counts("pi-2", 2000, 20))
+    found = judged(ERRORS, (counts("pi-1", 2000, 120),), before, control, nodes=nodes)
+    assert found.verdict is Verdict.FAIL
+    assert "by the drift of stable on pi-2)" in found.message
+
+
+def test_a_handful_of_requests_on_stable_nodes_of_the_variant_is_not_enough() -> None:
+    nodes = {**PI_ON_TRIAL, "pi-2": "pi"}
+    before = (*BEFORE, counts("pi-2", 4000, 40))
+    control = (counts("camera-1", 2000, 60), counts("pi-2", 9, 0))
+    found = judged(ERRORS, (counts("pi-1", 2000, 60),), before, control, nodes=nodes)
+    assert "by the drift of stable on camera-1, pi-2, of all variants" in found.message
+
+
+def test_each_control_is_compared_with_its_own_baseline_and_with_its_own_edge() -> None:
+    """The cameras are ten times as slow as the pi, and have not changed; by the pi's edge all their requests would be
+    slow."""
+    before = (
+        *(counts(f"camera-{number}", 4000, typical=0.02) for number in (1, 2)),
+        counts("pi-1", 4000, typical=0.002),
+    )
+    control = tuple(counts(f"camera-{number}", 2000, typical=0.02) for number in (1, 2))
+    slow = counts("pi-1", 2000, typical=0.006)
+    found = judged(SLOWDOWN, (slow,), before, control, nodes=PI_ON_TRIAL)
+    assert found.verdict is Verdict.FAIL
+    assert "by the drift of stable on camera-1, camera-2, of all variants" in found.message
+
+
+def test_a_slow_hour_on_nodes_of_another_variant_guards_the_slowdown_too() -> None:
+    before = tuple(counts(name, 4000, typical=0.01) for name in PI_ON_TRIAL)
+    control = tuple(counts(f"camera-{number}", 2000, typical=0.03) for number in (1, 2))
+    found = judged(SLOWDOWN, (counts("pi-1", 2000, typical=0.03),), before, control, nodes=PI_ON_TRIAL)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == reasons.CONTROL_DEGRADED
+
+
+def test_a_control_of_another_variant_shows_as_much_as_one_of_the_same() -> None:
+    before = (counts("camera-1", 4000, 40), counts("camera-2", 4000, 40))
+    trial, control = (counts("camera-1", 800, 24),), (counts("camera-2", 2000, 60),)
+    same = judged(ERRORS, trial, before, control)
+    other = judged(ERRORS, trial, before, control, nodes={"camera-1": "default", "camera-2": "pi"})
+    assert float(other.limit) == pytest.approx(float(same.limit), rel=0.05)
+    assert float(same.limit) == pytest.approx(3.9, abs=0.3)
