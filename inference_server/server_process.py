@@ -5,10 +5,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Thread
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 import uvloop
 
@@ -22,6 +23,7 @@ from inference_server.listeners.listener import Listener, ListenerType
 from inference_server.models.loading import PreparedModel
 from inference_server.models.repository import ModelEntry, ModelRepository
 from inference_server.models.served_model import ServingLimits
+from inference_server.observability.metrics import ModelMetrics
 from inference_server.scheduling.workers import Workers
 from inference_server.service import InferenceService
 from inference_server.settings import ServerSettings
@@ -67,6 +69,9 @@ class ServerProcess:
         self._repository = repository
         self._announce = announce
         self._drain_seconds = options.drain_seconds
+        self._warm_up_seconds = options.warm_up_seconds
+        self._timed: WeakSet[ModelMetrics] = WeakSet()
+        """The models whose warm-up has begun."""
         self._failure: LoadFailure | None = None
         self.listeners: dict[str, Listener] = {}
         """The listeners that the settings ask for, by the names of their types."""
@@ -96,9 +101,23 @@ class ServerProcess:
                 await listener.start(self._service)
                 fields.update(listener.log_fields())
             logs.event("listening", **fields)
+            self._repository.observe(self._time_warm_ups)
             Thread(target=self._load, name="load", daemon=True).start()
             await self._end.wait()
             await asyncio.gather(*(one.stop(self._drain_seconds) for one in self.listeners.values()))
+
+    def _time_warm_ups(self) -> None:
+        """Lets the warm-up of each model that has begun to serve end in time. Called in the thread that loads it."""
+        for metrics in [served.metrics for served in self._repository.serving if served.metrics not in self._timed]:
+            self._timed.add(metrics)
+            with suppress(RuntimeError):  # of a loop that is closed, because the server ends
+                self._loop.call_soon_threadsafe(self._end_warm_up_later, metrics)
+
+    def _end_warm_up_later(self, metrics: ModelMetrics) -> None:
+        if self._warm_up_seconds:
+            self._loop.call_later(self._warm_up_seconds, metrics.end_warm_up)
+        else:
+            metrics.end_warm_up()
 
     def _stop(self) -> None:
         """Ends the server; may be called from any thread, and from a signal handler."""

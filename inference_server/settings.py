@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_runtime.cores import usable_cores
 from edge_runtime.tuning import Arena, Tuning
-from edgemodel import names, serving
+from edgemodel import metrics, names, serving
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -37,6 +37,8 @@ class ServerSettings:
     """The artifacts' directories or ONNX files; at least one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
+    warm_up_seconds: int
+    """The time after a model became ready in which its requests count as warm-up, in seconds."""
     concurrency: int
     queue_length: int
     max_batch_items: int
@@ -126,6 +128,13 @@ def _parser(
         None,
         "a bucket of the duration histogram ends at this latency",
         _milliseconds,
+    )
+    variable(
+        "--warm-up-seconds",
+        serving.WARM_UP_SECONDS,
+        metrics.WARM_UP_SECONDS,
+        "requests within this time after the model is ready are counted with a label of their own",
+        integer_between(0, 3600),
     )
     variable(
         "--shadow-replay-max-requests",

@@ -30,6 +30,13 @@ class Histogram:
         both.sum += other.sum
         return both
 
+    def __sub__(self, earlier: "Histogram") -> "Histogram":
+        """Returns what was observed since ``earlier``, a copy of this histogram."""
+        since = copy(self)
+        since._counts = [now - then for now, then in zip(self._counts, earlier._counts, strict=True)]
+        since.sum -= earlier.sum
+        return since
+
     def observe(self, value: float) -> None:
         """Counts one value."""
         self._counts[bisect_left(self._bounds, value)] += 1

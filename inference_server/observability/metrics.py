@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import astuple
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -49,6 +50,13 @@ class InlineRequests:
         self.duration.observe(now - started)
 
 
+class Counted(NamedTuple):
+    """Requests by outcome, and the durations of those with the outcome ok."""
+
+    outcomes: dict[str, int]
+    duration: Histogram
+
+
 class ModelMetrics:
     """The counts of one revision of one model. It is safe to call from several threads."""
 
@@ -67,6 +75,8 @@ class ModelMetrics:
         self.replayed: tuple[int, int] | None = None
         """The (items that agree, items that disagree); None if nothing was replayed."""
         self.drift = Drift()
+        self._warm_up: Counted | None = None
+        """The counts at the end of the warm-up; None while it lasts."""
         self._lock = Lock()
 
     def record_request(self, outcome: str, seconds: float, queue_seconds: float | None = None) -> None:
@@ -93,6 +103,26 @@ class ModelMetrics:
     def duration(self) -> Histogram:
         """The durations in seconds of the requests with the outcome ok."""
         return self._duration + self.inline.duration
+
+    def end_warm_up(self) -> None:
+        """Ends the warm-up. Only the event loop calls this, so that no request is counted meanwhile."""
+        with self._lock:
+            self._warm_up = Counted(self.outcomes, self.duration)
+
+    @property
+    def is_warming_up(self) -> bool:
+        """True until ``end_warm_up``."""
+        return self._warm_up is None
+
+    def warm_up_and_steady(self) -> tuple[Counted, Counted]:
+        """Returns the counts of the warm-up and those since its end.
+
+        A request pays nothing for the difference: what was counted at the end of the warm-up is subtracted here.
+        """
+        total = Counted(self.outcomes, self.duration)
+        warm = self._warm_up or total
+        outcomes = {outcome: count - warm.outcomes[outcome] for outcome, count in total.outcomes.items()}
+        return warm, Counted(outcomes, total.duration - warm.duration)
 
     @property
     def queue(self) -> Histogram:
@@ -161,10 +191,13 @@ class Exposition(Collector):
         memory = _gauge(contract.MEMORY_BYTES, "Resident memory of the server.")
         threads = _gauge(contract.THREADS, "Threads of the server.")
         for model in self._models():
-            for outcome, count in model.outcomes.items():
+            warm, steady = model.warm_up_and_steady()
+            for outcome, count in steady.outcomes.items():
                 requests.add_metric((*model.labels, outcome), count)
-            for family, histogram in ((duration, model.duration), (queue, model.queue)):
+            for family, histogram in ((duration, steady.duration), (queue, model.queue)):
                 family.add_metric(model.labels, histogram.buckets, histogram.sum)
+            if model.is_warming_up or any(warm.outcomes.values()):
+                _add_warm_up(model.labels, warm, requests, duration)
             for result, count in model.feedback.items():
                 feedback.add_metric((*model.labels, result), count)
             classes, confidences = model.drift.counts()
@@ -196,6 +229,20 @@ class Exposition(Collector):
             memory,
             threads,
         )
+
+
+def _add_warm_up(
+    labels: tuple[str, ...], warm: Counted, requests: CounterMetricFamily, duration: HistogramMetricFamily
+) -> None:
+    """Adds the series of the warm-up to the families, which get one label more than these have."""
+    mine = {**dict(zip(_labels(), labels, strict=True)), contract.WARM_UP_LABEL: contract.WARM_UP}
+    for outcome, count in warm.outcomes.items():
+        requests.add_sample(contract.REQUESTS_TOTAL, {**mine, "outcome": outcome}, count)
+    buckets = warm.duration.buckets
+    for edge, count in buckets:
+        duration.add_sample(f"{contract.DURATION_SECONDS}_bucket", {**mine, "le": edge}, count)
+    duration.add_sample(f"{contract.DURATION_SECONDS}_count", mine, buckets[-1][1])
+    duration.add_sample(f"{contract.DURATION_SECONDS}_sum", mine, warm.duration.sum)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -12,6 +12,15 @@ PROCESS_LABEL = "process"
 total is its largest value: restarts, gaps between scrapes and a second replica of Prometheus change nothing, and
 nothing is extrapolated."""
 
+WARM_UP_LABEL = "warm_up"
+WARM_UP = "true"
+"""The value of WARM_UP_LABEL on REQUESTS_TOTAL and DURATION_SECONDS for what a process counted in its warm-up: before
+the model was ready, and in the first WARM_UP_SECONDS after. Later requests have series without the label, and so do all
+of a server that knows no warm-up, so the sum over both is the total as ever. The series of the warm-up exist while it
+lasts, and afterwards if anything was counted in it."""
+WARM_UP_SECONDS = 60
+"""The usual length of the warm-up: loading goes on in the background, and caches fill."""
+
 REQUESTS_TOTAL = "edgemodel_inference_requests_total"
 """Counter of inference requests by ``outcome``.
 

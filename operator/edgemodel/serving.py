@@ -15,6 +15,8 @@ PORT: Final = "EDGEMODEL_PORT"
 MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
 LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
 """The latency objective, at which a histogram has a bucket edge; optional."""
+WARM_UP_SECONDS: Final = "EDGEMODEL_WARM_UP_SECONDS"
+"""The time after a model became ready in which its requests count as warm-up; optional."""
 
 TUNING: Final = {
     "concurrency": "EDGEMODEL_CONCURRENCY",

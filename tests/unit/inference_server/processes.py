@@ -62,6 +62,7 @@ class RunningServer:
                 **IDENTITY,
                 serving.PORT: "0",
                 serving.MODEL_DIRECTORY: str(directory),
+                serving.WARM_UP_SECONDS: "0",
                 **(environment or {}),
             },
             cwd="/",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from edge_runtime.datatypes import DATATYPES
 from edgemodel import metrics as contract
+from edgemodel import serving
 from inference_server.errors import InvalidRequest, ModelNotFound, RequestError, UnfitRequest
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.clients import Client, GrpcClient, HttpClient, Input, LineClient, Reply, Request
@@ -86,6 +88,21 @@ def counts(server: RunningServer) -> dict[str, float]:
 
 def counted_since(before: dict[str, float], server: RunningServer) -> dict[str, float]:
     return {name: count - before[name] for name, count in counts(server).items() if count != before[name]}
+
+
+def test_every_way_counts_a_request_of_the_warm_up_as_one(way: Way, tmp_path: Path) -> None:
+    flags = ["--grpc-port", "0", "--line-port", "0", *([] if way.fast_path else ["--disable-fast-path"])]
+    directory, long = artifacts.write_mlp(tmp_path), {serving.WARM_UP_SECONDS: "3600"}
+    warm = f'{contract.WARM_UP_LABEL}="{contract.WARM_UP}"'
+    with serving_process(directory, *flags, environment=long, module=LINE_SERVER) as server:
+        assert way.client.ask(server, Request([x()])).code == "OK"
+        assert way.client.ask(server, Request([x(name="y")])).code != "OK"
+        for words in (
+            [contract.REQUESTS_TOTAL, 'outcome="ok"'],
+            [contract.REQUESTS_TOTAL, 'outcome="refused"'],
+            [f"{contract.DURATION_SECONDS}_count"],
+        ):
+            assert server.counted(*words, warm) == server.counted(*words) == 1
 
 
 @pytest.mark.parametrize("items", [0, 1, 3, 100])

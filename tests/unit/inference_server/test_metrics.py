@@ -6,8 +6,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgemodel import metrics as contract
 from edgemodel import serving
+from edgemodel.artifact import ArtifactManifest
+from inference_server.identity import Identity
+from inference_server.models import loading
+from inference_server.observability.metrics import Exposition, ModelMetrics
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import RunningServer, serving_process
+from tests.unit.inference_server.processes import RunningServer, serving_process, until
 
 IDENTITY = {
     "namespace": "factory",
@@ -70,6 +74,104 @@ def test_what_the_model_itself_refuses_is_counted_as_refused(tmp_path: Path) -> 
     with serving_process(artifacts.write(tmp_path, artifacts.lookup())) as server:
         assert server.infer(beyond).status == 400
         assert value(scrape(server), contract.REQUESTS_TOTAL, outcome="refused") == 1
+
+
+WARM = {contract.WARM_UP_LABEL: contract.WARM_UP}
+
+
+def test_requests_of_the_first_seconds_have_series_of_their_own_beside_those_of_later_ones(tmp_path: Path) -> None:
+    directory = artifacts.write_mlp(tmp_path)
+    with serving_process(directory, environment={serving.WARM_UP_SECONDS: "3600"}) as server:
+        before = scrape(server)
+        server.infer(request())
+        server.infer(request(shape=[1, 15]))
+        samples = scrape(server)
+    assert value(before, contract.REQUESTS_TOTAL, outcome="ok", **WARM) == 0, "Prometheus sees the growth from 0 on"
+    for outcome in (contract.OK, contract.REFUSED):
+        assert value(samples, contract.REQUESTS_TOTAL, outcome=outcome, **WARM) == 1
+        assert value(samples, contract.REQUESTS_TOTAL, outcome=outcome) == 0
+    assert value(samples, contract.DURATION_SECONDS + "_count", **WARM) == 1
+    assert value(samples, contract.DURATION_SECONDS + "_bucket", le="+Inf", **WARM) == 1
+    assert value(samples, contract.DURATION_SECONDS + "_sum", **WARM) > 0
+    assert value(samples, contract.DURATION_SECONDS + "_count") == 0
+    assert value(samples, contract.QUEUE_SECONDS + "_count") == 2
+    assert {name for name, labels in samples if contract.WARM_UP_LABEL in dict(labels)} == {
+        contract.REQUESTS_TOTAL,
+        *(contract.DURATION_SECONDS + part for part in ("_bucket", "_count", "_sum")),
+    }
+
+
+@pytest.mark.parametrize("way", [(), ("--disable-fast-path",)], ids=["fast path", "without fast path"])
+def test_the_warm_up_ends_by_itself_and_what_it_counted_stays(tmp_path: Path, way: tuple[str, ...]) -> None:
+    sent = 0
+    with serving_process(artifacts.write_mlp(tmp_path), *way, environment={serving.WARM_UP_SECONDS: "1"}) as server:
+
+        def is_steady() -> bool:
+            nonlocal sent
+            sent += server.infer(request()).status == 200
+            return value(scrape(server), contract.REQUESTS_TOTAL, outcome="ok") > 0
+
+        until(is_steady, "a request after the warm-up")
+        first = scrape(server)
+        server.infer(request())
+        samples = scrape(server)
+    for name, labels in ((contract.REQUESTS_TOTAL, {"outcome": "ok"}), (contract.DURATION_SECONDS + "_count", {})):
+        warm, steady = (samples.get((name, frozenset({**labels, **more}.items())), 0) for more in (WARM, {}))
+        assert (warm + steady, steady) == (sent + 1, value(first, name, **labels) + 1)
+
+
+def families(metrics: ModelMetrics) -> dict[tuple[str, str, str | None], float]:
+    """Returns the values of REQUESTS_TOTAL and DURATION_SECONDS by (name, outcome or edge, label of the warm-up)."""
+    text = Exposition(lambda: [metrics]).scrape().decode()
+    return {
+        (one.name, one.labels.get("outcome", one.labels.get("le", "")), one.labels.get(contract.WARM_UP_LABEL)): (
+            one.value
+        )
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+        if one.name.startswith((contract.REQUESTS_TOTAL, contract.DURATION_SECONDS))
+    }
+
+
+def test_each_way_of_counting_takes_part_in_the_warm_up(tmp_path: Path) -> None:
+    manifest = loading.read_manifest(artifacts.write_mlp(tmp_path))
+    assert isinstance(manifest, ArtifactManifest)
+    metrics = ModelMetrics(Identity(**IDENTITY), manifest, None)
+
+    def count() -> None:
+        metrics.record_request(contract.OK, 0.5, 0.0)
+        metrics.record_request(contract.SERVER_ERROR, 0.5)
+        metrics.inline.record(0.0, 0.0, 0.0, 0.0, 0.001)
+
+    count()
+    metrics.end_warm_up()
+    ended = families(metrics)
+    count()
+    count()
+    later = families(metrics)
+    for seconds, ok in (("0.25", 1), ("0.63", 2), ("+Inf", 2)):
+        name = f"{contract.DURATION_SECONDS}_bucket"
+        assert [found[name, seconds, warm] for found in (ended, later) for warm in ("true", None)] == [
+            ok,
+            0,
+            ok,
+            2 * ok,
+        ]
+    total = contract.REQUESTS_TOTAL
+    assert [later[total, "ok", warm] for warm in ("true", None)] == [2, 4]
+    assert [later[total, "server_error", warm] for warm in ("true", None)] == [1, 2]
+    assert later[f"{contract.DURATION_SECONDS}_sum", "", None] == pytest.approx(1.002)
+    assert {key: value for key, value in later.items() if key[2]} == {
+        key: value for key, value in ended.items() if key[2]
+    }
+
+
+def test_a_warm_up_without_requests_leaves_no_series(tmp_path: Path) -> None:
+    with serving_process(artifacts.write_mlp(tmp_path)) as server:
+        server.infer(request())
+        samples = scrape(server)
+    assert not [labels for _, labels in samples if contract.WARM_UP_LABEL in dict(labels)]
+    assert value(samples, contract.REQUESTS_TOTAL, outcome="ok") == 1
 
 
 @pytest.mark.slow

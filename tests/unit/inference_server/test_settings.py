@@ -13,6 +13,7 @@ def test_without_anything_the_defaults_are_those_of_a_pod() -> None:
     assert settings.termination_log == Path("/dev/termination-log")
     assert settings.max_body_bytes == 64 * 1024 * 1024
     assert settings.latency_objective_seconds is None
+    assert settings.warm_up_seconds == 60
 
 
 def test_the_environment_of_the_operator_is_read() -> None:
@@ -25,12 +26,13 @@ def test_the_environment_of_the_operator_is_read() -> None:
         serving.PORT: "9000",
         serving.MODEL_DIRECTORY: "/elsewhere",
         serving.LATENCY_OBJECTIVE_MILLISECONDS: "12.5",
+        serving.WARM_UP_SECONDS: "300",
     }
     settings = parse([], environment)
     assert (settings.namespace, settings.model, settings.revision) == ("factory", "anomaly", "anomaly-0123456789")
     assert (settings.variant, settings.node, settings.port) == ("arm", "node-1", 9000)
     assert settings.models == (Path("/elsewhere"),)
-    assert settings.latency_objective_seconds == 0.0125
+    assert (settings.latency_objective_seconds, settings.warm_up_seconds) == (0.0125, 300)
 
 
 def test_a_flag_wins_over_its_variable_and_an_empty_variable_is_unset() -> None:
@@ -46,6 +48,7 @@ def test_a_flag_wins_over_its_variable_and_an_empty_variable_is_unset() -> None:
         (["--concurrency", "0"], {}, "argument --concurrency: '0' is not an integer from 1 to 1024"),
         ([], {serving.LATENCY_OBJECTIVE_MILLISECONDS: "-3"}, "'-3' is not a number of milliseconds above 0"),
         ([], {serving.LATENCY_OBJECTIVE_MILLISECONDS: "nan"}, "'nan' is not a number of milliseconds above 0"),
+        (["--warm-up-seconds", "1.5"], {}, "argument --warm-up-seconds: '1.5' is not an integer from 0 to 3600"),
         (["--memory-arena", "grow"], {}, "argument --memory-arena: 'grow' is none of Shrink, Keep, Off"),
         (
             [],
