@@ -94,15 +94,22 @@ class Pause:
 
 @dataclass(frozen=True)
 class StoredBaseline:
-    """The limits of one check for one variant that were pooled over the nodes; decimal strings."""
+    """What was known of one measure of one check for one variant before the wave; decimal strings."""
 
     check: str
     variant: str
     measure: str
     request_count: int
     expected: str
+    """The mean share of bad requests of a node, in 0..1."""
     strength: str
+    """The number of requests of its own that weigh as much in a node's expected share as the other nodes do."""
     design_effect: str
+    """How much more the counts vary than those of independent requests would, at least 1."""
+
+
+BASELINE_OF_TODAY: Final = ("strength", "designEffect")
+"""The members that a baseline of an older operator lacks."""
 
 
 @dataclass(frozen=True)
@@ -236,8 +243,23 @@ class EdgeModelStatus:
 
 
 def parse_status(value: Mapping[str, Any]) -> EdgeModelStatus:
-    """Returns what ``status_to_json`` wrote. Raises ValueError, which names the field, for anything else."""
-    return from_api(EdgeModelStatus, {key: item for key, item in value.items() if key != "artifacts"}, "status")
+    """Returns what ``status_to_json`` wrote. Raises ValueError, which names the field, for anything else.
+
+    Baselines of an operator that judged by other ones are dropped: the next measurement finds them again.
+    """
+    written = {key: item for key, item in value.items() if key != "artifacts"}
+    return from_api(EdgeModelStatus, _without_old_baselines(written), "status")
+
+
+def _without_old_baselines(value: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of ``value``; what has another form than expected is left for ``from_api`` to name."""
+    rollout = value.get("rollout")
+    analysis = rollout.get("analysis") if isinstance(rollout, dict) else None
+    baselines = analysis.get("baselines") if isinstance(analysis, dict) else None
+    if not isinstance(rollout, dict) or not isinstance(analysis, dict) or not isinstance(baselines, list):
+        return value
+    kept = [item for item in baselines if not isinstance(item, dict) or item.keys() >= {*BASELINE_OF_TODAY}]
+    return {**value, "rollout": {**rollout, "analysis": {**analysis, "baselines": kept}}}
 
 
 def parse_preflight(value: Mapping[str, Any], revision: str) -> PreflightStatus:

@@ -48,7 +48,9 @@ WHOLE = EdgeModelStatus(
         started_at=NOW,
         wave_started_at=NOW + timedelta(seconds=60),
         pauses=(Pause(NOW, NOW + timedelta(seconds=5)), Pause(NOW + timedelta(seconds=9))),
-        analysis=StoredAnalysis(NOW, "abc", "0.05", (StoredBaseline("errors", "default", "failed", 9, "0.1", "0.2"),)),
+        analysis=StoredAnalysis(
+            NOW, "abc", "0.05", (StoredBaseline("errors", "default", "failed", 9, "0.1", "200", "1.5"),)
+        ),
     ),
     conditions=(StoredCondition("Ready", "False", "RollingOut", "wave all (2 of 2)", NOW, 3),),
 )
@@ -75,9 +77,22 @@ def test_fields_of_another_operator_are_ignored() -> None:
     assert parse_status({"observedGeneration": 1, "invented": {"a": 1}}) == EdgeModelStatus(observed_generation=1)
 
 
+OLD_BASELINE = {"check": "errors", "variant": "default", "measure": "failed", "requestCount": 9, "expected": "0.003"}
+
+
+@pytest.mark.parametrize("old", [OLD_BASELINE, {**OLD_BASELINE, "upperLimit": "0.013", "bucketSeconds": "0.05"}])
+def test_baselines_of_the_previous_version_are_dropped_and_the_rest_is_read(old: dict[str, str]) -> None:
+    """The API server removes the fields that the schema no longer has when it reads the object."""
+    stored = json.loads(json.dumps(status_to_json(WHOLE)))
+    stored["rollout"]["analysis"]["baselines"].append(old)
+    assert parse_status(stored) == WHOLE
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [
+        ({"rollout": {"analysis": []}}, r"status\.rollout\.analysis is \[\], want an object"),
+        ({"rollout": {"analysis": {"baselines": 1}}}, r"status\.rollout\.analysis lacks alpha"),
         ({"rejectedRevisions": [{"name": "m-0"}]}, r"status\.rejectedRevisions\[0\] lacks reason, time"),
         ({"rollout": {"wave": "1"}}, r"status\.rollout\.wave is '1', want a whole number"),
         ({"rollout": {"startedAt": "yesterday"}}, r"status\.rollout\.startedAt is 'yesterday', want a time"),
