@@ -108,11 +108,20 @@ class Tested:
     lower: float
     upper: float
     """The bounds of the ratios: a pass at or below ``lower``, and worse than expected at or above ``upper``."""
-    detectable: float
-    """The increase, as a share, that would be found by now with four chances in five."""
-    needed: float
-    """The approximate number of further requests until a decision, 0 after it; infinity if no number decides."""
+    pool: Pool
+    """The counts of all nodes together."""
+    thresholds: Thresholds
     pooled: Pooled | None
+
+    @property
+    def detectable(self) -> float:
+        """The increase, as a share, that would be found by now with four chances in five; infinity if none would."""
+        return detectable_increase(self.pool, self.thresholds)
+
+    @property
+    def needed(self) -> float:
+        """The approximate number of further requests until a decision, 0 after it; infinity if no number decides."""
+        return requests_to_decide(self.pool, self.thresholds)
 
     def __str__(self) -> str:
         share, limit, expected = percent(self.bad / self.total), percent(self.limit), percent(self.expected)
@@ -206,8 +215,8 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         evidence={**ratios, "limit": not_limit, "beyond": beyond},
         lower=bounds.lower,
         upper=bounds.upper,
-        detectable=detectable_increase(pool, thresholds),
-        needed=requests_to_decide(pool, thresholds),
+        pool=pool,
+        thresholds=thresholds,
         pooled=pooled,
     )
 
