@@ -2,10 +2,11 @@
 """The shares of good candidates that are rolled back and of bad ones that are found, and the times: ``make
 bench-verdicts``.
 
-It runs simulated fleets (tests/bench/fleets.py) and compares the operator's own judgement with other rules
-(tests/bench/rules.py) on the same fleets. It prints tables and writes build/bench/verdicts.json. ``--runs 100 --nodes
-3`` is quick; the complete run takes an hour and a half on two processors. The same code gives the same numbers, however
-the work is divided.
+It runs two families of simulated fleets: of latencies (tests/bench/fleets.py), on which the operator's own judgement is
+compared with other rules (tests/bench/rules.py), and of shares that differ (tests/bench/share_fleets.py), on which it
+is compared with an oracle. It prints tables and writes build/bench/verdicts.json. ``--quick`` takes five minutes; the
+complete run takes an hour and a half on two processors. The same code gives the same numbers, however the work is
+divided.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
-from tests.bench.fleets import BUSY, CONDITIONS, SILENCE, WEATHER, Condition, with_seed  # noqa: E402 - the path is set now
+from tests.bench import share_cells  # noqa: E402 - the path is set now
+from tests.bench.fleets import BUSY, CONDITIONS, SILENCE, WEATHER, Condition, with_seed  # noqa: E402
 from tests.bench.rules import HELD, OTHERS, OURS, ROLLED_BACK, Fault, Run, judged_by_us, others  # noqa: E402
 
 FLEETS = (3, 10, 100)
@@ -41,6 +43,7 @@ FEW_FAULTS = ("1x", "3x", "5x")
 FEW_NODES = 10
 """The largest fleet in those conditions: larger ones take too long."""
 BATCH = 25
+QUICK_RUNS, QUICK_SHARE_RUNS, QUICK_FLEETS = 20, 20, (3, 10)
 ALL = {condition.name: condition for condition in (*CONDITIONS, BUSY, WEATHER, SILENCE)}
 
 
@@ -153,38 +156,77 @@ def main() -> None:
     """Simulates the rollouts of all conditions, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="rollouts a cell; the last three conditions: a quarter")
-    parser.add_argument("--nodes", type=int, nargs="*", default=FLEETS, help="sizes of fleets")
-    parser.add_argument("--conditions", nargs="*", default=list(ALL), choices=list(ALL), help="what fleets meet")
+    parser.add_argument("--share-runs", type=int, default=500, help="rollouts a cell of the second family")
+    parser.add_argument("--nodes", type=int, nargs="*", default=FLEETS, help="sizes of fleets of the first family")
+    parser.add_argument("--conditions", nargs="*", default=list(ALL), choices=list(ALL), help="what those meet")
+    parser.add_argument("--families", type=int, nargs="*", default=(1, 2), choices=(1, 2), help="which families")
+    parser.add_argument("--quick", action="store_true", help="few rollouts, in five minutes")
     options = parser.parse_args()
-    started = time.monotonic()
-    cells: list[Cell] = []
+    if options.quick:
+        options.runs, options.share_runs, options.nodes = QUICK_RUNS, QUICK_SHARE_RUNS, QUICK_FLEETS
+    report = Report(time.monotonic())
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for nodes in options.nodes:
-            for condition in map(ALL.__getitem__, options.conditions):
-                if nodes > FEW_NODES and condition not in CONDITIONS:
-                    continue
-                runs = options.runs if condition in CONDITIONS else -(-options.runs // 4)
-                # A fault that nobody sees makes no difference.
-                faults = FAULTS if condition in CONDITIONS else FEW_FAULTS[: 1 if condition is SILENCE else None]
-                here = [cell for fault in faults for cell in measure(pool, nodes, condition, fault, runs)]
-                show(nodes, condition, here)
-                cells += here
-                write(cells, started)
-    goals = list(targets(cells))
-    print()
-    for item in goals:
-        holds = "holds" if item["holds"] else "missed"
-        print(f"{item['name']:84}{item['value']:>8} {item['unit']:6}{item['goal']:>18}   {holds}")
-    print(f"{sum(c.runs for c in cells)} rollouts in {len(cells)} cells, {time.monotonic() - started:.0f} s")
+        if 1 in options.families:
+            latencies(pool, options, report)
+        if 2 in options.families:
+            shares(pool, options, report)
+    report.show()
 
 
-def write(cells: list[Cell], started: float) -> None:
-    """Writes the results, after every condition, because a run takes long."""
-    (ROOT / "build" / "bench").mkdir(parents=True, exist_ok=True)
-    took = f"{time.monotonic() - started:.0f} s"
-    machine = f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets, {took}"
-    report = {"targets": list(targets(cells)), "machine": machine, "runs": [asdict(cell) for cell in cells]}
-    (ROOT / "build" / "bench" / "verdicts.json").write_text(json.dumps(report, indent=1))
+def latencies(pool: ProcessPoolExecutor, options: argparse.Namespace, report: "Report") -> None:
+    """Runs the first family."""
+    for nodes in options.nodes:
+        for condition in map(ALL.__getitem__, options.conditions):
+            if nodes > FEW_NODES and condition not in CONDITIONS:
+                continue
+            runs = options.runs if condition in CONDITIONS else -(-options.runs // 4)
+            # A fault that nobody sees makes no difference.
+            faults = FAULTS if condition in CONDITIONS else FEW_FAULTS[: 1 if condition is SILENCE else None]
+            here = [cell for fault in faults for cell in measure(pool, nodes, condition, fault, runs)]
+            show(nodes, condition, here)
+            report.cells += here
+            report.write()
+
+
+def shares(pool: ProcessPoolExecutor, options: argparse.Namespace, report: "Report") -> None:
+    """Runs the second family."""
+    print(f"\n{share_cells.HEADER}")
+    results = share_cells.measure(pool, options.share_runs)
+    for mine, of_oracle in zip(results, results, strict=True):
+        share_cells.show(mine, of_oracle)
+        report.results += [mine, of_oracle]
+        report.write()
+
+
+@dataclass
+class Report:
+    """The results so far."""
+
+    started: float
+    cells: list[Cell] = field(default_factory=list)
+    results: list[share_cells.Result] = field(default_factory=list)
+
+    @property
+    def targets(self) -> list[dict[str, Any]]:
+        first = list(targets(self.cells)) if self.cells else []
+        return first + (list(share_cells.targets(self.results)) if self.results else [])
+
+    def show(self) -> None:
+        print()
+        for item in self.targets:
+            holds = "holds" if item["holds"] else "missed"
+            print(f"{item['name']:84}{item['value']:>8} {item['unit']:6}{item['goal']:>18}   {holds}")
+        rollouts = sum(item.runs for item in (*self.cells, *self.results))
+        print(f"{rollouts} rollouts, {time.monotonic() - self.started:.0f} s")
+
+    def write(self) -> None:
+        """Writes the results, after every condition, because a run takes long."""
+        (ROOT / "build" / "bench").mkdir(parents=True, exist_ok=True)
+        took = f"{time.monotonic() - self.started:.0f} s"
+        machine = f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets, {took}"
+        runs = [asdict(item) for item in (*self.cells, *self.results)]
+        report = {"targets": self.targets, "machine": machine, "runs": runs}
+        (ROOT / "build" / "bench" / "verdicts.json").write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
