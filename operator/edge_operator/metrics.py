@@ -1,11 +1,13 @@
 """The operator's own metrics."""
 
 from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.status.suspension import UnreadableObject
 from edgemodel.status import NodeCounts
 
@@ -53,6 +55,16 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._evidence: dict[tuple[str, str], tuple[Judged, ...]] = {}
+        self.registry.register(_Evidence(self._evidence))
+
+    def tell_evidence(self, model: tuple[str, str], judged: tuple[Judged, ...]) -> None:
+        """Exports the numbers behind ``judged`` of the EdgeModel (namespace, name) from now on, and no earlier ones."""
+        if judged:
+            self._evidence[model] = judged
+        else:
+            self._evidence.pop(model, None)
+
     def watch_requests(self, requests: Mapping[tuple[str, str], int]) -> None:
         """Exports at each scrape the counts in ``requests``, by (verb, kind)."""
         self.registry.register(_Requests(requests))
@@ -64,6 +76,60 @@ class Metrics:
     def watch_unreadable(self, objects: Callable[[], Iterable[UnreadableObject]]) -> None:
         """Exports at each scrape the objects that cannot be read."""
         self.registry.register(_UnreadableObjects(objects))
+
+
+class _Evidence(Collector):
+    """A number that is unknown or infinite has no sample."""
+
+    def __init__(self, judged: Mapping[tuple[str, str], tuple[Judged, ...]]) -> None:
+        self._judged = judged
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        labels = ["namespace", "model", "variant", "check", "measure"]
+        ratios = GaugeMetricFamily(
+            "edgemodel_operator_check_evidence",
+            "Log-likelihood ratio of a check for an alternative, a multiple of the increase that is too much. A "
+            "hypothesis is shown once ln(avg(exp(ratio))) over its alternatives reaches "
+            "edgemodel_operator_check_evidence_limit; the ratios of several clusters are summed before.",
+            labels=[*labels, "hypothesis", "alternative"],
+        )
+        limits = GaugeMetricFamily(
+            "edgemodel_operator_check_evidence_limit",
+            "Limit of the mixed log-likelihood ratios of a hypothesis. A check fails once Worse and AboveLimit are "
+            "shown, and passes once BelowLimit is.",
+            labels=[*labels, "hypothesis"],
+        )
+        detectable = GaugeMetricFamily(
+            "edgemodel_operator_check_detectable_percent",
+            "Increase of the share of bad requests, in percentage points, that would be found by now with four chances "
+            "in five; absent if none would.",
+            labels=labels,
+        )
+        requests = GaugeMetricFamily(
+            "edgemodel_operator_check_requests_to_decide",
+            "Approximate number of further requests until a check is decided, 0 once it is; absent if it is not known.",
+            labels=labels,
+        )
+        minutes = GaugeMetricFamily(
+            "edgemodel_operator_check_minutes_to_decide",
+            "Minutes until a check is decided, at the present rate of requests; absent if they are not known.",
+            labels=labels,
+        )
+        for (namespace, model), judged in list(self._judged.items()):
+            for check, result in ((item, result) for item in judged for result in item.results):
+                values = [namespace, model, check.variant, check.name, result.measure]
+                for hypothesis in result.hypotheses:
+                    limits.add_metric([*values, hypothesis.name], hypothesis.limit)
+                    for multiple, ratio in hypothesis.ratios.items():
+                        ratios.add_metric([*values, hypothesis.name, f"{multiple:g}"], ratio)
+                for family, value in (
+                    (detectable, 100 * result.detectable),
+                    (requests, result.requests_to_decide),
+                    (minutes, result.minutes_to_decide),
+                ):
+                    if isfinite(value):
+                        family.add_metric(values, value)
+        return (ratios, limits, detectable, requests, minutes)
 
 
 class _Nodes(Collector):

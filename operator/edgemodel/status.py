@@ -49,6 +49,27 @@ class RejectedRevision:
 
 
 @dataclass(frozen=True)
+class RatioStatus:
+    """The log-likelihood ratio of one alternative, which adds up over clusters; decimal strings."""
+
+    alternative: str
+    """The increase of the share of bad requests, in multiples of the one that is too much."""
+    log_likelihood_ratio: str
+
+
+@dataclass(frozen=True)
+class HypothesisStatus:
+    """The evidence for one hypothesis about a candidate: it is shown once the mixed ratios reach ``limit``."""
+
+    measure: str
+    hypothesis: str
+    """``Worse``, ``AboveLimit`` or ``BelowLimit``."""
+    limit: str
+    """A decimal string, as the ratios are."""
+    ratios: tuple[RatioStatus, ...]
+
+
+@dataclass(frozen=True)
 class CheckStatus(CheckResult):
     """The result for one limit, from the gate, or from the analysis of ``revision`` while nodes serve it."""
 
@@ -59,6 +80,13 @@ class CheckStatus(CheckResult):
     reason: str | None = None
     """The reason why the check is undecided, or has failed."""
     measured_at: datetime | None = None
+    evidence: tuple[HypothesisStatus, ...] = ()
+    """The evidence by measure and hypothesis, as of ``measured_at``; empty for a check that is no test of shares."""
+    detectable_percent: str | None = None
+    """The increase, in percentage points, that would have been found by then with four chances in five; None if none
+    would."""
+    requests_to_decide: int | None = None
+    """The further requests until a decision, 0 after it; None if their number is not known."""
 
     @classmethod
     def of_gate(cls, result: CheckResult) -> "CheckStatus":

@@ -1,10 +1,11 @@
 """One pass for one EdgeModel: combines the decisions of the parts into a status to write and actions to take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
 from edge_operator.decide.actions import Action, SetPins
+from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.artifact.compression import decide_artifact
 from edge_operator.decide.artifact.target import target_name
 from edge_operator.decide.kept_objects import upkeep
@@ -45,6 +46,8 @@ class Decision:
     status: EdgeModelStatus
     actions: tuple[Action, ...]
     wake_at: datetime | None
+    judged: tuple[Judged, ...] = ()
+    """The judgements of this pass, with numbers that status does not follow; empty while no candidate is on trial."""
 
 
 def decide(observation: Observation, now: datetime, form_cells: FormCells = form_cells) -> Decision:
@@ -99,7 +102,8 @@ def _on_trial(
     conditions: list[Condition],
 ) -> Decision:
     pending = find_pending(context, move.failures, trial.podless)
-    return _decision(context, conditions, checks, pending, move.pins, rollout_status(context, move), move.wake_at)
+    decision = _decision(context, conditions, checks, pending, move.pins, rollout_status(context, move), move.wake_at)
+    return replace(decision, judged=trial.judgement.judged)
 
 
 def _rest(

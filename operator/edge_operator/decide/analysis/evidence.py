@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 
 from edge_operator.decide.analysis.pooled import Pooled
 from edge_operator.decide.measurement import Answer, Counts
+from edge_statistics.sequential import mixed
 from edgemodel.verdict import Verdict
 
 ALPHA = 0.05
@@ -14,6 +16,55 @@ the permutation test of Latency has a level of its own."""
 BETA = 0.1
 """The probability that a check passes a candidate that is just too much worse."""
 FIRST_REPORT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What is shown about a candidate once the mixed log-likelihood ratios reach ``limit``.
+
+    An alternative is a multiple of the increase that is too much. The ratios of nodes, variants apart, and those of
+    clusters add up for each alternative; only their sums are mixed.
+    """
+
+    name: str
+    """WORSE, ABOVE_LIMIT or BELOW_LIMIT."""
+    ratios: Mapping[float, float]
+    """The log-likelihood ratio of each alternative: above 0, the counts speak for it."""
+    limit: float
+
+    @property
+    def shown(self) -> bool:
+        """True if the counts show it."""
+        return mixed(list(self.ratios.values())) >= self.limit
+
+
+WORSE = "Worse"
+"""The candidate is worse than expected: the alternatives are compared with the expected share."""
+ABOVE_LIMIT = "AboveLimit"
+"""It exceeds the limit: the alternative is compared with the limit. A check fails once this and WORSE are shown."""
+BELOW_LIMIT = "BelowLimit"
+"""It does not: the alternatives are compared with the limit. A check passes once this is shown."""
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """The numbers behind the verdict on one measure of a check."""
+
+    measure: str
+    hypotheses: tuple[Hypothesis, ...]
+    detectable: float
+    """The increase of the share, 0..1, that would be found by now with four chances in five; infinity if none would."""
+    requests_to_decide: float
+    """The approximate number of further requests until a decision, 0 after it; infinity if no number is known."""
+    requests_a_minute: float
+    """The requests of all nodes on trial in a minute, on average since they count."""
+
+    @property
+    def minutes_to_decide(self) -> float:
+        """Returns the minutes until a decision at the present rate; infinity if it is not known."""
+        if self.requests_to_decide == 0:
+            return 0.0
+        return self.requests_to_decide / self.requests_a_minute if self.requests_a_minute else inf
 
 
 @dataclass(frozen=True)
@@ -37,6 +88,9 @@ class Judged:
     """True if the check is undecided and more data may decide it."""
     pooled: Mapping[str, Pooled] = field(default_factory=dict)
     """The limits that were pooled over the nodes, by measure, for the WaveBaseline."""
+    results: tuple[MeasureResult, ...] = ()
+    """The numbers behind the verdict, for each measure, the one that ``message`` is about first; empty for a check
+    that is no test of shares."""
 
 
 @dataclass(frozen=True)

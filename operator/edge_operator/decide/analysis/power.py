@@ -12,7 +12,7 @@ from typing import NamedTuple
 from edge_statistics.sequential import Stratum, log_likelihood_ratio, mixed
 
 Z_80_PERCENT = 0.8416212335729143
-BISECTIONS = 40
+BISECTIONS = 25
 
 
 class Pool(NamedTuple):
@@ -47,20 +47,13 @@ def detectable_increase(pool: Pool, thresholds: Thresholds) -> float:
     """Returns the increase of the share, 0..1, that would be found by now with four chances in five; infinity if
     none would."""
     needed = _bad_to_fail(pool, thresholds)
-    if needed > pool.total:
+    if needed == inf:
         return inf
-
-    def reached(share: float) -> bool:
-        spread = sqrt(pool.total * share * (1 - share) / max(pool.at_limit, 1e-9))
-        return pool.total * share - Z_80_PERCENT * spread >= needed
-
-    low, high = pool.p0, 1.0
-    if not reached(high):
-        return inf
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) else (middle, high)
-    return high - pool.p0
+    # The share of which ``needed`` is the lower end of the interval, as in Wilson's.
+    spread = Z_80_PERCENT**2 * pool.total / max(pool.at_limit, 1e-9)
+    twice = 2 * pool.total * needed + spread
+    whole = pool.total**2 + spread
+    return (twice + sqrt(max(twice**2 - 4 * whole * needed**2, 0.0))) / (2 * whole) - pool.p0
 
 
 def requests_to_decide(pool: Pool, thresholds: Thresholds) -> float:
@@ -98,17 +91,26 @@ def _still(missing: float, each: float) -> float:
 def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:
     """Returns the number of bad requests, of ``pool.total``, from which the test fails; infinity if none is enough."""
 
-    def fails(bad: float) -> bool:
-        ratios = [
-            pool.ratio(bad, pool.p0, pool.share(multiple), pool.at_expected) for multiple in thresholds.alternatives
-        ]
-        beyond = pool.ratio(bad, pool.p1, pool.share(thresholds.beyond), pool.at_limit)
-        return beyond >= thresholds.shown and mixed(ratios) >= thresholds.upper
+    shares = [pool.share(multiple) for multiple in thresholds.alternatives]
+    against_expected = [_line(pool, pool.p0, share, pool.at_expected) for share in shares]
+    first, each = _line(pool, pool.p1, pool.share(thresholds.beyond), pool.at_limit)
+    low = max((thresholds.shown - first) / each, 0.0)
+    high = pool.total
 
-    if not fails(pool.total):
+    def worse(bad: float) -> bool:
+        return mixed([first + bad * each for first, each in against_expected]) >= thresholds.upper
+
+    if low > high or not worse(high):
         return inf
-    low, high = 0.0, pool.total
+    if worse(low):
+        return low
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (low, middle) if fails(middle) else (middle, high)
+        low, high = (low, middle) if worse(middle) else (middle, high)
     return high
+
+
+def _line(pool: Pool, low: float, high: float, weight: float) -> tuple[float, float]:
+    """Returns the ratio without a bad request, and what each bad one adds to it."""
+    good = weight * log((1 - high) / (1 - low))
+    return pool.total * good, weight * log(high / low) - good

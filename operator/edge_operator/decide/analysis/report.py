@@ -3,13 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil, isfinite
 
-from edge_operator.decide.analysis.evidence import Judged
+from edge_operator.decide.analysis.evidence import Hypothesis, Judged, percent
 from edge_operator.decide.analysis.judge import Judgement
-from edgemodel.status import MAX_MESSAGE_LENGTH, CheckStatus
+from edgemodel.status import MAX_MESSAGE_LENGTH, CheckStatus, HypothesisStatus, RatioStatus
 
 MAX_CHECKS = 80
 """The largest number of entries: 16 checks of 5 variants."""
+MAX_TOLD = 1_000_000_000
+"""The largest number of requests until a decision that is told; more are as good as unknown."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ def report(before: Sequence[CheckStatus], judgement: Judgement, candidate: str) 
 
 
 def _check_status(judged: Judged, judgement: Judgement, candidate: str) -> CheckStatus:
+    shown = judged.results[0] if judged.results else None
     return CheckStatus(
         name=judged.name,
         verdict=judged.verdict,
@@ -51,7 +55,19 @@ def _check_status(judged: Judged, judgement: Judgement, candidate: str) -> Check
         revision=candidate,
         reason=judged.reason or None,
         measured_at=judgement.measured_at,
+        evidence=tuple(
+            _evidence(result.measure, hypothesis) for result in judged.results for hypothesis in result.hypotheses
+        ),
+        detectable_percent=percent(shown.detectable) if shown is not None and isfinite(shown.detectable) else None,
+        requests_to_decide=(
+            ceil(shown.requests_to_decide) if shown is not None and shown.requests_to_decide <= MAX_TOLD else None
+        ),
     )
+
+
+def _evidence(measure: str, hypothesis: Hypothesis) -> HypothesisStatus:
+    ratios = (RatioStatus(f"{multiple:g}", f"{ratio:.3f}") for multiple, ratio in hypothesis.ratios.items())
+    return HypothesisStatus(measure, hypothesis.name, f"{hypothesis.limit:.3f}", tuple(ratios))
 
 
 def _is_of(check: CheckStatus, judgement: Judgement) -> bool:

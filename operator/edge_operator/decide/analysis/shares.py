@@ -12,7 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log
 
-from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
+from edge_operator.decide.analysis.evidence import (
+    ABOVE_LIMIT,
+    BELOW_LIMIT,
+    BETA,
+    WORSE,
+    Evidence,
+    Hypothesis,
+    Judged,
+    MeasureResult,
+    on_nodes,
+    percent,
+)
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
 from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
 from edge_operator.decide.analysis.pooled import Pooled
@@ -20,7 +31,8 @@ from edge_operator.decide.analysis.power import Pool, Thresholds, detectable_inc
 from edge_operator.decide.measurement import Counter, Counts, Minutes
 from edge_statistics.dispersion import Moments, design_effect, shrunk_design_effect
 from edge_statistics.drift import Drift, drift
-from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio, mixed
+from edge_statistics.interval import Interval
+from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio
 from edge_statistics.shrinkage import Prior, Share, fit_prior
 from edgemodel import metrics, reasons
 from edgemodel.verdict import Verdict
@@ -103,25 +115,8 @@ class Tested:
     """True if it is shown that the nodes on stable got worse."""
     control_bad: int
     control_total: int
-    evidence: Mapping[str, float]
-    """The weighted log-likelihood ratio of each alternative."""
-    lower: float
-    upper: float
-    """The bounds of the ratios: a pass at or below ``lower``, and worse than expected at or above ``upper``."""
-    pool: Pool
-    """The counts of all nodes together."""
-    thresholds: Thresholds
+    result: MeasureResult
     pooled: Pooled | None
-
-    @property
-    def detectable(self) -> float:
-        """The increase, as a share, that would be found by now with four chances in five; infinity if none would."""
-        return detectable_increase(self.pool, self.thresholds)
-
-    @property
-    def needed(self) -> float:
-        """The approximate number of further requests until a decision, 0 after it; infinity if no number decides."""
-        return requests_to_decide(self.pool, self.thresholds)
 
     def __str__(self) -> str:
         share, limit, expected = percent(self.bad / self.total), percent(self.limit), percent(self.expected)
@@ -142,6 +137,8 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
     if verdict is not Verdict.FAIL and (verdict is Verdict.INCONCLUSIVE or not evidence.quorum):
         verdict = Verdict.INCONCLUSIVE
         reason, why = _why_undecided(evidence, shown)
+    if verdict is not Verdict.FAIL:
+        why = f"; {_detectable(shown)}{why}"
     return Judged(
         name=name,
         variant=evidence.variant,
@@ -153,6 +150,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
         reason=reason,
         waits=verdict is Verdict.INCONCLUSIVE,
         pooled={item.measure.key: item.pooled for item in tested if item.pooled is not None},
+        results=tuple(item.result for item in sorted(tested, key=lambda item: item is not shown)),
     )
 
 
@@ -181,23 +179,18 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
     p0 = sum(s.p0 * s.total for s in strata) / total
     p1 = sum(s.p1 * s.total for s in strata) / total
     at_expected, at_limit = _weights(expected, moved)
-    ratios = {
-        f"{multiple:g}": log_likelihood_ratio(_against(expected, at_expected, 0.0, multiple))
-        for multiple in ALTERNATIVES
-    }
-    beyond = log_likelihood_ratio(_against(expected, at_limit, 1.0, BEYOND))
-    not_limit = -mixed([-log_likelihood_ratio(_against(expected, at_limit, below, 1.0)) for below in BELOW])
-    worse = mixed(list(ratios.values()))
-    pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
-    thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
-    verdict = Verdict.INCONCLUSIVE
+    hypotheses = _hypotheses(expected, at_expected, at_limit, bounds)
+    worse, above_limit, below_limit = hypotheses
     disturbed = measure.guarded and _exceed(controls, measure)
+    verdict = Verdict.INCONCLUSIVE
     if disturbed:
         pass
-    elif worse >= bounds.upper and beyond >= SHOWN:
+    elif worse.shown and above_limit.shown:
         verdict = Verdict.FAIL
-    elif not_limit <= bounds.lower:
+    elif below_limit.shown:
         verdict = Verdict.PASS
+    pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
+    thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
     return Tested(
         measure=measure,
         verdict=verdict,
@@ -212,13 +205,44 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
         control_bad=sum(group.bad(measure) for group in controls),
         control_total=sum(group.total(measure) for group in controls),
-        evidence={**ratios, "limit": not_limit, "beyond": beyond},
-        lower=bounds.lower,
-        upper=bounds.upper,
-        pool=pool,
-        thresholds=thresholds,
+        result=MeasureResult(
+            measure.key,
+            hypotheses,
+            detectable_increase(pool, thresholds),
+            _needed(verdict, disturbed, pool, thresholds),
+            _requests_a_minute(trial, measure, evidence),
+        ),
         pooled=pooled,
     )
+
+
+def _hypotheses(
+    expected: Sequence[Expected], at_expected: Sequence[float], at_limit: Sequence[float], bounds: Interval
+) -> tuple[Hypothesis, Hypothesis, Hypothesis]:
+    """Returns what the counts may show: (WORSE, ABOVE_LIMIT, BELOW_LIMIT)."""
+
+    def ratio(weights: Sequence[float], null: float, alternative: float) -> float:
+        low, high = sorted((null, alternative))
+        of_high = log_likelihood_ratio(_against(expected, weights, low, high))
+        return of_high if alternative > null else -of_high
+
+    return (
+        Hypothesis(WORSE, {multiple: ratio(at_expected, 0.0, multiple) for multiple in ALTERNATIVES}, bounds.upper),
+        Hypothesis(ABOVE_LIMIT, {BEYOND: ratio(at_limit, 1.0, BEYOND)}, SHOWN),
+        Hypothesis(BELOW_LIMIT, {multiple: ratio(at_limit, 1.0, multiple) for multiple in BELOW}, -bounds.lower),
+    )
+
+
+def _needed(verdict: Verdict, disturbed: bool, pool: Pool, thresholds: Thresholds) -> float:
+    """Returns the approximate number of further requests until a decision; infinity if it does not depend on them."""
+    if verdict is not Verdict.INCONCLUSIVE:
+        return 0.0
+    return inf if disturbed else max(requests_to_decide(pool, thresholds), 1.0)
+
+
+def _requests_a_minute(trial: Sequence[Counts], measure: Measure, evidence: Evidence) -> float:
+    found = ((measure.total(counts), evidence.seconds(counts.node)) for counts in trial)
+    return sum(60 * total / seconds for total, seconds in found if seconds > 0)
 
 
 def _mean(weights: Sequence[float], strata: Sequence[Stratum]) -> float:
@@ -309,7 +333,7 @@ def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], mov
     named = ", ".join(sorted(nodes)[:MAX_NAMED])
     more = f" and {len(nodes) - MAX_NAMED} more" if len(nodes) > MAX_NAMED else ""
     of = ", of all variants" if len(groups) > 1 else ""
-    return f" by the drift of stable on {named}{more}{of}"
+    return f" by the drift of stable on {named}{more}{of}: {moved.factor:.2g} times the odds of before"
 
 
 def _exceed(groups: Sequence[_Group], measure: Measure) -> bool:
@@ -392,19 +416,32 @@ def _against(expected: Sequence[Expected], weights: Sequence[float], null: float
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     """Returns the (reason, message) of a test that does not pass."""
+    more = _still_needed(tested.result)
     if tested.disturbed or tested.moved_up:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
-        return reasons.CONTROL_DEGRADED, f"; {who}: that much is expected"
+        then = "nothing is decided while they are worse" if tested.disturbed else f"that much is expected; {more}"
+        return reasons.CONTROL_DEGRADED, f"; {who}: {then}"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"
-    return reasons.ANALYSIS_INCONCLUSIVE, f"; {_still_needed(tested.needed)}"
+    return reasons.ANALYSIS_INCONCLUSIVE, f"; {more}"
 
 
-def _still_needed(requests: float) -> str:
-    if requests == inf:
+def _detectable(tested: Tested) -> str:
+    """Returns what would have been found: a pass says that the limit is kept, not that nothing got worse."""
+    found = tested.result.detectable
+    what = f"an increase of {percent(found)} points" if found < inf else "no increase"
+    return f"would find {what} by now"
+
+
+def _still_needed(result: MeasureResult) -> str:
+    if result.requests_to_decide == inf:
         return "too close to the limit to decide"
-    return f"not enough to decide, about {max(round(requests), 1)} more requests would"
+    text, minutes = f"not enough to decide, about {round(result.requests_to_decide)} more requests would", 0
+    if result.minutes_to_decide < inf:
+        minutes = max(round(result.minutes_to_decide), 1)
+        text += f", in {minutes} minute{'' if minutes == 1 else 's'} at the present rate"
+    return text
 
 
 def without_requests(name: str, evidence: Evidence) -> Judged:

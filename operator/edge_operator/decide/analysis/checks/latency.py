@@ -146,6 +146,7 @@ def _shifted(judged: Judged, max_slowdown: float, evidence: Evidence) -> Judged 
             f"({len(trial)} nodes against {len(control)}, p = {p:.3f})"
         ),
         pooled=judged.pooled,
+        results=judged.results,
     )
 
 
