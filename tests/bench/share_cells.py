@@ -147,7 +147,10 @@ def show(result: Result, of_oracle: Result) -> None:
     )
 
 
-HEADER = f"{'condition':26}{'fault':13}{'points':>6}{'rolled back':>12}{'promoted':>10}{'held':>10}{'median':>8}{'oracle':>12}"
+HEADER = (
+    f"{'condition':26}{'fault':13}{'points':>6}{'rolled back':>12}{'promoted':>10}{'held':>10}{'median':>8}"
+    f"{'oracle':>12}"
+)
 
 
 def targets(results: Sequence[Result]) -> Iterable[dict[str, Any]]:
