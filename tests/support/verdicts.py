@@ -1,6 +1,7 @@
 """Samples of Prometheus made by hand, and their judgement, for tests of verdicts."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
@@ -75,6 +76,14 @@ def counts(
     took = {typical: ok - slow - tenth, 2 * typical: tenth, 0.07: slow}
     durations = {edge: sum(count for seconds, count in took.items() if seconds <= edge) for edge in (*edges, inf)}
     return counted(node, ok, refused, errors, durations if ok else {}, right, wrong)
+
+
+def with_warm_up(steady: Counts, warm: Counts) -> Counts:
+    """Returns ``steady`` with the samples of ``warm`` as those of the node's warm-up."""
+    values: dict[Series, Mapping[Any, Any]] = {
+        replace(series, warm_up=True): found for series, found in warm.values.items() if series in (REQUESTS, DURATIONS)
+    }
+    return replace(steady, values={**steady.values, **values})
 
 
 def golden(node: str = "camera-1", agree: int = 64, disagree: int = 0, least: float = 95) -> GoldenCount:

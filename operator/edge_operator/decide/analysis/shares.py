@@ -6,10 +6,13 @@ the increase that the user allows, on top. A candidate fails if two things are s
 one does with a probability of ALPHA at most, and by more than the user's increase. Requests that come together,
 baselines of few requests and few nodes on stable make evidence worth less: each log-likelihood ratio is weighted by the
 variance that independent requests with known shares would have, divided by the true one.
+
+Requests of a server's warm-up are left out. A comparison of their own fails a candidate whose warm-up is worse than
+those of stable's servers were, if there are any; it neither passes nor holds a candidate.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log
 
 from edge_operator.decide.analysis.evidence import (
@@ -25,10 +28,10 @@ from edge_operator.decide.analysis.evidence import (
     percent,
 )
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, golden_counts
-from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
+from edge_operator.decide.analysis.limits import ALLOWANCE, MAX_SHARE, Before, times_odds
 from edge_operator.decide.analysis.pooled import Pooled
 from edge_operator.decide.analysis.power import Pool, Thresholds, detectable_increase, requests_to_decide
-from edge_operator.decide.measurement import Counter, Counts, Minutes
+from edge_operator.decide.measurement import Counter, Counts, Minutes, of_warm_up
 from edge_statistics.dispersion import Moments, design_effect, shrunk_design_effect
 from edge_statistics.drift import Drift, drift
 from edge_statistics.interval import Interval
@@ -40,7 +43,8 @@ from edgemodel.verdict import Verdict
 REQUESTS = Counter(metrics.REQUESTS_TOTAL, "outcome", (metrics.OK, metrics.REFUSED, metrics.SERVER_ERROR))
 """The counted requests; errors of clients say nothing about the model and are left out."""
 REQUESTS_BY_MINUTE = Minutes(REQUESTS)
-READ = (REQUESTS, REQUESTS_BY_MINUTE, ITEMS, MIN_PERCENT)
+WARM_UP_REQUESTS = replace(REQUESTS, warm_up=True)
+READ = (REQUESTS, REQUESTS_BY_MINUTE, WARM_UP_REQUESTS, ITEMS, MIN_PERCENT)
 """The series that a check of shares reads besides its own: without requests, the golden set decides."""
 ALTERNATIVES = (1.0, 2.0, 4.0, 8.0)
 """The increases, in multiples of the one that is too much, that a candidate may have which got worse."""
@@ -51,6 +55,8 @@ BELOW = (0.0, 0.5)
 SHOWN = 1.4
 """The logarithm of the likelihood ratio that shows it: with a candidate that is exactly at the limit, a test at this
 threshold errs with a probability of at most 25 % (Ville); one that did not change cannot reach it."""
+WARM_UP_ALPHA = 0.1
+"""The part of a test's probability of error that is left to the comparison of warm-ups, whether there is one or not."""
 IDLE_SECONDS = 60
 """The time without a request after which a candidate counts as without traffic, if stable had traffic."""
 MIN_CONTROL_REQUESTS = 10
@@ -127,10 +133,19 @@ class Tested:
 
 def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> Judged:
     """Returns Fail if one of ``measures`` fails, and Pass if all pass and most nodes report."""
-    found = [test(name, evidence, measure, evidence.alpha / len(measures)) for measure in measures]
-    tested = [item for item in found if item is not None]
+    alpha = evidence.alpha / len(measures)
+    tested, warm_ups = [], []
+    for measure in measures:
+        known = _known(name, evidence, measure)
+        because = _because(evidence, measure, known.controls, known.drift)
+        steady = _test(evidence, measure, known, because, (1 - WARM_UP_ALPHA) * alpha)
+        tested += [steady] if steady is not None else []
+        warm_up = _test_warm_up(name, evidence, measure, known, WARM_UP_ALPHA * alpha)
+        warm_ups += [warm_up] if warm_up is not None else []
+    pooled = {item.measure.key: item.pooled for item in (*tested, *warm_ups) if item.pooled is not None}
+    tested += [item for item in warm_ups if item.verdict is Verdict.FAIL]
     if not tested:
-        return without_requests(name, evidence)
+        return replace(without_requests(name, evidence), pooled=pooled)
     order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
     shown = min(tested, key=lambda item: order[item.verdict])
     verdict, reason, why = shown.verdict, "", ""
@@ -149,14 +164,24 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
         message=f"{shown}{why}",
         reason=reason,
         waits=verdict is Verdict.INCONCLUSIVE,
-        pooled={item.measure.key: item.pooled for item in tested if item.pooled is not None},
+        pooled=pooled,
         results=tuple(item.result for item in sorted(tested, key=lambda item: item is not shown)),
     )
 
 
-def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Tested | None:
-    """Returns the result of one test; None if no request was counted on trial, or there is nothing to compare it
-    with."""
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the nodes of a variant from before the switch, and from stable beside it."""
+
+    before: Mapping[str, Before]
+    pooled: Pooled | None
+    effects: Mapping[str, float]
+    """The design effect of each node."""
+    controls: Sequence["_Group"]
+    drift: Drift | None
+
+
+def _known(name: str, evidence: Evidence, measure: Measure) -> _Known:
     before = _before(evidence.baseline, measure)
     moments = _moments(evidence.baseline, measure, before)
     pooled = evidence.fixed.get((name, measure.key)) or _pooled(before, moments)
@@ -165,11 +190,40 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         if pooled is None
         else {node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()}
     )
-    trial = [counts for counts in evidence.trial if measure.total(counts)]
     controls = _controls(name, evidence, measure, _Group(evidence.control, before, pooled))
-    moved = _drift(controls, measure)
+    return _Known(before, pooled, effects, controls, _drift(controls, measure))
+
+
+def _test_warm_up(name: str, evidence: Evidence, measure: Measure, steady: _Known, alpha: float) -> Tested | None:
+    """Returns the result of the comparison with stable's warm-ups; None without one.
+
+    One warm-up of a node says little about its next, so what is expected of each is the distribution over all nodes.
+    The mean of few nodes is uncertain for all alike, as the drift is, which is taken from the requests after the
+    warm-up. A slowdown has no edge that two warm-ups share, and is not compared.
+    """
+    baseline = tuple(map(of_warm_up, evidence.baseline))
+    measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
+    before = _before(baseline, measure)
+    pooled = evidence.fixed.get((name, measure.key)) or _pooled(before, {})
+    if pooled is None or measure.without_baseline is None:
+        return None
+    mean, strength = pooled.prior
+    of_mean = (1 / (strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
+    moved = steady.drift or Drift(ALLOWANCE, 0.0)
+    known = _Known({}, pooled, {}, steady.controls, Drift(moved.factor, moved.variance + of_mean))
+    warm_up = replace(evidence, trial=tuple(map(of_warm_up, evidence.trial)), baseline=baseline)
+    return _test(warm_up, measure, known, " after the warm-ups of stable", alpha)
+
+
+def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alpha: float) -> Tested | None:
+    """Returns the result of one test; None if no request was counted on trial, or there is nothing to compare it
+    with."""
+    pooled, controls, moved = known.pooled, known.controls, known.drift
+    trial = [counts for counts in evidence.trial if measure.total(counts)]
     expected = [
-        item for counts in trial if (item := _expected(counts, measure, before, pooled, moved, effects)) is not None
+        item
+        for counts in trial
+        if (item := _expected(counts, measure, known.before, pooled, moved, known.effects)) is not None
     ]
     if not expected:
         return None
@@ -200,7 +254,7 @@ def test(name: str, evidence: Evidence, measure: Measure, alpha: float) -> Teste
         limit=p1,
         nodes=len(expected),
         drift=moved,
-        because=_because(evidence, measure, controls, moved),
+        because=because,
         disturbed=disturbed,
         moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
         control_bad=sum(group.bad(measure) for group in controls),
@@ -452,11 +506,16 @@ def without_requests(name: str, evidence: Evidence) -> Judged:
 
     if not evidence.quorum:
         return undecided(reporting(evidence), reasons.METRICS_UNAVAILABLE, True)
-    if any(map(served, evidence.trial)):
-        if evidence.is_first:
-            return undecided("a first revision: there is nothing to compare it with", reasons.NO_BASELINE, False)
-        return undecided("stable served no request there to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
     where = on_nodes(len(evidence.reporting))
+    warm_up = sum(map(WARM_UP_REQUESTS.total, evidence.trial))
+    is_served = any(map(served, evidence.trial))
+    if evidence.is_first and (is_served or warm_up):
+        return undecided("a first revision: there is nothing to compare it with", reasons.NO_BASELINE, False)
+    if is_served:
+        return undecided("stable served no request there to compare with", reasons.ANALYSIS_INCONCLUSIVE, True)
+    if warm_up:
+        few = f"only {warm_up} requests of the warm-up {where} so far: too early"
+        return undecided(few, reasons.ANALYSIS_INCONCLUSIVE, True)
     shortest = min(map(evidence.seconds, evidence.nodes), default=0.0)
     if shortest < IDLE_SECONDS and any(map(served, (*evidence.baseline, *evidence.control))):
         return undecided(f"no request {where} yet", reasons.ANALYSIS_INCONCLUSIVE, True)

@@ -2,7 +2,17 @@
 
 from edge_operator.decide.measurement.plan import MeasurementPlan
 from edge_operator.decide.measurement.samples import Answer, Samples
-from edge_operator.decide.measurement.series import Counter, Counts, Gauge, Histogram, Minutes, Sample, Series, merge
+from edge_operator.decide.measurement.series import (
+    Counter,
+    Counts,
+    Gauge,
+    Histogram,
+    Minutes,
+    Sample,
+    Series,
+    merge,
+    of_warm_up,
+)
 from edge_operator.decide.measurement.window import Span, Window
 
 __all__ = [
@@ -19,4 +29,5 @@ __all__ = [
     "Span",
     "Window",
     "merge",
+    "of_warm_up",
 ]

@@ -38,6 +38,13 @@ def counted_within(selector: str, label: str, seconds: int) -> str:
     return f"sum by (node, {label}) ({largest} - {smallest})"
 
 
+def counted_in_all(selector: str, label: str, seconds: int) -> str:
+    """Returns the query for all that the processes have counted that were scraped in the last ``seconds``, by node and
+    ``label``."""
+    largest = f"max by (node, {label}, {metrics.PROCESS_LABEL}) (max_over_time({selector}[{seconds}s]))"
+    return f"sum by (node, {label}) ({largest})"
+
+
 def sums_over_minutes(selector: str, total_selector: str, label: str, seconds: int) -> str:
     """Returns the query for sums over the minutes of the last ``seconds``, by node and ``label``.
 

@@ -6,7 +6,7 @@ nodes. A check names the series that it reads; nothing else needs to know them.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf, isfinite, isnan, nan
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from edge_operator.decide.measurement import queries
 from edge_operator.decide.measurement.window import Span, Window
 from edge_statistics.dispersion import Moments
+from edgemodel import metrics
 
 Values = Mapping[Any, Any]
 """The samples of one series on one node; each kind of series has keys of its own."""
@@ -75,6 +76,8 @@ class Counter:
     label: str
     counted: tuple[str, ...]
     """The values of ``label`` that count; all others are ignored."""
+    warm_up: bool = False
+    """True: what processes counted in their warm-up; False: what they counted after it."""
 
     def of(self, counts: Counts, value: str) -> int:
         """Returns the count of this value of the label."""
@@ -86,7 +89,7 @@ class Counter:
 
     def query(self, span: Span) -> str | None:
         """Returns the query for the growth in ``span``, by node and value; None for the present."""
-        return _counted(queries.select(self.metric, span.labels), self.label, span)
+        return _counted(queries.select(self.metric, _selected(span, self.warm_up)), self.label, span, self.warm_up)
 
     def read(self, answer: Iterable[Sample]) -> Read:
         """Returns the counts by value of the label; counts of 0 are left out."""
@@ -115,6 +118,8 @@ class Histogram:
     """A cumulative histogram. ``metric`` is its name without ``_bucket``."""
 
     metric: str
+    warm_up: bool = False
+    """True: what processes observed in their warm-up; False: what they observed after it."""
 
     def of(self, counts: Counts) -> Mapping[float, int]:
         """Returns the cumulative counts by upper edge, including infinity; empty if nothing was observed."""
@@ -122,7 +127,9 @@ class Histogram:
 
     def query(self, span: Span) -> str | None:
         """Returns the query for the growth of each bucket in ``span``, by node; None for the present."""
-        return _counted(queries.select(f"{self.metric}_bucket", span.labels, span.sampled_nodes), "le", span)
+        labels = _selected(span, self.warm_up)
+        selector = queries.select(f"{self.metric}_bucket", labels, span.sampled_nodes)
+        return _counted(selector, "le", span, self.warm_up)
 
     def read(self, answer: Iterable[Sample]) -> Read:
         """Returns the cumulative counts by upper edge; nodes whose buckets contradict each other are named."""
@@ -160,13 +167,14 @@ class Minutes:
     def query(self, span: Span) -> str | None:
         if span.window is not Window.BASELINE:
             return None
+        labels = _selected(span, self.of.warm_up)
         if isinstance(self.of, Histogram):
             metric, label, nodes = f"{self.of.metric}_bucket", "le", span.sampled_nodes
-            total = queries.select(metric, {**span.labels, "le": "+Inf"}, nodes)
+            total = queries.select(metric, {**labels, "le": "+Inf"}, nodes)
         else:
             metric, label, nodes = self.of.metric, self.of.label, ()
-            total = queries.select(metric, span.labels, more=f"{label}=~{queries.quote('|'.join(self.of.counted))}")
-        return queries.sums_over_minutes(queries.select(metric, span.labels, nodes), total, label, span.seconds)
+            total = queries.select(metric, labels, more=f"{label}=~{queries.quote('|'.join(self.of.counted))}")
+        return queries.sums_over_minutes(queries.select(metric, labels, nodes), total, label, span.seconds)
 
     def read(self, answer: Iterable[Sample]) -> Read:
         """Returns Moments by value of the label: the outcome of a counter, the edge of a histogram; a number that is
@@ -253,6 +261,16 @@ def merge(counts: Sequence[Counts], node: str = "") -> Counts:
     return Counts(node, {one: one.merge([item.values[one] for item in counts if one in item.values]) for one in series})
 
 
+def of_warm_up(counts: Counts) -> Counts:
+    """Returns what ``counts`` has of the warm-up, in the place of later requests, so that both are read alike."""
+    found: dict[Series, Values] = {
+        replace(series, warm_up=False): values
+        for series, values in counts.values.items()
+        if isinstance(series, Counter | Histogram) and series.warm_up
+    }
+    return Counts(counts.node, found)
+
+
 def impossible(value: float) -> str | None:
     """Returns why ``value`` is not a possible count, a whole number from 0 on; None if it is."""
     if not isfinite(value):
@@ -262,17 +280,26 @@ def impossible(value: float) -> str | None:
     return None
 
 
-def _counted(selector: str, label: str, span: Span) -> str | None:
+def _selected(span: Span, warm_up: bool) -> Mapping[str, str]:
+    """Returns the labels of the series; without WARM_UP_LABEL, series of requests after the warm-up match an empty
+    one."""
+    return {**span.labels, metrics.WARM_UP_LABEL: metrics.WARM_UP if warm_up else ""}
+
+
+def _counted(selector: str, label: str, span: Span, warm_up: bool) -> str | None:
     """Returns the query for counts in ``span``.
 
     A process of the candidate that did not exist before the wave started in it, so all that it counted belongs to the
     wave. Stable's processes have counted for weeks, and Prometheus may have lost their earlier samples, so only the
-    growth that it saw counts.
+    growth that it saw counts. Their warm-up is over long since: what they counted in it never changes, and is what the
+    switch to stable has shown.
     """
-    if span.window is Window.PRESENT:
+    if span.window is Window.PRESENT or (warm_up and span.window is Window.CONTROL):
         return None
     if span.window is Window.TRIAL:
         return queries.counted_since(selector, label, span.seconds)
+    if warm_up:
+        return queries.counted_in_all(selector, label, span.seconds)
     return queries.counted_within(selector, label, span.seconds)
 
 

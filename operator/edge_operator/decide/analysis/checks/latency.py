@@ -10,7 +10,7 @@ on stable nodes. A slowdown of all nodes alike cancels out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf, log
 
 from edge_operator.decide.analysis.check_type import CheckType
@@ -29,6 +29,7 @@ from edgemodel.verdict import Verdict
 DURATIONS = Histogram(metrics.DURATION_SECONDS)
 """The durations of successful requests."""
 BY_MINUTE = Minutes(DURATIONS)
+WARM_UP_DURATIONS = replace(DURATIONS, warm_up=True)
 MIN_NODES = 3
 MIN_REQUESTS = 100
 SHIFT_ALPHA = 0.05
@@ -199,7 +200,7 @@ CHECK = CheckType(
     parse=parse,
     judge=judge,
     fails_with=REASONS[reasons.LATENCY_TOO_HIGH],
-    series=(*READ, DURATIONS, BY_MINUTE),
+    series=(*READ, DURATIONS, BY_MINUTE, WARM_UP_DURATIONS),
     statistical=True,
     latency_edge=lambda rule: rule.objective_seconds,
 )

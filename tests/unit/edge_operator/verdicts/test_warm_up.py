@@ -1,0 +1,144 @@
+"""The requests of a server's warm-up: no verdict on a candidate, beyond what the warm-ups of stable were like."""
+
+from datetime import timedelta
+
+import pytest
+
+from edge_operator.decide.analysis import WaveBaseline
+from edge_operator.decide.measurement import Counts
+from edgemodel import reasons
+from edgemodel.verdict import Verdict
+from tests.support.verdicts import BEGAN, analysis_of, counts, golden, judged, judgement, with_warm_up
+
+ERRORS = analysis_of({"name": "errors", "type": "ErrorRate"})
+OBJECTIVE = analysis_of({"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": 50}})
+SLOWDOWN = analysis_of({"name": "latency", "type": "Latency"})
+CAMERAS = tuple(f"camera-{number}" for number in range(1, 11))
+NODES = dict.fromkeys(CAMERAS, "default")
+
+
+def stable(slow: int = 0, errors: int = 0) -> tuple[Counts, ...]:
+    """Returns the baseline of ten nodes, with 80 requests of each one's warm-up."""
+    return tuple(with_warm_up(counts(node, 2000, 2, slow=20), counts(node, 80, errors, slow=slow)) for node in CAMERAS)
+
+
+def candidate(slow: int = 0, errors: int = 0, *, steady: int = 600, steady_slow: int = 6) -> tuple[Counts, ...]:
+    """Returns the samples of three nodes on trial, with 80 requests of each one's warm-up."""
+    return tuple(
+        with_warm_up(counts(node, steady, slow=steady_slow), counts(node, 80, errors, slow=slow))
+        for node in CAMERAS[:3]
+    )
+
+
+def control() -> tuple[Counts, ...]:
+    return tuple(counts(node, 600, slow=6) for node in CAMERAS[3:])
+
+
+def test_a_slow_warm_up_as_stable_had_one_does_not_hinder_a_pass() -> None:
+    """By themselves these requests would fail the candidate: one in four is slow, where one in a hundred was before."""
+    found = judged(OBJECTIVE, candidate(slow=20), stable(slow=20), control(), nodes=NODES)
+    assert found.verdict is Verdict.PASS
+    assert found.sample_count == 1800, "requests of the warm-up are not counted"
+    as_steady = tuple(counts(node, 680, slow=26) for node in CAMERAS[:3])
+    assert judged(OBJECTIVE, as_steady, stable(slow=20), control(), nodes=NODES).verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("analysis", [OBJECTIVE, ERRORS], ids=["latency", "errors"])
+def test_a_warm_up_that_is_much_worse_than_those_of_stable_fails_the_candidate(analysis: object) -> None:
+    kind = "errors" if analysis is ERRORS else "slow"
+    trial, before = candidate(**{kind: 60}), stable(**{kind: 8})
+    found = judged(analysis, trial, before, control(), nodes=NODES)  # type: ignore[arg-type]
+    assert found.verdict is Verdict.FAIL
+    assert "of requests of the warm-up" in found.message
+    assert "expected after the warm-ups of stable" in found.message
+    assert found.sample_count <= 240
+
+
+def test_a_bad_warm_up_fails_a_candidate_before_any_later_request() -> None:
+    trial = tuple(with_warm_up(Counts(node), counts(node, 80, 70)) for node in CAMERAS[:3])
+    found = judged(ERRORS, trial, stable(errors=1), control(), nodes=NODES)
+    assert found.verdict is Verdict.FAIL
+
+
+def test_without_a_warm_up_of_stable_that_of_the_candidate_is_not_judged() -> None:
+    """Stable's servers are of a release without warm-up, or nobody has called them in theirs."""
+    before = tuple(counts(node, 2000, 2, slow=20) for node in CAMERAS)
+    for analysis in (OBJECTIVE, ERRORS):
+        for trial in (candidate(slow=70), candidate(errors=70)):
+            assert judged(analysis, trial, before, control(), nodes=NODES).verdict is Verdict.PASS
+
+
+def test_a_candidate_that_stays_slow_is_found_by_its_later_requests() -> None:
+    trial = candidate(slow=20, steady_slow=60)
+    found = judged(OBJECTIVE, trial, stable(slow=20), control(), nodes=NODES)
+    assert found.verdict is Verdict.FAIL
+    assert (found.observed, found.sample_count) == ("10", 1800)
+
+
+def test_a_warm_up_neither_passes_nor_holds_a_candidate() -> None:
+    """It is undecided for ever, since no request comes after it."""
+    trial = (with_warm_up(counts("camera-1", 3000, slow=30), counts("camera-1", 3)),)
+    assert judged(OBJECTIVE, trial, stable(slow=20), control(), nodes=NODES).verdict is Verdict.PASS
+    few = (with_warm_up(counts("camera-1", 3), counts("camera-1", 3000)),)
+    assert judged(OBJECTIVE, few, stable(slow=20), control(), nodes=NODES).verdict is Verdict.INCONCLUSIVE
+
+
+def test_all_nodes_worse_together_are_expected_in_the_warm_up_too() -> None:
+    """Three times as many requests are slow on stable's nodes since the switch."""
+    trial, weather = candidate(slow=40, steady_slow=18), tuple(counts(node, 600, slow=18) for node in CAMERAS[3:])
+    assert judged(OBJECTIVE, trial, stable(slow=16), weather, nodes=NODES).verdict is not Verdict.FAIL
+
+
+def test_warm_ups_that_differ_much_from_node_to_node_allow_more() -> None:
+    differ = tuple(
+        with_warm_up(counts(node, 2000, slow=20), counts(node, 80, slow=slow))
+        for node, slow in zip(CAMERAS, (0, 40, 2, 30, 0, 50, 1, 20, 0, 37), strict=True)
+    )
+    alike = tuple(with_warm_up(counts(node, 2000, slow=20), counts(node, 80, slow=18)) for node in CAMERAS)
+    trial = candidate(slow=64)
+    assert judged(OBJECTIVE, trial, alike, control(), nodes=NODES).verdict is Verdict.FAIL
+    assert judged(OBJECTIVE, trial, differ, control(), nodes=NODES).verdict is not Verdict.FAIL
+
+
+def test_a_slowdown_is_not_looked_for_in_the_warm_up() -> None:
+    slow = tuple(with_warm_up(counts(node, 600), counts(node, 80, typical=0.4)) for node in CAMERAS[:3])
+    before = tuple(with_warm_up(counts(node, 2000), counts(node, 80)) for node in CAMERAS)
+    steady = tuple(counts(node, 600) for node in CAMERAS[3:])
+    assert judged(SLOWDOWN, slow, before, steady, nodes=NODES).verdict is Verdict.PASS
+
+
+def test_a_node_with_requests_of_the_warm_up_alone_is_no_node_without_traffic() -> None:
+    for serving in (timedelta(seconds=20), timedelta(seconds=200)):
+        trial = (with_warm_up(Counts("camera-1"), counts("camera-1", 37)),)
+        found = judged(ERRORS, trial, (counts(total=2000),), golden=(golden(),), serving=serving)
+        assert found.verdict is Verdict.INCONCLUSIVE
+        assert found.waits
+        assert found.reason == reasons.ANALYSIS_INCONCLUSIVE
+        assert found.message == "only 37 requests of the warm-up on 1 node so far: too early"
+
+
+def test_a_first_revision_has_nothing_to_wait_for() -> None:
+    trial = (with_warm_up(Counts("camera-1"), counts("camera-1", 37)),)
+    found = judged(OBJECTIVE, trial, is_first=True)
+    assert (found.reason, found.waits) == (reasons.NO_BASELINE, False)
+
+
+def test_the_warm_ups_of_stable_are_fixed_with_the_wave_and_outlive_the_data() -> None:
+    before = stable(errors=8)
+    begun = WaveBaseline.begin(ERRORS, 1, BEGAN)
+    first = judgement(ERRORS, candidate(), before, control(), nodes=NODES, wave_baseline=begun)
+    kept = begun.with_baselines(first.judged)
+    again = WaveBaseline.of(kept.stored(), ERRORS)
+    assert again is not None
+    assert {measure for _, _, measure in again.baselines} == {
+        "failed", "refused", "failed-warm-up", "refused-warm-up",
+    }  # fmt: skip
+    lost = tuple(counts(node, 2000, 2, slow=20) for node in CAMERAS)
+    for errors, verdict in ((8, Verdict.PASS), (70, Verdict.FAIL)):
+        (found,) = judgement(ERRORS, candidate(errors=errors), lost, control(), nodes=NODES, wave_baseline=again).judged
+        assert found.verdict is verdict
+
+
+def test_a_warm_up_that_began_alone_is_fixed_as_well() -> None:
+    trial = (with_warm_up(Counts("camera-1"), counts("camera-1", 5)),)
+    assert "failed-warm-up" in judged(ERRORS, trial, stable(errors=8), control(), nodes=NODES).pooled
