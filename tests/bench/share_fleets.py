@@ -17,6 +17,9 @@ TICK_SECONDS = 15
 BEFORE, AFTER = 40, 80
 """The ticks before the switch and after it."""
 WARM_TICKS = 3
+"""The ticks in which a process that has just started misses the objective more often."""
+LABELLED_TICKS = 4
+"""The ticks in which a process counts its requests as those of its warm-up."""
 DAY_TICKS = 24 * 3600 / TICK_SECONDS
 MISSES, ERRORS = "misses", "errors"
 
@@ -94,16 +97,20 @@ class Fleet:
     warm: Array
     """Which of them came while a server warmed up, ``[node, tick]``."""
     seen: Array
-    """The cumulative counts in Prometheus after each tick, of requests outside of warm-up, ``[3, node, tick]``."""
+    """The cumulative counts in Prometheus after each tick, of requests that are not labelled as warm-up, ``[3, node,
+    tick]``."""
     seen_warm: Array
-    """The same of requests in warm-up."""
+    """The same of those that are."""
+    stable_warm: Array
+    """The counts with this label of the processes of stable, since the switch to it, ``[3, node]``."""
     scraped: Array
     """Which nodes answered the scrape of each tick, ``[node, tick]``."""
 
 
 def fleet(cell: Cell, number: int) -> Fleet:
     """Returns fleet ``number`` of ``cell``, always the same one, whatever the candidate's fault."""
-    draw = np.random.default_rng([number, _seed(replace(cell, misses=1.0, errors=1.0))])
+    seed = _seed(replace(cell, misses=1.0, errors=1.0))
+    draw = np.random.default_rng([number, seed])
     ticks, n = BEFORE + AFTER, cell.nodes
     at = np.arange(ticks)
     after = at >= BEFORE
@@ -135,10 +142,33 @@ def fleet(cell: Cell, number: int) -> Fleet:
     counted = np.stack([requests, misses, errors])
     scraped = _scraped(cell, draw)
     kept = _kept(counted, scraped, restarted)
-    shown_steady = _shown((kept * ~warm).cumsum(axis=2), scraped)
+    labelled = age < LABELLED_TICKS
     return Fleet(
-        cell, shares, expected, counted, warm, shown_steady, _shown((kept * warm).cumsum(axis=2), scraped), scraped
+        cell=cell,
+        shares=shares,
+        expected=expected,
+        counted=counted,
+        warm=warm,
+        seen=_shown((kept * ~labelled).cumsum(axis=2), scraped),
+        seen_warm=_shown((kept * labelled).cumsum(axis=2), scraped),
+        stable_warm=_earlier_warm_up(cell, shares, weights, np.random.default_rng([number, seed, 1])),
+        scraped=scraped,
     )
+
+
+def _earlier_warm_up(cell: Cell, shares: Array, weights: Array, draw: np.random.Generator) -> Array:
+    """Returns the counts of the LABELLED_TICKS after the switch to stable, long before, ``[3, node]``."""
+    load = cell.requests * np.tile((weights / weights.mean())[:, None], LABELLED_TICKS)
+    if cell.burst:
+        load = load * draw.gamma(1 / cell.burst, cell.burst, load.shape)
+    actual = np.repeat(shares[:, :, None], LABELLED_TICKS, axis=2)
+    if cell.clumped:
+        actual *= draw.gamma(1 / cell.clumped, cell.clumped, (2, cell.nodes, 1))
+    actual[0, :, :WARM_TICKS] *= cell.warm_up
+    requests = draw.poisson(load)
+    errors = draw.binomial(requests, np.minimum(actual[1], 1.0))
+    misses = draw.binomial(requests - errors, np.minimum(actual[0], 1.0))
+    return np.stack([requests, misses, errors]).sum(axis=2)
 
 
 def _seed(cell: Cell) -> int:

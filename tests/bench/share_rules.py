@@ -16,7 +16,7 @@ from edgemodel.analysis import Analysis
 from tests.bench.fleets import Array
 from tests.bench.rules import EPOCH, HELD, PROMOTED, ROLLED_BACK, Run, with_minutes
 from tests.bench.share_fleets import AFTER, BEFORE, TICK_SECONDS, Fleet
-from tests.support.verdicts import counted
+from tests.support.verdicts import counted, with_warm_up
 
 OBJECTIVE = 0.05
 ORACLE_THRESHOLD = log(1 / 0.01)
@@ -28,9 +28,9 @@ def ours(fleet: Fleet, analysis: Analysis) -> Run:
     cell = fleet.cell
     names = [f"n{number}" for number in range(cell.nodes)]
     variants = dict.fromkeys(names, "default")
-    everything = fleet.seen + fleet.seen_warm
-    before = everything[:, :, BEFORE - 1]
-    baseline = _with_minutes(fleet, _counts(names, before))
+    before = fleet.seen[:, :, BEFORE - 1]
+    earlier = _counts(names, fleet.stable_warm)
+    baseline = tuple(map(with_warm_up, _with_minutes(fleet, _counts(names, before)), earlier))
     wave_baseline = WaveBaseline.begin(analysis, 1, EPOCH)
     on_trial = tuple(OnTrial(name, "default", EPOCH) for name in names[: cell.canaries])
     last_answer = dict.fromkeys(names, EPOCH)
@@ -39,12 +39,13 @@ def ours(fleet: Fleet, analysis: Analysis) -> Run:
         now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))
         scraped = fleet.scraped[:, tick]
         last_answer |= {name: now for name, answers in zip(names, scraped, strict=True) if answers}
-        since = _counts(names, everything[:, :, tick] - before)
+        since = _counts(names, fleet.seen[:, :, tick] - before)
+        warm = _counts(names[: cell.canaries], fleet.seen_warm[:, : cell.canaries, tick])
         samples = Samples(
             measured_at=now,
             candidate="c",
             since=wave_baseline.since,
-            trial=tuple(since[: cell.canaries]),
+            trial=tuple(map(with_warm_up, since, warm)),
             control=tuple(since[cell.canaries :]),
             baseline=baseline,
             reporting={name: at for name, at in last_answer.items() if at == now},
