@@ -89,6 +89,8 @@ class RevisionServing:
     tuning: dict[str, Any] = field(default_factory=dict)
     """The settings by the keys of ``serving.TUNING``; a server uses its defaults for those that are missing."""
     shadow_replay: ShadowReplay | None = None
+    warm_up_seconds: int | None = None
+    """The length of a server's warm-up; None: the server's default."""
     tolerations: tuple[Toleration, ...] = ()
     image_pull_secrets: tuple[PullSecret, ...] = ()
     """The Secrets of the spec, which the pods have besides those of the chart."""

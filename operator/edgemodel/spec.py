@@ -49,6 +49,8 @@ class Serving:
     """The settings by the keys of ``serving.TUNING``; a server uses its defaults for those that are missing."""
     shadow_replay_max_requests: int = 0
     """The number of latest requests that a server remembers for a candidate; 0: none, and no replay."""
+    warm_up_seconds: int | None = None
+    """The length of a server's warm-up; None: the server's default, ``metrics.WARM_UP_SECONDS``."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ class EdgeModelSpec:
             serving["tuning"] = self.serving.tuning
         if self.serving.shadow_replay_max_requests:
             serving["shadowReplay"] = self.serving.shadow_replay_max_requests
+        if self.serving.warm_up_seconds is not None:
+            serving["warmUpSeconds"] = self.serving.warm_up_seconds
         if self.tolerations:
             serving["tolerations"] = to_api(self.tolerations)
         if self.image_pull_secrets:
@@ -196,6 +200,7 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
             strategy=serving.get("strategy", "Surge"),
             tuning=dict(serving.get("tuning") or {}),
             shadow_replay_max_requests=(serving.get("shadowReplay") or {}).get("maxRequests", 0),
+            warm_up_seconds=serving.get("warmUpSeconds"),
         ),
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),

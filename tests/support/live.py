@@ -21,6 +21,8 @@ CAMERAS = ("camera-1", "camera-2")
 ALL = (*CAMERAS, "gateway-1")
 SOAK = {**QUICK, "soakSeconds": 60, "bakeSeconds": 10}
 """The rollout settings with a soak that is long enough for a verdict on the canary."""
+WARM_UP = {"warmUpSeconds": 3}
+"""The settings of servers that are judged from soon after their start on."""
 ENOUGH = 600
 """The number of requests per node that stable answers before the next revision comes."""
 
@@ -110,8 +112,9 @@ def cut_off(work: Workspace, node: str) -> Iterator[None]:
 
 
 def counted(work: Workspace, nodes: tuple[str, ...] = CAMERAS) -> float:
-    """Returns the number of requests that Prometheus has counted, on the node with the fewest."""
-    query = f'sum by (node) (edgemodel_inference_requests_total{{namespace="{work.namespace}",outcome="ok"}})'
+    """Returns the number of requests after the warm-up that Prometheus has counted, on the node with the fewest."""
+    of = f'{{namespace="{work.namespace}",outcome="ok",warm_up=""}}'
+    query = f"sum by (node) (edgemodel_inference_requests_total{of})"
     found = {item["metric"]["node"]: float(item["value"][1]) for item in ask(work, query)}
     return min(found.get(node, 0.0) for node in nodes)
 
@@ -126,7 +129,8 @@ def ask(work: Workspace, query: str) -> list[dict[str, Any]]:
 
 def stable(work: Workspace, analysis: dict[str, Any] | None = None, **spec: Any) -> str:
     """Returns the first revision, which serves everywhere; the next one is judged by ``analysis``. ``spec`` adds to its
-    spec."""
+    spec. Servers warm up for WARM_UP alone."""
+    spec["serving"] = {**WARM_UP, **spec.get("serving", {})}
     work.apply(source={"uri": publish_mlp(work, "first")}, rollout=QUICK, analysis={"checks": []}, **spec)
     first = str(work.ready()["status"]["stableRevision"])
     if analysis is not None:

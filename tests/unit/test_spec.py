@@ -59,6 +59,13 @@ def test_how_the_server_is_tuned_makes_a_revision_and_no_artifact() -> None:
     assert parse_spec(model_spec(serving={"tuning": {}})).revision_hash == plain.revision_hash
 
 
+def test_another_warm_up_makes_a_revision_and_an_unnamed_one_none() -> None:
+    plain, longer = (parse_spec(model_spec(serving=serving)) for serving in ({}, {"warmUpSeconds": 300}))
+    assert longer.request.fingerprint == plain.request.fingerprint
+    assert longer.revision_hash != plain.revision_hash
+    assert plain.revision_hash == parse_spec(model_spec()).revision_hash
+
+
 IMAGE = "registry.example/converters/maker@sha256:" + "a" * 64
 
 

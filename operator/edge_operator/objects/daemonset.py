@@ -87,7 +87,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         port["hostPort"] = settings.host_port
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
-    objective = settings.latency_objective_milliseconds
+    objective, warm_up = settings.latency_objective_milliseconds, settings.warm_up_seconds
     return {
         "name": "server",
         "image": artifact_pod.image(observation, revision, variant),
@@ -101,6 +101,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": serving.PORT, "value": str(settings.port)},
             *([{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": objective}] if objective else []),
+            *([{"name": serving.WARM_UP_SECONDS, "value": str(warm_up)}] if warm_up is not None else []),
             *artifact_pod.tuning(revision),
             *_replay(observation, settings),
         ],

@@ -51,10 +51,17 @@ def test_a_server_is_tuned_as_the_spec_says() -> None:
     assert options.tuning == Tuning(intra_op_threads=3, arena=Arena.OFF, concurrency=2)
 
 
+def test_a_server_warms_up_as_long_as_the_spec_says() -> None:
+    for spec, seconds in (({}, 60), ({"warmUpSeconds": 0}, 0), ({"warmUpSeconds": 300}, 300)):
+        world = Simulation.with_nodes(1, spec=model_spec(serving=spec))
+        world.run(60)
+        assert settings.parse([], environment(world)).warm_up_seconds == seconds
+
+
 def test_a_server_gets_no_variables_for_settings_that_the_spec_lacks() -> None:
     world = Simulation.with_nodes(1)
     world.run(60)
-    assert not environment(world).keys() & serving.TUNING.values()
+    assert not environment(world).keys() & {*serving.TUNING.values(), serving.WARM_UP_SECONDS}
 
 
 def test_servers_that_replay_show_each_other_what_only_a_secret_has() -> None:

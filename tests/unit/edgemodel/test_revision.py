@@ -34,6 +34,7 @@ EVERYTHING: dict[str, Any] = {
         "strategy": "Recreate",
         "tuning": {"concurrency": 2, "memoryArena": "Off"},
         "shadowReplay": {"maxRequests": 64},
+        "warmUpSeconds": 0,
     },
     "analysis": {"checks": [LATENCY]},
 }
@@ -61,6 +62,7 @@ def test_all_settings_of_a_server_are_in_it() -> None:
         "hostPort": 8100,
         "tuning": {"concurrency": 2, "memoryArena": "Off"},
         "shadowReplay": {"maxRequests": 64},
+        "warmUpSeconds": 0,
         "tolerations": [{"key": "edge", "operator": "Exists"}],
         "imagePullSecrets": [{"name": "nodes"}],
         "latencyObjectiveMilliseconds": "12.5",

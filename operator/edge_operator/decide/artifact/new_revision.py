@@ -83,6 +83,7 @@ def _revision_spec(
             host_port=spec.serving.host_port,
             tuning=spec.serving.tuning,
             shadow_replay=ShadowReplay(replay) if replay else None,
+            warm_up_seconds=spec.serving.warm_up_seconds,
             tolerations=spec.tolerations,
             image_pull_secrets=spec.image_pull_secrets,
             # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
