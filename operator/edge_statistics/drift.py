@@ -1,16 +1,23 @@
 """The factor by which the odds of a bad request moved on a control group, with its uncertainty.
 
 ``observed`` of ``total`` requests were bad where ``expected`` were expected. Were bad ones rare, the factor of their
-rate, with a Gamma(START, START) distribution before, that is one around 1 and hardly certain, has the mean
-``(observed + START) / (expected + START)`` and the relative variance ``1 / (observed + START)`` after (the conjugate
-prior of a Poisson count; A. Gelman et al., *Bayesian Data Analysis*, section 2.6). Odds instead of rates keep shares
-below 1; the variance of their logarithm has the term of the good ones as well (J. B. S. Haldane, *The estimation and
-significance of the logarithm of a ratio of frequencies*, Annals of Human Genetics 20 (1956), 309-311).
+rate, with a Gamma(a, a) distribution before, that is one around 1, has the mean ``(observed + a) / (expected + a)`` and
+the relative variance ``1 / (observed + a)`` after (the conjugate prior of a Poisson count; A. Gelman et al., *Bayesian
+Data Analysis*, section 2.6). Before, it is as likely from each of USUAL, in which factors near 1 are expected, and
+BREAK, in which any are: where all inputs are broken from now on, a hundred times as many requests fail. The counts tell
+which (mixtures of conjugate priors; P. Diaconis and D. Ylvisaker, *Quantifying prior opinion*, Bayesian Statistics 2
+(1985), 133-156).
+
+Odds instead of rates keep shares below 1; the variance of their logarithm has the term of the good ones as well
+(J. B. S. Haldane, *The estimation and significance of the logarithm of a ratio of frequencies*, Annals of Human
+Genetics 20 (1956), 309-311).
 """
 
+from math import exp, lgamma, log
 from typing import NamedTuple
 
-START = 1.0
+USUAL, BREAK = 1.0, 0.1
+"""The parameters ``a`` of the two distributions."""
 
 
 class Drift(NamedTuple):
@@ -22,9 +29,22 @@ class Drift(NamedTuple):
 
 def drift(observed: float, total: float, expected: float, expected_variance: float) -> Drift:
     """Returns the drift of ``observed`` bad ones of ``total`` against ``expected``, of which the variance is given."""
-    good, expected_good = (max(total - bad, 0.0) + START for bad in (observed, expected))
-    bad, expected_bad = observed + START, expected + START
+    logs = [_log_marginal(observed, expected, a) for a in (USUAL, BREAK)]
+    weights = [exp(item - max(logs)) for item in logs]
+    usual = weights[0] / sum(weights)
+    mean = second = 0.0
+    for a, weight in ((USUAL, usual), (BREAK, 1 - usual)):
+        bad, factor = observed + a, (observed + a) / (expected + a)
+        mean += weight * factor
+        second += weight * factor**2 * (1 + 1 / bad)
+    good, expected_good = (max(total - bad, 0.0) + USUAL for bad in (observed, expected))
+    expected_bad = expected + usual * USUAL + (1 - usual) * BREAK
     return Drift(
-        bad / good / (expected_bad / expected_good),
-        1 / bad + 1 / good + expected_variance * (1 / expected_bad + 1 / expected_good) ** 2,
+        mean * expected_good / good,
+        second / mean**2 - 1 + 1 / good + expected_variance * (1 / expected_bad + 1 / expected_good) ** 2,
     )
+
+
+def _log_marginal(observed: float, expected: float, a: float) -> float:
+    """Returns the logarithm of the probability of ``observed``, but for a term without ``a`` (negative binomial)."""
+    return lgamma(observed + a) - lgamma(a) + a * log(a) - (observed + a) * log(expected + a)
