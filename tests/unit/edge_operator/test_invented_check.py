@@ -17,11 +17,12 @@ from crds.generated import check_item, with_generated_parts, without_defaults
 from edge_operator.decide.analysis import CHECKS, WaveBaseline, plan_checks, plan_measuring
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import ALPHA, Evidence, Judged
-from edge_operator.decide.analysis.limits import Limits, allowed_share
+from edge_operator.decide.analysis.limits import Before
 from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
-from edge_operator.decide.measurement import Counts, Histogram
+from edge_operator.decide.measurement import Counts, Histogram, Minutes
 from edge_operator.from_api import read_edge_model
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
+from edge_statistics.dispersion import Moments
 from edgemodel import metrics
 from edgemodel.names import API_VERSION
 from edgemodel.reasons import Kind, Reason, Topic
@@ -37,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # --- the check: all that a new one takes ---
 
 WAITED = Histogram(metrics.QUEUE_SECONDS)
+BY_MINUTE = Minutes(WAITED)
 TOO_LONG_SECONDS = 0.1
 
 
@@ -53,16 +55,21 @@ def judge(name: str, rule: QueueTimeRule, evidence: Evidence) -> Judged:
     def total(counts: Counts) -> int:
         return WAITED.of(counts).get(inf, 0)
 
-    def bad(counts: Counts, _: Limits | None = None) -> int:
+    def bad(counts: Counts, _: float | None = None) -> int:
         return total(counts) - WAITED.of(counts).get(TOO_LONG_SECONDS, 0)
+
+    def minutes(counts: Counts, _: float | None) -> Moments | None:
+        in_time = BY_MINUTE.moments(counts, TOO_LONG_SECONDS)
+        return in_time.complement() if in_time is not None else None
 
     waited = Measure(
         key="waited",
         words="waited longer than 100 ms",
         bad=bad,
         total=total,
-        limits=lambda counts: allowed_share(bad(counts), total(counts), rule.max_increase),
-        without_baseline=allowed_share(0, 0, rule.max_increase),
+        before=lambda counts: Before(bad(counts), total(counts), rule.max_increase),
+        minutes=minutes,
+        without_baseline=Before(0, 0, rule.max_increase),
     )
     return judge_shares(name, evidence, [waited])
 
@@ -88,7 +95,7 @@ CHECK = CheckType(
         "Requests wait longer than before.",
         "Give the servers more workers.",
     ),
-    series=(*READ, WAITED),
+    series=(*READ, WAITED, BY_MINUTE),
     statistical=True,
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import inf, log, sqrt
 from typing import NamedTuple
 
-from edge_statistics.sequential import Stratum, log_likelihood_ratio, mixed
+from edge_statistics.sequential import mixed
 
 Z_80_PERCENT = 0.8416212335729143
 BISECTIONS = 25
@@ -25,9 +25,9 @@ class Pool(NamedTuple):
     p1: float
     at_expected: float
     at_limit: float
-
-    def ratio(self, bad: float, low: float, high: float, weight: float) -> float:
-        return log_likelihood_ratio([Stratum(weight * bad, weight * self.total, low, high)])
+    worth: float = 1.0
+    """The number of independent requests that a further one is worth, 0..1. The weights are below it where what is
+    expected is uncertain, and fall with each request: no number of them makes up for a baseline."""
 
     def share(self, multiple: float) -> float:
         """Returns the share of a candidate with so many times the increase that is too much."""
@@ -59,33 +59,33 @@ def detectable_increase(pool: Pool, thresholds: Thresholds) -> float:
 def requests_to_decide(pool: Pool, thresholds: Thresholds) -> float:
     """Returns how many more requests decide, if the share of bad ones stays what it is; infinity if none do."""
     share = (pool.bad + pool.p0) / (pool.total + 1)
-
-    def each(low: float, high: float, weight: float) -> float:
-        return weight * (share * log(high / low) + (1 - share) * log((1 - high) / (1 - low)))
-
-    lacking = [-pool.ratio(pool.bad, pool.share(m), pool.p1, pool.at_limit) for m in thresholds.below]
-    steps = [-each(pool.share(m), pool.p1, pool.at_limit) for m in thresholds.below]
-    to_pass = min(
-        _still(-thresholds.lower + log(len(lacking)) - ratio, step) for ratio, step in zip(lacking, steps, strict=True)
-    )
-    if -mixed(lacking) <= thresholds.lower:
-        to_pass = 0.0
-    beyond = pool.share(thresholds.beyond)
-    to_show = _still(
-        thresholds.shown - pool.ratio(pool.bad, pool.p1, beyond, pool.at_limit), each(pool.p1, beyond, pool.at_limit)
-    )
-    worse = max(thresholds.alternatives, key=lambda multiple: each(pool.p0, pool.share(multiple), pool.at_expected))
-    to_reject = _still(
-        thresholds.upper - pool.ratio(pool.bad, pool.p0, pool.share(worse), pool.at_expected),
-        each(pool.p0, pool.share(worse), pool.at_expected),
-    )
+    beyond, alternatives = pool.share(thresholds.beyond), map(pool.share, thresholds.alternatives)
+    below = [_each(share, pool.p1, low) for low in map(pool.share, thresholds.below)]
+    to_pass = _until(pool, pool.at_limit, -thresholds.lower + log(len(below)), max(below))
+    to_show = _until(pool, pool.at_limit, thresholds.shown, _each(share, pool.p1, beyond))
+    worse = max(_each(share, pool.p0, high) for high in alternatives)
+    to_reject = _until(pool, pool.at_expected, thresholds.upper + log(len(thresholds.alternatives)), worse)
     return min(to_pass, max(to_show, to_reject))
 
 
-def _still(missing: float, each: float) -> float:
-    if missing <= 0:
-        return 0.0
-    return missing / each if each > 0 else inf
+def _each(share: float, null: float, alternative: float) -> float:
+    """Returns what an independent request adds to the ratio of ``alternative`` on average."""
+    return share * log(alternative / null) + (1 - share) * log((1 - alternative) / (1 - null))
+
+
+def _until(pool: Pool, weight: float, threshold: float, each: float) -> float:
+    """Returns how many more requests take a ratio to ``threshold``.
+
+    The weight of all requests is ``1 / (1 / worth + total uncertainty)``, so that ``total`` of them are worth no more
+    than ``1 / uncertainty`` independent ones.
+    """
+    if each <= 0:
+        return inf
+    independent = threshold / each
+    uncertainty = max(1 / max(weight, 1e-9) - 1 / pool.worth, 0.0) / pool.total
+    if independent * uncertainty >= 1:
+        return inf
+    return max(independent / pool.worth / (1 - independent * uncertainty) - pool.total, 0.0)
 
 
 def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:

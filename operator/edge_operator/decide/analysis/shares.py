@@ -13,7 +13,7 @@ those of stable's servers were, if there are any; it neither passes nor holds a 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import inf, log
+from math import ceil, inf, log
 
 from edge_operator.decide.analysis.evidence import (
     ABOVE_LIMIT,
@@ -243,7 +243,8 @@ def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alp
         verdict = Verdict.FAIL
     elif below_limit.shown:
         verdict = Verdict.PASS
-    pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata))
+    worth = _mean([item.worth for item in expected], strata)
+    pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata), worth)
     thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
     return Tested(
         measure=measure,
@@ -485,13 +486,16 @@ def _detectable(tested: Tested) -> str:
     """Returns what would have been found: a pass says that the limit is kept, not that nothing got worse."""
     found = tested.result.detectable
     what = f"an increase of {percent(found)} points" if found < inf else "no increase"
-    return f"would find {what} by now"
+    told = f"would find {what} by now"
+    if tested.verdict is Verdict.PASS:
+        told += f"; one of {percent(tested.limit - tested.expected)} points is ruled out, a smaller one is not"
+    return told
 
 
 def _still_needed(result: MeasureResult) -> str:
     if result.requests_to_decide == inf:
-        return "too close to the limit to decide"
-    text, minutes = f"not enough to decide, about {round(result.requests_to_decide)} more requests would", 0
+        return "no number of requests decides: too close to the limit, or too little is known of before"
+    text, minutes = f"not enough to decide, about {ceil(result.requests_to_decide)} more requests would", 0
     if result.minutes_to_decide < inf:
         minutes = max(round(result.minutes_to_decide), 1)
         text += f", in {minutes} minute{'' if minutes == 1 else 's'} at the present rate"

@@ -1,6 +1,6 @@
-"""The limits of a baseline: constants and interpolation compared with other implementations, and their properties."""
+"""What the requests before say about those after: interpolation compared with other implementations, and properties."""
 
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import inf, log
 
 import numpy as np
@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_operator.decide.analysis.limits import (
-    FLOOR,
+    ALLOWANCE,
     MAX_SHARE,
+    MIN_FOR_SLOWDOWN,
     MIN_STEP,
     TAIL,
-    Limits,
-    allowed_share,
-    allowed_slowdown,
+    Before,
     beyond,
     common_edge,
-    more_lenient,
+    slowdown,
+    times_odds,
 )
 from edgemodel.metrics import DURATION_BUCKETS
 
@@ -67,46 +67,34 @@ def test_at_an_edge_it_is_the_count_itself_and_beyond_the_last_what_is_in_no_fin
     assert beyond(at_most, 1000) == durations[inf] - durations[EDGES[-2]]
 
 
-# --- shares ---
+# --- odds ---
 
 
 @for_all
-@given(st.data(), st.integers(1, 100_000), SHARES)
-def test_what_is_too_much_is_above_what_is_expected_and_that_is_at_least_the_floor(
-    data: st.DataObject, total: int, max_increase: float
-) -> None:
-    limits = allowed_share(data.draw(st.integers(0, total)), total, max_increase)
-    assert FLOOR <= limits.p0 < limits.p1 <= MAX_SHARE
-    assert limits.p1 >= min(limits.p0 + max_increase, MAX_SHARE)
-    assert limits.requests == total
+@given(st.floats(1e-6, 0.9), st.floats(0.01, 50))
+def test_times_odds_multiplies_the_odds(share: float, factor: float) -> None:
+    odds = factor * share / (1 - share)
+    assert times_odds(share, factor) == pytest.approx(min(odds / (1 + odds), MAX_SHARE), rel=1e-9)
 
 
 @for_all
-@given(st.data(), st.integers(1, 100_000), SHARES)
-def test_the_more_were_bad_before_the_more_is_allowed(data: st.DataObject, total: int, max_increase: float) -> None:
-    fewer, more = sorted(data.draw(st.tuples(st.integers(0, total), st.integers(0, total))))
-    strict, lenient = allowed_share(fewer, total, max_increase), allowed_share(more, total, max_increase)
-    assert strict.p0 <= lenient.p0
-    assert strict.p1 <= lenient.p1
+@given(SHARES, st.floats(0.01, 1e6))
+def test_times_odds_stays_a_share_that_a_test_can_use(share: float, factor: float) -> None:
+    assert 0 <= times_odds(share, factor) <= MAX_SHARE
+    assert times_odds(share, factor) <= times_odds(share, 2 * factor)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5])
-def test_the_more_requests_a_share_rests_on_the_less_is_allowed(share: float) -> None:
-    limits = [allowed_share(round(share * total), total, 0.01) for total in (100, 1000, 10_000, 1_000_000)]
-    for few, many in pairwise(limits):
-        assert few.p0 >= many.p0
-        assert few.p1 >= many.p1
-    assert limits[0].p0 > share < limits[-1].p0
+@for_all
+@given(st.floats(0.0001, 0.9), st.floats(0.1, 10))
+def test_times_odds_and_back_is_the_share_itself(share: float, factor: float) -> None:
+    there = times_odds(share, factor)
+    if there < MAX_SHARE:
+        assert times_odds(there, 1 / factor) == pytest.approx(share, rel=1e-9)
 
 
-def test_without_a_baseline_only_the_floor_is_allowed() -> None:
-    """The allowance is 1.5 times the floor's odds; 2 times those, or the increase on top, are too much."""
-    nothing, step = allowed_share(0, 0, 0.0), allowed_share(0, 0, 0.01)
-    odds = 1.5 * FLOOR / (1 - FLOOR)
-    assert nothing.p0 == step.p0 == pytest.approx(odds / (1 + odds))
-    assert nothing.p1 == pytest.approx(2 * odds / (1 + 2 * odds))
-    assert step.p1 == pytest.approx(step.p0 + 0.01)
-    assert (nothing.requests, nothing.edge) == (0, None)
+def test_without_more_words_a_node_may_be_bad_half_again_as_often() -> None:
+    before = Before(bad=10, total=1000, increase=0.01)
+    assert (before.allowance, before.edge) == (ALLOWANCE, None) == (1.5, None)
 
 
 # --- slowdown ---
@@ -117,20 +105,21 @@ def test_without_a_baseline_only_the_floor_is_allowed() -> None:
 def test_a_slowdown_is_watched_at_the_first_edge_that_a_tenth_would_exceed_on_a_slow_day(
     durations: dict[float, int], max_slowdown: float
 ) -> None:
-    limits, at_most = allowed_slowdown(durations, max_slowdown), sorted(durations.items())
+    before, at_most = slowdown(durations, max_slowdown), sorted(durations.items())
 
-    def exceeding(edge: float) -> float:
-        return beyond(at_most, edge / (1 + max_slowdown / 2)) / durations[inf]
+    def exceeding(edge: float, factor: float = 1 + max_slowdown / 2) -> float:
+        return beyond(at_most, edge / factor) / durations[inf]
 
-    fine = [edge for edge in EDGES[:-1] if durations[inf] and exceeding(edge) <= TAIL]
+    enough = durations[inf] >= MIN_FOR_SLOWDOWN
+    fine = [edge for edge in EDGES[:-1] if enough and exceeding(edge) <= TAIL]
     if not fine:
-        assert limits is None
+        assert before is None
         return
-    assert limits is not None
-    assert limits.edge == fine[0]
-    assert limits.requests == durations[inf]
-    assert max(FLOOR, min(exceeding(fine[0]), MAX_SHARE - MIN_STEP)) <= limits.p0 < limits.p1 <= MAX_SHARE
-    assert limits.p1 - limits.p0 >= MIN_STEP - 1e-12
+    assert before is not None
+    assert before.edge == fine[0]
+    assert before.total == durations[inf]
+    assert before.bad == pytest.approx(durations[inf] - durations[fine[0]], abs=1e-6)
+    assert before.increase >= MIN_STEP
 
 
 @for_all
@@ -138,27 +127,37 @@ def test_a_slowdown_is_watched_at_the_first_edge_that_a_tenth_would_exceed_on_a_
 def test_a_node_whose_requests_all_took_the_maximum_slowdown_reaches_the_limit(
     durations: dict[float, int], max_slowdown: float
 ) -> None:
-    limits = allowed_slowdown(durations, max_slowdown)
-    if limits is not None and limits.edge is not None:
-        slowed = beyond(sorted(durations.items()), limits.edge / (1 + max_slowdown)) / durations[inf]
-        assert limits.p1 >= min(slowed, MAX_SHARE)
+    before = slowdown(durations, max_slowdown)
+    if before is not None and before.edge is not None:
+        slowed = beyond(sorted(durations.items()), before.edge / (1 + max_slowdown)) / durations[inf]
+        assert before.bad / before.total + before.increase >= slowed - 1e-9
+        assert before.increase == pytest.approx(max(slowed - before.bad / before.total, MIN_STEP))
+
+
+@for_all
+@given(HISTOGRAMS, SLOWDOWNS)
+def test_the_allowance_is_what_half_of_the_slowdown_makes(durations: dict[float, int], max_slowdown: float) -> None:
+    before = slowdown(durations, max_slowdown)
+    if before is not None and before.edge is not None:
+        drifted = beyond(sorted(durations.items()), before.edge / (1 + max_slowdown / 2))
+        shares = [(count + 1) / (before.total + 2) for count in (before.bad, drifted)]
+        assert before.allowance >= 1
+        assert times_odds(shares[0], before.allowance) == pytest.approx(shares[1])
 
 
 @pytest.mark.parametrize(
     "durations",
-    [{}, {0.1: 0, inf: 0}, {0.1: 4}, {inf: 9}, {0.1: 0, 1.0: 0, inf: 9}],
-    ids=["no bucket", "no request", "no bucket of infinity", "no finite edge", "all beyond every edge"],
+    [{}, {0.1: 0, inf: 0}, {0.1: 400}, {inf: 900}, {0.1: 0, 1.0: 0, inf: 900}, {0.1: 49, inf: 49}],
+    ids=[
+        *("no bucket", "no request", "no bucket of infinity", "no finite edge", "all beyond every edge"),
+        "too few requests",
+    ],
 )
-def test_without_requests_within_the_edges_a_slowdown_has_no_limits(durations: dict[float, int]) -> None:
-    assert allowed_slowdown(durations, 1.0) is None
+def test_without_enough_requests_within_the_edges_no_slowdown_is_looked_for(durations: dict[float, int]) -> None:
+    assert slowdown(durations, 1.0) is None
 
 
 # --- of several ---
-
-
-def test_of_a_nodes_own_limits_and_those_of_all_the_more_lenient_hold() -> None:
-    strict, lenient = Limits(0.01, 0.02, 5000), Limits(0.05, 0.1, 50)
-    assert more_lenient(strict, lenient) == more_lenient(lenient, strict) == lenient
 
 
 def test_the_common_edge_is_the_first_at_or_above_the_objective_that_every_server_has() -> None:

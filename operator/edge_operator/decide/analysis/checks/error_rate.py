@@ -63,11 +63,11 @@ CHECK = CheckType(
     settings={
         "maxIncreasePercent": Amount(
             "Increase in the share of failed requests that is too much, in percentage points; a decimal string above "
-            "0, at most 100. It is added to the share that still counts as unchanged, which is 1.5 times the baseline "
-            "odds, with a baseline of at least 0.2 %. If twice the odds of the unchanged share are higher than this "
-            "sum, they are the limit instead. With 1 point, the limit is 3.3 % if 1 % of 10000 requests failed "
-            "before, 14 % if 5 % did. Requests that do not match the inputs of the candidate (name or shape) are "
-            "judged separately, with 20 points. Default: 1.",
+            "0, at most 100. The check fails when the candidate is shown to exceed the expected share by more than "
+            "this: with 1 point, the limit is 2 % where 1 % is expected, and 6 % where 5 % is. Expected is the share "
+            "of the same node before its switch, times the drift that nodes on stable show since then; if none runs "
+            "stable, 1.5 times the odds of before. Requests that do not match the inputs of the candidate (name or "
+            "shape) are judged separately, with 20 points. Default: 1.",
             unit="percentage points",
             example="1.0",
             default="1",

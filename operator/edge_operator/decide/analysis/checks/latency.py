@@ -178,10 +178,10 @@ CHECK = CheckType(
         ),
         "maxIncreasePercent": Amount(
             "With objectiveMilliseconds: increase in the share of requests above the objective that is too much, in "
-            "percentage points; a decimal string above 0, at most 100. It is added to the share that still counts as "
-            "unchanged, which is 1.5 times the baseline odds, with a baseline of at least 0.2 %. If twice the odds of "
-            "the unchanged share are higher than this sum, they are the limit instead. With 1 point, the limit is "
-            "3.3 % if 1 % of 10000 requests were above the objective before, 14 % if 5 % were. Default: 1.",
+            "percentage points; a decimal string above 0, at most 100. The check fails when the candidate is shown to "
+            "exceed the expected share by more than this: with 1 point, the limit is 2 % where 1 % is expected, and "
+            "6 % where 5 % is. Expected is the share of the same node before its switch, times the drift that nodes "
+            "on stable show since then; if none runs stable, 1.5 times the odds of before. Default: 1.",
             unit="percentage points",
             example="1.0",
             default="1",
@@ -189,8 +189,8 @@ CHECK = CheckType(
         ),
         "maxSlowdownPercent": Amount(
             "Slowdown that is too much, in percent of a node's own latency before its switch: 100 is twice as slow; a "
-            "decimal string from 10 to 1000. Half of this allowance is treated as normal variation. Default: 100 "
-            "without objectiveMilliseconds; with it, no slowdown is judged.",
+            "decimal string from 10 to 1000. While no node runs stable to show how much the hour changes, half of it "
+            "counts as unchanged. Default: 100 without objectiveMilliseconds; with it, no slowdown is judged.",
             unit="percent",
             example="50",
             minimum=10,
