@@ -46,7 +46,11 @@ def _revisions(status: Object) -> list[str]:
     if status.get("candidateRevision"):
         wave = f"wave {rollout['waveName']} ({rollout['wave'] + 1} of {rollout['waves']})" if rollout else ""
         held = f", held since {rollout['heldSince']}" if rollout.get("heldSince") else ""
+        controls = rollout.get("controlNodes", 0)
+        stay = "node stays" if controls == 1 else "nodes stay"
+        kept = f", {controls} {stay} on stable until the bake is through"
         where = f"on {nodes.get('candidate', 0)} nodes, {wave}, since {rollout.get('waveStartedAt', '')}{held}"
+        where += kept if controls else ""
         lines.append(f"  candidate   {status['candidateRevision']} {where}")
     words = {"offline": "offline", "failed": "failed", "unsupported": "unsupported", "setAside": "set aside"}
     rest = [f"{nodes[key]} {word}" for key, word in words.items() if nodes.get(key)]

@@ -206,7 +206,8 @@ SOAKING: Final = _declare(
 )  # fmt: skip
 BAKING: Final = _declare(
     "Baking", Topic.ROLLOUT, Kind.PROGRESS,
-    "All waves serve the candidate, which is watched for rollout.bakeSeconds before it becomes stable.",
+    "All waves serve the candidate, which is watched for rollout.bakeSeconds before the last nodes "
+    "(rollout.controlNodes) switch and it becomes stable.",
     "Wait.",
 )  # fmt: skip
 PAUSED: Final = _declare(

@@ -74,6 +74,8 @@ class Rollout:
     soak: timedelta = timedelta(seconds=300)
     node_ready_timeout: timedelta = timedelta(seconds=600)
     max_failed_nodes: int = 0
+    control_nodes: int = 0
+    """The number of nodes that stay on stable until the bake is through; waves count the others."""
     bake: timedelta = timedelta(seconds=1800)
     retry_token: str = ""
     progress_deadline: timedelta = timedelta(seconds=3600)
@@ -233,6 +235,7 @@ def _rollout(value: dict[str, Any]) -> Rollout:
         soak=seconds("soakSeconds", 300),
         node_ready_timeout=seconds("nodeReadyTimeoutSeconds", 600),
         max_failed_nodes=value.get("maxFailedNodes", 0),
+        control_nodes=value.get("controlNodes", 0),
         bake=seconds("bakeSeconds", 1800),
         retry_token=value.get("retryToken", ""),
         progress_deadline=seconds("progressDeadlineSeconds", 3600),

@@ -167,6 +167,10 @@ class RolloutStatus:
     """The time since which the wave has soaked and the data do not decide; None otherwise."""
     pauses: tuple[Pause, ...] = ()
     analysis: StoredAnalysis | None = None
+    control_nodes: int | None = None
+    """The number of nodes that stay on stable until the bake is through; None if there are none."""
+    controls_released_at: datetime | None = None
+    """The time at which the bake was through, and the controls began to switch; None before."""
 
 
 NO_TRIAL: Final = RolloutStatus()

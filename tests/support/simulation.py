@@ -160,8 +160,8 @@ class Simulation:
     daemonsets: set[str] = field(default_factory=set)
     status: dict[str, Any] = field(default_factory=dict)
     generation: int = 1
-    trouble: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """The obstacle that keeps the pods of each revision from being ready, by revision."""
+    trouble: dict[str | tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """The obstacle that keeps pods from being ready, by revision or (revision, node)."""
     signature: CallerSignature | None = None
     """The signature of what the next compression Job publishes."""
     server_layers: dict[str, str] = field(default_factory=dict)
@@ -209,6 +209,8 @@ class Simulation:
     prometheus: str = "up"
     """The state: up; down: it does not answer; empty: it answers, and has no metrics of the candidate."""
     last_samples: Samples | None = None
+    _ended: dict[tuple[str, str], tuple[datetime, datetime]] = field(default_factory=dict)
+    """The times from which and until which the last pod of (node, revision) served that is gone."""
     _wanted_since: dict[tuple[str, str, str], datetime] = field(default_factory=dict)
     _job_ends: dict[str, datetime] = field(default_factory=dict)
     _parsed: tuple[dict[str, Any], EdgeModelSpec] | None = None
@@ -454,14 +456,19 @@ class Simulation:
                 if name == revision
             )
 
+        def ended(node: str) -> Counts:
+            begun, until = self._ended[node, stable or ""]
+            return self._counts(node, stable, (min(until, known) - max(begun, since)).total_seconds())
+
         on_trial = {node for node, name in ready if name == candidate}
+        gone = {node for node, name in self._ended if name == stable and (node, name) not in ready}
         hour = {node: self._counts(node, stable, 3600) for node in self.nodes} if stable else {}
         return Samples(
             measured_at=self.now,
             candidate=candidate,
             since=since,
             trial=counted(candidate, since),
-            control=tuple(item for item in counted(stable, since) if item.node not in on_trial),
+            control=(*counted(stable, since), *map(ended, sorted(gone & self.nodes.keys()))),
             baseline=tuple(hour.values()),
             reporting=dict.fromkeys(on_trial, known),
             present=golden_samples(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
@@ -667,7 +674,10 @@ class Simulation:
         }
         for key in here:
             if key not in wanted or key[1] in repelling["NoExecute"]:
-                if self.pods.pop(key, None) is not None and key in wanted:
+                pod = self.pods.pop(key, None)
+                if pod is not None and pod.ready_since is not None:
+                    self._ended[key[:2]] = (pod.ready_since, self.now)
+                if pod is not None and key in wanted:
                     self.pods_lost[key] = self.now
                 self._wanted_since.pop(key, None)
         for key in wanted:
@@ -681,7 +691,7 @@ class Simulation:
             pod = self.pods.get(key) or Pod(
                 "-".join(key), node.name, key[1], key[2], False, None, self.now, False, 0, None
             )
-            trouble = self.trouble.get(key[1])
+            trouble = self.trouble.get((key[1], node.name), self.trouble.get(key[1]))
             if trouble is not None:
                 unready = self.now if pod.ready else pod.unready_since
                 pod = replace(

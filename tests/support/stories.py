@@ -144,7 +144,7 @@ def tell(story: tuple[dict[str, Any], list[Event]], cell_size: int = 1) -> Tale:
     if cell_size > 1:
         world.form_cells = cells_of(cell_size)
     world.spec = model_spec(serving={"strategy": setting["strategy"]})
-    world.spec["rollout"]["progressDeadlineSeconds"] = 130
+    world.spec["rollout"] |= {"progressDeadlineSeconds": 130, "controlNodes": setting.get("controls", 0)}
     _analyse(Tale(world), setting["analysis"])
     _preflight(Tale(world), setting["preflight"])
     tale = Tale(world)
@@ -260,6 +260,7 @@ VERBS: dict[str, Callable[..., None]] = {
         serving={**tale.world.spec["serving"], "resources": {"limits": {"memory": size}}}
     ),
     "waves": lambda tale, which: _change_rollout(tale, waves=WAVES[which]),
+    "controls": lambda tale, nodes: _change_rollout(tale, controlNodes=nodes),
     "tolerance": lambda tale, nodes: _change_rollout(tale, maxFailedNodes=nodes),
     "retry": lambda tale, token: _change_rollout(tale, retryToken=token),
     "variants": lambda tale, variants: tale.world.change(variants=variants),
@@ -295,6 +296,7 @@ _EVENTS = st.one_of(
     st.tuples(st.just("resources"), st.sampled_from(["64Mi", "128Mi"])),
     st.tuples(st.just("waves"), st.integers(0, len(WAVES) - 1)),
     st.tuples(st.just("tolerance"), st.integers(0, 2)),
+    st.tuples(st.just("controls"), st.integers(0, 2)),
     st.tuples(st.just("retry"), st.sampled_from(["", "1"])),
     st.tuples(st.just("variants"), st.sampled_from([[], PI])),
     st.tuples(st.just("placement"), st.sampled_from([{"edge": "camera"}, {"edge": "gateway"}])),
@@ -321,6 +323,7 @@ STORIES = st.tuples(
             "head": st.sampled_from([0, 25, 200]),
             "analysis": st.integers(0, len(ANALYSES) - 1),
             "preflight": st.sampled_from([0, 0, 1, 2]),
+            "controls": st.sampled_from([0, 1, 1, 2]),
         }
     ),
     st.lists(_EVENTS, min_size=4, max_size=16),

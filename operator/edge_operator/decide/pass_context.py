@@ -90,6 +90,7 @@ class PassContext(Prospect):
             self._variants,
             is_first=self.stable is None,
             now=self.now,
+            released=self.trial_before.controls_released_at,
         )
 
     @property

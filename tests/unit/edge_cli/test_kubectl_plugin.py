@@ -35,6 +35,18 @@ def on_trial() -> Simulation:
     return world
 
 
+def test_status_shows_how_many_nodes_stay_on_stable() -> None:
+    world = Simulation.with_nodes(4)
+    world.run(400)
+    for controls, told in ((2, "2 nodes stay"), (1, "1 node stays")):
+        world.change(rollout={**world.spec["rollout"], "controlNodes": controls})
+        world.new_source("bc"[controls - 1])
+        world.run(40)
+        assert f", {told} on stable until the bake is through" in describe(model(world))
+        world.run(300)
+    assert "stable until" not in describe(model(world))
+
+
 def test_status_shows_what_runs_where_and_how_it_is_judged() -> None:
     world = on_trial()
     text = describe(model(world))

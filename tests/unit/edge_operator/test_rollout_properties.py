@@ -1,5 +1,6 @@
 """The properties of every story of a fleet, with cuts, joins, changes, faults and kills in any order."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,11 @@ def recreates(frame: Frame, revision: str) -> bool:
 def is_selected(frame: Frame, node: Node) -> bool:
     wanted = frame.seen.spec.node_selector["edge"]
     return node.labels["edge"] == wanted and node.architecture in frame.seen.settings.supported_architectures
+
+
+def is_free(tale: Tale, node: Node, candidate: str, stable: str) -> bool:
+    """Returns whether the node is on stable, and was not sent the candidate."""
+    return node.online and stable in tale.names(node.pins) and candidate not in tale.any_names(node.pins)
 
 
 SUPERSEDED_WHILE_OFFLINE: Story = (
@@ -212,6 +218,50 @@ def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somew
             assert before["candidateRevision"] == stable
             assert before["rollout"]["wave"] + 1 == before["rollout"]["waves"]
             assert any(pod.ready and pod.revision == stable for pod in frame.seen.pods)
+        before = frame.status
+
+
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
+@given(STORIES)
+@in_every_story
+def test_controls_are_on_stable_and_get_the_candidate_only_after_the_bake(cell_size: int, story: Story) -> None:
+    """As many as status says are on stable, without the candidate, in the same pass; each variant keeps a node."""
+    tale = tell(story, cell_size)
+    for frame in tale.frames:
+        candidate, stable = frame.status.get("candidateRevision"), frame.status.get("stableRevision")
+        rollout = frame.status.get("rollout") or {}
+        kept = rollout.get("controlNodes", 0)
+        if frame.killed or not kept:
+            continue
+        assert stable is not None
+        assert kept <= frame.seen.spec.rollout.control_nodes
+        assert "controlsReleasedAt" not in rollout
+        cells: dict[str, list[Node]] = {}
+        for node in frame.nodes.values():
+            if is_selected(frame, node):
+                cells.setdefault(cell_of(node.name, cell_size), []).append(node)
+        free = [cell for cell in cells.values() if all(is_free(tale, node, candidate, stable) for node in cell)]
+        assert len(free) >= kept
+        assert any(candidate in tale.any_names(node.pins) for cell in cells.values() for node in cell)
+
+
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
+@given(STORIES)
+@in_every_story
+def test_controls_are_released_once_and_only_in_the_last_wave_of_a_trial(cell_size: int, story: Story) -> None:
+    """The controls are released in a pass that found the last wave recorded, and after its bake."""
+    tale = tell(story, cell_size)
+    before: dict[str, Any] = {}
+    for frame in tale.frames:
+        rollout, past = frame.status.get("rollout") or {}, before.get("rollout") or {}
+        released = rollout.get("controlsReleasedAt")
+        if released is not None and released != past.get("controlsReleasedAt"):
+            assert before["candidateRevision"] == frame.status["candidateRevision"]
+            assert "controlsReleasedAt" not in past
+            assert past["wave"] + 1 == past["waves"]
+            assert not frame.seen.spec.rollout.paused
+            bake = frame.seen.spec.rollout.bake.total_seconds()
+            assert (frame.now - datetime.fromisoformat(past["waveStartedAt"])).total_seconds() >= bake
         before = frame.status
 
 

@@ -4,7 +4,7 @@ Measuring, judging one check, combining checks and moving are separate; this mod
 the candidate; a wave passes when no check is undecided any more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -69,10 +69,12 @@ def judge(
     variants: Mapping[str, str],
     is_first: bool,
     now: datetime,
+    released: datetime | None = None,
 ) -> Judgement:
     """Returns the judgement of ``candidate`` by ``samples``, on the nodes with a ready server of it.
 
-    ``variants`` maps every placed node to its variant; samples of other nodes are ignored.
+    ``variants`` maps every placed node to its variant; samples of other nodes are ignored. At ``released`` the last
+    nodes on stable began to switch: until the end, what stable served there still shows the drift.
     """
     if not analysis.checks:
         return NOTHING_TO_JUDGE
@@ -84,7 +86,8 @@ def judge(
         return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, wave_baseline.since)
     checks = plan_checks(analysis)
     judged: list[Judged] = []
-    groups = _control_groups(samples, wave_baseline, nodes, variants)
+    switched = {item.node for item in nodes if released is None or item.since <= released}
+    groups = _control_groups(samples, wave_baseline, switched, variants)
     for variant in sorted({item.variant for item in nodes}):
         evidence = _evidence(variant, samples, wave_baseline, nodes, variants, groups, is_first)
         judged += [check.judge(evidence) for check in checks if check.type.per_variant]
@@ -101,16 +104,15 @@ def _reach(samples: Samples, nodes: tuple[OnTrial, ...]) -> datetime | None:
 
 
 def _control_groups(
-    samples: Samples, wave_baseline: WaveBaseline, nodes: tuple[OnTrial, ...], variants: Mapping[str, str]
+    samples: Samples, wave_baseline: WaveBaseline, switched: Collection[str], variants: Mapping[str, str]
 ) -> dict[str, ControlGroup]:
-    """Returns the nodes that run stable, by variant."""
-    on_trial = {item.node for item in nodes}
+    """Returns the nodes that run stable, by variant: those that have not ``switched``."""
     control, baseline = (
         _by_variant(window, variants, samples.contradictory) for window in (samples.control, samples.baseline)
     )
     return {
         variant: ControlGroup(
-            tuple(counts for counts in found if counts.node not in on_trial),
+            tuple(counts for counts in found if counts.node not in switched),
             tuple(baseline.get(variant, ())),
             wave_baseline.of_variant(variant),
         )
@@ -150,7 +152,7 @@ def _evidence(
         nodes=on_trial,
         measured_at=samples.measured_at,
         trial=tuple(counts for counts in mine(samples.trial) if counts.node in on_trial),
-        control=tuple(counts for counts in mine(samples.control) if counts.node not in on_trial),
+        control=tuple(c for name, group in groups.items() if variant in (name, WHOLE) for c in group.control),
         baseline=mine(samples.baseline),
         reporting=frozenset(reporting),
         present=tuple(counts for counts in samples.present if counts.node in reporting),

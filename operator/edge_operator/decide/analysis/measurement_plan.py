@@ -46,8 +46,13 @@ def plan_measuring(observation: Observation) -> MeasurementPlan | None:
 
 def _sampled_nodes(observation: Observation, candidate: str, stable: str | None) -> tuple[str, ...]:
     """Returns the nodes whose histograms are read: in a large fleet some of each side, in a repeatable order."""
-    on_trial = {pod.node for pod in observation.pods if pod.revision == candidate}
-    control = {pod.node for pod in observation.pods if pod.revision == stable} - on_trial
+    released = observation.status.trial_of(candidate).controls_released_at
+    sides: dict[bool, set[str]] = {True: set(), False: set()}
+    for pod in observation.pods:
+        if pod.revision in (candidate, stable):
+            # A control that switches at the end still stands for stable.
+            sides[pod.revision == candidate and (released is None or pod.created < released)].add(pod.node)
+    on_trial, control = sides[True], sides[False] - sides[True]
     if len(on_trial) + len(control) <= MAX_SAMPLED_NODES:
         return ()
     rank = {node.name: switch_order(node.uid, observation.uid, candidate) for node in observation.nodes}

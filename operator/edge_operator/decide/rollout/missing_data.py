@@ -20,7 +20,7 @@ def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | Non
         if not judged or (rule.action == "Proceed" and not rule.after):
             return None
         reason = reasons.BAKING if trial.is_last else reasons.SOAKING
-        text = f"{trial.where}: {trial.candidate} serves on {trial.counted(trial.serving())}"
+        text = f"{trial.where}: {trial.candidate} serves on {trial.counted(trial.serving())}{trial.kept()}"
         # The measurement in progress triggers the next pass; an operator that has just started has none yet.
         return trial.hold(reason, text, held_since=trial.held_since)
     waits = _waits_for(judgement, due)

@@ -17,6 +17,10 @@ class WaveState:
     """The time at which the last nodes entered the wave."""
     held_since: datetime | None = None
     """The time since which the wave has soaked and the data do not decide; None otherwise."""
+    controls: int = 0
+    """The number of cells that stay on stable until the bake is through."""
+    released: datetime | None = None
+    """The time at which the bake was through, and the controls began to switch; None before."""
 
 
 @dataclass(frozen=True)

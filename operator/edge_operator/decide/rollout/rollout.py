@@ -24,7 +24,8 @@ def decide_rollout(trial: Trial) -> Move:
     if back is not None:
         return RollBack(*back, trial.failures)
     if trial.timers.paused:
-        text = f"{trial.where}: spec.rollout.paused, {trial.candidate} serves on {trial.counted(trial.serving())}"
+        serves = f"{trial.candidate} serves on {trial.counted(trial.serving())}{trial.kept()}"
+        text = f"{trial.where}: spec.rollout.paused, {serves}"
         return trial.hold(reasons.PAUSED, text, held_since=trial.held_since, finish=False)
     while (move := _in_wave(trial)) is None:
         trial = trial.next_wave()
@@ -60,11 +61,13 @@ def _in_wave(trial: Trial) -> Move | None:
         return hold_without_progress(trial, *nobody_takes(trial.candidate, members, trial.podless))
     serving, timers = trial.serving(), trial.timers
     if serving < len(trial.switched) or trial.finishing():
-        text = f"{trial.candidate} goes to {trial.counted(trial.goal)}{trial.troubles()}"
+        text = f"{trial.candidate} goes to {trial.counted(trial.goal)}{trial.troubles()}{trial.kept()}"
         return hold_without_progress(trial, reasons.ROLLING_OUT, text)
+    if trial.released is not None:
+        return Promote(trial.failures)
     served_since = max(pod.served_since(timers.now) for pod in trial.pods())
     since, reason = max(served_since, trial.started), reasons.BAKING if trial.is_last else reasons.SOAKING
-    text = f"{trial.where}: {trial.candidate} serves on {trial.counted(serving)}"
+    text = f"{trial.where}: {trial.candidate} serves on {trial.counted(serving)}{trial.kept()}"
     if not timers.passed(since, trial.duration):
         return trial.hold(reason, text, timers.due(since, trial.duration))
     undecided = decide_without_verdict(trial, timers.due(since, trial.duration) or timers.now)
@@ -74,6 +77,8 @@ def _in_wave(trial: Trial) -> Move | None:
         return None
     if trial.is_new_wave:
         return trial.hold(reason, text, timers.now + timedelta(seconds=1))  # recorded before it is done
+    if trial.controls:
+        return _enter(trial.release())
     return Promote(trial.failures)
 
 
@@ -89,7 +94,8 @@ def _enter(trial: Trial) -> Advance:
         trial = replace(trial, started=trial.timers.now)
     return Advance(
         reasons.ROLLING_OUT,
-        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.counted(trial.size)}{trial.troubles()}",
+        f"{trial.where}: {trial.candidate} goes to {trial.goal} of {trial.counted(trial.size)}{trial.troubles()}"
+        f"{trial.kept()}",
         trial.state,
         (*trial.keeping(entering=True), *changes, *trial.finishing()),
         trial.failures,

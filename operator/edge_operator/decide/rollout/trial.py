@@ -1,5 +1,6 @@
 """The position of the candidate at the beginning of a pass, from the pins, the pods and the remembered status."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -7,6 +8,7 @@ from edge_operator.decide.actions import SetPins
 from edge_operator.decide.analysis import Judgement
 from edge_operator.decide.observation import Pod, Refusal
 from edge_operator.decide.placement.cells import Cell, CellFailure, failed_cells
+from edge_operator.decide.placement.controls import Variants, choose_controls
 from edge_operator.decide.placement.fleet import Fleet
 from edge_operator.decide.placement.node_health import Assignment, failures_of, next_failure_at, podless
 from edge_operator.decide.placement.pins import defer, is_on_trial, keep_stable, switch_cell
@@ -42,7 +44,8 @@ class Trial:
     switched: tuple[Cell, ...]
     """The cells that should run the candidate, without failed ones."""
     next_cells: tuple[Cell, ...]
-    """The cells that enter next, in order: those that already pull the image come first."""
+    """The cells that enter next, in order: those that already pull the image come first. Controls are not among
+    them."""
     failures: tuple[CellFailure, ...]
     tried: int
     """The number of cells that the candidate was sent to, including failed ones."""
@@ -50,6 +53,10 @@ class Trial:
     """The number of cells that it can go to or has gone to."""
     podless: tuple[SetAside, ...] = ()
     """The nodes that were sent the candidate but for which no pod was created in time; their cells are not on trial."""
+    controls: tuple[Cell, ...] = ()
+    """The cells that stay on stable until the bake is through; waves count the others."""
+    released: datetime | None = None
+    """The time at which the bake was through, and the controls began to switch; None before."""
 
     @property
     def rollout(self) -> Rollout:
@@ -60,7 +67,8 @@ class Trial:
     def where(self) -> str:
         """Returns the wave for messages, such as ``wave canary (1 of 3)``."""
         waves = self.rollout.waves
-        return f"wave {waves[self.wave].name} ({self.wave + 1} of {len(waves)})"
+        wave = f"wave {waves[self.wave].name} ({self.wave + 1} of {len(waves)})"
+        return f"controls, after {wave}" if self.released is not None else wave
 
     @property
     def is_last(self) -> bool:
@@ -80,7 +88,7 @@ class Trial:
     @property
     def goal(self) -> int:
         """Returns the number of cells that run the candidate after this wave."""
-        return plan_waves(self.rollout.waves, self.size)[self.wave]
+        return plan_waves(self.rollout.waves, self.size - len(self.controls))[self.wave]
 
     @property
     def entering(self) -> tuple[Cell, ...]:
@@ -96,7 +104,7 @@ class Trial:
     @property
     def state(self) -> WaveState:
         """Returns what status remembers of a wave that is not held."""
-        return WaveState(self.wave, self.started)
+        return WaveState(self.wave, self.started, None, len(self.controls), self.released)
 
     def pods_of(self, cell: Cell) -> list[Pod]:
         """Returns the ready pods of the candidate on the members of ``cell``."""
@@ -134,6 +142,19 @@ class Trial:
     def counted(self, number: int) -> str:
         """Returns ``number`` in the unit in which the rollout counts: nodes, or cells of several nodes."""
         return self.fleet.counted(number)
+
+    def kept(self) -> str:
+        """Returns how many cells stay on stable, for a message; empty if none does."""
+        count, wanted = len(self.controls), self.rollout.control_nodes
+        if not count:
+            return ""
+        verb, few = ("stays" if count == 1 else "stay"), f" (rollout.controlNodes: {wanted})" if count < wanted else ""
+        return f"; {self.counted(count)} {verb} on stable until the bake is through{few}"
+
+    def release(self) -> "Trial":
+        """Returns the trial after the bake: the controls enter now."""
+        cells, now = (*self.next_cells, *self.controls), self.timers.now
+        return replace(self, controls=(), next_cells=cells, released=now.replace(microsecond=0), started=now)
 
     def next_wave(self) -> "Trial":
         """Returns the trial in the next wave, which starts now if cells enter it."""
@@ -174,7 +195,7 @@ class Trial:
     ) -> Hold:
         """Returns a Hold. With ``finish``, cells that serve both revisions lose stable's pin."""
         pins = (*(self.finishing() if finish else ()), *self.keeping())
-        state = WaveState(self.wave, self.started, held_since)
+        state = replace(self.state, held_since=held_since)
         return Hold(reason, text, state, pins, self.failures, until, stalled)
 
 
@@ -200,6 +221,14 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
     failed = {failure.cell for failure in failures}
     is_pulling = {cell.name for cell in pulling}
     untried = [cell for cell in ready_next if cell.name not in failed]
+    released = memory.controls_released_at if wave + 1 == len(rollout.waves) else None
+    controls: tuple[Cell, ...] = ()
+    if fleet.stable is not None and released is None:
+        sent_to = [cell for cell in (*switched, *pulling) if cell.name not in failed]
+        waiting = [cell for cell in untried if cell.name not in is_pulling]
+        controls = choose_controls(waiting, sent_to, rollout.control_nodes, _variants_for(fleet, candidate))
+    kept = {cell.name for cell in controls}
+    entering = [cell for cell in untried if cell.name not in kept]
     return Trial(
         fleet=fleet,
         candidate=candidate,
@@ -210,12 +239,19 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
         started=started,
         held_since=memory.held_since,
         switched=tuple(cell for cell in switched if cell.name not in failed),
-        next_cells=tuple(sorted(untried, key=lambda cell: cell.name not in is_pulling)),
+        next_cells=tuple(sorted(entering, key=lambda cell: cell.name not in is_pulling)),
         failures=failures,
         tried=len(switched) + len(pulling),
         size=len(switched) + len(ready_next),
         podless=without_pods,
+        controls=controls,
+        released=released,
     )
+
+
+def _variants_for(fleet: Fleet, candidate: str) -> Callable[[Cell], Variants]:
+    """Returns a function that returns the variants of the candidate that a cell's members get."""
+    return lambda cell: tuple(sorted({fleet.variant(candidate, member) for member in cell.members}))
 
 
 def _podless(

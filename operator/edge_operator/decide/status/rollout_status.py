@@ -20,6 +20,8 @@ def rollout_status(context: PassContext, move: Hold | Advance) -> RolloutStatus:
         held_since=state.held_since,
         pauses=context.timers.newest_pauses,
         analysis=wave_baseline.stored() if wave_baseline is not None else None,
+        control_nodes=state.controls or None,
+        controls_released_at=state.released,
     )
 
 
