@@ -59,6 +59,7 @@ class Cell:
 
     @property
     def canaries(self) -> int:
+        """The number of nodes that switch."""
         return ceil(0.3 * self.nodes)
 
     @property
@@ -95,7 +96,7 @@ class Fleet:
     counted: Array
     """The counts of each tick ``[3, node, tick]``."""
     warm: Array
-    """Which of them came while a server warmed up, ``[node, tick]``."""
+    """True for those that came while a server warmed up, ``[node, tick]``."""
     seen: Array
     """The cumulative counts in Prometheus after each tick, of requests that are not labelled as warm-up, ``[3, node,
     tick]``."""
@@ -104,7 +105,7 @@ class Fleet:
     stable_warm: Array
     """The counts with this label of the processes of stable, since the switch to it, ``[3, node]``."""
     scraped: Array
-    """Which nodes answered the scrape of each tick, ``[node, tick]``."""
+    """True for the nodes that answered the scrape of a tick, ``[node, tick]``."""
 
 
 def fleet(cell: Cell, number: int) -> Fleet:

@@ -171,7 +171,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of the nodes of a variant from before the switch, and from stable beside it."""
+    """The knowledge of a variant's nodes from before the switch, and from stable beside it."""
 
     before: Mapping[str, Before]
     pooled: Pooled | None

@@ -162,9 +162,11 @@ class Minutes:
 
     @property
     def metric(self) -> str:
+        """The metric of the counts, with the words that they are by minute."""
         return f"{self.of.metric} by minute"
 
     def query(self, span: Span) -> str | None:
+        """Returns the query for the sums; None for every window but the baseline."""
         if span.window is not Window.BASELINE:
             return None
         labels = _selected(span, self.of.warm_up)
@@ -211,6 +213,7 @@ class Minutes:
         return found
 
     def merge(self, values: Sequence[Values]) -> Values:
+        """Returns the sums over the minutes of all nodes."""
         keys = dict.fromkeys(key for item in values for key in item)
         return {
             key: Moments(*map(sum, zip(*(item[key] for item in values if key in item), strict=True))) for key in keys

@@ -1,14 +1,16 @@
 """The requests of a server's warm-up: no verdict on a candidate, beyond what the warm-ups of stable were like."""
 
 from datetime import timedelta
+from math import inf
 
+import numpy as np
 import pytest
 
 from edge_operator.decide.analysis import WaveBaseline
 from edge_operator.decide.measurement import Counts
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
-from tests.support.verdicts import BEGAN, analysis_of, counts, golden, judged, judgement, with_warm_up
+from tests.support.verdicts import BEGAN, analysis_of, counted, counts, golden, judged, judgement, with_warm_up
 
 ERRORS = analysis_of({"name": "errors", "type": "ErrorRate"})
 OBJECTIVE = analysis_of({"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": 50}})
@@ -142,3 +144,29 @@ def test_the_warm_ups_of_stable_are_fixed_with_the_wave_and_outlive_the_data() -
 def test_a_warm_up_that_began_alone_is_fixed_as_well() -> None:
     trial = (with_warm_up(Counts("camera-1"), counts("camera-1", 5)),)
     assert "failed-warm-up" in judged(ERRORS, trial, stable(errors=8), control(), nodes=NODES).pooled
+
+
+def by_objective(node: str, total: int, slow: int) -> Counts:
+    """Returns ``total`` requests, of which ``slow`` missed the objective of 50 ms."""
+    return counted(node, int(total), durations={0.05: int(total - slow), inf: int(total)})
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.05, 0.2])
+def test_hardly_any_good_candidate_is_failed_for_its_warm_up(mean: float) -> None:
+    """Each process has another share of slow requests in its warm-up, whoever runs in it (Beta, its standard deviation
+    is half its mean), and node 1 has a tenth of the requests of node 10."""
+    draw = np.random.default_rng(1)
+    strength, load = (1 - mean) / mean / 0.25 - 1, 80 * np.arange(1, 11) / 5.5
+    failed = 0
+    for _ in range(300):
+        shares = draw.beta(mean * strength, (1 - mean) * strength, (2, 10))
+        totals = draw.poisson(load, (2, 10))
+        warm = [
+            list(map(by_objective, CAMERAS, *pair)) for pair in zip(totals, draw.binomial(totals, shares), strict=True)
+        ]
+        now = draw.poisson(load * 8, (2, 10))
+        steady = [list(map(by_objective, CAMERAS, *pair)) for pair in zip(now, draw.binomial(now, 0.01), strict=True)]
+        before = tuple(map(with_warm_up, steady[0], warm[0]))
+        trial = tuple(with_warm_up(Counts(counts.node), counts) for counts in warm[1][:3])
+        failed += judged(OBJECTIVE, trial, before, tuple(steady[1][3:]), nodes=NODES).verdict is Verdict.FAIL
+    assert failed <= 3
