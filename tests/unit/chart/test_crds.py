@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from edge_operator.decide.analysis.limits import allowed_share
 from edgemodel.compression_request import DATASETS
 from tests.support import manifests
+from tests.support.verdicts import analysis_of, counts, judged
 from tests.unit.chart.rendering import ROOT, named, of_kind, render
 
 CRDS = {path.name.split(".")[0]: manifests.read(path.read_text()) for path in sorted((ROOT / "crds").glob("*.yaml"))}
@@ -208,17 +208,17 @@ def test_the_revision_is_in_no_category() -> None:
     assert "categories" not in CRDS["edgemodelrevisions"]["spec"]["names"]
 
 
-def test_the_examples_of_what_is_too_much_are_what_the_limits_say() -> None:
+@pytest.mark.parametrize("words", ["limit is 2 % where 1 % is expected, and 6 % where 5 % is"])
+def test_the_examples_of_what_is_too_much_are_what_the_limits_say(words: str) -> None:
     checks = "spec.analysis.checks"
     places = (f"{checks}.errorRate.maxIncreasePercent", f"{checks}.latency.maxIncreasePercent")
     texts = [at("edgemodels", place)["description"] for place in places]
     for text in (*texts, " ".join((ROOT / "README.md").read_text().split())):
-        where = r"% (?:where|if) (\S+) %"
-        example = rf"(\S+) {where} of (\d+) requests [^.]*?, (?:at )?(\S+) {where} (?:did|were)\."
-        ((limit, before, total, other_limit, other_before),) = re.findall(example, text)
-        for said, percent in ((limit, before), (other_limit, other_before)):
-            allowed = allowed_share(int(percent) * int(total) // 100, int(total), max_increase=0.01)
-            assert f"{100 * allowed.p1:.2g}" == said
+        assert words in text
+    for limit, expected in re.findall(r"(\d+) % where (\d+) %", words):
+        before = tuple(counts(node, 100_000, 1000 * int(expected)) for node in ("camera-1", "camera-2"))
+        trial, control = before[:1], before[1:]
+        assert judged(analysis_of({"name": "errors", "type": "ErrorRate"}), trial, before, control).limit == limit
 
 
 # --- the chart's copy ---

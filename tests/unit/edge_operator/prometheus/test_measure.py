@@ -12,17 +12,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from math import inf, nan
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from edge_operator.decide.analysis import CHECKS, plan_checks
+from edge_operator.decide.analysis.checks.latency import BY_MINUTE
 from edge_operator.decide.analysis.golden_set import GoldenCount, golden_counts
 from edge_operator.decide.analysis.shares import REQUESTS, REQUESTS_BY_MINUTE, WARM_UP_REQUESTS
-from edge_operator.decide.measurement import Answer, Counts, MeasurementPlan, Sample, Samples, of_warm_up
+from edge_operator.decide.measurement import Answer, Counts, MeasurementPlan, Minutes, Sample, Samples, of_warm_up
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
 from edge_operator.prometheus.measure import NO_USERS
 from edge_statistics.dispersion import Moments
@@ -125,6 +128,15 @@ async def measured(address: str, model: str, **changes: Any) -> Samples:
         return await measure(prometheus, plan(model, **changes), NOW)
 
 
+def in_whole(found: Samples) -> Samples:
+    """Returns the samples without the sums over minutes, which tests of their own compare."""
+    kept = (
+        Counts(node.node, {series: of for series, of in node.values.items() if not isinstance(series, Minutes)})
+        for node in found.baseline
+    )
+    return replace(found, baseline=tuple(node for node in kept if node.values))
+
+
 def samples(*trial: Counts, age: float = NOW.timestamp() - SINCE.timestamp() - LAST, **more: Any) -> Samples:
     """Returns the samples of an answer from ``age`` seconds ago, in which the nodes of ``trial`` report."""
     reporting = {counts.node: NOW - timedelta(seconds=age) for counts in trial}
@@ -159,7 +171,7 @@ async def test_all_that_was_counted_and_nothing_of_another_namespace_model_or_re
         return counted("camera-2", 4 * seconds, durations={0.1: 3 * seconds, inf: 4 * seconds})
 
     durations = {0.1: 1000, 1.0: 1170, inf: 1180}
-    assert await measured(address, "whole") == samples(
+    assert in_whole(await measured(address, "whole")) == samples(
         counted("camera-1", 2 * LAST, 3 * LAST, LAST, durations, right=40, wrong=3),
         control=(of_stable(LAST - FIRST),),
         baseline=(of_stable(BEFORE + 3595),),
@@ -183,7 +195,56 @@ for name, more in ((metrics.REQUESTS_TOTAL, {"outcome": metrics.SERVER_ERROR}), 
 async def test_the_baseline_holds_nothing_from_after_the_wave_began(address: str, back: int, first: int) -> None:
     found = await measured(address, "before", baseline=timedelta(seconds=back))
     counts = counted("camera-1", 2 * (BEFORE - first), server_errors=BEFORE + 85, durations={inf: BEFORE + 85})
-    assert found.baseline == (counts,)
+    assert in_whole(found).baseline == (counts,)
+
+
+# --- by minute ---
+
+
+def bursts() -> dict[str, list[tuple[float, float]]]:
+    """Returns the points of counters of good and failed requests that grow by other numbers every 15 seconds."""
+    draw = Random(1)
+    totals, found = {metrics.OK: 0, metrics.SERVER_ERROR: 0}, {metrics.OK: [], metrics.SERVER_ERROR: []}
+    for second in range(-3000, 1, 15):
+        bad = draw.random() < 0.2
+        for outcome, most in ((metrics.OK, 40), (metrics.SERVER_ERROR, 6 if bad else 0)):
+            totals[outcome] += draw.randint(0, most)
+            found[outcome].append((SINCE.timestamp() + second, totals[outcome]))
+    return found
+
+
+BURSTS = bursts()
+for outcome, points in BURSTS.items():
+    PAST.add(metrics.REQUESTS_TOTAL, labels("bursts", "camera-1", "m-1", "a", outcome=outcome), points)
+PAST.add(
+    metrics.REQUESTS_TOTAL, labels("bursts", "camera-1", "m-1", "a", outcome=metrics.CLIENT_ERROR), BURSTS[metrics.OK]
+)
+for edge, of in (("0.1", [metrics.OK]), ("+Inf", list(BURSTS))):
+    buckets = [(pairs[0][0], sum(value for _, value in pairs)) for pairs in zip(*map(BURSTS.get, of), strict=True)]
+    PAST.add(BUCKET, labels("bursts", "camera-1", "m-1", "a", le=edge), buckets)
+
+
+async def test_the_sums_over_minutes_are_those_of_the_counts_of_each_minute(address: str) -> None:
+    """Errors of clients are among neither: a histogram has none, and the counter's are left out."""
+    (node,) = (await measured(address, "bursts")).baseline
+    grown = {
+        outcome: [later[1] - earlier[1] for earlier, later in pairwise(points[::4])]
+        for outcome, points in BURSTS.items()
+    }
+    total = [sum(counts) for counts in zip(*grown.values(), strict=True)]
+    assert len(total) == 50
+
+    def sums(counts: list[float]) -> Moments:
+        pairs = list(zip(counts, total, strict=True))
+        products = ([k for k, _ in pairs], [n for _, n in pairs], [k * k for k, _ in pairs], [k * n for k, n in pairs])
+        return Moments(*map(sum, products), sum(n * n for _, n in pairs))
+
+    for outcome, counts in grown.items():
+        assert REQUESTS_BY_MINUTE.moments(node, outcome) == pytest.approx(sums(counts))
+    assert BY_MINUTE.moments(node, 0.1) == pytest.approx(sums(grown[metrics.OK]))
+    slow = BY_MINUTE.moments(node, 0.1)
+    assert slow is not None
+    assert slow.complement() == pytest.approx(sums(grown[metrics.SERVER_ERROR]))
 
 
 # --- restarts, gaps, replicas, delays ---
@@ -197,7 +258,7 @@ server("restart", "camera-2", "m-1", process="d", began=210, seen=scrapes(215))
 
 async def test_the_requests_before_and_after_a_restart_of_a_server_count(address: str) -> None:
     control = 2 * (200 - FIRST) + 2 * (LAST - 215)
-    assert await measured(address, "restart") == samples(
+    assert in_whole(await measured(address, "restart")) == samples(
         counted("camera-1", 2 * (200 - BEFORE) + 2 * (LAST - 210)),
         control=(counted("camera-2", control),),
         baseline=(counted("camera-2", 2 * (BEFORE + 3595)),),
@@ -230,7 +291,7 @@ for name, (gone, back) in GAPS.items():
 async def test_a_gap_across_the_beginning_counts_the_candidate_from_before_it_and_stable_from_after_it(
     address: str, model: str, before: int, first: int
 ) -> None:
-    assert await measured(address, model) == samples(
+    assert in_whole(await measured(address, model)) == samples(
         counted("camera-1", 2 * (LAST - before)),
         control=(counted("camera-2", 3 * (LAST - first)),),
         baseline=(counted("camera-2", 3 * (before + 3595)),),
@@ -261,7 +322,7 @@ for replica, late in (("a", 0), ("b", 7)):
 
 async def test_two_replicas_of_prometheus_count_nothing_twice(address: str) -> None:
     """The replica that scrapes later knows more: of the end, and of the time before the wave."""
-    assert await measured(address, "replicas") == samples(
+    assert in_whole(await measured(address, "replicas")) == samples(
         counted("camera-1", 2 * (297 - (BEFORE + 7)) + 2 * (LAST + 7 - 320), durations={0.1: 100, inf: 110}),
         age=3,
         control=(counted("camera-2", 2 * (LAST + 7 - FIRST)),),
@@ -280,7 +341,7 @@ async def test_late_samples_count_up_to_their_time_and_are_reported_as_old(
     address: str, model: str, last: int, reports: bool
 ) -> None:
     """Prometheus looks back five minutes, beyond which a node counts as not reporting."""
-    assert await measured(address, model) == samples(
+    assert in_whole(await measured(address, model)) == samples(
         counted("camera-1", 2 * last),
         control=(counted("camera-2", 2 * (last - FIRST)),),
         baseline=(counted("camera-2", 2 * (BEFORE + 3595)),),
@@ -430,9 +491,12 @@ async def test_many_nodes_take_as_many_queries_as_few(address: str) -> None:
         async with counting as prometheus:
             found = await measure(prometheus, plan(model, series=by_default), NOW)
         asked[model] = counting.asked
-        assert found == samples(
+        assert {node.node for node in found.baseline} == {f"camera-{number:03}" for number in range(size)}
+        seen = in_whole(found)
+        baseline = (counted(f"camera-{number:03}", number * (BEFORE + 3590)) for number in range(size))
+        assert seen == samples(
             *(counted(f"camera-{number:03}", number * LAST) for number in range(size)),
-            baseline=tuple(counted(f"camera-{number:03}", number * (BEFORE + 3590)) for number in range(size)),
+            baseline=tuple(node for node in baseline if node.values),
         )
     assert asked["few"] == asked["many"] <= 15
 

@@ -1,5 +1,6 @@
 """All checks together: combined, fixed for a wave, and reported; and the data that do not count."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -170,7 +171,59 @@ def test_an_entry_is_rewritten_only_when_its_verdict_changes_or_its_evidence_dou
             written.append(total)
             status = found.checks
         assert [item.message for item in found.judgement.judged] == [check.message for check in status]
-    assert written == [0, 10, 20, 40, 80, 160, 230, 460, 920]
+    assert written == [0, 10, 20, 40, 80, 160, 280, 560, 1120]
+
+
+def test_the_evidence_of_an_entry_is_that_of_its_last_write() -> None:
+    """Metrics have it live; status is written when its meaning changes."""
+
+    def entry(before: Sequence[CheckStatus], total: int) -> CheckStatus:
+        (check,) = report(before, judgement(analysis_of(ERRORS), (counts(total=total),), BEFORE), CANDIDATE).checks
+        return check
+
+    first = entry([], 100)
+    same, doubled = entry([first], 190), entry([first], 200)
+    assert same == first
+    assert (first.requests_to_decide or 0) - (doubled.requests_to_decide or 0) == pytest.approx(100, abs=2)
+    assert first.evidence != doubled.evidence
+    assert float(first.detectable_percent or 0) > float(doubled.detectable_percent or 0) > 1
+
+
+def test_an_entry_has_the_evidence_of_both_measures_with_its_limits() -> None:
+    found = judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE)
+    (check,) = report([], found, CANDIDATE).checks
+    (judged,) = found.judged
+    assert [(item.measure, item.hypothesis) for item in check.evidence] == [
+        (measure, hypothesis)
+        for measure in ("failed", "refused")
+        for hypothesis in ("Worse", "AboveLimit", "BelowLimit")
+    ]
+    told = {
+        (item.measure, item.hypothesis, ratio.alternative): float(ratio.log_likelihood_ratio)
+        for item in check.evidence
+        for ratio in item.ratios
+    }
+    for result in judged.results:
+        for hypothesis in result.hypotheses:
+            for multiple, ratio in hypothesis.ratios.items():
+                assert told[result.measure, hypothesis.name, f"{multiple:g}"] == pytest.approx(ratio, abs=5e-4)
+    assert len(told) == 2 * (4 + 1 + 2)
+    assert from_api(CheckStatus, to_api(check)) == check
+
+
+def test_a_number_that_is_not_known_is_left_out() -> None:
+    """A share at the limit takes no number of requests; with a handful, no increase would be found."""
+    (near,) = report([], judgement(analysis_of(ERRORS), (counts(total=4000, errors=44),), BEFORE), CANDIDATE).checks
+    assert near.requests_to_decide is None
+    (few,) = report([], judgement(analysis_of(ERRORS), (counts(total=1),), BEFORE), CANDIDATE).checks
+    assert few.detectable_percent is None
+    assert "would find no increase by now" in few.message
+    assert not {"requestsToDecide", "detectablePercent"} & (to_api(near).keys() & to_api(few).keys())
+
+
+def test_a_check_that_is_no_test_of_shares_has_no_evidence() -> None:
+    (check,) = report([], judgement(analysis_of(GOLDEN), golden=(golden(),)), CANDIDATE).checks
+    assert not {"evidence", "detectablePercent", "requestsToDecide"} & to_api(check).keys()
 
 
 def test_entries_stay_while_nothing_is_measured_and_go_with_their_revision() -> None:
@@ -189,14 +242,20 @@ def _not_measured(found: Any) -> Any:
 
 def test_an_entry_says_verdict_observed_limit_n_and_when() -> None:
     (check,) = report([], judgement(analysis_of(ERRORS), (counts(total=600),), BEFORE), CANDIDATE).checks
-    assert to_api(check) == {
+    written = to_api(check)
+    assert len(written.pop("evidence")) == 6
+    assert written == {
         "name": "errors",
         "variant": "default",
         "revision": CANDIDATE,
         "verdict": "Pass",
         "observed": "0",
-        "limit": "1.3",
+        "limit": "1.03",
         "sampleCount": 600,
         "measuredAt": "2026-01-01T12:10:00Z",
-        "message": "0 % of requests failed, limit 1.3 % (n = 600 on 1 node; up to 0.3 % expected)",
+        "message": "0 % of requests failed, limit 1.03 % (n = 600 on 1 node; 0.0326 % expected, half again as many as "
+        "before: no node on stable shows a drift); would find an increase of 2.34 points by now; one of 1 points is "
+        "ruled out, a smaller one is not",
+        "detectablePercent": "2.34",
+        "requestsToDecide": 0,
     }

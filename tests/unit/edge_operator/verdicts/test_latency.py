@@ -22,7 +22,7 @@ def test_a_candidate_that_misses_the_objective_more_often_fails() -> None:
     found = judged(OBJECTIVE, (counts(total=400, slow=40),), BEFORE)
     assert found.verdict is Verdict.FAIL
     assert found.reason == reasons.LATENCY_TOO_HIGH
-    assert "10 % of requests took longer than 50 ms, limit 1.56 %" in found.message
+    assert "10 % of requests took longer than 50 ms, limit 1.32 %" in found.message
 
 
 def test_a_candidate_that_misses_it_no_more_often_passes() -> None:
