@@ -148,10 +148,12 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
         return replace(without_requests(name, evidence), pooled=pooled)
     order = {Verdict.FAIL: 0, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 2}
     shown = min(tested, key=lambda item: order[item.verdict])
-    verdict, reason, why = shown.verdict, "", ""
-    if verdict is not Verdict.FAIL and (verdict is Verdict.INCONCLUSIVE or not evidence.quorum):
-        verdict = Verdict.INCONCLUSIVE
+    verdict, reason, why, early = shown.verdict, "", "", _too_early(evidence)
+    if verdict is Verdict.INCONCLUSIVE or (verdict is Verdict.PASS and (early or not evidence.quorum)):
         reason, why = _why_undecided(evidence, shown)
+        if verdict is Verdict.PASS and evidence.quorum:
+            reason, why = reasons.ANALYSIS_INCONCLUSIVE, f"; {early}"
+        verdict = Verdict.INCONCLUSIVE
     if verdict is not Verdict.FAIL:
         why = f"; {_detectable(shown)}{why}"
     return Judged(
@@ -296,7 +298,9 @@ def _needed(verdict: Verdict, disturbed: bool, pool: Pool, thresholds: Threshold
 
 
 def _requests_a_minute(trial: Sequence[Counts], measure: Measure, evidence: Evidence) -> float:
-    found = ((measure.total(counts), evidence.seconds(counts.node)) for counts in trial)
+    found = (
+        (measure.total(counts) + measure.total(of_warm_up(counts)), evidence.seconds(counts.node)) for counts in trial
+    )
     return sum(60 * total / seconds for total, seconds in found if seconds > 0)
 
 
@@ -467,6 +471,14 @@ def _against(expected: Sequence[Expected], weights: Sequence[float], null: float
         high = min(p0 + multiple * increase, (1 + low) / 2)
         found.append(Stratum(weight * bad, weight * total, low, high))
     return found
+
+
+def _too_early(evidence: Evidence) -> str:
+    """Returns a text if most nodes with requests have none after their warm-up yet, as after the switch of a large
+    wave."""
+    later = sum(1 for counts in evidence.trial if served(counts))
+    early = sum(1 for counts in evidence.trial if WARM_UP_REQUESTS.total(counts) and not served(counts))
+    return f"too early: {on_nodes(early)} all requests are of the warm-up" if early > later else ""
 
 
 def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:

@@ -119,6 +119,26 @@ def test_a_node_with_requests_of_the_warm_up_alone_is_no_node_without_traffic() 
         assert found.message == "only 37 requests of the warm-up on 1 node so far: too early"
 
 
+def test_what_the_nodes_of_an_earlier_wave_show_passes_no_wave_of_more_nodes_in_their_warm_up() -> None:
+    before = tuple(counts(node, 2000, 2) for node in CAMERAS)
+    old = (counts("camera-1", 3000),)
+    new = tuple(with_warm_up(Counts(node), counts(node, 20)) for node in CAMERAS[1:4])
+    found = judged(ERRORS, (*old, *new), before, nodes=NODES)
+    assert (found.verdict, found.waits, found.reason) == (Verdict.INCONCLUSIVE, True, reasons.ANALYSIS_INCONCLUSIVE)
+    assert found.message.endswith("; too early: on 3 nodes all requests are of the warm-up")
+    later = tuple(with_warm_up(counts(node, 1), counts(node, 20)) for node in CAMERAS[1:3])
+    assert judged(ERRORS, (*old, *later, new[2]), before, nodes=NODES).verdict is Verdict.PASS
+    bad = (counts("camera-1", 3000, 600),)
+    assert judged(ERRORS, (*bad, *new), before, nodes=NODES).verdict is Verdict.FAIL
+
+
+def test_the_rate_of_requests_counts_those_of_the_warm_up_too() -> None:
+    """A node that has served for two minutes has answered requests of one that count."""
+    trial = (with_warm_up(counts("camera-1", 60), counts("camera-1", 60)),)
+    found = judged(ERRORS, trial, (counts("camera-1", 2000, 2),), serving=timedelta(seconds=120))
+    assert found.results[0].requests_a_minute == 60
+
+
 def test_a_first_revision_has_nothing_to_wait_for() -> None:
     trial = (with_warm_up(Counts("camera-1"), counts("camera-1", 37)),)
     found = judged(OBJECTIVE, trial, is_first=True)
