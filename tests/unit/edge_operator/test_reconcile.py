@@ -68,6 +68,20 @@ async def test_a_node_that_the_api_server_does_not_know_is_forgotten() -> None:
     assert [node.name for node in cache.nodes] == ["second"]
 
 
+async def test_the_evidence_of_a_model_that_is_gone_is_told_no_longer() -> None:
+    told: dict[Key, object] = {("vision", "m"): "evidence"}
+
+    class Told(Metrics):
+        def tell_evidence(self, model: tuple[str, str], judged: object) -> None:
+            told[model] = judged
+
+    reconciler = Reconciler(
+        cast(Cluster, ApiServer()), ClusterCache(SETTINGS, lambda _: None), WorkQueue(), Told(), lambda: True
+    )
+    await reconciler.run_pass(("vision", "m"))
+    assert told == {("vision", "m"): ()}
+
+
 async def test_one_object_that_cannot_be_read_hides_no_other() -> None:
     cache, reconciler = make(ApiServer())
     await reconciler.relist()

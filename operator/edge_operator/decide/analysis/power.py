@@ -59,13 +59,15 @@ def detectable_increase(pool: Pool, thresholds: Thresholds) -> float:
 def requests_to_decide(pool: Pool, thresholds: Thresholds) -> float:
     """Returns how many more requests decide, if the share of bad ones stays what it is; infinity if none do."""
     share = (pool.bad + pool.p0) / (pool.total + 1)
-    beyond, alternatives = pool.share(thresholds.beyond), map(pool.share, thresholds.alternatives)
-    below = [_each(share, pool.p1, low) for low in map(pool.share, thresholds.below)]
-    to_pass = _until(pool, pool.at_limit, -thresholds.lower + log(len(below)), max(below))
-    to_show = _until(pool, pool.at_limit, thresholds.shown, _each(share, pool.p1, beyond))
-    worse = max(_each(share, pool.p0, high) for high in alternatives)
-    to_reject = _until(pool, pool.at_expected, thresholds.upper + log(len(thresholds.alternatives)), worse)
-    return min(to_pass, max(to_show, to_reject))
+    below = [_each(share, pool.p1, pool.share(multiple)) for multiple in thresholds.below]
+    above = [_each(share, pool.p1, pool.share(thresholds.beyond))]
+    worse = [_each(share, pool.p0, pool.share(multiple)) for multiple in thresholds.alternatives]
+    to_pass = _until(pool, pool.at_limit, -thresholds.lower, below)
+    to_fail = (
+        _until(pool, pool.at_limit, thresholds.shown, above),
+        _until(pool, pool.at_expected, thresholds.upper, worse),
+    )
+    return min(to_pass, max(to_fail))
 
 
 def _each(share: float, null: float, alternative: float) -> float:
@@ -73,19 +75,24 @@ def _each(share: float, null: float, alternative: float) -> float:
     return share * log(alternative / null) + (1 - share) * log((1 - alternative) / (1 - null))
 
 
-def _until(pool: Pool, weight: float, threshold: float, each: float) -> float:
-    """Returns how many more requests take a ratio to ``threshold``.
+def _until(pool: Pool, weight: float, threshold: float, each: Sequence[float]) -> float:
+    """Returns how many more requests take the mixed ratios, to which an independent one adds ``each``, to
+    ``threshold``.
 
     The weight of all requests is ``1 / (1 / worth + total uncertainty)``, so that ``total`` of them are worth no more
     than ``1 / uncertainty`` independent ones.
     """
-    if each <= 0:
+    largest = max(each)
+    if largest <= 0:
         return inf
-    independent = threshold / each
+    low, high = threshold / largest, (threshold + log(len(each))) / largest
+    for _ in range(BISECTIONS if len(each) > 1 else 0):
+        middle = (low + high) / 2
+        low, high = (low, middle) if mixed([middle * one for one in each]) >= threshold else (middle, high)
     uncertainty = max(1 / max(weight, 1e-9) - 1 / pool.worth, 0.0) / pool.total
-    if independent * uncertainty >= 1:
+    if high * uncertainty >= 1:
         return inf
-    return max(independent / pool.worth / (1 - independent * uncertainty) - pool.total, 0.0)
+    return max(high / pool.worth / (1 - high * uncertainty) - pool.total, 0.0)
 
 
 def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:

@@ -44,7 +44,7 @@ def test_few_requests_decide_nothing_and_it_says_how_many_would() -> None:
     assert found.waits
     assert found.reason == reasons.ANALYSIS_INCONCLUSIVE
     assert found.message.endswith(
-        "would find an increase of 12.6 points by now; not enough to decide, about 249 more requests would, in 50 "
+        "would find an increase of 12.6 points by now; not enough to decide, about 226 more requests would, in 45 "
         "minutes at the present rate"
     )
 
