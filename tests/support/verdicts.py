@@ -112,12 +112,11 @@ def judgement(
     measured_at: datetime = NOW,
     now: datetime = NOW,
     wave_baseline: WaveBaseline | None = None,
-    released: datetime | None = None,
-    served_since: Mapping[str, datetime] | None = None,
+    switched: tuple[str, ...] | None = None,
     **more: Any,
 ) -> Judgement:
     """Returns the judgement. ``nodes`` maps nodes to variants; by default it has every node with counts, as
-    ``default``. Each serves the candidate for ``serving``, unless ``served_since`` has it."""
+    ``default``."""
     names = {item.node for item in (*trial, *baseline, *control)} | {"camera-1"}
     nodes = nodes or dict.fromkeys(sorted(names), "default")
     on_trial = on_trial if on_trial is not None else tuple(sorted({item.node for item in trial} or {"camera-1"}))
@@ -135,9 +134,8 @@ def judgement(
         answers=answers or {},
         **more,
     )
-    since = {**dict.fromkeys(on_trial, measured_at - serving), **(served_since or {})}
-    ready = tuple(OnTrial(name, nodes[name], since[name]) for name in on_trial)
-    return judge(analysis, samples, wave_baseline, CANDIDATE, ready, nodes, is_first, now, released)
+    ready = tuple(OnTrial(name, nodes[name], measured_at - serving) for name in on_trial)
+    return judge(analysis, samples, wave_baseline, CANDIDATE, ready, nodes, is_first, now, switched)
 
 
 def judged(analysis: Analysis, *args: Any, **options: Any) -> Judged:

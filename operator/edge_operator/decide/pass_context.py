@@ -10,6 +10,7 @@ from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.obstacles import Prospect, first_obstacle
 from edge_operator.decide.placement.cells import Cell
 from edge_operator.decide.placement.fleet import Fleet
+from edge_operator.decide.placement.selection import Placed
 from edge_operator.decide.timers import Timers
 from edgemodel import reasons
 from edgemodel.status import MAX_MESSAGE_LENGTH, RejectedRevision, RolloutStatus
@@ -90,8 +91,31 @@ class PassContext(Prospect):
             self._variants,
             is_first=self.stable is None,
             now=self.now,
-            released=self.trial_before.controls_released_at,
+            switched=self._switched,
         )
+
+    @property
+    def _switched(self) -> frozenset[str]:
+        """Returns the nodes that have left stable.
+
+        The controls, which do so after the bake, are not among them: what stable served there shows the drift until the
+        end.
+        """
+        released = self.trial_before.controls_released_at
+        left = (placed for placed in self.placement.placed if self._has_left_stable(placed))
+        if released is None:
+            return frozenset(placed.node.name for placed in left)
+        return frozenset(
+            placed.node.name
+            for placed in left
+            if any(pod.created < released for pod in self.fleet.pods(self.target, placed))
+        )
+
+    def _has_left_stable(self, placed: Placed) -> bool:
+        fleet, target, stable = self.fleet, self.target, self.stable
+        if fleet.pod(target, placed) is not None:
+            return True
+        return fleet.pinned(target, placed) and not (stable is not None and fleet.pinned(stable, placed))
 
     @property
     def _variants(self) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """Nodes that stay on stable until the bake is through: ``rollout.controlNodes``."""
 
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -407,6 +408,34 @@ def test_while_the_controls_switch_what_stable_served_there_still_shows_the_drif
     assert world.runs(first) == {world.target()}
     (errors,) = gather(world.observe(), world.now).judgement.judged
     assert f"expected by the drift of stable on {', '.join(sorted([first, second]))}" in errors.message
+
+
+def test_a_node_whose_candidate_is_not_ready_is_no_control() -> None:
+    """Stable served there at the beginning of the wave, which says nothing about the time since."""
+    world = installed(nodes=3, controls=0, analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
+    world.requests_per_second = 20
+    world.new_source("b")
+    until_baking(world, 600)
+    world.blink(order(world)[0])
+    (errors,) = gather(world.observe(), world.now).judgement.judged
+    assert "no node on stable shows a drift" in errors.message
+
+
+@pytest.mark.parametrize("strategy", ["Surge", "Recreate"])
+def test_at_no_moment_of_their_switch_do_the_controls_stop_to_show_the_drift(strategy: str) -> None:
+    checks = {"checks": [{"name": "errors", "type": "ErrorRate"}]}
+    world = installed(strategy=strategy, analysis=checks, start_seconds=3, pod_delay_seconds=2)
+    world.requests_per_second = 20
+    world.new_source("b")
+    until_released(world, 600)
+    passes = 0
+    while world.status["stableRevision"] != world.target():
+        (errors,) = gather(world.observe(), world.now).judgement.judged
+        assert "by the drift of stable on " in errors.message
+        world.step()
+        world.now += timedelta(seconds=1)
+        passes += 1
+    assert passes > 5
 
 
 def test_in_a_large_fleet_the_controls_are_sampled_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

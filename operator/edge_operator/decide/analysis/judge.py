@@ -69,12 +69,12 @@ def judge(
     variants: Mapping[str, str],
     is_first: bool,
     now: datetime,
-    released: datetime | None = None,
+    switched: Collection[str] | None = None,
 ) -> Judgement:
     """Returns the judgement of ``candidate`` by ``samples``, on the nodes with a ready server of it.
 
-    ``variants`` maps every placed node to its variant; samples of other nodes are ignored. At ``released`` the last
-    nodes on stable began to switch: until the end, what stable served there still shows the drift.
+    ``variants`` maps every placed node to its variant; samples of other nodes are ignored. What stable served on nodes
+    that have not ``switched`` shows the drift; None: ``nodes`` have.
     """
     if not analysis.checks:
         return NOTHING_TO_JUDGE
@@ -86,8 +86,8 @@ def judge(
         return Judgement(_unreachable(analysis, samples, nodes), True, samples.measured_at, wave_baseline.since)
     checks = plan_checks(analysis)
     judged: list[Judged] = []
-    switched = {item.node for item in nodes if released is None or item.since <= released}
-    groups = _control_groups(samples, wave_baseline, switched, variants)
+    gone = {item.node for item in nodes} if switched is None else switched
+    groups = _control_groups(samples, wave_baseline, gone, variants)
     for variant in sorted({item.variant for item in nodes}):
         evidence = _evidence(variant, samples, wave_baseline, nodes, variants, groups, is_first)
         judged += [check.judge(evidence) for check in checks if check.type.per_variant]

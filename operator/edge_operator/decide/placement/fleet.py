@@ -167,7 +167,11 @@ class Fleet:
 
     def has_pod(self, revision: str, placed: Placed) -> bool:
         """Returns whether the node has a pod of ``revision``, ready or not."""
-        return bool(pods_of(self.observation, placed.node.name, revision, self.variant(revision, placed)))
+        return bool(self.pods(revision, placed))
+
+    def pods(self, revision: str, placed: Placed) -> tuple[Pod, ...]:
+        """Returns the node's pods of ``revision``, ready or not."""
+        return pods_of(self.observation, placed.node.name, revision, self.variant(revision, placed))
 
     def ours(self, node: Node) -> frozenset[str]:
         """Returns this EdgeModel's pins on ``node``."""
