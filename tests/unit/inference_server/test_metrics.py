@@ -120,6 +120,21 @@ def test_the_warm_up_ends_by_itself_and_what_it_counted_stays(tmp_path: Path, wa
         assert (warm + steady, steady) == (sent + 1, value(first, name, **labels) + 1)
 
 
+def test_a_model_that_is_loaded_again_warms_up_again(tmp_path: Path) -> None:
+    short = {serving.WARM_UP_SECONDS: "1"}
+    with serving_process(artifacts.write_mlp(tmp_path), "--model-control", "explicit", environment=short) as server:
+
+        def is_steady() -> bool:
+            server.infer(request())
+            return value(scrape(server), contract.REQUESTS_TOTAL, outcome="ok") > 0
+
+        until(is_steady, "a request after the warm-up")
+        assert server.request("POST", "/v2/repository/models/tiny/load").status == 200
+        samples = scrape(server)
+        assert value(samples, contract.REQUESTS_TOTAL, outcome="ok") == 0
+        until(is_steady, "a request after the second warm-up")
+
+
 def families(metrics: ModelMetrics) -> dict[tuple[str, str, str | None], float]:
     """Returns the values of REQUESTS_TOTAL and DURATION_SECONDS by (name, outcome or edge, label of the warm-up)."""
     text = Exposition(lambda: [metrics]).scrape().decode()
