@@ -11,8 +11,9 @@ from edgemodel.error_words import in_words
 Object = dict[str, Any]
 
 
-def describe(model: Object) -> str:
-    """Returns lines for a terminal; they leave out what the status does not hold yet."""
+def describe(model: Object, wide: bool = False) -> str:
+    """Returns lines for a terminal, with ``wide`` also the evidence of the checks; they leave out what the status does
+    not hold yet."""
     meta, status = model["metadata"], model.get("status") or {}
     conditions = {item["type"]: item for item in status.get("conditions") or ()}
     lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
@@ -20,6 +21,8 @@ def describe(model: Object) -> str:
     lines += _section("artifacts", _table(map(_artifact, status.get("artifacts") or ())))
     lines += _section("preflight", _table(map(_class, _classes(status))))
     lines += _section("checks", _table(map(_check, status.get("checks") or ())))
+    if wide:
+        lines += _section("evidence", _table(_evidence(status.get("checks") or ())))
     lines += _section("rejected", [f"{item['name']}: {_text(item)}" for item in status.get("rejectedRevisions") or ()])
     pending = conditions.get("NodesPending")
     if pending is not None:
@@ -87,6 +90,20 @@ def _check(item: Object) -> list[str]:
     return [item["name"], where, item["verdict"], item.get("message", "")]
 
 
+def _evidence(checks: Iterable[Object]) -> Iterable[list[str]]:
+    """Yields a row for each hypothesis of each check, and one for what the check still needs."""
+    for check in checks:
+        who = [check["name"], check.get("variant", "nodes")]
+        for item in check.get("evidence") or ():
+            ratios = ", ".join(f"{one['logLikelihoodRatio']} for {one['alternative']}x" for one in item["ratios"])
+            yield [*who, item["measure"], item["hypothesis"], f"limit {item['limit']}: {ratios}"]
+        if check.get("evidence"):
+            found, more = check.get("detectablePercent"), check.get("requestsToDecide")
+            finds = f"finds {found} points" if found is not None else "finds no increase"
+            needs = f"{more} more requests decide" if more is not None else "no number of requests decides"
+            yield [*who, "", "", f"{finds}, {needs}"]
+
+
 def _text(item: Object) -> str:
     return f"{item.get('reason', '')}: {item.get('message', '')}"
 
@@ -104,11 +121,16 @@ def _table(rows: Iterable[list[str]]) -> list[str]:
     return ["  ".join((*map(str.ljust, row, widths), row[-1])).rstrip() for row in cells]
 
 
+def _add_options(command: argparse.ArgumentParser) -> None:
+    kubectl.add_model_options(command)
+    command.add_argument("--wide", action="store_true", help="show the evidence behind each check, too")
+
+
 def run(options: argparse.Namespace) -> int:
     """Prints the status and returns the exit code. Raises KubectlError."""
     model = kubectl.get_model(options)
     try:
-        text = describe(model)
+        text = describe(model, options.wide)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         message = f"edgemodel/{options.name} has another form than this version of the plugin knows: {in_words(error)}"
         raise kubectl.KubectlError(f"{message}; install the version of the operator") from error
@@ -120,6 +142,6 @@ VERB: Final = Verb(
     name="status",
     summary="show the compression's result, the nodes that run it, and its checks",
     description="Shows the result of the compression, the revision of each node, and the checks of the candidate.",
-    add_options=kubectl.add_model_options,
+    add_options=_add_options,
     run=run,
 )

@@ -55,13 +55,14 @@ class Metrics:
             registry=self.registry,
         )
 
-        self._evidence: dict[tuple[str, str], tuple[Judged, ...]] = {}
+        self._evidence: dict[tuple[str, str], tuple[str, tuple[Judged, ...]]] = {}
         self.registry.register(_Evidence(self._evidence))
 
-    def tell_evidence(self, model: tuple[str, str], judged: tuple[Judged, ...]) -> None:
-        """Exports the numbers behind ``judged`` of the EdgeModel (namespace, name) from now on, and no earlier ones."""
-        if judged:
-            self._evidence[model] = judged
+    def tell_evidence(self, model: tuple[str, str], revision: str | None, judged: tuple[Judged, ...]) -> None:
+        """Exports the numbers behind ``judged`` of the candidate ``revision`` of the EdgeModel (namespace, name) from
+        now on, and no earlier ones of this EdgeModel."""
+        if revision is not None and judged:
+            self._evidence[model] = revision, judged
         else:
             self._evidence.pop(model, None)
 
@@ -81,11 +82,11 @@ class Metrics:
 class _Evidence(Collector):
     """A number that is unknown or infinite has no sample."""
 
-    def __init__(self, judged: Mapping[tuple[str, str], tuple[Judged, ...]]) -> None:
+    def __init__(self, judged: Mapping[tuple[str, str], tuple[str, tuple[Judged, ...]]]) -> None:
         self._judged = judged
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        labels = ["namespace", "model", "variant", "check", "measure"]
+        labels = ["namespace", "model", "revision", "variant", "check", "measure"]
         ratios = GaugeMetricFamily(
             "edgemodel_operator_check_evidence",
             "Log-likelihood ratio of a check for an alternative, a multiple of the increase that is too much. A "
@@ -115,9 +116,9 @@ class _Evidence(Collector):
             "Minutes until a check is decided, at the present rate of requests; absent if they are not known.",
             labels=labels,
         )
-        for (namespace, model), judged in list(self._judged.items()):
+        for (namespace, model), (revision, judged) in list(self._judged.items()):
             for check, result in ((item, result) for item in judged for result in item.results):
-                values = [namespace, model, check.variant, check.name, result.measure]
+                values = [namespace, model, revision, check.variant, check.name, result.measure]
                 for hypothesis in result.hypotheses:
                     limits.add_metric([*values, hypothesis.name], hypothesis.limit)
                     for multiple, ratio in hypothesis.ratios.items():

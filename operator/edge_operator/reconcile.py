@@ -90,16 +90,16 @@ class Reconciler:
         refused write."""
         observation = self._cache.observe(key)
         if observation is None:
-            self._metrics.tell_evidence(key, ())
+            self._metrics.tell_evidence(key, None, ())
             await self.sweep_pins()
             return
         now = datetime.now(UTC)
         if isinstance(observation, SuspendedModel):
-            self._metrics.tell_evidence(key, ())
+            self._metrics.tell_evidence(key, None, ())
             await self.carry_out(plan_report(observation, suspended_status(observation, now), now))
             return
         decision = decide(observation, now)
-        self._metrics.tell_evidence(key, decision.judged)
+        self._metrics.tell_evidence(key, decision.status.candidate_revision, decision.judged)
         await self.carry_out(plan_writes(observation, decision, now))
         if decision.wake_at is not None:
             self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)

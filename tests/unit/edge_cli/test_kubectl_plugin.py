@@ -57,6 +57,21 @@ def test_status_shows_what_runs_where_and_how_it_is_judged() -> None:
     assert "errors  default  Inconclusive  0 % of requests failed" in text
 
 
+def test_wide_status_shows_the_evidence_behind_each_check() -> None:
+    world = on_trial()
+    world.requests_per_second = 20
+    world.run(30)
+    lines = describe(model(world), wide=True).splitlines()
+    rows = [line.split() for line in lines[lines.index("  evidence") + 1 :]]
+    assert [row[:4] for row in rows[:3]] == [
+        ["errors", "default", "failed", name] for name in ("Worse", "AboveLimit", "BelowLimit")
+    ]
+    assert "for 2x" in lines[lines.index("  evidence") + 1]
+    told = next(line for line in lines if "finds " in line)
+    assert "more requests decide" in told
+    assert "evidence" not in describe(model(world))
+
+
 def test_status_shows_why_a_revision_was_rejected() -> None:
     world = on_trial()
     world.errors[world.target()] = 0.5
@@ -128,10 +143,12 @@ def test_each_control_verb_is_one_patch_of_the_spec(environment: dict[str, str],
 
 
 def test_status_is_read_through_kubectl(environment: dict[str, str]) -> None:
-    done = run(environment, "status", "m")
-    assert done.returncode == 0
-    assert done.stdout.startswith("vision/m\n")
-    assert asked(environment) == "get edgemodel m -o json\n"
+    for options in ((), ("--wide",)):
+        done = run(environment, "status", "m", *options)
+        assert done.returncode == 0
+        assert done.stdout.startswith("vision/m\n")
+        assert ("\n  evidence\n" in done.stdout) == bool(options)
+    assert asked(environment) == 2 * "get edgemodel m -o json\n"
 
 
 def test_a_refusal_by_kubectl_is_printed_with_its_own_message(environment: dict[str, str]) -> None:

@@ -61,18 +61,21 @@ REQUESTS = "edgemodel_operator_check_requests_to_decide"
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
-    """Returns the samples of one metric, by the values of its labels but namespace and model."""
+    """Returns the samples of one metric, by the values of its labels but namespace, model and
+    revision."""
     text = generate_latest(metrics.registry).decode()
     (family,) = (family for family in text_string_to_metric_families(text) if family.name == name)
     return {
-        tuple(value for key, value in sample.labels.items() if key not in ("namespace", "model")): sample.value
+        tuple(
+            value for key, value in sample.labels.items() if key not in ("namespace", "model", "revision")
+        ): sample.value
         for sample in family.samples
     }
 
 
 def told(*results: Judged) -> Metrics:
     metrics = Metrics()
-    metrics.tell_evidence(KEY, results)
+    metrics.tell_evidence(KEY, "m-1", results)
     return metrics
 
 
@@ -82,7 +85,7 @@ def test_the_evidence_of_each_measure_is_told_by_hypothesis_and_alternative_with
     ratios, limits = (samples(metrics, name) for name in (EVIDENCE, f"{EVIDENCE}_limit"))
     line = (
         'edgemodel_operator_check_evidence{alternative="2",check="errors",hypothesis="Worse",measure="failed",model="m",'
-        'namespace="vision",variant="default"}'
+        'namespace="vision",revision="m-1",variant="default"}'
     )
     assert line in {line.rpartition(" ")[0] for line in scraped(metrics)}
     assert len(ratios) == 2 * 7
@@ -97,10 +100,10 @@ def test_the_evidence_of_each_measure_is_told_by_hypothesis_and_alternative_with
 def test_the_numbers_of_a_model_replace_each_other_and_go_with_its_trial() -> None:
     metrics = told(judged(ERRORS, (counts(total=50),), BEFORE))
     (few,) = (value for key, value in samples(metrics, REQUESTS).items() if "failed" in key)
-    metrics.tell_evidence(KEY, (judged(ERRORS, (counts(total=100),), BEFORE),))
+    metrics.tell_evidence(KEY, "m-2", (judged(ERRORS, (counts(total=100),), BEFORE),))
     (more,) = (value for key, value in samples(metrics, REQUESTS).items() if "failed" in key)
     assert more < few
-    metrics.tell_evidence(KEY, ())
+    metrics.tell_evidence(KEY, None, ())
     assert samples(metrics, REQUESTS) == samples(metrics, EVIDENCE) == {}
 
 

@@ -72,7 +72,7 @@ async def test_the_evidence_of_a_model_that_is_gone_is_told_no_longer() -> None:
     told: dict[Key, object] = {("vision", "m"): "evidence"}
 
     class Told(Metrics):
-        def tell_evidence(self, model: tuple[str, str], judged: object) -> None:
+        def tell_evidence(self, model: tuple[str, str], revision: str | None, judged: object) -> None:
             told[model] = judged
 
     reconciler = Reconciler(
