@@ -172,6 +172,30 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
 
 
 @dataclass(frozen=True)
+class _Group:
+    """Nodes of one variant that run stable."""
+
+    control: Sequence[Counts]
+    before: Mapping[str, Before]
+    pooled: Pooled | None
+
+    def shown(self, measure: Measure) -> list[tuple[Counts, Before]]:
+        """Returns the nodes with requests since the switch, and some before it to compare with."""
+        if self.pooled is None:
+            return []
+        pairs = ((counts, self.before.get(counts.node)) for counts in self.control if measure.total(counts))
+        return [(counts, item) for counts, item in pairs if item is not None]
+
+    def bad(self, measure: Measure) -> int:
+        """Returns the number of their bad requests."""
+        return sum(measure.bad(counts, item.edge) for counts, item in self.shown(measure))
+
+    def total(self, measure: Measure) -> int:
+        """Returns the number of their requests."""
+        return sum(measure.total(counts) for counts, _ in self.shown(measure))
+
+
+@dataclass(frozen=True)
 class _Known:
     """The knowledge of a variant's nodes from before the switch, and from stable beside it."""
 
@@ -179,7 +203,7 @@ class _Known:
     pooled: Pooled | None
     effects: Mapping[str, float]
     """The design effect of each node."""
-    controls: Sequence["_Group"]
+    controls: Sequence[_Group]
     drift: Drift | None
 
 
@@ -326,30 +350,6 @@ def _pooled(before: Mapping[str, Before], moments: Mapping[str, Moments]) -> Poo
     effect = design_effect(moments.values())
     prior = fit_prior([(item.bad / effect, item.total / effect) for item in before.values()])
     return Pooled(prior, round(sum(item.total for item in before.values())), effect)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Nodes of one variant that run stable."""
-
-    control: Sequence[Counts]
-    before: Mapping[str, Before]
-    pooled: Pooled | None
-
-    def shown(self, measure: Measure) -> list[tuple[Counts, Before]]:
-        """Returns the nodes with requests since the switch, and some before it to compare with."""
-        if self.pooled is None:
-            return []
-        pairs = ((counts, self.before.get(counts.node)) for counts in self.control if measure.total(counts))
-        return [(counts, item) for counts, item in pairs if item is not None]
-
-    def bad(self, measure: Measure) -> int:
-        """Returns the number of their bad requests."""
-        return sum(measure.bad(counts, item.edge) for counts, item in self.shown(measure))
-
-    def total(self, measure: Measure) -> int:
-        """Returns the number of their requests."""
-        return sum(measure.total(counts) for counts, _ in self.shown(measure))
 
 
 def _controls(name: str, evidence: Evidence, measure: Measure, own: _Group) -> list[_Group]:
