@@ -14,6 +14,7 @@ those of stable's servers were, if there are any; it neither passes nor holds a 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf, log
+from typing import NamedTuple
 
 from edge_operator.decide.analysis.evidence import (
     ABOVE_LIMIT,
@@ -171,6 +172,15 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
     )
 
 
+class _Shown(NamedTuple):
+    """The requests of a node on stable since the switch, and what those before it say."""
+
+    node: str
+    before: Before
+    bad: int
+    total: int
+
+
 @dataclass(frozen=True)
 class _Group:
     """Nodes of one variant that run stable."""
@@ -178,21 +188,31 @@ class _Group:
     control: Sequence[Counts]
     before: Mapping[str, Before]
     pooled: Pooled | None
+    shown: Sequence[_Shown]
+    """Those with requests in both windows."""
 
-    def shown(self, measure: Measure) -> list[tuple[Counts, Before]]:
-        """Returns the nodes with requests since the switch, and some before it to compare with."""
-        if self.pooled is None:
-            return []
-        pairs = ((counts, self.before.get(counts.node)) for counts in self.control if measure.total(counts))
-        return [(counts, item) for counts, item in pairs if item is not None]
+    @classmethod
+    def of(
+        cls, control: Sequence[Counts], before: Mapping[str, Before], pooled: Pooled | None, measure: Measure
+    ) -> "_Group":
+        """Returns the group as ``measure`` counts it."""
+        pairs = ((counts, before.get(counts.node)) for counts in control)
+        found = (
+            _Shown(counts.node, item, measure.bad(counts, item.edge), measure.total(counts))
+            for counts, item in pairs
+            if item is not None
+        )
+        return cls(control, before, pooled, [item for item in found if item.total])
 
-    def bad(self, measure: Measure) -> int:
+    @property
+    def bad(self) -> int:
         """Returns the number of their bad requests."""
-        return sum(measure.bad(counts, item.edge) for counts, item in self.shown(measure))
+        return sum(item.bad for item in self.shown)
 
-    def total(self, measure: Measure) -> int:
+    @property
+    def total(self) -> int:
         """Returns the number of their requests."""
-        return sum(measure.total(counts) for counts, _ in self.shown(measure))
+        return sum(item.total for item in self.shown)
 
 
 @dataclass(frozen=True)
@@ -216,8 +236,8 @@ def _known(name: str, evidence: Evidence, measure: Measure) -> _Known:
         if pooled is None
         else {node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()}
     )
-    controls = _controls(name, evidence, measure, _Group(evidence.control, before, pooled))
-    return _Known(before, pooled, effects, controls, _drift(controls, measure))
+    controls = _controls(name, evidence, measure, _Group.of(evidence.control, before, pooled, measure))
+    return _Known(before, pooled, effects, controls, _drift(controls))
 
 
 def _test_warm_up(name: str, evidence: Evidence, measure: Measure, steady: _Known, alpha: float) -> Tested | None:
@@ -284,8 +304,8 @@ def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alp
         because=because,
         disturbed=disturbed,
         moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
-        control_bad=sum(group.bad(measure) for group in controls),
-        control_total=sum(group.total(measure) for group in controls),
+        control_bad=sum(group.bad for group in controls),
+        control_total=sum(group.total for group in controls),
         result=MeasureResult(
             measure.key,
             hypotheses,
@@ -354,32 +374,32 @@ def _pooled(before: Mapping[str, Before], moments: Mapping[str, Moments]) -> Poo
 
 def _controls(name: str, evidence: Evidence, measure: Measure, own: _Group) -> list[_Group]:
     """Returns the nodes that show the drift: ``own`` of the variant, and those of all variants if they are too few."""
-    if not evidence.others or own.total(measure) >= MIN_CONTROL_REQUESTS:
+    if not evidence.others or own.total >= MIN_CONTROL_REQUESTS:
         return [own]
     groups = [own]
     for other in evidence.others:
         before = _before(other.baseline, measure)
         pooled = other.fixed.get((name, measure.key)) or _pooled(before, _moments(other.baseline, measure, before))
-        groups.append(_Group(other.control, before, pooled))
+        groups.append(_Group.of(other.control, before, pooled, measure))
     return groups
 
 
-def _drift(groups: Sequence[_Group], measure: Measure) -> Drift | None:
+def _drift(groups: Sequence[_Group]) -> Drift | None:
     """Returns the drift on stable nodes since the switch; None if they have too few requests."""
     observed = expected = variance = weighted = 0.0
-    total = 0
     for group in groups:
         if group.pooled is None:
             continue
         effect = group.pooled.design_effect
-        for counts, item in group.shown(measure):
-            count, share = measure.total(counts), group.pooled.prior.posterior(item.bad / effect, item.total / effect)
-            total += count
-            observed += measure.bad(counts, item.edge) / effect
-            weighted += count / effect
-            expected += count / effect * share.mean
-            variance += (count / effect) ** 2 * share.variance
-    return drift(observed, weighted, expected, variance) if total >= MIN_CONTROL_REQUESTS else None
+        for _, before, bad, total in group.shown:
+            share = group.pooled.prior.posterior(before.bad / effect, before.total / effect)
+            observed += bad / effect
+            weighted += total / effect
+            expected += total / effect * share.mean
+            variance += (total / effect) ** 2 * share.variance
+    if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
+        return None
+    return drift(observed, weighted, expected, variance)
 
 
 def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], moved: Drift | None) -> str:
@@ -388,7 +408,7 @@ def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], mov
         return ""
     if moved is None:
         return f", {measure.allowance}: no node on stable shows a drift"
-    nodes = [counts.node for group in groups for counts, _ in group.shown(measure)]
+    nodes = [item.node for group in groups for item in group.shown]
     named = ", ".join(sorted(nodes)[:MAX_NAMED])
     more = f" and {len(nodes) - MAX_NAMED} more" if len(nodes) > MAX_NAMED else ""
     of = ", of all variants" if len(groups) > 1 else ""
