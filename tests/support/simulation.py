@@ -206,6 +206,8 @@ class Simulation:
     """The age in seconds of what Prometheus knows."""
     errors: dict[str | tuple[str, str], float] = field(default_factory=dict)
     """The share of failing requests, by revision or (revision, node)."""
+    errors_before: float | None = None
+    """The share of requests to stable that failed before the wave; None: as now."""
     prometheus: str = "up"
     """The state: up; down: it does not answer; empty: it answers, and has no metrics of the candidate."""
     last_samples: Samples | None = None
@@ -462,7 +464,7 @@ class Simulation:
 
         on_trial = {node for node, name in ready if name == candidate}
         gone = {node for node, name in self._ended if name == stable and (node, name) not in ready}
-        hour = {node: self._counts(node, stable, 3600) for node in self.nodes} if stable else {}
+        hour = {node: self._counts(node, stable, 3600, self.errors_before) for node in self.nodes} if stable else {}
         return Samples(
             measured_at=self.now,
             candidate=candidate,
@@ -474,10 +476,11 @@ class Simulation:
             present=golden_samples(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
         )
 
-    def _counts(self, node: str, revision: str | None, seconds: float) -> Counts:
+    def _counts(self, node: str, revision: str | None, seconds: float, failing: float | None = None) -> Counts:
         total = round(self.requests_per_second * max(seconds, 0))
         revision = revision or ""
-        errors = round(total * self.errors.get((revision, node), self.errors.get(revision, 0.0)))
+        share = self.errors.get((revision, node), self.errors.get(revision, 0.0)) if failing is None else failing
+        errors = round(total * share)
         ok = total - errors
         return counted(node, ok, 0, errors, {0.01: ok // 2, 0.025: ok * 95 // 100, 0.05: ok, inf: ok})
 

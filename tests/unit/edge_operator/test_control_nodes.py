@@ -396,6 +396,38 @@ def test_a_wave_that_is_added_while_the_controls_switch_is_the_last_one() -> Non
 # --- the guard ---
 
 
+@pytest.mark.parametrize(("controls", "rolled_back"), [(0, True), (2, False)])
+def test_nodes_that_all_get_worse_in_the_last_wave_roll_nothing_back_with_controls(
+    controls: int, rolled_back: bool
+) -> None:
+    """In the last wave all servers fail five times as often, those of stable and of the candidate alike."""
+    world = installed(nodes=6, controls=controls, analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
+    stable = world.status["stableRevision"]
+    world.requests_per_second = 20
+    world.errors_before = 0.01
+    world.new_source("b")
+    world.errors = {stable: 0.01, world.target(): 0.01}
+    until_baking(world, 600)
+    world.errors = {stable: 0.05, world.target(): 0.05}
+    world.run(200)
+    assert (world.status["stableRevision"] == stable) == rolled_back
+    assert bool(world.status["rejectedRevisions"]) == rolled_back
+
+
+def test_with_controls_a_candidate_that_is_worse_than_all_nodes_are_is_found_in_the_last_wave() -> None:
+    world = installed(nodes=6, analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
+    stable = world.status["stableRevision"]
+    world.requests_per_second = 20
+    world.errors_before = 0.01
+    world.new_source("b")
+    world.errors = {stable: 0.01, world.target(): 0.01}
+    until_baking(world, 600)
+    world.errors = {stable: 0.03, world.target(): 0.15}
+    world.run(60)
+    assert world.ready_reason() == reasons.ROLLED_BACK
+    assert world.status["stableRevision"] == stable
+
+
 def test_while_the_controls_switch_what_stable_served_there_still_shows_the_drift() -> None:
     world = installed(nodes=6, analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
     world.requests_per_second = 20
