@@ -20,14 +20,14 @@ USUAL, BREAK = 1.0, 0.1
 """The parameters ``a`` of the two distributions."""
 
 
-class Drift(NamedTuple):
+class OddsDrift(NamedTuple):
     """The factor of odds, and the variance of its logarithm."""
 
     factor: float
     variance: float
 
 
-def drift(observed: float, total: float, expected: float, expected_variance: float) -> Drift:
+def drift(observed: float, total: float, expected: float, expected_variance: float) -> OddsDrift:
     """Returns the drift of ``observed`` bad ones of ``total`` against ``expected``, of which the variance is given."""
     logs = [_log_marginal(observed, expected, a) for a in (USUAL, BREAK)]
     weights = [exp(item - max(logs)) for item in logs]
@@ -39,7 +39,7 @@ def drift(observed: float, total: float, expected: float, expected_variance: flo
         second += weight * factor**2 * (1 + 1 / bad)
     good, expected_good = (max(total - bad, 0.0) + USUAL for bad in (observed, expected))
     expected_bad = expected + usual * USUAL + (1 - usual) * BREAK
-    return Drift(
+    return OddsDrift(
         mean * expected_good / good,
         second / mean**2 - 1 + 1 / good + expected_variance * (1 / expected_bad + 1 / expected_good) ** 2,
     )

@@ -122,7 +122,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class StoredBaseline:
-    """What was known of one measure of one check for one variant before the wave; decimal strings."""
+    """The knowledge of one measure of one check for one variant before the wave; decimal strings."""
 
     check: str
     variant: str
@@ -133,7 +133,7 @@ class StoredBaseline:
     strength: str
     """The number of requests of its own that weigh as much in a node's expected share as the other nodes do."""
     design_effect: str
-    """How much more the counts vary than those of independent requests would, at least 1."""
+    """The variance of the counts, in multiples of that of independent requests, at least 1."""
 
 
 BASELINE_OF_TODAY: Final = ("strength", "designEffect")

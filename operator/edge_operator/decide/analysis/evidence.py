@@ -20,7 +20,7 @@ FIRST_REPORT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What is shown about a candidate once the mixed log-likelihood ratios reach ``limit``.
+    """A statement about a candidate, which is shown once the mixed log-likelihood ratios reach ``limit``.
 
     An alternative is a multiple of the increase that is too much. The ratios of nodes, variants apart, and those of
     clusters add up for each alternative; only their sums are mixed.

@@ -1,4 +1,4 @@
-"""What a node's requests before its switch say about those after it.
+"""The conclusions from a node's requests before its switch for those after it.
 
 A request is bad if it failed or was slow. ``Before`` holds the counts of a node, the increase that is too much, and an
 allowance: the factor of odds by which the share may grow without a fault, where no node runs stable to show how much

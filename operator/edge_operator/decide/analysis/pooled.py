@@ -1,4 +1,4 @@
-"""What is known of all nodes of a variant before a wave, fixed in status while the wave is judged."""
+"""The knowledge of all nodes of a variant before a wave, fixed in status while the wave is judged."""
 
 from dataclasses import dataclass
 
@@ -12,4 +12,4 @@ class Pooled:
     prior: Prior
     requests: int
     design_effect: float = 1.0
-    """How much more the counts vary than those of independent requests, at least 1."""
+    """The variance of the counts, in multiples of that of independent requests, at least 1."""

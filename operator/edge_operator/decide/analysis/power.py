@@ -1,4 +1,4 @@
-"""What a test could find by now, and how much more it needs.
+"""The power of a test: the increase that it could find by now, and how many more requests it needs.
 
 The test rejects from a number of bad requests on, which follows from its two ratios on the pooled counts. The smallest
 increase that reaches this number with a probability of 80 % is what could be found; counts are taken as normal, with
@@ -35,6 +35,8 @@ class Pool(NamedTuple):
 
 
 class Thresholds(NamedTuple):
+    """The thresholds of mixed ratios, and the alternatives, in multiples of the increase that is too much."""
+
     lower: float
     upper: float
     shown: float

@@ -34,7 +34,7 @@ from edge_operator.decide.analysis.pooled import Pooled
 from edge_operator.decide.analysis.power import Pool, Thresholds, detectable_increase, requests_to_decide
 from edge_operator.decide.measurement import Counter, Counts, Minutes, of_warm_up
 from edge_statistics.dispersion import Moments, design_effect, shrunk_design_effect
-from edge_statistics.drift import Drift, drift
+from edge_statistics.drift import OddsDrift, drift
 from edge_statistics.interval import Interval
 from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio
 from edge_statistics.shrinkage import Prior, Share, fit_prior
@@ -81,7 +81,7 @@ class Measure:
     minutes: Callable[[Counts, float | None], Moments | None]
     """A function that returns the moments of the bad requests by minute before, given the edge of ``Before``."""
     without_baseline: Before | None
-    """What is expected of a node without requests before; None: it cannot be judged."""
+    """The expectation of a node without requests before; None: it cannot be judged."""
     allowance: str = "half again as many as before"
     """The words for the allowance of ``Before``, for messages."""
     guarded: bool = False
@@ -112,7 +112,7 @@ class Tested:
     expected: float
     limit: float
     nodes: int
-    drift: Drift | None
+    drift: OddsDrift | None
     """The drift on nodes that run stable; None if there are too few requests on them."""
     because: str
     """The words that say where ``expected`` comes from; empty for a first revision."""
@@ -224,7 +224,7 @@ class _Known:
     effects: Mapping[str, float]
     """The design effect of each node."""
     controls: Sequence[_Group]
-    drift: Drift | None
+    drift: OddsDrift | None
 
 
 def _known(name: str, evidence: Evidence, measure: Measure) -> _Known:
@@ -255,8 +255,8 @@ def _test_warm_up(name: str, evidence: Evidence, measure: Measure, steady: _Know
         return None
     mean, strength = pooled.prior
     of_mean = (1 / (strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
-    moved = steady.drift or Drift(ALLOWANCE, 0.0)
-    known = _Known({}, pooled, {}, steady.controls, Drift(moved.factor, moved.variance + of_mean))
+    moved = steady.drift or OddsDrift(ALLOWANCE, 0.0)
+    known = _Known({}, pooled, {}, steady.controls, OddsDrift(moved.factor, moved.variance + of_mean))
     warm_up = replace(evidence, trial=tuple(map(of_warm_up, evidence.trial)), baseline=baseline)
     return _test(warm_up, measure, known, " after the warm-ups of stable", alpha)
 
@@ -384,7 +384,7 @@ def _controls(name: str, evidence: Evidence, measure: Measure, own: _Group) -> l
     return groups
 
 
-def _drift(groups: Sequence[_Group]) -> Drift | None:
+def _drift(groups: Sequence[_Group]) -> OddsDrift | None:
     """Returns the drift on stable nodes since the switch; None if they have too few requests."""
     observed = expected = variance = weighted = 0.0
     for group in groups:
@@ -402,7 +402,7 @@ def _drift(groups: Sequence[_Group]) -> Drift | None:
     return drift(observed, weighted, expected, variance)
 
 
-def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], moved: Drift | None) -> str:
+def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], moved: OddsDrift | None) -> str:
     """Returns which nodes on stable showed the drift, or what is allowed if none did, for a message."""
     if evidence.is_first:
         return ""
@@ -432,7 +432,7 @@ def _expected(
     measure: Measure,
     before: Mapping[str, Before],
     pooled: Pooled | None,
-    moved: Drift | None,
+    moved: OddsDrift | None,
     effects: Mapping[str, float],
 ) -> Expected | None:
     item = before.get(counts.node, measure.without_baseline)
@@ -449,10 +449,10 @@ def _expected(
 
 
 NO_PRIOR = Prior(0.002, 500.0)
-"""What is expected where stable served no request at all: 0.2 % of bad ones."""
+"""The expectation where stable served no request at all: 0.2 % of bad ones."""
 
 
-def _weights(expected: Sequence[Expected], moved: Drift | None) -> tuple[list[float], list[float]]:
+def _weights(expected: Sequence[Expected], moved: OddsDrift | None) -> tuple[list[float], list[float]]:
     """Returns the weight of each node's ratios: (against the expected share, against the limit).
 
     It is the variance of independent requests with known shares, divided by the true one, in which requests come

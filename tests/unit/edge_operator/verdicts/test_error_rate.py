@@ -50,7 +50,7 @@ def test_few_requests_decide_nothing_and_it_says_how_many_would() -> None:
 
 
 def test_the_stated_number_of_requests_makes_it_pass_and_much_fewer_do_not() -> None:
-    """None of them may fail: the number is for the share of failures that was seen, which is 0."""
+    """The number is for the share of failures that was seen, which is 0."""
     (result, _) = judged(ERRORS, (counts(total=50),), BEFORE).results
     more = round(result.requests_to_decide)
     assert judged(ERRORS, (counts(total=50 + more),), BEFORE).verdict is Verdict.PASS
@@ -117,7 +117,7 @@ def test_a_candidate_that_degrades_much_more_than_nodes_on_stable_fails() -> Non
 
 
 def test_a_candidate_that_degrades_a_little_more_than_nodes_on_stable_is_undecided() -> None:
-    """How much the others degraded is uncertain itself."""
+    """The drift of the others is uncertain itself."""
     before = (counts("camera-1", 2000, 2), counts("camera-2", 2000, 2))
     found = judged(ERRORS, (counts("camera-1", 1000, 60),), before, (counts("camera-2", 500, 25),))
     assert found.verdict is Verdict.INCONCLUSIVE

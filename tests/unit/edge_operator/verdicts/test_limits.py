@@ -1,4 +1,4 @@
-"""What the requests before say about those after: interpolation compared with other implementations, and properties."""
+"""The conclusions from requests before: interpolation compared with other implementations, and properties."""
 
 from itertools import accumulate
 from math import inf, log

@@ -1,4 +1,4 @@
-"""What a check could find by now, and what it still needs, against simulated requests of one node.
+"""The power of a check, and what it still needs, against simulated requests of one node.
 
 The simulation knows Wald's ratios and nothing of ``power.py``: it draws counts and looks whether the test would fail.
 """
@@ -54,7 +54,7 @@ def test_the_detectable_increase_is_found_with_four_chances_in_five(total: int, 
 
 @pytest.mark.parametrize("deff", [3, 8])
 def test_with_requests_that_come_together_as_much_is_found_as_said(deff: int) -> None:
-    """Of each so many requests all are bad or none is, and the weights know that."""
+    """The requests of a group are all bad, or none is, and the weights know that."""
     groups, p0, increase, weight = 1200, 0.02, 0.01, 1 / deff
     total = groups * deff
     found = detectable_increase(pool(0, total, p0, increase, weight, weight), THRESHOLDS)
@@ -90,7 +90,7 @@ def decided_after(share: float, p0: float, increase: float, seed: int) -> int:
     ("share", "p0", "increase"), [(0.002, 0.002, 0.01), (0.01, 0.01, 0.01), (0.05, 0.01, 0.01), (0.04, 0.002, 0.01)]
 )
 def test_the_requests_to_decide_are_those_that_it_takes(share: float, p0: float, increase: float) -> None:
-    """On average: the number of one run depends on chance."""
+    """The mean of many runs is compared, as the number of one depends on chance."""
     took = [decided_after(share, p0, increase, seed) for seed in range(150)]
     stated = 60 + requests_to_decide(pool(60 * share, 60, p0, increase), THRESHOLDS)
     assert stated == pytest.approx(float(np.mean(took)), rel=0.25)
