@@ -1,6 +1,7 @@
 """The metrics of the operator."""
 
 from math import exp, isfinite, log
+from pathlib import Path
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -165,3 +166,10 @@ def test_the_evidence_is_told_in_each_pass_of_a_trial_and_not_after_it() -> None
     world.run(120)
     assert world.status["rejectedRevisions"]
     assert world.decide().judged == ()
+
+
+def test_the_documentation_names_the_metrics_and_hypotheses() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "verdicts.md").read_text()
+    names = {family.name for family in Metrics().registry.collect() if "_check_" in family.name}
+    assert len(names) == 5
+    assert [name for name in (*names, WORSE, ABOVE_LIMIT, BELOW_LIMIT) if f"`{name}`" not in text] == []

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_cli.status import describe
 from edge_operator.decide.analysis import WaveBaseline, report
 from edge_operator.decide.analysis.evidence import ALPHA
 from edgemodel import reasons
@@ -15,6 +17,7 @@ from edgemodel.status import CheckStatus, EdgeModelStatus, StoredAnalysis
 from edgemodel.verdict import Verdict
 from tests.support.verdicts import BEGAN, CANDIDATE, NOW, analysis_of, counts, golden, judgement
 
+ROOT = Path(__file__).resolve().parents[4]
 ERRORS = {"name": "errors", "type": "ErrorRate"}
 LATENCY = {"name": "latency", "type": "Latency"}
 GOLDEN = {"name": "golden", "type": "GoldenAgreement"}
@@ -219,6 +222,21 @@ def test_a_number_that_is_not_known_is_left_out() -> None:
     assert few.detectable_percent is None
     assert "would find no increase by now" in few.message
     assert not {"requestsToDecide", "detectablePercent"} & (to_api(near).keys() & to_api(few).keys())
+
+
+def test_the_example_of_the_documentation_is_what_the_command_shows() -> None:
+    before = tuple(counts(f"camera-{number}", 2000, 8) for number in range(1, 11))
+    trial, control = (
+        tuple(counts(f"camera-{number}", 80, int(number == numbers[0])) for number in numbers)
+        for numbers in (range(1, 4), range(4, 11))
+    )
+    (check,) = report([], judgement(analysis_of(ERRORS), trial, before, control), CANDIDATE).checks
+    shown = describe({"metadata": {"namespace": "n", "name": "m"}, "status": {"checks": [to_api(check)]}}, wide=True)
+    lines = [line.strip() for line in shown.splitlines() if line.startswith("    errors  default  ")]
+    told = [line for line in lines if "failed  " in line or "finds" in line]
+    assert len(told) == 4
+    text = (ROOT / "docs" / "verdicts.md").read_text()
+    assert [line for line in told if line not in text] == []
 
 
 def test_a_check_that_is_no_test_of_shares_has_no_evidence() -> None:
