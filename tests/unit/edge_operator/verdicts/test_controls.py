@@ -97,6 +97,26 @@ def test_a_control_of_another_variant_shows_as_much_as_one_of_the_same() -> None
     assert float(same.limit) == pytest.approx(3.9, abs=0.3)
 
 
+def in_the_last_wave(controls: int, minutes: int, all_nodes: int = 1, candidate: int = 1) -> Verdict:
+    """Returns the verdict on 10 nodes with 80 requests a minute, of which 1 % failed in the 10 minutes before: all fail
+    ``all_nodes`` times as often now, and the candidate ``candidate`` times as often as that."""
+    names, total = [f"camera-{number}" for number in range(10)], 80 * minutes
+    before = tuple(counts(name, 800, 8) for name in names)
+    trial = tuple(counts(name, total, total * all_nodes * candidate // 100) for name in names[controls:])
+    control = tuple(counts(name, total, total * all_nodes // 100) for name in names[:controls])
+    return judged(ERRORS, trial, before, control).verdict
+
+
+def test_two_controls_of_ten_nodes_are_enough_and_none_are_too_few() -> None:
+    assert in_the_last_wave(2, 20, all_nodes=3) is Verdict.PASS
+    assert in_the_last_wave(2, 5, candidate=3) is Verdict.FAIL
+    assert in_the_last_wave(2, 5, all_nodes=3, candidate=3) is Verdict.FAIL
+    assert in_the_last_wave(1, 5, candidate=3) is Verdict.INCONCLUSIVE
+    assert in_the_last_wave(0, 5, all_nodes=3) is Verdict.FAIL
+    assert in_the_last_wave(0, 20, candidate=2) is Verdict.PASS
+    assert in_the_last_wave(2, 20, candidate=2) is not Verdict.PASS
+
+
 def test_a_control_that_switches_at_the_end_still_shows_the_drift_of_the_wave() -> None:
     """All nodes fail five times as often in the last wave; the candidate has just come to the last one on stable."""
     before = (counts("camera-1", 4000, 40), counts("camera-2", 4000, 40))
