@@ -12,7 +12,7 @@ those of stable's servers were, if there are any; it neither passes nor holds a 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, inf, log
 from typing import NamedTuple
 
@@ -225,6 +225,19 @@ class _Known:
     """The design effect of each node."""
     controls: Sequence[_Group]
     drift: OddsDrift | None
+    least: Mapping[str, Share] = field(default_factory=dict)
+    """The share that is expected of a node at least, before the drift."""
+
+    def share(self, node: str, item: Before) -> Share:
+        """Returns the share that is expected of the node, before the drift."""
+        effect, prior = self.effect(node), self.pooled.prior if self.pooled is not None else NO_PRIOR
+        share = prior.posterior(item.bad / effect, item.total / effect)
+        least = self.least.get(node, share)
+        return Share(max(share.mean, least.mean), max(share.variance, least.variance))
+
+    def effect(self, node: str) -> float:
+        """Returns the design effect of the node, or that of all nodes."""
+        return self.effects.get(node, self.pooled.design_effect if self.pooled is not None else 1.0)
 
 
 def _known(name: str, evidence: Evidence, measure: Measure) -> _Known:
@@ -244,21 +257,27 @@ def _test_warm_up(name: str, evidence: Evidence, measure: Measure, steady: _Know
     """Returns the result of the comparison with stable's warm-ups; None without one.
 
     One warm-up of a node says little about its next, so what is expected of each is the distribution over all nodes.
-    The mean of few nodes is uncertain for all alike, as the drift is, which is taken from the requests after the
-    warm-up. A slowdown has no edge that two warm-ups share, and is not compared.
+    It is at least the share of the node's later requests. The mean of few nodes is uncertain for all alike, as a drift
+    is; that of later requests counts if it exceeds ALLOWANCE, which is expected otherwise. A slowdown has no edge that
+    two warm-ups share, and is not compared.
     """
-    baseline = tuple(map(of_warm_up, evidence.baseline))
+    trial, baseline = (tuple(map(of_warm_up, window)) for window in (evidence.trial, evidence.baseline))
     measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
     before = _before(baseline, measure)
     pooled = evidence.fixed.get((name, measure.key)) or _pooled(before, {})
     if pooled is None or measure.without_baseline is None:
         return None
-    mean, strength = pooled.prior
-    of_mean = (1 / (strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
-    moved = steady.drift or OddsDrift(ALLOWANCE, 0.0)
-    known = _Known({}, pooled, {}, steady.controls, OddsDrift(moved.factor, moved.variance + of_mean))
-    warm_up = replace(evidence, trial=tuple(map(of_warm_up, evidence.trial)), baseline=baseline)
-    return _test(warm_up, measure, known, " after the warm-ups of stable", alpha)
+    least = {
+        counts.node: steady.share(counts.node, steady.before.get(counts.node, measure.without_baseline))
+        for counts in trial
+        if measure.total(counts)
+    }
+    mean = max(pooled.prior.mean, steady.pooled.prior.mean if steady.pooled is not None else 0.0)
+    of_mean = (1 / (pooled.prior.strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
+    moved = max(steady.drift or OddsDrift(1.0, 0.0), OddsDrift(ALLOWANCE, 0.0))
+    known = _Known({}, pooled, {}, steady.controls, OddsDrift(moved.factor, moved.variance + of_mean), least)
+    of_warm_ups = replace(evidence, trial=trial, baseline=baseline)
+    return _test(of_warm_ups, measure, known, " after the warm-ups of stable", alpha)
 
 
 def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alpha: float) -> Tested | None:
@@ -266,11 +285,7 @@ def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alp
     with."""
     pooled, controls, moved = known.pooled, known.controls, known.drift
     trial = [counts for counts in evidence.trial if measure.total(counts)]
-    expected = [
-        item
-        for counts in trial
-        if (item := _expected(counts, measure, known.before, pooled, moved, known.effects)) is not None
-    ]
+    expected = [item for counts in trial if (item := _expected(counts, measure, known)) is not None]
     if not expected:
         return None
     bounds = boundaries(alpha, BETA)
@@ -418,7 +433,7 @@ def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], mov
 def _exceed(groups: Sequence[_Group], measure: Measure) -> bool:
     """Returns whether nodes on stable are nearer to their limits than to what is expected of them."""
     expected = [
-        _expected(counts, measure, group.before, group.pooled, None, {})
+        _expected(counts, measure, _Known(group.before, group.pooled, {}, (), None))
         for group in groups
         for counts in group.control
         if measure.total(counts)
@@ -427,25 +442,16 @@ def _exceed(groups: Sequence[_Group], measure: Measure) -> bool:
     return sum(s.total for s in strata) >= MIN_CONTROL_REQUESTS and log_likelihood_ratio(strata) > 0
 
 
-def _expected(
-    counts: Counts,
-    measure: Measure,
-    before: Mapping[str, Before],
-    pooled: Pooled | None,
-    moved: OddsDrift | None,
-    effects: Mapping[str, float],
-) -> Expected | None:
-    item = before.get(counts.node, measure.without_baseline)
+def _expected(counts: Counts, measure: Measure, known: _Known) -> Expected | None:
+    item = known.before.get(counts.node, measure.without_baseline)
     if item is None:
         return None
-    effect = effects.get(counts.node, pooled.design_effect if pooled is not None else 1.0)
-    prior = pooled.prior if pooled is not None else NO_PRIOR
-    share = prior.posterior(item.bad / effect, item.total / effect)
+    share, moved = known.share(counts.node, item), known.drift
     p0 = min(times_odds(share.mean, item.allowance if moved is None else moved.factor), MAX_SHARE - 0.02)
     total = measure.total(counts)
     stratum = Stratum(measure.bad(counts, item.edge), total, p0, min(p0 + item.increase, MAX_SHARE - 0.01))
     growth = p0 * (1 - p0) / (share.mean * (1 - share.mean))
-    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / effect)
+    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / known.effect(counts.node))
 
 
 NO_PRIOR = Prior(0.002, 500.0)
