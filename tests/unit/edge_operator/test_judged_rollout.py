@@ -53,6 +53,31 @@ def seen(world: Simulation) -> set[str]:
     return {c["reason"] for status in world.history for c in status["conditions"] if c["type"] == "Ready"}
 
 
+# --- an upgrade ---
+
+
+def test_a_trial_that_an_older_operator_began_is_judged_by_baselines_that_are_measured_anew() -> None:
+    """The API server has dropped the fields that the schema no longer has; the wave and its beginning stay."""
+    world = installed()
+    on_trial(world)
+    world.requests_per_second = 20
+    world.run(3)
+    analysis = world.status["rollout"]["analysis"]
+    assert analysis["baselines"]
+    old = [
+        {key: value for key, value in row.items() if key not in ("strength", "designEffect")}
+        for row in analysis["baselines"]
+    ]
+    world.status = {**world.status, "rollout": {**world.status["rollout"], "analysis": {**analysis, "baselines": old}}}
+    world.run(3)
+    now = world.status["rollout"]["analysis"]
+    assert now["since"] == analysis["since"]
+    assert all({"strength", "designEffect"} <= row.keys() for row in now["baselines"])
+    assert len(now["baselines"]) == len(old)
+    world.run(200)
+    assert world.status["stableRevision"] == world.target()
+
+
 # --- verdicts move it ---
 
 
