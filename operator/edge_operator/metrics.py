@@ -108,12 +108,12 @@ class _Evidence(Collector):
         )
         requests = GaugeMetricFamily(
             "edgemodel_operator_check_requests_to_decide",
-            "Approximate number of further requests until a check is decided, 0 once it is; absent if it is not known.",
+            "Approximate number of further requests that a check needs to decide; absent if it is not known.",
             labels=labels,
         )
         minutes = GaugeMetricFamily(
             "edgemodel_operator_check_minutes_to_decide",
-            "Minutes until a check is decided, at the present rate of requests; absent if they are not known.",
+            "Minutes until a check has enough requests to decide, at their present rate; absent if they are not known.",
             labels=labels,
         )
         for (namespace, model), (revision, judged) in list(self._judged.items()):

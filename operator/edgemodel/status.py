@@ -86,7 +86,7 @@ class CheckStatus(CheckResult):
     """The increase, in percentage points, that would have been found by then with four chances in five; None if none
     would."""
     requests_to_decide: int | None = None
-    """The further requests until a decision, 0 after it; None if their number is not known."""
+    """The further requests until there are enough to decide, 0 from then on; None if their number is not known."""
 
     @classmethod
     def of_gate(cls, result: CheckResult) -> "CheckStatus":

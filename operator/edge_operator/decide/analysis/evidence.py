@@ -55,7 +55,8 @@ class MeasureResult:
     detectable: float
     """The increase of the share, 0..1, that would be found by now with four chances in five; infinity if none would."""
     requests_to_decide: float
-    """The approximate number of further requests until a decision, 0 after it; infinity if no number is known."""
+    """The approximate number of further requests until there are enough to decide, 0 from then on; infinity if that is
+    not known."""
     requests_a_minute: float
     """The requests of all nodes on trial in a minute, on average since they count."""
 

@@ -156,7 +156,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
             reason, why = reasons.ANALYSIS_INCONCLUSIVE, f"; {early}"
         verdict = Verdict.INCONCLUSIVE
     if verdict is not Verdict.FAIL:
-        why = f"; {_detectable(shown)}{why}"
+        why = f"; {_detectable(shown, verdict)}{why}"
     return Judged(
         name=name,
         variant=evidence.variant,
@@ -520,12 +520,13 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     return reasons.ANALYSIS_INCONCLUSIVE, f"; {more}"
 
 
-def _detectable(tested: Tested) -> str:
-    """Returns what would have been found: a pass says that the limit is kept, not that nothing got worse."""
+def _detectable(tested: Tested, verdict: Verdict) -> str:
+    """Returns what would have been found, for the ``verdict`` of the check: a pass says that the limit is kept, not
+    that nothing got worse."""
     found = tested.result.detectable
     what = f"an increase of {percent(found)} points" if found < inf else "no increase"
     told = f"would find {what} by now"
-    if tested.verdict is Verdict.PASS:
+    if verdict is Verdict.PASS:
         told += f"; one of {percent(tested.limit - tested.expected)} points is ruled out, a smaller one is not"
     return told
 
