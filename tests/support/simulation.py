@@ -67,7 +67,7 @@ from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPer
 from edgemodel.report import ArtifactReport, Failed, Published
 from edgemodel.spec import EdgeModelSpec, parse_spec
 from edgemodel.status import EdgeModelStatus, parse_status
-from tests.support.verdicts import counted, golden_samples
+from tests.support.verdicts import counted, golden_samples, with_warm_up
 
 SETTINGS = OperatorSettings(
     server_image="registry.example/server@sha256:" + "0" * 64,
@@ -201,6 +201,8 @@ class Simulation:
     opened_since: dict[str, datetime] = field(default_factory=dict)
     api_back_since: datetime | None = None
     requests_per_second: float = 2.0
+    warm_up: timedelta = timedelta()
+    """The time after a candidate's pod began to serve in which its requests count as those of its warm-up."""
     """The requests per second that the servers of each node answer."""
     behind: float = 0
     """The age in seconds of what Prometheus knows."""
@@ -458,6 +460,13 @@ class Simulation:
                 if name == revision
             )
 
+        def tried(pod: Pod) -> Counts:
+            begun = pod.served_since(self.now)
+            ended = begun + self.warm_up
+            later = self._counts(pod.node, candidate, (known - max(since, ended)).total_seconds())
+            warm = self._counts(pod.node, candidate, (min(known, ended) - max(since, begun)).total_seconds())
+            return with_warm_up(later, warm)
+
         def ended(node: str) -> Counts:
             begun, until = self._ended[node, stable or ""]
             return self._counts(node, stable, (min(until, known) - max(begun, since)).total_seconds())
@@ -469,7 +478,7 @@ class Simulation:
             measured_at=self.now,
             candidate=candidate,
             since=since,
-            trial=counted(candidate, since),
+            trial=tuple(tried(pod) for (_, name), pod in sorted(ready.items()) if name == candidate),
             control=(*counted(stable, since), *map(ended, sorted(gone & self.nodes.keys()))),
             baseline=tuple(hour.values()),
             reporting=dict.fromkeys(on_trial, known),

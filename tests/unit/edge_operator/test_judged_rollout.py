@@ -204,6 +204,30 @@ def test_too_few_requests_hold_the_wave_until_there_are_enough() -> None:
     assert len(pinned(world)) == 3
 
 
+def test_a_wave_in_its_warm_up_waits_however_bad_its_requests_are_and_goes_on_after_it() -> None:
+    """No server of stable had a request in its own."""
+    world = installed(warm_up=timedelta(seconds=90), requests_per_second=20.0)
+    candidate = on_trial(world)
+    world.errors[candidate] = 0.5
+    world.run(60)
+    assert world.ready_reason() == reasons.ANALYSIS_INCONCLUSIVE
+    assert len(pinned(world)) == 1
+    assert "requests of the warm-up on 1 node so far: too early" in check(world, "errors")["message"]
+    world.errors.clear()
+    world.run(60)
+    assert len(pinned(world)) == 3
+    world.run(1800)
+    assert world.status["stableRevision"] == candidate
+
+
+def test_a_candidate_that_fails_after_its_warm_up_is_rolled_back() -> None:
+    world = installed(warm_up=timedelta(seconds=90), requests_per_second=20.0)
+    world.errors[on_trial(world)] = 0.5
+    world.run(200)
+    assert world.status["rejectedRevisions"][0]["reason"] == reasons.ERROR_RATE_TOO_HIGH
+    assert "of the warm-up" not in world.status["rejectedRevisions"][0]["message"]
+
+
 def test_prometheus_down_for_a_whole_wave_holds_it_until_prometheus_is_back() -> None:
     world = installed()
     on_trial(world)
