@@ -208,10 +208,12 @@ class Report:
 
     @property
     def targets(self) -> list[dict[str, Any]]:
+        """The targets of both families, with what was reached."""
         first = list(targets(self.cells)) if self.cells else []
         return first + (list(share_cells.targets(self.results)) if self.results else [])
 
     def show(self) -> None:
+        """Prints the targets, and how long all took."""
         print()
         for item in self.targets:
             holds = "holds" if item["holds"] else "missed"

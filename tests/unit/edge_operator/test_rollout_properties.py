@@ -225,7 +225,7 @@ def test_stable_becomes_only_what_was_on_trial_in_the_last_wave_and_serves_somew
 @given(STORIES)
 @in_every_story
 def test_controls_are_on_stable_and_get_the_candidate_only_after_the_bake(cell_size: int, story: Story) -> None:
-    """As many as status says are on stable, without the candidate, in the same pass, and others are not."""
+    """The number that status says is on stable, without the candidate, in the same pass, and others are not."""
     tale = tell(story, cell_size)
     for frame in tale.frames:
         candidate, stable = frame.status.get("candidateRevision"), frame.status.get("stableRevision")

@@ -189,7 +189,7 @@ class _Group:
     before: Mapping[str, Before]
     pooled: Pooled | None
     shown: Sequence[_Shown]
-    """Those with requests in both windows."""
+    """The nodes with requests in both windows."""
 
     @classmethod
     def of(
