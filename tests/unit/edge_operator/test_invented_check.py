@@ -222,8 +222,8 @@ class Queueing(Simulation):
 
     waits: Mapping[str, float] = {}
 
-    def _counts(self, node: str, revision: str | None, seconds: float) -> Counts:
-        found = super()._counts(node, revision, seconds)
+    def _counts(self, node: str, revision: str | None, seconds: float, failing: float | None = None) -> Counts:
+        found = super()._counts(node, revision, seconds, failing)
         total = round(self.requests_per_second * max(seconds, 0))
         long = round(total * self.waits.get(revision or "", 0.01))
         return replace(found, values={**found.values, WAITED: {0.01: 0, TOO_LONG_SECONDS: total - long, inf: total}})
