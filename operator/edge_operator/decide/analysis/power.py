@@ -58,18 +58,21 @@ def detectable_increase(pool: Pool, thresholds: Thresholds) -> float:
     return (twice + sqrt(max(twice**2 - 4 * whole * needed**2, 0.0))) / (2 * whole) - pool.p0
 
 
-def requests_to_decide(pool: Pool, thresholds: Thresholds) -> float:
-    """Returns how many more requests decide, if the share of bad ones stays what it is; infinity if none do."""
+def requests_to_decide(pool: Pool, to_pass: Pool, thresholds: Thresholds) -> float:
+    """Returns how many more requests decide, if the share of bad ones stays what it is; infinity if none do.
+
+    ``to_pass`` has the same counts, and what is expected of a candidate that passes.
+    """
     share = (pool.bad + pool.p0) / (pool.total + 1)
-    below = [_each(share, pool.p1, pool.share(multiple)) for multiple in thresholds.below]
+    below = [_each(share, to_pass.p1, to_pass.share(multiple)) for multiple in thresholds.below]
     above = [_each(share, pool.p1, pool.share(thresholds.beyond))]
     worse = [_each(share, pool.p0, pool.share(multiple)) for multiple in thresholds.alternatives]
-    to_pass = _until(pool, pool.at_limit, -thresholds.lower, below)
-    to_fail = (
+    passes = _until(to_pass, to_pass.at_limit, -thresholds.lower, below)
+    fails = (
         _until(pool, pool.at_limit, thresholds.shown, above),
         _until(pool, pool.at_expected, thresholds.upper, worse),
     )
-    return min(to_pass, max(to_fail))
+    return min(passes, max(fails))
 
 
 def _each(share: float, null: float, alternative: float) -> float:

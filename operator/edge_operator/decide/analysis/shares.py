@@ -1,8 +1,9 @@
 """A sequential test of shares of bad requests: node by node, against what is expected of each.
 
 Expected is a node's own share before its switch, shrunk towards that of all nodes of the variant, times the drift that
-the nodes on stable show since then: those of the variant, or those of all variants if it has none. What is too much is
-the increase that the user allows, on top. A candidate fails if two things are shown: it got worse at all, which a good
+the nodes on stable show since then: those of the variant, or those of all variants if it has none. Nodes that moved for
+themselves are left out, and what one node shows alone neither passes nor fails a candidate. What is too much is the
+increase that the user allows, on top. A candidate fails if two things are shown: it got worse at all, which a good
 one does with a probability of ALPHA at most, and by more than the user's increase. Requests that come together,
 baselines of few requests and few nodes on stable make evidence worth less: each log-likelihood ratio is weighted by the
 variance that independent requests with known shares would have, divided by the true one.
@@ -36,6 +37,8 @@ from edge_operator.decide.measurement import Counter, Counts, Minutes, of_warm_u
 from edge_statistics.dispersion import Moments, design_effect, shrunk_design_effect
 from edge_statistics.drift import OddsDrift, drift
 from edge_statistics.interval import Interval
+from edge_statistics.outliers import Group as Moved
+from edge_statistics.outliers import find_outliers
 from edge_statistics.sequential import Stratum, boundaries, log_likelihood_ratio
 from edge_statistics.shrinkage import Prior, Share, fit_prior
 from edgemodel import metrics, reasons
@@ -120,6 +123,8 @@ class Tested:
     """True if the nodes on stable got worse than their own limits, and the measure is guarded."""
     moved_up: bool
     """True if it is shown that the nodes on stable got worse."""
+    disagree: bool
+    """True if too few of them agree on that to pass a candidate."""
     control_bad: int
     control_total: int
     result: MeasureResult
@@ -138,7 +143,7 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
     tested, warm_ups = [], []
     for measure in measures:
         known = _known(name, evidence, measure)
-        because = _because(evidence, measure, known.controls, known.drift)
+        because = _because(evidence, measure, known)
         steady = _test(evidence, measure, known, because, (1 - WARM_UP_ALPHA) * alpha)
         tested += [steady] if steady is not None else []
         warm_up = _test_warm_up(name, evidence, measure, known, WARM_UP_ALPHA * alpha)
@@ -190,6 +195,10 @@ class _Group:
     pooled: Pooled | None
     shown: Sequence[_Shown]
     """The nodes with requests in both windows."""
+    odd: Sequence[str] = ()
+    """The nodes that moved for themselves, which are in neither of the above."""
+    agree: bool = True
+    """False if nobody can tell which nodes of all groups moved for themselves."""
 
     @classmethod
     def of(
@@ -225,6 +234,8 @@ class _Known:
     """The design effect of each node."""
     controls: Sequence[_Group]
     drift: OddsDrift | None
+    drift_to_pass: OddsDrift | None
+    """The part of the drift that counts for a pass."""
     least: Mapping[str, Share] = field(default_factory=dict)
     """The share that is expected of a node at least, before the drift."""
 
@@ -250,7 +261,7 @@ def _known(name: str, evidence: Evidence, measure: Measure) -> _Known:
         else {node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()}
     )
     controls = _controls(name, evidence, measure, _Group.of(evidence.control, before, pooled, measure))
-    return _Known(before, pooled, effects, controls, _drift(controls))
+    return _Known(before, pooled, effects, controls, *_drift(controls))
 
 
 def _test_warm_up(name: str, evidence: Evidence, measure: Measure, steady: _Known, alpha: float) -> Tested | None:
@@ -275,7 +286,8 @@ def _test_warm_up(name: str, evidence: Evidence, measure: Measure, steady: _Know
     mean = max(pooled.prior.mean, steady.pooled.prior.mean if steady.pooled is not None else 0.0)
     of_mean = (1 / (pooled.prior.strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
     moved = max(steady.drift or OddsDrift(1.0, 0.0), OddsDrift(ALLOWANCE, 0.0))
-    known = _Known({}, pooled, {}, steady.controls, OddsDrift(moved.factor, moved.variance + of_mean), least)
+    moved = OddsDrift(moved.factor, moved.variance + of_mean)
+    known = _Known({}, pooled, {}, steady.controls, moved, moved, least)
     of_warm_ups = replace(evidence, trial=trial, baseline=baseline)
     return _test(of_warm_ups, measure, known, " after the warm-ups of stable", alpha)
 
@@ -285,16 +297,14 @@ def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alp
     with."""
     pooled, controls, moved = known.pooled, known.controls, known.drift
     trial = [counts for counts in evidence.trial if measure.total(counts)]
-    expected = [item for counts in trial if (item := _expected(counts, measure, known)) is not None]
-    if not expected:
+    found = _Weighed.of(trial, measure, known)
+    if found is None:
         return None
+    to_pass = found
+    if known.drift_to_pass != moved:
+        to_pass = _Weighed.of(trial, measure, replace(known, drift=known.drift_to_pass)) or found
     bounds = boundaries(alpha, BETA)
-    strata = [item.stratum for item in expected]
-    bad, total = sum(s.bad for s in strata), sum(s.total for s in strata)
-    p0 = sum(s.p0 * s.total for s in strata) / total
-    p1 = sum(s.p1 * s.total for s in strata) / total
-    at_expected, at_limit = _weights(expected, moved)
-    hypotheses = _hypotheses(expected, at_expected, at_limit, bounds)
+    hypotheses = _hypotheses(found, to_pass, bounds)
     worse, above_limit, below_limit = hypotheses
     disturbed = measure.guarded and _exceed(controls, measure)
     verdict = Verdict.INCONCLUSIVE
@@ -304,56 +314,81 @@ def _test(evidence: Evidence, measure: Measure, known: _Known, because: str, alp
         verdict = Verdict.FAIL
     elif below_limit.shown:
         verdict = Verdict.PASS
-    worth = _mean([item.worth for item in expected], strata)
-    pool = Pool(bad, total, p0, p1, _mean(at_expected, strata), _mean(at_limit, strata), worth)
+    pool, pool_to_pass = found.pool(), to_pass.pool()
+    told = pool_to_pass if verdict is Verdict.PASS else pool
     thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
     return Tested(
         measure=measure,
         verdict=verdict,
-        bad=round(bad),
-        total=round(total),
-        expected=p0,
-        limit=p1,
-        nodes=len(expected),
+        bad=round(told.bad),
+        total=round(told.total),
+        expected=told.p0,
+        limit=told.p1,
+        nodes=len(found.expected),
         drift=moved,
         because=because,
         disturbed=disturbed,
         moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
+        disagree=_disagree(moved, known.drift_to_pass),
         control_bad=sum(group.bad for group in controls),
         control_total=sum(group.total for group in controls),
         result=MeasureResult(
             measure.key,
             hypotheses,
             detectable_increase(pool, thresholds),
-            _needed(verdict, disturbed, pool, thresholds),
+            _needed(verdict, disturbed, requests_to_decide(pool, pool_to_pass, thresholds)),
             _requests_a_minute(trial, measure, evidence),
         ),
         pooled=pooled,
     )
 
 
-def _hypotheses(
-    expected: Sequence[Expected], at_expected: Sequence[float], at_limit: Sequence[float], bounds: Interval
-) -> tuple[Hypothesis, Hypothesis, Hypothesis]:
-    """Returns what the counts may show: (WORSE, ABOVE_LIMIT, BELOW_LIMIT)."""
+@dataclass(frozen=True)
+class _Weighed:
+    """The nodes on trial with requests, and the weights of their ratios: against the expected share, and against the
+    limit."""
 
-    def ratio(weights: Sequence[float], null: float, alternative: float) -> float:
+    expected: Sequence[Expected]
+    at_expected: Sequence[float]
+    at_limit: Sequence[float]
+
+    @classmethod
+    def of(cls, trial: Sequence[Counts], measure: Measure, known: _Known) -> "_Weighed | None":
+        """Returns the nodes of ``trial``; None if none can be compared."""
+        expected = [item for counts in trial if (item := _expected(counts, measure, known)) is not None]
+        return cls(expected, *_weights(expected, known.drift)) if expected else None
+
+    def pool(self) -> Pool:
+        """Returns the counts of all nodes together."""
+        strata = [item.stratum for item in self.expected]
+        bad, total = sum(s.bad for s in strata), sum(s.total for s in strata)
+        p0, p1 = sum(s.p0 * s.total for s in strata) / total, sum(s.p1 * s.total for s in strata) / total
+        worth = _mean([item.worth for item in self.expected], strata)
+        return Pool(bad, total, p0, p1, _mean(self.at_expected, strata), _mean(self.at_limit, strata), worth)
+
+    def ratio(self, weights: Sequence[float], null: float, alternative: float) -> float:
+        """Returns the log-likelihood ratio of ``alternative`` against ``null``, both multiples of the increase."""
         low, high = sorted((null, alternative))
-        of_high = log_likelihood_ratio(_against(expected, weights, low, high))
+        of_high = log_likelihood_ratio(_against(self.expected, weights, low, high))
         return of_high if alternative > null else -of_high
 
+
+def _hypotheses(found: _Weighed, to_pass: _Weighed, bounds: Interval) -> tuple[Hypothesis, Hypothesis, Hypothesis]:
+    """Returns what the counts may show: (WORSE, ABOVE_LIMIT, BELOW_LIMIT)."""
+    worse = {multiple: found.ratio(found.at_expected, 0.0, multiple) for multiple in ALTERNATIVES}
+    below = {multiple: to_pass.ratio(to_pass.at_limit, 1.0, multiple) for multiple in BELOW}
     return (
-        Hypothesis(WORSE, {multiple: ratio(at_expected, 0.0, multiple) for multiple in ALTERNATIVES}, bounds.upper),
-        Hypothesis(ABOVE_LIMIT, {BEYOND: ratio(at_limit, 1.0, BEYOND)}, SHOWN),
-        Hypothesis(BELOW_LIMIT, {multiple: ratio(at_limit, 1.0, multiple) for multiple in BELOW}, -bounds.lower),
+        Hypothesis(WORSE, worse, bounds.upper),
+        Hypothesis(ABOVE_LIMIT, {BEYOND: found.ratio(found.at_limit, 1.0, BEYOND)}, SHOWN),
+        Hypothesis(BELOW_LIMIT, below, -bounds.lower),
     )
 
 
-def _needed(verdict: Verdict, disturbed: bool, pool: Pool, thresholds: Thresholds) -> float:
+def _needed(verdict: Verdict, disturbed: bool, requests: float) -> float:
     """Returns the approximate number of further requests until a decision; infinity if it does not depend on them."""
     if verdict is not Verdict.INCONCLUSIVE:
         return 0.0
-    return inf if disturbed else max(requests_to_decide(pool, thresholds), 1.0)
+    return inf if disturbed else max(requests, 1.0)
 
 
 def _requests_a_minute(trial: Sequence[Counts], measure: Measure, evidence: Evidence) -> float:
@@ -389,51 +424,104 @@ def _pooled(before: Mapping[str, Before], moments: Mapping[str, Moments]) -> Poo
 
 def _controls(name: str, evidence: Evidence, measure: Measure, own: _Group) -> list[_Group]:
     """Returns the nodes that show the drift: ``own`` of the variant, and those of all variants if they are too few."""
-    if not evidence.others or own.total >= MIN_CONTROL_REQUESTS:
-        return [own]
     groups = [own]
+    if not evidence.others or own.total >= MIN_CONTROL_REQUESTS:
+        return _without_odd_ones(groups)
     for other in evidence.others:
         before = _before(other.baseline, measure)
         pooled = other.fixed.get((name, measure.key)) or _pooled(before, _moments(other.baseline, measure, before))
         groups.append(_Group.of(other.control, before, pooled, measure))
-    return groups
+    return _without_odd_ones(groups)
 
 
-def _drift(groups: Sequence[_Group]) -> OddsDrift | None:
-    """Returns the drift on stable nodes since the switch; None if they have too few requests."""
-    observed = expected = variance = weighted = 0.0
+def _moves(groups: Sequence[_Group]) -> dict[str, Moved]:
+    """Returns the counts of each node on stable, in independent requests, and what was expected of it."""
+    found = {}
     for group in groups:
-        if group.pooled is None:
-            continue
-        effect = group.pooled.design_effect
-        for _, before, bad, total in group.shown:
-            share = group.pooled.prior.posterior(before.bad / effect, before.total / effect)
-            observed += bad / effect
-            weighted += total / effect
-            expected += total / effect * share.mean
-            variance += (total / effect) ** 2 * share.variance
+        if group.pooled is not None:
+            effect, prior = group.pooled.design_effect, group.pooled.prior
+            for node, before, bad, total in group.shown:
+                share = prior.posterior(before.bad / effect, before.total / effect)
+                found[node] = Moved(bad / effect, total / effect, share)
+    return found
+
+
+def _without_odd_ones(groups: Sequence[_Group]) -> list[_Group]:
+    """Returns ``groups`` without the nodes that moved for themselves, as one whose input breaks does."""
+    moves = _moves(groups)
+    names, (odd, agree) = list(moves), find_outliers(list(moves.values()))
+    gone = {names[place] for place in odd}
+    return [
+        replace(
+            group,
+            control=[counts for counts in group.control if counts.node not in gone],
+            shown=[item for item in group.shown if item.node not in gone],
+            odd=[item.node for item in group.shown if item.node in gone],
+            agree=agree,
+        )
+        for group in groups
+    ]
+
+
+def _drift(groups: Sequence[_Group]) -> tuple[OddsDrift | None, OddsDrift | None]:
+    """Returns the (drift, drift that counts for a pass) on stable nodes since the switch; None if they have too few
+    requests.
+
+    Whether the node that got worse, or better, by the most requests moved with the others or for itself, only these can
+    tell. So a rise beyond ALLOWANCE counts for a pass only as far as the others show it, and a fall for a failure; for
+    nothing if the nodes do not agree.
+    """
+    moves = list(_moves(groups).values())
     if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
-        return None
-    return drift(observed, weighted, expected, variance)
+        return None, None
+    moves.sort(key=lambda one: one.bad - one.total * one.share.mean)
+    found, factor, to_pass = _drift_of(moves), 1.0, ALLOWANCE
+    if all(group.agree for group in groups):
+        factor = min(_drift_of(moves[1:]).factor, factor)
+        to_pass = max(_drift_of(moves[:-1]).factor, to_pass)
+    return (
+        OddsDrift(max(found.factor, factor), found.variance),
+        OddsDrift(min(found.factor, to_pass), found.variance),
+    )
 
 
-def _because(evidence: Evidence, measure: Measure, groups: Sequence[_Group], moved: OddsDrift | None) -> str:
+def _disagree(found: OddsDrift | None, to_pass: OddsDrift | None) -> bool:
+    """Returns whether a rise counts for a pass by less than half."""
+    return found is not None and to_pass is not None and to_pass.factor**2 < found.factor
+
+
+def _drift_of(moves: Sequence[Moved]) -> OddsDrift:
+    return drift(
+        sum(one.bad for one in moves),
+        sum(one.total for one in moves),
+        sum(one.total * one.share.mean for one in moves),
+        sum(one.total**2 * one.share.variance for one in moves),
+    )
+
+
+def _because(evidence: Evidence, measure: Measure, known: _Known) -> str:
     """Returns which nodes on stable showed the drift, or what is allowed if none did, for a message."""
+    groups = known.controls
     if evidence.is_first:
         return ""
-    if moved is None:
+    if known.drift is None:
         return f", {measure.allowance}: no node on stable shows a drift"
-    nodes = [item.node for group in groups for item in group.shown]
-    named = ", ".join(sorted(nodes)[:MAX_NAMED])
-    more = f" and {len(nodes) - MAX_NAMED} more" if len(nodes) > MAX_NAMED else ""
+    named = _named([item.node for group in groups for item in group.shown])
+    odd = _named([node for group in groups for node in group.odd])
     of = ", of all variants" if len(groups) > 1 else ""
-    return f" by the drift of stable on {named}{more}{of}: {moved.factor:.2g} times the odds of before"
+    apart = f" (without {odd}, which moved by far more or less than the others)" if odd else ""
+    return f" by the drift of stable on {named}{of}{apart}: {known.drift.factor:.2g} times the odds of before"
+
+
+def _named(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - MAX_NAMED} more" if len(nodes) > MAX_NAMED else ""
+    return f"{', '.join(sorted(nodes)[:MAX_NAMED])}{more}"
 
 
 def _exceed(groups: Sequence[_Group], measure: Measure) -> bool:
     """Returns whether nodes on stable are nearer to their limits than to what is expected of them."""
     expected = [
-        _expected(counts, measure, _Known(group.before, group.pooled, {}, (), None))
+        _expected(counts, measure, _Known(group.before, group.pooled, {}, (), None, None))
         for group in groups
         for counts in group.control
         if measure.total(counts)
@@ -513,7 +601,10 @@ def _why_undecided(evidence: Evidence, tested: Tested) -> tuple[str, str]:
     if tested.disturbed or tested.moved_up:
         worse = percent(tested.control_bad / tested.control_total)
         who = f"so did {worse} % on nodes that still run stable (n = {tested.control_total})"
-        then = "nothing is decided while they are worse" if tested.disturbed else f"that much is expected; {more}"
+        alone = ", but too few nodes agree on it to pass a candidate" if tested.disagree else ""
+        then = (
+            "nothing is decided while they are worse" if tested.disturbed else f"that much is expected{alone}; {more}"
+        )
         return reasons.CONTROL_DEGRADED, f"; {who}: {then}"
     if not evidence.quorum:
         return reasons.METRICS_UNAVAILABLE, f"; {reporting(evidence)}"

@@ -2,11 +2,13 @@
 
 import pytest
 
+from edge_operator.decide.analysis.evidence import Judged
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
 from tests.support.verdicts import analysis_of, counts, judged
 
 ERRORS = analysis_of({"name": "errors", "type": "ErrorRate"})
+OBJECTIVE = analysis_of({"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": 50}})
 SLOWDOWN = analysis_of({"name": "latency", "type": "Latency"})
 PI_ON_TRIAL = {"camera-1": "default", "camera-2": "default", "pi-1": "pi"}
 BEFORE = (counts("camera-1", 4000, 40), counts("camera-2", 4000, 40), counts("pi-1", 4000, 40))
@@ -132,3 +134,80 @@ def test_a_node_that_switched_in_the_wave_is_no_control_though_stable_served_the
     found = judged(ERRORS, trial, before, control)
     assert found.verdict is Verdict.FAIL
     assert "no node on stable shows a drift" in found.message
+
+
+# --- nodes on stable that move for themselves ---
+
+TEN = tuple(f"camera-{number}" for number in range(10))
+
+
+def failing(on_trial: int, *on_stable: int) -> Judged:
+    """Returns the verdict on three nodes with these failures in 1,000 requests each, beside nodes on stable with
+    these; 4 in 1,000 failed before."""
+    before = tuple(counts(name, 6000, 24) for name in TEN)
+    trial = tuple(counts(name, 1000, on_trial) for name in TEN[:3])
+    return judged(
+        ERRORS,
+        trial,
+        before,
+        tuple(counts(name, 1000, number) for name, number in zip(TEN[3:], on_stable, strict=False)),
+    )
+
+
+@pytest.mark.parametrize("others", [(4, 4), (4, 4, 4, 4, 4, 4), (480, 4, 4, 4, 4)])
+def test_a_node_on_stable_that_breaks_hides_no_bad_candidate(others: tuple[int, ...]) -> None:
+    found = failing(50, 500, *others)
+    assert found.verdict is Verdict.FAIL
+    assert "(without camera-3" in found.message
+    assert "which moved by far more or less than the others): 1 times the odds" in found.message
+
+
+@pytest.mark.parametrize("on_stable", [(500,), (500, 4), (500, 500, 4, 4), (500, 0, 400, 4)])
+def test_where_nobody_can_tell_which_node_moved_for_itself_nothing_is_decided_by_it(on_stable: tuple[int, ...]) -> None:
+    found = failing(50, *on_stable)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == reasons.CONTROL_DEGRADED
+    assert (
+        "that much is expected, but too few nodes agree on it to pass a candidate; no number of requests"
+        in found.message
+    )
+    assert failing(4, *on_stable).verdict is Verdict.PASS
+
+
+def test_what_most_nodes_on_stable_show_is_expected() -> None:
+    for on_stable in ((50, 50), (50, 48, 53, 4), (50, 55, 45, 52, 51, 49, 4)):
+        assert failing(50, *on_stable).verdict is not Verdict.FAIL
+    assert failing(20, 50, 55, 45, 52, 51, 49, 4).verdict is Verdict.PASS
+    assert failing(200, 50, 55, 45, 52, 51, 49, 4).verdict is Verdict.FAIL
+
+
+def slow(*on_stable: int) -> Judged:
+    """Returns the verdict on three nodes on which 5 % of the requests are slow as ever, beside nodes on stable with
+    these of 1,000; on the last one half of them were slow before."""
+    names = TEN[3 : 3 + len(on_stable)]
+    before = (
+        *(counts(name, 6000, slow=300) for name in TEN[:3]),
+        *(counts(name, 6000, slow=3000 if name == names[-1] else 300) for name in names),
+    )
+    trial = tuple(counts(name, 1000, slow=50) for name in TEN[:3])
+    control = tuple(counts(name, 1000, slow=number) for name, number in zip(names, on_stable, strict=True))
+    return judged(OBJECTIVE, trial, before, control)
+
+
+@pytest.mark.parametrize("others", [(), (50,), (50, 50), (50,) * 6])
+def test_a_node_on_stable_that_recovers_condemns_no_good_candidate(others: tuple[int, ...]) -> None:
+    found = slow(*others, 50)
+    assert found.verdict is not Verdict.FAIL
+    assert float(found.limit) == pytest.approx(6, abs=0.1)
+
+
+def test_what_gets_better_on_all_nodes_on_stable_is_expected_of_the_candidate() -> None:
+    assert slow(5, 5, 5, 50).verdict is Verdict.FAIL
+
+
+def test_a_node_on_stable_that_gets_slow_for_itself_does_not_hold_up_the_verdict_on_a_slowdown() -> None:
+    before = tuple(counts(name, 4000, typical=0.01) for name in TEN)
+    control = tuple(counts(name, 2000, typical=0.3 if name == TEN[3] else 0.01) for name in TEN[3:])
+    for typical, verdict in ((0.01, Verdict.PASS), (0.04, Verdict.FAIL)):
+        trial = tuple(counts(name, 2000, typical=typical) for name in TEN[:3])
+        assert judged(SLOWDOWN, trial, before, control).verdict is verdict

@@ -39,6 +39,10 @@ def pool(bad: float, total: float, p0: float, increase: float, weight: float = 1
     return Pool(bad, total, p0, p0 + increase, weight, weight, worth)
 
 
+def needed(of: Pool) -> float:
+    return requests_to_decide(of, of, THRESHOLDS)
+
+
 @pytest.mark.parametrize(
     ("total", "p0", "increase"),
     [(400, 0.002, 0.01), (2000, 0.01, 0.01), (2000, 0.1, 0.02), (20_000, 0.01, 0.005), (300, 0.05, 0.05)],
@@ -92,34 +96,34 @@ def decided_after(share: float, p0: float, increase: float, seed: int) -> int:
 def test_the_requests_to_decide_are_those_that_it_takes(share: float, p0: float, increase: float) -> None:
     """The mean of many runs is compared, as the number of one depends on chance."""
     took = [decided_after(share, p0, increase, seed) for seed in range(150)]
-    stated = 60 + requests_to_decide(pool(60 * share, 60, p0, increase), THRESHOLDS)
+    stated = 60 + needed(pool(60 * share, 60, p0, increase))
     assert stated == pytest.approx(float(np.mean(took)), rel=0.25)
 
 
 def test_after_some_requests_so_many_fewer_are_missing() -> None:
-    first, later = (requests_to_decide(pool(0, total, 0.002, 0.01), THRESHOLDS) for total in (50, 100))
+    first, later = (needed(pool(0, total, 0.002, 0.01)) for total in (50, 100))
     assert first - later == pytest.approx(50, abs=3)
     assert verdict(0, round(50 + first + 1), 0.002, 0.01) == "Pass"
 
 
 def test_between_expected_and_limit_many_are_needed_and_at_the_limit_no_number_decides() -> None:
     p0, increase = 0.01, 0.01
-    good, between = (requests_to_decide(pool(share * 500, 500, p0, increase), THRESHOLDS) for share in (0.01, 0.014))
+    good, between = (needed(pool(share * 500, 500, p0, increase)) for share in (0.01, 0.014))
     assert good < between < inf
-    assert requests_to_decide(pool(0.02 * 5000, 5000, p0, increase), THRESHOLDS) == inf
+    assert needed(pool(0.02 * 5000, 5000, p0, increase)) == inf
 
 
 def test_once_the_counts_decide_none_is_missing() -> None:
     for bad in (0, 400):
         assert verdict(bad, 4000, 0.01, 0.01) != "Inconclusive"
-        assert requests_to_decide(pool(bad, 4000, 0.01, 0.01), THRESHOLDS) == 0
+        assert needed(pool(bad, 4000, 0.01, 0.01)) == 0
 
 
 def test_no_number_of_requests_makes_up_for_a_baseline_of_which_little_is_known() -> None:
     """At 1000 requests the weight is a half though each is worth one, so all that may come weigh no more than 1000."""
     known, unknown = (pool(14, 1000, 0.01, 0.01, weight) for weight in (1.0, 0.5))
-    assert requests_to_decide(known, THRESHOLDS) < inf
-    assert requests_to_decide(unknown, THRESHOLDS) == inf
+    assert needed(known) < inf
+    assert needed(unknown) == inf
 
 
 def test_with_an_uncertain_baseline_more_are_needed_by_the_formula_of_the_weights() -> None:
@@ -127,6 +131,16 @@ def test_with_an_uncertain_baseline_more_are_needed_by_the_formula_of_the_weight
     p0, increase, total = 0.002, 0.01, 100
     weight = 0.9
     uncertainty = (1 / weight - 1) / total
-    stated = total + requests_to_decide(pool(0, total, p0, increase, weight), THRESHOLDS)
-    needed = next(n for n in range(total, 20_000) if verdict(0, n, p0, increase, 1 / (1 + n * uncertainty)) == "Pass")
-    assert stated == pytest.approx(needed, rel=0.1)
+    stated = total + needed(pool(0, total, p0, increase, weight))
+    takes = next(n for n in range(total, 20_000) if verdict(0, n, p0, increase, 1 / (1 + n * uncertainty)) == "Pass")
+    assert stated == pytest.approx(takes, rel=0.1)
+
+
+def test_what_a_pass_expects_less_of_than_a_failure_takes_a_pass_longer_and_a_failure_none() -> None:
+    """Between the two limits no number of requests decides."""
+    expected, to_pass = pool(0.002 * 50, 50, 0.03, 0.01), pool(0.002 * 50, 50, 0.005, 0.01)
+    assert needed(expected) < needed(to_pass) < requests_to_decide(expected, to_pass, THRESHOLDS) < inf
+    between, passing = pool(0.025 * 500, 500, 0.03, 0.01), pool(0.025 * 500, 500, 0.005, 0.01)
+    assert requests_to_decide(between, passing, THRESHOLDS) == inf
+    worse, lower = pool(0.09 * 100, 100, 0.03, 0.01), pool(0.09 * 100, 100, 0.005, 0.01)
+    assert 0 < requests_to_decide(worse, lower, THRESHOLDS) == needed(worse) < inf
