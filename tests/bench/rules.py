@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
 from edge_operator.decide.analysis.checks.latency import BY_MINUTE
-from edge_operator.decide.analysis.shares import REQUESTS_BY_MINUTE
+from edge_operator.decide.analysis.share_test import REQUESTS_BY_MINUTE
 from edge_operator.decide.measurement import Counts, Samples
 from edge_operator.decide.placement.waves import plan_waves
 from edge_statistics.dispersion import Moments

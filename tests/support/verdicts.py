@@ -11,7 +11,7 @@ from edge_operator.decide.analysis.checks.accuracy import FEEDBACK
 from edge_operator.decide.analysis.checks.latency import DURATIONS
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, GoldenCount
-from edge_operator.decide.analysis.shares import REQUESTS
+from edge_operator.decide.analysis.share_test import REQUESTS
 from edge_operator.decide.measurement import Answer, Counts, Samples, Series
 from edgemodel import metrics
 from edgemodel.analysis import Analysis, parse_analysis

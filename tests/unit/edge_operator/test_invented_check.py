@@ -18,7 +18,7 @@ from edge_operator.decide.analysis import CHECKS, WaveBaseline, plan_checks, pla
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import ALPHA, Evidence, Judged
 from edge_operator.decide.analysis.limits import Before
-from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
+from edge_operator.decide.analysis.share_test import READ, Measure, judge_shares
 from edge_operator.decide.measurement import Counts, Histogram, Minutes
 from edge_operator.from_api import read_edge_model
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure

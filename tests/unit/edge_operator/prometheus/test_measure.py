@@ -24,7 +24,7 @@ from aiohttp import web
 from edge_operator.decide.analysis import CHECKS, plan_checks
 from edge_operator.decide.analysis.checks.latency import BY_MINUTE
 from edge_operator.decide.analysis.golden_set import GoldenCount, golden_counts
-from edge_operator.decide.analysis.shares import REQUESTS, REQUESTS_BY_MINUTE, WARM_UP_REQUESTS
+from edge_operator.decide.analysis.share_test import REQUESTS, REQUESTS_BY_MINUTE, WARM_UP_REQUESTS
 from edge_operator.decide.measurement import Answer, Counts, MeasurementPlan, Minutes, Sample, Samples, of_warm_up
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
 from edge_operator.prometheus.measure import NO_USERS

@@ -10,7 +10,8 @@ import pytest
 
 from edge_operator.decide.analysis.evidence import BETA
 from edge_operator.decide.analysis.power import Pool, Thresholds, detectable_increase, requests_to_decide
-from edge_operator.decide.analysis.shares import ALTERNATIVES, BELOW, BEYOND, SHOWN
+from edge_operator.decide.analysis.share_test.fail_test import ALTERNATIVES, BEYOND, SHOWN
+from edge_operator.decide.analysis.share_test.pass_test import BELOW
 from edge_statistics.sequential import boundaries
 
 BOUNDS = boundaries(0.0125, BETA)

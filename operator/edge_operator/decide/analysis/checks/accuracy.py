@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import BETA, Evidence, Judged, on_nodes, percent
-from edge_operator.decide.analysis.shares import READ, reporting, served, without_requests
+from edge_operator.decide.analysis.share_test import READ, reporting, served, without_requests
 from edge_operator.decide.measurement import Counter, Counts, merge
 from edge_statistics.newcombe import newcombe_interval
 from edgemodel import metrics, reasons

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged
 from edge_operator.decide.analysis.limits import Before
-from edge_operator.decide.analysis.shares import READ, REQUESTS, REQUESTS_BY_MINUTE, Measure, judge_shares
+from edge_operator.decide.analysis.share_test import READ, REQUESTS, REQUESTS_BY_MINUTE, Measure, judge_shares
 from edge_operator.decide.measurement import Counts
 from edgemodel import metrics, reasons
 from edgemodel.reasons import REASONS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged, on_nodes
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, GoldenCount, golden_counts
-from edge_operator.decide.analysis.shares import reporting
+from edge_operator.decide.analysis.share_test import reporting
 from edgemodel import reasons
 from edgemodel.reasons import REASONS
 from edgemodel.setting_kinds import Amount, Settings

@@ -16,7 +16,7 @@ from math import exp, inf, log
 from edge_operator.decide.analysis.check_type import CheckType
 from edge_operator.decide.analysis.evidence import Evidence, Judged, percent
 from edge_operator.decide.analysis.limits import Before, common_edge, slowdown
-from edge_operator.decide.analysis.shares import READ, Measure, judge_shares
+from edge_operator.decide.analysis.share_test import READ, Measure, judge_shares
 from edge_operator.decide.measurement import Counts, Histogram, Minutes
 from edge_statistics.dispersion import Moments
 from edge_statistics.histogram import quantile

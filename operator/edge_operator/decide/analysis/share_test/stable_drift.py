@@ -1,0 +1,144 @@
+"""The drift on nodes that run stable since the switch: by what factor the odds of a bad request moved there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from edge_operator.decide.analysis.evidence import Evidence
+from edge_operator.decide.analysis.limits import ALLOWANCE, Before
+from edge_operator.decide.analysis.pooled import Pooled
+from edge_operator.decide.analysis.share_test.before_switch import before_switch, moments_before, pooled_before
+from edge_operator.decide.analysis.share_test.measure import Measure
+from edge_operator.decide.measurement import Counts
+from edge_statistics.drift import OddsDrift, drift
+from edge_statistics.outliers import Group as Moved
+from edge_statistics.outliers import find_outliers
+
+MIN_CONTROL_REQUESTS = 10
+"""The smallest number of requests on stable nodes that show a drift."""
+
+
+class _Shown(NamedTuple):
+    """The requests of a node on stable since the switch, and what those before it say."""
+
+    node: str
+    before: Before
+    bad: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StableNodes:
+    """Nodes of one variant that run stable."""
+
+    control: Sequence[Counts]
+    before: Mapping[str, Before]
+    pooled: Pooled | None
+    shown: Sequence[_Shown]
+    """The nodes with requests in both windows."""
+    odd: Sequence[str] = ()
+    """The nodes that moved for themselves, which are in neither of the above."""
+    agree: bool = True
+    """False if nobody can tell which nodes of all groups moved for themselves."""
+
+    @classmethod
+    def of(
+        cls, control: Sequence[Counts], before: Mapping[str, Before], pooled: Pooled | None, measure: Measure
+    ) -> "StableNodes":
+        """Returns the group as ``measure`` counts it."""
+        pairs = ((counts, before.get(counts.node)) for counts in control)
+        found = (
+            _Shown(counts.node, item, measure.bad(counts, item.edge), measure.total(counts))
+            for counts, item in pairs
+            if item is not None
+        )
+        return cls(control, before, pooled, [item for item in found if item.total])
+
+    @property
+    def bad(self) -> int:
+        """Returns the number of their bad requests."""
+        return sum(item.bad for item in self.shown)
+
+    @property
+    def total(self) -> int:
+        """Returns the number of their requests."""
+        return sum(item.total for item in self.shown)
+
+
+def controls_of(name: str, evidence: Evidence, measure: Measure, own: StableNodes) -> list[StableNodes]:
+    """Returns the nodes that show the drift: ``own`` of the variant, and those of all variants if they are too few."""
+    groups = [own]
+    if not evidence.others or own.total >= MIN_CONTROL_REQUESTS:
+        return _without_odd_ones(groups)
+    for other in evidence.others:
+        before = before_switch(other.baseline, measure)
+        pooled = other.fixed.get((name, measure.key)) or pooled_before(
+            before, moments_before(other.baseline, measure, before)
+        )
+        groups.append(StableNodes.of(other.control, before, pooled, measure))
+    return _without_odd_ones(groups)
+
+
+def _moves(groups: Sequence[StableNodes]) -> dict[str, Moved]:
+    """Returns the counts of each node on stable, in independent requests, and what was expected of it."""
+    found = {}
+    for group in groups:
+        if group.pooled is not None:
+            effect, prior = group.pooled.design_effect, group.pooled.prior
+            for node, before, bad, total in group.shown:
+                share = prior.posterior(before.bad / effect, before.total / effect)
+                found[node] = Moved(bad / effect, total / effect, share)
+    return found
+
+
+def _without_odd_ones(groups: Sequence[StableNodes]) -> list[StableNodes]:
+    """Returns ``groups`` without the nodes that moved for themselves, as one whose input breaks does."""
+    moves = _moves(groups)
+    names, (odd, agree) = list(moves), find_outliers(list(moves.values()))
+    gone = {names[place] for place in odd}
+    return [
+        replace(
+            group,
+            control=[counts for counts in group.control if counts.node not in gone],
+            shown=[item for item in group.shown if item.node not in gone],
+            odd=[item.node for item in group.shown if item.node in gone],
+            agree=agree,
+        )
+        for group in groups
+    ]
+
+
+def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift | None]:
+    """Returns the (drift, drift that counts for a pass) on stable nodes since the switch; None if they have too few
+    requests.
+
+    Whether the node that got worse, or better, by the most requests moved with the others or for itself, only these can
+    tell. So a rise beyond ALLOWANCE counts for a pass only as far as the others show it, and a fall for a failure; for
+    nothing if the nodes do not agree.
+    """
+    moves = list(_moves(groups).values())
+    if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
+        return None, None
+    moves.sort(key=lambda one: one.bad - one.total * one.share.mean)
+    found, factor, to_pass = _drift_of(moves), 1.0, ALLOWANCE
+    if all(group.agree for group in groups):
+        factor = min(_drift_of(moves[1:]).factor, factor)
+        to_pass = max(_drift_of(moves[:-1]).factor, to_pass)
+    return (
+        OddsDrift(max(found.factor, factor), found.variance),
+        OddsDrift(min(found.factor, to_pass), found.variance),
+    )
+
+
+def nodes_disagree(found: OddsDrift | None, to_pass: OddsDrift | None) -> bool:
+    """Returns whether a rise counts for a pass by less than half."""
+    return found is not None and to_pass is not None and to_pass.factor**2 < found.factor
+
+
+def _drift_of(moves: Sequence[Moved]) -> OddsDrift:
+    return drift(
+        sum(one.bad for one in moves),
+        sum(one.total for one in moves),
+        sum(one.total * one.share.mean for one in moves),
+        sum(one.total**2 * one.share.variance for one in moves),
+    )

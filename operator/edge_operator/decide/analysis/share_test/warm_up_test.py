@@ -1,0 +1,43 @@
+"""The test of a candidate's warm-ups against those of the servers that run stable."""
+
+from dataclasses import replace
+
+from edge_operator.decide.analysis.evidence import Evidence
+from edge_operator.decide.analysis.limits import ALLOWANCE
+from edge_operator.decide.analysis.share_test.before_switch import before_switch, pooled_before
+from edge_operator.decide.analysis.share_test.expected_share import Known
+from edge_operator.decide.analysis.share_test.measure import Measure
+from edge_operator.decide.analysis.share_test.measure_test import Tested, judge_measure
+from edge_operator.decide.measurement import of_warm_up
+from edge_statistics.drift import OddsDrift
+
+WARM_UP_ALPHA = 0.1
+"""The part of a test's probability of error that is left to the comparison of warm-ups, whether there is one or not."""
+
+
+def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known, alpha: float) -> Tested | None:
+    """Returns the result of the comparison with stable's warm-ups; None without one.
+
+    One warm-up of a node says little about its next, so what is expected of each is the distribution over all nodes.
+    It is at least the share of the node's later requests. The mean of few nodes is uncertain for all alike, as a drift
+    is; that of later requests counts if it exceeds ALLOWANCE, which is expected otherwise. A slowdown has no edge that
+    two warm-ups share, and is not compared.
+    """
+    trial, baseline = (tuple(map(of_warm_up, window)) for window in (evidence.trial, evidence.baseline))
+    measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
+    before = before_switch(baseline, measure)
+    pooled = evidence.fixed.get((name, measure.key)) or pooled_before(before, {})
+    if pooled is None or measure.without_baseline is None:
+        return None
+    least = {
+        counts.node: steady.share(counts.node, steady.before.get(counts.node, measure.without_baseline))
+        for counts in trial
+        if measure.total(counts)
+    }
+    mean = max(pooled.prior.mean, steady.pooled.prior.mean if steady.pooled is not None else 0.0)
+    of_mean = (1 / (pooled.prior.strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
+    moved = max(steady.drift or OddsDrift(1.0, 0.0), OddsDrift(ALLOWANCE, 0.0))
+    moved = OddsDrift(moved.factor, moved.variance + of_mean)
+    known = Known({}, pooled, {}, steady.controls, moved, moved, least)
+    of_warm_ups = replace(evidence, trial=trial, baseline=baseline)
+    return judge_measure(of_warm_ups, measure, known, " after the warm-ups of stable", alpha)
