@@ -6,6 +6,7 @@ process is its largest value in a window, exactly: no rate is extrapolated over 
 """
 
 from collections.abc import Mapping
+from math import ceil
 
 from edgemodel import metrics
 
@@ -14,6 +15,9 @@ BEFORE_SECONDS = 3600
 long."""
 MINUTE = 60
 """The length of the periods, in seconds, whose counts show how dependent requests are."""
+MAX_MINUTES = 240
+"""The largest number of them in a query: Prometheus keeps all of them in memory, of every node, and refuses a query of
+too many."""
 
 
 def counted_since(selector: str, label: str, seconds: int) -> str:
@@ -46,12 +50,14 @@ def counted_in_all(selector: str, label: str, seconds: int) -> str:
 
 
 def sums_over_minutes(selector: str, total_selector: str, label: str, seconds: int) -> str:
-    """Returns the query for sums over the minutes of the last ``seconds``, by node and ``label``.
+    """Returns the query for sums over the minutes of the last ``seconds``, by node and ``label``; over at most
+    MAX_MINUTES of them, evenly spaced.
 
     With ``k`` counted in a minute by node and ``label``, and ``n`` by the node in all that ``total_selector`` selects,
     the samples of label ``sum`` are the sums of ``k``, ``k k`` and ``k n``, and those of ``n`` and ``n n`` by node
     alone. A process does not count in its first minute.
     """
+    every = MINUTE * ceil(max(seconds, 1) / (MAX_MINUTES * MINUTE))
     counted = f"sum by (node, {label}) ({_grown(selector, f'node, {label}')})"
     total = f"sum by (node) ({_grown(total_selector, f'node, {label}')})"
     sums = {
@@ -62,7 +68,7 @@ def sums_over_minutes(selector: str, total_selector: str, label: str, seconds: i
         "nn": f"({total}) ^ 2",
     }
     return " or ".join(
-        f'label_replace(sum_over_time(({what})[{seconds}s:{MINUTE}s]), "sum", "{name}", "", "")'
+        f'label_replace(sum_over_time(({what})[{seconds}s:{every}s]), "sum", "{name}", "", "")'
         for name, what in sums.items()
     )
 

@@ -25,7 +25,17 @@ from edge_operator.decide.analysis import CHECKS, plan_checks
 from edge_operator.decide.analysis.checks.latency import BY_MINUTE
 from edge_operator.decide.analysis.golden_set import GoldenCount, golden_counts
 from edge_operator.decide.analysis.share_test import REQUESTS, REQUESTS_BY_MINUTE, WARM_UP_REQUESTS
-from edge_operator.decide.measurement import Answer, Counts, MeasurementPlan, Minutes, Sample, Samples, of_warm_up
+from edge_operator.decide.measurement import (
+    Answer,
+    Counts,
+    MeasurementPlan,
+    Minutes,
+    Sample,
+    Samples,
+    Window,
+    of_warm_up,
+    queries,
+)
 from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
 from edge_operator.prometheus.measure import NO_USERS
 from edge_statistics.dispersion import Moments
@@ -245,6 +255,33 @@ async def test_the_sums_over_minutes_are_those_of_the_counts_of_each_minute(addr
     slow = BY_MINUTE.moments(node, 0.1)
     assert slow is not None
     assert slow.complement() == pytest.approx(sums(grown[metrics.SERVER_ERROR]))
+
+
+async def test_of_a_long_baseline_evenly_spaced_minutes_are_summed(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_MINUTES", 30)
+    (node,) = (await measured(address, "bursts")).baseline
+    points = dict(BURSTS[metrics.SERVER_ERROR])
+    ends = [at for at in points if at % 120 == 0 and at - 60 in points]
+    assert len(ends) == 25
+    found = REQUESTS_BY_MINUTE.moments(node, metrics.SERVER_ERROR)
+    assert found is not None
+    assert found.k == sum(points[at] - points[at - 60] for at in ends)
+
+
+@pytest.mark.parametrize("baseline", [timedelta(seconds=1), timedelta(hours=1), timedelta(hours=5), timedelta(days=40)])
+def test_no_query_makes_prometheus_keep_more_minutes_than_it_can(baseline: timedelta) -> None:
+    """A rollout that soaks for days has a baseline of days."""
+    (span,) = (span for span in plan("m", baseline=baseline).spans(NOW) if span.window is Window.BASELINE)
+    text = REQUESTS_BY_MINUTE.query(span)
+    assert text is not None
+    found = {(int(seconds), int(every)) for seconds, every in re.findall(r"\[(\d+)s:(\d+)s\]", text)}
+    ((seconds, every),) = found
+    assert seconds == baseline.total_seconds()
+    assert every % 60 == 0
+    assert seconds / every <= 240
+    assert every == 60 or seconds / every > 120
 
 
 # --- restarts, gaps, replicas, delays ---
