@@ -201,9 +201,9 @@ class Simulation:
     opened_since: dict[str, datetime] = field(default_factory=dict)
     api_back_since: datetime | None = None
     requests_per_second: float = 2.0
+    """The requests per second that the servers of each node answer."""
     warm_up: timedelta = timedelta()
     """The time after a candidate's pod began to serve in which its requests count as those of its warm-up."""
-    """The requests per second that the servers of each node answer."""
     behind: float = 0
     """The age in seconds of what Prometheus knows."""
     errors: dict[str | tuple[str, str], float] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from edge_operator.decide.analysis import Judgement, OnTrial, Reported, WaveBase
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.obstacles import Prospect, first_obstacle
 from edge_operator.decide.placement.cells import Cell
+from edge_operator.decide.placement.controls import was_control
 from edge_operator.decide.placement.fleet import Fleet
 from edge_operator.decide.placement.selection import Placed
 from edge_operator.decide.timers import Timers
@@ -101,14 +102,14 @@ class PassContext(Prospect):
         The controls, which do so after the bake, are not among them: what stable served there shows the drift until the
         end.
         """
-        released = self.trial_before.controls_released_at
+        released, bake = self.trial_before.controls_released_at, self.observation.spec.rollout.bake
         left = (placed for placed in self.placement.placed if self._has_left_stable(placed))
         if released is None:
             return frozenset(placed.node.name for placed in left)
         return frozenset(
             placed.node.name
             for placed in left
-            if any(pod.created < released for pod in self.fleet.pods(self.target, placed))
+            if any(not was_control(pod.created, released, bake) for pod in self.fleet.pods(self.target, placed))
         )
 
     def _has_left_stable(self, placed: Placed) -> bool:

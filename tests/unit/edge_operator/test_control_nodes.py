@@ -1,5 +1,6 @@
 """Nodes that stay on stable until the bake is through: ``rollout.controlNodes``."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -468,6 +469,24 @@ def test_at_no_moment_of_their_switch_do_the_controls_stop_to_show_the_drift(str
         world.now += timedelta(seconds=1)
         passes += 1
     assert passes > 5
+
+
+@pytest.mark.parametrize("ahead", [-20, 20])
+def test_the_controls_show_the_drift_to_the_end_though_the_clocks_differ(ahead: int) -> None:
+    """The API server's clock says when a pod was created, the operator's when the controls were released."""
+    world = installed(nodes=6, analysis={"checks": [{"name": "errors", "type": "ErrorRate"}]})
+    world.requests_per_second = 20
+    world.new_source("b")
+    controls = order(world)[-2:]
+    until_released(world, 600)
+    while not all(world.target() in world.runs(node) for node in controls):
+        world.react()
+        world.now += timedelta(seconds=1)
+        world.carry_out(world.decide())
+    skew = timedelta(seconds=ahead)
+    world.pods = {key: replace(pod, created=pod.created - skew) for key, pod in world.pods.items()}
+    (errors,) = gather(world.observe(), world.now).judgement.judged
+    assert f"expected by the drift of stable on {', '.join(sorted(controls))}" in errors.message
 
 
 def test_in_a_large_fleet_the_controls_are_sampled_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from edge_operator.decide.analysis.wave_baseline import WaveBaseline
 from edge_operator.decide.measurement import MeasurementPlan
 from edge_operator.decide.measurement.queries import fill_in
 from edge_operator.decide.observation import Observation
+from edge_operator.decide.placement.controls import was_control
 from edge_operator.decide.placement.selection import switch_order
 
 MAX_SAMPLED_NODES = 400
@@ -46,12 +47,12 @@ def plan_measuring(observation: Observation) -> MeasurementPlan | None:
 
 def _sampled_nodes(observation: Observation, candidate: str, stable: str | None) -> tuple[str, ...]:
     """Returns the nodes whose histograms are read: in a large fleet some of each side, in a repeatable order."""
-    released = observation.status.trial_of(candidate).controls_released_at
+    released, bake = observation.status.trial_of(candidate).controls_released_at, observation.spec.rollout.bake
     sides: dict[bool, set[str]] = {True: set(), False: set()}
     for pod in observation.pods:
         if pod.revision in (candidate, stable):
             # A control that switches at the end still stands for stable.
-            sides[pod.revision == candidate and (released is None or pod.created < released)].add(pod.node)
+            sides[pod.revision == candidate and not was_control(pod.created, released, bake)].add(pod.node)
     on_trial, control = sides[True], sides[False] - sides[True]
     if len(on_trial) + len(control) <= MAX_SAMPLED_NODES:
         return ()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from math import inf
 
 from edge_operator.decide.placement.cells import Cell
@@ -35,3 +36,12 @@ def choose_controls(
         chosen[max((kind for kind in waiting if chosen[kind] < most[kind]), key=claim)] += 1
     names = {cell.name for kind, cells in waiting.items() for cell in cells[len(cells) - chosen[kind] :]}
     return tuple(cell for cell in untried if cell.name in names)
+
+
+def was_control(pod_created: datetime, released: datetime | None, bake: timedelta) -> bool:
+    """Returns whether a node whose pod of the candidate was created then was a control before.
+
+    The controls were ``released`` after the bake, for all of which the pods of the waves existed: the clock of the API
+    server may differ from ours by half of it.
+    """
+    return released is not None and pod_created >= released - bake / 2
