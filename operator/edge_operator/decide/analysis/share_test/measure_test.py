@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf, log
+from math import inf
 
 from edge_operator.decide.analysis.evidence import BETA, Evidence, MeasureResult, on_nodes, percent
 from edge_operator.decide.analysis.pooled import Pooled
@@ -11,7 +11,7 @@ from edge_operator.decide.analysis.share_test.expected_share import Known, contr
 from edge_operator.decide.analysis.share_test.fail_test import ALTERNATIVES, BEYOND, SHOWN, above_limit, worse
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.analysis.share_test.pass_test import BELOW, below_limit
-from edge_operator.decide.analysis.share_test.stable_drift import nodes_disagree
+from edge_operator.decide.analysis.share_test.stable_drift import is_shown, nodes_disagree
 from edge_operator.decide.analysis.share_test.weighed_nodes import Weighed
 from edge_operator.decide.measurement import Counts, of_warm_up
 from edge_statistics.drift import OddsDrift
@@ -88,7 +88,7 @@ def judge_measure(evidence: Evidence, measure: Measure, known: Known, because: s
         drift=moved,
         because=because,
         disturbed=disturbed,
-        moved_up=moved is not None and log(moved.factor) > 2 * moved.variance**0.5,
+        moved_up=moved is not None and moved.factor > 1 and is_shown(moved),
         disagree=nodes_disagree(moved, known.drift_to_pass),
         control_bad=sum(group.bad for group in controls),
         control_total=sum(group.total for group in controls),

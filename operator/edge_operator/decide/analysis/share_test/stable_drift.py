@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import log, sqrt
 from typing import NamedTuple
 
 from edge_operator.decide.analysis.evidence import Evidence
@@ -113,21 +114,25 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
     requests.
 
     Whether the node that got worse, or better, by the most requests moved with the others or for itself, only these can
-    tell. So a rise beyond ALLOWANCE counts for a pass only as far as the others show it, and a fall for a failure; for
-    nothing if the nodes do not agree.
+    tell. So a rise beyond ALLOWANCE counts for a pass only as far as the others show it, and so does a fall that is
+    shown for a failure. Neither counts if the nodes do not agree.
     """
     moves = list(_moves(groups).values())
     if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
         return None, None
     moves.sort(key=lambda one: one.bad - one.total * one.share.mean)
-    found, factor, to_pass = _drift_of(moves), 1.0, ALLOWANCE
-    if all(group.agree for group in groups):
-        factor = min(_drift_of(moves[1:]).factor, factor)
-        to_pass = max(_drift_of(moves[:-1]).factor, to_pass)
-    return (
-        OddsDrift(max(found.factor, factor), found.variance),
-        OddsDrift(min(found.factor, to_pass), found.variance),
-    )
+    found, agree = _drift_of(moves), all(group.agree for group in groups)
+    factor = to_pass = found.factor
+    if factor > ALLOWANCE:
+        to_pass = min(factor, max(_drift_of(moves[:-1]).factor, ALLOWANCE) if agree else ALLOWANCE)
+    elif factor < 1 and is_shown(found):
+        factor = max(factor, min(_drift_of(moves[1:]).factor, 1.0) if agree else 1.0)
+    return OddsDrift(factor, found.variance), OddsDrift(to_pass, found.variance)
+
+
+def is_shown(moved: OddsDrift) -> bool:
+    """Returns whether the odds moved by more than two standard deviations."""
+    return abs(log(moved.factor)) > 2 * sqrt(moved.variance)
 
 
 def nodes_disagree(found: OddsDrift | None, to_pass: OddsDrift | None) -> bool:
