@@ -204,6 +204,9 @@ class Simulation:
     """The requests per second that the servers of each node answer."""
     warm_up: timedelta = timedelta()
     """The time after a candidate's pod began to serve in which its requests count as those of its warm-up."""
+    warm_up_errors: float | None = None
+    """The share of failing requests in every warm-up, of stable's servers as of a candidate's; None: as later, and
+    nobody called stable's servers in theirs."""
     behind: float = 0
     """The age in seconds of what Prometheus knows."""
     errors: dict[str | tuple[str, str], float] = field(default_factory=dict)
@@ -464,8 +467,14 @@ class Simulation:
             begun = pod.served_since(self.now)
             ended = begun + self.warm_up
             later = self._counts(pod.node, candidate, (known - max(since, ended)).total_seconds())
-            warm = self._counts(pod.node, candidate, (min(known, ended) - max(since, begun)).total_seconds())
-            return with_warm_up(later, warm)
+            seconds = (min(known, ended) - max(since, begun)).total_seconds()
+            return with_warm_up(later, self._counts(pod.node, candidate, seconds, self.warm_up_errors))
+
+        def earlier(node: str) -> Counts:
+            hour = self._counts(node, stable, 3600, self.errors_before)
+            if self.warm_up_errors is None:
+                return hour
+            return with_warm_up(hour, self._counts(node, stable, self.warm_up.total_seconds(), self.warm_up_errors))
 
         def ended(node: str) -> Counts:
             begun, until = self._ended[node, stable or ""]
@@ -473,14 +482,13 @@ class Simulation:
 
         on_trial = {node for node, name in ready if name == candidate}
         gone = {node for node, name in self._ended if name == stable and (node, name) not in ready}
-        hour = {node: self._counts(node, stable, 3600, self.errors_before) for node in self.nodes} if stable else {}
         return Samples(
             measured_at=self.now,
             candidate=candidate,
             since=since,
             trial=tuple(tried(pod) for (_, name), pod in sorted(ready.items()) if name == candidate),
             control=(*counted(stable, since), *map(ended, sorted(gone & self.nodes.keys()))),
-            baseline=tuple(hour.values()),
+            baseline=tuple(map(earlier, self.nodes)) if stable else (),
             reporting=dict.fromkeys(on_trial, known),
             present=golden_samples(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
         )

@@ -86,6 +86,8 @@ class Tale:
     world: Simulation
     frames: list[Frame] = field(default_factory=list)
     quiet: bool = False
+    faulty: set[str] = field(default_factory=set)
+    """The revisions whose servers failed requests at some time, their warm-ups aside."""
 
     def names(self, pins: frozenset[str]) -> set[str]:
         """Returns the revisions that ``pins`` make a node serve, without those of pullers."""
@@ -145,6 +147,7 @@ def tell(story: tuple[dict[str, Any], list[Event]], cell_size: int = 1) -> Tale:
         world.form_cells = cells_of(cell_size)
     world.spec = model_spec(serving={"strategy": setting["strategy"]})
     world.spec["rollout"] |= {"progressDeadlineSeconds": 130, "controlNodes": setting.get("controls", 0)}
+    _warm_up(Tale(world), *setting.get("warm_up", (0, None)))
     _analyse(Tale(world), setting["analysis"])
     _preflight(Tale(world), setting["preflight"])
     tale = Tale(world)
@@ -190,6 +193,11 @@ def _measured(tale: Tale, prometheus: str, requests_per_second: float) -> None:
 
 def _faulty(tale: Tale, share: float) -> None:
     tale.world.errors[tale.world.target()] = share
+    tale.faulty.add(tale.world.target())
+
+
+def _warm_up(tale: Tale, seconds: int, failing: float | None) -> None:
+    tale.world.warm_up, tale.world.warm_up_errors = timedelta(seconds=seconds), failing
 
 
 def _add(tale: Tale, number: int) -> None:
@@ -275,10 +283,13 @@ VERBS: dict[str, Callable[..., None]] = {
     "on target": _on_target,
     "measured": _measured,
     "faulty": _faulty,
+    "warm up": _warm_up,
     "paused": lambda tale, paused: _change_rollout(tale, paused=paused),
 }
 
 _NODE = st.integers(0, 5)
+_WARM_UPS = ((0, None), (10, None), (10, 0.3), (60, 0.9))
+"""The lengths of warm-ups, in seconds, with the shares of requests that fail in them."""
 _EVENTS = st.one_of(
     st.tuples(st.just("run"), st.sampled_from([3, 10, 25, 40, 70, 130])),
     st.tuples(st.just("run"), st.sampled_from([25, 60])),
@@ -312,6 +323,7 @@ _EVENTS = st.one_of(
     st.tuples(st.just("measured"), st.sampled_from(["up", "up", "down", "empty"]), st.sampled_from([0.0, 0.5, 20.0])),
     st.tuples(st.just("faulty"), st.sampled_from([0.05, 0.5])),
     st.tuples(st.just("paused"), st.booleans()),
+    st.sampled_from([("warm up", *warm_up) for warm_up in _WARM_UPS]),
 )
 STORIES = st.tuples(
     st.fixed_dictionaries(
@@ -324,6 +336,7 @@ STORIES = st.tuples(
             "analysis": st.integers(0, len(ANALYSES) - 1),
             "preflight": st.sampled_from([0, 0, 1, 2]),
             "controls": st.sampled_from([0, 1, 1, 2]),
+            "warm_up": st.sampled_from(_WARM_UPS),
         }
     ),
     st.lists(_EVENTS, min_size=4, max_size=16),

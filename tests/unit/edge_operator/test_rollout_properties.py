@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from edge_operator.decide.decision import gather
 from edge_operator.decide.observation import Node
 from edge_operator.decide.placement.waves import plan_waves
-from edge_operator.decide.rollout.trial import find_trial
+from edge_operator.decide.rollout.trial import Trial, find_trial
 from edgemodel import reasons
 from edgemodel.names import PULLER_PREFIX
 from edgemodel.status import status_to_json
@@ -49,6 +49,14 @@ def added(tale: Tale, number: int) -> list[tuple[str, set[str]]]:
         if new:
             found.append((name, new))
     return found
+
+
+def trial_of(frame: Frame, cell_size: int) -> Trial | None:
+    """Returns the trial that the pass found; None if nothing was to be tried."""
+    context = gather(frame.seen, frame.now, cells_of(cell_size))
+    if not context.may_try():
+        return None
+    return find_trial(context.fleet, context.target, context.trial_before, context.judgement, context.timers)
 
 
 def recreates(frame: Frame, revision: str) -> bool:
@@ -132,7 +140,8 @@ def test_with_surge_a_serving_node_keeps_serving_unless_it_leaves_a_rejected_rev
 @given(STORIES)
 @in_every_story
 def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size: int, story: Story) -> None:
-    """A node that is set aside may keep the candidate, if it has nothing else; deferred, it is not on trial."""
+    """The plan counts no controls. A node that is set aside may keep the candidate, if it has nothing else; it is
+    deferred, and not on trial."""
     tale = tell(story, cell_size)
     for number, frame in enumerate(tale.frames):
         candidate, rollout = frame.status.get("candidateRevision"), frame.status.get("rollout")
@@ -140,13 +149,13 @@ def test_the_candidate_enters_no_more_nodes_than_the_plan_of_its_wave(cell_size:
             continue
         wanted = frame.seen.spec.node_selector["edge"]
         selected = {cell_of(n.name, cell_size) for n in frame.seen.nodes if n.labels["edge"] == wanted}
-        context = gather(frame.seen, frame.now, cells_of(cell_size))
-        memory, timers = context.trial_before, context.timers
-        trial = find_trial(context.fleet, context.target, memory, context.judgement, timers)
+        trial = trial_of(frame, cell_size)
+        assert trial is not None
         failed = {failure.cell for failure in trial.failures}
         running = [node for node in frame.nodes.values() if candidate in tale.names(node.pins) and not node.deferrals]
         on_it = {cell_of(node.name, cell_size) for node in running}
-        room = plan_waves(frame.seen.spec.rollout.waves, len(selected))[rollout["wave"]] + len(failed)
+        others = len(selected) - rollout.get("controlNodes", 0)
+        room = plan_waves(frame.seen.spec.rollout.waves, others)[rollout["wave"]] + len(failed)
         assert len(on_it) <= room
         assert len(running) <= room * cell_size
 
@@ -243,6 +252,41 @@ def test_controls_are_on_stable_and_get_the_candidate_only_after_the_bake(cell_s
         free = [cell for cell in cells.values() if all(is_free(tale, node, candidate, stable) for node in cell)]
         assert len(free) >= kept
         assert len(cells) > kept
+
+
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
+@given(STORIES)
+@in_every_story
+def test_no_control_gets_the_candidate_before_the_bake_is_through_or_keeps_its_variant_from_being_tried(
+    cell_size: int, story: Story
+) -> None:
+    """Nothing becomes stable while a control is left, and another cell of its variant has the candidate or gets it
+    next."""
+    tale = tell(story, cell_size)
+    for frame in tale.frames:
+        trial = trial_of(frame, cell_size)
+        if trial is None or not trial.controls:
+            continue
+        assert frame.status.get("stableRevision") != trial.candidate
+        if "controlsReleasedAt" not in (frame.status.get("rollout") or {}):
+            for member in (member for cell in trial.controls for member in cell.members):
+                assert trial.candidate not in tale.any_names(frame.nodes[member.node.name].pins)
+        kept, others = (
+            {tuple(sorted({trial.fleet.variant(trial.candidate, member) for member in cell.members})) for cell in cells}
+            for cells in (trial.controls, (*trial.switched, *trial.next_cells))
+        )
+        assert kept <= others
+
+
+@pytest.mark.parametrize("cell_size", CELL_SIZES)
+@given(STORIES)
+@in_every_story
+def test_a_warm_up_like_those_of_stable_rejects_nothing(cell_size: int, story: Story) -> None:
+    tale = tell(story, cell_size)
+    found = [item for status in tale.world.history for item in status.get("rejectedRevisions") or ()]
+    for item in found:
+        if item["reason"] in (reasons.ERROR_RATE_TOO_HIGH, reasons.LATENCY_TOO_HIGH):
+            assert item["name"] in tale.faulty
 
 
 @pytest.mark.parametrize("cell_size", CELL_SIZES)
