@@ -158,11 +158,29 @@ def test_a_node_that_is_relabelled_joins_and_leaves(work: Workspace) -> None:
             work.site.kubectl("label", "node", node, f"{label}-")
 
 
-def test_a_change_of_the_serving_template_rolls_out_without_a_second_job(work: Workspace) -> None:
+def test_a_change_of_the_serving_template_rolls_out_without_a_second_job_and_to_a_control_after_the_bake(
+    work: Workspace,
+) -> None:
     work.apply(source={"uri": publish_mlp(work, "plain")})
     work.ready()
-    work.apply(serving={"resources": {"requests": {"memory": "80Mi"}, "limits": {"memory": "400Mi"}}})
-    work.ready()
+    larger = {"resources": {"requests": {"memory": "80Mi"}, "limits": {"memory": "400Mi"}}}
+    work.apply(serving=larger, rollout={**QUICK, "bakeSeconds": 3, "controlNodes": 1})
+    second = work.ready()["status"]["stableRevision"]
+    work.recorder.catch_up()
+    tried = [seen for seen in work.recorder.seen if seen.status.get("candidateRevision") == second]
+    baking = next(seen for seen in tried if seen.status["rollout"]["reason"] == reasons.BAKING)
+    assert baking.status["rollout"]["controlNodes"] == 1
+    assert baking.status["nodes"]["candidate"] == 1
+    assert "1 node stays on stable until the bake is through" in baking.condition("Ready")["message"]
+    assert "controlNodes" not in tried[-1].status["rollout"]
+    released = [seen for seen in tried if "controlsReleasedAt" in seen.status["rollout"]]
+    assert {seen.status["rollout"]["controlsReleasedAt"] for seen in released} == {
+        tried[-1].status["rollout"]["controlsReleasedAt"]
+    }
+    assert moment(released[0], "controlsReleasedAt") - moment(baking, "waveStartedAt") >= timedelta(seconds=3)
+    pins = work.recorder.pins
+    switched = [move.node for move in work.recorder.pin_moves() if move.is_set and pins[move.pin][0] == second]
+    assert switched == order_of_switching(work, second)
     assert len(work.site.get("jobs", "-n", work.namespace)["items"]) == 1
     limits = [pod["spec"]["containers"][0]["resources"]["limits"]["memory"] for pod in work.pods().values()]
     assert limits == ["400Mi", "400Mi"]
