@@ -70,6 +70,17 @@ def test_without_a_warm_up_of_stable_that_of_the_candidate_is_not_judged() -> No
             assert judged(analysis, trial, before, control(), nodes=NODES).verdict is Verdict.PASS
 
 
+def test_one_warm_up_of_stable_shows_no_distribution() -> None:
+    """The page cache may have been warm in one start, and cold in the other."""
+    nodes = dict.fromkeys(CAMERAS[:3], "default")
+    trial = (with_warm_up(counts("camera-1", 600), counts("camera-1", 80, 70)),)
+    before = [with_warm_up(counts(node, 2000, 2), counts(node, 80)) for node in nodes]
+    alone = (before[0], *(counts(node, 2000, 2) for node in CAMERAS[1:3]))
+    assert judged(ERRORS, trial, alone, nodes=nodes).verdict is Verdict.PASS
+    assert "failed-warm-up" not in judged(ERRORS, trial, alone, nodes=nodes).pooled
+    assert judged(ERRORS, trial, tuple(before), nodes=nodes).verdict is Verdict.FAIL
+
+
 def test_a_candidate_that_stays_slow_is_found_by_its_later_requests() -> None:
     trial = candidate(slow=20, steady_slow=60)
     found = judged(OBJECTIVE, trial, stable(slow=20), control(), nodes=NODES)

@@ -13,6 +13,8 @@ from edge_statistics.drift import OddsDrift
 
 WARM_UP_ALPHA = 0.1
 """The part of a test's probability of error that is left to the comparison of warm-ups, whether there is one or not."""
+MIN_NODES = 2
+"""The smallest number of nodes whose warm-ups are compared with: from one, nobody knows how much starts differ."""
 
 
 def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known, alpha: float) -> Tested | None:
@@ -26,7 +28,9 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
     trial, baseline = (tuple(map(of_warm_up, window)) for window in (evidence.trial, evidence.baseline))
     measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
     before = before_switch(baseline, measure)
-    pooled = evidence.fixed.get((name, measure.key)) or pooled_before(before, {})
+    pooled = evidence.fixed.get((name, measure.key))
+    if pooled is None and len(before) >= MIN_NODES:
+        pooled = pooled_before(before, {})
     if pooled is None or measure.without_baseline is None:
         return None
     least = {
