@@ -7,6 +7,7 @@ nodes. A check names the series that it reads; nothing else needs to know them.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import pairwise
 from math import inf, isfinite, isnan, nan
 from typing import Any, Protocol
@@ -267,11 +268,16 @@ def merge(counts: Sequence[Counts], node: str = "") -> Counts:
 def of_warm_up(counts: Counts) -> Counts:
     """Returns what ``counts`` has of the warm-up, in the place of later requests, so that both are read alike."""
     found: dict[Series, Values] = {
-        replace(series, warm_up=False): values
+        _after_warm_up(series): values
         for series, values in counts.values.items()
         if isinstance(series, Counter | Histogram) and series.warm_up
     }
     return Counts(counts.node, found)
+
+
+@cache
+def _after_warm_up(series: Counter | Histogram) -> Counter | Histogram:
+    return replace(series, warm_up=False)
 
 
 def impossible(value: float) -> str | None:

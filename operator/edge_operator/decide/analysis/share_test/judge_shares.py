@@ -8,7 +8,7 @@ from edge_operator.decide.analysis.share_test.expected_share import known_before
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.analysis.share_test.measure_test import judge_measure
 from edge_operator.decide.analysis.share_test.messages import because_of, too_early, what_is_detectable, why_undecided
-from edge_operator.decide.analysis.share_test.warm_up_test import WARM_UP_ALPHA, judge_warm_up
+from edge_operator.decide.analysis.share_test.warm_up_test import WARM_UP_ALPHA, judge_warm_up, warm_ups_of
 from edge_operator.decide.analysis.share_test.without_requests import without_requests
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
@@ -18,12 +18,13 @@ def judge_shares(name: str, evidence: Evidence, measures: Sequence[Measure]) -> 
     """Returns Fail if one of ``measures`` fails, and Pass if all pass and most nodes report."""
     alpha = evidence.alpha / len(measures)
     tested, warm_ups = [], []
+    of_warm_ups = warm_ups_of(evidence)
     for measure in measures:
         known = known_before(name, evidence, measure)
         because = because_of(evidence, measure, known)
         steady = judge_measure(evidence, measure, known, because, (1 - WARM_UP_ALPHA) * alpha)
         tested += [steady] if steady is not None else []
-        warm_up = judge_warm_up(name, evidence, measure, known, WARM_UP_ALPHA * alpha)
+        warm_up = judge_warm_up(name, of_warm_ups, measure, known, WARM_UP_ALPHA * alpha)
         warm_ups += [warm_up] if warm_up is not None else []
     pooled = {item.measure.key: item.pooled for item in (*tested, *warm_ups) if item.pooled is not None}
     tested += [item for item in warm_ups if item.verdict is Verdict.FAIL]

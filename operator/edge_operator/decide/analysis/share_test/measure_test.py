@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 
-from edge_operator.decide.analysis.evidence import BETA, Evidence, MeasureResult, on_nodes, percent
+from edge_operator.decide.analysis.evidence import BETA, Evidence, Hypothesis, MeasureResult, on_nodes, percent
 from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.analysis.power import Thresholds, detectable_increase, requests_to_decide
+from edge_operator.decide.analysis.power import Pool, Thresholds, detectable_increase, requests_to_decide
 from edge_operator.decide.analysis.share_test.expected_share import Known, controls_exceed
 from edge_operator.decide.analysis.share_test.fail_test import ALTERNATIVES, BEYOND, SHOWN, above_limit, worse
 from edge_operator.decide.analysis.share_test.measure import Measure
@@ -43,8 +44,21 @@ class Tested:
     """True if too few of them agree on that to pass a candidate."""
     control_bad: int
     control_total: int
-    result: MeasureResult
     pooled: Pooled | None
+    hypotheses: tuple[Hypothesis, Hypothesis, Hypothesis]
+    pools: tuple[Pool, Pool]
+    """The counts of all nodes together, as they count for a failure and for a pass."""
+    thresholds: Thresholds
+    requests_a_minute: float
+
+    @cached_property
+    def result(self) -> MeasureResult:
+        """The numbers behind the verdict."""
+        needed = 0.0
+        if self.verdict is Verdict.INCONCLUSIVE:
+            needed = inf if self.disturbed else max(requests_to_decide(*self.pools, self.thresholds), 1.0)
+        found = detectable_increase(self.pools[0], self.thresholds)
+        return MeasureResult(self.measure.key, self.hypotheses, found, needed, self.requests_a_minute)
 
     def __str__(self) -> str:
         share, limit, expected = percent(self.bad / self.total), percent(self.limit), percent(self.expected)
@@ -76,7 +90,6 @@ def judge_measure(evidence: Evidence, measure: Measure, known: Known, because: s
         verdict = Verdict.PASS
     pool, pool_to_pass = found.pool(), to_pass.pool()
     told = pool_to_pass if verdict is Verdict.PASS else pool
-    thresholds = Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW)
     return Tested(
         measure=measure,
         verdict=verdict,
@@ -92,22 +105,12 @@ def judge_measure(evidence: Evidence, measure: Measure, known: Known, because: s
         disagree=nodes_disagree(moved, known.drift_to_pass),
         control_bad=sum(group.bad for group in controls),
         control_total=sum(group.total for group in controls),
-        result=MeasureResult(
-            measure.key,
-            (is_worse, is_above, is_below),
-            detectable_increase(pool, thresholds),
-            _needed(verdict, disturbed, requests_to_decide(pool, pool_to_pass, thresholds)),
-            _requests_a_minute(trial, measure, evidence),
-        ),
         pooled=pooled,
+        hypotheses=(is_worse, is_above, is_below),
+        pools=(pool, pool_to_pass),
+        thresholds=Thresholds(bounds.lower, bounds.upper, SHOWN, ALTERNATIVES, BEYOND, BELOW),
+        requests_a_minute=_requests_a_minute(trial, measure, evidence),
     )
-
-
-def _needed(verdict: Verdict, disturbed: bool, requests: float) -> float:
-    """Returns the approximate number of further requests until a decision; infinity if it does not depend on them."""
-    if verdict is not Verdict.INCONCLUSIVE:
-        return 0.0
-    return inf if disturbed else max(requests, 1.0)
 
 
 def _requests_a_minute(trial: Sequence[Counts], measure: Measure, evidence: Evidence) -> float:

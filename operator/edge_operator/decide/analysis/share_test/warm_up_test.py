@@ -17,17 +17,25 @@ MIN_NODES = 2
 """The smallest number of nodes whose warm-ups are compared with: from one, nobody knows how much starts differ."""
 
 
+def warm_ups_of(evidence: Evidence) -> Evidence:
+    """Returns the evidence of warm-ups alone; without requests on trial if there are none in the warm-up."""
+    trial = tuple(map(of_warm_up, evidence.trial))
+    baseline = tuple(map(of_warm_up, evidence.baseline)) if any(counts.values for counts in trial) else ()
+    return replace(evidence, trial=trial, baseline=baseline)
+
+
 def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known, alpha: float) -> Tested | None:
-    """Returns the result of the comparison with stable's warm-ups; None without one.
+    """Returns the result of the comparison with stable's warm-ups, by ``evidence`` of these alone; None without one.
 
     One warm-up of a node says little about its next, so what is expected of each is the distribution over all nodes.
     It is at least the share of the node's later requests. The mean of few nodes is uncertain for all alike, as a drift
     is; that of later requests counts if it exceeds ALLOWANCE, which is expected otherwise. A slowdown has no edge that
     two warm-ups share, and is not compared.
     """
-    trial, baseline = (tuple(map(of_warm_up, window)) for window in (evidence.trial, evidence.baseline))
     measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
-    before = before_switch(baseline, measure)
+    if not any(map(measure.total, evidence.trial)):
+        return None
+    before = before_switch(evidence.baseline, measure)
     pooled = evidence.fixed.get((name, measure.key))
     if pooled is None and len(before) >= MIN_NODES:
         pooled = pooled_before(before, {})
@@ -35,7 +43,7 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
         return None
     least = {
         counts.node: steady.share(counts.node, steady.before.get(counts.node, measure.without_baseline))
-        for counts in trial
+        for counts in evidence.trial
         if measure.total(counts)
     }
     mean = max(pooled.prior.mean, steady.pooled.prior.mean if steady.pooled is not None else 0.0)
@@ -43,5 +51,4 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
     moved = max(steady.drift or OddsDrift(1.0, 0.0), OddsDrift(ALLOWANCE, 0.0))
     moved = OddsDrift(moved.factor, moved.variance + of_mean)
     known = Known({}, pooled, {}, steady.controls, moved, moved, least)
-    of_warm_ups = replace(evidence, trial=trial, baseline=baseline)
-    return judge_measure(of_warm_ups, measure, known, " after the warm-ups of stable", alpha)
+    return judge_measure(evidence, measure, known, " after the warm-ups of stable", alpha)
