@@ -211,3 +211,14 @@ def test_a_node_on_stable_that_gets_slow_for_itself_does_not_hold_up_the_verdict
     for typical, verdict in ((0.01, Verdict.PASS), (0.04, Verdict.FAIL)):
         trial = tuple(counts(name, 2000, typical=typical) for name in TEN[:3])
         assert judged(SLOWDOWN, trial, before, control).verdict is verdict
+
+
+@pytest.mark.parametrize("on_stable", [0, 2, 4])
+def test_a_quiet_minute_of_the_only_node_on_stable_is_not_asked_of_the_candidate(on_stable: int) -> None:
+    """One request in ten was slow on both nodes before, and one in eight is on trial."""
+    before = (counts("camera-1", 1000, slow=100), counts("camera-2", 1000, slow=100))
+    trial, control = (counts("camera-1", 200, slow=25),), (counts("camera-2", 100, slow=on_stable),)
+    found = judged(OBJECTIVE, trial, before, control)
+    alone = judged(OBJECTIVE, trial, before, (counts("camera-2", 100, slow=10),))
+    assert found.verdict is not Verdict.FAIL
+    assert float(found.limit) == pytest.approx(float(alone.limit), rel=0.1)

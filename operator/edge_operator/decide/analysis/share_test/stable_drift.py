@@ -115,7 +115,7 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
 
     Whether the node that got worse, or better, by the most requests moved with the others or for itself, only these can
     tell. So a rise beyond ALLOWANCE counts for a pass only as far as the others show it, and so does a fall that is
-    shown for a failure. Neither counts if the nodes do not agree.
+    shown for a failure. Neither counts if the nodes do not agree. A fall on one node alone never counts for a failure.
     """
     moves = list(_moves(groups).values())
     if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
@@ -125,7 +125,7 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
     factor = to_pass = found.factor
     if factor > ALLOWANCE:
         to_pass = min(factor, max(_drift_of(moves[:-1]).factor, ALLOWANCE) if agree else ALLOWANCE)
-    elif factor < 1 and is_shown(found):
+    elif factor < 1 and (is_shown(found) or len(moves) == 1):
         factor = max(factor, min(_drift_of(moves[1:]).factor, 1.0) if agree else 1.0)
     return OddsDrift(factor, found.variance), OddsDrift(to_pass, found.variance)
 
