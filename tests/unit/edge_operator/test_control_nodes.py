@@ -178,6 +178,27 @@ def test_without_a_bake_they_switch_when_the_last_wave_serves() -> None:
     assert world.status["stableRevision"] == world.target()
 
 
+def test_a_node_on_which_stable_fails_is_no_control_for_the_candidate_may_cure_it() -> None:
+    world = installed(nodes=4, controls=1)
+    stable = world.status["stableRevision"]
+    world.new_source("b")
+    *_, third, last = order(world)
+    world.trouble[stable, last] = (reasons.CRASH_LOOP, "the server ended 3 times")
+    until_baking(world)
+    assert last in on_candidate(world)
+    assert world.runs(third) == {stable}
+
+
+def test_a_control_on_which_stable_begins_to_fail_in_the_bake_stays_one() -> None:
+    world = installed(nodes=4, controls=1)
+    world.new_source("b")
+    until_baking(world)
+    control = order(world)[-1]
+    world.trouble[world.status["stableRevision"], control] = (reasons.CRASH_LOOP, "the server ended 3 times")
+    world.run(20)
+    assert control not in on_candidate(world)
+
+
 # --- variants and cells ---
 
 

@@ -225,7 +225,8 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
     controls: tuple[Cell, ...] = ()
     if fleet.stable is not None and released is None:
         sent_to = [cell for cell in (*switched, *pulling) if cell.name not in failed]
-        waiting = [cell for cell in untried if cell.name not in is_pulling]
+        # The last ones are chosen, and a node on which stable fails shows nothing.
+        waiting = sorted((c for c in untried if c.name not in is_pulling), key=lambda c: _serves_stable(fleet, c))
         controls = choose_controls(waiting, sent_to, rollout.control_nodes, _variants_for(fleet, candidate))
     kept = {cell.name for cell in controls}
     entering = [cell for cell in untried if cell.name not in kept]
@@ -247,6 +248,11 @@ def find_trial(fleet: Fleet, candidate: str, memory: RolloutStatus, judgement: J
         controls=controls,
         released=released,
     )
+
+
+def _serves_stable(fleet: Fleet, cell: Cell) -> bool:
+    stable = fleet.stable
+    return stable is not None and all(fleet.pod(stable, member) is not None for member in cell.members)
 
 
 def _variants_for(fleet: Fleet, candidate: str) -> Callable[[Cell], Variants]:
