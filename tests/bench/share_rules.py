@@ -19,43 +19,54 @@ from tests.bench.share_fleets import AFTER, BEFORE, TICK_SECONDS, Fleet
 from tests.support.verdicts import counted, with_warm_up
 
 OBJECTIVE = 0.05
+CANDIDATE = "c"
 ORACLE_THRESHOLD = log(1 / 0.01)
 """The logarithm of the likelihood ratio at which at most one good candidate in a hundred is rejected (Wald)."""
 
 
 def ours(fleet: Fleet, analysis: Analysis) -> Run:
     """Returns the result of the rollout by the operator's judgement."""
-    cell = fleet.cell
-    names = [f"n{number}" for number in range(cell.nodes)]
-    variants = dict.fromkeys(names, "default")
-    before = fleet.seen[:, :, BEFORE - 1]
-    earlier = _counts(names, fleet.stable_warm)
-    baseline = tuple(map(with_warm_up, _with_minutes(fleet, _counts(names, before)), earlier))
-    wave_baseline = WaveBaseline.begin(analysis, 1, EPOCH)
-    on_trial = tuple(OnTrial(name, "default", EPOCH) for name in names[: cell.canaries])
-    last_answer = dict.fromkeys(names, EPOCH)
+    variants = dict.fromkeys(names_of(fleet), "default")
+    on_trial = tuple(OnTrial(name, "default", EPOCH) for name in names_of(fleet)[: fleet.cell.canaries])
+    wave_baseline, baseline = WaveBaseline.begin(analysis, 1, EPOCH), before_switch(fleet)
     judgement = None
     for tick in range(BEFORE, BEFORE + AFTER):
-        now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))
-        scraped = fleet.scraped[:, tick]
-        last_answer |= {name: now for name, answers in zip(names, scraped, strict=True) if answers}
-        since = _counts(names, fleet.seen[:, :, tick] - before)
-        warm = _counts(names[: cell.canaries], fleet.seen_warm[:, : cell.canaries, tick])
-        samples = Samples(
-            measured_at=now,
-            candidate="c",
-            since=wave_baseline.since,
-            trial=tuple(map(with_warm_up, since, warm)),
-            control=tuple(since[cell.canaries :]),
-            baseline=baseline,
-            reporting={name: at for name, at in last_answer.items() if at == now},
-        )
-        judgement = judge(analysis, samples, wave_baseline, "c", on_trial, variants, False, now)
+        samples = samples_at(fleet, baseline, tick)
+        judgement = judge(analysis, samples, wave_baseline, CANDIDATE, on_trial, variants, False, samples.measured_at)
         wave_baseline = wave_baseline.with_baselines(judgement.judged)
         if judgement.failed is not None:
             return Run(ROLLED_BACK, TICK_SECONDS * (tick - BEFORE + 1))
     assert judgement is not None
     return Run(HELD if judgement.waiting else PROMOTED, TICK_SECONDS * AFTER)
+
+
+def names_of(fleet: Fleet) -> list[str]:
+    """Returns the names of the nodes, those on trial first."""
+    return [f"n{number}" for number in range(fleet.cell.nodes)]
+
+
+def before_switch(fleet: Fleet) -> tuple[Counts, ...]:
+    """Returns the samples of stable before the switch."""
+    names = names_of(fleet)
+    steady = _with_minutes(fleet, _counts(names, fleet.seen[:, :, BEFORE - 1]))
+    return tuple(map(with_warm_up, steady, _counts(names, fleet.stable_warm)))
+
+
+def samples_at(fleet: Fleet, baseline: tuple[Counts, ...], tick: int) -> Samples:
+    """Returns what was measured by the end of ``tick``."""
+    names, canaries = names_of(fleet), fleet.cell.canaries
+    now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))
+    since = _counts(names, fleet.seen[:, :, tick] - fleet.seen[:, :, BEFORE - 1])
+    warm = _counts(names[:canaries], fleet.seen_warm[:, :canaries, tick])
+    return Samples(
+        measured_at=now,
+        candidate=CANDIDATE,
+        since=EPOCH,
+        trial=tuple(map(with_warm_up, since, warm)),
+        control=tuple(since[canaries:]),
+        baseline=baseline,
+        reporting={name: now for name, answers in zip(names, fleet.scraped[:, tick], strict=True) if answers},
+    )
 
 
 def _with_minutes(fleet: Fleet, baseline: list[Counts]) -> tuple[Counts, ...]:
