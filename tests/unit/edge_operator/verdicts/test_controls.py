@@ -1,11 +1,14 @@
 """The drift of nodes on stable: those of the variant, else those of all variants, else a fixed allowance."""
 
+from math import inf
+
 import pytest
 
 from edge_operator.decide.analysis.evidence import Judged
+from edge_operator.decide.measurement import Counts
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
-from tests.support.verdicts import analysis_of, counts, judged
+from tests.support.verdicts import analysis_of, counted, counts, judged
 
 ERRORS = analysis_of({"name": "errors", "type": "ErrorRate"})
 OBJECTIVE = analysis_of({"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": 50}})
@@ -222,3 +225,17 @@ def test_a_quiet_minute_of_the_only_node_on_stable_is_not_asked_of_the_candidate
     alone = judged(OBJECTIVE, trial, before, (counts("camera-2", 100, slow=10),))
     assert found.verdict is not Verdict.FAIL
     assert float(found.limit) == pytest.approx(float(alone.limit), rel=0.1)
+
+
+def with_tail(node: str, total: int, share: float) -> Counts:
+    """Returns requests of which ``share`` took longer than 30 ms, and 6 % took from 20 to 30 ms."""
+    durations = {0.01: 0.5, 0.015: 0.94 - share, 0.02: 0.94 - share, 0.03: 1 - share, inf: 1.0}
+    return counted(node, total, durations={edge: round(total * part) for edge, part in durations.items()})
+
+
+def test_of_a_slowdown_as_much_counts_for_a_pass_beside_one_node_on_stable_as_beside_none() -> None:
+    """Half of the slowdown that is too much moves the share from 4 % to 10 %, which is more than half again as many."""
+    before = tuple(with_tail(name, 40_000, 0.04) for name in TEN[:2])
+    trial, control = (with_tail(TEN[0], 4000, 0.11),), (with_tail(TEN[1], 4000, 0.11),)
+    assert judged(SLOWDOWN, trial, before[:1]).verdict is Verdict.PASS
+    assert judged(SLOWDOWN, trial, before, control).verdict is Verdict.PASS

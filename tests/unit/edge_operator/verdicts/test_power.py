@@ -138,7 +138,7 @@ def test_with_an_uncertain_baseline_more_are_needed_by_the_formula_of_the_weight
 
 
 def test_what_a_pass_expects_less_of_than_a_failure_takes_a_pass_longer_and_a_failure_none() -> None:
-    """Between the two limits no number of requests decides."""
+    """No number of requests decides between the two limits."""
     expected, to_pass = pool(0.002 * 50, 50, 0.03, 0.01), pool(0.002 * 50, 50, 0.005, 0.01)
     assert needed(expected) < needed(to_pass) < requests_to_decide(expected, to_pass, THRESHOLDS) < inf
     between, passing = pool(0.025 * 500, 500, 0.03, 0.01), pool(0.025 * 500, 500, 0.005, 0.01)

@@ -45,10 +45,20 @@ class Known:
     """The design effect of each node."""
     controls: Sequence[StableNodes]
     drift: OddsDrift | None
-    drift_to_pass: OddsDrift | None
-    """The part of the drift that counts for a pass."""
+    agreed: OddsDrift | None
+    """The part of the drift that the nodes on stable agree on."""
     least: Mapping[str, Share] = field(default_factory=dict)
     """The share that is expected of a node at least, before the drift."""
+    to_pass: bool = False
+    """True if a rise beyond the allowance of ``Before`` counts only as far as the nodes on stable agree on it."""
+
+    def factor(self, item: Before) -> float:
+        """Returns the factor of odds that is expected of a node with ``item``."""
+        if self.drift is None:
+            return item.allowance
+        if self.to_pass and self.agreed is not None:
+            return min(self.drift.factor, max(self.agreed.factor, item.allowance))
+        return self.drift.factor
 
     def share(self, node: str, item: Before) -> Share:
         """Returns the share that is expected of the node, before the drift."""
@@ -81,8 +91,8 @@ def expected_of(counts: Counts, measure: Measure, known: Known) -> Expected | No
     item = known.before.get(counts.node, measure.without_baseline)
     if item is None:
         return None
-    share, moved = known.share(counts.node, item), known.drift
-    p0 = min(times_odds(share.mean, item.allowance if moved is None else moved.factor), MAX_SHARE - 0.02)
+    share = known.share(counts.node, item)
+    p0 = min(times_odds(share.mean, known.factor(item)), MAX_SHARE - 0.02)
     total = measure.total(counts)
     stratum = Stratum(measure.bad(counts, item.edge), total, p0, min(p0 + item.increase, MAX_SHARE - 0.01))
     growth = p0 * (1 - p0) / (share.mean * (1 - share.mean))

@@ -76,8 +76,8 @@ def judge_measure(evidence: Evidence, measure: Measure, known: Known, because: s
     if found is None:
         return None
     to_pass = found
-    if known.drift_to_pass != moved:
-        to_pass = Weighed.of(trial, measure, replace(known, drift=known.drift_to_pass)) or found
+    if known.agreed is not None and moved is not None and known.agreed.factor < moved.factor:
+        to_pass = Weighed.of(trial, measure, replace(known, to_pass=True)) or found
     bounds = boundaries(alpha, BETA)
     is_worse, is_above, is_below = worse(found, bounds.upper), above_limit(found), below_limit(to_pass, -bounds.lower)
     disturbed = measure.guarded and controls_exceed(controls, measure)
@@ -102,7 +102,7 @@ def judge_measure(evidence: Evidence, measure: Measure, known: Known, because: s
         because=because,
         disturbed=disturbed,
         moved_up=moved is not None and moved.factor > 1 and is_shown(moved),
-        disagree=nodes_disagree(moved, known.drift_to_pass),
+        disagree=nodes_disagree(moved, known.agreed),
         control_bad=sum(group.bad for group in controls),
         control_total=sum(group.total for group in controls),
         pooled=pooled,

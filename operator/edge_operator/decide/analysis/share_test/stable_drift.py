@@ -110,11 +110,11 @@ def _without_odd_ones(groups: Sequence[StableNodes]) -> list[StableNodes]:
 
 
 def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift | None]:
-    """Returns the (drift, drift that counts for a pass) on stable nodes since the switch; None if they have too few
-    requests.
+    """Returns the (drift, part of it that the nodes agree on) on stable nodes since the switch; None if they have too
+    few requests.
 
     Whether the node that got worse, or better, by the most requests moved with the others or for itself, only these can
-    tell. So a rise beyond ALLOWANCE counts for a pass only as far as the others show it, and so does a fall that is
+    tell. So a rise beyond the allowance counts for a pass only as far as the others show it, and so does a fall that is
     shown for a failure. Neither counts if the nodes do not agree. A fall on one node alone never counts for a failure.
     """
     moves = list(_moves(groups).values())
@@ -122,12 +122,12 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
         return None, None
     moves.sort(key=lambda one: one.bad - one.total * one.share.mean)
     found, agree = _drift_of(moves), all(group.agree for group in groups)
-    factor = to_pass = found.factor
+    factor = agreed = found.factor
     if factor > ALLOWANCE:
-        to_pass = min(factor, max(_drift_of(moves[:-1]).factor, ALLOWANCE) if agree else ALLOWANCE)
+        agreed = min(factor, _drift_of(moves[:-1]).factor) if agree else 1.0
     elif factor < 1 and (is_shown(found) or len(moves) == 1):
         factor = max(factor, min(_drift_of(moves[1:]).factor, 1.0) if agree else 1.0)
-    return OddsDrift(factor, found.variance), OddsDrift(to_pass, found.variance)
+    return OddsDrift(factor, found.variance), OddsDrift(agreed, found.variance)
 
 
 def is_shown(moved: OddsDrift) -> bool:
@@ -135,9 +135,9 @@ def is_shown(moved: OddsDrift) -> bool:
     return abs(log(moved.factor)) > 2 * sqrt(moved.variance)
 
 
-def nodes_disagree(found: OddsDrift | None, to_pass: OddsDrift | None) -> bool:
-    """Returns whether a rise counts for a pass by less than half."""
-    return found is not None and to_pass is not None and to_pass.factor**2 < found.factor
+def nodes_disagree(found: OddsDrift | None, agreed: OddsDrift | None) -> bool:
+    """Returns whether the nodes agree on less than half of a rise."""
+    return found is not None and agreed is not None and max(agreed.factor, ALLOWANCE) ** 2 < found.factor
 
 
 def _drift_of(moves: Sequence[Moved]) -> OddsDrift:
