@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What judging a wave costs the operator: milliseconds of processor time a pass, by the number of nodes.
+"""The cost of judging a wave, in milliseconds of the operator's processor time a pass, by the number of nodes.
 
 Three in ten nodes are on trial, the others run stable; both default checks judge, by 20 requests a node in 15 s. In the
 second table one node in ten on stable breaks for itself, so that the drift is computed again and again without some. It
