@@ -4,11 +4,12 @@ from math import inf
 
 import pytest
 
+from edge_operator.decide.analysis import WaveBaseline
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.measurement import Counts
 from edgemodel import reasons
 from edgemodel.verdict import Verdict
-from tests.support.verdicts import analysis_of, counted, counts, judged
+from tests.support.verdicts import BEGAN, analysis_of, counted, counts, judged, judgement
 
 ERRORS = analysis_of({"name": "errors", "type": "ErrorRate"})
 OBJECTIVE = analysis_of({"name": "latency", "type": "Latency", "latency": {"objectiveMilliseconds": 50}})
@@ -239,3 +240,20 @@ def test_of_a_slowdown_as_much_counts_for_a_pass_beside_one_node_on_stable_as_be
     trial, control = (with_tail(TEN[0], 4000, 0.11),), (with_tail(TEN[1], 4000, 0.11),)
     assert judged(SLOWDOWN, trial, before[:1]).verdict is Verdict.PASS
     assert judged(SLOWDOWN, trial, before, control).verdict is Verdict.PASS
+
+
+# --- a Prometheus that loses its data in the wave ---
+
+
+@pytest.mark.parametrize(("candidate", "verdict"), [(3, Verdict.INCONCLUSIVE), (9, Verdict.FAIL)])
+def test_the_drift_outlives_what_prometheus_knew_of_the_time_before(candidate: int, verdict: Verdict) -> None:
+    """All nodes fail three times as often as before the wave, when its parameters were fixed."""
+    begun = WaveBaseline.begin(ERRORS, 1, BEGAN)
+    before = tuple(counts(name, 6000, 60) for name in TEN)
+    early = judgement(ERRORS, (counts(TEN[0], 20),), before, wave_baseline=begun)
+    trial = tuple(counts(name, 3000, 30 * candidate) for name in TEN[:3])
+    control = tuple(counts(name, 3000, 90) for name in TEN[3:])
+    kept = begun.with_baselines(early.judged)
+    found = judged(ERRORS, trial, (), control, wave_baseline=kept)
+    assert found.verdict is verdict
+    assert "by the drift of stable on camera-3, camera-4, camera-5 and 4 more" in found.message

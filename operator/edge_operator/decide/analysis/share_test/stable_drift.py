@@ -46,8 +46,13 @@ class StableNodes:
     def of(
         cls, control: Sequence[Counts], before: Mapping[str, Before], pooled: Pooled | None, measure: Measure
     ) -> "StableNodes":
-        """Returns the group as ``measure`` counts it."""
-        pairs = ((counts, before.get(counts.node)) for counts in control)
+        """Returns the group as ``measure`` counts it.
+
+        If Prometheus has lost all that was before, the nodes are compared with what was ``pooled``, as those on trial
+        are.
+        """
+        lost = measure.without_baseline if not before and pooled is not None else None
+        pairs = ((counts, before.get(counts.node, lost)) for counts in control)
         found = (
             _Shown(counts.node, item, measure.bad(counts, item.edge), measure.total(counts))
             for counts, item in pairs
