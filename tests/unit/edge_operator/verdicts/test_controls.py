@@ -257,3 +257,13 @@ def test_the_drift_outlives_what_prometheus_knew_of_the_time_before(candidate: i
     found = judged(ERRORS, trial, (), control, wave_baseline=kept)
     assert found.verdict is verdict
     assert "by the drift of stable on camera-3, camera-4, camera-5 and 4 more" in found.message
+
+
+def test_without_anything_from_before_the_nodes_on_stable_show_what_is_usual() -> None:
+    """Nobody called stable in the hour before, and 3 % of the requests always miss the objective."""
+    control = tuple(counts(name, 3000, slow=90) for name in TEN[3:])
+    good, bad = (tuple(counts(name, 3000, slow=slow) for name in TEN[:3]) for slow in (90, 900))
+    found = judged(OBJECTIVE, good, (), control)
+    assert found.verdict is not Verdict.FAIL
+    assert float(found.limit) == pytest.approx(4, abs=0.2)
+    assert judged(OBJECTIVE, bad, (), control).verdict is Verdict.FAIL

@@ -7,7 +7,10 @@ from edge_operator.decide.analysis.pooled import Pooled
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.measurement import Counts
 from edge_statistics.dispersion import Moments, design_effect
-from edge_statistics.shrinkage import fit_prior
+from edge_statistics.shrinkage import Prior, fit_prior
+
+NO_PRIOR = Prior(0.002, 500.0)
+"""The expectation where stable served no request at all: 0.2 % of bad ones."""
 
 
 def before_switch(baseline: Sequence[Counts], measure: Measure) -> dict[str, Before]:

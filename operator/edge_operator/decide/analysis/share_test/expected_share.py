@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from edge_operator.decide.analysis.evidence import Evidence
 from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
 from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.analysis.share_test.before_switch import before_switch, moments_before, pooled_before
+from edge_operator.decide.analysis.share_test.before_switch import (
+    NO_PRIOR,
+    before_switch,
+    moments_before,
+    pooled_before,
+)
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.analysis.share_test.stable_drift import (
     MIN_CONTROL_REQUESTS,
@@ -18,10 +23,7 @@ from edge_operator.decide.measurement import Counts
 from edge_statistics.dispersion import shrunk_design_effect
 from edge_statistics.drift import OddsDrift
 from edge_statistics.sequential import Stratum, log_likelihood_ratio
-from edge_statistics.shrinkage import Prior, Share
-
-NO_PRIOR = Prior(0.002, 500.0)
-"""The expectation where stable served no request at all: 0.2 % of bad ones."""
+from edge_statistics.shrinkage import Share
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,12 @@ from typing import NamedTuple
 from edge_operator.decide.analysis.evidence import Evidence
 from edge_operator.decide.analysis.limits import ALLOWANCE, Before
 from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.analysis.share_test.before_switch import before_switch, moments_before, pooled_before
+from edge_operator.decide.analysis.share_test.before_switch import (
+    NO_PRIOR,
+    before_switch,
+    moments_before,
+    pooled_before,
+)
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.measurement import Counts
 from edge_statistics.drift import OddsDrift, drift
@@ -48,10 +53,10 @@ class StableNodes:
     ) -> "StableNodes":
         """Returns the group as ``measure`` counts it.
 
-        If Prometheus has lost all that was before, the nodes are compared with what was ``pooled``, as those on trial
-        are.
+        If nothing is known of the time before, they are compared with what was ``pooled``, else with NO_PRIOR, as those
+        on trial are: Prometheus has lost its data, or nobody called stable.
         """
-        lost = measure.without_baseline if not before and pooled is not None else None
+        lost = measure.without_baseline if not before else None
         pairs = ((counts, before.get(counts.node, lost)) for counts in control)
         found = (
             _Shown(counts.node, item, measure.bad(counts, item.edge), measure.total(counts))
@@ -89,11 +94,11 @@ def _moves(groups: Sequence[StableNodes]) -> dict[str, Moved]:
     """Returns the counts of each node on stable, in independent requests, and what was expected of it."""
     found = {}
     for group in groups:
-        if group.pooled is not None:
-            effect, prior = group.pooled.design_effect, group.pooled.prior
-            for node, before, bad, total in group.shown:
-                share = prior.posterior(before.bad / effect, before.total / effect)
-                found[node] = Moved(bad / effect, total / effect, share)
+        effect = group.pooled.design_effect if group.pooled is not None else 1.0
+        prior = group.pooled.prior if group.pooled is not None else NO_PRIOR
+        for node, before, bad, total in group.shown:
+            share = prior.posterior(before.bad / effect, before.total / effect)
+            found[node] = Moved(bad / effect, total / effect, share)
     return found
 
 
