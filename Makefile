@@ -7,12 +7,13 @@ export ORT_DISABLE_TELEMETRY := 1
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := build/venv
+DOCS_VENV := build/docs-venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
 UNIT_WORKERS := 2
 E2E_WORKERS := 4
 
-.PHONY: help demo check test lint types imports unit unit-quick unit-programs unit-all contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
+.PHONY: help demo check test docs lint types imports unit unit-quick unit-programs unit-all contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -27,10 +28,15 @@ check: $(VENV)/ready ## lint, types, import contracts and the quick unit tests: 
 	$(BESIDE) lint types imports
 	$(MAKE) --no-print-directory unit-quick
 
-test: $(VENV)/ready ## lint, types, import contracts, unit, contract and end-to-end tests
-	$(BESIDE) lab-test lint types imports
+test: $(VENV)/ready ## lint, types, import contracts, documentation, unit, contract and end-to-end tests
+	$(BESIDE) lab-test lint types imports docs
 	$(MAKE) --no-print-directory --jobs 1 contract e2e-install e2e-beside
 	$(BESIDE) e2e-alone unit-all
+
+docs: $(DOCS_VENV)/ready ## the documentation as a site, in build/docs; a dead link is an error
+	rm -rf build/docs
+	$(DOCS_VENV)/bin/python -m sphinx -q -W --keep-going -n -c docs/site . build/docs
+	$(DOCS_VENV)/bin/python docs/site/no_requests.py build/docs
 
 lint: $(VENV)/ready ## ruff: errors, style, security
 	$(RUN) -m ruff check .
@@ -105,4 +111,9 @@ clean: ## remove what was built here (not the caches, not the lab)
 
 $(VENV)/ready: .ci/locks/dev.txt pyproject.toml .ci/setup
 	.ci/setup $(PYTHON) $(VENV)
+	@touch $@
+
+$(DOCS_VENV)/ready: .ci/locks/docs.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r .ci/locks/docs.txt
 	@touch $@

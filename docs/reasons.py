@@ -1,5 +1,6 @@
-"""Writes the table of reasons into the README: ``python docs/reasons.py``; with ``--check`` it only compares.
+"""Writes the table of reasons into docs/reference/reasons.md: ``python docs/reasons.py``.
 
+With ``--check`` it only compares.
 The table is generated from ``edgemodel.reasons`` and the types of checks.
 """
 
@@ -38,7 +39,7 @@ def _all() -> dict[str, Reason]:
     return {**REASONS, **{check.fails_with.word: check.fails_with for check in CHECKS.values()}}
 
 
-TABLE = GeneratedTable("reasons", "docs/reasons.py", (ROOT / "README.md",), rows)
+TABLE = GeneratedTable("reasons", "docs/reasons.py", (ROOT / "docs" / "reference" / "reasons.md",), rows)
 
 
 if __name__ == "__main__":

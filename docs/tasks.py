@@ -1,4 +1,7 @@
-"""Writes the table of evaluation tasks into the README: ``python docs/tasks.py``; with ``--check`` it only compares."""
+"""Writes the table of tasks into docs/compression/evaluation.md: ``python docs/tasks.py``.
+
+With ``--check`` it only compares.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,7 +24,7 @@ def rows(tasks: Iterable[TaskType] = TASKS.values()) -> Iterator[str]:
         yield f"| {named} | {task.label} | {task.score} | {task.interval} |"
 
 
-TABLE = GeneratedTable("tasks", "docs/tasks.py", (ROOT / "README.md",), rows)
+TABLE = GeneratedTable("tasks", "docs/tasks.py", (ROOT / "docs" / "compression" / "evaluation.md",), rows)
 
 
 if __name__ == "__main__":

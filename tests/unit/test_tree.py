@@ -48,7 +48,7 @@ def test_the_top_level_holds_what_a_newcomer_expects_there() -> None:
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:
     locks = tracked(".ci/locks/*.txt")
-    assert {lock.stem for lock in locks} == {"dev", "operator", "compressor", "trainer", "server"}
+    assert {lock.stem for lock in locks} == {"dev", "operator", "compressor", "trainer", "server", "docs"}
     for lock in locks:
         text = lock.read_text()
         assert "://" not in text
@@ -59,15 +59,19 @@ def test_lock_files_hold_hashes_and_no_addresses() -> None:
         )
 
 
-def test_the_readme_counts_the_manifests() -> None:
+def test_contributing_counts_the_manifests() -> None:
     count = len(tracked("tests/contract/manifests/good/*.yaml", "tests/contract/manifests/bad/*.yaml"))
-    assert f" {count} manifests against a real API server" in " ".join((ROOT / "README.md").read_text().split())
+    assert f" {count} manifests against a real API server" in " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
 
 
-def test_the_readme_names_only_make_targets_that_exist() -> None:
+def test_the_documentation_names_only_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(
-        re.findall(r"(?:^    |`)(?:\S+=\S+ )*make ([a-z0-9-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    )
-    assert named
-    assert named <= targets
+    for page in tracked("*.md"):
+        named = re.findall(r"(?:^ *|`)(?:\S+=\S+ )*make ([a-z0-9-]+)(?=[`\n ])", page.read_text(), re.MULTILINE)
+        assert set(named) <= targets, page
+        if page == ROOT / "README.md":
+            assert {"demo", "test", "check"} <= set(named)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120

@@ -213,7 +213,7 @@ def test_the_examples_of_what_is_too_much_are_what_the_limits_say(words: str) ->
     checks = "spec.analysis.checks"
     places = (f"{checks}.errorRate.maxIncreasePercent", f"{checks}.latency.maxIncreasePercent")
     texts = [at("edgemodels", place)["description"] for place in places]
-    for text in (*texts, " ".join((ROOT / "README.md").read_text().split())):
+    for text in (*texts, " ".join((ROOT / "docs" / "rollout" / "analysis.md").read_text().split())):
         assert words in text
     for limit, expected in re.findall(r"(\d+) % where (\d+) %", words):
         before = tuple(counts(node, 100_000, 1000 * int(expected)) for node in ("camera-1", "camera-2"))
