@@ -33,7 +33,11 @@ html_show_sphinx = False
 html_show_copyright = False
 
 CONTENTS = {
-    "Begin": ["getting-started", "concepts", "tutorials/first-model", "tutorials/canary-and-rollback"],
+    "Begin": ["getting-started", "concepts"],
+    "Tutorials": [
+        *("tutorials/first-model", "tutorials/canary-and-rollback", "tutorials/train-and-distill"),
+        *("tutorials/own-converter", "tutorials/stateful-model"),
+    ],
     "Compression": ["compression/steps", "compression/auto", "compression/sources", "compression/evaluation"],
     "Rollout": [
         *("rollout/waves", "rollout/preflight", "rollout/analysis", "rollout/missing-data", "rollout/controls"),
