@@ -72,11 +72,17 @@ def parse(
 def parse_serve(arguments: Sequence[str], listener_flags: Sequence[AddFlags]) -> ServerSettings:
     """Returns the settings of ``edgemodel serve``: no variables, at least one model, and clients on this machine
     only."""
-    parser = _parser({}, listener_flags, prog="edgemodel serve")
-    parser.set_defaults(host="127.0.0.1")
+    parser = serve_parser(listener_flags)
     if not parser.parse_args(arguments).models:
         parser.error("name a model: an ONNX file, or the folder of an artifact")
     return _settings(parser, arguments)
+
+
+def serve_parser(listener_flags: Sequence[AddFlags]) -> argparse.ArgumentParser:
+    """Returns the parser of ``edgemodel serve``."""
+    parser = _parser(None, listener_flags, prog="edgemodel serve")
+    parser.set_defaults(host="127.0.0.1")
+    return parser
 
 
 def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServerSettings:
@@ -100,8 +106,9 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
 
 
 def _parser(
-    environment: Mapping[str, str], listener_flags: Sequence[AddFlags], prog: str = "inference_server"
+    environment: Mapping[str, str] | None, listener_flags: Sequence[AddFlags], prog: str = "inference_server"
 ) -> argparse.ArgumentParser:
+    """Returns the parser of a server; if ``environment`` is None, it takes no variables."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serves ONNX models over the Open Inference Protocol v2.",
@@ -109,8 +116,9 @@ def _parser(
     )
 
     def variable(flag: str, name: str, default: object, text: str, parse: Callable[[str], object] = str) -> None:
-        value = environment.get(name) or default
-        parser.add_argument(flag, type=parse, default=value, help=f"{text}; the variable {name}")
+        value = (environment or {}).get(name) or default
+        told = text if environment is None else f"{text}; the variable {name}"
+        parser.add_argument(flag, type=parse, default=value, help=told)
 
     parser.add_argument(
         "models", nargs="*", type=Path, help="ONNX files or artifacts' directories, in the place of --model-directory"

@@ -102,7 +102,7 @@ def _check_file(file: Path) -> None:
 
 def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE", help=PUSHABLE)
-    command.add_argument("reference", metavar="oci://HOST/REPOSITORY[:TAG]", nargs="?")
+    command.add_argument("reference", metavar="oci://HOST/REPOSITORY[:TAG]", nargs="?", help="where to push")
     command.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
     command.add_argument(
         "--namespace",

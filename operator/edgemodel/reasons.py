@@ -1,7 +1,7 @@
 """Every reason that a condition, an event, a report or a log line can carry, with its meaning and its remedy.
 
 ``kubectl describe`` shows the word, and a search for the word ends here. A constant is the plain word; REASONS has its
-meaning and remedy. The table of reasons in the documentation is generated from REASONS (``docs/reasons.py``).
+meaning and remedy. ``docs/reference.py`` makes docs/reference/reasons.md of REASONS.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +98,3 @@ def test_a_reason_is_named_by_its_constant_so_that_a_search_ends_where_it_is_dec
 def test_a_word_is_declared_once() -> None:
     with pytest.raises(ValueError, match="declared twice"):
         reasons._declare("Serving", reasons.Topic.ROLLOUT, Kind.STEADY, "It serves.", "None needed.")
-
-
-def test_the_documentation_has_the_table_of_reasons() -> None:
-    subprocess.run([sys.executable, ROOT / "docs" / "reasons.py", "--check"], check=True)
