@@ -114,6 +114,8 @@ $(VENV)/ready: .ci/locks/dev.txt pyproject.toml .ci/setup
 	@touch $@
 
 $(DOCS_VENV)/ready: .ci/locks/docs.txt
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's ensurepip is missing: apt-get install python3-venv"; exit 1; }
+	@echo "installing the Python packages of .ci/locks/docs.txt into $(DOCS_VENV)"
 	$(PYTHON) -m venv $(DOCS_VENV)
 	$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r .ci/locks/docs.txt
 	@touch $@
