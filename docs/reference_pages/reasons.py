@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from docs.reference_pages.page import ROOT, Page, cell, heading_anchor
+from docs.reference_pages.page import ROOT, Page, cell
 from edge_operator.decide.analysis import CHECKS
 from edgemodel import reasons
-from edgemodel.reasons import REASONS, Kind, Reason, Topic
+from edgemodel.reasons import REASONS, Kind, Reason, Topic, anchor_of
 
 WHO = {
     Kind.STALLED: "you act",
@@ -83,11 +83,6 @@ ORDER = (READY, ARTIFACT, CHECK, PREFLIGHT, REJECTED, FAILED, ENDED, COMMAND, LO
 def every_reason() -> dict[str, Reason]:
     """Returns every reason by its word: those of the project, and those that a type of check declares itself."""
     return {**REASONS, **{check.fails_with.word: check.fails_with for check in CHECKS.values()}}
-
-
-def anchor_of(word: str) -> str:
-    """Returns the anchor of a reason: that of its heading, which the words of reasons never change."""
-    return heading_anchor(word)
 
 
 def appears_on(reason: Reason) -> tuple[str, ...]:

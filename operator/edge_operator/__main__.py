@@ -45,7 +45,7 @@ async def run(config: ProcessSettings) -> None:
     synced = asyncio.Event()
     async with await Cluster.connect() as cluster, Prometheus(config.prometheus) as prometheus:
         leadership = Leadership(cluster, config.namespace, config.identity, cache.api_is_back)
-        reconciler = Reconciler(cluster, cache, queue, metrics, leadership.leads)
+        reconciler = Reconciler(cluster, cache, queue, metrics, leadership.leads, config.reasons_url)
         app = endpoints.application(cache, metrics, live=lambda: not reconciler.stuck(), ready=synced.is_set)
         runners = [await endpoints.serve(app, config.http_port)]
         metrics.watch_requests(cluster.requests)

@@ -50,11 +50,20 @@ class Reconciler:
     """The worker that runs passes, and makes their writes."""
 
     def __init__(
-        self, cluster: Cluster, cache: ClusterCache, queue: WorkQueue[Key], metrics: Metrics, leads: Callable[[], bool]
+        self,
+        cluster: Cluster,
+        cache: ClusterCache,
+        queue: WorkQueue[Key],
+        metrics: Metrics,
+        leads: Callable[[], bool],
+        reasons_url: str = "",
     ) -> None:
-        """Begins passes only while ``leads`` says that this process still holds the lease."""
+        """Begins passes only while ``leads`` says that this process still holds the lease.
+
+        ``reasons_url`` is the page that conditions and events link to; empty: there are no links.
+        """
         self._cluster, self._cache, self._queue, self._metrics = cluster, cache, queue, metrics
-        self._leads = leads
+        self._leads, self._reasons_url = leads, reasons_url
         self._began: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._nodes = asyncio.Semaphore(PATCHES_IN_FLIGHT)
@@ -96,11 +105,11 @@ class Reconciler:
         now = datetime.now(UTC)
         if isinstance(observation, SuspendedModel):
             self._metrics.tell_evidence(key, None, ())
-            await self.carry_out(plan_report(observation, suspended_status(observation, now), now))
+            await self.carry_out(plan_report(observation, suspended_status(observation, now), now, self._reasons_url))
             return
         decision = decide(observation, now)
         self._metrics.tell_evidence(key, decision.status.candidate_revision, decision.judged)
-        await self.carry_out(plan_writes(observation, decision, now))
+        await self.carry_out(plan_writes(observation, decision, now, self._reasons_url))
         if decision.wake_at is not None:
             self._queue.add_after(key, (decision.wake_at - datetime.now(UTC)).total_seconds() + 0.05)
 

@@ -25,6 +25,8 @@ class ProcessSettings:
     decisions: OperatorSettings
     json_logs: bool
     prometheus: PrometheusSettings
+    reasons_url: str = ""
+    """The URL of the page of reasons; empty: nothing links to it."""
     registry_deployment: str = ""
     """The embedded registry's Deployment in ``namespace``; empty if there is none, or it must not be restarted."""
     http_port: int = 8080
@@ -65,6 +67,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSett
         ),
         prometheus=_prometheus(need("EDGEMODEL_PROMETHEUS_URL"), environment),
         registry_deployment=environment.get("EDGEMODEL_REGISTRY_DEPLOYMENT", ""),
+        reasons_url=environment.get("EDGEMODEL_REASONS_URL", ""),
         json_logs=environment.get("EDGEMODEL_LOG_FORMAT", "text") == "json",
     )
 

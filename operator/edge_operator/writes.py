@@ -11,7 +11,7 @@ order; after a kill between any two, the next pass continues correctly.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -39,7 +39,15 @@ from edge_operator.objects import Object
 from edgemodel.digest import canonical_json
 from edgemodel.names import ANNOTATION_APPLIED, API_VERSION, short_hash
 from edgemodel.plain import to_api
-from edgemodel.status import CheckStatus, EdgeModelStatus, StoredCondition, SuspendedStatus, status_to_json
+from edgemodel.reasons import anchor_of
+from edgemodel.status import (
+    MAX_MESSAGE_LENGTH,
+    CheckStatus,
+    EdgeModelStatus,
+    StoredCondition,
+    SuspendedStatus,
+    status_to_json,
+)
 
 
 @dataclass(frozen=True)
@@ -140,16 +148,25 @@ Write = (
 )
 
 
-def plan_writes(observation: Observation, decision: Decision, now: datetime) -> tuple[Write, ...]:
-    """Returns the writes of a pass, in order; none if nothing has to change."""
+def plan_writes(
+    observation: Observation, decision: Decision, now: datetime, reasons_url: str = ""
+) -> tuple[Write, ...]:
+    """Returns the writes of a pass, in order; none if nothing has to change.
+
+    ``reasons_url`` is the page of reasons, which a message that asks a person to act links to; empty: there is no link.
+    """
     acts = (write for action in decision.actions for write in _writes_of(observation, action))
-    return (*plan_report(observation, decision.status, now), *acts)
+    return (*plan_report(observation, decision.status, now, reasons_url), *acts)
 
 
 def plan_report(
-    model: Observation | SuspendedModel, status: EdgeModelStatus | SuspendedStatus, now: datetime
+    model: Observation | SuspendedModel,
+    status: EdgeModelStatus | SuspendedStatus,
+    now: datetime,
+    reasons_url: str = "",
 ) -> tuple[TellEvent | WriteStatus, ...]:
-    """Returns the writes that publish ``status``; none if it is stored already."""
+    """Returns the writes that publish ``status``, with links below ``reasons_url``; none if it is stored already."""
+    status = replace(status, conditions=tuple(_with_link(item, reasons_url) for item in status.conditions))
     stored, written = model.stored_status, status_to_json(status)
     changes = {key: merge_patch(stored.get(key), value) for key, value in written.items() if stored.get(key) != value}
     if not changes:
@@ -164,7 +181,23 @@ def plan_report(
     if news is None:
         return (write,)
     reason, message, is_warning = news
+    message = _linked(message, reason, reasons_url) if is_warning else message
     return (TellEvent(objects.event(model, reason, message, now, is_warning=is_warning)), write)
+
+
+def _with_link(condition: StoredCondition, reasons_url: str) -> StoredCondition:
+    """Returns ``condition``, with a link if it is Stalled. Ready has the same message without, and stays short."""
+    if condition.type != "Stalled":
+        return condition
+    return replace(condition, message=_linked(condition.message, condition.reason, reasons_url))
+
+
+def _linked(message: str, reason: str, reasons_url: str) -> str:
+    """Returns ``message`` with the link of ``reason`` at its end, within the length of a message."""
+    if not reasons_url:
+        return message
+    link = f" ({reasons_url}#{anchor_of(reason)})"
+    return message[: MAX_MESSAGE_LENGTH - len(link)] + link
 
 
 def _writes_of(observation: Observation, action: Action) -> Iterator[Write]:

@@ -45,6 +45,11 @@ class Reason:
     remedy: str
 
 
+def anchor_of(word: str) -> str:
+    """Returns the anchor of a reason on the page of reasons: that of its heading, on every forge and on the site."""
+    return word.lower()
+
+
 _declared: dict[str, Reason] = {}
 
 REASONS: Final[Mapping[str, Reason]] = MappingProxyType(_declared)

@@ -392,6 +392,7 @@ def test_the_operators_settings_have_the_embedded_parts() -> None:
         "EDGEMODEL_PROMETHEUS_HEADERS": "{}",
         "EDGEMODEL_PROMQL_CHECKS": "true",
         "EDGEMODEL_LOG_FORMAT": "text",
+        "EDGEMODEL_REASONS_URL": "",
     }
 
 
@@ -504,6 +505,8 @@ def test_the_key_that_signs_stays_out_of_the_registrys_pod() -> None:
         ({"operator": {"image": {"tag": "latest"}}}, "/operator/image/tag"),
         ({"operator": {"image": {"digest": "sha256:12"}}}, "/operator/image/digest"),
         ({"operator": {"logFormat": "xml"}}, "/operator/logFormat"),
+        ({"operator": {"reasonsURL": "docs/reasons.md"}}, "/operator/reasonsURL"),
+        ({"operator": {"reasonsURL": "https://docs.example/reasons.html#top"}}, "/operator/reasonsURL"),
         ({"registry": {"nodePort": 80}}, "/registry/nodePort"),
         ({"registry": {"storage": {"type": "HostPath"}}}, "/registry/storage/type"),
         ({"registry": {"external": {"host": "https://registry.example"}}}, "/registry/external/host"),

@@ -19,7 +19,7 @@ from edge_cli import kubectl_plugin, main
 from edge_operator.decide.analysis import CHECKS
 from edge_operator.metrics import Metrics
 from edgemodel import metrics as contract
-from edgemodel.reasons import REASONS
+from edgemodel.reasons import REASONS, anchor_of
 from tests.unit.docs.test_pages import anchors
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,7 +55,7 @@ def test_no_anchor_of_a_page_exists_twice(path: Path) -> None:
 def test_every_reason_has_an_entry_with_its_own_anchor() -> None:
     text = (FOLDER / "reasons.md").read_text()
     for reason in [*REASONS.values(), *(check.fails_with for check in CHECKS.values())]:
-        assert reasons.anchor_of(reason.word) in anchors(FOLDER / "reasons.md")
+        assert anchor_of(reason.word) in anchors(FOLDER / "reasons.md")
         (entry,) = re.findall(rf"^### {reason.word}\n\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
         assert reason.meaning in entry
         assert reason.remedy in entry

@@ -16,9 +16,11 @@ from edge_operator.writes import (
     Write,
     WriteRevisionStatus,
     WriteStatus,
+    _linked,
     plan_writes,
 )
 from edgemodel import reasons
+from edgemodel.status import MAX_MESSAGE_LENGTH
 from tests.support.simulation import Simulation, model_spec
 
 
@@ -98,3 +100,30 @@ def test_the_replay_secret_is_there_before_the_servers_that_read_it() -> None:
     ]
     assert servers
     assert secret < min(servers)
+
+
+def test_a_condition_and_an_event_that_ask_a_person_link_to_the_reason() -> None:
+    page = "https://docs.example/reasons.html"
+    world = Simulation.with_nodes(1, spec=model_spec())
+    world.trouble[world.target()] = (reasons.GOLDEN_MISMATCH, "disagrees")
+    for _ in range(200):
+        decision = world.decide()
+        writes = plan_writes(world.seen, decision, world.now, page)
+        events = [write.event for write in writes if isinstance(write, TellEvent)]
+        if any(event["reason"] == reasons.ROLLED_BACK for event in events):
+            break
+        world.carry_out(decision)
+        world.react()
+        world.now += timedelta(seconds=1)
+    (event,) = events
+    (status,) = [write.status for write in writes if isinstance(write, WriteStatus)]
+    told = {item["type"]: item["message"] for item in status["conditions"]}
+    assert event["message"] == told["Stalled"] == f"{told['Ready']} ({page}#rolledback)"
+    assert "https" not in "".join(message for kind, message in told.items() if kind != "Stalled")
+
+
+def test_a_link_is_never_cut_off() -> None:
+    linked = _linked("x" * MAX_MESSAGE_LENGTH, reasons.PAUSED, "https://docs.example/reasons.html")
+    assert len(linked) == MAX_MESSAGE_LENGTH
+    assert linked.endswith("#paused)")
+    assert _linked("why", reasons.PAUSED, "") == "why"
