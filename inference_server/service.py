@@ -12,8 +12,8 @@ from functools import partial
 from time import perf_counter, thread_time
 from typing import Any
 
-import inference_server
 from edgemodel import metrics as contract
+from edgemodel.version import VERSION
 from inference_server.errors import Busy, Failure, NotReady, RequestError, client_disconnected, failure_of
 from inference_server.models import control
 from inference_server.models.feedback import Feedback
@@ -248,7 +248,7 @@ class InferenceService:
 
     def metadata(self) -> dict[str, Any]:
         """Returns the JSON of the server metadata of the protocol."""
-        return {"name": "edgemodel", "version": inference_server.__version__, "extensions": EXTENSIONS}
+        return {"name": "edgemodel", "version": VERSION, "extensions": EXTENSIONS}
 
     def statistics(self, model: str, version: str | None) -> dict[str, Any]:
         """Returns the statistics of one model, or of all if ``model`` is empty. Raises ModelNotFound, ModelNotReady."""

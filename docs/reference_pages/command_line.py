@@ -48,7 +48,7 @@ def _body() -> Iterator[str]:
     found = commands()
     yield (
         "`edgemodel` runs on your own machine, without a cluster; `kubectl edgemodel` uses kubectl and its kubeconfig. "
-        "Every verb has `--help`; [exit codes](../exit-codes.md) are the same everywhere.\n\n"
+        "Both have `--version`, and every verb `--help`; [exit codes](../exit-codes.md) are the same everywhere.\n\n"
     )
     for command in found:
         yield f"- [{command.name}](#{heading_anchor(command.name)}): {command.verb.summary}\n"

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from edgemodel import metrics as contract
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.version import VERSION
 from inference_server.identity import Identity
 from inference_server.observability.drift import Drift
 from inference_server.observability.histogram import Histogram
@@ -187,7 +188,11 @@ class Exposition(Collector):
         golden = _gauge(contract.GOLDEN_ITEMS, "Golden items by result at the start.", "result")
         golden_min = _gauge(contract.GOLDEN_MIN_PERCENT, "Share of golden items that has to agree.")
         replayed = _gauge(contract.REPLAY_ITEMS, "Items of recent requests by result, before it served.", "result")
-        info = _gauge(contract.MODEL_INFO, "The artifact that is served; always 1.", "artifact_digest", "source_digest")
+        info = _gauge(
+            contract.MODEL_INFO,
+            "The artifact that is served, and the version of the server; always 1.",
+            *("artifact_digest", "source_digest", "server_version"),
+        )
         memory = _gauge(contract.MEMORY_BYTES, "Resident memory of the server.")
         threads = _gauge(contract.THREADS, "Threads of the server.")
         for model in self._models():
@@ -212,7 +217,7 @@ class Exposition(Collector):
                 golden_min.add_metric(model.labels, least)
             for result, items in zip(contract.GOLDEN_RESULTS, model.replayed or (), strict=False):
                 replayed.add_metric((*model.labels, result), items)
-            info.add_metric((*model.labels, *model.digests), 1)
+            info.add_metric((*model.labels, *model.digests, VERSION), 1)
             memory.add_metric(model.labels, _resident_bytes())
             threads.add_metric(model.labels, _threads())
         yield from (

@@ -12,12 +12,14 @@ Object = dict[str, Any]
 
 
 def describe(model: Object, wide: bool = False) -> str:
-    """Returns lines for a terminal, with ``wide`` also the evidence of the checks; they leave out what the status does
-    not hold yet."""
+    """Returns lines for a terminal, with ``wide`` also the version of the operator and the
+    evidence of the checks; they leave out what the status does not hold yet."""
     meta, status = model["metadata"], model.get("status") or {}
     conditions = {item["type"]: item for item in status.get("conditions") or ()}
     lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
     lines += _revisions(status)
+    if wide and status.get("operatorVersion"):
+        lines.append(f"  written by  operator {status['operatorVersion']}")
     lines += _section("artifacts", _table(map(_artifact, status.get("artifacts") or ())))
     lines += _section("preflight", _table(map(_class, _classes(status))))
     lines += _section("checks", _table(map(_check, status.get("checks") or ())))
@@ -123,7 +125,9 @@ def _table(rows: Iterable[list[str]]) -> list[str]:
 
 def _add_options(command: argparse.ArgumentParser) -> None:
     kubectl.add_model_options(command)
-    command.add_argument("--wide", action="store_true", help="show the evidence behind each check, too")
+    command.add_argument(
+        "--wide", action="store_true", help="show the version of the operator and the evidence behind each check, too"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

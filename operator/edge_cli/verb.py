@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgemodel.version import VERSION
+
 
 class UsageError(Exception):
     """The command line, or a file named on it, is invalid. The exit code is 2."""
@@ -32,6 +34,7 @@ def command_parser(
     parser = argparse.ArgumentParser(
         prog=prog, description=description, epilog=examples, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for verb in verbs:
         command = commands.add_parser(

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.status.suspension import UnreadableObject
 from edgemodel.status import NodeCounts
+from edgemodel.version import VERSION
 
 
 class Metrics:
@@ -17,6 +18,19 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        build = Gauge(
+            "edgemodel_operator_build_info",
+            "The version of the operator; always 1.",
+            ["version"],
+            registry=self.registry,
+        )
+        build.labels(VERSION).set(1)
+        self.image_info = Gauge(
+            "edgemodel_operator_image_info",
+            "The image that the operator uses for new revisions and Jobs; always 1.",
+            ["program", "image"],
+            registry=self.registry,
+        )
         self.queue_depth = Gauge(
             "edgemodel_operator_queue_depth", "EdgeModels that wait for a pass.", registry=self.registry
         )
@@ -57,6 +71,11 @@ class Metrics:
 
         self._evidence: dict[tuple[str, str], tuple[str, tuple[Judged, ...]]] = {}
         self.registry.register(_Evidence(self._evidence))
+
+    def tell_images(self, images: Mapping[str, str]) -> None:
+        """Exports the images by their programs."""
+        for program, image in images.items():
+            self.image_info.labels(program, image).set(1)
 
     def tell_evidence(self, model: tuple[str, str], revision: str | None, judged: tuple[Judged, ...]) -> None:
         """Exports the numbers behind ``judged`` of the candidate ``revision`` of the EdgeModel (namespace, name) from

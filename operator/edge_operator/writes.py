@@ -42,6 +42,7 @@ from edgemodel.plain import to_api
 from edgemodel.reasons import anchor_of
 from edgemodel.status import (
     MAX_MESSAGE_LENGTH,
+    OPERATOR_VERSION,
     CheckStatus,
     EdgeModelStatus,
     StoredCondition,
@@ -169,7 +170,7 @@ def plan_report(
     status = replace(status, conditions=tuple(_with_link(item, reasons_url) for item in status.conditions))
     stored, written = model.stored_status, status_to_json(status)
     changes = {key: merge_patch(stored.get(key), value) for key, value in written.items() if stored.get(key) != value}
-    if not changes:
+    if changes.keys() <= {OPERATOR_VERSION}:
         return ()
     before = model.status.conditions if isinstance(model, Observation) else model.conditions
     news = _news(before, status.conditions)

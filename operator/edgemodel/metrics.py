@@ -69,7 +69,7 @@ model's inputs. Drift never rolls back."""
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 MODEL_INFO = "edgemodel_model_info"
-"""Gauge, always 1, with ``artifact_digest`` and ``source_digest``."""
+"""Gauge, always 1, with ``artifact_digest``, ``source_digest`` and ``server_version``."""
 
 MEMORY_BYTES = "edgemodel_memory_bytes"
 """Gauge of the resident memory of the server."""

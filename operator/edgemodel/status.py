@@ -13,9 +13,13 @@ from edgemodel.plain import camel_case, from_api, to_api
 from edgemodel.report import ArtifactReport
 from edgemodel.schema_version import SCHEMA_VERSION
 from edgemodel.verdict import CheckResult, Verdict
+from edgemodel.version import VERSION
 
 MAX_MESSAGE_LENGTH: Final = 1000
 """The largest length of the message of a condition, a check or a rejection, in characters."""
+
+OPERATOR_VERSION: Final = "operatorVersion"
+"""The member of the status with the version of the operator that wrote it last. It is no reason to write."""
 
 
 @dataclass(frozen=True)
@@ -304,5 +308,6 @@ def status_to_json(status: EdgeModelStatus | SuspendedStatus) -> dict[str, Any]:
 
     The version of the schema marks a status that was written from a complete spec.
     """
-    written = {camel_case(one.name): to_api(getattr(status, one.name)) for one in fields(status)}
+    written: dict[str, Any] = {OPERATOR_VERSION: VERSION}
+    written |= {camel_case(one.name): to_api(getattr(status, one.name)) for one in fields(status)}
     return {"schemaVersion": SCHEMA_VERSION, **written} if isinstance(status, EdgeModelStatus) else written

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import inference_server
 from edge_runtime.datatypes import DATATYPES
+from edgemodel.version import VERSION
 from inference_server.models.feedback import MAX_TEXT_LENGTH
 
 Json = dict[str, Any]
@@ -15,7 +15,7 @@ def document() -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "edgemodel inference server",
-            "version": inference_server.__version__,
+            "version": VERSION,
             "description": (
                 "The Open Inference Protocol v2 with its extensions for binary tensor data, repositories, configuration"
                 " and statistics, and feedback."

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_cli.status import describe
+from edgemodel.version import VERSION
 from tests.support.simulation import Simulation, built_once, model_spec
 
 FAKE = """#!/bin/sh
@@ -69,7 +70,9 @@ def test_wide_status_shows_the_evidence_behind_each_check() -> None:
     assert "for 2x" in lines[lines.index("  evidence") + 1]
     told = next(line for line in lines if "finds " in line)
     assert "more requests decide" in told
+    assert f"  written by  operator {VERSION}" in lines
     assert "evidence" not in describe(model(world))
+    assert "written by" not in describe(model(world))
 
 
 def test_status_shows_why_a_revision_was_rejected() -> None:

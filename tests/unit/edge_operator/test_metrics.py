@@ -11,12 +11,21 @@ from edge_operator.metrics import Metrics
 from edge_operator.writes import new_verdicts
 from edgemodel.status import CheckStatus, NodeCounts
 from edgemodel.verdict import Verdict
+from edgemodel.version import VERSION
 from tests.support.simulation import Simulation, model_spec
 from tests.support.verdicts import analysis_of, counts, judged
 
 
 def scraped(metrics: Metrics) -> set[str]:
     return {line for line in generate_latest(metrics.registry).decode().splitlines() if not line.startswith("#")}
+
+
+def test_the_version_and_the_images_in_use_are_told() -> None:
+    metrics = Metrics()
+    metrics.tell_images({"server": "registry.example/server@sha256:1", "compressor": "registry.example/compressor:1"})
+    found = scraped(metrics)
+    assert f'edgemodel_operator_build_info{{version="{VERSION}"}} 1.0' in found
+    assert 'edgemodel_operator_image_info{image="registry.example/server@sha256:1",program="server"} 1.0' in found
 
 
 def test_nodes_are_counted_by_state() -> None:

@@ -21,6 +21,7 @@ from edge_operator.writes import (
 )
 from edgemodel import reasons
 from edgemodel.status import MAX_MESSAGE_LENGTH
+from edgemodel.version import VERSION
 from tests.support.simulation import Simulation, model_spec
 
 
@@ -78,6 +79,17 @@ def test_nothing_is_written_where_nothing_has_changed() -> None:
     world = Simulation.with_nodes(2)
     world.run(400)
     assert passes(world, 5) == []
+
+
+def test_the_status_says_which_operator_wrote_it_and_an_upgrade_alone_writes_nothing() -> None:
+    world = Simulation.with_nodes(2)
+    world.run(400)
+    assert world.status["operatorVersion"] == VERSION
+    world.status["operatorVersion"] = "0.0.1"
+    assert passes(world, 5) == []
+    world.new_source("b")
+    passes(world, 1)
+    assert world.status["operatorVersion"] == VERSION
 
 
 def test_a_changed_service_is_applied_again_and_only_it() -> None:

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgemodel import metrics as contract
 from edgemodel import serving
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.version import VERSION
 from inference_server.identity import Identity
 from inference_server.models import loading
 from inference_server.observability.metrics import Exposition, ModelMetrics
@@ -216,7 +217,8 @@ def test_the_golden_result_and_the_artifact_are_exported(tmp_path: Path) -> None
     assert value(samples, contract.GOLDEN_ITEMS, result="disagree") == 1
     assert value(samples, contract.GOLDEN_MIN_PERCENT) == 90
     (info,) = (dict(labels) for name, labels in samples if name == contract.MODEL_INFO)
-    assert info.keys() == {"artifact_digest", "source_digest"}
+    assert info.keys() == {"artifact_digest", "source_digest", "server_version"}
+    assert info["server_version"] == VERSION
     assert info["source_digest"] == "sha256:" + "5" * 64
     assert 10e6 < value(samples, contract.MEMORY_BYTES) < 1e9
     assert value(samples, contract.THREADS) > 1
