@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 BEGUN = time.monotonic()
+DEBIAN_PACKAGES = dict.fromkeys(("objdump", "nm", "as", "ld"), "binutils")
+"""The package of a program with another name."""
 
 
 class BuildError(Exception):
@@ -37,7 +39,8 @@ def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> 
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=env, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        raise BuildError(f"{words[0]} is missing: install the package that has it") from None
+        package = DEBIAN_PACKAGES.get(words[0], words[0])
+        raise BuildError(f"{words[0]} is missing: apt-get install {package}") from None
     if done.returncode != 0:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
         raise BuildError(f"{' '.join(words)}: exit {done.returncode}\n{tail}")

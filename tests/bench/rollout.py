@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 from edgemodel import reasons  # noqa: E402 - the checkout is on the path only now
 from edgemodel.names import PIN_PREFIX  # noqa: E402
 from examples.lab.serving import forwarded  # noqa: E402
-from examples.lab.site import BUILD, SYSTEM_NAMESPACE, Site, find_site  # noqa: E402
+from examples.lab.site import BUILD, SYSTEM_NAMESPACE, Site, SiteError, find_site  # noqa: E402
+from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
 from tests.support import tiny_models  # noqa: E402
 from tests.support.edge_models import QUICK, Workspace, publish_mlp  # noqa: E402
 from tests.support.live import CAMERAS, ERRORS, SOAK, Load, checks, counted, stable  # noqa: E402
@@ -43,12 +44,33 @@ PULLED = re.compile(r"Successfully pulled image .* in ([\d.]+)(ms|s) ")
 PUBLISHING = re.compile(r"^\[ *([\d.]+) s\] (.*)", re.MULTILINE)
 
 
+class InstalledChart:
+    """A site with the operator of the chart; the problem is why there is none."""
+
+    problem = ""
+
+    def is_there(self) -> bool:
+        """Returns whether the operator is deployed, and otherwise sets ``problem``."""
+        try:
+            find_site().kubectl("get", "deployment/edgemodel-operator", "-n", SYSTEM_NAMESPACE)
+        except SiteError as error:
+            self.problem = f"rollouts are measured on a site with the chart: make bench-rollout installs it ({error})"
+        return not self.problem
+
+
+def prerequisites() -> list[Prerequisite]:
+    """Returns the site."""
+    return [InstalledChart()]
+
+
 def main() -> None:
     """Measures rollouts and rollbacks in the lab, and writes their figures."""
+    require(prerequisites())
     site = find_site()
     with tempfile.TemporaryDirectory() as folder:
         runs = measure(site, Path(folder))
         for name, (rollout, analysis) in ROLLBACKS.items():
+            print(name, file=sys.stderr, flush=True)
             figures = measure_rollback(site, Path(folder), rollout, checks(ERRORS, **analysis))
             runs.append({"name": name, "figures": figures})
     sizes = image_sizes(site)
@@ -83,6 +105,7 @@ def measure(site: Site, folder: Path) -> list[dict[str, Any]]:
     runs = [{"name": "at rest", "figures": operator_figures(site)}]
     try:
         for name, seed in (("first revision", 1), ("second revision", 7)):
+            print(name, file=sys.stderr, flush=True)
             model = tiny_models.mlp(folder / f"m{seed}.onnx", seed, hidden=60_000)
             data = tiny_models.samples(folder / f"data{seed}.npz", 500, seed, hidden=60_000)
             published = work.publish(model, data)

