@@ -42,7 +42,7 @@ def test_the_top_level_holds_what_a_newcomer_expects_there() -> None:
     assert top == {
         *("pyproject.toml", "README.md", "operator", "inference_server", "charts", "crds", "tests"),
         *("Makefile", "LICENSE", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
-        *(".ci", ".gitignore", "docs", "examples"),
+        *(".ci", ".gitignore", ".pre-commit-config.yaml", "docs", "examples"),
     }
 
 
