@@ -62,6 +62,7 @@ CONTENTS = {
         *("extending/README", "extending/step", "extending/check", "extending/task", "extending/format"),
         *("extending/runtime", "extending/transform", "extending/listener"),
     ],
+    "Project": ["releasing"],
 }
 """The pages in the order of the site, below docs/. What is not named here follows under Reference and Project."""
 
@@ -72,7 +73,7 @@ def contents(found: set[str]) -> str:
     rest = found - named - {root_doc}
     parts = {title: [f"docs/{page}" for page in pages] for title, pages in CONTENTS.items()}
     parts["Reference"] = sorted(page for page in rest if page.startswith("docs/"))
-    parts["Project"] = sorted(rest - set(parts["Reference"]))
+    parts["Project"] = [*parts.pop("Project"), *sorted(rest - set(parts["Reference"]))]
     return "".join(
         "\n```{toctree}\n:hidden:\n:caption: " + title + "\n\n" + "".join(f"/{page}\n" for page in pages) + "```\n"
         for title, pages in parts.items()
