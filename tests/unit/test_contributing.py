@@ -1,6 +1,7 @@
 """The names in CONTRIBUTING.md exist, and its table has a row for everything that can be added by one file."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,3 +31,19 @@ def test_a_row_names_the_interface_and_a_test(kind: str) -> None:
     _, interface, example = row
     assert re.search(r"`[\w/]+\.py: \w+", interface)
     assert re.search(r"`tests/[\w/]+\.py`", example)
+
+
+def shown_diff() -> Iterator[tuple[str, bool, list[str]]]:
+    """Yields (path, whether the file is new, added lines) of each file of the diff in the text."""
+    (diff,) = re.findall(r"^```diff\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    for before, path, body in re.findall(r"^--- (\S+)\n\+\+\+ b/(\S+)\n((?:(?!--- ).*\n)*)", diff, re.MULTILINE):
+        yield path, before == "/dev/null", [line[1:] for line in body.splitlines() if line[:1] == "+"]
+
+
+def test_the_diff_that_it_shows_is_in_the_tree() -> None:
+    files = list(shown_diff())
+    assert len(files) == 3
+    for path, is_new, added in files:
+        lines = (ROOT / path).read_text().splitlines()
+        assert added
+        assert lines == added if is_new else set(added) <= set(lines), path
