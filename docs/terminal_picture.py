@@ -17,7 +17,7 @@ from typing import Any
 
 IMAGES = Path(__file__).resolve().parent / "images"
 RECORDING, PICTURE = IMAGES / "rollout.json", IMAGES / "rollout.svg"
-COLUMNS = 112
+COLUMNS = 120
 LETTER, LINE, SIZE, MARGIN = 7.83, 18, 13, 16
 """The width of a letter, the heights of a line and of a letter, and the margin, in pixels."""
 AGE = re.compile(r"\s+\S+$")

@@ -71,6 +71,9 @@ def main() -> None:
 
 
 def _read_idx(path: Path) -> np.ndarray:
+    """Raises SystemExit, which says where to get the file, if it is missing."""
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: apt-get install dataset-fashion-mnist, or --dataset with the idx files")
     data = gzip.decompress(path.read_bytes())
     dimensions = data[3]
     shape = np.frombuffer(data, ">u4", count=dimensions, offset=4)

@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -95,3 +97,10 @@ def test_the_request_shows_one_picture_of_each_class(session: onnxruntime.Infere
 
 def test_the_scripts_agree_on_the_classes() -> None:
     assert load_script(FOLDER / "request.py").CLASSES == load_script(FOLDER / "make_data.py").CLASSES
+
+
+def test_without_the_data_set_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = load_script(FOLDER / "make_data.py")
+    monkeypatch.setattr(sys, "argv", ["make_data.py", "--dataset", str(tmp_path), "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"is missing: apt-get install dataset-fashion-mnist"):
+        script.main()
