@@ -38,7 +38,7 @@ async def run(config: ProcessSettings) -> None:
     queue: WorkQueue[Key] = WorkQueue()
     cache = ClusterCache(config.decisions, queue.add)
     metrics = Metrics()
-    metrics.tell_images(config.decisions.images)
+    metrics.tell_images(config.images)
     metrics.queue_depth.set_function(lambda: len(queue))
     metrics.watch_nodes(
         lambda: ((m.namespace, m.name, m.status.nodes or NodeCounts(not_ready=())) for m in cache.models.values())
@@ -122,7 +122,7 @@ def main() -> int:
         print(f"edge_operator: {error}", file=sys.stderr)
         return error.exit_code
     logs.configure(config.json_logs)
-    images = ", ".join(f"{program} {image}" for program, image in config.decisions.images.items())
+    images = ", ".join(f"{program} {image}" for program, image in config.images.items())
     log.info("version %s; images: %s", VERSION, images)
     return asyncio.run(_main(config))
 

@@ -32,6 +32,11 @@ class ProcessSettings:
     http_port: int = 8080
     token_port: int = 8082
 
+    @property
+    def images(self) -> dict[str, str]:
+        """Returns the images of new revisions and Jobs, by their programs."""
+        return {"server": self.decisions.server_image, **self.decisions.job_images}
+
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> ProcessSettings:
     """Returns the settings. Raises Stalled, which names the variable, if one is missing or malformed."""

@@ -224,11 +224,6 @@ class OperatorSettings:
     compression."""
     supported_architectures: tuple[str, ...] = ARCHITECTURES
 
-    @property
-    def images(self) -> dict[str, str]:
-        """Returns the images of new revisions and Jobs, by their programs."""
-        return {"server": self.server_image, **self.job_images}
-
 
 @dataclass(frozen=True)
 class Observation:

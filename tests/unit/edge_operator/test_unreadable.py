@@ -164,7 +164,7 @@ def test_the_status_of_a_suspended_model_names_object_and_cure_and_keeps_the_res
     }
     cache, _ = make(model(conditions=[available, {**available, "type": "Reconciling"}]), damaged(revision()))
     status = status_to_json(suspended_status(suspended(cache), NOW))
-    assert status.keys() == {"observedGeneration", "conditions"}
+    assert status.keys() == {"observedGeneration", "operatorVersion", "conditions"}
     conditions = {item["type"]: item for item in status["conditions"]}
     assert conditions.keys() == {"Ready", "Stalled", "Available"}
     assert conditions["Available"] == available
@@ -266,7 +266,7 @@ async def test_a_suspended_model_gets_a_status_an_event_and_no_other_write() -> 
         await reconciler.sweep_pins()
     assert server.writes == [
         "create Event ObjectUnreadable",
-        "patch EdgeModel/status ['conditions', 'observedGeneration']",
+        "patch EdgeModel/status ['conditions', 'observedGeneration', 'operatorVersion']",
     ]
 
 
