@@ -75,3 +75,24 @@ def test_the_documentation_names_only_make_targets_that_exist() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def rules() -> dict[str, tuple[str, str]]:
+    """Returns the prerequisites and the recipe of each target of the Makefile."""
+    text = (ROOT / "Makefile").read_text()
+    found = re.findall(r"^([\w$()/-]+):(?!=) *([^#\n]*).*\n((?:\t.*\n)*)", text, re.MULTILINE)
+    return {target: (needs, recipe) for target, needs, recipe in found}
+
+
+def test_every_make_target_brings_what_its_recipe_needs() -> None:
+    made = {
+        r"\$\((RUN|PYTEST|VENV)\)": "$(VENV)/ready",
+        r"\$\(DOCS_VENV\)/bin": "$(DOCS_VENV)/ready",
+        r"tests/(contract|e2e|lab)\b|-m lab_programs|tests\.support\.install": "lab-up",
+    }
+    found = rules()
+    assert {"check", "bench-server", "$(VENV)/ready", "$(DOCS_VENV)/ready"} <= found.keys()
+    for target, (needs, recipe) in found.items():
+        for used, brings in made.items():
+            if re.search(used, recipe) and target != brings:
+                assert brings in needs.split(), f"{target} uses what {brings} makes"
