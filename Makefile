@@ -7,6 +7,8 @@ export ORT_DISABLE_TELEMETRY := 1
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := build/venv
+# The lab needs no Python package, and the demo those of `edgemodel push`.
+DEMO_VENV := build/demo-venv
 DOCS_VENV := build/docs-venv
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -q
@@ -18,8 +20,8 @@ E2E_WORKERS := 4
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
-demo: $(VENV)/ready ## a cluster of three edge nodes, the operator, and a model compressed and rolled out to them
-	$(RUN) examples/demo.py
+demo: $(DEMO_VENV)/ready ## a cluster of three edge nodes, the operator, and a model compressed and rolled out to them
+	$(DEMO_VENV)/bin/python examples/demo.py
 
 # Two at a time what is not in each other's way: tests that have the lab to themselves mostly wait for it.
 BESIDE := $(MAKE) --no-print-directory --jobs 2
@@ -94,8 +96,8 @@ bench-compression: $(VENV)/ready ## whole recipes, Auto and each step alone, on 
 proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/listeners/grpc/open_inference.proto
 	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/listeners/grpc/open_inference.proto
 
-lab-up: $(VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
-	@if [ -z "$$KUBECONFIG" ]; then $(RUN) -m examples.lab up; fi
+lab-up: $(DEMO_VENV)/ready ## bring the lab up (again); nothing happens when KUBECONFIG names another cluster
+	@if [ -z "$$KUBECONFIG" ]; then $(DEMO_VENV)/bin/python -m examples.lab up; fi
 
 lab-down: ## take the lab down: no process, mount, namespace or cgroup is left
 	$(PYTHON) -m examples.lab down
@@ -109,13 +111,19 @@ lock: $(VENV)/ready ## write the lock files anew from pyproject.toml
 clean: ## remove what was built here (not the caches, not the lab)
 	rm -rf build
 
-$(VENV)/ready: .ci/locks/dev.txt pyproject.toml .ci/setup
-	.ci/setup $(PYTHON) $(VENV)
+build/python-ready: .ci/python
+	@.ci/python $(PYTHON)
+	@mkdir -p build
 	@touch $@
 
-$(DOCS_VENV)/ready: .ci/locks/docs.txt
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's ensurepip is missing: apt-get install python3-venv"; exit 1; }
-	@echo "installing the Python packages of .ci/locks/docs.txt into $(DOCS_VENV)"
-	$(PYTHON) -m venv $(DOCS_VENV)
-	$(DOCS_VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r .ci/locks/docs.txt
+$(VENV)/ready: .ci/locks/dev.txt pyproject.toml .ci/setup | build/python-ready
+	.ci/setup $(PYTHON) $(VENV) dev
+	@touch $@
+
+$(DEMO_VENV)/ready: .ci/locks/compressor.txt .ci/setup | build/python-ready
+	@.ci/setup $(PYTHON) $(DEMO_VENV) compressor
+	@touch $@
+
+$(DOCS_VENV)/ready: .ci/locks/docs.txt .ci/setup | build/python-ready
+	@.ci/setup $(PYTHON) $(DOCS_VENV) docs
 	@touch $@

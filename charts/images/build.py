@@ -24,13 +24,16 @@ from edge_oci.references import parse_reference  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Builds what the options name and returns the exit code: 1 if something could not be built or pushed."""
+    """Builds what the options name and returns the exit code: 1 if something could not be built or pushed, and 130 after
+    Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
     except (BuildError, OciError) as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-BEGUN = time.monotonic()
+BEGUN_VARIABLE = "EDGEMODEL_BEGUN"
+BEGUN = float(os.environ.get(BEGUN_VARIABLE) or time.monotonic())
+"""The monotonic clock's time when this program began, or the one that started it and set the variable."""
 DEBIAN_PACKAGES = dict.fromkeys(("objdump", "nm", "as", "ld"), "binutils")
 """The package of a program with another name."""
 

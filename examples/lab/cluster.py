@@ -138,7 +138,7 @@ def without_api() -> Iterator[None]:
         yield
         control_plane.compact_etcd()
     finally:
-        binaries = build.kubernetes_dir()
+        binaries = build.programs_dir()
         control_plane.start_apiserver(binaries)
         control_plane.wait_for_api()
         control_plane.start_controllers(binaries)
@@ -161,13 +161,12 @@ def stale_services(*stale: Node) -> Iterator[None]:
 def _up() -> None:
     machine.require_packages()
     tools.bin_dir()
-    binaries = build.kubernetes_dir()
-    coredns = build.coredns_dir()
+    binaries = build.programs_dir()
     with timed("images, certificates, network"):
         IMAGES.mkdir(parents=True, exist_ok=True)
         images.write_image(IMAGES / "pause.tar", name=PAUSE_IMAGE, program=binaries / "pause")
         images.write_image(IMAGES / "probe.tar", name=PROBE_IMAGE, program=binaries / "probe")
-        images.write_image(IMAGES / "coredns.tar", name=COREDNS_IMAGE, program=coredns / "coredns")
+        images.write_image(IMAGES / "coredns.tar", name=COREDNS_IMAGE, program=binaries / "coredns")
         pki.make()
         network.make()
     with timed("API server and container runtimes"), ThreadPoolExecutor(len(NODES)) as pool:

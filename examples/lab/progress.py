@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from charts.images.progress import print_progress, timed
@@ -27,10 +27,16 @@ def run(argv: Sequence[str | Path], *, stdin: str | None = None) -> str:
 
 
 def run_long(
-    text: str, argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    text: str,
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    note: Callable[[Path], str] = lambda _: "",
 ) -> None:
-    """Runs a command of minutes: output goes to ``log``, a line is printed every half minute. Raises LabError with the
-    log's tail if it fails."""
+    """Runs a command of minutes: output goes to ``log``, a line is printed every half minute, with the ``note`` that is
+    read from the log. Raises LabError with the log's tail if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     print_progress(f"{text} …")
@@ -44,7 +50,7 @@ def run_long(
                     process.wait(timeout=HEARTBEAT_S)
                     break
                 except subprocess.TimeoutExpired:
-                    print_progress(f"{text} … {time.monotonic() - begun:.0f} s so far")
+                    print_progress(f"{text} … {time.monotonic() - begun:.0f} s so far{note(log)}")
         except BaseException:
             process.terminate()
             process.wait()

@@ -6,14 +6,17 @@ and that its nodes pull from (``host:port/prefix``; REGISTRY_PLAIN_HTTP=1 if it 
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from charts.images.progress import BEGUN, BEGUN_VARIABLE
 from edge_cli import main as cli
 from examples import lab
 from examples.lab import reading
@@ -102,18 +105,49 @@ def find_site() -> Site:
     )
 
 
-def build_images(site: Site, *names: str) -> dict[str, str]:
-    """Returns the reference with digest of each image, pushed to the site's registry; all images, or ``names``."""
+def build_images(site: Site, *names: str, platforms: Sequence[str] = ()) -> dict[str, str]:
+    """Returns the reference with digest of each image, pushed to the site's registry; all images, or ``names``, for all
+    platforms or for ``platforms``."""
     digests = BUILD / "images.json"
     BUILD.mkdir(exist_ok=True)
-    command = [sys.executable, "charts/images/build.py", "--push", site.push_to, "--name-as", site.pull_from]
+    command = [*_build_command(names, platforms), "--push", site.push_to, "--name-as", site.pull_from]
     command += ["--digests", str(digests), *(["--plain-http"] if site.plain_http else [])]
-    command += [word for name in names for word in ("--only", name)]
-    done = subprocess.run(command, cwd=ROOT)
+    done = subprocess.run(command, cwd=ROOT, env=_build_environment())
     if done.returncode != 0:
         raise SiteError(f"building the images failed: {' '.join(command)}")
     images: dict[str, str] = json.loads(digests.read_text())
     return images
+
+
+@contextmanager
+def images_built_beside(*names: str, platforms: Sequence[str]) -> Iterator[None]:
+    """Builds images while the context runs, and leaves it when they are built: then ``build_images`` only pushes them.
+
+    Raises SiteError if that fails. An error inside the context ends the build.
+    """
+    command = _build_command(names, platforms)
+    # In a session of its own, Ctrl-C does not reach it: it is interrupted once, below.
+    process = subprocess.Popen(command, cwd=ROOT, env=_build_environment(), start_new_session=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)  # it and its programs remove what they have begun
+        process.wait()
+        raise
+    if process.wait() != 0:
+        raise SiteError(f"building the images failed: {' '.join(command)}")
+
+
+def _build_command(names: Sequence[str], platforms: Sequence[str]) -> list[str]:
+    only = [word for name in names for word in ("--only", name)]
+    platform = ["--platform", ",".join(platforms)] if platforms else []
+    return [sys.executable, "charts/images/build.py", *only, *platform]
+
+
+def _build_environment() -> dict[str, str]:
+    """Returns the variables with which a build counts the seconds since this program began."""
+    return {**os.environ, BEGUN_VARIABLE: str(BEGUN)}
 
 
 def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:

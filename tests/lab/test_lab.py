@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from examples import lab
-from examples.lab import cluster, images, processes, tools
+from examples.lab import build, cluster, images, processes, tools
 from examples.lab.layout import FILES, PROBE_IMAGE, REGISTRY, STATE
+from examples.lab.progress import run
 from examples.lab.waiting import wait_for
+from tests.support.coredns import corefile_plugins
 
 pytestmark = pytest.mark.lab
 
@@ -77,6 +79,10 @@ def test_the_names_of_all_are_answered_from_the_gateway_which_no_test_of_a_camer
     names = ["--namespace=kube-system", "--selector=k8s-app=kube-dns"]
     pods = json.loads(lab.kubectl("get", "pods", *names, "--output=json"))
     assert [item["spec"]["nodeName"] for item in pods["items"]] == ["gateway-1"]
+
+
+def test_coredns_has_the_plugins_of_its_corefile() -> None:
+    assert corefile_plugins() - set(run([build.programs_dir() / "coredns", "-plugins"]).split()) == set()
 
 
 def test_pods_read_files_by_name() -> None:
