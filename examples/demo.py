@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,11 @@ def main() -> int:
             else "building the images and pushing them (some 3 minutes the first time)"
         )
         images = build_images(site, *IMAGES, platforms=LAB_PLATFORMS if site.is_lab else ())
-        say("installing the chart")
-        install_chart(site, images)
-        say("publishing the example's model and data")
-        push_example(site, MODEL, *(EXAMPLE / name for name in FILES))
+        say("installing the chart, and publishing the example's model and data")
+        with ThreadPoolExecutor(1) as pool:
+            installed = pool.submit(install_chart, site, images)
+            push_example(site, MODEL, *(EXAMPLE / name for name in FILES))
+            installed.result()
         model = _roll_out(site)
         _ask_every_node(site, model)
         _print_result(site, model)
