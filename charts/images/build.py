@@ -24,7 +24,7 @@ from edge_oci.references import parse_reference  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Builds what the options name and returns the exit code: 1 if something could not be built or pushed, and 130 after
+    """Builds what the options name and returns the exit code: 1 if something could not be built or pushed, 130 after
     Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
