@@ -83,7 +83,7 @@ class Spread:
 
     def by_group(self, mean_squares: Array) -> float:
         """Returns the root mean square error of the worst group of channels, from the mean squares of each channel."""
-        return max(float(np.sqrt(mean_squares[self.groups == group].mean())) for group in np.unique(self.groups))
+        return max(float(np.sqrt(mean_squares[self.groups == group].mean())) for group in set(self.groups.tolist()))
 
 
 def spread_of(answers: Sequence[Array]) -> Spread:
@@ -141,7 +141,7 @@ def _spread(columns: Array, axis: int | None) -> Spread:
     if scores.any():
         scale[scores] = np.maximum(scale[scores], np.sqrt((spread[scores] ** 2).mean()))
     if varies.sum() >= _MANY_CHANNELS:
-        scale = np.maximum(scale, _SHARE_OF_OTHERS * np.median(scale[varies]))
+        scale = np.maximum(scale, _SHARE_OF_OTHERS * _median(scale[varies, None]))
     others = np.sqrt((scale[scale > 0] ** 2).mean()) if (scale > 0).any() else 1.0
     scale = np.where(scale > 0, scale, others)
     return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores, varies))

@@ -26,14 +26,15 @@ def mlp(
     slow: int = 0,
     fails_beyond: float | None = None,
     output: str = "y",
+    outputs: int = CLASSES,
 ) -> Path:
-    """Writes a model from ``x`` float32 [N, 16] to ``y``, or the name in ``output``, float32 [N, 4].
+    """Writes a model from ``x`` float32 [N, 16] to ``y``, or the name in ``output``, float32 [N, ``outputs``].
 
     ``random_answers`` gives other answers at each request. With ``permuted``, each class has the name of the next.
     ``slow`` adds as many products of 512 x 512, each of which takes a tenth of a millisecond or more. With
     ``fails_beyond``, it ends in an error if the first value of the first row is larger.
     """
-    first, second = weights(seed, FEATURES, hidden), weights(seed + 1, hidden, CLASSES)
+    first, second = weights(seed, FEATURES, hidden), weights(seed + 1, hidden, outputs)
     initializers = [numpy_helper.from_array(first, "w1")]
     second = np.roll(second, 1, axis=1) if permuted else second
     initializers.append(numpy_helper.from_array(second, "w2"))
@@ -54,7 +55,7 @@ def mlp(
         nodes,
         "mlp",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", FEATURES])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", CLASSES])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", outputs])],
         initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
