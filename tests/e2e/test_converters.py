@@ -13,7 +13,7 @@ from examples.lab.site import ROOT
 from tests.support import weights
 from tests.support.converter_images import CONVERTERS, push_converter
 from tests.support.edge_models import Workspace
-from tests.unit.examples.conftest import load_script
+from tests.support.page_reader import reading
 
 EXAMPLE = ROOT / "examples" / "fashion-mnist"
 SECONDS = 420
@@ -37,22 +37,16 @@ def few(work: Workspace) -> Path:
     return weights.write(work.folder / "few.safetensors", w=np.ones(3, np.float32))
 
 
-def test_weights_and_the_examples_converter_are_quantized_and_served(work: Workspace) -> None:
-    file = load_script(EXAMPLE / "make_weights.py").write_weights(
-        EXAMPLE / "model.onnx", work.folder / "weights.safetensors"
-    )
+def test_weights_and_a_converter_of_the_readers_own_are_quantized_and_served(work: Workspace) -> None:
     image = push_converter(work.site, f"{CONVERTERS}/maker", EXAMPLE / "maker.py", work.folder)
-    data = work.publish(EXAMPLE / "calibration.npz", EXAMPLE / "evaluation.npz")
-    work.apply(
-        source=source_of(work, file, image),
-        datasets={use: {"uri": uri} for use, uri in data.items()},
-        compression={"steps": [{"name": "int8", "type": "QuantizeStatic"}], "budget": {"maxAccuracyDropPercent": "1"}},
-    )
-    model = work.ready(seconds=SECONDS)
+    with reading(work) as reader:
+        reader.pushed = {"maker": image, **work.publish(EXAMPLE / "calibration.npz", EXAMPLE / "evaluation.npz")}
+        reader.read("docs/tutorials/own-converter.md", seconds=SECONDS)
+    model = work.get("from-weights")
     (artifact,) = model["status"]["artifacts"]
     assert artifact["sizeBytes"] < artifact["sourceSizeBytes"] / 3
     assert float(artifact["sourceAccuracy"]) == pytest.approx(0.9318, abs=0.002)
-    assert len(work.pods()) == 2
+    assert len(work.pods("from-weights")) == 2
 
     told = [seen.condition("Reconciling").get("message", "") for seen in work.recorder.seen]
     assert any(f"running the converter {image}" in message for message in told)
@@ -60,7 +54,8 @@ def test_weights_and_the_examples_converter_are_quantized_and_served(work: Works
     converter = revision["spec"]["source"]["converter"]
     assert (converter["image"], converter["args"], converter["writes"]) == (image, [], "ExportedProgram")
     assert converter["digest"].startswith("sha256:")
-    assert converter["digest"] != digest_of_file(file)
+    weights_digest = digest_of_file(work.folder / "checkout" / "examples" / "fashion-mnist" / "weights.safetensors")
+    assert converter["digest"] != weights_digest
 
 
 LOOK = """

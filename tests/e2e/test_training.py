@@ -1,41 +1,40 @@
 """A source that is trained in the cluster: pruned, tuned, quantized and rolled out, by one manifest."""
 
 from edgemodel import reasons
-from examples.lab import serving
 from examples.lab.site import SiteError
 from tests.support.edge_models import Workspace
+from tests.support.page_reader import reading
 from tests.unit.edge_compressor.training import programs
 
 TRAINING_SECONDS = 420
-STEPS = [
-    {"name": "prune", "type": "PruneChannels", "pruneChannels": {"ratioPercent": 50, "roundTo": 2}},
-    {"name": "recover", "type": "Distill", "distill": {"epochs": 2, "batchSize": 64, "learningRate": "0.05"}},
-    {"name": "int8", "type": "QuantizeStatic"},
-]
-
 LONG = {"name": "tune", "type": "FineTune", "fineTune": {"epochs": 24, "batchSize": 32, "learningRate": "0.01"}}
 
 
-def test_a_program_is_pruned_distilled_quantized_and_served(work: Workspace) -> None:
-    folder = work.folder
-    uris = work.publish(
-        programs.save(programs.trained(), folder / "source.pt2"),
-        programs.write(folder / "training.npz", 1024, seed=1),
-        programs.write(folder / "evaluation.npz", 1000, seed=2),
-        programs.write(folder / "calibration.npz", 64, seed=4, labels=False),
-    )
-    work.apply(
-        source={"uri": uris.pop("source"), "format": "ExportedProgram"},
-        datasets={use: {"uri": uri} for use, uri in uris.items()},
-        compression={"steps": STEPS, "budget": {"maxAccuracyDropPercent": "5"}},
-    )
-    told = work.wait("the Job tells its steps", lambda: _says_step(work), TRAINING_SECONDS)
-    assert " of 3" in told
-    model = work.ready(seconds=TRAINING_SECONDS)
-    (artifact,) = model["status"]["artifacts"]
+SHORTER = {
+    r"epochs: 16": "epochs: 4, batchSize: 32",
+    r"ratioPercent: 66": "ratioPercent: 50",
+    r'maxAccuracyDropPercent: "2.0"': 'maxAccuracyDropPercent: "5.0"',
+}
+"""What stands for the recipe of the page, so that a small network trains in seconds."""
+
+
+def test_a_program_is_pruned_distilled_clustered_and_served_as_its_page_says(work: Workspace) -> None:
+    with reading(work) as reader:
+        folder = reader.terminal.folder / "examples" / "fashion-mnist"
+        programs.save(programs.trained(), folder / "program.pt2")
+        programs.write(folder / "training.npz", 1024, seed=1)
+        reader.pushed = work.publish(
+            programs.write(work.folder / "evaluation.npz", 1000, seed=2),
+            programs.write(work.folder / "calibration.npz", 64, seed=4, labels=False),
+        )
+        reader.terminal.stands_for |= SHORTER
+        reader.read("docs/tutorials/train-and-distill.md", seconds=TRAINING_SECONDS)
+    told = [seen.condition("Reconciling").get("message", "") for seen in work.recorder.seen]
+    assert any("step 2 of 3: recover (Distill)" in message for message in told)
+    (artifact,) = work.get("smallest")["status"]["artifacts"]
     assert artifact["sizeBytes"] < artifact["sourceSizeBytes"]
     assert float(artifact["accuracy"]) > 0.85
-    assert len(work.pods()) == 2
+    assert len(work.pods("smallest")) == 2
     job = work.site.get("jobs", "-n", work.namespace)["items"][0]
     assert "/trainer@sha256:" in job["spec"]["template"]["spec"]["containers"][0]["image"]
 
@@ -80,9 +79,3 @@ def test_a_file_that_is_not_an_exported_program_is_refused_with_its_reason(work:
     work.apply(source={"uri": uri, "format": "ExportedProgram"})
     message = work.stalled(reasons.SOURCE_INVALID, seconds=TRAINING_SECONDS)
     assert "is pickled, native code, or nothing that a plain program has" in message
-
-
-def _says_step(work: Workspace) -> str | None:
-    found = serving.condition(work.get(), "Reconciling")
-    message = str(found["message"]) if found is not None else ""
-    return message if "step " in message else None

@@ -1,0 +1,79 @@
+"""The blocks of the pages that are read on the lab: none is left out by chance, and one that fails says where."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import Block, PageFailure, Terminal, blocks_of, missing
+from tests.unit.docs.test_pages import ROOT
+
+READ = (
+    "docs/operations/install.md",
+    *(f"docs/tutorials/{path.name}" for path in sorted((ROOT / "docs" / "tutorials").glob("*.md"))),
+)
+"""The pages that ``tests/e2e`` reads as a whole, but for the sections of text alone."""
+LEFT_OUT = {
+    "docs/operations/install.md": ["build.py"],
+    "docs/tutorials/own-converter.md": ["podman"],
+    "docs/tutorials/train-and-distill.md": ["./train.py", "edgemodel compress"],
+}
+"""A word of each block that no test runs, by page."""
+
+
+@pytest.mark.parametrize("page", READ)
+def test_each_block_is_run_saved_or_says_why_not(page: str) -> None:
+    blocks = blocks_of(page)
+    assert blocks
+    left_out = [block for block in blocks if block.not_run]
+    words = LEFT_OUT.get(page, [])
+    assert len(left_out) == len(words)
+    for block, word in zip(left_out, words, strict=True):
+        assert word in block.text
+    for block in blocks:
+        assert block.language == "sh" or block.file, f"{block} is neither a command nor a file with a name"
+
+
+def test_each_tutorial_is_read_by_an_end_to_end_test() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "e2e").glob("test_*.py"))
+    assert [page for page in READ if f'"{page}"' not in tests] == []
+
+
+@pytest.mark.parametrize(
+    ("shows", "output", "lacks"),
+    [
+        ("a  b", "first\n a b\n", ""),
+        ("a …\n… c", "a x y\nsomething\nb c", ""),
+        ("… c\na …", "a x\nb c", "a …"),
+        ("a.c", "abc", "a.c"),
+        ("", "anything", ""),
+    ],
+)
+def test_promised_lines_are_found_in_their_order(shows: str, output: str, lacks: str) -> None:
+    assert missing(shows, output) == lacks
+
+
+def block(text: str, shows: str = "") -> Block:
+    return Block("docs/some.md", 7, "Some", "sh", text, shows, "")
+
+
+def test_a_terminal_keeps_folder_and_variables_and_puts_what_stands_for_what(tmp_path: Path) -> None:
+    with Terminal(tmp_path, os.environ, {"vision": "here"}) as terminal:
+        terminal.run(block("mkdir vision\ncd vision\nNAME=vision\n"))
+        assert terminal.where == tmp_path / "here"
+        assert terminal.run(block("echo $NAME", "vision")).split() == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shows", "seconds", "where"),
+    [
+        ("true\nfalse\n", "", 30, "docs/some.md:8 ended with 1: false"),
+        ("echo $UNKNOWN\n", "", 30, "line 7: UNKNOWN: unbound variable"),
+        ("echo one\n", "two", 30, "docs/some.md:7 should print 'two'"),
+        ("tail -f /dev/null\n", "", 0.5, "took over 0.5 s"),
+    ],
+)
+def test_a_block_that_fails_says_where(text: str, shows: str, seconds: float, where: str, tmp_path: Path) -> None:
+    with Terminal(tmp_path, os.environ) as terminal, pytest.raises(PageFailure) as failure:
+        terminal.run(block(text, shows), seconds)
+    assert where in str(failure.value)
