@@ -53,3 +53,17 @@ def test_names_are_filled_in_and_other_dollars_left_alone() -> None:
     names = {"namespace": "vision", "model": "m", "candidate": "m-2", "stable": "m-1"}
     text = 'sum(rate(x{namespace="$namespace",revision=~"$candidate|$stable"}[5m])) / $other'
     assert fill_in(text, names) == 'sum(rate(x{namespace="vision",revision=~"m-2|m-1"}[5m])) / $other'
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "words"),
+    [
+        (80171008.0, "50000000", "the query gives 80171000, limit 50000000"),
+        (123456789.0, "123456788", "the query gives 123457000, limit 123456788"),
+        (0.00025, "0.0001", "the query gives 0.00025, limit 0.0001"),
+        (3e20, "1000", "the query gives 3e+20, limit 1000"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(value: float, limit: str, words: str) -> None:
+    found = judged(query(max=limit), answers={"custom": Answer(value)})
+    assert found.message == words

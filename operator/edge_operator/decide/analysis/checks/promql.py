@@ -32,8 +32,8 @@ def judge(name: str, rule: PromQLRule, evidence: Evidence) -> Judged:
     """Returns the verdict on the number; Inconclusive while there is none."""
     answer = evidence.answers.get(name, NOT_ASKED)
     named = (("least", rule.min), ("limit", rule.max))
-    bounds = [f"{name} {bound:g}" for name, bound in named if bound is not None]
-    limit = " to ".join(f"{bound:g}" for bound in (rule.min, rule.max) if bound is not None)
+    bounds = [f"{name} {_plain(bound, 15)}" for name, bound in named if bound is not None]
+    limit = " to ".join(_plain(bound, 15) for bound in (rule.min, rule.max) if bound is not None)
 
     def judged(verdict: Verdict, observed: str, message: str, reason: str = "", waits: bool = False) -> Judged:
         return Judged(name, evidence.variant, verdict, observed, limit, int(observed != ""), message, reason, waits)
@@ -41,11 +41,16 @@ def judge(name: str, rule: PromQLRule, evidence: Evidence) -> Judged:
     if answer.value is None:
         message = f"the query gives no number: {answer.problem}"
         return judged(Verdict.INCONCLUSIVE, "", message, reasons.ANALYSIS_INCONCLUSIVE, waits=True)
-    observed = f"{answer.value:.6g}"
+    observed = _plain(answer.value, 6)
     message = f"the query gives {observed}, {', '.join(bounds)}"
     low = rule.min is not None and answer.value < rule.min
     high = rule.max is not None and answer.value > rule.max
     return judged(Verdict.FAIL if low or high else Verdict.PASS, observed, message)
+
+
+def _plain(value: float, digits: int) -> str:
+    """Returns ``value`` with so many significant digits, and without an exponent from 0.0001 to below 10^15."""
+    return f"{float(f'{value:.{digits}g}'):.15g}"
 
 
 CHECK = CheckType(
