@@ -15,7 +15,7 @@ SHORTER = {
     r"ratioPercent: 66": "ratioPercent: 50",
     r'maxAccuracyDropPercent: "2.0"': 'maxAccuracyDropPercent: "5.0"',
 }
-"""What stands for the recipe of the page, so that a small network trains in seconds."""
+"""The changes of the recipe of the page with which a small network trains in seconds."""
 
 
 def test_a_program_is_pruned_distilled_clustered_and_served_as_its_page_says(work: Workspace) -> None:
