@@ -9,6 +9,7 @@ from examples.lab.serving import forwarded
 from examples.lab.site import BUILD, RELEASE, SYSTEM_NAMESPACE, Site, install_chart
 from tests.support import tiny_models
 from tests.support.edge_models import Workspace
+from tests.support.page_reader import reading
 
 CAMERAS = ("camera-1", "camera-2")
 
@@ -67,7 +68,7 @@ def test_an_upgrade_starts_no_rollout_unless_the_upgrade_policy_is_immediate(wor
 
 
 @pytest.mark.exclusive
-def test_an_uninstall_keeps_models_serving_and_a_new_install_takes_over(work: Workspace) -> None:
+def test_an_uninstall_keeps_models_serving_and_an_install_as_its_page_says_takes_over(work: Workspace) -> None:
     work.apply(source={"uri": work.publish(tiny_models.mlp(work.folder / "m.onnx"))["m"]})
     work.ready()
     before = pod_names(work)
@@ -76,6 +77,10 @@ def test_an_uninstall_keeps_models_serving_and_a_new_install_takes_over(work: Wo
         work.wait("the chart's pods to end", lambda: not work.site.get("pods", "-n", SYSTEM_NAMESPACE)["items"])
         assert pod_names(work) == before
         assert work.get()["status"]["stableRevision"]
+        with reading(work) as reader:
+            install = f"helm install edgemodel --values {BUILD / 'values.json'} --wait --timeout 3m"
+            reader.terminal.stands_for[r"helm install edgemodel"] = install
+            reader.read("docs/getting-started.md", "On an existing K3s")
     finally:
         install_chart(work.site, images())
     second = tiny_models.mlp(work.folder / "second.onnx", seed=7)

@@ -1,6 +1,6 @@
 """The tutorials and the ways to install, read as a person reads them: each block runs and prints what its page shows.
 
-The tutorials on converters and on training are in ``test_converters`` and ``test_training``.
+The tutorials on converters and on training are read in ``test_converters`` and ``test_training``.
 """
 
 import subprocess
@@ -55,6 +55,9 @@ def test_the_first_model_serves_and_a_canary_that_fails_is_rolled_back_before_th
     seen = [one.status for one in work.recorder.seen if one.status.get("stableRevision")]
     assert {one["stableRevision"] for one in seen} == {first}
     assert max(one["nodes"].get("candidate", 0) for one in seen) == 1
+    assert "check memory: the query gives" in work.stalled(reasons.ROLLED_BACK, "fashion-mnist")
+    reader.terminal.stands_for |= {r"\bNAME\b": "fashion-mnist", r"\bNAMESPACE\b": work.namespace}
+    assert "memory: Fail: the query gives" in reader.read("docs/troubleshooting.md")
 
 
 def test_a_stateful_model_is_compressed_rolled_out_and_called_with_its_state(reader: Reader) -> None:
@@ -62,8 +65,8 @@ def test_a_stateful_model_is_compressed_rolled_out_and_called_with_its_state(rea
     assert float(reader.work.get("sensor")["status"]["artifacts"][0]["accuracy"]) > 0.95
 
 
-@pytest.mark.parametrize(
-    ("page", "section"), [("docs/getting-started.md", "On an existing K3s"), ("docs/operations/install.md", "Images")]
-)
-def test_the_cluster_takes_what_the_page_installs(reader: Reader, page: str, section: str) -> None:
-    reader.read(page, section)
+def test_the_cluster_takes_what_the_pages_install(reader: Reader) -> None:
+    """The one of ``docs/getting-started.md`` is run in ``test_chart``, which has the cluster for itself."""
+    reader.read("docs/operations/install.md")
+    reader.read("README.md", "Install")
+    reader.read("charts/edgemodel/README.md", "The edgemodel chart")

@@ -30,8 +30,10 @@ class Reader:
         """The address of what was pushed, by the last word of its repository."""
         self.watch = work.folder / "watch.txt"
 
-    def read(self, page: str, *sections: str, seconds: float = 300) -> None:
-        """Does all that the page says, or what it says in ``sections``; a block may take ``seconds``."""
+    def read(self, page: str, *sections: str, seconds: float = 300) -> str:
+        """Does all that the page says, or what it says in ``sections``, and returns what was printed; a block may take
+        ``seconds``."""
+        printed = ""
         blocks = [block for block in blocks_of(page) if not sections or block.section in sections]
         assert blocks
         for block in blocks:
@@ -40,10 +42,12 @@ class Reader:
             if block.language == "sh":
                 output = self.terminal.run(block, seconds)
                 self.pushed |= {found[1]: found[0] for found in PUSHED.finditer(output)}
+                printed += output
             elif block.language == "python" and block.file:
                 (self.terminal.where / block.file).write_text(block.text)
             elif block.language == "yaml" and block.file != CHART:
                 self._save(block)
+        return printed
 
     def saw(self, *reasons: str) -> None:
         """Checks that the page's last ``--watch`` showed these reasons one after the other."""
@@ -95,10 +99,12 @@ def _stands_for(work: Workspace) -> dict[str, str]:
         # The namespace is there, and demands Pod Security restricted.
         r"kubectl create namespace vision": "kubectl get namespace vision",
         # Other tests use the chart that is installed: the API server judges what the command would install.
-        r"helm install edgemodel": "helm upgrade --install --dry-run=server edgemodel",
+        r"helm install edgemodel": "helm upgrade --install --dry-run=server --hide-notes edgemodel",
         # A person watches, and ends it with Ctrl-C.
         r"(?m)^(kubectl get .*--watch)$": rf"[ -z ${{WATCH-}} ] || kill $WATCH\n"
         rf"\1 >{work.folder}/watch.txt & WATCH=$!",
+        # The images are in the registry.
+        r"make build/venv/ready && .*": f"REGISTRY={work.site.pull_from}",
         r"label node NODE": f"label node {NODE}",
         # A node stands for a pod on it; it knows no names of Services.
         r"curl (.*)http://fashion-mnist\.vision:8080": rf"{node} curl -sS \1http://$(kubectl get service fashion-mnist "
