@@ -39,7 +39,7 @@ def fold_paddings(model: onnx.ModelProto) -> list[str]:
         return []
     set_nodes(graph, [node for node in graph.node if not folded & set(node.output)])
     drop_unread(model)
-    return [f"{counted(len(folded), 'padding')} with the least number became part of the MaxPool behind it"]
+    return [f"{counted(len(folded), 'padding')} with the lowest number became part of the MaxPool after it"]
 
 
 def _padding(pad: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> list[int] | None:

@@ -192,9 +192,9 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "change", "want"),
     [
-        ("[1]", None, "has not the form of a list of weights"),
-        ('{"config": [1]}', None, "has not the form of a list of weights"),
-        ('{"config": {"a": 3}}', None, "has not the form of a list of weights"),
+        ("[1]", None, "is not a valid list of weights"),
+        ('{"config": [1]}', None, "is not a valid list of weights"),
+        ('{"config": {"a": 3}}', None, "is not a valid list of weights"),
         ("{}", locked, "has a password: store it without"),
         ("{}" * 500, damaged, "its compressed data are damaged"),
     ],
