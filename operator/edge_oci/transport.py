@@ -65,7 +65,7 @@ class Patience:
 
 @cache
 def _system_trust() -> ssl.SSLContext:
-    """Returns the context that trusts the system's authorities, once a process: to read them takes a tenth of a
+    """Returns the context that trusts the system's authorities; it is made once a process, as it takes a tenth of a
     second."""
     return ssl.create_default_context()
 

@@ -20,7 +20,7 @@ _LOADED: Final = "loaded"
 
 
 def why_it_crashes(path: Path, runtime: str) -> str | None:
-    """Returns why the process ends that loads the model at ``path``; None if it does not.
+    """Returns why a process that loads the model at ``path`` ends; None if it does not end.
 
     Exceptions are no crash: whoever loads the model next meets them too, and knows more. Raises MemoryError if the
     system ended the child process for its memory.
@@ -40,7 +40,7 @@ def load(path: Path, runtime: str) -> None:
 
 
 def explain(crash: Crashed, runtime: str) -> str:
-    """Returns the message for a crash of a runtime, without a cure. Raises MemoryError for signal 9."""
+    """Returns the message for a crash of a runtime, without a remedy. Raises MemoryError for signal 9."""
     if crash.number == signal.SIGKILL:
         raise MemoryError from crash
     name = f"onnxruntime {backends.find(runtime).version}" if runtime == ONNX_RUNTIME else f"the runtime {runtime}"

@@ -39,7 +39,7 @@ _MAX_ANSWER: Final = 1 << 20
 
 _FORWARDING: Final = re.compile(r"Forwarding from (127\.0\.0\.1:\d{1,5}) ")
 _TOKEN: Final = re.compile(r"[!-~]+")
-"""A token, which stands in a header of HTTP: printable ASCII without spaces."""
+"""A token as an HTTP header can hold it: printable ASCII without spaces."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _running(command: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen
 
 
 def _first_line(process: subprocess.Popen[bytes], command: str) -> str:
-    """Returns the first line of a program's output, or what there is of it at its end. Raises Transient if it is not
+    """Returns the first line of a program's output, or all of it if the program ends. Raises Transient if it is not
     written in time."""
     assert process.stdout is not None
     source, line = process.stdout.fileno(), b""
