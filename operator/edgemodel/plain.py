@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from edgemodel.timestamp import parse_timestamp, timestamp
@@ -22,7 +23,7 @@ T = TypeVar("T")
 def to_plain(value: Any, *, decimal: Callable[[Decimal], str] = str) -> Any:
     """Returns ``value`` in JSON's types: dataclasses and mappings as objects, sequences as lists.
 
-    ``decimal`` turns decimals into texts.
+    Paths become texts, and ``decimal`` turns decimals into texts.
     """
 
     def plain(value: Any) -> Any:
@@ -32,14 +33,16 @@ def to_plain(value: Any, *, decimal: Callable[[Decimal], str] = str) -> Any:
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, tuple | list):
             return [plain(item) for item in value]
+        if isinstance(value, Path):
+            return str(value)
         return decimal(value) if isinstance(value, Decimal) else value
 
     return plain(value)
 
 
 def from_plain(kind: type[T], value: Any, where: str = "") -> T:
-    """Returns ``value`` as ``kind``: a dataclass, tuple, mapping, Literal, Decimal, text, number, or an option of
-    them.
+    """Returns ``value`` as ``kind``: a dataclass, tuple, mapping, Literal, Decimal, path, text, number, or an
+    option of them.
 
     A field that ``value`` lacks gets its default. Raises ValueError, which names the place below ``where``, for one
     that is unknown, missing or of another type.
@@ -119,6 +122,7 @@ def _is_empty(value: Any, optional: bool) -> bool:
 
 
 def _read(kind: Any, value: Any, where: str, form: _Form) -> Any:
+    kind = getattr(kind, "__supertype__", kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -153,6 +157,8 @@ def _read(kind: Any, value: Any, where: str, form: _Form) -> Any:
             return Decimal(_typed(value, str, where))
         except InvalidOperation:
             raise ValueError(f"{where} is {value!r}, want a decimal") from None
+    if kind is Path:
+        return Path(_typed(value, str, where))
     return _typed(value, kind, where)
 
 
