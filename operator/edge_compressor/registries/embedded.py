@@ -25,7 +25,7 @@ from urllib.parse import urlencode
 from edge_oci.client import Registries, Repository
 from edge_oci.references import Reference, parse_reference
 from edgemodel import reasons
-from edgemodel.error_words import in_words
+from edgemodel.error_words import NOTHING_SAID, in_words, printed
 from edgemodel.errors import Stalled, Transient
 from edgemodel.json_text import parse_json
 from edgemodel.names import REGISTRY_AUDIENCE
@@ -146,14 +146,16 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})
     what = "the operator's token for the registry"
     try:
-        with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - loopback, by kubectl
+        with _DIRECTLY.open(request, timeout=KUBECTL_SECONDS) as answer:
             text = answer.read(_MAX_ANSWER)
             if answer.length:  # unlike a read of everything, this one says nothing of the missing rest
                 raise IncompleteRead(text, answer.length)
     except HTTPError as error:
-        message = f"{what}: the operator answers {error.code}: may this user create tokens in that namespace?"
+        message = f"{what}: the operator answers {error.code}"
         if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Transient(reasons.REGISTRY_UNREACHABLE, f"{what}: the operator answers {error.code}") from error
+            raise Transient(reasons.REGISTRY_UNREACHABLE, message) from error
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            message += ": may this user create tokens in that namespace?"
         raise Stalled(reasons.REGISTRY_UNREACHABLE, message) from error
     except (OSError, HTTPException) as error:
         raise Transient(reasons.REGISTRY_UNREACHABLE, f"{what}: {in_words(error)}") from error
@@ -167,6 +169,15 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     return token
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Returns None: the operator never redirects, and a redirect would take the login along."""
+
+
+_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+"""Opens addresses of this machine, to which no proxy leads."""
+
+
 def _not_run(error: OSError) -> Stalled:
     if isinstance(error, FileNotFoundError):
         return Stalled(reasons.REGISTRY_UNREACHABLE, "kubectl is not on PATH: it leads to the cluster's registry")
@@ -178,4 +189,4 @@ def _no_answer(command: str) -> Transient:
 
 
 def _failed(command: str, said: str) -> Stalled:
-    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {said.strip()[-500:]}")
+    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {printed(said) or NOTHING_SAID}")
