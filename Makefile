@@ -27,8 +27,7 @@ demo: $(DEMO_VENV)/ready ## a cluster of three edge nodes, the operator, and a m
 BESIDE := $(MAKE) --no-print-directory --jobs 2
 
 check: $(VENV)/ready ## lint, types, import contracts and the quick unit tests: under two minutes, without root, lab or compiler
-	$(BESIDE) lint types imports
-	$(MAKE) --no-print-directory unit-quick
+	$(BESIDE) lint types imports unit-quick
 
 test: $(VENV)/ready ## lint, types, import contracts, documentation, unit, contract and end-to-end tests
 	$(BESIDE) lab-test lint types imports docs

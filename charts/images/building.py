@@ -14,9 +14,10 @@ from edge_oci.images import Platform, PushedImage, push_image, push_index
 from edge_oci.layers import Layer
 
 from . import app_layer, bytecode, debian, pruning, torch_cpu, wheels
-from .cache import cached_layer, key_of
+from .cache import cached_layer
 from .catalogue import Image, NamedLayer, Wheels
 from .debian import Debian
+from .folder_cache import key_of
 from .progress import timed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,22 +1,20 @@
-"""The cache of layers: ``${XDG_CACHE_HOME:-~/.cache}/edgemodel-images/<sha256 of the inputs>/``.
-
-A layer is built beside its place and then moved, so that an interrupted build leaves nothing that looks complete.
-"""
+"""The cache of layers: ``${XDG_CACHE_HOME:-~/.cache}/edgemodel-images/<sha256 of the inputs>/``."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from edge_oci.layers import Layer
+
+from .folder_cache import cached_folder
 
 _RECORD = "layer.json"
 _BLOB = "layer.tar.gz"
@@ -31,23 +29,18 @@ def directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-images"
 
 
-def key_of(inputs: Iterable[bytes | str | Path]) -> str:
-    """Returns the SHA-256 of the inputs in order; a Path stands for the bytes of that file."""
-    digest = hashlib.sha256()
-    for item in inputs:
-        data = item.read_bytes() if isinstance(item, Path) else item.encode() if isinstance(item, str) else item
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
-
-
 def cached_layer(key: str, write: Writer, *, fresh: bool = False) -> Layer:
     """Returns the layer that ``write`` made for ``key``, now or earlier; with ``fresh``, now."""
     home = directory() / key
     if fresh:
         shutil.rmtree(home, ignore_errors=True)
-    if not home.is_dir():
-        _make(home, write)
-    os.utime(home)
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="making-", dir=home.parent, ignore_cleanup_errors=True) as scratch:
+            layer = write(folder / _BLOB, Path(scratch))
+        (folder / _RECORD).write_text(json.dumps(asdict(layer) | {"path": _BLOB}))
+
+    os.utime(cached_folder(home, make))
     record = json.loads((home / _RECORD).read_text())
     return Layer(**record | {"path": home / _BLOB})
 
@@ -59,22 +52,3 @@ def drop_unused() -> None:
         with suppress(FileNotFoundError):  # another builder was faster
             if entry.stat().st_mtime < oldest:
                 shutil.rmtree(entry, ignore_errors=True)
-
-
-def _make(home: Path, write: Writer) -> None:
-    home.parent.mkdir(parents=True, exist_ok=True)
-    # mmdebstrap's user "_apt" and a chroot look into it.
-    beside = Path(tempfile.mkdtemp(prefix="making-", dir=home.parent))
-    try:
-        scratch, made = beside / "scratch", beside / "made"
-        scratch.mkdir()
-        made.mkdir()
-        layer = write(made / _BLOB, scratch)
-        (made / _RECORD).write_text(json.dumps(asdict(layer) | {"path": _BLOB}))
-        try:
-            made.rename(home)
-        except OSError:
-            if not home.is_dir():  # otherwise someone else was faster
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

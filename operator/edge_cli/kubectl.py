@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgemodel.error_words import in_words
+from edgemodel.error_words import in_words, printed
 from edgemodel.json_text import parse_json
 
 
@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> str:
     except OSError as error:
         raise KubectlError(f"{program} cannot be run: {in_words(error)}") from error
     if done.returncode != 0:
-        raise KubectlError(done.stderr.strip() or f"kubectl exited with {done.returncode}")
+        raise KubectlError(printed(done.stderr) or f"kubectl exited with {done.returncode}")
     return done.stdout
 
 

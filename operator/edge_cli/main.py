@@ -27,5 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ending_of(lambda: int(options.run(options)))
 
 
+def start() -> int:
+    """Runs the command of this process; a compression in a child process, whose crash ends in a message, too."""
+    if sys.argv[1:2] != [compress.VERB.name]:
+        return main()
+    from edge_compressor.supervision import supervised  # the other verbs do without the compressor
+
+    return ending_of(lambda: supervised(main))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

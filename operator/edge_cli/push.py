@@ -66,6 +66,8 @@ def _push_to_cluster(file: Path, options: argparse.Namespace) -> int:
         reference = embedded.reference(options.namespace, name)
     except InvalidReference as error:
         raise UsageError(f"{error}; name another with --name") from error
+    if reference.tag or reference.digest:
+        raise UsageError(f"--name {name}: want a repository's name alone: the tag is made from the file's digest")
     with pushing(f"pushing {file}"), embedded.repository(options.namespace, name) as repository:
         pushed = push_artifact(
             repository, {file.name: file}, artifact_type=ARTIFACT_TYPES[file.suffix], tag=_tag_of(file)

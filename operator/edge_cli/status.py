@@ -1,113 +1,136 @@
 """``kubectl edgemodel status``: prints an EdgeModel's status for people to read."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from edge_cli import kubectl
 from edge_cli.verb import Verb
 from edgemodel.error_words import in_words
+from edgemodel.report import ArtifactReport
+from edgemodel.status import (
+    OPERATOR_VERSION,
+    CheckStatus,
+    ClassPreflight,
+    EdgeModelStatus,
+    RolloutStatus,
+    StoredCondition,
+    parse_readable_status,
+)
+from edgemodel.timestamp import timestamp
+from edgemodel.verdict import Verdict
 
-Object = dict[str, Any]
 
+def describe(model: dict[str, Any], *, wide: bool = False) -> str:
+    """Returns lines for a terminal; they leave out what the status does not hold yet.
 
-def describe(model: Object, wide: bool = False) -> str:
-    """Returns lines for a terminal, with ``wide`` also the version of the operator and the
-    evidence of the checks; they leave out what the status does not hold yet."""
-    meta, status = model["metadata"], model.get("status") or {}
-    conditions = {item["type"]: item for item in status.get("conditions") or ()}
-    lines = [f"{meta['namespace']}/{meta['name']}", *_ready(conditions, status, meta)]
+    With ``wide``, they include the version of the operator and the evidence of the checks.
+
+    The last ones name what another version of the operator wrote otherwise. Raises ValueError if the status is no
+    object, and KeyError or TypeError if the metadata are incomplete.
+    """
+    meta = model["metadata"]
+    status, unreadable = parse_readable_status(model.get("status") or {})
+    conditions = {condition.type: condition for condition in status.conditions}
+    lines = [f"{meta['namespace']}/{meta['name']}"]
+    if "Ready" in conditions:
+        lines += _ready(conditions, is_newest=status.observed_generation == meta.get("generation"))
+    elif not unreadable:
+        lines.append("  not reconciled yet: is the operator running?")
     lines += _revisions(status)
-    if wide and status.get("operatorVersion"):
-        lines.append(f"  written by  operator {status['operatorVersion']}")
-    lines += _section("artifacts", _table(map(_artifact, status.get("artifacts") or ())))
-    lines += _section("preflight", _table(map(_class, _classes(status))))
-    lines += _section("checks", _table(map(_check, status.get("checks") or ())))
+    version = (model.get("status") or {}).get(OPERATOR_VERSION)
+    if wide and isinstance(version, str):
+        lines.append(f"  written by  operator {version}")
+    lines += _section("artifacts", _table(map(_artifact, status.artifacts)))
+    lines += _section("preflight", _table(map(_class, status.preflight.classes if status.preflight else ())))
+    lines += _section("checks", _table(map(_check, status.checks)))
     if wide:
-        lines += _section("evidence", _table(_evidence(status.get("checks") or ())))
-    lines += _section("rejected", [f"{item['name']}: {_text(item)}" for item in status.get("rejectedRevisions") or ()])
-    pending = conditions.get("NodesPending")
-    if pending is not None:
-        lines += _section("nodes pending", [pending["message"]])
+        lines += _section("evidence", _table(_evidence(status.checks)))
+    lines += _section("rejected", [f"{item.name}: {item.reason}: {item.why}" for item in status.rejected_revisions])
+    if "NodesPending" in conditions:
+        lines += _section("nodes pending", [conditions["NodesPending"].message])
+    lines += _section("unreadable; use the plug-in of the operator's version", unreadable)
     return "\n".join(lines)
 
 
-def _ready(conditions: dict[str, Object], status: Object, meta: Object) -> list[str]:
-    ready = conditions.get("Ready")
-    if ready is None:
-        return ["  not reconciled yet: is the operator running?"]
-    word = "Ready" if ready["status"] == "True" else "Stalled" if "Stalled" in conditions else "Reconciling"
-    lines = [f"  {word}: {ready['reason']}: {ready['message']}"]
-    if status.get("observedGeneration") != meta.get("generation"):
+def _ready(conditions: Mapping[str, StoredCondition], *, is_newest: bool) -> list[str]:
+    ready = conditions["Ready"]
+    word = "Ready" if ready.status == "True" else "Stalled" if "Stalled" in conditions else "Reconciling"
+    lines = [f"  {word}: {ready.reason}: {ready.message}"]
+    if not is_newest:
         lines.append("  (of an older spec: the newest is not reconciled yet)")
     return lines
 
 
-def _revisions(status: Object) -> list[str]:
-    nodes, rollout = status.get("nodes") or {}, status.get("rollout") or {}
-    lines = []
-    if status.get("stableRevision"):
-        lines.append(f"  stable      {status['stableRevision']} on {nodes.get('stable', 0)} nodes")
-    if status.get("candidateRevision"):
-        wave = f"wave {rollout['waveName']} ({rollout['wave'] + 1} of {rollout['waves']})" if rollout else ""
-        held = f", held since {rollout['heldSince']}" if rollout.get("heldSince") else ""
-        controls = rollout.get("controlNodes", 0)
-        stay = "node stays" if controls == 1 else "nodes stay"
-        kept = f", {controls} {stay} on stable until the bake is through"
-        where = f"on {nodes.get('candidate', 0)} nodes, {wave}, since {rollout.get('waveStartedAt', '')}{held}"
-        where += kept if controls else ""
-        lines.append(f"  candidate   {status['candidateRevision']} {where}")
-    words = {"offline": "offline", "failed": "failed", "unsupported": "unsupported", "setAside": "set aside"}
-    rest = [f"{nodes[key]} {word}" for key, word in words.items() if nodes.get(key)]
+def _revisions(status: EdgeModelStatus) -> list[str]:
+    nodes, lines = status.nodes, []
+    if status.stable_revision:
+        lines.append(f"  stable      {status.stable_revision} on {_nodes(nodes.stable if nodes else 0)}")
+    if status.candidate_revision:
+        where = [f"on {_nodes(nodes.candidate if nodes else 0)}", *_wave(status.rollout)]
+        lines.append(f"  candidate   {status.candidate_revision} {', '.join(where)}")
     if nodes:
-        lines.append(f"  nodes       {nodes['selected']} selected{''.join(f', {item}' for item in rest)}")
+        counts = (
+            (nodes.offline, "offline"),
+            (nodes.failed, "failed"),
+            (nodes.unsupported, "unsupported"),
+            (nodes.set_aside, "set aside"),
+        )
+        rest = [f"{count} {word}" for count, word in counts if count]
+        lines.append(f"  nodes       {', '.join([f'{nodes.selected} selected', *rest])}")
     return lines
 
 
-def _artifact(item: Object) -> list[str]:
-    size, source = item.get("sizeBytes"), item.get("sourceSizeBytes")
-    accuracy = f"accuracy {item['sourceAccuracy']} -> {item['accuracy']}" if item.get("accuracy") else ""
-    before, after = item.get("sourceLatencyMilliseconds"), item.get("latencyMilliseconds")
+def _nodes(count: int) -> str:
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def _wave(rollout: RolloutStatus | None) -> list[str]:
+    if rollout is None:
+        return []
+    words = [f"wave {rollout.wave_name} ({rollout.wave + 1} of {rollout.waves})"]
+    if rollout.wave_started_at is not None:
+        words.append(f"since {timestamp(rollout.wave_started_at)}")
+    if rollout.held_since is not None:
+        words.append(f"held since {timestamp(rollout.held_since)}")
+    if rollout.control_nodes:
+        stay = "stays" if rollout.control_nodes == 1 else "stay"
+        words.append(f"{_nodes(rollout.control_nodes)} {stay} on stable until the bake is through")
+    return words
+
+
+def _artifact(item: ArtifactReport) -> list[str]:
+    sizes = f"{item.source_size_bytes} -> {item.size_bytes} bytes" if item.source_size_bytes and item.size_bytes else ""
+    accuracy = f"accuracy {item.source_accuracy} -> {item.accuracy}" if item.accuracy else ""
+    before, after = item.source_latency_milliseconds, item.latency_milliseconds
     latency = f"{before} -> {after} ms" if before and after else ""
-    return [item["variant"], f"{source} -> {size} bytes", accuracy, latency]
+    return [item.variant, sizes, accuracy, latency]
 
 
-def _classes(status: Object) -> Sequence[Object]:
-    found: Sequence[Object] = (status.get("preflight") or {}).get("classes") or ()
-    return found
+def _class(item: ClassPreflight) -> list[str]:
+    verdict = "asked" if item.verdict is None else item.verdict.value
+    if item.verdict is Verdict.INCONCLUSIVE:
+        verdict = "Unverified"
+    return [item.name, item.node or "no node", verdict, item.message or ""]
 
 
-def _class(item: Object) -> list[str]:
-    verdict = item.get("verdict", "asked")
-    return [
-        item["name"],
-        item.get("node", "no node"),
-        "Unverified" if verdict == "Inconclusive" else verdict,
-        item.get("message", ""),
-    ]
+def _check(item: CheckStatus) -> list[str]:
+    where = "gate" if item.revision is None else item.variant or "nodes"
+    return [item.name, where, item.verdict, item.message]
 
 
-def _check(item: Object) -> list[str]:
-    where = item.get("variant", "nodes") if "revision" in item else "gate"
-    return [item["name"], where, item["verdict"], item.get("message", "")]
-
-
-def _evidence(checks: Iterable[Object]) -> Iterable[list[str]]:
+def _evidence(checks: Iterable[CheckStatus]) -> Iterable[list[str]]:
     """Yields a row for each hypothesis of each check, and one for what the check still needs."""
     for check in checks:
-        who = [check["name"], check.get("variant", "nodes")]
-        for item in check.get("evidence") or ():
-            ratios = ", ".join(f"{one['logLikelihoodRatio']} for {one['alternative']}x" for one in item["ratios"])
-            yield [*who, item["measure"], item["hypothesis"], f"limit {item['limit']}: {ratios}"]
-        if check.get("evidence"):
-            found, more = check.get("detectablePercent"), check.get("requestsToDecide")
+        who = [check.name, check.variant or "nodes"]
+        for item in check.evidence:
+            ratios = ", ".join(f"{one.log_likelihood_ratio} for {one.alternative}x" for one in item.ratios)
+            yield [*who, item.measure, item.hypothesis, f"limit {item.limit}: {ratios}"]
+        if check.evidence:
+            found, more = check.detectable_percent, check.requests_to_decide
             finds = f"finds {found} points" if found is not None else "finds no increase"
             needs = f"{more} more requests decide" if more is not None else "no number of requests decides"
             yield [*who, "", "", f"{finds}, {needs}"]
-
-
-def _text(item: Object) -> str:
-    return f"{item.get('reason', '')}: {item.get('message', '')}"
 
 
 def _section(title: str, rows: Sequence[str]) -> list[str]:
@@ -134,8 +157,8 @@ def run(options: argparse.Namespace) -> int:
     """Prints the status and returns the exit code. Raises KubectlError."""
     model = kubectl.get_model(options)
     try:
-        text = describe(model, options.wide)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        text = describe(model, wide=options.wide)
+    except (KeyError, TypeError, ValueError) as error:
         message = f"edgemodel/{options.name} has another form than this version of the plugin knows: {in_words(error)}"
         raise kubectl.KubectlError(f"{message}; install the version of the operator") from error
     print(text)

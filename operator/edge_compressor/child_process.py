@@ -1,30 +1,41 @@
 """Calls a function in a child process, so that a crash of a library ends the child alone.
 
-Runtimes are native code, and models of strangers have ended whole processes: no exception is raised then, and a Job
-would end without a report. Starting Python and a runtime for each call would take longer than most calls: one process
-imports them once and forks for each call, which takes milliseconds. It has one thread, so that it may fork.
+Runtimes are native code, and models of strangers have ended whole processes: no exception is raised then, and a step
+would end with the process that applies it. Starting Python and a runtime for each call would take longer than most
+calls: one process imports them once and forks for each call, which takes milliseconds. It has one thread, so that it
+may fork.
+
+Requests and answers are lines of JSON of a limited size, and nothing is ever unpickled: a model that has taken over its
+child can send any text, and no code.
 """
 
 import atexit
 import contextlib
 import importlib
+import json
 import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection, Pipe
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, NoReturn
 
 from edgemodel.error_words import in_words
-
-T = TypeVar("T")
+from edgemodel.json_text import parse_json
+from edgemodel.plain import from_plain, to_plain
 
 WARM: Final = ("edge_runtime.backends.onnxruntime", "edge_compressor.evaluation.first_sample")
 """The modules that are imported before the first call."""
+MAX_BYTES: Final = 64 << 10
+"""The largest size in bytes of one line from a child process; arrays and models are in files."""
+MAX_LINES: Final = 64
+"""The largest number of lines from one call."""
+_MAX_TEXT: Final = 2000
+"""The largest number of characters in the message of an exception."""
 
 
 class Crashed(Exception):
@@ -42,13 +53,18 @@ class FailedInChild(Exception):
     """The function raised an exception, which the text explains."""
 
 
-def call(function: Callable[..., T], *arguments: Any, max_seconds: int = 0) -> T:
-    """Returns ``function(*arguments)``, called in a child process; function, arguments and result can be pickled.
+class UnreadableAnswer(Exception):
+    """The child process answered something that no function of ours answers; the text says what is wrong."""
 
-    The child is ended after ``max_seconds``, with Crashed(SIGALRM); 0: never. Raises Crashed, FailedInChild, OSError.
+
+def call(function: Callable[..., None], *arguments: Any, max_seconds: int = 0) -> None:
+    """Calls ``function(*arguments)`` in a child process; the arguments are values of JSON.
+
+    The child is ended after ``max_seconds``, with Crashed(SIGALRM); 0: never. Raises Crashed, FailedInChild,
+    UnreadableAnswer, OSError.
     """
     with _lock:
-        return _Parent.running().call(function, arguments, max_seconds)  # type: ignore[no-any-return]
+        _Parent.running().call(_Request(function.__module__, function.__qualname__, arguments, max_seconds))
 
 
 def warm_up() -> None:
@@ -60,15 +76,59 @@ def warm_up() -> None:
 def doing(what: str) -> None:
     """Says what the function does next, for ``Crashed.during``. Has no effect outside a child process."""
     if _to_parent is not None:
-        _to_parent.send((_DOING, what))
+        _send(_to_parent, _Line(doing=what))
+
+
+@dataclass(frozen=True)
+class _Request:
+    module: str
+    function: str
+    arguments: tuple[Any, ...]
+    max_seconds: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line from a child: what it does next, or how the call ended."""
+
+    doing: str | None = None
+    ended: bool = False
+    failure: str | None = None
+    """The message of the exception; None: the function returned."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The end of a call, as the process that forks tells it."""
+
+    code: int
+    """The exit code of the child, or the number of the signal that ended it, negative."""
+    during: str = ""
+    ended: bool = False
+    """True if the function returned or raised."""
+    failure: str | None = None
+    unreadable: str = ""
+    """The fault of a line from the child; empty: none."""
 
 
 _ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 """The environment in which no imported library starts a thread."""
-_DOING, _RETURNED, _RAISED = "doing", "returned", "raised"
 _lock = threading.Lock()
-_to_parent: Connection | None = None
+_to_parent: BinaryIO | None = None
 """The way from a child to the process that forked it; None outside a child."""
+
+
+def _send(to: BinaryIO, value: _Request | _Line | _Answer) -> None:
+    to.write(json.dumps(to_plain(value)).encode() + b"\n")
+    to.flush()
+
+
+def _line_from(given: BinaryIO) -> bytes:
+    """Returns the next line, which is empty at the end. Raises UnreadableAnswer."""
+    line = given.readline(MAX_BYTES + 1)
+    if len(line) > MAX_BYTES:
+        raise UnreadableAnswer(f"a line of it is longer than {MAX_BYTES} bytes")
+    return line
 
 
 class _Parent:
@@ -77,10 +137,11 @@ class _Parent:
     _current: "_Parent | None" = None
 
     def __init__(self) -> None:
-        theirs_in, self._requests = Pipe(duplex=False)
-        self._answers, theirs_out = Pipe(duplex=False)
-        with theirs_in, theirs_out:
-            ends = (theirs_in.fileno(), theirs_out.fileno())
+        theirs_in, requests = os.pipe()
+        answers, theirs_out = os.pipe()
+        self._requests, self._answers = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
+        ends = (theirs_in, theirs_out)
+        try:
             command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve{ends}"]
             # A session of its own: an interrupt from the keyboard reaches the caller, which then ends this process.
             self._process = subprocess.Popen(
@@ -91,6 +152,9 @@ class _Parent:
                 start_new_session=True,
                 env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
+        finally:
+            for end in ends:
+                os.close(end)
 
     @classmethod
     def running(cls) -> "_Parent":
@@ -100,26 +164,30 @@ class _Parent:
             atexit.register(cls._current._end)
         return cls._current
 
-    def call(self, function: Callable[..., Any], arguments: Sequence[Any], max_seconds: int) -> Any:
+    def call(self, request: _Request) -> None:
         try:
             try:
-                self._requests.send((_name(function), arguments, max_seconds))
-                code, during, answer = self._answers.recv()
-            except (EOFError, BrokenPipeError):
-                code, during, answer = self._process.wait(), "", None
+                _send(self._requests, request)
+                line = _line_from(self._answers)
+            except BrokenPipeError:
+                line = b""
+            answer = _answer_in(line) if line else _Answer(self._process.wait())
         except BaseException:  # whatever interrupted the caller, the next call must not get this call's answer
             self._end(now=True)
             raise
-        if answer is None:
-            raise Crashed(-code, during) if code < 0 else FailedInChild(f"the process ended with exit code {code}")
-        kind, value = answer
-        if kind == _RAISED:
-            raise FailedInChild(value)
-        return value
+        if answer.unreadable:
+            raise UnreadableAnswer(answer.unreadable)
+        if answer.failure is not None:
+            raise FailedInChild(answer.failure)
+        if not answer.ended and answer.code < 0:
+            raise Crashed(-answer.code, answer.during)
+        if not answer.ended:
+            raise FailedInChild(f"the process ended with exit code {answer.code}")
 
     def _end(self, *, now: bool = False) -> None:
         """Ends the process; ``now``: together with its child."""
-        self._requests.close()
+        with contextlib.suppress(BrokenPipeError):  # a request that was not read whole
+            self._requests.close()
         if now:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -127,41 +195,56 @@ class _Parent:
         self._answers.close()
 
 
-def _name(function: Callable[..., Any]) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
+def _answer_in(line: bytes) -> _Answer:
+    try:
+        return from_plain(_Answer, parse_json(line), "the answer")
+    except ValueError as error:
+        raise UnreadableAnswer(in_words(error)) from error
 
 
 def serve(requests_from: int, answers_to: int) -> None:
     """Forks for each request, until the caller closes its end of ``requests_from``. Both are numbers of open files."""
-    requests, answers = Connection(requests_from, writable=False), Connection(answers_to, readable=False)
+    requests, answers = os.fdopen(requests_from, "rb"), os.fdopen(answers_to, "wb")
     for module in WARM:
         importlib.import_module(module)
-    while True:
-        try:
-            request = requests.recv()
-        except EOFError:
-            return
-        back, writer = Pipe(duplex=False)
+    for line in requests:
+        given, taken = os.pipe()
         child = os.fork()
         if not child:
-            requests.close()
-            answers.close()
-            back.close()
-            _answer(request, writer)
-        writer.close()
-        during, answer = "", None
-        with back, contextlib.suppress(EOFError):
-            while answer is None:
-                kind, value = back.recv()
-                if kind == _DOING:
-                    during = value
-                else:
-                    answer = kind, value
+            os.close(given)
+            os.close(requests_from)
+            os.close(answers_to)
+            _call(line, os.fdopen(taken, "wb"))
+        os.close(taken)
+        with os.fdopen(given, "rb") as lines:
+            answer = _read(lines)
+        if answer.unreadable:
+            os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        answers.send((code, during, answer))
+        _send(answers, _Answer(code, answer.during, answer.ended, answer.failure, answer.unreadable))
 
 
-def _answer(request: Any, writer: Connection) -> None:
+def _read(lines: BinaryIO) -> _Answer:
+    """Returns the answer in the lines of a child, without its exit code."""
+    during = ""
+    try:
+        for _ in range(MAX_LINES):
+            if not (line := _line_from(lines)):
+                return _Answer(0, during)
+            told = from_plain(_Line, parse_json(line), "a line of it")
+            if told.ended:
+                return _Answer(0, during, told.ended, told.failure)
+            if told.doing is None:
+                return _Answer(0, during, unreadable="a line of it says nothing")
+            during = told.doing[:_MAX_TEXT]
+        return _Answer(0, during, unreadable=f"it has more than {MAX_LINES} lines")
+    except UnreadableAnswer as error:
+        return _Answer(0, during, unreadable=str(error))
+    except ValueError as error:
+        return _Answer(0, during, unreadable=in_words(error, _MAX_TEXT))
+
+
+def _call(line: bytes, writer: BinaryIO) -> NoReturn:
     """Calls the requested function and ends the process, which is a child."""
     global _to_parent
     _to_parent = writer
@@ -169,10 +252,11 @@ def _answer(request: Any, writer: Connection) -> None:
     with contextlib.suppress(OSError):  # if memory runs out, the system ends this process and not the caller
         Path("/proc/self/oom_score_adj").write_text("1000")
     try:
-        (module, name), arguments, max_seconds = request
-        signal.alarm(max_seconds)
-        answer = _RETURNED, getattr(importlib.import_module(module), name)(*arguments)
+        request = from_plain(_Request, parse_json(line))
+        signal.alarm(request.max_seconds)
+        getattr(importlib.import_module(request.module), request.function)(*request.arguments)
+        ended = _Line(ended=True)
     except BaseException as error:
-        answer = _RAISED, in_words(error)
-    writer.send(answer)
+        ended = _Line(ended=True, failure=in_words(error)[:_MAX_TEXT])
+    _send(writer, ended)
     os._exit(0)

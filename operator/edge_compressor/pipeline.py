@@ -295,7 +295,7 @@ class _Pipeline:
             check_same_interface(self.space.source, current)
             refuse_a_crash(current, space.any_dataset or space.generated, what=what, reason=reasons.STEP_FAILED)
             given = current.path
-            self.space.progress.say(f"step {step.name} done: {current.size_bytes} bytes")
+            self.space.progress.end_step(step.name, current.size_bytes)
             history.append({**step.to_json(), "sizeBytes": current.size_bytes, "digest": current.digest, **notes})
         return current, history
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from edge_compressor import supervision
 from edgemodel.progress import StepBegun
 
 
@@ -32,14 +33,21 @@ class Progress:
         """Prints a line with the seconds since the start."""
         now = self._clock()
         self._last_count = now
+        supervision.note_line(text)
         print(f"[{now - self._start:5.1f} s] {text}", file=self._stream, flush=True)
 
     def begin_step(self, name: str, kind: str, number: int, of: int) -> None:
         """Reports the beginning of a step; ``number`` counts from 0."""
         step = StepBegun(name, kind, number + 1, of, self.variant)
+        supervision.note_step(f"variant {self.variant}: step {name}" if self.variant else f"step {name}")
         self.say(str(step))
         if self.tell is not None and (hindrance := self.tell(step)):
             self.say(f"the operator did not get the report of the step: {hindrance}")
+
+    def end_step(self, name: str, size_bytes: int) -> None:
+        """Reports the end of a step, whose result has ``size_bytes``."""
+        supervision.note_step("")
+        self.say(f"step {name} done: {size_bytes} bytes")
 
     def count(self, what: str, done: int, total: int, unit: str = "") -> None:
         """Writes ``what: done of total``, but at most one such line in ``pause_seconds``."""

@@ -76,7 +76,7 @@ def object_of(content: dict[str, Any], key: str, what: str) -> dict[str, Any]:
     """Returns the object under ``key`` in ``content``; empty if there is none. Raises InvalidContent."""
     found = content.get(key) or {}
     if not isinstance(found, dict):
-        raise InvalidContent(f"{what}: {key} is no object")
+        raise InvalidContent(f"{what}: {key} is not an object")
     return found
 
 
@@ -84,5 +84,5 @@ def texts_of(content: dict[str, Any], key: str, what: str) -> list[str]:
     """Returns the list of texts under ``key`` in ``content``; empty if there is none. Raises InvalidContent."""
     found = list_of(content, key, what)
     if not all(isinstance(each, str) for each in found):
-        raise InvalidContent(f"{what}: {key} is no list of texts")
+        raise InvalidContent(f"{what}: {key} is not a list of strings")
     return found

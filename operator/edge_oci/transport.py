@@ -5,6 +5,7 @@ Retry-After or an exponential back-off. Certificate and DNS errors are not retri
 """
 
 import random
+import re
 import socket
 import ssl
 import time
@@ -40,6 +41,8 @@ Response = urllib3.BaseHTTPResponse
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BYTES = 2048
+_MIN_SECRET = 8
+"""Characters by which credentials are recognised."""
 _MAX_ANSWER_BYTES = 16 << 20
 """The limit of an answer that is read at once, such as a token or a page of a list."""
 _READ_BYTES = 1 << 16
@@ -65,7 +68,7 @@ class Patience:
 
 @cache
 def _system_trust() -> ssl.SSLContext:
-    """Returns the context that trusts the system's authorities, once a process: to read them takes a tenth of a
+    """Returns the context that trusts the system's authorities; it is made once a process, as it takes a tenth of a
     second."""
     return ssl.create_default_context()
 
@@ -129,7 +132,7 @@ class Transport:
                 self.patience.pause(failures)
                 continue
             failures += 1
-            refusal = _refusal(answer.status, method, url, _error_text(answer))
+            refusal = _refusal(answer.status, method, url, _error_text(answer, headers))
             if not refusal.transient or failures >= most:
                 raise refusal
             self._pause_as_asked(answer, failures, refusal)
@@ -222,9 +225,14 @@ def _read_whole(answer: Response, method: str, url: str) -> Response:
     return urllib3.HTTPResponse(data, answer.headers, answer.status, decode_content=False)
 
 
-def _error_text(answer: Response) -> str:
+def _error_text(answer: Response, headers: Mapping[str, str]) -> str:
+    """Returns the text of an error, without the credentials of the request, which some proxies send back."""
+    secret = headers.get("Authorization", "").rpartition(" ")[2]
     try:
-        return plain(answer.read(_MAX_ERROR_BYTES).decode(errors="replace"))
+        text = answer.read(_MAX_ERROR_BYTES).decode(errors="replace")
+        if secret:  # the end of the text may have cut it
+            text = re.sub(re.escape(secret[:_MIN_SECRET]) + r"[!-~]*", "(credentials)", text)
+        return plain(text)
     except HTTPError:
         return ""
     finally:

@@ -32,7 +32,7 @@ class AnalysisRunner:
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
         self._broken: set[Key] = set()
-        """The EdgeModels whose last plan failed, which is logged once."""
+        """The EdgeModels whose last plan failed; a failure is logged once."""
 
     async def run(self) -> None:
         """Looks for due measurements every LOOK_SECONDS, until it is cancelled."""

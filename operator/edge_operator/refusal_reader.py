@@ -33,7 +33,7 @@ class RefusalReader:
         self._cluster, self._cache, self._clock = cluster, cache, clock
         self._answers: dict[Key, dict[Question, _Answer]] = {}
         self._broken: set[Key] = set()
-        """The EdgeModels whose last look failed, which is logged once."""
+        """The EdgeModels whose pods could not be examined the last time; a failure is logged once."""
 
     async def run(self) -> None:
         """Looks every LOOK_SECONDS, until it is cancelled."""

@@ -7,6 +7,7 @@ in defaults; the defaults here are the same.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
 from edgemodel.setting_kinds import Settings, settings_key
@@ -22,13 +23,20 @@ class AnalysisCheck:
     """The settings as the manifest has them; the type of the check has the defaults of those that are missing."""
 
 
+class InconclusiveAction(StrEnum):
+    """The action for a wave whose checks have stayed undecided for too long."""
+
+    PAUSE = "Pause"
+    ROLL_BACK = "RollBack"
+    PROCEED = "Proceed"
+
+
 @dataclass(frozen=True)
 class OnInconclusive:
     """The action when a wave has soaked and the data do not decide."""
 
     after: timedelta = timedelta(seconds=3600)
-    action: str = "Pause"
-    """The action: Pause, RollBack or Proceed."""
+    action: InconclusiveAction = InconclusiveAction.PAUSE
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ DEFAULT_CHECKS = (
     AnalysisCheck("latency", "Latency"),
     AnalysisCheck("golden", "GoldenAgreement"),
 )
-WITHOUT_SPEC = Analysis(DEFAULT_CHECKS, on_inconclusive=OnInconclusive(timedelta(0), "Proceed"))
+WITHOUT_SPEC = Analysis(DEFAULT_CHECKS, on_inconclusive=OnInconclusive(timedelta(0), InconclusiveAction.PROCEED))
 """The analysis of a manifest without ``analysis``: it judges the default checks, but undecided ones hold nothing up."""
 
 
@@ -61,7 +69,7 @@ def parse_analysis(value: Mapping[str, Any] | None) -> Analysis:
         baseline=timedelta(seconds=value.get("baselineSeconds", 3600)),
         on_inconclusive=OnInconclusive(
             after=timedelta(seconds=undecided.get("afterSeconds", 3600)),
-            action=undecided.get("action", "Pause"),
+            action=InconclusiveAction(undecided.get("action", "Pause")),
         ),
     )
 

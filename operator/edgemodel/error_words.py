@@ -38,12 +38,29 @@ def in_words(error: BaseException, max_length: int = MAX_LENGTH) -> str:
 
 
 def plain(text: str) -> str:
-    """Returns ``text`` of a library on one line, without names of classes, addresses and places in source code."""
+    """Returns ``text`` of a library on one line, without names of classes, addresses, places in source code and control
+    characters, which could rule a terminal."""
     for pattern, instead in _NOISE:
         text = pattern.sub(instead, text)
-    return " ".join(text.split()).strip(" :;,-")
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split()).strip(" :;,-")
 
 
+def printed(text: str, max_length: int = MAX_LENGTH) -> str:
+    """Returns the end of what another program printed for its user, on one line of at most ``max_length`` characters.
+
+    It is without colours, control characters and the stack of a Python program, such as a plugin that logs in.
+    """
+    for pattern in _STACK:
+        text = pattern.sub("", text)
+    return plain(text)[-max_length:]
+
+
+_STACK: Final = (
+    re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)"),
+    re.compile(r"^.*Traceback \(most recent call last\):\n(?:[ \t].*\n?)*", re.MULTILINE),
+    re.compile(r"^(?:During handling of the above|The above) exception.*$", re.MULTILINE),
+)
+"""Escape sequences of terminals, and the lines of a stack but its last, which names the cause."""
 _OURS: Final = frozenset(
     {"edgemodel", "edge_cli", "edge_compressor", "edge_oci", "edge_operator", "edge_runtime", "inference_server"}
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
-from edgemodel.plain import camel_case, from_api, to_api
+from edgemodel.plain import camel_case, from_api, readable_from_api, to_api
 from edgemodel.report import ArtifactReport
 from edgemodel.schema_version import SCHEMA_VERSION
 from edgemodel.verdict import CheckResult, Verdict
@@ -254,7 +254,7 @@ class EdgeModelStatus:
     candidate_revision: str | None = None
     rejected_revisions: tuple[RejectedRevision, ...] = ()
     artifacts: tuple[ArtifactReport, ...] = ()
-    """The artifacts, which are only written: revisions have them for reading."""
+    """The artifacts, which the operator only writes: revisions have them for reading."""
     preflight: PreflightStatus | None = None
     checks: tuple[CheckStatus, ...] = ()
     nodes: NodeCounts | None = None
@@ -296,6 +296,14 @@ def _without_old_baselines(value: dict[str, Any]) -> dict[str, Any]:
         return value
     kept = [item for item in baselines if not isinstance(item, dict) or item.keys() >= {*BASELINE_OF_TODAY}]
     return {**value, "rollout": {**rollout, "analysis": {**analysis, "baselines": kept}}}
+
+
+def parse_readable_status(value: Mapping[str, Any]) -> tuple[EdgeModelStatus, tuple[str, ...]]:
+    """Returns what can be read of a status, artifacts included, for people to read, and a message for the rest.
+
+    Another version of the operator may have written it. Raises ValueError if it is no object.
+    """
+    return readable_from_api(EdgeModelStatus, value, "status")
 
 
 def parse_preflight(value: Mapping[str, Any], revision: str) -> PreflightStatus:

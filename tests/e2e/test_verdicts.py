@@ -90,7 +90,7 @@ def test_a_pause_freezes_a_soak_and_what_was_left_of_it_passes_afterwards(work: 
     work.reconciling(reasons.PAUSED)
     text = command_line(work, "status", "m")
     assert "Reconciling: Paused: wave canary (1 of 2)" in text
-    assert f"stable      {first} on 1 nodes" in text
+    assert f"stable      {first} on 1 node" in text
     (canary,) = (pod for pod in work.pods().values() if pod["metadata"]["labels"]["edgemodel.io/revision"] != first)
     assert work.recorder.pin_moves_within(2 * soak + 1) == []
     assert sorted(work.revisions_on_nodes().values()).count(first) == 1

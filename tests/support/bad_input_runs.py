@@ -75,7 +75,7 @@ class Tries:
             self.problems.append(f"{about}: {found} in: {text.strip()[-400:]}")
 
     def judge(self, at_least: int = 1, *, some_are_refused: bool = True) -> None:
-        """Fails with all faults, if fewer than ``at_least`` inputs were tried, or if none of some was refused."""
+        """Fails with a list of the faults, and if fewer than ``at_least`` inputs were tried or if none was refused."""
         TRIED[self.entry_point] = TRIED.get(self.entry_point, 0) + self.count
         shown = "\n".join(self.problems[:MAX_SHOWN])
         if self.problems:

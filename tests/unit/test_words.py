@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -59,9 +59,22 @@ def test_no_public_class_has_two_homes() -> None:
     assert shared.keys() == TWO_HOMES.keys(), shared
 
 
+def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yields every block of statements, from the outside in.
+
+    Expressions, which hold no block of statements, are left out: they are most of a tree.
+    """
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, field, [])
+        if inner and isinstance(inner[0], ast.stmt):
+            yield inner
+        for child in inner:
+            yield from blocks(child)
+
+
 def docstrings(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields (line, text) of every docstring, including those below fields and constants."""
-    for node in ast.walk(module):
+    for node in chain.from_iterable(blocks(module)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value.strip()
 
@@ -142,9 +155,8 @@ def test_the_docstring_of_an_attribute_is_not_that_of_a_function() -> None:
     slipped = [
         f"{path}:{text.lineno}"
         for path, module in modules(*PROGRAMS, "crds", "charts", "tests")
-        for block in ast.walk(module)
-        if isinstance(block, ast.ClassDef | ast.Module)
-        for field, text in pairwise(block.body)
+        for block in blocks(module)
+        for field, text in pairwise(block)
         if isinstance(field, ast.Assign | ast.AnnAssign)
         and isinstance(text, ast.Expr)
         and isinstance(text.value, ast.Constant)

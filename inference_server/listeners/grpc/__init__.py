@@ -28,7 +28,7 @@ def _listen(settings: ServerSettings) -> Listener | None:
     try:
         return GrpcListener(settings.host, port, max_body_bytes=settings.max_body_bytes)
     except OSError as error:
-        message = f"port {port} cannot be taken for gRPC: {in_words(error)}: name another, --grpc-port"
+        message = f"port {port} cannot be taken for gRPC: {in_words(error)}: choose another with --grpc-port"
         raise PortUnavailable(message) from error
 
 

@@ -40,8 +40,8 @@ class GrpcRequestCodec:
     __slots__ = ("_request", "_seconds", "is_binary", "is_compressed", "size")
 
     def __init__(self, request: Any, size: int, seconds: float | None) -> None:
-        """Takes the ``size`` of the message in bytes, and the ``seconds`` until the caller's deadline; None if it has
-        none."""
+        """Takes the ``size`` of the message in bytes, and the ``seconds`` until the caller's deadline; None without a
+        deadline."""
         self._request, self._seconds = request, seconds
         self.size = size  # known from the wire: the message's ByteSize would serialize it again
         self.is_binary = bool(request.raw_input_contents)

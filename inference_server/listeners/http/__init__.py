@@ -21,7 +21,8 @@ def _listen(settings: ServerSettings) -> HttpListener:
     try:
         return HttpListener(settings.host, settings.port, max_body_bytes=settings.max_body_bytes, fast_path=fast)
     except OSError as error:
-        message = f"port {settings.port} cannot be taken: {in_words(error)}: name another, --port, or another --host"
+        remedy = "choose another with --port, or another address with --host"
+        message = f"port {settings.port} cannot be taken: {in_words(error)}: {remedy}"
         raise PortUnavailable(message) from error
 
 

@@ -39,8 +39,8 @@ class Measurements:
     keeps_function: bool = True
     """True if no step trains or prunes, so that answers should be those of the source."""
     doubt: str = ""
-    """The reason why a drop means nothing: the source's own answers have nothing to do with the labels. Empty if there
-    is none."""
+    """The reason why a drop is not meaningful, as the source's own answers have nothing to do with the labels; empty if
+    it is meaningful."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ def judge_accuracy(measured: Measurements, limit_percent: Decimal) -> CheckResul
             cure = "the source cannot be compared with the artifact, set minAccuracyPercent instead"
         return check(Verdict.INCONCLUSIVE, "", f"{what} drop is not measured, limit {limit_percent} %: {cure}")
     if measured.doubt:
-        return check(Verdict.INCONCLUSIVE, "", f"{what} drop means nothing, limit {limit_percent} %: {measured.doubt}")
+        return check(
+            Verdict.INCONCLUSIVE, "", f"{what} drop is not meaningful, limit {limit_percent} %: {measured.doubt}"
+        )
     interval = drop_interval(answers)
     verdict = against(interval, float(limit_percent) / 100)
     message = (

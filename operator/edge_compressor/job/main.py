@@ -20,6 +20,7 @@ from edge_compressor import pipeline
 from edge_compressor.checkpoints.registry import CheckpointRegistry
 from edge_compressor.job.handoff import FromConverter, HandoffFolders, hand_over
 from edge_compressor.job.report_progress import report_progress
+from edge_compressor.job.termination import leave, option_parser
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.publishing import artifact_image
@@ -40,8 +41,6 @@ from edgemodel.job_input import (
 )
 from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.report import ArtifactReport, Failed, Published, Report
-
-TERMINATION_LOG = "/dev/termination-log"
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     except Exception as error:
         traceback.print_exc()
         message, code = _crash(error), 1
-    progress.say(f"exit code {code}: {message.decode(errors='replace')}")
-    try:
-        options.termination_log.write_bytes(message)
-    except OSError as error:
-        progress.say(f"the termination message cannot be written: {in_words(error)}")
-    return code
+    return leave(message, code, options.termination_log, progress)
 
 
 def run(text: str | None, places: Places, progress: Progress, *, fetch_only: bool = False) -> Report | None:
@@ -214,10 +208,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m edge_compressor",
         description=f"Runs the compression that the variable {JOB_INPUT_VARIABLE} asks for.",
+        parents=[option_parser()],
     )
     defaults = Places()
     for name, default in (
-        ("termination-log", Path(TERMINATION_LOG)),
         ("work-directory", defaults.work),
         ("secrets-directory", defaults.secrets),
         ("claims-directory", defaults.claims),

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from edge_compressor.child_process import Crashed, FailedInChild, call
+from edge_compressor.child_process import Crashed, FailedInChild, UnreadableAnswer, call
 from edge_runtime import backends
 from edge_runtime.loading import load_model
 from edge_runtime.tuning import Tuning
@@ -20,31 +20,33 @@ _LOADED: Final = "loaded"
 
 
 def why_it_crashes(path: Path, runtime: str) -> str | None:
-    """Returns why the process ends that loads the model at ``path``; None if it does not.
+    """Returns why a process that loads the model at ``path`` ends; None if it does not end.
 
     Exceptions are no crash: whoever loads the model next meets them too, and knows more. Raises MemoryError if the
     system ended the child process for its memory.
     """
     try:
-        call(load, path.absolute(), runtime)
+        call(load, str(path.absolute()), runtime)
     except FailedInChild:
         return None
-    except Crashed as crash:
-        return explain(crash, runtime)
+    except (Crashed, UnreadableAnswer) as end:
+        return explain(end, runtime)
     return None
 
 
-def load(path: Path, runtime: str) -> None:
+def load(path: str, runtime: str) -> None:
     """Loads a model. Raises LoadFailure."""
-    load_model(path, runtime, Tuning(intra_op_threads=1))
+    load_model(Path(path), runtime, Tuning(intra_op_threads=1))
 
 
-def explain(crash: Crashed, runtime: str) -> str:
-    """Returns the message for a crash of a runtime, without a cure. Raises MemoryError for signal 9."""
-    if crash.number == signal.SIGKILL:
-        raise MemoryError from crash
+def explain(end: Crashed | UnreadableAnswer, runtime: str) -> str:
+    """Returns the message for the end of a runtime's process, without a remedy. Raises MemoryError for signal 9."""
+    if isinstance(end, UnreadableAnswer):
+        return f"the process that ran it alone gave an answer that cannot be read ({end}), so it is not trusted"
+    if end.number == signal.SIGKILL:
+        raise MemoryError from end
     name = f"onnxruntime {backends.find(runtime).version}" if runtime == ONNX_RUNTIME else f"the runtime {runtime}"
-    return f"{name} crashed (signal {crash.number}) while it {crash.during or _LOADED} it"
+    return f"{name} crashed (signal {end.number}) while it {end.during or _LOADED} it"
 
 
 def cure(reason: str) -> str:

@@ -25,7 +25,7 @@ from urllib.parse import urlencode
 from edge_oci.client import Registries, Repository
 from edge_oci.references import Reference, parse_reference
 from edgemodel import reasons
-from edgemodel.error_words import in_words
+from edgemodel.error_words import NOTHING_SAID, in_words, printed
 from edgemodel.errors import Stalled, Transient
 from edgemodel.json_text import parse_json
 from edgemodel.names import REGISTRY_AUDIENCE
@@ -39,7 +39,7 @@ _MAX_ANSWER: Final = 1 << 20
 
 _FORWARDING: Final = re.compile(r"Forwarding from (127\.0\.0\.1:\d{1,5}) ")
 _TOKEN: Final = re.compile(r"[!-~]+")
-"""A token, which stands in a header of HTTP: printable ASCII without spaces."""
+"""A token as an HTTP header can hold it: printable ASCII without spaces."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _running(command: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen
 
 
 def _first_line(process: subprocess.Popen[bytes], command: str) -> str:
-    """Returns the first line of a program's output, or what there is of it at its end. Raises Transient if it is not
+    """Returns the first line of a program's output, or all of it if the program ends. Raises Transient if it is not
     written in time."""
     assert process.stdout is not None
     source, line = process.stdout.fileno(), b""
@@ -146,14 +146,16 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})
     what = "the operator's token for the registry"
     try:
-        with urllib.request.urlopen(request, timeout=KUBECTL_SECONDS) as answer:  # noqa: S310 - loopback, by kubectl
+        with _DIRECTLY.open(request, timeout=KUBECTL_SECONDS) as answer:
             text = answer.read(_MAX_ANSWER)
             if answer.length:  # unlike a read of everything, this one says nothing of the missing rest
                 raise IncompleteRead(text, answer.length)
     except HTTPError as error:
-        message = f"{what}: the operator answers {error.code}: may this user create tokens in that namespace?"
+        message = f"{what}: the operator answers {error.code}"
         if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Transient(reasons.REGISTRY_UNREACHABLE, f"{what}: the operator answers {error.code}") from error
+            raise Transient(reasons.REGISTRY_UNREACHABLE, message) from error
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            message += ": may this user create tokens in that namespace?"
         raise Stalled(reasons.REGISTRY_UNREACHABLE, message) from error
     except (OSError, HTTPException) as error:
         raise Transient(reasons.REGISTRY_UNREACHABLE, f"{what}: {in_words(error)}") from error
@@ -167,6 +169,15 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     return token
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """Returns None: the operator never redirects, and a redirect would take the login along."""
+
+
+_DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+"""Opens addresses of this machine, to which no proxy leads."""
+
+
 def _not_run(error: OSError) -> Stalled:
     if isinstance(error, FileNotFoundError):
         return Stalled(reasons.REGISTRY_UNREACHABLE, "kubectl is not on PATH: it leads to the cluster's registry")
@@ -178,4 +189,4 @@ def _no_answer(command: str) -> Transient:
 
 
 def _failed(command: str, said: str) -> Stalled:
-    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {said.strip()[-500:]}")
+    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {printed(said) or NOTHING_SAID}")

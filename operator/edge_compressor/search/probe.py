@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
-from edge_compressor.child_process import Crashed, FailedInChild, call
+from edge_compressor.child_process import Crashed, FailedInChild, UnreadableAnswer, call
+from edge_compressor.models.feed_file import read_feed, write_feed
 from edge_runtime.backends import onnxruntime
 from edge_runtime.datatypes import Array
 from edge_runtime.tuning import Tuning
@@ -17,8 +18,12 @@ MAX_SECONDS: Final = 300
 
 def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
     """Returns what is wrong with ``model``; None if it ran, and then ``optimized`` was written."""
+    path = optimized.absolute().with_name("feed.npz")
     try:
-        call(write_optimized, model.absolute(), optimized.absolute(), feed, max_seconds=MAX_SECONDS)
+        names = write_feed(path, feed)
+        call(
+            write_optimized, str(model.absolute()), str(optimized.absolute()), str(path), names, max_seconds=MAX_SECONDS
+        )
     except FailedInChild as failure:
         return f"onnxruntime cannot run it: {failure}"
     except Crashed as crash:
@@ -27,9 +32,16 @@ def look(model: Path, feed: dict[str, Array], optimized: Path) -> str | None:
         if crash.number == signal.SIGKILL:
             return "onnxruntime was killed (signal 9), most likely because memory was too small for it"
         return f"onnxruntime crashed (signal {crash.number}) while it loaded or ran it"
+    except UnreadableAnswer as answer:
+        return f"the process that ran it alone gave an answer that cannot be read ({answer})"
+    finally:
+        path.unlink(missing_ok=True)
     return None
 
 
-def write_optimized(model: Path, optimized: Path, feed: dict[str, Array]) -> None:
-    """Writes the optimized graph of a model and runs it once. Raises whatever ONNX Runtime raises."""
-    onnxruntime.write_optimized(model, optimized, Tuning(), feed)
+def write_optimized(model: str, optimized: str, feed: str, names: list[str]) -> None:
+    """Writes the optimized graph of a model and runs it once, on the arrays ``names`` in the file ``feed``.
+
+    Raises whatever ONNX Runtime raises.
+    """
+    onnxruntime.write_optimized(Path(model), Path(optimized), Tuning(), read_feed(Path(feed), names))

@@ -99,7 +99,7 @@ def _check_json(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         return
     entries = value.get("config", {}) if isinstance(value, dict) else None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise Unsafe(f"{member.filename} has not the form of a list of weights: export the model once more")
+        raise Unsafe(f"{member.filename} is not a valid list of weights: export the model again")
     for name, entry in entries.items():
         if entry.get("use_pickle"):
             raise Unsafe(f"the weight {name!r} is pickled; export the model with plain tensors")

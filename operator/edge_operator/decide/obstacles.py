@@ -54,7 +54,7 @@ def first_obstacle(prospect: Prospect) -> Obstacle | None:
 
 
 def service_name_is_free(prospect: Prospect) -> Obstacle | None:
-    """Returns an obstacle if somebody else's Service has the EdgeModel's name."""
+    """Returns an obstacle if a Service of another owner has the EdgeModel's name."""
     observation = prospect.observation
     if not observation.service_name_conflict:
         return None

@@ -1,4 +1,5 @@
-"""Images that a node cannot pull: the kubelet's words as a message that names image, registry, Secrets and the cure."""
+"""Explains why a node cannot pull an image: the message names the image, the registry and the Secrets, and says what to
+change."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _FOR_A_PERSON: Final = (
         "{registry} speaks HTTP, and the node HTTPS: configure the node's container runtime for it",
     ),
 )
-"""The failures of pulls that last until a person acts, and their cures."""
+"""The failures of pulls that last until a person acts, and their remedies."""
 _FOR_TIME: Final = (
     (re.compile(r"no such host|server misbehaving"), "the node does not find the host {registry} by DNS"),
     (re.compile(r"\b429\b|toomanyrequests", re.IGNORECASE), "{registry} limits the rate of pulls"),
@@ -79,7 +80,7 @@ def registry_of(image: str) -> str:
 
 
 def _explanation(word: str, told: str, registry: str, secrets: list[str]) -> tuple[str, bool]:
-    """Returns (what is wrong and how to cure it, is a person asked)."""
+    """Returns the explanation with its remedy, and whether a person must act."""
     if word in _FINAL_WORDS:
         return f"{_FINAL_WORDS[word]}; ", True
     if _REFUSED.search(told):

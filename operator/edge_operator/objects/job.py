@@ -150,7 +150,7 @@ def _mount(volume: str, path: str, *, read_only: bool = False) -> Object:
 
 
 def job_input(observation: Observation, spec: EdgeModelSpec) -> JobInput:
-    """Returns what the Job is told: the request, the place to publish to, and the chart's limits."""
+    """Returns the input of the Job: the request, the place to publish to, and the chart's limits."""
     settings = observation.settings
     return JobInput(
         model=observation.name,

@@ -182,7 +182,7 @@ def _sample(item: Any) -> Sample:
         case {"metric": dict(labels), "value": [_, str(value)]} if all(isinstance(one, str) for one in labels.values()):
             return Sample(labels, float(value))
         case _:
-            raise ValueError("an element of a vector has no labels with texts, or no pair of a time and a text")
+            raise ValueError("an element of a vector lacks labels that are strings, or a pair of a time and a string")
 
 
 def _samples(data: dict[str, Any]) -> list[Sample]:
@@ -192,6 +192,6 @@ def _samples(data: dict[str, Any]) -> list[Sample]:
         case "scalar", [_, str(value)]:
             return [Sample({}, float(value))]
         case "scalar", _:
-            raise ValueError("a scalar is no pair of a time and a text")
+            raise ValueError("a scalar is not a pair of a time and a string")
         case _:
             raise PrometheusError(f"the query gives a {data.get('resultType')}, want an instant vector or a scalar")

@@ -1,5 +1,5 @@
-"""Termination messages of Jobs and servers, and reports of steps: anybody may have written them, and no pass ends by
-them."""
+"""Termination messages of Jobs and servers, and reports of steps: anybody may have written them, and they end no
+pass."""
 
 import json
 from collections.abc import Callable, Iterator

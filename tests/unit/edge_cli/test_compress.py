@@ -51,6 +51,7 @@ def test_a_model_is_compressed_end_to_end(residual: Files, tmp_path: Path) -> No
     assert "s] step int8 done" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_steps_give_the_source_back_bit_for_bit(residual: Files, tmp_path: Path) -> None:
     (tmp_path / "steps.json").write_text("[]")
     done = edgemodel(

@@ -1,9 +1,11 @@
 """The command ``kubectl edgemodel``: its output, and its calls of kubectl."""
 
+import copy
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ def test_status_shows_what_runs_where_and_how_it_is_judged() -> None:
     text = describe(model(world))
     assert text.startswith("vision/m\n  Reconciling: ")
     assert f"stable      {world.status['stableRevision']} on 2 nodes" in text
-    assert f"candidate   {world.target()} on 1 nodes, wave canary (1 of 2), since " in text
+    assert f"candidate   {world.target()} on 1 node, wave canary (1 of 2), since " in text
     assert "400 -> 100 bytes  accuracy 0.9150 -> 0.9100  2.0 -> 1.0 ms" in text
     assert "errors  default  Inconclusive  0 % of requests failed" in text
 
@@ -106,6 +108,82 @@ def test_a_status_of_an_older_spec_is_marked_as_such() -> None:
     world = on_trial()
     world.generation += 1
     assert "of an older spec" in describe(model(world))
+
+
+def places(value: Any, *way: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Yields the way to each member of ``value``, and to each of theirs."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*way, key)
+        yield from places(item, *way, key)
+
+
+def parent_of(value: Any, way: tuple[str | int, ...]) -> Any:
+    for key in way[:-1]:
+        value = value[key]
+    return value
+
+
+def test_a_status_of_another_version_is_shown_without_what_it_lacks() -> None:
+    whole = model(on_trial())
+    revision, fields = whole["status"]["candidateRevision"], list(places(whole["status"]))
+    assert ("checks", 0, "limit") in fields
+    for way in fields:
+        other = copy.deepcopy(whole)
+        del parent_of(other["status"], way)[way[-1]]
+        text = describe(other)
+        assert revision in text, way
+        assert "is the operator running?" not in text or way in [("conditions",), ("conditions", 0)]
+
+
+def test_a_status_with_a_value_of_another_type_is_shown_and_names_the_field() -> None:
+    whole = model(on_trial())
+    for way in places(whole["status"]):
+        if way[0] == "schemaVersion" or parent_of(whole["status"], way)[way[-1]] is None:
+            continue
+        other = copy.deepcopy(whole)
+        parent_of(other["status"], way)[way[-1]] = 1.5
+        text = describe(other)
+        name = "status" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in way)
+        assert f"    {name} is 1.5, want " in text, text
+        assert whole["status"]["candidateRevision"] in text, way
+
+
+def test_fields_that_this_version_does_not_know_are_left_out() -> None:
+    whole = model(on_trial())
+    newer = copy.deepcopy(whole)
+    for way in [(), *places(whole["status"])]:
+        member = newer["status"]
+        for key in way:
+            member = member[key]
+        if isinstance(member, dict):
+            member["later"] = {"unknown": [1]}
+    assert describe(newer) == describe(whole)
+
+
+def test_a_required_field_that_is_missing_is_named_and_the_rest_of_its_entry_shown() -> None:
+    whole = model(on_trial())
+    del whole["status"]["nodes"]["notReady"]
+    del whole["status"]["checks"][0]["limit"]
+    del whole["status"]["conditions"][0]["lastTransitionTime"]
+    text = describe(whole)
+    assert "Reconciling: Soaking" in text
+    assert "nodes       3 selected" in text
+    assert "errors  default  Inconclusive" in text
+    assert text.endswith(
+        "  unreadable; use the plug-in of the operator's version\n"
+        "    status.checks[0] lacks limit\n"
+        "    status.nodes lacks notReady\n"
+        "    status.conditions[0] lacks lastTransitionTime"
+    )
+
+
+def test_a_check_without_a_verdict_is_left_out_and_named() -> None:
+    whole = model(on_trial())
+    whole["status"]["checks"][0]["verdict"] = "Skipped"
+    text = describe(whole)
+    assert "errors  default" not in text
+    assert "status.checks[0].verdict is 'Skipped', want 'Pass' or 'Fail' or 'Inconclusive'" in text
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``edgemodel push --namespace`` with a kubectl and an operator that fail in any way: told in words, with its code."""
+"""Every failure of kubectl and of the operator during ``edgemodel push --namespace`` has a message and an exit code."""
 
 import contextlib
 import os

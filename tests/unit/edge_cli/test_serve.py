@@ -101,9 +101,9 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
         grpc_status, grpc_told = ended(model, "--port", "0", "--grpc-port", port)
     assert (status, grpc_status) == (1, 1)
     assert f"port {port} cannot be taken" in told
-    assert "name another, --port" in told
+    assert "choose another with --port" in told
     assert f"port {port} cannot be taken for gRPC" in grpc_told
-    assert "name another, --grpc-port" in grpc_told
+    assert "choose another with --grpc-port" in grpc_told
     assert "GRPC_VERBOSITY" not in grpc_told
 
 

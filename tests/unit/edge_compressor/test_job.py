@@ -177,6 +177,17 @@ def test_a_recipe_is_compressed_judged_and_published_for_every_platform_by_a_rea
     assert "evaluating artifact" in process.stdout
 
 
+def test_a_model_that_crashes_its_runtime_ends_in_a_report(order: JobInput, run: Run, tmp_path: Path) -> None:
+    models.gru_and_rnn(tmp_path / "claims" / "data" / "crashes.onnx")
+    half = {"name": "half", "type": "Convert", "convert": {"precision": "FP16"}}
+    source, recipes = Source("pvc://data/crashes.onnx"), (Recipe("default", (half,)),)
+    ended = run(asking(order, source=source, datasets={}, recipes=recipes, budget=Budget()))
+    assert ended.code == 3
+    assert ended.report.reason == reasons.STEP_FAILED
+    assert ended.report.message.startswith("step half: its result: onnxruntime ")
+    assert "crashed (signal 11) while it loaded it" in ended.report.message
+
+
 def test_the_evidence_of_the_manifest_is_whole(order: JobInput, run: Run, repository: Repository) -> None:
     outcome = run(order).report
     files = layer_files(repository, outcome.artifacts[0].image.partition("@")[2], "linux/amd64")

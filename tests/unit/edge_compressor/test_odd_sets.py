@@ -1,4 +1,4 @@
-"""Evaluation sets as people bring them: each is judged rightly, refused with a cure, or told to say nothing."""
+"""Evaluation sets as people bring them: each is judged correctly, refused with a remedy, or reported as undecided."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -130,6 +130,7 @@ def large() -> dict[str, Pass]:
     return stages(LARGE)
 
 
+@pytest.mark.slow
 def test_no_pass_grows_faster_than_its_nodes(small: dict[str, Pass], large: dict[str, Pass]) -> None:
     assert small.keys() == large.keys()
     growth = {stage: lines_run(large[stage]) / lines_run(small[stage]) for stage in small}

@@ -1,4 +1,4 @@
-"""The words for an image that a node cannot pull: they name the image, its registry, the Secrets and the cure."""
+"""The message about an image that a node cannot pull names the image, its registry, the Secrets and the remedy."""
 
 from typing import Any
 

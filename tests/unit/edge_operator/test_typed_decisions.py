@@ -15,11 +15,9 @@ OWN_KEYS = {
     "analysis/checks/latency.py": "the settings of a check are declared by name in the same file",
     "analysis/checks/promql.py": "the settings of a check are declared by name in the same file",
     "analysis/evidence.py": "the letter e in a number as Python prints it",
-    "analysis/measurement_plan.py": "the names that a user's query may hold",
     "measurement/plan.py": "the labels of series in Prometheus",
     "measurement/queries.py": "the label of each sum that one query returns",
     "measurement/series.py": "the labels of samples from Prometheus",
-    "rollout/missing_data.py": "the words for each action of the spec",
     "artifact/allowed_images.py": "the slash in the name of an image",
 }
 """The files with string keys, and their meaning: none is a key of an object of the API server."""

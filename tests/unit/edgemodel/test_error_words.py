@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 from urllib3.exceptions import HTTPError
 
 from edge_oci.errors import Unreachable
-from edgemodel.error_words import NOTHING_SAID, in_words, plain
+from edgemodel.error_words import NOTHING_SAID, in_words, plain, printed
 from edgemodel.errors import Stalled
 from examples.lab.ports import free_port
 from tests.support.speaking import words_of_a_programmer
@@ -146,6 +146,7 @@ def test_an_untrusted_certificate_is_reported_with_the_reason() -> None:
         ),
         ("mmap at <_io.BufferedReader object at 0x7f0012345678> fails", "mmap at BufferedReader fails"),
         ("a\nb", "a b"),
+        ("a\x00b\x1b[2J", "a b [2J"),
         ('it failed\n  File "x.py", line 3, in f\n    g()', "it failed"),
         ("ValueError: wrong", "wrong"),
     ],
@@ -164,3 +165,21 @@ def test_an_empty_answer_is_reported_and_a_long_one_is_cut() -> None:
     assert in_words(RuntimeError(" ")) == NOTHING_SAID
     assert in_words(DecodeError()) != NOTHING_SAID
     assert len(in_words(RuntimeError("x" * 1000))) == 500
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("error: no pods\n", "error: no pods"),
+        ("\x1b[31merror:\x1b[0m one\r\n\ttwo\x07", "error: one two"),
+        ("\x1b]0;title\x07error", "error"),
+        (
+            'E Traceback (most recent call last):\n  File "x.py", line 1, in f\n    g()\nKeyError: 7\nno login',
+            "7 no login",
+        ),
+        ("", ""),
+    ],
+)
+def test_what_another_program_printed_is_one_line_without_stacks(text: str, words: str) -> None:
+    assert printed(text) == words
+    assert len(printed("x" * 1000 + text)) <= 500

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,15 +67,22 @@ def test_every_reason_is_used() -> None:
     assert DECLARED.keys() - used == set()
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def calls() -> Iterator[tuple[str, str, str]]:
     """Yields (file, called name, name of the reason) of each call whose first argument is ``reasons.NAME``."""
     for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
-            first, called = node.args[0], ast.unparse(node.func)
-            if isinstance(first, ast.Attribute) and ast.unparse(first.value) == "reasons" and called in KINDS_OF_CALL:
-                yield str(path.relative_to(ROOT)), called, first.attr
+            first = node.args[0]
+            if isinstance(first, ast.Attribute) and ast.unparse(first.value) == "reasons":
+                called = ast.unparse(node.func)
+                if called in KINDS_OF_CALL:
+                    yield str(path.relative_to(ROOT)), called, first.attr
 
 
 def test_reasons_are_used_according_to_their_kind() -> None:
@@ -89,7 +97,7 @@ def test_a_reason_is_named_by_its_constant_so_that_a_search_ends_where_it_is_dec
         (path.name, node.value)
         for path in CODE
         if path.name != "reasons.py"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in REASONS
     }
     assert {word for _, word in quoted} <= WORDS_OF_OTHERS.keys(), quoted

@@ -79,6 +79,7 @@ def test_no_image_is_in_two_data_sets(evaluation: Mapping[str, np.ndarray]) -> N
     assert not judged & {image.tobytes() for image in shown}
 
 
+@pytest.mark.slow
 def test_the_readme_states_the_models_accuracy(right: np.ndarray) -> None:
     told = re.search(r"\| accuracy \| ([0-9.]+) % \|", (FOLDER / "README.md").read_text())
     assert told is not None

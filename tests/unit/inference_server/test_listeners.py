@@ -285,6 +285,7 @@ def _told(reply: Reply) -> tuple[str, list[tuple[str, str, list[int], list[float
     return SAME.get(reply.code, reply.code), outputs
 
 
+@pytest.mark.slow
 def test_generated_requests_get_the_same_answer_through_every_listener(servers: dict[bool, RunningServer]) -> None:
     random, codes = Random("listeners"), Counter[str]()
     for _ in range(120):

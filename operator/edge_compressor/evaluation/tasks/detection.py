@@ -128,7 +128,7 @@ def _doubt(score: float, source: Answers, truth: Answers) -> str:
         for one in (source, truth)
     )
     return (
-        f"the source finds next to none of the boxes (mAP {score:.4f}): its boxes have values of {found}, those of the "
+        f"the source finds almost none of the boxes (mAP {score:.4f}): its boxes have values of {found}, those of the "
         f"set of {wanted}; both want corners [x1, y1, x2, y2] in one unit, and classes that count from 0"
     )
 

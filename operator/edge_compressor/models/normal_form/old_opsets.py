@@ -24,7 +24,7 @@ CONVERTED: Final = 13
 _BROADCASTING: Final = frozenset({
     "Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "PRelu", "Sub", "Xor",
 })  # fmt: skip
-"""The operators whose second input was laid along an axis of the first, and now is along the last ones."""
+"""The operators whose second input was aligned to an axis of the first, and is now aligned to the last axes."""
 _DROPPED: Final[Mapping[str, frozenset[str]]] = {
     "BatchNormalization": frozenset({"is_test"}),
     "Dropout": frozenset({"is_test"}),
@@ -38,7 +38,7 @@ _SAME: Final = frozenset({
     "Abs", "AveragePool", "Ceil", "Clip", "Elu", "Exp", "Floor", "HardSigmoid", "InstanceNormalization", "LeakyRelu",
     "Log", "Max", "Mean", "Min", "Neg", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sqrt", "Sum", "Tanh",
 })  # fmt: skip
-"""The operators that only lost ``consumed_inputs``, or got attributes whose default is the old meaning."""
+"""The operators that only lost ``consumed_inputs``, or gained attributes whose default is the old behaviour."""
 
 
 def convert_old_opset(model: onnx.ModelProto) -> list[str]:
@@ -157,7 +157,7 @@ class _Upgrade:
         return {**ranks(scratch), **{name: len(tensor.dims) for name, tensor in self.stored.items()}}
 
     def _lay_along(self, node: onnx.NodeProto) -> None:
-        """Gives the second input of ``node`` as many dimensions of 1 at its end as lie behind it in the first."""
+        """Gives the second input of ``node`` as many trailing dimensions of 1 as the first has after it."""
         attributes = {one.name: one.i for one in node.attribute}
         is_slope = node.op_type == "PRelu"
         if "axis" not in attributes and not is_slope:

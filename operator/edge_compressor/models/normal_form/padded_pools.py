@@ -1,4 +1,4 @@
-"""Paddings with the least number before a MaxPool, which int8 cannot hold beside activations."""
+"""Paddings with the lowest number before a MaxPool, which int8 cannot hold beside activations."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from edge_compressor.models.graph import drop_unread, reads, set_nodes
 from edge_compressor.models.normal_form.refusal import counted
 
 LEAST: Final = -65504.0
-"""The lowest float16, above which no activation lies that a padding would hide."""
+"""The lowest float16: a padding at or below it hides no activation."""
 
 
 def fold_paddings(model: onnx.ModelProto) -> list[str]:
@@ -39,11 +39,11 @@ def fold_paddings(model: onnx.ModelProto) -> list[str]:
         return []
     set_nodes(graph, [node for node in graph.node if not folded & set(node.output)])
     drop_unread(model)
-    return [f"{counted(len(folded), 'padding')} with the least number became part of the MaxPool behind it"]
+    return [f"{counted(len(folded), 'padding')} with the lowest number became part of the MaxPool after it"]
 
 
 def _padding(pad: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> list[int] | None:
-    """Returns the sizes that ``pad`` adds at the begin of each axis, then at the end of each.
+    """Returns the sizes that ``pad`` adds at the beginning of each axis, then at the end of each.
 
     None unless they are known, and its value stands for minus infinity.
     """

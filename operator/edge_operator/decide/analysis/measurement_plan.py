@@ -1,6 +1,7 @@
 """The plan of the queries to Prometheus while a candidate is on trial."""
 
 from datetime import timedelta
+from functools import partial
 
 from edge_operator.decide.analysis.checks import plan_checks
 from edge_operator.decide.analysis.wave_baseline import WaveBaseline
@@ -25,12 +26,9 @@ def plan_measuring(observation: Observation) -> MeasurementPlan | None:
     if wave_baseline is None:
         return None
     checks, began = plan_checks(analysis), trial.started_at or wave_baseline.since
-    names = {
-        "namespace": observation.namespace,
-        "model": observation.name,
-        "candidate": candidate,
-        "stable": stable or "",
-    }
+    fill = partial(
+        fill_in, namespace=observation.namespace, model=observation.name, candidate=candidate, stable=stable or ""
+    )
     return MeasurementPlan(
         namespace=observation.namespace,
         model=observation.name,
@@ -40,7 +38,7 @@ def plan_measuring(observation: Observation) -> MeasurementPlan | None:
         baseline=analysis.baseline + max(wave_baseline.since - began, timedelta()),
         interval=analysis.interval,
         series=tuple(dict.fromkeys(series for check in checks for series in check.type.series)),
-        queries=tuple((check.name, fill_in(query, names)) for check in checks if (query := check.query) is not None),
+        queries=tuple((check.name, fill(query)) for check in checks if (query := check.query) is not None),
         sampled_nodes=_sampled_nodes(observation, candidate, stable),
     )
 

@@ -160,7 +160,7 @@ def _why(job: CompressionJob) -> tuple[str, str, bool, tuple[CheckResult, ...]]:
     if job.trouble is not None:
         return *job.trouble, False, ()
     what = "a report of every variant" if report is not None and job.succeeded else "a report"
-    message = f"Job {job.name} ended without {what}; its log tells: kubectl logs job/{job.name}"
+    message = f"Job {job.name} ended without {what}; read its log: kubectl logs job/{job.name}"
     return reasons.COMPRESSION_FAILED, message, job.attempt < MAX_UNEXPLAINED_ATTEMPTS, ()
 
 

@@ -108,15 +108,13 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
-def fill_in(query: str, names: Mapping[str, str]) -> str:
-    """Returns a user's query with ``$namespace``, ``$model``, ``$candidate`` and ``$stable`` replaced by their
-    names.
+def fill_in(query: str, *, namespace: str, model: str, candidate: str, stable: str) -> str:
+    """Returns a user's query with ``$namespace``, ``$model``, ``$candidate`` and ``$stable`` replaced by the names.
 
     Names are DNS labels, so there is nothing to quote.
     """
-    for key, name in names.items():
-        query = query.replace(f"${key}", name)
-    return query
+    query = query.replace("$namespace", namespace).replace("$model", model)
+    return query.replace("$candidate", candidate).replace("$stable", stable)
 
 
 def _literal(text: str) -> str:

@@ -110,7 +110,7 @@ class ClassJob:
 
     def _given_up(self, job: PreflightJob) -> ClassPreflight:
         if job.crashed:
-            tells = f"its log tells: kubectl logs job/{job.name}"
+            tells = f"read its log: kubectl logs job/{job.name}"
             text = f"the preflight ended {job.attempt} times without a report ({job.crashed}); {tells}"
             return failed(self.known, reasons.PREFLIGHT_FAILED, text)
         return unverified(self.known, f"node {self.node_name} ended the Job {job.attempt} times without a report")

@@ -1,15 +1,23 @@
 """The rule for a wave that has soaked while its checks do not decide: it holds, and later takes the spec's action."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from edge_operator.decide.analysis import Judgement
 from edge_operator.decide.rollout.moves import Hold, RollBack
 from edge_operator.decide.rollout.trial import Trial
 from edgemodel import reasons
+from edgemodel.analysis import InconclusiveAction
 from edgemodel.timestamp import timestamp
 
 SCRAPED_WITHIN = timedelta(seconds=60)
 """The largest age of the last answers of a wave that may go on."""
+
+_THEN: Final = {
+    InconclusiveAction.PAUSE: "waits for a person",
+    InconclusiveAction.ROLL_BACK: "rolls back",
+    InconclusiveAction.PROCEED: "goes on",
+}
 
 
 def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | None:
@@ -17,7 +25,7 @@ def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | Non
     judgement, rule = trial.judgement, trial.fleet.observation.spec.analysis.on_inconclusive
     if not judgement.measured:
         judged = trial.fleet.observation.spec.analysis.checks
-        if not judged or (rule.action == "Proceed" and not rule.after):
+        if not judged or (rule.action is InconclusiveAction.PROCEED and not rule.after):
             return None
         reason = reasons.BAKING if trial.is_last else reasons.SOAKING
         text = f"{trial.where}: {trial.candidate} serves on {trial.counted(trial.serving())}{trial.kept()}"
@@ -31,13 +39,12 @@ def decide_without_verdict(trial: Trial, due: datetime) -> Hold | RollBack | Non
     text = f"{trial.where}: waits for {why}"
     if not trial.timers.passed(since, rule.after):
         at = trial.timers.due(since, rule.after)
-        then = {"Pause": "waits for a person", "RollBack": "rolls back", "Proceed": "goes on"}[rule.action]
-        until = f"; undecided at {timestamp(at)}, it {then}" if at is not None else ""
+        until = f"; undecided at {timestamp(at)}, it {_THEN[rule.action]}" if at is not None else ""
         return trial.hold(reason, text + until, at, held_since=since)
-    if rule.action == "Proceed":
+    if rule.action is InconclusiveAction.PROCEED:
         return None
     limit = f"limit {rule.after.total_seconds():.0f} s (analysis.onInconclusive.afterSeconds)"
-    if rule.action == "RollBack":
+    if rule.action is InconclusiveAction.ROLL_BACK:
         message = f"{text}; undecided since {timestamp(since)}, {limit}"
         return RollBack(reason, message, trial.failures)
     message = f"{text}; {limit}"

@@ -196,7 +196,7 @@ class TestPaddedPools:
         made, said = changed_by(fold_paddings, self.pooled(padding, sizes, opset, **pool), inputs(2, 2, 7, 8))
         (node,) = made.graph.node
         assert next(list(one.ints) for one in node.attribute if one.name == "pads") == whole
-        assert said == ["1 padding with the least number became part of the MaxPool behind it"]
+        assert said == ["1 padding with the lowest number became part of the MaxPool after it"]
 
     @pytest.mark.parametrize(
         ("padding", "sizes", "pool"),

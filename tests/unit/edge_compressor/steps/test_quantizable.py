@@ -218,7 +218,7 @@ class TestFarApart:
         constants = [stored("pads", [0, 0, 1, 1, 0, 0, 1, 1]), stored("least", padding, np.float32)]
         proto = net(nodes, [3, 8, 8], [N, 4, None, None], *self.CONVS, *constants)
         notes = check("QuantizeStatic", bench, tmp_path, proto, weights=2, calibrationMethod=method)
-        kept, merged = "node_p, node_m: left in float: ", "1 padding with the least number became part of the MaxPool"
+        kept, merged = "node_p, node_m: left in float: ", "1 padding with the lowest number became part of the MaxPool"
         assert notes[-1].startswith(kept if ceil else merged)
         assert not ceil or not any(note.startswith(merged) for note in notes)
 

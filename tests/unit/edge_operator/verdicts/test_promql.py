@@ -50,9 +50,9 @@ def test_a_query_is_judged_once_however_many_variants_there_are() -> None:
 
 
 def test_names_are_filled_in_and_other_dollars_left_alone() -> None:
-    names = {"namespace": "vision", "model": "m", "candidate": "m-2", "stable": "m-1"}
     text = 'sum(rate(x{namespace="$namespace",revision=~"$candidate|$stable"}[5m])) / $other'
-    assert fill_in(text, names) == 'sum(rate(x{namespace="vision",revision=~"m-2|m-1"}[5m])) / $other'
+    filled = fill_in(text, namespace="vision", model="m", candidate="m-2", stable="m-1")
+    assert filled == 'sum(rate(x{namespace="vision",revision=~"m-2|m-1"}[5m])) / $other'
 
 
 @pytest.mark.parametrize(
