@@ -6,6 +6,7 @@ second table one node in ten on stable breaks for itself, so that the drift is c
 prints tables and writes build/bench/verdict-cost.json, in about a minute.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge  # noqa: E402 - the path is set now
+from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
 from tests.bench.rules import EPOCH  # noqa: E402
 from tests.bench.share_cells import TABLE, analysis  # noqa: E402
 from tests.bench.share_fleets import BEFORE, Fleet, fleet  # noqa: E402
@@ -87,8 +89,16 @@ def targets(costs: Iterable[Cost]) -> Iterable[dict[str, Any]]:
             yield {"name": name, "goal": f"<= {goal:g}", "value": value, "unit": unit, "holds": value <= goal}
 
 
+def prerequisites() -> list[Prerequisite]:
+    """Returns none: fleets are simulated."""
+    return []
+
+
 def main() -> None:
     """Measures the judgements and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.parse_args()
+    require(prerequisites())
     costs = []
     for case in (USUAL, BROKEN):
         print(f"\n{case}\n{'nodes':>8}{'ms a pass':>12}{'us a node':>12}")

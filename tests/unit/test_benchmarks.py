@@ -36,7 +36,7 @@ def words_of(node: ast.AST) -> Iterator[str]:
 
 
 def test_every_benchmark_of_the_makefile_is_here() -> None:
-    assert {name(path) for path in BENCHMARKS} == {"compression", "rollout", "server", "verdicts"}
+    assert {name(path) for path in BENCHMARKS} == {"compression", "rollout", "server", "verdict_cost", "verdicts"}
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=name)
