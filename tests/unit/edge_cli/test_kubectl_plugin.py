@@ -162,7 +162,7 @@ def test_fields_that_this_version_does_not_know_are_left_out() -> None:
 
 
 def test_a_required_field_that_is_missing_is_named_and_the_rest_of_its_entry_shown() -> None:
-    whole = model(on_trial())
+    whole = copy.deepcopy(model(on_trial()))
     del whole["status"]["nodes"]["notReady"]
     del whole["status"]["checks"][0]["limit"]
     del whole["status"]["conditions"][0]["lastTransitionTime"]
@@ -179,7 +179,7 @@ def test_a_required_field_that_is_missing_is_named_and_the_rest_of_its_entry_sho
 
 
 def test_a_check_without_a_verdict_is_left_out_and_named() -> None:
-    whole = model(on_trial())
+    whole = copy.deepcopy(model(on_trial()))
     whole["status"]["checks"][0]["verdict"] = "Skipped"
     text = describe(whole)
     assert "errors  default" not in text
