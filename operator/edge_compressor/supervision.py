@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from edgemodel import reasons
@@ -37,8 +38,12 @@ _WORDS: Final[dict[int, str]] = {
 }
 _MEMORY: Final = (
     "the system ended the process (signal 9, SIGKILL), as it does when memory runs out: raise "
-    "spec.compression.resources.limits.memory; outside a cluster, end other programs or take a machine with more memory"
+    "spec.compression.resources.limits.memory{now}; outside a cluster, end other programs or take a machine with more "
+    "memory"
 )
+_LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""The files in which a container finds its limit of memory in bytes, in either version of cgroups."""
+_NO_LIMIT: Final = 1 << 60
 _CHANGE_STEP: Final = "change the step's settings (floatOpTypes, opTypes, excludeNodes), or take another step"
 _CHANGE_MODEL: Final = "export the model anew, with another opset or another version of the exporter"
 _FROM_TERMINAL: Final = 0x80
@@ -149,12 +154,24 @@ def _end_with(parent: int) -> None:
         os._exit(128 + signal.SIGKILL)
 
 
+def _memory_limit() -> str:
+    """Returns words for the memory limit of this container, such as `` (24Mi now)``; empty if none can be read."""
+    for place in _LIMITS:
+        try:
+            limit = int(place.read_text())
+        except (OSError, ValueError):  # another version of cgroups, or no limit: "max"
+            continue
+        if limit < _NO_LIMIT:
+            return f" ({limit >> 20}Mi now)" if limit % (1 << 20) == 0 else f" ({limit} bytes now)"
+    return ""
+
+
 def _explained(number: int, found: _AtWork) -> Stalled:
     """Returns the failure for a process that the signal ``number`` ended."""
     where = f"{plain(found.step)}: " if found.step else ""
     after = f', after "{plain(found.said)}"' if found.said and not found.step else ""
     if number == signal.SIGKILL:
-        return Stalled(reasons.OUT_OF_MEMORY, f"{where}{_MEMORY}{after}")
+        return Stalled(reasons.OUT_OF_MEMORY, f"{where}{_MEMORY.format(now=_memory_limit())}{after}")
     words = _WORDS.get(number) or signal.strsignal(number) or "which has no name"
     crash = f"{where}the process crashed (signal {number}: {words}){after}"
     if found.step:
