@@ -149,6 +149,7 @@ def test_answers_to_the_push_of_an_artifact(server: BadServer, tmp_path: Path) -
     tries.judge(800)
 
 
+@pytest.mark.slow
 def test_bases_of_odd_shapes(server: BadServer, tmp_path: Path) -> None:
     tries, good = Tries("compression Job: images to build on", DOCUMENTED), Base()
     publisher = Publisher(tmp_path, server.host)
@@ -167,6 +168,7 @@ def test_bases_of_odd_shapes(server: BadServer, tmp_path: Path) -> None:
     tries.judge(600)
 
 
+@pytest.mark.slow
 def test_answers_to_edgemodel_push(
     server: BadServer, perceptron: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

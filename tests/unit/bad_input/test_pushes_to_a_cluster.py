@@ -276,12 +276,14 @@ answers = st.one_of(
 )
 
 
+@pytest.mark.slow
 @generated
 @given(token=st.one_of(no_token, refusals))
 def test_kubectl_makes_no_token(place: Place, token: Answer) -> None:
     check(place.push(Site(token=token)), (3,))
 
 
+@pytest.mark.slow
 @generated
 @given(forward=forwards, operator=st.booleans())
 @example(Answer(b"", PLUGIN, 1), False)
@@ -289,6 +291,7 @@ def test_kubectl_forwards_no_port(place: Place, forward: Answer, operator: bool)
     check(place.push(Site(operator=forward) if operator else Site(registry=forward)), (3, 4))
 
 
+@pytest.mark.slow
 @generated
 @given(answer=answers)
 def test_the_operator_answers_something_else(place: Place, answer: bytes) -> None:
@@ -312,6 +315,7 @@ names = st.one_of(
 )
 
 
+@pytest.mark.slow
 @generated
 @given(namespace=names, name=names, release=names, system=names)
 @example("vision", "model:v1", "edgemodel", "edgemodel-system")

@@ -22,7 +22,7 @@ from tests.support.tiers import examples
 
 Story = tuple[dict[str, Any], list[Event]]
 
-CELL_SIZES = (1, 3)
+CELL_SIZES = (1, pytest.param(3, marks=pytest.mark.slow))
 """The sizes of cells: one node, or up to three neighbours."""
 
 # The stories are the same in every run, so that a failure in CI fails on every machine.

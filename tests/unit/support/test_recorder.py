@@ -57,6 +57,7 @@ def test_a_watch_that_has_seen_everything_has_caught_up_and_the_timeline_has_the
     assert "camera-1: pin of m-1 taken away" in recorder.timeline()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("watched", [[], [model(0)]], ids=["nothing", "a status of before"])
 def test_a_watch_that_missed_the_last_status_is_reported(site: Site, watched: list[dict[str, Any]]) -> None:
     write(site, "edgemodels", watched, model(1))
