@@ -105,6 +105,13 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
     return ServerSettings(listener_flags=flags, **given)
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that names a default only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def _parser(
     environment: Mapping[str, str] | None, listener_flags: Sequence[AddFlags], prog: str = "inference_server"
 ) -> argparse.ArgumentParser:
@@ -112,7 +119,7 @@ def _parser(
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serves ONNX models over the Open Inference Protocol v2.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
 
     def variable(flag: str, name: str, default: object, text: str, parse: Callable[[str], object] = str) -> None:

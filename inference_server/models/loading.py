@@ -1,6 +1,7 @@
 """Loads an artifact, verifies and tests it: the result is a model that may serve, or the reason why it may not."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -42,6 +43,8 @@ def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
             digest = digest_of_file(path)
             revision = digest.removeprefix("sha256:")[:REVISION_LENGTH]
             return ArtifactManifest(path.stem, revision, names.DEFAULT_VARIANT, digest, digest, (), (), None)
+        if not os.path.lexists(path):
+            return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: there is no such file or folder")
         path /= names.MANIFEST_FILE
         return ArtifactManifest.decode(read_bytes(path))
     except UnreadableFile as error:

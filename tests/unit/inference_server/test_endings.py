@@ -76,6 +76,12 @@ def test_a_missing_model_is_reported(tmp_path: Path) -> None:
     assert message.count("model.onnx") == 1
 
 
+def test_a_path_that_does_not_exist_is_named_as_it_was_given(tmp_path: Path) -> None:
+    reason, message = ending(tmp_path / "nothing.onnx", tmp_path)
+    assert reason == reasons.MODEL_LOAD_FAILED
+    assert message == f"{tmp_path / 'nothing.onnx'}: there is no such file or folder"
+
+
 @pytest.mark.parametrize("manifest", [None, b"{}", b"[]", b"not JSON"])
 def test_an_invalid_manifest_is_reported(tmp_path: Path, manifest: bytes | None) -> None:
     directory = artifacts.write_mlp(tmp_path / "model")

@@ -70,4 +70,7 @@ def test_a_wrong_value_ends_with_a_message(
 def test_help_names_the_variables(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["--help"], {})
-    assert serving.LATENCY_OBJECTIVE_MILLISECONDS in "".join(capsys.readouterr().out.split())
+    told = "".join(capsys.readouterr().out.split())
+    assert serving.LATENCY_OBJECTIVE_MILLISECONDS in told
+    assert "(default:8080)" in told
+    assert "default:None" not in told
