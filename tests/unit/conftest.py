@@ -1,6 +1,7 @@
 """The tiers of the unit tests: which of them may start the programs of the lab."""
 
 import gc
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,3 +72,18 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "data"
     made.mkdir()
     return made
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Gives the log back as it was: a program's own handler would write to a captured stream that is closed by the
+    next test."""
+    root, named = logging.getLogger(), [logging.getLogger(name) for name in ("kopf", "aiohttp.access")]
+    before, level, levels = list(root.handlers), root.level, [one.level for one in named]
+    yield
+    ours = [one for one in root.handlers if one not in before and type(one) is logging.StreamHandler]
+    root.handlers[:] = [one for one in root.handlers if one not in ours]
+    if ours:
+        root.setLevel(level)
+        for one, was in zip(named, levels, strict=True):
+            one.setLevel(was)

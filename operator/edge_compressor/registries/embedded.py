@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead
-from typing import IO, Final
+from typing import IO, Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
@@ -170,8 +170,12 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """Returns None: the operator never redirects, and a redirect would take the login along."""
+    """Follows no redirect, and reads none: the operator never redirects, and a redirect would take the login along."""
+
+    def _refuse(self, *_: Any, **__: Any) -> None:
+        """Returns None, so that the answer counts as an error like others."""
+
+    http_error_301 = http_error_302 = http_error_303 = http_error_307 = http_error_308 = _refuse
 
 
 _DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)

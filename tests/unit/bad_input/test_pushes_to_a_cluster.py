@@ -294,6 +294,8 @@ def test_kubectl_forwards_no_port(place: Place, forward: Answer, operator: bool)
 @pytest.mark.slow
 @generated
 @given(answer=answers)
+@example(b"HTTP/1.1 301 moved\r\nLocation: http://user:pass@[::1/x\r\n\r\n")
+@example(b"HTTP/1.1 308 moved\r\nLocation: http://\xff.example./\r\n\r\n")
 def test_the_operator_answers_something_else(place: Place, answer: bytes) -> None:
     check(place.push(Site(from_operator=answer)), (3, 4))
 
