@@ -35,6 +35,8 @@ from tests.support.bad_input import damaged, mutated, wrongly_encoded
 from tests.support.bad_input_runs import Tries, share
 from tests.unit.edge_compressor.models import Files
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTED: Final = (0, 3, 4)
 HASTE: Final = Patience(tries=2, sleep=lambda _seconds: None)
 LAYER: Final = b"a layer of the base"
@@ -149,7 +151,6 @@ def test_answers_to_the_push_of_an_artifact(server: BadServer, tmp_path: Path) -
     tries.judge(800)
 
 
-@pytest.mark.slow
 def test_bases_of_odd_shapes(server: BadServer, tmp_path: Path) -> None:
     tries, good = Tries("compression Job: images to build on", DOCUMENTED), Base()
     publisher = Publisher(tmp_path, server.host)
@@ -168,7 +169,6 @@ def test_bases_of_odd_shapes(server: BadServer, tmp_path: Path) -> None:
     tries.judge(600)
 
 
-@pytest.mark.slow
 def test_answers_to_edgemodel_push(
     server: BadServer, perceptron: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from edgemodel import reasons
 from tests.support.cells import cells_of
 from tests.support.simulation import Simulation, built_once, model_spec
 
+pytestmark = pytest.mark.slow
+
 PI = [{"name": "pi", "nodeSelector": {"board": "pi"}}]
 MISMATCH = (reasons.GOLDEN_MISMATCH, "golden set agrees on 12.5 %, limit 99.5 % (n = 64)")
 

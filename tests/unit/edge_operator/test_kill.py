@@ -15,6 +15,8 @@ from edgemodel import reasons
 from edgemodel.status import ClassPreflight
 from tests.support.simulation import Simulation, measured, model_spec
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("Surge", "Recreate", "judged", "preflight", "controls", "controls Recreate")
 PARTS = 3
 """The number of parts into which the kills of a story are divided, so that the tests share the processors."""
@@ -140,7 +142,6 @@ def test_the_story_ends_in_a_rollback(kind: str) -> None:
         assert "(default/arm64): p50 21.000 ms, limit 20 ms" in rejected["message"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", range(1, PARTS + 1))
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_any_write_the_story_ends_the_same(kind: str, part: int) -> None:
@@ -153,7 +154,6 @@ def test_killed_at_any_write_the_story_ends_the_same(kind: str, part: int) -> No
     assert kills == list(range(part, undisturbed.writes + 1, PARTS))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_every_single_write_the_story_continues_and_ends_the_same(kind: str) -> None:
     """The kills are instead of the first write, after the second, and so on: a pass that began with a write that

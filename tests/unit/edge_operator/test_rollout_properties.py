@@ -20,9 +20,11 @@ from tests.support.cells import cell_of, cells_of
 from tests.support.stories import STORIES, Event, Frame, Tale, tell
 from tests.support.tiers import examples
 
+pytestmark = pytest.mark.slow
+
 Story = tuple[dict[str, Any], list[Event]]
 
-CELL_SIZES = (1, pytest.param(3, marks=pytest.mark.slow))
+CELL_SIZES = (1, 3)
 """The sizes of cells: one node, or up to three neighbours."""
 
 # The stories are the same in every run, so that a failure in CI fails on every machine.
