@@ -29,6 +29,7 @@ from edge_compressor.progress import Progress  # noqa: E402
 from tests.bench import compression_auto, compression_fashion, compression_models, compression_speech  # noqa: E402
 from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
 from tests.bench.progress import progress  # noqa: E402
+from tests.bench.report import show_targets  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgemodel-bench"
 REPORT = ROOT / "build/bench/compression.json"
@@ -103,10 +104,7 @@ def main() -> None:
             targets, runs = PARTS[name](own, options, told)
             parts[name] = {"targets": targets, "runs": [asdict(run) for run in runs]}
             write(parts)
-    print()
-    for item in (item for name in options.parts for item in parts[name]["targets"]):
-        held = "holds" if item["holds"] else "missed"
-        print(f"{item['name']:56}{item['value']:>12} {item['unit']:8}{item['goal']:>10}   {held}")
+    show_targets([item for name in options.parts for item in parts[name]["targets"]])
 
 
 def write(parts: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from edgemodel.names import PIN_PREFIX  # noqa: E402
 from examples.lab.serving import forwarded  # noqa: E402
 from examples.lab.site import BUILD, SYSTEM_NAMESPACE, Site, SiteError, find_site  # noqa: E402
 from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
+from tests.bench.report import show_targets, write_report  # noqa: E402
 from tests.support import tiny_models  # noqa: E402
 from tests.support.edge_models import QUICK, Workspace, publish_mlp  # noqa: E402
 from tests.support.live import CAMERAS, ERRORS, SOAK, Load, checks, counted, stable  # noqa: E402
@@ -84,16 +85,12 @@ def main() -> None:
         }
         for name, goal in IMAGE_TARGETS_MB.items()
     ]
-    report = {"targets": targets, "machine": machine(), "runs": runs}
-    (BUILD / "bench").mkdir(parents=True, exist_ok=True)
-    (BUILD / "bench" / "rollout.json").write_text(json.dumps(report, indent=2))
+    write_report("rollout", targets, machine(), runs)
     columns = dict.fromkeys(key for run in runs for key in run["figures"])
     print(f"{'':44}" + "".join(f"{run['name']:>23}" for run in runs))
     for column in columns:
         print(f"{column:44}" + "".join(f"{run['figures'].get(column, ''):>23}" for run in runs))
-    for target in targets:
-        holds = "holds" if target["holds"] else "missed"
-        print(f"{target['name']:44}{target['value']:>16} MB   {target['goal']} MB   {holds}")
+    show_targets(targets)
 
 
 def measure(site: Site, folder: Path) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ from tests.bench import server_models  # noqa: E402
 from tests.bench.environments import ENVIRONMENTS, environment  # noqa: E402
 from tests.bench.prerequisites import DebianPackage, Environment, Prerequisite, Processors, require  # noqa: E402
 from tests.bench.progress import progress  # noqa: E402
+from tests.bench.report import show_targets, write_report  # noqa: E402
 from tests.bench.server_models import Case  # noqa: E402
 
 PEERS = {
@@ -392,17 +393,9 @@ def main() -> None:
     sizes = ", ".join(f"{server} {installed_mb(server):.0f}" for server in servers if server in (OURS, *PEERS))
     print(f"\ninstalled beside Python, MB: {sizes}")
     goals = list(targets(rounds, install_mb))
-    print()
-    for item in goals:
-        held = "holds" if item["holds"] else "missed"
-        print(f"{item['name']:56}{item['value']:>12} {item['unit']:12}{item['goal']:>10}   {held}")
-    report = {
-        "targets": goals,
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, onnxruntime {onnxruntime.__version__}",
-        "runs": [asdict(r) for r in rounds],
-    }
-    (ROOT / "build/bench").mkdir(parents=True, exist_ok=True)
-    (ROOT / "build/bench/server.json").write_text(json.dumps(report, indent=1))
+    show_targets(goals)
+    machine = f"{platform.machine()}, {os.cpu_count()} processors, onnxruntime {onnxruntime.__version__}"
+    write_report("server", goals, machine, [asdict(r) for r in rounds])
 
 
 if __name__ == "__main__":

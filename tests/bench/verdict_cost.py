@@ -7,7 +7,6 @@ prints tables and writes build/bench/verdict-cost.json, in about a minute.
 """
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -22,6 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge  # noqa: E402 - the path is set now
 from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
+from tests.bench.report import show_targets, write_report  # noqa: E402
 from tests.bench.rules import EPOCH  # noqa: E402
 from tests.bench.share_cells import TABLE, analysis  # noqa: E402
 from tests.bench.share_fleets import BEFORE, Fleet, fleet  # noqa: E402
@@ -108,17 +108,9 @@ def main() -> None:
             costs.append(cost)
             print(f"{nodes:8}{cost.milliseconds:12.1f}{cost.microseconds_a_node:12.0f}", flush=True)
     goals = list(targets(costs))
-    print()
-    for item in goals:
-        held = "holds" if item["holds"] else "missed"
-        print(f"{item['name']:64}{item['value']:>10} {item['unit']:6}{item['goal']:>10}   {held}")
-    report = {
-        "targets": goals,
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets",
-        "runs": [asdict(cost) for cost in costs],
-    }
-    (ROOT / "build" / "bench").mkdir(parents=True, exist_ok=True)
-    (ROOT / "build" / "bench" / "verdict-cost.json").write_text(json.dumps(report, indent=1))
+    show_targets(goals)
+    machine = f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets"
+    write_report("verdict-cost", goals, machine, [asdict(cost) for cost in costs])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ divided.
 """
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -29,6 +28,7 @@ from tests.bench import share_cells  # noqa: E402 - the path is set now
 from tests.bench.fleets import BUSY, CONDITIONS, SILENCE, WEATHER, Condition, with_seed  # noqa: E402
 from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
 from tests.bench.progress import progress  # noqa: E402
+from tests.bench.report import show_targets, write_report  # noqa: E402
 from tests.bench.rules import HELD, OTHERS, OURS, ROLLED_BACK, Fault, Run, judged_by_us, others  # noqa: E402
 
 FLEETS = (3, 10, 100)
@@ -226,21 +226,16 @@ class Report:
 
     def show(self) -> None:
         """Prints the targets, and how long all took."""
-        print()
-        for item in self.targets:
-            holds = "holds" if item["holds"] else "missed"
-            print(f"{item['name']:84}{item['value']:>8} {item['unit']:6}{item['goal']:>18}   {holds}")
+        show_targets(self.targets)
         rollouts = sum(item.runs for item in (*self.cells, *self.results))
         print(f"{rollouts} rollouts, {time.monotonic() - self.started:.0f} s")
 
     def write(self) -> None:
         """Writes the results, after every condition, because a run takes long."""
-        (ROOT / "build" / "bench").mkdir(parents=True, exist_ok=True)
         took = f"{time.monotonic() - self.started:.0f} s"
         machine = f"{platform.machine()}, {os.cpu_count()} processors, simulated fleets, {took}"
         runs = [asdict(item) for item in (*self.cells, *self.results)]
-        report = {"targets": self.targets, "machine": machine, "runs": runs}
-        (ROOT / "build" / "bench" / "verdicts.json").write_text(json.dumps(report, indent=1))
+        write_report("verdicts", self.targets, machine, runs)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ import shlex
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +16,7 @@ import pytest
 from edge_cli import kubectl_plugin
 from edge_cli import main as edgemodel
 from edge_cli.verb import command_parser
+from examples.lab.waiting import wait_for
 from tests.unit.docs.test_pages import PAGES, ROOT, name
 
 COMMAND = re.compile(r"(?:^|[\s`])(?:\$ )?(?:\S*/bin/)?(kubectl )?edgemodel (?=[a-z]+ )([^`\n]*)")
@@ -113,11 +112,8 @@ def test_the_first_five_minutes_run_as_they_are_written(tmp_path: Path) -> None:
 
 
 def wait_until_ready(port: str) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise TimeoutError("the server is not ready")
+    def answers() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1) as reply:
+            return bool(reply.status == 200)
+
+    wait_for("the server is ready", answers, timeout_s=DEADLINE_SECONDS, interval_s=0.1, not_yet=OSError)
