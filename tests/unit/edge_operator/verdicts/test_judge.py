@@ -85,9 +85,9 @@ def test_samples_of_another_wave_are_not_judged_by() -> None:
 
 def _judged_with(analysis: Analysis, measured: WaveBaseline, now: WaveBaseline) -> Any:
     from edge_operator.decide.analysis import OnTrial, judge
-    from edge_operator.decide.measurement import Samples
+    from edge_operator.decide.measurement import Baseline, Samples
 
-    samples = Samples(NOW, CANDIDATE, measured.since, trial=(counts(total=600, errors=600),), baseline=BEFORE)
+    samples = Samples(NOW, CANDIDATE, measured.since, trial=(counts(total=600, errors=600),), baseline=Baseline(BEFORE))
     nodes = (OnTrial("camera-1", "default", BEGAN),)
     return judge(analysis, samples, now, CANDIDATE, nodes, {"camera-1": "default"}, False, NOW)
 

@@ -79,6 +79,7 @@ def judge(name: str, rule: LatencyRule, evidence: Evidence) -> Judged:
 def _objective(edge: float, rule: LatencyRule) -> Measure:
     return Measure(
         key="objective",
+        settings=(edge, rule.max_increase),
         words=f"took longer than {1000 * edge:.4g} ms",
         bad=_slower,
         total=_timed,
@@ -91,6 +92,7 @@ def _objective(edge: float, rule: LatencyRule) -> Measure:
 def _slowdown(max_slowdown: float) -> Measure:
     return Measure(
         key="slowdown",
+        settings=(max_slowdown,),
         words="took longer than nine in ten did on their node before",
         bad=_slower,
         total=_timed,
