@@ -210,7 +210,7 @@ def test_an_entry_has_the_evidence_of_both_measures_with_its_limits() -> None:
         for hypothesis in result.hypotheses:
             for multiple, ratio in hypothesis.ratios.items():
                 assert told[result.measure, hypothesis.name, f"{multiple:g}"] == pytest.approx(ratio, abs=5e-4)
-    assert len(told) == 2 * (4 + 1 + 2)
+    assert len(told) == 2 * (4 + 2 + 2)
     assert from_api(CheckStatus, to_api(check)) == check
 
 
@@ -272,8 +272,8 @@ def test_an_entry_says_verdict_observed_limit_n_and_when() -> None:
         "sampleCount": 600,
         "measuredAt": "2026-01-01T12:10:00Z",
         "message": "0 % of requests failed, limit 1.03 % (n = 600 on 1 node; 0.0326 % expected, half again as many as "
-        "before: no node on stable shows a drift); would find an increase of 2.34 points by now; one of 1 points is "
+        "before: no node on stable shows a drift); would find an increase of 2.28 points by now; one of 1 points is "
         "ruled out, a smaller one is not",
-        "detectablePercent": "2.34",
+        "detectablePercent": "2.28",
         "requestsToDecide": 0,
     }
