@@ -128,7 +128,7 @@ def judgement(
         since=wave_baseline.since,
         trial=trial,
         control=control,
-        baseline=Baseline(baseline),
+        baseline=baseline if isinstance(baseline, Baseline) else Baseline(baseline),
         reporting=dict.fromkeys(on_trial if reporting is None else reporting, measured_at),
         present=golden_samples(golden),
         answers=answers or {},

@@ -25,9 +25,9 @@ class BeforeSwitch:
     """The moments of the bad ones by minute, of each of these nodes that has minutes."""
 
     @classmethod
-    def of(cls, baseline: Baseline, measure: Measure) -> "BeforeSwitch":
-        """Returns what ``baseline`` says."""
-        return baseline.once((measure.key, measure.settings), lambda: cls._of(baseline, measure))
+    def of(cls, name: str, baseline: Baseline, measure: Measure) -> "BeforeSwitch":
+        """Returns what ``baseline`` says by ``measure`` of the check ``name``."""
+        return baseline.once((name, measure.key, measure.settings), lambda: cls._of(baseline, measure))
 
     @classmethod
     def _of(cls, baseline: Baseline, measure: Measure) -> "BeforeSwitch":

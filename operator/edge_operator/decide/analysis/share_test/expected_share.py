@@ -73,7 +73,7 @@ class Known:
 
 def known_before(name: str, evidence: Evidence, measure: Measure) -> Known:
     """Returns what is known for ``measure`` of the check ``name``: fixed for the wave, or measured now."""
-    before = BeforeSwitch.of(evidence.baseline, measure)
+    before = BeforeSwitch.of(name, evidence.baseline, measure)
     shares = before.known(evidence.fixed.get((name, measure.key)) or before.pooled)
     controls = controls_of(name, evidence, measure, StableNodes.of(evidence.control, shares, measure))
     return Known(shares, controls, *drift_of(controls))

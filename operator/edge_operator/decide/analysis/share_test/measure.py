@@ -14,7 +14,7 @@ class Measure:
 
     key: str
     settings: tuple[float, ...]
-    """The numbers besides the samples that ``before`` and ``minutes`` depend on."""
+    """The numbers besides the samples that ``before`` and ``minutes`` depend on; what they return is kept."""
     words: str
     """The words for a bad request, as in "3 % of requests failed"."""
     bad: Callable[[Counts, float | None], int]

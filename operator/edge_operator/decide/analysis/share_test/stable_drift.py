@@ -83,7 +83,7 @@ def controls_of(name: str, evidence: Evidence, measure: Measure, own: StableNode
     if not evidence.others or own.total >= MIN_CONTROL_REQUESTS:
         return _without_odd_ones(groups)
     for other in evidence.others:
-        before = BeforeSwitch.of(other.baseline, measure)
+        before = BeforeSwitch.of(name, other.baseline, measure)
         shares = before.known(other.fixed.get((name, measure.key)) or before.pooled)
         groups.append(StableNodes.of(other.control, shares, measure))
     return _without_odd_ones(groups)

@@ -42,7 +42,7 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
     measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
     if not any(map(measure.total, evidence.trial)):
         return None
-    before = BeforeSwitch.of(evidence.baseline, measure).nodes
+    before = BeforeSwitch.of(name, evidence.baseline, measure).nodes
     pooled = evidence.fixed.get((name, measure.key))
     if pooled is None and len(before) >= MIN_NODES:
         pooled = pooled_before(before, {})
