@@ -11,6 +11,7 @@ from typing import Any
 from edge_runtime.cores import usable_cores
 from edge_runtime.tuning import Arena, Tuning
 from edgemodel import metrics, names, serving
+from edgemodel.generation import CONTEXT_TOKENS, MAX_STREAM_SECONDS, NEW_TOKENS, PROMPT_SECONDS, SEQUENCES, Generation
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -46,6 +47,12 @@ class ServerSettings:
     shadow_replay_from: str | None
     shadow_replay_token: str | None
     tuning: Tuning
+    generation: Generation
+    """The limits of models that generate text."""
+    api_key_file: Path | None
+    """The file with the key that clients must show; None: every client is served."""
+    weights: str | None
+    """``Mapped`` or ``Loaded``; None: by their size."""
     max_body_bytes: int
     timeout_seconds: int
     """The time that a request may wait for its turn, in seconds."""
@@ -97,6 +104,12 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
         arena=given.pop("memory_arena"),
         prepacking=given.pop("prepacking") == "on",
         concurrency=given["concurrency"],
+    )
+    given["generation"] = Generation(
+        context_tokens=given.pop("context_tokens"),
+        sequences=given.pop("sequences"),
+        max_new_tokens=given.pop("max_new_tokens"),
+        max_stream_seconds=given.pop("max_stream_seconds"),
     )
     objective = given.pop("latency_objective_milliseconds")
     given["latency_objective_seconds"] = None if objective is None else objective / 1000
@@ -205,6 +218,52 @@ def _parser(
         default="on",
         help="off: weights are not rearranged, which saves memory of their size and makes some models slower",
     )
+    generate = serving.GENERATE
+    variable(
+        "--context-tokens",
+        generate["contextTokens"],
+        None,
+        "tokens of a prompt and its answer together, of models that generate text; at most those of the model, "
+        f"{CONTEXT_TOKENS} if not given",
+        integer_between(1, 1_048_576),
+    )
+    variable(
+        "--sequences",
+        generate["sequences"],
+        None,
+        f"requests for text that are answered at a time, each with a cache of its own; {SEQUENCES} if not given",
+        integer_between(1, 256),
+    )
+    variable(
+        "--max-new-tokens",
+        generate["maxNewTokens"],
+        None,
+        f"tokens of an answer at most; {NEW_TOKENS} if not given",
+        integer_between(1, 1_048_576),
+    )
+    variable(
+        "--max-stream-seconds",
+        generate["maxStreamSeconds"],
+        None,
+        f"time of an answer at most, from the head of its request; {PROMPT_SECONDS} and one for each token of the "
+        f"longest answer if not given, at most {MAX_STREAM_SECONDS}",
+        integer_between(1, 3600),
+    )
+    variable(
+        "--weights",
+        serving.WEIGHTS,
+        None,
+        "Mapped: weights stay in their file, whose pages the kernel may drop; Loaded: they are copied into memory; "
+        "by their size if not given",
+        _weights,
+    )
+    variable(
+        "--api-key-file",
+        serving.API_KEY_FILE,
+        None,
+        "file with the key that clients must show, read again when it changes; every client is served if not given",
+        Path,
+    )
     add(
         "--max-body-bytes",
         type=integer_between(1, 2**40),
@@ -217,11 +276,12 @@ def _parser(
         default=DEFAULT_TIMEOUT_SECONDS,
         help="a request that waits longer for its turn is answered 503; a request may set its own parameter timeout",
     )
-    add(
+    variable(
         "--drain-seconds",
-        type=integer_between(0, 3600),
-        default=DEFAULT_DRAIN_SECONDS,
-        help="the time for requests in work to end after a signal",
+        serving.DRAIN_SECONDS,
+        DEFAULT_DRAIN_SECONDS,
+        "the time for requests in work to end after a signal",
+        integer_between(0, 3600),
     )
     for add_flags in listener_flags:
         add_flags(parser)
@@ -254,6 +314,12 @@ def _arena(text: str) -> Arena:
         return Arena(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(Arena)}") from None
+
+
+def _weights(text: str) -> str:
+    if text not in serving.WEIGHTS_VALUES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(serving.WEIGHTS_VALUES)}")
+    return text
 
 
 def _milliseconds(text: str) -> float:

@@ -231,6 +231,12 @@ POD_REFUSED: Final = _declare(
     "ServiceAccount or an admission webhook; the message is that of whoever refused it.",
     "Change what the message names. Kubernetes tries again by itself, and the operator goes on when there is a pod.",
 )  # fmt: skip
+SECRET_NOT_FOUND: Final = _declare(
+    "SecretNotFound", Topic.ROLLOUT, Kind.STALLED,
+    "The Secret of spec.serving.apiKeySecretRef, or its key, does not exist in the namespace, so no pod can start.",
+    "Create it, or correct spec.serving.apiKeySecretRef. The pods start by themselves within two minutes, and no "
+    "candidate is blamed.",
+)  # fmt: skip
 NODES_SET_ASIDE: Final = _declare(
     "NodesSetAside", Topic.ROLLOUT, Kind.TRANSIENT,
     "Selected nodes are cordoned, have a taint that the pods do not tolerate, or get no pod for another reason. What "

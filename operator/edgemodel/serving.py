@@ -27,6 +27,23 @@ TUNING: Final = {
 }
 """The variable of each key of ``spec.serving.tuning``; all are optional."""
 
+GENERATE: Final = {
+    "contextTokens": "EDGEMODEL_CONTEXT_TOKENS",
+    "sequences": "EDGEMODEL_SEQUENCES",
+    "maxNewTokens": "EDGEMODEL_MAX_NEW_TOKENS",
+    "maxStreamSeconds": "EDGEMODEL_MAX_STREAM_SECONDS",
+}
+"""The variable of each key of ``spec.serving.generate``; all are optional."""
+WEIGHTS: Final = "EDGEMODEL_SERVING_WEIGHTS"
+"""Mapped or Loaded; optional."""
+MAPPED, LOADED = WEIGHTS_VALUES = ("Mapped", "Loaded")
+DRAIN_SECONDS: Final = "EDGEMODEL_DRAIN_SECONDS"
+"""The time for requests in work to end after a signal; optional."""
+API_KEY_FILE: Final = "EDGEMODEL_API_KEY_FILE"
+"""The path of a file with the key that clients must show, which may change while the server runs; optional."""
+API_KEY_DIRECTORY: Final = "/etc/edgemodel/api-key"
+"""The directory with that file, in which the operator mounts a Secret."""
+
 SHADOW_REPLAY_MAX_REQUESTS: Final = "EDGEMODEL_SHADOW_REPLAY_MAX_REQUESTS"
 """The number of requests that a server remembers for a candidate; optional."""
 SHADOW_REPLAY_FROM: Final = "EDGEMODEL_SHADOW_REPLAY_FROM"

@@ -61,6 +61,7 @@ from edge_operator.writes import (
     WriteStatus,
     plan_writes,
 )
+from edgemodel import reasons
 from edgemodel.caller_signature import CallerSignature
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
@@ -199,6 +200,7 @@ class Simulation:
     pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
     back_since: dict[str, datetime] = field(default_factory=dict)
     opened_since: dict[str, datetime] = field(default_factory=dict)
+    startable_since: dict[str, datetime] = field(default_factory=dict)
     api_back_since: datetime | None = None
     requests_per_second: float = 2.0
     """The requests per second that the servers of each node answer."""
@@ -419,6 +421,7 @@ class Simulation:
             pins_seen=dict(self.pins_seen),
             back_since=dict(self.back_since),
             opened_since=dict(self.opened_since),
+            startable_since=dict(self.startable_since),
             api_back_since=self.api_back_since,
             refusals=self._refusals(),
             samples=self.measure(),
@@ -722,15 +725,25 @@ class Simulation:
                     trouble=trouble,
                     restarts=pod.restarts + 1,
                 )
+            elif pod.trouble is not None and pod.trouble[0] == reasons.SECRET_NOT_FOUND:
+                self.startable_since[pod.name] = self.now
+                pod = replace(pod, trouble=None)
             elif not pod.ready and self.now >= max(
-                pod.unready_since or pod.created, node.online_since or pod.created
+                pod.unready_since or pod.created,
+                node.online_since or pod.created,
+                self.startable_since.get(pod.name, pod.created),
             ) + timedelta(seconds=self.start_seconds):
                 pod = replace(pod, ready=True, ready_since=self.now, unready_since=None, trouble=None)
             self.pods[key] = pod
 
     def _refusals(self) -> dict[tuple[str, str], Refusal]:
+        of_pods = {
+            ("Pod", pod.name): Refusal(pod.trouble[1], is_final=True, reason=pod.trouble[0])
+            for pod in self.pods.values()
+            if pod.trouble is not None and pod.trouble[0] == reasons.SECRET_NOT_FOUND
+        }
         if self.refusal is None:
-            return {}
+            return of_pods
         podless = [("Job", name) for name, job in self.jobs.items() if not job.has_pod]
         podless += [("Job", name) for name, preflight in self.preflights.items() if not preflight.has_pod]
         return dict.fromkeys([*podless, *(("DaemonSet", name) for name in self.daemonsets)], self.refusal)

@@ -22,8 +22,12 @@ def resources(observation: Observation, revision: Revision, variant: str) -> Obj
 
 def tuning(revision: Revision) -> list[Object]:
     """Returns the variables of the given settings; the server has defaults for the others."""
-    settings = revision.spec.serving.tuning
-    return [{"name": serving.TUNING[setting], "value": str(value)} for setting, value in sorted(settings.items())]
+    settings = revision.spec.serving
+    limits = to_api(settings.generate) if settings.generate is not None else {}
+    found = {serving.TUNING[setting]: value for setting, value in sorted(settings.tuning.items())}
+    found |= {serving.GENERATE[limit]: value for limit, value in sorted(limits.items())}
+    found |= {serving.WEIGHTS: settings.weights} if settings.weights is not None else {}
+    return [{"name": name, "value": str(value)} for name, value in found.items()]
 
 
 def tolerations(revision: Revision) -> list[Object]:

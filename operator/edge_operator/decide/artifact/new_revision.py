@@ -84,6 +84,9 @@ def _revision_spec(
             tuning=spec.serving.tuning,
             shadow_replay=ShadowReplay(replay) if replay else None,
             warm_up_seconds=spec.serving.warm_up_seconds,
+            generate=spec.serving.generate,
+            api_key_secret_ref=spec.serving.api_key_secret_ref,
+            weights=spec.serving.weights,
             tolerations=spec.tolerations,
             image_pull_secrets=spec.image_pull_secrets,
             # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
