@@ -13,6 +13,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from edge_compressor.models import first_run, runtime
+from edge_compressor.models.checker import complaint
 from edge_compressor.models.class_names import named_classes
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime import backends
@@ -100,10 +101,8 @@ def _checked(path: Path, reason: str) -> OnnxModel:
     _check_structure(loaded, None)
     class_names = named_classes(loaded)
     del loaded  # the checker reads the file again, so that it is not in memory both as objects and as bytes
-    try:
-        onnx.checker.check_model(str(path))
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise _Unsound(f"onnx.checker refuses it: {in_words(error)}") from error
+    if said := complaint(path):
+        raise _Unsound(f"onnx.checker refuses it: {said}")
     if crash := first_run.why_it_crashes(path, ONNX_RUNTIME):
         raise _Unsound(f"{crash}: {first_run.cure(reason)}")
     try:
