@@ -18,7 +18,7 @@ from edge_compressor.pipeline import NEEDED
 from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
 from edge_operator.decide.analysis.check_type import CheckType
-from edgemodel.compression_request import AUTO, EXPORTED_PROGRAM, ONNX
+from edgemodel.compression_request import AUTO, BY_CONTENT, EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Schema, Setting
 
 _PART = re.compile(
@@ -47,8 +47,8 @@ def with_generated_parts(
         "rules about steps": rules(steps),
         "items of checks": {"items": without_defaults(check_item(checks))},
         "evaluation": {"evaluation": evaluation(tasks)},
-        "format of sources": {**format_of("Format of the model", opaque=True), "default": ONNX},
-        "format of recorded sources": format_of("Format of the model", opaque=True),
+        "format of sources": {**by_content(format_of("Format of the model", opaque=True)), "default": BY_CONTENT},
+        "format of recorded sources": by_content(format_of("Format of the model", opaque=True)),
         "format of models": {**format_of("Format of the teacher file", opaque=False), "default": ONNX},
         "format of converted models": {
             **format_of(
@@ -193,7 +193,7 @@ def rules(steps: Iterable[StepType]) -> list[Schema]:
                 f"give the source as {EXPORTED_PROGRAM}, or leave {step.what_trains} out"
             )
             written = f"has(self.source.converter) && self.source.converter.writes == '{EXPORTED_PROGRAM}'"
-            given = f"self.source.format == '{EXPORTED_PROGRAM}' || {written}"
+            given = f"self.source.format in ['{EXPORTED_PROGRAM}', '{BY_CONTENT}'] || {written}"
             made.append(_asked(step, given, message, ".source.format"))
     return made
 
@@ -206,6 +206,17 @@ def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
         "description": f"{what}: {described}. Default: {default}.",
         "type": "string",
         "enum": [one.name for one in formats],
+    }
+
+
+def by_content(schema: Schema) -> Schema:
+    """Returns the schema of a format field that may be left out, because the content tells the format."""
+    described = schema["description"].removesuffix(f" Default: {ONNX}.")
+    inferred = f"{BY_CONTENT}: the format is told by the content; a named format that differs from it is refused."
+    return {
+        **schema,
+        "description": f"{described} {inferred} Default: {BY_CONTENT}.",
+        "enum": [BY_CONTENT, *schema["enum"]],
     }
 
 

@@ -26,6 +26,7 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.budget import Budget, parse_budget
 from edgemodel.compression_request import (
     AUTO,
+    BY_CONTENT,
     DATASETS,
     ONNX,
     CompressionRequest,
@@ -106,7 +107,10 @@ def read_request(options: argparse.Namespace) -> tuple[CompressionRequest, str, 
     if options.source:
         states = given.source.stateful_inputs if given else {}
         source = Source(
-            options.source, options.digest, options.format or _format(options.source), stateful_inputs=states
+            options.source,
+            options.digest,
+            options.format or format_of(options.source) or BY_CONTENT,
+            stateful_inputs=states,
         )
     elif given is not None:
         source = given.source
@@ -254,7 +258,8 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format",
         metavar="NAME",
-        help=f"the format of the source: {', '.join(SOURCE_FORMATS)}; default: by the ending of its name, or {ONNX}",
+        help=f"the format of the source: {', '.join(SOURCE_FORMATS)}; default: by the ending of its name, or "
+        "by its content",
     )
     command.add_argument("--digest", metavar="sha256:…", help="the digest of the source; required for http://")
     command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for no step")

@@ -184,9 +184,13 @@ class EdgeModelSpec:
 
     @property
     def job_image(self) -> JobImage:
-        """The image of its compression Job: that which the formats of the source and the teacher need."""
+        """The image of its compression Job: that which the formats of the source and the teacher need.
+
+        A format that is told by the content alone is taken for the one that the URI ends with, or ONNX.
+        """
         models = [model for model in (self.request.source, self.request.teacher) if model is not None]
-        return image_for(SOURCE_FORMATS[one.format].image for one in models if one.format in SOURCE_FORMATS)
+        formats = [model.expected_format for model in models]
+        return image_for(SOURCE_FORMATS[one].image for one in formats if one in SOURCE_FORMATS)
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:

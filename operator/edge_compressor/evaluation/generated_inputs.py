@@ -80,7 +80,11 @@ def _sizes(model: ModelFile) -> Iterator[tuple[int, int]]:
         yield 1, 1
         return
     yield from ((size, size) for size in _SIZES)
-    graph = normal_form.load_with_weights(model.path).graph if model.runtime == ONNX_RUNTIME else onnx.GraphProto()
+    graph = (
+        normal_form.load_shapes(model.path, with_weights=True).graph
+        if model.runtime == ONNX_RUNTIME
+        else onnx.GraphProto()
+    )
     of_weights = sorted({size for tensor in graph.initializer for size in tensor.dims if size > 1})[:_MAX_WEIGHT_SIZES]
     for first in of_weights:
         yield from ((first, size) for size in ((1,) if widest == 1 else (16, 64, 224)))
@@ -93,7 +97,7 @@ def index_ranges(model: ModelFile) -> dict[str, Range]:
     """
     if model.runtime != ONNX_RUNTIME or model.transforms:
         return {}
-    graph = normal_form.load_with_weights(model.path).graph
+    graph = normal_form.load_shapes(model.path, with_weights=True).graph
     readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
     for node in nodes(graph):
         for place, name in enumerate(node.input):

@@ -5,16 +5,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-
-import zstandard
 
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
+from edge_oci.layers import packed_bytes
 from edge_runtime.backend import LoadedModel, RunFailure
-from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.error_words import in_words
@@ -172,14 +169,9 @@ def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
     )
 
 
-def zstd_size(path: Path) -> int:
-    """Returns the size of the file after zstd at level 19, in bytes: a lower limit of its download."""
-    size = 0
-    compressor = zstandard.ZstdCompressor(level=19, threads=usable_cores())
-    with path.open("rb") as file:
-        for chunk in compressor.read_to_iter(file):
-            size += len(chunk)
-    return size
+def transfer_bytes(model: ModelFile) -> int:
+    """Returns the bytes that the model's files have as layers of an image, by which a node downloads them."""
+    return sum(map(packed_bytes, model.paths))
 
 
 _Z_99_PERCENT: Final = 2.5758293035489004

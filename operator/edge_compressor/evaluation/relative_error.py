@@ -209,7 +209,7 @@ def _unjudged(model: ModelFile) -> dict[str, str]:
     scores."""
     if model.runtime != ONNX_RUNTIME or model.transforms:
         return {}
-    graph = normal_form.load(model.path).graph
+    graph = normal_form.load_shapes(model.path).graph
     stored = {tensor.name for tensor in graph.initializer}
     fed = {tensor.name for tensor in graph.input} - stored
     makers: dict[str, tuple[onnx.NodeProto, set[str]]] = {}

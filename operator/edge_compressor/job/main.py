@@ -140,7 +140,7 @@ def _publish(
     for result in results:
         progress.say(f"publishing {given.target.repository}, variant {result.manifest.variant}")
         published = artifact_image.publish(result.folder, result.manifest, given.target, access, work)
-        progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
+        progress.say(f"published {published.image}: {published.transfer_bytes} bytes to transfer")
         artifacts.append(_artifact(result, published))
     converter = results[0].manifest.evidence["source"].get("converter") or {}
     digest, signature = results[0].manifest.source_digest, results[0].signature
@@ -154,7 +154,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         image=published.image,
         digest=result.manifest.artifact_digest,
         size_bytes=result.size_bytes,
-        transfer_bytes=published.layer.size,
+        transfer_bytes=published.transfer_bytes,
         source_size_bytes=result.source_size_bytes,
         accuracy=f"{evaluation.artifact.score:.4f}" if evaluation and evaluation.artifact else None,
         source_accuracy=f"{evaluation.source.score:.4f}" if evaluation and evaluation.source else None,

@@ -26,9 +26,10 @@ def load(model: ModelFile, *, threads: int | None = None) -> LoadedModel:
     return load_model(model.path, model.runtime, tuning, model.transforms)
 
 
-def load_onnx(path: Path, *, threads: int = 1) -> LoadedModel:
-    """Returns the ONNX file at ``path`` loaded, unchecked. Raises LoadFailure."""
-    return load_model(path, ONNX_RUNTIME, Tuning(intra_op_threads=threads))
+def load_onnx(path: Path, *, threads: int = 1, mapped: bool = False) -> LoadedModel:
+    """Returns the ONNX file at ``path`` loaded, unchecked; ``mapped``: without copies of its weights. Raises
+    LoadFailure."""
+    return load_model(path, ONNX_RUNTIME, Tuning(intra_op_threads=threads, prepacking=not mapped))
 
 
 def run(model: LoadedModel, feeds: Mapping[str, Array]) -> list[Array]:

@@ -1,4 +1,8 @@
-"""The artifact: a folder of five files, which becomes one more layer on the server's image."""
+"""The artifact: a folder of files, which becomes layers on the server's image.
+
+Each large file is a layer of its own, so that an image with another tokenizer, golden set or report shares the weights
+with the one before, on nodes and in the registry. Everything else is the last layer.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +10,7 @@ from typing import Final, cast
 
 from edge_compressor.registries.access import RegistryAccess, pushing
 from edge_oci.images import LayeredSettings, LayerImage, push_layered
-from edge_oci.layers import Compression, Entry, Layer, write_layer
+from edge_oci.layers import Compression, Entry, Layer, compression_for, write_layer
 from edge_oci.references import Reference, parse_reference
 from edge_runtime import backends
 from edgemodel import reasons
@@ -25,6 +29,8 @@ from edgemodel.names import (
     artifact_tag,
 )
 
+MIN_LAYER_BYTES: Final = 4 << 20
+"""The smallest file that becomes a layer of its own, in bytes."""
 NOTES: Final = (GOLDEN_FILE, MANIFEST_FILE, PAGE_FILE, REPORT_FILE)
 """The files beside the model in an artifact; golden.npz may be missing."""
 
@@ -35,9 +41,15 @@ class PublishedImage:
 
     image: str
     """The reference ``<repository>@sha256:…`` of the index over architectures, without a host."""
-    layer: Layer
+    layers: tuple[Layer, ...]
+    """The layers of the artifact, the last of which holds its manifest and reports."""
     server_layers: dict[str, str]
     """The images of the named layers below the model, by name."""
+
+    @property
+    def transfer_bytes(self) -> int:
+        """The bytes of the artifact's layers as they travel to a node that has none of them."""
+        return sum(layer.size for layer in self.layers)
 
 
 def publish(
@@ -50,10 +62,7 @@ def publish(
     equal digest. Raises Stalled(ArtifactRejected, ServerLayerMissing), Transient(RegistryUnreachable).
     """
     needed = _server_layers(manifest, target)
-    entries: dict[str, Entry | Path | bytes] = {
-        f"{MODEL_DIRECTORY}/{name}": folder / name for name in (*NOTES, manifest.model_file) if (folder / name).exists()
-    }
-    layer = write_layer(entries, scratch / "layer", compression=cast(Compression, target.layer_compression))
+    *under, layer = _write_layers(folder, manifest, scratch, cast(Compression, target.layer_compression))
     labels = {LABEL_MODEL: manifest.model, LABEL_VARIANT: manifest.variant}
     digests = {ANNOTATION_ARTIFACT: manifest.artifact_digest, "edgemodel.io/source": manifest.source_digest}
     tag = artifact_tag(manifest.fingerprint, manifest.variant)
@@ -64,12 +73,31 @@ def publish(
             base.version,
             access.registries("push").repository(Reference(target.registry, target.repository)),
             layer,
+            under=under,
             between=[_image_of(parse_reference(each), access) for each in needed.values()],
             settings=LayeredSettings(labels=labels | digests, annotations=digests, created_by="edgemodel compressor"),
             tag=tag,
         )
-    layer.path.unlink()
-    return PublishedImage(f"{target.repository}@{pushed.index.digest}", layer, needed)
+    for each in (*under, layer):
+        each.path.unlink()
+    return PublishedImage(f"{target.repository}@{pushed.index.digest}", (*under, layer), needed)
+
+
+def _write_layers(
+    folder: Path, manifest: ArtifactManifest, scratch: Path, compression: Compression
+) -> tuple[Layer, ...]:
+    """Returns the layers of the artifact, those of large files first."""
+    names = {name for name in (*NOTES, *(manifest.files or (manifest.model_file,))) if (folder / name).exists()}
+    large = sorted(name for name in names if (folder / name).stat().st_size >= MIN_LAYER_BYTES)
+    layers = []
+    for number, name in enumerate(large):
+        entries: dict[str, Entry | Path | bytes] = {f"{MODEL_DIRECTORY}/{name}": folder / name}
+        packed = compression_for(folder / name, compression)
+        layers.append(write_layer(entries, scratch / f"layer-{number}", compression=packed))
+    rest: dict[str, Entry | Path | bytes] = {
+        f"{MODEL_DIRECTORY}/{name}": folder / name for name in names.difference(large)
+    }
+    return (*layers, write_layer(rest, scratch / "layer", compression=compression))
 
 
 def _image_of(reference: Reference, access: RegistryAccess) -> LayerImage:

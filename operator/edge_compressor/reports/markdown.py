@@ -36,7 +36,7 @@ def render(manifest: ArtifactManifest) -> str:
 
 
 _TIMES: Final = {"p50Milliseconds": "latency, median", "p95Milliseconds": "latency, 95th percentile"}
-_SIZES: Final = {"sizeBytes": "size", "zstdBytes": "size after zstd-19"}
+_SIZES: Final = {"sizeBytes": "size", "transferBytes": "to download"}
 
 
 def comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -179,7 +179,7 @@ def _search(step: dict[str, Any]) -> list[str]:
         (
             trial["name"] + (" (**taken**)" if trial["name"] == search["chosen"] else ""),
             _number(trial["sizeBytes"], "{:,}"),
-            _number(trial["zstdBytes"], "{:,}"),
+            _number(trial["transferBytes"], "{:,}"),
             _interval(trial["speed"], "ratio", "lower", "upper", "{:.2f}"),
             _interval(trial["accuracyDrop"], "percent", "lowerPercent", "upperPercent", "{:.2f} %")
             or _number(trial["agreementPercent"], "{:.2f} % agree"),
@@ -191,7 +191,7 @@ def _search(step: dict[str, Any]) -> list[str]:
     head = (
         "recipe",
         "bytes",
-        "after zstd-19",
+        "to download",
         "times as fast",
         "accuracy drops",
         "slow on other processors",

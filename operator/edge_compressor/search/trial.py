@@ -58,7 +58,7 @@ class SearchTrial:
 
     recipe: SearchRecipe
     model: OnnxModel | None = None
-    zstd_bytes: int | None = None
+    transfer_bytes: int | None = None
     slow_elsewhere: str | None = None
     """The reason why it would be slow on other processors."""
     looked: bool = False
@@ -96,7 +96,7 @@ class SearchTrial:
         otherwise."""
         shown: dict[str, Any] = {"recipe": self.recipe.to_json(), "name": str(self.recipe)}
         shown["sizeBytes"] = self.model.size_bytes if self.model else None
-        shown["zstdBytes"] = self.zstd_bytes
+        shown["transferBytes"] = self.transfer_bytes
         shown["speed"] = _speed_json(self.speed)
         shown["accuracyDrop"] = drop_json(self.answers) if self.answers and scored else None
         shown["agreementPercent"] = round(100 - self.answers.drop * 100, 4) if self.answers and not scored else None
@@ -253,6 +253,6 @@ def _speed_json(speed: evaluation.Speed | None) -> dict[str, Any] | None:
 
 def mark_front(trials: Sequence[SearchTrial]) -> None:
     """Marks the Pareto front of ``trials``, which were all kept."""
-    points = [(trial.credited_speed, -(trial.zstd_bytes or 0)) for trial in trials]
+    points = [(trial.credited_speed, -(trial.transfer_bytes or 0)) for trial in trials]
     for trial, point in zip(trials, points, strict=True):
         trial.on_front = not any(other != point and all(np.greater_equal(other, point)) for other in points)

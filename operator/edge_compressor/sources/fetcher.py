@@ -9,17 +9,18 @@ import hashlib
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
-from edge_compressor.models import onnx_model
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess, pulling
+from edge_compressor.sources import archives
 from edge_compressor.sources.download import Downloader, Request, authorization_from, shown
 from edge_oci import artifacts, manifests
+from edge_oci.descriptors import Descriptor
 from edge_oci.errors import InvalidReference
 from edge_oci.references import parse_reference
 from edge_oci.urls import NoUrl, check_url
@@ -42,15 +43,21 @@ WHAT: Final[dict[Use, str]] = {
 MODELS: Final = ("source", "teacher")
 
 
+MAX_MODEL_BYTES: Final = 64 * 2**30
+MAX_DATASET_BYTES: Final = 8 * 2**30
+
+
 def limit_bytes(use: Use) -> int:
-    """Returns the largest size of a source for ``use``, in bytes."""
-    return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
+    """Returns the largest size of a source for ``use``, in bytes; of all its files together, if it is a folder."""
+    return MAX_MODEL_BYTES if use in MODELS else MAX_DATASET_BYTES
 
 
 _NO_SUCH_NAME: Final = (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 """The system's errors for an impossible file name."""
 MAX_FILES: Final = 10_000
 """The largest number of files in a folder."""
+PACKED: Final = ("tar", "tar+gzip", "tar+zstd")
+"""The ends of media types of tars in the CNCF ModelPack and in Docker's models."""
 _CHUNK_BYTES: Final = 1 << 20
 _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
@@ -94,7 +101,9 @@ class Fetcher:
     downloader: Downloader = field(default_factory=Downloader)
 
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
-        """Returns the file of ``source`` at ``to``; with ``folder`` it may be a folder, on a volume or locally.
+        """Returns the file of ``source`` at ``to``; with ``folder`` it may be a set of files, which becomes a folder.
+
+        A set is an artifact with several files, a folder on a volume or a local one, or a tar.
 
         Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid or
         DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
@@ -104,7 +113,7 @@ class Fetcher:
         self.progress.say(f"fetching the {WHAT[use]}, {shown(source.uri) if mark else source.uri}")
         match scheme if mark else "":
             case "oci":
-                return self._from_registry(source, use, to)
+                return self._from_registry(source, use, to, folder=folder)
             case "https" | "http":
                 self._over_http(source, use, to)
             case "pvc":
@@ -118,20 +127,54 @@ class Fetcher:
             shutil.rmtree(to) if to.is_dir() else to.unlink()
             message = f"{WHAT[use]}: expected {_digest(source.digest, use)}, got {digest}"
             raise Stalled(reasons.DIGEST_MISMATCH, message)
+        if folder and not to.is_dir() and archives.is_tar(to):
+            files = self._unpack(to, use)
         return Fetched(to, digest, shown(source.uri) if mark else source.uri, files)
 
-    def _from_registry(self, source: Source, use: Use, to: Path) -> Fetched:
+    def _from_registry(self, source: Source, use: Use, to: Path, *, folder: bool) -> Fetched:
         try:
             reference = parse_reference(source.uri)
         except InvalidReference as error:
             raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {error}") from error
         if reference.host != self.access.own_host:
             self._check_host(reference.host, use)
+        digests: dict[str, str] = {}
         with pulling(WHAT[use], invalid=_too_large(use)):
             repository = self.access.registries(use).repository(reference)
             manifest = manifests.resolve(repository, reference.version)
-            artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
-        return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}")
+            found = artifacts.files_of(repository, manifest.digest)
+            if folder and (len(found) > 1 or any(is_packed(blob) for blob in found.values())):
+                artifacts.pull_artifact(repository, manifest.digest, to, max_bytes=limit_bytes(use))
+                digests = self._unpack_parts(found, to, use)
+            else:
+                artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
+        return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}", digests)
+
+    def _unpack_parts(self, blobs: Mapping[str, Descriptor], folder: Path, use: Use) -> dict[str, str]:
+        """Unpacks the tars among the files in ``folder`` there, and returns the digest of each file by its name."""
+        digests = {name: blob.digest for name, blob in blobs.items() if not is_packed(blob)}
+        for name, blob in blobs.items():
+            if is_packed(blob):
+                packed = folder.with_name(f"{folder.name}.tar")
+                (folder / name).rename(packed)
+                digests |= self._unpacked(packed, folder, use, taken=digests)
+                packed.unlink()
+        return digests
+
+    def _unpack(self, file: Path, use: Use) -> dict[str, str]:
+        """Replaces a tar by the folder of its files, whose digests it returns by name."""
+        packed = file.with_name(f"{file.name}.tar")
+        file.rename(packed)
+        digests = self._unpacked(packed, file, use)
+        packed.unlink()
+        return digests
+
+    def _unpacked(self, packed: Path, folder: Path, use: Use, taken: Container[str] | None = None) -> dict[str, str]:
+        self.progress.say(f"unpacking the {WHAT[use]}")
+        try:
+            return archives.unpack(packed, folder, limit_bytes=limit_bytes(use), max_files=MAX_FILES, taken=taken)
+        except archives.Unsound as error:
+            raise Stalled(_too_large(use), f"{WHAT[use]}: {error}") from error
 
     def _over_http(self, source: Source, use: Use, to: Path) -> None:
         try:
@@ -176,6 +219,11 @@ class Fetcher:
 
     def _permits(self, netloc: str) -> bool:
         return not self.allowed_hosts or any(_matches(netloc.lower(), entry.lower()) for entry in self.allowed_hosts)
+
+
+def is_packed(blob: Descriptor) -> bool:
+    """Returns whether a file of an artifact is a tar of files, as other tools pack them."""
+    return blob.media_type.rpartition(".")[2] in PACKED
 
 
 def _matches(netloc: str, entry: str) -> bool:

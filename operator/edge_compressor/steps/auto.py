@@ -91,7 +91,7 @@ class _Search:
     """The end of the search, on the clock time.monotonic."""
     tried: list[SearchTrial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    source_zstd_bytes: int = 0
+    source_transfer_bytes: int = 0
 
     def run(self, objective: str) -> None:
         if self.trials.source.digest != digest_of_file(self.given):
@@ -104,7 +104,7 @@ class _Search:
             self._try(recipe)
         for trial in self._promising():
             self._refine(trial, named)
-        best = sorted(self._kept(), key=lambda trial: -choice.score(trial, objective, self.source_zstd_bytes))
+        best = sorted(self._kept(), key=lambda trial: -choice.score(trial, objective, self.source_transfer_bytes))
         for trial in [trial for trial in best if recipes.quantizes(trial.recipe)][:_BEST_TO_STORE]:
             for stored in (recipes.stored(datatype) for datatype in weights.DATATYPES):
                 self._try(SearchRecipe((*trial.recipe.parts, *stored.parts)))
@@ -113,7 +113,7 @@ class _Search:
 
     def choose(self, objective: str) -> choice.SearchChoice:
         mark_front(self._kept())
-        return choice.choose(self.tried, objective, self.source_zstd_bytes)
+        return choice.choose(self.tried, objective, self.source_transfer_bytes)
 
     def clear(self, *, but: SearchTrial | None) -> None:
         """Deletes the files of other candidates: they may be large, and the folder stays until the Job ends."""
@@ -130,7 +130,7 @@ class _Search:
             "samples": selection.size,
             "judgedBy": "accuracy" if self.trials.scored else f"agreement ({self.trials.agreement})",
             "limitPercent": str(self.trials.limit_percent),
-            "sourceZstdBytes": self.source_zstd_bytes or None,
+            "sourceTransferBytes": self.source_transfer_bytes or None,
             "notes": self.notes,
             "tried": [trial.to_json(scored=self.trials.scored) for trial in self.tried],
         }
@@ -199,8 +199,8 @@ class _Search:
     def _note(self, trial: SearchTrial) -> None:
         self.tried.append(trial)
         if trial.kept and trial.model is not None:
-            self.source_zstd_bytes = self.source_zstd_bytes or evaluation.zstd_size(self.trials.source.path)
-            trial.zstd_bytes = evaluation.zstd_size(trial.model.path)
+            self.source_transfer_bytes = self.source_transfer_bytes or evaluation.transfer_bytes(self.trials.source)
+            trial.transfer_bytes = evaluation.transfer_bytes(trial.model)
         said = trial.dropped or f"kept, {trial.pace}"
         speed = f", {trial.speed.ratio:.2f} times as fast" if trial.speed else ""
         size = f", {trial.model.size_bytes} bytes" if trial.model else ""
@@ -235,7 +235,7 @@ STEP = StepType(
         "objective": Choice(
             "Balanced",
             "Objective that ranks the candidates that keep the budget. Speed: speed-up over the source; a tie counts "
-            "as 1. Size: reduction of the download size (after zstd). Balanced: the geometric mean of both. Default: "
+            "as 1. Size: reduction of the bytes that a node downloads. Balanced: the geometric mean of both. Default: "
             "Balanced.",
             choice.OBJECTIVES,
         ),

@@ -21,7 +21,7 @@ import onnx.numpy_helper
 import onnx.shape_inference
 import onnx.version_converter
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.models.graph import drop_unread, fresh, graphs, set_nodes, taken_names
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.names import name_nodes
@@ -73,7 +73,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         convert(converted, settings, context)
         drop_unread(converted)
     result = context.folder / "converted.onnx"
-    onnx.save(converted, result)
+    weight_files.save(converted, result)
     return result
 
 

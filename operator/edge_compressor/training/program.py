@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.training import archive
 from edge_compressor.training.layers import with_layers
 from edgemodel.error_words import in_words
@@ -135,11 +135,10 @@ def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
 
 def _without_notes(path: Path) -> None:
     """Removes the exporter's notes on the origin of each node, which are up to a fifth of a small file."""
-    import onnx
 
     model = normal_form.load(path)
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
     del model.graph.value_info[:]
-    onnx.save(model, path)
+    weight_files.save(model, path)

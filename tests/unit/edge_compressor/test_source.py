@@ -259,7 +259,7 @@ def test_hosts_are_allowed_by_name_by_port_or_below_a_domain(
 def test_more_bytes_than_the_limit_are_refused_announced_or_not(
     fetch: Fetch, web: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_compressor.models.onnx_model.MAX_BYTES", 1000)
+    monkeypatch.setattr("edge_compressor.sources.fetcher.MAX_MODEL_BYTES", 1000)
     error = refusal(fetch, web.serve("/m.onnx", DATA), digest_of(DATA))
     assert told(error) == (Stalled, reasons.SOURCE_INVALID)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 import onnx
 
+from edge_compressor.models import weight_files
 from edge_compressor.models.normal_form.constants import store_constants
 from edge_compressor.models.normal_form.declared_weights import undeclare_weights
 from edge_compressor.models.normal_form.domains import drop_unused_domains, order_domains
@@ -35,6 +36,7 @@ from edge_compressor.models.normal_form.sparse import make_dense
 from edge_compressor.models.normal_form.stored import lay_weights_open
 from edge_compressor.models.normal_form.suffixes import free_suffixes
 from edge_compressor.models.normal_form.tied import untie_weights
+from edge_compressor.models.onnx_model import MAX_BYTES
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -85,17 +87,21 @@ class InOrder:
 
 
 def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder:
-    """Returns the model at ``path`` in its normal form, in a new file in ``folder`` if something had to change.
+    """Returns the model at ``path`` in its normal form, in a new file if something had to change.
+
+    That file is in ``folder``, or beside the files of its weights if it has any.
 
     Raises Stalled with ``reason``, naming ``what`` it is, for what cannot be normalized.
     """
-    model = onnx.load(path)
+    model = weight_files.load_graph(path)
     try:
         changes = _run(PASSES, model)
     except OutOfOrder as error:
         raise Stalled(reason, f"{what}: {error}") from error
     if not changes:
         return InOrder(path, ())
+    if any(map(weight_files.is_outside, weight_files.stored_tensors(model))):
+        folder = path.parent  # where its weights are
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, folder / "in-order.onnx")
     return InOrder(folder / "in-order.onnx", tuple(changes))
@@ -104,19 +110,39 @@ def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder
 def sort_file(path: Path) -> Path:
     """Sorts the nodes of the model at ``path`` in place, and adds missing operator sets, because quantizers ignore what
     bodies of If, Loop and Scan read and use."""
-    model = onnx.load(path)
+    model = weight_files.load_graph(path)
     if sort_nodes(model) + order_domains(model):
         onnx.save(model, path)
     return path
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Returns the model at ``path`` in its normal form, which answers as the file does.
+    """Returns the model at ``path`` in its normal form, which answers as the file does, with all weights in memory.
 
-    Raises Stalled(StepFailed) for what cannot be put in order.
+    Raises Stalled(StepFailed) for what cannot be put in order, and for more weights than one model in memory may have.
     """
-    model = onnx.load(path)
+    model = weight_files.load_graph(path)
+    outside = [one for one in weight_files.stored_tensors(model) if weight_files.is_outside(one)]
+    size = sum(map(weight_files.size_bytes, weight_files.stored_tensors(model)))
+    if outside and size > MAX_BYTES:
+        message = f"the model has {size} bytes of weights, and this step takes at most {MAX_BYTES} bytes"
+        raise Stalled(reasons.STEP_FAILED, f"{message}: leave it out")
+    for tensor in outside:
+        weight_files.bring_inside(tensor, path.parent)
     _run_or_fail(PASSES, model)
+    return model
+
+
+def load_shapes(path: Path, *, with_weights: bool = False) -> onnx.ModelProto:
+    """Returns the model in its normal form for those who read shapes and small constants: large weights in other files
+    stay there.
+
+    ``with_weights``: weights inside the file are as ``load_with_weights`` returns them. Raises as ``load``.
+    """
+    model = weight_files.load_graph(path)
+    _run_or_fail(PASSES, model)
+    if with_weights and not any(map(weight_files.is_outside, weight_files.stored_tensors(model))):
+        _run_or_fail((lay_weights_open,), model)
     return model
 
 
