@@ -11,7 +11,15 @@ from typing import Any
 from edge_runtime.cores import usable_cores
 from edge_runtime.tuning import Arena, Tuning
 from edgemodel import metrics, names, serving
-from edgemodel.generation import CONTEXT_TOKENS, MAX_STREAM_SECONDS, NEW_TOKENS, PROMPT_SECONDS, SEQUENCES, Generation
+from edgemodel.generation import (
+    CONTEXT_TOKENS,
+    MAX_STREAM_SECONDS,
+    NEW_TOKENS,
+    PROMPT_SECONDS,
+    SEQUENCES,
+    Generation,
+    TokenObjectives,
+)
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -38,6 +46,8 @@ class ServerSettings:
     """The artifacts' directories or ONNX files; at least one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
+    token_objectives: TokenObjectives
+    """The objectives of models that generate text, at which their histograms have a bucket edge."""
     warm_up_seconds: int
     """The time after a model became ready in which its requests count as warm-up, in seconds."""
     concurrency: int
@@ -111,8 +121,11 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
         max_new_tokens=given.pop("max_new_tokens"),
         max_stream_seconds=given.pop("max_stream_seconds"),
     )
-    objective = given.pop("latency_objective_milliseconds")
-    given["latency_objective_seconds"] = None if objective is None else objective / 1000
+    given["latency_objective_seconds"] = _seconds(given.pop("latency_objective_milliseconds"))
+    given["token_objectives"] = TokenObjectives(
+        first_token=_seconds(given.pop("first_token_objective_milliseconds")),
+        inter_token=_seconds(given.pop("inter_token_objective_milliseconds")),
+    )
     own = {field.name for field in fields(ServerSettings)}
     flags = {name: given.pop(name) for name in list(given) if name not in own}
     return ServerSettings(listener_flags=flags, **given)
@@ -155,6 +168,20 @@ def _parser(
         serving.LATENCY_OBJECTIVE_MILLISECONDS,
         None,
         "a bucket of the duration histogram ends at this latency",
+        _milliseconds,
+    )
+    variable(
+        "--first-token-objective-milliseconds",
+        serving.FIRST_TOKEN_OBJECTIVE_MILLISECONDS,
+        None,
+        "a bucket of the histogram of times to the first token ends here",
+        _milliseconds,
+    )
+    variable(
+        "--inter-token-objective-milliseconds",
+        serving.INTER_TOKEN_OBJECTIVE_MILLISECONDS,
+        None,
+        "a bucket of the histogram of times between tokens ends here",
         _milliseconds,
     )
     variable(
@@ -320,6 +347,10 @@ def _weights(text: str) -> str:
     if text not in serving.WEIGHTS_VALUES:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(serving.WEIGHTS_VALUES)}")
     return text
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _milliseconds(text: str) -> float:

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from threading import Lock
 
 from edgemodel import metrics as contract
+from edgemodel.generation import TokenObjectives
 from inference_server.observability.histogram import Histogram
 
-
-@dataclass(frozen=True)
-class TokenObjectives:
-    """The objectives, in seconds, at which histograms have a bucket edge; None: no objective."""
-
-    first_token: float | None = None
-    inter_token: float | None = None
+NO_OBJECTIVES = TokenObjectives()
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class TokenTimes:
 class TokenMetrics:
     """The counts of one revision of one model that generates text. It is safe to call from several threads."""
 
-    def __init__(self, objectives: TokenObjectives = TokenObjectives()) -> None:
+    def __init__(self, objectives: TokenObjectives = NO_OBJECTIVES) -> None:
         self._first_edges = contract.duration_buckets(objectives.first_token, contract.FIRST_TOKEN_BUCKETS)
         edges = contract.duration_buckets(objectives.inter_token, contract.INTER_TOKEN_BUCKETS)
         self._first: dict[str, Histogram] = {}

@@ -48,6 +48,14 @@ class Generation:
         return self.max_stream_seconds or min(PROMPT_SECONDS + self.new_tokens, MAX_STREAM_SECONDS)
 
 
+@dataclass(frozen=True)
+class TokenObjectives:
+    """The objectives, in seconds, at which the histograms of a server have a bucket edge; None: no objective."""
+
+    first_token: float | None = None
+    inter_token: float | None = None
+
+
 def parse_generation(value: Any) -> Generation:
     """Returns the limits. Raises ValueError, which names the member, for one that the schema refuses."""
     return from_api(Generation, value, "spec.serving.generate")

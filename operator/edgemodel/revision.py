@@ -103,6 +103,10 @@ class RevisionServing:
     """The Secrets of the spec, which the pods have besides those of the chart."""
     latency_objective_milliseconds: str | None = None
     """The latency that analysis judged by when the revision was made, a decimal string; None if no check had one."""
+    first_token_objective_milliseconds: str | None = None
+    """The time to the first token by which it judged, as above."""
+    inter_token_objective_milliseconds: str | None = None
+    """The time between two tokens by which it judged, as above."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ PORT: Final = "EDGEMODEL_PORT"
 MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
 LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
 """The latency objective, at which a histogram has a bucket edge; optional."""
+FIRST_TOKEN_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_FIRST_TOKEN_OBJECTIVE_MILLISECONDS"  # noqa: S105 - a variable
+INTER_TOKEN_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_INTER_TOKEN_OBJECTIVE_MILLISECONDS"  # noqa: S105 - a variable
+"""The objectives of a model that generates text, at which its histograms have a bucket edge; optional."""
 WARM_UP_SECONDS: Final = "EDGEMODEL_WARM_UP_SECONDS"
 """The time after a model became ready in which its requests count as warm-up; optional."""
 

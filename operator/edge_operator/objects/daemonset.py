@@ -100,7 +100,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         port["hostPort"] = settings.host_port
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
-    objective, warm_up = settings.latency_objective_milliseconds, settings.warm_up_seconds
+    warm_up = settings.warm_up_seconds
     return {
         "name": "server",
         "image": artifact_pod.image(observation, revision, variant),
@@ -113,7 +113,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.VARIANT, "value": variant},
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": serving.PORT, "value": str(settings.port)},
-            *([{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": objective}] if objective else []),
+            *_objectives(settings),
             *([{"name": serving.WARM_UP_SECONDS, "value": str(warm_up)}] if warm_up is not None else []),
             *artifact_pod.tuning(revision),
             *_replay(observation, settings),
@@ -126,6 +126,16 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         "livenessProbe": {"httpGet": live, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
     }
+
+
+def _objectives(settings: RevisionServing) -> list[Object]:
+    """Returns the variables of the objectives by which analysis judges, at which histograms have a bucket edge."""
+    found = {
+        serving.LATENCY_OBJECTIVE_MILLISECONDS: settings.latency_objective_milliseconds,
+        serving.FIRST_TOKEN_OBJECTIVE_MILLISECONDS: settings.first_token_objective_milliseconds,
+        serving.INTER_TOKEN_OBJECTIVE_MILLISECONDS: settings.inter_token_objective_milliseconds,
+    }
+    return [{"name": name, "value": value} for name, value in found.items() if value]
 
 
 def _api_key_volume(secret: KeyReference) -> Object:

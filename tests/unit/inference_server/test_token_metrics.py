@@ -7,9 +7,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgemodel import metrics as contract
 from edgemodel.artifact import ArtifactManifest
+from edgemodel.generation import TokenObjectives
 from inference_server.identity import Identity
 from inference_server.observability.metrics import Exposition, ModelMetrics
-from inference_server.observability.tokens import TokenMetrics, TokenObjectives
+from inference_server.observability.tokens import TokenMetrics
 
 IDENTITY = Identity("chat", "smol", "smol-0123456789", "default", "node-1")
 WARM = {contract.WARM_UP_LABEL: contract.WARM_UP}
