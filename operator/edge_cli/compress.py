@@ -282,8 +282,9 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="maxAccuracyDropPercent, minAccuracyPercent, maxRelativeErrorPercent, maxSizeBytes, "
-        "maxLatencyMilliseconds, or onInconclusive with Stall or Proceed; may be repeated",
+        help="maxAccuracyDropPercent, minAccuracyPercent, maxRelativeErrorPercent, maxPerplexityIncreasePercent, "
+        "minAgreementPercent, maxSizeBytes, maxLatencyMilliseconds, or onInconclusive with Stall or Proceed; may be "
+        "repeated",
     )
     command.add_argument(
         "--task",

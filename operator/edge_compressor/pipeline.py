@@ -174,6 +174,8 @@ class _Pipeline:
                 metric=evaluated.metric if evaluated else "accuracy",
                 error=_worst(errors) if not same_file else None,
                 keeps_function=keeps_function,
+                perplexity=evaluated.perplexity if evaluated else None,
+                alike=evaluated.alike if evaluated else None,
                 doubt=doubt,
             ),
             budget,

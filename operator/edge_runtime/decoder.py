@@ -79,6 +79,12 @@ def decoder_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Decoder |
     return found if sized and given.keys() >= set(found.present) else None
 
 
+def open_cache(inputs: Sequence[Tensor]) -> Tensor | None:
+    """Returns an input of the cache with an open number of heads, or an open size of them; None if there is none."""
+    past = (tensor for tensor in inputs if _PAST.fullmatch(tensor.name) and len(tensor.shape) == 4)
+    return next((tensor for tensor in past if min(tensor.shape[1], tensor.shape[3]) < 1), None)
+
+
 _NONE: Final = Tensor("", "", ())
 
 

@@ -17,6 +17,8 @@ from edgemodel.names import MODEL_FILE
 from edgemodel.relative_name import check_names
 
 SCHEMA = "edgemodel.io/artifact/v1alpha1"
+TOKENS_AGREEMENT: Final = "Tokens"
+"""The agreement of the golden set of a decoder."""
 ONNX_RUNTIME: Final = "ONNXRuntime"
 """The runtime of a manifest that names none."""
 
@@ -35,7 +37,8 @@ class Golden:
     """The golden set: ``golden.npz`` holds ``input.<name>`` and ``output.<name>`` arrays, first axis the items.
 
     ``agreement`` is Argmax (class of the first output) or Close (the root mean square error of
-    every output, in spreads of its channels over all items, is at most ``tolerance``).
+    every output, in spreads of its channels over all items, is at most ``tolerance``). With Tokens it holds the arrays
+    of ``edge_runtime.golden_tokens``, and the items are the places that are judged.
     """
 
     items: int

@@ -145,6 +145,16 @@ STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
             "reduceRange": True,
         },
     ),
+    "QuantizeWeights": (
+        "quantizeWeights",
+        {
+            "bits": 8,
+            "wideBits": 8,
+            "headBits": 8,
+            "blockSize": 32,
+            "symmetric": False,
+        },
+    ),
     "Convert": (
         "convert",
         {
@@ -159,6 +169,7 @@ EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {
     "Classification": {},
     "Detection": {},
     "Embedding": {},
+    "Language": {},
     "MultiLabel": {},
     "Regression": {
         "tolerance": (

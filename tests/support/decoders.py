@@ -72,18 +72,20 @@ def write_decoder(
     tied: bool = True,
     external: bool = True,
     position_ids: bool = False,
+    open_heads: bool = False,
 ) -> Path:
     """Writes a decoder with its tokenizer to ``folder``, which is created, and returns it.
 
     ``spoiled_layer`` is the number of a layer whose gate has wrong scales: one channel in four is 8 times too large.
     ``tied`` decoders use the table of tokens as their head too. ``external`` puts the weights into a file of their own.
-    With ``position_ids`` the graph takes the positions as an input, which it reads and does not need.
+    With ``position_ids`` the graph takes the positions as an input, which it reads and does not need. ``open_heads``
+    leaves the size of the heads of the cache open, as onnxruntime-genai's builder does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = decoder_weights(shape, seed, tied=tied)
     if spoiled_layer is not None:
         weights[f"model.layers.{spoiled_layer}.mlp.gate_proj.MatMul.weight"][:, ::4] *= 8
-    save_decoder(folder, shape, weights, external=external, position_ids=position_ids)
+    save_decoder(folder, shape, weights, external=external, position_ids=position_ids, open_heads=open_heads)
     write_tokenizer(folder)
     (folder / "config.json").write_text(json.dumps(_config(shape, tied=tied), indent=2))
     return folder
@@ -119,10 +121,19 @@ def decoder_weights(shape: Shape, seed: int, *, tied: bool = True) -> dict[str, 
 
 
 def save_decoder(
-    folder: Path, shape: Shape, weights: Mapping[str, Array], *, external: bool = True, position_ids: bool = False
+    folder: Path,
+    shape: Shape,
+    weights: Mapping[str, Array],
+    *,
+    external: bool = True,
+    position_ids: bool = False,
+    open_heads: bool = False,
 ) -> None:
     """Writes ``model.onnx`` to ``folder``, with ``model.onnx.data`` beside it if ``external``."""
     model = _graph(shape, weights, position_ids=position_ids)
+    for value in (*model.graph.input, *model.graph.output) if open_heads else ():
+        if len(value.type.tensor_type.shape.dim) == 4:
+            value.type.tensor_type.shape.dim[3].dim_param = "kv_cache_dim"
     onnx.save_model(
         model,
         folder / "model.onnx",

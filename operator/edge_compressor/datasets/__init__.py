@@ -18,13 +18,14 @@ from edge_compressor.datasets.class_labels import (
     holds_whole_numbers,
     predicted_classes,
 )
-from edge_compressor.datasets.dataset import BATCH_SIZE, Dataset, describe, shared_samples
+from edge_compressor.datasets.dataset import BATCH_SIZE, PADDING, Dataset, describe, shared_samples
 from edge_compressor.datasets.npz import CLASS_NAMES, check_npz, load_dataset
 
 __all__ = [
     "BATCH_SIZE",
     "CLASS_NAMES",
     "LABEL",
+    "PADDING",
     "PROBABLE",
     "VALUES_HINT",
     "Dataset",

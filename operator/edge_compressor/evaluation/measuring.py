@@ -68,10 +68,11 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
     try:
         return runtime.run(model, feeds)
     except RunFailure as error:
-        raise _cannot_run(error, what) from error
+        raise cannot_run(error, what) from error
 
 
-def _cannot_run(error: RunFailure, what: str) -> Stalled:
+def cannot_run(error: RunFailure, what: str) -> Stalled:
+    """Returns the error of a model, source or artifact, that the runtime could not run on the data."""
     message = f"the {what} cannot run on the data: {in_words(error)}"
     if what == "source":
         return Stalled(reasons.SOURCE_INVALID, message)
@@ -121,7 +122,7 @@ def _take_turns(
             try:
                 models[which].run(feed, outputs[which])
             except RunFailure as error:
-                raise _cannot_run(error, _NAMES[which]) from error
+                raise cannot_run(error, _NAMES[which]) from error
             times[which].append((clock() - start) * 1000)
     return times
 

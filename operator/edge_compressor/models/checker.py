@@ -5,6 +5,7 @@ from typing import Final
 
 import onnx
 
+from edge_compressor.models.weight_files import load_graph
 from edgemodel.error_words import in_words
 
 OF_ONNXRUNTIME: Final = frozenset({"SimplifiedLayerNormalization"})
@@ -26,7 +27,7 @@ def complaint(path: Path) -> str:
 
 
 def _complaint_about_the_graph(path: Path) -> str:
-    model = onnx.load(path, load_external_data=False)
+    model = load_graph(path)
     declared = {value.name for value in model.graph.input}
     for tensor in model.graph.initializer:
         if tensor.name not in declared:

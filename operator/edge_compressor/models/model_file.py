@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_runtime.decoder import Decoder, decoder_of
 from edge_runtime.tuning import Tuning
 from edgemodel.artifact import ONNX_RUNTIME, ArtifactFile, Tensor, TransformSpec
 from edgemodel.digest import Digest
@@ -38,6 +39,11 @@ class ModelFile:
         """The fixed first dimension of all inputs; -1: it is open; None: they share none."""
         firsts = {tensor.shape[0] if tensor.shape else None for tensor in self.inputs}
         return firsts.pop() if len(firsts) == 1 else None
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """The tensors by which it continues texts; None for a model that is no decoder."""
+        return decoder_of(self.inputs, self.outputs)
 
     @property
     def published_name(self) -> str:

@@ -22,6 +22,7 @@ from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.weight_files import MAX_INSIDE_BYTES, is_outside, location, size_bytes, stored_tensors
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure
+from edge_runtime.decoder import open_cache
 from edge_runtime.signature import signature_of
 from edge_runtime.transform import outer_signature
 from edge_runtime.transforms import make_transform
@@ -128,6 +129,9 @@ def _checked(path: Path, reason: str) -> OnnxModel:
     inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
     if not outputs:
         raise _Unsound("it has no outputs")
+    if (tensor := open_cache(inputs)) is not None:
+        message = f"the cache {tensor.name} has shape {list(tensor.shape)}, and heads and their size have to be fixed"
+        raise _Unsound(f"{message}: export it with these sizes")
     files = {MODEL_FILE: ArtifactFile(digest_of_file(path), size)}
     files |= {name: ArtifactFile(digest_of_file(path.parent / name), size) for name, size in outside.items()}
     total = sum(file.size_bytes for file in files.values())

@@ -181,8 +181,7 @@ def _search(step: dict[str, Any]) -> list[str]:
             _number(trial["sizeBytes"], "{:,}"),
             _number(trial["transferBytes"], "{:,}"),
             _interval(trial["speed"], "ratio", "lower", "upper", "{:.2f}"),
-            _interval(trial["accuracyDrop"], "percent", "lowerPercent", "upperPercent", "{:.2f} %")
-            or _number(trial["agreementPercent"], "{:.2f} % agree"),
+            _lost(trial) or _number(trial["agreementPercent"], "{:.2f} % agree"),
             trial["slowElsewhere"] or "",
             trial["dropped"] or ("kept, on the front" if trial["paretoFront"] else "kept"),
         )
@@ -200,6 +199,14 @@ def _search(step: dict[str, Any]) -> list[str]:
     told = [f"{search['reason']}.", *search["notes"]]
     told.append(f"Judged by {search['judgedBy']} on {search['samples']} samples, limit {search['limitPercent']} %.")
     return [f"## What {step['name']} tried", "\n".join(f"- {line}" for line in told), _table(head, rows)]
+
+
+def _lost(trial: dict[str, Any]) -> str:
+    """Returns the loss of a trial of Auto: the rise of the perplexity for a decoder, otherwise the drop of accuracy."""
+    ends = ("percent", "lowerPercent", "upperPercent")
+    if trial.get("perplexityIncrease") is not None:
+        return "perplexity +" + _interval(trial["perplexityIncrease"], *ends, "{:.2f} %")
+    return _interval(trial["accuracyDrop"], *ends, "{:.2f} %")
 
 
 def _number(value: float | None, form: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 import onnx
 
 from edge_compressor.models import weight_files
+from edge_compressor.models.normal_form.caches import fix_caches
 from edge_compressor.models.normal_form.constants import store_constants
 from edge_compressor.models.normal_form.declared_weights import undeclare_weights
 from edge_compressor.models.normal_form.domains import drop_unused_domains, order_domains
@@ -57,6 +58,7 @@ PASSES: Final[tuple[Pass, ...]] = (
     store_constants,
     undeclare_weights,
     declare_shapes,
+    fix_caches,
 )
 """The passes over every graph that is loaded, in this order."""
 

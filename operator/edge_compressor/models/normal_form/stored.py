@@ -1,6 +1,6 @@
 """Weights that are stored in another form than they are used: smaller, transposed, or behind a table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -43,7 +43,13 @@ def _computed(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> A
     """Returns the output of ``node``; None unless all its inputs are stored and it is one of few operators."""
     if node.domain or node.op_type not in _OPERATORS or not all(name in stored for name in node.input):
         return None
-    inputs = [np.asarray(onnx.numpy_helper.to_array(stored[name])) for name in node.input]
+    return computed(node, [np.asarray(onnx.numpy_helper.to_array(stored[name])) for name in node.input])
+
+
+def computed(node: onnx.NodeProto, inputs: Sequence[Array]) -> Array | None:
+    """Returns the output of ``node`` for constant ``inputs``; None for an operator that lays no weight open."""
+    if node.domain or node.op_type not in _OPERATORS:
+        return None
     attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
     if any(array.dtype.kind not in "fiub" for array in inputs):
         return None
