@@ -13,6 +13,8 @@ from edgemodel import names, reasons
 from edgemodel.artifact import ArtifactManifest, Golden
 from edgemodel.error_words import in_words
 from edgemodel.user_files import UnreadableFile, read_bytes
+from inference_server.generate.limits import DEFAULTS, GenerationSettings
+from inference_server.generate.loading import generates, load_text_model
 from inference_server.models import artifact_files
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
 
@@ -50,12 +52,16 @@ def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
 
-def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel | LoadFailure:
+def load(
+    path: Path, manifest: ArtifactManifest, tuning: Tuning, generation: GenerationSettings = DEFAULTS
+) -> LoadedModel | LoadFailure:
     """Verifies the digest of each file, then loads the model: the runtime parses nothing unverified."""
     path = path if path.is_file() else path / manifest.model_file
     try:
         if (failure := artifact_files.verify(path, manifest)) is not None:
             return failure
+        if generates(path.parent, manifest):
+            return load_text_model(path.parent, manifest, tuning, generation)
         return load_model(path, manifest.runtime, tuning, manifest.transforms)
     except UnreadableFile as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
@@ -67,10 +73,12 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
 
-def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedModel | LoadFailure:
+def prepare(
+    path: Path, manifest: ArtifactManifest, tuning: Tuning, generation: GenerationSettings = DEFAULTS
+) -> PreparedModel | LoadFailure:
     """Loads the model and runs its golden set, which it has to pass."""
     started = perf_counter()
-    model = load(path, manifest, tuning)
+    model = load(path, manifest, tuning, generation)
     if isinstance(model, LoadFailure):
         return model
     loaded = perf_counter()

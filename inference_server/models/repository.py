@@ -13,6 +13,7 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.error_words import in_words
 from inference_server import logs, memory
 from inference_server.errors import ModelNotFound, ModelNotReady
+from inference_server.generate.limits import DEFAULTS, GenerationSettings
 from inference_server.identity import Identity
 from inference_server.models import loading, replay
 from inference_server.models.loading import PreparedModel
@@ -57,13 +58,14 @@ class ModelRepository:
         tuning: Tuning,
         replay_from: str | None,
         replay_token: str | None,
+        generation: GenerationSettings = DEFAULTS,
     ) -> None:
         """Takes ``replay_from``, the URL of the server that this one will replace; None for none."""
         self._observers: list[Callable[[], None]] = []
         self.entries: dict[str, ModelEntry] = {}
         """The models by name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
-        self._limits, self._tuning = limits, tuning
+        self._limits, self._tuning, self._generation = limits, tuning, generation
         self._replay_from, self._replay_token = replay_from, replay_token
         self._lock = Lock()
         """The lock of loads and unloads, which run one at a time."""
@@ -137,7 +139,7 @@ class ModelRepository:
                 if entry.identity.model != name:
                     message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
                     return _failed(old, LoadFailure(reasons.MODEL_LOAD_FAILED, message))
-            outcome = loading.prepare(entry.path, entry.manifest, self._tuning)
+            outcome = loading.prepare(entry.path, entry.manifest, self._tuning, self._generation)
             if isinstance(outcome, LoadFailure):
                 return _failed(old, outcome)
             if outcome.golden is not None:

@@ -382,6 +382,11 @@ MODEL_LOAD_FAILED: Final = _declare(
     "The server cannot load the artifact on this node.",
     "Correct what the message names, such as an operator that the runtime lacks.",
 )  # fmt: skip
+INSUFFICIENT_MEMORY: Final = _declare(
+    "InsufficientMemory", Topic.NODE, Kind.STALLED,
+    "The weights, the cache and the server do not fit into the memory limit of the pod; nothing was loaded.",
+    "Raise spec.serving.resources.limits.memory, or set fewer spec.serving.generate.sequences or contextTokens.",
+)  # fmt: skip
 CRASH_LOOP: Final = _declare(
     "CrashLoop", Topic.NODE, Kind.STALLED,
     "The server's container ended again and again.",

@@ -25,9 +25,21 @@ class Endpoint(Enum):
     INFER = auto()
     FEEDBACK = auto()
     REPLAY = auto()
+    GENERATE = auto()
+    GENERATE_STREAM = auto()
+    CHAT = auto()
+    COMPLETION = auto()
+    OPENAI_MODELS = auto()
+    OPENAI_MODEL = auto()
 
 
-POST_ONLY = frozenset({Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoint.LOAD, Endpoint.UNLOAD})
+OF_OPENAI = frozenset({Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.OPENAI_MODELS, Endpoint.OPENAI_MODEL})
+"""The endpoints of OpenAI's interface, whose errors have its form."""
+OF_TEXT = frozenset({Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.GENERATE, Endpoint.GENERATE_STREAM})
+"""The endpoints that generate text."""
+OPEN = frozenset({Endpoint.LIVE, Endpoint.READY, Endpoint.METRICS, Endpoint.REPLAY})
+"""The endpoints that need no key of a client: probes, Prometheus, and the one that has a token of its own."""
+POST_ONLY = OF_TEXT | {Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoint.LOAD, Endpoint.UNLOAD}
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,12 @@ _SERVER_PATHS = {
     "/v2/health/ready": Endpoint.READY,
     "/v2/models/stats": Endpoint.ALL_STATISTICS,
     "/v2/repository/index": Endpoint.INDEX,
+    "/v1/chat/completions": Endpoint.CHAT,
+    "/v1/completions": Endpoint.COMPLETION,
+    "/v1/models": Endpoint.OPENAI_MODELS,
 }
+_PREFIX = "/openai"
+"""The prefix with which KServe serves OpenAI's interface."""
 _MODEL_PATHS = {
     (): Endpoint.MODEL,
     ("ready",): Endpoint.MODEL_READY,
@@ -64,6 +81,8 @@ _MODEL_PATHS = {
     ("stats",): Endpoint.STATISTICS,
     ("example",): Endpoint.EXAMPLE,
     ("replay",): Endpoint.REPLAY,
+    ("generate",): Endpoint.GENERATE,
+    ("generate_stream",): Endpoint.GENERATE_STREAM,
 }
 
 
@@ -73,6 +92,8 @@ def find(path: str) -> Route | None:
 
 
 def _find(path: str) -> Route | None:
+    if path.startswith(f"{_PREFIX}/v1/"):
+        path = path.removeprefix(_PREFIX)
     if (endpoint := _SERVER_PATHS.get(path)) is not None:
         return Route(endpoint)
     match path.split("/")[1:]:
@@ -84,6 +105,8 @@ def _find(path: str) -> Route | None:
             return Route(Endpoint.LOAD, model)
         case ["v2", "repository", "models", model, "unload"]:
             return Route(Endpoint.UNLOAD, model)
+        case ["v1", "models", model]:
+            return Route(Endpoint.OPENAI_MODEL, model)
         case _:
             return None
 

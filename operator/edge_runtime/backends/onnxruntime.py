@@ -5,6 +5,7 @@ They run on the CPU, without libraries of custom operators and without threads t
 
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import string_at
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, R
 
 from edge_runtime.backend import Device, LoadedModel, LoadFailure, Placement, RefusedInputs, RunFailure
 from edge_runtime.datatypes import BFLOAT16, BY_ONNX_TYPE, Array
+from edge_runtime.generation import Generator
+from edge_runtime.onnx_decoder import OnnxDecoder
 from edge_runtime.signature import Signature
 from edge_runtime.tuning import Arena, Tuning
 from edgemodel import reasons
@@ -44,6 +47,19 @@ class OnnxRuntime:
             return OnnxRuntimeModel(path, tuning)
         except Exception as error:  # the exceptions of ONNX Runtime have no common base
             raise LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error)) from error
+
+    def load_generator(self, path: Path, tuning: Tuning) -> Generator:
+        """Returns the decoder, whose steps use all threads that ``tuning`` allows: its sequences take turns.
+
+        Raises LoadFailure.
+        """
+        threads = tuning.intra_op_threads * tuning.concurrency
+        try:
+            options = _session_options(replace(tuning, intra_op_threads=threads))
+            session = ort.InferenceSession(str(path), options, providers=[_PROVIDER])
+        except Exception as error:  # the exceptions of ONNX Runtime have no common base
+            raise LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error)) from error
+        return OnnxDecoder(session, ort)
 
 
 BACKEND = OnnxRuntime()
