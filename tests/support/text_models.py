@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 HEADS, KEY_HEADS, HEAD_SIZE = 4, 2, 8
 WIDTH = HEADS * HEAD_SIZE
@@ -20,6 +19,12 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "<|im_start|>assistant\n"
 )
+PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+_NAMES = {byte: chr(byte) for byte in PRINTABLE} | {byte: chr(256 + place) for place, byte in enumerate(_OTHERS)}
+"""The names of bytes as byte-level tokenizers write them."""
+SPECIAL = ("<|im_start|>", END, FILE_END)
+TOKENS = {name: number for number, name in enumerate([*_NAMES.values(), *SPECIAL])}
 HIGH = 20.0
 """The score of the token that follows; that of all others is near 0."""
 
@@ -43,13 +48,13 @@ def write_text_model(
     ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = write_tokenizer(folder / "tokenizer.json")
-    said = tokenizer.encode(text).ids
+    write_tokenizer(folder / "tokenizer.json")
+    said = [TOKENS[_NAMES[byte]] for byte in text.encode()]
     assert len(set(said)) == len(said), "the next token follows from the last one alone"
-    named = tokenizer.get_vocab_size()
+    named = len(TOKENS)
     table = np.zeros((named + nameless, named + nameless), np.float32)
     table[:, said[0]] = HIGH
-    for token, following in zip(said, [*said[1:], said[0] if endless else tokenizer.token_to_id(END)], strict=True):
+    for token, following in zip(said, [*said[1:], said[0] if endless else TOKENS[END]], strict=True):
         table[token] = 0
         table[token, following] = HIGH
     table[:, named:] = 2 * HIGH
@@ -60,22 +65,29 @@ def write_text_model(
         "num_attention_heads": HEADS,
         "num_key_value_heads": KEY_HEADS,
         "hidden_size": WIDTH,
-        "eos_token_id": tokenizer.token_to_id(FILE_END),
+        "eos_token_id": TOKENS[FILE_END],
     }
     (folder / "config.json").write_text(json.dumps(about | config))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": END, "chat_template": template}))
     return folder
 
 
-def write_tokenizer(path: Path) -> Tokenizer:
-    """Writes a tokenizer with a token for each byte, and three special ones."""
-    names = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={name: number for number, name in enumerate(names)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ("<|im_start|>", END, FILE_END)])
-    tokenizer.save(str(path))
-    return tokenizer
+def write_tokenizer(path: Path) -> None:
+    """Writes a tokenizer with a token for each byte, and SPECIAL ones."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    tokenizer = {
+        "version": "1.0",
+        "added_tokens": [{"id": TOKENS[name], "content": name, **flags, "special": True} for name in SPECIAL],
+        "pre_tokenizer": byte_level,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "vocab": {name: number for name, number in TOKENS.items() if name not in SPECIAL},
+            "merges": [],
+        },
+    }
+    path.write_text(json.dumps(tokenizer))
 
 
 def write_decoder(path: Path, table: "np.ndarray[Any, Any]", attention: float) -> None:
