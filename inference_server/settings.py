@@ -113,6 +113,7 @@ def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Serv
         intra_op_threads=given.pop("intra_op_threads"),
         arena=given.pop("memory_arena"),
         prepacking=given.pop("prepacking") == "on",
+        mapped=None if given["weights"] is None else given["weights"] == serving.MAPPED,
         concurrency=given["concurrency"],
     )
     given["generation"] = Generation(

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from edge_runtime.backend import LoadFailure
-from edge_runtime.weight_files import files_named
+from edge_runtime.weight_files import LeavesFolder, files_named
 from edgemodel import names, reasons
 from edgemodel.artifact import ONNX_RUNTIME, ArtifactFile, ArtifactManifest, digest_of_model
 from edgemodel.digest import digest_of_file
@@ -26,6 +26,8 @@ def manifest_of(path: Path) -> ArtifactManifest:
     graph = path if path.is_file() else _only_graph(path)
     try:
         weights = files_named(graph) if graph.suffix == SUFFIX else frozenset[str]()
+    except LeavesFolder as error:
+        raise LoadFailure(reasons.MODEL_LOAD_FAILED, f"{graph}: {error}") from error
     except ValueError:  # the runtime knows the words for a file that cannot be read
         weights = frozenset()
     if missing := sorted(name for name in weights if not (graph.parent / name).exists()):
@@ -92,6 +94,8 @@ def _weights_of(path: Path, manifest: ArtifactManifest) -> frozenset[str] | Load
         return frozenset()
     try:
         return files_named(path)
+    except LeavesFolder as error:
+        return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: {error}")
     except ValueError as error:
         if not manifest.files or len(manifest.files) == 1:
             return frozenset()

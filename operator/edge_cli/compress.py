@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from edge_cli.manifest import (
@@ -237,18 +237,20 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is not empty: name another folder, or --overwrite")
     if names and not names & {MANIFEST_FILE, *REPORTS}:
         raise UsageError(f"{output} holds no artifact, so it is not overwritten")
-    if others := sorted(names - {MANIFEST_FILE, GOLDEN_FILE, *REPORTS, _model_file(output)}):
+    if others := sorted(names - {MANIFEST_FILE, GOLDEN_FILE, *REPORTS} - _model_files(output)):
         more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
         what = ", ".join(others[:MAX_NAMED])
         raise UsageError(f"{output} holds more than an artifact, so it is not overwritten: move {what}{more} elsewhere")
 
 
-def _model_file(folder: Path) -> str:
-    """Returns the name of the model file in a folder with an artifact; without a readable manifest, the usual one."""
+def _model_files(folder: Path) -> set[str]:
+    """Returns what the artifact in a folder has there besides manifest and reports; without a readable manifest, the
+    usual model file."""
     try:
-        return ArtifactManifest.decode((folder / MANIFEST_FILE).read_bytes()).model_file
+        manifest = ArtifactManifest.decode((folder / MANIFEST_FILE).read_bytes())
     except (OSError, ValueError):
-        return MODEL_FILE
+        return {MODEL_FILE}
+    return {manifest.model_file, *(PurePosixPath(name).parts[0] for name in manifest.files)}
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:

@@ -95,8 +95,8 @@ class Workspace:
     fetched: Fetched
     carried: Mapping[str, Path]
     """The files that come with the source into every artifact, by their names there."""
-    left_out: tuple[str, ...]
-    """The names of the source's files that no artifact gets."""
+    remarks: tuple[str, ...]
+    """The remarks on the files of the source."""
     source_transfer_bytes: int
     datasets: Mapping[Use, FetchedDataset]
     progress: Progress
@@ -151,7 +151,7 @@ class Workspace:
             teacher,
             fetched,
             files.carried,
-            files.left_out,
+            files.notes,
             size,
             datasets,
             progress,
@@ -202,7 +202,7 @@ class Workspace:
         ``selection`` holds the samples that a step chose by, which the report does not use; None: no step chooses.
         """
         notes = [f"{WHAT[use]}: {note}" for use, one in self.datasets.items() for note in one.dataset.notes]
-        notes += [f"left out of the artifact: {name}" for name in self.left_out]
+        notes += self.remarks
         if selection is not None:
             notes.append(
                 f"{selection.size} samples of the evaluation set were used for selection, the others are reported"

@@ -30,17 +30,45 @@ _INNER: Final[Mapping[str, Mapping[int, str]]] = {
 """The fields of each message that lead to weights, by number, with the message that they hold."""
 
 
+class LeavesFolder(ValueError):
+    """The graph names a file that is not below its own folder."""
+
+
+def outside_bytes(path: Path) -> int:
+    """Returns the size in bytes of all files of weights that the graph at ``path`` names; 0 for one that is not whole.
+
+    Raises OSError.
+    """
+    try:
+        return sum((path.parent / name).stat().st_size for name in files_named(path))
+    except (ValueError, FileNotFoundError):  # the runtime finds the words
+        return 0
+
+
+def has_operator(path: Path, operator: str) -> bool:
+    """Returns whether the graph's file has the name of ``operator`` somewhere; a constant may be alike. Raises
+    OSError."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(operator.encode()) >= 0
+
+
 def files_named(path: Path) -> frozenset[str]:
     """Returns the relative names of the files in which weights of the graph at ``path`` lie; mostly none.
 
-    Raises ValueError for a name that leaves the graph's folder, and for a graph that cannot be read; and OSError.
+    Raises LeavesFolder, ValueError for a graph that cannot be read, and OSError.
     """
     if not path.stat().st_size:
         raise ValueError("the file is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data.find(_KEY) < 0:
             return frozenset()
-        return frozenset(check_name(name.removeprefix("./")) for name in _names(data, 0, len(data), _MODEL, 0))
+        names = frozenset(name.removeprefix("./") for name in _names(data, 0, len(data), _MODEL, 0))
+    for name in names:
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise LeavesFolder(f"its weights lie in a file outside of its folder: {error}") from error
+    return names
 
 
 def _names(data: mmap.mmap, at: int, end: int, kind: str, depth: int) -> Iterator[str]:

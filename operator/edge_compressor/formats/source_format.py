@@ -18,8 +18,8 @@ class ArtifactFiles:
     main: Path
     carried: Mapping[str, Path] = field(default_factory=dict)
     """The files that come with the model into the artifact, such as its tokenizer, by their names there."""
-    left_out: tuple[str, ...] = ()
-    """The names of the source's files that the artifact does not get."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the report, such as which files of the source the artifact does not get."""
 
 
 class Check(Protocol):

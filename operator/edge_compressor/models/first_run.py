@@ -19,9 +19,9 @@ RAN: Final = "ran"
 _LOADED: Final = "loaded"
 
 
-def why_it_crashes(path: Path, runtime: str, *, mapped: bool = False) -> str | None:
-    """Returns why a process that loads the model at ``path`` ends; None if it does not end. ``mapped``: its weights are
-    not copied.
+def why_it_crashes(path: Path, runtime: str, *, mapped: bool | None = None) -> str | None:
+    """Returns why a process that loads the model at ``path`` ends; None if it does not end; ``mapped`` as ``Tuning``
+    says.
 
     Exceptions are no crash: whoever loads the model next meets them too, and knows more. Raises MemoryError if the
     system ended the child process for its memory.
@@ -35,9 +35,9 @@ def why_it_crashes(path: Path, runtime: str, *, mapped: bool = False) -> str | N
     return None
 
 
-def load(path: str, runtime: str, mapped: bool = False) -> None:
+def load(path: str, runtime: str, mapped: bool | None = None) -> None:
     """Loads a model. Raises LoadFailure."""
-    load_model(Path(path), runtime, Tuning(intra_op_threads=1, prepacking=not mapped))
+    load_model(Path(path), runtime, Tuning(intra_op_threads=1, mapped=mapped))
 
 
 def explain(end: Crashed | UnreadableAnswer, runtime: str) -> str:

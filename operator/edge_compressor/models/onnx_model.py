@@ -118,7 +118,7 @@ def _checked(path: Path, reason: str) -> OnnxModel:
     del loaded  # the checker reads the file again, so that it is not in memory both as objects and as bytes
     if said := complaint(path):
         raise _Unsound(f"onnx.checker refuses it: {said}")
-    mapped = sum(outside.values()) > MAX_INSIDE_BYTES
+    mapped = True if sum(outside.values()) > MAX_INSIDE_BYTES else None
     if crash := first_run.why_it_crashes(path, ONNX_RUNTIME, mapped=mapped):
         raise _Unsound(f"{crash}: {first_run.cure(reason)}")
     try:

@@ -26,10 +26,9 @@ def load(model: ModelFile, *, threads: int | None = None) -> LoadedModel:
     return load_model(model.path, model.runtime, tuning, model.transforms)
 
 
-def load_onnx(path: Path, *, threads: int = 1, mapped: bool = False) -> LoadedModel:
-    """Returns the ONNX file at ``path`` loaded, unchecked; ``mapped``: without copies of its weights. Raises
-    LoadFailure."""
-    return load_model(path, ONNX_RUNTIME, Tuning(intra_op_threads=threads, prepacking=not mapped))
+def load_onnx(path: Path, *, threads: int = 1, mapped: bool | None = None) -> LoadedModel:
+    """Returns the ONNX file at ``path`` loaded, unchecked, ``mapped`` as ``Tuning`` says. Raises LoadFailure."""
+    return load_model(path, ONNX_RUNTIME, Tuning(intra_op_threads=threads, mapped=mapped))
 
 
 def run(model: LoadedModel, feeds: Mapping[str, Array]) -> list[Array]:

@@ -78,6 +78,17 @@ def bring_inside(tensor: onnx.TensorProto, folder: Path) -> None:
     tensor.raw_data = values
 
 
+def unread_bytes(path: Path) -> dict[str, int]:
+    """Returns by name how many bytes of each file of weights belong to no weight of the checked graph at ``path``."""
+    parts: dict[str, set[tuple[int, int]]] = {}
+    for tensor in filter(is_outside, stored_tensors(onnx.load(path, load_external_data=False))):
+        name, offset, length = location(tensor)
+        parts.setdefault(name, set()).add((offset or 0, length or 0))
+    return {
+        name: (path.parent / name).stat().st_size - sum(length for _, length in found) for name, found in parts.items()
+    }
+
+
 def place_beside(names: Iterable[str], folder: Path, to: Path) -> None:
     """Makes the files ``names`` of ``folder`` appear in the folder ``to``, as links to the same bytes if possible."""
     for name in names:

@@ -62,7 +62,7 @@ def publish(
     equal digest. Raises Stalled(ArtifactRejected, ServerLayerMissing), Transient(RegistryUnreachable).
     """
     needed = _server_layers(manifest, target)
-    *under, layer = _write_layers(folder, manifest, scratch, cast(Compression, target.layer_compression))
+    *under, layer = write_layers(folder, manifest, scratch, cast(Compression, target.layer_compression))
     labels = {LABEL_MODEL: manifest.model, LABEL_VARIANT: manifest.variant}
     digests = {ANNOTATION_ARTIFACT: manifest.artifact_digest, "edgemodel.io/source": manifest.source_digest}
     tag = artifact_tag(manifest.fingerprint, manifest.variant)
@@ -83,10 +83,10 @@ def publish(
     return PublishedImage(f"{target.repository}@{pushed.index.digest}", (*under, layer), needed)
 
 
-def _write_layers(
+def write_layers(
     folder: Path, manifest: ArtifactManifest, scratch: Path, compression: Compression
 ) -> tuple[Layer, ...]:
-    """Returns the layers of the artifact, those of large files first."""
+    """Writes the layers of the artifact in ``folder`` to files in ``scratch``, those of large files first."""
     names = {name for name in (*NOTES, *(manifest.files or (manifest.model_file,))) if (folder / name).exists()}
     large = sorted(name for name in names if (folder / name).stat().st_size >= MIN_LAYER_BYTES)
     layers = []

@@ -1,5 +1,6 @@
 """Models that are several files: pushed, pulled, compressed and served, each file verified before it is read."""
 
+import io
 import json
 import os
 import re
@@ -11,16 +12,19 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import zstandard
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_cli import main as cli
 from edge_compressor import pipeline
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
+from edge_compressor.publishing.artifact_image import write_layers
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edge_oci import artifacts
 from edge_oci.client import Registries
+from edge_oci.descriptors import LAYER_TAR
 from edge_oci.manifests import get_manifest, put_manifest
 from edge_oci.references import parse_reference
 from edge_runtime.backend import LoadFailure
@@ -371,6 +375,35 @@ class TestNamedFormats:
         assert re.search(message, desk.refused(tmp_path / "file"))
 
 
+class TestLayers:
+    def test_a_new_tokenizer_moves_nothing_but_itself(self, folder: Path, desk: Desk, tmp_path: Path) -> None:
+        """Returns the layers of two artifacts that differ in a small file: the weights are one of them."""
+        with (folder / "table.data").open("ab") as file:
+            file.write(np.random.default_rng(0).bytes(5 << 20))  # as after a second save: no weight reads it
+        layers = []
+        for number in range(2):
+            (folder / "chat_template.jinja").write_text(f"{{{{ messages }}}} {number}")
+            made = Desk(tmp_path / f"desk-{number}", desk.progress)(str(folder))
+            layers.append(write_layers(made.folder, made.manifest, tmp_path, "zstd"))
+        (weights, small), (same, other) = layers
+        assert "5242880 of 5253120 bytes of table.data are read by no weight: save the model anew" in str(made.manifest)
+        assert weights.digest == same.digest
+        assert weights.media_type == LAYER_TAR  # random bytes get no smaller
+        assert small.digest != other.digest
+        assert other.size < 100_000
+
+    def test_small_models_stay_one_layer(self, folder: Path, desk: Desk, tmp_path: Path) -> None:
+        made = desk(str(folder))
+        (layer,) = write_layers(made.folder, made.manifest, tmp_path, "zstd")
+        with tarfile.open(
+            fileobj=io.BytesIO(zstandard.ZstdDecompressor().decompressobj().decompress(layer.path.read_bytes()))
+        ) as tar:
+            names = {entry.name for entry in tar if entry.isfile()}
+        assert names == {
+            f"model/{name}" for name in (*FILES, "golden.npz", "manifest.json", "report.html", "report.md")
+        }
+
+
 class TestOnTheNode:
     @pytest.fixture
     def artifact(self, folder: Path, desk: Desk) -> Path:
@@ -409,6 +442,22 @@ class TestOnTheNode:
         failure = served(folder)
         assert isinstance(failure, LoadFailure)
         assert failure.reason == reasons.MODEL_LOAD_FAILED
+        assert "its weights lie in a file outside of its folder" in failure.message
+
+    def test_an_artifact_names_nothing_outside_either(self, artifact: Path) -> None:
+        edit(artifact, "head", location="../head.data")
+        manifest = json.loads((artifact / "manifest.json").read_text())
+        manifest["files"]["model.onnx"]["digest"] = digest_of_file(artifact / "model.onnx")
+        (artifact / "manifest.json").write_text(json.dumps(manifest))
+        failure = served(artifact)
+        assert isinstance(failure, LoadFailure)
+        assert failure.reason == reasons.DIGEST_MISMATCH
+        assert "outside of its folder" in failure.message
+
+    @pytest.mark.parametrize("mapped", [True, False])
+    def test_mapped_weights_answer_as_loaded_ones(self, artifact: Path, mapped: bool) -> None:
+        prepared = loading.prepare(artifact, loading.read_manifest(artifact), Tuning(mapped=mapped))  # type: ignore[arg-type]  # it can be read
+        assert np.array_equal(answers(prepared), answers(served(artifact)))
 
     def test_the_revision_of_a_folder_changes_with_its_weights(self, folder: Path) -> None:
         before = loading.read_manifest(folder)
