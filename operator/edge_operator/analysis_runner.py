@@ -12,7 +12,7 @@ from edge_operator.decide.analysis import plan_measuring
 from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.decide.observation import Observation
 from edge_operator.metrics import Metrics
-from edge_operator.prometheus import Prometheus, PrometheusError, measure
+from edge_operator.prometheus import Measurement, Prometheus, PrometheusError
 from edgemodel.error_words import in_words
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class AnalysisRunner:
         self._cache, self._prometheus, self._metrics = cache, prometheus, metrics
         self._asked: dict[Key, tuple[float, MeasurementPlan]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
+        self._measurements: dict[Key, Measurement] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
         self._broken: set[Key] = set()
         """The EdgeModels whose last plan failed; a failure is logged once."""
@@ -42,6 +43,8 @@ class AnalysisRunner:
 
     def look(self) -> None:
         """Starts every measurement that is due."""
+        for key in self._measurements.keys() - self._cache.models.keys():
+            del self._measurements[key]
         for key in list(self._cache.models):
             try:
                 self._look_at(key)
@@ -57,6 +60,7 @@ class AnalysisRunner:
         plan = plan_measuring(observation) if isinstance(observation, Observation) else None
         if plan is None:
             self._asked.pop(key, None)
+            self._measurements.pop(key, None)
             self._cache.forget_samples(key)
         elif key not in self._running and self._is_due(key, plan):
             self._asked[key] = (time.monotonic(), plan)
@@ -74,11 +78,12 @@ class AnalysisRunner:
         return not same_wave or time.monotonic() - asked >= plan.interval.total_seconds()
 
     async def _measure(self, key: Key, plan: MeasurementPlan) -> None:
+        measurement = self._measurements.setdefault(key, Measurement(self._prometheus))
         async with self._places:
             now = datetime.now(UTC)
             try:
                 with self._metrics.analysis_query_duration.time():
-                    samples = await measure(self._prometheus, plan, now)
+                    samples = await measurement.carry_out(plan, now)
             except Exception as error:
                 self._metrics.analysis_query_errors.inc()
                 if not isinstance(error, PrometheusError):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import log, sqrt
 from typing import NamedTuple
 
-from edge_statistics.drift import drift
+from edge_statistics.drift import bounds, drift
 from edge_statistics.shrinkage import Share
 
 STANDARD_DEVIATIONS = 4.0
@@ -21,6 +21,8 @@ FACTOR = 2.0
 STEPS = 50
 """About the largest number of rounds: of more groups than that, several go at once."""
 ANSCOMBE = 3 / 8
+NEAR = STANDARD_DEVIATIONS / 2 - 1e-9
+"""The difference of square roots up to which no group moved for itself, however certain the expectation is."""
 
 
 class Group(NamedTuple):
@@ -68,16 +70,27 @@ def _distances(groups: dict[int, Group]) -> dict[int, float]:
     variance = sum(one.total**2 * one.share.variance for one in groups.values())
     found = {}
     for place, (own_bad, own_total, share) in groups.items():
-        others = drift(
+        rest = (
             max(bad - own_bad, 0.0),
             max(total - own_total, 0.0),
             max(expected - own_total * share.mean, 0.0),
             max(variance - own_total**2 * share.variance, 0.0),
         )
-        odds = others.factor * share.mean / (1 - share.mean)
-        wanted = own_total * odds / (1 + odds)
+        lowest, highest = (_wanted(own_total, share, factor) for factor in bounds(*rest[:3]))
+        root = sqrt(own_bad + ANSCOMBE)
+        if sqrt(highest + ANSCOMBE) - NEAR <= root <= sqrt(lowest + ANSCOMBE) + NEAR:
+            found[place] = 0.0
+            continue
+        others = drift(*rest)
+        wanted = _wanted(own_total, share, others.factor)
         relative = others.variance + share.variance / (share.mean * (1 - share.mean)) ** 2
-        distance = 2 * (sqrt(own_bad + ANSCOMBE) - sqrt(wanted + ANSCOMBE)) / sqrt(1 + wanted * relative)
+        distance = 2 * (root - sqrt(wanted + ANSCOMBE)) / sqrt(1 + wanted * relative)
         moved = abs(log((own_bad + 1) / (wanted + 1))) > log(FACTOR)
         found[place] = distance if moved and abs(distance) > STANDARD_DEVIATIONS else 0.0
     return found
+
+
+def _wanted(total: float, share: Share, factor: float) -> float:
+    """Returns the bad ones of ``total`` that are expected with ``factor`` times the odds of ``share``."""
+    odds = factor * share.mean / (1 - share.mean)
+    return total * odds / (1 + odds)

@@ -48,6 +48,16 @@ def log_likelihood_ratio(strata: Iterable[Stratum]) -> float:
     return total
 
 
+def two_shares(p0: float, p1: float, null: float, alternative: float) -> tuple[float, float]:
+    """Returns the shares with ``null`` and ``alternative`` times the increase from ``p0`` to ``p1``, 0 <= null <
+    alternative.
+
+    Each is at most halfway between the one below it and 1, so that both can be told apart whatever the increase is.
+    """
+    low = min(p0 + null * (p1 - p0), (1 + p1) / 2)
+    return low, min(p0 + alternative * (p1 - p0), (1 + low) / 2)
+
+
 def mixed(ratios: Sequence[float]) -> float:
     """Returns the logarithm of the mean of ``exp(L)``, for the ``L`` of alternatives that are equally likely."""
     largest = max(ratios)

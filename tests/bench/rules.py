@@ -14,7 +14,7 @@ import numpy as np
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
 from edge_operator.decide.analysis.checks.latency import BY_MINUTE
 from edge_operator.decide.analysis.share_test import REQUESTS_BY_MINUTE
-from edge_operator.decide.measurement import Counts, Samples
+from edge_operator.decide.measurement import Baseline, Counts, Samples
 from edge_operator.decide.placement.waves import plan_waves
 from edge_statistics.dispersion import Moments
 from edgemodel import metrics
@@ -72,7 +72,7 @@ class Ours:
     def __call__(self, fleet: Fleet, fault: Fault) -> Run:
         by_minute, failed_by_minute = fleet.baseline()
         before, failed_before = by_minute.sum(axis=0), failed_by_minute.sum(axis=0)
-        baseline = _with_minutes(_counts(before.cumsum(axis=1), failed_before), by_minute, failed_by_minute)
+        baseline = Baseline(_with_minutes(_counts(before.cumsum(axis=1), failed_before), by_minute, failed_by_minute))
         names = [f"n{number}" for number in range(fleet.nodes)]
         variants = dict.fromkeys(names, "default")
         goals, wave, at, wave_began, seen = plan(fleet.nodes), 0, 0, 0, 0
@@ -98,7 +98,7 @@ class Ours:
                 since=wave_baseline.since,
                 trial=tuple(since[: goals[wave]]),
                 control=tuple(since[goals[wave] :]),
-                baseline=tuple(baseline),
+                baseline=baseline,
                 reporting={name: now for name, answers in zip(names, scraped, strict=True) if answers},
             )
             nodes = tuple(
@@ -123,7 +123,9 @@ class Ours:
             entered += [at] * (goals[wave] - len(entered))
             wave_baseline = WaveBaseline.begin(self.analysis, 1, now)
             before, failed_before = before + _stable(counted, on), failed_before + np.where(on, 0, failed)
-            baseline = _with_minutes(_counts(before.cumsum(axis=1), failed_before), by_minute, failed_by_minute)
+            baseline = Baseline(
+                _with_minutes(_counts(before.cumsum(axis=1), failed_before), by_minute, failed_by_minute)
+            )
             counted, failed = np.zeros_like(counted), np.zeros_like(failed)
             shown, shown_failed = counted.copy(), failed.copy()
 

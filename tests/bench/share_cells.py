@@ -66,11 +66,15 @@ class Result:
     fault: str
     runs: int
     increase_points: float
-    """The true increase of the candidate's share, in percentage points."""
+    """The increase of the candidate's share on average over all fleets, in percentage points."""
     rolled_back_percent: float
     promoted_percent: float
     held_percent: float
     median_seconds: float | None
+    faults: int
+    """The runs in which the true increase on the nodes on trial exceeds the limit."""
+    found_percent: float | None
+    """The share of these that were rolled back; None without any."""
 
 
 def cells(mixes: int = MIXES) -> list[tuple[str, Cell]]:
@@ -99,10 +103,11 @@ def analysis() -> Analysis:
     return parse_analysis({"checks": [{"name": "errors", "type": "ErrorRate"}, latency]})
 
 
-def batch(cell: Cell, numbers: range) -> list[tuple[Run, Run]]:
-    """Returns the (own, oracle's) result of each fleet."""
+def batch(cell: Cell, numbers: range) -> list[tuple[Run, Run, bool]]:
+    """Returns the (own, oracle's) result of each fleet, and whether the true increase exceeds the limit."""
     rule = partial(ours, analysis=analysis())
-    return [(rule(one), oracle(one)) for one in (fleet(cell, number) for number in numbers)]
+    fleets = (fleet(cell, number) for number in numbers)
+    return [(rule(one), oracle(one), one.increase > LIMIT) for one in fleets]
 
 
 def measure(pool: ProcessPoolExecutor, runs: int, mixes: int = MIXES) -> Iterator[Result]:
@@ -113,13 +118,15 @@ def measure(pool: ProcessPoolExecutor, runs: int, mixes: int = MIXES) -> Iterato
     ]
     for fault, cell, parts in jobs:
         found = [pair for part in parts for pair in part.result()]
-        yield _result(OURS, fault, cell, [pair[0] for pair in found])
-        yield _result(ORACLE, fault, cell, [pair[1] for pair in found])
+        beyond = [item[2] for item in found]
+        yield _result(OURS, fault, cell, [item[0] for item in found], beyond)
+        yield _result(ORACLE, fault, cell, [item[1] for item in found], beyond)
 
 
-def _result(rule: str, fault: str, cell: Cell, found: Sequence[Run]) -> Result:
+def _result(rule: str, fault: str, cell: Cell, found: Sequence[Run], beyond: Sequence[bool]) -> Result:
     outcomes = Counter(run.outcome for run in found)
     back = [run.seconds for run in found if run.outcome == ROLLED_BACK]
+    faults = [run.outcome == ROLLED_BACK for run, is_fault in zip(found, beyond, strict=True) if is_fault]
 
     def percent(outcome: str) -> float:
         return round(100 * outcomes[outcome] / len(found), 2)
@@ -134,22 +141,26 @@ def _result(rule: str, fault: str, cell: Cell, found: Sequence[Run]) -> Result:
         percent(PROMOTED),
         percent(HELD),
         median(back) if back else None,
+        len(faults),
+        round(100 * sum(faults) / len(faults), 2) if faults else None,
     )
 
 
 def show(result: Result, of_oracle: Result) -> None:
     """Prints one line of the table."""
     took = f"{result.median_seconds:.0f} s" if result.median_seconds is not None else ""
+    ours, its = (f"{one.found_percent:.1f} %" if one.found_percent is not None else "" for one in (result, of_oracle))
     print(
         f"{result.condition:26}{result.fault:13}{result.increase_points:6.2f}{result.rolled_back_percent:10.1f} %"
-        f"{result.promoted_percent:8.1f} %{result.held_percent:8.1f} %{took:>8}{of_oracle.rolled_back_percent:10.1f} %",
+        f"{result.promoted_percent:8.1f} %{result.held_percent:8.1f} %{took:>8}"
+        f"{of_oracle.rolled_back_percent:10.1f} %{result.faults:7}{ours:>9}{its:>9}",
         flush=True,
     )
 
 
 HEADER = (
     f"{'condition':26}{'fault':13}{'points':>6}{'rolled back':>12}{'promoted':>10}{'held':>10}{'median':>8}"
-    f"{'oracle':>12}"
+    f"{'oracle':>12}{'faults':>7}{'found':>9}{'oracle':>9}"
 )
 
 
@@ -174,15 +185,14 @@ def targets(results: Sequence[Result]) -> Iterable[dict[str, Any]]:
     yield target("worse by less than the limit, rolled back, worst cell", "<= 2.5", most, "%", most <= 2.5)
     for fault, goal in GOALS.items():
         found = next((r for r in mine if (r.condition, r.fault) == (TABLE.name, fault)), None)
-        if found is not None:
-            value = found.rolled_back_percent
+        if found is not None and found.found_percent is not None:
+            value = found.found_percent
             yield target(f"{fault} found in the table's cell", f">= {goal:g}", value, "%", value >= goal)
     shares = {
-        (result.condition, result.fault): result.rolled_back_percent
-        / theirs[result.condition, result.fault].rolled_back_percent
+        (result.condition, result.fault): result.found_percent / by_oracle
         for result in mine
-        if result.increase_points > 100 * LIMIT
-        if theirs[result.condition, result.fault].rolled_back_percent >= 90
+        if result.increase_points > 100 * LIMIT and result.found_percent is not None
+        if (by_oracle := theirs[result.condition, result.fault].found_percent or 0) >= 90
     }
     if shares:
         where = min(shares, key=shares.__getitem__)

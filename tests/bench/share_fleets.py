@@ -107,6 +107,15 @@ class Fleet:
     scraped: Array
     """True for the nodes that answered the scrape of a tick, ``[node, tick]``."""
 
+    @property
+    def increase(self) -> float:
+        """The true increase of the candidate's share over what is expected of it, in points of a share: on the nodes on
+        trial, by their requests after the warm-up. A factor is a smaller one where these nodes happen to be good."""
+        c, cell = self.cell.canaries, self.cell
+        requests = np.where(self.warm[:c, BEFORE:], 0, self.counted[0, :c, BEFORE:])
+        shares = (self.expected[:, :c, BEFORE:] * requests).sum(axis=(1, 2)) / max(requests.sum(), 1)
+        return float(max(shares[0] * (cell.misses - 1), shares[1] * (cell.errors - 1)))
+
 
 def fleet(cell: Cell, number: int) -> Fleet:
     """Returns fleet ``number`` of ``cell``, always the same one, whatever the candidate's fault."""

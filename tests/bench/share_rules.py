@@ -9,7 +9,7 @@ from math import inf, log
 import numpy as np
 
 from edge_operator.decide.analysis import OnTrial, WaveBaseline, judge
-from edge_operator.decide.measurement import Counts, Samples
+from edge_operator.decide.measurement import Baseline, Counts, Samples
 from edge_statistics.dispersion import Moments
 from edgemodel import metrics
 from edgemodel.analysis import Analysis
@@ -45,14 +45,14 @@ def names_of(fleet: Fleet) -> list[str]:
     return [f"n{number}" for number in range(fleet.cell.nodes)]
 
 
-def before_switch(fleet: Fleet) -> tuple[Counts, ...]:
+def before_switch(fleet: Fleet) -> Baseline:
     """Returns the samples of stable before the switch."""
     names = names_of(fleet)
     steady = _with_minutes(fleet, _counts(names, fleet.seen[:, :, BEFORE - 1]))
-    return tuple(map(with_warm_up, steady, _counts(names, fleet.stable_warm)))
+    return Baseline(map(with_warm_up, steady, _counts(names, fleet.stable_warm)))
 
 
-def samples_at(fleet: Fleet, baseline: tuple[Counts, ...], tick: int) -> Samples:
+def samples_at(fleet: Fleet, baseline: Baseline, tick: int) -> Samples:
     """Returns what was measured by the end of ``tick``."""
     names, canaries = names_of(fleet), fleet.cell.canaries
     now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))

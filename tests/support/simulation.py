@@ -33,7 +33,7 @@ from edge_operator.decide.actions import (
 )
 from edge_operator.decide.analysis.golden_set import GoldenCount
 from edge_operator.decide.artifact.target import target_name
-from edge_operator.decide.measurement import Counts, Samples
+from edge_operator.decide.measurement import Baseline, Counts, Samples
 from edge_operator.decide.observation import (
     Applied,
     CompressionJob,
@@ -491,7 +491,7 @@ class Simulation:
             since=since,
             trial=tuple(tried(pod) for (_, name), pod in sorted(ready.items()) if name == candidate),
             control=(*counted(stable, since), *map(ended, sorted(gone & self.nodes.keys()))),
-            baseline=tuple(map(earlier, self.nodes)) if stable else (),
+            baseline=Baseline(map(earlier, self.nodes) if stable else ()),
             reporting=dict.fromkeys(on_trial, known),
             present=golden_samples(GoldenCount(node, 64, 0, 95) for node in sorted(on_trial)),
         )

@@ -12,7 +12,7 @@ from edge_operator.decide.analysis.checks.latency import DURATIONS
 from edge_operator.decide.analysis.evidence import Judged
 from edge_operator.decide.analysis.golden_set import ITEMS, MIN_PERCENT, GoldenCount
 from edge_operator.decide.analysis.share_test import REQUESTS
-from edge_operator.decide.measurement import Answer, Counts, Samples, Series
+from edge_operator.decide.measurement import Answer, Baseline, Counts, Samples, Series
 from edgemodel import metrics
 from edgemodel.analysis import Analysis, parse_analysis
 from edgemodel.metrics import duration_buckets
@@ -128,7 +128,7 @@ def judgement(
         since=wave_baseline.since,
         trial=trial,
         control=control,
-        baseline=baseline,
+        baseline=baseline if isinstance(baseline, Baseline) else Baseline(baseline),
         reporting=dict.fromkeys(on_trial if reporting is None else reporting, measured_at),
         present=golden_samples(golden),
         answers=answers or {},

@@ -1,44 +1,102 @@
-"""Carries out a MeasurementPlan: queries all of its series at the same moment, and reads the answers."""
+"""Carries out a MeasurementPlan: queries all of its series at the same moment, and reads the answers.
+
+What stable served before a wave stays the same, and is the most expensive to query: hours of every node. So it is
+queried again only now and then, for a Prometheus that gets some of it late, by remote write or from a replica.
+"""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import isfinite
 
-from edge_operator.decide.measurement import Answer, Counts, MeasurementPlan, Sample, Samples, Series, Window, queries
+from edge_operator.decide.measurement import (
+    Answer,
+    Baseline,
+    Counts,
+    MeasurementPlan,
+    Sample,
+    Samples,
+    Series,
+    Window,
+    queries,
+)
 from edge_operator.decide.measurement.series import Values
 from edge_operator.prometheus.client import Prometheus, PrometheusError
 from edgemodel import metrics
 
 LONG_AGO_SECONDS = 1e9
 NO_USERS = "PromQL checks are switched off for this Prometheus (chart value prometheus.promQLChecks)"
+LATE = timedelta(minutes=2)
+"""The time after a wave's beginning in which samples of before may still arrive; the baseline is queried each time."""
+KEPT = timedelta(minutes=5)
+"""The time for which it is kept after that."""
 
 
-async def measure(prometheus: Prometheus, plan: MeasurementPlan, now: datetime) -> Samples:
-    """Returns the samples of all series of ``plan``, and the answers to the queries of users. Raises
-    PrometheusError.
+@dataclass(frozen=True)
+class KeptBaseline:
+    """The answers about the time before a wave."""
 
-    The number of queries does not depend on the number of nodes.
-    """
+    plan: MeasurementPlan
+    at: datetime
+    """The time of the queries."""
+    baseline: Baseline
+    contradictory: dict[str, str]
+
+    def holds_for(self, plan: MeasurementPlan, now: datetime) -> bool:
+        """Returns whether ``plan`` has the same queries about that time, and new answers are not due yet."""
+        settled = bool(self.baseline) and self.at - self.plan.since >= LATE and now - self.at < KEPT
+        return settled and replace(self.plan, queries=plan.queries) == plan
+
+
+class Measurement:
+    """The measurement of one EdgeModel with a candidate on trial."""
+
+    def __init__(self, prometheus: Prometheus) -> None:
+        self._prometheus = prometheus
+        self._kept: KeptBaseline | None = None
+
+    async def carry_out(self, plan: MeasurementPlan, now: datetime) -> Samples:
+        """Returns the samples of all series of ``plan``, those of before the wave as they are kept, and the answers to
+        the queries of users. Raises PrometheusError.
+
+        The number of queries does not depend on the number of nodes.
+        """
+        kept = self._kept if self._kept is not None and self._kept.holds_for(plan, now) else None
+        samples, self._kept = await _measure(self._prometheus, plan, now, kept)
+        return samples
+
+
+async def _measure(
+    prometheus: Prometheus, plan: MeasurementPlan, now: datetime, kept: KeptBaseline | None
+) -> tuple[Samples, KeptBaseline]:
     asked = {
         (span.window, series): (text, span.at)
         for span in plan.spans(now)
+        if kept is None or span.window is not Window.BASELINE
         for series in plan.series
         if (text := series.query(span)) is not None
     }
     reporting = queries.age_of_newest(queries.select(metrics.MODEL_INFO, plan.labels_of(plan.candidate)))
     ages, *found = await _all(prometheus, [(reporting, now), *asked.values()])
     answers = {name: await _answer(prometheus, query, now) for name, query in plan.queries}
-    windows, contradictory = _read(zip(asked, found, strict=True))
-    return Samples(
+    windows, of_windows = _read(zip(asked, found, strict=True))
+    if kept is None:
+        kept = KeptBaseline(plan, now, Baseline(windows[Window.BASELINE]), of_windows[Window.BASELINE])
+    contradictory = {node: why for of in (kept.contradictory, *of_windows.values()) for node, why in of.items()}
+
+    def trusted(window: Window) -> tuple[Counts, ...]:
+        return tuple(counts for counts in windows[window] if counts.node not in contradictory)
+
+    samples = Samples(
         measured_at=now,
         candidate=plan.candidate,
         since=plan.since,
-        trial=windows[Window.TRIAL],
-        control=windows[Window.CONTROL],
-        baseline=windows[Window.BASELINE],
-        present=windows[Window.PRESENT],
+        trial=trusted(Window.TRIAL),
+        control=trusted(Window.CONTROL),
+        baseline=kept.baseline,
+        present=trusted(Window.PRESENT),
         reporting={
             sample.node: now - timedelta(seconds=sample.value)
             for sample in ages
@@ -47,22 +105,22 @@ async def measure(prometheus: Prometheus, plan: MeasurementPlan, now: datetime) 
         answers=answers,
         contradictory=contradictory,
     )
+    return samples, kept
 
 
 def _read(
     found: Iterable[tuple[tuple[Window, Series], list[Sample]]],
-) -> tuple[dict[Window, tuple[Counts, ...]], dict[str, str]]:
-    """Returns the samples of nodes by window, in order, and the nodes with impossible numbers, with the reasons."""
+) -> tuple[dict[Window, tuple[Counts, ...]], dict[Window, dict[str, str]]]:
+    """Returns the samples of nodes by window, in order, and its nodes with impossible numbers, with the reasons."""
     nodes: dict[Window, defaultdict[str, dict[Series, Values]]] = {window: defaultdict(dict) for window in Window}
-    contradictory: dict[str, str] = {}
+    contradictory: dict[Window, dict[str, str]] = {window: {} for window in Window}
     for (window, series), samples in found:
         read = series.read(samples)
-        contradictory |= read.contradictory
+        contradictory[window] |= read.contradictory
         for node, values in read.values.items():
             nodes[window][node] |= {series: values} if values else {}
     windows = {
-        window: tuple(Counts(node, values) for node, values in sorted(of.items()) if node not in contradictory)
-        for window, of in nodes.items()
+        window: tuple(Counts(node, values) for node, values in sorted(of.items())) for window, of in nodes.items()
     }
     return windows, contradictory
 

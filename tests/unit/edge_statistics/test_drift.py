@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import gamma, poisson
 
-from edge_statistics.drift import BREAK, USUAL, drift
+from edge_statistics.drift import BREAK, USUAL, bounds, drift
 
 
 def posterior(observed: int, expected: float) -> tuple[float, float]:
@@ -58,3 +58,12 @@ def test_without_any_request_nothing_is_known() -> None:
     found = drift(0, 0, 0, 0)
     assert found.factor == pytest.approx(1.0)
     assert found.variance > 2
+
+
+def test_the_factor_lies_within_its_bounds() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(1000):
+        total = float(draw.choice([3, 50, 4000]))
+        observed, expected = (float(draw.uniform(0, min(total, limit))) for limit in draw.choice([1, 20, 4000], 2))
+        low, high = bounds(observed, total, expected)
+        assert low * (1 - 1e-12) <= drift(observed, total, expected, 1.0).factor <= high * (1 + 1e-12)

@@ -1,10 +1,12 @@
 """The groups that moved for themselves: they are found if they are few, and hardly ever made by chance."""
 
 import time
+from math import inf
 
 import numpy as np
 import pytest
 
+from edge_statistics import outliers
 from edge_statistics.outliers import Group, find_outliers
 from edge_statistics.shrinkage import Share
 
@@ -74,3 +76,19 @@ def test_of_thousands_they_are_found_in_an_instant() -> None:
     assert agree
     assert broken <= found
     assert len(found) <= len(broken) + 3
+
+
+@pytest.mark.parametrize("mean", [0.3, 3.0, 40.0])
+def test_the_groups_that_need_no_drift_of_the_others_are_none(mean: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is near enough whatever the others show is not looked at; nobody is lost by that."""
+    draw = np.random.default_rng(7)
+    fleets = []
+    for _ in range(150):
+        factors = np.where(draw.random(8) < 0.2, draw.choice([0.05, 4.0, 12.0, 100.0], 8), 1.0)
+        worths = draw.choice([50.0, 2000.0, 1e6], 8)
+        counts = zip(draw.poisson(mean * factors), worths, strict=True)
+        fleets.append([group(float(bad), 200 * mean, worth=worth) for bad, worth in counts])
+    found = [find_outliers(fleet) for fleet in fleets]
+    monkeypatch.setattr(outliers, "NEAR", -inf)
+    assert found == [find_outliers(fleet) for fleet in fleets]
+    assert mean < 1 or any(one.outliers for one in found)

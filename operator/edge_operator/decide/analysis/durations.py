@@ -125,6 +125,7 @@ class Durations:
     def _objective(self, edge: float, rule: DurationRule) -> Measure:
         return Measure(
             key="objective",
+            settings=(edge, rule.max_increase),
             words=self.beyond.format(limit=f"{1000 * edge:.4g} ms"),
             bad=self._slower,
             total=self._timed,
@@ -136,6 +137,7 @@ class Durations:
     def _slowdown(self, max_slowdown: float, _: Evidence) -> Measure:
         return Measure(
             key="slowdown",
+            settings=(max_slowdown,),
             words=self.beyond.format(limit="nine in ten did on their node before"),
             bad=self._slower,
             total=self._timed,

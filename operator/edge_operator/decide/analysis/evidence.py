@@ -6,7 +6,7 @@ from datetime import datetime
 from math import inf
 
 from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.measurement import Answer, Counts
+from edge_operator.decide.measurement import Answer, Baseline, Counts
 from edge_statistics.sequential import mixed
 from edgemodel.verdict import Verdict
 
@@ -100,7 +100,7 @@ class ControlGroup:
 
     control: tuple[Counts, ...]
     """The samples of stable since the measurement of the wave began, on nodes that still run it."""
-    baseline: tuple[Counts, ...]
+    baseline: Baseline
     """The samples of stable before then, on all nodes of the variant."""
     fixed: Mapping[tuple[str, str], Pooled]
     """The pooled limits from the beginning of the wave, by (check, measure)."""
@@ -118,7 +118,7 @@ class Evidence:
     """The samples of the candidate since the measurement of the wave began."""
     control: tuple[Counts, ...]
     """The samples of stable since then, on nodes that still run it."""
-    baseline: tuple[Counts, ...]
+    baseline: Baseline
     """The samples of stable before then."""
     present: tuple[Counts, ...]
     """The gauges of the candidate's servers, on the nodes that report."""

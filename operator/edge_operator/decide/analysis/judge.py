@@ -107,27 +107,25 @@ def _control_groups(
     samples: Samples, wave_baseline: WaveBaseline, switched: Collection[str], variants: Mapping[str, str]
 ) -> dict[str, ControlGroup]:
     """Returns the nodes that run stable, by variant: those that have not ``switched``."""
-    control, baseline = (
-        _by_variant(window, variants, samples.contradictory) for window in (samples.control, samples.baseline)
-    )
+    control: dict[str, list[Counts]] = {}
+    for counts in samples.control:
+        if counts.node in variants and counts.node not in samples.contradictory:
+            control.setdefault(variants[counts.node], []).append(counts)
     return {
         variant: ControlGroup(
             tuple(counts for counts in found if counts.node not in switched),
-            tuple(baseline.get(variant, ())),
+            samples.baseline.on(_placed(variant, samples, variants)),
             wave_baseline.of_variant(variant),
         )
         for variant, found in control.items()
     }
 
 
-def _by_variant(
-    counts: tuple[Counts, ...], variants: Mapping[str, str], ignored: Mapping[str, str]
-) -> dict[str, list[Counts]]:
-    found: dict[str, list[Counts]] = {}
-    for item in counts:
-        if item.node in variants and item.node not in ignored:
-            found.setdefault(variants[item.node], []).append(item)
-    return found
+def _placed(variant: str, samples: Samples, variants: Mapping[str, str]) -> frozenset[str]:
+    """Returns the nodes of ``variant`` with possible numbers; WHOLE: those of all."""
+    return frozenset(
+        node for node, of in variants.items() if variant in (of, WHOLE) and node not in samples.contradictory
+    )
 
 
 def _evidence(
@@ -141,19 +139,15 @@ def _evidence(
 ) -> Evidence:
     """Returns the evidence for the checks of ``variant``; WHOLE: for those of the whole model."""
     on_trial = {item.node: max(item.since, wave_baseline.since) for item in nodes if variant in (item.variant, WHOLE)}
-    placed = {node for node, of in variants.items() if variant in (of, WHOLE)} - samples.contradictory.keys()
-
-    def mine(counts: tuple[Counts, ...]) -> tuple[Counts, ...]:
-        return tuple(item for item in counts if item.node in placed)
-
+    placed = _placed(variant, samples, variants)
     reporting = {node for node in samples.reporting if node in on_trial and node not in samples.contradictory}
     return Evidence(
         variant=variant,
         nodes=on_trial,
         measured_at=samples.measured_at,
-        trial=tuple(counts for counts in mine(samples.trial) if counts.node in on_trial),
+        trial=tuple(counts for counts in samples.trial if counts.node in on_trial and counts.node in placed),
         control=tuple(c for name, group in groups.items() if variant in (name, WHOLE) for c in group.control),
-        baseline=mine(samples.baseline),
+        baseline=samples.baseline.on(placed),
         reporting=frozenset(reporting),
         present=tuple(counts for counts in samples.present if counts.node in reporting),
         answers=samples.answers,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import inf, log, sqrt
 from typing import NamedTuple
 
-from edge_statistics.sequential import mixed
+from edge_statistics.sequential import mixed, two_shares
 
 Z_80_PERCENT = 0.8416212335729143
 BISECTIONS = 25
@@ -29,9 +29,10 @@ class Pool(NamedTuple):
     """The number of independent requests that a further one is worth, 0..1. The weights are below it where what is
     expected is uncertain, and fall with each request: no number of them makes up for a baseline."""
 
-    def share(self, multiple: float) -> float:
-        """Returns the share of a candidate with so many times the increase that is too much."""
-        return min(self.p0 + multiple * (self.p1 - self.p0), (1 + self.p1) / 2)
+    def shares(self, null: float, alternative: float) -> tuple[float, float]:
+        """Returns the shares of candidates with so many times the increase that is too much."""
+        low, high = two_shares(self.p0, self.p1, *sorted((null, alternative)))
+        return (low, high) if null < alternative else (high, low)
 
 
 class Thresholds(NamedTuple):
@@ -41,7 +42,8 @@ class Thresholds(NamedTuple):
     upper: float
     shown: float
     alternatives: Sequence[float]
-    beyond: float
+    beyond: Sequence[float]
+    """Each is compared with half of it."""
     below: Sequence[float]
 
 
@@ -64,9 +66,9 @@ def requests_to_decide(pool: Pool, to_pass: Pool, thresholds: Thresholds) -> flo
     ``to_pass`` has the same counts, and what is expected of a candidate that passes.
     """
     share = (pool.bad + pool.p0) / (pool.total + 1)
-    below = [_each(share, to_pass.p1, to_pass.share(multiple)) for multiple in thresholds.below]
-    above = [_each(share, pool.p1, pool.share(thresholds.beyond))]
-    worse = [_each(share, pool.p0, pool.share(multiple)) for multiple in thresholds.alternatives]
+    below = [_each(share, *to_pass.shares(1, multiple)) for multiple in thresholds.below]
+    above = [_each(share, *pool.shares(multiple / 2, multiple)) for multiple in thresholds.beyond]
+    worse = [_each(share, *pool.shares(0, multiple)) for multiple in thresholds.alternatives]
     passes = _until(to_pass, to_pass.at_limit, -thresholds.lower, below)
     fails = (
         _until(pool, pool.at_limit, thresholds.shown, above),
@@ -103,22 +105,19 @@ def _until(pool: Pool, weight: float, threshold: float, each: Sequence[float]) -
 def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:
     """Returns the number of bad requests, of ``pool.total``, from which the test fails; infinity if none is enough."""
 
-    shares = [pool.share(multiple) for multiple in thresholds.alternatives]
-    against_expected = [_line(pool, pool.p0, share, pool.at_expected) for share in shares]
-    first, each = _line(pool, pool.p1, pool.share(thresholds.beyond), pool.at_limit)
-    low = max((thresholds.shown - first) / each, 0.0)
-    high = pool.total
+    worse = [_line(pool, *pool.shares(0, multiple), pool.at_expected) for multiple in thresholds.alternatives]
+    above = [_line(pool, *pool.shares(multiple / 2, multiple), pool.at_limit) for multiple in thresholds.beyond]
 
-    def worse(bad: float) -> bool:
-        return mixed([first + bad * each for first, each in against_expected]) >= thresholds.upper
+    def fails(bad: float) -> bool:
+        shown = ((worse, thresholds.upper), (above, thresholds.shown))
+        return all(mixed([first + bad * each for first, each in lines]) >= limit for lines, limit in shown)
 
-    if low > high or not worse(high):
+    low, high = 0.0, pool.total
+    if not fails(high):
         return inf
-    if worse(low):
-        return low
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (low, middle) if worse(middle) else (middle, high)
+        low, high = (low, middle) if fails(middle) else (middle, high)
     return high
 
 

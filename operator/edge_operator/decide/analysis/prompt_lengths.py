@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import inf
 
 from edge_operator.decide.analysis.evidence import ControlGroup, Evidence
-from edge_operator.decide.measurement import Counts, StratifiedHistogram
+from edge_operator.decide.measurement import Baseline, Counts, StratifiedHistogram
 
 MIN_BEFORE = 10
 """The number of requests of a length before the switch from which it is compared."""
@@ -39,7 +39,7 @@ def at_the_same_lengths(evidence: Evidence, times: StratifiedHistogram, warm_up:
         evidence,
         trial=tuple(_with(item, warm_up, _sum(warm_up.of(item), known or lengths)) for item in trial),
         control=control,
-        baseline=tuple(_with(item, warm_up, _standardized(warm_up.of(item), lengths)) for item in baseline),
+        baseline=Baseline(_with(item, warm_up, _standardized(warm_up.of(item), lengths)) for item in baseline),
         others=tuple(_of_group(group, times) for group in evidence.others),
     )
 
@@ -51,7 +51,7 @@ def _of_group(group: ControlGroup, times: StratifiedHistogram) -> ControlGroup:
 
 def _matched(
     trial: tuple[Counts, ...], control: tuple[Counts, ...], baseline: tuple[Counts, ...], times: StratifiedHistogram
-) -> tuple[tuple[Counts, ...], tuple[Counts, ...], tuple[Counts, ...]]:
+) -> tuple[tuple[Counts, ...], tuple[Counts, ...], Baseline]:
     """Returns the same windows, in which each node has its histogram of all lengths that it had before as well."""
     since = {counts.node: _totals(times.of(counts)) for counts in (*control, *trial)}
     before = {counts.node: _known(times.of(counts)) for counts in baseline if times.of(counts)}
@@ -64,7 +64,7 @@ def _matched(
         strata = times.of(counts)
         return _with(counts, times, _standardized(strata, since.get(counts.node) or _totals(strata)))
 
-    return tuple(map(now, trial)), tuple(map(now, control)), tuple(map(then, baseline))
+    return tuple(map(now, trial)), tuple(map(now, control)), Baseline(map(then, baseline))
 
 
 def _with(counts: Counts, times: StratifiedHistogram, buckets: Buckets) -> Counts:

@@ -1,7 +1,7 @@
 """The measurement: the series that Prometheus is asked for while a candidate is on trial, and their samples. Pure."""
 
 from edge_operator.decide.measurement.plan import MeasurementPlan
-from edge_operator.decide.measurement.samples import Answer, Samples
+from edge_operator.decide.measurement.samples import Answer, Baseline, Samples
 from edge_operator.decide.measurement.series import (
     Counter,
     Counts,
@@ -18,6 +18,7 @@ from edge_operator.decide.measurement.window import Span, Window
 
 __all__ = [
     "Answer",
+    "Baseline",
     "Counter",
     "Counts",
     "Gauge",

@@ -1,4 +1,4 @@
-"""The results of ``measure`` from a real Prometheus with gaps, restarts, replicas, delays and nonsense, number by
+"""The results of a measurement from a real Prometheus with gaps, restarts, replicas, delays and nonsense, number by
 number.
 
 Each test has an EdgeModel of its own, whose history is generated above it; one Prometheus has them all.
@@ -38,8 +38,8 @@ from edge_operator.decide.measurement import (
     of_warm_up,
     queries,
 )
-from edge_operator.prometheus import Prometheus, PrometheusSettings, measure
-from edge_operator.prometheus.measure import NO_USERS
+from edge_operator.prometheus import Measurement, Prometheus, PrometheusSettings
+from edge_operator.prometheus.measure import KEPT, LATE, NO_USERS
 from edge_statistics.dispersion import Moments
 from edgemodel import metrics
 from edgemodel.analysis import WITHOUT_SPEC
@@ -137,7 +137,7 @@ def plan(model: str, **changes: Any) -> MeasurementPlan:
 
 async def measured(address: str, model: str, **changes: Any) -> Samples:
     async with Prometheus(PrometheusSettings(address)) as prometheus:
-        return await measure(prometheus, plan(model, **changes), NOW)
+        return await Measurement(prometheus).carry_out(plan(model, **changes), NOW)
 
 
 def in_whole(found: Samples) -> Samples:
@@ -570,7 +570,7 @@ async def test_many_nodes_take_as_many_queries_as_few(address: str) -> None:
     for model, size in (("few", 3), ("many", 500)):
         counting = Counting(PrometheusSettings(address))
         async with counting as prometheus:
-            found = await measure(prometheus, plan(model, series=by_default), NOW)
+            found = await Measurement(prometheus).carry_out(plan(model, series=by_default), NOW)
         asked[model] = counting.asked
         assert {node.node for node in found.baseline} == {f"camera-{number:03}" for number in range(size)}
         seen = in_whole(found)
@@ -580,6 +580,21 @@ async def test_many_nodes_take_as_many_queries_as_few(address: str) -> None:
             baseline=tuple(node for node in baseline if node.values),
         )
     assert asked["few"] == asked["many"] <= 15
+
+
+async def test_the_time_before_is_queried_now_and_then(address: str) -> None:
+    counting = Counting(PrometheusSettings(address))
+    async with counting as prometheus:
+        measurement, asked, found = Measurement(prometheus), [], []
+        for after in (LATE - timedelta(seconds=15), LATE, LATE + timedelta(seconds=15), LATE + KEPT):
+            found.append(await measurement.carry_out(plan("few"), SINCE + after))
+            asked.append(counting.asked)
+            counting.asked = 0
+        assert asked[0] == asked[1] == asked[3] > asked[2]
+        assert found[2].baseline is found[1].baseline is not found[0].baseline
+        assert found[0].baseline == found[1].baseline == found[3].baseline != ()
+        longer = await measurement.carry_out(plan("few", baseline=timedelta(minutes=5)), SINCE + LATE + KEPT)
+        assert longer.baseline != found[3].baseline
 
 
 NAMES = (
@@ -643,7 +658,7 @@ async def test_a_query_of_a_user_that_gives_no_number_hinders_no_other(address: 
 
 async def test_queries_of_users_can_be_switched_off(address: str) -> None:
     async with Prometheus(PrometheusSettings(address, answers_users=False)) as prometheus:
-        found = await measure(prometheus, plan("restart", queries=(("fine", "1"),)), NOW)
+        found = await Measurement(prometheus).carry_out(plan("restart", queries=(("fine", "1"),)), NOW)
     assert found.answers == {"fine": Answer(None, NO_USERS)}
     assert found.trial
 
@@ -682,7 +697,7 @@ async def until(address: str, began: datetime, condition: Callable[[Samples], bo
     async with Prometheus(PrometheusSettings(address)) as prometheus:
         while True:
             now = datetime.now(UTC)
-            found = await measure(prometheus, plan("scraped", since=began), now)
+            found = await Measurement(prometheus).carry_out(plan("scraped", since=began), now)
             if condition(found):
                 return found
             assert time.monotonic() < deadline, found

@@ -35,7 +35,7 @@ def test_a_candidate_that_fails_no_more_than_before_passes() -> None:
 
 def test_a_pass_says_what_it_rules_out_and_what_would_have_been_found() -> None:
     message = judged(ERRORS, (counts(total=1000, errors=1),), BEFORE).message
-    assert "would find an increase of 2 points by now; one of 1 points is ruled out, a smaller one is not" in message
+    assert "would find an increase of 1.93 points by now; one of 1 points is ruled out, a smaller one is not" in message
 
 
 def test_few_requests_decide_nothing_and_it_says_how_many_would() -> None:
@@ -44,7 +44,7 @@ def test_few_requests_decide_nothing_and_it_says_how_many_would() -> None:
     assert found.waits
     assert found.reason == reasons.ANALYSIS_INCONCLUSIVE
     assert found.message.endswith(
-        "would find an increase of 12.6 points by now; not enough to decide, about 226 more requests would, in 45 "
+        "would find an increase of 10.9 points by now; not enough to decide, about 226 more requests would, in 45 "
         "minutes at the present rate"
     )
 

@@ -10,12 +10,16 @@ import pytest
 from edge_cli.status import describe
 from edge_operator.decide.analysis import WaveBaseline, report
 from edge_operator.decide.analysis.evidence import ALPHA
-from edgemodel import reasons
+from edge_operator.decide.analysis.limits import Before
+from edge_operator.decide.analysis.share_test import REQUESTS, Measure
+from edge_operator.decide.analysis.share_test.before_switch import BeforeSwitch
+from edge_operator.decide.measurement import Baseline, Samples
+from edgemodel import metrics, reasons
 from edgemodel.analysis import Analysis, parse_analysis
 from edgemodel.plain import from_api, to_api
 from edgemodel.status import CheckStatus, EdgeModelStatus, StoredAnalysis
 from edgemodel.verdict import Verdict
-from tests.support.verdicts import BEGAN, CANDIDATE, NOW, analysis_of, counts, golden, judgement
+from tests.support.verdicts import BEGAN, CANDIDATE, NOW, analysis_of, counts, golden, judged, judgement
 
 ROOT = Path(__file__).resolve().parents[4]
 ERRORS = {"name": "errors", "type": "ErrorRate"}
@@ -85,9 +89,8 @@ def test_samples_of_another_wave_are_not_judged_by() -> None:
 
 def _judged_with(analysis: Analysis, measured: WaveBaseline, now: WaveBaseline) -> Any:
     from edge_operator.decide.analysis import OnTrial, judge
-    from edge_operator.decide.measurement import Samples
 
-    samples = Samples(NOW, CANDIDATE, measured.since, trial=(counts(total=600, errors=600),), baseline=BEFORE)
+    samples = Samples(NOW, CANDIDATE, measured.since, trial=(counts(total=600, errors=600),), baseline=Baseline(BEFORE))
     nodes = (OnTrial("camera-1", "default", BEGAN),)
     return judge(analysis, samples, now, CANDIDATE, nodes, {"camera-1": "default"}, False, NOW)
 
@@ -210,7 +213,7 @@ def test_an_entry_has_the_evidence_of_both_measures_with_its_limits() -> None:
         for hypothesis in result.hypotheses:
             for multiple, ratio in hypothesis.ratios.items():
                 assert told[result.measure, hypothesis.name, f"{multiple:g}"] == pytest.approx(ratio, abs=5e-4)
-    assert len(told) == 2 * (4 + 1 + 2)
+    assert len(told) == 2 * (4 + 2 + 2)
     assert from_api(CheckStatus, to_api(check)) == check
 
 
@@ -272,8 +275,51 @@ def test_an_entry_says_verdict_observed_limit_n_and_when() -> None:
         "sampleCount": 600,
         "measuredAt": "2026-01-01T12:10:00Z",
         "message": "0 % of requests failed, limit 1.03 % (n = 600 on 1 node; 0.0326 % expected, half again as many as "
-        "before: no node on stable shows a drift); would find an increase of 2.34 points by now; one of 1 points is "
+        "before: no node on stable shows a drift); would find an increase of 2.28 points by now; one of 1 points is "
         "ruled out, a smaller one is not",
-        "detectablePercent": "2.34",
+        "detectablePercent": "2.28",
         "requestsToDecide": 0,
     }
+
+
+def test_what_is_kept_of_the_time_before_is_that_of_its_check() -> None:
+    """Checks that differ in their limits, in their names alone or in their kinds judge the same samples, in turns."""
+    latency = {"type": "Latency", "latency": {"objectiveMilliseconds": 50}}
+    checks = [
+        {"name": "errors", "type": "ErrorRate"},
+        {"name": "errors", "type": "ErrorRate", "errorRate": {"maxIncreasePercent": "3"}},
+        {"name": "errors", **latency},
+        {"name": "slow", **latency},
+        {"name": "slow", "type": "Latency", "latency": {"objectiveMilliseconds": 20}},
+        {"name": "slow", "type": "Latency", "latency": {"maxSlowdownPercent": "50"}},
+        {"name": "slow", "type": "Latency"},
+    ]
+    before = Baseline(counts(f"camera-{number}", 900, 4, slow=number) for number in range(1, 6))
+    trial, control = (
+        tuple(counts(f"camera-{number}", 400, 3, slow=9) for number in numbers) for numbers in ((1, 2), (3, 4, 5))
+    )
+    for check in (*checks, *reversed(checks)):
+        kept, anew = (judged(analysis_of(check), trial, given, control) for given in (before, Baseline(before)))
+        assert kept == anew
+
+
+def test_two_checks_with_a_measure_of_the_same_name_keep_their_own() -> None:
+    before = Baseline([counts("camera-1", 900, 4, refused=7)])
+
+    def measure(outcome: str) -> Measure:
+        return Measure(
+            key="bad",
+            settings=(1.0,),
+            words="were bad",
+            bad=lambda found, _: REQUESTS.of(found, outcome),
+            total=REQUESTS.total,
+            before=lambda found: Before(REQUESTS.of(found, outcome), REQUESTS.total(found), 0.01),
+            minutes=lambda *_: None,
+            without_baseline=None,
+        )
+
+    failed, refused = (
+        BeforeSwitch.of(name, before, measure(outcome)).nodes["camera-1"].bad
+        for name, outcome in (("first", metrics.SERVER_ERROR), ("second", metrics.REFUSED))
+    )
+    assert (failed, refused) == (4, 7)

@@ -48,6 +48,7 @@ def _measure(key: str, words: str, outcome: str, max_increase: float) -> Measure
 
     return Measure(
         key=key,
+        settings=(max_increase,),
         words=words,
         bad=bad,
         total=REQUESTS.total,

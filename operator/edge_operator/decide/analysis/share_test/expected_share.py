@@ -6,12 +6,7 @@ from dataclasses import dataclass, field
 from edge_operator.decide.analysis.evidence import Evidence
 from edge_operator.decide.analysis.limits import MAX_SHARE, Before, times_odds
 from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.analysis.share_test.before_switch import (
-    NO_PRIOR,
-    before_switch,
-    moments_before,
-    pooled_before,
-)
+from edge_operator.decide.analysis.share_test.before_switch import BeforeSwitch, KnownShares
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.analysis.share_test.stable_drift import (
     MIN_CONTROL_REQUESTS,
@@ -20,7 +15,6 @@ from edge_operator.decide.analysis.share_test.stable_drift import (
     drift_of,
 )
 from edge_operator.decide.measurement import Counts
-from edge_statistics.dispersion import shrunk_design_effect
 from edge_statistics.drift import OddsDrift
 from edge_statistics.sequential import Stratum, log_likelihood_ratio
 from edge_statistics.shrinkage import Share
@@ -41,10 +35,7 @@ class Expected:
 class Known:
     """The knowledge of a variant's nodes from before the switch, and from stable beside it."""
 
-    before: Mapping[str, Before]
-    pooled: Pooled | None
-    effects: Mapping[str, float]
-    """The design effect of each node."""
+    shares: KnownShares
     controls: Sequence[StableNodes]
     drift: OddsDrift | None
     agreed: OddsDrift | None
@@ -64,28 +55,28 @@ class Known:
 
     def share(self, node: str, item: Before) -> Share:
         """Returns the share that is expected of the node, before the drift."""
-        effect, prior = self.effect(node), self.pooled.prior if self.pooled is not None else NO_PRIOR
-        share = prior.posterior(item.bad / effect, item.total / effect)
-        least = self.least.get(node, share)
+        share, least = self.shares.share(node, item), self.least.get(node)
+        if least is None:
+            return share
         return Share(max(share.mean, least.mean), max(share.variance, least.variance))
 
-    def effect(self, node: str) -> float:
-        """Returns the design effect of the node, or that of all nodes."""
-        return self.effects.get(node, self.pooled.design_effect if self.pooled is not None else 1.0)
+    @property
+    def before(self) -> Mapping[str, Before]:
+        """What the requests of each node before its switch say."""
+        return self.shares.before.nodes
+
+    @property
+    def pooled(self) -> Pooled | None:
+        """What the nodes have in common."""
+        return self.shares.pooled
 
 
 def known_before(name: str, evidence: Evidence, measure: Measure) -> Known:
     """Returns what is known for ``measure`` of the check ``name``: fixed for the wave, or measured now."""
-    before = before_switch(evidence.baseline, measure)
-    moments = moments_before(evidence.baseline, measure, before)
-    pooled = evidence.fixed.get((name, measure.key)) or pooled_before(before, moments)
-    effects = (
-        {}
-        if pooled is None
-        else {node: shrunk_design_effect(of_node, pooled.design_effect) for node, of_node in moments.items()}
-    )
-    controls = controls_of(name, evidence, measure, StableNodes.of(evidence.control, before, pooled, measure))
-    return Known(before, pooled, effects, controls, *drift_of(controls))
+    before = BeforeSwitch.of(name, evidence.baseline, measure)
+    shares = before.known(evidence.fixed.get((name, measure.key)) or before.pooled)
+    controls = controls_of(name, evidence, measure, StableNodes.of(evidence.control, shares, measure))
+    return Known(shares, controls, *drift_of(controls))
 
 
 def expected_of(counts: Counts, measure: Measure, known: Known) -> Expected | None:
@@ -94,20 +85,22 @@ def expected_of(counts: Counts, measure: Measure, known: Known) -> Expected | No
     if item is None:
         return None
     share = known.share(counts.node, item)
-    p0 = min(times_odds(share.mean, known.factor(item)), MAX_SHARE - 0.02)
-    total = measure.total(counts)
-    stratum = Stratum(measure.bad(counts, item.edge), total, p0, min(p0 + item.increase, MAX_SHARE - 0.01))
+    stratum = _stratum(measure.bad(counts, item.edge), measure.total(counts), share, known.factor(item), item)
+    p0 = stratum.p0
     growth = p0 * (1 - p0) / (share.mean * (1 - share.mean))
-    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / known.effect(counts.node))
+    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / known.shares.effect(counts.node))
 
 
-def controls_exceed(groups: Sequence[StableNodes], measure: Measure) -> bool:
-    """Returns whether nodes on stable are nearer to their limits than to what is expected of them."""
-    expected = [
-        expected_of(counts, measure, Known(group.before, group.pooled, {}, (), None, None))
+def _stratum(bad: int, total: int, share: Share, factor: float, item: Before) -> Stratum:
+    p0 = min(times_odds(share.mean, factor), MAX_SHARE - 0.02)
+    return Stratum(bad, total, p0, min(p0 + item.increase, MAX_SHARE - 0.01))
+
+
+def controls_exceed(groups: Sequence[StableNodes]) -> bool:
+    """Returns whether nodes on stable are nearer to their limits than to what is expected of them without a drift."""
+    strata = [
+        _stratum(bad, total, group.shares.share_alike(node, before), before.allowance, before)
         for group in groups
-        for counts in group.control
-        if measure.total(counts)
+        for node, before, bad, total in group.shown
     ]
-    strata = [item.stratum for item in expected if item is not None]
     return sum(s.total for s in strata) >= MIN_CONTROL_REQUESTS and log_likelihood_ratio(strata) > 0

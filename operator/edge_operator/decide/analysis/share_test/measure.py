@@ -13,6 +13,8 @@ class Measure:
     """A kind of bad request."""
 
     key: str
+    settings: tuple[float, ...]
+    """The numbers besides the samples that ``before`` and ``minutes`` depend on; what they return is kept."""
     words: str
     """The words for a bad request, as in "3 % of requests failed"."""
     bad: Callable[[Counts, float | None], int]

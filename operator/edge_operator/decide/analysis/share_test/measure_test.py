@@ -80,7 +80,7 @@ def judge_measure(evidence: Evidence, measure: Measure, known: Known, because: s
         to_pass = Weighed.of(trial, measure, replace(known, to_pass=True)) or found
     bounds = boundaries(alpha, BETA)
     is_worse, is_above, is_below = worse(found, bounds.upper), above_limit(found), below_limit(to_pass, -bounds.lower)
-    disturbed = measure.guarded and controls_exceed(controls, measure)
+    disturbed = measure.guarded and controls_exceed(controls)
     verdict = Verdict.INCONCLUSIVE
     if disturbed:
         pass

@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log, sqrt
 from typing import NamedTuple
 
 from edge_operator.decide.analysis.evidence import Evidence
 from edge_operator.decide.analysis.limits import ALLOWANCE, Before
-from edge_operator.decide.analysis.pooled import Pooled
-from edge_operator.decide.analysis.share_test.before_switch import (
-    NO_PRIOR,
-    before_switch,
-    moments_before,
-    pooled_before,
-)
+from edge_operator.decide.analysis.share_test.before_switch import BeforeSwitch, KnownShares
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.measurement import Counts
 from edge_statistics.drift import OddsDrift, drift
@@ -38,8 +33,7 @@ class StableNodes:
     """Nodes of one variant that run stable."""
 
     control: Sequence[Counts]
-    before: Mapping[str, Before]
-    pooled: Pooled | None
+    shares: KnownShares
     shown: Sequence[_Shown]
     """The nodes with requests in both windows."""
     odd: Sequence[str] = ()
@@ -48,14 +42,13 @@ class StableNodes:
     """False if nobody can tell which nodes of all groups moved for themselves."""
 
     @classmethod
-    def of(
-        cls, control: Sequence[Counts], before: Mapping[str, Before], pooled: Pooled | None, measure: Measure
-    ) -> "StableNodes":
+    def of(cls, control: Sequence[Counts], shares: KnownShares, measure: Measure) -> "StableNodes":
         """Returns the group as ``measure`` counts it.
 
-        If nothing is known of the time before, they are compared with what was ``pooled``, else with NO_PRIOR, as those
-        on trial are: Prometheus has lost its data, or nobody called stable.
+        If nothing is known of the time before, they are compared with what was pooled, else with NO_PRIOR, as those on
+        trial are: Prometheus has lost its data, or nobody called stable.
         """
+        before = shares.before.nodes
         lost = measure.without_baseline if not before else None
         pairs = ((counts, before.get(counts.node, lost)) for counts in control)
         found = (
@@ -63,7 +56,15 @@ class StableNodes:
             for counts, item in pairs
             if item is not None
         )
-        return cls(control, before, pooled, [item for item in found if item.total])
+        return cls(control, shares, [item for item in found if item.total])
+
+    @cached_property
+    def moves(self) -> Mapping[str, Moved]:
+        """The counts of each node in ``shown``, in independent requests, and what was expected of it."""
+        effect, share = self.shares.effect_of_all, self.shares.share_alike
+        return {
+            node: Moved(bad / effect, total / effect, share(node, before)) for node, before, bad, total in self.shown
+        }
 
     @property
     def bad(self) -> int:
@@ -82,30 +83,18 @@ def controls_of(name: str, evidence: Evidence, measure: Measure, own: StableNode
     if not evidence.others or own.total >= MIN_CONTROL_REQUESTS:
         return _without_odd_ones(groups)
     for other in evidence.others:
-        before = before_switch(other.baseline, measure)
-        pooled = other.fixed.get((name, measure.key)) or pooled_before(
-            before, moments_before(other.baseline, measure, before)
-        )
-        groups.append(StableNodes.of(other.control, before, pooled, measure))
+        before = BeforeSwitch.of(name, other.baseline, measure)
+        shares = before.known(other.fixed.get((name, measure.key)) or before.pooled)
+        groups.append(StableNodes.of(other.control, shares, measure))
     return _without_odd_ones(groups)
 
 
-def _moves(groups: Sequence[StableNodes]) -> dict[str, Moved]:
-    """Returns the counts of each node on stable, in independent requests, and what was expected of it."""
-    found = {}
-    for group in groups:
-        effect = group.pooled.design_effect if group.pooled is not None else 1.0
-        prior = group.pooled.prior if group.pooled is not None else NO_PRIOR
-        for node, before, bad, total in group.shown:
-            share = prior.posterior(before.bad / effect, before.total / effect)
-            found[node] = Moved(bad / effect, total / effect, share)
-    return found
-
-
-def _without_odd_ones(groups: Sequence[StableNodes]) -> list[StableNodes]:
+def _without_odd_ones(groups: list[StableNodes]) -> list[StableNodes]:
     """Returns ``groups`` without the nodes that moved for themselves, as one whose input breaks does."""
-    moves = _moves(groups)
+    moves = {node: moved for group in groups for node, moved in group.moves.items()}
     names, (odd, agree) = list(moves), find_outliers(list(moves.values()))
+    if not odd and agree:
+        return groups
     gone = {names[place] for place in odd}
     return [
         replace(
@@ -127,7 +116,7 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
     tell. So a rise beyond the allowance counts for a pass only as far as the others show it, and so does a fall that is
     shown for a failure. Neither counts if the nodes do not agree. A fall on one node alone never counts for a failure.
     """
-    moves = list(_moves(groups).values())
+    moves = [moved for group in groups for moved in group.moves.values()]
     if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
         return None, None
     moves.sort(key=lambda one: one.bad - one.total * one.share.mean)

@@ -4,11 +4,16 @@ from dataclasses import replace
 
 from edge_operator.decide.analysis.evidence import Evidence
 from edge_operator.decide.analysis.limits import ALLOWANCE
-from edge_operator.decide.analysis.share_test.before_switch import before_switch, pooled_before
+from edge_operator.decide.analysis.share_test.before_switch import (
+    NOTHING_BEFORE,
+    BeforeSwitch,
+    KnownShares,
+    pooled_before,
+)
 from edge_operator.decide.analysis.share_test.expected_share import Known
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.analysis.share_test.measure_test import Tested, judge_measure
-from edge_operator.decide.measurement import of_warm_up
+from edge_operator.decide.measurement import Baseline, of_warm_up
 from edge_statistics.drift import OddsDrift
 
 WARM_UP_ALPHA = 0.1
@@ -20,7 +25,9 @@ MIN_NODES = 2
 def warm_ups_of(evidence: Evidence) -> Evidence:
     """Returns the evidence of warm-ups alone; without requests on trial if there are none in the warm-up."""
     trial = tuple(map(of_warm_up, evidence.trial))
-    baseline = tuple(map(of_warm_up, evidence.baseline)) if any(counts.values for counts in trial) else ()
+    baseline = Baseline()
+    if any(counts.values for counts in trial):
+        baseline = evidence.baseline.once(of_warm_up, lambda: Baseline(map(of_warm_up, evidence.baseline)))
     return replace(evidence, trial=trial, baseline=baseline)
 
 
@@ -35,7 +42,7 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
     measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
     if not any(map(measure.total, evidence.trial)):
         return None
-    before = before_switch(evidence.baseline, measure)
+    before = BeforeSwitch.of(name, evidence.baseline, measure).nodes
     pooled = evidence.fixed.get((name, measure.key))
     if pooled is None and len(before) >= MIN_NODES:
         pooled = pooled_before(before, {})
@@ -50,5 +57,5 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
     of_mean = (1 / (pooled.prior.strength + 1) / max(len(before), 1) + 1 / pooled.requests) / (mean * (1 - mean))
     moved = max(steady.drift or OddsDrift(1.0, 0.0), OddsDrift(ALLOWANCE, 0.0))
     moved = OddsDrift(moved.factor, moved.variance + of_mean)
-    known = Known({}, pooled, {}, steady.controls, moved, moved, least)
+    known = Known(KnownShares(NOTHING_BEFORE, pooled), steady.controls, moved, moved, least)
     return judge_measure(evidence, measure, known, " after the warm-ups of stable", alpha)

@@ -8,7 +8,7 @@ from edge_operator.decide.analysis.share_test.dispersion_weights import dispersi
 from edge_operator.decide.analysis.share_test.expected_share import Expected, Known, expected_of
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.measurement import Counts
-from edge_statistics.sequential import Stratum, log_likelihood_ratio
+from edge_statistics.sequential import Stratum, log_likelihood_ratio, two_shares
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,5 @@ def _against(expected: Sequence[Expected], weights: Sequence[float], null: float
     found = []
     for item, weight in zip(expected, weights, strict=True):
         bad, total, p0, p1 = item.stratum
-        increase = p1 - p0
-        low = p0 + null * increase
-        high = min(p0 + multiple * increase, (1 + low) / 2)
-        found.append(Stratum(weight * bad, weight * total, low, high))
+        found.append(Stratum(weight * bad, weight * total, *two_shares(p0, p1, null, multiple)))
     return found
