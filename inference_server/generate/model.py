@@ -48,6 +48,8 @@ class TextModel(LoadedModel):
             {MAX_TOKENS: Tensor(MAX_TOKENS, "INT64", (1,))},
         )
         self.tokens, self.limits = tokens, limits
+        self.graph: LoadedModel = generator
+        """The decoder as the model that its golden set was recorded of."""
         self._template, self._vocabulary = template, generator.vocabulary
         self._cache_bytes = generator.cache_bytes_per_token * limits.context_tokens * limits.sequences
         self._engine = Engine(generator, tokens, stop_tokens, limits)
@@ -137,3 +139,8 @@ def _too_long(tokens: str, limit: int, parameter: str) -> InvalidRequest:
         f"the prompt has {tokens} tokens, and the context has {limit}: at least one has to be left for the answer",
         parameter,
     )
+
+
+def graph_of(model: LoadedModel) -> LoadedModel:
+    """Returns the model that a golden set belongs to: the decoder of one that generates text, any other itself."""
+    return model.graph if isinstance(model, TextModel) else model

@@ -15,6 +15,7 @@ from edgemodel.error_words import in_words
 from edgemodel.user_files import UnreadableFile, read_bytes
 from inference_server.generate.limits import DEFAULTS, GenerationSettings
 from inference_server.generate.loading import generates, load_text_model
+from inference_server.generate.model import graph_of
 from inference_server.models import artifact_files
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
 
@@ -93,6 +94,7 @@ def prepare(
 
 def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
     """Runs the golden set, and returns the result, passed or not."""
+    model = graph_of(model)
     try:
         return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
     except GoldenInvalid as error:

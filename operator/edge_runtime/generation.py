@@ -3,10 +3,10 @@
 A decoder takes the tokens that are new, and keeps what it has computed of the earlier ones in a cache.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import Array
 from edge_runtime.tuning import Tuning
 
@@ -20,17 +20,13 @@ class Cache(Protocol):
     """The largest number of tokens."""
 
 
-class Generator(Protocol):
-    """A decoder in memory. One thread at a time may call it."""
+class Generator(LoadedModel, Protocol):
+    """A decoder in memory, which may also be run as the graph that it is. One thread at a time may call ``feed``."""
 
-    platform: str
-    """The runtime and its file format, as ``LoadedModel.platform``."""
     vocabulary: int
     """The number of tokens that the decoder scores; a token is a whole number below it."""
     cache_bytes_per_token: int
     """The size of the keys and values of one token, in bytes."""
-    placed: Mapping[str, int | None]
-    """The devices that run a part of the graph, as ``LoadedModel.placed``."""
 
     def new_cache(self, capacity: int) -> Cache:
         """Returns an empty cache for ``capacity`` tokens."""
@@ -41,9 +37,6 @@ class Generator(Protocol):
         Returns the scores of the token that follows the last of them, float32 of shape [vocabulary], which the caller
         may change, and which are valid until the next call. The cache must have room for them. Raises RunFailure.
         """
-
-    def close(self) -> None:
-        """Frees what the decoder holds. It must not be used afterwards."""
 
 
 @runtime_checkable

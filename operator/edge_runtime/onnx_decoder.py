@@ -7,14 +7,14 @@ token costs no copy.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from edge_runtime.backend import LoadFailure, RunFailure
+from edge_runtime.backend import LoadedModel, LoadFailure, RunFailure
 from edge_runtime.datatypes import Array
-from edge_runtime.generation import Cache
+from edge_runtime.generation import Cache, Generator
 from edgemodel import reasons
 from edgemodel.error_words import in_words
 
@@ -27,11 +27,6 @@ those of a prompt are not needed, and they cost a fifth of its time."""
 _KNOWN = {"input_ids", "attention_mask", "position_ids", _ROWS_INPUT}
 
 
-def is_decoder(inputs: Mapping[str, Any]) -> bool:
-    """Returns whether inputs of these names are those of a decoder with a cache."""
-    return "input_ids" in inputs and any(_PAST.fullmatch(name) for name in inputs)
-
-
 class OnnxCache:
     """The keys and values of one sequence, bound to the inputs and outputs of the graph."""
 
@@ -40,14 +35,15 @@ class OnnxCache:
         self._buffers = buffers  # the binding does not keep them
 
 
-class OnnxDecoder:
+class OnnxDecoder(Generator):
     """One session of a decoder."""
 
-    platform = "onnxruntime_onnx"
+    concurrent = True
 
-    def __init__(self, session: Any, ort: Any) -> None:
-        """Takes an open session and its library. Raises LoadFailure for a graph of another form."""
-        self._session, self._ort = session, ort
+    def __init__(self, model: LoadedModel, session: Any, ort: Any) -> None:
+        """Takes an open model, its session and its library. Raises LoadFailure for a graph of another form."""
+        self._model, self._session, self._ort = model, session, ort
+        self.platform, self.signature, self.placed = model.platform, model.signature, model.placed
         inputs = {one.name: one for one in session.get_inputs()}
         optional = {one.name for one in session.get_overridable_initializers()}
         outputs = {one.name: one for one in session.get_outputs()}
@@ -68,7 +64,6 @@ class OnnxDecoder:
         self._has_mask = "attention_mask" in inputs
         self._has_rows = _ROWS_INPUT in inputs or _ROWS_INPUT in optional
         self.cache_bytes_per_token = 2 * self._layers * self._heads * self._head_size * self._type.itemsize
-        self.placed: Mapping[str, int | None] = dict.fromkeys(session.get_providers())
         self._ones = np.ones((1, 0), np.int64)
         self._positions = np.zeros((1, 0), np.int64)
         self._one_row = np.ones((), np.int64)
@@ -114,9 +109,14 @@ class OnnxDecoder:
         cache.tokens = end
         return scores
 
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Raises RefusedInputs, RunFailure."""
+        return self._model.run(feeds, outputs)
+
     def close(self) -> None:
         """Frees the session; caches keep theirs until they are gone."""
         del self._session
+        self._model.close()
 
     def _try(self) -> None:
         """Runs two tokens, the second with a past. Raises LoadFailure for a graph that does not write in place."""

@@ -105,7 +105,7 @@ def _find(path: str) -> Route | None:
             return Route(Endpoint.LOAD, model)
         case ["v2", "repository", "models", model, "unload"]:
             return Route(Endpoint.UNLOAD, model)
-        case ["v1", "models", model]:
+        case ["v1", "models", model] if ":" not in model:  # with a colon, it is the interface of other servers
             return Route(Endpoint.OPENAI_MODEL, model)
         case _:
             return None

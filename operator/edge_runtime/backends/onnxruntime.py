@@ -59,11 +59,10 @@ class OnnxRuntime:
         """
         threads = tuning.intra_op_threads * tuning.concurrency
         try:
-            options = _session_options(replace(tuning, intra_op_threads=threads))
-            session = ort.InferenceSession(str(path), options, providers=[_PROVIDER])
+            model = OnnxRuntimeModel(path, replace(tuning, intra_op_threads=threads))
         except Exception as error:  # the exceptions of ONNX Runtime have no common base
             raise LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error)) from error
-        return OnnxDecoder(session, ort)
+        return model.decoder()
 
 
 BACKEND = OnnxRuntime()
@@ -129,6 +128,10 @@ class OnnxRuntimeModel(LoadedModel):
         except Exception as error:
             raise self._failure(error, feeds) from error
         return arrays
+
+    def decoder(self) -> OnnxDecoder:
+        """Returns the model as a decoder with a cache. Raises LoadFailure for a graph of another form."""
+        return OnnxDecoder(self, self._session, ort)
 
     def close(self) -> None:
         """Frees the session."""

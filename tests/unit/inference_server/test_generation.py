@@ -15,7 +15,7 @@ from edge_runtime.backend import LoadFailure, RunFailure
 from edge_runtime.loading import load_generator
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
-from edgemodel.artifact import ONNX_RUNTIME
+from edgemodel.artifact import ONNX_RUNTIME, Golden
 from edgemodel.generation import Generation
 from inference_server.generate import loading
 from inference_server.generate.engine import Engine, GenerationRequest, Piece
@@ -23,7 +23,7 @@ from inference_server.generate.limits import GenerationLimits, GenerationSetting
 from inference_server.generate.sampling import Sampler
 from inference_server.generate.stop_texts import StopTexts
 from inference_server.generate.tokens import TextDecoder, load_tokens
-from inference_server.models.loading import load, read_manifest
+from inference_server.models.loading import load, prepare, read_manifest
 from tests.support.text_models import CONTEXT, write_text_model
 from tests.unit.inference_server import artifacts
 
@@ -252,3 +252,28 @@ def test_a_configuration_that_describes_no_decoder_is_named(tmp_path: Path) -> N
     failed = load(folder, manifest, Tuning())
     assert isinstance(failed, LoadFailure)
     assert "config.json does not describe a decoder" in failed.message
+
+
+@pytest.mark.parametrize(("right", "fails"), [(True, False), (False, True)])
+def test_the_golden_set_of_a_decoder_is_answered_by_its_graph(folder: Path, right: bool, fails: bool) -> None:
+    manifest = read_manifest(folder)
+    assert not isinstance(manifest, LoadFailure)
+    generator = load_generator(folder / "model.onnx", ONNX_RUNTIME, Tuning())
+    cache, text, expected = generator.new_cache(CONTEXT), [7], list[int]()
+    for _ in range(20):
+        expected.append(int(generator.feed(cache, np.array(text[-1:])).argmax()))
+        text.append(expected[-1])
+    generator.close()
+    if not right:
+        expected = [token ^ 1 for token in expected]
+    np.savez(folder / "golden.npz", tokens=np.array([text[:-1]], np.int32), expected=np.array([expected], np.int32))
+    golden = Golden(20, "Tokens", 0.0, "95")
+    prepared = prepare(folder, replace(manifest, golden=golden), Tuning())
+    if fails:
+        assert isinstance(prepared, LoadFailure)
+        assert prepared.reason == reasons.GOLDEN_MISMATCH
+    else:
+        assert not isinstance(prepared, LoadFailure)
+        assert prepared.golden is not None
+        assert prepared.golden.agree == 20
+        prepared.model.close()
