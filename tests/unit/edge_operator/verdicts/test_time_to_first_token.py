@@ -10,7 +10,7 @@ from edge_operator.decide.analysis.checks.time_to_first_token import BY_MINUTE, 
 from edge_operator.decide.analysis.durations import DurationRule, Durations
 from edge_operator.decide.analysis.evidence import ALPHA, Evidence
 from edge_operator.decide.analysis.prompt_lengths import at_the_same_lengths
-from edge_operator.decide.measurement import Counts
+from edge_operator.decide.measurement import Baseline, Counts
 from edgemodel import metrics
 from edgemodel.verdict import Verdict
 from tests.support.token_times import LONG, SHORT, both, first_tokens
@@ -35,7 +35,7 @@ def mixed(draw: Generator, short: int, long: int, node: str = "camera-1", slower
 def evidence(trial: tuple[Counts, ...], control: tuple[Counts, ...], baseline: tuple[Counts, ...]) -> Evidence:
     ready = {counts.node: NOW for counts in trial}
     return Evidence(
-        "default", ready, NOW, trial, control, baseline, (), frozenset(ready), {}, {}, ALPHA, is_first=False
+        "default", ready, NOW, trial, control, Baseline(baseline), (), frozenset(ready), {}, {}, ALPHA, is_first=False
     )
 
 
