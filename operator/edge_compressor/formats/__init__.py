@@ -36,6 +36,8 @@ def format_by_content(path: Path, name: str, *, what: str, reason: str = reasons
     kind = "folder" if path.is_dir() else "file"
     for unread in UNREAD:
         if unread.recognises(path):
+            if unread.check is not None:
+                unread.check(path, what=what, reason=reason)
             raise Stalled(reason, f"{what}: it is {unread.what}: {unread.cure}")
     found = next((one for one in FORMATS.values() if one.recognises is not None and one.recognises(path)), None)
     if name == BY_CONTENT:

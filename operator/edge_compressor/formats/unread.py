@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_compressor.formats.content import starts_with
-from edge_compressor.formats.source_format import Recognises
+from edge_compressor.formats.source_format import Check, Recognises
+from edge_compressor.models.hugging_face import INDEX_FILE, weight_files
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Unread:
     what: str
     recognises: Recognises
     cure: str
+    check: Check | None = None
+    """A check that says first what is wrong in it, if anything is; None: there is none."""
 
 
 def _is_gguf(path: Path) -> bool:
@@ -27,7 +30,15 @@ def _is_pickle(path: Path) -> bool:
 
 
 def _is_hugging_face(path: Path) -> bool:
-    return path.is_dir() and (path / "config.json").is_file() and any(path.glob("*.safetensors"))
+    return (
+        path.is_dir()
+        and (path / "config.json").is_file()
+        and any((*path.glob("*.safetensors"), *path.glob(INDEX_FILE)))
+    )
+
+
+def _check_hugging_face(path: Path, *, what: str, reason: str) -> None:
+    weight_files(path, what=what, reason=reason)
 
 
 _EXPORT: Final = (
@@ -38,7 +49,7 @@ UNREAD: Final = (
     Unread(
         "a GGUF", _is_gguf, f"the weights of llama.cpp are not read: take the model that it was made from, {_EXPORT}"
     ),
-    Unread("a folder of Hugging Face with weights as safetensors", _is_hugging_face, _EXPORT),
+    Unread("a folder of Hugging Face with weights as safetensors", _is_hugging_face, _EXPORT, _check_hugging_face),
     Unread(
         "a pickle", _is_pickle, "it can run any code when it is loaded: export the model with torch.export or to ONNX"
     ),

@@ -21,7 +21,7 @@ def check_tokenizer(folder: Path, *, what: str, reason: str = reasons.SOURCE_INV
 
     Raises Stalled with ``reason``, naming ``what`` it is.
     """
-    config, tokenizer = (_read(folder / name, what, reason) for name in (CONFIG_FILE, TOKENIZER_FILE))
+    config, tokenizer = (read_json(folder / name, what, reason) for name in (CONFIG_FILE, TOKENIZER_FILE))
     rows = (config or {}).get("vocab_size")
     if tokenizer is None or type(rows) is not int:
         return
@@ -35,8 +35,11 @@ def check_tokenizer(folder: Path, *, what: str, reason: str = reasons.SOURCE_INV
         raise Stalled(reason, f"{what}: {message}: it is the tokenizer of another model, give its own")
 
 
-def _read(file: Path, what: str, reason: str) -> dict[str, Any] | None:
-    """Returns the JSON object in the file; None if there is no such file."""
+def read_json(file: Path, what: str, reason: str) -> dict[str, Any] | None:
+    """Returns the JSON object in the file; None if there is no such file.
+
+    Raises Stalled with ``reason``, naming ``what`` it is, for anything else.
+    """
     if not file.exists():
         return None
     try:

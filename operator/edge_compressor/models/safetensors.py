@@ -53,8 +53,9 @@ class _Unsound(Exception):
     """The file is invalid; the text says why."""
 
 
-def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> None:
-    """Raises Stalled with ``reason``, naming ``what`` it is, unless every check of this module passes."""
+def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> frozenset[str]:
+    """Returns the names of the weights. Raises Stalled with ``reason``, naming ``what`` it is, unless every check of
+    this module passes."""
     try:
         size = path.stat().st_size
         header, length = _read_header(path, size)
@@ -63,6 +64,7 @@ def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons
         _check_layout(weights, size - data_begin)
         for weight in weights:
             _check_finite(path, weight, data_begin)
+        return frozenset(weight.name for weight in weights)
     except _Unsound as error:
         raise Stalled(reason, f"{what}: {error}") from error
 

@@ -35,6 +35,7 @@ from edgemodel.compression_request import BY_CONTENT, CompressionRequest, Recipe
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
 from inference_server.models import loading
+from tests.support import weights
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor.servers import FileServer
 
@@ -45,7 +46,7 @@ def write_set(folder: Path) -> Path:
     """Writes a small model of words: a graph, its weights in two files, and a tokenizer."""
     folder.mkdir()
     random = np.random.default_rng(3)
-    weights = {
+    values_of = {
         "table": random.standard_normal((WORDS, 64)).astype(np.float32),
         "head": random.standard_normal((64, WORDS)).astype(np.float32),
     }
@@ -59,7 +60,7 @@ def write_set(folder: Path) -> Path:
         [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "words"])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", "words", WORDS])],
     )
-    for name, values in weights.items():
+    for name, values in values_of.items():
         file = f"{name}.data"
         (folder / file).write_bytes(values.tobytes())
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape)
@@ -308,7 +309,7 @@ NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no graph": (lambda at: (at / "model.onnx").unlink(), "the folder holds no model"),
     "a gguf": (lambda at: (at / "m.gguf").write_bytes(b"GGUF\3\0\0\0"), "it is a GGUF: .*onnxruntime-genai"),
     "hugging face": (
-        lambda at: ((at / "model.onnx").unlink(), (at / "model.safetensors").write_bytes(b"\2" + bytes(7) + b"{}")),
+        lambda at: ((at / "model.onnx").unlink(), weights.write(at / "model.safetensors", w=np.ones(3, np.float32))),
         "a folder of Hugging Face with weights as safetensors: export it to ONNX",
     ),
 }
