@@ -137,6 +137,23 @@ def test_the_choice_follows_temperature_and_top_p() -> None:
     assert np.bincount([cold.choose(scores) for _ in range(2000)])[0] / 2000 > 0.83
 
 
+def test_a_large_vocabulary_is_sampled_as_a_small_one() -> None:
+    random = np.random.default_rng(1)
+    scores = random.normal(size=1000).astype(np.float32) * 3
+    shares = np.exp(scores.astype(np.float64))
+    shares /= shares.sum()
+    order = np.argsort(-shares)
+    nucleus = set(order[: int(np.searchsorted(np.cumsum(shares[order]), 0.6)) + 1].tolist())
+    for top_p, allowed in ((1, set(range(1000))), (0.6, nucleus)):
+        sampler = Sampler(1, top_p, 3)
+        drawn = [sampler.choose(scores) for _ in range(3000)]
+        assert set(drawn) <= allowed
+        expected = shares[order[0]] / sum(shares[token] for token in allowed)
+        assert drawn.count(order[0]) / 3000 == pytest.approx(expected, abs=0.04)
+    flat = Sampler(2, 0.999, 5)
+    assert len({flat.choose(np.zeros(1000, np.float32)) for _ in range(500)}) > 300
+
+
 def test_scores_that_are_not_numbers_fail_by_name() -> None:
     with pytest.raises(RunFailure, match="not numbers"):
         Sampler(0, 1, None).choose(np.array([1, np.nan, 2], np.float32))
