@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
@@ -99,7 +100,7 @@ def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
             verbose=False,
         )
         assert made is not None
-        made.save(str(to), external_data=False)
+        made.save(str(to), external_data=_weight_bytes(loaded) > weight_files.MAX_INSIDE_BYTES)
     except Exception as error:  # the exporter raises anything for what it does not know
         text = f"{in_words(error, 300)}"
         raise Stalled(reason, f"{what}: it cannot be written as ONNX ({text})") from error
@@ -133,12 +134,16 @@ def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
             raise Stalled(reason, f"{what}: {message}")
 
 
+def _weight_bytes(program: TrainableProgram) -> int:
+    return sum(value.numel() * value.element_size() for value in program.module.state_dict().values())
+
+
 def _without_notes(path: Path) -> None:
     """Removes the exporter's notes on the origin of each node, which are up to a fifth of a small file."""
 
-    model = normal_form.load(path)
+    model = normal_form.load_shapes(path)
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
     del model.graph.value_info[:]
-    weight_files.save(model, path)
+    onnx.save(model, path)

@@ -17,23 +17,29 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_cli import main as cli
 from edge_compressor import pipeline
+from edge_compressor.job import main as job
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.publishing.artifact_image import write_layers
+from edge_compressor.publishing.artifact_reader import read_notes
 from edge_compressor.registries.access import RegistryAccess
 from edge_compressor.sources.fetcher import Fetcher
 from edge_oci import artifacts
+from edge_oci.blobs import pull_blob
 from edge_oci.client import Registries
-from edge_oci.descriptors import LAYER_TAR
+from edge_oci.descriptors import LAYER_TAR, Descriptor
+from edge_oci.images import platforms_of, push_image
+from edge_oci.layers import write_layer
 from edge_oci.manifests import get_manifest, put_manifest
 from edge_oci.references import parse_reference
 from edge_runtime.backend import LoadFailure
 from edge_runtime.tuning import Tuning
-from edgemodel import reasons
+from edgemodel import reasons, report
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.compression_request import BY_CONTENT, CompressionRequest, Recipe, Source
 from edgemodel.digest import digest_of_file
 from edgemodel.errors import Stalled
+from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from inference_server.models import loading
 from tests.support import weights
 from tests.support.registry import RegistryProgram
@@ -482,3 +488,42 @@ class TestOnTheNode:
         failure = served(tmp_path / "deep.onnx")
         assert isinstance(failure, LoadFailure)
         assert "in which its weights lie, is not beside it" in failure.message
+
+
+class TestInTheCluster:
+    def test_the_job_publishes_layers_that_a_pod_serves(
+        self, folder: Path, registry: RegistryProgram, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with (folder / "table.data").open("ab") as file:
+            file.write(bytes(5 << 20))
+        uri = push(folder, registry.host, capsys)
+        repository = Registries(plain_http_hosts=(registry.host,)).repository(
+            parse_reference(f"{registry.host}/edge/words")
+        )
+        base = write_layer({"/server.py": b"print('hello')\n"}, tmp_path / "base")
+        image = push_image(repository, {"os": "linux", "architecture": "amd64"}, [base])
+        target = PublishTarget(registry.host, "edge/words", f"{repository}@{image.digest}")
+        order = JobInput("words", CompressionRequest(Source(uri, format=BY_CONTENT)), target, (registry.host,))
+        places = ("work", "secrets", "claims")
+        words = [word for name in places for word in (f"--{name}-directory", str(tmp_path / name))]
+        words += ["--termination-log", str(tmp_path / "log"), "--registry-token-file", str(tmp_path / "token")]
+        assert job.main(words, {JOB_INPUT_VARIABLE: order.encode()}) == 0, capsys.readouterr().out
+        published = report.decode((tmp_path / "log").read_bytes())
+        assert isinstance(published, report.Published)
+        (artifact,) = published.artifacts
+        (platform,) = platforms_of(repository, artifact.image.partition("@")[2]).values()
+        layers = get_manifest(repository, platform.digest).content["layers"][1:]
+        assert sum(layer["size"] for layer in layers) == artifact.transfer_bytes
+        assert len(layers) == 2
+        for layer in layers:
+            pull_blob(repository, Descriptor.from_json(layer), tmp_path / "layer")
+            packed = (tmp_path / "layer").open("rb")
+            if layer["mediaType"].endswith("zstd"):
+                packed = zstandard.ZstdDecompressor().stream_reader(packed)
+            with tarfile.open(fileobj=packed, mode="r|") as tar:
+                tar.extractall(tmp_path / "pod", filter="data")
+        assert np.array_equal(answers(served(tmp_path / "pod" / "model")), answers(served(folder)))
+        notes = read_notes(
+            parse_reference(f"{registry.host}/{artifact.image}"), RegistryAccess(plain_http_hosts=(registry.host,))
+        )
+        assert set(notes) == {"manifest.json", "report.md", "report.html"}

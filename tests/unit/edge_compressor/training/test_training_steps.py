@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from edge_compressor.datasets import Dataset
+from edge_compressor.models import weight_files
+from edge_compressor.models.onnx_model import check_model
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.steps import plan
@@ -263,3 +265,15 @@ def test_a_fixed_batch_is_refused_for_training(trainer: Trainer, tmp_path: Path)
     source = programs.save(programs.Network(), tmp_path / "fixed.pt2", dynamic=False)
     with pytest.raises(Stalled, match=r"exported for a batch of 2, .*dynamic_shapes"):
         trainer.apply("FineTune", source, **QUICK)
+
+
+def test_a_program_with_many_weights_becomes_a_graph_with_a_file_of_weights(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weight_files, "MAX_INSIDE_BYTES", 1000)
+    monkeypatch.setattr(weight_files, "SMALL_BYTES", 0)
+    made = program.to_onnx(site.source, tmp_path / "made.onnx", what="source", reason=reasons.SOURCE_INVALID)
+    model = check_model(made)
+    assert model.weight_files == ("made.onnx.data",)
+    graph = onnx.load(made, load_external_data=False).graph
+    assert any(weight_files.is_outside(tensor) for tensor in graph.initializer)
