@@ -49,7 +49,9 @@ def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
         replay_from=options.shadow_replay_from,
         replay_token=options.shadow_replay_token,
         tuning=options.tuning,
-        generation=GenerationSettings(options.generation, options.queue_length, options.timeout_seconds),
+        generation=GenerationSettings(
+            options.generation, options.queue_length, options.timeout_seconds, options.token_objectives
+        ),
     )
     for path in options.models:
         if isinstance(entry := made.add(path), LoadFailure):

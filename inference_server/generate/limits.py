@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgemodel.generation import Generation
-
-RUNTIME_BYTES = 64 * 2**20
-"""The memory that the server takes besides weights and cache."""
+from edgemodel.generation import RUNTIME_BYTES, Generation, TokenObjectives
 
 
 @dataclass(frozen=True)
@@ -20,6 +17,7 @@ class GenerationSettings:
     """The number of sequences that may wait for their turn."""
     timeout_seconds: float = 30
     """The longest time that a sequence waits for its turn."""
+    objectives: TokenObjectives = field(default_factory=TokenObjectives)
 
 
 DEFAULTS = GenerationSettings()
@@ -41,6 +39,8 @@ class GenerationLimits:
     """The number of sequences that may wait for their turn."""
     timeout_seconds: float
     """The longest time that a sequence waits for its turn."""
+    objectives: TokenObjectives = field(default_factory=TokenObjectives)
+    """The objectives at which the histograms of its times have a bucket edge."""
 
 
 def limits_of(settings: GenerationSettings, model_tokens: int) -> GenerationLimits:
@@ -61,6 +61,7 @@ def limits_of(settings: GenerationSettings, model_tokens: int) -> GenerationLimi
         max_seconds=given.stream_seconds,
         queue_length=settings.queue_length,
         timeout_seconds=settings.timeout_seconds,
+        objectives=settings.objectives,
     )
 
 

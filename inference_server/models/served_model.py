@@ -65,7 +65,7 @@ class ServedModel:
         self.text = model if isinstance(model, TextModel) else None
         """The model, if it generates text; None for any other."""
         if self.text is not None:
-            metrics.tokens = metrics.tokens or TokenMetrics()
+            metrics.tokens = metrics.tokens or TokenMetrics(self.text.limits.objectives)
             self.text.count_in(metrics.tokens)
         # A request in work keeps this: the model ends with its last request, not with the unload.
         finalize(self, model.close).atexit = False

@@ -28,6 +28,7 @@ from edge_compressor.gate import GateResult, Measurements, WorstOutput, judge
 from edge_compressor.library_errors import explained
 from edge_compressor.models import runtime
 from edge_compressor.models.checked import check_file
+from edge_compressor.models.generator import describe_generator
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import check_same_interface
 from edge_compressor.models.weight_files import link_or_copy, place_beside
@@ -239,7 +240,7 @@ class _Pipeline:
                 **{name: _file(file) for name, file in carried.items()},
                 **({GOLDEN_FILE: _file(folder / GOLDEN_FILE)} if result.golden is not None else {}),
             },
-            evidence=result.evidence,
+            evidence={**result.evidence, **describe_generator(artifact, carried)},
         )
         write_reports(folder, manifest)
         return Compressed(

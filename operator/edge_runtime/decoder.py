@@ -46,6 +46,12 @@ class Decoder:
         """The outputs of the cache, in the order of ``past``."""
         return tuple(tensor.name.replace("past_key_values", "present", 1) for tensor in self.past)
 
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """The bytes that a token of one text takes in the cache."""
+        items = (tensor.shape[1] * tensor.shape[3] * DATATYPES[tensor.datatype].numpy.itemsize for tensor in self.past)
+        return sum(items)
+
     def feed(self, tokens: Array, past: Mapping[str, Array]) -> dict[str, Array]:
         """Returns the feed for ``tokens``, (batch, tokens), that follow those of ``past``."""
         batch, count = tokens.shape

@@ -1,5 +1,6 @@
 """The limits of a server whose model generates text, and what follows from them for its pod."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,25 @@ NEW_TOKENS: Final = 512
 PROMPT_SECONDS: Final = 60
 MAX_STREAM_SECONDS: Final = 300
 """The longest time of an answer, unless the EdgeModel names a longer one: nodes wait for it when they switch."""
+
+
+RUNTIME_BYTES: Final = 64 * 2**20
+"""The memory of a server besides weights and cache."""
+
+
+@dataclass(frozen=True)
+class GeneratorFacts:
+    """The facts about a model that generates text from which the memory of its server follows."""
+
+    context_tokens: int
+    """The tokens that the model allows in a prompt and its answer together."""
+    cache_bytes_per_token: int
+
+
+def facts_of(manifest: Mapping[str, Any]) -> GeneratorFacts | None:
+    """Returns the facts in the evidence of an artifact manifest; None for a model that generates no text."""
+    section = manifest.get("generator")
+    return GeneratorFacts(section["contextTokens"], section["cacheBytesPerToken"]) if section else None
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,10 @@ class Generation:
     def context_of(self, model_tokens: int) -> int:
         """Returns the context in tokens, for a model that allows ``model_tokens``."""
         return min(self.context_tokens or CONTEXT_TOKENS, model_tokens)
+
+    def cache_bytes(self, model: GeneratorFacts) -> int:
+        """Returns the bytes of the caches that a server reserves at its start."""
+        return model.cache_bytes_per_token * self.context_of(model.context_tokens) * self.sequence_count
 
     @property
     def sequence_count(self) -> int:

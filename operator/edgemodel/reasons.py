@@ -384,8 +384,11 @@ MODEL_LOAD_FAILED: Final = _declare(
 )  # fmt: skip
 INSUFFICIENT_MEMORY: Final = _declare(
     "InsufficientMemory", Topic.NODE, Kind.STALLED,
-    "The weights, the cache and the server do not fit into the memory limit of the pod; nothing was loaded.",
-    "Raise spec.serving.resources.limits.memory, or set fewer spec.serving.generate.sequences or contextTokens.",
+    "The weights, the cache and the server do not fit into the memory limit of the pod, and nothing was loaded; or "
+    "nodes cannot hold the server that the candidate requests, with Surge beside that of stable. The message has both "
+    "numbers.",
+    "Raise spec.serving.resources.limits.memory, set fewer spec.serving.generate.sequences or contextTokens, or use "
+    "spec.serving.strategy Recreate.",
 )  # fmt: skip
 CRASH_LOOP: Final = _declare(
     "CrashLoop", Topic.NODE, Kind.STALLED,

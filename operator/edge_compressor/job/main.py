@@ -31,6 +31,7 @@ from edgemodel import reasons, report
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
 from edgemodel.error_words import in_words
 from edgemodel.errors import EdgeModelError, Stalled, Transient
+from edgemodel.generation import facts_of
 from edgemodel.job_input import (
     CLAIMS_DIRECTORY,
     JOB_INPUT_VARIABLE,
@@ -164,6 +165,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         checks=result.decision.checks,
         runtime=result.manifest.runtime,
         server_layers=published.server_layers,
+        generator=facts_of(result.manifest.evidence),
     )
 
 

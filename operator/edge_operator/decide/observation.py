@@ -49,6 +49,8 @@ class Node:
     deferrals: frozenset[str] = frozenset()
     """The label keys under DEFERRAL_PREFIX."""
     taints: tuple[Taint, ...] = ()
+    memory_bytes: int | None = None
+    """The memory that its pods may request together; None if the node does not say."""
     cordoned: bool = False
     """True if ``kubectl cordon`` marked the node (``spec.unschedulable``)."""
 

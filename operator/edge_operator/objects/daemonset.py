@@ -1,9 +1,9 @@
 """The immutable DaemonSet of each (revision, variant), bound to nodes by the revision's pin."""
 
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.resources import PULLER, with_defaults
 from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
-from edge_operator.objects.resources import PULLER, with_defaults
 from edgemodel import serving
 from edgemodel.generation import KeyReference
 from edgemodel.names import (

@@ -7,8 +7,8 @@ converter. They run one after the other, so that nothing of the converter runs a
 from typing import Any
 
 from edge_operator.decide.observation import Observation
+from edge_operator.decide.resources import with_defaults
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by, pull_secrets
-from edge_operator.objects.resources import with_defaults
 from edgemodel.converter import (
     CONVERTER,
     FETCH,

@@ -99,6 +99,18 @@ def test_a_short_stream_is_whole_after_the_signal(tmp_path: Path) -> None:
         assert server.wait_end() == 0
 
 
+def test_the_objectives_of_analysis_are_edges_of_the_histograms(tmp_path: Path) -> None:
+    objectives = {
+        serving.FIRST_TOKEN_OBJECTIVE_MILLISECONDS: "1234",
+        serving.INTER_TOKEN_OBJECTIVE_MILLISECONDS: "56.7",
+    }
+    with serving_process(write_text_model(tmp_path / "m", "abc"), environment=objectives) as server:
+        assert server.request("POST", "/v1/chat/completions", CHAT).status == 200
+        told = server.get("/metrics").body.decode()
+    assert 'le="1.234"' in told
+    assert 'le="0.0567"' in told
+
+
 def test_many_streams_are_all_answered(tmp_path: Path) -> None:
     number = 1000
     folder = write_text_model(tmp_path / "m", "abc")

@@ -1,7 +1,8 @@
 """The CPU and memory of the containers that the operator creates.
 
 Each container has requests and limits of both, so that it fits a namespace with a quota that demands them. Values of
-the spec come first, then the defaults of the chart (``values.yaml: defaultResources``), then those here.
+the spec come first, then the defaults of the chart (``values.yaml: defaultResources``), then those here. The memory of
+a server whose model is large follows from the model.
 """
 
 import re
@@ -9,7 +10,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from edgemodel.generation import RUNTIME_BYTES, Generation
 from edgemodel.job_images import JOB_IMAGES
+from edgemodel.report import ArtifactReport
+from edgemodel.revision import RevisionServing, RevisionVariant
 
 Resources = Mapping[str, Mapping[str, Any]]
 """The ``requests`` and ``limits`` of a container, by the name of a resource."""
@@ -24,12 +28,42 @@ DEFAULTS: Final[Mapping[str, Resources]] = {
 }
 """The resources of each kind of container. A CPU limit above a node's CPU does not keep a pod from it."""
 
+HEADROOM_BYTES: Final = 64 * 2**20
+"""The memory above what a server needs at rest that its default limit has for requests in work, with a quarter of its
+weights for their layout in memory."""
+
 _DEMANDED: Final = ("cpu", "memory")
 _QUANTITY: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
 _SUFFIXES: Final = {
     **{name: Decimal(10) ** power for name, power in zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True)},
     **{f"{name}i": Decimal(1024) ** power for power, name in enumerate("KMGTPE", start=1)},
 }
+
+
+def server_bytes(artifact: ArtifactReport, generation: Generation | None) -> int:
+    """Returns the memory that a server of the artifact needs at rest: weights, caches, and its own."""
+    facts = artifact.generator
+    cache = (generation or Generation()).cache_bytes(facts) if facts is not None else 0
+    return artifact.size_bytes + cache + RUNTIME_BYTES
+
+
+def server_resources(
+    variant: RevisionVariant, serving: RevisionServing, chart: Mapping[str, Resources]
+) -> dict[str, dict[str, Any]]:
+    """Returns the resources of a server, and of a preflight Job, which must run under the same limits."""
+    needed = server_bytes(variant.artifact, serving.generate)
+    limit = needed + variant.artifact.size_bytes // 4 + HEADROOM_BYTES
+    usual = DEFAULTS[SERVER]
+    sized = {
+        "requests": {**usual["requests"], "memory": _at_least(usual["requests"]["memory"], needed)},
+        "limits": {**usual["limits"], "memory": _at_least(usual["limits"]["memory"], limit)},
+    }
+    return _filled(variant.resources, _filled(chart.get(SERVER) or {}, sized))
+
+
+def _at_least(quantity: str, size_bytes: int) -> str:
+    """Returns ``quantity``, or the size in whole MiB if that is more."""
+    return quantity if amount(quantity) >= size_bytes else f"{-(-size_bytes // 2**20)}Mi"
 
 
 def with_defaults(kind: str, wanted: Resources, chart: Mapping[str, Resources]) -> dict[str, dict[str, Any]]:
