@@ -74,7 +74,3 @@ def _told(word: str, tensors: Iterable[Tensor]) -> list[str]:
 def _end_for(ending: LoadFailure) -> int:
     print(f"edgemodel: {ending.reason}: {ending.message}", file=sys.stderr)
     return serving.EXIT_MODEL
-
-
-if __name__ == "__main__":
-    exit_at_once(main(sys.argv[1:]))

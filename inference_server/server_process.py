@@ -69,7 +69,7 @@ class ServerProcess:
         announce: Callable[[ModelEntry, PreparedModel], None],
         listener_types: Sequence[ListenerType],
     ) -> None:
-        """Opens the ports. ``announce`` is called with each model that begins to serve.
+        """Opens the ports. ``announce`` is called with each model that begins to serve, in the thread that loads them.
 
         Raises PortUnavailable, MissingExtra, UnreadableFile for a file of keys.
         """
@@ -80,6 +80,8 @@ class ServerProcess:
         self._timed: WeakSet[ModelMetrics] = WeakSet()
         """The models whose warm-up has begun."""
         self._failure: LoadFailure | None = None
+        self._unannounced: OSError | None = None
+        """The error with which ``announce`` ended, as when nobody reads its output any more."""
         self.listeners: dict[str, Listener] = {}
         """The listeners that the settings ask for, by the names of their types."""
         for kind in listener_types:
@@ -96,9 +98,12 @@ class ServerProcess:
         self._end: asyncio.Event
 
     def run(self) -> LoadFailure | None:
-        """Serves until a signal (None), or until a model proves unfit."""
+        """Serves until a signal (None), or until a model proves unfit. Raises the OSError with which ``announce``
+        ended; the server has ended, then, too."""
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve())
+        if self._unannounced is not None:
+            raise self._unannounced
         return self._failure
 
     async def _serve(self) -> None:
@@ -158,7 +163,12 @@ class ServerProcess:
                 self._failure = outcome
                 self._stop()
                 return
-            self._announce(self._repository.entries[name], outcome)
+            try:
+                self._announce(self._repository.entries[name], outcome)
+            except OSError as error:
+                self._unannounced = error
+                self._stop()
+                return
 
 
 def exit_at_once(status: int) -> NoReturn:
@@ -166,8 +176,9 @@ def exit_at_once(status: int) -> NoReturn:
 
     That would crash while a thread is inside the runtime's native code.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):  # nobody reads it any more, or it was closed from the beginning
+            stream.flush()
     os._exit(status)
 
 

@@ -22,9 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == [serve.VERB.name]:  # the server has a parser of its own
         return serve.serve(words[1:])
+    return ending_of(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
     options = command_parser("edgemodel", _DESCRIPTION, VERBS, examples=compress.EXAMPLES).parse_args(words)
     logging.basicConfig(level=logging.ERROR)  # libraries warn about deliberate choices
-    return ending_of(lambda: int(options.run(options)))
+    return int(options.run(options))
 
 
 def start() -> int:

@@ -8,7 +8,7 @@ from edge_cli.verb import Verb
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sets ``spec.rollout.paused`` and returns the exit code. Raises KubectlError."""
+    """Sets ``spec.rollout.paused`` and returns the exit code. Raises KubectlFailure."""
     return kubectl.patch_rollout(
         options, {"paused": True}, "is paused: no further node gets the candidate; a rollback still happens"
     )

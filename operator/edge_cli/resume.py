@@ -8,7 +8,7 @@ from edge_cli.verb import Verb
 
 
 def run(options: argparse.Namespace) -> int:
-    """Unsets ``spec.rollout.paused`` and returns the exit code. Raises KubectlError."""
+    """Unsets ``spec.rollout.paused`` and returns the exit code. Raises KubectlFailure."""
     return kubectl.patch_rollout(options, {"paused": False}, "continues")
 
 

@@ -9,7 +9,7 @@ from edge_cli.verb import Verb
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sets a new ``spec.rollout.retryToken`` and returns the exit code. Raises KubectlError."""
+    """Sets a new ``spec.rollout.retryToken`` and returns the exit code. Raises KubectlFailure."""
     token = datetime.now(UTC).strftime("retry-%Y-%m-%dT%H:%M:%SZ")
     return kubectl.patch_rollout(
         options, {"retryToken": token}, f"will be tried again (spec.rollout.retryToken: {token})"

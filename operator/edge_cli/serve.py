@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Final
 
+from edge_cli.endings import ending_of
 from edge_cli.verb import Verb
 
 
@@ -12,7 +13,7 @@ def serve(arguments: Sequence[str]) -> int:
     from inference_server.serve_cli import main
     from inference_server.server_process import exit_at_once
 
-    exit_at_once(main(arguments))
+    exit_at_once(ending_of(lambda: main(arguments)))
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from edge_cli import kubectl
 from edge_cli.verb import Verb
 from edgemodel.error_words import in_words
+from edgemodel.kubectl import KubectlFailure
 from edgemodel.report import ArtifactReport
 from edgemodel.status import (
     OPERATOR_VERSION,
@@ -154,13 +155,13 @@ def _add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the status and returns the exit code. Raises KubectlError."""
+    """Prints the status and returns the exit code. Raises KubectlFailure."""
     model = kubectl.get_model(options)
     try:
         text = describe(model, wide=options.wide)
     except (KeyError, TypeError, ValueError) as error:
         message = f"edgemodel/{options.name} has another form than this version of the plugin knows: {in_words(error)}"
-        raise kubectl.KubectlError(f"{message}; install the version of the operator") from error
+        raise KubectlFailure(f"{message}; install the version of the operator") from error
     print(text)
     return 0
 

@@ -184,7 +184,8 @@ class Transport:
                 raise Unreachable(f"{_what(method, url)}: {in_words(error)}") from error
             raise UntrustedCertificate(
                 f"{urlsplit(url).netloc}: {in_words(error)}; name the certificate authority that signed it, "
-                "or, if the registry speaks plain HTTP, name the host as one that does"
+                "or, if the registry speaks plain HTTP, name the host as one that does "
+                "(--plain-http on the command line, operator.plainHTTPHosts in the chart)"
             ) from error
         except NameResolutionError as error:
             passing = isinstance(error.__cause__, socket.gaierror) and error.__cause__.errno == socket.EAI_AGAIN

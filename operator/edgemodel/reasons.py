@@ -128,8 +128,9 @@ SERVER_LAYER_MISSING: Final = _declare(
 )  # fmt: skip
 ARTIFACT_REJECTED: Final = _declare(
     "ArtifactRejected", Topic.COMPRESSION, Kind.STALLED,
-    "The registry refused the push of the artifact for good.",
-    "Look at the Job's log (kubectl logs job/NAME) for the answer of the registry, and correct its configuration.",
+    "The registry refused the push of the artifact for good, or does not speak as the chart expects.",
+    "Correct the registry's configuration, or the chart's values for it, as the message says; then kubectl edgemodel "
+    "retry NAME.",
 )  # fmt: skip
 OUT_OF_MEMORY: Final = _declare(
     "OutOfMemory", Topic.COMPRESSION, Kind.STALLED,

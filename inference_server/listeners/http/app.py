@@ -103,6 +103,8 @@ class App:
                 return Response(OK, service.scrape(), ((b"content-type", CONTENT_TYPE),))
             case Endpoint.SERVER:
                 return responses.json(service.metadata())
+            case Endpoint.MODELS:
+                return responses.json({"models": [one["name"] for one in service.index(only_ready=False)]})
             case Endpoint.INDEX:
                 body = await read_body(dict(scope["headers"]), receive, MAX_CONTROL_BYTES)
                 return responses.json(service.index(only_ready=model_repository_api.decode_index(body).ready))

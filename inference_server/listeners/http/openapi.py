@@ -34,6 +34,7 @@ def _paths() -> Json:
         "/v2": _get("server", "The name, version and extensions of the server.", _ref("Server")),
         "/v2/health/live": _get("live", "Answers while the process runs.", _object(live={"const": True})),
         "/v2/health/ready": _get("ready", "Answers whether all models serve.", _object(ready={"const": True}), "503"),
+        "/v2/models": _get("models", "The names of all models.", _ref("Models")),
         "/v2/models/stats": _get("allStatistics", "Statistics of all models.", _ref("Statistics")),
         "/v2/repository/index": _post("index", "The models and their states.", _ref("IndexRequest"), _ref("Index")),
         "/metrics": {
@@ -133,6 +134,7 @@ def _schemas() -> Json:
     return {
         "Error": _object(error=text),
         "Server": _object(name=text, version=text, extensions=_list(text)),
+        "Models": _object(models=_list(text)),
         "Metadata": _object(
             name=text, versions=_list(text), platform=text, inputs=_list(described), outputs=_list(described)
         ),

@@ -13,6 +13,7 @@ class Endpoint(Enum):
     LIVE = auto()
     READY = auto()
     METRICS = auto()
+    MODELS = auto()
     INDEX = auto()
     LOAD = auto()
     UNLOAD = auto()
@@ -64,6 +65,8 @@ _SERVER_PATHS = {
     "/v2": Endpoint.SERVER,
     "/v2/health/live": Endpoint.LIVE,
     "/v2/health/ready": Endpoint.READY,
+    "/v2/models": Endpoint.MODELS,
+    "/v2/models/": Endpoint.MODELS,
     "/v2/models/stats": Endpoint.ALL_STATISTICS,
     "/v2/repository/index": Endpoint.INDEX,
     "/v1/chat/completions": Endpoint.CHAT,

@@ -24,15 +24,14 @@ from urllib.parse import urlencode
 
 from edge_oci.client import Registries, Repository
 from edge_oci.references import Reference, parse_reference
-from edgemodel import reasons
-from edgemodel.error_words import NOTHING_SAID, in_words, printed
+from edgemodel import kubectl, reasons
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled, Transient
 from edgemodel.json_text import parse_json
 from edgemodel.names import REGISTRY_AUDIENCE
 
 REGISTRY_PORT = 5000
 TOKEN_PORT = 8082
-KUBECTL_SECONDS = 30
 _SECONDS_TO_END: Final = 5
 _MAX_LINE: Final = 4096
 _MAX_ANSWER: Final = 1 << 20
@@ -56,8 +55,8 @@ class EmbeddedRegistry:
 
     @contextmanager
     def repository(self, namespace: str, name: str) -> Iterator[Repository]:
-        """Yields the repository ``<namespace>/<name>``, reachable while the context lasts. Raises Stalled or Transient
-        if kubectl fails or does not answer."""
+        """Yields the repository ``<namespace>/<name>``, reachable while the context lasts. Raises KubectlFailure, and
+        Stalled or Transient if the operator does not open the registry."""
         token = _service_account_token(namespace)
         with ExitStack() as stack:
             registry = stack.enter_context(self._forwarded("registry-push", REGISTRY_PORT))
@@ -69,25 +68,27 @@ class EmbeddedRegistry:
     def _forwarded(self, service: str, port: int) -> Iterator[str]:
         """Yields ``127.0.0.1:<port>``, forwarded to a service of the chart."""
         target = f"service/{self.release}-{service}"
-        command = ["kubectl", "port-forward", "--namespace", self.release_namespace, target, f":{port}"]
+        command = ["port-forward", "--namespace", self.release_namespace, target, f":{port}"]
         # Errors go to a file: a pipe that a child of kubectl keeps open could not be read to its end.
         with tempfile.TemporaryFile() as errors, _running([*command, "--address", "127.0.0.1"], errors) as process:
-            line = _first_line(process, " ".join(command))
+            line = _first_line(process)
             found = _FORWARDING.match(line)
             if found is None:
                 process.terminate()
                 errors.seek(0)
-                raise _failed(" ".join(command), errors.read().decode(errors="replace") or line)
+                told = errors.read().decode(errors="replace")
+                raise kubectl.explained(told or line, f"kubectl {' '.join(command)}")
             yield found[1]
 
 
 @contextmanager
-def _running(command: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields the running program, which ends with the context."""
+def _running(arguments: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Yields the running kubectl, which ends with the context. Raises KubectlFailure."""
+    command = ["kubectl", *arguments]
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
     except OSError as error:
-        raise _not_run(error) from error
+        raise kubectl.not_run(error) from error
     try:
         yield process
     finally:
@@ -101,17 +102,17 @@ def _running(command: list[str], errors: IO[bytes]) -> Iterator[subprocess.Popen
         process.stdout.close()
 
 
-def _first_line(process: subprocess.Popen[bytes], command: str) -> str:
-    """Returns the first line of a program's output, or all of it if the program ends. Raises Transient if it is not
-    written in time."""
+def _first_line(process: subprocess.Popen[bytes]) -> str:
+    """Returns the first line of kubectl's output, or all of it if it ends. Raises KubectlFailure if it is not written
+    in time."""
     assert process.stdout is not None
     source, line = process.stdout.fileno(), b""
-    deadline = time.monotonic() + KUBECTL_SECONDS
+    deadline = time.monotonic() + kubectl.SECONDS
     with selectors.DefaultSelector() as selector:
         selector.register(source, selectors.EVENT_READ)
         while b"\n" not in line and len(line) < _MAX_LINE:
             if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise _no_answer(command)
+                raise kubectl.no_answer()
             part = os.read(source, _MAX_LINE)
             if not part:
                 break
@@ -120,22 +121,11 @@ def _first_line(process: subprocess.Popen[bytes], command: str) -> str:
 
 
 def _service_account_token(namespace: str) -> str:
-    """Returns a token of the namespace's own service account for this registry."""
+    """Returns a token of the namespace's own service account for this registry. Raises KubectlFailure."""
     arguments = ("create", "token", "default", "--namespace", namespace, "--audience", REGISTRY_AUDIENCE)
-    command = f"kubectl {' '.join(arguments)}"
-    try:
-        done = subprocess.run(
-            ["kubectl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=KUBECTL_SECONDS, check=False
-        )
-    except OSError as error:
-        raise _not_run(error) from error
-    except subprocess.TimeoutExpired as error:
-        raise _no_answer(command) from error
-    if done.returncode != 0:
-        raise _failed(command, done.stderr.decode(errors="replace"))
-    token = done.stdout.decode(errors="replace").strip()
+    token = kubectl.run(*arguments).strip()
     if not _TOKEN.fullmatch(token):
-        raise _failed(command, "it printed no token")
+        raise kubectl.KubectlFailure(f"kubectl {' '.join(arguments)} printed no token")
     return token
 
 
@@ -146,7 +136,7 @@ def _bearer_token(realm: str, scope: str, service_account_token: str) -> str:
     request = urllib.request.Request(f"http://{realm}/token?{query}", headers={"Authorization": f"Basic {login}"})
     what = "the operator's token for the registry"
     try:
-        with _DIRECTLY.open(request, timeout=KUBECTL_SECONDS) as answer:
+        with _DIRECTLY.open(request, timeout=kubectl.SECONDS) as answer:
             text = answer.read(_MAX_ANSWER)
             if answer.length:  # unlike a read of everything, this one says nothing of the missing rest
                 raise IncompleteRead(text, answer.length)
@@ -180,17 +170,3 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 _DIRECTLY: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 """Opens addresses of this machine, to which no proxy leads."""
-
-
-def _not_run(error: OSError) -> Stalled:
-    if isinstance(error, FileNotFoundError):
-        return Stalled(reasons.REGISTRY_UNREACHABLE, "kubectl is not on PATH: it leads to the cluster's registry")
-    return Stalled(reasons.REGISTRY_UNREACHABLE, f"kubectl cannot be run: {in_words(error)}")
-
-
-def _no_answer(command: str) -> Transient:
-    return Transient(reasons.REGISTRY_UNREACHABLE, f"{command}: no answer within {KUBECTL_SECONDS} s")
-
-
-def _failed(command: str, said: str) -> Stalled:
-    return Stalled(reasons.REGISTRY_UNREACHABLE, f"{command} failed: {printed(said) or NOTHING_SAID}")

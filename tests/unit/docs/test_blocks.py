@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pages import Block, PageFailure, Terminal, blocks_of, missing
-from tests.unit.docs.test_pages import ROOT
+from tests.unit.docs.test_pages import PAGES, ROOT, name
 
 READ = (
     "docs/getting-started.md",
@@ -37,6 +37,25 @@ def test_each_block_is_run_saved_or_says_why_not(page: str) -> None:
         assert word in block.text
     for block in blocks:
         assert block.language == "sh" or block.file, f"{block} is neither a command nor a file with a name"
+
+
+RUN_BY = {
+    "README.md": "tests/e2e/test_tutorials.py",
+    "charts/edgemodel/README.md": "tests/e2e/test_tutorials.py",
+    "docs/releasing.md": "tests/unit/chart/test_release.py",
+    "examples/fashion-mnist/README.md": "tests/unit/examples/test_pages.py",
+    "examples/magika/README.md": "tests/unit/examples/test_pages.py",
+}
+"""The tests of the other pages with commands."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_each_block_with_commands_is_run_by_a_test_or_says_why_not(page: Path) -> None:
+    blocks = blocks_of(name(page))
+    assert {block.language for block in blocks} <= {"sh", "yaml", "python", "diff", "text"}, "want commands as sh"
+    commands = [block for block in blocks if block.language == "sh" and not block.not_run]
+    if commands and name(page) not in READ:
+        assert Path(name(page)).name in (ROOT / RUN_BY[name(page)]).read_text()
 
 
 def test_each_page_is_read_by_an_end_to_end_test() -> None:

@@ -27,7 +27,7 @@ def commands() -> Iterator[tuple[str, bool, list[str]]]:
     """Yields the place, whether it is the plug-in of kubectl, and the words of each command in a block or in a line."""
     for page in (page for page in PAGES if page.name not in {"CHANGELOG.md", "command-line.md"}):
         text = page.read_text().replace("\\\n", " ")
-        blocks = re.findall(r"^ *```(?:sh|console)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+        blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
         blocks += re.findall(r"^ {4}\S.*$", text, re.MULTILINE) + re.findall(r"`[^`]+`", text)
         for block in blocks:
             for plugin, rest in COMMAND.findall(block):

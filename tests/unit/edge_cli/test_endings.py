@@ -9,9 +9,9 @@ import pytest
 
 from edge_cli import endings
 from edge_cli.endings import ending_of
-from edge_cli.kubectl import KubectlError
 from edge_cli.verb import UsageError
 from edgemodel.errors import Stalled, Transient
+from edgemodel.kubectl import KubectlFailure
 from edgemodel.user_files import UnreadableFile
 from tests.support.speaking import assert_speaks_to_a_user
 
@@ -25,7 +25,8 @@ TABLE = Path(__file__).resolve().parents[3] / "docs" / "exit-codes.md"
         (Transient("SourceUnreachable", "no answer"), 4, "edgemodel: SourceUnreachable: no answer\n"),
         (UsageError("name a model"), 2, "edgemodel: name a model\n"),
         (UnreadableFile("x cannot be read"), 2, "edgemodel: x cannot be read\n"),
-        (KubectlError("kubectl is not on PATH"), 1, "edgemodel: kubectl is not on PATH\n"),
+        (KubectlFailure("kubectl is not on PATH"), 3, "edgemodel: kubectl is not on PATH\n"),
+        (KubectlFailure("no answer", heals=True), 4, "edgemodel: no answer\n"),
         (OSError(errno.ENOSPC, "No space left", "/a"), 3, "edgemodel: /a: no space is left on the disk\n"),
         (MemoryError(), 3, "edgemodel: there is not enough memory for that\n"),
         (KeyboardInterrupt(), 130, "edgemodel: interrupted\n"),
@@ -36,6 +37,10 @@ def test_an_exception_becomes_a_line_and_an_exit_code(
 ) -> None:
     assert ending_of(_raising(error)) == code
     assert capsys.readouterr().err == said
+
+
+def test_a_failure_of_kubectl_has_a_code_of_its_own_where_nothing_else_can_fail() -> None:
+    assert ending_of(_raising(KubectlFailure("no answer", heals=True)), of_kubectl=endings.KUBECTL_FAILED) == 1
 
 
 def test_a_defect_is_told_as_one_and_its_details_are_kept_for_the_report(capsys: pytest.CaptureFixture[str]) -> None:

@@ -232,10 +232,10 @@ def test_status_is_read_through_kubectl(environment: dict[str, str]) -> None:
     assert asked(environment) == 2 * "get edgemodel m -o json\n"
 
 
-def test_a_refusal_by_kubectl_is_printed_with_its_own_message(environment: dict[str, str]) -> None:
+def test_a_refusal_that_is_not_known_is_printed_in_its_own_words(environment: dict[str, str]) -> None:
     done = run({**environment, "REFUSES": "yes"}, "pause", "m")
     assert done.returncode == 1
-    assert done.stderr == "edgemodel: Error from server (Forbidden): no\n"
+    assert done.stderr == "edgemodel: kubectl patch failed: Error from server (Forbidden): no\n"
 
 
 def test_a_missing_kubectl_is_reported(environment: dict[str, str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_compressor.registries import embedded
+from edgemodel import kubectl
 from tests.support.speaking import assert_speaks_to_a_user
 from tests.unit.edge_cli.commands import run
 from tests.unit.edge_compressor.conftest import Files
@@ -18,10 +18,10 @@ TOKEN = "printf abc.def"
 HANGS = "exec sleep 5"
 
 
-def kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, token: str, forward: str = "exit 0") -> None:
+def fake_kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, token: str, forward: str = "exit 0") -> None:
     """Puts a kubectl on PATH that runs ``token`` for a token and ``forward`` to forward a port."""
     if "sleep" in token or forward.endswith("sleep 5"):
-        monkeypatch.setattr(embedded, "KUBECTL_SECONDS", 1)
+        monkeypatch.setattr(kubectl, "SECONDS", 1)
     program = folder / "kubectl"
     program.write_text(f'#!/bin/sh\ncase "$1" in create) {token} ;; *) {forward} ;; esac\n')
     program.chmod(0o755)
@@ -57,7 +57,7 @@ def test_a_token_that_kubectl_does_not_make(
     code: int,
     words: str,
 ) -> None:
-    kubectl(tmp_path, monkeypatch, token)
+    fake_kubectl(tmp_path, monkeypatch, token)
     ended, said = pushed(perceptron, capsys)
     assert ended == code
     assert words in said
@@ -100,7 +100,7 @@ def test_a_port_that_kubectl_does_not_forward(
     code: int,
     words: str,
 ) -> None:
-    kubectl(tmp_path, monkeypatch, TOKEN, forward)
+    fake_kubectl(tmp_path, monkeypatch, TOKEN, forward)
     ended, said = pushed(perceptron, capsys)
     assert ended == code
     assert words in said
@@ -155,7 +155,7 @@ def test_a_token_that_the_operator_does_not_make(
     code: int,
 ) -> None:
     with registry_and_operator(answer) as port:
-        kubectl(tmp_path, monkeypatch, TOKEN, f"echo Forwarding from 127.0.0.1:{port} to; exec sleep 20")
+        fake_kubectl(tmp_path, monkeypatch, TOKEN, f"echo Forwarding from 127.0.0.1:{port} to; exec sleep 20")
         ended, said = pushed(perceptron, capsys)
     assert ended == code
     assert "the operator's token for the registry" in said

@@ -50,7 +50,8 @@ def test_every_route_is_described() -> None:
     wanted = {f"/v2/models/m{version}{room}" for version in ("", "/versions/v") for room in rooms}
     wanted |= {f"/v2/repository/models/m/{action}" for action in ("load", "unload")}
     assert described == wanted | {
-        "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/stats", "/v2/repository/index", "/metrics"
+        "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v2/models/stats", "/v2/repository/index",
+        "/metrics",
     }  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def test_the_answers_of_a_real_model_are_as_described(mlp_server: RunningServer,
     assert answer.status == 200
     validate(description, "InferResponse", answer.json())
     validate(description, "InferRequest", mlp_server.get("/v2/models/tiny/example").json())
+    validate(description, "Models", mlp_server.get("/v2/models").json())
     for path, name in (("", "Metadata"), ("/config", "Config"), ("/stats", "Statistics"), ("/ready", "ModelReady")):
         validate(description, name, mlp_server.get(f"/v2/models/tiny{path}").json())
 

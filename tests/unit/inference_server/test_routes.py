@@ -13,6 +13,7 @@ ROUTES = {
     "/v2/repository/index": Route(Endpoint.INDEX),
     "/v2/repository/models/m/load": Route(Endpoint.LOAD, "m"),
     "/v2/repository/models/m/unload": Route(Endpoint.UNLOAD, "m"),
+    "/v2/models": Route(Endpoint.MODELS),
     "/v2/models/stats": Route(Endpoint.ALL_STATISTICS),
     "/v2/models/m": Route(Endpoint.MODEL, "m"),
     "/v2/models/m/ready": Route(Endpoint.MODEL_READY, "m"),
@@ -47,6 +48,11 @@ def test_a_path_of_a_model_may_name_its_version(path: str) -> None:
     assert find(versioned) == Route(ROUTES[path].endpoint, "m", "7")
 
 
+def test_a_superfluous_slash_changes_nothing() -> None:
+    for path in ROUTES:
+        assert find(f"{path}/") == ROUTES[path]
+
+
 def test_the_infer_paths_of_a_model_lead_to_it() -> None:
     assert [find(path) for path in infer_paths("m", "7")] == [
         Route(Endpoint.INFER, "m"),
@@ -61,7 +67,6 @@ def test_the_infer_paths_of_a_model_lead_to_it() -> None:
         "/",
         "/v1",
         "/v2/health",
-        "/v2/models",
         "/v2/models/m/inference",
         "/v2/models/m/versions",
         "/v2/repository/models/m/delete",

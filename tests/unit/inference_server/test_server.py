@@ -78,6 +78,11 @@ def test_a_long_reply_is_compressed_when_the_client_takes_it(mlp_server: Running
     assert "content-encoding" not in mlp_server.infer(mlp_request(100)).headers
 
 
+@pytest.mark.parametrize("path", ["/v2/models", "/v2/models/", "/v2//models"])
+def test_the_models_are_listed_by_name(mlp_server: RunningServer, path: str) -> None:
+    assert mlp_server.get(path).json() == {"models": ["tiny"]}
+
+
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
 def test_the_content_type_does_not_matter(mlp_server: RunningServer, content_type: str) -> None:
     assert mlp_server.infer(mlp_request(), {"Content-Type": content_type}).status == 200
