@@ -29,6 +29,8 @@ ANNOTATION_APPLIED = f"{GROUP}/applied"
 """The hash of what the operator last applied, so that an unchanged object costs no write."""
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 """The number of the attempt at a compression, from 1."""
+ANNOTATION_SOURCE_BYTES = f"{GROUP}/source-bytes"
+"""The size of the source that a compression Job's memory and disk are for, if it was known."""
 ANNOTATION_SERVER_IMAGE = f"{GROUP}/server-image"
 """An annotation of compression Jobs: the server image that the artifacts are put on."""
 
