@@ -193,7 +193,8 @@ def rules(steps: Iterable[StepType]) -> list[Schema]:
                 f"give the source as {EXPORTED_PROGRAM}, or leave {step.what_trains} out"
             )
             written = f"has(self.source.converter) && self.source.converter.writes == '{EXPORTED_PROGRAM}'"
-            given = f"self.source.format in ['{EXPORTED_PROGRAM}', '{BY_CONTENT}'] || {written}"
+            content = f"self.source.format == '{BY_CONTENT}' && !self.source.uri.endsWith('.onnx')"
+            given = f"self.source.format == '{EXPORTED_PROGRAM}' || ({content}) || {written}"
             made.append(_asked(step, given, message, ".source.format"))
     return made
 

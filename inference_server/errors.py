@@ -125,7 +125,7 @@ class Busy(RequestError):
 
 
 class TooManySequences(RequestError):
-    """As many sequences are generated and wait as may: the client should retry."""
+    """The server generates and queues as many sequences as it may: the client should retry."""
 
     status = 429
     code = "RESOURCE_EXHAUSTED"

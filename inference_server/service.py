@@ -6,7 +6,7 @@ finishes an infer request counts it, here and nowhere else, so that each is coun
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter, thread_time
@@ -25,6 +25,7 @@ from inference_server.errors import (
     client_disconnected,
     failure_of,
 )
+from inference_server.generate.embedding import Embeddings, TextEncoder
 from inference_server.generate.engine import GenerationRequest
 from inference_server.generate.model import TextModel
 from inference_server.generate.stream import TextStream
@@ -204,6 +205,19 @@ class InferenceService:
             raise
         return stream
 
+    async def embed(self, model: str, texts: Sequence[str | Sequence[int]], started: float) -> Embeddings:
+        """Returns the vectors of ``texts``, which a worker makes. Raises RequestError, and what the runtime raises."""
+        try:
+            served = self.find(model, None)
+            if served.encoder is None:
+                raise UnfitRequest(f"model {model!r} makes no embeddings of texts", "model")
+            made: Embeddings = await self._workers.run(_Embedding(served, served.encoder, texts))
+        except Exception as error:
+            self.reject(model, error, started)
+            raise
+        self._count(served.metrics, None, started)
+        return made
+
     def end_generations(self) -> None:
         """Ends all texts that are being generated, with what they have: the server has to end."""
         cut = sum(served.text.end_all() for served in self.models.serving if served.text is not None)
@@ -362,6 +376,21 @@ class _Inference:
         answer = self.served.infer(self.codec, self.arrived)
         self.served.update_cost(thread_time() - began, self.codec.size)
         return answer
+
+
+class _Embedding:
+    """One request for embeddings, as the workers take it."""
+
+    __slots__ = ("encoder", "served", "texts")
+
+    def __init__(self, served: ServedModel, encoder: TextEncoder, texts: Sequence[str | Sequence[int]]) -> None:
+        self.served, self.encoder, self.texts = served, encoder, texts
+
+    def observe_queue_time(self, seconds: float) -> None:
+        self.served.metrics.observe_queue_time(seconds)
+
+    def work(self) -> Embeddings:
+        return self.encoder.embed(self.texts)
 
 
 class _Judging:

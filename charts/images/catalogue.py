@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgemodel import job_images
 from edgemodel.job_images import JobImage
+from edgemodel.names import TOKENIZERS_LAYER
 
 from . import debian
 from .debian import Debian
@@ -281,5 +282,18 @@ PROMETHEUS = Image(
 
 IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, TRAINER, REGISTRY, PROMETHEUS)}
 
-NAMED_LAYERS: dict[str, NamedLayer] = {}
-"""The named layers by name. The server needs none yet, as onnxruntime is in its base."""
+TOKENIZERS = NamedLayer(
+    name=TOKENIZERS_LAYER,
+    description="Reads texts as tokens, and chat templates, for language models",
+    upon=SERVER,
+    wheels=(
+        Wheels(
+            lock="generation",
+            upon="server",
+            pruned={"tokenizers: to draw tokens": ["tokenizers/tools"]},
+        ),
+    ),
+)
+
+NAMED_LAYERS: dict[str, NamedLayer] = {layer.name: layer for layer in (TOKENIZERS,)}
+"""The named layers by name."""

@@ -44,7 +44,7 @@ CONTENTS = {
         "rollout/callers",
     ],
     "Serving": [
-        *("serving/protocol", "serving/tuning", "serving/feedback-and-drift", "serving/shadow-replay"),
+        *("serving/protocol", "serving/text", "serving/tuning", "serving/feedback-and-drift", "serving/shadow-replay"),
         *("serving/grpc", "serving/local"),
     ],
     "Operations": [

@@ -31,7 +31,7 @@ PROMPT_TOKENS_A_TURN_BESIDE_OTHERS = 32
 
 
 class Piece(NamedTuple):
-    """What a turn added to an answer."""
+    """The text that a turn added to an answer."""
 
     text: str
     finish: str | None = None

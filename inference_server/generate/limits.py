@@ -10,7 +10,7 @@ from edgemodel.generation import RUNTIME_BYTES, Generation, TokenObjectives
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """What the settings of a server say about generation."""
+    """The settings of a server for generation."""
 
     generation: Generation = field(default_factory=Generation)
     queue_length: int = 256

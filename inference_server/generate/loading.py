@@ -14,13 +14,14 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.error_words import in_words
 from edgemodel.json_text import parse_json
+from edgemodel.names import TOKENIZER_FILE
 from edgemodel.user_files import UnreadableFile, read_text
 from inference_server.generate.chat import ChatTemplate
 from inference_server.generate.limits import GenerationSettings, limits_of, memory_limit, shortage
 from inference_server.generate.model import TextModel
 from inference_server.generate.tokens import Tokens, load_tokens
 
-TOKENIZER, TOKENIZER_CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+TOKENIZER_CONFIG, TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
 CONFIGS = ("config.json", "generation_config.json")
 """The files that name the tokens at which the model ends an answer."""
 _CACHE_INPUT = b"past_key_values.0.key"
@@ -33,7 +34,7 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 def generates(path: Path, manifest: ArtifactManifest) -> bool:
     """Returns whether the artifact in the folder ``path`` is a model that generates text: a decoder with a cache, and a
     tokenizer beside it."""
-    if not (path / TOKENIZER).is_file():
+    if not (path / TOKENIZER_FILE).is_file():
         return False
     with (path / manifest.model_file).open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as graph:
         return graph.find(_CACHE_INPUT) >= 0
@@ -53,7 +54,7 @@ def load_text_model(path: Path, manifest: ArtifactManifest, tuning: Tuning, sett
     weights = sum(file.size_bytes for file in manifest.files.values())
     if (lacking := shortage(weights, per_token, limits, memory_limit())) is not None:
         raise LoadFailure(reasons.INSUFFICIENT_MEMORY, lacking)
-    tokens = load_tokens(path / TOKENIZER)
+    tokens = load_tokens(path / TOKENIZER_FILE)
     configs = {name: _json(path / name) for name in (TOKENIZER_CONFIG, *CONFIGS)}
     stops = stop_tokens(configs, about, tokens)
     template = _template(path, configs[TOKENIZER_CONFIG])
@@ -62,8 +63,8 @@ def load_text_model(path: Path, manifest: ArtifactManifest, tuning: Tuning, sett
         if tokens.ids[-1] >= generator.vocabulary:
             generator.close()
             raise _failure(
-                f"{path / TOKENIZER} has tokens up to {tokens.ids[-1]}, the model scores {generator.vocabulary}: it is"
-                " the tokenizer of another model"
+                f"{path / TOKENIZER_FILE} has tokens up to {tokens.ids[-1]}, the model scores {generator.vocabulary}:"
+                " it is the tokenizer of another model"
             )
     except LoadFailure:
         if template is not None:

@@ -13,6 +13,7 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.error_words import in_words
 from inference_server import logs, memory
 from inference_server.errors import ModelNotFound, ModelNotReady
+from inference_server.generate.embedding import encoder_of
 from inference_server.generate.limits import DEFAULTS, GenerationSettings
 from inference_server.identity import Identity
 from inference_server.models import loading, replay
@@ -146,7 +147,9 @@ class ModelRepository:
                 disagree = outcome.golden.items - outcome.golden.agree
                 entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
             self._replay(old, entry, outcome.model)
-            entry.served = ServedModel(entry.identity, outcome.model, entry.metrics, self._limits)
+            served = ServedModel(entry.identity, outcome.model, entry.metrics, self._limits)
+            served.encoder = encoder_of(entry.path, outcome.model)
+            entry.served = served
             self.entries = {**self.entries, name: entry}
             self._tell_observers()
         return outcome

@@ -9,6 +9,7 @@ from weakref import finalize
 from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import BFLOAT16, Array, as_numbers
 from inference_server.errors import Expired
+from inference_server.generate.embedding import TextEncoder
 from inference_server.generate.model import TextModel
 from inference_server.identity import Identity
 from inference_server.models import replay
@@ -64,6 +65,8 @@ class ServedModel:
         self.identity, self.model, self.metrics = identity, model, metrics
         self.text = model if isinstance(model, TextModel) else None
         """The model, if it generates text; None for any other."""
+        self.encoder: TextEncoder | None = None
+        """The encoder of texts; None for a model that makes no embeddings of texts."""
         if self.text is not None:
             metrics.tokens = metrics.tokens or TokenMetrics(self.text.limits.objectives)
             self.text.count_in(metrics.tokens)

@@ -16,7 +16,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _NAMES = {"text_input": "prompt", "random_seed": "seed", "stop_words": "stop"}
 """The names of OpenAI's fields by those of this interface, where they differ; the others are the same."""
 _GREEDY = {"temperature": 0}
-"""What is different if the request says nothing: the answer is the most probable one."""
+"""The default that differs from OpenAI's: the answer is the most probable one."""
 
 
 def decode(body: Buffer) -> CompletionRequest:

@@ -5,6 +5,7 @@ A field that this server does not know is ignored, as clients send many; one tha
 
 import re
 import secrets
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import time
@@ -12,12 +13,15 @@ from typing import Any
 
 import msgspec
 
+from edge_runtime.datatypes import Array
 from edgemodel.error_words import in_words
 from inference_server.errors import Failure, InvalidRequest
 from inference_server.protocol.tensors import Buffer
 
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 1000
+MAX_TEXTS = 2048
+"""The largest number of texts in a request for embeddings."""
 DONE = b"data: [DONE]\n\n"
 FINISH_REASONS = {"stop": "stop", "length": "length", "time": "length", "cancelled": "length"}
 """The reason that a client is told, by the one that is counted."""
@@ -84,13 +88,21 @@ class _Completion(_Request):
     suffix: str | None = None
 
 
+class _Embedding(msgspec.Struct):
+    model: str | None = None
+    input: str | list[str | int | list[int]] | None = None
+    encoding_format: str | None = None
+    dimensions: int | None = None
+
+
+_decode_embedding = msgspec.json.Decoder(_Embedding).decode
 _decode_chat = msgspec.json.Decoder(_Chat).decode
 _decode_completion = msgspec.json.Decoder(_Completion).decode
 
 
 @dataclass(frozen=True)
 class Choices:
-    """How an answer is chosen and sent; None where the request leaves it to the server."""
+    """The settings by which an answer is chosen and sent; None where the request leaves it to the server."""
 
     model: str | None
     max_tokens: int | None
@@ -115,6 +127,53 @@ class CompletionRequest(Choices):
     """A text, or its tokens, to continue."""
 
     prompt: str | list[int]
+
+
+@dataclass(frozen=True)
+class EmbeddingRequest:
+    """Texts, or their tokens, of which vectors are made."""
+
+    model: str | None
+    texts: tuple[str | list[int], ...]
+    base64: bool
+    """True if the vectors are wanted as base64 of float32, little endian."""
+
+
+def decode_embedding(body: Buffer) -> EmbeddingRequest:
+    """Returns the request. Raises InvalidRequest."""
+    request: _Embedding = _decoded(_decode_embedding, body)
+    given = request.input
+    if not given:
+        raise InvalidRequest("input is missing or empty, want a text or a list of texts", "input")
+    texts: list[str | list[int]] = []
+    if isinstance(given, str):
+        texts = [given]
+    elif all(isinstance(one, int) for one in given):
+        texts = [[one for one in given if isinstance(one, int)]]
+    else:
+        texts = [one for one in given if not isinstance(one, int)]
+        if len(texts) < len(given):
+            raise InvalidRequest("input has both tokens and texts", "input")
+    if len(texts) > MAX_TEXTS:
+        raise InvalidRequest(f"input has {len(texts)} texts, limit {MAX_TEXTS}", "input")
+    if request.encoding_format not in (None, "float", "base64"):
+        raise InvalidRequest(f"encoding_format is {request.encoding_format!r}, want float or base64", "encoding_format")
+    _refuse("dimensions", request.dimensions, "vectors are not shortened")
+    return EmbeddingRequest(request.model, tuple(texts), request.encoding_format == "base64")
+
+
+def embeddings(model: str, vectors: Array, tokens: int, *, base64: bool) -> bytes:
+    """Returns the answer with ``vectors``, float32 (texts, size)."""
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": b64encode(vector.astype("<f4").tobytes()).decode() if base64 else vector.tolist(),
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return _encode({"object": "list", "data": data, "model": model, "usage": usage})
 
 
 def decode_chat(body: Buffer) -> ChatRequest:

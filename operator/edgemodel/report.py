@@ -72,6 +72,8 @@ class Failed:
     message: str
     transient: bool
     checks: tuple[CheckResult, ...] = ()
+    source_size_bytes: int | None = None
+    """The size of a source that the Job's memory and disk are not for; None for every other failure."""
 
 
 Report = Published | Failed

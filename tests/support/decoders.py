@@ -183,7 +183,7 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
 
 
-def texts(folder: Path, windows: int, tokens: int, *, seed: int = 1, temperature: float = 1.0) -> Array:
+def texts(folder: Path, windows: int, tokens: int, *, shape: Shape = TINY, seed: int = 1) -> Array:
     """Returns ``windows`` texts of ``tokens`` tokens each, int64, that the decoder in ``folder`` draws from itself.
 
     They are what it predicts best: any change to its weights raises the perplexity.
@@ -193,7 +193,7 @@ def texts(folder: Path, windows: int, tokens: int, *, seed: int = 1, temperature
     names = [output.name for output in session.get_outputs()]
     given = {item.name: item for item in session.get_inputs()}
     past = {
-        name: np.zeros((windows, item.shape[1], 0, item.shape[3]), np.float32)
+        name: np.zeros((windows, item.shape[1], 0, shape.head_size), np.float32)
         for name, item in given.items()
         if name.startswith("past_key_values.")
     }
@@ -204,7 +204,7 @@ def texts(folder: Path, windows: int, tokens: int, *, seed: int = 1, temperature
             feeds["position_ids"] = np.full((windows, 1), position, np.int64)
         answers = dict(zip(names, session.run(None, feeds), strict=True))
         past = {name: answers[name.replace("past_key_values", "present")] for name in past}
-        drawn = answers["logits"][:, -1] / temperature + random.gumbel(size=(windows, len(vocabulary())))
+        drawn = answers["logits"][:, -1] + random.gumbel(size=(windows, len(vocabulary())))
         written = np.concatenate([written, drawn.argmax(axis=-1)[:, None]], axis=1)
     return written.astype(np.int64)
 
@@ -264,7 +264,6 @@ def _graph(shape: Shape, weights: Mapping[str, Array], *, position_ids: bool) ->
     nodes = _Nodes()
     constants = {
         "one": np.array([1], np.int64),
-        "zero": np.array(0, np.int64),
         "place": np.array(1, np.int64),
         **dict(zip(("cos_cache", "sin_cache"), _rotations(shape), strict=True)),
     }

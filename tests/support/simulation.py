@@ -167,6 +167,8 @@ class Simulation:
     """The signature of what the next compression Job publishes."""
     server_layers: dict[str, str] = field(default_factory=dict)
     """The named layers that the next compression Job puts its artifacts on."""
+    source_bytes: int | None = None
+    """The size of a source for which a Job has memory and disk only if it knows the size; None: any Job has."""
     job_outcome: Any = None
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
@@ -576,7 +578,7 @@ class Simulation:
 
     def _act(self, action: Action) -> None:
         match action:
-            case StartJob(name, attempt, _):
+            case StartJob(name, attempt, _, source_bytes):
                 self.jobs[name] = CompressionJob(
                     name,
                     attempt,
@@ -588,6 +590,7 @@ class Simulation:
                     uid=f"uid-{name}",
                     created=self.now,
                     has_pod=self.refusal is None,
+                    source_bytes=source_bytes,
                 )
                 self.jobs_started.append(name)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
@@ -652,7 +655,10 @@ class Simulation:
                 self.jobs[name] = replace(job, has_pod=True)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
             elif job.has_pod and job.ended is None and self.now >= self._job_ends[name]:
-                if isinstance(self.job_outcome, Failed):
+                if self.source_bytes and job.source_bytes is None:
+                    report = Failed(reasons.INSUFFICIENT_MEMORY, "large", True, source_size_bytes=self.source_bytes)
+                    self.jobs[name] = replace(job, ended=self.now, report=report)
+                elif isinstance(self.job_outcome, Failed):
                     self.jobs[name] = replace(job, ended=self.now, report=self.job_outcome)
                 elif isinstance(self.job_outcome, tuple):
                     self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)

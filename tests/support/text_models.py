@@ -146,3 +146,29 @@ def write_decoder(path: Path, table: "np.ndarray[Any, Any]", attention: float) -
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+
+
+def write_encoder(folder: Path, *, max_tokens: int) -> "np.ndarray[Any, Any]":
+    """Writes a model with a vector for each token, and a tokenizer; returns the vectors, (tokens, WIDTH)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder / "tokenizer.json")
+    table = np.random.default_rng(2).normal(size=(len(TOKENS), WIDTH)).astype(np.float32)
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["vectors"]),
+        helper.make_node("Cast", ["attention_mask"], ["kept"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["kept", "last"], ["column"]),
+        helper.make_node("Mul", ["vectors", "column"], ["last_hidden_state"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [info(name, TensorProto.INT64, ["batch", "tokens"]) for name in ("input_ids", "attention_mask")],
+        [info("last_hidden_state", TensorProto.FLOAT, ["batch", "tokens", WIDTH])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([2], np.int64), "last")],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), folder / "model.onnx"
+    )
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": max_tokens}))
+    return table

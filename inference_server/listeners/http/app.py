@@ -14,7 +14,7 @@ from inference_server.listeners.http.codec import HttpRequestCodec, expanded
 from inference_server.listeners.http.json_fast_path import FastModel, fast_models
 from inference_server.listeners.http.request_body import read_body
 from inference_server.listeners.http.responses import OK, Response
-from inference_server.listeners.http.routes import OF_OPENAI, OF_TEXT, OPEN, Endpoint, Route
+from inference_server.listeners.http.routes import COUNTED, OF_OPENAI, OPEN, Endpoint, Route
 from inference_server.listeners.http.text_api import EventStream, TextApi
 from inference_server.models import feedback
 from inference_server.models.feedback import Feedback
@@ -71,14 +71,14 @@ class App:
             raise PathNotFound(f"there is no {path}, /openapi.json lists what there is; infer: /v2/models/NAME/infer")
         if method not in route.allowed:
             error = MethodNotAllowed(method, path, ", ".join(route.allowed))
-            if route.endpoint is Endpoint.INFER or route.endpoint in OF_TEXT:
+            if route.endpoint in COUNTED:
                 self.service.reject(route.model, error, started)
             raise error
         if self.service.api_keys is not None and route.endpoint not in OPEN:
             try:
                 self.service.api_keys.check(dict(scope["headers"]).get(b"authorization", b""))
             except KeyRefused as error:
-                if route.endpoint is Endpoint.INFER or route.endpoint in OF_TEXT:
+                if route.endpoint in COUNTED:
                     self.service.reject(route.model, error, started)
                 raise
         return await self._of_endpoint(route, scope, receive, started)
@@ -127,6 +127,8 @@ class App:
                 return responses.json(service.find(model, version).example())
             case Endpoint.GENERATE | Endpoint.GENERATE_STREAM | Endpoint.CHAT | Endpoint.COMPLETION:
                 return await self._text.answer(route, scope, receive, started)
+            case Endpoint.EMBEDDING:
+                return await self._text.embed(scope, receive, started)
             case Endpoint.OPENAI_MODELS:
                 return Response(OK, openai.models([one.identity.model for one in service.models.serving], self._began))
             case Endpoint.OPENAI_MODEL:

@@ -32,15 +32,27 @@ class Endpoint(Enum):
     COMPLETION = auto()
     OPENAI_MODELS = auto()
     OPENAI_MODEL = auto()
+    EMBEDDING = auto()
 
 
-OF_OPENAI = frozenset({Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.OPENAI_MODELS, Endpoint.OPENAI_MODEL})
+OF_OPENAI = frozenset(
+    {Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.OPENAI_MODELS, Endpoint.OPENAI_MODEL, Endpoint.EMBEDDING}
+)
 """The endpoints of OpenAI's interface, whose errors have its form."""
 OF_TEXT = frozenset({Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.GENERATE, Endpoint.GENERATE_STREAM})
 """The endpoints that generate text."""
+COUNTED = OF_TEXT | {Endpoint.INFER, Endpoint.EMBEDDING}
+"""The endpoints whose requests count as those of inference."""
 OPEN = frozenset({Endpoint.LIVE, Endpoint.READY, Endpoint.METRICS, Endpoint.REPLAY})
 """The endpoints that need no key of a client: probes, Prometheus, and the one that has a token of its own."""
-POST_ONLY = OF_TEXT | {Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoint.LOAD, Endpoint.UNLOAD}
+POST_ONLY = OF_TEXT | {
+    Endpoint.EMBEDDING,
+    Endpoint.INFER,
+    Endpoint.FEEDBACK,
+    Endpoint.INDEX,
+    Endpoint.LOAD,
+    Endpoint.UNLOAD,
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,7 @@ _SERVER_PATHS = {
     "/v1/chat/completions": Endpoint.CHAT,
     "/v1/completions": Endpoint.COMPLETION,
     "/v1/models": Endpoint.OPENAI_MODELS,
+    "/v1/embeddings": Endpoint.EMBEDDING,
 }
 _PREFIX = "/openai"
 """The prefix with which KServe serves OpenAI's interface."""

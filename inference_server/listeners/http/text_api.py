@@ -143,6 +143,19 @@ class TextApi:
             writer = OpenAiWriter(openai.OpenAiAnswer(chat, identity.model), include_usage=request.include_usage)
         return await self._sent(stream, writer, receive, streamed=streamed)
 
+    async def embed(self, scope: Scope, receive: Receive, started: float) -> Response:
+        """Returns the vectors of texts. Raises RequestError, each counted."""
+        try:
+            headers = dict(scope["headers"])
+            body = expanded(await read_body(headers, receive, self._max_body_bytes), headers, self._max_body_bytes)
+            request = openai.decode_embedding(body)
+        except Exception as error:
+            self._service.reject("", error, started)
+            raise
+        model = request.model or self._service.models.first.identity.model
+        made = await self._service.embed(model, request.texts, started)
+        return Response(OK, openai.embeddings(model, made.vectors, made.tokens, base64=request.base64))
+
     async def _sent(
         self, stream: TextStream, writer: Writer, receive: Receive, *, streamed: bool
     ) -> Response | EventStream:

@@ -18,6 +18,7 @@ from edge_compressor.models import normal_form, runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import nodes, subgraphs
 from edge_compressor.progress import Progress
+from edge_runtime.backend import LoadedModel
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edge_runtime.relative_error import spread_of
@@ -94,7 +95,7 @@ class RelativeErrors:
 
 
 def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, progress: Progress) -> RelativeErrors:
-    """Runs both on at most MAX_SAMPLES samples, spread evenly, and compares every output.
+    """Runs both on at most MAX_SAMPLES samples, spread evenly, and compares every output but the cache of a decoder.
 
     An artifact that is the source runs alone, on one sample. Raises Stalled as ``measuring.run``, Stalled(StepFailed)
     for an answer of the artifact that is NaN or infinite where that of the source is finite, and Stalled(SourceInvalid)
@@ -106,14 +107,20 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
     first = None if same or other else runtime.load(source, threads=usable_cores())
     expected: list[list[Array]] = []
     got: list[list[Array]] = []
+    cache = set(dataset.decoder.present) if dataset.decoder is not None else set()
+    places = [place for place, tensor in enumerate(artifact.outputs) if tensor.name not in cache]
+    tensors = [artifact.outputs[place] for place in places]
+
+    def answered(model: LoadedModel, feeds: dict[str, Array], rows: int, what: str) -> list[Array]:
+        outputs = stateful.answer(model, dataset, feeds, what)
+        return _items([outputs[place] for place in places], rows, dataset)
+
     positions = dataset.spread(1 if same else MAX_SAMPLES)
     held = compared = 0
     for rows, feeds in dataset.batches(positions):
-        answers = _items(stateful.answer(second, dataset, feeds, "artifact"), len(rows), dataset)
-        before = (
-            answers if first is None else _items(stateful.answer(first, dataset, feeds, "source"), len(rows), dataset)
-        )
-        for tensor, right, answer in zip(artifact.outputs, before, answers, strict=True):
+        answers = answered(second, feeds, len(rows), "artifact")
+        before = answers if first is None else answered(first, feeds, len(rows), "source")
+        for tensor, right, answer in zip(tensors, before, answers, strict=True):
             if first is not None:
                 _check_finite(tensor.name, right, answer, dataset)
         got.append(answers)
@@ -123,14 +130,12 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
         if held > MAX_BYTES:
             break
     if not other and dataset.what != generated_inputs.WHAT:
-        for tensor, one in zip(artifact.outputs, zip(*expected, strict=True), strict=True):
+        for tensor, one in zip(tensors, zip(*expected, strict=True), strict=True):
             _check_source(tensor.name, one, dataset)
     unjudged = dict.fromkeys(dataset.states.values(), "it is a state") | _unjudged(source)
-    if dataset.decoder is not None:
-        unjudged |= dict.fromkeys(dataset.decoder.present, "it is the cache")
     if other:
-        unjudged = {tensor.name: other for tensor in artifact.outputs}
-    columns = zip(artifact.outputs, zip(*expected, strict=True), zip(*got, strict=True), strict=True)
+        unjudged = {tensor.name: other for tensor in tensors}
+    columns = zip(tensors, zip(*expected, strict=True), zip(*got, strict=True), strict=True)
     outputs = [_compared(tensor.name, one, two, unjudged.get(tensor.name, "")) for tensor, one, two in columns]
     return RelativeErrors(dataset.what, compared, tuple(outputs))
 

@@ -30,7 +30,7 @@ from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons, report
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
 from edgemodel.error_words import in_words
-from edgemodel.errors import EdgeModelError, Stalled, Transient
+from edgemodel.errors import EdgeModelError, LargeSource, Stalled, Transient
 from edgemodel.generation import facts_of
 from edgemodel.job_input import (
     CLAIMS_DIRECTORY,
@@ -100,6 +100,7 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
             secrets=places.secrets,
             claims=places.claims,
             allowed_hosts=given.allowed_hosts,
+            source_limit_bytes=given.source_limit_bytes,
             downloader=Downloader(),
         )
         if fetch_only:
@@ -112,6 +113,8 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
         if stopped := pipeline.overall(results):
             return _stopped(stopped, several=len(results) > 1)
         return _publish(given, results, access, work, progress)
+    except LargeSource as error:
+        return Failed(error.reason, error.message, transient=True, source_size_bytes=error.size_bytes)
     except EdgeModelError as error:
         return Failed(error.reason, error.message, isinstance(error, Transient))
     except MemoryError:

@@ -6,10 +6,10 @@ from typing import Any, Final
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.json_text import parse_json
+from edgemodel.names import TOKENIZER_FILE
 from edgemodel.user_files import UnreadableFile, read_bytes
 
 CONFIG_FILE: Final = "config.json"
-TOKENIZER_FILE: Final = "tokenizer.json"
 MAX_BYTES: Final = 128 << 20
 """The largest size of such a file: a vocabulary of a quarter of a million tokens has 33 MB."""
 MIN_NAMED: Final = 0.75

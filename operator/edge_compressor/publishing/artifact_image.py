@@ -13,6 +13,7 @@ from edge_oci.images import LayeredSettings, LayerImage, push_layered
 from edge_oci.layers import Compression, Entry, Layer, compression_for, write_layer
 from edge_oci.references import Reference, parse_reference
 from edge_runtime import backends
+from edge_runtime.decoder import decoder_of
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.errors import Stalled
@@ -26,6 +27,8 @@ from edgemodel.names import (
     MODEL_DIRECTORY,
     PAGE_FILE,
     REPORT_FILE,
+    TOKENIZER_FILE,
+    TOKENIZERS_LAYER,
     artifact_tag,
 )
 
@@ -110,11 +113,18 @@ def _server_layers(manifest: ArtifactManifest, target: PublishTarget) -> dict[st
     Raises Stalled(ServerLayerMissing).
     """
     names = backends.find(manifest.runtime).server_layers
+    generates = decoder_of(manifest.inputs, manifest.outputs) is not None
+    if TOKENIZER_FILE in manifest.files and (generates or TOKENIZERS_LAYER in target.server_layers):
+        names = (*names, TOKENIZERS_LAYER)  # any other model serves without it, though no texts
     missing = [name for name in names if name not in target.server_layers]
     if missing:
         raise Stalled(
             reasons.SERVER_LAYER_MISSING,
-            f"the runtime {manifest.runtime} needs the layer {missing[0]} in its image, and the operator is told "
+            f"{_who(manifest, missing[0])} needs the layer {missing[0]} in its image, and the operator is told "
             f"of {', '.join(sorted(target.server_layers)) or 'none'}: name its image in the chart's server.layers",
         )
     return {name: target.server_layers[name] for name in names}
+
+
+def _who(manifest: ArtifactManifest, layer: str) -> str:
+    return "a model that generates text" if layer == TOKENIZERS_LAYER else f"the runtime {manifest.runtime}"

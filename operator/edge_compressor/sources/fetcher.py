@@ -9,7 +9,7 @@ import hashlib
 import re
 import shutil
 import stat
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -28,7 +28,7 @@ from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.digest import Digest, digest_of_file, digest_of_files, parse_digest
 from edgemodel.error_words import in_words
-from edgemodel.errors import Stalled
+from edgemodel.errors import LargeSource, Stalled
 
 Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
 
@@ -98,6 +98,8 @@ class Fetcher:
     claims: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     local_paths: bool = False
+    source_limit_bytes: int | None = None
+    """The size above which a source is not fetched, if it is known before; None: any."""
     downloader: Downloader = field(default_factory=Downloader)
 
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
@@ -117,7 +119,9 @@ class Fetcher:
             case "https" | "http":
                 self._over_http(source, use, to)
             case "pvc":
-                files = _copy(self._in_claim(source, use), to, use, folder=folder)
+                place = self._in_claim(source, use)
+                self._check_size(_size_of(place), use)
+                files = _copy(place, to, use, folder=folder)
             case "" if self.local_paths:
                 files = _copy(Path(source.uri), to, use, folder=folder)
             case _:
@@ -143,6 +147,7 @@ class Fetcher:
             repository = self.access.registries(use).repository(reference)
             manifest = manifests.resolve(repository, reference.version)
             found = artifacts.files_of(repository, manifest.digest)
+            self._check_size(sum(blob.size for blob in found.values()), use)
             if folder and (len(found) > 1 or any(is_packed(blob) for blob in found.values())):
                 artifacts.pull_artifact(repository, manifest.digest, to, max_bytes=limit_bytes(use))
                 digests = self._unpack_parts(found, to, use)
@@ -213,12 +218,28 @@ class Fetcher:
             raise _refused(use, f"{source.uri!r} leaves the volume")
         return file
 
+    def _check_size(self, size_bytes: int, use: Use) -> None:
+        """Raises LargeSource for a source that the memory and disk of the Job are not for."""
+        limit = self.source_limit_bytes
+        if use == "source" and limit is not None and size_bytes > limit:
+            message = f"{WHAT[use]}: {size_bytes} bytes; the memory and disk of the Job are for {limit} bytes"
+            raise LargeSource(reasons.INSUFFICIENT_MEMORY, message, size_bytes)
+
     def _check_host(self, netloc: str, use: Use) -> None:
         if not self._permits(netloc):
             raise _refused(use, f"host {netloc} is not on the list of allowed hosts ({', '.join(self.allowed_hosts)})")
 
     def _permits(self, netloc: str) -> bool:
         return not self.allowed_hosts or any(_matches(netloc.lower(), entry.lower()) for entry in self.allowed_hosts)
+
+
+def _size_of(path: Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder; 0 for one that is missing, or cannot be read."""
+    try:
+        files: Iterable[Path] = path.rglob("*") if path.is_dir() else (path,)
+        return sum(file.stat().st_size for file in files if file.is_file())
+    except OSError:
+        return 0
 
 
 def is_packed(blob: Descriptor) -> bool:

@@ -65,7 +65,9 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     if chosen.trial is None or chosen.trial.model is None:
         return context.source.path
     result = context.folder / "auto.onnx"
-    shutil.copyfile(chosen.trial.model.path, result)
+    for name in chosen.trial.model.weight_files:  # moved, since onnx's checker refuses weights that have two names
+        shutil.move(chosen.trial.model.path.parent / name, context.folder / name)
+    shutil.move(chosen.trial.model.path, result)
     return result
 
 
@@ -103,7 +105,7 @@ class _Search:
     source_transfer_bytes: int = 0
 
     def run(self, objective: str) -> None:
-        if self.trials.source.digest != digest_of_file(self.given):
+        if self.given != self.trials.source.path and self.trials.source.digest != digest_of_file(self.given):
             self._try(SearchRecipe(()))  # the result of the earlier steps is a candidate itself
         self.trials.digests[self.trials.source.digest] = "the source"
         if self.trials.source.decoder is not None:
@@ -230,7 +232,7 @@ class _Search:
             own.mkdir()
             current = self._apply(part, current, own)
         if current == self.given:
-            shutil.copyfile(current, folder / "given.onnx")
+            weight_files.save(weight_files.load_graph(current), folder / "given.onnx", folder=current.parent)
             return folder / "given.onnx"
         return current
 

@@ -51,6 +51,8 @@ class Node:
     taints: tuple[Taint, ...] = ()
     memory_bytes: int | None = None
     """The memory that its pods may request together; None if the node does not say."""
+    disk_bytes: int | None = None
+    """The disk that its pods may use together; None if the node does not say."""
     cordoned: bool = False
     """True if ``kubectl cordon`` marked the node (``spec.unschedulable``)."""
 
@@ -137,6 +139,8 @@ class CompressionJob:
     """The obstacle that keeps its pod from starting, if known: no node has room, or an image is missing."""
     server_image: str = ""
     """The server image that its artifacts are put on; empty if an older operator did not record it."""
+    source_bytes: int | None = None
+    """The size of the source that its memory and disk are for, if that was known."""
     step: StepBegun | None = None
     """The last step that it began; None before the first, and after a restart of the operator until the next."""
     doing: str = ""

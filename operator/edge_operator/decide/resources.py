@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from edgemodel import job_size
 from edgemodel.generation import RUNTIME_BYTES, Generation
 from edgemodel.job_images import JOB_IMAGES
 from edgemodel.report import ArtifactReport
 from edgemodel.revision import RevisionServing, RevisionVariant
+from edgemodel.spec import EdgeModelSpec
 
 Resources = Mapping[str, Mapping[str, Any]]
 """The ``requests`` and ``limits`` of a container, by the name of a resource."""
@@ -28,6 +30,8 @@ DEFAULTS: Final[Mapping[str, Resources]] = {
 }
 """The resources of each kind of container. A CPU limit above a node's CPU does not keep a pod from it."""
 
+WORK_LIMIT: Final = "8Gi"
+"""The size of the volume that a compression Job works in, unless its source needs a larger one."""
 HEADROOM_BYTES: Final = 64 * 2**20
 """The memory above what a server needs at rest that its default limit has for requests in work, with a quarter of its
 weights for their layout in memory."""
@@ -59,6 +63,32 @@ def server_resources(
         "limits": {**usual["limits"], "memory": _at_least(usual["limits"]["memory"], limit)},
     }
     return _filled(variant.resources, _filled(chart.get(SERVER) or {}, sized))
+
+
+def job_resources(
+    spec: EdgeModelSpec, chart: Mapping[str, Resources], source_bytes: int | None
+) -> dict[str, dict[str, Any]]:
+    """Returns the resources of a compression Job; the size of its source is None as long as it is not known."""
+    defaults = with_defaults(spec.job_image.name, {}, chart)
+    if source_bytes is not None:
+        needed = job_size.memory_bytes(source_bytes)
+        for which, size in (("requests", needed), ("limits", needed + job_size.PROGRAM_BYTES)):
+            defaults[which]["memory"] = _at_least(defaults[which]["memory"], size)
+    return _filled(spec.compression_job.resources, defaults)
+
+
+def work_limit(source_bytes: int | None) -> str:
+    """Returns the size of the volume that a compression Job works in."""
+    return WORK_LIMIT if source_bytes is None else _at_least(WORK_LIMIT, job_size.disk_bytes(source_bytes))
+
+
+def source_limit(spec: EdgeModelSpec, chart: Mapping[str, Resources]) -> int:
+    """Returns the size of the largest source that a Job is for that does not know it; memory that the spec names is
+    enough for any."""
+    given = spec.compression_job.resources
+    is_named = any("memory" in (given.get(which) or {}) for which in ("requests", "limits"))
+    memory = None if is_named else int(amount(job_resources(spec, chart, None)["limits"]["memory"]))
+    return job_size.largest_source(memory, int(amount(WORK_LIMIT)))
 
 
 def _at_least(quantity: str, size_bytes: int) -> str:

@@ -29,12 +29,13 @@ def read_node(raw: Raw) -> Node:
         taints=tuple(
             Taint(taint["key"], taint.get("value") or "", taint["effect"]) for taint in spec.get("taints") or ()
         ),
-        memory_bytes=_memory((status.get("allocatable") or {}).get("memory")),
+        memory_bytes=_bytes((status.get("allocatable") or {}).get("memory")),
+        disk_bytes=_bytes((status.get("allocatable") or {}).get("ephemeral-storage")),
         cordoned=bool(spec.get("unschedulable")),
     )
 
 
-def _memory(quantity: Any) -> int | None:
+def _bytes(quantity: Any) -> int | None:
     """Returns the quantity in bytes; None for one that is missing or no quantity."""
     try:
         return int(amount(quantity)) if quantity is not None else None

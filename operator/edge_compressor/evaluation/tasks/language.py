@@ -86,7 +86,7 @@ class Language:
             artifact=_scores(after, tokens),
             answers=paired,
             perplexity=PerplexityChange(
-                dataset.size, counted, bits, bootstrap.percentiles(drawn[:, 2], bits, dataset.size)
+                dataset.size, counted, bits, bootstrap.of_a_difference(drawn[:, 2], bits, dataset.size)
             ),
             alike=Alike(agreement, counted, "greedy tokens"),
             doubt=_doubt(dataset, before, tokens),

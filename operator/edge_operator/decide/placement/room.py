@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement.selection import Placed
-from edge_operator.decide.resources import amount, server_bytes, server_resources
+from edge_operator.decide.resources import amount, job_resources, server_bytes, server_resources, work_limit
 from edgemodel.names import DEFAULT_VARIANT, pin_key
 from edgemodel.revision import RevisionVariant
 
@@ -55,6 +55,25 @@ def told(lacking: list[Lacking]) -> str:
     """Returns the nodes with both numbers of each, for a message."""
     more = f"; and {len(lacking) - MAX_NAMED} more" if len(lacking) > MAX_NAMED else ""
     return f"{'; '.join(map(str, lacking[:MAX_NAMED]))}{more}"
+
+
+def no_room_for_job(observation: Observation, source_bytes: int) -> str:
+    """Returns that no node can hold a compression Job for a source of that size, with both numbers; empty if one can,
+    or a node does not say what it has."""
+    wanted = job_resources(observation.spec, observation.settings.default_resources, source_bytes)
+    memory, disk = int(amount(wanted["requests"]["memory"])), int(amount(work_limit(source_bytes)))
+    nodes = [node for node in observation.nodes if node.online and not node.cordoned]
+    if not nodes or any(node.memory_bytes is None or node.disk_bytes is None for node in nodes):
+        return ""
+    if any((node.memory_bytes or 0) >= memory and (node.disk_bytes or 0) >= disk for node in nodes):
+        return ""
+    most = max(nodes, key=lambda node: node.memory_bytes or 0)
+    return (
+        f"a compression Job for a source of {_megabytes(source_bytes)} needs {_megabytes(memory)} of memory and "
+        f"{_megabytes(disk)} of disk, and no node has both; the largest, {most.name}, has "
+        f"{_megabytes(most.memory_bytes or 0)} and {_megabytes(most.disk_bytes or 0)}: add a node, or lower "
+        "spec.compression.resources.requests.memory"
+    )
 
 
 def limit_shortage(observation: Observation, target: Revision) -> str:
