@@ -1,6 +1,7 @@
 """``edgemodel push``: puts a model, weights or a data set into a registry."""
 
 import argparse
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from edgemodel import reasons
 from edgemodel.compression_request import BY_CONTENT, ONNX, format_of
 from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import digest_of_file, digest_of_files
+from edgemodel.errors import Stalled
 from edgemodel.relative_name import check_names
 
 ARTIFACT_TYPES: Final = {
@@ -108,16 +110,31 @@ def _checked_file(file: Path) -> Pushed:
         raise UsageError(f"there is no file {file}")
     if (name := format_of(str(file))) is not None:
         from edge_compressor.formats import format_by_content
-        from edge_compressor.models.onnx_model import check_model
 
         format_by_content(file, name, what=str(file)).check(file, what=str(file), reason=reasons.SOURCE_INVALID)
         if name == ONNX:
-            check_model(file, what=str(file))
+            _check_runs(file)
     else:
         from edge_compressor.datasets import check_npz
 
         check_npz(file, what=str(file))
     return Pushed({file.name: file}, ARTIFACT_TYPES[file.suffix], _tag_of(digest_of_file(file)))
+
+
+def _check_runs(file: Path) -> None:
+    """Raises Stalled for a model of one file that cannot be served, as it is or as the Job puts it in order."""
+    from edge_compressor.models import normal_form
+    from edge_compressor.models.onnx_model import check_model
+
+    try:
+        check_model(file, what=str(file))
+    except Stalled:
+        with tempfile.TemporaryDirectory(prefix="edgemodel-") as scratch:
+            folder = Path(scratch)
+            made = normal_form.put_in_order(file, folder, what=str(file), reason=reasons.SOURCE_INVALID)
+            if not made.changes:
+                raise
+            check_model(made.path, what=str(file))
 
 
 def _refuse_unread(file: Path) -> None:
@@ -129,9 +146,11 @@ def _refuse_unread(file: Path) -> None:
 
 
 def _checked_folder(folder: Path) -> Pushed:
-    """Refuses a folder that a Job could not read later. Raises UsageError or Stalled."""
+    """Refuses a folder that is not whole; the Job, which puts graphs in order first, sees whether it runs.
+
+    Raises UsageError or Stalled.
+    """
     from edge_compressor.formats import format_by_content
-    from edge_compressor.models.onnx_model import check_model
 
     files: dict[str, Path] = {}
     for file in sorted(folder.rglob("*")):
@@ -153,9 +172,6 @@ def _checked_folder(folder: Path) -> Pushed:
         raise UsageError(f"{folder}: there is no file in it")
     found = format_by_content(folder, BY_CONTENT, what=str(folder))
     found.check(folder, what=str(folder), reason=reasons.SOURCE_INVALID)
-    if found.name == ONNX:
-        graph = next(file for name, file in files.items() if name.endswith(".onnx"))
-        check_model(graph, what=str(folder))
     tag = _tag_of(digest_of_files({name: digest_of_file(file) for name, file in files.items()}))
     return Pushed(files, found.media_type, tag)
 

@@ -42,6 +42,7 @@ from edgemodel.errors import Stalled
 from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from inference_server.models import loading
 from tests.support import weights
+from tests.support.decoders import write_decoder
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor.servers import FileServer
 
@@ -338,6 +339,14 @@ class TestSetsThatAreNotWhole:
 
 
 class TestPushes:
+    def test_a_decoder_as_its_builder_writes_it_is_pushed(
+        self, tmp_path: Path, registry: RegistryProgram, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The sizes of the heads of its caches are open: the Job closes them, and pushing must not refuse them."""
+        push(write_decoder(tmp_path / "set", open_heads=True), registry.host, capsys)
+        alone = write_decoder(tmp_path / "one", open_heads=True, external=False) / "model.onnx"
+        push(alone, registry.host, capsys)
+
     def test_links_are_refused_with_the_cure(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
