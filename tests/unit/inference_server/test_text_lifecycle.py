@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 
-from edgemodel import reasons, serving
-from tests.support.text_models import TEMPLATE, write_text_model
+from edgemodel import metrics, reasons, serving
+from tests.support.text_models import TEMPLATE, TOKENS, write_text_model
 from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
 
 pytestmark = pytest.mark.slow
@@ -97,6 +100,24 @@ def test_a_short_stream_is_whole_after_the_signal(tmp_path: Path) -> None:
         server.terminate()
         assert b"stop" in response.read()
         assert server.wait_end() == 0
+
+
+def test_a_stream_that_breaks_after_its_status_is_a_server_error_by_which_a_candidate_is_judged(tmp_path: Path) -> None:
+    """The model has no embedding of the token that it says last but one."""
+    folder = write_text_model(tmp_path / "m", "abcd")
+    model = onnx.load(folder / "model.onnx")
+    (embedding,) = (each for each in model.graph.initializer if each.name == "embedding")
+    rows = onnx.numpy_helper.to_array(embedding)[: TOKENS["c"]]
+    embedding.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(rows), "embedding"))
+    onnx.save(model, folder / "model.onnx")
+    with serving_process(folder, "--warm-up-seconds", "0") as server:
+        answer = server.request("POST", "/v1/completions", {"prompt": "a", "temperature": 0, "stream": True})
+        assert answer.status == 200
+        assert b'"text":"b"' in answer.body
+        assert b'"error"' in answer.body
+        outcomes = {each: server.counted(metrics.REQUESTS_TOTAL, f'outcome="{each}"') for each in metrics.OUTCOMES}
+        assert outcomes == {**dict.fromkeys(metrics.OUTCOMES, 0), metrics.SERVER_ERROR: 1}
+        assert finished(server, metrics.ERROR) == 1
 
 
 def test_the_objectives_of_analysis_are_edges_of_the_histograms(tmp_path: Path) -> None:
