@@ -111,11 +111,11 @@ def test_a_failure_of_kubectl_is_shown_with_its_own_message(
     residual: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubectl = tmp_path / "kubectl"
-    kubectl.write_text("#!/bin/sh\necho 'namespaces \"vision\" not found' >&2\nexit 1\n")
+    kubectl.write_text("#!/bin/sh\necho 'error: the plug-in gave up' >&2\nexit 1\n")
     kubectl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert run("push", residual.model, "--namespace", "vision") == 3
-    assert 'namespaces "vision" not found' in capsys.readouterr().err
+    assert "error: the plug-in gave up" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("more", [(), ("oci://registry.example/a:b", "--namespace", "vision")])
