@@ -113,6 +113,8 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
 
     def answered(model: LoadedModel, feeds: dict[str, Array], rows: int, what: str) -> list[Array]:
         outputs = stateful.answer(model, dataset, feeds, what)
+        if dataset.decoder is not None:
+            return [outputs[place][0] for place in places]  # what follows each place of the text is an item
         return _items([outputs[place] for place in places], rows, dataset)
 
     positions = dataset.spread(1 if same else MAX_SAMPLES)
@@ -125,7 +127,7 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
                 _check_finite(tensor.name, right, answer, dataset)
         got.append(answers)
         expected.append(before)
-        compared += len(rows)
+        compared += len(rows) if dataset.decoder is None else len(answers[0])
         held += 2 * sum(array.nbytes for array in answers)
         if held > MAX_BYTES:
             break

@@ -13,10 +13,12 @@ from edge_runtime.tuning import Tuning
 from edgemodel.artifact import ONNX_RUNTIME, ArtifactManifest
 from edgemodel.errors import Stalled
 from inference_server.models.selftest import run_golden
-from tests.support.decoders import texts, write_decoder
+from tests.support.decoders import TINY, texts, write_decoder
 from tests.unit.edge_cli.commands import run
 
 LIMITS = {"maxPerplexityIncreasePercent": "5", "minAgreementPercent": "90"}
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def test_a_folder_is_quantized_judged_and_keeps_its_tokenizer(source: Path, pros
     assert {"tokenizer.json", "config.json", "model.onnx.data"} <= {file.name for file in out.iterdir()}
     assert [check["verdict"] for check in manifest.evidence["budget"]["checks"]] == ["Pass", "Pass"]
     assert manifest.evidence["steps"][0]["weights"]["tableIsHead"]
-    assert [one["output"] for one in manifest.evidence["relativeErrors"]["outputs"]] == ["logits"]
+    errors = manifest.evidence["relativeErrors"]
+    assert (errors["samples"], errors["outputs"][0]["channels"]) == (80 * 32, TINY.vocabulary)
+    assert [one["output"] for one in errors["outputs"]] == ["logits"]
     assert manifest.inputs[-1].shape == (-1, 2, -1, 16)
     assert "perplexity rises" in (out / "report.md").read_text()
     loaded = load_model(out / "model.onnx", ONNX_RUNTIME, Tuning(intra_op_threads=1))
@@ -88,7 +92,17 @@ def test_without_texts_it_is_tried_on_random_ones(source: Path, tmp_path: Path) 
     assert manifest.golden is not None
 
 
-@pytest.mark.slow
+def test_a_cache_with_an_open_number_of_heads_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write_decoder(tmp_path / "decoder", external=False)
+    model = onnx.load(source / "model.onnx")
+    for value in (*model.graph.input, *model.graph.output):
+        if len(value.type.tensor_type.shape.dim) == 4:
+            value.type.tensor_type.shape.dim[1].dim_param = "heads"
+    onnx.save(model, source / "model.onnx")
+    assert compress(tmp_path, source) == Stalled.exit_code
+    assert "heads and their size have to be fixed: export it with these sizes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("limit", "bits"), [("0.6", {"bits": 8}), ("400", {"bits": 4, "headBits": 4})])
 def test_auto_takes_the_smallest_form_that_keeps_the_budget(
     limit: str, bits: dict[str, int], source: Path, prose: Path, tmp_path: Path, even_clock: None

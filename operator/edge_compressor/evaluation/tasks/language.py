@@ -21,6 +21,7 @@ from edge_compressor.evaluation.task import Answers, Figure, Outputs, TaskType, 
 from edge_compressor.gate import Alike, OwnScore, PerplexityChange
 from edge_runtime.datatypes import Array
 from edge_statistics.interval import Interval
+from edge_statistics.wilson import wilson_interval
 
 MAX_BITS: Final = 64.0
 """The bits of a token to which the model gives no probability, or no number."""
@@ -73,9 +74,8 @@ class Language:
 
         paired, seen, drawn = bootstrap.compare(score, dataset.size)
         bits, share = float(seen[2]), float(seen[3])
-        inside = bootstrap.percentiles(drawn[:, 3], share, dataset.size)
-        agreement = OwnScore(dataset.size, share, Interval(max(0.0, inside.lower), min(1.0, inside.upper)))
         counted = int(tokens.sum())
+        agreement = OwnScore(dataset.size, share, _share_interval(drawn[:, 3], share, dataset.size, counted))
         return Evaluation(
             task=TASK.type,
             samples=dataset.size,
@@ -94,6 +94,16 @@ class Language:
 
 
 _METRIC: Final = "share of next tokens that are right"
+
+
+def _share_interval(drawn: Array, share: float, texts: int, tokens: int) -> Interval:
+    """Returns the interval of a share of tokens, bootstrapped by texts; it is at least that of independent tokens."""
+    by_texts, least = (
+        bootstrap.of_a_difference(drawn, share, texts),
+        wilson_interval(min(share * tokens, tokens), tokens),
+    )
+    lower, upper = min(by_texts.lower, least.lower), max(by_texts.upper, least.upper)
+    return Interval(max(0.0, lower), min(1.0, upper))
 
 
 def _following(dataset: Dataset) -> tuple[Array, Array]:

@@ -1,5 +1,7 @@
 """QuantizeWeights on decoders and encoders: the kernels compute with what was stored, and answers stay close."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,68 @@ def test_a_weight_that_is_not_finite_stays_as_it_is(tmp_path: Path, bench: Bench
     result = bench.apply("QuantizeWeights", files(save(tmp_path, nodes, weights, ["rows", 64], ["rows", 64])))
     assert [node.op_type for node in onnx.load(result).graph.node] == ["MatMul", "MatMulNBits"]
     assert "first: left in float: its weight 'w' holds NaN or infinite values" in bench.notes["changes"]
+
+
+@pytest.mark.slow
+def test_weights_are_quantized_one_after_the_other(tmp_path: Path) -> None:
+    """Peak memory, beyond that of a process without a model, is a fraction of the 336 MB of weights."""
+    source, empty = chain(tmp_path / "source", 42), chain(tmp_path / "one", 1)
+    grown = peak_bytes(source, tmp_path / "result") - peak_bytes(empty, tmp_path / "nothing")
+    weights = source.with_name("model.onnx.data").stat().st_size
+    assert weights > 330e6
+    assert grown < 0.35 * weights
+    made = (tmp_path / "result" / "model.onnx.data").stat().st_size
+    assert 0.15 * weights < made < 0.3 * weights
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from edge_compressor.progress import Progress
+from edge_compressor.steps import StepContext, plan
+(step,) = plan([{"name": "one", "type": "QuantizeWeights", "quantizeWeights": {"bits": 4, "headBits": 4}}])
+step.step.apply["ONNX"](Path(sys.argv[1]), step.settings, StepContext("one", Path(sys.argv[2]), None, Progress()))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak_bytes(model: Path, folder: Path) -> int:
+    """Returns the largest resident memory of a process that quantizes ``model`` into ``folder``."""
+    folder.mkdir()
+    command = [sys.executable, "-c", PEAK, str(model), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def chain(folder: Path, products: int) -> Path:
+    """Writes a chain of products of 1024 x 2048 and 2048 x 1024, with their weights in a file of their own."""
+    folder.mkdir()
+    random = np.random.default_rng(1).standard_normal(1024 * 2048).astype(np.float32)
+    nodes, stored = [], []
+    with (folder / "model.onnx.data").open("wb") as data:
+        for number in range(products):
+            shape = (1024, 2048) if number % 2 == 0 else (2048, 1024)
+            tensor = TensorProto(name=f"w{number}", data_type=TensorProto.FLOAT, dims=shape)
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, entry in (("location", "model.onnx.data"), ("offset", data.tell()), ("length", random.nbytes)):
+                tensor.external_data.add(key=key, value=str(entry))
+            data.write(random.tobytes())
+            stored.append(tensor)
+            nodes.append(
+                helper.make_node("MatMul", [f"h{number}", f"w{number}"], [f"h{number + 1}"], f"product{number}")
+            )
+    width = 2048 if products % 2 else 1024
+    graph = helper.make_graph(
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("h0", TensorProto.FLOAT, ["rows", 1024])],
+        [helper.make_tensor_value_info(f"h{products}", TensorProto.FLOAT, ["rows", width])],
+        stored,
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx"
+    )
+    return folder / "model.onnx"
 
 
 def save(
