@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,7 @@ def _range(schema: Mapping[str, Any]) -> str:
     return ""
 
 
+@cache
 def kinds() -> dict[str, tuple[Field, ...]]:
     """Returns the top-level fields of each kind, without those that every object of Kubernetes has."""
     found = {}
@@ -167,6 +168,7 @@ def kinds() -> dict[str, tuple[Field, ...]]:
     return found
 
 
+@cache
 def describe_kinds() -> dict[str, str]:
     """Returns the description of each kind."""
     found = {}
@@ -186,6 +188,7 @@ class Section:
     """A field whose fields are the same and have their entries there; None if they have them here."""
 
 
+@cache
 def sections() -> list[Section]:
     """Returns the sections in the order of the page."""
     seen: list[tuple[Any, Field]] = []
@@ -214,6 +217,7 @@ def _shape(schema: Any) -> Any:
     return [_shape(item) for item in schema] if isinstance(schema, list) else schema
 
 
+@cache
 def fields() -> list[Field]:
     """Returns every field that has an entry of its own, in the order of the page."""
     top = [field for found in kinds().values() for field in found]
@@ -237,6 +241,7 @@ def _since_file() -> Mapping[Path, str]:
 # --- examples ---
 
 
+@cache
 def examples() -> dict[str, str]:
     """Returns, by the id of a field, the shortest value that a manifest has for it, in YAML on one line.
 
@@ -274,7 +279,7 @@ def _collect(name: str, value: Any, found: dict[str, str]) -> None:
     if isinstance(value, list):
         for key, item in ((key, item) for entry in value if isinstance(entry, dict) for key, item in entry.items()):
             _collect(f"{name}.{key}", item, found)
-    written = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+    written = yaml.dump(value, Dumper=yaml.CSafeDumper, default_flow_style=True, width=10**6, allow_unicode=True)
     text = written.removesuffix("...\n").strip()
     if value not in ({}, [], "", None) and len(text) <= MAX_EXAMPLE:
         found[name] = min(found.get(name, text), text, key=lambda item: (len(item), item))

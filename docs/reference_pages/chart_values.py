@@ -59,7 +59,7 @@ def values() -> list[Value]:
     """Returns every value that can be set, in the order of values.yaml; groups are left out."""
     text = (CHART / "values.yaml").read_text()
     schema = json.loads((CHART / "values.schema.json").read_text())
-    return list(_below("", yaml.safe_load(text), schema, schema["definitions"], comments(text)))
+    return list(_below("", yaml.load(text, yaml.CSafeLoader), schema, schema["definitions"], comments(text)))
 
 
 def groups() -> dict[str, str]:
@@ -69,7 +69,7 @@ def groups() -> dict[str, str]:
     found = comments(text)
     return {
         name: found.get(name, Comment()).above or str(schema[name].get("description", ""))
-        for name in yaml.safe_load(text)
+        for name in yaml.load(text, yaml.CSafeLoader)
     }
 
 

@@ -57,7 +57,7 @@ def not_run(error: OSError) -> KubectlFailure:
 
 def no_answer() -> KubectlFailure:
     """Returns the failure for a kubectl that has not ended within SECONDS."""
-    return KubectlFailure(f"kubectl got no answer within {SECONDS} s{_ADVICE_ON_THE_WAY}", heals=True)
+    return KubectlFailure(f"kubectl got no answer within {SECONDS:g} s{_ADVICE_ON_THE_WAY}", heals=True)
 
 
 def explained(said: str, command: str) -> KubectlFailure:

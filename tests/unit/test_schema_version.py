@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from edgemodel.schema_version import (
     ANNOTATION_LAST_APPLIED,
@@ -17,6 +16,7 @@ from edgemodel.schema_version import (
     check_edge_model,
     check_revision,
 )
+from tests.support import manifests
 
 ROOT = Path(__file__).parents[2]
 SEEN = {"observedGeneration": 3, "nodes": {"selected": 3}}
@@ -121,7 +121,7 @@ def test_a_revision_with_the_mark_is_read() -> None:
 
 @cache
 def definition() -> Any:
-    return yaml.safe_load((ROOT / "crds" / "edgemodels.edgemodel.io.yaml").read_text())
+    return manifests.read((ROOT / "crds" / "edgemodels.edgemodel.io.yaml").read_text())
 
 
 def schema_has(path: str) -> bool:

@@ -2,11 +2,10 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.test_pages import PAGES, ROOT, name
+from tests.unit.docs.test_pages import PAGES, ROOT
 
 RECORDING = json.loads((ROOT / "docs" / "images" / "rollout.json").read_text())
 """What a terminal showed of the example on the lab (``examples/record_rollout.py``)."""
@@ -78,18 +77,17 @@ def test_the_figures_are_of_the_version_that_pages_name() -> None:
         assert version == RECORDING["version"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_a_page_repeats_a_figure_as_it_is_elsewhere(page: Path) -> None:
+def test_a_figure_is_the_same_wherever_it_is_repeated() -> None:
     """The sizes, the words of the gate, and the bytes that a node pulls, which only ``make demo`` prints."""
-    text = " ".join(page.read_text().split())
-    for size, looks in SIZES.items():
-        forms = {size, f"{int(size):,}", kilobytes(size), str(int(size) // 1000)}
-        assert {found.rstrip(".,") for found in re.findall(looks, text)} <= forms
-    plain = text.replace("−", "-").replace("3,800", "3800")
-    for said in re.findall(r"accuracy drops [^)]+n = 3800\)", plain):
-        assert said == VERDICT
-    for pulled in re.findall(r"(\S+) kB for (?:a node that has the server|\[the example)", text):
-        assert pulled == PULLED
+    for page in PAGES:
+        text = " ".join(page.read_text().split())
+        for size, looks in SIZES.items():
+            forms = {size, f"{int(size):,}", kilobytes(size), str(int(size) // 1000)}
+            assert {found.rstrip(".,") for found in re.findall(looks, text)} <= forms, page
+        plain = text.replace("−", "-").replace("3,800", "3800")
+        assert set(re.findall(r"accuracy drops [^)]+n = 3800\)", plain)) <= {VERDICT}, page
+        pulled = re.findall(r"(\S+) kB for (?:a node that has the server|\[the example)", text)
+        assert set(pulled) <= {PULLED}, page
 
 
 PULLED = re.search(r"transfer +(\S+) kB", (ROOT / "docs" / "getting-started.md").read_text())[1]  # type: ignore[index]

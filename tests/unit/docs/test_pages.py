@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -36,6 +37,7 @@ def prose(path: Path) -> str:
     return FENCE.sub("", path.read_text())
 
 
+@cache
 def anchors(path: Path) -> set[str]:
     """Returns the fragments that a forge makes of the headings of a page, and those that it names itself."""
     found: Counter[str] = Counter()

@@ -9,7 +9,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 from prometheus_client import generate_latest
 
 from docs import reference_pages
@@ -20,6 +19,7 @@ from edge_operator.decide.analysis import CHECKS
 from edge_operator.metrics import Metrics
 from edgemodel import metrics as contract
 from edgemodel.reasons import REASONS, anchor_of
+from tests.support import manifests
 from tests.unit.docs.test_pages import anchors
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -125,7 +125,7 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
 
 def test_every_value_of_the_chart_has_an_entry_with_its_meaning() -> None:
     told = {value.path: value for value in chart_values.values()}
-    for path in leaves(yaml.safe_load((chart_values.CHART / "values.yaml").read_text())):
+    for path in leaves(manifests.read((chart_values.CHART / "values.yaml").read_text())):
         assert any(path == known or path.startswith(f"{known}.") for known in told), path
     assert all(value.meaning for value in told.values()), [path for path, value in told.items() if not value.meaning]
     assert told.keys() <= anchors(FOLDER / "chart-values.md")
@@ -153,7 +153,7 @@ def test_every_field_has_an_entry_or_is_below_one_that_names_its_like() -> None:
     known = anchors(FOLDER / "api.md")
     alike = {section.field.id: section.same_as.id for section in api.sections() if section.same_as is not None}
     for path in api.CRDS:
-        definition = yaml.safe_load(path.read_text())["spec"]
+        definition = manifests.read(path.read_text())["spec"]
         schema = definition["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
         for top in ("spec", "status"):
             for field in paths({"properties": {top: schema[top]}}, definition["names"]["kind"]):
@@ -187,14 +187,14 @@ def test_every_example_is_valid() -> None:
     found = api.examples()
     for field in api.fields():
         if field.id in found:
-            jsonschema.validate(yaml.safe_load(found[field.id]), field.schema)
+            jsonschema.Draft202012Validator(field.schema).validate(manifests.read(found[field.id]))
 
 
 def test_a_new_field_is_since_the_version_of_the_chart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = tmp_path / "since.txt"
     before.write_text("EdgeModel.spec.source 0.0.7\nEdgeModel.spec.gone 0.0.7\n")
     monkeypatch.setattr(api, "SINCE", before)
-    chart = yaml.safe_load((chart_values.CHART / "Chart.yaml").read_text())
+    chart = manifests.read((chart_values.CHART / "Chart.yaml").read_text())
     found = api.since()
     assert found["EdgeModel.spec.source"] == "0.0.7"
     assert found["EdgeModel.spec.placement"] == chart["version"]

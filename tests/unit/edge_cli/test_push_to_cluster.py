@@ -21,7 +21,7 @@ HANGS = "exec sleep 5"
 def fake_kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, token: str, forward: str = "exit 0") -> None:
     """Puts a kubectl on PATH that runs ``token`` for a token and ``forward`` to forward a port."""
     if "sleep" in token or forward.endswith("sleep 5"):
-        monkeypatch.setattr(kubectl, "SECONDS", 1)
+        monkeypatch.setattr(kubectl, "SECONDS", 0.2)
     program = folder / "kubectl"
     program.write_text(f'#!/bin/sh\ncase "$1" in create) {token} ;; *) {forward} ;; esac\n')
     program.chmod(0o755)
@@ -40,7 +40,7 @@ def pushed(files: Files, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("token", "code", "words"),
     [
-        (HANGS, 4, "no answer within 1 s"),
+        (HANGS, 4, "no answer within 0.2 s"),
         ("exit 0", 3, "printed no token"),
         (r"printf '\377\376\001'", 3, "printed no token"),
         ("echo two words", 3, "printed no token"),
@@ -81,9 +81,9 @@ def test_a_kubectl_that_cannot_be_run(
 @pytest.mark.parametrize(
     ("forward", "code", "words"),
     [
-        ("exec sleep 5", 4, "no answer within 1 s"),
-        ("sleep 5", 4, "no answer within 1 s"),  # a child that outlives kubectl holds its pipes open
-        ("printf half; exec sleep 5", 4, "no answer within 1 s"),
+        ("exec sleep 5", 4, "no answer within 0.2 s"),
+        ("sleep 5", 4, "no answer within 0.2 s"),  # a child that outlives kubectl holds its pipes open
+        ("printf half; exec sleep 5", 4, "no answer within 0.2 s"),
         ("exit 0", 3, "port-forward"),
         ("echo 'no pods' >&2; exit 1", 3, "no pods"),
         ("echo Forwarding from", 3, "Forwarding from"),
