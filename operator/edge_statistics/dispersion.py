@@ -63,6 +63,16 @@ def design_effect(groups: Iterable[Moments]) -> float:
     return min(1 + excess * excess**2 / (excess**2 + error), MOST) if excess > 0 else 1.0
 
 
+def after_rise(effect: float, factor: float) -> float:
+    """Returns the design effect once shares are ``factor`` times what they were when it was measured, if that is above
+    1.
+
+    What bad requests have in common, such as another program that runs, multiplies a share: then the variance beyond
+    that of independent requests grows with the square of the share, and its ratio to theirs with the share.
+    """
+    return 1 + (effect - 1) * max(factor, 1.0)
+
+
 def shrunk_design_effect(group: Moments, of_all: float) -> float:
     """Returns the design effect of one group, averaged with that of all: the more bad ones it had, the more its own
     counts."""

@@ -56,7 +56,9 @@ def samples_at(fleet: Fleet, baseline: Baseline, tick: int) -> Samples:
     """Returns what was measured by the end of ``tick``."""
     names, canaries = names_of(fleet), fleet.cell.canaries
     now = EPOCH + timedelta(seconds=TICK_SECONDS * (tick - BEFORE + 1))
-    since = _counts(names, fleet.seen[:, :, tick] - fleet.seen[:, :, BEFORE - 1])
+    known = fleet.seen[:, :, BEFORE - 1].copy()
+    known[:, canaries:] = first_scrape(fleet, tick)[:, canaries:]
+    since = _counts(names, fleet.seen[:, :, tick] - known)
     warm = _counts(names[:canaries], fleet.seen_warm[:, :canaries, tick])
     return Samples(
         measured_at=now,
@@ -67,6 +69,18 @@ def samples_at(fleet: Fleet, baseline: Baseline, tick: int) -> Samples:
         baseline=baseline,
         reporting={name: now for name, answers in zip(names, fleet.scraped[:, tick], strict=True) if answers},
     )
+
+
+def first_scrape(fleet: Fleet, tick: int) -> Array:
+    """Returns the counts at each node's first scrape from the switch on until ``tick``, ``[3, node]``; without one, the
+    last ones before.
+
+    The operator counts what nodes on stable served since that scrape: before it, nobody knows what came before the
+    switch and what after it.
+    """
+    scraped = fleet.scraped[:, BEFORE - 1 : tick + 1]
+    at = np.where(scraped.any(axis=1), BEFORE - 1 + scraped.argmax(axis=1), tick)
+    return np.take_along_axis(fleet.seen, at[None, :, None].repeat(3, axis=0), axis=2)[:, :, 0]
 
 
 def _with_minutes(fleet: Fleet, baseline: list[Counts]) -> tuple[Counts, ...]:

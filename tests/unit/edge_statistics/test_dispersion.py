@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_statistics.dispersion import MOST, Moments, design_effect, shrunk_design_effect
+from edge_statistics.dispersion import MOST, Moments, after_rise, design_effect, shrunk_design_effect
 
 for_all = settings(deadline=None, derandomize=True, database=None)
 MINUTES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 400)), min_size=1, max_size=60)
@@ -82,3 +82,19 @@ def test_a_node_with_few_bad_requests_has_the_effect_of_all() -> None:
     quiet = Moments().plus(0, 100).plus(1, 100)
     assert shrunk_design_effect(quiet, 4.0) == pytest.approx(4.0, rel=0.3)
     assert shrunk_design_effect(Moments(), 4.0) == 4.0
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0, 10.0])
+def test_what_multiplies_a_share_brings_requests_together_more_where_shares_rose(factor: float) -> None:
+    def of(share: float) -> float:
+        draw = np.random.default_rng(9)
+        n = draw.poisson(200, (40, 200))
+        k = draw.binomial(n, np.minimum(share * draw.gamma(4, 1 / 4, n.shape), 1))
+        return design_effect([moments(a, b) for a, b in zip(k, n, strict=True)])
+
+    before, after = of(0.01), of(0.01 * factor)
+    assert before > 1.3
+    if factor > 1:
+        assert after_rise(before, factor) == pytest.approx(after, rel=0.1)
+    else:
+        assert after < after_rise(before, factor) == before

@@ -1,5 +1,6 @@
 """The requests of a server's warm-up: no verdict on a candidate, beyond what the warm-ups of stable were like."""
 
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 from edge_operator.decide.analysis import WaveBaseline
+from edge_operator.decide.analysis.share_test import REQUESTS_BY_MINUTE
 from edge_operator.decide.measurement import Counts
-from edgemodel import reasons
+from edge_statistics.dispersion import Moments
+from edgemodel import metrics, reasons
 from edgemodel.verdict import Verdict
 from tests.support.verdicts import BEGAN, analysis_of, counted, counts, golden, judged, judgement, with_warm_up
 
@@ -201,3 +204,20 @@ def test_hardly_any_good_candidate_is_failed_for_its_warm_up(mean: float) -> Non
         trial = tuple(with_warm_up(Counts(counts.node), counts) for counts in warm[1][:3])
         failed += judged(OBJECTIVE, trial, before, tuple(steady[1][3:]), nodes=NODES).verdict is Verdict.FAIL
     assert failed <= 3
+
+
+def test_requests_of_a_warm_up_come_together_as_later_ones_do() -> None:
+    """A program that ran at the start of two servers takes their requests along: many bad ones are one event."""
+    trial = tuple(with_warm_up(counts(node, 600), counts(node, 80, 14)) for node in CAMERAS[:2])
+
+    def verdict(errors_a_minute: tuple[int, ...]) -> Verdict:
+        minutes = Moments()
+        for errors in errors_a_minute:
+            minutes = minutes.plus(errors, 40)
+        by_minute = {REQUESTS_BY_MINUTE: {metrics.SERVER_ERROR: minutes}}
+        before = tuple(replace(item, values={**item.values, **by_minute}) for item in stable(errors=2))
+        return judged(ERRORS, trial, before, control(), nodes=NODES).verdict
+
+    one_by_one, together = (1, 0) * 25, (25, *[0] * 49)
+    assert verdict(one_by_one) is Verdict.FAIL
+    assert verdict(together) is not Verdict.FAIL

@@ -15,6 +15,7 @@ from edge_operator.decide.analysis.share_test.stable_drift import (
     drift_of,
 )
 from edge_operator.decide.measurement import Counts
+from edge_statistics.dispersion import after_rise
 from edge_statistics.drift import OddsDrift
 from edge_statistics.sequential import Stratum, log_likelihood_ratio
 from edge_statistics.shrinkage import Share
@@ -88,7 +89,8 @@ def expected_of(counts: Counts, measure: Measure, known: Known) -> Expected | No
     stratum = _stratum(measure.bad(counts, item.edge), measure.total(counts), share, known.factor(item), item)
     p0 = stratum.p0
     growth = p0 * (1 - p0) / (share.mean * (1 - share.mean))
-    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / known.shares.effect(counts.node))
+    effect = after_rise(known.shares.effect(counts.node), p0 / share.mean)
+    return Expected(stratum, Share(p0, share.variance * growth**2), 1 / effect)
 
 
 def _stratum(bad: int, total: int, share: Share, factor: float, item: Before) -> Stratum:

@@ -11,6 +11,7 @@ from edge_operator.decide.analysis.limits import ALLOWANCE, Before
 from edge_operator.decide.analysis.share_test.before_switch import BeforeSwitch, KnownShares
 from edge_operator.decide.analysis.share_test.measure import Measure
 from edge_operator.decide.measurement import Counts
+from edge_statistics.dispersion import after_rise
 from edge_statistics.drift import OddsDrift, drift
 from edge_statistics.outliers import Group as Moved
 from edge_statistics.outliers import find_outliers
@@ -117,8 +118,10 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
     shown for a failure. Neither counts if the nodes do not agree. A fall on one node alone never counts for a failure.
     """
     moves = [moved for group in groups for moved in group.moves.values()]
-    if sum(group.total for group in groups) < MIN_CONTROL_REQUESTS:
+    total = sum(group.total for group in groups)
+    if total < MIN_CONTROL_REQUESTS:
         return None, None
+    effect = sum(group.shares.effect_of_all * group.total for group in groups) / total
     moves.sort(key=lambda one: one.bad - one.total * one.share.mean)
     found, agree = _drift_of(moves), all(group.agree for group in groups)
     factor = agreed = found.factor
@@ -126,7 +129,9 @@ def drift_of(groups: Sequence[StableNodes]) -> tuple[OddsDrift | None, OddsDrift
         agreed = min(factor, _drift_of(moves[:-1]).factor) if agree else 1.0
     elif factor < 1 and (is_shown(found) or len(moves) == 1):
         factor = max(factor, min(_drift_of(moves[1:]).factor, 1.0) if agree else 1.0)
-    return OddsDrift(factor, found.variance), OddsDrift(agreed, found.variance)
+    # Their counts are in requests that were independent at the shares of before.
+    variance = found.variance * after_rise(effect, found.factor) / effect
+    return OddsDrift(factor, variance), OddsDrift(agreed, variance)
 
 
 def is_shown(moved: OddsDrift) -> bool:

@@ -36,8 +36,9 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
 
     One warm-up of a node says little about its next, so what is expected of each is the distribution over all nodes.
     It is at least the share of the node's later requests. The mean of few nodes is uncertain for all alike, as a drift
-    is; that of later requests counts if it exceeds ALLOWANCE, which is expected otherwise. A slowdown has no edge that
-    two warm-ups share, and is not compared.
+    is; that of later requests counts if it exceeds ALLOWANCE, which is expected otherwise. Requests of a warm-up are
+    taken to come together as later ones do, because it is too short to measure that. A slowdown has no edge that two
+    warm-ups share, and is not compared.
     """
     measure = replace(measure, key=f"{measure.key}-warm-up", words=f"of the warm-up {measure.words}")
     if not any(map(measure.total, evidence.trial)):
@@ -45,7 +46,7 @@ def judge_warm_up(name: str, evidence: Evidence, measure: Measure, steady: Known
     before = BeforeSwitch.of(name, evidence.baseline, measure).nodes
     pooled = evidence.fixed.get((name, measure.key))
     if pooled is None and len(before) >= MIN_NODES:
-        pooled = pooled_before(before, {})
+        pooled = pooled_before(before, steady.shares.before.moments)
     if pooled is None or measure.without_baseline is None:
         return None
     least = {
