@@ -29,7 +29,7 @@ PICKLED: Final = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 
 @dataclass(frozen=True)
 class Pushed:
-    """What is pushed: one file, or the files of a folder."""
+    """The content of a push: one file, or the files of a folder."""
 
     files: Mapping[str, Path]
     """The files by their relative names."""

@@ -52,7 +52,7 @@ class FetchedSource:
     fetched: Fetched
     format: SourceFormat
     what: str
-    """What it is, for messages."""
+    """The words for it, for messages."""
     reason: str
     """The reason of a failure that is its own."""
 

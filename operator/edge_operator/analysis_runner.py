@@ -12,7 +12,7 @@ from edge_operator.decide.analysis import plan_measuring
 from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.decide.observation import Observation
 from edge_operator.metrics import Metrics
-from edge_operator.prometheus import Measurement, Prometheus, PrometheusError
+from edge_operator.prometheus import Prometheus, PrometheusError, WaveMeasurement
 from edgemodel.error_words import in_words
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class AnalysisRunner:
         self._cache, self._prometheus, self._metrics = cache, prometheus, metrics
         self._asked: dict[Key, tuple[float, MeasurementPlan]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
-        self._measurements: dict[Key, Measurement] = {}
+        self._measurements: dict[Key, WaveMeasurement] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
         self._broken: set[Key] = set()
         """The EdgeModels whose last plan failed; a failure is logged once."""
@@ -78,7 +78,7 @@ class AnalysisRunner:
         return not same_wave or time.monotonic() - asked >= plan.interval.total_seconds()
 
     async def _measure(self, key: Key, plan: MeasurementPlan) -> None:
-        measurement = self._measurements.setdefault(key, Measurement(self._prometheus))
+        measurement = self._measurements.setdefault(key, WaveMeasurement(self._prometheus))
         async with self._places:
             now = datetime.now(UTC)
             try:

@@ -1,4 +1,4 @@
-"""What the first bytes of a file, or the names in a folder, say about a source."""
+"""The recognition of a source by the first bytes of a file, or by the names in a folder."""
 
 from pathlib import Path
 from typing import Final

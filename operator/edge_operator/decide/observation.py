@@ -106,7 +106,7 @@ class Refusal:
 
     @property
     def what(self) -> str:
-        """What it prevents, in words."""
+        """The thing that it prevents, in words."""
         return "its pod cannot start" if self.keeps_from_starting else "no pod is made"
 
 

@@ -50,7 +50,7 @@ class KeptBaseline:
         return settled and replace(self.plan, queries=plan.queries) == plan
 
 
-class Measurement:
+class WaveMeasurement:
     """The measurement of one EdgeModel with a candidate on trial."""
 
     def __init__(self, prometheus: Prometheus) -> None:

@@ -14,7 +14,7 @@ from edge_operator.decide.analysis import plan_measuring
 from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.decide.measurement.series import Counter, Gauge, Histogram
 from edge_operator.decide.observation import Observation
-from edge_operator.prometheus import Measurement, Prometheus, PrometheusError, PrometheusSettings
+from edge_operator.prometheus import Prometheus, PrometheusError, PrometheusSettings, WaveMeasurement
 from edge_operator.prometheus import client as module
 from edgemodel.status import status_to_json
 from tests.support.bad_http import BadServer, answer, bad_answers, bad_server, says, slow_answers
@@ -123,7 +123,7 @@ class Analyst:
         async with Prometheus(self.settings) as prometheus:
             before = self.observation.samples
             assert before is not None
-            return await Measurement(prometheus).carry_out(plan, before.measured_at)
+            return await WaveMeasurement(prometheus).carry_out(plan, before.measured_at)
 
 
 def test_odd_vectors(on_trial: Observation, server: BadServer) -> None:

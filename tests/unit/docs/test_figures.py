@@ -8,7 +8,7 @@ import pytest
 from tests.unit.docs.test_pages import PAGES, ROOT
 
 RECORDING = json.loads((ROOT / "docs" / "images" / "rollout.json").read_text())
-"""What a terminal showed of the example on the lab (``examples/record_rollout.py``)."""
+"""The output of a terminal for the example on the lab (``examples/record_rollout.py``)."""
 LINES = [" ".join(line["text"].split()) for line in RECORDING["lines"]]
 
 
@@ -59,7 +59,7 @@ STATED = {
 }
 """The sentences with figures of the recording, by page: a pattern and its groups."""
 SIZES = {SOURCE_BYTES: r"\b664[.,]?\d*", BYTES: r"\b191[.,]?\d*(?! *…)"}
-"""What looks like one of the sizes."""
+"""A pattern for what looks like one of the sizes."""
 
 
 @pytest.mark.parametrize("page", STATED)

@@ -157,7 +157,7 @@ SAID = {
         False,
     ),
 }
-"""What kubectl writes, the message for the user, and whether a later try may succeed."""
+"""The texts of kubectl, the message for the user, and whether a later try may succeed."""
 
 Says = Callable[[str], None]
 

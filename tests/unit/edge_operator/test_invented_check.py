@@ -21,7 +21,7 @@ from edge_operator.decide.analysis.limits import Before
 from edge_operator.decide.analysis.share_test import READ, Measure, judge_shares
 from edge_operator.decide.measurement import Counts, Histogram, Minutes
 from edge_operator.from_api import read_edge_model
-from edge_operator.prometheus import Measurement, Prometheus, PrometheusSettings
+from edge_operator.prometheus import Prometheus, PrometheusSettings, WaveMeasurement
 from edge_statistics.dispersion import Moments
 from edgemodel import metrics
 from edgemodel.names import API_VERSION
@@ -168,7 +168,7 @@ async def test_prometheus_is_queried_for_its_series_in_every_window(tmp_path: Pa
             past.counter(f"{metrics.QUEUE_SECONDS}_bucket", {**labels, "le": edge}, seen, per_second)
     with run_prometheus(tmp_path, past) as address:
         async with Prometheus(PrometheusSettings(f"http://{address}")) as prometheus:
-            found = await Measurement(prometheus).carry_out(plan, now)
+            found = await WaveMeasurement(prometheus).carry_out(plan, now)
     shares = {
         window: {item.node: WAITED.of(item)[TOO_LONG_SECONDS] / WAITED.of(item)[inf] for item in windows}
         for window, windows in (("trial", found.trial), ("control", found.control), ("baseline", found.baseline))

@@ -19,7 +19,7 @@ MIB = 2**20
 WEIGHTS = 800 * MIB
 FACTS = GeneratorFacts(context_tokens=8192, cache_bytes_per_token=50_000)
 NEEDS = WEIGHTS + 2 * 2048 * 50_000 + RUNTIME_BYTES
-"""With the limits that an EdgeModel without any has."""
+"""The limits are those of an EdgeModel that names none."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Whether the nodes have the memory that servers request, before any of them switches.
+"""The check that the nodes have the memory that servers request, before any of them switches.
 
 What other pods of a node request is not known here, so a node that could not hold the servers even alone is found, and
 the scheduler finds the others.

@@ -13,7 +13,7 @@ from edge_operator.cluster_cache import ClusterCache, Key
 from edge_operator.decide.analysis import WaveBaseline, plan_measuring
 from edge_operator.decide.measurement import MeasurementPlan, Samples
 from edge_operator.metrics import Metrics
-from edge_operator.prometheus import Measurement, Prometheus, PrometheusError
+from edge_operator.prometheus import Prometheus, PrometheusError, WaveMeasurement
 from edgemodel.analysis import parse_analysis
 from edgemodel.names import API_VERSION
 from edgemodel.plain import to_api
@@ -39,7 +39,7 @@ def model(version: int, since: datetime | None, candidate: str = "m-2", **analys
 
 
 class Asked:
-    """A replacement of ``Measurement.carry_out`` that records plans, and answers or fails."""
+    """A replacement of ``WaveMeasurement.carry_out`` that records plans, and answers or fails."""
 
     def __init__(self) -> None:
         self.plans: list[MeasurementPlan] = []
@@ -55,7 +55,7 @@ class Asked:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     made = Asked()
-    monkeypatch.setattr(Measurement, "carry_out", made)
+    monkeypatch.setattr(WaveMeasurement, "carry_out", made)
     return made
 
 

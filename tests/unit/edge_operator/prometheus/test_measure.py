@@ -38,7 +38,7 @@ from edge_operator.decide.measurement import (
     of_warm_up,
     queries,
 )
-from edge_operator.prometheus import Measurement, Prometheus, PrometheusSettings
+from edge_operator.prometheus import Prometheus, PrometheusSettings, WaveMeasurement
 from edge_operator.prometheus.measure import KEPT, LATE, NO_USERS
 from edge_statistics.dispersion import Moments
 from edgemodel import metrics
@@ -137,7 +137,7 @@ def plan(model: str, **changes: Any) -> MeasurementPlan:
 
 async def measured(address: str, model: str, **changes: Any) -> Samples:
     async with Prometheus(PrometheusSettings(address)) as prometheus:
-        return await Measurement(prometheus).carry_out(plan(model, **changes), NOW)
+        return await WaveMeasurement(prometheus).carry_out(plan(model, **changes), NOW)
 
 
 def in_whole(found: Samples) -> Samples:
@@ -570,7 +570,7 @@ async def test_many_nodes_take_as_many_queries_as_few(address: str) -> None:
     for model, size in (("few", 3), ("many", 500)):
         counting = Counting(PrometheusSettings(address))
         async with counting as prometheus:
-            found = await Measurement(prometheus).carry_out(plan(model, series=by_default), NOW)
+            found = await WaveMeasurement(prometheus).carry_out(plan(model, series=by_default), NOW)
         asked[model] = counting.asked
         assert {node.node for node in found.baseline} == {f"camera-{number:03}" for number in range(size)}
         seen = in_whole(found)
@@ -585,7 +585,7 @@ async def test_many_nodes_take_as_many_queries_as_few(address: str) -> None:
 async def test_the_time_before_is_queried_now_and_then(address: str) -> None:
     counting = Counting(PrometheusSettings(address))
     async with counting as prometheus:
-        measurement, asked, found = Measurement(prometheus), [], []
+        measurement, asked, found = WaveMeasurement(prometheus), [], []
         for after in (LATE - timedelta(seconds=15), LATE, LATE + timedelta(seconds=15), LATE + KEPT):
             found.append(await measurement.carry_out(plan("few"), SINCE + after))
             asked.append(counting.asked)
@@ -658,7 +658,7 @@ async def test_a_query_of_a_user_that_gives_no_number_hinders_no_other(address: 
 
 async def test_queries_of_users_can_be_switched_off(address: str) -> None:
     async with Prometheus(PrometheusSettings(address, answers_users=False)) as prometheus:
-        found = await Measurement(prometheus).carry_out(plan("restart", queries=(("fine", "1"),)), NOW)
+        found = await WaveMeasurement(prometheus).carry_out(plan("restart", queries=(("fine", "1"),)), NOW)
     assert found.answers == {"fine": Answer(None, NO_USERS)}
     assert found.trial
 
@@ -697,7 +697,7 @@ async def until(address: str, began: datetime, condition: Callable[[Samples], bo
     async with Prometheus(PrometheusSettings(address)) as prometheus:
         while True:
             now = datetime.now(UTC)
-            found = await Measurement(prometheus).carry_out(plan("scraped", since=began), now)
+            found = await WaveMeasurement(prometheus).carry_out(plan("scraped", since=began), now)
             if condition(found):
                 return found
             assert time.monotonic() < deadline, found

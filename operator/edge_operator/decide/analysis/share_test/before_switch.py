@@ -20,7 +20,7 @@ class BeforeSwitch:
     """The requests of nodes before their switch, by one measure."""
 
     nodes: Mapping[str, Before]
-    """What those of each node say; without the nodes that they say nothing of."""
+    """The meaning of those of each node; without the nodes that they say nothing of."""
     moments: Mapping[str, Moments]
     """The moments of the bad ones by minute, of each of these nodes that has minutes."""
 
@@ -41,7 +41,7 @@ class BeforeSwitch:
 
     @cached_property
     def pooled(self) -> Pooled | None:
-        """What the nodes have in common; None without a node."""
+        """The part that the nodes have in common; None without a node."""
         return pooled_before(self.nodes, self.moments)
 
     def known(self, pooled: Pooled | None) -> "KnownShares":

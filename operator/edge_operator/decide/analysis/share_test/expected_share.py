@@ -63,12 +63,12 @@ class Known:
 
     @property
     def before(self) -> Mapping[str, Before]:
-        """What the requests of each node before its switch say."""
+        """The requests of each node before its switch."""
         return self.shares.before.nodes
 
     @property
     def pooled(self) -> Pooled | None:
-        """What the nodes have in common."""
+        """The part that the nodes have in common."""
         return self.shares.pooled
 
 
