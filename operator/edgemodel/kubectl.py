@@ -158,5 +158,5 @@ _FAILURES: Final = tuple(
          "kubectl is older than 1.24 and cannot create tokens: install a newer one", False),
     )
 )  # fmt: skip
-"""The patterns of what kubectl writes -> the message, in which the named groups of the pattern stand, and whether it heals. The first
-that matches counts."""
+"""The patterns of what kubectl writes -> the message, in which the named groups of the pattern stand, and whether it
+heals. The first that matches counts."""
