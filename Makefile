@@ -82,7 +82,7 @@ bench-rollout: $(VENV)/ready lab-up ## how long a rollout takes and what it cost
 	$(RUN) -m tests.support.install
 	$(RUN) tests/bench/rollout.py
 
-bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulated fleets, beside other rules (over three hours), and what a judgement costs; writes build/bench/verdicts.json and verdict-cost.json
+bench-verdicts: $(VENV)/ready ## false rollbacks and time to rollback on simulated fleets, beside other rules (an hour and a half), and what a judgement costs; writes build/bench/verdicts.json and verdict-cost.json
 	$(RUN) tests/bench/verdicts.py
 	$(RUN) tests/bench/verdict_cost.py
 

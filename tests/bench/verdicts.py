@@ -5,7 +5,7 @@ bench-verdicts``.
 It runs two families of simulated fleets: of latencies (tests/bench/fleets.py), on which the operator's own judgement is
 compared with other rules (tests/bench/rules.py), and of shares that differ (tests/bench/share_fleets.py), on which it
 is compared with an oracle. It prints tables and writes build/bench/verdicts.json. ``--quick`` takes five minutes; the
-complete run takes over three hours on two processors. The same code gives the same numbers, however the work is
+complete run takes about an hour and a half on two processors. The same code gives the same numbers, however the work is
 divided.
 """
 
