@@ -98,7 +98,7 @@ def test_the_evidence_of_each_measure_is_told_by_hypothesis_and_alternative_with
         'namespace="vision",revision="m-1",variant="default"}'
     )
     assert line in {line.rpartition(" ")[0] for line in scraped(metrics)}
-    assert len(ratios) == 2 * 7
+    assert len(ratios) == 2 * 8
     assert len(limits) == 2 * 3
     for result in found.results:
         for hypothesis in result.hypotheses:
