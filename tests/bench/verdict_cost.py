@@ -40,7 +40,7 @@ USUAL, BROKEN = "all alike", "one in ten of stable breaks"
 
 @dataclass(frozen=True)
 class Cost:
-    """The time of one judgement, the shortest of REPEATED."""
+    """The time of one judgement, the shortest of REPEATED: of a pass that is not the first of its wave."""
 
     case: str
     nodes: int

@@ -27,13 +27,13 @@ SAID = {
         False,
     ),
     "an unreadable kubeconfig": (
-        'error: error loading config file "/root/k": open /root/k: permission denied',
-        r"may not read the kubeconfig /root/k: copy it",
+        'error: error loading config file "/home/ada/k": open /home/ada/k: permission denied',
+        r"may not read the kubeconfig /home/ada/k: copy it",
         False,
     ),
     "a kubeconfig that is no YAML": (
-        "error: error loading config file \"/root/k\": yaml: line 3: could not find expected ':'",
-        r"the kubeconfig /root/k cannot be read: yaml: line 3",
+        "error: error loading config file \"/home/ada/k\": yaml: line 3: could not find expected ':'",
+        r"the kubeconfig /home/ada/k cannot be read: yaml: line 3",
         False,
     ),
     "an unknown context": (

@@ -42,8 +42,8 @@ class Thresholds(NamedTuple):
     upper: float
     shown: float
     alternatives: Sequence[float]
-    beyond: Sequence[float]
-    """Each is compared with half of it."""
+    beyond: Sequence[tuple[float, float]]
+    """Each alternative after what it is compared with."""
     below: Sequence[float]
 
 
@@ -67,7 +67,7 @@ def requests_to_decide(pool: Pool, to_pass: Pool, thresholds: Thresholds) -> flo
     """
     share = (pool.bad + pool.p0) / (pool.total + 1)
     below = [_each(share, *to_pass.shares(1, multiple)) for multiple in thresholds.below]
-    above = [_each(share, *pool.shares(multiple / 2, multiple)) for multiple in thresholds.beyond]
+    above = [_each(share, *pool.shares(*pair)) for pair in thresholds.beyond]
     worse = [_each(share, *pool.shares(0, multiple)) for multiple in thresholds.alternatives]
     passes = _until(to_pass, to_pass.at_limit, -thresholds.lower, below)
     fails = (
@@ -106,7 +106,7 @@ def _bad_to_fail(pool: Pool, thresholds: Thresholds) -> float:
     """Returns the number of bad requests, of ``pool.total``, from which the test fails; infinity if none is enough."""
 
     worse = [_line(pool, *pool.shares(0, multiple), pool.at_expected) for multiple in thresholds.alternatives]
-    above = [_line(pool, *pool.shares(multiple / 2, multiple), pool.at_limit) for multiple in thresholds.beyond]
+    above = [_line(pool, *pool.shares(*pair), pool.at_limit) for pair in thresholds.beyond]
 
     def fails(bad: float) -> bool:
         shown = ((worse, thresholds.upper), (above, thresholds.shown))

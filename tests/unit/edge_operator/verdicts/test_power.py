@@ -30,8 +30,8 @@ def verdict(bad: float, total: float, p0: float, increase: float, weight: float 
     shares = [min(p0 + multiple * increase, (1 + p1) / 2) for multiple in ALTERNATIVES]
     worse = np.mean([exp(min(ratio(bad, total, p0, share, weight), 700)) for share in shares])
     each = [
-        ratio(bad, total, p0 + multiple / 2 * increase, min(p0 + multiple * increase, (1 + p1) / 2), weight)
-        for multiple in BEYOND
+        ratio(bad, total, p0 + null * increase, min(p0 + multiple * increase, (1 + p1) / 2), weight)
+        for null, multiple in BEYOND
     ]
     above = log(np.mean([exp(min(one, 700)) for one in each]) or 1e-300)
     below = np.mean([exp(min(ratio(bad, total, p1, p0 + multiple * increase, weight), 700)) for multiple in BELOW])

@@ -5,9 +5,10 @@ from edge_operator.decide.analysis.share_test.weighed_nodes import Weighed
 
 ALTERNATIVES = (1.0, 2.0, 4.0, 8.0)
 """The increases, in multiples of the one that is too much, that a candidate may have which got worse."""
-BEYOND = (1.6, 3.2)
-"""The increases, in the same unit, of candidates that exceed the limit: each is compared with half of it. The first
-finds those that exceed it by little once there are many requests, the second those that exceed it by far with few."""
+BEYOND = ((0.8, 1.6), (1.6, 3.2))
+"""The increases, in the same unit, of candidates that exceed the limit, each after the half of it that it is compared
+with. The first finds those that exceed it by little once there are many requests, the second those that exceed it by
+far with few."""
 SHOWN = 1.8
 """The logarithm of the likelihood ratio that shows it: with a candidate that has 0.8 of the increase that is too much,
 a test at this threshold errs with a probability of at most 17 % (Ville), and far less often with one that has less."""
@@ -23,5 +24,5 @@ def worse(found: Weighed, limit: float) -> Hypothesis:
 def above_limit(found: Weighed) -> Hypothesis:
     """Returns how far they show that it exceeds the limit."""
     return Hypothesis(
-        ABOVE_LIMIT, {multiple: found.ratio(found.at_limit, multiple / 2, multiple) for multiple in BEYOND}, SHOWN
+        ABOVE_LIMIT, {multiple: found.ratio(found.at_limit, null, multiple) for null, multiple in BEYOND}, SHOWN
     )
