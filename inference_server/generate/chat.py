@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_runtime.backend import LoadFailure
 from edgemodel import reasons
+from edgemodel.json_text import parse_json
 from inference_server.errors import InvalidRequest
 
 PROCESSOR_SECONDS = 2
@@ -126,7 +127,10 @@ class ChatTemplate:
             raise TemplateFailure(
                 f"it does not end within {PROCESSOR_SECONDS} s of processor time, or takes too much memory"
             )
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = parse_json(line)
+        except ValueError as error:
+            raise TemplateFailure("its text is not Unicode") from error
         return answer
 
     def _end(self) -> None:

@@ -111,7 +111,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = parse_json(_text(path).encode())
     except ValueError as error:
-        raise _failure(f"{path} is not JSON: {error}") from error
+        raise _failure(f"{path} is not JSON: {in_words(error)}") from error
     if not isinstance(value, dict):
         raise _failure(f"{path} is not a JSON object")
     return value

@@ -17,6 +17,7 @@ from edge_runtime.generation import Generator
 from edge_runtime.signature import Signature
 from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
+from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest
 from inference_server.generate.chat import ChatTemplate, Message
 from inference_server.generate.engine import Engine, GenerationRequest, Piece, TextSequence
@@ -108,7 +109,7 @@ class TextModel(LoadedModel):
             prompt = self.text(value.decode() if isinstance(value, bytes) else str(value))
             room = self.check(prompt, TEXT_INPUT)
         except (InvalidRequest, UnicodeError) as error:
-            raise RefusedInputs(str(error)) from error
+            raise RefusedInputs(in_words(error)) from error
         wanted = int(feeds[MAX_TOKENS][0]) if MAX_TOKENS in feeds else room
         if wanted < 1:
             raise RefusedInputs(f"{MAX_TOKENS} is {wanted}, want at least 1")

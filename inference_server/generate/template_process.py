@@ -17,6 +17,9 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from edgemodel.error_words import in_words
+from edgemodel.json_text import parse_json
+
 MAX_CHARACTERS = 8 * 2**20
 
 
@@ -47,7 +50,7 @@ def main(processor_seconds: float, memory_bytes: int) -> None:
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_VIRTUAL, processor_seconds)
         try:
-            given = json.loads(line)
+            given = parse_json(line)
             if template is None:
                 template = _environment().from_string(given)
                 answer = {"text": ""}
@@ -62,7 +65,7 @@ def main(processor_seconds: float, memory_bytes: int) -> None:
         except TemplateError as error:
             answer = {"error": _told(error)}
         except Exception as error:  # what its expressions do wrong with the variables
-            answer = {"error": f"an expression fails: {error}"}
+            answer = {"error": f"an expression fails: {in_words(error)}"}
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

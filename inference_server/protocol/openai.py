@@ -227,8 +227,9 @@ def _decoded(decode: Any, body: Buffer) -> Any:
     try:
         return decode(body)
     except msgspec.ValidationError as error:
-        place = _FIELD.search(str(error))
-        raise InvalidRequest(in_words(error), place and place[1]) from error
+        words = in_words(error)
+        place = _FIELD.search(words)
+        raise InvalidRequest(words, place and place[1]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the body is not JSON: {in_words(error)}") from error
 

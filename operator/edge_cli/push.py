@@ -12,6 +12,7 @@ from edgemodel import reasons
 from edgemodel.compression_request import BY_CONTENT, ONNX, format_of
 from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import digest_of_file, digest_of_files
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.relative_name import check_names
 
@@ -167,7 +168,7 @@ def _checked_folder(folder: Path) -> Pushed:
     try:
         check_names(files)
     except ValueError as error:
-        raise UsageError(f"{folder}: {error}") from error
+        raise UsageError(f"{folder}: {in_words(error)}") from error
     if not files:
         raise UsageError(f"{folder}: there is no file in it")
     found = format_by_content(folder, BY_CONTENT, what=str(folder))

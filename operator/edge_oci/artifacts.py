@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from edgemodel.error_words import in_words
 from edgemodel.relative_name import check_names
 
 from .blobs import pull_blob, push_blob
@@ -73,7 +74,7 @@ def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
     try:
         check_names(files)
     except ValueError as error:
-        raise InvalidContent(f"{repository} {version}: {error}") from None
+        raise InvalidContent(f"{repository} {version}: {in_words(error)}") from None
     return files
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from edgemodel.error_words import in_words
 from edgemodel.relative_name import check_name
 
 _KEY: Final = b"location"
@@ -67,7 +68,7 @@ def files_named(path: Path) -> frozenset[str]:
         try:
             check_name(name)
         except ValueError as error:
-            raise LeavesFolder(f"its weights lie in a file outside of its folder: {error}") from error
+            raise LeavesFolder(f"its weights lie in a file outside of its folder: {in_words(error)}") from error
     return names
 
 

@@ -84,6 +84,7 @@ _SERVER_PATHS = {
     "/v1/chat/completions": Endpoint.CHAT,
     "/v1/completions": Endpoint.COMPLETION,
     "/v1/models": Endpoint.OPENAI_MODELS,
+    "/v1/models/": Endpoint.OPENAI_MODELS,
     "/v1/embeddings": Endpoint.EMBEDDING,
 }
 _PREFIX = "/openai"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgemodel import reasons
+from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.json_text import parse_json
 from edgemodel.names import TOKENIZER_FILE
@@ -47,7 +48,7 @@ def read_json(file: Path, what: str, reason: str) -> dict[str, Any] | None:
     except UnreadableFile as error:
         raise Stalled(reason, f"{what}: {error}") from error
     except (ValueError, RecursionError) as error:
-        raise Stalled(reason, f"{what}: {file.name} is not JSON: {error}") from error
+        raise Stalled(reason, f"{what}: {file.name} is not JSON: {in_words(error)}") from error
     if not isinstance(value, dict):
         raise Stalled(reason, f"{what}: {file.name} is not a JSON object")
     return value

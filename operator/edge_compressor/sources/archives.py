@@ -67,7 +67,7 @@ def unpack(
     except _ERRORS as error:
         raise Unsound(f"the tar cannot be read to its end: {in_words(error)}") from error
     except ValueError as error:
-        raise Unsound(f"the tar: {error}") from error
+        raise Unsound(f"the tar: {in_words(error)}") from error
     moved = _moved(made, folder, digests, taken)
     shutil.rmtree(made)
     return moved

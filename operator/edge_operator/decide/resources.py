@@ -87,8 +87,18 @@ def source_limit(spec: EdgeModelSpec, chart: Mapping[str, Resources]) -> int:
     enough for any."""
     given = spec.compression_job.resources
     is_named = any("memory" in (given.get(which) or {}) for which in ("requests", "limits"))
-    memory = None if is_named else int(amount(job_resources(spec, chart, None)["limits"]["memory"]))
+    memory = None if is_named else memory_limit(job_resources(spec, chart, None))
     return job_size.largest_source(memory, int(amount(WORK_LIMIT)))
+
+
+def requested_memory(resources: Resources) -> int:
+    """Returns the memory that a container requests, in bytes."""
+    return int(amount(resources["requests"]["memory"]))
+
+
+def memory_limit(resources: Resources) -> int:
+    """Returns the memory limit of a container, in bytes."""
+    return int(amount(resources["limits"]["memory"]))
 
 
 def _at_least(quantity: str, size_bytes: int) -> str:

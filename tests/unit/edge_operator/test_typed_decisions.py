@@ -18,6 +18,7 @@ OWN_KEYS = {
     "measurement/plan.py": "the labels of series in Prometheus",
     "measurement/queries.py": "the label of each sum that one query returns",
     "measurement/series.py": "the labels of samples from Prometheus",
+    "resources.py": "the resources of a container are written alike in the spec, the chart and a pod",
     "artifact/allowed_images.py": "the slash in the name of an image",
 }
 """The files with string keys, and their meaning: none is a key of an object of the API server."""

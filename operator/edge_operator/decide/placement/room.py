@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from edge_operator.decide.observation import Observation, Revision
 from edge_operator.decide.placement.selection import Placed
-from edge_operator.decide.resources import amount, job_resources, server_bytes, server_resources, work_limit
+from edge_operator.decide.resources import (
+    amount,
+    job_resources,
+    memory_limit,
+    requested_memory,
+    server_bytes,
+    server_resources,
+    work_limit,
+)
 from edgemodel.names import DEFAULT_VARIANT, pin_key
 from edgemodel.revision import RevisionVariant
 
@@ -61,7 +69,7 @@ def no_room_for_job(observation: Observation, source_bytes: int) -> str:
     """Returns that no node can hold a compression Job for a source of that size, with both numbers; empty if one can,
     or a node does not say what it has."""
     wanted = job_resources(observation.spec, observation.settings.default_resources, source_bytes)
-    memory, disk = int(amount(wanted["requests"]["memory"])), int(amount(work_limit(source_bytes)))
+    memory, disk = requested_memory(wanted), int(amount(work_limit(source_bytes)))
     nodes = [node for node in observation.nodes if node.online and not node.cordoned]
     if not nodes or any(node.memory_bytes is None or node.disk_bytes is None for node in nodes):
         return ""
@@ -83,7 +91,7 @@ def limit_shortage(observation: Observation, target: Revision) -> str:
         if variant.artifact.generator is None:
             continue
         needs = server_bytes(variant.artifact, target.spec.serving.generate)
-        limit = int(amount(_resources(observation, target, variant)["limits"]["memory"]))
+        limit = memory_limit(_resources(observation, target, variant))
         if limit < needs:
             return (
                 f"variant {variant.name} needs {_megabytes(needs)} for weights, cache and server, and its memory limit "
@@ -110,8 +118,7 @@ def context_excess(target: Revision) -> str:
 def _requests(observation: Observation, revision: Revision) -> dict[str, int]:
     """Returns the memory that a server requests, by variant."""
     return {
-        variant.name: int(amount(_resources(observation, revision, variant)["requests"]["memory"]))
-        for variant in revision.spec.variants
+        variant.name: requested_memory(_resources(observation, revision, variant)) for variant in revision.spec.variants
     }
 
 
