@@ -47,11 +47,14 @@ class Shape:
     head_size: int = 16
     inner: int = 128
     context_tokens: int = 256
+    rotation_base: float = 10_000.0
+    tokens: int = 0
+    """The number of tokens; 0: that of the tokenizer that is written beside it."""
 
     @property
     def vocabulary(self) -> int:
         """The number of tokens."""
-        return len(vocabulary())
+        return self.tokens or len(vocabulary())
 
 
 TINY: Final = Shape()
@@ -223,7 +226,7 @@ def _config(shape: Shape, *, tied: bool) -> dict[str, Any]:
         "head_dim": shape.head_size,
         "max_position_embeddings": shape.context_tokens,
         "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0,
+        "rope_theta": shape.rotation_base,
         "hidden_act": "silu",
         "tie_word_embeddings": tied,
         "bos_token_id": tokens[BEGIN_TURN],
@@ -255,7 +258,7 @@ class _Nodes:
 
 
 def _rotations(shape: Shape) -> tuple[Array, Array]:
-    frequencies = 10000.0 ** (-np.arange(0, shape.head_size, 2) / shape.head_size)
+    frequencies = shape.rotation_base ** (-np.arange(0, shape.head_size, 2) / shape.head_size)
     angles = np.arange(shape.context_tokens)[:, None] * frequencies
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
