@@ -30,7 +30,7 @@ from edge_compressor.models import runtime
 from edge_compressor.models.checked import check_file
 from edge_compressor.models.generator import describe_generator
 from edge_compressor.models.model_file import ModelFile
-from edge_compressor.models.onnx_model import check_same_interface
+from edge_compressor.models.onnx_model import check_same_interface, with_weights_outside
 from edge_compressor.models.weight_files import link_or_copy, place_beside
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
@@ -158,6 +158,7 @@ class _Pipeline:
         selection, report = self._split(steps)
         artifact, history = self._apply(steps, folder, selection)
         same_file = artifact.digest == self.space.source.digest
+        published = with_weights_outside(artifact, folder / "published")
         data = report or self.space.dataset("calibration") or self.space.generated
         evaluated = self._evaluate(artifact, report)
         errors = self._measure_error(artifact, data)
@@ -168,7 +169,7 @@ class _Pipeline:
             Measurements(
                 answers=evaluated.answers if evaluated else None,
                 same_file=same_file,
-                size_bytes=artifact.size_bytes,
+                size_bytes=published.size_bytes,
                 latency_milliseconds=latency.artifact.p50 if latency else None,
                 latency_runs=latency.runs if latency else 0,
                 own=evaluated.own if evaluated else None,
@@ -183,13 +184,13 @@ class _Pipeline:
         )
         for check in decision.checks:
             self.space.progress.say(f"{check.verdict}: {check.message}")
-        artifact_bytes = self.space.source_transfer_bytes if same_file else transfer_bytes(artifact)
+        artifact_bytes = self.space.source_transfer_bytes if same_file else transfer_bytes(published)
         weights = instruction_sets.weight_range(artifact)
         found = (doubt, instruction_sets.warning(weights, history), _error_warning(errors, decision, keeps_function))
         warnings = [warning for warning in found if warning]
         for warning in warnings:
             self.space.progress.say(f"warning: {warning}")
-        golden = record_golden(artifact, data, self.space.request.golden_items, folder / GOLDEN_FILE)
+        golden = record_golden(published, data, self.space.request.golden_items, folder / GOLDEN_FILE)
         evidence = {
             "source": {
                 **_describe_model(self.space.source, self.space.source_transfer_bytes),
@@ -197,7 +198,7 @@ class _Pipeline:
                 **({"files": dict(self.space.fetched.files)} if self.space.fetched.files else {}),
                 **({"converter": dict(self.space.fetched.converter)} if self.space.fetched.converter else {}),
             },
-            "artifact": _describe_model(artifact, artifact_bytes),
+            "artifact": _describe_model(published, artifact_bytes),
             "signature": to_api(self.signature),
             "steps": history,
             "sourceChanges": list(space.in_order.changes) if steps or space.source_is_changed else [],
@@ -211,7 +212,7 @@ class _Pipeline:
             "hardware": runtime.hardware(),
             "libraries": _libraries((*LIBRARIES, *(TRAINING_LIBRARIES if self.space.program else ()))),
         }
-        return _Result(folder, artifact, decision, evidence, evaluated, latency, golden)
+        return _Result(folder, published, decision, evidence, evaluated, latency, golden)
 
     def finish(self, result: _Result, variant: str, folder: Path) -> Compressed:
         """Returns the artifact's folder for one variant."""

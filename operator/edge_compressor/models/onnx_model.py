@@ -6,20 +6,27 @@ onnxruntime, which therefore never sees an operator outside the standard domains
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypedDict, TypeVar
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from edge_compressor.models import first_run, runtime
+from edge_compressor.models import first_run, runtime, weight_files
 from edge_compressor.models.checker import complaint
 from edge_compressor.models.class_names import named_classes
 from edge_compressor.models.model_file import ModelFile
-from edge_compressor.models.weight_files import MAX_INSIDE_BYTES, is_outside, location, size_bytes, stored_tensors
+from edge_compressor.models.weight_files import (
+    MAX_INSIDE_BYTES,
+    MIN_OWN_FILE_BYTES,
+    is_outside,
+    location,
+    size_bytes,
+    stored_tensors,
+)
 from edge_runtime import backends
 from edge_runtime.backend import LoadFailure
 from edge_runtime.decoder import open_cache
@@ -28,7 +35,7 @@ from edge_runtime.transform import outer_signature
 from edge_runtime.transforms import make_transform
 from edgemodel import reasons
 from edgemodel.artifact import ONNX_RUNTIME, ArtifactFile, Tensor, TransformSpec, digest_of_model
-from edgemodel.digest import digest_of_file
+from edgemodel.digest import Digest, digest_of_file
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 from edgemodel.names import MODEL_FILE
@@ -99,7 +106,7 @@ class _Unsound(Exception):
     """The file is invalid; the text says why."""
 
 
-def _check_size(path: Path) -> int:
+def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > MAX_BYTES:
         message = (
@@ -107,11 +114,10 @@ def _check_size(path: Path) -> int:
             "(external data), and give the folder"
         )
         raise _Unsound(message)
-    return size
 
 
 def _checked(path: Path, reason: str) -> OnnxModel:
-    size = _check_size(path)
+    _check_size(path)
     loaded = _load(path)
     outside = _check_structure(loaded, path.parent)
     class_names = named_classes(loaded)
@@ -132,10 +138,37 @@ def _checked(path: Path, reason: str) -> OnnxModel:
     if (tensor := open_cache(inputs)) is not None:
         message = f"the cache {tensor.name} has shape {list(tensor.shape)}, and heads and their size have to be fixed"
         raise _Unsound(f"{message}: export it with these sizes")
-    files = {MODEL_FILE: ArtifactFile(digest_of_file(path), size)}
+    return OnnxModel(path, inputs=inputs, outputs=outputs, class_names=class_names, **_files_of(path, outside))
+
+
+class _Files(TypedDict):
+    """What the files of a model say of it, as ``ModelFile`` has it."""
+
+    digest: Digest
+    size_bytes: int
+    files: Mapping[str, ArtifactFile]
+
+
+def _files_of(path: Path, outside: Mapping[str, int]) -> _Files:
+    """Returns the digests of the graph at ``path`` and of the files ``outside`` it, whose sizes are given."""
+    files = {MODEL_FILE: ArtifactFile(digest_of_file(path), path.stat().st_size)}
     files |= {name: ArtifactFile(digest_of_file(path.parent / name), size) for name, size in outside.items()}
     total = sum(file.size_bytes for file in files.values())
-    return OnnxModel(path, digest_of_model(files), total, inputs, outputs, class_names=class_names, files=files)
+    return _Files(digest=digest_of_model(files), size_bytes=total, files=files)
+
+
+def with_weights_outside(model: ModelFile, folder: Path) -> ModelFile:
+    """Returns the checked model with its weights in a file of their own, written to ``folder``, which nodes can map.
+
+    It is ``model`` itself if its weights are so already, if it is small, or no ONNX file.
+    """
+    if model.runtime != ONNX_RUNTIME or model.weight_files or model.size_bytes < MIN_OWN_FILE_BYTES:
+        return model
+    folder.mkdir()
+    path = folder / MODEL_FILE
+    weight_files.save(onnx.load(model.path), path, max_inside_bytes=0)
+    outside = _check_outside([tensor for tensor in stored_tensors(_load(path)) if is_outside(tensor)], folder)
+    return replace(model, path=path, **_files_of(path, outside))
 
 
 def check_same_interface(source: ModelFile, artifact: ModelFile) -> None:

@@ -1,7 +1,8 @@
 """ONNX models whose weights lie in files of their own, beside the graph: read without them, and written.
 
 A graph has at most 2 GiB, and weights in files are mapped into memory rather than copied. So every model with more than
-MAX_INSIDE_BYTES of weights is written with a file of them, one tensor at a time; smaller ones stay one file.
+MAX_INSIDE_BYTES of weights is written with a file of them, one tensor at a time; smaller ones stay one file until they
+are published.
 """
 
 import os
@@ -17,6 +18,9 @@ from edgemodel.whole_number import whole_number
 
 MAX_INSIDE_BYTES: Final = 10**9
 """The largest sum of weights that are written into the graph's own file, in bytes."""
+MIN_OWN_FILE_BYTES: Final = 4 << 20
+"""The smallest file that an artifact has in a layer of its own, in bytes. A model of this size is published with its
+weights in such a file, so that nodes can map them and share them between images."""
 SMALL_BYTES: Final = 1 << 16
 """The largest size of a weight that ``load_graph`` reads: shapes and other constants that decide what a graph means."""
 PAGE_BYTES: Final = 4096
@@ -40,13 +44,17 @@ def load_graph(path: Path) -> onnx.ModelProto:
     return model
 
 
-def save(model: onnx.ModelProto, path: Path, *, folder: Path | None = None) -> None:
-    """Writes the model to ``path``, and weights to ``<path>.data`` if there are too many for one file.
+def save(
+    model: onnx.ModelProto, path: Path, *, folder: Path | None = None, max_inside_bytes: int | None = None
+) -> None:
+    """Writes the model to ``path``, and weights to ``<path>.data`` if they are more than ``max_inside_bytes``, None:
+    MAX_INSIDE_BYTES.
 
     ``model`` may refer to weights in files of ``folder``, which are copied; it refers to the written file afterwards.
     """
     weights = list(stored_tensors(model))
-    if not any(map(is_outside, weights)) and sum(map(size_bytes, weights)) <= MAX_INSIDE_BYTES:
+    limit = MAX_INSIDE_BYTES if max_inside_bytes is None else max_inside_bytes
+    if not any(map(is_outside, weights)) and sum(map(size_bytes, weights)) <= limit:
         onnx.save(model, path)
         return
     name = f"{path.name}.data"

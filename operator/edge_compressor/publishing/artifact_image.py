@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from edge_compressor.models.weight_files import MIN_OWN_FILE_BYTES
 from edge_compressor.registries.access import RegistryAccess, pushing
 from edge_oci.images import LayeredSettings, LayerImage, push_layered
 from edge_oci.layers import Compression, Entry, Layer, compression_for, write_layer
@@ -32,8 +33,6 @@ from edgemodel.names import (
     artifact_tag,
 )
 
-MIN_LAYER_BYTES: Final = 4 << 20
-"""The smallest file that becomes a layer of its own, in bytes."""
 NOTES: Final = (GOLDEN_FILE, MANIFEST_FILE, PAGE_FILE, REPORT_FILE)
 """The files beside the model in an artifact; golden.npz may be missing."""
 
@@ -91,7 +90,7 @@ def write_layers(
 ) -> tuple[Layer, ...]:
     """Writes the layers of the artifact in ``folder`` to files in ``scratch``, those of large files first."""
     names = {name for name in (*NOTES, *(manifest.files or (manifest.model_file,))) if (folder / name).exists()}
-    large = sorted(name for name in names if (folder / name).stat().st_size >= MIN_LAYER_BYTES)
+    large = sorted(name for name in names if (folder / name).stat().st_size >= MIN_OWN_FILE_BYTES)
     layers = []
     for number, name in enumerate(large):
         entries: dict[str, Entry | Path | bytes] = {f"{MODEL_DIRECTORY}/{name}": folder / name}

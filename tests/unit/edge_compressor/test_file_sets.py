@@ -18,6 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_cli import main as cli
 from edge_compressor import pipeline
 from edge_compressor.job import main as job
+from edge_compressor.models import onnx_model
+from edge_compressor.models.weight_files import PAGE_BYTES
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.publishing.artifact_image import write_layers
@@ -474,6 +476,33 @@ class TestOnTheNode:
     def test_mapped_weights_answer_as_loaded_ones(self, artifact: Path, mapped: bool) -> None:
         prepared = loading.prepare(artifact, loading.read_manifest(artifact), Tuning(mapped=mapped))  # type: ignore[arg-type]  # it can be read
         assert np.array_equal(answers(prepared), answers(served(artifact)))
+
+    @pytest.mark.parametrize("mapped", [True, False, None])
+    def test_a_model_of_one_file_is_published_with_weights_that_can_be_mapped(
+        self, folder: Path, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool | None
+    ) -> None:
+        monkeypatch.setattr(onnx_model, "MIN_OWN_FILE_BYTES", 1000)
+        one = tmp_path / "words.onnx"
+        onnx.save(onnx.load(folder / "model.onnx"), one)
+        made = desk(str(one))
+        assert set(made.manifest.files) == {"model.onnx", "model.onnx.data", "golden.npz"}
+        assert made.size_bytes == sum((made.folder / name).stat().st_size for name in ("model.onnx", "model.onnx.data"))
+        assert made.manifest.source_digest == digest_of_file(one)
+        graph = onnx.load(made.folder / "model.onnx", load_external_data=False).graph
+        offsets = [
+            int(entry.value) for one in graph.initializer for entry in one.external_data if entry.key == "offset"
+        ]
+        assert len(offsets) == 2
+        assert all(offset % PAGE_BYTES == 0 for offset in offsets)
+        assert np.array_equal(
+            answers(loading.prepare(made.folder, made.manifest, Tuning(mapped=mapped))), answers(served(one))
+        )
+
+    def test_a_small_model_stays_one_file(self, folder: Path, desk: Desk, tmp_path: Path) -> None:
+        onnx.save(onnx.load(folder / "model.onnx"), tmp_path / "words.onnx")
+        made = desk(str(tmp_path / "words.onnx"))
+        assert set(made.manifest.files) == {"model.onnx", "golden.npz"}
+        assert made.manifest.artifact_digest == made.manifest.source_digest
 
     def test_the_revision_of_a_folder_changes_with_its_weights(self, folder: Path) -> None:
         before = loading.read_manifest(folder)
