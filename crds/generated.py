@@ -200,8 +200,8 @@ def rules(steps: Iterable[StepType]) -> list[Schema]:
 
 
 def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
-    """Returns the schema of a format field; ``opaque`` includes the formats that need a converter."""
-    formats = [one for one in FORMATS.values() if opaque or one.to_artifact is not None]
+    """Returns the schema of a format field; ``opaque`` includes the formats that need a converter, and folders."""
+    formats = [one for one in FORMATS.values() if opaque or (one.to_artifact is not None and one.accepts_file)]
     described = "; ".join(f"{one.name}, {one.doc}" for one in formats)
     return {
         "description": f"{what}: {described}. Default: {default}.",

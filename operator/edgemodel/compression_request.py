@@ -25,6 +25,8 @@ BY_CONTENT: Final = "Auto"
 """The format of a source whose format is inferred from its content."""
 EXPORTED_PROGRAM: Final = "ExportedProgram"
 """The format of ``torch.export``."""
+HUGGING_FACE: Final = "HuggingFace"
+"""The format of folders of transformers, with settings, a tokenizer and safetensors."""
 SAFETENSORS: Final = "Safetensors"
 """The format of weights alone, from which a user's converter makes a model of another format."""
 

@@ -198,6 +198,7 @@ class FormatFacts(NamedTuple):
 SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {
     "ONNX": FormatFacts(".onnx", "application/vnd.edgemodel.model.v1", "compressor", True),
     "ExportedProgram": FormatFacts(".pt2", "application/vnd.edgemodel.program.v1", "trainer", True),
+    "HuggingFace": FormatFacts("", "application/vnd.edgemodel.model.v1", "compressor", True),
     "Safetensors": FormatFacts(".safetensors", "application/vnd.edgemodel.weights.v1", "trainer", False),
 }
 """The facts of each format by its name, as in ``spec.source.format``."""

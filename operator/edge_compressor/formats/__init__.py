@@ -36,22 +36,21 @@ def format_by_content(path: Path, name: str, *, what: str, reason: str = reasons
     kind = "folder" if path.is_dir() else "file"
     for unread in UNREAD:
         if unread.recognises(path):
-            if unread.check is not None:
-                unread.check(path, what=what, reason=reason)
             raise Stalled(reason, f"{what}: it is {unread.what}: {unread.cure}")
-    found = next((one for one in FORMATS.values() if one.recognises is not None and one.recognises(path)), None)
+    found = [one for one in FORMATS.values() if one.recognises is not None and one.recognises(path)]
+    listed = " and ".join(one.name for one in found)
     if name == BY_CONTENT:
-        if found is None and kind == "folder":
+        if not found and kind == "folder":
             raise Stalled(reason, f"{what}: the folder holds no model: want {_KNOWN}")
-        return found or FORMATS[ONNX]
-    if found is not None and found.name != name:
-        raise Stalled(
-            reason, f"{what}: the {kind} is {found.name}, and its format is given as {name}: leave format out"
-        )
+        if len(found) > 1:
+            raise Stalled(reason, f"{what}: the {kind} is {listed}: name one of them as its format")
+        return found[0] if found else FORMATS[ONNX]
+    if found and name not in (one.name for one in found):
+        raise Stalled(reason, f"{what}: the {kind} is {listed}, and its format is given as {name}: leave format out")
     return FORMATS[name]
 
 
-_KNOWN: Final = "a .onnx file with its weights and tokenizer beside it"
+_KNOWN: Final = "a .onnx file with its weights beside it, or config.json with weights as safetensors"
 
 
 def source_format(name: str, what: str) -> SourceFormat:

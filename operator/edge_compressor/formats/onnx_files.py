@@ -4,10 +4,10 @@ The folders are those of ``onnx.save_model``, of optimum and of the model builde
 is merged: the artifact has the same files, and steps read weights where they lie.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-from edge_compressor.formats.content import files_in
+from edge_compressor.formats.carried import carried_files
 from edge_compressor.formats.source_format import ArtifactFiles, SourceFormat
 from edge_compressor.models.language_files import check_tokenizer
 from edge_compressor.models.onnx_model import check_structure
@@ -15,15 +15,10 @@ from edge_compressor.models.weight_files import unread_bytes
 from edgemodel.compression_request import ONNX
 from edgemodel.errors import Stalled
 
-MAX_CARRIED_BYTES: Final = 256 << 20
-"""The largest size of all files together that come with a model."""
 MIN_UNREAD_BYTES: Final = 1 << 20
 """The smallest number of unread bytes in a file of weights that is told: weights mostly begin at a page."""
 GRAPH_FOLDER: Final = "onnx"
 """The folder of the graph in exports that keep it apart from the tokenizer."""
-_CARRIED: Final = (".json", ".jinja", ".txt", ".model", ".md")
-"""The suffixes of the files that come with a model."""
-_LICENCES: Final = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
 
 
 def recognises(path: Path) -> bool:
@@ -47,32 +42,17 @@ def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFile
         return ArtifactFiles(ONNX, path)
     main = _main_of(path, what, reason)
     weights = {main.parent / name for name in check_structure(main, what=what, reason=reason, beside=main.parent)}
-    carried: dict[str, Path] = {}
     notes = [
         f"{unread} of {(main.parent / name).stat().st_size} bytes of {name} are read by no weight: save the model anew"
         for name, unread in unread_bytes(main).items()
         if unread >= MIN_UNREAD_BYTES
     ]
-    for name in files_in(path):
-        file = path / name
-        if file == main or file in weights:
-            continue
-        if not _is_carried(name):
-            notes.append(f"left out of the artifact: {name}")
-            continue
-        own = name.removeprefix(f"{GRAPH_FOLDER}/") if main.parent != path else name
-        if own in carried and carried[own].read_bytes() != file.read_bytes():
-            raise Stalled(reason, f"{what}: {own} is there twice, also as {name}, and they differ: keep the right one")
-        carried[own] = file
-    if (size := sum(file.stat().st_size for file in carried.values())) > MAX_CARRIED_BYTES:
-        message = f"the files beside the model have {size} bytes, limit {MAX_CARRIED_BYTES} bytes"
-        raise Stalled(reason, f"{what}: {message}: leave out what serving does not need")
-    return ArtifactFiles(ONNX, main, carried, tuple(notes))
 
+    def name_of(name: str) -> str:
+        return name.removeprefix(f"{GRAPH_FOLDER}/") if main.parent != path else name
 
-def _is_carried(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix in _CARRIED or path.name.upper().startswith(_LICENCES)
+    carried, left_out = carried_files(path, {main, *weights}, what=what, reason=reason, name_of=name_of)
+    return ArtifactFiles(ONNX, main, carried, (*notes, *left_out))
 
 
 def _graphs(folder: Path) -> list[Path]:

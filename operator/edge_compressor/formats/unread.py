@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from edge_compressor.formats.content import starts_with
-from edge_compressor.formats.source_format import Check, Recognises
-from edge_compressor.models.hugging_face import INDEX_FILE, weight_files
+from edge_compressor.formats.source_format import Recognises
+from edge_compressor.models.hugging_face import INDEX_FILE
+from edge_compressor.models.language_files import CONFIG_FILE
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,6 @@ class Unread:
     what: str
     recognises: Recognises
     cure: str
-    check: Check | None = None
-    """A check that says first what is wrong in it, if anything is; None: there is none."""
 
 
 def _is_gguf(path: Path) -> bool:
@@ -29,16 +28,11 @@ def _is_pickle(path: Path) -> bool:
     return path.is_file() and starts_with(path, b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
-def _is_hugging_face(path: Path) -> bool:
-    return (
-        path.is_dir()
-        and (path / "config.json").is_file()
-        and any((*path.glob("*.safetensors"), *path.glob(INDEX_FILE)))
-    )
-
-
-def _check_hugging_face(path: Path, *, what: str, reason: str) -> None:
-    weight_files(path, what=what, reason=reason)
+def _is_pickled_folder(path: Path) -> bool:
+    if not (path / CONFIG_FILE).is_file() or any((*path.glob("*.safetensors"), *path.glob(INDEX_FILE))):
+        return False
+    pickles = (*path.glob("pytorch_model*.bin*"), *path.glob("*.pth"), *path.glob("*.pt"))
+    return any(pickles) and not any(path.rglob("*.onnx"))
 
 
 _EXPORT: Final = (
@@ -49,7 +43,12 @@ UNREAD: Final = (
     Unread(
         "a GGUF", _is_gguf, f"the weights of llama.cpp are not read: take the model that it was made from, {_EXPORT}"
     ),
-    Unread("a folder of Hugging Face with weights as safetensors", _is_hugging_face, _EXPORT, _check_hugging_face),
+    Unread(
+        "a folder of Hugging Face whose weights are pickles (.bin, .pth)",
+        _is_pickled_folder,
+        "they can run any code when they are loaded: save the model with safetensors (save_pretrained does so), and "
+        "leave the pickles out",
+    ),
     Unread(
         "a pickle", _is_pickle, "it can run any code when it is loaded: export the model with torch.export or to ONNX"
     ),

@@ -319,7 +319,7 @@ NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a gguf": (lambda at: (at / "m.gguf").write_bytes(b"GGUF\3\0\0\0"), "it is a GGUF: .*onnxruntime-genai"),
     "hugging face": (
         lambda at: ((at / "model.onnx").unlink(), weights.write(at / "model.safetensors", w=np.ones(3, np.float32))),
-        "a folder of Hugging Face with weights as safetensors: export it to ONNX",
+        r"config.json: architectures is left out: want one of LlamaForCausalLM, .*; export others to ONNX",
     ),
 }
 

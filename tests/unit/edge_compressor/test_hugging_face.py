@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_compressor.formats import format_by_content
 from edge_compressor.models.hugging_face import INDEX_FILE, weight_files
 from edgemodel import reasons
-from edgemodel.compression_request import BY_CONTENT
 from edgemodel.errors import Stalled
 from tests.support import weights
 
@@ -89,10 +87,5 @@ def test_the_file_or_weight_that_is_wrong_is_named(folder: Path, case: str) -> N
     spoil, message = CASES[case]
     spoil(folder)
     with pytest.raises(Stalled, match=re.escape(message)) as caught:
-        format_by_content(folder, BY_CONTENT, what="source")
+        weight_files(folder, what="source")
     assert caught.value.reason == reasons.SOURCE_INVALID
-
-
-def test_a_whole_folder_is_refused_by_name_with_the_cure(folder: Path) -> None:
-    with pytest.raises(Stalled, match=r"a folder of Hugging Face .*: export it to ONNX first"):
-        format_by_content(folder, BY_CONTENT, what="source")

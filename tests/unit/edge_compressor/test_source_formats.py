@@ -155,7 +155,7 @@ def test_the_command_compresses_it_too(layers: Path, tmp_path: Path, capsys: pyt
 
 def test_schema_and_operator_know_it_by_the_registry() -> None:
     schema = generated.format_of("Format of the model", opaque=True)
-    assert schema["enum"] == ["ONNX", "ExportedProgram", "Safetensors", "LayerFolder"]
+    assert schema["enum"] == ["ONNX", "ExportedProgram", "HuggingFace", "Safetensors", "LayerFolder"]
     assert "LayerFolder, a folder with an array of weights for each dense layer" in schema["description"]
     assert '    "LayerFolder": FormatFacts("", "", "compressor", True),\n' in facts.facts()
 
