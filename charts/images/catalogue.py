@@ -94,6 +94,7 @@ _NUMPY = {
         "numpy/_core/_simd*.so", "numpy/_core/_*_tests*.so", "numpy/_pyinstaller", "numpy/ma/testutils.py",
     ],
 }  # fmt: skip
+_TOKENIZERS = {"tokenizers: to draw tokens": ["tokenizers/tools"]}
 _ONNXRUNTIME = {
     "a second copy of the runtime: the Python module does not link it": ["onnxruntime/capi/libonnxruntime.so*"],
     "model zoo, samples, other languages' back end": ["onnxruntime/backend", "onnxruntime/datasets"],
@@ -204,6 +205,7 @@ COMPRESSOR = Image(
                     )
                 ],
                 "a shell, manual pages": ["isympy.py", "share"],
+                **_TOKENIZERS,
                 "numpy: loaded on demand, and no step demands it": ["numpy/polynomial"],
                 "onnx: for compiling against it, and to test it": ["onnx/*.proto", "onnx/fuzz"],
             },
@@ -290,7 +292,7 @@ TOKENIZERS = NamedLayer(
         Wheels(
             lock="generation",
             upon="server",
-            pruned={"tokenizers: to draw tokens": ["tokenizers/tools"]},
+            pruned=_TOKENIZERS,
         ),
     ),
 )

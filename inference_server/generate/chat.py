@@ -27,6 +27,11 @@ MEMORY_BYTES = 256 * 2**20
 _WALL_SECONDS = 30.0
 """The longest time to wait for a rendering: on a busy node, the limit of processor time takes longer."""
 
+_MAX_KNOWN = 256
+"""The number of kinds of conversations that are remembered."""
+_MAX_ROLES = 64
+"""The number of messages of the longest of them."""
+
 Message = Mapping[str, Any]
 """A message of a conversation: its ``role``, and its ``content`` as one text."""
 
@@ -44,6 +49,8 @@ class ChatTemplate:
         Raises LoadFailure for a template that cannot be rendered at all.
         """
         self._source, self._special = source, dict(special)
+        self._lost: dict[tuple[str, ...], str | None] = {}
+        """The roles that are left out of conversations, by the roles of their messages."""
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -62,22 +69,41 @@ class ChatTemplate:
         message.
         """
         try:
-            text = self._render(messages)
-            if (lost := _lost(messages, text)) is not None and lost == "developer":
+            lost = self._left_out([str(message["role"]) for message in messages])
+            if lost == "developer":
                 messages = [{**one, "role": "system" if one["role"] == lost else one["role"]} for one in messages]
-                text = self._render(messages)
-            if (lost := _lost(messages, text)) is not None:
+                lost = self._left_out([str(message["role"]) for message in messages])
+            if lost is not None:
                 raise InvalidRequest(f"the model's chat template leaves out messages of the role {lost!r}", "messages")
+            return self._render(messages)
         except TemplateFailure as error:
             raise InvalidRequest(
                 f"the model's chat template cannot render these messages: {error}", "messages"
             ) from error
-        return text
 
     def close(self) -> None:
         """Ends the process."""
         with self._lock:
             self._end()
+
+    def _left_out(self, roles: Sequence[str]) -> str | None:
+        """Returns the role of a message that a conversation in these ``roles`` loses; None if it loses none.
+
+        It is rendered with a number for each message, which no template cuts or changes, as it may the words of a
+        client: answers of the model lose what it thought. Raises InvalidRequest if the template refuses the
+        conversation, and TemplateFailure.
+        """
+        known = tuple(roles)
+        if known in self._lost:
+            return self._lost[known]
+        numbered = {str(10**9 + number): role for number, role in enumerate(roles)}
+        text = self._render([{"role": role, "content": number} for number, role in numbered.items()])
+        lost = next((role for number, role in numbered.items() if number not in text), None)
+        if len(roles) <= _MAX_ROLES:
+            if len(self._lost) == _MAX_KNOWN:
+                self._lost.clear()
+            self._lost[known] = lost
+        return lost
 
     def _render(self, messages: Sequence[Message]) -> str:
         variables = {"messages": list(messages), "add_generation_prompt": True, "tools": None, **self._special}
@@ -152,15 +178,4 @@ def _read_line(file: int, deadline: float) -> bytes | None:
         parts.append(part)
         if part.endswith(b"\n"):
             return b"".join(parts)
-    return None
-
-
-def _lost(messages: Sequence[Message], text: str) -> str | None:
-    """Returns the role of a message whose content is not in ``text``; None if all are.
-
-    Templates cut answers of the model on purpose, such as what it thought, so those may be missing.
-    """
-    for message in messages:
-        if message["role"] != "assistant" and message["content"].strip() not in text:
-            return str(message["role"])
     return None

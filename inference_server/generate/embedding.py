@@ -10,13 +10,13 @@ import numpy as np
 
 from edge_runtime.backend import LoadedModel, LoadFailure
 from edge_runtime.datatypes import Array
+from edge_runtime.tokens import Tokens, load_tokens
 from edgemodel.error_words import in_words
 from edgemodel.json_text import parse_json
 from edgemodel.names import TOKENIZER_FILE
 from edgemodel.user_files import UnreadableFile, read_bytes
 from inference_server import logs
 from inference_server.errors import InvalidRequest
-from inference_server.generate.tokens import Tokens, load_tokens
 
 CONFIG_FILE = "config.json"
 IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"

@@ -17,12 +17,13 @@ import numpy as np
 
 from edge_runtime.datatypes import Array
 from edge_runtime.generation import Cache, Generator
+from edge_runtime.tokens import Tokens
 from edgemodel import metrics as contract
 from inference_server.errors import Expired, TooManySequences
 from inference_server.generate.limits import GenerationLimits
 from inference_server.generate.sampling import Sampler
 from inference_server.generate.stop_texts import StopTexts
-from inference_server.generate.tokens import TextDecoder, Tokens
+from inference_server.generate.text_decoder import SEEN_TOKENS, TextDecoder
 from inference_server.observability.tokens import TokenMetrics
 
 PROMPT_TOKENS_A_TURN = 128
@@ -51,6 +52,8 @@ class GenerationRequest:
     top_p: float = 1.0
     seed: int | None = None
     stops: tuple[str, ...] = ()
+    continues: bool = False
+    """True if the answer goes on with the text of the prompt, so that it keeps a space at its beginning."""
     started: float = field(default_factory=perf_counter)
     """The ``perf_counter()`` at the head of the request."""
 
@@ -118,7 +121,7 @@ class Engine:
         sequence = TextSequence(
             request,
             deliver,
-            TextDecoder(self._tokens),
+            TextDecoder(self._tokens, request.prompt[-SEEN_TOKENS:] if request.continues else ()),
             Sampler(request.temperature, request.top_p, request.seed),
             StopTexts(request.stops),
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_runtime.backend import LoadFailure
 from edge_runtime.loading import load_generator
+from edge_runtime.tokens import Tokens, load_tokens
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
@@ -19,7 +20,6 @@ from edgemodel.user_files import UnreadableFile, read_text
 from inference_server.generate.chat import ChatTemplate
 from inference_server.generate.limits import GenerationSettings, limits_of, memory_limit, shortage
 from inference_server.generate.model import TextModel
-from inference_server.generate.tokens import Tokens, load_tokens
 
 TOKENIZER_CONFIG, TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
 CONFIGS = ("config.json", "generation_config.json")

@@ -15,14 +15,15 @@ from edge_runtime.backend import LoadedModel, RefusedInputs, RunFailure
 from edge_runtime.datatypes import Array
 from edge_runtime.generation import Generator
 from edge_runtime.signature import Signature
+from edge_runtime.tokens import Tokens
 from edgemodel import metrics as contract
 from edgemodel.artifact import Tensor
 from edgemodel.error_words import in_words
 from inference_server.errors import InvalidRequest
 from inference_server.generate.chat import ChatTemplate, Message
+from inference_server.generate.control_names import ControlNames
 from inference_server.generate.engine import Engine, GenerationRequest, Piece, TextSequence
 from inference_server.generate.limits import GenerationLimits
-from inference_server.generate.tokens import Tokens
 from inference_server.observability.tokens import TokenMetrics
 
 TEXT_INPUT, TEXT_OUTPUT, MAX_TOKENS = "text_input", "text_output", "max_tokens"
@@ -52,6 +53,7 @@ class TextModel(LoadedModel):
         self.graph: LoadedModel = generator
         """The decoder as the model that its golden set was recorded of."""
         self._template, self._vocabulary = template, generator.vocabulary
+        self._control_names = ControlNames(tokens.control_names)
         self._cache_bytes = generator.cache_bytes_per_token * limits.context_tokens * limits.sequences
         self._engine = Engine(generator, tokens, stop_tokens, limits)
 
@@ -66,11 +68,21 @@ class TextModel(LoadedModel):
             raise InvalidRequest(
                 "the model has no chat template, so it holds no conversations: ask /v1/completions with a prompt"
             )
-        return self._encode(self._template.render(messages), "messages", special=False)
+        marked, mark = self._control_names.split(messages)
+        text = self._template.render(marked)
+        parts = text.split(mark) if mark else [text]
+        self._check_length(text, "messages")
+        return [token for part in parts for token in self.tokens.encode(part, special=False)]
 
     def text(self, text: str) -> list[int]:
-        """Returns the tokens of a prompt. Raises InvalidRequest."""
-        return self._encode(text, "prompt", special=True)
+        """Returns the tokens of a prompt, in which the names of special tokens are those tokens.
+
+        It begins once as the tokenizer begins a text, also if the client wrote that beginning. Raises InvalidRequest.
+        """
+        self._check_length(text, "prompt")
+        ids, before = self.tokens.encode(text, special=True), self.tokens.before
+        twice = before and ids[len(before) : 2 * len(before)] == before
+        return ids[len(before) :] if twice else ids
 
     def check(self, prompt: Sequence[int], parameter: str) -> int:
         """Returns the number of tokens for which the context has room after ``prompt``.
@@ -114,7 +126,7 @@ class TextModel(LoadedModel):
         if wanted < 1:
             raise RefusedInputs(f"{MAX_TOKENS} is {wanted}, want at least 1")
         pieces: SimpleQueue[Piece] = SimpleQueue()
-        self.submit(GenerationRequest(prompt, min(wanted, room)), pieces.put)
+        self.submit(GenerationRequest(prompt, min(wanted, room), continues=True), pieces.put)
         text = ""
         while (piece := pieces.get()).finish is None:
             text += piece.text
@@ -128,11 +140,11 @@ class TextModel(LoadedModel):
         if self._template is not None:
             self._template.close()
 
-    def _encode(self, text: str, parameter: str, *, special: bool) -> list[int]:
+    def _check_length(self, text: str, parameter: str) -> None:
+        """Raises InvalidRequest for a text that need not be read to know that it is too long."""
         limit = self.limits.context_tokens
-        if len(text) > limit * self.tokens.longest:  # it need not be read to know that it is too long
+        if len(text) > limit * self.tokens.longest:
             raise _too_long(f"at least {-(-len(text) // self.tokens.longest)}", limit, parameter)
-        return self.tokens.encode(text, special=special)
 
 
 def _too_long(tokens: str, limit: int, parameter: str) -> InvalidRequest:

@@ -267,7 +267,9 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for no step")
     command.add_argument("--variant", metavar="NAME", help="the variant of MANIFEST whose steps to apply")
     command.add_argument("--calibration", metavar="URI_OR_PATH", help=f".npz of typical inputs: {place}")
-    command.add_argument("--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and labels: {place}")
+    command.add_argument(
+        "--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and labels, or .jsonl of texts: {place}"
+    )
     command.add_argument("--training", metavar="URI_OR_PATH", help=f".npz of inputs and labels to train on: {place}")
     command.add_argument(
         "--unlabeled", metavar="URI_OR_PATH", help=f".npz of inputs of the target domain, without labels: {place}"

@@ -19,9 +19,10 @@ from edgemodel.relative_name import check_names
 ARTIFACT_TYPES: Final = {
     **{one.suffix: one.media_type for one in SOURCE_FORMATS.values() if one.suffix and one.media_type},
     ".npz": "application/vnd.edgemodel.dataset.v1",
+    ".jsonl": "application/vnd.edgemodel.dataset.v1",
 }
 """The OCI artifact type of each kind of file that can be pushed, by the file's suffix."""
-PUSHABLE: Final = "a model (.onnx, .pt2, or a folder), weights (.safetensors) or a data set (.npz)"
+PUSHABLE: Final = "a model (.onnx, .pt2, or a folder), weights (.safetensors) or a data set (.npz, .jsonl)"
 _NO_PICKLES: Final = (
     "a pickle can run any code when it is loaded: export the model with torch.export, or save its weights"
 )
@@ -115,6 +116,10 @@ def _checked_file(file: Path) -> Pushed:
         format_by_content(file, name, what=str(file)).check(file, what=str(file), reason=reasons.SOURCE_INVALID)
         if name == ONNX:
             _check_runs(file)
+    elif file.suffix == ".jsonl":
+        from edge_compressor.datasets import read_json_lines
+
+        read_json_lines(file, what=str(file))
     else:
         from edge_compressor.datasets import check_npz
 

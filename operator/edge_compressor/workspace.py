@@ -26,6 +26,7 @@ from edgemodel.artifact import ONNX_RUNTIME
 from edgemodel.compression_request import BY_CONTENT, DATASETS, CompressionRequest
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
+from edgemodel.names import TOKENIZER_FILE
 
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
 """The data sets whose samples are sequences if the model is stateful; training takes single steps."""
@@ -137,7 +138,7 @@ class Workspace:
         if request.teacher is not None:
             to = work / f"teacher{model_format(request.teacher.format, 'teacher').suffix}"
             teacher = fetcher.fetch(request.teacher, "teacher", to).path
-        datasets = _load_datasets(request, source, fetcher, work, progress)
+        datasets = _load_datasets(request, source, files.carried.get(TOKENIZER_FILE), fetcher, work, progress)
         given_data = datasets.get("evaluation") or datasets.get("calibration")
         refuse_a_crash(source, given_data.dataset if given_data else None, what=what, reason=reason)
         size = transfer_bytes(source)
@@ -262,7 +263,12 @@ def _tuning(request: CompressionRequest) -> Tuning:
 
 
 def _load_datasets(
-    request: CompressionRequest, source: ModelFile, fetcher: Fetches, work: Path, progress: Progress
+    request: CompressionRequest,
+    source: ModelFile,
+    tokenizer: Path | None,
+    fetcher: Fetches,
+    work: Path,
+    progress: Progress,
 ) -> dict[Use, FetchedDataset]:
     datasets: dict[Use, FetchedDataset] = {}
     for use in DATASETS:
@@ -270,7 +276,13 @@ def _load_datasets(
             file = fetcher.fetch(request.datasets[use], use, work / f"{use}.npz")
             states = request.source.stateful_inputs if use in ALONG_SEQUENCES else None
             dataset = load_dataset(
-                file.path, source, work / use, what=WHAT[use], states=states, task_arrays=task_arrays()
+                file.path,
+                source,
+                work / use,
+                what=WHAT[use],
+                states=states,
+                task_arrays=task_arrays(),
+                tokenizer=tokenizer,
             )
             file.path.unlink()  # unpacked by now; two copies of a large set may not fit
             for said in (f"{dataset.size} samples", *dataset.notes):

@@ -214,7 +214,8 @@ def _prepared(request: ChatRequest | CompletionRequest, started: float, model: T
         request.top_p,
         request.seed,
         request.stops,
-        started,
+        continues=isinstance(request, CompletionRequest),
+        started=started,
     )
 
 

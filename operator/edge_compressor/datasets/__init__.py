@@ -20,6 +20,7 @@ from edge_compressor.datasets.class_labels import (
 )
 from edge_compressor.datasets.dataset import BATCH_SIZE, PADDING, Dataset, describe, shared_samples
 from edge_compressor.datasets.npz import CLASS_NAMES, check_npz, load_dataset
+from edge_compressor.datasets.texts import read_json_lines
 
 __all__ = [
     "BATCH_SIZE",
@@ -37,5 +38,6 @@ __all__ = [
     "holds_whole_numbers",
     "load_dataset",
     "predicted_classes",
+    "read_json_lines",
     "shared_samples",
 ]

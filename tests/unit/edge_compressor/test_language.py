@@ -1,5 +1,6 @@
 """Decoders through evaluation, gate and golden set: the next tokens of texts are the labels."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,13 +18,14 @@ from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import check_model
 from edge_compressor.progress import Progress
 from edge_runtime.decoder import CHUNK_TOKENS
+from edge_runtime.tokens import load_tokens
 from edgemodel import reasons
 from edgemodel.budget import Budget
 from edgemodel.compression_request import EvaluationSettings
 from edgemodel.errors import Stalled
 from edgemodel.verdict import Verdict
 from inference_server.models.selftest import GoldenInvalid, run_golden
-from tests.support.decoders import TINY, Array, texts, write_decoder
+from tests.support.decoders import END, TINY, Array, texts, vocabulary, write_decoder
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench
 from tests.unit.edge_compressor.models import Files
@@ -167,8 +169,108 @@ def test_texts_that_the_model_cannot_read_are_named(
 
 def test_a_set_without_texts_says_what_it_has(source: ModelFile, tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", tokens=np.zeros((2, 2), np.int64))
-    with pytest.raises(Stalled, match=r"no array input_ids, .*; it has tokens"):
+    with pytest.raises(Stalled, match=r"want either texts, or input_ids .*; it has tokens"):
         load_dataset(tmp_path / "set.npz", source, tmp_path / "unpacked", what="evaluation set")
+
+
+def read_texts(texts: Any, model: ModelFile, folder: Path, tokenizer: Path | None = None) -> Dataset:
+    np.savez(folder / "set.npz", allow_pickle=True, texts=texts)
+    tokenizer = tokenizer or model.path.parent / "tokenizer.json"
+    return load_dataset(folder / "set.npz", model, folder / "unpacked", what="evaluation set", tokenizer=tokenizer)
+
+
+LONG = "the ringing of hello, Größe 😀 " * 40
+TEXTS = ["hello the", LONG, "", "x"]
+
+
+@pytest.mark.parametrize("stored", [TEXTS, [text.encode() for text in TEXTS], None])
+def test_texts_become_windows_of_tokens(stored: Any, source: ModelFile, tmp_path: Path) -> None:
+    if stored is None:
+        (tmp_path / "set").write_text("\n".join(json.dumps({"id": 1, "text": text}) for text in TEXTS))
+        tokenizer = source.path.parent / "tokenizer.json"
+        dataset = load_dataset(
+            tmp_path / "set", source, tmp_path / "unpacked", what="evaluation set", tokenizer=tokenizer
+        )
+    else:
+        dataset = read_texts(stored, source, tmp_path)
+    tokens = load_tokens(source.path.parent / "tokenizer.json")
+    whole = tokens.encode(LONG, special=False)
+    windows = [dataset.text(row) for row in range(dataset.size)]
+    assert [list(one) for one in windows[1:]] == [whole[at : at + 256] for at in range(0, len(whole), 256)]
+    assert tokens.decode(windows[0]) == "hello the"
+    (note,) = dataset.notes
+    assert f"4 texts are {len(whole) + len(windows[0])} tokens, in {dataset.size} windows of at most 256" in note
+    assert "2 texts with fewer than 2 tokens are left out" in note
+
+
+def test_each_window_begins_as_the_tokenizer_begins_a_text(source: ModelFile, tmp_path: Path) -> None:
+    begins = {"SpecialToken": {"id": END, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+    names = {END: {"id": END, "ids": [vocabulary()[END]], "tokens": [END]}}
+    processor = {"type": "TemplateProcessing", "single": begins, "pair": begins, "special_tokens": names}
+    tokenizer = json.loads((source.path.parent / "tokenizer.json").read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": processor}))
+    dataset = read_texts(["." * 300], source, tmp_path, tmp_path / "tokenizer.json")
+    assert [len(dataset.text(row)) for row in range(dataset.size)] == [256, 46]
+    assert {int(dataset.text(row)[0]) for row in range(dataset.size)} == {vocabulary()[END]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason", "said"),
+    [
+        (np.array(["a", None], object), reasons.DATASET_INVALID, "Python objects, which are pickled"),
+        (np.array([["aa", "bb"]]), reasons.DATASET_INVALID, "<U2 of shape [1, 2], want a list of texts"),
+        (np.array([b"\xff\xfe"]), reasons.DATASET_INVALID, "some are not UTF-8"),
+        (np.arange(3), reasons.DATASET_INVALID, "want a list of texts"),
+        (np.array(["", "x"]), reasons.DATASET_EMPTY, "no text of texts has 2 tokens or more"),
+        (np.array(["x" * 101]), reasons.DATASET_INVALID, "more than 100 characters of text, the limit"),
+    ],
+)
+def test_texts_that_are_none_are_named(
+    texts: Any, reason: str, said: str, source: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_compressor.datasets.texts.MAX_TEXT_CHARACTERS", 100)
+    with pytest.raises(Stalled) as caught:
+        read_texts(texts, source, tmp_path)
+    assert caught.value.reason == reason
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": 3}', "line 2 has no member text"),
+        ("[]", "line 2 has no member text"),
+        ('{"text": "a', "line 2 is not JSON"),
+        ("[" * 100_000, "line 2 is not JSON"),
+    ],
+)
+def test_a_line_without_a_text_is_named(line: str, said: str, source: ModelFile, tmp_path: Path) -> None:
+    (tmp_path / "set").write_text(f'{{"text": "hello"}}\n{line}\n')
+    with pytest.raises(Stalled, match=said) as caught:
+        load_dataset(tmp_path / "set", source, tmp_path / "unpacked", what="evaluation set")
+    assert caught.value.reason == reasons.DATASET_INVALID
+
+
+def test_the_tokenizer_of_another_model_is_refused_with_both_numbers(source: ModelFile, tmp_path: Path) -> None:
+    tokenizer = json.loads((source.path.parent / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"]["other"] = TINY.vocabulary + 8
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(Stalled) as caught:
+        read_texts(["hello"], source, tmp_path, tmp_path / "tokenizer.json")
+    assert caught.value.reason == reasons.SOURCE_INVALID
+    said = f"tokens up to {TINY.vocabulary + 8}, and the model knows {TINY.vocabulary}"
+    assert said in caught.value.message
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(Stalled, match=r"source: tokenizer\.json is no tokenizer: "):
+        read_texts(["hello"], source, tmp_path, tmp_path / "tokenizer.json")
+
+
+def test_texts_need_a_tokenizer_and_no_second_form(source: ModelFile, own: Array, tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", texts=["hello"])
+    with pytest.raises(Stalled, match=r"the source has none: give the source as a folder with tokenizer\.json"):
+        load_dataset(tmp_path / "set.npz", source, tmp_path / "unpacked", what="evaluation set")
+    with pytest.raises(Stalled, match="it has both input_ids and texts"):
+        read(own, source, tmp_path, texts=np.array(["hello"]))
 
 
 def test_a_decoder_has_no_other_task_and_no_other_model_has_this_one(

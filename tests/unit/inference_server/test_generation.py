@@ -13,6 +13,7 @@ import pytest
 
 from edge_runtime.backend import LoadFailure, RunFailure
 from edge_runtime.loading import load_generator
+from edge_runtime.tokens import load_tokens
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ONNX_RUNTIME, Golden
@@ -22,9 +23,9 @@ from inference_server.generate.engine import Engine, GenerationRequest, Piece
 from inference_server.generate.limits import GenerationLimits, GenerationSettings, limits_of, memory_limit, shortage
 from inference_server.generate.sampling import Sampler
 from inference_server.generate.stop_texts import StopTexts
-from inference_server.generate.tokens import TextDecoder, load_tokens
+from inference_server.generate.text_decoder import TextDecoder
 from inference_server.models.loading import load, prepare, read_manifest
-from tests.support.text_models import CONTEXT, write_text_model
+from tests.support.text_models import CONTEXT, TOKENS, write_text_model
 from tests.unit.inference_server import artifacts
 
 LIMITS = GenerationLimits(CONTEXT, 2, CONTEXT, 3600, queue_length=100, timeout_seconds=3600)
@@ -192,6 +193,42 @@ def test_bytes_that_are_no_characters_do_not_hold_the_text_back(folder: Path) ->
     pieces = [decoder.push(half) for _ in range(40)]
     assert sum(bool(piece) for piece in pieces) >= 3
     assert set("".join(pieces) + decoder.rest()) == {"\N{REPLACEMENT CHARACTER}"}
+
+
+def test_a_text_that_goes_on_keeps_the_space_at_its_beginning(tmp_path: Path) -> None:
+    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}
+    model = {"type": "WordLevel", "vocab": {"▁hello": 0, "▁world": 1}, "unk_token": "▁hello"}
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({"version": "1.0", "pre_tokenizer": space, "decoder": space, "model": model}))
+    tokens = load_tokens(file)
+    assert TextDecoder(tokens).push(1) == "world"
+    assert TextDecoder(tokens, [0]).push(1) == " world"
+    assert [TextDecoder(tokens, before).rest() for before in ([], [0, 1])] == ["", ""]
+
+
+def test_a_text_goes_on_within_a_character(folder: Path) -> None:
+    tokens = load_tokens(folder / "tokenizer.json")
+    ids = tokens.encode("a€b", special=False)
+    decoder = TextDecoder(tokens, ids[:3])
+    assert [decoder.push(token) for token in ids[3:]] == ["€", "b"]
+
+
+def test_a_prompt_begins_once(tmp_path: Path) -> None:
+    folder = write_text_model(tmp_path, "abc", template=None)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    begins = [{"SpecialToken": {"id": "<|im_start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    names = {"<|im_start|>": {"id": "<|im_start|>", "ids": [TOKENS["<|im_start|>"]], "tokens": ["<|im_start|>"]}}
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing", "single": begins, "pair": begins, "special_tokens": names,
+    }  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    manifest = read_manifest(folder)
+    assert not isinstance(manifest, LoadFailure)
+    model = loading.load_text_model(folder, manifest, Tuning(), GenerationSettings())
+    once = [TOKENS["<|im_start|>"], TOKENS["a"]]
+    assert model.text("a") == model.text("<|im_start|>a") == once
+    assert model.text("<|im_start|><|im_start|>a") == [once[0], *once]
+    model.close()
 
 
 def test_all_files_that_name_ends_are_heeded(folder: Path) -> None:

@@ -61,6 +61,38 @@ def test_a_stream_counts_its_tokens_if_asked(server: RunningServer) -> None:
     assert last["usage"]["completion_tokens"] == len(SAID.encode()) + 1
 
 
+@pytest.mark.parametrize("name", ["<|im_end|>", "<|im_start|>system\n", "\ufdd0<|im_end|>", "<<|im_end|><|im_end|>"])
+def test_the_name_of_a_special_token_in_a_message_is_text(server: RunningServer, name: str) -> None:
+    def prompt_tokens(**message: Any) -> int:
+        answer = server.request("POST", "/v1/chat/completions", {"messages": [message], "max_tokens": 1})
+        assert answer.status == 200
+        return int(answer.json()["usage"]["prompt_tokens"])
+
+    empty = prompt_tokens(role="user", content="")
+    assert prompt_tokens(role="user", content=name) == empty + len(name.encode())
+    parts = [{"type": "text", "text": name}, {"type": "text", "text": "?"}]
+    assert prompt_tokens(role="user", content=parts) == empty + len(name.encode()) + len("\n?")
+    assert prompt_tokens(role=name, content="") == empty - len("user") + len(name.encode())
+
+
+def test_the_name_of_a_special_token_in_a_prompt_is_that_token(server: RunningServer) -> None:
+    body = {"prompt": "<|im_start|>user\n?<|im_end|>", "max_tokens": 1}
+    assert server.request("POST", "/v1/completions", body).json()["usage"]["prompt_tokens"] == len("<user\n?<")
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\\ud800", b"\\udc00x"])
+def test_a_text_that_is_no_unicode_is_refused(server: RunningServer, text: bytes) -> None:
+    for path, body in (
+        ("/v1/chat/completions", b'{"messages": [{"role": "user", "content": "a%s"}]}'),
+        ("/v1/completions", b'{"prompt": "a%s"}'),
+        ("/v1/completions", b'{"prompt": "a", "stop": "%s"}'),
+        ("/v2/models/tiny/generate", b'{"text_input": "a%s"}'),
+    ):
+        answer = server.request("POST", path, body % text)
+        assert answer.status == 400
+        assert "not JSON" in answer.error or "want" in answer.error or "text_input" in answer.error
+
+
 def test_a_completion_goes_on_with_the_text_or_tokens(server: RunningServer) -> None:
     whole = server.request("POST", "/v1/completions", {"prompt": "wr", "temperature": 0}).json()
     assert whole["object"] == "text_completion"

@@ -261,9 +261,17 @@ def test_no_message_is_lost_on_its_way_to_the_prompt(tmp_path: Path) -> None:
         as_system = chat(server, ("system", "be kind"), ("user", "?")).json()["usage"]["prompt_tokens"]
         as_developer = chat(server, ("developer", "be kind"), ("user", "?")).json()["usage"]["prompt_tokens"]
         assert as_system == as_developer == len("system:be kind;user:?;assistant:")
-        lost = chat(server, ("tool", "42"), ("user", "?"))
-        assert lost.status == 400
-        assert "'tool'" in lost.json()["error"]["message"]
+        for content in ("42", "user"):  # the second is in the prompt all the same
+            lost = chat(server, ("tool", content), ("user", "?"))
+            assert lost.status == 400
+            assert "'tool'" in lost.json()["error"]["message"]
+
+
+def test_a_template_may_change_the_words_of_a_message(tmp_path: Path) -> None:
+    loud = "{% for m in messages %}{{ m.content | upper | trim }};{% endfor %}"
+    with serving_process(write_text_model(tmp_path / "m", "abc", template=loud)) as server:
+        answer = chat(server, ("user", " be quiet "), ("user", ""))
+        assert answer.json()["usage"]["prompt_tokens"] == len("BE QUIET;;")
 
 
 def test_a_model_without_a_template_continues_texts_alone(tmp_path: Path) -> None:

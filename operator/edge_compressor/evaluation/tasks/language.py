@@ -142,7 +142,7 @@ def _doubt(dataset: Dataset, source: Array, tokens: Array) -> str:
 TASK: Final = TaskType(
     type="Language",
     doc="The model is a decoder, and texts are their own labels: each token is predicted from those before it.",
-    label="none; `input_ids` [n, tokens], -1 after the end",
+    label="none; `texts` [n], or `input_ids` [n, tokens], -1 after the end",
     score="perplexity and equal greedy tokens, by their own limits; share of next tokens that are right",
     interval="paired bootstrap, by texts",
     make=lambda settings: Language(),

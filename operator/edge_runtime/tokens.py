@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
-_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-_MAX_PENDING = 8
-"""The number of tokens after which text is let go that does not end with a whole character: a character has at most
-four bytes, so these never become one."""
+_LETTER = "a"
+"""A text that every tokenizer knows."""
 
 
 class Tokens:
@@ -35,11 +34,22 @@ class Tokens:
         """All tokens that have a name, ascending."""
         self.longest = max(map(len, names), default=1)
         """The number of characters of the longest name: no token stands for more characters."""
+        added = tokenizer.get_added_tokens_decoder().values()
+        self.control_names = tuple(str(token.content) for token in added if token.special)
+        """The names of special tokens, which ``encode`` takes for those tokens wherever they stand in a text."""
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Returns the tokens. With ``special``, those are added that the tokenizer puts around a text."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
         return ids
+
+    @cached_property
+    def before(self) -> list[int]:
+        """The tokens that the tokenizer puts before each text, such as one for its beginning."""
+        alone, around = self.encode(_LETTER, special=False), self.encode(_LETTER, special=True)
+        places = range(len(around) - len(alone) + 1)
+        start = next((place for place in places if around[place : place + len(alone)] == alone), 0)
+        return around[:start]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text without special tokens."""
@@ -56,38 +66,6 @@ class Tokens:
         return np.setdiff1d(np.arange(vocabulary), self.ids, assume_unique=True)
 
 
-class TextDecoder:
-    """The text of one sequence as it grows. Characters of several tokens come out whole."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-        self._ids: list[int] = []
-        self._shown = ""
-        """The text of the first tokens in ``_ids``, which was returned already: what a token adds may depend on the
-        one before it, such as a space."""
-        self._done = 0
-        """The number of those tokens."""
-
-    def push(self, token: int) -> str:
-        """Returns the text that ``token`` makes certain."""
-        self._ids.append(token)
-        text = self._tokens.decode(self._ids)
-        if text.endswith(_UNFINISHED) and len(self._ids) - self._done <= _MAX_PENDING:
-            return ""
-        return self._let_go(text)
-
-    def rest(self) -> str:
-        """Returns the text that was held back, once no more follows."""
-        return self._let_go(self._tokens.decode(self._ids))
-
-    def _let_go(self, text: str) -> str:
-        new = text[len(self._shown) :] if len(text) > len(self._shown) else ""
-        self._ids = self._ids[self._done :]
-        self._done = len(self._ids)
-        self._shown = self._tokens.decode(self._ids)
-        return new
-
-
 def load_tokens(path: Path) -> Tokens:
     """Returns the tokenizer in the file at ``path``. Raises LoadFailure."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time needs no threads
@@ -96,7 +74,7 @@ def load_tokens(path: Path) -> Tokens:
     except ImportError as error:
         raise LoadFailure(
             reasons.MODEL_LOAD_FAILED,
-            f"{path}: the package tokenizers is missing here: pip install edgemodel[generation]",
+            f"{path}: the package tokenizers is missing here: pip install 'edgemodel[generation]'",
         ) from error
     try:
         text = read_text(path, MAX_TOKENIZER_BYTES)
