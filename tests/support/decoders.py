@@ -76,19 +76,29 @@ def write_decoder(
     external: bool = True,
     position_ids: bool = False,
     open_heads: bool = False,
+    restless: bool = False,
 ) -> Path:
     """Writes a decoder with its tokenizer to ``folder``, which is created, and returns it.
 
     ``spoiled_layer`` is the number of a layer whose gate has wrong scales: one channel in four is 8 times too large.
     ``tied`` decoders use the table of tokens as their head too. ``external`` puts the weights into a file of their own.
     With ``position_ids`` the graph takes the positions as an input, which it reads and does not need. ``open_heads``
-    leaves the size of the heads of the cache open, as onnxruntime-genai's builder does.
+    leaves the size of the heads of the cache open, as onnxruntime-genai's builder does. ``restless`` decoders add
+    random numbers to their logits, and never answer the same twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = decoder_weights(shape, seed, tied=tied)
     if spoiled_layer is not None:
         weights[f"model.layers.{spoiled_layer}.mlp.gate_proj.MatMul.weight"][:, ::4] *= 8
-    save_decoder(folder, shape, weights, external=external, position_ids=position_ids, open_heads=open_heads)
+    save_decoder(
+        folder,
+        shape,
+        weights,
+        external=external,
+        position_ids=position_ids,
+        open_heads=open_heads,
+        restless=restless,
+    )
     write_tokenizer(folder)
     (folder / "config.json").write_text(json.dumps(_config(shape, tied=tied), indent=2))
     return folder
@@ -131,9 +141,10 @@ def save_decoder(
     external: bool = True,
     position_ids: bool = False,
     open_heads: bool = False,
+    restless: bool = False,
 ) -> None:
     """Writes ``model.onnx`` to ``folder``, with ``model.onnx.data`` beside it if ``external``."""
-    model = _graph(shape, weights, position_ids=position_ids)
+    model = _graph(shape, weights, position_ids=position_ids, restless=restless)
     for value in (*model.graph.input, *model.graph.output) if open_heads else ():
         if len(value.type.tensor_type.shape.dim) == 4:
             value.type.tensor_type.shape.dim[3].dim_param = "kv_cache_dim"
@@ -263,7 +274,7 @@ def _rotations(shape: Shape) -> tuple[Array, Array]:
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
-def _graph(shape: Shape, weights: Mapping[str, Array], *, position_ids: bool) -> onnx.ModelProto:
+def _graph(shape: Shape, weights: Mapping[str, Array], *, position_ids: bool, restless: bool) -> onnx.ModelProto:
     nodes = _Nodes()
     constants = {
         "one": np.array([1], np.int64),
@@ -289,7 +300,11 @@ def _graph(shape: Shape, weights: Mapping[str, Array], *, position_ids: bool) ->
     head = "lm_head.MatMul.weight"
     if head not in weights:
         head = nodes.add("Transpose", "/lm_head/Transpose", ["model.embed_tokens.weight"], perm=[1, 0])
-    nodes.all.append(helper.make_node("MatMul", [state, head], ["logits"], name="/lm_head/MatMul"))
+    said = "said" if restless else "logits"
+    nodes.all.append(helper.make_node("MatMul", [state, head], [said], name="/lm_head/MatMul"))
+    if restless:
+        noise = nodes.add("RandomNormalLike", "/lm_head/noise", [said], scale=100.0)
+        nodes.all.append(helper.make_node("Add", [said, noise], ["logits"], name="/lm_head/Add"))
     cache = ["batch_size", shape.key_value_heads, "past_sequence_length", shape.head_size]
     present = ["batch_size", shape.key_value_heads, "total_sequence_length", shape.head_size]
     inputs = [
