@@ -30,7 +30,7 @@ class Tokens:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         names = tokenizer.get_vocab(with_added_tokens=True)
-        self.ids = np.unique(np.fromiter(names.values(), np.int64, len(names)))
+        self.ids = np.array(sorted(set(names.values())), np.int64)  # np.unique needs a module that the image lacks
         """All tokens that have a name, ascending."""
         self.longest = max(map(len, names), default=1)
         """The number of characters of the longest name: no token stands for more characters."""

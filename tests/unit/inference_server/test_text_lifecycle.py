@@ -15,7 +15,13 @@ import pytest
 
 from edgemodel import metrics, reasons, serving
 from tests.support.text_models import TEMPLATE, TOKENS, write_text_model
-from tests.unit.inference_server.processes import DEADLINE_SECONDS, RunningServer, serving_process, until
+from tests.unit.inference_server.processes import (
+    AS_IN_THE_IMAGE,
+    DEADLINE_SECONDS,
+    RunningServer,
+    serving_process,
+    until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +78,15 @@ def test_a_client_that_leaves_while_it_waits_makes_room(endless: Path) -> None:
         until(lambda: server.request("POST", "/v1/chat/completions", full).status == 429, "the queue is full")
         waiting.close()
         until(lambda: finished(server, "cancelled") == 1, "the sequence that waits is cancelled")
+
+
+def test_it_answers_with_what_the_image_has(tmp_path: Path) -> None:
+    folder = write_text_model(tmp_path / "m", "abcdefgh")
+    sampled = {"messages": CHAT["messages"], "temperature": 1, "top_p": 0.5, "seed": 3, "stop": ["h"]}
+    with serving_process(folder, "inference_server", module=AS_IN_THE_IMAGE) as server:
+        assert server.request("POST", "/v1/chat/completions", CHAT).body.endswith(b"data: [DONE]\n\n")
+        answer = server.request("POST", "/v1/chat/completions", sampled)
+    assert answer.json()["choices"][0]["message"]["content"] == "abcdefg"
 
 
 def test_an_answer_ends_at_the_limit_of_time(endless: Path) -> None:
