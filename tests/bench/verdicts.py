@@ -43,8 +43,7 @@ FAULTS = {
 FEW_FAULTS = ("1x", "3x", "5x")
 """The faults in the conditions that the goals do not concern."""
 FEW_NODES = 10
-"""The largest fleet in those conditions, and the largest with as many rollouts as ``--runs`` says: others take too
-long, and have a quarter."""
+"""The largest fleet in those conditions."""
 LEAST_RUNS = 500
 BATCH = 25
 QUICK_RUNS, QUICK_SHARE_RUNS, QUICK_FLEETS = 20, 20, (3, 10)
@@ -168,13 +167,8 @@ def prerequisites() -> list[Prerequisite]:
 def main() -> None:
     """Simulates the rollouts of all conditions, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--runs",
-        type=int,
-        default=2000,
-        help="rollouts a cell; a quarter in large fleets and the last three conditions",
-    )
-    parser.add_argument("--share-runs", type=int, default=500, help="rollouts a cell of the second family")
+    parser.add_argument("--runs", type=int, default=LEAST_RUNS, help="rollouts a cell of the first family")
+    parser.add_argument("--share-runs", type=int, default=LEAST_RUNS, help="rollouts a cell of the second family")
     parser.add_argument("--nodes", type=int, nargs="*", default=FLEETS, help="sizes of fleets of the first family")
     parser.add_argument("--conditions", nargs="*", default=list(ALL), choices=list(ALL), help="what those meet")
     parser.add_argument("--families", type=int, nargs="*", default=(1, 2), choices=(1, 2), help="which families")
@@ -198,11 +192,9 @@ def latencies(pool: ProcessPoolExecutor, options: argparse.Namespace, report: "R
         for condition in map(ALL.__getitem__, options.conditions):
             if nodes > FEW_NODES and condition not in CONDITIONS:
                 continue
-            few = nodes > FEW_NODES or condition not in CONDITIONS
-            runs = -(-options.runs // 4) if few else options.runs
             # A fault that nobody sees makes no difference.
             faults = FAULTS if condition in CONDITIONS else FEW_FAULTS[: 1 if condition is SILENCE else None]
-            here = [cell for fault in faults for cell in measure(pool, nodes, condition, fault, runs)]
+            here = [cell for fault in faults for cell in measure(pool, nodes, condition, fault, options.runs)]
             show(nodes, condition, here)
             report.cells += here
             report.write()
