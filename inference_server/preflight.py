@@ -53,7 +53,7 @@ def main() -> int:
 def measure(options: ServerSettings) -> preflight_report.PreflightReport:
     """Measures the first model that the settings name."""
     path = options.models[0]
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, needs_manifest=options.needs_manifest)
     if isinstance(manifest, LoadFailure):
         return preflight_report.Incompatible(manifest.reason, manifest.message)
     model = load(path, manifest, options.tuning, GenerationSettings(options.generation))

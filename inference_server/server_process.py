@@ -49,6 +49,7 @@ def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
         replay_from=options.shadow_replay_from,
         replay_token=options.shadow_replay_token,
         tuning=options.tuning,
+        needs_manifest=options.needs_manifest,
         generation=GenerationSettings(
             options.generation, options.queue_length, options.timeout_seconds, options.token_objectives
         ),

@@ -43,7 +43,9 @@ class ServerSettings:
     host: str
     port: int
     models: tuple[Path, ...]
-    """The artifacts' directories or ONNX files; at least one."""
+    """The artifacts' directories, ONNX files, or folders with one; at least one."""
+    needs_manifest: bool
+    """Whether a model without a manifest is refused, as the artifact of an image without one is not whole."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
     token_objectives: TokenObjectives
@@ -105,10 +107,15 @@ def serve_parser(listener_flags: Sequence[AddFlags]) -> argparse.ArgumentParser:
 def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServerSettings:
     given = vars(parser.parse_args(arguments))
     directory = given.pop("model_directory")
-    models = tuple(given.pop("models")) or (directory,)
+    named = tuple(given.pop("models"))
+    models = named or (directory,)
     if len(models) > 1 and any(given[name] for name in ("model", "revision", "variant")):
         parser.error("--model, --revision and --variant name one model, and there are several")
-    given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
+    given |= {
+        "models": models,
+        "needs_manifest": not named,
+        "explicit_model_control": given.pop("model_control") == "explicit",
+    }
     given["tuning"] = Tuning(
         intra_op_threads=given.pop("intra_op_threads"),
         arena=given.pop("memory_arena"),

@@ -33,13 +33,15 @@ class PreparedModel:
     golden_seconds: float
 
 
-def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
+def read_manifest(path: Path, *, needs_manifest: bool = False) -> ArtifactManifest | LoadFailure:
     """Returns the manifest of an artifact's directory.
 
-    An ONNX file without one, or a folder that holds one, gets a manifest with its name, and its digest as the revision.
+    Unless it ``needs_manifest``, an ONNX file without one, or a folder that holds one, gets a manifest with its name,
+    and its digest as the revision.
     """
     try:
-        if path.is_file() or (not (path / names.MANIFEST_FILE).exists() and any(path.glob("*.onnx"))):
+        has_none = path.is_file() or (not (path / names.MANIFEST_FILE).exists() and any(path.glob("*.onnx")))
+        if has_none and not needs_manifest:
             return artifact_files.manifest_of(path)
         if not os.path.lexists(path):
             return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: there is no such file or folder")

@@ -60,6 +60,7 @@ class ModelRepository:
         replay_from: str | None,
         replay_token: str | None,
         generation: GenerationSettings = DEFAULTS,
+        needs_manifest: bool = False,
     ) -> None:
         """Takes ``replay_from``, the URL of the server that this one will replace; None for none."""
         self._observers: list[Callable[[], None]] = []
@@ -67,13 +68,14 @@ class ModelRepository:
         """The models by name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
         self._limits, self._tuning, self._generation = limits, tuning, generation
+        self._needs_manifest = needs_manifest
         self._replay_from, self._replay_token = replay_from, replay_token
         self._lock = Lock()
         """The lock of loads and unloads, which run one at a time."""
 
     def add(self, path: Path) -> ModelEntry | LoadFailure:
         """Reads the manifest at ``path``, and loads nothing yet."""
-        manifest = loading.read_manifest(path)
+        manifest = loading.read_manifest(path, needs_manifest=self._needs_manifest)
         if isinstance(manifest, LoadFailure):
             return manifest
         entry = self._entry(path, manifest)
@@ -133,7 +135,7 @@ class ModelRepository:
         with self._lock:
             old = entry = self.entries[name]
             if entry.reason != LOADING or entry.served is not None:
-                manifest = loading.read_manifest(old.path)
+                manifest = loading.read_manifest(old.path, needs_manifest=self._needs_manifest)
                 if isinstance(manifest, LoadFailure):
                     return _failed(old, manifest)
                 entry = self._entry(old.path, manifest)

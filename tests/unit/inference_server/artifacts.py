@@ -10,7 +10,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemodel.artifact import ArtifactManifest, Golden
+from edgemodel.artifact import ArtifactFile, ArtifactManifest, Golden, digest_of_model
 from edgemodel.digest import digest_of
 
 MODEL = "tiny"
@@ -166,17 +166,24 @@ def write(
     golden: Golden | None = None,
     arrays: Mapping[str, Any] | None = None,
     artifact_digest: str | None = None,
+    weights: Mapping[str, bytes] | None = None,
 ) -> Path:
+    """Writes an artifact, with files of ``weights`` beside the graph."""
     directory.mkdir(parents=True, exist_ok=True)
+    contents = {"model.onnx": model, **weights} if weights else {}
+    files = {name: ArtifactFile(digest_of(content), len(content)) for name, content in contents.items()}
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
     manifest = ArtifactManifest(
         model=MODEL,
         fingerprint="0123456789",
         variant="default",
         source_digest="sha256:" + "5" * 64,
-        artifact_digest=artifact_digest or digest_of(model),
+        artifact_digest=artifact_digest or (digest_of_model(files) if files else digest_of(model)),
         inputs=(),
         outputs=(),
         golden=golden,
+        files=files,
     )
     (directory / "model.onnx").write_bytes(model)
     (directory / "manifest.json").write_bytes(manifest.encode())
