@@ -43,7 +43,7 @@ def generates(path: Path, manifest: ArtifactManifest) -> bool:
 def load_text_model(path: Path, manifest: ArtifactManifest, tuning: Tuning, settings: GenerationSettings) -> TextModel:
     """Returns the model in the folder at ``path``, whose digests were verified. Raises LoadFailure.
 
-    Nothing is loaded unless weights, cache and server fit into the memory limit.
+    Nothing is loaded unless cache, server and weights, if they are not mapped, fit into the memory limit.
     """
     about = manifest.evidence.get("generator") or _description(path)
     try:
@@ -51,7 +51,7 @@ def load_text_model(path: Path, manifest: ArtifactManifest, tuning: Tuning, sett
         per_token = int(about["cacheBytesPerToken"])
     except (KeyError, TypeError, ValueError) as error:
         raise _failure(f"{path}: {in_words(error)}") from error
-    weights = sum(file.size_bytes for file in manifest.files.values())
+    weights = 0 if tuning.mapped else sum(file.size_bytes for file in manifest.files.values())
     if (lacking := shortage(weights, per_token, limits, memory_limit())) is not None:
         raise LoadFailure(reasons.INSUFFICIENT_MEMORY, lacking)
     tokens = load_tokens(path / TOKENIZER_FILE)

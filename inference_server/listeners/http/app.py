@@ -98,7 +98,7 @@ class App:
                 service.check_ready()
                 return responses.json({"ready": True})
             case Endpoint.OPENAPI:
-                return responses.json(openapi.document())
+                return responses.json(openapi.document(needs_key=service.api_keys is not None))
             case Endpoint.METRICS:
                 return Response(OK, service.scrape(), ((b"content-type", CONTENT_TYPE),))
             case Endpoint.SERVER:

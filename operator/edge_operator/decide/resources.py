@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from edgemodel import job_size
+from edgemodel import job_size, serving
 from edgemodel.generation import RUNTIME_BYTES, Generation
 from edgemodel.job_images import JOB_IMAGES
 from edgemodel.report import ArtifactReport
@@ -45,18 +45,29 @@ _SUFFIXES: Final = {
 
 
 def server_bytes(artifact: ArtifactReport, generation: Generation | None) -> int:
-    """Returns the memory that a server of the artifact needs at rest: weights, caches, and its own."""
+    """Returns the memory that a server of the artifact uses at rest: weights, caches, and its own."""
     facts = artifact.generator
     cache = (generation or Generation()).cache_bytes(facts) if facts is not None else 0
     return artifact.size_bytes + cache + RUNTIME_BYTES
 
 
+def least_server_bytes(artifact: ArtifactReport, settings: RevisionServing) -> int:
+    """Returns the memory below which a server of the artifact does not start: weights that are mapped need none."""
+    mapped = artifact.size_bytes if settings.weights == serving.MAPPED else 0
+    return server_bytes(artifact, settings.generate) - mapped
+
+
 def server_resources(
-    variant: RevisionVariant, serving: RevisionServing, chart: Mapping[str, Resources]
+    variant: RevisionVariant, settings: RevisionServing, chart: Mapping[str, Resources]
 ) -> dict[str, dict[str, Any]]:
-    """Returns the resources of a server, and of a preflight Job, which must run under the same limits."""
-    needed = server_bytes(variant.artifact, serving.generate)
-    limit = needed + variant.artifact.size_bytes // 4 + HEADROOM_BYTES
+    """Returns the resources of a server, and of a preflight Job, which must run under the same limits.
+
+    Weights that are mapped are requested too, since a server without room for their pages reads them again and again;
+    they have no other layout in memory.
+    """
+    needed = server_bytes(variant.artifact, settings.generate)
+    layout = 0 if settings.weights == serving.MAPPED else variant.artifact.size_bytes // 4
+    limit = needed + layout + HEADROOM_BYTES
     usual = DEFAULTS[SERVER]
     sized = {
         "requests": {**usual["requests"], "memory": _at_least(usual["requests"]["memory"], needed)},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from edge_operator import objects
-from edge_operator.decide.resources import DEFAULTS, SERVER, amount, server_bytes
+from edge_operator.decide.resources import DEFAULTS, HEADROOM_BYTES, SERVER, amount, server_bytes
 from edge_operator.from_api import read_node
 from edgemodel import reasons
 from edgemodel.generation import RUNTIME_BYTES, Generation, GeneratorFacts
@@ -112,6 +112,22 @@ def test_a_limit_below_what_the_server_needs_stalls_with_both_numbers_and_no_pod
     assert "its memory limit is 537 MB" in found["message"]
     assert not world.pods
     world.change(serving={"resources": {"limits": {"memory": "2Gi"}}})
+    world.run(400)
+    assert world.ready_reason() == reasons.SERVING
+
+
+@pytest.mark.usefixtures("large")
+def test_weights_that_are_mapped_are_requested_and_need_not_fit_the_limit() -> None:
+    world = fleet(8192, weights="Mapped")
+    world.run(60)
+    found = server(world)
+    assert NEEDS <= amount(found["requests"]["memory"]) < NEEDS + MIB
+    assert NEEDS + HEADROOM_BYTES <= amount(found["limits"]["memory"]) < NEEDS + HEADROOM_BYTES + MIB
+    least = -(-(NEEDS - WEIGHTS) // MIB)
+    world.change(serving={"weights": "Mapped", "resources": {"limits": {"memory": f"{least - 1}Mi"}}})
+    world.run(300)
+    assert f"needs {(NEEDS - WEIGHTS) / 1e6:,.0f} MB" in stalled(world)["message"]
+    world.change(serving={"weights": "Mapped", "resources": {"limits": {"memory": f"{least}Mi"}}})
     world.run(400)
     assert world.ready_reason() == reasons.SERVING
 

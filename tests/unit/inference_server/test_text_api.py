@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.support.text_models import CONTEXT, write_text_model
@@ -38,6 +39,23 @@ def test_a_chat_is_answered_and_its_tokens_are_counted(server: RunningServer) ->
     prompt = len("<user\n?<\n<assistant")  # a token a byte, and one for each special name
     said = len(SAID.encode()) + 1
     assert answer["usage"] == {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "schema"),
+    [
+        ("/v1/chat/completions", CHAT, "ChatAnswer"),
+        ("/v1/completions", {"prompt": "wr"}, "CompletionAnswer"),
+        ("/v2/models/tiny/generate", {"text_input": "wr"}, "Generated"),
+        ("/v1/models", None, "OpenAiModels"),
+        ("/v1/models/tiny", None, "OpenAiModel"),
+        ("/v1/chat/completions", {"messages": []}, "OpenAiError"),
+    ],
+)
+def test_the_description_has_the_answers(server: RunningServer, path: str, body: Any, schema: str) -> None:
+    components = {"components": server.get("/openapi.json").json()["components"]}
+    answer = server.get(path) if body is None else server.request("POST", path, body)
+    jsonschema.validate(answer.json(), {"$ref": f"#/components/schemas/{schema}", **components})
 
 
 def test_a_stream_brings_whole_characters_and_ends_with_the_reason(server: RunningServer) -> None:

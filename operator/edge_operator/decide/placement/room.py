@@ -11,14 +11,15 @@ from edge_operator.decide.placement.selection import Placed
 from edge_operator.decide.resources import (
     amount,
     job_resources,
+    least_server_bytes,
     memory_limit,
     requested_memory,
-    server_bytes,
     server_resources,
     work_limit,
 )
 from edgemodel.names import DEFAULT_VARIANT, pin_key
 from edgemodel.revision import RevisionVariant
+from edgemodel.serving import MAPPED
 
 MAX_NAMED = 3
 """The largest number of nodes in a message."""
@@ -90,11 +91,12 @@ def limit_shortage(observation: Observation, target: Revision) -> str:
     for variant in target.spec.variants:
         if variant.artifact.generator is None:
             continue
-        needs = server_bytes(variant.artifact, target.spec.serving.generate)
+        needs = least_server_bytes(variant.artifact, target.spec.serving)
         limit = memory_limit(_resources(observation, target, variant))
         if limit < needs:
+            held = "cache and server" if target.spec.serving.weights == MAPPED else "weights, cache and server"
             return (
-                f"variant {variant.name} needs {_megabytes(needs)} for weights, cache and server, and its memory limit "
+                f"variant {variant.name} needs {_megabytes(needs)} for {held}, and its memory limit "
                 f"is {_megabytes(limit)}: raise spec.serving.resources.limits.memory, or lower "
                 "spec.serving.generate.sequences or contextTokens"
             )
