@@ -6,6 +6,7 @@ number, is refused here, whatever the budget says.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,6 @@ from edge_compressor.models import normal_form, runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import nodes, subgraphs
 from edge_compressor.progress import Progress
-from edge_runtime.backend import LoadedModel
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edge_runtime.relative_error import spread_of
@@ -103,34 +103,37 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
     """
     same, other = artifact.digest == source.digest, incomparable(source, artifact)
     progress.say(f"comparing the artifact's answers with the source's on the {dataset.what}")
-    second = runtime.load(artifact, threads=usable_cores())
-    first = None if same or other else runtime.load(source, threads=usable_cores())
-    expected: list[list[Array]] = []
-    got: list[list[Array]] = []
     cache = set(dataset.decoder.present) if dataset.decoder is not None else set()
     places = [place for place, tensor in enumerate(artifact.outputs) if tensor.name not in cache]
     tensors = [artifact.outputs[place] for place in places]
 
-    def answered(model: LoadedModel, feeds: dict[str, Array], rows: int, what: str) -> list[Array]:
-        outputs = stateful.answer(model, dataset, feeds, what)
-        if dataset.decoder is not None:
-            return [outputs[place][0] for place in places]  # what follows each place of the text is an item
-        return _items([outputs[place] for place in places], rows, dataset)
+    def answered(model: ModelFile, batches: int | None, what: str) -> tuple[list[list[Array]], int]:
+        """Returns the answers to ``batches``, or to as many as are held, and the number of samples."""
+        loaded = runtime.load(model, threads=usable_cores())
+        answers: list[list[Array]] = []
+        compared = held = 0
+        for rows, feeds in islice(dataset.batches(positions), batches):
+            outputs = stateful.answer(loaded, dataset, feeds, what)
+            if dataset.decoder is not None:
+                answers.append(
+                    [outputs[place][0] for place in places]
+                )  # what follows each place of the text is an item
+            else:
+                answers.append(_items([outputs[place] for place in places], len(rows), dataset))
+            compared += len(rows) if dataset.decoder is None else len(answers[-1][0])
+            held += 2 * sum(array.nbytes for array in answers[-1])
+            if held > MAX_BYTES:
+                break
+        return answers, compared
 
     positions = dataset.spread(1 if same else MAX_SAMPLES)
-    held = compared = 0
-    for rows, feeds in dataset.batches(positions):
-        answers = answered(second, feeds, len(rows), "artifact")
-        before = answers if first is None else answered(first, feeds, len(rows), "source")
-        for tensor, right, answer in zip(tensors, before, answers, strict=True):
-            if first is not None:
+    got, compared = answered(artifact, None, "artifact")
+    expected = got  # one model after the other, so that one is in memory
+    if not same and not other:
+        expected, _ = answered(source, len(got), "source")
+        for before, after in zip(expected, got, strict=True):
+            for tensor, right, answer in zip(tensors, before, after, strict=True):
                 _check_finite(tensor.name, right, answer, dataset)
-        got.append(answers)
-        expected.append(before)
-        compared += len(rows) if dataset.decoder is None else len(answers[0])
-        held += 2 * sum(array.nbytes for array in answers)
-        if held > MAX_BYTES:
-            break
     if not other and dataset.what != generated_inputs.WHAT:
         for tensor, one in zip(tensors, zip(*expected, strict=True), strict=True):
             _check_source(tensor.name, one, dataset)

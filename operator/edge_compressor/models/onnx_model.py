@@ -128,7 +128,7 @@ def _checked(path: Path, reason: str) -> OnnxModel:
     if crash := first_run.why_it_crashes(path, ONNX_RUNTIME, mapped=mapped):
         raise _Unsound(f"{crash}: {first_run.cure(reason)}")
     try:
-        signature = runtime.load_onnx(path, mapped=mapped).signature
+        signature = runtime.load_onnx(path, mapped=True).signature  # it is not run, so that no layout matters
     except LoadFailure as failure:
         version = backends.find(ONNX_RUNTIME).version
         raise _Unsound(f"onnxruntime {version} cannot load it: {in_words(failure)}") from failure

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edge_runtime.datatypes import Array
 from edgemodel.whole_number import whole_number
 
 MAX_INSIDE_BYTES: Final = 10**9
@@ -63,6 +65,21 @@ def save(
             if is_outside(tensor) or size_bytes(tensor) >= _MIN_OUTSIDE_BYTES:
                 _put_outside(tensor, data, name, folder)
     onnx.save(model, path)
+
+
+def has_outside(model: onnx.ModelProto) -> bool:
+    """Returns whether weights of the model lie in other files."""
+    return any(map(is_outside, stored_tensors(model)))
+
+
+def values_of(tensor: onnx.TensorProto, folder: Path) -> Array:
+    """Returns the values of a weight, which are not to be changed; those in a file of ``folder`` are mapped, not
+    read."""
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    if not is_outside(tensor) or tensor.data_type in _BITS or dtype.kind not in "fiub" or not all(tensor.dims):
+        return np.asarray(numpy_helper.to_array(read(tensor, folder)))
+    name, offset, _ = location(tensor)
+    return np.memmap(folder / name, dtype, "r", offset or 0, tuple(tensor.dims))
 
 
 def read(tensor: onnx.TensorProto, folder: Path) -> onnx.TensorProto:

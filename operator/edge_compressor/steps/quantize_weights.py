@@ -30,8 +30,8 @@ from edge_compressor.models.weight_files import (
     PAGE_BYTES,
     is_outside,
     load_graph,
-    location,
     size_bytes,
+    values_of,
 )
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, check_excluded, failed
 from edge_compressor.steps.quantizable import because, note_kept, refuse_quantized
@@ -158,7 +158,7 @@ class _Weights:
         Those of files are mapped, not read.
         """
         if name in self.stored:
-            return self._read(self.stored[name])
+            return values_of(self.stored[name], self._folder)
         node = self.makers.get(name)
         if node is None or not self.is_constant(name):
             return None
@@ -177,13 +177,6 @@ class _Weights:
         if node.op_type == "Constant":
             return bool(node.attribute[0].name == "value")
         return bool(node.op_type in _LAID_OPEN and node.input) and all(self.is_constant(one) for one in node.input)
-
-    def _read(self, tensor: onnx.TensorProto) -> Array:
-        if not is_outside(tensor):
-            return np.asarray(onnx.numpy_helper.to_array(tensor))
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-        file, offset, _ = location(tensor)
-        return np.memmap(self._folder / file, dtype, "r", offset or 0, tuple(tensor.dims))
 
 
 _LAID_OPEN: Final = frozenset({"Cast", "Gather", "Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})

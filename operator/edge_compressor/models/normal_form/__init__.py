@@ -124,15 +124,21 @@ def load(path: Path) -> onnx.ModelProto:
     Raises Stalled(StepFailed) for what cannot be put in order, and for more weights than one model in memory may have.
     """
     model = weight_files.load_graph(path)
+    bring_inside(model, path.parent)
+    _run_or_fail(PASSES, model)
+    return model
+
+
+def bring_inside(model: onnx.ModelProto, folder: Path) -> None:
+    """Reads all weights that lie in files of ``folder``. Raises Stalled(StepFailed) for more than one model in memory
+    may have."""
     outside = [one for one in weight_files.stored_tensors(model) if weight_files.is_outside(one)]
     size = sum(map(weight_files.size_bytes, weight_files.stored_tensors(model)))
     if outside and size > MAX_BYTES:
         message = f"the model has {size} bytes of weights, and this step takes at most {MAX_BYTES} bytes"
         raise Stalled(reasons.STEP_FAILED, f"{message}: leave it out")
     for tensor in outside:
-        weight_files.bring_inside(tensor, path.parent)
-    _run_or_fail(PASSES, model)
-    return model
+        weight_files.bring_inside(tensor, folder)
 
 
 def load_shapes(path: Path, *, with_weights: bool = False) -> onnx.ModelProto:
@@ -148,10 +154,16 @@ def load_shapes(path: Path, *, with_weights: bool = False) -> onnx.ModelProto:
     return model
 
 
-def load_with_weights(path: Path) -> onnx.ModelProto:
-    """Returns the model as ``load`` does, with all stored weights as the tensors that its nodes read."""
-    model = load(path)
-    _run_or_fail((lay_weights_open,), model)
+def load_with_weights(path: Path, *, outside: bool = False) -> onnx.ModelProto:
+    """Returns the model as ``load`` does, with all stored weights as the tensors that its nodes read.
+
+    ``outside``: large weights in other files stay there, so that the model may have any size.
+    """
+    model = load_shapes(path) if outside else load(path)
+    try:
+        lay_weights_open(model, path.parent)
+    except OutOfOrder as error:
+        raise Stalled(reasons.STEP_FAILED, str(error)) from error
     return model
 
 
