@@ -99,6 +99,8 @@ def main() -> None:
             parts[name] = {**about, "targets": targets, "runs": [asdict(run) for run in runs]}
             write(parts)
             show_targets(targets)
+            if options.quick or options.rounds < ROUNDS:
+                print(f"this is no verdict, which needs {ROUNDS} rounds of whole texts")
 
 
 def write(parts: dict[str, Any]) -> None:

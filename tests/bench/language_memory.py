@@ -11,8 +11,6 @@ from tests.bench.language_models import FP32, Models
 from tests.bench.language_processes import CONTEXT, LLAMA, OURS, memory_bytes, of_width, running
 from tests.bench.language_ratios import by_turns, target
 
-ROUNDS = 3
-"""The rounds: the figures differ by less than a percent."""
 NEW = 16
 GOAL = 1.0
 
@@ -31,16 +29,16 @@ class Memory:
 def run(
     models: Models, folder: Path, options: argparse.Namespace, progress: Progress
 ) -> tuple[list[dict[str, Any]], list[Memory]]:
-    """Returns the (targets, runs). The server's own memory counts in the part ``sizes``."""
+    """Returns the (targets, runs); those that no target names have one round."""
     length = 256 if options.quick else CONTEXT - NEW
     (text, *_) = language_text.windows(models.ours[FP32] / "tokenizer.json", 2, length).tolist()
     runs: list[Memory] = []
     targets: list[dict[str, Any]] = []
     for width in options.widths:
-        rounds = min(ROUNDS, options.rounds)
-        for number in range(rounds):
-            progress.count(f"memory, {width}: round", number + 1, rounds)
-            for who in (who for who in of_width(width) if who in options.peers):
+        peers = [who for who in of_width(width) if who in options.peers]
+        for number in range(options.rounds):
+            progress.count(f"memory, {width}: round", number + 1, options.rounds)
+            for who in (who for who in peers if not number or who in (OURS, LLAMA)):
                 with running(who, models, width) as process:
                     process.ask(text, NEW)
                     runs.append(

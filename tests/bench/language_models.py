@@ -70,6 +70,11 @@ class Models:
     llama: Mapping[str, Path]
     ctranslate2: Path
 
+    @property
+    def ctranslate2_bytes(self) -> int:
+        """The bytes of weights of CTranslate2, with 8 bits."""
+        return (self.ctranslate2 / "model/model.bin").stat().st_size
+
     def bytes_of(self, width: str) -> tuple[int, int]:
         """Returns the bytes of weights of (ours, llama.cpp) for a bit width."""
         ours = sum(path.stat().st_size for path in self.ours[width].glob("model.onnx*"))

@@ -11,7 +11,7 @@ from typing import Any
 from edge_compressor.progress import Progress
 from tests.bench import language_text
 from tests.bench.language_models import FP32, Models
-from tests.bench.language_processes import LLAMA, OURS, Process, of_width, running
+from tests.bench.language_processes import CTRANSLATE2, LLAMA, OURS, Process, of_width, running
 from tests.bench.language_ratios import by_turns, target
 from tests.bench.language_server import Server, serving
 
@@ -66,6 +66,7 @@ def _rounds(
     models: Models, width: str, processes: Mapping[str, Process], texts: Any, rounds: int, progress: Progress
 ) -> list[Speed]:
     ours, llama = models.bytes_of(width)
+    of_others = {LLAMA: llama, CTRANSLATE2: models.ctranslate2_bytes}
     found = []
     for process in processes.values():
         process.ask(texts[-1][:16], 3)  # the first run takes memory
@@ -77,7 +78,7 @@ def _rounds(
             answer = processes[who].ask(texts[number], COUNT)
             found.append(
                 Speed(
-                    who, width, llama if who == LLAMA else ours, PROMPT / answer.prompt_seconds,
+                    who, width, of_others.get(who, ours), PROMPT / answer.prompt_seconds,
                     (COUNT - 1) / answer.rest_seconds,
                 )
             )  # fmt: skip
