@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_runtime.backend import LoadedModel, LoadFailure, RunFailure
 from edge_runtime.datatypes import Array
+from edge_runtime.decoder import ROWS_INPUT
 from edge_runtime.generation import Cache, Generator
 from edgemodel import reasons
 from edgemodel.error_words import in_words
@@ -21,10 +22,7 @@ from edgemodel.error_words import in_words
 _PAST = re.compile(r"past_key_values\.(\d+)\.(key|value)")
 _PAST_NAME, _PRESENT_NAME = "past_key_values.{}.{}", "present.{}.{}"
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_ROWS_INPUT = "num_logits_to_keep"
-"""An optional input of a graph: the number of tokens, from the last one backwards, whose scores are computed. Most of
-those of a prompt are not needed, and they cost a fifth of its time."""
-_KNOWN = {"input_ids", "attention_mask", "position_ids", _ROWS_INPUT}
+_KNOWN = {"input_ids", "attention_mask", "position_ids", ROWS_INPUT}
 
 
 class OnnxCache:
@@ -62,7 +60,7 @@ class OnnxDecoder(Generator):
             raise _unfit(f"nobody can give its inputs {', '.join(unknown)}")
         self._has_positions = "position_ids" in inputs
         self._has_mask = "attention_mask" in inputs
-        self._has_rows = _ROWS_INPUT in inputs or _ROWS_INPUT in optional
+        self._has_rows = ROWS_INPUT in inputs or ROWS_INPUT in optional
         self.cache_bytes_per_token = 2 * self._layers * self._heads * self._head_size * self._type.itemsize
         self._ones = np.ones((1, 0), np.int64)
         self._positions = np.zeros((1, 0), np.int64)
@@ -81,7 +79,8 @@ class OnnxDecoder(Generator):
                 binding.bind_ortvalue_output(_PRESENT_NAME.format(layer, part), value)
                 buffers.append(buffer)
         if self._has_rows:
-            binding.bind_cpu_input(_ROWS_INPUT, self._one_row)
+            value = self._ort.OrtValue.ortvalue_from_numpy(self._one_row)  # an array binds to required inputs alone
+            binding.bind_ortvalue_input(ROWS_INPUT, value)
         if self._ones.shape[1] < capacity:
             self._ones = np.ones((1, capacity), np.int64)
             self._positions = np.arange(capacity, dtype=np.int64)[None]

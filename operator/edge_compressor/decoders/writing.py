@@ -17,6 +17,7 @@ from edge_compressor.decoders.architectures import ARCHITECTURES
 from edge_compressor.decoders.config import Config, Unfit
 from edge_compressor.decoders.rotary import rotations
 from edge_compressor.decoders.weights import HEAD, NORM, TABLE, Weights
+from edge_compressor.models.decoder_rows import choose_rows
 from edge_compressor.models.language_files import CONFIG_FILE, check_tokenizer, read_json
 from edge_compressor.models.weight_files import PAGE_BYTES
 from edge_runtime.datatypes import Array
@@ -44,6 +45,7 @@ def write_decoder(folder: Path, to: Path, *, what: str, reason: str) -> Path:
     shape, weights = _opened(folder, what, reason)
     with (to / DATA_FILE).open("wb") as data:
         model = _Graph(shape, weights, data).model()
+    choose_rows(model)
     onnx.save(model, to / MODEL_FILE)
     return to / MODEL_FILE
 

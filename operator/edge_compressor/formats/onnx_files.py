@@ -9,6 +9,7 @@ from typing import Final
 
 from edge_compressor.formats.carried import carried_files
 from edge_compressor.formats.source_format import ArtifactFiles, SourceFormat
+from edge_compressor.models.decoder_rows import with_rows
 from edge_compressor.models.language_files import check_tokenizer
 from edge_compressor.models.onnx_model import check_structure
 from edge_compressor.models.weight_files import unread_bytes
@@ -39,7 +40,7 @@ def check(path: Path, *, what: str, reason: str) -> None:
 def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFiles:
     """Returns the graph with the files that come with it. Raises Stalled with ``reason`` if those are too large."""
     if not path.is_dir():
-        return ArtifactFiles(ONNX, path)
+        return ArtifactFiles(ONNX, with_rows(path))
     main = _main_of(path, what, reason)
     weights = {main.parent / name for name in check_structure(main, what=what, reason=reason, beside=main.parent)}
     notes = [
@@ -52,7 +53,7 @@ def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFile
         return name.removeprefix(f"{GRAPH_FOLDER}/") if main.parent != path else name
 
     carried, left_out = carried_files(path, {main, *weights}, what=what, reason=reason, name_of=name_of)
-    return ArtifactFiles(ONNX, main, carried, (*notes, *left_out))
+    return ArtifactFiles(ONNX, with_rows(main), carried, (*notes, *left_out))
 
 
 def _graphs(folder: Path) -> list[Path]:

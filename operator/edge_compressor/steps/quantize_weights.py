@@ -36,6 +36,7 @@ from edge_compressor.models.weight_files import (
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, check_excluded, failed
 from edge_compressor.steps.quantizable import because, note_kept, refuse_quantized
 from edge_runtime.datatypes import Array
+from edge_runtime.decoder import ROWS_INPUT
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Flag, OneOf, Settings, Texts
 
@@ -313,7 +314,9 @@ class _Writer:
         drop_dead_nodes(self._model)
         used = reads(self._model)
         kept = [self._kept(tensor) for tensor in graph.initializer if used[tensor.name]]
-        declared = [value for value in graph.input if value.name not in self._weights.stored]
+        declared = [
+            value for value in graph.input if value.name not in self._weights.stored or value.name == ROWS_INPUT
+        ]
         for part, values in ((graph.input, declared), (graph.initializer, [*kept, *self._new])):
             copies = [type(value).FromString(value.SerializeToString()) for value in values]
             del part[:]

@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from edge_compressor.decoders.architectures import ARCHITECTURES
 from edge_compressor.formats import format_by_content
+from edge_compressor.models.decoder_rows import with_rows
 from edge_compressor.models.onnx_model import check_model
-from edge_runtime.decoder import Decoder, Reader
-from edge_runtime.loading import load_model
+from edge_runtime.decoder import ROWS_INPUT, Decoder, Reader
+from edge_runtime.loading import load_generator, load_model
+from edge_runtime.onnx_decoder import OnnxCache
 from edge_runtime.tuning import Tuning
 from edgemodel import reasons
 from edgemodel.artifact import ONNX_RUNTIME
 from edgemodel.compression_request import BY_CONTENT, HUGGING_FACE
 from edgemodel.errors import Stalled
+from tests.support.decoders import write_decoder
 from tests.support.hugging_face import INDEX, SETTINGS, logits, random_weights, write_folder, write_weights
+from tests.support.text_models import write_text_model
+from tests.unit.edge_compressor.bench import Bench
+from tests.unit.edge_compressor.models import Files
 
 LLAMA = "LlamaForCausalLM"
 QKV = ("q_proj", "k_proj", "v_proj")
@@ -265,3 +272,52 @@ def test_a_folder_that_is_a_graph_and_weights_has_to_be_named(folder: Path) -> N
     (folder / "model.onnx").write_bytes(b"")
     assert "the folder is ONNX and HuggingFace: name one of them as its format" in refused(folder)
     assert format_by_content(folder, HUGGING_FACE, what="source").name == HUGGING_FACE
+
+
+def rows_of(graph: Path) -> list[str]:
+    """Returns the inputs of a graph that have a default."""
+    model = onnx.load(graph, load_external_data=False)
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [value.name for value in model.graph.input if value.name in stored]
+
+
+def test_a_decoder_that_comes_as_onnx_gets_the_choice_of_rows(tmp_path: Path) -> None:
+    source = write_decoder(tmp_path / "decoder")
+    found = format_by_content(source, BY_CONTENT, what="source")
+    assert found.to_artifact is not None
+    files = found.to_artifact(source, tmp_path, what="source", reason=reasons.SOURCE_INVALID)
+    assert rows_of(files.main) == [ROWS_INPUT]
+    assert with_rows(files.main) == files.main
+    assert files.main.name not in files.carried
+
+
+def test_a_decoder_whose_head_is_not_known_stays_as_it_is(tmp_path: Path) -> None:
+    folder = write_text_model(tmp_path / "model", "abc")
+    assert with_rows(folder / "model.onnx") == folder / "model.onnx"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_decoder_computes_the_rows_that_are_asked_for(
+    tmp_path: Path, bench: Bench, quantized: bool, tied: bool
+) -> None:
+    graph = made(write_folder(tmp_path / "model", LLAMA, tie_word_embeddings=tied, hidden_size=64), tmp_path / "made")
+    if quantized:
+        graph = bench.apply("QuantizeWeights", Files(graph, tmp_path / "none", tmp_path / "none"))
+    decoder = check_model(graph).decoder
+    assert decoder is not None
+    tokens = np.arange(40, 52)
+    every = said(graph, decoder, tokens)
+    assert len(every) == len(tokens)
+    loaded = load_model(graph, ONNX_RUNTIME, Tuning(intra_op_threads=1))
+    feed = decoder.feed(tokens[None], decoder.cache(0))
+    for asked, rows in ((1, 1), (3, 3), (0, 12), (100, 12)):
+        (found,) = loaded.run({**feed, ROWS_INPUT: np.array(asked)}, ["logits"])
+        assert found.shape[1] == rows
+        np.testing.assert_allclose(found[0], every[-rows:], rtol=1e-4, atol=1e-4)
+    generator = load_generator(graph, ONNX_RUNTIME, Tuning(intra_op_threads=1))
+    cache = generator.new_cache(16)
+    np.testing.assert_allclose(generator.feed(cache, tokens), every[-1], rtol=1e-4, atol=1e-4)
+    assert isinstance(cache, OnnxCache)
+    assert [1, 1, decoder.vocabulary] in [list(value.shape()) for value in cache.binding.get_outputs()]
