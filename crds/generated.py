@@ -225,13 +225,13 @@ def rules_of_formats() -> list[Schema]:
     """Returns the CEL rules that require or forbid a converter, by format."""
     opaque = [one.name for one in FORMATS.values() if one.to_artifact is None]
     is_opaque = f"self.format in [{', '.join(map(repr, opaque))}]"
-    models = " or ".join(sorted(one.name for one in FORMATS.values() if one.to_artifact is not None))
+    *others, last = sorted(one.name for one in FORMATS.values() if one.to_artifact is not None)
     names = " and ".join(opaque)
     return [
         {
             "rule": f"!({is_opaque}) || has(self.converter)",
             "message": f"{names} holds weights alone: name the converter that makes a model of them, or give the "
-            f"source as {models}",
+            f"source as {', '.join(others)} or {last}",
             "fieldPath": ".converter",
             "reason": "FieldValueRequired",
         },

@@ -45,7 +45,7 @@ class ServerSettings:
     models: tuple[Path, ...]
     """The artifacts' directories, ONNX files, or folders with one; at least one."""
     needs_manifest: bool
-    """Whether a model without a manifest is refused, as the artifact of an image without one is not whole."""
+    """True if a model without a manifest is refused, as the artifact of an image is not whole without one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
     token_objectives: TokenObjectives

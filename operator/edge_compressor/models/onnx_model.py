@@ -142,7 +142,7 @@ def _checked(path: Path, reason: str) -> OnnxModel:
 
 
 class _Files(TypedDict):
-    """What the files of a model say of it, as ``ModelFile`` has it."""
+    """The part of ``ModelFile`` that the files of a model say."""
 
     digest: Digest
     size_bytes: int

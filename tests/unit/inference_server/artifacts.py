@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgemodel.artifact import ArtifactFile, ArtifactManifest, Golden, digest_of_model
 from edgemodel.digest import digest_of
+from inference_server.models.artifact_files import manifest_of
+from tests.support.text_models import write_text_model
 
 MODEL = "tiny"
 FEATURES, CLASSES = 16, 4
@@ -199,3 +201,10 @@ def write_mlp(directory: Path, *, items: int = 16, wrong: int = 0, min_percent: 
     scores[:wrong] = -scores[:wrong]
     golden = Golden(items=items, agreement="Argmax", tolerance=0.0, min_percent=min_percent)
     return write(directory, model, golden=golden, arrays={"input.x": inputs, "output.scores": scores})
+
+
+def write_text_artifact(directory: Path, said: str, **options: Any) -> Path:
+    """Writes a model that generates ``said``, as ``write_text_model`` does, with a manifest."""
+    folder = write_text_model(directory, said, **options)
+    (folder / "manifest.json").write_bytes(manifest_of(folder).encode())
+    return folder

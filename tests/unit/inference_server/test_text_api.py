@@ -7,7 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.support.text_models import CONTEXT, write_text_model
+from tests.support.text_models import CONTEXT
+from tests.unit.inference_server.artifacts import write_text_artifact
 from tests.unit.inference_server.processes import RunningServer, serving_process
 
 SAID = "Hi, ä€😀wrd!"
@@ -17,7 +18,7 @@ CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "?"}], "tempera
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Yields a server of a model that says SAID; it is shared, so a test must not change or end it."""
-    folder = write_text_model(tmp_path_factory.mktemp("text"), SAID)
+    folder = write_text_artifact(tmp_path_factory.mktemp("text"), SAID)
     with serving_process(folder) as server:
         yield server
 

@@ -14,7 +14,8 @@ import onnx.numpy_helper
 import pytest
 
 from edgemodel import metrics, reasons, serving
-from tests.support.text_models import TEMPLATE, TOKENS, write_text_model
+from tests.support.text_models import TEMPLATE, TOKENS
+from tests.unit.inference_server.artifacts import write_text_artifact
 from tests.unit.inference_server.processes import (
     AS_IN_THE_IMAGE,
     DEADLINE_SECONDS,
@@ -32,7 +33,7 @@ CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "?"}], "tempera
 @pytest.fixture
 def endless(tmp_path: Path) -> Path:
     """Returns a model that never ends its answer."""
-    return write_text_model(tmp_path / "m", "abc", endless=True, context=LONG)
+    return write_text_artifact(tmp_path / "m", "abc", endless=True, context=LONG)
 
 
 LIMITS = ("--context-tokens", str(LONG), "--max-new-tokens", str(LONG), "--max-stream-seconds", "3600")
@@ -81,7 +82,7 @@ def test_a_client_that_leaves_while_it_waits_makes_room(endless: Path) -> None:
 
 
 def test_it_answers_with_what_the_image_has(tmp_path: Path) -> None:
-    folder = write_text_model(tmp_path / "m", "abcdefgh")
+    folder = write_text_artifact(tmp_path / "m", "abcdefgh")
     sampled = {"messages": CHAT["messages"], "temperature": 1, "top_p": 0.5, "seed": 3, "stop": ["h"]}
     with serving_process(folder, "inference_server", module=AS_IN_THE_IMAGE) as server:
         assert server.request("POST", "/v1/chat/completions", CHAT).body.endswith(b"data: [DONE]\n\n")
@@ -110,7 +111,7 @@ def test_a_stream_that_outlasts_the_drain_ends_with_a_reason(endless: Path) -> N
 
 
 def test_a_short_stream_is_whole_after_the_signal(tmp_path: Path) -> None:
-    folder = write_text_model(tmp_path / "m", "abcdefgh")
+    folder = write_text_artifact(tmp_path / "m", "abcdefgh")
     with serving_process(folder) as server, stream(server) as response:
         server.terminate()
         assert b"stop" in response.read()
@@ -119,7 +120,7 @@ def test_a_short_stream_is_whole_after_the_signal(tmp_path: Path) -> None:
 
 def test_a_stream_that_breaks_after_its_status_is_a_server_error_by_which_a_candidate_is_judged(tmp_path: Path) -> None:
     """The model has no embedding of the token that it says last but one."""
-    folder = write_text_model(tmp_path / "m", "abcd")
+    folder = write_text_artifact(tmp_path / "m", "abcd")
     model = onnx.load(folder / "model.onnx")
     (embedding,) = (each for each in model.graph.initializer if each.name == "embedding")
     rows = onnx.numpy_helper.to_array(embedding)[: TOKENS["c"]]
@@ -140,7 +141,7 @@ def test_the_objectives_of_analysis_are_edges_of_the_histograms(tmp_path: Path) 
         serving.FIRST_TOKEN_OBJECTIVE_MILLISECONDS: "1234",
         serving.INTER_TOKEN_OBJECTIVE_MILLISECONDS: "56.7",
     }
-    with serving_process(write_text_model(tmp_path / "m", "abc"), environment=objectives) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc"), environment=objectives) as server:
         assert server.request("POST", "/v1/chat/completions", CHAT).status == 200
         told = server.get("/metrics").body.decode()
     assert 'le="1.234"' in told
@@ -149,7 +150,7 @@ def test_the_objectives_of_analysis_are_edges_of_the_histograms(tmp_path: Path) 
 
 def test_many_streams_are_all_answered(tmp_path: Path) -> None:
     number = 1000
-    folder = write_text_model(tmp_path / "m", "abc")
+    folder = write_text_artifact(tmp_path / "m", "abc")
     with serving_process(folder, "--queue-length", str(number)) as server:
         body = json.dumps(CHAT).encode()
         head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
@@ -171,7 +172,7 @@ def keyed(tmp_path: Path) -> Iterator[tuple[RunningServer, Path]]:
     """Yields a server whose clients have to show a key, and the file with it."""
     keys = tmp_path / "keys"
     keys.write_text("first\n")
-    with serving_process(write_text_model(tmp_path / "m", "abc"), "--api-key-file", str(keys)) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc"), "--api-key-file", str(keys)) as server:
         yield server, keys
 
 
@@ -209,12 +210,12 @@ def test_a_key_that_changes_is_taken_up(keyed: tuple[RunningServer, Path]) -> No
 
 
 def test_a_client_that_sends_a_key_is_served_where_none_is_set(tmp_path: Path) -> None:
-    with serving_process(write_text_model(tmp_path / "m", "abc")) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc")) as server:
         assert server.request("GET", "/v1/models", headers={"Authorization": "Bearer any"}).status == 200
 
 
 def test_a_server_without_a_readable_key_does_not_start(tmp_path: Path) -> None:
-    folder = write_text_model(tmp_path / "m", "abc")
+    folder = write_text_artifact(tmp_path / "m", "abc")
     for content in (None, "\n"):
         keys = tmp_path / "keys"
         if content is not None:
@@ -238,7 +239,7 @@ def test_a_server_without_a_readable_key_does_not_start(tmp_path: Path) -> None:
 def test_a_template_that_cannot_be_used_ends_the_server_with_its_reason(
     tmp_path: Path, template: str, told: str
 ) -> None:
-    folder = write_text_model(tmp_path / "m", "abc", template=template)
+    folder = write_text_artifact(tmp_path / "m", "abc", template=template)
     termination = tmp_path / "termination"
     termination.touch()
     server = RunningServer(folder, "--termination-log", str(termination))
@@ -264,7 +265,7 @@ def chat(server: RunningServer, *messages: tuple[str, str]) -> Any:
 
 
 def test_what_a_template_refuses_is_told_in_its_words(tmp_path: Path) -> None:
-    with serving_process(write_text_model(tmp_path / "m", "abc", template=REFUSING)) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc", template=REFUSING)) as server:
         refused = chat(server, ("system", "be kind"), ("user", "?"))
         assert refused.status == 400
         assert "System role not supported" in refused.json()["error"]["message"]
@@ -272,7 +273,7 @@ def test_what_a_template_refuses_is_told_in_its_words(tmp_path: Path) -> None:
 
 
 def test_no_message_is_lost_on_its_way_to_the_prompt(tmp_path: Path) -> None:
-    with serving_process(write_text_model(tmp_path / "m", "abc", template=KNOWING)) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc", template=KNOWING)) as server:
         as_system = chat(server, ("system", "be kind"), ("user", "?")).json()["usage"]["prompt_tokens"]
         as_developer = chat(server, ("developer", "be kind"), ("user", "?")).json()["usage"]["prompt_tokens"]
         assert as_system == as_developer == len("system:be kind;user:?;assistant:")
@@ -284,13 +285,13 @@ def test_no_message_is_lost_on_its_way_to_the_prompt(tmp_path: Path) -> None:
 
 def test_a_template_may_change_the_words_of_a_message(tmp_path: Path) -> None:
     loud = "{% for m in messages %}{{ m.content | upper | trim }};{% endfor %}"
-    with serving_process(write_text_model(tmp_path / "m", "abc", template=loud)) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc", template=loud)) as server:
         answer = chat(server, ("user", " be quiet "), ("user", ""))
         assert answer.json()["usage"]["prompt_tokens"] == len("BE QUIET;;")
 
 
 def test_a_model_without_a_template_continues_texts_alone(tmp_path: Path) -> None:
-    with serving_process(write_text_model(tmp_path / "m", "abc", template=None)) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc", template=None)) as server:
         refused = chat(server, ("user", "?"))
         assert refused.status == 400
         assert "/v1/completions" in refused.json()["error"]["message"]
@@ -298,12 +299,12 @@ def test_a_model_without_a_template_continues_texts_alone(tmp_path: Path) -> Non
 
 
 def test_tokens_without_a_name_are_never_chosen(tmp_path: Path) -> None:
-    with serving_process(write_text_model(tmp_path / "m", "abc", nameless=29)) as server:
+    with serving_process(write_text_artifact(tmp_path / "m", "abc", nameless=29)) as server:
         assert chat(server, ("user", "?")).json()["choices"][0]["message"]["content"] == "abc"
 
 
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
-    folder = write_text_model(tmp_path / "m", "abc")
+    folder = write_text_artifact(tmp_path / "m", "abc")
     config = json.loads((folder / "tokenizer.json").read_text())
     config["model"]["vocab"]["more"] = 5000
     (folder / "tokenizer.json").write_text(json.dumps(config))
