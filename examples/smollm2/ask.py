@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks a model that generates text with the package openai, and prints the answer as it comes.
 
-./ask.py http://smollm2:8080/v1 "What is the capital of France?"
+./ask.py http://smollm2:8080/v1 "What is gravity?"
 """
 
 import argparse

@@ -85,12 +85,12 @@ def test_smollm2_is_quantized_within_its_budget_and_answers_on_each_node(work: W
     work.site.kubectl("apply", "-n", work.namespace, "-f", "-", stdin=manifest.replace(unknown, uris["model"]))
     status = work.ready("smollm2", SMOLLM2_SECONDS)["status"]
     (artifact,) = status["artifacts"]
-    assert artifact["sizeBytes"] < 0.65 * artifact["sourceSizeBytes"], "16 bits became 8, and a scale for each 32"
+    assert artifact["sizeBytes"] < artifact["sourceSizeBytes"] / 3
     verdicts = {check["name"]: check["verdict"] for check in status["checks"]}
     assert verdicts["golden"] == "Pass"
     assert verdicts.keys() >= {"errors", "first-token", "tokens"}
     assert work.revisions_on_nodes("smollm2") == dict.fromkeys(CAMERAS, status["stableRevision"])
-    question = "What is the capital of France?"
-    said = asked(work, CAMERAS[0], "smollm2", question, "--max-tokens", "24")
-    assert "Paris" in said
-    assert asked(work, CAMERAS[1], "smollm2", question, "--max-tokens", "24", "--whole") == said
+    clear = ("What is gravity?", "--max-tokens", "10")  # each token leads by far: rounding changes none
+    said = asked(work, CAMERAS[0], "smollm2", *clear)
+    assert said.startswith("Gravity is a fundamental concept in physics")
+    assert asked(work, CAMERAS[1], "smollm2", *clear, "--whole") == said

@@ -58,4 +58,3 @@ def test_smollm2_is_fetched_compressed_and_asked_as_its_page_says(tmp_path: Path
     assert "build/examples/smollm2/model" in fetched
     assert "| Pass | maxPerplexityIncreasePercent |" in answered
     assert "| Pass | minAgreementPercent |" in answered
-    assert "Paris" in answered
