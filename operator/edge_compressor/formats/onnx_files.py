@@ -13,6 +13,7 @@ from edge_compressor.models.decoder_rows import with_rows
 from edge_compressor.models.language_files import check_tokenizer
 from edge_compressor.models.onnx_model import check_structure
 from edge_compressor.models.weight_files import unread_bytes
+from edge_runtime.decoder import ROWS_INPUT
 from edgemodel.compression_request import ONNX
 from edgemodel.errors import Stalled
 
@@ -53,7 +54,10 @@ def to_artifact(path: Path, to: Path, *, what: str, reason: str) -> ArtifactFile
         return name.removeprefix(f"{GRAPH_FOLDER}/") if main.parent != path else name
 
     carried, left_out = carried_files(path, {main, *weights}, what=what, reason=reason, name_of=name_of)
-    return ArtifactFiles(ONNX, with_rows(main), carried, (*notes, *left_out))
+    chosen = with_rows(main)
+    if chosen != main:
+        notes.append(f"the decoder got the optional input {ROWS_INPUT}, for prompts that need one row of logits")
+    return ArtifactFiles(ONNX, chosen, carried, (*notes, *left_out))
 
 
 def _graphs(folder: Path) -> list[Path]:

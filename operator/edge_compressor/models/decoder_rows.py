@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_compressor.models.graph import fresh, set_nodes, taken_names
+from edge_compressor.models.weight_files import load_graph
 from edge_runtime.decoder import LOGITS, ROWS_INPUT
 from edge_runtime.weight_files import has_operator
 
@@ -31,7 +32,7 @@ def with_rows(path: Path) -> Path:
     ``path`` itself for another model, and for a decoder that has the choice or whose head is not known."""
     if not has_operator(path, _PAST):
         return path
-    model = onnx.load(path, load_external_data=False)
+    model = load_graph(path)
     if not choose_rows(model):
         return path
     to = path.with_name(f"{path.stem}-with-rows.onnx")

@@ -289,6 +289,7 @@ def test_a_decoder_that_comes_as_onnx_gets_the_choice_of_rows(tmp_path: Path) ->
     assert rows_of(files.main) == [ROWS_INPUT]
     assert with_rows(files.main) == files.main
     assert files.main.name not in files.carried
+    assert files.notes == (f"the decoder got the optional input {ROWS_INPUT}, for prompts that need one row of logits",)
 
 
 def test_a_decoder_whose_head_is_not_known_stays_as_it_is(tmp_path: Path) -> None:
