@@ -28,7 +28,7 @@ from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.digest import Digest, digest_of_file, digest_of_files, parse_digest
 from edgemodel.error_words import in_words
-from edgemodel.errors import LargeSource, Stalled
+from edgemodel.errors import EdgeModelError, LargeSource, Stalled
 
 Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
 
@@ -199,10 +199,15 @@ class Fetcher:
             authorization=authorization_from(self.secrets / use) if self.secrets else None,
             verified=source.digest is not None,
             too_large=_too_large(use),
+            admit=lambda size, announced: self._admit(size, use, announced=announced),
         )
-        self.downloader.load(
-            request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
-        )
+        try:
+            self.downloader.load(
+                request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
+            )
+        except EdgeModelError:
+            to.unlink(missing_ok=True)
+            raise
 
     def _in_claim(self, source: Source, use: Use) -> Path:
         claim, _, path = source.uri.removeprefix("pvc://").partition("/")
@@ -224,6 +229,16 @@ class Fetcher:
         if use == "source" and limit is not None and size_bytes > limit:
             message = f"{WHAT[use]}: {size_bytes} bytes; the memory and disk of the Job are for {limit} bytes"
             raise LargeSource(reasons.INSUFFICIENT_MEMORY, message, size_bytes)
+
+    def _admit(self, size_bytes: int, use: Use, *, announced: bool) -> None:
+        """Raises as ``_check_size`` for an announced size, and Stalled if only a part of the source is known to be
+        larger than the Job is for."""
+        if announced:
+            self._check_size(size_bytes, use)
+        elif use == "source" and self.source_limit_bytes is not None and size_bytes > self.source_limit_bytes:
+            message = f"{WHAT[use]}: more than {self.source_limit_bytes} bytes, for which the Job's memory and disk are"
+            cure = "the server does not announce the size (Content-Length): push the source to a registry"
+            raise Stalled(reasons.INSUFFICIENT_MEMORY, f"{message}; {cure}")
 
     def _check_host(self, netloc: str, use: Use) -> None:
         if not self._permits(netloc):

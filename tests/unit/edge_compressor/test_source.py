@@ -428,6 +428,36 @@ def test_an_artifact_that_is_too_large_for_the_job_is_not_fetched(
     assert fetch(**where, source_limit_bytes=len(DATA)).path.read_bytes() == DATA
 
 
+def test_a_download_that_is_too_large_for_the_job_is_refused_before_it_is_written(
+    fetch: Fetch, web: FileServer, tmp_path: Path
+) -> None:
+    url, digest = web.serve("/model.tar", DATA), digest_of(DATA)
+    with pytest.raises(LargeSource, match="the memory and disk of the Job are for 999 bytes") as info:
+        fetch(url, digest, source_limit_bytes=999)
+    assert (info.value.reason, info.value.size_bytes) == (reasons.INSUFFICIENT_MEMORY, len(DATA))
+    assert not (tmp_path / "fetched").exists()
+    assert fetch(url, digest, source_limit_bytes=len(DATA)).path.read_bytes() == DATA
+
+
+def test_a_download_without_a_size_ends_where_the_job_has_no_more_room(
+    fetch: Fetch, web: FileServer, tmp_path: Path
+) -> None:
+    def without_length(exchange: Exchange) -> None:
+        exchange.send_response(200)
+        exchange.send_header("Connection", "close")
+        exchange.end_headers()
+        exchange.wfile.write(DATA)
+        exchange.close_connection = True
+
+    web.routes["/model.tar"] = without_length
+    error = refusal(fetch, web.url("/model.tar"), digest_of(DATA), source_limit_bytes=999)
+    assert told(error) == (Stalled, reasons.INSUFFICIENT_MEMORY)
+    assert "more than 999 bytes" in error.message
+    assert "Content-Length" in error.message
+    assert not (tmp_path / "fetched").exists()
+    assert fetch(web.url("/model.tar"), digest_of(DATA), source_limit_bytes=len(DATA)).path.read_bytes() == DATA
+
+
 @pytest.mark.parametrize(("uri", "size"), [("pvc://models/large", 1200), ("pvc://models/large/a", 600)])
 def test_a_source_on_a_volume_that_is_too_large_for_the_job_is_not_copied(
     quiet: Progress, tmp_path: Path, uri: str, size: int

@@ -13,7 +13,7 @@ from edge_operator.from_api import read_refusal
 from edge_operator.objects.daemonset import END_SECONDS, GRACE_SECONDS, PRE_STOP_SECONDS, daemonset
 from edge_operator.refusal_reader import AGAIN_SECONDS, RefusalReader
 from edgemodel import reasons, serving
-from edgemodel.generation import Generation
+from edgemodel.generation import Generation, TokenObjectives
 from edgemodel.names import API_VERSION, LABEL_MODEL, LABEL_REVISION, LABEL_VARIANT, daemonset_name, puller_of
 from inference_server import settings
 from tests.support.simulation import SETTINGS, Simulation, built_once, model_spec
@@ -54,6 +54,17 @@ def test_a_server_has_the_limits_that_the_spec_says() -> None:
     found = server_settings(generate=limits, weights="Mapped")
     assert found.generation == Generation(4096, 4, 1024, 240)
     assert found.weights == serving.MAPPED
+
+
+def test_a_server_has_the_objectives_of_the_checks_at_its_bucket_edges() -> None:
+    first = {"name": "first", "type": "TimeToFirstToken", "timeToFirstToken": {"objectiveMilliseconds": 2000}}
+    gap = {"name": "gap", "type": "InterTokenLatency", "interTokenLatency": {"objectiveMilliseconds": 80}}
+    world = Simulation.with_nodes(1, spec=model_spec(analysis={"checks": [first, gap]}))
+    world.run(60)
+    (revision,) = world.revisions.values()
+    (container,) = daemonset(world.observe(), revision, "default")["spec"]["template"]["spec"]["containers"]
+    given = settings.parse([], {each["name"]: each["value"] for each in container["env"] if "value" in each})
+    assert given.token_objectives == TokenObjectives(first_token=2.0, inter_token=0.08)
 
 
 def test_a_server_without_limits_in_the_spec_has_its_own() -> None:
