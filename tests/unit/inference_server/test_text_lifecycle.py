@@ -167,6 +167,32 @@ def test_many_streams_are_all_answered(tmp_path: Path) -> None:
         assert finished(server, "stop") == number
 
 
+def test_streams_beyond_the_limits_are_refused_and_all_make_room_again(endless: Path) -> None:
+    number = 1000
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    body = json.dumps(CHAT).encode()
+
+    def resident_bytes(server: RunningServer) -> int:
+        told = Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]
+        return int(told) * os.sysconf("SC_PAGE_SIZE")
+
+    limits = ("--context-tokens", "256", "--max-new-tokens", "200", *LIMITS[4:], "--timeout-seconds", "3600")
+    with serving_process(endless, *limits, "--sequences", "2", "--queue-length", "50") as server:
+        with stream(server):
+            before = resident_bytes(server)
+        for _ in range(2):  # what one thousand takes, the next does not take again
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(server.connect()) for _ in range(number)]
+                for client in clients:
+                    client.sendall(head % len(body) + body)
+                statuses = [int(client.recv(12).split()[1]) for client in clients]
+            assert set(statuses) == {200, 429}
+            until(lambda: server.counted("edgemodel_cache_bytes", 'state="used"') == 0, "all places are free")
+        with stream(server):
+            pass
+        assert resident_bytes(server) - before < 64 * 2**20
+
+
 @pytest.fixture
 def keyed(tmp_path: Path) -> Iterator[tuple[RunningServer, Path]]:
     """Yields a server whose clients have to show a key, and the file with it."""
