@@ -14,8 +14,11 @@ from operator import itemgetter
 
 ALLOWANCE = 1.5
 """The factor of odds that counts as unchanged without nodes on stable."""
-MIN_FOR_SLOWDOWN = 50
-"""The number of requests from which a node's own latencies before its switch are compared with."""
+MIN_FOR_SLOWDOWN = 10
+"""The number of requests from which a node's own latencies before its switch are compared with.
+
+The share that is expected by few is shrunk towards that of all nodes. A node with fewer holds every candidate.
+"""
 TAIL = 0.1
 """The largest share of requests beyond the edge at which a node is watched, on a slow day."""
 MIN_STEP = 0.05

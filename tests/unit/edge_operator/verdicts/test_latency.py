@@ -71,6 +71,14 @@ def test_a_slow_node_with_few_requests_before_is_not_held_against_fast_nodes() -
     assert judged(SLOWDOWN, (counts("slow", 300, typical=0.3),), before).verdict is not Verdict.FAIL
 
 
+def test_a_slow_candidate_is_found_on_a_node_with_few_requests_before() -> None:
+    """Otherwise it would hold every candidate, good or bad."""
+    before = (counts("n1", total=26), counts("n2", total=4000, typical=0.005), counts("n3", total=4000))
+    found = judged(SLOWDOWN, (counts("n1", total=10, typical=0.050),), before, serving=timedelta(minutes=20))
+    assert found.verdict is Verdict.FAIL
+    assert judged(SLOWDOWN, (counts("n1", total=10),), before, serving=timedelta(minutes=20)).verdict is Verdict.PASS
+
+
 def test_a_node_without_any_request_before_is_not_judged_by_the_others() -> None:
     before = (counts("fast", 2000, typical=0.006),)
     found = judged(SLOWDOWN, (counts("slow", 300, typical=0.3),), before)
