@@ -396,6 +396,7 @@ def on_trial_for_longer_than_the_node_ready_timeout() -> Simulation:
     return world
 
 
+@pytest.mark.slow
 def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
     world = on_trial_for_longer_than_the_node_ready_timeout()
     world.lose_pods("camera-1")
